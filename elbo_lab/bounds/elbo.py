@@ -1,0 +1,31 @@
+"""The ELBO in its three forms.
+
+For any q,   log p(x) = E_q[log p(x, z) - log q(z)] + KL(q || p(z | x)),   so the first term, the
+evidence lower bound, is at most log p(x), with equality at the exact posterior (Jordan et al. 1999;
+Bishop 2006, eqs. 9.70 to 9.72). It can be written
+
+    E_q[log p(x | z)] - KL(q || p(z))      reconstruction - KL   (Kingma and Welling 2014, eq. 3)
+    E_q[log p(x, z)] + H(q)                energy + entropy
+    E_q[log p(x, z) - log q(z)]            log-weight            (their eq. 2)
+
+Three estimators of one number: the more is integrated in closed form, the less is left to the draws,
+but the log-weight, alone, has no variance at all at the exact posterior.
+
+Each returns one value per draw and datum (..., S, N), in nats; averaging over S is unbiased.
+"""
+
+
+def reconstruction_kl(model, theta, x, eta, z):
+    """Return log p(x | z) - KL(q || p(z)), the KL in closed form."""
+    kl = model.family.kl(eta, model.prior_eta(theta))
+    return model.log_likelihood(theta, x, z) - kl
+
+
+def joint_entropy(model, theta, x, eta, z):
+    """Return log p(x, z) + H(q), the entropy in closed form."""
+    return model.log_joint(theta, x, z) + model.family.entropy(eta)
+
+
+def log_weight(model, theta, x, eta, z):
+    """Return log w = log p(x, z) - log q(z), fully sampled."""
+    return model.log_joint(theta, x, z) - model.family.log_prob(eta, z)

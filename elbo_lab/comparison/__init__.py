@@ -1,0 +1,6 @@
+"""The main job: every estimator on every model against the exact answer, as rows, tables, figures."""
+
+from elbo_lab.comparison.compare import compare
+from elbo_lab.comparison.result import Comparison
+
+__all__ = ["Comparison", "compare"]

@@ -1,0 +1,66 @@
+"""What `compare` returns: rows, and the ways to look at them."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+
+from elbo_lab.study.tables import table_text
+from elbo_lab.text_files import check_folder_writable, check_writable, write_text
+
+SCHEMA = 1
+
+
+@dataclass(eq=False)
+class Comparison:
+    """All rows of a comparison.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One per model x variant x posterior x target x estimator; see `docs` for the keys.
+    settings : dict
+        What was asked for.
+    scenes : list of Scene
+        Model, theta, posterior, phi and data of each model, for going on from here.
+    """
+
+    rows: list
+    settings: dict
+    scenes: list = field(repr=False)
+
+    def table(self, width=120):
+        """Return one table per target as text."""
+        return table_text(self.rows, self.settings, width=width)
+
+    def to_json(self, path=None):
+        """Return the rows as JSON text; write it to `path` as well if given."""
+        content = {"schema": SCHEMA, "settings": self.settings, "rows": self.rows}
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        return self._written("json", path, text)
+
+    def to_csv(self, path=None):
+        """Return the rows as CSV text with a header; write it to `path` as well if given."""
+        sheet = io.StringIO()
+        writer = csv.DictWriter(sheet, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return self._written("csv", path, sheet.getvalue())
+
+    def plot(self, folder=None):
+        """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
+        from elbo_lab.comparison.figures import draw_figures, save_figures  # Matplotlib is heavy
+
+        if folder is not None:
+            check_folder_writable("folder", folder)
+        figures = draw_figures(self)
+        if folder is not None:
+            save_figures(figures, folder)
+        return figures
+
+    @staticmethod
+    def _written(argument, path, text):
+        if path is not None:
+            check_writable(argument, path)
+            write_text(path, text)
+        return text

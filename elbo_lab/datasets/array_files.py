@@ -1,0 +1,50 @@
+"""NumPy's own files: one array (.npy) or a zip of named arrays (.npz).
+
+Pickled objects are never read: unpickling a stranger's file runs the stranger's code.
+"""
+
+import zipfile
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+
+
+def read_npy(path):
+    """Return the one array of a .npy file at `path`, unchecked."""
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        raise _not_numbers(path, error) from None
+
+
+def read_npz(path):
+    """Return the array named ``x``, or the only array, of a .npz file at `path`, unchecked."""
+    if not zipfile.is_zipfile(path):
+        raise _not_numbers(path, "no zip of arrays")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = arrays.files
+            if "x" in names:
+                return arrays["x"]
+            if len(names) == 1:
+                return arrays[names[0]]
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise _not_numbers(path, error) from None
+    raise bad_value(
+        "data",
+        f"exactly one array, or one named 'x', in {str(path)!r}",
+        f"{len(names)} arrays {names}",
+        "save the data as np.savez(file, x=data)",
+    )
+
+
+def _not_numbers(path, error):
+    reason = " ".join(str(error).split())
+    return bad_value(
+        "data",
+        "an array of numbers",
+        f"{str(path)!r} ({reason})",
+        "save a numeric array with np.save; pickled objects are never loaded",
+    )

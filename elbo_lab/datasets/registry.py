@@ -1,0 +1,106 @@
+"""One door for all data: a name, a file, or an array.
+
+`load` decides by what it is given. A name of the registry wins over a file of the same name in the
+current folder (write `./faithful` for the file), so that a study means the same in every folder.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from elbo_lab.datasets.dataset import Dataset
+from elbo_lab.datasets.digits import DIGITS
+from elbo_lab.datasets.faithful import FAITHFUL
+from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
+from elbo_lab.errors import bad_value, check_count, check_data, unknown_name
+
+DATASETS = (FAITHFUL, DIGITS)
+
+
+def load(source, *, view=None, seed=0):
+    """Return the data set that `source` names or holds.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, array_like of shape (N, D), or Dataset
+        A name (``"faithful"``, ``"digits"``), a name with a view (``"digits:binary"``), the path
+        of a .csv, .csv.gz, .npy or .npz file, or the numbers themselves. A `Dataset` comes back as
+        it is.
+    view : str, optional
+        View of a data set of the package, another way of writing ``name:view``; by default the
+        first of its views.
+    seed : int, default 0
+        Seed of the views with noise (``dequantised``, ``dynamic``).
+
+    Returns
+    -------
+    Dataset
+        x (N, D) in float64, finite, a copy of an array that was given.
+
+    Raises
+    ------
+    BadValue, BadKind
+        One line on an unknown name or view, a missing or unreadable file, or a table that is not
+        made of finite numbers.
+
+    Examples
+    --------
+    >>> load("faithful").x.shape
+    (272, 2)
+    >>> load("digits:binary").rows(32, seed=0).name
+    'digits:binary'
+    """
+    seed = check_count("seed", seed, minimum=0)
+    if isinstance(source, str):
+        name, colon, view_in_name = source.partition(":")
+        entry = next((entry for entry in DATASETS if entry.name == name), None)
+        if entry is not None:
+            return entry.read(_choose_view(entry, view_in_name if colon else None, view), seed)
+    if view is not None:
+        raise bad_value("view", "no view for data of your own", repr(view), "leave it out")
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        # os.path and not pathlib: "no" too for names that the system refuses to look up.
+        if not os.path.exists(source):
+            raise _nothing_there(source)
+        return read_file(Path(source))
+    if isinstance(source, np.ma.MaskedArray):
+        # Plain conversion would bring the masked values back as if they had been measured.
+        source = np.ma.filled(source.astype(np.float64), np.nan)
+    return Dataset("array", check_data(source), source="array given by the caller")
+
+
+def _choose_view(entry, view_in_name, view):
+    if None not in (view_in_name, view) and view_in_name != view:
+        raise bad_value(
+            "view", f"the same view as in '{entry.name}:{view_in_name}'", repr(view), "name one"
+        )
+    chosen = view if view_in_name is None else view_in_name
+    if chosen is None:
+        return entry.views[0] if entry.views else None
+    if not entry.views:
+        raise bad_value("view", f"no view: {entry.name} has only one", repr(chosen), "leave it out")
+    if chosen not in entry.views:
+        raise unknown_name("view", chosen, entry.views)
+    return chosen
+
+
+def _nothing_there(source):
+    text = os.fspath(source)
+    names = [entry.name for entry in DATASETS]
+    names += [f"{entry.name}:{view}" for entry in DATASETS for view in entry.views]
+    near = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    # A path says what it is by a folder or an ending; only a bare word can be a misspelt name.
+    if suffix_of(text) or Path(text).name != text or not near:
+        remedy = "check the path"
+    else:
+        remedy = f"did you mean {near[0]!r}?"
+    return bad_value(
+        "data",
+        f"one of {', '.join(names)}, or an existing file ({', '.join(READERS)})",
+        f"{text!r}, where no file is",
+        remedy,
+    )

@@ -1,0 +1,10 @@
+"""Families of distributions: sample from noise, log-density, score, entropy, KL."""
+
+from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.categorical import Categorical
+from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.noise import NoiseSpec, draw_noise
+
+FAMILIES = (DiagonalGaussian, Categorical)
+
+__all__ = ["FAMILIES", "Categorical", "DiagonalGaussian", "Family", "NoiseSpec", "draw_noise"]

@@ -1,0 +1,76 @@
+"""What every family of distributions can do.
+
+A family is a shape of density, q(z; eta), without its numbers: the numbers are `eta`, one row per
+datum. The same family serves as posterior q(z | x) and as prior p(z) of a model (with one row of
+eta for all data), so that sampling, scores and KL stand in one place.
+
+Axes: S draws, N data, K latent dimensions or categories, E parameters of one member. `eta` is (N, E)
+or (1, E). Continuous z is (..., S, N, K), categorical z is integer (..., S, N). Axes in front of S are
+repeats: they are never summed, so R independent estimates can be formed in one call.
+"""
+
+from abc import ABC, abstractmethod
+
+
+class Family(ABC):
+    """A parametric family q(z; eta); immutable, holds shapes only.
+
+    Attributes
+    ----------
+    name : str
+    discrete : bool
+        Whether z is a category; discrete families have no pathwise derivative.
+    size : int
+        K, latent dimensions or categories.
+    eta_size : int
+        E, number of unconstrained parameters of one member.
+    eta_layout : Layout
+        Names and shapes inside one row of eta.
+    """
+
+    name: str
+    discrete: bool
+
+    @abstractmethod
+    def noise_spec(self, n_draws, n_data):
+        """Return the NoiseSpec of `n_draws` draws for each of `n_data` data."""
+
+    @abstractmethod
+    def sample(self, eta, noise):
+        """Turn noise into z, deterministically."""
+
+    @abstractmethod
+    def log_prob(self, eta, z):
+        """Return log q(z; eta) in nats (..., S, N)."""
+
+    @abstractmethod
+    def score(self, eta, z):
+        """Return d log q(z; eta) / d eta (..., S, N, E)."""
+
+    @abstractmethod
+    def entropy(self, eta):
+        """Return H(q) in nats (N,)."""
+
+    @abstractmethod
+    def entropy_grad(self, eta):
+        """Return dH / d eta (N, E)."""
+
+    @abstractmethod
+    def kl(self, eta, other):
+        """Return KL(q(eta) || q(other)) in nats (N,)."""
+
+    @abstractmethod
+    def kl_grad(self, eta, other):
+        """Return (dKL / d eta (N, E), dKL / d other (N, E))."""
+
+    @abstractmethod
+    def near(self, eta):
+        """Return a member that is close to eta and yet clearly off (N, E).
+
+        A study at an optimum flatters estimators whose noise vanishes there, a study far away those
+        that only need a direction; this is the place in between.
+        """
+
+    def log_prob_vjp(self, eta, z, cotangent):
+        """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
+        return (cotangent[..., None] * self.score(eta, z)).sum(axis=-3)

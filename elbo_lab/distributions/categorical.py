@@ -1,0 +1,88 @@
+"""Categories 0..K-1 with probabilities softmax(logits).
+
+Sampling inverts the distribution function: z = number of cumulated probabilities at or below u, with
+u ~ U(0, 1). As a function of the logits that z is piecewise constant: its derivative is zero wherever
+it exists, so there is no pathwise gradient, and expectations are exact by enumeration instead.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.noise import NoiseSpec
+from elbo_lab.layout import Layout
+from elbo_lab.special import log_softmax, softmax
+
+
+@dataclass(frozen=True)
+class Categorical(Family):
+    """Categorical over K categories; eta = logits (K,).
+
+    The logits are unconstrained and redundant (adding a constant changes nothing).
+
+    Parameters
+    ----------
+    size : int
+        K, the number of categories.
+    """
+
+    size: int
+    name = "categorical"
+    discrete = True
+
+    @property
+    def eta_size(self):
+        return self.size
+
+    @property
+    def eta_layout(self):
+        return Layout((("logits", (self.size,)),))
+
+    def noise_spec(self, n_draws, n_data):
+        return NoiseSpec("uniform", (n_draws, n_data))
+
+    def sample(self, eta, noise):
+        """Return z (..., S, N), integers in 0..K-1."""
+        cumulated = np.cumsum(softmax(eta, axis=-1), axis=-1)
+        # The last sum may fall short of one by rounding; it is left out, so that z <= K - 1.
+        return (noise[..., None] >= cumulated[..., :-1]).sum(axis=-1)
+
+    def one_hot(self, z):
+        """Return the indicators [z = k] as floats (..., S, N, K)."""
+        return (z[..., None] == np.arange(self.size)).astype(np.float64)
+
+    def log_prob(self, eta, z):
+        """Return log softmax(logits)[z] (..., S, N)."""
+        table = np.broadcast_to(log_softmax(eta, axis=-1), (z.shape[-1], self.size))
+        return table[np.arange(z.shape[-1]), z]
+
+    def score(self, eta, z):
+        """Return [z = k] - p_k (..., S, N, K)."""
+        return self.one_hot(z) - softmax(eta, axis=-1)
+
+    def entropy(self, eta):
+        """Return -sum_k p_k log p_k."""
+        log_p = log_softmax(eta, axis=-1)
+        return -(np.exp(log_p) * log_p).sum(axis=-1)
+
+    def entropy_grad(self, eta):
+        """Return -p_k (log p_k + H)."""
+        log_p = log_softmax(eta, axis=-1)
+        return -np.exp(log_p) * (log_p + self.entropy(eta)[..., None])
+
+    def kl(self, eta, other):
+        """Return sum_k p_k (log p_k - log p'_k)."""
+        log_p, log_o = log_softmax(eta, axis=-1), log_softmax(other, axis=-1)
+        return (np.exp(log_p) * (log_p - log_o)).sum(axis=-1)
+
+    def kl_grad(self, eta, other):
+        """Return (p_k (log p_k - log p'_k - KL), p'_k - p_k)."""
+        log_p, log_o = log_softmax(eta, axis=-1), log_softmax(other, axis=-1)
+        p = np.exp(log_p)
+        first = p * (log_p - log_o - self.kl(eta, other)[..., None])
+        return first, np.exp(log_o) - p
+
+    def near(self, eta):
+        """Return the centred logits times one half."""
+        return 0.5 * (eta - eta.mean(axis=-1, keepdims=True))

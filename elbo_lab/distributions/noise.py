@@ -1,0 +1,46 @@
+"""Base noise: the only random step of the package.
+
+Everything after the noise is a deterministic function of it. Two estimators that ask for the same
+`NoiseSpec` can therefore be held against each other on common random numbers, a gradient can be
+checked with the noise frozen, and a draw can be replayed.
+"""
+
+from dataclasses import dataclass
+
+from elbo_lab.errors import bad_value
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """Kind ('normal' N(0, 1) or 'uniform' U(0, 1)) and shape of the noise of one estimate."""
+
+    kind: str
+    shape: tuple
+
+
+def draw_noise(spec, rng, lead=()):
+    """Return fresh noise.
+
+    Parameters
+    ----------
+    spec : NoiseSpec
+    rng : numpy.random.Generator
+    lead : tuple of int, optional
+        Leading axes, such as (R,) for R repeats at once.
+
+    Returns
+    -------
+    ndarray (*lead, *spec.shape)
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
+    shape = tuple(lead) + spec.shape
+    if spec.kind == "normal":
+        return rng.standard_normal(shape)
+    if spec.kind == "uniform":
+        return rng.random(shape)
+    raise bad_value("kind", "'normal' or 'uniform'", repr(spec.kind))
+

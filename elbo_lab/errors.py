@@ -1,0 +1,104 @@
+"""One clear line for a user's mistake: the argument, what was expected, what came, what to do.
+
+Every check of the package raises through here, so that the command line can tell a mistake of the
+user (exit code 2, one line) from a fault of the program (a traceback).
+"""
+
+import difflib
+
+import numpy as np
+
+
+class UserMistake(Exception):
+    """Base of all errors that the caller can mend; never raised itself."""
+
+
+class BadValue(UserMistake, ValueError):
+    """An argument of the right kind with an impossible value or shape."""
+
+
+class BadKind(UserMistake, TypeError):
+    """An argument of the wrong kind."""
+
+
+class NotApplicable(BadValue):
+    """A pairing that makes no mathematical sense; the message is the reason."""
+
+
+def _line(argument, expected, got, remedy):
+    sentence = f"{argument}: expected {expected}, got {got}"
+    return f"{sentence}; {remedy}" if remedy else sentence
+
+
+def bad_value(argument, expected, got, remedy=""):
+    """Build the ValueError for one argument; the caller raises it."""
+    return BadValue(_line(argument, expected, got, remedy))
+
+
+def bad_kind(argument, expected, got, remedy=""):
+    """Build the TypeError for one argument; the caller raises it."""
+    return BadKind(_line(argument, expected, got, remedy))
+
+
+def unknown_name(argument, name, known):
+    """Build the error for a name that no registry holds, with the nearest known one."""
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    remedy = f"did you mean {near[0]!r}?" if near else ""
+    return bad_value(argument, f"one of {', '.join(known)}", repr(name), remedy)
+
+
+def check_count(argument, value, minimum=1):
+    """Return `value` as an int of at least `minimum`, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise bad_kind(argument, f"a whole number of at least {minimum}", repr(value))
+    if value < minimum:
+        raise bad_value(argument, f"a whole number of at least {minimum}", value)
+    return int(value)
+
+
+def check_positive(argument, value):
+    """Return `value` as a float that is finite and above zero, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise bad_kind(argument, "a positive number", repr(value))
+    if not (np.isfinite(value) and value > 0):
+        raise bad_value(argument, "a positive finite number", value)
+    return float(value)
+
+
+def check_vector(argument, value, size):
+    """Return `value` as a float vector (size,), or raise."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiu":
+        raise bad_kind(argument, f"a vector of {size} numbers", f"dtype {value.dtype}")
+    if value.shape != (size,):
+        raise bad_value(argument, f"shape ({size},)", f"shape {value.shape}")
+    return value
+
+
+def check_data(x, argument="data", n_columns=None):
+    """Return `x` as a float64 array (N, D) of finite numbers, or raise."""
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise bad_value(argument, "a table (N, D) with rows of equal length", "ragged rows") from None
+    if x.dtype.kind not in "biuf":
+        raise bad_kind(argument, "numbers", f"dtype {x.dtype}", "drop label and text columns")
+    if x.ndim != 2:
+        raise bad_value(
+            argument, "two axes (N, D)", f"shape {x.shape}", "use x[:, None] for a single column"
+        )
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise bad_value(argument, "at least one row and one column", f"shape {x.shape}")
+    if n_columns is not None and x.shape[1] != n_columns:
+        raise bad_value(argument, f"{n_columns} columns", f"{x.shape[1]} columns")
+    x = x.astype(np.float64)
+    wrong = np.argwhere(~np.isfinite(x))
+    if len(wrong):
+        n, d = wrong[0]
+        raise bad_value(
+            argument,
+            "finite numbers",
+            f"{x[n, d]} at row {n}, column {d}",
+            f"{len(wrong)} such entries; drop or impute them",
+        )
+    return x

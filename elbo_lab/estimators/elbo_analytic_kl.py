@@ -1,0 +1,24 @@
+"""Gradient of the ELBO in theta with the prior's part in closed form.
+
+    d ELBO/d theta = E_q[d log p(x | z)/d theta] - d KL(q || p_theta(z))/d theta
+
+The parameters of the prior are free of noise; where the prior has none this is `elbo-sampled`.
+"""
+
+from elbo_lab.estimators.base import NO_STATE, Estimator, mean_cotangent, posterior_draws
+
+
+class ElboAnalyticKL(Estimator):
+    """Sampled likelihood part, closed-form KL part."""
+
+    name = "elbo-analytic-kl"
+    target = "grad-theta-elbo"
+    unbiased_for = "grad-theta-elbo"
+    summary = "mean gradient of log p(x | z), the KL to the prior differentiated in closed form"
+    vectorised = True
+
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+        eta, z = posterior_draws(posterior, phi, x, noise)
+        sampled, _ = model.log_likelihood_vjp(theta, x, z, mean_cotangent(model.family, z))
+        _, by_prior = model.family.kl_grad(eta, model.prior_eta(theta))
+        return sampled - model.prior_eta_vjp(theta, by_prior.mean(axis=-2)), state

@@ -1,0 +1,98 @@
+"""The exact answer: another estimator with the same call, so that a table simply has a row more.
+
+It ignores the noise and asks the ladder of exactness (`elbo_lab.exact`): closed form, enumeration,
+quadrature, or, where nothing else stands, a long run whose standard error it reports.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.errors import unknown_name
+from elbo_lab.estimators.base import NO_STATE, TARGETS, Estimator
+from elbo_lab.exact import evidence, expectation
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An exact value (P,), what it may be off by (P,), and the rung it stands on."""
+
+    value: np.ndarray
+    error: np.ndarray
+    rung: str
+
+
+@dataclass(frozen=True, eq=False)
+class Exact(Estimator):
+    """The exact value of a target.
+
+    Parameters
+    ----------
+    target : str
+        One of `TARGETS`.
+    proposal : ndarray (N, E), optional
+        Where a long run of the evidence draws from; the prior if not given.
+    """
+
+    target: str
+    proposal: np.ndarray | None = None
+    name = "exact"
+    summary = "closed form, enumeration, quadrature or a long run"
+    vectorised = True
+
+    def __post_init__(self):
+        if self.target not in TARGETS:
+            raise unknown_name("target", self.target, TARGETS)
+
+    @property
+    def unbiased_for(self):
+        return self.target
+
+    @property
+    def draws_from(self):
+        """None for the evidence, which has no q; the posterior for everything about the ELBO."""
+        return None if self.target.endswith("log-evidence") else "posterior"
+
+    def answer(self, model, posterior, theta, phi, x):
+        """Return the Answer for the mean over the rows of x."""
+        if self.target.endswith("log-evidence"):
+            return evidence_answers(evidence(model, theta, x, self.proposal))[self.target]
+        eta = posterior.eta(phi, x)
+        found = expectation(model, theta, x, eta)
+        return elbo_answers(found, posterior, phi, x, eta)[self.target]
+
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG002
+        return self.answer(model, posterior, theta, phi, x).value, state
+
+
+def _mean_answer(value, error, rung):
+    """Return the Answer for the mean over rows (1,), the errors of the rows being independent."""
+    mean_error = np.sqrt((error**2).sum()) / len(error)
+    return Answer(value.mean(keepdims=True), np.array([mean_error]), rung)
+
+
+def evidence_answers(found):
+    """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
+    return {
+        "log-evidence": _mean_answer(found.value, found.value_error, found.rung),
+        "grad-theta-log-evidence": Answer(found.grad_theta, found.grad_theta_error, found.rung),
+    }
+
+
+def elbo_answers(found, posterior, phi, x, eta):
+    """Return {target: Answer} for the targets that one `exact.Expectation` under q answers.
+
+    ELBO = E_q log p(x, z) + H(q): the entropy is always in closed form.
+    """
+    family = posterior.family
+    value = found.value + family.entropy(eta)
+    grad_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
+    return {
+        "elbo": _mean_answer(value, found.value_error, found.rung),
+        "grad-theta-elbo": Answer(found.grad_theta, found.grad_theta_error, found.rung),
+        "grad-phi-elbo": Answer(
+            posterior.eta_vjp(phi, x, grad_eta),
+            posterior.eta_error(phi, x, found.grad_eta_error),
+            found.rung,
+        ),
+    }

@@ -1,0 +1,31 @@
+"""Score function with a leave-one-out baseline.
+
+    g = (1/S) sum_i (f_i - b_i) score_i,   b_i = mean of f_k over k != i
+
+b_i does not see draw i, so E[b_i score_i] = 0 and the estimate stays unbiased (Mnih and Rezende 2016,
+section 2.3; Kool et al. 2019, eq. 8). Since f_i - b_i = S/(S-1) (f_i - mean f), a constant in f drops
+out: at the exact posterior, where every f equals log p(x), the variance is exactly zero. The draws must be
+independent.
+"""
+
+from elbo_lab.bounds import log_weight
+from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws
+
+
+class ScoreFunctionLOO(Estimator):
+    """Score function, each draw's baseline the mean of the others."""
+
+    name = "score-function-loo"
+    target = "grad-phi-elbo"
+    unbiased_for = "grad-phi-elbo"
+    summary = "REINFORCE with the mean of the other draws as baseline"
+    minimum_draws = 2
+    vectorised = True
+
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+        eta, z = posterior_draws(posterior, phi, x, noise)
+        f = log_weight(model, theta, x, eta, z)
+        n_draws = f.shape[-2]
+        centred = (f - f.mean(axis=-2, keepdims=True)) * (n_draws / (n_draws - 1))
+        grad_eta = (centred[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
+        return posterior.eta_vjp(phi, x, grad_eta), state

@@ -1,0 +1,56 @@
+"""What every rung of the ladder returns: values, gradients, and how far off they may be."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """log p(x) and its gradient.
+
+    Attributes
+    ----------
+    rung : {'closed-form', 'enumeration', 'quadrature', 'long-run'}
+    value, value_error : ndarray (N,)
+        log p(x_n) in nats and its standard error, or the last change of a quadrature.
+    grad_theta, grad_theta_error : ndarray (P,)
+        Gradient of the mean over the rows.
+    """
+
+    rung: str
+    value: np.ndarray
+    value_error: np.ndarray
+    grad_theta: np.ndarray
+    grad_theta_error: np.ndarray
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """E_q log p(x, z) and its gradients; adding the entropy of q makes it the ELBO.
+
+    Attributes
+    ----------
+    rung : str
+    value, value_error : ndarray (N,)
+    grad_theta, grad_theta_error : ndarray (P,)
+        Gradient of the mean over the rows.
+    grad_eta, grad_eta_error : ndarray (N, E)
+        Gradient of the mean over the rows.
+    """
+
+    rung: str
+    value: np.ndarray
+    value_error: np.ndarray
+    grad_theta: np.ndarray
+    grad_theta_error: np.ndarray
+    grad_eta: np.ndarray
+    grad_eta_error: np.ndarray
+
+
+def without_error(kind, rung, *parts):
+    """Return kind(rung, part, zeros, part, zeros, ...)."""
+    interleaved = []
+    for part in parts:
+        interleaved += [part, np.zeros_like(part)]
+    return kind(rung, *interleaved)

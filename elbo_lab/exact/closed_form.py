@@ -1,0 +1,28 @@
+"""First rung: the model's own formulas."""
+
+import numpy as np
+
+from elbo_lab.exact.answer import Evidence, Expectation, without_error
+from elbo_lab.models import ClosedForm
+
+RUNG = "closed-form"
+
+
+def applies(model):
+    """Whether the model has formulas for its evidence and its Gaussian expectations."""
+    return isinstance(model, ClosedForm)
+
+
+def evidence(model, theta, x):
+    """Return log p(x) and its gradient."""
+    weights = np.full(len(x), 1.0 / len(x))
+    value = model.log_evidence(theta, x)
+    return without_error(Evidence, RUNG, value, model.log_evidence_grad(theta, x, weights))
+
+
+def expectation(model, theta, x, eta):
+    """Return E_q log p(x, z) and its gradients."""
+    weights = np.full(len(x), 1.0 / len(x))
+    value = model.expected_log_joint(theta, x, eta)
+    gradients = model.expected_log_joint_vjp(theta, x, eta, weights)
+    return without_error(Expectation, RUNG, value, *gradients)

@@ -1,0 +1,115 @@
+"""exp, expm1 and log1p as straight-line formulas, which a compiler turns into vector code.
+
+The idea
+--------
+A call to the C library's `exp` handles one number (20 ns); a loop over plain sums and products
+handles four or eight at once. So the three functions are written here without a call, a table or a
+branch, on just the part of the line where they are needed.
+
+**Exponential.** Take out whole powers of two, what is left is small enough for a short series:
+
+    n = round(x / log 2),   r = x - n log 2,   |r| <= log(2) / 2
+    exp(x) = 2^n exp(r),    exp(r) = 1 + r + r^2 (1/2! + r/3! + r^2/4! + ... + r^11/13!)
+
+- *Rounding without a call*: adding 1.5 * 2^52 leaves no room for a fraction in the number, and the
+  low bits of the sum then hold n as an integer (Hecker's trick).
+- *log 2 in two parts* (Cody and Waite): the first has 33 bits, so that n times it is exact.
+- *2^n by an integer*: n + 1023 moved up by 52 bits *is* the float64 2^n.
+
+**log1p** on [0, 1] by the inverse hyperbolic tangent, whose series has only odd powers:
+
+    log(1 + t) = 2 atanh(s),   s = t / (2 + t) <= 1/3,   z = s^2
+    2 atanh(s) = w + w z (1/3 + z/5 + z^2/7 + ...),      w = 2 s
+
+The series would need 17 terms at z = 1/9; ten coefficients interpolated at the Chebyshev nodes of
+[0, 1/9] leave a relative error of 7e-18, a fifteenth of the last bit.
+
+Both polynomials are summed as even plus odd part: two short chains of multiply-adds, which the
+processor runs side by side, take half as long as one.
+
+Measured (AMD Zen 3, AVX2, float64): exp 1.3 ns per element (NumPy 5 to 9, C library 20), at most
+1.0 unit in the last place. The gains of the kernels built on it stand in `elementwise`.
+
+Sources
+-------
+W. J. Cody, W. Waite, "Software Manual for the Elementary Functions" (1980), chapter 6.
+J.-M. Muller, "Elementary Functions: Algorithms and Implementation", 3rd ed. (2016), chapters 3, 11.
+C. Hecker, "Let's get to the (floating) point", Game Developer (Feb. 1996).
+"""
+
+import math
+
+import numpy as np
+
+from elbo_lab.kernels.compiling import formula
+
+ROUND = 1.5 * 2.0**52
+LOG2_E = 1.0 / math.log(2.0)
+# The digits of fdlibm (Sun, 1993): the sum of the two is log 2 to 2^-86.
+LN2_HIGH = 6.93147180369123816490e-01
+LN2_LOW = 1.90821492927058770002e-10
+
+# exp(r) = 1 + r + r^2 (E0 + E1 r + ...), the Taylor coefficients 1/2!, 1/3!, ..., 1/13!
+E0, E1, E2, E3, E4, E5, E6, E7, E8, E9, E10, E11 = (1.0 / math.factorial(k) for k in range(2, 14))
+
+# atanh(s)/s = 1 + z (A0 + A1 z + ...): near 1/3, 1/5, 1/7, ... and bent to fit all of [0, 1/9].
+A0 = 0.3333333333333333
+A1 = 0.20000000000007292
+A2 = 0.1428571428355438
+A3 = 0.11111111358713932
+A4 = 0.09090894718066429
+A5 = 0.07692785032479312
+A6 = 0.06657072104827468
+A7 = 0.06000536404795356
+A8 = 0.04400369243072337
+A9 = 0.08082022805971766
+
+
+@formula
+def power_of_two(n):
+    """Return 2^n for an integer -1022 <= n <= 1023, by writing the exponent bits."""
+    return np.int64((n + 1023) << 52).view(np.float64)
+
+
+@formula
+def reduce_by_log2(x):
+    """Return n (integer) and expm1(r), where x = n log 2 + r; |x| up to about 10^5."""
+    shifted = x * LOG2_E + ROUND
+    n = shifted - ROUND
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    r2 = r * r
+    even = E0 + r2 * (E2 + r2 * (E4 + r2 * (E6 + r2 * (E8 + r2 * E10))))
+    odd = E1 + r2 * (E3 + r2 * (E5 + r2 * (E7 + r2 * (E9 + r2 * E11))))
+    # The low bits of `shifted` are n; the rest falls off the top in `power_of_two`.
+    return np.float64(shifted).view(np.int64), r + r2 * (even + r * odd)
+
+
+@formula
+def exp_of_negative(x):
+    """Return exp(x) for x <= 0, down to the smallest subnormal; 0 at -inf, nan at nan."""
+    # Written so that nan fails the comparison and stays.
+    x = -746.0 if x < -746.0 else x
+    n, tail = reduce_by_log2(x)
+    # 2^n may be below the normal numbers, 2^(n + 600) is not: one product more, and no branch.
+    scale = power_of_two(n + 600)
+    return (scale * tail + scale) * 2.0**-600
+
+
+@formula
+def expm1_of_positive(x):
+    """Return exp(x) - 1 for 0 <= x <= 700, with small relative error near 0 too; nan at nan."""
+    n, tail = reduce_by_log2(x)
+    scale = power_of_two(n)
+    return scale * tail + (scale - 1.0)
+
+
+@formula
+def log1p_of_fraction(t):
+    """Return log(1 + t) for 0 <= t <= 1; nan at nan."""
+    # 2t and not t / (1 + t/2): a doubled subnormal is exact, a halved one is not.
+    w = (t + t) / (2.0 + t)
+    z = 0.25 * w * w
+    z2 = z * z
+    even = A0 + z2 * (A2 + z2 * (A4 + z2 * (A6 + z2 * A8)))
+    odd = A1 + z2 * (A3 + z2 * (A5 + z2 * (A7 + z2 * A9)))
+    return w + w * z * (even + z * odd)

@@ -1,0 +1,77 @@
+"""Named, shaped views into one flat parameter vector.
+
+`theta` and `phi` are one-dimensional arrays, so that optimisers, checkpoints, finite differences and
+gradient statistics act on a plain vector; a `Layout` says which part of it is called what. Views are
+never copies. Gradients of many repeats at once have leading axes, (..., P), and are viewed likewise.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An ordered list of named shapes.
+
+    Parameters
+    ----------
+    entries : tuple of (str, tuple of int)
+        Name and shape of each block, in the order in which they lie in the vector.
+
+    Examples
+    --------
+    >>> layout = Layout((("W", (2, 3)), ("b", (3,))))
+    >>> layout.size
+    9
+    >>> layout.name_of(5)
+    'W[1, 2]'
+    """
+
+    entries: tuple
+    size: int = field(init=False)
+
+    def __post_init__(self):
+        names = [name for name, _ in self.entries]
+        if len(set(names)) < len(names):
+            raise bad_value("entries", "different names", names)
+        object.__setattr__(self, "size", sum(math.prod(shape) for _, shape in self.entries))
+
+    def views(self, vector):
+        """Return {name: view of shape (..., *shape)} of `vector` (..., P)."""
+        if vector.shape[-1:] != (self.size,):
+            raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {vector.shape}")
+        lead, start, out = vector.shape[:-1], 0, {}
+        for name, shape in self.entries:
+            stop = start + math.prod(shape)
+            out[name] = vector[..., start:stop].reshape(lead + shape)
+            start = stop
+        return out
+
+    def pack(self, parts, lead=()):
+        """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero."""
+        vector = np.zeros(tuple(lead) + (self.size,))
+        views = self.views(vector)
+        for name, value in parts.items():
+            if name not in views:
+                raise bad_value("parts", f"names among {list(views)}", repr(name))
+            views[name][...] = value
+        return vector
+
+    def name_of(self, index):
+        """Return the readable name of one coordinate, such as 'decoder.W2[3, 7]'."""
+        start = index
+        for name, shape in self.entries:
+            count = math.prod(shape)
+            if start < count:
+                where = ", ".join(str(i) for i in np.unravel_index(start, shape)) if shape else ""
+                return f"{name}[{where}]" if where else name
+            start -= count
+        raise bad_value("index", f"a coordinate below {self.size}", index)
+
+    def prefixed(self, prefix):
+        """Return the entries with `prefix.` before every name, for a layout that contains this one."""
+        return tuple((f"{prefix}.{name}", shape) for name, shape in self.entries)

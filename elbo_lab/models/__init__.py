@@ -1,0 +1,32 @@
+"""Latent-variable models p_theta(x, z), their derivatives by hand."""
+
+from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior
+from elbo_lab.models.deep_bernoulli import DeepBernoulli
+from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
+from elbo_lab.models.gaussian_mixture import GaussianMixture
+from elbo_lab.models.gaussian_mle import GaussianMLE
+from elbo_lab.models.linear_gaussian import PPCA, FactorAnalysis
+
+MODELS = (
+    GaussianMLE,
+    GaussianMixture,
+    PPCA,
+    FactorAnalysis,
+    DeepGaussianFixed,
+    DeepGaussianLearned,
+    DeepBernoulli,
+)
+
+__all__ = [
+    "MODELS",
+    "PPCA",
+    "ClosedForm",
+    "DeepBernoulli",
+    "DeepGaussianFixed",
+    "DeepGaussianLearned",
+    "FactorAnalysis",
+    "GaussianMLE",
+    "GaussianMixture",
+    "Model",
+    "StandardNormalPrior",
+]

@@ -1,0 +1,172 @@
+"""The contract of a model p_theta(x, z) = p_theta(z) p_theta(x | z).
+
+A model is an immutable description; its parameters come in as one flat vector `theta` (P,). Two
+things make a model: the prior, which is a member of a `Family` (so that sampling it, scoring it and
+KL to it need no further code), and `likelihood`, the formula of log p(x | z) together with its
+hand-derived pullback. Everything else on this page follows from these two.
+
+Axes: x (N, D); continuous z (..., S, N, K) or (..., S, 1, K) to share a draw among all data,
+categorical z integer (..., S, N); axes in front of S are repeats and are never summed.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable, check_data, check_vector
+
+
+class Model(ABC):
+    """A latent-variable model.
+
+    Attributes
+    ----------
+    name, variant : str, str or None
+        As on the command line.
+    family : Family
+        Family of the prior, and of the posteriors that fit this model.
+    layout : Layout
+        Names and shapes in theta.
+    n_columns : int
+        D, columns of the data.
+    """
+
+    name: str
+    variant: str | None = None
+
+    # -- what a model must say -------------------------------------------------------------------
+
+    @abstractmethod
+    def prior_eta(self, theta):
+        """Return eta of the prior p_theta(z) (1, E)."""
+
+    @abstractmethod
+    def prior_eta_vjp(self, theta, grad_eta):
+        """Pull a cotangent (..., E) of the prior's eta back to theta: (..., P)."""
+
+    @abstractmethod
+    def likelihood(self, theta, x, z):
+        """Return log p_theta(x | z) and the function that pulls a cotangent of it back.
+
+        Returns
+        -------
+        value : ndarray (..., S, N)
+            In nats, constants included.
+        pullback : callable
+            Takes a cotangent (..., S, N); returns (grad_theta (..., P), grad_z shaped as z), where
+            grad_z is None for categorical z.
+        """
+
+    @abstractmethod
+    def sample_x(self, theta, z, rng):
+        """Draw x given z (N, K) or (N,): ndarray (N, D)."""
+
+    @abstractmethod
+    def initial_theta(self, x):
+        """Return a sensible deterministic start for fitting to x: (P,)."""
+
+    # -- what follows from it --------------------------------------------------------------------
+
+    @property
+    def label(self):
+        """Name and variant, as in 'gaussian-mixture:full'."""
+        return f"{self.name}:{self.variant}" if self.variant else self.name
+
+    @property
+    def latent_dim(self):
+        """K."""
+        return self.family.size
+
+    def check_data(self, x, argument="data"):
+        """Return x (N, D) as floats if this likelihood can have produced it, or raise ValueError."""
+        return check_data(x, argument, n_columns=self.n_columns)
+
+    def check_theta(self, theta):
+        """Return theta if it has the right size, or raise ValueError."""
+        return check_vector("theta", theta, self.layout.size)
+
+    def log_likelihood(self, theta, x, z):
+        """Return log p_theta(x | z) (..., S, N)."""
+        return self.likelihood(theta, x, z)[0]
+
+    def log_likelihood_vjp(self, theta, x, z, cotangent):
+        """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_likelihood)."""
+        return self.likelihood(theta, x, z)[1](cotangent)
+
+    def log_prior(self, theta, z):
+        """Return log p_theta(z) (..., S, N)."""
+        return self.family.log_prob(self.prior_eta(theta), z)
+
+    def log_prior_vjp(self, theta, z, cotangent):
+        """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_prior)."""
+        eta = self.prior_eta(theta)
+        grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
+        grad_theta = self.prior_eta_vjp(theta, grad_eta)
+        if self.family.discrete:
+            return grad_theta, None
+        return grad_theta, cotangent[..., None] * self.family.log_prob_grad_z(eta, z)
+
+    def log_joint(self, theta, x, z):
+        """Return log p_theta(x, z) = log p(x | z) + log p(z) (..., S, N)."""
+        return self.log_likelihood(theta, x, z) + self.log_prior(theta, z)
+
+    def log_joint_vjp(self, theta, x, z, cotangent):
+        """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_joint)."""
+        theta_l, z_l = self.log_likelihood_vjp(theta, x, z, cotangent)
+        theta_p, z_p = self.log_prior_vjp(theta, z, cotangent)
+        return theta_l + theta_p, None if z_l is None else z_l + z_p
+
+    def sample(self, theta, n_data, rng):
+        """Draw (x (N, D), z) from the model."""
+        noise = draw_noise(self.family.noise_spec(1, n_data), rng)
+        z = self.family.sample(self.prior_eta(theta), noise)[0]
+        return self.sample_x(theta, z, rng), z
+
+    def canonical(self, theta):
+        """Return an equivalent theta whose exact posterior, if known, lies in the family."""
+        return theta
+
+    def posterior_eta(self, theta, x):  # noqa: ARG002 - the signature is the contract
+        """Return eta (N, E) of the exact posterior, where it is a member of the family.
+
+        Raises
+        ------
+        NotApplicable
+            If the exact posterior is not known in this family.
+        """
+        raise NotApplicable(f"the exact posterior of {self.label} has no closed form")
+
+
+class StandardNormalPrior:
+    """Mixin for models with z ~ N(0, I): a prior without parameters."""
+
+    def prior_eta(self, theta):  # noqa: ARG002
+        return np.zeros((1, self.family.eta_size))
+
+    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
+        return np.zeros(grad_eta.shape[:-1] + (self.layout.size,))
+
+
+class ClosedForm(ABC):
+    """What a model adds when its evidence and its Gaussian expectations have a formula.
+
+    Weights (N,) multiply the data in every gradient, so that sums, means and single data are the same
+    call.
+    """
+
+    @abstractmethod
+    def log_evidence(self, theta, x):
+        """Return log p_theta(x) in nats (N,)."""
+
+    @abstractmethod
+    def log_evidence_grad(self, theta, x, weights):
+        """Return d sum_n weights_n log p(x_n) / d theta (P,)."""
+
+    @abstractmethod
+    def expected_log_joint(self, theta, x, eta):
+        """Return E_q(z; eta) log p_theta(x, z) (N,)."""
+
+    @abstractmethod
+    def expected_log_joint_vjp(self, theta, x, eta, weights):
+        """Return (grad_theta (P,), grad_eta (N, E)) of sum_n weights_n E_q log p(x_n, z)."""

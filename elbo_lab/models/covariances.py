@@ -1,0 +1,132 @@
+"""Covariances of mixture components: spherical, diagonal, full.
+
+Each structure whitens a difference, y = L^-1 (x - mu) with Sigma = L L^T, and gives log |L|; then
+
+    log N(x; mu, Sigma) = -|y|^2 / 2 - log |L| - D log(2 pi) / 2.
+
+C components, N data, D columns. Scales are stored unconstrained: log standard deviations, and for the
+full structure a lower triangle whose diagonal is a logarithm.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spherical:
+    """Sigma_c = sigma_c^2 I; parameter log_sigma (C,)."""
+
+    n_components: int
+    n_columns: int
+    name = "spherical"
+
+    @property
+    def entries(self):
+        return (("log_sigma", (self.n_components,)),)
+
+    def whiten(self, params, diff):
+        """Return y (N, C, D) and log |L| (C,)."""
+        log_sigma = params["log_sigma"]
+        return diff * np.exp(-log_sigma)[:, None], self.n_columns * log_sigma
+
+    def vjp(self, params, y, weights):
+        """Return gradients of sum(weights * log density), weights (..., N, C).
+
+        Returns
+        -------
+        grad_params : dict
+        grad_mean : ndarray (..., C, D)
+        """
+        inverse = np.exp(-params["log_sigma"])[:, None]
+        squares = (y * y).sum(axis=-1) - self.n_columns
+        by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
+        return {"log_sigma": np.einsum("...nc,nc->...c", weights, squares)}, by_mean
+
+    def initial(self, spread):
+        """Return parameters for components with column standard deviations `spread` (C, D)."""
+        return {"log_sigma": 0.5 * np.log((spread**2).mean(axis=1))}
+
+    def color(self, params, noise, z):
+        """Return L_z noise (N, D)."""
+        return np.exp(params["log_sigma"])[z][:, None] * noise
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """Sigma_c = diag(sigma_c^2); parameter log_sigma (C, D)."""
+
+    n_components: int
+    n_columns: int
+    name = "diagonal"
+
+    @property
+    def entries(self):
+        return (("log_sigma", (self.n_components, self.n_columns)),)
+
+    def whiten(self, params, diff):
+        log_sigma = params["log_sigma"]
+        return diff * np.exp(-log_sigma), log_sigma.sum(axis=1)
+
+    def vjp(self, params, y, weights):
+        inverse = np.exp(-params["log_sigma"])
+        by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
+        return {"log_sigma": np.einsum("...nc,ncd->...cd", weights, y * y - 1.0)}, by_mean
+
+    def initial(self, spread):
+        return {"log_sigma": np.log(spread)}
+
+    def color(self, params, noise, z):
+        return np.exp(params["log_sigma"])[z] * noise
+
+
+@dataclass(frozen=True)
+class Full:
+    """Sigma_c = L_c L_c^T; parameters log_diagonal (C, D) and lower (C, D (D - 1) / 2)."""
+
+    n_components: int
+    n_columns: int
+    name = "full"
+
+    @property
+    def entries(self):
+        below = self.n_columns * (self.n_columns - 1) // 2
+        return (
+            ("log_diagonal", (self.n_components, self.n_columns)),
+            ("lower", (self.n_components, below)),
+        )
+
+    def factor(self, params):
+        """Return L (C, D, D)."""
+        L = np.zeros((self.n_components, self.n_columns, self.n_columns))
+        diagonal = np.arange(self.n_columns)
+        L[:, diagonal, diagonal] = np.exp(params["log_diagonal"])
+        rows, columns = np.tril_indices(self.n_columns, -1)
+        L[:, rows, columns] = params["lower"]
+        return L
+
+    def whiten(self, params, diff):
+        inverse = np.linalg.inv(self.factor(params))
+        return np.einsum("cij,ncj->nci", inverse, diff), params["log_diagonal"].sum(axis=1)
+
+    def vjp(self, params, y, weights):
+        """With u = L^-T y: d/dmu = u, and d/dL = tril(u y^T) - diag(1 / L_dd)."""
+        L = self.factor(params)
+        u = np.einsum("cji,ncj->nci", np.linalg.inv(L), y)
+        outer = np.einsum("...nc,nci,ncj->...cij", weights, u, y, optimize=True)
+        diagonal = np.arange(self.n_columns)
+        rows, columns = np.tril_indices(self.n_columns, -1)
+        by_diagonal = outer[..., diagonal, diagonal] * L[:, diagonal, diagonal]
+        by_diagonal = by_diagonal - weights.sum(axis=-2)[..., None]
+        grads = {"log_diagonal": by_diagonal, "lower": outer[..., rows, columns]}
+        return grads, np.einsum("...nc,ncd->...cd", weights, u)
+
+    def initial(self, spread):
+        below = self.n_columns * (self.n_columns - 1) // 2
+        return {"log_diagonal": np.log(spread), "lower": np.zeros((self.n_components, below))}
+
+    def color(self, params, noise, z):
+        return np.einsum("nij,nj->ni", self.factor(params)[z], noise)
+
+
+COVARIANCES = {kind.name: kind for kind in (Spherical, Diagonal, Full)}

@@ -1,0 +1,118 @@
+"""Deep latent-variable models: z ~ N(0, I), and an MLP of z gives the parameters of p(x | z).
+
+The integral over z has no closed form: z enters through a nonlinear network. One forward pass of the
+decoder serves both the log-likelihood and its pullback. The subclasses say only how x is observed
+given the network's output (a Gaussian or a Bernoulli density and its derivative).
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import check_count
+from elbo_lab.layout import Layout
+from elbo_lab.models.base import Model, StandardNormalPrior
+from elbo_lab.networks import MLP
+
+
+@dataclass(frozen=True)
+class DeepModel(StandardNormalPrior, Model):
+    """A decoder MLP with any hidden layers.
+
+    Parameters
+    ----------
+    n_columns, n_latent : int
+        D and K.
+    hidden : tuple of int
+        Widths of the hidden layers, from the latent side.
+    activation : {'tanh', 'relu', 'softplus'}
+    """
+
+    n_columns: int
+    n_latent: int
+    hidden: tuple = (64,)
+    activation: str = "tanh"
+    default_latent = 2
+    outputs_per_column = 1
+
+    def __post_init__(self):
+        check_count("n_columns", self.n_columns)
+        check_count("latent", self.n_latent)
+
+    @property
+    def family(self):
+        return DiagonalGaussian(self.n_latent)
+
+    @property
+    def decoder(self):
+        """The network from z (K,) to the parameters of p(x | z)."""
+        out = self.outputs_per_column * self.n_columns
+        return MLP((self.n_latent, *self.hidden, out), self.activation)
+
+    @property
+    def extra_entries(self):
+        """Layout entries beside the decoder's."""
+        return ()
+
+    @property
+    def layout(self):
+        return Layout(self.decoder.layout.prefixed("decoder") + self.extra_entries)
+
+    def _split(self, theta):
+        """Return the decoder's parameters and the rest, as views."""
+        size = self.decoder.layout.size
+        return theta[:size], theta[size:]
+
+    @abstractmethod
+    def observe(self, extra, outputs, x):
+        """Return log p(x | outputs) (..., S, N) and its pullback.
+
+        `extra` are the parameters beside the decoder's; `outputs` is (..., S, N or 1, out). The
+        pullback takes a cotangent (..., S, N) and returns (grad_extra (..., P_extra), grad_outputs
+        (..., S, N, out)).
+        """
+
+    @abstractmethod
+    def observe_sample(self, extra, outputs, rng):
+        """Draw x (N, D) given outputs (N, out)."""
+
+    @abstractmethod
+    def output_bias(self, x):
+        """Return the output bias (out,) that fits the columns of x without any latent."""
+
+    def decode(self, theta, z):
+        """Return the network's output (..., out) at z (..., K)."""
+        return self.decoder.forward(self._split(theta)[0], z)[0]
+
+    def likelihood(self, theta, x, z):
+        """log p(x | decoder(z)): chain of the observation and the network, backward in one pass."""
+        decoder, (weights, extra) = self.decoder, self._split(theta)
+        lead, n_rows = z.shape[:-3], z.shape[-3] * z.shape[-2]
+        flat, activations = decoder.forward(weights, z.reshape(lead + (n_rows, self.n_latent)))
+        outputs = flat.reshape(z.shape[:-1] + flat.shape[-1:])
+        value, observe_pullback = self.observe(extra, outputs, x)
+
+        def pullback(cotangent):
+            grad_extra, grad_outputs = observe_pullback(cotangent)
+            if z.shape[-2] < grad_outputs.shape[-2]:
+                grad_outputs = grad_outputs.sum(axis=-2, keepdims=True)
+            rows = grad_outputs.reshape(flat.shape)
+            grad_weights, grad_rows = decoder.backward(weights, activations, rows)
+            return np.concatenate([grad_weights, grad_extra], axis=-1), grad_rows.reshape(z.shape)
+
+        return value, pullback
+
+    def sample_x(self, theta, z, rng):
+        return self.observe_sample(self._split(theta)[1], self.decode(theta, z), rng)
+
+    def initial_theta(self, x):
+        """Glorot weights from a fixed seed, output bias fitted to the columns."""
+        weights = self.decoder.initial(np.random.default_rng(0))
+        self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
+        return np.concatenate([weights, self.initial_extra(x)])
+
+    def initial_extra(self, x):  # noqa: ARG002
+        """Return the start of the parameters beside the decoder's."""
+        return np.zeros(0)

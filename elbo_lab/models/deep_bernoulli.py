@@ -1,0 +1,61 @@
+"""z ~ N(0, I), x_d | z ~ Bernoulli(sigmoid(l_d)), logits l = decoder(z): the VAE's binary decoder.
+
+    log p(x | z) = sum_d [x_d l_d - softplus(l_d)],   d/dl = x - sigmoid(l)
+
+(Kingma and Welling 2014, appendix C.1, in logits, so that no probability is ever rounded to 0 or 1).
+The formula is a normalised probability only for x in {0, 1}; grey values are refused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+from elbo_lab.models.deep import DeepModel
+from elbo_lab.special import sigmoid, softplus
+
+
+@dataclass(frozen=True)
+class DeepBernoulli(DeepModel):
+    """MLP decoder for the logits of independent bits."""
+
+    name = "deep-bernoulli"
+    summary = "z ~ N(0, I), x | z ~ Bernoulli(sigmoid(MLP(z)))"
+    variants = (None,)
+    default_data = "digits:binary"
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        return cls(x.shape[1], cls.default_latent if latent is None else latent)
+
+    def check_data(self, x, argument="data"):
+        """Refuse anything but zeros and ones."""
+        x = super().check_data(x, argument)
+        wrong = np.argwhere((x != 0.0) & (x != 1.0))
+        if len(wrong):
+            n, d = wrong[0]
+            raise bad_value(
+                argument,
+                f"zeros and ones for {self.name}",
+                f"{x[n, d]:g} at row {n}, column {d}",
+                "binarise it first (for digits: digits:binary)",
+            )
+        return x
+
+    def observe(self, extra, outputs, x):  # noqa: ARG002
+        bits = np.einsum("...d,...d->...", x, outputs)
+        value = bits - softplus(outputs).sum(axis=-1)
+
+        def pullback(cotangent):
+            grad_outputs = cotangent[..., None] * (x - sigmoid(outputs))
+            return np.zeros(cotangent.shape[:-2] + (0,)), grad_outputs
+
+        return value, pullback
+
+    def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
+        return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)
+
+    def output_bias(self, x):
+        """Return the logits of the column means, half a count added to each side."""
+        ones = x.sum(axis=0)
+        return np.log((ones + 0.5) / (len(x) - ones + 0.5))

@@ -1,0 +1,125 @@
+"""z ~ N(0, I), x | z ~ N(mean(z), noise), the mean from an MLP: nonlinear factor analysis.
+
+Two observations, two classes:
+
+    fixed:    log N(x; m, sigma^2 I), one noise scale;            r = (x - m) / sigma,
+              d/dm = r / sigma,   d/dlog sigma = |r|^2 - D
+    learned:  log N(x; m, diag exp(v)), v a function of z;        r = (x - m) exp(-v / 2),
+              d/dm = r exp(-v / 2),   d/dv = (r^2 - 1) / 2
+
+(Kingma and Welling 2014, appendix C.2.)
+
+Why the learned log-variance is bounded below: a density, unlike a probability, has no upper limit. A
+flexible decoder can put its mean through one datum and let the variance there go to zero, and log p
+goes to infinity while nothing is learned; columns that are constant in the data invite exactly that
+(Mattei and Frellsen 2018). So v = floor + softplus(raw - floor) >= floor. The slope is
+dv/draw = sigmoid(raw - floor), and far above the floor v is just raw.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.models.deep import DeepModel
+from elbo_lab.special import LOG_2PI, sigmoid, softplus
+
+# The floor that `for_data` sets, relative to the mean variance of a column.
+RELATIVE_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class DeepGaussianFixed(DeepModel):
+    """MLP decoder for the mean, one noise scale for all columns; theta ends in log_sigma."""
+
+    name = "deep-gaussian"
+    variant = "fixed"
+    variants = ("fixed",)
+    summary = "z ~ N(0, I), x | z ~ N(MLP(z), sigma^2 I)"
+    default_data = "digits:dequantised"
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        return cls(x.shape[1], cls.default_latent if latent is None else latent)
+
+    @property
+    def extra_entries(self):
+        return (("log_sigma", ()),)
+
+    def observe(self, extra, outputs, x):
+        log_sigma = extra[0]
+        r = (x - outputs) * np.exp(-log_sigma)
+        squares = np.einsum("...d,...d->...", r, r)
+        value = -0.5 * squares - self.n_columns * (log_sigma + 0.5 * LOG_2PI)
+
+        def pullback(cotangent):
+            by_log_sigma = (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))
+            return by_log_sigma[..., None], (np.exp(-log_sigma) * cotangent)[..., None] * r
+
+        return value, pullback
+
+    def observe_sample(self, extra, outputs, rng):
+        return outputs + np.exp(extra[0]) * rng.standard_normal(outputs.shape)
+
+    def output_bias(self, x):
+        return x.mean(axis=0)
+
+    def initial_extra(self, x):
+        return np.array([0.5 * np.log(max(x.var(axis=0).mean(), np.finfo(float).tiny))])
+
+
+@dataclass(frozen=True)
+class DeepGaussianLearned(DeepModel):
+    """MLP decoder for the mean and a bounded log-variance of every column.
+
+    Parameters
+    ----------
+    min_log_variance : float
+        The floor of v, in log units of the data's squared unit.
+    """
+
+    min_log_variance: float = -6.0
+    name = "deep-gaussian"
+    variant = "learned"
+    variants = ("learned",)
+    summary = "z ~ N(0, I), x | z ~ N(MLP(z), diag exp(bounded MLP(z)))"
+    default_data = "digits:dequantised"
+    outputs_per_column = 2
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        mean_variance = max(x.var(axis=0).mean(), np.finfo(float).tiny)
+        return cls(
+            x.shape[1],
+            cls.default_latent if latent is None else latent,
+            min_log_variance=float(np.log(RELATIVE_FLOOR * mean_variance)),
+        )
+
+    def split_outputs(self, outputs):
+        """Return mean, log-variance v and the slope dv/draw, each (..., D)."""
+        mean, raw = outputs[..., : self.n_columns], outputs[..., self.n_columns :]
+        above = raw - self.min_log_variance
+        return mean, self.min_log_variance + softplus(above), sigmoid(above)
+
+    def observe(self, extra, outputs, x):  # noqa: ARG002
+        mean, log_variance, slope = self.split_outputs(outputs)
+        precision_root = np.exp(-0.5 * log_variance)
+        r = (x - mean) * precision_root
+        squares = np.einsum("...d,...d->...", r, r)
+        value = -0.5 * (squares + log_variance.sum(axis=-1) + self.n_columns * LOG_2PI)
+
+        def pullback(cotangent):
+            by_mean = r * precision_root
+            by_raw = 0.5 * (r * r - 1.0) * slope
+            grad_outputs = cotangent[..., None] * np.concatenate([by_mean, by_raw], axis=-1)
+            return np.zeros(cotangent.shape[:-2] + (0,)), grad_outputs
+
+        return value, pullback
+
+    def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
+        mean, log_variance, _ = self.split_outputs(outputs)
+        return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape)
+
+    def output_bias(self, x):
+        """Return column means, and raw log-variances of the columns (at least at the floor)."""
+        variance = np.maximum(x.var(axis=0), 2.0 * np.exp(self.min_log_variance))
+        return np.concatenate([x.mean(axis=0), np.log(variance)])

@@ -1,0 +1,146 @@
+"""The lecture's first case: x ~ N(mu, sigma^2 I), with a latent mean for each datum.
+
+    z_n ~ N(mu, tau^2 I),   x_n | z_n ~ N(z_n, s^2 I)   =>   x_n ~ N(mu, (tau^2 + s^2) I).
+
+The evidence is the plain Gaussian likelihood, so the maximum is known (Bishop 2006, eqs. 2.121 and
+2.122, pooled over the columns), and yet every estimator of the lab applies. theta = (mu, log tau,
+log s). The parameters of the prior can be reached through log p(z; theta) (score form) and through
+z = mu + tau * eps (pathwise form). Only sigma^2 = tau^2 + s^2 is identified; a fit that starts at
+tau = s stays there by symmetry, and sigma^2 is what is reported.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import check_count
+from elbo_lab.layout import Layout
+from elbo_lab.models.base import ClosedForm, Model
+from elbo_lab.special import LOG_2PI
+
+
+@dataclass(frozen=True)
+class GaussianMLE(ClosedForm, Model):
+    """z ~ N(mu, tau^2 I), x | z ~ N(z, s^2 I).
+
+    Parameters
+    ----------
+    n_columns : int
+        D, which is also the latent dimension K.
+    """
+
+    n_columns: int
+    name = "gaussian-mle"
+    summary = "x ~ N(mu, sigma^2 I), with a latent Gaussian mean per datum"
+    variants = (None,)
+    default_data = "faithful"
+    default_latent = None
+
+    def __post_init__(self):
+        check_count("n_columns", self.n_columns)
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003 - one latent mean per column
+        return cls(x.shape[1])
+
+    @property
+    def family(self):
+        return DiagonalGaussian(self.n_columns)
+
+    @property
+    def layout(self):
+        return Layout((("mu", (self.n_columns,)), ("log_tau", ()), ("log_s", ())))
+
+    def sigma2(self, theta):
+        """Return sigma^2 = tau^2 + s^2, the variance of x."""
+        t = self.layout.views(theta)
+        return float(np.exp(2.0 * t["log_tau"]) + np.exp(2.0 * t["log_s"]))
+
+    def prior_eta(self, theta):
+        t = self.layout.views(theta)
+        return self.family.join(t["mu"], np.full(self.n_columns, t["log_tau"]))[None]
+
+    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is linear
+        mean, log_std = self.family.split(grad_eta)
+        parts = {"mu": mean, "log_tau": log_std.sum(axis=-1)}
+        return self.layout.pack(parts, lead=grad_eta.shape[:-1])
+
+    def likelihood(self, theta, x, z):
+        """log N(x; z, s^2 I); d/dz = r / s and d/dlog s = |r|^2 - D, with r = (x - z) / s."""
+        log_s = self.layout.views(theta)["log_s"]
+        r = (x - z) * np.exp(-log_s)
+        squares = np.einsum("...d,...d->...", r, r)
+        value = -0.5 * squares - self.n_columns * (log_s + 0.5 * LOG_2PI)
+
+        def pullback(cotangent):
+            by_log_s = (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))
+            grad_z = cotangent[..., None] * r * np.exp(-log_s)
+            if z.shape[-2] < grad_z.shape[-2]:
+                grad_z = grad_z.sum(axis=-2, keepdims=True)
+            return self.layout.pack({"log_s": by_log_s}, lead=cotangent.shape[:-2]), grad_z
+
+        return value, pullback
+
+    def sample_x(self, theta, z, rng):
+        return z + np.exp(self.layout.views(theta)["log_s"]) * rng.standard_normal(z.shape)
+
+    def initial_theta(self, x):
+        """Return the closed-form maximum, with tau^2 = s^2 = sigma^2 / 2."""
+        mu = x.mean(axis=0)
+        sigma2 = max(np.mean((x - mu) ** 2), np.finfo(float).tiny)
+        log_scale = 0.5 * np.log(0.5 * sigma2)
+        return self.layout.pack({"mu": mu, "log_tau": log_scale, "log_s": log_scale})
+
+    def log_evidence(self, theta, x):
+        """log N(x; mu, sigma^2 I)."""
+        sigma2, mu = self.sigma2(theta), self.layout.views(theta)["mu"]
+        squares = ((x - mu) ** 2).sum(axis=-1)
+        return -0.5 * (squares / sigma2 + self.n_columns * (np.log(sigma2) + LOG_2PI))
+
+    def log_evidence_grad(self, theta, x, weights):
+        t, sigma2 = self.layout.views(theta), self.sigma2(theta)
+        squares = ((x - t["mu"]) ** 2).sum(axis=-1)
+        by_sigma2 = 0.5 * (weights * (squares / sigma2 - self.n_columns)).sum() / sigma2
+        return self.layout.pack(
+            {
+                "mu": weights @ (x - t["mu"]) / sigma2,
+                "log_tau": by_sigma2 * 2.0 * np.exp(2.0 * t["log_tau"]),
+                "log_s": by_sigma2 * 2.0 * np.exp(2.0 * t["log_s"]),
+            }
+        )
+
+    def posterior_eta(self, theta, x):
+        """N(mu + (tau^2 / sigma^2)(x - mu), tau^2 s^2 / sigma^2)."""
+        t, sigma2 = self.layout.views(theta), self.sigma2(theta)
+        mean = t["mu"] + np.exp(2.0 * t["log_tau"]) / sigma2 * (x - t["mu"])
+        log_std = t["log_tau"] + t["log_s"] - 0.5 * np.log(sigma2)
+        return self.family.join(mean, np.full_like(mean, log_std))
+
+    def expected_log_joint(self, theta, x, eta):
+        """E_q log N(x; z, s^2) + E_q log N(z; mu, tau^2), each with its own second moment."""
+        t = self.layout.views(theta)
+        mean, log_std = self.family.split(eta)
+        variance = np.exp(2.0 * log_std)
+        from_x = ((x - mean) ** 2 + variance).sum(axis=-1) * np.exp(-2.0 * t["log_s"])
+        from_mu = ((mean - t["mu"]) ** 2 + variance).sum(axis=-1) * np.exp(-2.0 * t["log_tau"])
+        constant = self.n_columns * (t["log_s"] + t["log_tau"] + LOG_2PI)
+        return -0.5 * (from_x + from_mu) - constant
+
+    def expected_log_joint_vjp(self, theta, x, eta, weights):
+        t = self.layout.views(theta)
+        mean, log_std = self.family.split(eta)
+        variance, w = np.exp(2.0 * log_std), weights[:, None]
+        precision_x, precision_z = np.exp(-2.0 * t["log_s"]), np.exp(-2.0 * t["log_tau"])
+        from_x = (x - mean) ** 2 + variance
+        from_mu = (mean - t["mu"]) ** 2 + variance
+        grad_theta = self.layout.pack(
+            {
+                "mu": (w * (mean - t["mu"])).sum(axis=0) * precision_z,
+                "log_tau": (w * (from_mu * precision_z - 1.0)).sum(),
+                "log_s": (w * (from_x * precision_x - 1.0)).sum(),
+            }
+        )
+        by_mean = (x - mean) * precision_x - (mean - t["mu"]) * precision_z
+        by_log_std = -variance * (precision_x + precision_z)
+        return grad_theta, w * self.family.join(by_mean, by_log_std)

@@ -1,0 +1,282 @@
+"""Linear-Gaussian models: probabilistic PCA and factor analysis.
+
+    z ~ N(0, I_K),   x | z ~ N(W z + b, Psi),   Psi = sigma^2 I (PPCA) or diagonal (factor analysis)
+    =>  x ~ N(b, W W^T + Psi),   z | x ~ N(M^-1 A^T y, M^-1),
+    with  A = Psi^{-1/2} W,  y = Psi^{-1/2} (x - b),  M = I_K + A^T A.
+
+(Tipping and Bishop 1999, eqs. 3 to 6; Bishop 2006, eqs. 12.41 to 12.42 and 12.66 to 12.67.) Everything
+goes through K x K matrices: |W W^T + Psi| = |M| |Psi| and the Woodbury identity replace the D x D
+inverse. theta = (W, b, log_sigma), log_sigma the logarithm of the noise standard deviation.
+
+W and W R have the same evidence for every rotation R. `canonical` picks the one in which W^T Psi^-1 W
+is diagonal: there the exact posterior has independent coordinates and is a member of the diagonal
+Gaussian family.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.layout import Layout
+from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior
+from elbo_lab.special import LOG_2PI
+
+
+@dataclass(frozen=True)
+class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
+    """x | z ~ N(W z + b, Psi); the two subclasses say what Psi is.
+
+    Parameters
+    ----------
+    n_columns : int
+        D.
+    n_latent : int
+        K, at most D.
+    """
+
+    n_columns: int
+    n_latent: int
+    variants = (None,)
+    default_latent = 10
+
+    def __post_init__(self):
+        check_count("n_columns", self.n_columns)
+        check_count("latent", self.n_latent)
+        if self.n_latent > self.n_columns:
+            raise bad_value(
+                "latent", f"at most the {self.n_columns} columns of the data", self.n_latent
+            )
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        # K = D leaves no noise to estimate, so the default stays below D.
+        default = max(1, min(cls.default_latent, x.shape[1] - 1))
+        return cls(x.shape[1], default if latent is None else latent)
+
+    @property
+    def family(self):
+        return DiagonalGaussian(self.n_latent)
+
+    @property
+    def layout(self):
+        shape = (self.n_columns, self.n_latent)
+        return Layout((("W", shape), ("b", shape[:1]), ("log_sigma", self._noise_shape)))
+
+    def _reduce(self, by_column):
+        """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
+        return by_column.sum(axis=-1) if self._noise_shape == () else by_column
+
+    # -- the formula and its derivative ----------------------------------------------------------
+
+    def likelihood(self, theta, x, z):
+        """log N(x; W z + b, Psi), with r = (x - W z - b) / sigma.
+
+        d/dz = W^T r / sigma, d/dW = (r / sigma) z^T, d/db = r / sigma, d/dlog sigma_d = r_d^2 - 1.
+        """
+        t = self.layout.views(theta)
+        precision_root = np.exp(-t["log_sigma"])
+        r = (x - z @ t["W"].T - t["b"]) * precision_root
+        squares = np.einsum("...d,...d->...", r, r)
+        constant = np.broadcast_to(t["log_sigma"], x.shape[-1:]).sum() + 0.5 * x.shape[-1] * LOG_2PI
+        value = -0.5 * squares - constant
+
+        def pullback(cotangent):
+            lead = cotangent.shape[:-2]
+            weighted = cotangent[..., None] * r
+            rows = (weighted * precision_root).reshape(lead + (-1, self.n_columns))
+            codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
+            codes = codes.reshape(lead + (-1, self.n_latent))
+            by_column = np.einsum("...snd,...snd->...d", weighted, r)
+            by_column -= cotangent.sum(axis=(-2, -1))[..., None]
+            grad_z = (rows @ t["W"]).reshape(cotangent.shape + (self.n_latent,))
+            if z.shape[-2] < cotangent.shape[-1]:
+                grad_z = grad_z.sum(axis=-2, keepdims=True)
+            grad_theta = self.layout.pack(
+                {
+                    "W": np.swapaxes(rows, -1, -2) @ codes,
+                    "b": rows.sum(axis=-2),
+                    "log_sigma": self._reduce(by_column),
+                },
+                lead=lead,
+            )
+            return grad_theta, grad_z
+
+        return value, pullback
+
+    def sample_x(self, theta, z, rng):
+        t = self.layout.views(theta)
+        noise = rng.standard_normal((len(z), self.n_columns))
+        return z @ t["W"].T + t["b"] + np.exp(t["log_sigma"]) * noise
+
+    # -- exact answers ---------------------------------------------------------------------------
+
+    def _whitened(self, theta, x):
+        """Return (A (D, K), y (N, D), M (K, K))."""
+        t = self.layout.views(theta)
+        precision_root = np.broadcast_to(np.exp(-t["log_sigma"]), (self.n_columns,))
+        A = precision_root[:, None] * t["W"]
+        return A, (x - t["b"]) * precision_root, np.eye(self.n_latent) + A.T @ A
+
+    def posterior_moments(self, theta, x):
+        """Return the exact posterior mean (N, K) and its covariance (K, K), the same for all x."""
+        A, y, M = self._whitened(theta, x)
+        covariance = np.linalg.inv(M)
+        return np.linalg.solve(M, A.T @ y.T).T, 0.5 * (covariance + covariance.T)
+
+    def posterior_eta(self, theta, x):
+        """Return the exact posterior if its coordinates are independent.
+
+        Raises
+        ------
+        NotApplicable
+            If W^T Psi^-1 W is not diagonal; `canonical(theta)` is the remedy.
+        """
+        mean, covariance = self.posterior_moments(theta, x)
+        std = np.sqrt(np.diag(covariance))
+        off_diagonal = np.abs(covariance / np.outer(std, std) - np.eye(self.n_latent)).max()
+        if off_diagonal > 1e-7:
+            raise NotApplicable(
+                f"the exact posterior of {self.label} has correlated coordinates here "
+                f"(correlation {off_diagonal:.2g}); rotate W with canonical(theta)"
+            )
+        return self.family.join(mean, np.broadcast_to(np.log(std), mean.shape))
+
+    def canonical(self, theta):
+        """Return theta with W rotated so that W^T Psi^-1 W is diagonal; the evidence is unchanged.
+
+        The columns come in falling order of their share, each with its largest entry positive.
+        """
+        t = self.layout.views(theta)
+        A = np.exp(-np.broadcast_to(t["log_sigma"], (self.n_columns,)))[:, None] * t["W"]
+        rotation = np.linalg.svd(A, full_matrices=False)[2].T
+        W = t["W"] @ rotation
+        W = W * np.where(W[np.abs(W).argmax(axis=0), np.arange(self.n_latent)] < 0, -1.0, 1.0)
+        return self.layout.pack({"W": W, "b": t["b"], "log_sigma": t["log_sigma"]})
+
+    def log_evidence(self, theta, x):
+        """log N(x; b, W W^T + Psi) through M: |y|^2 - v^T M^-1 v with v = A^T y."""
+        A, y, M = self._whitened(theta, x)
+        root = np.linalg.cholesky(M)
+        v = np.linalg.solve(root, A.T @ y.T)
+        quadratic = (y * y).sum(axis=1) - (v * v).sum(axis=0)
+        log_sigma = np.broadcast_to(self.layout.views(theta)["log_sigma"], (self.n_columns,))
+        log_det = 2.0 * (np.log(np.diag(root)).sum() + log_sigma.sum())
+        return -0.5 * (quadratic + log_det + self.n_columns * LOG_2PI)
+
+    def log_evidence_grad(self, theta, x, weights):
+        """Fisher's identity: the gradient of log p(x) is the posterior mean of that of log p(x, z)."""
+        mean, covariance = self.posterior_moments(theta, x)
+        return self._expected_grad(theta, x, weights, mean, weights.sum() * covariance)
+
+    def _expected_grad(self, theta, x, weights, mean, covariance):
+        """Return sum_n w_n E[d log p(x_n | z)/d theta], z_n of mean (N, K), sum_n w_n cov_n (K, K)."""
+        t = self.layout.views(theta)
+        precision = np.exp(-2.0 * np.broadcast_to(t["log_sigma"], (self.n_columns,)))
+        residual = x - mean @ t["W"].T - t["b"]
+        weighted = weights[:, None] * residual
+        spread = t["W"] @ covariance
+        by_column = (weighted * residual).sum(axis=0) + (spread * t["W"]).sum(axis=1)
+        return self.layout.pack(
+            {
+                "W": precision[:, None] * (weighted.T @ mean - spread),
+                "b": precision * weighted.sum(axis=0),
+                "log_sigma": self._reduce(precision * by_column - weights.sum()),
+            }
+        )
+
+    def expected_log_joint(self, theta, x, eta):
+        """Exact, since the log-joint is quadratic in z: E|r|^2 = |r(mean)|^2 + sum_k var_k |A_k|^2."""
+        t = self.layout.views(theta)
+        mean, log_std = self.family.split(eta)
+        variance = np.exp(2.0 * log_std)
+        log_sigma = np.broadcast_to(t["log_sigma"], (self.n_columns,))
+        r = (x - mean @ t["W"].T - t["b"]) * np.exp(-log_sigma)
+        share = np.exp(-2.0 * log_sigma) @ t["W"] ** 2
+        from_x = (r * r).sum(axis=1) + variance @ share
+        from_z = (mean**2 + variance).sum(axis=1)
+        constant = log_sigma.sum() + 0.5 * (self.n_columns + self.n_latent) * LOG_2PI
+        return -0.5 * (from_x + from_z) - constant
+
+    def expected_log_joint_vjp(self, theta, x, eta, weights):
+        t = self.layout.views(theta)
+        mean, log_std = self.family.split(eta)
+        variance = np.exp(2.0 * log_std)
+        precision = np.exp(-2.0 * np.broadcast_to(t["log_sigma"], (self.n_columns,)))
+        residual = x - mean @ t["W"].T - t["b"]
+        by_mean = (precision * residual) @ t["W"] - mean
+        by_log_std = -variance * (precision @ t["W"] ** 2 + 1.0)
+        grad_theta = self._expected_grad(theta, x, weights, mean, np.diag(weights @ variance))
+        return grad_theta, weights[:, None] * self.family.join(by_mean, by_log_std)
+
+
+def _principal_start(x, n_latent):
+    """Return mean (D,), principal directions (D, K) and all eigenvalues (D,) of the covariance / N."""
+    mean = x.mean(axis=0)
+    _, singular, rows = np.linalg.svd(x - mean, full_matrices=False)
+    eigenvalues = np.zeros(x.shape[1])
+    eigenvalues[: len(singular)] = singular**2 / len(x)
+    directions = np.zeros((x.shape[1], n_latent))
+    directions[:, : len(rows)] = rows[:n_latent].T
+    return mean, directions, eigenvalues
+
+
+@dataclass(frozen=True)
+class PPCA(LinearGaussian):
+    """Probabilistic principal component analysis: one noise scale for all columns."""
+
+    name = "ppca"
+    summary = "z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I)"
+    default_data = "digits:raw"
+    _noise_shape = ()
+
+    def initial_theta(self, x):
+        """Return the closed-form maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I)."""
+        mean, directions, eigenvalues = _principal_start(x, self.n_latent)
+        rest = eigenvalues[self.n_latent :]
+        floor = 1e-6 * max(eigenvalues.mean(), np.finfo(float).tiny)
+        sigma2 = max(rest.mean() if len(rest) else floor, floor)
+        scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
+        return self.layout.pack(
+            {"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)}
+        )
+
+
+@dataclass(frozen=True)
+class FactorAnalysis(LinearGaussian):
+    """Factor analysis: a noise scale per column. Constant columns make the density unbounded."""
+
+    name = "factor-analysis"
+    summary = "z ~ N(0, I), x | z ~ N(W z + b, Psi) with diagonal Psi"
+    default_data = "digits:dequantised"
+
+    @property
+    def _noise_shape(self):
+        return (self.n_columns,)
+
+    def check_data(self, x, argument="data"):
+        """Refuse constant columns: their noise would shrink to zero and the density grow unbounded."""
+        x = super().check_data(x, argument)
+        if len(x) > 1:
+            constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+            if len(constant):
+                raise bad_value(
+                    argument,
+                    "columns that vary (the density is unbounded otherwise)",
+                    f"constant column {constant[0]}",
+                    "drop it or use ppca",
+                )
+        return x
+
+    def initial_theta(self, x):
+        """Start from principal directions, with half of each column's variance as noise."""
+        mean, directions, eigenvalues = _principal_start(x, self.n_latent)
+        scale = np.sqrt(0.5 * eigenvalues[: self.n_latent])
+        return self.layout.pack(
+            {
+                "W": directions * scale,
+                "b": mean,
+                "log_sigma": 0.5 * np.log(0.5 * x.var(axis=0)),
+            }
+        )

@@ -1,0 +1,144 @@
+"""The multilayer perceptron: forward, and backward under it.
+
+    a_0 = input,   a_l = f(a_{l-1} W_l + b_l)  for l < L,   output = a_{L-1} W_L + b_L.
+
+Backward, with delta_L the cotangent of the output (reverse-mode chain rule; Bishop 2006, eqs. 5.53
+and 5.56):
+
+    grad W_l = a_{l-1}^T delta_l,   grad b_l = sum of delta_l over rows,
+    delta_{l-1} = (delta_l W_l^T) * f'(a_{l-1}).
+
+Rows (axis M) are summed in a weight gradient; axes in front of them are repeats and are kept.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from elbo_lab.errors import bad_value, check_count, unknown_name
+from elbo_lab.layout import Layout
+from elbo_lab.networks.activations import ACTIVATIONS
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A fully connected network with a linear last layer.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Widths (input, hidden..., output); any number of layers, at least one.
+    activation : {'tanh', 'relu', 'softplus'}
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sizes, a size is below one, or the activation is unknown.
+    """
+
+    sizes: tuple
+    activation: str = "tanh"
+
+    def __post_init__(self):
+        if len(self.sizes) < 2:
+            raise bad_value("sizes", "an input and an output width", self.sizes)
+        for size in self.sizes:
+            check_count("sizes", size)
+        if self.activation not in ACTIVATIONS:
+            raise unknown_name("activation", self.activation, list(ACTIVATIONS))
+
+    @property
+    def n_layers(self):
+        return len(self.sizes) - 1
+
+    @property
+    def layout(self):
+        """Layout of the parameters: W1 (in, H), b1 (H,), W2, b2, ..."""
+        entries = []
+        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes), start=1):
+            entries += [(f"W{layer}", (n_in, n_out)), (f"b{layer}", (n_out,))]
+        return Layout(tuple(entries))
+
+    def initial(self, rng):
+        """Return parameters (P,): Glorot-normal weights (He for relu), zero biases."""
+        gain = ACTIVATIONS[self.activation].gain
+        weights = {}
+        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes), start=1):
+            std = gain * np.sqrt(2.0 / (n_in + n_out))
+            weights[f"W{layer}"] = std * rng.standard_normal((n_in, n_out))
+        return self.layout.pack(weights)
+
+    def forward(self, params, inputs):
+        """Return the output and the activations that `backward` needs.
+
+        Parameters
+        ----------
+        params : ndarray (P,)
+        inputs : ndarray (..., M, sizes[0])
+
+        Returns
+        -------
+        output : ndarray (..., M, sizes[-1])
+        activations : list of ndarray
+            a_0 (the inputs) to a_{L-1}.
+        """
+        p, activate = self.layout.views(params), ACTIVATIONS[self.activation].value
+        activations = [inputs]
+        for layer in range(1, self.n_layers):
+            u = activations[-1] @ p[f"W{layer}"]
+            u += p[f"b{layer}"]
+            activations.append(activate(u))
+        last = self.n_layers
+        output = activations[-1] @ p[f"W{last}"]
+        output += p[f"b{last}"]
+        return output, activations
+
+    def _deltas(self, p, activations, cotangent):
+        """Yield (layer, delta_l (..., M, sizes[l])), from the last layer to the first."""
+        slope = ACTIVATIONS[self.activation].slope
+        delta = cotangent
+        for layer in range(self.n_layers, 0, -1):
+            yield layer, delta
+            if layer > 1:
+                delta = delta @ p[f"W{layer}"].T
+                delta *= slope(activations[layer - 1])
+
+    def backward(self, params, activations, cotangent):
+        """Pull the cotangent of the output back.
+
+        Parameters
+        ----------
+        params : ndarray (P,)
+        activations : list of ndarray
+            As returned by `forward`.
+        cotangent : ndarray (..., M, sizes[-1])
+
+        Returns
+        -------
+        grad_params : ndarray (..., P)
+            Summed over the rows M.
+        grad_inputs : ndarray (..., M, sizes[0])
+        """
+        p, grads = self.layout.views(params), {}
+        for layer, delta in self._deltas(p, activations, cotangent):
+            grads[f"W{layer}"] = np.swapaxes(activations[layer - 1], -1, -2) @ delta
+            grads[f"b{layer}"] = delta.sum(axis=-2)
+        return self.layout.pack(grads, lead=cotangent.shape[:-2]), delta @ p["W1"].T
+
+    def backward_squares(self, params, activations, cotangent):
+        """Return the sum over rows of the squared gradient of each row (..., P).
+
+        A row's weight gradient is an outer product, (a_i delta_j)^2 = a_i^2 delta_j^2, so the sum of
+        squares is `(a**2).T @ (delta**2)` and no per-row gradient is ever formed (Dangel, Kunstner and
+        Hennig 2020, section 2.2). It is the second moment *over draws* when each row is one draw of
+        one datum. It is not the second moment of a gradient summed over several rows: for a batch with
+        independent noise add the per-datum variances E[g^2] - E[g]^2; for draws that are coupled (a
+        leave-one-out baseline, importance weights) form the estimate itself, once per repeat.
+        """
+        p, squares = self.layout.views(params), {}
+        for layer, delta in self._deltas(p, activations, cotangent):
+            delta2 = delta * delta
+            squares[f"W{layer}"] = np.swapaxes(activations[layer - 1] ** 2, -1, -2) @ delta2
+            squares[f"b{layer}"] = delta2.sum(axis=-2)
+        return self.layout.pack(squares, lead=cotangent.shape[:-2])

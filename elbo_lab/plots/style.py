@@ -1,0 +1,204 @@
+"""One look for every figure: sizes, inks, and one colour and marker per estimator.
+
+A reader learns once that `reparameterization` is the blue triangle and finds it again in every
+figure. Colours come from palettes that stay apart for colour-blind readers (Okabe and Ito 2008;
+Paul Tol's "muted" and "vibrant" sets, technical note SRON/EPS/TN/09-002), and since sixteen names
+are more than any palette can hold apart, the marker differs too. The exact answer is no estimator
+among others: it is a black dashed line.
+
+Everything is set on the figure and axes in hand. No global state of Matplotlib is read or written
+(neither pyplot nor `rcParams`), so a user's dark theme, a thread or a backend changes nothing. The
+background is white and opaque, hence the ink is readable on a light and on a dark page.
+
+A figure is 8 inches wide and is shown about 800 pixels wide in the README, so 9 points are 12.5
+pixels there; files are written at twice that resolution for sharp screens.
+"""
+
+import zlib
+from types import MappingProxyType
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+STYLE = MappingProxyType(
+    {
+        "width": 8.0,  # inches
+        "dpi": 200,
+        "background": "white",
+        "ink": "#222222",
+        "faint": "#6b6b6b",  # contrast 5.3 on white: notes in small print stay readable
+        "grid": "#dddddd",
+        "title_size": 10.5,  # points
+        "label_size": 9.5,
+        "tick_size": 9.0,
+        "note_size": 8.0,
+        "marker_size": 5.5,
+        "line_width": 1.4,
+        "grid_width": 0.6,
+    }
+)
+
+EXACT_LINE = MappingProxyType({"color": "black", "linestyle": "--", "linewidth": 1.2})
+"""Keyword arguments of every line that stands for the exact answer."""
+
+
+class EstimatorStyle(NamedTuple):
+    """Colour and marker of one estimator, the same in every figure."""
+
+    color: str
+    marker: str
+
+
+_FIXED = MappingProxyType(
+    {
+        "exact": EstimatorStyle("#000000", "|"),
+        # log-evidence
+        "prior-monte-carlo": EstimatorStyle("#882255", "o"),
+        "importance-sampling": EstimatorStyle("#33A9A0", "s"),
+        # elbo
+        "elbo-reconstruction-kl": EstimatorStyle("#117733", "o"),
+        "elbo-joint-entropy": EstimatorStyle("#8F7FD6", "s"),
+        "elbo-log-weight": EstimatorStyle("#AA7A00", "D"),
+        # grad-theta-log-evidence
+        "prior-monte-carlo-score": EstimatorStyle("#CC3311", "o"),
+        "prior-monte-carlo-pathwise": EstimatorStyle("#6699CC", "^"),
+        "importance-weighted": EstimatorStyle("#332288", "s"),
+        # grad-theta-elbo
+        "elbo-sampled": EstimatorStyle("#999933", "o"),
+        "elbo-analytic-kl": EstimatorStyle("#AA4499", "D"),
+        # grad-phi-elbo
+        "score-function": EstimatorStyle("#D55E00", "o"),
+        "score-function-loo": EstimatorStyle("#E69F00", "s"),
+        "score-function-optimal-baseline": EstimatorStyle("#C58AAE", "D"),
+        "reparameterization": EstimatorStyle("#0072B2", "^"),
+        "reparameterization-analytic-kl": EstimatorStyle("#56B4E9", "v"),
+    }
+)
+
+# Later and foreign estimators never get a colour or marker of the fixed table, so that a stranger
+# is not taken for a house estimator.
+_SPARE_COLORS = (
+    "#009E73",
+    "#661100",
+    "#EE3377",
+    "#004488",
+    "#777777",
+    "#BBA000",
+    "#225522",
+    "#994455",
+    "#7A5CFF",
+)
+_SPARE_MARKERS = ("P", "X", "<", ">", "*")
+
+
+def estimator_style(name):
+    """Return colour and marker of an estimator.
+
+    Parameters
+    ----------
+    name : str
+        Any name. Names of the house have a fixed assignment; every other name gets one from its
+        checksum (CRC-32), the same in every process and on every machine.
+
+    Returns
+    -------
+    EstimatorStyle
+        `color` (hex string) and `marker` (Matplotlib marker).
+    """
+    if name in _FIXED:
+        return _FIXED[name]
+    checksum = zlib.crc32(str(name).encode("utf-8"))
+    marker_index, color_index = divmod(checksum, len(_SPARE_COLORS))
+    return EstimatorStyle(
+        _SPARE_COLORS[color_index], _SPARE_MARKERS[marker_index % len(_SPARE_MARKERS)]
+    )
+
+
+def marker_keywords(name):
+    """Return the line keywords (colour, marker, size) that draw one estimator."""
+    color, marker = estimator_style(name)
+    return {
+        "color": color,
+        "marker": marker,
+        "markersize": STYLE["marker_size"],
+        "linewidth": STYLE["line_width"],
+    }
+
+
+def new_figure(height, width=STYLE["width"]):
+    """Return an empty white figure of the house, outside of pyplot.
+
+    Parameters
+    ----------
+    height, width : float
+        Inches. The default width is that of the README.
+    """
+    return Figure(
+        figsize=(width, height),
+        dpi=STYLE["dpi"],
+        facecolor=STYLE["background"],
+        edgecolor=STYLE["background"],
+        layout="constrained",
+    )
+
+
+def style_axes(ax, *, title="", xlabel="", ylabel="", grid="both"):
+    """Give one axes the inks, sizes and grid of the house, and its words.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    title, xlabel, ylabel : str
+        Labels carry their unit. An empty string leaves the text away.
+    grid : {'both', 'x', 'y'}
+        The axis along which values are read.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same axes.
+    """
+    ink = STYLE["ink"]
+    ax.set_facecolor(STYLE["background"])
+    ax.set_title(title, fontsize=STYLE["title_size"], color=ink, loc="left")
+    ax.set_xlabel(xlabel, fontsize=STYLE["label_size"], color=ink)
+    ax.set_ylabel(ylabel, fontsize=STYLE["label_size"], color=ink)
+    ax.tick_params(which="both", colors=ink, labelsize=STYLE["tick_size"])
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(STYLE["faint"])
+    ax.grid(False, which="both")
+    ax.grid(True, axis=grid, color=STYLE["grid"], linewidth=STYLE["grid_width"], linestyle="-")
+    ax.set_axisbelow(True)
+    return ax
+
+
+def legend_below(ax, handles=None, columns=3, gap=38):
+    """Put the legend under the axis label, outside of the data.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    handles : list of matplotlib artists, optional
+        Labelled artists; those of the axes if left away.
+    columns : int
+        Number of legend columns.
+    gap : float
+        Distance from the bottom of the axes in points: room for tick labels and axis label.
+    """
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    below = ax.transAxes + ScaledTranslation(0, -gap / 72, ax.figure.dpi_scale_trans)
+    return ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=below,
+        borderaxespad=0,
+        ncols=columns,
+        frameon=False,
+        fontsize=STYLE["tick_size"],
+        labelcolor=STYLE["ink"],
+        handletextpad=0.5,
+        columnspacing=1.5,
+    )

@@ -1,0 +1,208 @@
+"""The variance of every estimator on every model, one panel per target.
+
+Models stand down the y axis, estimators are coloured markers inside the band of their model, and
+the variance is read on a logarithmic axis. Its 95 % interval comes from batch means (heavy-tailed
+score functions make chi-square intervals far too short). An estimator without variance stands on
+the line of the exact answer at the left edge; one that cannot exist on a model says "n/a".
+
+Compare inside a band only: another model has other parameters, hence another unit.
+"""
+
+from matplotlib.lines import Line2D
+
+from elbo_lab.errors import bad_value
+from elbo_lab.plots.style import (
+    EXACT_LINE,
+    STYLE,
+    legend_below,
+    marker_keywords,
+    new_figure,
+    style_axes,
+)
+from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
+from elbo_lab.study.tables import group_rows, is_gradient, model_label, order_targets
+
+SLOT = 0.1
+"""Inches from one estimator to the next inside a band."""
+BAND_GAP = 1.0
+"""Slots left free between two models."""
+
+
+def variance_label(target):
+    """Return the axis label of a variance, with its unit."""
+    return "variance, nats² per unit²" if is_gradient(target) else "variance, nats²"
+
+
+def band_labels(rows):
+    """Return the name of each block {group_key: label}.
+
+    Model and variant; posterior and data are added where they tell two blocks apart.
+    """
+    first = {key: block[0] for key, block in group_rows(rows).items()}
+    labels = {key: model_label(row) for key, row in first.items()}
+    for name in ("posterior", "data", "latent_dim", "n_data"):
+        for label in set(labels.values()):
+            keys = [key for key in labels if labels[key] == label]
+            if len({first[key].get(name) for key in keys}) > 1:
+                word = {"latent_dim": "K = ", "n_data": "N = "}.get(name, "")
+                labels.update({key: f"{label}, {word}{first[key].get(name)}" for key in keys})
+    return labels
+
+
+def estimator_order(rows):
+    """Return the estimators without the exact answer, in order of first appearance."""
+    names = dict.fromkeys(row["estimator"] for row in rows)
+    return [name for name in names if name != "exact"]
+
+
+def panel_height(rows, legend_columns):
+    """Return the height of a panel in inches, with its title, labels and legend."""
+    slots = len(group_rows(rows)) * (max(len(estimator_order(rows)), 1) + BAND_GAP)
+    legend_lines = -(-len(estimator_order(rows)) // legend_columns)
+    return slots * SLOT + 0.85 + 0.18 * legend_lines
+
+
+def plot_variance(rows, ax=None):
+    """Draw the variance of all estimators.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows with the keys of the JSON schema, any number of targets.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw rows of a single target.
+
+    Returns
+    -------
+    matplotlib.figure.Figure or matplotlib.axes.Axes
+        `ax` if it was given; else a figure with a panel per target, two side by side where they
+        show the same models and few estimators.
+    """
+    if not rows:
+        raise bad_value("rows", "at least one row", "none")
+    if ax is not None:
+        return plot_target_variance(rows, ax)
+    panels = [[row for row in rows if row["target"] == target] for target in order_targets(rows)]
+    lines = pair_panels(panels)
+    heights = [max(panel_height(panel, 3 - len(line)) for panel in line) for line in lines]
+    figure = new_figure(sum(heights) + 0.35)
+    grid = figure.add_gridspec(len(lines), 2, height_ratios=heights)
+    for number, line in enumerate(lines):
+        for index, panel in enumerate(line):
+            place = grid[number, index] if len(line) > 1 else grid[number, :]
+            panel_ax = figure.add_subplot(place)
+            plot_target_variance(panel, panel_ax, legend_columns=3 - len(line), key=False)
+            panel_ax.tick_params(labelleft=index == 0)
+    figure.legend(
+        handles=key_handles(),
+        loc="outside lower left",
+        ncols=2,
+        frameon=False,
+        fontsize=STYLE["tick_size"],
+        labelcolor=STYLE["ink"],
+    )
+    return figure
+
+
+def pair_panels(panels):
+    """Put two neighbours side by side if they show the same models, few estimators and one kind."""
+    lines = []
+    for panel in panels:
+        before = lines[-1] if lines else []
+        alike = len(before) == 1 and (
+            list(group_rows(before[0])) == list(group_rows(panel))
+            and max(len(estimator_order(before[0])), len(estimator_order(panel))) <= 3
+            and is_gradient(before[0][0]["target"]) == is_gradient(panel[0]["target"])
+        )
+        if alike:
+            before.append(panel)
+        else:
+            lines.append([panel])
+    return lines
+
+
+def plot_target_variance(rows, ax, legend_columns=2, key=True):
+    """Draw the variance of the estimators of one target.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of one target, with the keys of the JSON schema.
+    ax : matplotlib.axes.Axes
+    legend_columns : int
+        Names side by side under the panel.
+    key : bool
+        Whether the legend also says what bars and the dashed line are.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    targets = order_targets(rows)
+    if len(targets) != 1:
+        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
+    names, blocks, labels = estimator_order(rows), group_rows(rows), band_labels(rows)
+    ends = [row.get(key) for row in rows for key in ("variance", "variance_low", "variance_high")]
+    layout = zero_axis([end for end in ends if end is not None], most_ticks=6)
+    style_axes(ax, title=targets[0], xlabel=variance_label(targets[0]), grid="x")
+    apply_zero_axis(ax, layout, "x")
+    ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
+    # A band is one unit high whatever the number of estimators, so panels can stand side by side.
+    slot = 1 / (max(len(names), 1) + BAND_GAP)
+    for centre, block in enumerate(blocks.values()):
+        if centre:
+            ax.axhline(centre - 0.5, color=STYLE["grid"], linewidth=STYLE["grid_width"])
+        for row in block:
+            if row["estimator"] != "exact":
+                shift = names.index(row["estimator"]) - (len(names) - 1) / 2
+                draw_row(ax, row, centre + shift * slot, layout)
+    ax.set_yticks(range(len(blocks)), [labels[block] for block in blocks])
+    ax.tick_params(axis="y", length=0)
+    # The first model is on top.
+    ax.set_ylim(len(blocks) - 0.5, -0.5)
+    handles = estimator_handles(names) + (key_handles() if key else [])
+    legend_below(ax, handles, columns=legend_columns)
+    return ax
+
+
+def draw_row(ax, row, y, layout):
+    """Draw one estimator on one model: marker and interval, or the words for what is missing."""
+    keywords = marker_keywords(row["estimator"])
+    variance = row.get("variance")
+    if not row["applicable"] or variance is None:
+        words = "n/a" if not row["applicable"] else "not finite"
+        ax.annotate(
+            words,
+            (layout.break_at, y),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center_baseline",
+            fontsize=STYLE["note_size"] - 1,
+            color=STYLE["faint"],
+        )
+        return
+    low, high = row.get("variance_low"), row.get("variance_high")
+    if low is not None and high is not None and high > 0:
+        ends = [max(layout.place(low), layout.zero), high]
+        ax.plot(ends, [y, y], color=keywords["color"], linewidth=1.8, solid_capstyle="butt")
+    ax.plot(
+        [layout.place(variance)],
+        [y],
+        linestyle="none",
+        markeredgecolor=STYLE["background"],
+        markeredgewidth=0.4,
+        zorder=3,
+        **keywords,
+    )
+
+
+def estimator_handles(names):
+    """Return one legend entry per estimator."""
+    return [Line2D([], [], linestyle="none", label=name, **marker_keywords(name)) for name in names]
+
+
+def key_handles():
+    """Return the legend entries that say what a bar and the dashed line are."""
+    words = "bar: 95 % interval (where wider than the marker)"
+    bar = Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words)
+    return [bar, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]

@@ -1,0 +1,95 @@
+"""A logarithmic axis that keeps a place for zero.
+
+Some estimators have no variance at all (the exact answer; the leave-one-out score function at the
+exact posterior), and a logarithm has no place for that. Dropping such points would hide the best
+estimators, so they are put on a line of their own, outside of the decades and labelled "0".
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from elbo_lab.plots.style import STYLE
+
+
+class ZeroAxis(NamedTuple):
+    """Where zero and the decades lie on one axis."""
+
+    zero: float
+    """Coordinate at which zeros are drawn."""
+    break_at: float | None
+    """Coordinate of the axis break between zero and the first decade; None if zero has no place."""
+    limits: tuple
+    """Lower and upper limit of the axis."""
+    ticks: tuple
+    """Positions of the tick labels, zero first."""
+    labels: tuple
+    """Texts of the tick labels."""
+
+    def place(self, value):
+        """Return the coordinates of values (any shape): themselves, or the zero line for zero."""
+        value = np.asarray(value, dtype=float)
+        return np.where(value <= 0, self.zero, value)
+
+
+def zero_axis(values, most_ticks=6, always=True):
+    """Lay out an axis for the given values.
+
+    Parameters
+    ----------
+    values : iterable of float
+        Everything that will be drawn; zeros, infinities and nan do not stretch the axis.
+    most_ticks : int
+        Largest number of labelled decades.
+    always : bool
+        Whether zero has its place even if no value is zero.
+
+    Returns
+    -------
+    ZeroAxis
+    """
+    values = np.asarray(list(values), dtype=float)
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
+    # The margins are in decades: bars and markers must not touch the break or the frame.
+    first, last = math.log10(low) - 0.15, math.log10(high) + 0.15
+    if last - first < 2:
+        first, last = math.floor(first), math.ceil(last)
+    span = last - first
+    zero, break_at = first - 0.09 * span, first - 0.03 * span
+    step = max(1, math.ceil(span / most_ticks))
+    decades = range(math.ceil(first / step) * step, math.floor(last) + 1, step)
+    ticks = tuple(10.0**decade for decade in decades)
+    labels = tuple(f"$10^{{{decade}}}$" for decade in decades)
+    if not always and not (values == 0).any():
+        return ZeroAxis(10.0**first, None, (10.0**first, 10.0**last), ticks, labels)
+    return ZeroAxis(
+        zero=10.0**zero,
+        break_at=10.0**break_at,
+        limits=(10.0 ** (zero - 0.04 * span), 10.0 ** (last + 0.02 * span)),
+        ticks=(10.0**zero, *ticks),
+        labels=("0", *labels),
+    )
+
+
+def apply_zero_axis(ax, layout, which="x"):
+    """Set scale, limits and ticks of one axis, and mark the break after zero.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    layout : ZeroAxis
+    which : {'x', 'y'}
+    """
+    getattr(ax, f"set_{which}scale")("log")
+    getattr(ax, f"set_{which}lim")(layout.limits)
+    axis = getattr(ax, f"{which}axis")
+    axis.set_major_locator(FixedLocator(layout.ticks))
+    axis.set_major_formatter(FixedFormatter(layout.labels))
+    axis.set_minor_locator(NullLocator())
+    if layout.break_at is None:
+        return
+    shade = ax.axvspan if which == "x" else ax.axhspan
+    shade(layout.limits[0], layout.break_at, color=STYLE["grid"], alpha=0.45, linewidth=0, zorder=0)

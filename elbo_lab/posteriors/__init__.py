@@ -1,0 +1,10 @@
+"""Posteriors (proposals) q_phi(z | x): a family and a map from x to its eta."""
+
+from elbo_lab.posteriors.amortised import AmortisedPosterior
+from elbo_lab.posteriors.base import Posterior
+from elbo_lab.posteriors.exact import ExactPosterior
+from elbo_lab.posteriors.free import FreePosterior
+
+POSTERIORS = (FreePosterior, AmortisedPosterior, ExactPosterior)
+
+__all__ = ["POSTERIORS", "AmortisedPosterior", "ExactPosterior", "FreePosterior", "Posterior"]

@@ -1,0 +1,45 @@
+"""The exact posterior p_theta(z | x), where it belongs to the family.
+
+It has no parameters of its own: at this q the ELBO *is* log p(x), every single draw of log w equals
+log p(x), and the gap KL(q || posterior) is zero.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from elbo_lab.layout import Layout
+from elbo_lab.posteriors.base import Posterior
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPosterior(Posterior):
+    """q(z | x) = p_theta(z | x) at a given theta.
+
+    Parameters
+    ----------
+    model : Model
+        With `posterior_eta`.
+    theta : ndarray (P,)
+
+    Raises
+    ------
+    NotApplicable
+        From `eta`, if the model's posterior is not a member of the family.
+    """
+
+    model: object
+    theta: np.ndarray
+    layout: Layout = field(default=Layout(()), init=False)
+    name = "exact"
+    summary = "the exact posterior, where it is known"
+
+    @property
+    def family(self):
+        return self.model.family
+
+    def eta(self, phi, x):  # noqa: ARG002
+        return self.model.posterior_eta(self.theta, x)
+
+    def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002
+        return np.zeros(grad_eta.shape[:-2] + (0,))

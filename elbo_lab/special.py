@@ -1,0 +1,220 @@
+"""Sums, ratios and squashings of exponentials that keep their digits.
+
+The idea
+--------
+Probabilities of whole data sets are far too small for floating point, so this package keeps their
+logarithms and only ever exponentiates *differences* that cannot overflow. Every function here is
+one textbook formula, rearranged so that no intermediate leaves the range of the number type:
+
+    log_sum_exp     log sum_i exp(a_i)  = m + log sum_i exp(a_i - m),        m = max_i a_i
+    log_mean_exp    log (1/n) sum_i exp(a_i)
+    softmax         exp(a_i) / sum_j exp(a_j)
+    log_softmax     a_i - log sum_j exp(a_j)
+    softplus        log(1 + exp(x))     = max(x, 0) + log1p(exp(-|x|))
+    sigmoid         1 / (1 + exp(-x))   = exp(min(x, 0)) / (1 + exp(-|x|))
+    tanh            (exp(2x) - 1) / (exp(2x) + 1)
+    log1mexp        log(1 - exp(-x))
+
+`softplus`, `sigmoid` and `tanh` have compiled twins of the same name in
+`elbo_lab.kernels.elementwise`; `elbo_lab.kernels.use_kernels` chooses between the two.
+
+No function warns on -inf, +inf or nan: log-weights may well be -inf (a draw of probability zero),
+and what each function answers then is written in its docstring.
+
+Sources
+-------
+P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax
+functions", IMA J. Numer. Anal. 41 (2021), eq. (1.1), (1.2) and their shifted forms.
+M. Maechler, "Accurately computing log(1 - exp(-|a|))", vignette of the R package Rmpfr (2012).
+"""
+
+import math
+
+import numpy as np
+
+from elbo_lab.kernels import twin
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+def log_sum_exp(a, axis):
+    """Return the logarithm of a sum of exponentials, log sum_i exp(a_i).
+
+    Stable because the peak m is taken out first: every exponent a_i - m is at most zero, the
+    largest term is exactly one, so nothing overflows and the sum cannot vanish.
+
+    Parameters
+    ----------
+    a : array (...)
+        Logarithms; may hold -inf (a term of zero) and +inf.
+    axis : int, tuple of int or None
+        Axes summed over; None sums over all.
+
+    Returns
+    -------
+    array (... without `axis`)
+        -inf where every term is -inf, +inf where one is +inf, nan where one is nan. The error is
+        a few units in the last place of max(1, m), not of a result that happens to be near zero.
+    """
+    a = np.asarray(a)
+    peak = np.max(a, axis=axis, keepdims=True)
+    # An infinite peak would give inf - inf; with no shift the infinities come out right, while
+    # log(0) = -inf and exp(1000) = inf beside a +inf are then the answer and not an accident.
+    peak = np.where(np.isfinite(peak), peak, 0)
+    with np.errstate(divide="ignore", over="ignore"):
+        total = np.log(np.sum(np.exp(a - peak), axis=axis))
+    return total + np.squeeze(peak, axis=axis)
+
+
+def log_mean_exp(a, axis):
+    """Return the logarithm of a mean of exponentials, log (1/n) sum_i exp(a_i).
+
+    Stable as `log_sum_exp`. This is the importance-weighted estimate of the log-evidence when `a`
+    holds log-weights and `axis` is the axis of the draws.
+
+    Parameters
+    ----------
+    a : array (...)
+        Logarithms; may hold -inf and +inf.
+    axis : int, tuple of int or None
+        Axes averaged over; None averages over all.
+
+    Returns
+    -------
+    array (... without `axis`)
+    """
+    a = np.asarray(a)
+    total = log_sum_exp(a, axis)
+    # math.log gives a Python float, which keeps float32 in float32.
+    return total - math.log(a.size / max(np.size(total), 1))
+
+
+def softmax(a, axis):
+    """Return weights proportional to exp(a) that sum to one, exp(a_i) / sum_j exp(a_j).
+
+    Stable because numerator and denominator are both divided by exp(max a), which cancels.
+
+    Parameters
+    ----------
+    a : array (...)
+        Logits or log-weights; -inf gives weight zero.
+    axis : int, tuple of int or None
+        Axes along which the weights sum to one.
+
+    Returns
+    -------
+    array (...)
+        nan along a slice whose peak is not finite (all -inf: there is no mass to share; a +inf:
+        the limit depends on the path).
+    """
+    weights = np.exp(_below_peak(a, axis))
+    return weights / np.sum(weights, axis=axis, keepdims=True)
+
+
+def log_softmax(a, axis):
+    """Return the logarithm of `softmax`, a_i - log sum_j exp(a_j).
+
+    Stable because no small weight is ever formed and then logged: log softmax is exact for
+    weights far below the smallest float, where log(softmax(a)) is -inf.
+
+    Parameters
+    ----------
+    a : array (...)
+        Logits or log-weights; -inf stays -inf.
+    axis : int, tuple of int or None
+        Axes along which the weights sum to one.
+
+    Returns
+    -------
+    array (...)
+        nan along a slice whose peak is not finite, as in `softmax`.
+    """
+    shifted = _below_peak(a, axis)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def _below_peak(a, axis):
+    """Return a - max(a); nan (quietly) where the peak is infinite."""
+    a = np.asarray(a)
+    with np.errstate(invalid="ignore"):
+        return a - np.max(a, axis=axis, keepdims=True)
+
+
+@twin("elementwise")
+def softplus(x):
+    """Return log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)).
+
+    Stable because exp only sees -|x| <= 0, and log1p keeps the digits of a tiny exp(-|x|). Its
+    slope is `sigmoid`; softplus(x) - softplus(-x) = x.
+
+    Parameters
+    ----------
+    x : array (...)
+
+    Returns
+    -------
+    array (...)
+        0 at -inf, inf at +inf.
+    """
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@twin("elementwise")
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)).
+
+    Stable because exp only sees -|x| <= 0; for negative x the fraction was multiplied by exp(x)
+    above and below, so that small probabilities keep all their digits.
+
+    Parameters
+    ----------
+    x : array (...)
+
+    Returns
+    -------
+    array (...)
+        0 at -inf, 1 at +inf.
+    """
+    t = np.exp(-np.abs(x))
+    return np.where(np.less(x, 0), t, 1.0) / (1.0 + t)
+
+
+@twin("elementwise")
+def tanh(x):
+    """Return (exp(2x) - 1) / (exp(2x) + 1), the hyperbolic tangent.
+
+    NumPy's own is the stable definition; it stands here to have a twin (`elbo_lab.kernels`).
+
+    Parameters
+    ----------
+    x : array (...)
+
+    Returns
+    -------
+    array (...)
+        -1 at -inf, 1 at +inf.
+    """
+    return np.tanh(x)
+
+
+def log1mexp(x):
+    """Return log(1 - exp(-x)) for x >= 0: the log-probability of the complement of exp(-x).
+
+    Stable because the subtraction is left to expm1 where exp(-x) is near one (x <= log 2) and to
+    log1p where it is small; the change at log 2 is Maechler's, who shows that it is the best place.
+
+    Parameters
+    ----------
+    x : array (...)
+        Minus a log-probability.
+
+    Returns
+    -------
+    array (...)
+        -inf at 0, 0 at +inf, nan below zero (no probability is above one).
+    """
+    # np.where takes both forms everywhere; what the unused one says outside its side is silenced.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        near_one = np.log(-np.expm1(np.negative(x)))
+        small = np.log1p(-np.exp(np.negative(x)))
+    return np.where(np.less_equal(x, math.log(2.0)), near_one, small)[()]

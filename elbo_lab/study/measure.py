@@ -1,0 +1,102 @@
+"""Repeat estimators on one scene, on common random numbers, and stream their moments.
+
+The repeats are cut into a fixed number of batches. A batch draws its own noise from a seed that names
+the model, the kind of noise and the batch, so that batches can run on any number of threads in any
+order; they are merged in their own order. Within a batch the noise comes in passes of bounded size, and
+each pass goes through every estimator that asked for that noise.
+"""
+
+from itertools import groupby
+from time import perf_counter
+
+import numpy as np
+
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import bad_value
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.scene import spawn
+from elbo_lab.study.sharing import SharedModel
+
+BATCHES = 40
+# Rows (repeats x draws x data) through the decoder at once: a few megabytes of activations.
+ROWS_PER_PASS = 8192
+
+
+def batch_sizes(repeats):
+    """Return the sizes of the batches: at most 40, at least two repeats in each if there are two."""
+    count = min(BATCHES, max(1, repeats // 2))
+    return [len(part) for part in np.array_split(np.arange(repeats), count)]
+
+
+def estimate_repeats(estimator, model, scene, noise):
+    """Return the estimates (R, P) for noise (R, *spec.shape)."""
+    arguments = (model, scene.posterior, scene.theta, scene.phi, scene.x)
+    state = estimator.initial_state()
+    if estimator.vectorised:
+        values, _ = estimator.estimate(*arguments, noise, state)
+    else:
+        values = []
+        for one in noise:
+            value, state = estimator.estimate(*arguments, one, state)
+            values.append(value)
+        values = np.asarray(values)
+    if values.ndim != 2 or len(values) != len(noise):
+        got = f"shape {values.shape} for {len(noise)} repeats"
+        raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got)
+    return values
+
+
+def noise_groups(scene, estimators, draws):
+    """Return [(spec, [index of estimator, ...]), ...]: who shares which noise."""
+    specs = [e.noise_spec(scene.model.family, draws, len(scene.x)) for e in estimators]
+    order = sorted(range(len(specs)), key=lambda i: (specs[i].kind, specs[i].shape))
+    return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
+
+
+def run_batch(scene, estimators, draws, seed, purpose, batch, size):
+    """Return one closed batch of `Moments` per estimator.
+
+    Parameters
+    ----------
+    scene : Scene
+    estimators : list of Estimator
+    draws : int
+        S.
+    seed : int
+    purpose : str
+        Part of the seed's key: another purpose gives other noise.
+    batch, size : int
+        Number of the batch and its repeats.
+    """
+    moments = [Moments() for _ in estimators]
+    model = SharedModel(scene.model)
+    per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
+    for spec, members in noise_groups(scene, estimators, draws):
+        rng = spawn(seed, scene.model.label, purpose, f"{spec.kind} {spec.shape}", batch)
+        for start in range(0, size, per_pass):
+            noise = draw_noise(spec, rng, (min(per_pass, size - start),))
+            for i in members:
+                moments[i].add(estimate_repeats(estimators[i], model, scene, noise))
+    for one in moments:
+        one.close_batch()
+    return moments
+
+
+def run_sample(scene, estimator, draws, repeats, seed):
+    """Return single estimates (R, P) for a cloud or a histogram."""
+    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    rng = spawn(seed, scene.model.label, "sample", spec.kind)
+    return estimate_repeats(estimator, scene.model, scene, draw_noise(spec, rng, (repeats,)))
+
+
+def seconds_per_estimate(scene, estimator, draws, seed, budget=0.004, least=3):
+    """Return the median seconds of a single call, over at least `least` calls after a first one."""
+    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    noise = draw_noise(spec, spawn(seed, "timing"))
+    arguments = (scene.model, scene.posterior, scene.theta, scene.phi, scene.x, noise)
+    state, times = estimator.initial_state(), []
+    while len(times) <= least or sum(times[1:]) < budget:
+        start = perf_counter()
+        estimator.estimate(*arguments, state)
+        times.append(perf_counter() - start)
+    return float(np.median(times[1:]))

@@ -1,0 +1,86 @@
+"""Streaming mean and variance of a vector, with an honest interval for the variance.
+
+Repeats arrive in batches; per coordinate the mean and the sum of squared deviations are merged batch by
+batch (Chan, Golub and LeVeque 1983), so memory does not grow with repeats. What is reported is the
+trace of the covariance. Gradient draws have heavy tails, and the chi-square interval, made for Gaussian
+draws, would cover far too little; so every batch gives its own trace, and the spread of the batches gives the
+standard error, on the log scale because a variance is positive and skewed:
+
+    log v +- t_{B-1} * se(v) / v,   se(v) = sd of the B batch traces / sqrt(B).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Moments:
+    """Running moments of repeats (R, P).
+
+    Attributes
+    ----------
+    count : int
+        R so far.
+    mean, squares : ndarray (P,)
+        Mean, and sum of squared deviations from it.
+    traces : list of (int, float)
+        Size of each batch and the unbiased trace of its covariance.
+    """
+
+    count: int = 0
+    mean: np.ndarray | None = None
+    squares: np.ndarray | None = None
+    traces: list = field(default_factory=list)
+
+    def add(self, values):
+        """Add repeats (R, P) to the batch at hand."""
+        mean = values.mean(axis=0)
+        self._merge(len(values), mean, ((values - mean) ** 2).sum(axis=0))
+
+    def close_batch(self):
+        """Note the trace of the batch that `add` has filled."""
+        if self.count > 1:
+            self.traces.append((self.count, float(self.squares.sum() / (self.count - 1))))
+
+    def merge(self, other):
+        """Add a closed batch; the caller merges in a fixed order, whatever order they finish in."""
+        self._merge(other.count, other.mean, other.squares)
+        self.traces += other.traces
+
+    def _merge(self, count, mean, squares):
+        if self.count == 0:
+            self.count, self.mean, self.squares = count, mean.copy(), squares.copy()
+            return
+        total = self.count + count
+        shift = mean - self.mean
+        self.mean = self.mean + shift * (count / total)
+        self.squares = self.squares + squares + shift**2 * (self.count * count / total)
+        self.count = total
+
+    @property
+    def standard_error(self):
+        """Standard error of the mean (P,)."""
+        return np.sqrt(self.squares / (self.count - 1) / self.count)
+
+    @property
+    def variance(self):
+        """Trace of the covariance of one repeat, or None for fewer than two repeats."""
+        return float(self.squares.sum() / (self.count - 1)) if self.count > 1 else None
+
+    def interval(self, level=0.95):
+        """Return (low, high) for the variance, or (None, None) for fewer than two batches."""
+        from scipy.special import stdtrit  # heavy: loaded on use
+
+        if len(self.traces) < 2:
+            return None, None
+        variance = self.variance
+        if variance == 0.0:
+            return 0.0, 0.0
+        sizes, traces = np.array(self.traces).T
+        weights = (sizes - 1) / (sizes - 1).sum()
+        centre = weights @ traces
+        spread = weights @ (traces - centre) ** 2 * len(traces) / (len(traces) - 1)
+        relative = np.sqrt(spread / len(traces)) / variance
+        half = float(stdtrit(len(traces) - 1, 0.5 + 0.5 * level)) * relative
+        return float(variance * np.exp(-half)), float(variance * np.exp(half))

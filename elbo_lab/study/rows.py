@@ -1,0 +1,132 @@
+"""One row of the comparison: an estimator on a model, held against the exact answer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Below this fraction of its scale a standard error is rounding, and z would divide by it.
+DETERMINISTIC = 1e-12
+DETERMINISTIC_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class BiasTest:
+    """The largest |z| over coordinates, and over how many it was taken."""
+
+    max_z: float | None
+    coordinates: int
+
+
+def bias_test(moments, answer):
+    """Compare the mean of the repeats with the exact answer, coordinate by coordinate.
+
+    z = difference / sqrt(se^2 + reference_se^2). A coordinate whose standard error is below 1e-12 of its
+    scale (the largest of 1, |mean| and |exact|) carries rounding instead of noise: it passes if the
+    difference is at most 1e-9 of the scale and is then left out; if not, its z is the difference over
+    1e-12 of the scale, far above any limit.
+    """
+    if moments.count < 2:
+        return BiasTest(None, 0)
+    difference = np.abs(moments.mean - answer.value)
+    scale = np.maximum(1.0, np.maximum(np.abs(moments.mean), np.abs(answer.value)))
+    error = np.hypot(moments.standard_error, answer.error)
+    rigid = error < DETERMINISTIC * scale
+    passes = rigid & (difference <= DETERMINISTIC_TOLERANCE * scale)
+    z = difference[~passes] / np.maximum(error, DETERMINISTIC * scale)[~passes]
+    return BiasTest(float(z.max()) if len(z) else None, len(z))
+
+
+def row_head(scene_label, scene, posterior, estimator, draws, repeats):
+    """Return the identifying part of a row; `scene` may be None if the model refused the data."""
+    name, variant = scene_label
+    return {
+        "model": name,
+        "variant": variant,
+        "data": scene.data if scene else None,
+        "n_data": len(scene.x) if scene else None,
+        "latent_dim": scene.model.latent_dim if scene else None,
+        "posterior": posterior,
+        "target": estimator.target,
+        "estimator": estimator.name,
+        "draws": draws,
+        "repeats": repeats,
+        "applicable": True,
+        "reason": None,
+        "unbiased_for": estimator.unbiased_for,
+        "biased": estimator.biased,
+    }
+
+
+NUMBERS = (
+    "reference",
+    "reference_se",
+    "reference_norm",
+    "bias_norm",
+    "bias_max_z",
+    "bias_coordinates",
+    "bias_z_limit",
+    "variance",
+    "variance_low",
+    "variance_high",
+    "mse",
+    "snr",
+    "seconds_per_estimate",
+    "efficiency",
+)
+
+
+def inapplicable(head, reason):
+    """Return the row of a pairing that makes no sense, with its reason."""
+    return head | {"applicable": False, "reason": reason} | dict.fromkeys(NUMBERS)
+
+
+def exact_row(head, answer, seconds):
+    """Return the row of the exact answer: no variance, no bias; z, snr and efficiency have no meaning."""
+    zero = dict.fromkeys(("bias_norm", "variance", "variance_low", "variance_high", "mse"), 0.0)
+    numbers = dict.fromkeys(NUMBERS) | _reference(answer) | zero
+    return head | _finite(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
+
+
+def measured_row(head, moments, test, answer, seconds):
+    """Return the row of an estimator from its moments."""
+    variance, (low, high) = moments.variance, moments.interval()
+    bias = float(np.linalg.norm(moments.mean - answer.value))
+    mse = None if variance is None else bias**2 + variance
+    snr = float(np.linalg.norm(moments.mean) / np.sqrt(variance)) if variance else None
+    numbers = _reference(answer) | {
+        "bias_norm": bias,
+        "bias_max_z": test.max_z,
+        "bias_coordinates": test.coordinates,
+        "bias_z_limit": None,
+        "variance": variance,
+        "variance_low": low,
+        "variance_high": high,
+        "mse": mse,
+        "snr": snr,
+        "seconds_per_estimate": seconds,
+        "efficiency": 1.0 / (mse * seconds) if mse else None,
+    }
+    return head | {"repeats": moments.count} | _finite(numbers)
+
+
+def _reference(answer):
+    return {
+        "reference": answer.rung,
+        "reference_se": float(np.linalg.norm(answer.error)),
+        "reference_norm": float(np.linalg.norm(answer.value)),
+    }
+
+
+def _finite(numbers):
+    """Replace what is not finite by None: JSON has no word for it."""
+    return {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in numbers.items()
+    }
+
+
+def z_limit(coordinates, false_alarm=1e-6):
+    """Return the Bonferroni limit of |z| for a family-wise false-alarm rate over all coordinates."""
+    from scipy.special import ndtri  # heavy: loaded on use
+
+    return float(-ndtri(0.5 * false_alarm / max(1, coordinates)))

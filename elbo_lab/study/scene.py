@@ -1,0 +1,128 @@
+"""A scene: one model on real data with everything held still for the estimators.
+
+theta is where the likelihood of the whole data set is maximal; the rows on which estimators are
+compared are a seeded permutation's first; q stands at a named place relative to the best fit:
+
+    exact   the exact posterior (for a deep model the Gaussian of greatest ELBO)
+    near    close to it and clearly off: mean + 0.5 sd, sd * 0.8; logits * 0.5
+    start   the prior, where training begins
+"""
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+
+from elbo_lab.datasets import load
+from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.exact import closed_form, enumeration
+from elbo_lab.learning import fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
+from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior
+
+PLACES = ("near", "start", "exact")
+# Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
+# a decoder that generalises, few enough for seconds.
+FIT_ROWS = 2000
+FIT_ITERATIONS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything an estimator's call needs, and what a reference wants beside it.
+
+    Attributes
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    posterior : Posterior or None
+        None if the wanted kind does not exist for this model; `no_posterior` is the reason.
+    phi : ndarray
+    x : ndarray (N, D)
+    data : str
+    best_eta : ndarray (N, E)
+        The best fit in the family: the proposal of long runs.
+    """
+
+    model: object
+    theta: np.ndarray
+    posterior: object
+    phi: np.ndarray
+    x: np.ndarray
+    data: str
+    best_eta: np.ndarray
+    no_posterior: str = field(default="")
+
+
+def spawn(seed, *key):
+    """Return a Generator for (seed, key); names in the key count by their checksum.
+
+    Keyed by what the numbers are for, not by position: a row of the table does not depend on which
+    other rows are computed.
+    """
+    numbers = tuple(crc32(k.encode()) if isinstance(k, str) else k for k in key)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=numbers))
+
+
+def build_scene(choice, data, latent, posterior, at, rows, seed):
+    """Fit a model to data and place q.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    data : str, path, array or Dataset, or None for the model's own
+    latent : int or None
+    posterior : {'free', 'amortised', 'exact'}
+    at : {'near', 'start', 'exact'}
+    rows : int or None
+        None means 32, or all if there are fewer.
+    seed : int
+
+    Returns
+    -------
+    Scene
+    """
+    if at not in PLACES:
+        raise unknown_name("at", at, PLACES)
+    dataset = load(choice.kind.default_data if data is None else data, seed=seed)
+    model = choice.build(dataset.x, latent)
+    whole = model.check_data(dataset.x)
+    x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
+    theta, best_eta = _fit(model, dataset, x, seed)
+    kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
+    return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason)
+
+
+def _fit(model, dataset, x, seed):
+    """Return theta and the best eta in the family (N, E) for the rows x."""
+    if enumeration.applies(model):
+        theta = maximise_evidence(model, dataset.x)
+        categories = np.arange(model.family.size)[:, None]
+        z = np.broadcast_to(categories, (model.family.size, len(x)))
+        return theta, model.log_joint(theta, x, z).T
+    if closed_form.applies(model):
+        theta = maximise_evidence(model, dataset.x)
+        return theta, model.posterior_eta(theta, x)
+    fitted = dataset.rows(min(len(dataset.x), max(FIT_ROWS, len(x))), seed).x
+    rng = spawn(seed, model.label, "fit")
+    theta, eta = maximise_frozen_elbo(model, fitted, rng, max_iterations=FIT_ITERATIONS)
+    return theta, fit_eta(model, theta, x, eta[: len(x)], rng)
+
+
+def _place(model, theta, x, best_eta, posterior, at, seed):
+    """Return the posterior, phi, and the reason if there is none."""
+    if posterior == "exact":
+        try:
+            model.posterior_eta(theta, x)
+        except NotApplicable as reason:
+            return None, np.zeros(0), str(reason)
+        return ExactPosterior(model, theta), np.zeros(0), ""
+    family = model.family
+    prior = np.broadcast_to(model.prior_eta(theta), best_eta.shape)
+    eta = {"exact": best_eta, "near": family.near(best_eta), "start": prior}[at]
+    if not np.all(np.isfinite(eta)):
+        raise bad_value("data", "a finite maximum of the likelihood", f"a diverged {model.label}")
+    if posterior == "free":
+        free = FreePosterior(family, len(x))
+        return free, free.phi_from_eta(eta), ""
+    encoder = AmortisedPosterior.for_data(family, x)
+    return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""

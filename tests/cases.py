@@ -1,0 +1,106 @@
+"""Every model, posterior and estimator that the laws are tested on: one row buys all the laws.
+
+Small on purpose, so that quadrature and enumeration over the noise stay exact: one or two latents, a
+few data, decoders with three hidden units.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.models import (
+    PPCA,
+    DeepBernoulli,
+    DeepGaussianFixed,
+    DeepGaussianLearned,
+    FactorAnalysis,
+    GaussianMixture,
+    GaussianMLE,
+)
+from elbo_lab.networks import MLP
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+
+FAMILIES = (DiagonalGaussian(1), DiagonalGaussian(3), Categorical(1), Categorical(4))
+
+NETWORKS = (
+    MLP((2, 3)),
+    MLP((2, 4, 3)),
+    MLP((3, 5, 4, 2), "softplus"),
+    MLP((2, 4, 3), "relu"),
+)
+
+MODELS = (
+    GaussianMLE(2),
+    GaussianMixture(2, 3, "spherical"),
+    GaussianMixture(2, 2, "diagonal"),
+    GaussianMixture(3, 2, "full"),
+    PPCA(4, 2),
+    FactorAnalysis(4, 2),
+    DeepGaussianFixed(3, 1, (3,)),
+    DeepGaussianLearned(3, 1, (3,), min_log_variance=-3.0),
+    DeepBernoulli(4, 2, (3,)),
+    DeepBernoulli(3, 1, (4, 3), "softplus"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model with parameters, data and two posteriors, all from a fixed seed."""
+
+    model: object
+    theta: np.ndarray
+    x: np.ndarray
+    free: FreePosterior
+    free_phi: np.ndarray
+    amortised: AmortisedPosterior
+    amortised_phi: np.ndarray
+
+    def posteriors(self):
+        """Return [(posterior, phi), ...]."""
+        return [(self.free, self.free_phi), (self.amortised, self.amortised_phi)]
+
+
+def make_case(model, n_data=3, seed=0):
+    """Return a Case with data drawn from the model at a random theta."""
+    rng = np.random.default_rng([seed, zlib.crc32(repr(model).encode())])
+    theta = 0.5 * rng.standard_normal(model.layout.size)
+    x, _ = model.sample(theta, n_data, rng)
+    free = FreePosterior(model.family, n_data)
+    amortised = AmortisedPosterior.for_data(model.family, x, hidden=(3,))
+    return Case(
+        model,
+        theta,
+        x,
+        free,
+        0.4 * rng.standard_normal(free.layout.size),
+        amortised,
+        0.4 * rng.standard_normal(amortised.layout.size),
+    )
+
+
+CASES = tuple(make_case(model) for model in MODELS)
+
+
+def model_id(case):
+    """Return a readable test id such as 'deep-bernoulli-K1'."""
+    model = getattr(case, "model", case)
+    return f"{model.label}-K{model.latent_dim}"
+
+
+def pairings(cases=CASES):
+    """Return [(case, estimator), ...] for all measured estimators that a model admits."""
+    return [
+        (case, estimator)
+        for case in cases
+        for estimator in ESTIMATORS
+        if estimator.name != "exact"
+        and not (estimator.needs_pathwise and case.model.family.discrete)
+    ]
+
+
+def pairing_id(pair):
+    """Return 'model-estimator'."""
+    return f"{model_id(pair[0])}-{pair[1].name}"

@@ -1,0 +1,459 @@
+"""Data arrive as they were published, and bad tables are refused in one clear line."""
+
+import gzip
+import importlib.resources
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from elbo_lab.datasets import DATASETS, Dataset, load
+from elbo_lab.errors import BadKind, BadValue
+
+ALL_VIEWS = [
+    f"{entry.name}:{view}" if view else entry.name
+    for entry in DATASETS
+    for view in entry.views or (None,)
+]
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Return a function that writes text to a .csv file and hands back its path."""
+
+    def write(text, name="table.csv"):
+        path = tmp_path / name
+        path.write_bytes(text.encode())
+        return path
+
+    return write
+
+
+# --- the two sets inside the package -------------------------------------------------------------
+
+
+def test_faithful_is_the_published_table():
+    data = load("faithful")
+    assert data.name == "faithful"
+    assert data.columns == ("eruptions", "waiting")
+    assert data.x.shape == (272, 2) and data.x.dtype == np.float64
+    np.testing.assert_array_equal(data.x[0], [3.6, 79])
+    np.testing.assert_array_equal(data.x[-1], [4.467, 74])
+    # As R prints them for `faithful`: mean and sd of both columns.
+    np.testing.assert_allclose(data.x.mean(axis=0), [3.487783, 70.897059], atol=1e-6)
+    np.testing.assert_allclose(data.x.std(axis=0, ddof=1), [1.141371, 13.594974], atol=1e-6)
+    assert data.labels is None
+    assert "Azzalini" in data.source and "Haerdle" in data.source
+
+
+def test_digits_are_the_published_table():
+    data = load("digits")
+    assert data.name == "digits:raw"
+    assert data.x.shape == (1797, 64) and data.x.dtype == np.float64
+    assert len(data.columns) == 64 and data.columns[9] == "pixel_1_1"
+    assert set(np.unique(data.x)) == set(range(17))
+    np.testing.assert_array_equal(data.x[0, :8], [0, 0, 5, 13, 9, 1, 0, 0])
+    assert data.x.sum() == 561718
+    # Three pixels are never touched: the reason for the dequantised view.
+    assert list(np.flatnonzero(np.ptp(data.x, axis=0) == 0)) == [0, 32, 39]
+    assert list(data.labels[:10]) == list(range(10)) and data.labels.dtype.kind == "i"
+    counts = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert list(np.bincount(data.labels)) == counts
+    assert data.licence == "CC BY 4.0" and "10.24432/C50P49" in data.source
+
+
+def test_dequantised_adds_one_uniform_to_every_pixel():
+    noise = load("digits:dequantised").x - load("digits:raw").x
+    assert noise.min() >= 0 and noise.max() < 1
+    # 115008 uniforms: the mean is within 6 of its own standard errors of 1/2, the variance of 1/12.
+    n = noise.size
+    assert abs(noise.mean() - 1 / 2) < 6 * np.sqrt(1 / 12 / n)
+    assert abs(noise.var() - 1 / 12) < 6 * np.sqrt(1 / 180 / n)
+    assert np.ptp(load("digits:dequantised").x, axis=0).min() > 0.9
+
+
+def test_binary_is_one_from_half_grey():
+    raw, binary = load("digits").x, load("digits:binary").x
+    assert set(np.unique(binary)) == {0, 1}
+    assert binary[raw == 8].all() and not binary[raw == 7].any()
+    np.testing.assert_array_equal(binary, np.where(raw >= 8, 1.0, 0.0))
+
+
+def test_dynamic_draws_ones_with_the_grey_value_as_probability():
+    raw, draw = load("digits").x, load("digits:dynamic").x
+    assert set(np.unique(draw)) == {0, 1}
+    assert not draw[raw == 0].any() and draw[raw == 16].all()
+    for grey in range(1, 16):
+        ones = draw[raw == grey]
+        p = grey / 16
+        assert abs(ones.mean() - p) < 6 * np.sqrt(p * (1 - p) / ones.size), grey
+
+
+@pytest.mark.parametrize("name", ALL_VIEWS)
+def test_the_seed_reproduces_a_view_and_only_noise_depends_on_it(name):
+    first, again, other = (load(name, seed=seed).x for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    noisy = name.endswith(("dequantised", "dynamic"))
+    assert np.array_equal(first, other) != noisy
+
+
+def test_the_noise_of_a_view_is_not_the_stream_of_a_plain_generator_of_the_same_seed():
+    noise = load("digits:dequantised", seed=0).x - load("digits").x
+    assert not np.allclose(noise, np.random.default_rng(0).random(noise.shape), atol=1e-9)
+
+
+def test_the_view_can_stand_in_the_name_or_beside_it():
+    for spelt in (load("digits", view="binary"), load("digits:binary", view="binary")):
+        assert spelt.name == "digits:binary"
+        np.testing.assert_array_equal(spelt.x, load("digits:binary").x)
+
+
+@pytest.mark.parametrize("name", ALL_VIEWS)
+def test_a_caller_may_write_into_what_he_loaded(name):
+    kept = load(name).x.copy()
+    load(name).x[:] = -1.0
+    np.testing.assert_array_equal(load(name).x, kept)
+
+
+@pytest.mark.parametrize("entry", DATASETS, ids=lambda entry: entry.name)
+def test_every_set_says_in_one_line_what_it_is_and_where_it_is_from(entry):
+    assert entry.summary and "\n" not in entry.summary
+    data = load(entry.name)
+    assert data.source and data.licence
+
+
+def test_the_files_are_inside_the_package_with_their_licences():
+    files = importlib.resources.files("elbo_lab.datasets") / "files"
+    for name in ("faithful.csv", "digits.csv.gz", "LICENCES.md"):
+        assert (files / name).is_file()
+    text = (files / "LICENCES.md").read_text(encoding="utf-8")
+    assert "CC BY 4.0" in text and "10.24432/C50P49" in text and "Azzalini" in text
+
+
+def test_importing_the_room_loads_no_heavy_library():
+    code = (
+        "import sys, elbo_lab.datasets\n"
+        "heavy = {'scipy', 'numba', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {sorted(heavy)}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_rows_are_a_seeded_permutation_cut_short(seed):
+    data = load("digits")
+    expected = np.random.default_rng(seed).permutation(1797)[:32]
+    some = data.rows(32, seed)
+    assert len(set(expected)) == 32
+    np.testing.assert_array_equal(some.x, data.x[expected])
+    np.testing.assert_array_equal(some.labels, data.labels[expected])
+    assert (some.name, some.columns, some.source) == (data.name, data.columns, data.source)
+
+
+def test_all_rows_are_the_whole_set_in_another_order():
+    data = load("faithful")
+    every = data.rows(272, seed=1)
+    assert not np.array_equal(every.x, data.x)
+    np.testing.assert_array_equal(every.x[np.lexsort(every.x.T)], data.x[np.lexsort(data.x.T)])
+
+
+def test_more_rows_keep_the_first_ones_and_another_seed_changes_them():
+    data = load("faithful")
+    np.testing.assert_array_equal(data.rows(40, seed=3).x[:10], data.rows(10, seed=3).x)
+    assert not np.array_equal(data.rows(10, seed=4).x, data.rows(10, seed=3).x)
+
+
+@pytest.mark.parametrize(
+    ("count", "seed", "kind", "what"),
+    [
+        (273, 0, BadValue, "rows: expected at most the 272 rows of faithful, got 273"),
+        (0, 0, BadValue, "rows: .* got 0"),
+        (-4, 0, BadValue, "rows: .* got -4"),
+        (2.5, 0, BadKind, "rows: .* got 2.5"),
+        (3, -1, BadValue, "seed: .* got -1"),
+    ],
+)
+def test_impossible_numbers_of_rows_are_refused(count, seed, kind, what):
+    with pytest.raises(kind, match=what):
+        load("faithful").rows(count, seed)
+
+
+# --- the user's own arrays and files -------------------------------------------------------------
+
+TABLE = np.array([[1.5, -2.0, 3e-3], [4.0, 5.25, 6e10]])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8, bool])
+def test_an_array_becomes_a_float64_copy(dtype):
+    given = np.array([[0, 1], [1, 1], [1, 0]], dtype=dtype)
+    kept = given.copy()
+    data = load(given)
+    assert (data.name, data.columns, data.labels) == ("array", None, None)
+    assert data.x.dtype == np.float64
+    data.x[:] = 9
+    np.testing.assert_array_equal(given, kept)
+
+
+def test_nested_lists_are_an_array_and_a_dataset_comes_back():
+    data = load([[1, 2], [3, 4]])
+    np.testing.assert_array_equal(data.x, [[1, 2], [3, 4]])
+    assert load(data) is data
+
+
+def test_masked_entries_do_not_come_back_as_measurements():
+    masked = np.ma.masked_array([[1, 2], [3, 4]], mask=[[0, 0], [1, 0]])
+    with pytest.raises(BadValue, match="got nan at row 1, column 0"):
+        load(masked)
+    np.testing.assert_array_equal(load(np.ma.masked_array(TABLE)).x, TABLE)
+
+
+CSV_TEXTS = {
+    "with a header": ("a,b,c\n1.5,-2,3e-3\n4,5.25,6e10\n", ("a", "b", "c")),
+    "without a header": ("1.5,-2,3e-3\n4,5.25,6e10\n", None),
+    "with quotes, spaces, a byte-order mark": (
+        '\ufeff"a" ,"b, in m",c\r\n"1.5", -2,3e-3\r\n4,5.25 ,6e10',
+        ("a", "b, in m", "c"),
+    ),
+    "with blank lines": ("\n  \na,b,c\n\n1.5,-2,3e-3\n\n4,5.25,6e10\n\n", ("a", "b", "c")),
+    "with a header in two lines": (
+        'a,"b\nin m",c\n1.5,-2,3e-3\n4,5.25,6e10\n',
+        ("a", "b\nin m", "c"),
+    ),
+    "with a year among the names": ("a,1999,c\n1.5,-2,3e-3\n4,5.25,6e10\n", ("a", "1999", "c")),
+    "with a mark of comments in a name": ("#a,b,c\n1.5,-2,3e-3\n4,5.25,6e10\n", ("#a", "b", "c")),
+}
+
+
+@pytest.mark.parametrize("kind", CSV_TEXTS)
+def test_csv_files_are_read(csv_file, kind):
+    text, columns = CSV_TEXTS[kind]
+    path = csv_file(text, "my table.v2.csv")
+    for source in (path, str(path)):
+        data = load(source)
+        assert isinstance(data, Dataset) and data.name == "my table.v2"
+        assert data.columns == columns
+        np.testing.assert_array_equal(data.x, TABLE)
+        assert data.source == str(path)
+
+
+def test_a_single_row_and_a_single_column_keep_two_axes(csv_file):
+    assert load(csv_file("1,2,3\n")).x.shape == (1, 3)
+    assert load(csv_file("v\n1\n2\n")).x.shape == (2, 1)
+
+
+def test_compressed_csv_and_numpy_files_are_read(tmp_path):
+    text = "a,b,c\n1.5,-2,3e-3\n4,5.25,6e10\n"
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text.encode()))
+    np.save(tmp_path / "t.npy", TABLE)
+    np.savez(tmp_path / "only.npz", anything=TABLE)
+    np.savez_compressed(tmp_path / "two.npz", x=TABLE, y=np.zeros(2))
+    for file, name in (
+        ("t.csv.gz", "t"),
+        ("t.npy", "t"),
+        ("only.npz", "only"),
+        ("two.npz", "two"),
+    ):
+        data = load(tmp_path / file)
+        assert data.name == name
+        np.testing.assert_array_equal(data.x, TABLE)
+
+
+def test_a_name_of_the_registry_wins_over_a_file_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faithful").write_text("1,2\n")
+    assert load("faithful").x.shape == (272, 2)
+
+
+# --- bad input: one line, with the argument and the offending value ------------------------------
+
+BAD_ARRAYS = {
+    "NaN": ([[1, 2], [3, np.nan]], BadValue, "got nan at row 1, column 1"),
+    "infinite": ([[1, -np.inf]], BadValue, "got -inf at row 0, column 1"),
+    "no rows": (np.zeros((0, 3)), BadValue, r"got shape \(0, 3\)"),
+    "no columns": (np.zeros((3, 0)), BadValue, r"got shape \(3, 0\)"),
+    "one axis": ([1.0, 2.0], BadValue, r"got shape \(2,\)"),
+    "three axes": (np.zeros((2, 3, 4)), BadValue, r"got shape \(2, 3, 4\)"),
+    "ragged": ([[1, 2], [3]], BadValue, "ragged rows"),
+    "text": ([["a", "b"]], BadKind, "dtype <U1"),
+    "objects": ([[None, 1]], BadKind, "dtype object"),
+    "complex": ([[1j, 1]], BadKind, "dtype complex128"),
+    "nothing": (None, BadKind, "dtype object"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_bad_arrays_are_refused(case):
+    source, kind, what = BAD_ARRAYS[case]
+    with pytest.raises(kind, match=f"^data: .*{what}"):
+        load(source)
+
+
+@pytest.mark.parametrize(
+    "case", ["NaN", "infinite", "no rows", "one axis", "three axes", "complex"]
+)
+def test_bad_arrays_in_files_are_refused_alike(tmp_path, case):
+    source, kind, what = BAD_ARRAYS[case]
+    np.save(tmp_path / "bad.npy", source)
+    with pytest.raises(kind, match=f"^data: .*{what}"):
+        load(tmp_path / "bad.npy")
+
+
+BAD_CSV = {
+    "a short row": ("a,b\n1,2\n3\n", "2 fields in every row of .*, got 1 on line 3"),
+    "a long row": ("1,2\n\n3,4,5\n", "2 fields in every row of .*, got 3 on line 3"),
+    "a header of another width": ("a,b\n1,2,3\n4,5,6\n", "2 fields .*, got 3 on line 2"),
+    "a column of text": (
+        "size,kind\n1,setosa\n2,other\n",
+        r"numbers in column 'kind' \(index 1\) .*, got 'setosa' on line 2; drop the column",
+    ),
+    "text without a header": ("1,2\n3,abc\n", "numbers in column index 1 .*, got 'abc' on line 2"),
+    "an empty column": (
+        "a,b\n1,\n2,\n",
+        r"column 'b' \(index 1\) .*, got an empty field on line 2; drop the column",
+    ),
+    "a gap": ("a,b\n1,2\n3,NA\n", r"column 'b' \(index 1\) .*, got 'NA' on line 3; drop the col"),
+    "a gap in a first row of data": ("1,NA\n3,4\n", "index 1 .*, got 'NA' on line 1"),
+    "a row of gaps": ("a,b\n1,2\n,\n", r"column 'a' \(index 0\) .*, got an empty field on line 3"),
+    "row numbers without a name": (",a\n0,5\n1,6\n", "got an empty name for column 0; name it"),
+    "semicolons": ("a;b\n1;2\n", "got '1;2' on line 2; separate the fields with commas"),
+    "a row that looks like a comment": ("1,2\n#3,4\n5,6\n", "index 0 .*, got '#3' on line 2"),
+    "a number that only Python reads": ("a,b\n1_0,2\n", "1_0"),
+    "nan": ("a,b\n1,2\n3,nan\n", "got nan at row 1, column 1"),
+    "an overflow": ("a,b\n1,2\n3,1e999\n", "got inf at row 1, column 1"),
+    "only a header": ("a,b\n", "only a header in"),
+    "nothing": ("", "the empty file"),
+    "only blank lines": ("\n \n\n", "the empty file"),
+    "an endless field": ("a" * 200_000 + ",b\n1,2\n", "field larger than field limit"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CSV)
+def test_bad_csv_files_are_refused(csv_file, case):
+    text, what = BAD_CSV[case]
+    with pytest.raises(BadValue, match=f"^data: expected .*{what}") as caught:
+        load(csv_file(text))
+    assert "\n" not in str(caught.value)
+
+
+def save_objects(path):
+    np.save(path, np.array([[{"a": 1}]], dtype=object), allow_pickle=True)
+
+
+def save_objects_in_zip(path):
+    np.savez(path, x=np.array([[None]], dtype=object), allow_pickle=True)
+
+
+def save_two(path):
+    np.savez(path, train=TABLE, test=TABLE)
+
+
+def save_half(path):
+    np.save(path, np.zeros((50, 50)))
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def save_half_gzip(path):
+    text = "".join(f"{i},{i * i}\n" for i in range(5000))
+    path.write_bytes(gzip.compress(text.encode())[:2000])
+
+
+BAD_FILES = {
+    "pickled objects": ("o.npy", save_objects, "pickled objects are never loaded"),
+    "pickled objects in a zip": ("o.npz", save_objects_in_zip, "pickled objects are never loaded"),
+    "two unnamed arrays": ("t.npz", save_two, r"got 2 arrays \['train', 'test'\]"),
+    "an empty zip": ("e.npz", lambda path: np.savez(path), r"got 0 arrays \[\]"),
+    "a cut array": ("h.npy", save_half, "h.npy"),
+    "an empty array file": ("e.npy", lambda path: path.touch(), "e.npy"),
+    "text called npy": ("t.npy", lambda path: path.write_text("1,2\n3,4\n"), "t.npy"),
+    "text called npz": ("t.npz", lambda path: path.write_text("1,2\n3,4\n"), "no zip of arrays"),
+    "a cut gzip": ("h.csv.gz", save_half_gzip, "readable file.*h.csv.gz"),
+    "text called gz": (
+        "t.csv.gz",
+        lambda path: path.write_text("1,2\n"),
+        "readable file.*t.csv.gz",
+    ),
+    "not UTF-8": ("l.csv", lambda path: path.write_bytes(b"gr\xf6sse,b\n1,2\n"), "UTF-8.*l.csv"),
+    "not UTF-8 far down": (
+        "l.csv",
+        lambda path: path.write_bytes(b"a,b\n" + b"1,2\n" * 9000 + b"\xf6,2\n"),
+        "UTF-8.*l.csv",
+    ),
+    "a folder": ("d.csv", lambda path: path.mkdir(), "Is a directory"),
+    "another suffix": ("t.pkl", lambda path: path.touch(), "ends with .csv, .*, got '.*t.pkl'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_are_refused(tmp_path, case):
+    name, save, what = BAD_FILES[case]
+    save(tmp_path / name)
+    with pytest.raises(BadValue, match=f"^data: expected .*{what}") as caught:
+        load(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+class Trap:
+    """An object whose unpickling leaves a mark."""
+
+    sprung = False
+
+    def __reduce__(self):
+        return (setattr, (Trap, "sprung", True))
+
+
+def test_a_strangers_pickle_is_not_run(tmp_path):
+    trap = np.array([[Trap()]], dtype=object)
+    np.save(tmp_path / "trap.npy", trap, allow_pickle=True)
+    np.savez(tmp_path / "trap.npz", x=trap)
+    for name in ("trap.npy", "trap.npz"):
+        with pytest.raises(BadValue, match=name):
+            load(tmp_path / name)
+    assert not Trap.sprung
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("faithfull", "did you mean 'faithful'"),
+        ("digit", "did you mean 'digits'"),
+        ("digit:binary", "did you mean 'digits:binary'"),
+        ("no/such/digits.csv", "check the path"),
+        ("digits.csv", "check the path"),
+        ("something else", "check the path"),
+        ("", "check the path"),
+        ("a\0b", "check the path"),
+    ],
+)
+def test_a_name_that_is_nothing_is_refused_with_the_nearest(tmp_path, monkeypatch, source, remedy):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadValue, match=f"^data: .*{remedy}") as caught:
+        load(source)
+    assert repr(source) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "view", "what"),
+    [
+        ("digits", "binry", "'binry'; did you mean 'binary'"),
+        ("digits:bianry", None, "'bianry'; did you mean 'binary'"),
+        ("digits:", None, "got ''"),
+        ("digits:raw", "binary", "the same view as in 'digits:raw', got 'binary'"),
+        ("faithful", "raw", "faithful has only one, got 'raw'"),
+        ("faithful:raw", None, "faithful has only one, got 'raw'"),
+        ([[1, 2]], "raw", "no view for data of your own, got 'raw'"),
+    ],
+)
+def test_a_view_that_is_not_there_is_refused(source, view, what):
+    with pytest.raises(BadValue, match=f"^view: .*{what}"):
+        load(source, view=view)
+
+
+@pytest.mark.parametrize(("seed", "kind"), [(-1, BadValue), (1.5, BadKind), (None, BadKind)])
+def test_a_seed_that_is_none_is_refused(seed, kind):
+    with pytest.raises(kind, match=f"seed: .* got {seed}"):
+        load("faithful", seed=seed)

@@ -1,0 +1,489 @@
+"""Figures: what they hold, not how their pixels look."""
+
+import os
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from synthetic_rows import ESTIMATORS, find_row, make_rows
+
+from elbo_lab.plots import (
+    STYLE,
+    estimator_style,
+    new_figure,
+    plot_cloud,
+    plot_cloud_panel,
+    plot_effective_sample_size,
+    plot_prior_error,
+    plot_prior_failure,
+    plot_target_variance,
+    plot_variance,
+    plot_variance_against_draws,
+    save_figure,
+)
+from elbo_lab.plots.zero_axis import zero_axis
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def phi_rows():
+    return make_rows(["grad-phi-elbo"])
+
+
+def draw_records():
+    draws = [2, 4, 8, 16]
+    return {
+        name: {
+            "draws": draws,
+            "variance": [scale / s for s in draws],
+            "low": [0.8 * scale / s for s in draws],
+            "high": [1.2 * scale / s for s in draws],
+        }
+        for name, scale in (("score-function", 500.0), ("reparameterization", 2.0))
+    }
+
+
+def prior_records():
+    dims, counts = [1, 2, 5, 10], (10, 100)
+    return {
+        "latent_dim": dims,
+        "error": {s: [-k / s for k in dims] for s in counts},
+        "low": {s: [-1.2 * k / s for k in dims] for s in counts},
+        "high": {s: [-0.8 * k / s for k in dims] for s in counts},
+        "effective_sample_size": {s: [1 + s * 0.5**k for k in dims] for s in counts},
+    }
+
+
+def cloud_samples():
+    rng = np.random.default_rng(3)
+    return {
+        "score-function": rng.standard_t(1.3, (300, 2)),
+        "reparameterization": 0.01 * rng.standard_normal((300, 2)),
+    }
+
+
+def words(figure):
+    """Return every text of a figure that has been laid out."""
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def exact_lines(ax):
+    return [
+        line for line in ax.lines if line.get_linestyle() == "--" and line.get_color() == "black"
+    ]
+
+
+def markers(ax, name):
+    """Return the lines of an axes that carry the marker and colour of an estimator."""
+    style = estimator_style(name)
+    return [
+        line
+        for line in ax.lines
+        if line.get_marker() == style.marker and to_hex(line.get_color()) == style.color.lower()
+    ]
+
+
+# -- colours ---------------------------------------------------------------------------------------
+
+# Machado, Oliveira and Fernandes (2009), full severity, on linear RGB.
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+}
+
+
+def lab(color, vision):
+    """Return CIE Lab (D65) of a colour as an eye sees it."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(VISION[vision] @ linear, 0, 1)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ linear / to_xyz.sum(axis=1)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("target", ESTIMATORS)
+def test_estimators_of_one_target_are_told_apart_by_colour_and_by_marker(target, vision):
+    for first, second in combinations(ESTIMATORS[target], 2):
+        one, other = estimator_style(first), estimator_style(second)
+        assert one.marker != other.marker, (first, second)
+        distance = np.linalg.norm(lab(one.color, vision) - lab(other.color, vision))
+        assert distance > 15, (first, second, distance)
+
+
+def test_no_two_estimators_of_the_house_share_their_look():
+    names = {name for members in ESTIMATORS.values() for name in members}
+    assert len({estimator_style(name) for name in names}) == len(names)
+
+
+def test_an_unknown_estimator_never_looks_like_one_of_the_house():
+    house = [estimator_style(name) for members in ESTIMATORS.values() for name in members]
+    for index in range(200):
+        look = estimator_style(f"stranger-{index}")
+        assert look.color not in {style.color for style in house}
+        assert look.marker not in {style.marker for style in house}
+
+
+def test_an_unknown_estimator_has_the_same_look_in_another_process():
+    code = "from elbo_lab.plots import estimator_style; print(*estimator_style('my-estimator'))"
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(REPOSITORY)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert run.stdout.split() == list(estimator_style("my-estimator"))
+
+
+def test_an_estimator_has_one_colour_in_every_figure():
+    name = "reparameterization"
+    axes = [
+        plot_variance(phi_rows()).axes[0],
+        plot_cloud({name: cloud_samples()[name]}, [0, 0]).axes[0],
+        plot_variance_against_draws(draw_records()),
+    ]
+    assert all(markers(ax, name) for ax in axes)
+
+
+# -- variance --------------------------------------------------------------------------------------
+
+
+def test_the_variance_figure_has_a_panel_with_units_for_every_target():
+    figure = plot_variance(make_rows())
+    assert isinstance(figure, Figure)
+    assert [ax.get_title("left") for ax in figure.axes] == list(ESTIMATORS)
+    for ax in figure.axes:
+        unit = "nats² per unit²" if ax.get_title("left").startswith("grad") else "nats²"
+        assert ax.get_xlabel() == f"variance, {unit}"
+        assert ax.get_xscale() == "log"
+        assert exact_lines(ax)
+    assert any("95 % interval" in text for text in words(figure))
+
+
+def test_every_finite_variance_and_interval_is_drawn():
+    rows = [row for row in phi_rows() if row["estimator"] != "exact"]
+    ax = plot_target_variance(rows, new_figure(6).subplots())
+    for name in ESTIMATORS["grad-phi-elbo"][:-1]:
+        finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
+        assert len(markers(ax, name)) == len(finite)
+    drawn = {tuple(np.asarray(line.get_xdata(), dtype=float)) for line in ax.lines}
+    for row in rows:
+        if row["variance"]:
+            assert (row["variance_low"], row["variance_high"]) in drawn
+    low, high = ax.get_xlim()
+    assert all(low < x < high for line in ax.lines for x in np.ravel(line.get_xdata()) if x > 1)
+
+
+def test_zero_variance_is_kept_on_the_marked_left_edge():
+    ax = plot_target_variance(phi_rows(), new_figure(6).subplots())
+    zero = min(x for line in markers(ax, "score-function-loo") for x in line.get_xdata())
+    assert zero == exact_lines(ax)[0].get_xdata()[0]
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert labels[0] == "0" and ax.get_xticks()[0] == zero
+    assert ax.get_xlim()[0] < zero < min(row["variance"] for row in phi_rows() if row["variance"])
+
+
+def test_what_cannot_be_drawn_says_so():
+    rows = phi_rows()
+    find_row(rows, "ppca", "reparameterization").update(
+        variance=None, variance_low=None, variance_high=None
+    )
+    ax = plot_target_variance(rows, new_figure(6).subplots())
+    notes = [text.get_text() for text in ax.texts]
+    assert notes.count("n/a") == sum(not row["applicable"] for row in rows) == 6
+    assert notes.count("not finite") == 1
+
+
+def test_blocks_that_differ_in_posterior_only_are_told_apart():
+    rows = phi_rows() + make_rows(["grad-phi-elbo"], posterior="exact")
+    ax = plot_variance(rows, new_figure(9).subplots())
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(set(labels)) == len(labels) == 18
+    assert "gaussian-mle, free" in labels and "gaussian-mle, exact" in labels
+
+
+@pytest.mark.parametrize("variance", [None, 0.0, 3.0, 1e-300, 1e300])
+def test_a_single_row_makes_a_figure(variance):
+    row = phi_rows()[0]
+    row.update(variance=variance, variance_low=variance, variance_high=variance)
+    words(plot_variance([row]))
+
+
+def test_no_rows_are_refused_and_two_targets_do_not_fit_one_panel():
+    with pytest.raises(ValueError, match="at least one row"):
+        plot_variance([])
+    with pytest.raises(ValueError, match="elbo, grad-phi-elbo"):
+        plot_variance(make_rows(["elbo", "grad-phi-elbo"]), new_figure(4).subplots())
+
+
+def test_rows_are_not_changed_by_drawing():
+    rows, again = phi_rows(), phi_rows()
+    plot_variance(rows)
+    assert rows == again
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]]
+)
+def test_the_axis_with_a_zero_keeps_zero_left_of_everything(values):
+    layout = zero_axis(values)
+    positive = [value for value in values if 0 < value < np.inf]
+    assert layout.limits[0] < layout.zero < layout.break_at < min(positive, default=np.inf)
+    assert max(positive, default=0) < layout.limits[1]
+    assert layout.labels[0] == "0" and 2 <= len(layout.ticks) == len(layout.labels) <= 8
+
+
+# -- cloud -----------------------------------------------------------------------------------------
+
+
+def test_the_cloud_shows_names_units_exact_lines_and_counts_what_lies_outside():
+    samples = cloud_samples()
+    samples["score-function"][0] = np.nan
+    figure = plot_cloud(samples, [0.1, -0.2], names=("mean[0, 0]", "log_std[0, 0]"))
+    first, second = figure.axes[0], figure.axes[1]
+    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
+    for ax in (first, second):
+        vertical, horizontal = exact_lines(ax)
+        assert list(vertical.get_xdata()) == [0.1, 0.1]
+        assert list(horizontal.get_ydata()) == [-0.2, -0.2]
+    points = samples["score-function"]
+    inside = (np.abs(points - [np.mean(first.get_xlim()), np.mean(first.get_ylim())])) <= [
+        np.ptp(first.get_xlim()) / 2,
+        np.ptp(first.get_ylim()) / 2,
+    ]
+    outside = 299 - inside.all(axis=1).sum()
+    assert outside > 0
+    texts = words(figure)
+    assert any(f"{outside} of 300 outside, 1 not finite" in text for text in texts)
+    assert "gradient in mean[0, 0], nats per unit" in texts
+    assert "gradient in log_std[0, 0], nats per unit" in texts
+
+
+def test_a_cloud_that_is_but_a_dot_is_magnified_and_a_point_is_not():
+    samples = cloud_samples()
+    axes = plot_cloud(samples, [0.0, 0.0]).axes
+    assert [len(ax.child_axes) for ax in axes] == [0, 1]
+    samples["reparameterization"] = np.zeros((300, 2))
+    axes = plot_cloud(samples, [0.0, 0.0]).axes
+    assert [len(ax.child_axes) for ax in axes] == [0, 0]
+
+
+def test_a_cloud_without_width_or_with_one_draw_has_axes():
+    for points in (np.ones((5, 2)), np.zeros((1, 2)), np.full((3, 2), np.nan)):
+        ax = plot_cloud_panel(points, [0.0, 0.0], new_figure(3).subplots(), "score-function")
+        assert np.ptp(ax.get_xlim()) > 0
+        words(ax.figure)
+
+
+def test_draws_of_a_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match=r"samples\['a'\].*\(4, 3\)"):
+        plot_cloud({"a": np.zeros((4, 3))}, [0, 0])
+    with pytest.raises(ValueError, match=r"exact.*nan"):
+        plot_cloud({"a": np.zeros((4, 2))}, [0, np.nan])
+
+
+# -- draws and dimension ---------------------------------------------------------------------------
+
+
+def test_variance_against_draws_has_a_guide_of_slope_minus_one_and_labelled_bands():
+    ax = plot_variance_against_draws(draw_records())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel().startswith("draws S") and "nats² per unit²" in ax.get_ylabel()
+    legend = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert {"score-function", "reparameterization", "guide: 1/S", "band: 95 % interval"} == legend
+    (guide,) = (line for line in ax.lines if line.get_label() == "guide: 1/S")
+    slope = np.diff(np.log(guide.get_ydata())) / np.diff(np.log(guide.get_xdata()))
+    assert slope == pytest.approx(-1)
+    assert len(ax.collections) == 2
+
+
+def test_variance_against_draws_keeps_zero_and_leaves_gaps_for_what_was_not_measured():
+    records = draw_records()
+    for key in ("variance", "low", "high"):
+        records["score-function"][key] = [None, 0.0, 0.0, 0.0]
+    ax = plot_variance_against_draws(records)
+    (line,) = markers(ax, "score-function")
+    (zero,) = exact_lines(ax)
+    assert np.isnan(line.get_ydata()[0])
+    assert list(line.get_ydata()[1:]) == [zero.get_ydata()[0]] * 3
+    words(ax.figure)
+
+
+def test_an_exact_record_is_the_dashed_line_and_no_estimator():
+    records = draw_records()
+    records["exact"] = {key: [0.0] * 4 for key in ("draws", "variance", "low", "high")}
+    ax = plot_variance_against_draws(records)
+    assert len(exact_lines(ax)) == 1 and not markers(ax, "exact")
+    with pytest.raises(ValueError, match="beside the exact answer"):
+        plot_variance_against_draws({"exact": records["exact"]})
+
+
+def test_records_of_unequal_length_are_refused():
+    records = draw_records()
+    records["score-function"]["low"] = [1.0]
+    with pytest.raises(ValueError, match="lengths 4, 4, 1, 4"):
+        plot_variance_against_draws(records)
+    records = prior_records()
+    records["error"][10] = [0.0]
+    with pytest.raises(ValueError, match=r"records\['error'\]\[10\]: expected 4 numbers, got 1"):
+        plot_prior_failure(records)
+
+
+def test_prior_failure_shows_the_error_in_nats_around_an_exact_zero():
+    figure = plot_prior_failure(prior_records(), title="ppca")
+    error, size = figure.axes
+    assert "nats per datum" in error.get_ylabel() and size.get_yscale() == "log"
+    (zero,) = exact_lines(error)
+    assert list(zero.get_ydata()) == [0, 0]
+    assert error.get_xlabel() == size.get_xlabel() == "latent dimension K"
+    texts = words(figure)
+    assert {"S = 10 draws", "S = 100 draws", "exact", "band: 95 % interval of the mean"} <= set(
+        texts
+    )
+    assert len(error.collections) == 2
+
+
+def test_single_panels_hand_back_their_axes_with_a_legend():
+    for plot in (plot_prior_error, plot_effective_sample_size):
+        ax = new_figure(4).subplots()
+        assert plot(prior_records(), ax) is ax and ax.get_legend()
+    ax = new_figure(4).subplots()
+    assert plot_variance_against_draws(draw_records(), ax) is ax
+    assert plot_target_variance(phi_rows(), ax.figure.subplots()).get_legend()
+
+
+# -- every figure ----------------------------------------------------------------------------------
+
+FIGURES = {
+    "variance": lambda: plot_variance(make_rows()),
+    "cloud": lambda: plot_cloud(cloud_samples(), [0.0, 0.0], title="ppca, S = 1"),
+    "draws": lambda: plot_variance_against_draws(draw_records(), title="ppca").figure,
+    "dimension": lambda: plot_prior_failure(prior_records(), title="ppca"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut_off_by_the_edge_of_the_figure(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    box = figure.bbox
+    for text in figure.findobj(matplotlib.text.Text):
+        if not (text.get_text().strip() and text.get_visible()):
+            continue
+        # Tick labels beyond the limits exist, but are not drawn.
+        place = text.get_window_extent()
+        ticks = [t for ax in figure.axes for t in (*ax.get_xticklabels(), *ax.get_yticklabels())]
+        if text in ticks:
+            continue
+        assert box.x0 <= place.x0 and place.x1 <= box.x1, text.get_text()
+        assert box.y0 - 1 <= place.y0 and place.y1 <= box.y1 + 1, text.get_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_legends_lie_outside_of_the_data(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
+    assert legends
+    for legend in legends:
+        for ax in figure.axes:
+            assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_dark_theme_of_the_user_changes_no_ink_and_no_global_setting(name):
+    with matplotlib.rc_context():
+        matplotlib.style.use("dark_background")
+        before = dict(matplotlib.rcParams)
+        figure = FIGURES[name]()
+        figure.draw_without_rendering()
+        assert dict(matplotlib.rcParams) == before
+    assert to_hex(figure.get_facecolor()) == "#ffffff"
+    for text in figure.findobj(matplotlib.text.Text):
+        if text.get_text().strip():
+            assert sum(to_rgb(text.get_color())) < 1.5, text.get_text()
+    for ax in figure.axes:
+        assert to_hex(ax.get_facecolor()) == "#ffffff"
+
+
+def test_drawing_and_saving_never_loads_pyplot(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from synthetic_rows import make_rows\n"
+        "from elbo_lab.plots import plot_variance, save_figure\n"
+        "save_figure(plot_variance(make_rows(['elbo'])), sys.argv[2], 'f')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], env=environment, check=True)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_figure_gives_the_same_bytes_twice(name, tmp_path):
+    first = save_figure(FIGURES[name](), tmp_path / "new" / "a", name)
+    second = save_figure(FIGURES[name](), tmp_path / "b", name)
+    assert [path.name for path in first] == [f"{name}.png", f"{name}.svg"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in first[1].read_bytes() and b"<dc:date>" not in first[1].read_bytes()
+
+
+def test_a_fault_while_drawing_or_writing_leaves_old_files_and_no_rest(tmp_path, monkeypatch):
+    paths = save_figure(new_figure(1), tmp_path, "figure")
+    old = [path.read_bytes() for path in paths]
+    figure = FIGURES["draws"]()
+    broken = new_figure(1)
+    broken.text(0, 0, "$\\nosuchmacro$")
+    with pytest.raises(ValueError, match="nosuchmacro"):
+        save_figure(broken, tmp_path, "figure")
+
+    write = Path.write_bytes
+
+    def full_disk(path, data):
+        write(path, data[: len(data) // 2])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(figure, tmp_path, "figure")
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert [path.read_bytes() for path in paths] == old
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden"])
+def test_a_file_name_that_leaves_the_folder_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="plain file name"):
+        save_figure(new_figure(1), tmp_path, name)
+
+
+def test_print_is_at_least_eight_pixels_high_at_the_width_of_the_readme():
+    pixels_per_point = 800 / STYLE["width"] / 72
+    assert (STYLE["note_size"] - 1) * pixels_per_point > 8

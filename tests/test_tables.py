@@ -1,0 +1,219 @@
+"""Tables: every row is there, readable at every width, and tells what its numbers mean."""
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
+
+from elbo_lab.study.tables import (
+    interval_text,
+    number_text,
+    order_targets,
+    print_tables,
+    table_text,
+    time_text,
+    verdict,
+)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def one_line(text):
+    """Undo line breaks, so that a sentence can be looked for at any width."""
+    return re.sub(r"\s+", " ", text)
+
+
+def row_of(text, estimator):
+    """Return the first line that begins with an estimator."""
+    return next(line for line in text.splitlines() if line.split()[:1] == [estimator])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "0"),
+        (1.2, "1.20"),
+        (-12.34, "-12.3"),
+        (0.01234, "0.0123"),
+        (0.00999999, "0.0100"),
+        (0.001234, "1.23e-3"),
+        (999.6, "1000"),
+        (1234.0, "1230"),
+        (12345.0, "1.23e4"),
+        (1e-300, "1.00e-300"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_numbers_have_three_significant_digits(value, text):
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (2.0, "2.00 s"),
+        (0.0123, "12.3 ms"),
+        (1.5e-6, "1.50 us"),
+        (3e-8, "30.0 ns"),
+        (0.9999999, "1000 ms"),
+    ],
+)
+def test_durations_have_human_units(seconds, text):
+    assert time_text(seconds) == text
+
+
+def test_an_interval_without_an_end_is_a_dash():
+    assert interval_text(1.0, None) == "-"
+    assert interval_text(1.0, 2.0) == "[1.00, 2.00]"
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_console(width):
+    text = table_text(make_rows(), SETTINGS, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_every_row_is_there_in_the_order_of_the_targets(width):
+    rows = make_rows()
+    lines = table_text(rows, SETTINGS, width).splitlines()
+    names = [line.split()[0] for line in lines if line[:1].strip()]  # no continuations
+    known = {row["estimator"] for row in rows}
+    expected = [r["estimator"] for target in ESTIMATORS for r in rows if r["target"] == target]
+    assert [name for name in names if name in known] == expected
+    heads = [line.split()[0] for line in lines if " - " in line and line.split()[0] in ESTIMATORS]
+    assert heads == list(ESTIMATORS)
+
+
+def test_targets_that_are_not_of_the_house_come_last_in_alphabetical_order():
+    rows = [{"target": name} for name in ("zeta", "grad-phi-elbo", "alpha", "elbo")]
+    assert order_targets(rows) == ["elbo", "grad-phi-elbo", "alpha", "zeta"]
+
+
+@pytest.mark.parametrize("width", [50, 80, 100, 120])
+def test_a_reason_is_told_in_full_at_any_width(width):
+    rows = make_rows(["grad-phi-elbo"])
+    long = "this reason is long enough to be broken into several lines at every width " * 3
+    find_row(rows, "ppca", "reparameterization").update(
+        dict.fromkeys(("bias_norm", "variance")), applicable=False, reason=long
+    )
+    text = one_line(table_text(rows, SETTINGS, width))
+    assert text.count("n/a: categorical z has no pathwise derivative") == 6
+    assert one_line(long).strip() in text
+
+
+def test_all_columns_stand_at_120_and_what_is_missing_below_is_named():
+    rows = make_rows()
+    wide = table_text(rows, SETTINGS, 120)
+    header = wide.splitlines()[1]
+    for title in ("bias", "verdict", "max|z|", "variance", "95 % interval", "mse", "snr", "time"):
+        assert title in header
+    assert "effic." in header and "Left out" not in wide
+    assert "Left out for want of width: mse, snr." in one_line(table_text(rows, SETTINGS, 100))
+    narrow = table_text(rows, SETTINGS, 80)
+    assert all(word in narrow.splitlines()[1] for word in ("bias", "variance", "95 %", "time"))
+    assert "Left out for want of width: max|z|, mse, snr, effic." in one_line(narrow)
+
+
+def test_a_row_tells_its_numbers():
+    rows = make_rows(["grad-phi-elbo"])
+    find_row(rows, "gaussian-mle", "score-function").update(
+        bias_norm=0.0123,
+        bias_max_z=1.5,
+        variance=4.0,
+        variance_low=3.0,
+        variance_high=5.0,
+        mse=4.01,
+        snr=2.5,
+        seconds_per_estimate=2.5e-4,
+        efficiency=1000.0,
+    )
+    line = row_of(table_text(rows, SETTINGS, 120), "score-function")
+    assert one_line(line) == (
+        "score-function 0.0123 ok 1.50 4.00 [3.00, 5.00] 4.01 2.50 250 us 1000"
+    )
+    line = row_of(table_text(rows, SETTINGS, 80), "score-function")
+    assert one_line(line) == "score-function 0.0123 ok 4.00 -25/+25% 250 us"
+
+
+def test_a_block_tells_data_posterior_and_exact_answer_with_its_rung():
+    rows = make_rows(["elbo", "grad-phi-elbo"])
+    for row in rows:
+        row["reference_norm"] = 12.345
+    text = one_line(table_text(rows, SETTINGS, 120))
+    assert "gaussian-mle faithful, 32 rows, K = 2, posterior free, exact 12.3 (closed-form)" in text
+    assert "deep-gaussian learned digits-dequantised, 32 rows" in text
+    assert "exact norm 12.3 +- 3e-10 (quadrature)" in text
+
+
+def test_bias_is_told_by_a_word_and_by_a_colour():
+    rows = make_rows(["grad-phi-elbo"])
+    first = find_row(rows, "gaussian-mle", "score-function")
+    first.update(bias_max_z=9.0)
+    find_row(rows, "gaussian-mle", "reparameterization").update(biased=True, bias_max_z=9.0)
+    find_row(rows, "ppca", "reparameterization").update(bias_max_z=None)
+    text = table_text(rows, SETTINGS, 120)
+    assert row_of(text, "score-function").split()[2] == "FAIL"
+    assert row_of(text, "score-function-loo").split()[2] == "ok"
+    assert row_of(text, "reparameterization").split()[2] == "biased"
+    assert verdict(find_row(rows, "ppca", "reparameterization")) == "ok"
+    assert row_of(text, "exact").split()[1:4] == ["0", "-", "-"]
+    sheet = io.StringIO()
+    terminal = Console(file=sheet, width=120, force_terminal=True, color_system="standard")
+    print_tables(rows, SETTINGS, terminal)
+    assert re.search(r"\x1b\[1;31m\s*FAIL", sheet.getvalue())
+
+
+def test_an_estimate_that_is_not_finite_says_so():
+    rows = make_rows(["grad-phi-elbo"])
+    row = find_row(rows, "ppca", "score-function")
+    row.update(dict.fromkeys(("bias_norm", "variance")))
+    assert "not finite" in table_text(rows, SETTINGS, 80)
+
+
+def test_the_caption_tells_units_draws_and_repeats():
+    text = one_line(table_text(make_rows(["elbo"]), SETTINGS, 80))
+    assert "In nats (variance" in text and "S = 10 draws" in text and "R = 1000 repeats" in text
+    text = one_line(table_text(make_rows(["grad-theta-elbo"]), SETTINGS, 80))
+    assert "In nats per unit of parameter" in text
+    rows = make_rows(["elbo"])
+    rows[0]["draws"] = 2
+    assert "from S draws" in one_line(table_text(rows, {}, 80))
+
+
+def test_names_are_neither_markup_nor_terminal_commands():
+    rows = make_rows(["elbo"])[:4]
+    rows[0]["estimator"] = "[bold]mine[/bold]"
+    rows[1]["estimator"] = "red\x1b[31m\nline"
+    rows[2]["estimator"] = "x" * 200
+    for row in rows:
+        row["variant"] = "[/oops]"
+    text = table_text(rows, SETTINGS, 100)
+    assert "[bold]mine[/bold]" in text and "[/oops]" in text
+    assert "\x1b" not in text and "red?[31m?line" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_no_rows_make_no_tables():
+    assert table_text([], {}, 80).strip() == ""
+
+
+def test_a_console_that_knows_only_ascii_gets_ascii():
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii") as sheet:
+        print_tables(make_rows(["elbo"]), SETTINGS, Console(file=sheet, width=100))
+        sheet.flush()
+        assert b"----" in raw.getvalue()
+
+
+def test_rich_is_loaded_on_use_only():
+    code = "import sys, elbo_lab.study.tables; assert 'rich' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
