@@ -84,9 +84,7 @@ def check_data(x, argument="data", n_columns=None):
     if x.dtype.kind not in "biuf":
         raise bad_kind(argument, "numbers", f"dtype {x.dtype}", "drop label and text columns")
     if x.ndim != 2:
-        raise bad_value(
-            argument, "two axes (N, D)", f"shape {x.shape}", "use x[:, None] for a single column"
-        )
+        raise bad_value(argument, "two axes (N, D)", f"shape {x.shape}", "use x[:, None] for a single column")
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise bad_value(argument, "at least one row and one column", f"shape {x.shape}")
     if n_columns is not None and x.shape[1] != n_columns:

@@ -53,7 +53,7 @@ class Layout:
 
     def pack(self, parts, lead=()):
         """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero."""
-        vector = np.zeros(tuple(lead) + (self.size,))
+        vector = np.zeros((*tuple(lead), self.size))
         views = self.views(vector)
         for name, value in parts.items():
             if name not in views:

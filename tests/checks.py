@@ -30,3 +30,47 @@ def check_vjp(function, vjp, point, rng, n_directions=5, tolerance=1e-6):
         expected = (cotangent * central_difference(function, point, direction)).sum()
         found = vjp(point, cotangent) @ direction
         assert abs(found - expected) <= tolerance * (1 + abs(expected)), (found, expected)
+
+
+def exact_draws(family, eta, n_nodes=12):
+    """Return (z, weights) with sum_g weights_g f(z_g) = E_q f(z), without noise.
+
+    Categorical: every category, its probability by an independent formula. Gaussian: a product
+    Gauss-Hermite rule, exact for polynomials up to degree 2 n_nodes - 1.
+
+    Returns
+    -------
+    z : ndarray (G, N, K), or integers (G, N)
+    weights : ndarray (G, N)
+    """
+    n_data = len(eta)
+    if family.discrete:
+        odds = np.exp(eta - eta.max(axis=1, keepdims=True))
+        z = np.broadcast_to(np.arange(family.size)[:, None], (family.size, n_data))
+        return z, (odds / odds.sum(axis=1, keepdims=True)).T
+    nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
+    axes = np.meshgrid(*[nodes] * family.size, indexing="ij")
+    eps = np.stack([axis.ravel() for axis in axes], axis=-1)
+    product = np.ones(1)
+    for _ in range(family.size):
+        product = np.multiply.outer(product, weights / weights.sum()).ravel()
+    mean, log_std = eta[:, : family.size], eta[:, family.size :]
+    z = mean + np.exp(log_std) * eps[:, None, :]
+    return z, np.broadcast_to(product[:, None], z.shape[:2])
+
+
+def read_only(*arrays):
+    """Return copies that raise when something writes into them."""
+    copies = [np.array(array) for array in arrays]
+    for copy in copies:
+        copy.flags.writeable = False
+    return copies if len(copies) > 1 else copies[0]
+
+
+def assert_close(found, expected, relative=1e-12):
+    """Hold two arrays of the same shape together, relative to the largest entry (at least 1)."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    scale = max(1.0, np.abs(expected).max(initial=0.0))
+    worst = np.abs(found - expected).max(initial=0.0)
+    assert worst <= relative * scale, (worst, scale)

@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from elbo_lab import __version__
+from elbo_lab.blas import single_threaded_blas
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, unknown_name
-from elbo_lab.estimators import TARGETS
+from elbo_lab.estimators import TARGETS, Exact
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.references import references
@@ -29,6 +30,7 @@ from elbo_lab.study.rows import (
     exact_row,
     inapplicable,
     measured_row,
+    resolved,
     row_head,
     z_limit,
 )
@@ -147,18 +149,16 @@ def compare(
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
-    from threadpoolctl import threadpool_limits  # heavy: loaded on use
-
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+    with single_threaded_blas(), ThreadPoolExecutor(n_threads) as pool:
         benches = _benches(pool, choices, chosen, placing, skip_refusals, progress)
         _repeat(pool, benches, draws, repeats, seed, progress)
         limit = _test(pool, benches, draws, repeats, seed)
         found = [
-            row
-            for bench in benches
-            for row in _rows(bench, chosen, posterior, draws, repeats, seed, limit)
+            row for bench in benches for row in _rows(bench, chosen, posterior, draws, repeats, seed, limit)
         ]
-    return Comparison(found, settings, [bench.scene for bench in benches if bench.scene])
+    kept = [bench for bench in benches if bench.scene]
+    scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
+    return Comparison(found, settings, scenes, answers)
 
 
 def _available_cores():
@@ -205,8 +205,9 @@ def _benches(pool, choices, estimators, placing, skip_refusals, progress):
         bench.answers, bench.seconds = references(bench.scene, targets)
         return bench
 
+    # The deep models stand last in every list and take longest: begin with them.
+    futures = [pool.submit(prepare, choice) for choice in reversed(choices)][::-1]
     benches = []
-    futures = [pool.submit(prepare, choice) for choice in choices]
     for future in futures:
         benches.append(future.result())
         if progress is not None:
@@ -229,8 +230,7 @@ def _reason(estimator, scene):
 
 def _measured(bench):
     """Return the pairings that have draws: all but the exact answer."""
-    return [estimator for estimator in bench.pairings if estimator.draws_from is not None
-            and estimator.name != "exact"]
+    return [estimator for estimator in bench.pairings if not isinstance(estimator, Exact)]
 
 
 def _run(pool, work, draws, seed, purpose, progress=None):
@@ -266,11 +266,8 @@ def _repeat(pool, benches, draws, repeats, seed, progress):
 def _test(pool, benches, draws, repeats, seed):
     """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
 
-    def test(bench, estimator):
-        return bias_test(bench.moments[estimator], bench.answers[estimator.target])
-
     claims = [(b, e) for b in benches for e in b.moments if not e.biased]
-    tests = [test(*claim) for claim in claims]
+    tests = [_bias_test(bench, estimator, draws) for bench, estimator in claims]
     limit = z_limit(sum(found.coordinates for found in tests), FALSE_ALARM)
     suspects = [
         claim
@@ -278,11 +275,14 @@ def _test(pool, benches, draws, repeats, seed):
         if found.max_z is not None and found.max_z > limit
     ]
     work = [(bench, [estimator], RERUN_FACTOR * repeats) for bench, estimator in suspects]
-    for (bench, estimator), moments in zip(
-        suspects, _run(pool, work, draws, seed, "rerun"), strict=True
-    ):
+    for (bench, estimator), moments in zip(suspects, _run(pool, work, draws, seed, "rerun"), strict=True):
         bench.moments[estimator] = moments[0]
     return limit
+
+
+def _bias_test(bench, estimator, draws):
+    moments, answer = bench.moments[estimator], bench.answers[estimator.target]
+    return bias_test(moments, answer, resolved(bench.scene, estimator.target, moments.count * draws))
 
 
 def _rows(bench, estimators, posterior, draws, repeats, seed, limit):
@@ -296,7 +296,8 @@ def _rows(bench, estimators, posterior, draws, repeats, seed, limit):
         elif estimator in bench.moments:
             answer, moments = bench.answers[estimator.target], bench.moments[estimator]
             seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
-            row = measured_row(head, moments, bias_test(moments, answer), answer, seconds)
+            test = _bias_test(bench, estimator, draws)
+            row = measured_row(head, moments, test, answer, seconds)
             yield row | {"bias_z_limit": limit}
         else:
             answer = bench.answers[estimator.target]

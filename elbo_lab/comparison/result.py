@@ -23,11 +23,14 @@ class Comparison:
         What was asked for.
     scenes : list of Scene
         Model, theta, posterior, phi and data of each model, for going on from here.
+    answers : list of dict
+        {target: Answer} of each scene: the exact values themselves.
     """
 
     rows: list
     settings: dict
     scenes: list = field(repr=False)
+    answers: list = field(repr=False)
 
     def table(self, width=120):
         """Return one table per target as text."""

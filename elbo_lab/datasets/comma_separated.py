@@ -140,6 +140,4 @@ def _refuse_field(path, columns, line, index, field):
         remedy = "separate the fields with commas"
     else:
         remedy = "drop the column, or code it as numbers"
-    raise bad_value(
-        "data", f"numbers in column {name} of {str(path)!r}", f"{got} on line {line}", remedy
-    )
+    raise bad_value("data", f"numbers in column {name} of {str(path)!r}", f"{got} on line {line}", remedy)

@@ -75,9 +75,7 @@ def load(source, *, view=None, seed=0):
 
 def _choose_view(entry, view_in_name, view):
     if None not in (view_in_name, view) and view_in_name != view:
-        raise bad_value(
-            "view", f"the same view as in '{entry.name}:{view_in_name}'", repr(view), "name one"
-        )
+        raise bad_value("view", f"the same view as in '{entry.name}:{view_in_name}'", repr(view), "name one")
     chosen = view if view_in_name is None else view_in_name
     if chosen is None:
         return entry.views[0] if entry.views else None

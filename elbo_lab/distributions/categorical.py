@@ -45,8 +45,10 @@ class Categorical(Family):
     def sample(self, eta, noise):
         """Return z (..., S, N), integers in 0..K-1."""
         cumulated = np.cumsum(softmax(eta, axis=-1), axis=-1)
-        # The last sum may fall short of one by rounding; it is left out, so that z <= K - 1.
-        return (noise[..., None] >= cumulated[..., :-1]).sum(axis=-1)
+        # The last sum may fall short of one by rounding: a u in that gap would draw a category of
+        # probability zero. So the sums are divided by it, and left out, for z <= K - 1.
+        inner = cumulated[..., :-1] / cumulated[..., -1:]
+        return (noise[..., None] >= inner).sum(axis=-1)
 
     def one_hot(self, z):
         """Return the indicators [z = k] as floats (..., S, N, K)."""
@@ -86,3 +88,12 @@ class Categorical(Family):
     def near(self, eta):
         """Return the centred logits times one half."""
         return 0.5 * (eta - eta.mean(axis=-1, keepdims=True))
+
+    def resolved(self, eta, n_draws):
+        """Tell where both [z = k] and [z != k] are expected at least 40 times among the draws.
+
+        A category that is never drawn leaves no trace in the sample variance: the sample mean is off by
+        its share and looks certain. At 40 expected draws that happens with probability e^-40.
+        """
+        p = softmax(eta, axis=-1)
+        return n_draws * np.minimum(p, 1.0 - p) >= 40.0

@@ -43,4 +43,3 @@ def draw_noise(spec, rng, lead=()):
     if spec.kind == "uniform":
         return rng.random(shape)
     raise bad_value("kind", "'normal' or 'uniform'", repr(spec.kind))
-

@@ -36,8 +36,10 @@ class ScoreFunctionOptimalBaseline(Estimator):
         weighted = f * squares
         numerator = weighted.sum(axis=-3, keepdims=True) - weighted
         denominator = squares.sum(axis=-3, keepdims=True) - squares
-        # Where no other draw has any score the baseline is free; zero is as good as any.
+        # Where no other draw has any score the baseline is free, but it must not see draw i: zero would
+        # be the mean of all (f is centred), so it is the mean of the others.
         safe = np.where(denominator > 0.0, denominator, 1.0)
-        baseline = np.where(denominator > 0.0, numerator / safe, 0.0)
+        others = f / (1 - f.shape[-3])
+        baseline = np.where(denominator > 0.0, numerator / safe, others)
         grad_eta = ((f - baseline) * score).mean(axis=-3) / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -1,7 +1,7 @@
 """Second rung: sum over every value of a categorical z.
 
-    log p(x) = log sum_k p(x, z = k),          gradient: posterior average of the joint's gradient
-    E_q log p(x, z) = sum_k q_k log p(x, k),   d/d eta = sum_k q_k score_k log p(x, k)
+log p(x) = log sum_k p(x, z = k),          gradient: posterior average of the joint's gradient
+E_q log p(x, z) = sum_k q_k log p(x, k),   d/d eta = sum_k q_k score_k log p(x, k)
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from elbo_lab.special import log_mean_exp, softmax
 RUNG = "long-run"
 BATCHES = 40
 DRAWS_PER_BATCH = 1000
-ROWS_PER_PASS = 16_384
+ROWS_PER_PASS = 4096
 
 
 def _mean_and_error(batches):

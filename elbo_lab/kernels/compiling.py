@@ -19,19 +19,19 @@ Source: Numba manual, "Performance tips" and "Notes on caching"; LLVM, "Auto-vec
 
 from numba import njit
 
-_FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
+FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
 
 
 def formula(function):
     """Compile a scalar formula that is built into the loops that use it."""
-    return njit(**_FLAGS, forceinline=True)(function)
+    return njit(**FLAGS, forceinline=True)(function)
 
 
 def loop(function):
     """Compile a loop `name(x, out)`, and keep its machine code where a folder can be written."""
     try:
-        return njit(**_FLAGS, cache=True)(function)
+        return njit(**FLAGS, cache=True)(function)
     except RuntimeError:
         # Numba found neither the package nor the user's cache folder writeable ("no locator
         # available"). Compiling anew in each process is slower and right.
-        return njit(**_FLAGS)(function)
+        return njit(**FLAGS)(function)

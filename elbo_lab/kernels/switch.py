@@ -102,11 +102,10 @@ def twin(module):
             return getattr(home, definition.__name__)
 
         def kernel(x):
+            # A view of a contiguous x, else a copy. A read-only x is another type to Numba and is
+            # compiled for separately; hiding that would cost every call 0.5 microseconds.
             flat = x.ravel()
-            # ravel made a fresh view or copy: the caller's array stays writeable. Numba refuses to
-            # compile a store into a read-only array, and one kind of input means one compilation.
-            flat.setflags(write=False)
-            out = np.empty_like(flat)
+            out = np.empty(flat.size, flat.dtype)
             loop()(flat, out)
             return out.reshape(x.shape)
 

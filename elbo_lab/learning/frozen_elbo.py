@@ -76,7 +76,7 @@ def maximise_frozen_elbo(model, x, rng, n_draws=4, max_iterations=300):
     return found[:size], found[size:].reshape(shape)
 
 
-def fit_eta(model, theta, x, start, rng, n_draws=64, max_iterations=200):
+def fit_eta(model, theta, x, start, rng, n_draws=32, max_iterations=100):
     """Return the eta (N, E) of greatest ELBO at a given theta: the best fit in the family.
 
     Parameters

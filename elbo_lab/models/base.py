@@ -17,6 +17,13 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, check_data, check_vector
 
 
+def fold_shared(grad_z, z):
+    """Sum a gradient (..., S, N, K) over the data that share a draw, if z is (..., S, 1, K)."""
+    if z.shape[-2] < grad_z.shape[-2]:
+        return grad_z.sum(axis=-2, keepdims=True)
+    return grad_z
+
+
 class Model(ABC):
     """A latent-variable model.
 
@@ -105,7 +112,8 @@ class Model(ABC):
         grad_theta = self.prior_eta_vjp(theta, grad_eta)
         if self.family.discrete:
             return grad_theta, None
-        return grad_theta, cotangent[..., None] * self.family.log_prob_grad_z(eta, z)
+        grad_z = cotangent[..., None] * self.family.log_prob_grad_z(eta, z)
+        return grad_theta, fold_shared(grad_z, z)
 
     def log_joint(self, theta, x, z):
         """Return log p_theta(x, z) = log p(x | z) + log p(z) (..., S, N)."""
@@ -145,7 +153,7 @@ class StandardNormalPrior:
         return np.zeros((1, self.family.eta_size))
 
     def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
-        return np.zeros(grad_eta.shape[:-1] + (self.layout.size,))
+        return np.zeros((*grad_eta.shape[:-1], self.layout.size))
 
 
 class ClosedForm(ABC):

@@ -7,6 +7,7 @@ given the network's output (a Gaussian or a Bernoulli density and its derivative
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class DeepModel(StandardNormalPrior, Model):
     def __post_init__(self):
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_latent)
+        _ = self.decoder  # which checks the hidden widths and the activation
 
     @property
     def family(self):
@@ -67,11 +69,22 @@ class DeepModel(StandardNormalPrior, Model):
 
     @abstractmethod
     def observe(self, extra, outputs, x):
-        """Return log p(x | outputs) (..., S, N) and its pullback.
+        """Return log p(x | outputs) (..., S, N) and two functions for its derivatives.
 
-        `extra` are the parameters beside the decoder's; `outputs` is (..., S, N or 1, out). The
-        pullback takes a cotangent (..., S, N) and returns (grad_extra (..., P_extra), grad_outputs
-        (..., S, N, out)).
+        Parameters
+        ----------
+        extra : ndarray (P_extra,)
+            The parameters beside the decoder's.
+        outputs : ndarray (..., S, N or 1, out)
+        x : ndarray (N, D)
+
+        Returns
+        -------
+        value : ndarray (..., S, N)
+        slopes : callable
+            () -> d value / d outputs (..., S, N, out).
+        extra_vjp : callable
+            cotangent (..., S, N) -> (..., P_extra).
         """
 
     @abstractmethod
@@ -90,17 +103,20 @@ class DeepModel(StandardNormalPrior, Model):
         """log p(x | decoder(z)): chain of the observation and the network, backward in one pass."""
         decoder, (weights, extra) = self.decoder, self._split(theta)
         lead, n_rows = z.shape[:-3], z.shape[-3] * z.shape[-2]
-        flat, activations = decoder.forward(weights, z.reshape(lead + (n_rows, self.n_latent)))
+        flat, activations = decoder.forward(weights, z.reshape((*lead, n_rows, self.n_latent)))
         outputs = flat.reshape(z.shape[:-1] + flat.shape[-1:])
-        value, observe_pullback = self.observe(extra, outputs, x)
+        value, slopes, extra_vjp = self.observe(extra, outputs, x)
+        slopes = cache(slopes)  # several cotangents may come back through one pass
 
         def pullback(cotangent):
-            grad_extra, grad_outputs = observe_pullback(cotangent)
-            if z.shape[-2] < grad_outputs.shape[-2]:
-                grad_outputs = grad_outputs.sum(axis=-2, keepdims=True)
-            rows = grad_outputs.reshape(flat.shape)
+            if z.shape[-2] < cotangent.shape[-1]:
+                # One draw for all data: contract over the data before anything is stored.
+                rows = np.einsum("...sn,...sno->...so", cotangent, slopes())
+            else:
+                rows = (cotangent[..., None] * slopes()).reshape(flat.shape)
             grad_weights, grad_rows = decoder.backward(weights, activations, rows)
-            return np.concatenate([grad_weights, grad_extra], axis=-1), grad_rows.reshape(z.shape)
+            grad_theta = np.concatenate([grad_weights, extra_vjp(cotangent)], axis=-1)
+            return grad_theta, grad_rows.reshape(z.shape)
 
         return value, pullback
 
@@ -112,6 +128,11 @@ class DeepModel(StandardNormalPrior, Model):
         weights = self.decoder.initial(np.random.default_rng(0))
         self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
         return np.concatenate([weights, self.initial_extra(x)])
+
+    @staticmethod
+    def no_extra_vjp(cotangent):
+        """The `extra_vjp` of a model without parameters beside the decoder's."""
+        return np.zeros((*cotangent.shape[:-2], 0))
 
     def initial_extra(self, x):  # noqa: ARG002
         """Return the start of the parameters beside the decoder's."""

@@ -46,11 +46,7 @@ class DeepBernoulli(DeepModel):
         bits = np.einsum("...d,...d->...", x, outputs)
         value = bits - softplus(outputs).sum(axis=-1)
 
-        def pullback(cotangent):
-            grad_outputs = cotangent[..., None] * (x - sigmoid(outputs))
-            return np.zeros(cotangent.shape[:-2] + (0,)), grad_outputs
-
-        return value, pullback
+        return value, lambda: x - sigmoid(outputs), self.no_extra_vjp
 
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
         return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)

@@ -51,11 +51,10 @@ class DeepGaussianFixed(DeepModel):
         squares = np.einsum("...d,...d->...", r, r)
         value = -0.5 * squares - self.n_columns * (log_sigma + 0.5 * LOG_2PI)
 
-        def pullback(cotangent):
-            by_log_sigma = (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))
-            return by_log_sigma[..., None], (np.exp(-log_sigma) * cotangent)[..., None] * r
+        def extra_vjp(cotangent):
+            return (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))[..., None]
 
-        return value, pullback
+        return value, lambda: np.exp(-log_sigma) * r, extra_vjp
 
     def observe_sample(self, extra, outputs, rng):
         return outputs + np.exp(extra[0]) * rng.standard_normal(outputs.shape)
@@ -107,13 +106,11 @@ class DeepGaussianLearned(DeepModel):
         squares = np.einsum("...d,...d->...", r, r)
         value = -0.5 * (squares + log_variance.sum(axis=-1) + self.n_columns * LOG_2PI)
 
-        def pullback(cotangent):
-            by_mean = r * precision_root
+        def slopes():
             by_raw = 0.5 * (r * r - 1.0) * slope
-            grad_outputs = cotangent[..., None] * np.concatenate([by_mean, by_raw], axis=-1)
-            return np.zeros(cotangent.shape[:-2] + (0,)), grad_outputs
+            return np.concatenate([r * precision_root, by_raw], axis=-1)
 
-        return value, pullback
+        return value, slopes, self.no_extra_vjp
 
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
         mean, log_variance, _ = self.split_outputs(outputs)

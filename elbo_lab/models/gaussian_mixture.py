@@ -52,9 +52,7 @@ class GaussianMixture(Model):
     def for_data(cls, x, variant=None, latent=None):
         n_components = cls.default_latent if latent is None else latent
         if n_components > len(x):
-            raise bad_value(
-                "latent", f"at most as many components as the {len(x)} data", n_components
-            )
+            raise bad_value("latent", f"at most as many components as the {len(x)} data", n_components)
         return cls(x.shape[1], n_components, variant or cls.variants[0])
 
     @property
@@ -69,7 +67,7 @@ class GaussianMixture(Model):
     @property
     def layout(self):
         shape = (self.n_components, self.n_columns)
-        return Layout((("logits", shape[:1]), ("mean", shape)) + self.covariance.entries)
+        return Layout((("logits", shape[:1]), ("mean", shape), *self.covariance.entries))
 
     def prior_eta(self, theta):
         return self.layout.views(theta)["logits"][None]

@@ -16,7 +16,7 @@ import numpy as np
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model
+from elbo_lab.models.base import ClosedForm, Model, fold_shared
 from elbo_lab.special import LOG_2PI
 
 
@@ -76,9 +76,8 @@ class GaussianMLE(ClosedForm, Model):
         def pullback(cotangent):
             by_log_s = (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))
             grad_z = cotangent[..., None] * r * np.exp(-log_s)
-            if z.shape[-2] < grad_z.shape[-2]:
-                grad_z = grad_z.sum(axis=-2, keepdims=True)
-            return self.layout.pack({"log_s": by_log_s}, lead=cotangent.shape[:-2]), grad_z
+            grad_theta = self.layout.pack({"log_s": by_log_s}, lead=cotangent.shape[:-2])
+            return grad_theta, fold_shared(grad_z, z)
 
         return value, pullback
 

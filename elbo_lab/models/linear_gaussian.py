@@ -20,7 +20,7 @@ import numpy as np
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior
+from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.special import LOG_2PI
 
 
@@ -45,9 +45,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_latent)
         if self.n_latent > self.n_columns:
-            raise bad_value(
-                "latent", f"at most the {self.n_columns} columns of the data", self.n_latent
-            )
+            raise bad_value("latent", f"at most the {self.n_columns} columns of the data", self.n_latent)
 
     @classmethod
     def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
@@ -85,14 +83,12 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         def pullback(cotangent):
             lead = cotangent.shape[:-2]
             weighted = cotangent[..., None] * r
-            rows = (weighted * precision_root).reshape(lead + (-1, self.n_columns))
+            rows = (weighted * precision_root).reshape((*lead, -1, self.n_columns))
             codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
-            codes = codes.reshape(lead + (-1, self.n_latent))
+            codes = codes.reshape((*lead, -1, self.n_latent))
             by_column = np.einsum("...snd,...snd->...d", weighted, r)
             by_column -= cotangent.sum(axis=(-2, -1))[..., None]
-            grad_z = (rows @ t["W"]).reshape(cotangent.shape + (self.n_latent,))
-            if z.shape[-2] < cotangent.shape[-1]:
-                grad_z = grad_z.sum(axis=-2, keepdims=True)
+            grad_z = (rows @ t["W"]).reshape((*cotangent.shape, self.n_latent))
             grad_theta = self.layout.pack(
                 {
                     "W": np.swapaxes(rows, -1, -2) @ codes,
@@ -101,7 +97,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
                 },
                 lead=lead,
             )
-            return grad_theta, grad_z
+            return grad_theta, fold_shared(grad_z, z)
 
         return value, pullback
 
@@ -238,9 +234,7 @@ class PPCA(LinearGaussian):
         floor = 1e-6 * max(eigenvalues.mean(), np.finfo(float).tiny)
         sigma2 = max(rest.mean() if len(rest) else floor, floor)
         scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
-        return self.layout.pack(
-            {"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)}
-        )
+        return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
 
 
 @dataclass(frozen=True)
@@ -258,15 +252,14 @@ class FactorAnalysis(LinearGaussian):
     def check_data(self, x, argument="data"):
         """Refuse constant columns: their noise would shrink to zero and the density grow unbounded."""
         x = super().check_data(x, argument)
-        if len(x) > 1:
-            constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-            if len(constant):
-                raise bad_value(
-                    argument,
-                    "columns that vary (the density is unbounded otherwise)",
-                    f"constant column {constant[0]}",
-                    "drop it or use ppca",
-                )
+        constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+        if len(constant):
+            raise bad_value(
+                argument,
+                "columns that vary (the density is unbounded otherwise)",
+                f"constant column {constant[0]}",
+                "drop it or use ppca",
+            )
         return x
 
     def initial_theta(self, x):
@@ -277,6 +270,6 @@ class FactorAnalysis(LinearGaussian):
             {
                 "W": directions * scale,
                 "b": mean,
-                "log_sigma": 0.5 * np.log(0.5 * x.var(axis=0)),
+                "log_sigma": 0.5 * np.log(np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)),
             }
         )

@@ -8,9 +8,9 @@ the activations, never the pre-activations:
     softplus:  f' = sigmoid(u) = 1 - exp(-a)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Callable
 
 import numpy as np
 

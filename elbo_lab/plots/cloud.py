@@ -177,11 +177,11 @@ def draw_zoom(ax, points, exact, estimator, own, limits):
         spine.set_color(STYLE["faint"])
     inset.annotate(
         f"{size * factor:.2g} times larger",
-        (0, 0),
+        (0, 1),
         xycoords="axes fraction",
-        xytext=(0, -2),
+        xytext=(0, 2),
         textcoords="offset points",
-        va="top",
+        va="bottom",
         fontsize=STYLE["note_size"] - 1,
         color=STYLE["faint"],
     )

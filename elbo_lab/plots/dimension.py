@@ -70,6 +70,9 @@ def error_handles(records):
 
 def label_dimensions(ax, dims):
     """Label the measured dimensions, unless there are so many that the numbers would collide."""
+    # Dimensions double from point to point: on a linear axis the first ones would collide.
+    ax.set_xscale("log", base=2)
+    ax.minorticks_off()
     if len(dims) <= 8:
         ax.set_xticks(dims, [str(k) for k in dims])
 

@@ -110,9 +110,7 @@ def estimator_style(name):
         return _FIXED[name]
     checksum = zlib.crc32(str(name).encode("utf-8"))
     marker_index, color_index = divmod(checksum, len(_SPARE_COLORS))
-    return EstimatorStyle(
-        _SPARE_COLORS[color_index], _SPARE_MARKERS[marker_index % len(_SPARE_MARKERS)]
-    )
+    return EstimatorStyle(_SPARE_COLORS[color_index], _SPARE_MARKERS[marker_index % len(_SPARE_MARKERS)])
 
 
 def marker_keywords(name):

@@ -42,4 +42,4 @@ class ExactPosterior(Posterior):
         return self.model.posterior_eta(self.theta, x)
 
     def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002
-        return np.zeros(grad_eta.shape[:-2] + (0,))
+        return np.zeros((*grad_eta.shape[:-2], 0))

@@ -1,9 +1,11 @@
-"""One eta per datum, free of all others: phi is the table itself.
+"""One eta per datum, free of all others: phi is the table itself, block by block.
 
 Per-datum ("stochastic") variational inference; the ELBO's gap is then the family's alone.
 """
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from elbo_lab.distributions import Family
 from elbo_lab.errors import bad_value
@@ -28,19 +30,24 @@ class FreePosterior(Posterior):
 
     @property
     def layout(self):
-        return Layout((("eta", (self.n_data, self.family.eta_size)),))
+        entries = self.family.eta_layout.entries
+        return Layout(tuple((name, (self.n_data, *shape)) for name, shape in entries))
 
     def eta(self, phi, x):
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
-        return phi.reshape(self.n_data, self.family.eta_size)
+        return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
 
     def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002 - the map is the identity
-        return grad_eta.reshape(grad_eta.shape[:-2] + (-1,))
+        blocks = self.family.eta_layout.views(grad_eta)
+        return self.layout.pack(blocks, lead=grad_eta.shape[:-2])
 
     def eta_error(self, phi, x, error):  # noqa: ARG002
-        return error.ravel()
+        return self.phi_from_eta(error)
+
+    def resolved(self, phi, x, n_draws):
+        return self.phi_from_eta(self.family.resolved(self.eta(phi, x), n_draws)).astype(bool)
 
     def phi_from_eta(self, eta):
         """Return the phi whose table is eta (N, E)."""
-        return eta.ravel().copy()
+        return self.layout.pack(self.family.eta_layout.views(eta))

@@ -18,8 +18,8 @@ from elbo_lab.study.scene import spawn
 from elbo_lab.study.sharing import SharedModel
 
 BATCHES = 40
-# Rows (repeats x draws x data) through the decoder at once: a few megabytes of activations.
-ROWS_PER_PASS = 8192
+# Rows (repeats x draws x data) through the decoder at once: activations that stay in the cache.
+ROWS_PER_PASS = 4096
 
 
 def batch_sizes(repeats):
@@ -53,6 +53,18 @@ def noise_groups(scene, estimators, draws):
     return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
 
 
+def _estimates(scene, estimators, draws, repeats, seed, *key):
+    """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`."""
+    model = SharedModel(scene.model)
+    per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
+    for spec, members in noise_groups(scene, estimators, draws):
+        rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
+        for start in range(0, repeats, per_pass):
+            noise = draw_noise(spec, rng, (min(per_pass, repeats - start),))
+            for i in members:
+                yield i, estimate_repeats(estimators[i], model, scene, noise)
+
+
 def run_batch(scene, estimators, draws, seed, purpose, batch, size):
     """Return one closed batch of `Moments` per estimator.
 
@@ -69,24 +81,19 @@ def run_batch(scene, estimators, draws, seed, purpose, batch, size):
         Number of the batch and its repeats.
     """
     moments = [Moments() for _ in estimators]
-    model = SharedModel(scene.model)
-    per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
-    for spec, members in noise_groups(scene, estimators, draws):
-        rng = spawn(seed, scene.model.label, purpose, f"{spec.kind} {spec.shape}", batch)
-        for start in range(0, size, per_pass):
-            noise = draw_noise(spec, rng, (min(per_pass, size - start),))
-            for i in members:
-                moments[i].add(estimate_repeats(estimators[i], model, scene, noise))
+    for i, values in _estimates(scene, estimators, draws, size, seed, purpose, batch):
+        moments[i].add(values)
     for one in moments:
         one.close_batch()
     return moments
 
 
-def run_sample(scene, estimator, draws, repeats, seed):
-    """Return single estimates (R, P) for a cloud or a histogram."""
-    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
-    rng = spawn(seed, scene.model.label, "sample", spec.kind)
-    return estimate_repeats(estimator, scene.model, scene, draw_noise(spec, rng, (repeats,)))
+def run_sample(scene, estimators, draws, repeats, seed, coordinates):
+    """Return single estimates of some coordinates, for clouds and histograms: a list of (R, C)."""
+    kept = [[] for _ in estimators]
+    for i, values in _estimates(scene, estimators, draws, repeats, seed, "sample"):
+        kept[i].append(values[:, coordinates])
+    return [np.concatenate(parts) for parts in kept]
 
 
 def seconds_per_estimate(scene, estimator, draws, seed, budget=0.004, least=3):

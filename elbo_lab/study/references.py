@@ -24,11 +24,7 @@ def references(scene, targets):
         seconds.update(dict.fromkeys(found, elapsed))
 
     if any(target.endswith("log-evidence") for target in targets):
-        note(
-            lambda: evidence_answers(
-                evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta)
-            )
-        )
+        note(lambda: evidence_answers(evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta)))
     if scene.posterior is not None and any(target.endswith("elbo") for target in targets):
         eta = scene.posterior.eta(scene.phi, scene.x)
         note(

@@ -22,7 +22,7 @@ from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterio
 PLACES = ("near", "start", "exact")
 # Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
 # a decoder that generalises, few enough for seconds.
-FIT_ROWS = 2000
+FIT_ROWS = 1000
 FIT_ITERATIONS = 60
 
 

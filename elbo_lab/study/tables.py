@@ -292,9 +292,7 @@ def header_line(frame):
     """Return the line of column titles."""
     from rich.text import Text
 
-    titles = [
-        column.title.rjust(size) for column, size in zip(frame.columns, frame.widths, strict=True)
-    ]
+    titles = [column.title.rjust(size) for column, size in zip(frame.columns, frame.widths, strict=True)]
     return Text(frame.gap.join([name_cell("estimator", frame.name_width), *titles]), "dim")
 
 
@@ -446,8 +444,6 @@ def table_text(rows, settings, width=120):
     from rich.console import Console
 
     sheet = io.StringIO()
-    console = Console(
-        file=sheet, width=width, color_system=None, force_terminal=False, legacy_windows=False
-    )
+    console = Console(file=sheet, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     print_tables(rows, settings, console)
     return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()) + "\n"

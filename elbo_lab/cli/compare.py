@@ -1,0 +1,97 @@
+"""elbo-lab compare: the main job."""
+
+from elbo_lab.errors import bad_value
+
+EXAMPLES = """examples:
+  elbo-lab compare                                   everything, on real data
+  elbo-lab compare --quick                           the same with 8 rows and 200 repeats
+  elbo-lab compare ppca gaussian-mixture:full --json out.json
+  elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
+  elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
+  elbo-lab compare gaussian-mixture --data mine.csv --latent 3
+"""
+
+QUICK = {"rows": 8, "repeats": 200}
+FULL = {"rows": None, "repeats": 1000}
+FOLDER = "elbo-lab-figures"
+
+
+def add_parser(commands):
+    """Add this subcommand."""
+    import argparse
+
+    parser = commands.add_parser(
+        "compare",
+        help="every estimator on every model against exact answers",
+        description="Print one table per target and write figures (PNG and SVG).",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
+    add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
+    add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; each model's own if not given")
+    add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
+    add("--posterior", default="free", metavar="KIND", help="free (default), amortised or exact")
+    add("--at", metavar="PLACE", help="where q stands: near the best fit (default), start, exact")
+    add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
+    add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
+    add("--rows", type=int, metavar="N", help="data rows, by a seeded permutation (default 32)")
+    add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
+    add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
+    add("--quick", action="store_true", help="8 rows and 200 repeats unless given")
+    add("--json", metavar="FILE", help="write all rows and settings")
+    add("--csv", metavar="FILE", help="write all rows")
+    add("--out", default=FOLDER, metavar="DIR", help=f"folder of the figures (default {FOLDER})")
+    parser.set_defaults(run=run)
+
+
+def _names(text):
+    """Split 'a,b' into names; None stays None."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise bad_value("--estimators", "names separated by commas", repr(text))
+    return names
+
+
+def run(options):
+    """Compare, print, write."""
+    from rich.console import Console
+
+    from elbo_lab.cli.progress import progress_bar
+    from elbo_lab.comparison import compare
+    from elbo_lab.study.tables import print_tables
+    from elbo_lab.text_files import check_folder_writable, check_writable
+
+    for argument, path in (("--json", options.json), ("--csv", options.csv)):
+        if path is not None:
+            check_writable(argument, path)
+    check_folder_writable("--out", options.out)
+    preset = QUICK if options.quick else FULL
+    with progress_bar() as progress:
+        result = compare(
+            options.models or None,
+            estimators=_names(options.estimators),
+            data=options.data,
+            latent=options.latent,
+            posterior=options.posterior,
+            at=options.at,
+            draws=options.draws,
+            repeats=preset["repeats"] if options.repeats is None else options.repeats,
+            rows=preset["rows"] if options.rows is None else options.rows,
+            seed=options.seed,
+            threads=options.threads,
+            progress=progress,
+        )
+        progress(0, 1, "figures")
+        result.plot(options.out)
+        progress(1, 1, "figures")
+    print_tables(result.rows, result.settings, Console())
+    if options.json is not None:
+        result.to_json(options.json)
+    if options.csv is not None:
+        result.to_csv(options.csv)
+    written = [path for path in (options.json, options.csv) if path is not None]
+    print("\nwritten: " + ", ".join([*written, f"figures in {options.out}/"]))

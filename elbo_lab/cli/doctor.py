@@ -1,0 +1,39 @@
+"""elbo-lab doctor: what this installation runs on."""
+
+
+def add_parser(commands):
+    """Add this subcommand."""
+    parser = commands.add_parser("doctor", help="versions, BLAS, threads, kernel cache")
+    parser.set_defaults(run=run)
+
+
+def facts():
+    """Return [(what, value), ...]."""
+    import os
+    import platform
+    from importlib.metadata import version
+
+    import scipy.linalg.blas  # noqa: F401 - so that SciPy's BLAS is loaded and listed
+    from threadpoolctl import threadpool_info
+
+    from elbo_lab import __version__
+    from elbo_lab.kernels import elementwise, kernels_in_use
+
+    lines = [("elbo-lab", __version__), ("python", platform.python_version())]
+    names = ("numpy", "scipy", "numba", "matplotlib", "rich", "threadpoolctl")
+    lines += [(name, version(name)) for name in names]
+    lines.append(("cores", str(os.cpu_count())))
+    for pool in threadpool_info():
+        kind = f"{pool['user_api']} ({os.path.basename(pool['filepath']).split('-')[0]})"
+        lines.append((kind, f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"))
+    lines.append(("kernels", kernels_in_use()))
+    lines.append(("kernel cache", elementwise.tanh.stats.cache_path or "none that can be written"))
+    return lines
+
+
+def run(options):  # noqa: ARG001
+    """Print the facts, one per line."""
+    lines = facts()
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")

@@ -1,0 +1,42 @@
+"""elbo-lab: the one command with its subcommands.
+
+Exit codes: 0 done, 2 a mistake of the user (one line on standard error), 130 interrupted.
+"""
+
+import argparse
+import sys
+
+from elbo_lab import __version__
+from elbo_lab.cli import compare, doctor, listing
+from elbo_lab.errors import UserMistake
+
+
+def build_parser():
+    """Return the parser; every subcommand adds its own."""
+    parser = argparse.ArgumentParser(
+        prog="elbo-lab",
+        description="Hold estimators of the evidence and its gradients against exact answers.",
+        epilog="Start with:  elbo-lab compare --quick",
+    )
+    parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (compare, listing, doctor):
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments=None):
+    """Run the command line; return the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UserMistake as mistake:
+        print(f"elbo-lab: error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("elbo-lab: interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; that is no error of ours.
+        sys.stderr.close()
+    return 0

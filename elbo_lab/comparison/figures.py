@@ -1,0 +1,78 @@
+"""The figures of a comparison: four questions, four pictures.
+
+variance            which estimator is how noisy, on every model?
+gradient-cloud      what does one gradient look like beside the exact one?
+variance-vs-draws   do more draws help, and how fast?
+prior-monte-carlo   why does sampling from the prior fail?
+"""
+
+import math
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.plots import (
+    plot_cloud,
+    plot_prior_failure,
+    plot_variance,
+    plot_variance_against_draws,
+    save_figure,
+)
+from elbo_lab.study.experiments import gradient_cloud, prior_failure, variance_against_draws
+from elbo_lab.study.registry import find_estimators
+
+
+def _example(comparison):
+    """Return (scene, exact gradient in phi) for the two pictures of one model, or None.
+
+    The last model with pathwise gradients: the lists end with the deep ones, which are what a reader has
+    in mind.
+    """
+    found = [
+        (scene, answers["grad-phi-elbo"].value)
+        for scene, answers in zip(comparison.scenes, comparison.answers, strict=True)
+        if "grad-phi-elbo" in answers and scene.posterior.has_parameters
+    ]
+    continuous = [pair for pair in found if not pair[0].model.family.discrete]
+    return (continuous or found or [None])[-1]
+
+
+def _place(scene, at):
+    """Say where a picture was taken."""
+    where = {"near": "near the best fit", "start": "at the prior", "exact": "at the best fit"}[at]
+    return f"{scene.model.label}, {scene.data}, q {where}"
+
+
+def _two_coordinates(layout):
+    """Return the first coordinates of the last two blocks (a mean and a log-scale), or the first two."""
+    starts = np.cumsum([0, *(math.prod(shape) for _, shape in layout.entries)])
+    return [int(start) for start in starts[-3:-1]] if len(layout.entries) > 1 else [0, 1]
+
+
+def draw_figures(comparison):
+    """Return {name: Figure} for a `Comparison`."""
+    settings = comparison.settings
+    seed, draws = settings["seed"], settings["draws"]
+    figures = {"variance": plot_variance(comparison.rows)}
+    example = _example(comparison)
+    if example is not None:
+        scene, exact = example
+        estimators, place = find_estimators(), _place(scene, settings["at"])
+        coordinates = _two_coordinates(scene.posterior.layout)
+        names = [scene.posterior.layout.name_of(i) for i in coordinates]
+        with single_threaded_blas():
+            samples = gradient_cloud(scene, estimators, draws, seed, coordinates)
+            records = variance_against_draws(scene, estimators, seed)
+        title = f"Single gradients, S = {draws}: {place}"
+        figures["gradient-cloud"] = plot_cloud(samples, exact[coordinates], names, title=title)
+        figures["variance-vs-draws"] = plot_variance_against_draws(records, title=place).figure
+    with single_threaded_blas():
+        records = prior_failure(seed)
+    title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
+    figures["prior-monte-carlo"] = plot_prior_failure(records, title=title)
+    return figures
+
+
+def save_figures(figures, folder):
+    """Write PNG and SVG of every figure; return the paths."""
+    return [path for name, figure in figures.items() for path in save_figure(figure, folder, name)]

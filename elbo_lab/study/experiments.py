@@ -1,0 +1,97 @@
+"""Three small experiments behind the figures: a cloud of gradients, variance against draws, and the
+failure of prior Monte Carlo as the latent dimension grows.
+"""
+
+import numpy as np
+
+from elbo_lab.bounds import prior_evidence
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Exact
+from elbo_lab.models import PPCA
+from elbo_lab.special import softmax
+from elbo_lab.study.measure import batch_sizes, run_batch, run_sample
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.scene import spawn
+
+
+def fitting(estimators, scene, draws, target):
+    """Return the measured estimators of a target that make sense on the scene with so many draws."""
+    chosen = []
+    for estimator in estimators:
+        if estimator.target != target or estimator.minimum_draws > draws:
+            continue
+        if isinstance(estimator, Exact):
+            continue
+        try:
+            estimator.check_pairing(scene.model, scene.posterior)
+        except NotApplicable:
+            continue
+        chosen.append(estimator)
+    return chosen
+
+
+def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats=400):
+    """Draw single gradients in two coordinates of phi: {estimator name: ndarray (R, 2)}."""
+    chosen = fitting(estimators, scene, draws, "grad-phi-elbo")
+    samples = run_sample(scene, chosen, draws, repeats, seed, list(coordinates))
+    return {e.name: sample for e, sample in zip(chosen, samples, strict=True)}
+
+
+def variance_against_draws(scene, estimators, seed, draws=(1, 2, 4, 8, 16, 32), repeats=200):
+    """Measure the variance of each grad-phi estimator for several numbers of draws.
+
+    Returns
+    -------
+    dict of str to dict
+        By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval).
+    """
+    records = {}
+    for n_draws in draws:
+        chosen = fitting(estimators, scene, n_draws, "grad-phi-elbo")
+        totals = [Moments() for _ in chosen]
+        for batch, size in enumerate(batch_sizes(repeats)):
+            found = run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
+            for total, one in zip(totals, found, strict=True):
+                total.merge(one)
+        for estimator, total in zip(chosen, totals, strict=True):
+            keys = ("draws", "variance", "low", "high")
+            record = records.setdefault(estimator.name, {key: [] for key in keys})
+            for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
+                record[key].append(value)
+    return records
+
+
+def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=100, n_columns=64):
+    """Measure the error of prior Monte Carlo on PPCA as its latent dimension grows.
+
+    Every model has W with standard normal entries times 1/2 and unit noise, and sees data drawn from
+    itself, so that only the dimension changes; log p is exact.
+
+    Returns
+    -------
+    dict
+        `latent_dim`; `error`, `low`, `high`, `effective_sample_size`: {S: list over latent_dim}. Errors
+        are means over the data in nats, with the 95 % interval of that mean.
+    """
+    keys = ("error", "low", "high", "effective_sample_size")
+    records = {"latent_dim": list(dims)} | {key: {s: [] for s in draws} for key in keys}
+    for n_latent in dims:
+        model = PPCA(n_columns, n_latent)
+        rng = spawn(seed, "prior failure", n_latent)
+        W = 0.5 * rng.standard_normal((n_columns, n_latent))
+        theta = model.layout.pack({"W": W})
+        x, _ = model.sample(theta, n_data, rng)
+        exact = model.log_evidence(theta, x)
+        for n_draws in draws:
+            noise = draw_noise(model.family.noise_spec(n_draws, 1), rng)
+            z = model.family.sample(model.prior_eta(theta), noise)
+            error = prior_evidence(model, theta, x, z) - exact
+            weights = softmax(model.log_likelihood(theta, x, z), axis=0)
+            half = 1.96 * error.std(ddof=1) / np.sqrt(n_data)
+            records["error"][n_draws].append(float(error.mean()))
+            records["low"][n_draws].append(float(error.mean() - half))
+            records["high"][n_draws].append(float(error.mean() + half))
+            size = 1.0 / (weights**2).sum(axis=0)
+            records["effective_sample_size"][n_draws].append(float(size.mean()))
+    return records

@@ -1,0 +1,402 @@
+"""Laws of every family: densities, scores, entropies, KL, sampling from noise; none needs luck."""
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from cases import FAMILIES
+from checks import assert_close, check_vjp, exact_draws, read_only
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from elbo_lab.distributions import Categorical, DiagonalGaussian, NoiseSpec, draw_noise
+
+N_DATA, N_DRAWS = 3, 4
+GAUSSIANS = [family for family in FAMILIES if not family.discrete]
+CATEGORICALS = [family for family in FAMILIES if family.discrete]
+
+
+def family_id(family):
+    return f"{family.name}-{family.size}"
+
+
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=family_id)
+every_gaussian = pytest.mark.parametrize("family", GAUSSIANS, ids=family_id)
+every_categorical = pytest.mark.parametrize("family", CATEGORICALS, ids=family_id)
+
+
+def members(family, seed=0, n_data=N_DATA):
+    """Return (eta, other, noise, z, rng): two rows of members and draws from the first."""
+    rng = np.random.default_rng([seed, family.size])
+    eta, other = rng.standard_normal((2, n_data, family.eta_size))
+    noise = draw_noise(family.noise_spec(N_DRAWS, n_data), rng)
+    return eta, other, noise, family.sample(eta, noise), rng
+
+
+def as_rows(family, function):
+    """Return `function` of a flat vector in place of eta (N, E)."""
+    return lambda flat: function(flat.reshape(-1, family.eta_size))
+
+
+@st.composite
+def two_members(draw):
+    """A family and two rows of its members, up to +-1e3 for logits and +-4 for Gaussians."""
+    family = draw(st.sampled_from(FAMILIES))
+    size = 1e3 if family.discrete else 4.0
+    eta = arrays(float, (2, family.eta_size), elements=st.floats(-size, size), fill=st.nothing())
+    return family, draw(eta), draw(eta)
+
+
+# -- densities -----------------------------------------------------------------------------------
+
+
+@every_gaussian
+def test_a_density_integrates_to_one(family):
+    eta = members(family)[0]
+    mean, log_std = family.split(eta)
+    # A trapezoid sum with a step of half a standard deviation errs by 1e-30 for a Gaussian.
+    axis = np.arange(-9.0, 9.5, 0.5)
+    grid = np.stack(np.meshgrid(*[axis] * family.size), axis=-1).reshape(-1, 1, family.size)
+    density = np.exp(family.log_prob(eta, mean + np.exp(log_std) * grid))
+    cell = 0.5**family.size * np.exp(log_std.sum(axis=1))
+    assert_close(density.sum(axis=0) * cell, np.ones(N_DATA))
+
+
+@every_categorical
+def test_probabilities_sum_to_one(family):
+    eta = 100.0 * members(family)[0]
+    z, _ = exact_draws(family, eta)
+    assert_close(np.exp(family.log_prob(eta, z)).sum(axis=0), np.ones(N_DATA))
+
+
+@every_gaussian
+def test_gaussian_log_density_agrees_with_scipy(family):
+    eta, _, _, z, _ = members(family)
+    mean, log_std = family.split(eta)
+    expected = scipy.stats.norm(mean, np.exp(log_std)).logpdf(z).sum(axis=-1)
+    assert_close(family.log_prob(eta, z), expected)
+
+
+@every_categorical
+def test_categorical_log_probability_agrees_with_scipy(family):
+    eta, _, _, z, _ = members(family)
+    table = scipy.special.log_softmax(eta, axis=1)
+    expected = [[table[n, z[s, n]] for n in range(N_DATA)] for s in range(N_DRAWS)]
+    assert_close(family.log_prob(eta, z), expected)
+
+
+@every_categorical
+def test_a_constant_added_to_all_logits_changes_nothing(family):
+    eta, other, _, z, _ = members(family)
+    shifted = eta + 1e3
+    assert_close(family.log_prob(shifted, z), family.log_prob(eta, z), 1e-11)
+    assert_close(family.entropy(shifted), family.entropy(eta), 1e-11)
+    assert_close(family.kl(shifted, other), family.kl(eta, other), 1e-11)
+
+
+@every_family
+def test_one_member_for_all_data_equals_its_copies(family):
+    eta, other, _, z, _ = members(family)
+    one, copies = eta[:1], np.repeat(eta[:1], N_DATA, axis=0)
+    assert np.array_equal(family.log_prob(one, z), family.log_prob(copies, z))
+    assert np.array_equal(family.score(one, z), family.score(copies, z))
+    assert np.array_equal(family.kl(other, one), family.kl(other, copies))
+
+
+# -- derivatives ---------------------------------------------------------------------------------
+
+
+@every_family
+def test_the_score_is_the_derivative_of_log_prob_in_eta(family):
+    eta, _, _, z, rng = members(family)
+    check_vjp(
+        as_rows(family, lambda rows: family.log_prob(rows, z)),
+        lambda flat, c: family.log_prob_vjp(flat.reshape(eta.shape), z, c).ravel(),
+        eta.ravel(),
+        rng,
+    )
+
+
+@every_family
+def test_the_log_prob_pullback_is_the_score_summed_over_draws(family):
+    eta, _, _, z, rng = members(family)
+    cotangent = rng.standard_normal((N_DRAWS, N_DATA))
+    expected = np.einsum("sn,sne->ne", cotangent, family.score(eta, z))
+    assert_close(family.log_prob_vjp(eta, z, cotangent), expected)
+
+
+@every_gaussian
+def test_log_prob_grad_z_is_the_derivative_in_z(family):
+    eta, _, _, z, rng = members(family)
+    check_vjp(
+        lambda flat: family.log_prob(eta, flat.reshape(z.shape)),
+        lambda _, c: (c[..., None] * family.log_prob_grad_z(eta, z)).ravel(),
+        z.ravel(),
+        rng,
+    )
+
+
+@every_gaussian
+def test_sample_vjp_is_the_derivative_of_sampling_with_frozen_noise(family):
+    eta, _, noise, _, rng = members(family)
+    check_vjp(
+        as_rows(family, lambda rows: family.sample(rows, noise)),
+        lambda flat, c: family.sample_vjp(flat.reshape(eta.shape), noise, c).ravel(),
+        eta.ravel(),
+        rng,
+    )
+
+
+@every_family
+def test_entropy_grad_is_the_derivative_of_the_entropy(family):
+    eta, _, _, _, rng = members(family)
+    check_vjp(
+        as_rows(family, family.entropy),
+        lambda flat, c: (c[:, None] * family.entropy_grad(flat.reshape(eta.shape))).ravel(),
+        eta.ravel(),
+        rng,
+    )
+
+
+@every_family
+@pytest.mark.parametrize("argument", [0, 1])
+def test_kl_grad_is_the_derivative_of_kl_in_either_argument(family, argument):
+    pair, rng = list(members(family)[:2]), members(family)[-1]
+
+    def replaced(flat):
+        return [flat.reshape(pair[0].shape) if i == argument else pair[i] for i in (0, 1)]
+
+    check_vjp(
+        lambda flat: family.kl(*replaced(flat)),
+        lambda flat, c: (c[:, None] * family.kl_grad(*replaced(flat))[argument]).ravel(),
+        pair[argument].ravel(),
+        rng,
+    )
+
+
+# -- expectations, without noise -----------------------------------------------------------------
+
+
+@every_family
+def test_the_expected_score_is_zero(family):
+    eta = members(family)[0]
+    z, weights = exact_draws(family, eta)
+    mean_score = np.einsum("gn,gne->ne", weights, family.score(eta, z))
+    assert np.abs(mean_score).max() < 1e-12
+
+
+@every_family
+def test_the_entropy_is_minus_the_expected_log_prob(family):
+    eta = members(family)[0]
+    z, weights = exact_draws(family, eta)
+    assert_close(family.entropy(eta), -(weights * family.log_prob(eta, z)).sum(axis=0), 1e-10)
+
+
+@every_family
+def test_kl_is_the_expected_difference_of_log_probs(family):
+    eta, other = members(family)[:2]
+    z, weights = exact_draws(family, eta)
+    difference = family.log_prob(eta, z) - family.log_prob(other, z)
+    assert_close(family.kl(eta, other), (weights * difference).sum(axis=0), 1e-10)
+
+
+@given(two_members())
+def test_kl_is_never_negative_and_zero_at_itself(drawn):
+    family, eta, other = drawn
+    assert np.all(family.kl(eta, other) >= -1e-12)
+    assert np.all(np.abs(family.kl(eta, eta)) <= 1e-15)
+    assert np.all(np.isfinite(family.kl(eta, other)))
+
+
+@given(two_members())
+def test_the_gradient_of_kl_vanishes_at_itself(drawn):
+    family, eta, _ = drawn
+    for gradient in family.kl_grad(eta, eta):
+        assert np.abs(gradient).max() <= 1e-15
+
+
+def test_kl_between_nearly_equal_gaussians_keeps_its_digits():
+    family, step = DiagonalGaussian(1), 1e-6
+    eta = np.array([[0.3, -0.2]])
+    # KL = step^2 (1 + 2 step / 3 + ...) for a change of log s by step.
+    assert family.kl(eta + np.array([0.0, step]), eta) == pytest.approx(step**2, rel=1e-4)
+    assert family.kl(eta + np.array([step, 0.0]), eta) == pytest.approx(
+        0.5 * step**2 * np.exp(0.4), rel=1e-8
+    )
+
+
+@pytest.mark.parametrize("size", [1e3, -1e3])
+def test_categorical_answers_stay_finite_at_extreme_logits(size):
+    family = Categorical(3)
+    eta, other = np.array([[size, 0.0, 1.0]]), np.array([[0.0, size, 2.0]])
+    z = np.arange(3)[:, None]
+    everything = [
+        family.log_prob(eta, z),
+        family.score(eta, z),
+        family.entropy(eta),
+        family.entropy_grad(eta),
+        family.kl(eta, other),
+        *family.kl_grad(eta, other),
+        family.near(eta),
+    ]
+    assert all(np.isfinite(answer).all() for answer in everything)
+    assert family.log_prob(eta, z).min() <= -998.0
+
+
+# -- sampling ------------------------------------------------------------------------------------
+
+
+@every_gaussian
+def test_standardising_a_draw_returns_the_noise(family):
+    eta, _, noise, z, _ = members(family)
+    assert_close(family.standardise(eta, z), noise)
+
+
+@every_categorical
+def test_each_category_owns_an_interval_of_noise_as_long_as_its_probability(family):
+    eta = members(family)[0]
+    n_points = 100_000
+    u = np.broadcast_to((np.arange(n_points) + 0.5)[:, None] / n_points, (n_points, N_DATA))
+    z = family.sample(eta, u)
+    assert np.all(np.diff(z, axis=0) >= 0)
+    share = np.stack([(z == k).mean(axis=0) for k in range(family.size)], axis=1)
+    assert np.abs(share - scipy.special.softmax(eta, axis=1)).max() <= 1.01 / n_points
+
+
+@given(
+    arrays(float, (1, 4), elements=st.floats(-5.0, 5.0)),
+    st.integers(0, 2),
+)
+def test_the_ends_of_the_intervals_are_the_cumulated_probabilities(eta, k):
+    end = np.cumsum(scipy.special.softmax(eta, axis=1), axis=1)[0, k]
+    around = np.array([[end - 1e-9], [end + 1e-9]])
+    below, above = Categorical(4).sample(eta, around)[:, 0]
+    assert below <= k < above
+
+
+LARGEST = np.nextafter(1.0, 0.0)
+
+
+@given(arrays(float, (1, 11), elements=st.sampled_from([-1e3, 0.0, 1.0, 1e3]), fill=st.nothing()))
+def test_no_noise_however_close_to_its_ends_draws_an_impossible_category(eta):
+    z = Categorical(11).sample(eta, np.array([[0.0], [0.5], [LARGEST]]))
+    assert np.all((z >= 0) & (z <= 10))
+    assert np.all(Categorical(11).log_prob(eta, z) > -900.0)
+
+
+def test_rounding_of_the_cumulated_sum_draws_no_impossible_category():
+    # Ten tenths add up to one minus 1e-16 in floating point; the noise can be exactly that.
+    eta = np.array([[0.0] * 10 + [-1e3]])
+    assert Categorical(11).sample(eta, np.array([[LARGEST]])) == 9
+
+
+@every_family
+def test_leading_axes_of_repeats_equal_looped_calls(family):
+    eta, _, _, _, rng = members(family)
+    noise = draw_noise(family.noise_spec(N_DRAWS, N_DATA), rng, lead=(2, 3))
+    z = family.sample(eta, noise)
+    cotangent = rng.standard_normal((2, 3, N_DRAWS, N_DATA))
+    grad_z = rng.standard_normal(noise.shape)
+    together = [
+        z,
+        family.log_prob(eta, z),
+        family.score(eta, z),
+        family.log_prob_vjp(eta, z, cotangent),
+    ]
+    if not family.discrete:
+        together += [family.sample_vjp(eta, noise, grad_z), family.log_prob_grad_z(eta, z)]
+    for r in np.ndindex(2, 3):
+        alone = [
+            family.sample(eta, noise[r]),
+            family.log_prob(eta, z[r]),
+            family.score(eta, z[r]),
+            family.log_prob_vjp(eta, z[r], cotangent[r]),
+        ]
+        if not family.discrete:
+            alone += [
+                family.sample_vjp(eta, noise[r], grad_z[r]),
+                family.log_prob_grad_z(eta, z[r]),
+            ]
+        for many, one in zip(together, alone, strict=True):
+            assert_close(many[r], one)
+
+
+@every_family
+def test_draws_and_data_are_exchangeable(family):
+    eta, _, noise, z, _ = members(family)
+    draws, data = [2, 0, 3, 1], [1, 2, 0]
+    assert np.array_equal(family.sample(eta[data], noise[draws][:, data]), z[draws][:, data])
+    expected = family.log_prob(eta, z)[draws][:, data]
+    assert np.array_equal(family.log_prob(eta[data], z[draws][:, data]), expected)
+
+
+@every_family
+def test_inputs_are_never_written_into(family):
+    eta, other, noise, z, rng = members(family)
+    eta, other, noise, z = read_only(eta, other, noise, z)
+    cotangent = read_only(rng.standard_normal((N_DRAWS, N_DATA)))
+    family.sample(eta, noise)
+    family.log_prob(eta, z)
+    family.log_prob_vjp(eta, z, cotangent)
+    family.entropy(eta)
+    family.entropy_grad(eta)
+    family.kl(eta, other)
+    family.kl_grad(eta, other)
+    family.near(eta)
+    if not family.discrete:
+        family.log_prob_grad_z(eta, z)
+        family.sample_vjp(eta, noise, z)
+
+
+# -- near ----------------------------------------------------------------------------------------
+
+
+@every_family
+def test_near_is_a_member_that_is_close_and_yet_off(family):
+    eta = members(family)[0]
+    near = family.near(eta)
+    assert near.shape == eta.shape and np.isfinite(near).all()
+    if family.size > 1 or not family.discrete:
+        assert np.all((family.kl(near, eta) > 0.0) & (family.kl(near, eta) < family.size))
+
+
+@every_gaussian
+def test_near_moves_a_gaussian_by_half_its_width_and_narrows_it(family):
+    eta = members(family)[0]
+    (mean, log_std), (near_mean, near_log_std) = family.split(eta), family.split(family.near(eta))
+    assert_close((near_mean - mean) / np.exp(log_std), np.full_like(mean, 0.5))
+    assert_close(np.exp(near_log_std - log_std), np.full_like(mean, 0.8))
+
+
+@every_categorical
+def test_near_halves_the_log_odds(family):
+    eta = members(family)[0]
+    assert_close(np.diff(family.near(eta)), 0.5 * np.diff(eta))
+
+
+# -- shapes and noise ----------------------------------------------------------------------------
+
+
+@every_family
+def test_the_layout_of_eta_covers_one_member(family):
+    assert family.eta_layout.size == family.eta_size == members(family)[0].shape[1]
+
+
+@every_family
+def test_noise_has_the_shape_of_its_spec_and_is_replayed_by_the_seed(family):
+    spec = family.noise_spec(N_DRAWS, N_DATA)
+    first = draw_noise(spec, np.random.default_rng(1), lead=(2,))
+    assert first.shape == (2, *spec.shape)
+    assert np.array_equal(first, draw_noise(spec, np.random.default_rng(1), lead=(2,)))
+    assert (first.min() >= 0.0) == (spec.kind == "uniform")
+
+
+def test_families_of_one_size_ask_for_equal_noise():
+    assert DiagonalGaussian(2).noise_spec(5, 3) == NoiseSpec("normal", (5, 3, 2))
+    assert Categorical(2).noise_spec(5, 3) == Categorical(7).noise_spec(5, 3)
+
+
+def test_an_unknown_kind_of_noise_is_refused():
+    with pytest.raises(ValueError, match="kind: expected 'normal' or 'uniform', got 'cauchy'"):
+        draw_noise(NoiseSpec("cauchy", (2,)), np.random.default_rng(0))

@@ -1,0 +1,480 @@
+"""Each compiled kernel repeats its definition, and one switch chooses between the two.
+
+The laws are checked by small functions (`assert_twins`, `worst_ulp`) which are themselves given
+planted faults: a polynomial that ends too early, a kernel that swallows nan or forgets its last
+element. Accuracy is measured on freshly compiled loops, never on machine code from the disk.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import types
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numba import njit
+
+import elbo_lab
+from elbo_lab import special
+from elbo_lab.errors import UserMistake
+from elbo_lab.kernels import compiling, elementwise, exponential, kernels_in_use, use_kernels
+
+NAMES = ("tanh", "softplus", "sigmoid")
+# Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the
+# last place in float64, 3.3 and 0.5 in float32).
+ULP = 4
+
+needs_longdouble = pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant <= 52, reason="no float wider than 64 bits on this machine"
+)
+needs_jit = pytest.mark.skipif(
+    not hasattr(elementwise.tanh, "py_func"), reason="NUMBA_DISABLE_JIT is set"
+)
+
+
+def grid():
+    """Return arguments where a fault would show: dense, tiny, near overflow, between the pieces."""
+    rng = np.random.default_rng(20)
+    return np.concatenate(
+        [
+            rng.normal(size=50_000) * 3,
+            rng.uniform(-2, 2, 50_000),
+            rng.uniform(-750, 750, 30_000),
+            rng.uniform(-746, -707, 20_000),  # results in the subnormal numbers
+            np.ldexp(rng.uniform(-1, 1, 30_000), rng.integers(-1074, 10, 30_000)),
+            np.arange(-2200, 2200) * (np.log(2) / 2),  # where the power of two changes
+        ]
+    )
+
+
+GRID = grid()
+
+
+def exact(name, x):
+    """Return the function in 80-bit floats."""
+    x = x.astype(np.longdouble)
+    t = np.exp(-np.abs(x))
+    if name == "tanh":
+        return np.tanh(x)
+    if name == "softplus":
+        return np.maximum(x, 0) + np.log1p(t)
+    return np.where(x < 0, t, 1) / (1 + t)
+
+
+def worst_ulp(values, reference):
+    """Return the largest distance from the reference, in units in the last place of `values`."""
+    unit = np.spacing(np.abs(reference).astype(values.dtype))
+    return float(np.max(np.abs(values - reference) / unit))
+
+
+def fresh(name):
+    """Compile a loop from the present source, with no cache."""
+    return njit(**compiling.FLAGS)(getattr(elementwise, name).py_func)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fresh_loop(request):
+    return request.param, fresh(request.param)
+
+
+# --- accuracy ---------------------------------------------------------------------------------
+
+
+@needs_jit
+@needs_longdouble
+def test_kernels_are_right_to_the_last_places_over_the_whole_line(fresh_loop):
+    name, loop = fresh_loop
+    out = np.empty_like(GRID)
+    loop(GRID, out)
+    assert worst_ulp(out, exact(name, GRID)) < ULP
+    short = GRID.astype(np.float32)
+    out = np.empty_like(short)
+    loop(short, out)
+    # Computed in float64 and rounded once.
+    assert worst_ulp(out, exact(name, short)) < 0.5001
+
+
+@needs_jit
+def test_machine_code_on_disk_is_that_of_the_present_source(fresh_loop):
+    name, loop = fresh_loop
+    out = np.empty_like(GRID)
+    loop(GRID, out)
+    stored = np.empty_like(GRID)
+    getattr(elementwise, name)(GRID, stored)
+    assert np.array_equal(out, stored), "stale cache: touch elbo_lab/kernels/elementwise.py"
+
+
+def in_numpy(formula, **changes):
+    """Rebuild a formula in plain NumPy, with some of its constants changed."""
+    names = {**vars(exponential), **changes}
+    for key, value in list(names.items()):
+        if hasattr(value, "py_func"):
+            names[key] = types.FunctionType(value.py_func.__code__, names)
+    return types.FunctionType(formula.py_func.__code__, names)
+
+
+def worst_of_core(**changes):
+    """Return the error (ulp) of the two core formulas, their constants changed."""
+    x = np.linspace(1e-4, 40, 20_001)
+    t = np.linspace(1e-4, 1, 20_001)
+    return max(
+        worst_ulp(
+            in_numpy(exponential.expm1_of_positive, **changes)(x), np.expm1(x.astype(np.longdouble))
+        ),
+        worst_ulp(
+            in_numpy(exponential.log1p_of_fraction, **changes)(t), np.log1p(t.astype(np.longdouble))
+        ),
+    )
+
+
+@needs_jit
+@needs_longdouble
+def test_the_core_is_right_without_fused_multiply_adds_too():
+    assert worst_of_core() < ULP
+
+
+@needs_jit
+@needs_longdouble
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"E11": 0.0, "E10": 0.0},  # a series cut off
+        {"A9": 0.0},
+        {"A5": exponential.A5 * (1 + 1e-8)},  # a digit mistyped
+        {"E3": exponential.E3 * (1 + 1e-10)},
+        {"LN2_LOW": 0.0},  # log 2 in one part
+        {"LN2_HIGH": np.log(2), "LN2_LOW": 0.0},
+    ],
+    ids=str,
+)
+def test_accuracy_check_refuses_a_planted_fault(fault):
+    assert worst_of_core(**fault) > ULP
+
+
+# --- twins ------------------------------------------------------------------------------------
+
+
+def assert_twins(definition, kernel, x):
+    """Hold a kernel against its definition: values, special values, shape, dtype, argument."""
+    before = x.copy()
+    wanted = definition(x)
+    got = kernel(x)
+    assert got.shape == x.shape
+    assert got.dtype == x.dtype
+    np.testing.assert_array_equal(x, before)
+    assert not np.shares_memory(got, x)
+    # nan and the infinities stand in the same places, and zeros have the same sign.
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
+    infinite = np.isinf(wanted)
+    np.testing.assert_array_equal(got[infinite], wanted[infinite])
+    zero = wanted == 0
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(wanted[zero]))
+    finite = np.isfinite(wanted)
+    gap = np.abs(got[finite] - wanted[finite])
+    assert np.all(gap <= 2 * ULP * np.spacing(np.abs(wanted[finite])))
+
+
+INF, NAN = np.inf, np.nan
+EDGES = np.array(
+    [
+        -INF,
+        -1e3,
+        -745.2,
+        -709.0,
+        -1.0,
+        -5e-324,
+        -0.0,
+        0.0,
+        5e-324,
+        1e-300,
+        22.0,
+        1e3,
+        1e308,
+        INF,
+        NAN,
+    ]
+)
+
+float_arrays = st.sampled_from([np.float64, np.float32]).flatmap(
+    lambda dtype: hnp.arrays(
+        dtype,
+        hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=9),
+        elements=hnp.from_dtype(np.dtype(dtype)),
+    )
+)
+
+
+def plain(x):
+    return x
+
+
+def transposed(x):
+    return x.T
+
+
+def every_other_backwards(x):
+    return x[..., ::-2]
+
+
+def read_only(x):
+    x = x.copy()
+    x.setflags(write=False)
+    return x
+
+
+VIEWS = (plain, transposed, every_other_backwards, read_only)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)  # the first call of each kind compiles
+@given(x=float_arrays, view=st.sampled_from(VIEWS))
+@example(x=EDGES, view=plain)
+@example(x=EDGES[EDGES != 1e308].astype(np.float32), view=every_other_backwards)
+def test_kernel_equals_definition(name, x, view):
+    function = getattr(special, name)
+    assert_twins(function.definition, function.kernel, view(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_value_does_not_depend_on_its_place_in_the_array(name, dtype):
+    # Full vectors and the leftover elements run different machine code. Work that is cut into
+    # blocks must give the same bits for any cut.
+    kernel = getattr(special, name).kernel
+    x = np.random.default_rng(5).normal(scale=10, size=101).astype(dtype)
+    whole = kernel(x)
+    for start in range(20):
+        for stop in range(start, 101, 3):
+            assert np.array_equal(kernel(x[start:stop]), whole[start:stop])
+
+
+def _late(x):
+    out = np.tanh(x)
+    out[..., -1:] = 0
+    return out
+
+
+def _in_place(x):
+    out = np.tanh(x)
+    x[:] = out
+    return out
+
+
+FAULTS = {
+    "forgets the last element": _late,
+    "swallows nan": lambda x: np.nan_to_num(np.tanh(x), nan=0.0),
+    "loses the sign of zero": lambda x: np.tanh(x) + 0.0,
+    "is wrong by 1e-14": lambda x: np.tanh(x) * (1 + 1e-14),
+    "gives another dtype": lambda x: np.tanh(x).astype(np.longdouble),
+    "gives another shape": lambda x: np.tanh(x)[None],
+    "writes into its argument": _in_place,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_twin_check_refuses_a_kernel_that(fault):
+    assert_twins(np.tanh, lambda x: np.tanh(x), EDGES)
+    with pytest.raises(AssertionError):
+        assert_twins(np.tanh, FAULTS[fault], np.append(EDGES, 0.7))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "x",
+    [
+        0.3,
+        2,
+        [0.1, 0.2],
+        np.float32(0.3),
+        np.array(0.3),
+        np.arange(3),
+        np.arange(3, dtype=">f8"),
+        np.arange(3, dtype=np.float16),
+        np.ma.masked_array([0.1, 0.2], [True, False]),
+    ],
+    ids=repr,
+)
+def test_what_no_kernel_takes_goes_to_the_definition(name, x):
+    function = getattr(special, name)
+    with use_kernels("numba"):
+        got = function(x)
+    wanted = function.definition(x)
+    assert type(got) is type(wanted)
+    np.testing.assert_array_equal(got, wanted)
+
+
+@needs_jit
+def test_a_second_call_compiles_nothing():
+    for name in NAMES:
+        function, loop = getattr(special, name), getattr(elementwise, name)
+        for dtype in (np.float64, np.float32):
+            function.kernel(np.zeros(3, dtype))
+        known = list(loop.signatures)
+        for dtype in (np.float64, np.float32):
+            function.kernel(np.zeros((2, 5), dtype))
+            function.kernel(np.zeros((5, 8), dtype).T[::2])
+        assert list(loop.signatures) == known
+
+
+def test_twin_keeps_name_and_docstring():
+    assert special.softplus.__name__ == "softplus"
+    assert "log(1 + exp(x))" in special.softplus.__doc__
+
+
+# --- the switch -------------------------------------------------------------------------------
+
+
+def road_taken():
+    """Return which road `special.tanh` takes now, by bits on which the two differ."""
+    bits = special.tanh(GRID)
+    by_road = {
+        "numpy": special.tanh.definition(GRID),
+        "numba": special.tanh.kernel(GRID),
+    }
+    assert not np.array_equal(by_road["numpy"], by_road["numba"])
+    return [road for road, values in by_road.items() if np.array_equal(bits, values)]
+
+
+def test_use_kernels_chooses_nests_and_restores():
+    outside = kernels_in_use()
+    with use_kernels("numba"):
+        assert road_taken() == ["numba"]
+        with use_kernels("numpy"):
+            assert road_taken() == ["numpy"]
+        assert road_taken() == ["numba"]
+        with pytest.raises(ZeroDivisionError), use_kernels("numpy"):
+            raise ZeroDivisionError
+        assert kernels_in_use() == "numba"
+    assert kernels_in_use() == outside
+
+
+def test_a_thread_started_inside_the_block_sees_the_choice():
+    with use_kernels("numpy"), ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: kernels_in_use(), range(20))) == {"numpy"}
+
+
+def test_threads_get_the_same_bits():
+    with use_kernels("numba"), ThreadPoolExecutor(4) as pool:
+        alone = special.softplus(GRID)
+        for together in pool.map(special.softplus, [GRID] * 8):
+            assert np.array_equal(alone, together)
+
+
+def test_use_kernels_refuses_another_name_and_leaves_the_choice():
+    before = kernels_in_use()
+    with pytest.raises(UserMistake, match="numba, numpy, got 'nunba'; did you mean 'numba'"):
+        with use_kernels("nunba"):
+            pass
+    assert kernels_in_use() == before
+
+
+# --- in a process of its own ------------------------------------------------------------------
+
+ROOT = Path(elbo_lab.__file__).parent.parent
+
+
+def run(code, root=ROOT, **environment):
+    """Run code in a fresh interpreter, warnings as errors; return its output."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_importing_special_imports_neither_numba_nor_scipy():
+    code = """
+import sys, numpy as np
+from elbo_lab import special
+special.tanh(0.5)
+if {used!r} == "numpy":
+    special.tanh(np.ones(3))
+print(sorted({{"numba", "scipy"}} & set(sys.modules)))
+special.tanh.kernel
+special.tanh(np.ones(3))
+print("numba" in sys.modules)
+"""
+    assert run(code.format(used="numba"), ELBO_LAB_KERNELS="numba").split() == ["[]", "True"]
+    assert run(code.format(used="numpy"), ELBO_LAB_KERNELS="numpy").split() == ["[]", "False"]
+
+
+def test_a_wrong_environment_is_one_clear_line_at_the_first_use():
+    code = """
+import numpy as np
+from elbo_lab import special
+from elbo_lab.errors import UserMistake
+try:
+    special.tanh(np.ones(3))
+except UserMistake as mistake:
+    print(mistake)
+"""
+    said = run(code, ELBO_LAB_KERNELS="cuda")
+    assert said.startswith("ELBO_LAB_KERNELS: expected one of numba, numpy, got 'cuda'")
+
+
+@pytest.fixture
+def locked_package(tmp_path):
+    """Copy the package where no cache can be written beside it.
+
+    File modes do not stop a superuser, so a plain file stands where the cache folder would be.
+    """
+    home = tmp_path / "elbo_lab"
+    (home / "kernels").mkdir(parents=True)
+    for path in ("__init__.py", "errors.py", "special.py"):
+        shutil.copy(ROOT / "elbo_lab" / path, home / path)
+    for path in (ROOT / "elbo_lab" / "kernels").glob("*.py"):
+        shutil.copy(path, home / "kernels" / path.name)
+    (home / "kernels" / "__pycache__").write_text("not a folder")
+    return tmp_path
+
+
+COMPILE_TANH = """
+import numpy as np, elbo_lab
+from elbo_lab import special
+print(elbo_lab.__file__)
+x = np.linspace(-3, 3, 11)
+assert np.allclose(special.tanh(x), np.tanh(x), rtol=1e-15)
+assert np.allclose(special.tanh.kernel(x), np.tanh(x), rtol=1e-15)
+"""
+
+
+@needs_jit
+def test_a_read_only_install_keeps_its_machine_code_in_the_users_cache(locked_package):
+    cache = locked_package / "home"
+    places = {"HOME": str(cache), "XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
+    said = run(COMPILE_TANH, locked_package, ELBO_LAB_KERNELS="numba", NUMBA_CACHE_DIR="", **places)
+    assert said.startswith(str(locked_package))
+    assert list(cache.rglob("elementwise.tanh*.nbc"))
+
+
+@needs_jit
+def test_kernels_work_where_no_cache_can_be_written_at_all(locked_package):
+    wall = locked_package / "file"
+    wall.write_text("not a folder")
+    nowhere = str(wall / "below")
+    code = (
+        COMPILE_TANH
+        + """
+from numba import njit
+from elbo_lab.kernels import elementwise
+try:
+    njit(cache=True)(elementwise.tanh.py_func)
+except RuntimeError as error:
+    print("no locator available" in str(error))
+"""
+    )
+    places = {key: nowhere for key in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "NUMBA_CACHE_DIR")}
+    said = run(code, locked_package, ELBO_LAB_KERNELS="numba", **places)
+    assert said.split() == [str(locked_package / "elbo_lab" / "__init__.py"), "True"]
