@@ -10,15 +10,9 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
-from elbo_lab.study.tables import (
-    interval_text,
-    number_text,
-    order_targets,
-    print_tables,
-    table_text,
-    time_text,
-    verdict,
-)
+from elbo_lab.study.cells import interval_text, number_text, time_text, verdict
+from elbo_lab.study.grouping import order_targets
+from elbo_lab.study.tables import print_tables, table_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -137,9 +131,7 @@ def test_a_row_tells_its_numbers():
         efficiency=1000.0,
     )
     line = row_of(table_text(rows, SETTINGS, 120), "score-function")
-    assert one_line(line) == (
-        "score-function 0.0123 ok 1.50 4.00 [3.00, 5.00] 4.01 2.50 250 us 1000"
-    )
+    assert one_line(line) == ("score-function 0.0123 ok 1.50 4.00 [3.00, 5.00] 4.01 2.50 250 us 1000")
     line = row_of(table_text(rows, SETTINGS, 80), "score-function")
     assert one_line(line) == "score-function 0.0123 ok 4.00 -25/+25% 250 us"
 

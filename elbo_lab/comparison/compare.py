@@ -14,44 +14,15 @@ threads changes nothing but the time.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from elbo_lab import __version__
 from elbo_lab.blas import single_threaded_blas
+from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
-from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, unknown_name
-from elbo_lab.estimators import TARGETS, Exact
-from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
-from elbo_lab.study.moments import Moments
-from elbo_lab.study.references import references
+from elbo_lab.errors import bad_value, check_count, unknown_name
+from elbo_lab.estimators import TARGETS
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
-from elbo_lab.study.rows import (
-    bias_test,
-    exact_row,
-    inapplicable,
-    measured_row,
-    resolved,
-    row_head,
-    z_limit,
-)
-from elbo_lab.study.scene import PLACES, build_scene
-
-RERUN_FACTOR = 10
-FALSE_ALARM = 1e-6
-
-
-@dataclass
-class _Bench:
-    """One scene on its way through the steps."""
-
-    label: tuple
-    scene: object = None
-    refusal: str = ""
-    pairings: list = field(default_factory=list)
-    reasons: dict = field(default_factory=dict)
-    answers: dict = field(default_factory=dict)
-    seconds: dict = field(default_factory=dict)
-    moments: dict = field(default_factory=dict)
+from elbo_lab.study.scene import PLACES
 
 
 def compare(
@@ -150,11 +121,11 @@ def compare(
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
     with single_threaded_blas(), ThreadPoolExecutor(n_threads) as pool:
-        benches = _benches(pool, choices, chosen, placing, skip_refusals, progress)
-        _repeat(pool, benches, draws, repeats, seed, progress)
-        limit = _test(pool, benches, draws, repeats, seed)
+        benches = build_benches(pool, choices, chosen, placing, skip_refusals, progress)
+        repeat(pool, benches, draws, repeats, seed, progress)
+        limit = check_bias(pool, benches, draws, repeats, seed)
         found = [
-            row for bench in benches for row in _rows(bench, chosen, posterior, draws, repeats, seed, limit)
+            row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
         ]
     kept = [bench for bench in benches if bench.scene]
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
@@ -181,125 +152,3 @@ def _place_name(at, posterior):
 
 def _data_name(data):
     return data if data is None or isinstance(data, str) else getattr(data, "name", "array")
-
-
-def _benches(pool, choices, estimators, placing, skip_refusals, progress):
-    """Build all scenes and references; split each scene's estimators into pairings and reasons."""
-
-    def prepare(choice):
-        bench = _Bench((choice.kind.name, choice.variant))
-        try:
-            bench.scene = build_scene(choice, *placing)
-        except BadValue as refusal:
-            if not skip_refusals:
-                raise
-            bench.refusal = str(refusal)
-            return bench
-        for estimator in estimators:
-            reason = _reason(estimator, bench.scene)
-            if reason is None:
-                bench.pairings.append(estimator)
-            else:
-                bench.reasons[estimator] = reason
-        targets = {estimator.target for estimator in bench.pairings}
-        bench.answers, bench.seconds = references(bench.scene, targets)
-        return bench
-
-    # The deep models stand last in every list and take longest: begin with them.
-    futures = [pool.submit(prepare, choice) for choice in reversed(choices)][::-1]
-    benches = []
-    for future in futures:
-        benches.append(future.result())
-        if progress is not None:
-            progress(len(benches), len(choices), "fits and exact answers")
-    if not any(bench.scene for bench in benches):
-        raise BadValue(benches[0].refusal)
-    return benches
-
-
-def _reason(estimator, scene):
-    """Return why the pairing makes no sense, or None."""
-    if scene.posterior is None and estimator.draws_from == "posterior":
-        return scene.no_posterior
-    try:
-        estimator.check_pairing(scene.model, scene.posterior)
-    except NotApplicable as reason:
-        return str(reason)
-    return None
-
-
-def _measured(bench):
-    """Return the pairings that have draws: all but the exact answer."""
-    return [estimator for estimator in bench.pairings if not isinstance(estimator, Exact)]
-
-
-def _run(pool, work, draws, seed, purpose, progress=None):
-    """Run batches for [(bench, estimators, repeats)]; return moments per piece, merged in order."""
-    pieces = [
-        (index, batch, size)
-        for index, (_, _, repeats) in enumerate(work)
-        for batch, size in enumerate(batch_sizes(repeats))
-    ]
-
-    def one(piece):
-        index, batch, size = piece
-        bench, estimators, _ = work[index]
-        return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size)
-
-    totals = [[Moments() for _ in estimators] for _, estimators, _ in work]
-    for done, (piece, found) in enumerate(zip(pieces, pool.map(one, pieces), strict=True), start=1):
-        for total, batch in zip(totals[piece[0]], found, strict=True):
-            total.merge(batch)
-        if progress is not None:
-            progress(done, len(pieces), "repeats")
-    return totals
-
-
-def _repeat(pool, benches, draws, repeats, seed, progress):
-    """Fill the moments of every measured pairing."""
-    work = [(bench, _measured(bench), repeats) for bench in benches if _measured(bench)]
-    totals = _run(pool, work, draws, seed, "repeats", progress)
-    for (bench, estimators, _), moments in zip(work, totals, strict=True):
-        bench.moments = dict(zip(estimators, moments, strict=True))
-
-
-def _test(pool, benches, draws, repeats, seed):
-    """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
-
-    claims = [(b, e) for b in benches for e in b.moments if not e.biased]
-    tests = [_bias_test(bench, estimator, draws) for bench, estimator in claims]
-    limit = z_limit(sum(found.coordinates for found in tests), FALSE_ALARM)
-    suspects = [
-        claim
-        for claim, found in zip(claims, tests, strict=True)
-        if found.max_z is not None and found.max_z > limit
-    ]
-    work = [(bench, [estimator], RERUN_FACTOR * repeats) for bench, estimator in suspects]
-    for (bench, estimator), moments in zip(suspects, _run(pool, work, draws, seed, "rerun"), strict=True):
-        bench.moments[estimator] = moments[0]
-    return limit
-
-
-def _bias_test(bench, estimator, draws):
-    moments, answer = bench.moments[estimator], bench.answers[estimator.target]
-    return bias_test(moments, answer, resolved(bench.scene, estimator.target, moments.count * draws))
-
-
-def _rows(bench, estimators, posterior, draws, repeats, seed, limit):
-    """Yield the rows of one model, in the order of the estimators."""
-    for estimator in estimators:
-        head = row_head(bench.label, bench.scene, posterior, estimator, draws, repeats)
-        if bench.scene is None:
-            yield inapplicable(head, bench.refusal)
-        elif estimator in bench.reasons:
-            yield inapplicable(head, bench.reasons[estimator])
-        elif estimator in bench.moments:
-            answer, moments = bench.answers[estimator.target], bench.moments[estimator]
-            seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
-            test = _bias_test(bench, estimator, draws)
-            row = measured_row(head, moments, test, answer, seconds)
-            yield row | {"bias_z_limit": limit}
-        else:
-            answer = bench.answers[estimator.target]
-            row = exact_row(head, answer, bench.seconds[estimator.target])
-            yield row | {"bias_z_limit": limit}

@@ -7,6 +7,7 @@ prior-monte-carlo   why does sampling from the prior fail?
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -60,9 +61,13 @@ def draw_figures(comparison):
         estimators, place = find_estimators(), _place(scene, settings["at"])
         coordinates = _two_coordinates(scene.posterior.layout)
         names = [scene.posterior.layout.name_of(i) for i in coordinates]
-        with single_threaded_blas():
-            samples = gradient_cloud(scene, estimators, draws, seed, coordinates)
-            records = variance_against_draws(scene, estimators, seed)
+        with single_threaded_blas(), ThreadPoolExecutor(settings["threads"]) as pool:
+            points = min(400, settings["repeats"])
+            cloud = pool.submit(gradient_cloud, scene, estimators, draws, seed, coordinates, points)
+            # Six numbers of draws share about the work of one row of the table.
+            repeats = max(20, settings["repeats"] // 5)
+            records = variance_against_draws(scene, estimators, seed, pool, repeats=repeats)
+            samples = cloud.result()
         title = f"Single gradients, S = {draws}: {place}"
         figures["gradient-cloud"] = plot_cloud(samples, exact[coordinates], names, title=title)
         figures["variance-vs-draws"] = plot_variance_against_draws(records, title=place).figure

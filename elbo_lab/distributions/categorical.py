@@ -6,6 +6,7 @@ it exists, so there is no pathwise gradient, and expectations are exact by enume
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Categorical(Family):
     def eta_size(self):
         return self.size
 
-    @property
+    @cached_property
     def eta_layout(self):
         return Layout((("logits", (self.size,)),))
 

@@ -7,6 +7,7 @@ a valid member.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class DiagonalGaussian(Family):
     def eta_size(self):
         return 2 * self.size
 
-    @property
+    @cached_property
     def eta_layout(self):
         return Layout((("mean", (self.size,)), ("log_std", (self.size,))))
 

@@ -7,7 +7,7 @@ given the network's output (a Gaussian or a Bernoulli density and its derivative
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -43,11 +43,11 @@ class DeepModel(StandardNormalPrior, Model):
         check_count("latent", self.n_latent)
         _ = self.decoder  # which checks the hidden widths and the activation
 
-    @property
+    @cached_property
     def family(self):
         return DiagonalGaussian(self.n_latent)
 
-    @property
+    @cached_property
     def decoder(self):
         """The network from z (K,) to the parameters of p(x | z)."""
         out = self.outputs_per_column * self.n_columns
@@ -58,7 +58,7 @@ class DeepModel(StandardNormalPrior, Model):
         """Layout entries beside the decoder's."""
         return ()
 
-    @property
+    @cached_property
     def layout(self):
         return Layout(self.decoder.layout.prefixed("decoder") + self.extra_entries)
 
@@ -128,6 +128,13 @@ class DeepModel(StandardNormalPrior, Model):
         weights = self.decoder.initial(np.random.default_rng(0))
         self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
         return np.concatenate([weights, self.initial_extra(x)])
+
+    @staticmethod
+    def inner(x, outputs):
+        """Return the inner products of x (N, D) with outputs (..., S, N or 1, D): (..., S, N)."""
+        if outputs.shape[-2] < len(x):
+            return (outputs @ x.T)[..., 0, :]
+        return np.einsum("...d,...d->...", x, outputs)
 
     @staticmethod
     def no_extra_vjp(cotangent):

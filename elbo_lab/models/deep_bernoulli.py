@@ -43,7 +43,7 @@ class DeepBernoulli(DeepModel):
         return x
 
     def observe(self, extra, outputs, x):  # noqa: ARG002
-        bits = np.einsum("...d,...d->...", x, outputs)
+        bits = self.inner(x, outputs)
         value = bits - softplus(outputs).sum(axis=-1)
 
         return value, lambda: x - sigmoid(outputs), self.no_extra_vjp

@@ -10,6 +10,7 @@ density is unbounded: a component that sits on one point can shrink for ever (Bi
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,16 +56,16 @@ class GaussianMixture(Model):
             raise bad_value("latent", f"at most as many components as the {len(x)} data", n_components)
         return cls(x.shape[1], n_components, variant or cls.variants[0])
 
-    @property
+    @cached_property
     def family(self):
         return Categorical(self.n_components)
 
-    @property
+    @cached_property
     def covariance(self):
         """The covariance structure."""
         return COVARIANCES[self.variant](self.n_components, self.n_columns)
 
-    @property
+    @cached_property
     def layout(self):
         shape = (self.n_components, self.n_columns)
         return Layout((("logits", shape[:1]), ("mean", shape), *self.covariance.entries))

@@ -10,6 +10,7 @@ tau = s stays there by symmetry, and sigma^2 is what is reported.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,11 +45,11 @@ class GaussianMLE(ClosedForm, Model):
     def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003 - one latent mean per column
         return cls(x.shape[1])
 
-    @property
+    @cached_property
     def family(self):
         return DiagonalGaussian(self.n_columns)
 
-    @property
+    @cached_property
     def layout(self):
         return Layout((("mu", (self.n_columns,)), ("log_tau", ()), ("log_s", ())))
 

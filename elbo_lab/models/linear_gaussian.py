@@ -14,6 +14,7 @@ Gaussian family.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,11 +54,11 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         default = max(1, min(cls.default_latent, x.shape[1] - 1))
         return cls(x.shape[1], default if latent is None else latent)
 
-    @property
+    @cached_property
     def family(self):
         return DiagonalGaussian(self.n_latent)
 
-    @property
+    @cached_property
     def layout(self):
         shape = (self.n_columns, self.n_latent)
         return Layout((("W", shape), ("b", shape[:1]), ("log_sigma", self._noise_shape)))

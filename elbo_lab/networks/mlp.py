@@ -12,6 +12,7 @@ Rows (axis M) are summed in a weight gradient; axes in front of them are repeats
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -52,7 +53,7 @@ class MLP:
     def n_layers(self):
         return len(self.sizes) - 1
 
-    @property
+    @cached_property
     def layout(self):
         """Layout of the parameters: W1 (in, H), b1 (H,), W2, b2, ..."""
         entries = []

@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.image import imsave
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import STYLE
-
-FORMATS = ("png", "svg")
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path", "savefig.bbox": None}
@@ -32,17 +33,30 @@ def render_figure(figure, kind):
     -------
     bytes
     """
-    sheet = io.BytesIO()
     with _LOCK, matplotlib.rc_context(_SALT):
-        figure.savefig(
-            sheet,
-            format=kind,
-            dpi=STYLE["dpi"],
-            facecolor=STYLE["background"],
-            transparent=False,
-            metadata=_METADATA[kind],
-        )
+        return _RENDERERS[kind](figure)
+
+
+def _render_png(figure):
+    # `savefig` would draw twice, once for the layout; the canvas does both in one drawing.
+    figure.set_dpi(STYLE["dpi"])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    sheet = io.BytesIO()
+    imsave(sheet, np.asarray(canvas.buffer_rgba()), format="png", dpi=STYLE["dpi"], metadata=_METADATA["png"])
     return sheet.getvalue()
+
+
+def _render_svg(figure):
+    sheet = io.BytesIO()
+    figure.savefig(
+        sheet, format="svg", dpi=STYLE["dpi"], facecolor=STYLE["background"], metadata=_METADATA["svg"]
+    )
+    return sheet.getvalue()
+
+
+_RENDERERS = {"png": _render_png, "svg": _render_svg}
+FORMATS = tuple(_RENDERERS)
 
 
 def save_figure(figure, folder, name):

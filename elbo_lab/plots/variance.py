@@ -20,7 +20,7 @@ from elbo_lab.plots.style import (
     style_axes,
 )
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
-from elbo_lab.study.tables import group_rows, is_gradient, model_label, order_targets
+from elbo_lab.study.grouping import group_rows, is_gradient, model_label, order_targets
 
 SLOT = 0.1
 """Inches from one estimator to the next inside a band."""

@@ -7,6 +7,7 @@ never changed.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class AmortisedPosterior(Posterior):
         scale = np.where(spread > 0, spread, 1.0)
         return cls(family, network, tuple(x.mean(axis=0)), tuple(scale))
 
-    @property
+    @cached_property
     def layout(self):
         return Layout(self.network.layout.prefixed("encoder"))
 

@@ -5,6 +5,7 @@ log p(x), and the gap KL(q || posterior) is zero.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class ExactPosterior(Posterior):
     name = "exact"
     summary = "the exact posterior, where it is known"
 
-    @property
+    @cached_property
     def family(self):
         return self.model.family
 

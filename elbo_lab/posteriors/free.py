@@ -4,6 +4,7 @@ Per-datum ("stochastic") variational inference; the ELBO's gap is then the famil
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class FreePosterior(Posterior):
     name = "free"
     summary = "a free eta for every datum"
 
-    @property
+    @cached_property
     def layout(self):
         entries = self.family.eta_layout.entries
         return Layout(tuple((name, (self.n_data, *shape)) for name, shape in entries))

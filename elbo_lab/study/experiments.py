@@ -31,38 +31,48 @@ def fitting(estimators, scene, draws, target):
     return chosen
 
 
-def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats=400):
+def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
     """Draw single gradients in two coordinates of phi: {estimator name: ndarray (R, 2)}."""
     chosen = fitting(estimators, scene, draws, "grad-phi-elbo")
     samples = run_sample(scene, chosen, draws, repeats, seed, list(coordinates))
     return {e.name: sample for e, sample in zip(chosen, samples, strict=True)}
 
 
-def variance_against_draws(scene, estimators, seed, draws=(1, 2, 4, 8, 16, 32), repeats=200):
+def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 4, 8, 16, 32)):
     """Measure the variance of each grad-phi estimator for several numbers of draws.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        Where the batches run; it changes nothing but the time.
 
     Returns
     -------
     dict of str to dict
         By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval).
     """
-    records = {}
-    for n_draws in draws:
+
+    def one(piece):
+        n_draws, batch, size = piece
         chosen = fitting(estimators, scene, n_draws, "grad-phi-elbo")
-        totals = [Moments() for _ in chosen]
-        for batch, size in enumerate(batch_sizes(repeats)):
-            found = run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
-            for total, one in zip(totals, found, strict=True):
-                total.merge(one)
-        for estimator, total in zip(chosen, totals, strict=True):
-            keys = ("draws", "variance", "low", "high")
-            record = records.setdefault(estimator.name, {key: [] for key in keys})
-            for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
-                record[key].append(value)
+        found = run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
+        return {estimator.name: moments for estimator, moments in zip(chosen, found, strict=True)}
+
+    sizes = list(enumerate(batch_sizes(repeats)))
+    pieces = [(n_draws, *size) for n_draws in draws for size in sizes]
+    totals = {}
+    for (n_draws, _, _), found in zip(pieces, pool.map(one, pieces), strict=True):
+        for name, moments in found.items():
+            totals.setdefault((name, n_draws), Moments()).merge(moments)
+    keys, records = ("draws", "variance", "low", "high"), {}
+    for (name, n_draws), total in totals.items():
+        record = records.setdefault(name, {key: [] for key in keys})
+        for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
+            record[key].append(value)
     return records
 
 
-def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=100, n_columns=64):
+def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=50, n_columns=64):
     """Measure the error of prior Monte Carlo on PPCA as its latent dimension grows.
 
     Every model has W with standard normal entries times 1/2 and unit noise, and sees data drawn from

@@ -18,8 +18,8 @@ from elbo_lab.study.scene import spawn
 from elbo_lab.study.sharing import SharedModel
 
 BATCHES = 40
-# Rows (repeats x draws x data) through the decoder at once: activations that stay in the cache.
-ROWS_PER_PASS = 4096
+# Rows (repeats x draws x data) through the decoder at once: few calls, a few megabytes.
+ROWS_PER_PASS = 8192
 
 
 def batch_sizes(repeats):
@@ -96,7 +96,7 @@ def run_sample(scene, estimators, draws, repeats, seed, coordinates):
     return [np.concatenate(parts) for parts in kept]
 
 
-def seconds_per_estimate(scene, estimator, draws, seed, budget=0.004, least=3):
+def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=3):
     """Return the median seconds of a single call, over at least `least` calls after a first one."""
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = draw_noise(spec, spawn(seed, "timing"))

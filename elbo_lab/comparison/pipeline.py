@@ -1,0 +1,162 @@
+"""The steps of a comparison: scenes and references, repeats, the test of bias, rows.
+
+A `Bench` is one model on its way through them. Every step takes the pool of threads; each piece of work
+has its own seed and is merged in its own order.
+"""
+
+from dataclasses import dataclass, field
+
+from elbo_lab.errors import BadValue, NotApplicable
+from elbo_lab.estimators import Exact
+from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.references import references
+from elbo_lab.study.rows import (
+    bias_test,
+    exact_row,
+    inapplicable,
+    measured_row,
+    resolved,
+    row_head,
+    z_limit,
+)
+from elbo_lab.study.scene import build_scene
+
+RERUN_FACTOR = 10
+FALSE_ALARM = 1e-6
+
+
+@dataclass
+class Bench:
+    """One scene on its way through the steps."""
+
+    label: tuple
+    scene: object = None
+    refusal: str = ""
+    pairings: list = field(default_factory=list)
+    reasons: dict = field(default_factory=dict)
+    answers: dict = field(default_factory=dict)
+    seconds: dict = field(default_factory=dict)
+    moments: dict = field(default_factory=dict)
+
+
+def build_benches(pool, choices, estimators, placing, skip_refusals, progress):
+    """Build all scenes and references; split each scene's estimators into pairings and reasons."""
+
+    def prepare(choice):
+        bench = Bench((choice.kind.name, choice.variant))
+        try:
+            bench.scene = build_scene(choice, *placing)
+        except BadValue as refusal:
+            if not skip_refusals:
+                raise
+            bench.refusal = str(refusal)
+            return bench
+        for estimator in estimators:
+            reason = _reason(estimator, bench.scene)
+            if reason is None:
+                bench.pairings.append(estimator)
+            else:
+                bench.reasons[estimator] = reason
+        targets = {estimator.target for estimator in bench.pairings}
+        bench.answers, bench.seconds = references(bench.scene, targets)
+        return bench
+
+    # The deep models stand last in every list and take longest: begin with them.
+    futures = [pool.submit(prepare, choice) for choice in reversed(choices)][::-1]
+    benches = []
+    for future in futures:
+        benches.append(future.result())
+        if progress is not None:
+            progress(len(benches), len(choices), "fits and exact answers")
+    if not any(bench.scene for bench in benches):
+        raise BadValue(benches[0].refusal)
+    return benches
+
+
+def _reason(estimator, scene):
+    """Return why the pairing makes no sense, or None."""
+    if scene.posterior is None and estimator.draws_from == "posterior":
+        return scene.no_posterior
+    try:
+        estimator.check_pairing(scene.model, scene.posterior)
+    except NotApplicable as reason:
+        return str(reason)
+    return None
+
+
+def _measured(bench):
+    """Return the pairings that have draws: all but the exact answer."""
+    return [estimator for estimator in bench.pairings if not isinstance(estimator, Exact)]
+
+
+def _run(pool, work, draws, seed, purpose, progress=None):
+    """Run batches for [(bench, estimators, repeats)]; return moments per piece, merged in order."""
+    pieces = [
+        (index, batch, size)
+        for index, (_, _, repeats) in enumerate(work)
+        for batch, size in enumerate(batch_sizes(repeats))
+    ]
+
+    def one(piece):
+        index, batch, size = piece
+        bench, estimators, _ = work[index]
+        return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size)
+
+    totals = [[Moments() for _ in estimators] for _, estimators, _ in work]
+    for done, (piece, found) in enumerate(zip(pieces, pool.map(one, pieces), strict=True), start=1):
+        for total, batch in zip(totals[piece[0]], found, strict=True):
+            total.merge(batch)
+        if progress is not None:
+            progress(done, len(pieces), "repeats")
+    return totals
+
+
+def repeat(pool, benches, draws, repeats, seed, progress):
+    """Fill the moments of every measured pairing."""
+    work = [(bench, _measured(bench), repeats) for bench in benches if _measured(bench)]
+    totals = _run(pool, work, draws, seed, "repeats", progress)
+    for (bench, estimators, _), moments in zip(work, totals, strict=True):
+        bench.moments = dict(zip(estimators, moments, strict=True))
+
+
+def check_bias(pool, benches, draws, repeats, seed):
+    """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
+
+    claims = [(b, e) for b in benches for e in b.moments if not e.biased]
+    tests = [_bias_test(bench, estimator, draws) for bench, estimator in claims]
+    limit = z_limit(sum(found.coordinates for found in tests), FALSE_ALARM)
+    suspects = [
+        claim
+        for claim, found in zip(claims, tests, strict=True)
+        if found.max_z is not None and found.max_z > limit
+    ]
+    work = [(bench, [estimator], RERUN_FACTOR * repeats) for bench, estimator in suspects]
+    for (bench, estimator), moments in zip(suspects, _run(pool, work, draws, seed, "rerun"), strict=True):
+        bench.moments[estimator] = moments[0]
+    return limit
+
+
+def _bias_test(bench, estimator, draws):
+    moments, answer = bench.moments[estimator], bench.answers[estimator.target]
+    return bias_test(moments, answer, resolved(bench.scene, estimator.target, moments.count * draws))
+
+
+def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
+    """Yield the rows of one model, in the order of the estimators."""
+    for estimator in estimators:
+        head = row_head(bench.label, bench.scene, posterior, estimator, draws, repeats)
+        if bench.scene is None:
+            yield inapplicable(head, bench.refusal)
+        elif estimator in bench.reasons:
+            yield inapplicable(head, bench.reasons[estimator])
+        elif estimator in bench.moments:
+            answer, moments = bench.answers[estimator.target], bench.moments[estimator]
+            seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
+            test = _bias_test(bench, estimator, draws)
+            row = measured_row(head, moments, test, answer, seconds)
+            yield row | {"bias_z_limit": limit}
+        else:
+            answer = bench.answers[estimator.target]
+            row = exact_row(head, answer, bench.seconds[estimator.target])
+            yield row | {"bias_z_limit": limit}

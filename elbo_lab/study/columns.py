@@ -1,0 +1,137 @@
+"""The columns of a table, and which of them fit a width.
+
+What a narrow terminal cannot hold is left out column by column, the most derived number first.
+"""
+
+from typing import NamedTuple
+
+from elbo_lab.study.cells import (
+    clean_text,
+    interval_text,
+    number_text,
+    relative_interval_text,
+    span_text,
+    time_text,
+    verdict,
+)
+
+
+class Column(NamedTuple):
+    """One column: its title, the text of its cell, and how the caption explains it."""
+
+    title: str
+    cell: object
+    """Callable from row to text."""
+    meaning: str
+    """Part of the caption; {draws} and {repeats} are filled in."""
+
+
+COLUMNS = (
+    Column(
+        "bias",
+        lambda row: number_text(row["bias_norm"]),
+        "bias is the norm of mean estimate minus exact",
+    ),
+    Column(
+        "verdict",
+        verdict,
+        "verdict says whether that is as declared (FAIL: declared unbiased, but max |z| > {limit})",
+    ),
+    Column(
+        "max|z|",
+        lambda row: number_text(row["bias_max_z"]),
+        "max|z| is its largest coordinate in standard errors",
+    ),
+    Column(
+        "variance",
+        lambda row: number_text(row["variance"]),
+        "variance is the trace of the covariance of one estimate from {draws} draws",
+    ),
+    Column(
+        "95 % interval",
+        lambda row: interval_text(row["variance_low"], row["variance_high"]),
+        "the 95 % interval is that of the variance, from batch means over {repeats} repeats",
+    ),
+    Column(
+        "95 % int.",
+        relative_interval_text,
+        "95 % int. is the 95 % interval of the variance, relative to it, from batch means over "
+        "{repeats} repeats",
+    ),
+    Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance"),
+    Column("snr", lambda row: number_text(row["snr"]), "snr = norm of the mean / sqrt(variance)"),
+    Column("time", lambda row: time_text(row["seconds_per_estimate"]), "time is per estimate"),
+    Column(
+        "effic.",
+        lambda row: number_text(row["efficiency"]),
+        "effic. is the efficiency 1 / (mse x seconds)",
+    ),
+)
+
+RELATIVE = "95 % int."
+"""The short form of the interval, which stands in where the long one does not fit."""
+
+# What is left out, step by step, until the rest fits: first what follows from other columns, then
+# the interval turns into its short form; bias, verdict and variance are the last to stand.
+LEAVE_OUT = (
+    {RELATIVE},
+    {RELATIVE, "mse"},
+    {RELATIVE, "mse", "snr"},
+    {RELATIVE, "mse", "snr", "effic."},
+    {"95 % interval", "mse", "snr", "effic."},
+    {"95 % interval", "mse", "snr", "effic.", "max|z|"},
+    {"95 % interval", "mse", "snr", "effic.", "max|z|", "time"},
+    {"95 % interval", "mse", "snr", "effic.", "max|z|", "time", RELATIVE},
+    {"95 % interval", "mse", "snr", "effic.", "max|z|", "time", RELATIVE, "variance"},
+)
+
+
+class Frame(NamedTuple):
+    """The columns that fit a width."""
+
+    name_width: int
+    columns: tuple
+    widths: tuple
+    gap: str
+    left_out: tuple
+    """Titles of the columns that do not fit."""
+
+
+def fit_columns(rows, width):
+    """Choose the columns that fit.
+
+    Parameters
+    ----------
+    rows : list of dict
+        All rows of all tables, so that every table of one print has the same columns.
+    width : int
+        Characters per line.
+
+    Returns
+    -------
+    Frame
+    """
+    from rich.cells import cell_len
+
+    names = [cell_len(clean_text(row["estimator"])) for row in rows]
+    name_width = min(max([*names, len("estimator")]), max(width - 9, 1))
+    with_numbers = [row for row in rows if span_text(row) is None]
+    sizes = {
+        column.title: max([len(column.title), *(len(column.cell(row)) for row in with_numbers)])
+        for column in COLUMNS
+    }
+    for left_out in LEAVE_OUT:
+        columns = tuple(column for column in COLUMNS if column.title not in left_out)
+        widths = tuple(sizes[column.title] for column in columns)
+        for gap in ("  ", " "):
+            if name_width + sum(widths) + len(gap) * len(widths) <= width:
+                return Frame(name_width, columns, widths, gap, missing_titles(left_out))
+    everything = {column.title for column in COLUMNS}
+    return Frame(name_width, (), (), " ", missing_titles(everything))
+
+
+def missing_titles(left_out):
+    """Return the titles whose content a reader misses: one form of the interval is enough."""
+    forms = {RELATIVE, "95 % interval"}
+    gone = left_out if forms <= left_out else left_out - forms
+    return tuple(c.title for c in COLUMNS if c.title in gone and c.title != RELATIVE)
