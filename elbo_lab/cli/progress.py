@@ -16,8 +16,9 @@ def progress_bar():
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    tasks = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    tasks, console = {}, Console(stderr=True)
+    # Where nobody watches, rich would still leave an empty line behind.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def progress(done, total, what):
             if what not in tasks:

@@ -14,13 +14,13 @@ threads changes nothing but the time.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from elbo_lab import __version__
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, unknown_name
-from elbo_lab.estimators import TARGETS
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 
@@ -97,8 +97,6 @@ def compare(
         check_count("latent", latent)
     for estimator in chosen:
         estimator.check_draws(draws)
-        if estimator.target not in TARGETS:
-            raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
     check_posterior_name(posterior)
     at = _place_name(at, posterior)
     n_threads = _available_cores() if threads is None else check_count("threads", threads)
@@ -120,7 +118,7 @@ def compare(
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
-    with single_threaded_blas(), ThreadPoolExecutor(n_threads) as pool:
+    with single_threaded_blas(), _pool(n_threads) as pool:
         benches = build_benches(pool, choices, chosen, placing, skip_refusals, progress)
         repeat(pool, benches, draws, repeats, seed, progress)
         limit = check_bias(pool, benches, draws, repeats, seed)
@@ -128,8 +126,24 @@ def compare(
             row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
         ]
     kept = [bench for bench in benches if bench.scene]
+    settings["exact_values"] = {bench.scene.model.label: _values(bench.answers) for bench in kept}
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     return Comparison(found, settings, scenes, answers)
+
+
+def _values(answers):
+    """Return the exact values of the targets that are one number, with their sign."""
+    return {target: float(a.value[0]) for target, a in answers.items() if not target.startswith("grad-")}
+
+
+@contextmanager
+def _pool(n_threads):
+    """Yield a pool of threads; after an error nothing that has not begun is begun."""
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _available_cores():

@@ -6,7 +6,7 @@ has its own seed and is merged in its own order.
 
 from dataclasses import dataclass, field
 
-from elbo_lab.errors import BadValue, NotApplicable
+from elbo_lab.errors import BadValue, NotApplicable, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
 from elbo_lab.study.moments import Moments
@@ -118,6 +118,11 @@ def repeat(pool, benches, draws, repeats, seed, progress):
     totals = _run(pool, work, draws, seed, "repeats", progress)
     for (bench, estimators, _), moments in zip(work, totals, strict=True):
         bench.moments = dict(zip(estimators, moments, strict=True))
+        for estimator, found in bench.moments.items():
+            expected, got = bench.answers[estimator.target].value.shape, found.mean.shape
+            if got != expected:
+                what = f"estimates of {estimator.target} of shape {expected} for {bench.scene.model.label}"
+                raise bad_value(f"estimator {estimator.name!r}", what, f"shape {got}")
 
 
 def check_bias(pool, benches, draws, repeats, seed):

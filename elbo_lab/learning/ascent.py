@@ -21,12 +21,20 @@ def ascend(objective, start, max_iterations, tolerance=1e-10):
     """
     from scipy.optimize import minimize  # heavy: loaded on use
 
+    worst = 0.0
+
     def negative(vector):
-        # A step that overflows is a rejected step, not an error: the line search comes back.
-        with np.errstate(all="ignore"):
-            value, gradient = objective(vector)
+        nonlocal worst
+        try:
+            with np.errstate(all="ignore"):
+                value, gradient = objective(vector)
+        except np.linalg.LinAlgError:
+            value, gradient = np.nan, np.zeros_like(vector)
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
-            return np.finfo(float).max, np.zeros_like(vector)
+            # A step that overflows is a rejected step, not an error. The line search interpolates between
+            # values, so it comes back only from a high value that is not itself near overflow.
+            return worst + 1e3 * (1.0 + abs(worst)), np.zeros_like(vector)
+        worst = max(worst, -value)
         return -value, -gradient
 
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": tolerance}

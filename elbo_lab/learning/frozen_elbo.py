@@ -14,6 +14,9 @@ import numpy as np
 from elbo_lab.distributions import draw_noise
 from elbo_lab.learning.ascent import ascend
 
+# Rows (draws x data) through the decoder at once: activations that stay in the cache.
+ROWS_PER_PASS = 1024
+
 
 def _paired_noise(family, n_draws, n_data, rng):
     """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s."""
@@ -23,15 +26,27 @@ def _paired_noise(family, n_draws, n_data, rng):
 
 def _frozen_elbo(model, theta, x, eta, noise):
     """Return the mean ELBO and its gradients in theta (P,) and eta (N, E), noise frozen."""
+    value, grad_theta, grad_eta = 0.0, np.zeros(model.layout.size), np.empty(eta.shape)
+    per_pass = max(1, ROWS_PER_PASS // len(noise))
+    for start in range(0, len(x), per_pass):
+        part = slice(start, start + per_pass)
+        sums = _frozen_sums(model, theta, x[part], eta[part], noise[:, part])
+        value += sums[0]
+        grad_theta += sums[1]
+        grad_eta[part] = sums[2]
+    return value / len(x), grad_theta / len(x), grad_eta / len(x)
+
+
+def _frozen_sums(model, theta, x, eta, noise):
+    """Return the sum of the ELBO over the rows of x, and its gradients."""
     family = model.family
     z = family.sample(eta, noise)
     log_likelihood, pullback = model.likelihood(theta, x, z)
-    log_joint = log_likelihood + model.log_prior(theta, z)
-    cotangent = np.full(log_joint.shape, 1.0 / log_joint.size)
+    cotangent = np.full(log_likelihood.shape, 1.0 / len(noise))
     grad_theta, grad_z = pullback(cotangent)
     by_prior, z_prior = model.log_prior_vjp(theta, z, cotangent)
-    value = log_joint.mean() + family.entropy(eta).mean()
-    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior) + family.entropy_grad(eta) / len(x)
+    value = (log_likelihood + model.log_prior(theta, z)).sum() / len(noise) + family.entropy(eta).sum()
+    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior) + family.entropy_grad(eta)
     return value, grad_theta + by_prior, grad_eta
 
 

@@ -1,6 +1,6 @@
 """Latent-variable models p_theta(x, z), their derivatives by hand."""
 
-from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior
+from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.gaussian_mixture import GaussianMixture
@@ -29,4 +29,5 @@ __all__ = [
     "GaussianMixture",
     "Model",
     "StandardNormalPrior",
+    "fold_shared",
 ]

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, check_data, check_vector
+from elbo_lab.errors import NotApplicable, bad_value, check_data, check_vector
 
 
 def fold_shared(grad_z, z):
@@ -22,6 +22,19 @@ def fold_shared(grad_z, z):
     if z.shape[-2] < grad_z.shape[-2]:
         return grad_z.sum(axis=-2, keepdims=True)
     return grad_z
+
+
+def refuse_constant(x, argument, label, every_column):
+    """Refuse data on which a density has no maximum, or raise ValueError.
+
+    Where the spread of a column is zero, the scale that describes it shrinks to zero and the density grows
+    without bound. With `every_column` each column has a scale of its own; else one varying column is enough.
+    """
+    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+    if len(constant) == x.shape[1] or (every_column and len(constant)):
+        what = f"columns that vary (the density of {label} is unbounded otherwise)"
+        raise bad_value(argument, what, f"constant column {constant[0]}", "drop it")
+    return x
 
 
 class Model(ABC):

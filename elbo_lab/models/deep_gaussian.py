@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.models.base import refuse_constant
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.special import LOG_2PI, sigmoid, softplus
 
@@ -27,8 +28,16 @@ from elbo_lab.special import LOG_2PI, sigmoid, softplus
 RELATIVE_FLOOR = 1e-4
 
 
+class _Varies:
+    """Mixin: Gaussian decoders refuse data without any spread."""
+
+    def check_data(self, x, argument="data"):
+        """Refuse data without any spread."""
+        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
+
+
 @dataclass(frozen=True)
-class DeepGaussianFixed(DeepModel):
+class DeepGaussianFixed(_Varies, DeepModel):
     """MLP decoder for the mean, one noise scale for all columns; theta ends in log_sigma."""
 
     name = "deep-gaussian"
@@ -67,7 +76,7 @@ class DeepGaussianFixed(DeepModel):
 
 
 @dataclass(frozen=True)
-class DeepGaussianLearned(DeepModel):
+class DeepGaussianLearned(_Varies, DeepModel):
     """MLP decoder for the mean and a bounded log-variance of every column.
 
     Parameters

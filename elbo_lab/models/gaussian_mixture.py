@@ -17,7 +17,7 @@ import numpy as np
 from elbo_lab.distributions import Categorical
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import Model
+from elbo_lab.models.base import Model, refuse_constant
 from elbo_lab.models.covariances import COVARIANCES
 from elbo_lab.special import LOG_2PI, log_softmax
 
@@ -69,6 +69,11 @@ class GaussianMixture(Model):
     def layout(self):
         shape = (self.n_components, self.n_columns)
         return Layout((("logits", shape[:1]), ("mean", shape), *self.covariance.entries))
+
+    def check_data(self, x, argument="data"):
+        """Refuse data without spread in what a component's scales describe."""
+        by_column = self.variant != "spherical"
+        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=by_column)
 
     def prior_eta(self, theta):
         return self.layout.views(theta)["logits"][None]

@@ -17,7 +17,7 @@ import numpy as np
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model, fold_shared
+from elbo_lab.models.base import ClosedForm, Model, fold_shared, refuse_constant
 from elbo_lab.special import LOG_2PI
 
 
@@ -52,6 +52,10 @@ class GaussianMLE(ClosedForm, Model):
     @cached_property
     def layout(self):
         return Layout((("mu", (self.n_columns,)), ("log_tau", ()), ("log_s", ())))
+
+    def check_data(self, x, argument="data"):
+        """Refuse data without any spread."""
+        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
     def sigma2(self, theta):
         """Return sigma^2 = tau^2 + s^2, the variance of x."""

@@ -21,7 +21,7 @@ import numpy as np
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
+from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared, refuse_constant
 from elbo_lab.special import LOG_2PI
 
 
@@ -66,6 +66,10 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
     def _reduce(self, by_column):
         """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
         return by_column.sum(axis=-1) if self._noise_shape == () else by_column
+
+    def check_data(self, x, argument="data"):
+        """Refuse data without any spread."""
+        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
     # -- the formula and its derivative ----------------------------------------------------------
 
@@ -251,17 +255,8 @@ class FactorAnalysis(LinearGaussian):
         return (self.n_columns,)
 
     def check_data(self, x, argument="data"):
-        """Refuse constant columns: their noise would shrink to zero and the density grow unbounded."""
-        x = super().check_data(x, argument)
-        constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-        if len(constant):
-            raise bad_value(
-                argument,
-                "columns that vary (the density is unbounded otherwise)",
-                f"constant column {constant[0]}",
-                "drop it or use ppca",
-            )
-        return x
+        """Refuse constant columns, each of which has a noise scale of its own."""
+        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=True)
 
     def initial_theta(self, x):
         """Start from principal directions, with half of each column's variance as noise."""

@@ -1,6 +1,6 @@
 """Figures: `ax` in, `ax` out; the exact answer is a black dashed line in each of them."""
 
-from elbo_lab.plots.cloud import plot_cloud, plot_cloud_panel
+from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import (
     plot_effective_sample_size,
     plot_prior_error,
@@ -13,6 +13,7 @@ from elbo_lab.plots.variance import plot_target_variance, plot_variance
 
 __all__ = [
     "STYLE",
+    "cloud_limits",
     "estimator_style",
     "new_figure",
     "plot_cloud",

@@ -8,55 +8,52 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import STYLE
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
-_SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path", "savefig.bbox": None}
+_SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
 _LOCK = threading.Lock()
 
 # Without these the files would carry the date and the version of Matplotlib.
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
-def render_figure(figure, kind):
-    """Return the bytes of a figure.
+def _png(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    sheet = io.BytesIO()
+    imsave(sheet, np.asarray(canvas.buffer_rgba()), format="png", dpi=figure.dpi, metadata=_METADATA["png"])
+    return sheet.getvalue()
+
+
+def _svg(figure):
+    sheet = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA["svg"])
+    return sheet.getvalue()
+
+
+FORMATS = ("png", "svg")
+
+
+def render_figure(figure):
+    """Return the bytes of a figure: {'png': bytes, 'svg': bytes}.
+
+    The canvases are used directly: `Figure.savefig` would draw, and lay out, twice for each format. The
+    layout is made once, with the first drawing.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-    kind : {'png', 'svg'}
-
-    Returns
-    -------
-    bytes
     """
     with _LOCK, matplotlib.rc_context(_SALT):
-        return _RENDERERS[kind](figure)
-
-
-def _render_png(figure):
-    # `savefig` would draw twice, once for the layout; the canvas does both in one drawing.
-    figure.set_dpi(STYLE["dpi"])
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    sheet = io.BytesIO()
-    imsave(sheet, np.asarray(canvas.buffer_rgba()), format="png", dpi=STYLE["dpi"], metadata=_METADATA["png"])
-    return sheet.getvalue()
-
-
-def _render_svg(figure):
-    sheet = io.BytesIO()
-    figure.savefig(
-        sheet, format="svg", dpi=STYLE["dpi"], facecolor=STYLE["background"], metadata=_METADATA["svg"]
-    )
-    return sheet.getvalue()
-
-
-_RENDERERS = {"png": _render_png, "svg": _render_svg}
-FORMATS = tuple(_RENDERERS)
+        figure.set_dpi(STYLE["dpi"])
+        png = _png(figure)
+        figure.set_layout_engine("none")
+        return {"png": png, "svg": _svg(figure)}
 
 
 def save_figure(figure, folder, name):
@@ -80,7 +77,7 @@ def save_figure(figure, folder, name):
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise bad_value("name", "a plain file name without ending", repr(name))
-    contents = {kind: render_figure(figure, kind) for kind in FORMATS}
+    contents = render_figure(figure)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     finals = {kind: folder / f"{name}.{kind}" for kind in FORMATS}

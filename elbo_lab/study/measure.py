@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import spawn
 from elbo_lab.study.sharing import SharedModel
@@ -33,17 +33,24 @@ def estimate_repeats(estimator, model, scene, noise):
     arguments = (model, scene.posterior, scene.theta, scene.phi, scene.x)
     state = estimator.initial_state()
     if estimator.vectorised:
-        values, _ = estimator.estimate(*arguments, noise, state)
+        values, _ = _pair(estimator, estimator.estimate(*arguments, noise, state))
     else:
         values = []
         for one in noise:
-            value, state = estimator.estimate(*arguments, one, state)
+            value, state = _pair(estimator, estimator.estimate(*arguments, one, state))
             values.append(value)
-        values = np.asarray(values)
+    values = np.asarray(values)
     if values.ndim != 2 or len(values) != len(noise):
         got = f"shape {values.shape} for {len(noise)} repeats"
         raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got)
     return values
+
+
+def _pair(estimator, returned):
+    """Return what `estimate` returned if it is (estimate, state), or raise TypeError."""
+    if not (isinstance(returned, tuple) and len(returned) == 2):
+        raise bad_kind(f"estimator {estimator.name!r}", "a pair (estimate, state)", type(returned).__name__)
+    return returned
 
 
 def noise_groups(scene, estimators, draws):

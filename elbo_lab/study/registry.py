@@ -4,11 +4,12 @@ Other packages add theirs through the entry-point groups `elbo_lab.models` (a Mo
 `elbo_lab.estimators` (an Estimator instance or a class without arguments).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from elbo_lab.errors import bad_kind, bad_value, unknown_name
-from elbo_lab.estimators import ESTIMATORS, Estimator
+from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator
 from elbo_lab.models import MODELS, Model
 from elbo_lab.posteriors import POSTERIORS
 
@@ -53,17 +54,36 @@ def all_estimators():
     return [*ESTIMATORS, *_plugins("elbo_lab.estimators", Estimator)]
 
 
+def _hashable(argument, item):
+    """Return the object, or refuse one that cannot be a key."""
+    if type(item).__hash__ is None:
+        kind = type(item).__name__
+        raise bad_kind(argument, "objects that can be hashed", kind, "use @dataclass(frozen=True)")
+    return item
+
+
+def _complete(estimator):
+    """Return the estimator if it says what it is and what it estimates, or raise."""
+    for attribute in ("name", "target"):
+        if not isinstance(getattr(estimator, attribute, None), str):
+            kind, remedy = type(estimator).__name__, f"set {attribute} = '...' in the class"
+            raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
+    if estimator.target not in TARGETS:
+        raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
+    return estimator
+
+
 def find_models(items=None):
     """Return the ModelChoice list for names ('ppca', 'gaussian-mixture:full'), classes or objects."""
     every = [ModelChoice(kind, variant) for kind in all_models() for variant in kind.variants]
     if items is None:
         return every
-    if isinstance(items, (str, Model, type)):
+    if isinstance(items, (str, type)) or not isinstance(items, Iterable):
         items = [items]
     chosen = []
     for item in items:
         if isinstance(item, Model):
-            chosen.append(ModelChoice(type(item), item.variant, item))
+            chosen.append(ModelChoice(type(item), item.variant, _hashable("models", item)))
         elif isinstance(item, type) and issubclass(item, Model):
             chosen += [ModelChoice(item, variant) for variant in item.variants]
         elif isinstance(item, str):
@@ -84,16 +104,20 @@ def find_estimators(items=None):
     every = all_estimators()
     if items is None:
         return every
-    if isinstance(items, (str, Estimator)):
+    if isinstance(items, (str, type)) or not isinstance(items, Iterable):
         items = [items]
     chosen = []
     for item in items:
+        if isinstance(item, type) and issubclass(item, Estimator):
+            item = item()
         if isinstance(item, Estimator):
-            chosen.append(item)
+            chosen.append(_complete(_hashable("estimators", item)))
         elif isinstance(item, str):
             found = [estimator for estimator in every if estimator.name == item]
             if not found:
                 names = list(dict.fromkeys(estimator.name for estimator in every))
+                if "," in item:
+                    raise bad_value("estimators", "a name or a list of names", repr(item), "split it")
                 raise unknown_name("estimators", item, names)
             chosen += found
         else:

@@ -46,12 +46,23 @@ def bias_test(moments, answer, resolved=True):
     if moments.count < 2:
         return BiasTest(None, 0)
     difference = np.abs(moments.mean - answer.value)
-    scale = np.maximum(1.0, np.maximum(np.abs(moments.mean), np.abs(answer.value)))
+    scale = _scale(moments, answer)
     error = np.hypot(moments.standard_error, answer.error)
     rigid = error < DETERMINISTIC * scale
     tested = resolved & ~(rigid & (difference <= DETERMINISTIC_TOLERANCE * scale))
     z = difference[tested] / np.maximum(error, DETERMINISTIC * scale)[tested]
     return BiasTest(float(z.max(initial=0.0)), len(z))
+
+
+def _scale(moments, answer):
+    """Return the scale of every coordinate: the largest of 1, |mean| and |exact|."""
+    return np.maximum(1.0, np.maximum(np.abs(moments.mean), np.abs(answer.value)))
+
+
+def _is_rounding(moments, answer):
+    """Tell whether no coordinate varies by more than rounding: the variance is then reported as zero."""
+    deviation = moments.standard_error * np.sqrt(moments.count)
+    return bool(np.all(deviation < DETERMINISTIC * _scale(moments, answer)))
 
 
 def row_head(scene_label, scene, posterior, estimator, draws, repeats):
@@ -108,6 +119,8 @@ def exact_row(head, answer, seconds):
 def measured_row(head, moments, test, answer, seconds):
     """Return the row of an estimator from its moments."""
     variance, (low, high) = moments.variance, moments.interval()
+    if moments.count > 1 and _is_rounding(moments, answer):
+        variance = low = high = 0.0
     bias = float(np.linalg.norm(moments.mean - answer.value))
     mse = None if variance is None else bias**2 + variance
     snr = float(np.linalg.norm(moments.mean) / np.sqrt(variance)) if variance else None
@@ -122,7 +135,7 @@ def measured_row(head, moments, test, answer, seconds):
         "mse": mse,
         "snr": snr,
         "seconds_per_estimate": seconds,
-        "efficiency": 1.0 / (mse * seconds) if mse else None,
+        "efficiency": 1.0 / (mse * seconds) if variance else None,
     }
     return head | {"repeats": moments.count} | _finite(numbers)
 

@@ -87,7 +87,11 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
     model = choice.build(dataset.x, latent)
     whole = model.check_data(dataset.x)
     x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
-    theta, best_eta = _fit(model, dataset, x, seed)
+    with np.errstate(all="ignore"):  # what overflows is refused in the next lines
+        theta, best_eta = _fit(model, dataset, x, seed)
+    if not (np.all(np.isfinite(theta)) and np.all(np.isfinite(best_eta))):
+        got, remedy = f"a diverged {model.label}", "use more data or a smaller --latent"
+        raise bad_value("data", "a finite maximum of the likelihood", got, remedy)
     kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
     return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason)
 
@@ -119,8 +123,6 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
     family = model.family
     prior = np.broadcast_to(model.prior_eta(theta), best_eta.shape)
     eta = {"exact": best_eta, "near": family.near(best_eta), "start": prior}[at]
-    if not np.all(np.isfinite(eta)):
-        raise bad_value("data", "a finite maximum of the likelihood", f"a diverged {model.label}")
     if posterior == "free":
         free = FreePosterior(family, len(x))
         return free, free.phi_from_eta(eta), ""

@@ -75,7 +75,17 @@ def row_lines(row, frame, width):
     return [line]
 
 
-def block_head(rows, width):
+def exact_text(row, settings):
+    """Return the exact answer of a block: the signed value where `settings` knows it, else the norm."""
+    label = ":".join(part for part in (row["model"], row.get("variant")) if part)
+    value = settings.get("exact_values", {}).get(label, {}).get(row["target"])
+    if value is not None:
+        return f"exact {number_text(value)}"
+    word = "exact norm" if is_gradient(row["target"]) else "exact, absolute,"
+    return f"{word} {number_text(row['reference_norm'])}"
+
+
+def block_head(rows, settings, width):
     """Return the lines that name a block and its exact answer.
 
     A part (data, latent dimension, posterior, exact answer) is kept on one line if it fits there.
@@ -89,10 +99,9 @@ def block_head(rows, width):
     if row.get("posterior"):
         parts.append(f"posterior {clean_text(row['posterior'])}")
     if known is not None:
-        word = "exact norm" if is_gradient(row["target"]) else "exact"
         error = known.get("reference_se")
         error = f" +- {error:.0e}".replace("e-0", "e-") if error else ""
-        parts.append(f"{word} {number_text(known['reference_norm'])}{error} ({known['reference']})")
+        parts.append(f"{exact_text(known, settings)}{error} ({known['reference']})")
     lines = [name]
     for part in parts:
         separator = "  " if lines[-1] == name else ", "
@@ -147,7 +156,7 @@ def table_lines(rows, settings, frame, width, dash):
     lines.append(header_line(frame))
     for block in group_rows(rows).values():
         lines.append(Text(dash * width, "dim"))
-        lines.extend(block_head(block, width))
+        lines.extend(block_head(block, settings, width))
         for row in block:
             lines.extend(row_lines(row, frame, width))
     lines.append(Text(dash * width, "dim"))

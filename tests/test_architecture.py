@@ -1,0 +1,134 @@
+"""The house: imports go down, no forbidden habits, every registered thing introduces itself."""
+
+import ast
+import inspect
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from elbo_lab.datasets import DATASETS
+from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.models import MODELS
+from elbo_lab.posteriors import POSTERIORS
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "elbo_lab").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+# Modules that may be longer than 300 lines, each for a reason: none now.
+LONG = {}
+
+
+def name_of(path):
+    """Return the dotted name of a module file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+    """Yield the dotted names that a module imports from this package, also inside functions."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("elbo_lab"))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("elbo_lab"):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def floors():
+    """Return [{module prefix, ...}, ...] from the contract, highest first."""
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = contract["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [{name.strip() for name in re.split(r"[|:]", layer)} for layer in layers]
+
+
+def floor_of(name):
+    """Return (height, room) of a module, or (None, None) for one outside of the contract."""
+    for height, rooms in enumerate(floors()):
+        for room in rooms:
+            if name == room or name.startswith(room + "."):
+                return height, room
+    return None, None
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_imports_only_go_down(path):
+    height, room = floor_of(name_of(path))
+    if height is None:
+        return
+    for target in imports_of(path):
+        below, other = floor_of(target)
+        if below is not None and other != room:
+            assert below > height, f"{name_of(path)} imports {target}"
+
+
+def test_every_room_stands_in_the_contract():
+    # Rooms above or beside the contract: the main job over all, and three leaves without imports upwards.
+    free = {"elbo_lab.__main__", "elbo_lab.comparison", "elbo_lab.blas", "elbo_lab.text_files"}
+    for path in MODULES:
+        name = ".".join(name_of(path).split(".")[:2])
+        assert name == "elbo_lab" or name in free or floor_of(name)[0] is not None, name
+
+
+def test_no_module_is_called_utils():
+    assert not [p for p in MODULES if re.search(r"util|helper|misc|common", p.stem)]
+
+
+def test_modules_are_short_enough_to_read():
+    for path in MODULES:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= LONG.get(relative(path), 300), f"{relative(path)} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_every_module_introduces_itself(path):
+    assert ast.get_docstring(TREES[path])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_global_random_state_and_no_pickle(path):
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            assert not names & {"pickle", "random", "shelve", "marshal", "dill"}
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in {"pickle", "random", "shelve"}
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"np.random", "numpy.random"}:
+            assert node.attr in {"default_rng", "Generator", "SeedSequence"}, ast.unparse(node)
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant) and node.value.value is False
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"eval", "exec"}
+
+
+REGISTERED = [*MODELS, *POSTERIORS, *ESTIMATORS]
+
+
+@pytest.mark.parametrize("item", REGISTERED, ids=lambda item: f"{item.name}")
+def test_every_registered_object_has_a_line_and_a_chapter(item):
+    assert item.summary and "\n" not in item.summary and len(item.summary) <= 90
+    kind = item if isinstance(item, type) else type(item)
+    chapter = inspect.getdoc(sys.modules[kind.__module__])
+    assert len(chapter) > 150
+    assert kind.__doc__
+
+
+@pytest.mark.parametrize(
+    "item", [*MODELS, *(e for e in ESTIMATORS if e.name != "exact")], ids=lambda item: f"{item.name}"
+)
+def test_every_model_and_estimator_names_a_source_or_its_idea(item):
+    kind = item if isinstance(item, type) else type(item)
+    chapter = inspect.getdoc(sys.modules[kind.__module__])
+    assert re.search(r"\b(19|20)\d\d\b", chapter) or "log" in chapter
+
+
+def test_every_data_set_has_a_line_a_source_and_a_licence():
+    for entry in DATASETS:
+        found = entry.read(entry.views[0] if entry.views else None, 0)
+        assert entry.summary and found.source and found.licence

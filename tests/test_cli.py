@@ -1,0 +1,331 @@
+"""The command line: thin, plain when piped, and one line for a mistake."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from elbo_lab import __version__
+from elbo_lab.cli import compare as compare_command
+from elbo_lab.cli.main import main
+from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.study.registry import find_models
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ["--rows", "4", "--repeats", "40", "--threads", "2"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments, **environment):
+    """Run `python -m elbo_lab` as a process of its own, piped."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def code_of(arguments):
+    """Return the exit code of main, also where argparse leaves by SystemExit."""
+    try:
+        return main(arguments)
+    except SystemExit as leaving:
+        return leaving.code
+
+
+def test_version(capsys):
+    assert code_of(["--version"]) == 0
+    assert capsys.readouterr().out == f"elbo-lab {__version__}\n"
+
+
+def test_help_teaches_by_example(capsys):
+    assert code_of(["--help"]) == 0
+    assert "elbo-lab compare --quick" in capsys.readouterr().out
+    assert code_of(["compare", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("elbo-lab compare ") >= 6
+    for (
+        option
+    ) in "estimators data latent posterior at draws repeats rows seed threads quick json csv out".split():
+        assert f"--{option}" in text
+
+
+def test_list_has_one_line_for_everything(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines if line.startswith("  ")]
+    for name in (
+        [c.label for c in find_models()] + [e.name for e in ESTIMATORS] + ["free", "faithful", "digits"]
+    ):
+        assert name in names
+    assert all(len(line.split()) > 2 for line in lines if line.startswith("  "))
+    assert "(views: raw" in "\n".join(lines)
+
+
+def test_doctor_tells_what_the_installation_runs_on(capsys):
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "elbo-lab",
+        "python",
+        "numpy",
+        "scipy",
+        "numba",
+        "blas",
+        "threads",
+        "kernels",
+        "kernel cache",
+    ):
+        assert re.search(rf"^{word}|{word}", text, re.M), word
+
+
+def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsys):
+    arguments = [
+        "compare",
+        "ppca",
+        "--latent",
+        "2",
+        *QUICK,
+        "--json",
+        "o.json",
+        "--csv",
+        "o.csv",
+        "--out",
+        "figures",
+    ]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    rows = json.loads((here / "o.json").read_text(encoding="utf-8"))["rows"]
+    assert len(rows) == len(ESTIMATORS)
+    assert len((here / "o.csv").read_text(encoding="utf-8").splitlines()) == len(rows) + 1
+    figures = sorted(path.name for path in (here / "figures").iterdir())
+    assert {Path(name).suffix for name in figures} == {".png", ".svg"} and len(figures) == 8
+    assert all(path.stat().st_size > 2000 for path in (here / "figures").iterdir())
+    assert sorted(path.name for path in here.iterdir()) == ["figures", "o.csv", "o.json"]
+    assert "\x1b" not in out + err and "written: o.json, o.csv, figures in figures/" in out
+    for estimator in ESTIMATORS:
+        assert estimator.name in out
+
+
+def parse(*arguments):
+    """Return what compare() would be called with."""
+    seen = {}
+
+    class Stop(Exception):
+        pass
+
+    def catch(models, **rest):
+        seen.update(rest, models=models)
+        raise Stop
+
+    import elbo_lab.comparison as comparison
+
+    original = comparison.compare
+    comparison.compare = catch
+    try:
+        with pytest.raises(Stop):
+            main(["compare", *arguments])
+    finally:
+        comparison.compare = original
+    return seen
+
+
+@pytest.mark.usefixtures("here")
+def test_options_reach_compare():
+    seen = parse(
+        "ppca", "gaussian-mle", "--estimators", "exact, elbo-sampled", "--data", "digits", "--seed", "7"
+    )
+    assert seen["models"] == ["ppca", "gaussian-mle"] and seen["estimators"] == ["exact", "elbo-sampled"]
+    assert (seen["data"], seen["seed"], seen["draws"], seen["posterior"]) == ("digits", 7, 10, "free")
+    assert (seen["repeats"], seen["rows"], seen["latent"], seen["at"], seen["threads"]) == (
+        1000,
+        None,
+        None,
+        None,
+        None,
+    )
+    assert parse()["models"] is None and parse()["estimators"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_quick_gives_way_to_what_is_asked_for():
+    quick = parse("--quick")
+    assert (quick["repeats"], quick["rows"]) == (200, 8)
+    asked = parse("--quick", "--repeats", "50", "--rows", "3")
+    assert (asked["repeats"], asked["rows"]) == (50, 3)
+
+
+FILES = {
+    "hole.csv": "a,b\n1,2\n3,\n5,6\n",
+    "text.csv": "a,b\n1,2\n3,x\n",
+    "ragged.csv": "1,2\n3\n",
+    "empty.csv": "",
+    "header.csv": "a,b\n",
+    "nan.csv": "1,2\nnan,3\n",
+    "strange.txt": "1,2\n",
+    "three.csv": "1,2\n3,4\n5,7\n",
+    "bad.npy": "no array",
+}
+BAD = [
+    (["--draws", "0"], "draws", "0"),
+    (["--draws", "-2"], "draws", "-2"),
+    (["--draws", "1"], "draws", "at least 2 for score-function-loo"),
+    (["--repeats", "0"], "repeats", "0"),
+    (["--rows", "10000"], "rows", "10000"),
+    (["--latent", "100"], "latent", "100"),
+    (["--threads", "0"], "threads", "0"),
+    (["--seed", "-1"], "seed", "-1"),
+    (["--data", "nosuch"], "data", "'nosuch'"),
+    (["--data", "nosuch.csv"], "data", "'nosuch.csv'"),
+    (["--data", "digits:grey"], "view", "'grey'"),
+    (["--data", "."], "data", "'.'"),
+    (["--estimators", "reparametrisation"], "estimators", "did you mean 'reparameterization'"),
+    (["--estimators", ","], "--estimators", "','"),
+    (["--posterior", "fre"], "posterior", "did you mean 'free'"),
+    (["--at", "neer"], "at", "did you mean 'near'"),
+    (["--at", "near", "--posterior", "exact"], "at", "'near'"),
+    (["ppcaa"], "models", "did you mean 'ppca'"),
+    (["--data", "hole.csv"], "data", "an empty field on line 3"),
+    (["--data", "text.csv"], "data", "'x' on line 3"),
+    (["--data", "ragged.csv"], "data", "1 on line 2"),
+    (["--data", "empty.csv"], "data", "empty file"),
+    (["--data", "header.csv"], "data", "only a header"),
+    (["--data", "nan.csv"], "data", "nan"),
+    (["--data", "strange.txt"], "data", "strange.txt"),
+    (["--data", "bad.npy"], "data", "bad.npy"),
+    (["--json", "/nonexistent/x.json"], "--json", "/nonexistent/x.json"),
+    (["--csv", "/nonexistent/x.csv"], "--csv", "/nonexistent/x.csv"),
+    (["--json", "."], "--json", "'.'"),
+    (["--out", "three.csv"], "--out", "three.csv"),
+    (["--out", "three.csv/inside"], "--out", "three.csv"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument", "got"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
+def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(here, capsys, arguments, argument, got):
+    for name, text in FILES.items():
+        (here / name).write_text(text, encoding="utf-8")
+    model = [] if arguments[0] == "ppcaa" else ["ppca"]
+    start = time.perf_counter()
+    assert main(["compare", *model, *QUICK, *arguments]) == 2
+    seconds = time.perf_counter() - start
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "Traceback" not in err
+    assert re.match(rf"elbo-lab: error: {argument}: expected .+, got .+", err)
+    assert got in err
+    assert sorted(path.name for path in here.iterdir()) == sorted(FILES)
+    if argument in ("--json", "--csv", "--out"):
+        assert seconds < 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["compere"], ["compare", "--draws", "ten"], ["compare", "--nosuch"], ["compare", "--latent"]],
+    ids=" ".join,
+)
+def test_argparse_leaves_with_2_too(capsys, arguments):
+    assert code_of(arguments) == 2
+    err = capsys.readouterr().err
+    assert "error:" in err.splitlines()[-1] and "Traceback" not in err
+
+
+def test_mixture_with_more_components_than_points(here, capsys):
+    (here / "three.csv").write_text(FILES["three.csv"], encoding="utf-8")
+    assert main(["compare", "gaussian-mixture", "--data", "three.csv", "--latent", "4"]) == 2
+    assert "latent: expected at most as many components as the 3 data, got 4" in capsys.readouterr().err
+
+
+def test_interrupting_gives_130_and_no_traceback(capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare_command, "run", interrupt)
+    assert main(["compare"]) == 130
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "interrupted" in err
+
+
+def test_faults_of_the_program_are_not_hidden(monkeypatch):
+    def fault(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(compare_command, "run", fault)
+    with pytest.raises(ZeroDivisionError):
+        main(["compare"])
+
+
+def test_a_failed_run_leaves_no_half_written_file(here, monkeypatch):
+    from elbo_lab import text_files
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(text_files.os, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        text_files.write_text(here / "o.json", "text")
+    assert list(here.iterdir()) == []
+
+
+def test_an_older_file_is_replaced_whole(here):
+    from elbo_lab.text_files import write_text
+
+    write_text(here / "o.json", "old and long")
+    write_text(here / "o.json", "new")
+    assert (here / "o.json").read_text(encoding="utf-8") == "new"
+    assert len(list(here.iterdir())) == 1
+
+
+# -- as a process ----------------------------------------------------------------------------------
+
+
+def test_it_runs_as_a_module():
+    found = run("-m", "elbo_lab", "list")
+    assert found.returncode == 0 and found.stderr == "" and "score-function-loo" in found.stdout
+    assert "\x1b" not in found.stdout
+
+
+def test_a_wrong_kernel_switch_is_one_line(tmp_path):
+    found = run(
+        "-m",
+        "elbo_lab",
+        "compare",
+        "deep-bernoulli",
+        *QUICK,
+        "--out",
+        str(tmp_path / "f"),
+        ELBO_LAB_KERNELS="cuda",
+    )
+    assert found.returncode == 2 and found.stdout == ""
+    assert found.stderr.count("\n") == 1 and "ELBO_LAB_KERNELS" in found.stderr and "'cuda'" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ["scipy.optimize", "scipy.stats", "scipy.linalg", "numba", "matplotlib", "rich"]
+    tell = f"import sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import elbo_lab; from elbo_lab.cli import main; {tell}"
+    assert run("-c", code).stdout.strip() == "[]"
+    code = f"from elbo_lab import compare, Estimator, Model, load; {tell}"
+    assert run("-c", code).stdout.strip() == "[]"
+
+
+def test_the_reader_of_the_output_may_leave():
+    command = f"{sys.executable} -m elbo_lab list | head -1; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
