@@ -8,6 +8,9 @@ import difflib
 
 import numpy as np
 
+# Squares of data must not overflow.
+LARGEST_DATUM = 1e100
+
 
 class UserMistake(Exception):
     """Base of all errors that the caller can mend; never raised itself."""
@@ -99,4 +102,8 @@ def check_data(x, argument="data", n_columns=None):
             f"{x[n, d]} at row {n}, column {d}",
             f"{len(wrong)} such entries; drop or impute them",
         )
+    if np.abs(x).max() > LARGEST_DATUM:
+        n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
+        got = f"{x[n, d]:g} at row {n}, column {d}"
+        raise bad_value(argument, f"numbers of at most {LARGEST_DATUM:g}", got, "change the unit")
     return x

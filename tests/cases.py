@@ -96,8 +96,7 @@ def pairings(cases=CASES):
         (case, estimator)
         for case in cases
         for estimator in ESTIMATORS
-        if estimator.name != "exact"
-        and not (estimator.needs_pathwise and case.model.family.discrete)
+        if estimator.name != "exact" and not (estimator.needs_pathwise and case.model.family.discrete)
     ]
 
 

@@ -231,7 +231,6 @@ def test_the_exact_posterior_has_no_gradient_in_phi_and_an_elbo_without_variance
     assert result.settings["at"] == "exact"
 
 
-@pytest.mark.xfail(reason="rare categories: unbiased rows of sharp mixtures are called FAIL; see the report")
 @pytest.mark.parametrize("posterior", ["amortised", "exact"])
 def test_sharp_mixtures_are_not_called_biased(posterior):
     result = compare("gaussian-mixture:spherical", posterior=posterior, **SMALL)

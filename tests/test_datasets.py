@@ -12,9 +12,7 @@ from elbo_lab.datasets import DATASETS, Dataset, load
 from elbo_lab.errors import BadKind, BadValue
 
 ALL_VIEWS = [
-    f"{entry.name}:{view}" if view else entry.name
-    for entry in DATASETS
-    for view in entry.views or (None,)
+    f"{entry.name}:{view}" if view else entry.name for entry in DATASETS for view in entry.views or (None,)
 ]
 
 
@@ -293,9 +291,7 @@ def test_bad_arrays_are_refused(case):
         load(source)
 
 
-@pytest.mark.parametrize(
-    "case", ["NaN", "infinite", "no rows", "one axis", "three axes", "complex"]
-)
+@pytest.mark.parametrize("case", ["NaN", "infinite", "no rows", "one axis", "three axes", "complex"])
 def test_bad_arrays_in_files_are_refused_alike(tmp_path, case):
     source, kind, what = BAD_ARRAYS[case]
     np.save(tmp_path / "bad.npy", source)

@@ -221,9 +221,7 @@ def test_kl_between_nearly_equal_gaussians_keeps_its_digits():
     eta = np.array([[0.3, -0.2]])
     # KL = step^2 (1 + 2 step / 3 + ...) for a change of log s by step.
     assert family.kl(eta + np.array([0.0, step]), eta) == pytest.approx(step**2, rel=1e-4)
-    assert family.kl(eta + np.array([step, 0.0]), eta) == pytest.approx(
-        0.5 * step**2 * np.exp(0.4), rel=1e-8
-    )
+    assert family.kl(eta + np.array([step, 0.0]), eta) == pytest.approx(0.5 * step**2 * np.exp(0.4), rel=1e-8)
 
 
 @pytest.mark.parametrize("size", [1e3, -1e3])

@@ -61,9 +61,7 @@ def test_a_count_is_returned_as_a_plain_int(value):
 
 @pytest.mark.parametrize("value", [0, -3])
 def test_a_count_below_its_minimum_is_refused(value):
-    with pytest.raises(
-        ValueError, match=f"draws: expected a whole number of at least 1, got {value}"
-    ):
+    with pytest.raises(ValueError, match=f"draws: expected a whole number of at least 1, got {value}"):
         check_count("draws", value)
 
 
@@ -120,9 +118,7 @@ def test_tables_of_numbers_become_new_float64_arrays(dtype):
     assert not np.shares_memory(checked, table)
 
 
-@given(
-    st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 3), st.integers(0, 2), st.booleans()
-)
+@given(st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 3), st.integers(0, 2), st.booleans())
 def test_a_value_that_is_not_finite_is_named_with_its_place(value, row, column, second):
     table = np.arange(12.0).reshape(4, 3)
     table[row, column] = value
@@ -191,9 +187,7 @@ def test_a_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
 
 def test_threads_that_write_one_file_never_mix(tmp_path):
     texts = [letter * 100_000 for letter in "abcd"]
-    writers = [
-        threading.Thread(target=write_text, args=(tmp_path / "a.txt", text)) for text in texts
-    ]
+    writers = [threading.Thread(target=write_text, args=(tmp_path / "a.txt", text)) for text in texts]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -33,9 +33,7 @@ ULP = 4
 needs_longdouble = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant <= 52, reason="no float wider than 64 bits on this machine"
 )
-needs_jit = pytest.mark.skipif(
-    not hasattr(elementwise.tanh, "py_func"), reason="NUMBA_DISABLE_JIT is set"
-)
+needs_jit = pytest.mark.skipif(not hasattr(elementwise.tanh, "py_func"), reason="NUMBA_DISABLE_JIT is set")
 
 
 def grid():
@@ -124,12 +122,8 @@ def worst_of_core(**changes):
     x = np.linspace(1e-4, 40, 20_001)
     t = np.linspace(1e-4, 1, 20_001)
     return max(
-        worst_ulp(
-            in_numpy(exponential.expm1_of_positive, **changes)(x), np.expm1(x.astype(np.longdouble))
-        ),
-        worst_ulp(
-            in_numpy(exponential.log1p_of_fraction, **changes)(t), np.log1p(t.astype(np.longdouble))
-        ),
+        worst_ulp(in_numpy(exponential.expm1_of_positive, **changes)(x), np.expm1(x.astype(np.longdouble))),
+        worst_ulp(in_numpy(exponential.log1p_of_fraction, **changes)(t), np.log1p(t.astype(np.longdouble))),
     )
 
 

@@ -337,9 +337,9 @@ def test_the_expected_log_joint_gradients_are_the_derivatives(case):
     )
     check_vjp(
         lambda flat: model.expected_log_joint(case.theta, x, flat.reshape(eta.shape)),
-        lambda flat, weights: model.expected_log_joint_vjp(
-            case.theta, x, flat.reshape(eta.shape), weights
-        )[1].ravel(),
+        lambda flat, weights: model.expected_log_joint_vjp(case.theta, x, flat.reshape(eta.shape), weights)[
+            1
+        ].ravel(),
         eta.ravel(),
         generator(case),
     )
@@ -569,18 +569,14 @@ def test_bernoulli_answers_stay_finite_at_extreme_logits(activation):
 def test_another_number_of_columns_is_refused(case):
     columns = case.model.n_columns
     wrong = np.ones((3, columns + 1))
-    with pytest.raises(
-        ValueError, match=f"data: expected {columns} columns, got {columns + 1} col"
-    ):
+    with pytest.raises(ValueError, match=f"data: expected {columns} columns, got {columns + 1} col"):
         case.model.check_data(wrong)
 
 
 @laws(CASES)
 def test_a_theta_of_another_size_is_refused(case):
     size = case.model.layout.size
-    with pytest.raises(
-        ValueError, match=rf"theta: expected shape \({size},\), got shape \({size + 1},"
-    ):
+    with pytest.raises(ValueError, match=rf"theta: expected shape \({size},\), got shape \({size + 1},"):
         case.model.check_theta(np.zeros(size + 1))
 
 
@@ -588,9 +584,7 @@ def test_a_theta_of_another_size_is_refused(case):
 def test_grey_values_are_refused_for_bits_with_value_and_place(value):
     x = np.zeros((4, 3))
     x[2, 1] = value
-    with pytest.raises(
-        ValueError, match=rf"--data: .*zeros and ones.*got {value:g} at row 2, column 1"
-    ):
+    with pytest.raises(ValueError, match=rf"--data: .*zeros and ones.*got {value:g} at row 2, column 1"):
         DeepBernoulli(3, 1).check_data(x, "--data")
 
 

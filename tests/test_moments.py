@@ -144,6 +144,9 @@ def test_gaussian_draws_are_covered_by_both_intervals():
 HEAVY = [
     pytest.param(MODELS[0], "score-function-loo", 2, 1, id="gaussian-mle, leave-one-out at two draws"),
     pytest.param(MODELS[0], "score-function", 1, 3, id="gaussian-mle, three data, one draw"),
+    pytest.param(MODELS[0], "score-function", 1, 1, id="gaussian-mle, one datum, one draw"),
+    pytest.param(MODELS[4], "score-function", 1, 1, id="ppca, one datum, one draw"),
+    pytest.param(MODELS[0], "score-function-loo", 2, 3, id="gaussian-mle, leave-one-out, three data"),
 ]
 
 
@@ -153,18 +156,3 @@ def test_score_functions_are_covered_and_chi_square_covers_far_too_little(model,
     ours, normals = covered(draw, truth)
     assert ours >= LEAST_COVERED, (ours, normals)
     assert normals < 0.7 * STUDIES, (ours, normals)
-
-
-HEAVIEST = [
-    pytest.param(MODELS[0], "score-function", 1, 1, id="gaussian-mle, one datum, one draw"),
-    pytest.param(MODELS[4], "score-function", 1, 1, id="ppca, one datum, one draw"),
-    pytest.param(MODELS[0], "score-function-loo", 2, 3, id="gaussian-mle, leave-one-out, three data"),
-]
-
-
-@pytest.mark.xfail(reason="log-t without skewness covers 0.85 to 0.92 here; see the report on moments")
-@pytest.mark.parametrize(("model", "name", "n_draws", "n_data"), HEAVIEST)
-def test_the_heaviest_tails_are_covered(model, name, n_draws, n_data):
-    draw, truth = gradient_draws(model, name, n_draws, n_data)
-    ours, normals = covered(draw, truth)
-    assert ours >= LEAST_COVERED, (ours, normals)

@@ -76,9 +76,7 @@ def words(figure):
 
 
 def exact_lines(ax):
-    return [
-        line for line in ax.lines if line.get_linestyle() == "--" and line.get_color() == "black"
-    ]
+    return [line for line in ax.lines if line.get_linestyle() == "--" and line.get_color() == "black"]
 
 
 def markers(ax, name):
@@ -118,9 +116,7 @@ def lab(color, vision):
     rgb = np.array(to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     linear = np.clip(VISION[vision] @ linear, 0, 1)
-    to_xyz = np.array(
-        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    )
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     xyz = to_xyz @ linear / to_xyz.sum(axis=1)
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
@@ -208,9 +204,7 @@ def test_zero_variance_is_kept_on_the_marked_left_edge():
 
 def test_what_cannot_be_drawn_says_so():
     rows = phi_rows()
-    find_row(rows, "ppca", "reparameterization").update(
-        variance=None, variance_low=None, variance_high=None
-    )
+    find_row(rows, "ppca", "reparameterization").update(variance=None, variance_low=None, variance_high=None)
     ax = plot_target_variance(rows, new_figure(6).subplots())
     notes = [text.get_text() for text in ax.texts]
     assert notes.count("n/a") == sum(not row["applicable"] for row in rows) == 6
@@ -245,9 +239,7 @@ def test_rows_are_not_changed_by_drawing():
     assert rows == again
 
 
-@pytest.mark.parametrize(
-    "values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]]
-)
+@pytest.mark.parametrize("values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]])
 def test_the_axis_with_a_zero_keeps_zero_left_of_everything(values):
     layout = zero_axis(values)
     positive = [value for value in values if 0 < value < np.inf]
@@ -360,9 +352,7 @@ def test_prior_failure_shows_the_error_in_nats_around_an_exact_zero():
     assert list(zero.get_ydata()) == [0, 0]
     assert error.get_xlabel() == size.get_xlabel() == "latent dimension K"
     texts = words(figure)
-    assert {"S = 10 draws", "S = 100 draws", "exact", "band: 95 % interval of the mean"} <= set(
-        texts
-    )
+    assert {"S = 10 draws", "S = 100 draws", "exact", "band: 95 % interval of the mean"} <= set(texts)
     assert len(error.collections) == 2
 
 

@@ -87,21 +87,15 @@ def test_softmax_sums_to_one_and_log_mean_exp_lies_between_mean_and_maximum(a):
 def test_log_sum_exp_at_the_edges(a, expected):
     a = np.array(a)
     np.testing.assert_allclose(special.log_sum_exp(a, 0), expected, rtol=EPS)
-    np.testing.assert_allclose(
-        special.log_mean_exp(a, 0), expected - math.log(len(a)), rtol=2 * EPS
-    )
+    np.testing.assert_allclose(special.log_mean_exp(a, 0), expected - math.log(len(a)), rtol=2 * EPS)
 
 
 def test_one_bad_row_leaves_the_others_alone():
     a = np.array([[-INF, -INF], [0.0, 0.0], [INF, 0.0], [-INF, 0.0]])
     np.testing.assert_allclose(special.log_sum_exp(a, 1), [-INF, math.log(2), INF, 0.0])
-    np.testing.assert_array_equal(
-        special.softmax(a, 1), [[NAN, NAN], [0.5, 0.5], [NAN, NAN], [0.0, 1.0]]
-    )
+    np.testing.assert_array_equal(special.softmax(a, 1), [[NAN, NAN], [0.5, 0.5], [NAN, NAN], [0.0, 1.0]])
     half = -math.log(2)
-    np.testing.assert_allclose(
-        special.log_softmax(a, 1), [[NAN, NAN], [half, half], [NAN, NAN], [-INF, 0.0]]
-    )
+    np.testing.assert_allclose(special.log_softmax(a, 1), [[NAN, NAN], [half, half], [NAN, NAN], [-INF, 0.0]])
 
 
 def test_log_softmax_keeps_weights_that_softmax_cannot_hold():

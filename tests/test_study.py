@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
-from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator, Exact
+from elbo_lab.estimators import ESTIMATORS, NO_STATE, TARGETS, Estimator, Exact
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.reparameterization import Reparameterization
 from elbo_lab.estimators.score_function_loo import ScoreFunctionLOO
@@ -19,10 +19,11 @@ from elbo_lab.learning import maximise_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior
 from elbo_lab.special import softmax
-from elbo_lab.study import Moments, Scene, build_scene, references, run_batch, run_sample
+from elbo_lab.study import Moments, Scene, build_scene, measure, references, run_batch, run_sample
 from elbo_lab.study.measure import batch_sizes, estimate_repeats, noise_groups
+from elbo_lab.study.missed import missed_variance
 from elbo_lab.study.registry import ModelChoice, find_estimators, find_models
-from elbo_lab.study.rows import bias_test, resolved, z_limit
+from elbo_lab.study.rows import bias_test, z_limit
 from elbo_lab.study.scene import spawn
 from elbo_lab.study.sharing import SharedModel
 
@@ -78,8 +79,9 @@ def test_a_shared_model_is_bitwise_the_model(case):
         lead = (4, *spec.shape)
         noise = rng.standard_normal(lead) if spec.kind == "normal" else rng.random(lead)
         for i in members:
-            plain = estimate_repeats(estimators[i], case.model, scene, noise)
-            assert np.array_equal(plain, estimate_repeats(estimators[i], shared, scene, noise))
+            plain, _ = estimate_repeats(estimators[i], case.model, scene, noise, NO_STATE)
+            same, _ = estimate_repeats(estimators[i], shared, scene, noise, NO_STATE)
+            assert np.array_equal(plain, same)
 
 
 def test_estimators_that_share_draws_share_the_pass_and_its_pullback():
@@ -210,10 +212,11 @@ class Summing(Estimator):
         return state + 1.0, state + 1.0
 
 
-def test_state_is_carried_through_the_repeats_of_a_batch():
+def test_state_is_carried_through_the_passes_of_a_batch(monkeypatch):
     scene = scene_of(CASES[4])
-    noise = np.zeros((5, 3, 3, 2))
-    assert estimate_repeats(Summing(), scene.model, scene, noise)[:, 0].tolist() == [1, 2, 3, 4, 5]
+    monkeypatch.setattr(measure, "ROWS_PER_PASS", 18)  # two repeats of 3 draws and 3 data
+    (moments,) = run_batch(scene, [Summing()], 3, 0, "repeats", 0, 5)
+    assert moments.mean.tolist() == [3.0] and moments.variance == 2.5  # of 1, 2, 3, 4, 5
 
 
 class Scalar(Reparameterization):
@@ -298,19 +301,27 @@ def test_a_planted_bias_of_five_percent_is_caught():
     assert bias_test(moments_of(values), answer_of(1.05)).max_z < limit
 
 
-def test_rare_categories_are_left_out_of_the_gradient_in_phi():
+def test_the_missed_variance_is_that_of_rare_categories():
     case = make_case(GaussianMixture(2, 3, "spherical"), n_data=2)
     eta = np.array([[0.0, 0.1, -0.1], [0.0, 0.0, -30.0]])
     scene = replace(scene_of(case), phi=case.free.phi_from_eta(eta))
-    kept = case.free.eta(resolved(scene, "grad-phi-elbo", 1000).astype(float), case.x)
-    assert kept.tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert resolved(scene, "elbo", 1000) is True
-    values = np.random.default_rng(0).standard_normal((100, 6))
-    values[:, 5] = 0.0
-    wrong = answer_of(*values.mean(axis=0)[:5], 0.1)
-    mask = np.array([True] * 5 + [False])
-    assert bias_test(moments_of(values), wrong, mask).max_z < 1e-6
-    assert bias_test(moments_of(values), wrong).max_z > 1e6
+    missed = missed_variance(scene, 1000)
+    # By hand: datum 1, category 2, against its likelier neighbours; N = 2.
+    z = np.array([[0, 2], [0, 0]])[::-1]
+    p = np.exp(case.model.family.log_prob(eta, z))[1, 1]
+    log_w = case.model.log_joint(scene.theta, case.x, z) - case.model.family.log_prob(eta, z)
+    assert missed["elbo"] == pytest.approx(p * (log_w[1, 1] - log_w[0, 1]) ** 2 / 4)
+    by_eta = case.free.eta(missed["grad-phi-elbo"], case.x)
+    assert np.all(by_eta[0] == 0) and np.all(by_eta[1, [0, 2]] > 0)
+    assert missed_variance(scene, 1e20) == {}
+    assert missed_variance(scene_of(CASES[0]), 10) == {}
+
+
+def test_a_mean_that_lacks_a_rare_category_is_not_called_biased():
+    values, rare = np.zeros((100, 1)), 1e-6 * 50.0
+    assert bias_test(moments_of(values), answer_of(rare)).max_z > 1e6
+    missed = 1e-6 * 50.0**2 / 1000
+    assert bias_test(moments_of(values), answer_of(rare), missed).max_z == pytest.approx(np.sqrt(1e-3))
 
 
 @pytest.mark.parametrize("coordinates", [1, 10, 100_000])

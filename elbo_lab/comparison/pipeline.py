@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from elbo_lab.errors import BadValue, NotApplicable, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
+from elbo_lab.study.missed import missed_variance
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
@@ -16,7 +17,6 @@ from elbo_lab.study.rows import (
     exact_row,
     inapplicable,
     measured_row,
-    resolved,
     row_head,
     z_limit,
 )
@@ -144,7 +144,9 @@ def check_bias(pool, benches, draws, repeats, seed):
 
 def _bias_test(bench, estimator, draws):
     moments, answer = bench.moments[estimator], bench.answers[estimator.target]
-    return bias_test(moments, answer, resolved(bench.scene, estimator.target, moments.count * draws))
+    n_draws = moments.count * draws
+    missed = missed_variance(bench.scene, n_draws).get(estimator.target, 0.0)
+    return bias_test(moments, answer, missed / n_draws)
 
 
 def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):

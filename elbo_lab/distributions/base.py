@@ -11,8 +11,6 @@ repeats: they are never summed, so R independent estimates can be formed in one 
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-
 
 class Family(ABC):
     """A parametric family q(z; eta); immutable, holds shapes only.
@@ -72,13 +70,6 @@ class Family(ABC):
         A study at an optimum flatters estimators whose noise vanishes there, a study far away those
         that only need a direction; this is the place in between.
         """
-
-    def resolved(self, eta, n_draws):  # noqa: ARG002
-        """Tell which coordinates of eta `n_draws` draws can say anything about: bool (N, E).
-
-        All, unless a draw may miss a category for ever.
-        """
-        return np.ones(eta.shape, dtype=bool)
 
     def log_prob_vjp(self, eta, z, cotangent):
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""

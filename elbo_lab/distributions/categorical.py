@@ -89,12 +89,3 @@ class Categorical(Family):
     def near(self, eta):
         """Return the centred logits times one half."""
         return 0.5 * (eta - eta.mean(axis=-1, keepdims=True))
-
-    def resolved(self, eta, n_draws):
-        """Tell where both [z = k] and [z != k] are expected at least 40 times among the draws.
-
-        A category that is never drawn leaves no trace in the sample variance: the sample mean is off by
-        its share and looks certain. At 40 expected draws that happens with probability e^-40.
-        """
-        p = softmax(eta, axis=-1)
-        return n_draws * np.minimum(p, 1.0 - p) >= 40.0

@@ -12,40 +12,51 @@ zero and q cannot shift itself to please a lucky draw.
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
+from elbo_lab.exact.quadrature import hermite_rule
 from elbo_lab.learning.ascent import ascend
 
 # Rows (draws x data) through the decoder at once: activations that stay in the cache.
 ROWS_PER_PASS = 1024
+# Draws over all data at which more draws for each no longer matter to a fit of theta.
+TOTAL_DRAWS = 4000
+NODES_PER_AXIS = 8
 
 
 def _paired_noise(family, n_draws, n_data, rng):
-    """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s."""
+    """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s, and equal weights (S,)."""
     half = draw_noise(family.noise_spec(n_draws // 2, n_data), rng)
-    return np.concatenate([half, -half])
+    return np.concatenate([half, -half]), np.full(2 * len(half), 0.5 / len(half))
 
 
-def _frozen_elbo(model, theta, x, eta, noise):
+def _noise_nodes(family, n_data):
+    """Return Gauss-Hermite nodes of the noise as draws (G, N, K) that all data share, and weights (G,)."""
+    nodes, weights = hermite_rule(NODES_PER_AXIS, family.size)
+    return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
+
+
+def _frozen_elbo(model, theta, x, eta, noise, weights):
     """Return the mean ELBO and its gradients in theta (P,) and eta (N, E), noise frozen."""
     value, grad_theta, grad_eta = 0.0, np.zeros(model.layout.size), np.empty(eta.shape)
     per_pass = max(1, ROWS_PER_PASS // len(noise))
     for start in range(0, len(x), per_pass):
         part = slice(start, start + per_pass)
-        sums = _frozen_sums(model, theta, x[part], eta[part], noise[:, part])
+        sums = _frozen_sums(model, theta, x[part], eta[part], noise[:, part], weights)
         value += sums[0]
         grad_theta += sums[1]
         grad_eta[part] = sums[2]
     return value / len(x), grad_theta / len(x), grad_eta / len(x)
 
 
-def _frozen_sums(model, theta, x, eta, noise):
+def _frozen_sums(model, theta, x, eta, noise, weights):
     """Return the sum of the ELBO over the rows of x, and its gradients."""
     family = model.family
     z = family.sample(eta, noise)
     log_likelihood, pullback = model.likelihood(theta, x, z)
-    cotangent = np.full(log_likelihood.shape, 1.0 / len(noise))
+    cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
     grad_theta, grad_z = pullback(cotangent)
     by_prior, z_prior = model.log_prior_vjp(theta, z, cotangent)
-    value = (log_likelihood + model.log_prior(theta, z)).sum() / len(noise) + family.entropy(eta).sum()
+    log_joint = log_likelihood + model.log_prior(theta, z)
+    value = (weights @ log_joint).sum() + family.entropy(eta).sum()
     grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior) + family.entropy_grad(eta)
     return value, grad_theta + by_prior, grad_eta
 
@@ -60,8 +71,10 @@ def _start_eta(model, x):
     return model.family.join(scores, np.full_like(scores, np.log(0.5)))
 
 
-def maximise_frozen_elbo(model, x, rng, n_draws=4, max_iterations=300):
+def maximise_frozen_elbo(model, x, rng, max_iterations=300):
     """Return theta (P,) and eta (N, E) at which the frozen-noise ELBO is maximal.
+
+    Every datum has four draws; small data sets have more, so that q cannot hide between a few of them.
 
     Parameters
     ----------
@@ -69,8 +82,6 @@ def maximise_frozen_elbo(model, x, rng, n_draws=4, max_iterations=300):
         With continuous latents.
     x : ndarray (N, D)
     rng : numpy.random.Generator
-    n_draws : int
-        Even.
     max_iterations : int
 
     Returns
@@ -78,32 +89,37 @@ def maximise_frozen_elbo(model, x, rng, n_draws=4, max_iterations=300):
     theta : ndarray (P,)
     eta : ndarray (N, E)
     """
-    noise = _paired_noise(model.family, n_draws, len(x), rng)
+    n_draws = 2 * max(2, TOTAL_DRAWS // (2 * len(x)))
+    frozen = _paired_noise(model.family, n_draws, len(x), rng)
     start = np.concatenate([model.initial_theta(x), _start_eta(model, x).ravel()])
     size, shape = model.layout.size, (len(x), model.family.eta_size)
 
     def objective(vector):
         eta = vector[size:].reshape(shape)
-        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, eta, noise)
+        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, eta, *frozen)
         return value, np.concatenate([by_theta, by_eta.ravel()])
 
     found = ascend(objective, start, max_iterations)
     return found[:size], found[size:].reshape(shape)
 
 
-def fit_eta(model, theta, x, start, rng, n_draws=32, max_iterations=100):
+def fit_eta(model, theta, x, start, rng, max_iterations=100):
     """Return the eta (N, E) of greatest ELBO at a given theta: the best fit in the family.
+
+    With one or two latents the expectation is a Gauss-Hermite sum and the fit has no noise at all;
+    beyond that it is a frozen-noise ELBO of many draws.
 
     Parameters
     ----------
     start : ndarray (N, E)
-    n_draws : int
-        Even.
     """
-    noise = _paired_noise(model.family, n_draws, len(x), rng)
+    if model.latent_dim <= 2:
+        frozen = _noise_nodes(model.family, len(x))
+    else:
+        frozen = _paired_noise(model.family, TOTAL_DRAWS // 32, len(x), rng)
 
     def objective(vector):
-        value, _, by_eta = _frozen_elbo(model, theta, x, vector.reshape(start.shape), noise)
+        value, _, by_eta = _frozen_elbo(model, theta, x, vector.reshape(start.shape), *frozen)
         return value, by_eta.ravel()
 
     return ascend(objective, start.ravel(), max_iterations).reshape(start.shape)

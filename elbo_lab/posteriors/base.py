@@ -43,13 +43,6 @@ class Posterior(ABC):
             variance += (self.eta_vjp(phi, x, one_datum) ** 2).sum(axis=0)
         return np.sqrt(variance)
 
-    def resolved(self, phi, x, n_draws):  # noqa: ARG002
-        """Tell which coordinates of phi `n_draws` draws per datum can say anything about: (P,).
-
-        All: a shared parameter hears of every datum.
-        """
-        return np.ones(self.layout.size, dtype=bool)
-
     @property
     def has_parameters(self):
         """Whether there is anything to differentiate."""

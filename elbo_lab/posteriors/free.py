@@ -46,9 +46,6 @@ class FreePosterior(Posterior):
     def eta_error(self, phi, x, error):  # noqa: ARG002
         return self.phi_from_eta(error)
 
-    def resolved(self, phi, x, n_draws):
-        return self.phi_from_eta(self.family.resolved(self.eta(phi, x), n_draws)).astype(bool)
-
     def phi_from_eta(self, eta):
         """Return the phi whose table is eta (N, E)."""
         return self.layout.pack(self.family.eta_layout.views(eta))

@@ -28,12 +28,11 @@ def batch_sizes(repeats):
     return [len(part) for part in np.array_split(np.arange(repeats), count)]
 
 
-def estimate_repeats(estimator, model, scene, noise):
-    """Return the estimates (R, P) for noise (R, *spec.shape)."""
+def estimate_repeats(estimator, model, scene, noise, state):
+    """Return the estimates (R, P) for noise (R, *spec.shape), and the state after them."""
     arguments = (model, scene.posterior, scene.theta, scene.phi, scene.x)
-    state = estimator.initial_state()
     if estimator.vectorised:
-        values, _ = _pair(estimator, estimator.estimate(*arguments, noise, state))
+        values, state = _pair(estimator, estimator.estimate(*arguments, noise, state))
     else:
         values = []
         for one in noise:
@@ -43,7 +42,7 @@ def estimate_repeats(estimator, model, scene, noise):
     if values.ndim != 2 or len(values) != len(noise):
         got = f"shape {values.shape} for {len(noise)} repeats"
         raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got)
-    return values
+    return values, state
 
 
 def _pair(estimator, returned):
@@ -61,15 +60,19 @@ def noise_groups(scene, estimators, draws):
 
 
 def _estimates(scene, estimators, draws, repeats, seed, *key):
-    """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`."""
-    model = SharedModel(scene.model)
+    """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`.
+
+    An estimator with a state begins anew here and keeps it from pass to pass.
+    """
+    model, states = SharedModel(scene.model), [estimator.initial_state() for estimator in estimators]
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
         for start in range(0, repeats, per_pass):
             noise = draw_noise(spec, rng, (min(per_pass, repeats - start),))
             for i in members:
-                yield i, estimate_repeats(estimators[i], model, scene, noise)
+                values, states[i] = estimate_repeats(estimators[i], model, scene, noise, states[i])
+                yield i, values
 
 
 def run_batch(scene, estimators, draws, seed, purpose, batch, size):

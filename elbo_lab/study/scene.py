@@ -23,7 +23,7 @@ PLACES = ("near", "start", "exact")
 # Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
 # a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000
-FIT_ITERATIONS = 60
+FIT_ITERATIONS = 40
 
 
 @dataclass(frozen=True, eq=False)
