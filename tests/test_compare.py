@@ -315,7 +315,7 @@ def test_progress_is_told_from_start_to_end():
     steps = {what: [done for done, _, w in told if w == what] for _, _, what in told}
     assert set(steps) == {"fits and exact answers", "repeats"}
     assert all(done == list(range(1, len(done) + 1)) for done in steps.values())
-    assert all(what != "repeats" or total == 30 for _, total, what in told)
+    assert all(what != "repeats" or total == 10 for _, total, what in told)
 
 
 def test_one_repeat_gives_nulls_for_what_needs_two():

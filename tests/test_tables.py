@@ -141,9 +141,16 @@ def test_a_block_tells_data_posterior_and_exact_answer_with_its_rung():
     for row in rows:
         row["reference_norm"] = 12.345
     text = one_line(table_text(rows, SETTINGS, 120))
-    assert "gaussian-mle faithful, 32 rows, K = 2, posterior free, exact 12.3 (closed-form)" in text
+    assert (
+        "gaussian-mle faithful, 32 rows, K = 2, posterior free, exact, absolute, 12.3 (closed-form)" in text
+    )
     assert "deep-gaussian learned digits-dequantised, 32 rows" in text
     assert "exact norm 12.3 +- 3e-10 (quadrature)" in text
+    # With its sign where the settings know it: an ELBO above log p must not be read into absolute values.
+    values = {"gaussian-mle": {"elbo": -12.345}, "deep-gaussian:learned": {"elbo": -1.5}}
+    signed = one_line(table_text(rows, SETTINGS | {"exact_values": values}, 120))
+    assert "posterior free, exact -12.3 (closed-form)" in signed
+    assert "exact -1.50 +- 3e-10 (quadrature)" in signed
 
 
 def test_bias_is_told_by_a_word_and_by_a_colour():

@@ -23,8 +23,8 @@ ROWS_PER_PASS = 8192
 
 
 def batch_sizes(repeats):
-    """Return the sizes of the batches: at most 40, at least two repeats in each if there are two."""
-    count = min(BATCHES, max(1, repeats // 2))
+    """Return the sizes of the batches: at most 40 of at least ten repeats, or ten of at least two."""
+    count = max(1, min(BATCHES, max(repeats // 10, min(10, repeats // 2))))
     return [len(part) for part in np.array_split(np.arange(repeats), count)]
 
 
@@ -106,7 +106,7 @@ def run_sample(scene, estimators, draws, repeats, seed, coordinates):
     return [np.concatenate(parts) for parts in kept]
 
 
-def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=3):
+def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=2):
     """Return the median seconds of a single call, over at least `least` calls after a first one."""
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = draw_noise(spec, spawn(seed, "timing"))

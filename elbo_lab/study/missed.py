@@ -7,6 +7,8 @@ contribution differs by e from the usual one, n draws have the mean off by p e i
 added standard error is e sqrt(p / n), so that z = sqrt(n p), the root of the number of draws expected.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from elbo_lab.special import softmax
@@ -16,6 +18,7 @@ from elbo_lab.special import softmax
 SURELY_SEEN = 40.0
 
 
+@lru_cache(maxsize=16)
 def missed_variance(scene, n_draws):
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
