@@ -7,6 +7,8 @@ from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
+from elbo_lab.models import GaussianMLE
+from elbo_lab.networks import MLP
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, ExactPosterior, FreePosterior
 
 X = np.random.default_rng(3).normal([50.0, -2.0], [12.0, 0.3], (4, 2))
@@ -194,3 +196,14 @@ def test_a_model_without_a_known_posterior_is_refused_with_the_reason(case):
 def test_every_posterior_has_its_own_name_and_a_summary():
     assert len({posterior.name for posterior in POSTERIORS}) == len(POSTERIORS)
     assert all(posterior.summary for posterior in POSTERIORS)
+
+
+def test_a_scale_that_is_not_positive_is_refused():
+    network = MLP((2, 4))
+    with pytest.raises(ValueError, match="scale: expected a positive finite number, got 0"):
+        AmortisedPosterior(DiagonalGaussian(2), network, (0.0, 0.0), (1.0, 0.0))
+
+
+def test_the_exact_posterior_wants_a_theta_of_its_model():
+    with pytest.raises(ValueError, match=r"theta: expected shape \(4,\), got shape \(3,\)"):
+        ExactPosterior(GaussianMLE(2), np.zeros(3))

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.distributions import Family
+from elbo_lab.errors import check_positive
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors.base import Posterior
@@ -38,6 +39,10 @@ class AmortisedPosterior(Posterior):
     scale: tuple
     name = "amortised"
     summary = "an MLP encoder shared by all data"
+
+    def __post_init__(self):
+        for scale in self.scale:
+            check_positive("scale", scale)
 
     @classmethod
     def for_data(cls, family, x, hidden=(64,), activation="tanh"):

@@ -35,6 +35,9 @@ class ExactPosterior(Posterior):
     name = "exact"
     summary = "the exact posterior, where it is known"
 
+    def __post_init__(self):
+        self.model.check_theta(self.theta)
+
     @cached_property
     def family(self):
         return self.model.family
