@@ -128,7 +128,7 @@ def compare(
     kept = [bench for bench in benches if bench.scene]
     settings["exact_values"] = {bench.scene.model.label: _values(bench.answers) for bench in kept}
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
-    return Comparison(found, settings, scenes, answers)
+    return Comparison(found, settings, chosen, scenes, answers)
 
 
 def _values(answers):

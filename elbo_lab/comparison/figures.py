@@ -19,20 +19,20 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
-from elbo_lab.study.experiments import gradient_cloud, prior_failure, variance_against_draws
-from elbo_lab.study.registry import find_estimators
+from elbo_lab.study.experiments import fitting, gradient_cloud, prior_failure, variance_against_draws
 
 
 def _example(comparison):
     """Return (scene, exact gradient in phi) for the two pictures of one model, or None.
 
-    The last model with pathwise gradients: the lists end with the deep ones, which are what a reader has
-    in mind.
+    The last model with continuous latents: the lists end with the deep ones, which are what a reader has
+    in mind. None without an estimator of the gradient.
     """
     found = [
         (scene, answers["grad-phi-elbo"].value)
         for scene, answers in zip(comparison.scenes, comparison.answers, strict=True)
-        if "grad-phi-elbo" in answers and scene.posterior.has_parameters
+        if "grad-phi-elbo" in answers
+        and fitting(comparison.estimators, scene, comparison.settings["draws"], "grad-phi-elbo")
     ]
     continuous = [pair for pair in found if not pair[0].model.family.discrete]
     return (continuous or found or [None])[-1]
@@ -58,7 +58,7 @@ def draw_figures(comparison):
     example = _example(comparison)
     if example is not None:
         scene, exact = example
-        estimators, place = find_estimators(), _place(scene, settings["at"])
+        estimators, place = comparison.estimators, _place(scene, settings["at"])
         coordinates = _two_coordinates(scene.posterior.layout)
         names = [scene.posterior.layout.name_of(i) for i in coordinates]
         with single_threaded_blas(), ThreadPoolExecutor(settings["threads"]) as pool:

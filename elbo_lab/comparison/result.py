@@ -21,6 +21,8 @@ class Comparison:
         One per model x variant x posterior x target x estimator; see `docs` for the keys.
     settings : dict
         What was asked for.
+    estimators : list of Estimator
+        The objects behind the names.
     scenes : list of Scene
         Model, theta, posterior, phi and data of each model, for going on from here.
     answers : list of dict
@@ -29,6 +31,7 @@ class Comparison:
 
     rows: list
     settings: dict
+    estimators: list = field(repr=False)
     scenes: list = field(repr=False)
     answers: list = field(repr=False)
 
