@@ -4,7 +4,7 @@
 """Two unbiased gradients of the ELBO, and how much one draw of each can be trusted.
 
 Claim. With q near the posterior, reparameterization has less variance than the score function
-(REINFORCE) on every continuous model here, by a factor of a hundred to a hundred thousand. It is no law of
+(REINFORCE) on every continuous model here, by a factor of a hundred to sixty thousand. It is no law of
 nature: with q at the exact posterior the leave-one-out score function has no variance at all.
 
 Formula, with f = log p(x, z) - log q(z) and z = z(eta, eps):

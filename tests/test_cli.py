@@ -116,7 +116,7 @@ def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsy
     assert {Path(name).suffix for name in figures} == {".png", ".svg"} and len(figures) == 8
     assert all(path.stat().st_size > 2000 for path in (here / "figures").iterdir())
     assert sorted(path.name for path in here.iterdir()) == ["figures", "o.csv", "o.json"]
-    assert "\x1b" not in out + err and "written: o.json, o.csv, figures in figures/" in out
+    assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (variance, " in out
     for estimator in ESTIMATORS:
         assert estimator.name in out
 

@@ -1,6 +1,8 @@
 """The study: shared work is the same work, noise is keyed by purpose, places are where they should be."""
 
+from copy import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from elbo_lab.study.missed import missed_variance
 from elbo_lab.study.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.study.rows import bias_test, z_limit
 from elbo_lab.study.scene import spawn
-from elbo_lab.study.sharing import SharedModel
+from elbo_lab.study.sharing import shared_model
 
 BITS = (np.random.default_rng(0).random((30, 5)) < 0.4).astype(float)
 TABLE = np.random.default_rng(1).standard_normal((30, 3)) @ np.array([[2.0, 1, 0], [0, 1, 1], [0, 0, 0.5]])
@@ -50,30 +52,28 @@ def placed(kind, data, variant=None, latent=None, posterior="free", at="near", r
 # -- sharing ---------------------------------------------------------------------------------------
 
 
-class Counting:
-    """A model that counts its likelihoods and pullbacks."""
+def counting(model):
+    """Return a copy of a model that counts its likelihoods and pullbacks, and the counts."""
+    counts, counted = SimpleNamespace(passes=0, pullbacks=0), copy(model)
 
-    def __init__(self, model):
-        self._model, self.passes, self.pullbacks = model, 0, 0
+    def likelihood(theta, x, z):
+        counts.passes += 1
+        value, pullback = model.likelihood(theta, x, z)
 
-    def __getattr__(self, name):
-        return getattr(self._model, name)
-
-    def likelihood(self, theta, x, z):
-        self.passes += 1
-        value, pullback = self._model.likelihood(theta, x, z)
-
-        def counted(cotangent):
-            self.pullbacks += 1
+        def counted_pullback(cotangent):
+            counts.pullbacks += 1
             return pullback(cotangent)
 
-        return value, counted
+        return value, counted_pullback
+
+    object.__setattr__(counted, "likelihood", likelihood)
+    return counted, counts
 
 
 @pytest.mark.parametrize("case", CASES, ids=model_id)
 def test_a_shared_model_is_bitwise_the_model(case):
     scene, estimators = scene_of(case), fitting(case)
-    shared = SharedModel(case.model)
+    shared = shared_model(case.model)
     for spec, members in noise_groups(scene, estimators, 3):
         rng = np.random.default_rng(0)
         lead = (4, *spec.shape)
@@ -88,27 +88,27 @@ def test_estimators_that_share_draws_share_the_pass_and_its_pullback():
     case = make_case(DeepBernoulli(4, 2, (3,)))
     names = ("score-function", "score-function-loo", "reparameterization", "elbo-log-weight", "elbo-sampled")
     scene, estimators = scene_of(case), [BY_NAME[name] for name in names]
-    counting = Counting(case.model)
-    run_batch(replace(scene, model=counting), estimators, 3, 0, "repeats", 0, 5)
-    assert (counting.passes, counting.pullbacks) == (1, 1)
+    counted, counts = counting(case.model)
+    run_batch(replace(scene, model=counted), estimators, 3, 0, "repeats", 0, 5)
+    assert (counts.passes, counts.pullbacks) == (1, 1)
 
 
 def test_a_shared_model_recognises_arguments_by_value_and_never_confuses_them():
     case = CASES[4]
-    counting = Counting(case.model)
-    shared = SharedModel(counting)
+    counted, counts = counting(case.model)
+    shared = shared_model(counted)
     z = np.random.default_rng(0).standard_normal((2, 3, 2))
     first = shared.likelihood(case.theta, case.x, z)[0]
     assert np.array_equal(shared.likelihood(case.theta, case.x, z.copy())[0], first)
-    assert counting.passes == 1
+    assert counts.passes == 1
     for arguments in ((case.theta + 1, case.x, z), (case.theta, case.x + 1, z), (case.theta, case.x, z + 1)):
         assert not np.array_equal(shared.likelihood(*arguments)[0], first)
-    assert counting.passes == 4
+    assert counts.passes == 4
 
 
 def test_shared_results_cannot_be_overwritten():
     case = CASES[4]
-    value, pullback = SharedModel(case.model).likelihood(case.theta, case.x, np.zeros((2, 3, 2)))
+    value, pullback = shared_model(case.model).likelihood(case.theta, case.x, np.zeros((2, 3, 2)))
     for array in (value, *pullback(np.ones((2, 3)))):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0.0
@@ -427,3 +427,30 @@ def test_one_name_stands_for_all_targets_and_variants_and_nothing_comes_twice():
     assert [c.variant for c in find_models("gaussian-mixture")] == ["spherical", "diagonal", "full"]
     assert len(find_models(["ppca", "ppca", PPCA])) == 1
     assert {type(m) for m in MODELS} == {choice.kind for choice in find_models()}
+
+
+def test_an_estimator_that_edits_its_noise_is_stopped_and_cannot_touch_the_others():
+    class Vandal(Reparameterization):
+        name = "vandal"
+
+        def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+            noise *= 0.5
+            return super().estimate(model, posterior, theta, phi, x, noise, state)
+
+    scene = scene_of(CASES[4])
+    with pytest.raises(ValueError, match="read-only"):
+        run_batch(scene, [Vandal()], 3, 0, "repeats", 0, 5)
+
+
+def test_a_shared_model_keeps_what_is_the_model_s_own():
+    for case in CASES:
+        shared = shared_model(case.model)
+        assert shared.label == case.model.label and type(shared) is type(case.model)
+        assert "likelihood" not in vars(case.model)
+
+
+def test_data_that_a_model_explains_without_noise_are_refused():
+    column = np.random.default_rng(0).standard_normal(50)
+    table = np.column_stack([column, np.ones(50)])
+    with pytest.raises(ValueError, match="unbounded on these data"):
+        placed(PPCA, table, latent=1)

@@ -85,13 +85,15 @@ def run(options):
             threads=options.threads,
             progress=progress,
         )
-        progress(0, 1, "figures")
-        result.plot(options.out)
-        progress(1, 1, "figures")
+    # Tables and files first: a fault while drawing must not cost the result.
     print_tables(result.rows, result.settings, Console())
     if options.json is not None:
         result.to_json(options.json)
     if options.csv is not None:
         result.to_csv(options.csv)
+    with progress_bar() as progress:
+        progress(0, 1, "figures")
+        figures = result.plot(options.out)
+        progress(1, 1, "figures")
     written = [path for path in (options.json, options.csv) if path is not None]
-    print("\nwritten: " + ", ".join([*written, f"figures in {options.out}/"]))
+    print(f"\nwritten: {', '.join([*written, f'{options.out}/'])} ({', '.join(figures)}; PNG and SVG)")

@@ -39,4 +39,7 @@ def main(arguments=None):
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is no error of ours.
         sys.stderr.close()
+    except OSError as fault:
+        print(f"elbo-lab: error: {fault}", file=sys.stderr)
+        return 2
     return 0

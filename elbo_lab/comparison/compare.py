@@ -126,8 +126,11 @@ def compare(
             row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
         ]
     kept = [bench for bench in benches if bench.scene]
-    settings["exact_values"] = {bench.scene.model.label: _values(bench.answers) for bench in kept}
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
+    settings["exact_values"] = {
+        f"{scene.model.label} K={scene.model.latent_dim}": _values(found)
+        for scene, found in zip(scenes, answers, strict=True)
+    }
     return Comparison(found, settings, chosen, scenes, answers)
 
 

@@ -45,9 +45,12 @@ def _place(scene, at):
 
 
 def _two_coordinates(layout):
-    """Return the first coordinates of the last two blocks (a mean and a log-scale), or the first two."""
+    """Return the first coordinates of the last two blocks, or the first and last of a single block.
+
+    For a free Gaussian these are a mean and a log-scale of the first datum.
+    """
     starts = np.cumsum([0, *(math.prod(shape) for _, shape in layout.entries)])
-    return [int(start) for start in starts[-3:-1]] if len(layout.entries) > 1 else [0, 1]
+    return [int(start) for start in starts[-3:-1]] if len(layout.entries) > 1 else [0, layout.size - 1]
 
 
 def draw_figures(comparison):

@@ -18,7 +18,7 @@ class Comparison:
     Attributes
     ----------
     rows : list of dict
-        One per model x variant x posterior x target x estimator; see `docs` for the keys.
+        One per model x variant x posterior x target x estimator; see docs/glossary.md for the keys.
     settings : dict
         What was asked for.
     estimators : list of Estimator

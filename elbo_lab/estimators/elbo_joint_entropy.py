@@ -1,4 +1,4 @@
-"""ELBO = E_q[log p(x, z)] + H(q), the entropy in closed form (Bishop 2006, eq. 9.74).
+"""ELBO = E_q[log p(x, z)] + H(q), the entropy in closed form (cf. Bishop 2006, eq. 9.74).
 
 Helps: needs no KL to the prior in closed form. Fails: keeps its noise even at the exact posterior.
 """

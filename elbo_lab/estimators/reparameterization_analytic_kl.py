@@ -3,8 +3,8 @@
     d/d eta ELBO = E_eps[d/d eta log p(x | z(eta, eps))] - d/d eta KL(q || p(z))
 
 (the estimator of Kingma and Welling 2014, eq. 7, the VAE's own.) Only the reconstruction is sampled.
-Usually, not always, less noisy than sampling log q: near the posterior the two parts of the log-joint
-cancel, and replacing one by its mean undoes that.
+Usually less noisy than sampling log p(z) and log q, but not always: the noise of the parts that are
+integrated may cancel noise of the reconstruction.
 """
 
 from elbo_lab.estimators.base import NO_STATE, Estimator, mean_cotangent, posterior_draws

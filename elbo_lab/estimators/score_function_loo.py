@@ -2,8 +2,8 @@
 
     g = (1/S) sum_i (f_i - b_i) score_i,   b_i = mean of f_k over k != i
 
-b_i does not see draw i, so E[b_i score_i] = 0 and the estimate stays unbiased (Mnih and Rezende 2016,
-section 2.3; Kool et al. 2019, eq. 8). Since f_i - b_i = S/(S-1) (f_i - mean f), a constant in f drops
+b_i does not see draw i, so E[b_i score_i] = 0 and the estimate stays unbiased (Kool, van Hoof
+and Welling 2019). Since f_i - b_i = S/(S-1) (f_i - mean f), a constant in f drops
 out: at the exact posterior, where every f equals log p(x), the variance is exactly zero. The draws must be
 independent.
 """

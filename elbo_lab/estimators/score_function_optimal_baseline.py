@@ -7,7 +7,8 @@ Here, per datum and coordinate, from the other draws only:
     b_ij = sum_{k != i} f_k s_kj^2 / sum_{k != i} s_kj^2
 
 so that draw i does not see its own baseline and the estimate stays unbiased. At two draws the weights
-cancel and it is the leave-one-out baseline.
+cancel and it is the leave-one-out baseline. With few draws the ratio is noisy itself, and the plain mean
+of the others often does better; the optimum is approached as S grows.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Last rung: many draws, with their own standard error.
 
 Expectations under q are plain averages of pathwise gradients; posterior integrals are importance
-sampling from a given proposal, by default q itself. The draws fall into independent batches; the
+sampling from a given proposal. The draws fall into independent batches; the
 reported error is the standard error of the mean over batches. The logarithm of a mean and a
 self-normalised ratio keep a bias of order 1 / (draws per batch), an order below that error unless the
 proposal is poor, which the error shows.

@@ -31,7 +31,7 @@ class GaussianMixture(Model):
     n_columns, n_components : int
         D and C.
     variant : {'spherical', 'diagonal', 'full'}
-        Structure of each component's covariance; the lecture's is spherical.
+        Structure of each component's covariance; spherical is the simplest.
     """
 
     n_columns: int

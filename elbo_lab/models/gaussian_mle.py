@@ -1,4 +1,4 @@
-"""The lecture's first case: x ~ N(mu, sigma^2 I), with a latent mean for each datum.
+"""The first case: x ~ N(mu, sigma^2 I), with a latent mean for each datum.
 
     z_n ~ N(mu, tau^2 I),   x_n | z_n ~ N(z_n, s^2 I)   =>   x_n ~ N(mu, (tau^2 + s^2) I).
 

@@ -60,7 +60,9 @@ def verdict(row):
     if row["biased"]:
         return "biased"
     z, limit = row.get("bias_max_z"), row.get("bias_z_limit")
-    return "FAIL" if z is not None and limit is not None and z > limit else "ok"
+    if z is None or limit is None:
+        return "-"
+    return "FAIL" if z > limit else "ok"
 
 
 def span_text(row):

@@ -94,7 +94,7 @@ def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data
         x, _ = model.sample(theta, n_data, rng)
         exact = model.log_evidence(theta, x)
         for n_draws in draws:
-            noise = draw_noise(model.family.noise_spec(n_draws, 1), rng)
+            noise = draw_noise(model.family.noise_spec(n_draws, n_data), rng)
             z = model.family.sample(model.prior_eta(theta), noise)
             error = prior_evidence(model, theta, x, z) - exact
             weights = softmax(model.log_likelihood(theta, x, z), axis=0)

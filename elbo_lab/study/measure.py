@@ -15,7 +15,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import spawn
-from elbo_lab.study.sharing import SharedModel
+from elbo_lab.study.sharing import shared_model
 
 BATCHES = 40
 # Rows (repeats x draws x data) through the decoder at once: few calls, a few megabytes.
@@ -64,12 +64,13 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
 
     An estimator with a state begins anew here and keeps it from pass to pass.
     """
-    model, states = SharedModel(scene.model), [estimator.initial_state() for estimator in estimators]
+    model, states = shared_model(scene.model), [estimator.initial_state() for estimator in estimators]
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
         for start in range(0, repeats, per_pass):
             noise = draw_noise(spec, rng, (min(per_pass, repeats - start),))
+            noise.flags.writeable = False  # the next estimator sees it as well
             for i in members:
                 values, states[i] = estimate_repeats(estimators[i], model, scene, noise, states[i])
                 yield i, values

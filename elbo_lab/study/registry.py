@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from elbo_lab.errors import bad_kind, bad_value, unknown_name
-from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator
+from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator, Exact
 from elbo_lab.models import MODELS, Model
 from elbo_lab.posteriors import POSTERIORS
 
@@ -68,6 +68,8 @@ def _complete(estimator):
         if not isinstance(getattr(estimator, attribute, None), str):
             kind, remedy = type(estimator).__name__, f"set {attribute} = '...' in the class"
             raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
+    if estimator.name == Exact.name and not isinstance(estimator, Exact):
+        raise bad_value("estimators", "a name of its own", "'exact', which is the reference's")
     if estimator.target not in TARGETS:
         raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
     return estimator
@@ -124,7 +126,12 @@ def find_estimators(items=None):
             raise bad_kind("estimators", "names or Estimator objects", repr(item))
     if not chosen:
         raise bad_value("estimators", "at least one estimator", "none")
-    return list(dict.fromkeys(chosen))
+    chosen = list(dict.fromkeys(chosen))
+    names = [(estimator.target, estimator.name) for estimator in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise bad_value("estimators", "different names for one target", f"{twice[1]!r} twice", "rename yours")
+    return chosen
 
 
 def check_posterior_name(name):

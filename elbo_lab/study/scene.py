@@ -24,6 +24,10 @@ PLACES = ("near", "start", "exact")
 # a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000
 FIT_ITERATIONS = 40
+# Noise below this share of the data's standard deviation has nothing left to describe.
+VANISHING = 1e-6
+FINITE_MAXIMUM = "a finite maximum of the likelihood"
+REMEDY = "use more data, drop columns that others determine, or take a smaller --latent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +91,28 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
     model = choice.build(dataset.x, latent)
     whole = model.check_data(dataset.x)
     x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
-    with np.errstate(all="ignore"):  # what overflows is refused in the next lines
-        theta, best_eta = _fit(model, dataset, x, seed)
+    diverged = f"a diverged {model.label}"
+    try:
+        with np.errstate(all="ignore"):  # what overflows is refused in the next lines
+            theta, best_eta = _fit(model, dataset, x, seed)
+    except np.linalg.LinAlgError:
+        raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY) from None
     if not (np.all(np.isfinite(theta)) and np.all(np.isfinite(best_eta))):
-        got, remedy = f"a diverged {model.label}", "use more data or a smaller --latent"
-        raise bad_value("data", "a finite maximum of the likelihood", got, remedy)
+        raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY)
+    _check_scales(model, theta, dataset.x)
     kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
+    for array in (theta, phi, x, best_eta):
+        array.flags.writeable = False  # every estimator of the scene sees them
     return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason)
+
+
+def _check_scales(model, theta, x):
+    """Refuse a fit whose noise has all but vanished: the density is unbounded on these data."""
+    scales = [view for name, view in model.layout.views(theta).items() if name.startswith("log_")]
+    smallest = min((np.exp(view.min()) for view in scales), default=np.inf)
+    if smallest < VANISHING * np.sqrt(x.var(axis=0).mean()):
+        got = f"a noise scale of {smallest:.1g} for {model.label}: the density is unbounded on these data"
+        raise bad_value("data", FINITE_MAXIMUM, got, REMEDY)
 
 
 def _fit(model, dataset, x, seed):

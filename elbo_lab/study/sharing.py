@@ -1,15 +1,15 @@
 """Let estimators that share their draws share the model's work on them.
 
 Two estimators with equal noise form the same z, and the costly part of both is the same pass through
-the decoder. `SharedModel` stands in for a model, remembers its last few passes, and recognises them by
-value. Estimators neither know nor care; results are bitwise those of the model itself.
+the decoder. `shared_model` returns a copy of a model whose `likelihood` remembers its last few passes and
+recognises them by value; everything else of the model is its own. Results are bitwise those of the model
+itself, and read-only, since several estimators see them.
 """
 
 from collections import deque
+from copy import copy
 
 import numpy as np
-
-from elbo_lab.models import Model
 
 # Draws from the prior and from q are alive at the same time; one more for estimators with own noise.
 PASSES_KEPT = 3
@@ -33,36 +33,23 @@ def _remembered(memory, arrays, compute):
     return result
 
 
-class SharedModel(Model):
-    """A model that computes each likelihood and each pullback once.
+def shared_model(model):
+    """Return a copy of a model that computes each likelihood and each pullback once.
 
     Parameters
     ----------
     model : Model
+
+    Returns
+    -------
+    Model
+        Of the same class; for one thread.
     """
+    passes = deque(maxlen=PASSES_KEPT)
 
-    def __init__(self, model):
-        self._model = model
-        self._passes = deque(maxlen=PASSES_KEPT)
-
-    def __getattr__(self, name):
-        return getattr(self._model, name)
-
-    def prior_eta(self, theta):
-        return self._model.prior_eta(theta)
-
-    def prior_eta_vjp(self, theta, grad_eta):
-        return self._model.prior_eta_vjp(theta, grad_eta)
-
-    def sample_x(self, theta, z, rng):
-        return self._model.sample_x(theta, z, rng)
-
-    def initial_theta(self, x):
-        return self._model.initial_theta(x)
-
-    def likelihood(self, theta, x, z):
+    def likelihood(theta, x, z):
         def compute():
-            value, pullback = self._model.likelihood(theta, x, z)
+            value, pullback = model.likelihood(theta, x, z)
             pullbacks = deque(maxlen=PULLBACKS_KEPT)
 
             def shared_pullback(cotangent):
@@ -70,4 +57,9 @@ class SharedModel(Model):
 
             return value, shared_pullback
 
-        return _remembered(self._passes, (theta, x, z), compute)
+        return _remembered(passes, (theta, x, z), compute)
+
+    shared = copy(model)
+    # Past the immutability of the description: the copy is ours alone.
+    object.__setattr__(shared, "likelihood", likelihood)
+    return shared

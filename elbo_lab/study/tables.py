@@ -77,7 +77,8 @@ def row_lines(row, frame, width):
 
 def exact_text(row, settings):
     """Return the exact answer of a block: the signed value where `settings` knows it, else the norm."""
-    label = ":".join(part for part in (row["model"], row.get("variant")) if part)
+    name = ":".join(part for part in (row["model"], row.get("variant")) if part)
+    label = f"{name} K={row['latent_dim']}"
     value = settings.get("exact_values", {}).get(label, {}).get(row["target"])
     if value is not None:
         return f"exact {number_text(value)}"
