@@ -72,7 +72,7 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 
     return records
 
 
-def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=50, n_columns=64):
+def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=25, n_columns=64):
     """Measure the error of prior Monte Carlo on PPCA as its latent dimension grows.
 
     Every model has W with standard normal entries times 1/2 and unit noise, and sees data drawn from
