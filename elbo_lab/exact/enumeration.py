@@ -17,7 +17,7 @@ def applies(model):
     return model.family.discrete
 
 
-def _all_categories(model, x):
+def all_categories(model, x):
     """Return every category as a draw (K, N)."""
     categories = np.arange(model.family.size)[:, None]
     return np.broadcast_to(categories, (model.family.size, len(x)))
@@ -25,7 +25,7 @@ def _all_categories(model, x):
 
 def evidence(model, theta, x):
     """Return log p(x) and its gradient."""
-    z = _all_categories(model, x)
+    z = all_categories(model, x)
     log_joint = model.log_joint(theta, x, z)
     posterior = softmax(log_joint, axis=0)
     grad_theta, _ = model.log_joint_vjp(theta, x, z, posterior / len(x))
@@ -34,7 +34,7 @@ def evidence(model, theta, x):
 
 def expectation(model, theta, x, eta):
     """Return E_q log p(x, z) and its gradients."""
-    z = _all_categories(model, x)
+    z = all_categories(model, x)
     log_joint = model.log_joint(theta, x, z)
     q = np.exp(model.family.log_prob(eta, z))
     grad_theta, _ = model.log_joint_vjp(theta, x, z, q / len(x))

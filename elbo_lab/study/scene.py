@@ -119,9 +119,7 @@ def _fit(model, dataset, x, seed):
     """Return theta and the best eta in the family (N, E) for the rows x."""
     if enumeration.applies(model):
         theta = maximise_evidence(model, dataset.x)
-        categories = np.arange(model.family.size)[:, None]
-        z = np.broadcast_to(categories, (model.family.size, len(x)))
-        return theta, model.log_joint(theta, x, z).T
+        return theta, model.log_joint(theta, x, enumeration.all_categories(model, x)).T
     if closed_form.applies(model):
         theta = maximise_evidence(model, dataset.x)
         return theta, model.posterior_eta(theta, x)
