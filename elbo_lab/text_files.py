@@ -1,4 +1,11 @@
-"""Text on disk, whole or not at all."""
+"""Files on disk, whole or not at all.
+
+What is written goes to a temporary name beside the target, is forced to the disk (fsync), and is then
+renamed over the target, which the system does in one piece. Whatever happens in between (a full disk,
+an exception, kill -9, a power cut), the target holds all of the old bytes or all of the new ones.
+Without the fsync some file systems write the new name before the bytes, and a power cut leaves an
+empty file. Only kill -9 and a power cut can leave the temporary file behind; its name begins with a dot.
+"""
 
 import os
 import threading
@@ -32,11 +39,32 @@ def _check_folder(argument, folder, path):
 
 
 def write_text(path, text):
-    """Write text to a temporary name beside `path`, then rename it."""
+    """Write text in UTF-8 to `path`, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path, data):
+    """Write bytes to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file in an existing folder; an older file there is replaced.
+    data : bytes-like
+
+    Raises
+    ------
+    OSError
+        If the system refuses, for example on a full disk; the older file stands as it was, and
+        nothing is left beside it.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

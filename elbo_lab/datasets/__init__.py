@@ -1,6 +1,6 @@
-"""Real data: two sets inside the package, and the user's own files and arrays through one door."""
+"""Real data: sets by name, and the user's own files and arrays, through one door."""
 
 from elbo_lab.datasets.dataset import BuiltIn, Dataset
-from elbo_lab.datasets.registry import DATASETS, load
+from elbo_lab.datasets.registry import DATASETS, load, load_for
 
-__all__ = ["DATASETS", "BuiltIn", "Dataset", "load"]
+__all__ = ["DATASETS", "BuiltIn", "Dataset", "load", "load_for"]

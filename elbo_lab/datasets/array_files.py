@@ -3,19 +3,25 @@
 Pickled objects are never read: unpickling a stranger's file runs the stranger's code.
 """
 
+import tokenize
 import zipfile
 
 import numpy as np
 
 from elbo_lab.errors import bad_value
 
+# What NumPy and zipfile raise on files that are damaged, foreign or hostile: MemoryError for a header
+# that promises more than there is room for, RuntimeError for an encrypted member or an unknown packing.
+BROKEN = (ValueError, MemoryError, OverflowError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile)
+
 
 def read_npy(path):
     """Return the one array of a .npy file at `path`, unchecked."""
     try:
-        with path.open("rb") as file:
+        # The product of the lengths in a senseless header may overflow, with a warning.
+        with path.open("rb") as file, np.errstate(all="ignore"):
             return np.lib.format.read_array(file, allow_pickle=False)
-    except ValueError as error:
+    except BROKEN as error:
         raise _not_numbers(path, error) from None
 
 
@@ -24,13 +30,13 @@ def read_npz(path):
     if not zipfile.is_zipfile(path):
         raise _not_numbers(path, "no zip of arrays")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(path, allow_pickle=False) as arrays, np.errstate(all="ignore"):
             names = arrays.files
             if "x" in names:
                 return arrays["x"]
             if len(names) == 1:
                 return arrays[names[0]]
-    except (ValueError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise _not_numbers(path, error) from None
     raise bad_value(
         "data",

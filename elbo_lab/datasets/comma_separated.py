@@ -18,6 +18,8 @@ import numpy as np
 from elbo_lab.errors import bad_value
 
 GAPS = {"", "na", "n/a", "null", "none", "?"}
+SEPARATORS = ";\t"
+COMMAS_PLEASE = "separate the fields with commas"
 
 
 def read_comma_separated(path):
@@ -120,11 +122,13 @@ def _explain(path, columns):
         for line, row in rows:
             width = width or len(row)
             if len(row) != width:
+                # Decimal commas: 1,5;2,5
+                foreign = any(mark in field for field in row for mark in SEPARATORS)
                 raise bad_value(
                     "data",
                     f"{width} fields in every row of {str(path)!r}",
                     f"{len(row)} on line {line}",
-                    "mend or drop that row",
+                    COMMAS_PLEASE if foreign else "mend or drop that row",
                 )
             for index, field in enumerate(row):
                 if not _is_number(field):
@@ -136,8 +140,8 @@ def _refuse_field(path, columns, line, index, field):
     got = repr(field) if field.strip() else "an empty field"
     if field.strip().lower() in GAPS:
         remedy = "drop the column, or fill or drop the rows with gaps"
-    elif any(mark in field for mark in ";\t"):
-        remedy = "separate the fields with commas"
+    elif any(mark in field for mark in SEPARATORS):
+        remedy = COMMAS_PLEASE
     else:
         remedy = "drop the column, or code it as numbers"
     raise bad_value("data", f"numbers in column {name} of {str(path)!r}", f"{got} on line {line}", remedy)

@@ -8,15 +8,19 @@ Nothing is centred or scaled here. A log-density is not invariant under scaling 
 the log of the scale), so that standardising must be the caller's wish.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from elbo_lab.errors import bad_value, check_count
+from elbo_lab.errors import bad_kind, bad_value, check_count
 
 FILES = Path(__file__).with_name("files")
+# A child stream of its own: the held-out rows are not the first ones of `rows` with the same seed.
+SPLIT_KEY = (0x5B117,)
 
 
 # Two tables are not one yes or no: no generated __eq__ on arrays.
@@ -37,7 +41,12 @@ class Dataset:
     source : str
         The citation, or the path of the user's file.
     licence : str
-        The licence of a shipped set; empty for the user's own data.
+        The licence of a set with a name; empty for the user's own data.
+    probabilities : ndarray of float32, shape (N, D), or None
+        Where x is a Bernoulli draw (the `dynamic` views): the chances of a 1 from which it was drawn,
+        so that a trainer can draw anew at every step.
+    image_shape : tuple of int, or None
+        Where a row is an image: its height and width, with height * width = D.
     """
 
     name: str
@@ -46,6 +55,8 @@ class Dataset:
     labels: np.ndarray | None = None
     source: str = ""
     licence: str = ""
+    probabilities: np.ndarray | None = None
+    image_shape: tuple[int, int] | None = None
 
     def rows(self, count, seed):
         """Return `count` different rows, chosen and ordered by a seeded permutation.
@@ -62,7 +73,7 @@ class Dataset:
         Returns
         -------
         Dataset
-            The same set with x (count, D) and labels (count,).
+            The same set with x (count, D), and labels and probabilities to match.
         """
         count = check_count("rows", count)
         seed = check_count("seed", seed, minimum=0)
@@ -74,13 +85,51 @@ class Dataset:
                 "ask for fewer rows",
             )
         chosen = np.random.default_rng(seed).permutation(len(self.x))[:count]
-        labels = None if self.labels is None else self.labels[chosen]
-        return replace(self, x=self.x[chosen], labels=labels)
+        return self._at(chosen)
+
+    def split(self, holdout, seed=0):
+        """Return two parts: rows to train on, and rows that are held out.
+
+        Which rows are held out depends on N, `holdout` and `seed` alone. The seed is not that of a fit,
+        so that fits with different seeds are judged on the same rows. Both parts keep the order of the
+        data.
+
+        Parameters
+        ----------
+        holdout : float
+            Share of the rows that is held out, above 0 and below 1; ceil(holdout * N) rows, where
+            `holdout` counts as the decimal number that it prints as.
+        seed : int, default 0
+            Seed of the permutation.
+
+        Returns
+        -------
+        train, held_out : Dataset
+            Copies of the rows; each part has at least one.
+        """
+        if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.number)):
+            raise bad_kind("holdout", "a number between 0 and 1", repr(holdout))
+        seed = check_count("seed", seed, minimum=0)
+        if not 0 < holdout < 1:
+            raise bad_value("holdout", "a share above 0 and below 1", holdout)
+        # 0.07 of 100 rows are 7, and not the 8 that ceil makes of 7.000000000000001.
+        n_held_out = math.ceil(Fraction(str(holdout)) * len(self.x))
+        if n_held_out >= len(self.x):
+            got = f"{holdout}, which holds out {n_held_out} of {len(self.x)} rows"
+            raise bad_value("holdout", "a share that leaves a row to train on", got, "hold out less")
+        sequence = np.random.SeedSequence(seed, spawn_key=SPLIT_KEY)
+        order = np.random.default_rng(sequence).permutation(len(self.x))
+        return self._at(np.sort(order[n_held_out:])), self._at(np.sort(order[:n_held_out]))
+
+    def _at(self, chosen):
+        """Return the set with only the chosen rows."""
+        parts = {name: getattr(self, name) for name in ("x", "labels", "probabilities")}
+        return replace(self, **{name: part[chosen] for name, part in parts.items() if part is not None})
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A data set inside the package: its line in a list, and how it is read.
+    """A data set with a name: its line in a list, and how it is read.
 
     Parameters
     ----------
@@ -91,10 +140,15 @@ class BuiltIn:
     views : tuple of str
         Names of the views, the default first; empty when there is only the data itself.
     read : callable
-        ``read(view, seed) -> Dataset``; a set without views is called with ``view=None``.
+        ``read(view, seed, data_dir=None) -> Dataset``; a set without views is called with
+        ``view=None``, and one inside the package has no use for `data_dir`.
+    shipped : bool
+        Whether its files are inside the package; else they are looked for on the user's disk and in
+        the network.
     """
 
     name: str
     summary: str
     views: tuple[str, ...]
-    read: Callable[[str | None, int], Dataset]
+    read: Callable[..., Dataset]
+    shipped: bool = True

@@ -14,25 +14,30 @@ from elbo_lab.datasets.dataset import Dataset
 from elbo_lab.datasets.digits import DIGITS
 from elbo_lab.datasets.faithful import FAITHFUL
 from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
+from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
 from elbo_lab.errors import bad_value, check_count, check_data, unknown_name
 
-DATASETS = (FAITHFUL, DIGITS)
+DATASETS = (FAITHFUL, DIGITS, MNIST, MNIST_TEST)
 
 
-def load(source, *, view=None, seed=0):
+def load(source, *, view=None, seed=0, data_dir=None):
     """Return the data set that `source` names or holds.
 
     Parameters
     ----------
     source : str, os.PathLike, array_like of shape (N, D), or Dataset
-        A name (``"faithful"``, ``"digits"``), a name with a view (``"digits:binary"``), the path
-        of a .csv, .csv.gz, .npy or .npz file, or the numbers themselves. A `Dataset` comes back as
-        it is.
+        A name (``"faithful"``, ``"digits"``, ``"mnist"``, ``"mnist-test"``), a name with a view
+        (``"digits:binary"``), the path of a .csv, .csv.gz, .npy or .npz file, or the numbers
+        themselves. A `Dataset` comes back as it is.
     view : str, optional
-        View of a data set of the package, another way of writing ``name:view``; by default the
-        first of its views.
+        View of a data set with a name, another way of writing ``name:view``; by default the first
+        of its views.
     seed : int, default 0
         Seed of the views with noise (``dequantised``, ``dynamic``).
+    data_dir : str or os.PathLike, optional
+        Folder with the files of a set that is not inside the package (``mnist``, ``mnist-test``), or
+        the folder above it; by default that in the environment variable ``ELBO_LAB_DATA``, and else
+        a download. The other sources have no use for it.
 
     Returns
     -------
@@ -54,10 +59,9 @@ def load(source, *, view=None, seed=0):
     """
     seed = check_count("seed", seed, minimum=0)
     if isinstance(source, str):
-        name, colon, view_in_name = source.partition(":")
-        entry = next((entry for entry in DATASETS if entry.name == name), None)
+        entry, view_in_name = _find(source)
         if entry is not None:
-            return entry.read(_choose_view(entry, view_in_name if colon else None, view), seed)
+            return entry.read(_choose_view(entry, view_in_name, view), seed, data_dir)
     if view is not None:
         raise bad_value("view", "no view for data of your own", repr(view), "leave it out")
     if isinstance(source, Dataset):
@@ -71,6 +75,45 @@ def load(source, *, view=None, seed=0):
         # Plain conversion would bring the masked values back as if they had been measured.
         source = np.ma.filled(source.astype(np.float64), np.nan)
     return Dataset("array", check_data(source), source="array given by the caller")
+
+
+def load_for(model_kind, source, *, view=None, seed=0, data_dir=None):
+    """Return the data set that `source` names or holds, in the view that suits a kind of model.
+
+    Where neither `source` nor `view` names a view, the first of ``model_kind.natural_views`` that the
+    set has is taken, and its default view if it has none of them: a Bernoulli likelihood can give
+    grey values no probability, and a free variance per column has no maximum on constant pixels.
+
+    Parameters
+    ----------
+    model_kind : object
+        Anything; its attribute ``natural_views``, where there is one, is a tuple of names of views.
+    source, view, seed, data_dir
+        As for `load`.
+
+    Returns
+    -------
+    Dataset
+        As from `load`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> load_for(SimpleNamespace(natural_views=("binary",)), "digits").name
+    'digits:binary'
+    """
+    entry, view_in_name = _find(source) if isinstance(source, str) else (None, None)
+    if entry is not None and view_in_name is None and view is None:
+        natural = getattr(model_kind, "natural_views", ())
+        view = next((name for name in natural if name in entry.views), None)
+    return load(source, view=view, seed=seed, data_dir=data_dir)
+
+
+def _find(source):
+    """Return (entry or None, the view after a colon or None) of a text."""
+    name, colon, view = source.partition(":")
+    entry = next((entry for entry in DATASETS if entry.name == name), None)
+    return entry, view if colon else None
 
 
 def _choose_view(entry, view_in_name, view):

@@ -1,0 +1,143 @@
+"""A file is old or new, never half: on a full disk, after an exception, after kill -9."""
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from elbo_lab import text_files
+from elbo_lab.text_files import write_bytes, write_text
+
+OLD, NEW = b"old\x00\xff\r\n" * 3, b"new\n\x80" * 50_000
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_bytes_arrive_as_they_are(tmp_path):
+    write_bytes(tmp_path / "a.bin", OLD)
+    write_bytes(str(tmp_path / "a.bin"), memoryview(NEW))
+    assert (tmp_path / "a.bin").read_bytes() == NEW
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_text_is_utf8_with_the_line_ends_that_were_given(tmp_path):
+    write_text(tmp_path / "a.txt", "σ² = 1\nτ\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == "σ² = 1\nτ\r\n".encode()
+
+
+@pytest.mark.parametrize("data", [OLD, NEW], ids=["short", "long"])
+def test_the_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path, monkeypatch, data):
+    path, calls = tmp_path / "a.bin", []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(descriptor):
+        # All bytes have left Python's buffer, else there is nothing to force.
+        calls.append(("fsync", os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def watched_replace(source, target):
+        calls.append(("replace", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(text_files.os, "fsync", watched_fsync)
+    monkeypatch.setattr(text_files.os, "replace", watched_replace)
+    write_bytes(path, data)
+    assert calls == [("fsync", len(data)), ("replace", "a.bin")]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step, existed):
+    if existed:
+        (tmp_path / "a.bin").write_bytes(OLD)
+    monkeypatch.setattr(text_files.os, step, full_disk)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bytes(tmp_path / "a.bin", NEW)
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == (["a.bin"] if existed else [])
+    if existed:
+        assert (tmp_path / "a.bin").read_bytes() == OLD
+
+
+def test_a_disk_that_fills_up_amid_the_bytes_leaves_the_old_file(tmp_path, monkeypatch):
+    class HalfFull(io.FileIO):
+        def write(self, data):
+            super().write(bytes(data[:100]))
+            full_disk()
+
+    (tmp_path / "a.bin").write_bytes(OLD)
+    monkeypatch.setattr(text_files, "open", lambda path, _mode: HalfFull(path, "w"), raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "a.bin", NEW)
+    assert (tmp_path / "a.bin").read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_limit_of_the_system_leaves_the_old_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "a.bin").write_bytes(OLD)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_bytes(tmp_path / "a.bin", NEW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a.bin").read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+# Killed just before a step; unlink, the tidying up, is the first one after the rename.
+KILLED = """
+import os, signal, sys
+from elbo_lab import text_files
+step, path = sys.argv[1:]
+setattr(text_files.os, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+text_files.write_bytes(path, b"new")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
+@pytest.mark.parametrize(("step", "expected"), [("fsync", OLD), ("replace", OLD), ("unlink", b"new")])
+def test_kill_9_leaves_old_or_new(tmp_path, step, expected):
+    (tmp_path / "a.bin").write_bytes(OLD)
+    done = subprocess.run([sys.executable, "-c", KILLED, step, str(tmp_path / "a.bin")], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "a.bin").read_bytes() == expected
+
+
+def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files.os, "getpid", lambda: 7)
+    monkeypatch.setattr(text_files.threading, "get_ident", lambda: 8)
+    (tmp_path / ".a.bin.7-8").write_bytes(OLD * 100_000)
+    write_bytes(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("write", ["plain", "without fsync"])
+def test_the_checks_above_catch_a_careless_writer(tmp_path, monkeypatch, write):
+    def plain(path, data):
+        with open(path, "wb") as file:
+            file.write(data)
+            text_files.os.fsync(file.fileno())
+
+    def without_fsync(path, data):
+        temporary = f"{path}.part"
+        with open(temporary, "wb") as file:
+            file.write(data)
+        text_files.os.replace(temporary, path)
+
+    careless = {"plain": plain, "without fsync": without_fsync}[write]
+    monkeypatch.setitem(globals(), "write_bytes", careless)
+    with pytest.raises(AssertionError), monkeypatch.context() as inner:
+        test_the_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path, inner, OLD)
+    if write == "plain":
+        with pytest.raises(AssertionError), monkeypatch.context() as inner:
+            test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, inner, "fsync", True)
