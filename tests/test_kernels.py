@@ -23,7 +23,16 @@ from numba import njit
 import elbo_lab
 from elbo_lab import special
 from elbo_lab.errors import UserMistake
-from elbo_lab.kernels import compiling, elementwise, exponential, kernels_in_use, use_kernels
+from elbo_lab.kernels import (
+    adam,
+    compiling,
+    elementwise,
+    exponential,
+    kernels_in_use,
+    twin_in_place,
+    use_kernels,
+)
+from elbo_lab.learning.training.optimizers import adam_step
 
 NAMES = ("tanh", "softplus", "sigmoid")
 # Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the
@@ -474,3 +483,197 @@ except RuntimeError as error:
     places = {key: nowhere for key in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "NUMBA_CACHE_DIR")}
     said = run(code, locked_package, ELBO_LAB_KERNELS="numba", **places)
     assert said.split() == [str(locked_package / "elbo_lab" / "__init__.py"), "True"]
+
+
+# --- updates in place ---------------------------------------------------------------------------
+
+NUMBERS = {"beta1": 0.9, "beta2": 0.999, "new1": 1 - 0.9, "new2": 1 - 0.999, "eps": 1e-8}
+
+
+def numbers_of(count, rate=1e-3):
+    """Return the numbers of the `count`-th step of Adam."""
+    rate, correction = rate / (1 - 0.9**count), 1 / np.sqrt(1 - 0.999**count)
+    return {**NUMBERS, "rate": rate, "correction": float(correction)}
+
+
+def assert_same_update(definition, kernel, vectors, count):
+    """Hold an update against its definition, bit by bit: what it writes, and what it leaves."""
+    first, second = ([vector.copy() for vector in vectors] for _ in range(2))
+    with np.errstate(all="ignore"):
+        definition(*first, **numbers_of(count))
+        assert kernel(*second, **numbers_of(count)) is None
+    assert np.array_equal(vectors[1], second[1], equal_nan=True), "the gradient was written into"
+    for wanted, got in zip(first, second, strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+        known = ~np.isnan(wanted)
+        np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(wanted[known]))
+
+
+def adam_vectors(dtype, size, seed=0):
+    """Return params, gradient, m, v (n,) of all magnitudes; v is not negative."""
+    rng = np.random.default_rng([seed, size])
+    params, gradient, m, v = rng.standard_normal((4, size)) * 10.0 ** rng.integers(-12, 6, (4, size))
+    return [vector.astype(dtype) for vector in (params, gradient, m, v * v)]
+
+
+ADAM_EDGES = np.array([0.0, -0.0, 5e-324, 1e-45, 1e-38, 1e-23, 1e-8, 1.0, 1e18, 3e38, 1e154, 1e308, INF, NAN])
+
+
+def all_edges(dtype):
+    """Return every gradient against every memory."""
+    with np.errstate(over="ignore"):
+        edges = np.concatenate([ADAM_EDGES, -ADAM_EDGES]).astype(dtype)
+    gradient, m, v = (grid.ravel() for grid in np.meshgrid(edges, edges, np.abs(edges[: len(ADAM_EDGES)])))
+    return [np.ones_like(gradient), gradient, m, v]
+
+
+both_dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+@both_dtypes
+@pytest.mark.parametrize("count", [1, 2, 10, 1000, 10**7])
+def test_adam_kernel_gives_the_bits_of_its_definition(dtype, count):
+    for size in (*range(40), 1000):
+        assert_same_update(adam_step.definition, adam_step.kernel, adam_vectors(dtype, size), count)
+    assert_same_update(adam_step.definition, adam_step.kernel, all_edges(dtype), count)
+
+
+@given(
+    vectors=st.tuples(st.sampled_from([np.float64, np.float32]), st.integers(0, 40)).flatmap(
+        lambda kind: hnp.arrays(kind[0], (4, kind[1]), elements=hnp.from_dtype(np.dtype(kind[0])))
+    ),
+    count=st.integers(1, 10**9),
+)
+@settings(deadline=None)
+def test_adam_kernel_gives_the_bits_of_its_definition_for_any_numbers(vectors, count):
+    assert_same_update(adam_step.definition, adam_step.kernel, list(vectors), count)
+
+
+def test_a_thousand_steps_of_adam_are_the_same_on_both_roads():
+    rng = np.random.default_rng(6)
+    gradients = rng.standard_normal((1000, 64)).astype(np.float32)
+    ends = []
+    for road in ("numpy", "numba"):
+        params, m, v = (np.zeros(64, np.float32) for _ in range(3))
+        with use_kernels(road):
+            for count, gradient in enumerate(gradients, start=1):
+                adam_step(params, gradient, m, v, **numbers_of(count))
+        ends.append([params, m, v])
+    assert all(np.array_equal(one, other) for one, other in zip(*ends, strict=True))
+    assert np.abs(ends[0][0]).max() > 0.01
+
+
+@needs_jit
+@both_dtypes
+def test_machine_code_of_adam_on_disk_is_that_of_the_present_source(dtype):
+    fresh_step = njit(**compiling.EXACT_FLAGS)(adam.adam_step.py_func)
+
+    def kernel(*vectors, **numbers):
+        names = ("beta1", "beta2", "new1", "new2", "rate", "correction", "eps")
+        fresh_step(*vectors, *(dtype(numbers[name]) for name in names))
+
+    for count in (1, 1000):
+        assert_same_update(adam_step.kernel, kernel, adam_vectors(dtype, 1001), count)
+
+
+def _adam_fault(change):
+    """Return the definition with the vectors or the numbers changed on the way."""
+
+    def fault(params, gradient, m, v, **numbers):
+        vectors, numbers = change([params, gradient, m, v], dict(numbers))
+        adam_step.definition(*vectors, **numbers)
+
+    return fault
+
+
+def _in_float64(params, gradient, m, v, **numbers):
+    wide = [vector.astype(np.float64) for vector in (params, gradient, m, v)]
+    adam_step.definition(*wide, **numbers)
+    for vector, wider in zip((params, gradient, m, v), wide, strict=True):
+        vector[:] = wider
+
+
+def _clips_v(params, gradient, m, v, **numbers):
+    adam_step.definition(params, gradient, m, v, **numbers)
+    np.minimum(v, np.finfo(v.dtype).max, out=v)
+
+
+def _writes_gradient(params, gradient, m, v, **numbers):
+    adam_step.definition(params, gradient, m, v, **numbers)
+    gradient *= 2
+
+
+ADAM_FAULTS = {
+    "forgets the last element": _adam_fault(lambda vectors, n: ([vector[:-1] for vector in vectors], n)),
+    "reads v before it is new": lambda p, g, m, v, **n: adam_step.definition(p, g, m, v.copy(), **n),
+    "exchanges the betas": _adam_fault(lambda vs, n: (vs, n | {"beta1": n["beta2"], "beta2": n["beta1"]})),
+    "forms 1 - beta2 in float32": _adam_fault(
+        lambda vs, n: (vs, n | {"new2": float(np.float32(1) - np.float32(n["beta2"]))})
+    ),
+    "rounds once and not at every operation": _in_float64,
+    "hides an overflow": _clips_v,
+    "writes into the gradient": _writes_gradient,
+    "walks down": _adam_fault(lambda vs, n: (vs, n | {"rate": -n["rate"]})),
+}
+
+
+@pytest.mark.parametrize("fault", ADAM_FAULTS)
+def test_update_check_refuses_a_kernel_that(fault):
+    vectors = [
+        np.concatenate(pair) for pair in zip(adam_vectors(np.float32, 99), all_edges(np.float32), strict=True)
+    ]
+    # The last element must be one that moves.
+    vectors = [np.append(vector, np.float32(1)) for vector in vectors]
+    assert_same_update(adam_step.definition, adam_step.kernel, vectors, 3)
+    with pytest.raises(AssertionError):
+        assert_same_update(adam_step.definition, ADAM_FAULTS[fault], vectors, 3)
+
+
+def strided(vectors):
+    return [np.repeat(vector, 2)[::2] for vector in vectors]
+
+
+def one_of_another_dtype(vectors):
+    return [vectors[0].astype(np.float32), *vectors[1:]]
+
+
+def two_axes(vectors):
+    return [vector.reshape(2, -1) for vector in vectors]
+
+
+def masked(vectors):
+    return [vectors[0], np.ma.masked_array(vectors[1]), *vectors[2:]]
+
+
+def one_number(vectors):
+    return [vectors[0], vectors[1][:1], *vectors[2:]]
+
+
+@pytest.mark.parametrize("change", [strided, one_of_another_dtype, two_axes, masked, one_number])
+def test_vectors_that_no_kernel_takes_go_to_the_definition(change, monkeypatch):
+    def refuse(*_vectors, **_numbers):
+        raise AssertionError("the loop would read past an end")
+
+    monkeypatch.setattr(adam, "adam_step", refuse)
+    adam_step_here = twin_in_place("adam")(adam_step.definition)
+    vectors, wanted = (change(adam_vectors(np.float64, 8)) for _ in range(2))
+    with use_kernels("numba"):
+        with pytest.raises(AssertionError, match="past an end"):
+            adam_step_here(*adam_vectors(np.float64, 8), **numbers_of(1))
+        adam_step_here(*vectors, **numbers_of(1))
+    adam_step.definition(*wanted, **numbers_of(1))
+    for got, expected in zip(vectors, wanted, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@needs_jit
+def test_a_second_step_compiles_nothing():
+    def steps(size):
+        for dtype in (np.float64, np.float32):
+            adam_step.kernel(*adam_vectors(dtype, size), **numbers_of(1))
+
+    steps(3)
+    known = list(adam.adam_step.signatures)
+    steps(30)
+    assert list(adam.adam_step.signatures) == known

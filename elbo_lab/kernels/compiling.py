@@ -1,6 +1,7 @@
-"""How kernels are compiled: two decorators, so that the flags stand in one place.
+"""How kernels are compiled: three decorators, so that the flags stand in one place.
 
-`formula` is for a scalar formula that is built into loops, `loop` for the loop that is called.
+`formula` is for a scalar formula that is built into loops, `loop` for the loop that is called, and
+`exact_loop` for a loop of a few roundings that gives the very bits of its definition: no `contract`.
 
 - `contract` is the only liberty with floating point: a product and a sum may become one fused
   multiply-add, which rounds once and not twice. It keeps nan and the infinities, and it is allowed
@@ -19,7 +20,8 @@ Source: Numba manual, "Performance tips" and "Notes on caching"; LLVM, "Auto-vec
 
 from numba import njit
 
-FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
+EXACT_FLAGS = {"error_model": "numpy", "nogil": True}
+FLAGS = {"fastmath": {"contract"}, **EXACT_FLAGS}
 
 
 def formula(function):
@@ -29,9 +31,18 @@ def formula(function):
 
 def loop(function):
     """Compile a loop `name(x, out)`, and keep its machine code where a folder can be written."""
+    return _cached(function, FLAGS)
+
+
+def exact_loop(function):
+    """Compile a loop whose every sum, product, quotient and root is rounded, as in NumPy."""
+    return _cached(function, EXACT_FLAGS)
+
+
+def _cached(function, flags):
     try:
-        return njit(**FLAGS, cache=True)(function)
+        return njit(**flags, cache=True)(function)
     except RuntimeError:
         # Numba found neither the package nor the user's cache folder writeable ("no locator
         # available"). Compiling anew in each process is slower and right.
-        return njit(**FLAGS)(function)
+        return njit(**flags)(function)

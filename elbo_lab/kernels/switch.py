@@ -9,7 +9,8 @@ only the first. So there is one choice for the whole process:
     ELBO_LAB_KERNELS=numpy python study.py       the environment, read at the first use
     with use_kernels("numpy"): ...               a block of code
 
-and one decorator, `twin`, which is the only place that knows about both sides:
+and two decorators, which are the only place that knows about both sides, `twin` for a function of one
+array and `twin_in_place` for an update of several vectors:
 
     @twin("elementwise")
     def tanh(x):            # the definition; the kernel is elbo_lab.kernels.elementwise.tanh
@@ -23,6 +24,7 @@ and one decorator, `twin`, which is the only place that knows about both sides:
 import contextlib
 import functools
 import importlib
+import inspect
 import os
 
 import numpy as np
@@ -96,10 +98,7 @@ def twin(module):
     """
 
     def decorate(definition):
-        @functools.cache
-        def loop():
-            home = importlib.import_module(f"elbo_lab.kernels.{module}")
-            return getattr(home, definition.__name__)
+        loop = _loop_of(module, definition)
 
         def kernel(x):
             # A view of a contiguous x, else a copy. A read-only x is another type to Numba and is
@@ -122,6 +121,74 @@ def twin(module):
         return dispatch
 
     return decorate
+
+
+def twin_in_place(module):
+    """Give an element-wise update its compiled twin.
+
+    The decorated function takes vectors (n,) by position, writes into some of them and returns nothing;
+    its numbers are keyword-only. It runs the kernel when the switch says "numba" and the vectors are
+    plain, contiguous and all float64 or all float32; the numbers are then rounded to that dtype, as NumPy
+    does with Python numbers beside an array.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module in `elbo_lab.kernels` that holds a loop of the same name, which takes the vectors
+        and then the numbers, in the order of the definition.
+
+    Returns
+    -------
+    callable
+        A decorator; the function it returns has the attributes `definition` and `kernel`.
+    """
+
+    def decorate(definition):
+        loop = _loop_of(module, definition)
+        kinds = inspect.signature(definition).parameters.values()
+        names = [kind.name for kind in kinds if kind.kind is kind.KEYWORD_ONLY]
+
+        def kernel(*vectors, **numbers):
+            number = vectors[0].dtype.type
+            loop()(*vectors, *(number(numbers[name]) for name in names))
+
+        @functools.wraps(definition)
+        def dispatch(*vectors, **numbers):
+            if _fit_together(vectors) and kernels_in_use() == "numba":
+                kernel(*vectors, **numbers)
+            else:
+                definition(*vectors, **numbers)
+
+        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
+        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float vectors, changed in place."
+        dispatch.definition = definition
+        dispatch.kernel = kernel
+        return dispatch
+
+    return decorate
+
+
+def _loop_of(module, definition):
+    """Return a function that imports the compiled loop at its first call."""
+
+    @functools.cache
+    def loop():
+        home = importlib.import_module(f"elbo_lab.kernels.{module}")
+        return getattr(home, definition.__name__)
+
+    return loop
+
+
+def _fit_together(vectors):
+    # Loops do not look at lengths: a short vector would be read past its end.
+    kind = vectors[0].shape, vectors[0].dtype
+    return all(
+        _fits(vector)
+        and vector.ndim == 1
+        and vector.flags.c_contiguous
+        and (vector.shape, vector.dtype) == kind
+        for vector in vectors
+    )
 
 
 def _fits(x):

@@ -1,0 +1,1 @@
+"""Stochastic gradient ascent: what is climbed, by which optimiser, on which rows, saved where."""
