@@ -1,8 +1,24 @@
-"""Moving theta and phi: gradient ascent by L-BFGS on exact or frozen-noise objectives."""
+"""Moving theta and phi: closed forms, EM, and gradient ascent on exact or frozen-noise objectives."""
 
 from elbo_lab.learning.ascent import ascend
+from elbo_lab.learning.closed_form import fit_closed_form, has_closed_form
+from elbo_lab.learning.conjugate import NormalInverseGamma
+from elbo_lab.learning.em import EMFit, fit_em
 from elbo_lab.learning.evidence import maximise_evidence
+from elbo_lab.learning.fit import Fit
 from elbo_lab.learning.frozen_elbo import fit_eta, maximise_frozen_elbo
 from elbo_lab.learning.regression import fit_encoder
 
-__all__ = ["ascend", "fit_encoder", "fit_eta", "maximise_evidence", "maximise_frozen_elbo"]
+__all__ = [
+    "EMFit",
+    "Fit",
+    "NormalInverseGamma",
+    "ascend",
+    "fit_closed_form",
+    "fit_em",
+    "fit_encoder",
+    "fit_eta",
+    "has_closed_form",
+    "maximise_evidence",
+    "maximise_frozen_elbo",
+]

@@ -3,9 +3,10 @@
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
+from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
-from elbo_lab.models.linear_gaussian import PPCA, FactorAnalysis
+from elbo_lab.models.ppca import PPCA
 
 MODELS = (
     GaussianMLE,

@@ -50,10 +50,16 @@ class Model(ABC):
         Names and shapes in theta.
     n_columns : int
         D, columns of the data.
+    natural_views : tuple of str
+        Views of a built-in data set that suit the likelihood, the usual one first; () for any.
+    fixed_prior : bool
+        Whether p(z) has no parameters, so that nobody forms a gradient of zeros.
     """
 
     name: str
     variant: str | None = None
+    fixed_prior = False
+    natural_views: tuple = ()
 
     # -- what a model must say -------------------------------------------------------------------
 
@@ -85,6 +91,10 @@ class Model(ABC):
     @abstractmethod
     def initial_theta(self, x):
         """Return a sensible deterministic start for fitting to x: (P,)."""
+
+    def random_theta(self, x, rng):  # noqa: ARG002 - where nothing is random
+        """Return a start for stochastic training on x, which knows nothing of the maximum: (P,)."""
+        return self.initial_theta(x)
 
     # -- what follows from it --------------------------------------------------------------------
 
@@ -161,6 +171,8 @@ class Model(ABC):
 
 class StandardNormalPrior:
     """Mixin for models with z ~ N(0, I): a prior without parameters."""
+
+    fixed_prior = True
 
     def prior_eta(self, theta):  # noqa: ARG002
         return np.zeros((1, self.family.eta_size))

@@ -5,7 +5,8 @@ Each structure whitens a difference, y = L^-1 (x - mu) with Sigma = L L^T, and g
     log N(x; mu, Sigma) = -|y|^2 / 2 - log |L| - D log(2 pi) / 2.
 
 C components, N data, D columns. Scales are stored unconstrained: log standard deviations, and for the
-full structure a lower triangle whose diagonal is a logarithm.
+full structure a lower triangle whose diagonal is a logarithm. `natural` and `stored` go between these
+and the free part of Sigma itself: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c (C, D, D).
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,18 @@ class Spherical:
         """Return L_z noise (N, D)."""
         return np.exp(params["log_sigma"])[z][:, None] * noise
 
+    def natural(self, params):
+        """Return the variances (C,)."""
+        return np.exp(2.0 * params["log_sigma"])
+
+    def stored(self, variance):
+        """Return the parameters of given variances, the inverse of `natural`."""
+        return {"log_sigma": 0.5 * np.log(variance)}
+
+    def matrices(self, params):
+        """Return Sigma (C, D, D)."""
+        return self.natural(params)[:, None, None] * np.eye(self.n_columns)
+
 
 @dataclass(frozen=True)
 class Diagonal:
@@ -78,6 +91,16 @@ class Diagonal:
 
     def color(self, params, noise, z):
         return np.exp(params["log_sigma"])[z] * noise
+
+    def natural(self, params):
+        """Return the variances (C, D)."""
+        return np.exp(2.0 * params["log_sigma"])
+
+    def stored(self, variance):
+        return {"log_sigma": 0.5 * np.log(variance)}
+
+    def matrices(self, params):
+        return self.natural(params)[:, :, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
@@ -127,6 +150,22 @@ class Full:
 
     def color(self, params, noise, z):
         return np.einsum("nij,nj->ni", self.factor(params)[z], noise)
+
+    def natural(self, params):
+        """Return the covariances (C, D, D), L L^T."""
+        L = self.factor(params)
+        return L @ np.swapaxes(L, 1, 2)
+
+    def stored(self, variance):
+        L = np.linalg.cholesky(variance)
+        rows, columns = np.tril_indices(self.n_columns, -1)
+        return {
+            "log_diagonal": np.log(np.diagonal(L, axis1=1, axis2=2)),
+            "lower": L[:, rows, columns],
+        }
+
+    def matrices(self, params):
+        return self.natural(params)
 
 
 COVARIANCES = {kind.name: kind for kind in (Spherical, Diagonal, Full)}

@@ -92,6 +92,10 @@ class DeepModel(StandardNormalPrior, Model):
         """Draw x (N, D) given outputs (N, out)."""
 
     @abstractmethod
+    def observe_mean(self, outputs):
+        """Return E[x | outputs] (..., D)."""
+
+    @abstractmethod
     def output_bias(self, x):
         """Return the output bias (out,) that fits the columns of x without any latent."""
 
@@ -100,7 +104,11 @@ class DeepModel(StandardNormalPrior, Model):
         return self.decoder.forward(self._split(theta)[0], z)[0]
 
     def likelihood(self, theta, x, z):
-        """log p(x | decoder(z)): chain of the observation and the network, backward in one pass."""
+        """log p(x | decoder(z)): chain of the observation and the network, backward in one pass.
+
+        The dtype of theta is the dtype of the whole pass.
+        """
+        z, x = z.astype(theta.dtype, copy=False), x.astype(theta.dtype, copy=False)
         decoder, (weights, extra) = self.decoder, self._split(theta)
         lead, n_rows = z.shape[:-3], z.shape[-3] * z.shape[-2]
         flat, activations = decoder.forward(weights, z.reshape((*lead, n_rows, self.n_latent)))
@@ -109,23 +117,34 @@ class DeepModel(StandardNormalPrior, Model):
         slopes = cache(slopes)  # several cotangents may come back through one pass
 
         def pullback(cotangent):
+            cotangent = cotangent.astype(theta.dtype, copy=False)
             if z.shape[-2] < cotangent.shape[-1]:
                 # One draw for all data: contract over the data before anything is stored.
                 rows = np.einsum("...sn,...sno->...so", cotangent, slopes())
             else:
                 rows = (cotangent[..., None] * slopes()).reshape(flat.shape)
             grad_weights, grad_rows = decoder.backward(weights, activations, rows)
-            grad_theta = np.concatenate([grad_weights, extra_vjp(cotangent)], axis=-1)
-            return grad_theta, grad_rows.reshape(z.shape)
+            if not self.extra_entries:
+                return grad_weights, grad_rows.reshape(z.shape)
+            by_extra = extra_vjp(cotangent)
+            return np.concatenate([grad_weights, by_extra], axis=-1), grad_rows.reshape(z.shape)
 
         return value, pullback
 
     def sample_x(self, theta, z, rng):
         return self.observe_sample(self._split(theta)[1], self.decode(theta, z), rng)
 
+    def expected_x(self, theta, z):
+        """Return E[x | z] (..., D) at z (..., K), in the dtype of theta."""
+        return self.observe_mean(self.decode(theta, z.astype(theta.dtype, copy=False)))
+
     def initial_theta(self, x):
-        """Glorot weights from a fixed seed, output bias fitted to the columns."""
-        weights = self.decoder.initial(np.random.default_rng(0))
+        """`random_theta` from a fixed seed."""
+        return self.random_theta(x, np.random.default_rng(0))
+
+    def random_theta(self, x, rng):
+        """Glorot weights, output bias fitted to the columns."""
+        weights = self.decoder.initial(rng)
         self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
         return np.concatenate([weights, self.initial_extra(x)])
 

@@ -23,6 +23,7 @@ class DeepBernoulli(DeepModel):
     summary = "z ~ N(0, I), x | z ~ Bernoulli(sigmoid(MLP(z)))"
     variants = (None,)
     default_data = "digits:binary"
+    natural_views = ("binary",)
 
     @classmethod
     def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
@@ -50,6 +51,10 @@ class DeepBernoulli(DeepModel):
 
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
         return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)
+
+    def observe_mean(self, outputs):
+        """Return the probabilities of a one."""
+        return sigmoid(outputs)
 
     def output_bias(self, x):
         """Return the logits of the column means, half a count added to each side."""

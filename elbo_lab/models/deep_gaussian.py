@@ -45,6 +45,7 @@ class DeepGaussianFixed(_Varies, DeepModel):
     variants = ("fixed",)
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), sigma^2 I)"
     default_data = "digits:dequantised"
+    natural_views = ("dequantised",)
 
     @classmethod
     def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
@@ -67,6 +68,9 @@ class DeepGaussianFixed(_Varies, DeepModel):
 
     def observe_sample(self, extra, outputs, rng):
         return outputs + np.exp(extra[0]) * rng.standard_normal(outputs.shape)
+
+    def observe_mean(self, outputs):
+        return outputs
 
     def output_bias(self, x):
         return x.mean(axis=0)
@@ -91,6 +95,7 @@ class DeepGaussianLearned(_Varies, DeepModel):
     variants = ("learned",)
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), diag exp(bounded MLP(z)))"
     default_data = "digits:dequantised"
+    natural_views = ("dequantised",)
     outputs_per_column = 2
 
     @classmethod
@@ -124,6 +129,9 @@ class DeepGaussianLearned(_Varies, DeepModel):
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
         mean, log_variance, _ = self.split_outputs(outputs)
         return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape)
+
+    def observe_mean(self, outputs):
+        return self.split_outputs(outputs)[0]
 
     def output_bias(self, x):
         """Return column means, and raw log-variances of the columns (at least at the floor)."""

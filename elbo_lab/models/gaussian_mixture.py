@@ -19,7 +19,7 @@ from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import Model, refuse_constant
 from elbo_lab.models.covariances import COVARIANCES
-from elbo_lab.special import LOG_2PI, log_softmax
+from elbo_lab.special import LOG_2PI, log_softmax, softmax
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class GaussianMixture(Model):
     summary = "z ~ Categorical(pi), x | z = c ~ N(mu_c, Sigma_c)"
     variants = tuple(COVARIANCES)
     default_data = "faithful"
+    natural_views = ("dequantised",)
     default_latent = 2
 
     def __post_init__(self):
@@ -104,6 +105,16 @@ class GaussianMixture(Model):
 
         return value, pullback
 
+    def expected_x(self, theta, z):
+        """Return E[x | z] = mu_z (..., D) at categories z (...)."""
+        return self.layout.views(theta)["mean"][z]
+
+    def random_theta(self, x, rng):
+        """Means at randomly chosen data, the spread of all data in every component."""
+        means = x[rng.choice(len(x), self.n_components, replace=False)]
+        spread = np.broadcast_to(np.maximum(x.std(axis=0), np.finfo(float).tiny), means.shape)
+        return self.layout.pack({"mean": means, **self.covariance.initial(spread)})
+
     def sample_x(self, theta, z, rng):
         t = self.layout.views(theta)
         noise = rng.standard_normal((len(z), self.n_columns))
@@ -112,6 +123,15 @@ class GaussianMixture(Model):
     def posterior_eta(self, theta, x):
         """Return the logits log pi_c + log N(x; mu_c, Sigma_c) (N, C): Bayes' rule."""
         return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
+
+    def described(self, theta):
+        """Return {'weights' (C,), 'means' (C, D), 'covariances' (C, D, D)}: theta in natural units."""
+        t = self.layout.views(theta)
+        return {
+            "weights": softmax(t["logits"], axis=-1),
+            "means": t["mean"].copy(),
+            "covariances": self.covariance.matrices(t),
+        }
 
     def initial_theta(self, x):
         """Cut the data into C equal parts along the first principal direction of the scaled columns.

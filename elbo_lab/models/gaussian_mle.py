@@ -86,15 +86,45 @@ class GaussianMLE(ClosedForm, Model):
 
         return value, pullback
 
+    def expected_x(self, theta, z):  # noqa: ARG002 - the latent is the mean
+        """Return E[x | z] = z (..., D)."""
+        return z
+
+    def random_theta(self, x, rng):
+        """The mean at a randomly chosen datum, half of the variance of all data in either scale."""
+        log_scale = 0.5 * np.log(0.5 * max(x.var(axis=0).mean(), np.finfo(float).tiny))
+        return self.layout.pack({"mu": x[rng.integers(len(x))], "log_tau": log_scale, "log_s": log_scale})
+
     def sample_x(self, theta, z, rng):
         return z + np.exp(self.layout.views(theta)["log_s"]) * rng.standard_normal(z.shape)
 
-    def initial_theta(self, x):
-        """Return the closed-form maximum, with tau^2 = s^2 = sigma^2 / 2."""
-        mu = x.mean(axis=0)
-        sigma2 = max(np.mean((x - mu) ** 2), np.finfo(float).tiny)
+    def theta_of(self, mean, sigma2):
+        """Return the theta (P,) of a mean (D,) and a variance of x, with tau^2 = s^2 = sigma^2 / 2."""
         log_scale = 0.5 * np.log(0.5 * sigma2)
-        return self.layout.pack({"mu": mu, "log_tau": log_scale, "log_s": log_scale})
+        return self.layout.pack({"mu": mean, "log_tau": log_scale, "log_s": log_scale})
+
+    def described(self, theta):
+        """Return {'mean' (D,), 'sigma2' ()}: theta in the units of the data."""
+        return {"mean": self.layout.views(theta)["mu"].copy(), "sigma2": np.asarray(self.sigma2(theta))}
+
+    def maximum_likelihood(self, x):
+        """Return the maximum: the mean, and the variance about it pooled over the columns (over N D).
+
+        Raises
+        ------
+        ValueError
+            If no column varies: the variance at the maximum would be zero and the density infinite.
+        """
+        x = self.check_data(x)
+        return self._maximum(x, 0.0)
+
+    def _maximum(self, x, floor):
+        mean = x.mean(axis=0)
+        return self.theta_of(mean, max(np.mean((x - mean) ** 2), floor))
+
+    def initial_theta(self, x):
+        """Return the closed-form maximum; data without any spread have the smallest positive variance."""
+        return self._maximum(x, np.finfo(float).tiny)
 
     def log_evidence(self, theta, x):
         """log N(x; mu, sigma^2 I)."""

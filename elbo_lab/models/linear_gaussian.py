@@ -1,4 +1,4 @@
-"""Linear-Gaussian models: probabilistic PCA and factor analysis.
+"""Linear-Gaussian models: what probabilistic PCA and factor analysis share.
 
     z ~ N(0, I_K),   x | z ~ N(W z + b, Psi),   Psi = sigma^2 I (PPCA) or diagonal (factor analysis)
     =>  x ~ N(b, W W^T + Psi),   z | x ~ N(M^-1 A^T y, M^-1),
@@ -106,10 +106,27 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
 
         return value, pullback
 
+    def expected_x(self, theta, z):
+        """Return E[x | z] = W z + b (..., D) at z (..., K)."""
+        t = self.layout.views(theta)
+        return z @ t["W"].T + t["b"]
+
+    def random_theta(self, x, rng):
+        """Small random loadings, the column means, and all of the spread as noise."""
+        scale = np.maximum(x.std(axis=0), np.finfo(float).tiny)
+        loadings = 0.1 * scale[:, None] * rng.standard_normal((self.n_columns, self.n_latent))
+        noise = scale if self._noise_shape else np.sqrt((scale**2).mean())
+        return self.layout.pack({"W": loadings, "b": x.mean(axis=0), "log_sigma": np.log(noise)})
+
     def sample_x(self, theta, z, rng):
         t = self.layout.views(theta)
         noise = rng.standard_normal((len(z), self.n_columns))
         return z @ t["W"].T + t["b"] + np.exp(t["log_sigma"]) * noise
+
+    def described(self, theta):
+        """Return {'W' (D, K), 'b' (D,), 'sigma2' () or (D,)}: theta in the units of the data."""
+        t = self.layout.views(theta)
+        return {"W": t["W"].copy(), "b": t["b"].copy(), "sigma2": np.exp(2.0 * np.asarray(t["log_sigma"]))}
 
     # -- exact answers ---------------------------------------------------------------------------
 
@@ -212,7 +229,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         return grad_theta, weights[:, None] * self.family.join(by_mean, by_log_std)
 
 
-def _principal_start(x, n_latent):
+def principal_start(x, n_latent):
     """Return mean (D,), principal directions (D, K) and all eigenvalues (D,) of the covariance / N."""
     mean = x.mean(axis=0)
     _, singular, rows = np.linalg.svd(x - mean, full_matrices=False)
@@ -221,51 +238,3 @@ def _principal_start(x, n_latent):
     directions = np.zeros((x.shape[1], n_latent))
     directions[:, : len(rows)] = rows[:n_latent].T
     return mean, directions, eigenvalues
-
-
-@dataclass(frozen=True)
-class PPCA(LinearGaussian):
-    """Probabilistic principal component analysis: one noise scale for all columns."""
-
-    name = "ppca"
-    summary = "z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I)"
-    default_data = "digits:raw"
-    _noise_shape = ()
-
-    def initial_theta(self, x):
-        """Return the closed-form maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I)."""
-        mean, directions, eigenvalues = _principal_start(x, self.n_latent)
-        rest = eigenvalues[self.n_latent :]
-        floor = 1e-6 * max(eigenvalues.mean(), np.finfo(float).tiny)
-        sigma2 = max(rest.mean() if len(rest) else floor, floor)
-        scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
-        return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
-
-
-@dataclass(frozen=True)
-class FactorAnalysis(LinearGaussian):
-    """Factor analysis: a noise scale per column. Constant columns make the density unbounded."""
-
-    name = "factor-analysis"
-    summary = "z ~ N(0, I), x | z ~ N(W z + b, Psi) with diagonal Psi"
-    default_data = "digits:dequantised"
-
-    @property
-    def _noise_shape(self):
-        return (self.n_columns,)
-
-    def check_data(self, x, argument="data"):
-        """Refuse constant columns, each of which has a noise scale of its own."""
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=True)
-
-    def initial_theta(self, x):
-        """Start from principal directions, with half of each column's variance as noise."""
-        mean, directions, eigenvalues = _principal_start(x, self.n_latent)
-        scale = np.sqrt(0.5 * eigenvalues[: self.n_latent])
-        return self.layout.pack(
-            {
-                "W": directions * scale,
-                "b": mean,
-                "log_sigma": 0.5 * np.log(np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)),
-            }
-        )

@@ -1,0 +1,178 @@
+"""Expectation-maximisation: ascent of the ELBO in q and theta by turns.
+
+    ELBO(theta, q) = E_q[log p_theta(x, z)] + H(q) = log p_theta(x) - KL(q || p_theta(z | x))
+
+    E-step:  q_i = argmax_q ELBO(theta_{i-1}, q) = p(z | x; theta_{i-1})     closes the gap
+    M-step:  theta_i = argmax_theta ELBO(theta, q_i)                         lifts the bound
+
+(Dempster, Laird and Rubin 1977, theorem 1; Neal and Hinton 1998; Bishop 2006, section 9.4.) So every
+iteration is a chain without a fall:
+
+    log p(x; theta_{i-1}) = ELBO(theta_{i-1}, q_i) <= ELBO(theta_i, q_i) <= log p(x; theta_i),
+
+and the three numbers are the three columns of a history. The bound is computed from q and theta by its own
+formula, not copied from the log-likelihood, so that the equality is a check on both.
+
+EM needs no step size and never overshoots; near the maximum it is linear, with a rate that is the share of
+missing information (Dempster, Laird and Rubin 1977, section 3), and slow where q is vague. "Converged" says
+that one iteration gained less than the tolerance, not that a maximum is as near as that.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from elbo_lab.errors import bad_value, check_count, check_positive
+
+COLUMNS = ("elbo_after_e", "elbo_after_m", "log_likelihood")
+
+
+class EMProblem(ABC):
+    """A model with its data, as EM sees them; theta and q are whatever the problem understands.
+
+    All values are totals over the data in nats. The methods are functions of their arguments (work shared
+    between `e_step` and `log_likelihood` at one theta may be cached).
+
+    Attributes
+    ----------
+    n_data : int
+        The tolerance is per datum.
+    """
+
+    n_data: int
+
+    @abstractmethod
+    def e_step(self, theta):
+        """Return q, the posterior at theta, or the statistics of it that the other methods need."""
+
+    @abstractmethod
+    def m_step(self, q):
+        """Return the theta that maximises the ELBO at q."""
+
+    @abstractmethod
+    def elbo(self, theta, q):
+        """Return E_q[log p_theta(x, z)] + H(q)."""
+
+    @abstractmethod
+    def log_likelihood(self, theta):
+        """Return log p_theta(x)."""
+
+    def prepared(self, theta):
+        """Return a start inside the constraints of this problem."""
+        return theta
+
+    def at_floor(self, theta):  # noqa: ARG002 - most problems have no floor
+        """Return the indices of the variances that stand at the floor."""
+        return ()
+
+
+class EMRun:
+    """EM from one start, one iteration at a time; it can be saved and continued bit for bit.
+
+    Parameters
+    ----------
+    problem : EMProblem
+    theta : ndarray (P,)
+        The start.
+    tolerance : float
+        Converged when log p(x) has risen by less than this in one iteration, in nats per datum.
+    max_iterations : int
+        In all, also when continued.
+
+    Attributes
+    ----------
+    theta : ndarray (P,)
+    history : list of dict
+        Row 0 is {"iteration": 0, "log_likelihood": ...}; the others have also "elbo_after_e" and
+        "elbo_after_m".
+    converged : bool
+    """
+
+    def __init__(self, problem, theta, tolerance=1e-8, max_iterations=1000):
+        self.problem = problem
+        self.tolerance = check_positive("tolerance", tolerance)
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.theta = problem.prepared(theta)
+        self.converged = False
+        self.history = [{"iteration": 0, "log_likelihood": problem.log_likelihood(self.theta)}]
+
+    @property
+    def n_iterations(self):
+        """Iterations done."""
+        return len(self.history) - 1
+
+    @property
+    def log_likelihood(self):
+        """log p(x) at the present theta."""
+        return self.history[-1]["log_likelihood"]
+
+    @property
+    def finished(self):
+        """Whether it has converged or reached the iteration limit."""
+        return self.converged or self.n_iterations >= self.max_iterations
+
+    @property
+    def stopped(self):
+        """Why it stopped, in a sentence."""
+        if self.converged:
+            return f"log-likelihood rose by less than {self.tolerance:g} nats per datum"
+        if self.finished:
+            return f"iteration limit {self.max_iterations}"
+        return f"not finished: {self.n_iterations} of at most {self.max_iterations} iterations"
+
+    def advance(self):
+        """Do one E-step and one M-step; return the new row of the history."""
+        q = self.problem.e_step(self.theta)
+        after_e = self.problem.elbo(self.theta, q)
+        theta = self.problem.m_step(q)
+        row = {
+            "iteration": self.n_iterations + 1,
+            "elbo_after_e": after_e,
+            "elbo_after_m": self.problem.elbo(theta, q),
+            "log_likelihood": self.problem.log_likelihood(theta),
+        }
+        rise = (row["log_likelihood"] - self.log_likelihood) / self.problem.n_data
+        self.theta, self.converged = theta, bool(rise < self.tolerance)
+        self.history.append(row)
+        return row
+
+    def state(self):
+        """Return (header, arrays): JSON values and arrays from which `restore` goes on bit for bit."""
+        rows = [[row.get(name, np.nan) for name in COLUMNS] for row in self.history]
+        return {"converged": self.converged}, {"theta": np.array(self.theta), "history": np.array(rows)}
+
+    def restore(self, header, arrays):
+        """Go on from a state; the iteration limit is this run's own."""
+        theta, rows = np.array(arrays["theta"]), np.asarray(arrays["history"])
+        if theta.shape != np.shape(self.theta) or rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+            got = f"theta {theta.shape} and history {rows.shape}"
+            raise bad_value("state", f"theta {np.shape(self.theta)} and history (n, {len(COLUMNS)})", got)
+        self.theta, self.converged = theta, bool(header["converged"])
+        self.history = [{"iteration": 0, "log_likelihood": float(rows[0, -1])}]
+        for i, row in enumerate(rows[1:].tolist(), start=1):
+            self.history.append({"iteration": i, **dict(zip(COLUMNS, row, strict=True))})
+
+
+def run_em(problem, theta, tolerance=1e-8, max_iterations=1000, on_iteration=None):
+    """Run EM from one start to its end.
+
+    Parameters
+    ----------
+    problem : EMProblem
+    theta : ndarray (P,)
+    tolerance : float
+        Nats per datum.
+    max_iterations : int
+    on_iteration : callable
+        Takes each new row of the history.
+
+    Returns
+    -------
+    EMRun
+    """
+    run = EMRun(problem, theta, tolerance, max_iterations)
+    while not run.finished:
+        row = run.advance()
+        if on_iteration is not None:
+            on_iteration(row)
+    return run

@@ -1,0 +1,148 @@
+"""EM for probabilistic PCA and factor analysis, on sufficient statistics.
+
+    x | z ~ N(W z + b, Psi),  z ~ N(0, I_K);   q(z | x) = N(beta (x - mean), Sigma), the same Sigma for all x
+
+    E-step:  Sigma = (I + W^T Psi^-1 W)^-1,   beta = Sigma W^T Psi^-1
+    M-step:  W = S beta^T (Sigma + beta S beta^T)^-1,   Psi = diag(S - W beta S), or its mean for PPCA
+
+with S the covariance of the data divided by N (Rubin and Thayer 1982; Bishop 2006, eqs. 12.54 to 12.57 and
+12.66 to 12.70; Tipping and Bishop 1999, appendix B). Posterior, bound and likelihood are quadratic in x, so
+that the data enter through (N, mean, S) alone: after one pass an iteration costs O(D^2 K), however many
+rows there are. The best b is the mean, whatever W and Psi are; it is set there once.
+
+The rows of W are regressions on z and do not depend on Psi; given W, every noise variance v has its own
+problem log v + s / v over v >= floor, whose solution is max(s, floor): clipping is exact here too (see
+`scatter`). A factor analysis may have its maximum at a noise variance of zero (a Heywood case: a column that
+the factors explain whole). That is a property of the data and not of a bad start, so that it is kept and
+reported. EM comes to it only as 1 / iteration: with W held, the step of a noise variance v is 2 v^2 / N times
+the slope of log p.
+
+PPCA has no local maxima besides the global one (Tipping and Bishop 1999, appendix A), and EM finds it from
+a random start; its speed is what a comparison with the closed form shows. Factor analysis starts from
+principal directions with half of each column's variance as noise; one start is the default, further ones
+are random.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.learning.em.base import EMProblem
+from elbo_lab.models import PPCA
+from elbo_lab.special import LOG_2PI
+
+AT_FLOOR = 1e-6
+# A column whose noise is less of its variance than this is on the way to a Heywood case, or has no noise.
+NEARLY_NONE = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPosterior:
+    """q(z | x) = N(beta (x - mean), Sigma).
+
+    Attributes
+    ----------
+    beta : ndarray (K, D)
+    sigma : ndarray (K, K)
+    """
+
+    beta: np.ndarray
+    sigma: np.ndarray
+
+
+class LinearGaussianEM(EMProblem):
+    """EM for `PPCA` and `FactorAnalysis`.
+
+    Parameters
+    ----------
+    model : PPCA or FactorAnalysis
+    x : ndarray (N, D)
+    floor : float
+        Least noise variance, in the data's unit squared.
+    """
+
+    def __init__(self, model, x, floor):
+        self.model, self.floor, self.n_data = model, floor, len(x)
+        self.mean = x.mean(axis=0)
+        centred = x - self.mean
+        self.covariance = centred.T @ centred / self.n_data
+
+    def prepared(self, theta):
+        """Return theta with b at the mean of the data and noise variances of at least the floor."""
+        t = self.model.layout.views(np.asarray(theta, dtype=np.float64))
+        log_sigma = np.maximum(t["log_sigma"], 0.5 * np.log(self.floor))
+        return self.model.layout.pack({"W": t["W"], "b": self.mean, "log_sigma": log_sigma})
+
+    def _read(self, theta):
+        """Return W (D, K) and the noise variances (D,)."""
+        t = self.model.layout.views(theta)
+        return t["W"], np.broadcast_to(np.exp(2.0 * t["log_sigma"]), (self.model.n_columns,))
+
+    def e_step(self, theta):
+        W, noise = self._read(theta)
+        by_noise = W / noise[:, None]
+        sigma = np.linalg.inv(np.eye(self.model.n_latent) + W.T @ by_noise)
+        sigma = 0.5 * (sigma + sigma.T)
+        return LinearPosterior(sigma @ by_noise.T, sigma)
+
+    def _moments(self, q):
+        """Return the means over data of E[z (x - mean)^T] (K, D) and E[z z^T] (K, K)."""
+        cross = q.beta @ self.covariance
+        return cross, q.sigma + cross @ q.beta.T
+
+    def _misfit(self, W, cross, square):
+        """Return the means over data of E[(x - mean - W z)_d^2] (D,)."""
+        return np.diag(self.covariance) - 2.0 * (W * cross.T).sum(axis=1) + ((W @ square) * W).sum(axis=1)
+
+    def m_step(self, q):
+        cross, square = self._moments(q)
+        W = np.linalg.solve(square, cross).T
+        noise = self._misfit(W, cross, square)
+        if isinstance(self.model, PPCA):
+            noise = noise.mean()
+        log_sigma = 0.5 * np.log(np.maximum(noise, self.floor))
+        return self.model.layout.pack({"W": W, "b": self.mean, "log_sigma": log_sigma})
+
+    def elbo(self, theta, q):
+        """E_q log p(x | z) + E_q log p(z) + H(q), where D, K and Sigma are the same for all data."""
+        W, noise = self._read(theta)
+        cross, square = self._moments(q)
+        from_x = (
+            self.model.n_columns * LOG_2PI + (np.log(noise) + self._misfit(W, cross, square) / noise).sum()
+        )
+        # log 2 pi of the prior and of the entropy cancel.
+        from_z = np.trace(square) - self.model.n_latent - np.linalg.slogdet(q.sigma)[1]
+        return float(-0.5 * self.n_data * (from_x + from_z))
+
+    def log_likelihood(self, theta):
+        """-(N/2) [D log 2 pi + log |C| + tr(C^-1 S)], with |C| and C^-1 through K x K matrices."""
+        W, noise = self._read(theta)
+        by_noise = W / noise[:, None]
+        root = np.linalg.cholesky(np.eye(self.model.n_latent) + W.T @ by_noise)
+        explained = np.linalg.solve(root, by_noise.T)
+        trace = (np.diag(self.covariance) / noise).sum() - ((explained @ self.covariance) * explained).sum()
+        log_det = 2.0 * np.log(np.diag(root)).sum() + np.log(noise).sum()
+        return float(-0.5 * self.n_data * (self.model.n_columns * LOG_2PI + log_det + trace))
+
+    def at_floor(self, theta):
+        """Return the columns whose noise variance is at the floor (all of them for PPCA)."""
+        noise = self._read(theta)[1]
+        return tuple(np.flatnonzero(noise <= self.floor * (1.0 + AT_FLOOR)).tolist())
+
+    def nearly_without_noise(self, theta):
+        """Return the columns not at the floor whose noise is less than 0.5 % of their variance."""
+        low = self._read(theta)[1] < NEARLY_NONE * np.diag(self.covariance)
+        return tuple(i for i in np.flatnonzero(low).tolist() if i not in self.at_floor(theta))
+
+
+def linear_start(model, x, run, rng):
+    """Return a theta (P,): for the first run of a factor analysis the model's own, else a random one.
+
+    Random: every loading normal, with half of a column's variance in the noise and half in W W^T on average.
+    """
+    if run == 0 and not isinstance(model, PPCA):
+        return model.initial_theta(x)
+    half = np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)
+    W = rng.standard_normal((model.n_columns, model.n_latent)) * np.sqrt(half / model.n_latent)[:, None]
+    noise = half.mean() if isinstance(model, PPCA) else half
+    return model.layout.pack({"W": W, "b": x.mean(axis=0), "log_sigma": 0.5 * np.log(noise)})

@@ -1,0 +1,172 @@
+"""EM for the Gaussian mixture: spherical, diagonal and full covariances.
+
+    E-step:  r_nc = pi_c N(x_n; mu_c, Sigma_c) / sum_j pi_j N(x_n; mu_j, Sigma_j)
+    M-step:  R_c = sum_n r_nc,   pi_c = R_c / N,   mu_c = (1/R_c) sum_n r_nc x_n,
+             Sigma_c = (1/R_c) sum_n r_nc (x_n - mu_c)(x_n - mu_c)^T, eigenvalues clipped at the floor
+
+(Bishop 2006, eqs. 9.23 to 9.27.) Responsibilities are formed from logarithms: far from all components every
+density underflows, and their ratios do not. The M-step and the ELBO need only R_c, the weighted means, the
+second moments, and the entropy of q; so q is these statistics, one pass over blocks of rows serves an
+iteration, and memory does not grow with N C D. Second moments are taken about the present means and moved
+to the new ones: the two meet as EM converges, so that nothing cancels where the digits matter.
+
+**The unbounded density.** A component on one datum can shrink for ever (Bishop 2006, section 9.2.1), hence
+the floor; `scatter` proves that clipping keeps every M-step an exact maximum. **A dead component**, whose
+total responsibility underflows, keeps its mean and covariance and has weight 1e-300: no average of nothing
+is taken, and the likelihood does not feel it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.learning.em.base import EMProblem
+from elbo_lab.learning.em.scatter import SCATTERS
+from elbo_lab.special import LOG_2PI, log_softmax, log_sum_exp
+
+# Entries of a block of rows: one copy stays in the cache.
+BLOCK_ENTRIES = 1 << 17
+# Total responsibility below which averages lose their digits to underflow.
+DEAD = 1e-200
+LEAST_WEIGHT = 1e-300
+# An eigenvalue within this fraction of the floor is at the floor: it went through a Cholesky factor and back.
+AT_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Responsibilities:
+    """The statistics of q(z | x) that determine the ELBO.
+
+    Attributes
+    ----------
+    total : ndarray (C,)
+        R_c.
+    mean : ndarray (C, D)
+    moment : ndarray (C,), (C, D) or (C, D, D)
+        Weighted second moments about `mean`, in the shape of the covariance.
+    entropy : float
+        -sum_nc r_nc log r_nc, in nats.
+    """
+
+    total: np.ndarray
+    mean: np.ndarray
+    moment: np.ndarray
+    entropy: float
+
+
+class MixtureEM(EMProblem):
+    """EM for a `GaussianMixture`.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+    x : ndarray (N, D)
+    floor : float
+        Least eigenvalue of every covariance, in the data's unit squared.
+    """
+
+    def __init__(self, model, x, floor):
+        self.model, self.x, self.floor = model, x, floor
+        self.n_data = len(x)
+        self.scatter = SCATTERS[model.variant]
+        self._last = None
+
+    def prepared(self, theta):
+        """Return theta with the eigenvalues of its covariances clipped at the floor."""
+        t = self.model.layout.views(np.array(theta, dtype=np.float64))
+        variance = self.model.covariance.natural(t)
+        if (self.scatter.smallest(variance) >= self.floor).all():
+            return np.array(theta, dtype=np.float64)
+        stored = self.model.covariance.stored(self.scatter.clip(variance, self.floor))
+        return self.model.layout.pack({"logits": t["logits"], "mean": t["mean"], **stored})
+
+    def e_step(self, theta):
+        return self._passed(theta)[0]
+
+    def log_likelihood(self, theta):
+        return self._passed(theta)[1]
+
+    def _passed(self, theta):
+        """Return (q, log-likelihood) at theta; the last answer is kept."""
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            self._last = (np.array(theta), *self._pass(theta))
+        return self._last[1:]
+
+    def _pass(self, theta):
+        t = self.model.layout.views(theta)
+        n_components, n_columns = t["mean"].shape
+        total, shift = np.zeros(n_components), np.zeros((n_components, n_columns))
+        variance = self.model.covariance.natural(t)
+        moment = np.zeros_like(variance)
+        entropy, log_likelihood = 0.0, 0.0
+        rows = max(1, BLOCK_ENTRIES // n_columns)
+        for start in range(0, self.n_data, rows):
+            x = self.x[start : start + rows]
+            log_joint = self._log_joint(t, x)
+            log_p = log_sum_exp(log_joint, axis=1)
+            log_r = log_joint - log_p[:, None]
+            r = np.exp(log_r)
+            log_likelihood += log_p.sum()
+            entropy -= (r * log_r).sum()
+            total += r.sum(axis=0)
+            for c in range(n_components):
+                difference = x - t["mean"][c]
+                shift[c] += r[:, c] @ difference
+                moment[c] += self.scatter.second_moment(r[:, c], difference)
+        q = self._statistics(t["mean"], variance, total, shift, moment, float(entropy))
+        return q, float(log_likelihood)
+
+    def _log_joint(self, t, x):
+        """Return log pi_c + log N(x_n; mu_c, Sigma_c) (B, C), one component at a time."""
+        out = np.empty((len(x), len(t["mean"])))
+        log_weights = log_softmax(t["logits"], axis=-1)
+        whiten = _whitener(self.model, t)
+        for c, mean in enumerate(t["mean"]):
+            y, log_det = whiten(c, x - mean)
+            out[:, c] = log_weights[c] - log_det - 0.5 * np.einsum("nd,nd->n", y, y)
+        return out - 0.5 * self.model.n_columns * LOG_2PI
+
+    def _statistics(self, mean, variance, total, shift, moment, entropy):
+        """Move sums about the present means to moments about the weighted ones."""
+        mean, kept = mean.copy(), variance.copy()
+        for c in np.flatnonzero(total > DEAD):
+            step = shift[c] / total[c]
+            mean[c] += step
+            kept[c] = moment[c] / total[c] - self.scatter.outer(step)
+        return Responsibilities(total, mean, kept, entropy)
+
+    def m_step(self, q):
+        variance = self.scatter.clip(q.moment, self.floor)
+        weights = np.maximum(q.total / self.n_data, LEAST_WEIGHT)
+        stored = self.model.covariance.stored(variance)
+        return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
+
+    def elbo(self, theta, q):
+        """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
+        t = self.model.layout.views(theta)
+        variance, n_columns = self.model.covariance.natural(t), self.model.n_columns
+        per_component = log_softmax(t["logits"], axis=-1) - 0.5 * n_columns * LOG_2PI
+        for c in range(len(variance)):
+            about_mean = q.moment[c] + self.scatter.outer(q.mean[c] - t["mean"][c])
+            per_component[c] -= 0.5 * self.scatter.misfit(variance[c], about_mean, n_columns)
+        return float(q.total @ per_component + q.entropy)
+
+    def at_floor(self, theta):
+        """Return the components with an eigenvalue at the floor."""
+        smallest = self.scatter.smallest(self.model.covariance.natural(self.model.layout.views(theta)))
+        return tuple(np.flatnonzero(smallest <= self.floor * (1.0 + AT_FLOOR)).tolist())
+
+    def dead(self, theta):
+        """Return the components that hold less than a millionth of a datum."""
+        weights = np.exp(log_softmax(self.model.layout.views(theta)["logits"], axis=-1))
+        return tuple(np.flatnonzero(weights * self.n_data < 1e-6).tolist())
+
+
+def _whitener(model, t):
+    """Return a function (c, difference (B, D)) -> (y = L_c^-1 difference (B, D), log |L_c|)."""
+    if model.variant == "full":
+        inverse, log_det = np.linalg.inv(model.covariance.factor(t)), t["log_diagonal"].sum(axis=1)
+        return lambda c, difference: (difference @ inverse[c].T, log_det[c])
+    scale = np.exp(-t["log_sigma"])
+    log_sigma = np.broadcast_to(t["log_sigma"].reshape(len(t["mean"]), -1), t["mean"].shape)
+    return lambda c, difference: (difference * scale[c], log_sigma[c].sum())

@@ -1,0 +1,247 @@
+"""Many starts, one answer: EM from several starts, the best maximum kept, the rest reported.
+
+EM climbs to the maximum nearest uphill. For a mixture there are many; the best of several k-means++ starts
+is kept. "Best" means the highest final log-likelihood among the runs without a component at the floor: the
+density of a mixture is unbounded, so that the highest value of all belongs to a spike on a few data, and is
+no estimate (Bishop 2006, section 9.2.1; McLachlan and Peel 2000, chapter 3). Where every run ends at the
+floor, the best of them is returned with a warning.
+"""
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
+from elbo_lab.learning.em.base import EMRun
+from elbo_lab.learning.em.linear_gaussian import LinearGaussianEM, linear_start
+from elbo_lab.learning.em.mixture import MixtureEM
+from elbo_lab.learning.em.starts import mixture_start
+from elbo_lab.learning.em.verdict import judge
+from elbo_lab.learning.fit import mean_column_variance
+from elbo_lab.models import GaussianMixture, GaussianMLE
+from elbo_lab.models.linear_gaussian import LinearGaussian
+
+# Of the mean column variance: the default floor, and the least that double precision keeps from zero.
+DEFAULT_FLOOR, LEAST_FLOOR = 1e-6, 1e-12
+MIXTURE_RESTARTS = 10
+
+
+class EMFit:
+    """EM from several starts, one iteration at a time; it can be saved and continued bit for bit.
+
+    Parameters
+    ----------
+    model : GaussianMixture, PPCA or FactorAnalysis
+    x : ndarray (N, D)
+    restarts : int, optional
+        Runs, each from its own start. Default: 10 for a mixture, whose likelihood has many maxima, else 1.
+    start : array (P,) or (R, P), optional
+        Given starts in place of k-means++, one run for each (`restarts` is then not used). What is below
+        the floor is clipped first.
+    tolerance : float
+        A run has converged when one iteration raises log p(x) by less, in nats per datum.
+    max_iterations : int
+        Per run, in all, also when continued.
+    floor : float, optional
+        Least eigenvalue of a mixture's covariances, or least noise variance, in the data's unit squared.
+        Default: 1e-6 x the mean column variance.
+    seed : int
+        Run r starts from the r-th child of this seed: more restarts keep the first ones.
+    columns : sequence of str, optional
+        Names for the warnings.
+    """
+
+    def __init__(
+        self,
+        model,
+        x,
+        *,
+        restarts=None,
+        start=None,
+        tolerance=1e-8,
+        max_iterations=1000,
+        floor=None,
+        seed=0,
+        columns=None,
+    ):
+        problem_kind = _problem_kind(model)
+        self.model, self.x = model, _check_rows(model, model.check_data(x))
+        self.tolerance = check_positive("tolerance", tolerance)
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.seed = check_count("seed", seed, minimum=0)
+        self.floor = _check_floor(floor, self.x)
+        self.starts = None if start is None else _check_starts(model, start)
+        if self.starts is not None:
+            self.restarts = len(self.starts)
+        elif restarts is None:
+            self.restarts = MIXTURE_RESTARTS if isinstance(model, GaussianMixture) else 1
+        else:
+            self.restarts = check_count("restarts", restarts)
+        self.columns = _check_columns(columns, model.n_columns)
+        self.problem = problem_kind(model, self.x, self.floor)
+        self.runs = [self._run(0)]
+
+    def _run(self, index):
+        if self.starts is not None:
+            theta = self.starts[index]
+        else:
+            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
+            if isinstance(self.model, GaussianMixture):
+                theta = mixture_start(self.model, self.x, rng, self.floor)
+            else:
+                theta = linear_start(self.model, self.x, index, rng)
+        return EMRun(self.problem, theta, self.tolerance, self.max_iterations)
+
+    @property
+    def current(self):
+        """Index of the first run that is not finished, or of the last one."""
+        unfinished = [i for i, run in enumerate(self.runs) if not run.finished]
+        return unfinished[0] if unfinished else min(len(self.runs), self.restarts - 1)
+
+    @property
+    def finished(self):
+        """Whether every run has ended."""
+        return self.runs_done >= self.restarts
+
+    @property
+    def runs_done(self):
+        """Runs that have converged or reached the limit."""
+        return sum(run.finished for run in self.runs)
+
+    @property
+    def log_likelihood(self):
+        """log p(x) in the present run, in nats."""
+        return self.runs[min(self.current, len(self.runs) - 1)].log_likelihood
+
+    def advance(self):
+        """Do one iteration of the present run; return (index of the run, row), or None at the end."""
+        if self.finished:
+            return None
+        index = self.current
+        if index == len(self.runs):
+            self.runs.append(self._run(index))
+        return index, self.runs[index].advance()
+
+    def state(self):
+        """Return (header, arrays): JSON values and arrays from which `restore` goes on bit for bit."""
+        header, arrays = {"runs": []}, {}
+        for i, run in enumerate(self.runs):
+            of_run, arrays_of_run = run.state()
+            header["runs"].append(of_run)
+            arrays |= {f"run{i}.{name}": array for name, array in arrays_of_run.items()}
+        return header, arrays
+
+    def restore(self, header, arrays):
+        """Go on from a state of a fit with the same model, data and settings; the limit may be another.
+
+        A higher `max_iterations` continues every run that had not converged.
+        """
+        if not 1 <= len(header["runs"]) <= self.restarts:
+            raise bad_value("state", f"between 1 and {self.restarts} runs", len(header["runs"]))
+        runs = []
+        for i, of_run in enumerate(header["runs"]):
+            run = EMRun(self.problem, self.runs[0].theta, self.tolerance, self.max_iterations)
+            run.restore(of_run, {name: arrays[f"run{i}.{name}"] for name in ("theta", "history")})
+            runs.append(run)
+        self.runs = runs
+
+    def result(self):
+        """Return the Fit: the best run so far. It may be asked at any time."""
+        return judge(self)
+
+
+def fit_em(
+    model,
+    x,
+    *,
+    restarts=None,
+    start=None,
+    tolerance=1e-8,
+    max_iterations=1000,
+    floor=None,
+    seed=0,
+    columns=None,
+    on_iteration=None,
+):
+    """Return the maximum that EM finds; see `EMFit` for the parameters.
+
+    Parameters
+    ----------
+    on_iteration : callable, optional
+        Takes (index of the run, row of its history) after every iteration.
+
+    Returns
+    -------
+    Fit
+        theta in canonical form; the history is that of the best run.
+
+    Raises
+    ------
+    NotApplicable
+        If EM is not the method for this model; the message names one that is.
+    ValueError
+        If the data or a setting cannot be used; the message names it.
+    """
+    with single_threaded_blas():
+        fit = EMFit(
+            model,
+            x,
+            restarts=restarts,
+            start=start,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            floor=floor,
+            seed=seed,
+            columns=columns,
+        )
+        while not fit.finished:
+            index, row = fit.advance()
+            if on_iteration is not None:
+                on_iteration(index, row)
+        return fit.result()
+
+
+def _problem_kind(model):
+    if isinstance(model, GaussianMixture):
+        return MixtureEM
+    if isinstance(model, LinearGaussian):
+        return LinearGaussianEM
+    remedy = "use the closed form" if isinstance(model, GaussianMLE) else "use method vae"
+    raise NotApplicable(f"method: no EM for {model.label}; {remedy}")
+
+
+def _check_rows(model, x):
+    if model.latent_dim > len(x):
+        raise bad_value("latent", f"at most the {len(x)} rows of the data", model.latent_dim, "lower it")
+    return x
+
+
+def _check_floor(floor, x):
+    mean_variance = mean_column_variance(x)
+    if floor is None:
+        return float(DEFAULT_FLOOR * mean_variance)
+    floor = check_positive("floor", floor)
+    if floor < LEAST_FLOOR * mean_variance:
+        least = f"at least {LEAST_FLOOR:g} x the mean column variance, {LEAST_FLOOR * mean_variance:.3g}"
+        raise bad_value("floor", least, floor, "smaller variances are rounding")
+    return floor
+
+
+def _check_starts(model, start):
+    start = np.asarray(start)
+    if start.ndim == 2 and len(start):
+        return np.concatenate([_check_starts(model, row) for row in start])
+    start = check_vector("start", start, model.layout.size).astype(np.float64)
+    wrong = np.flatnonzero(~np.isfinite(start))
+    if len(wrong):
+        raise bad_value("start", "finite numbers", f"{start[wrong[0]]} at {model.layout.name_of(wrong[0])}")
+    return start[None]
+
+
+def _check_columns(columns, n_columns):
+    if columns is None:
+        return None
+    if isinstance(columns, str):
+        raise bad_kind("columns", "a sequence of names", repr(columns))
+    if len(columns) != n_columns:
+        raise bad_value("columns", f"{n_columns} names", f"{len(columns)} names")
+    return tuple(str(name) for name in columns)

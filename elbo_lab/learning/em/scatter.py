@@ -1,0 +1,106 @@
+"""Second moments of a component in the shape of its covariance, and the floor under their eigenvalues.
+
+For a component of total responsibility R with second moment S about its mean, the M-step wants the Sigma that
+maximises
+
+    -(R / 2) [log |Sigma| + tr(Sigma^-1 S)]      over all Sigma with eigenvalues of at least f > 0.
+
+**Clipping is the exact maximiser.** Let s_1 >= ... >= s_D be the eigenvalues of S, and l_1 >= ... >= l_D
+those of Sigma. By von Neumann's trace inequality tr(Sigma^-1 S) >= sum_i s_i / l_i, with equality if Sigma
+has the eigenvectors of S in the same order. So the best Sigma has them, and what is left is one problem per
+axis: minimise log l + s / l over l >= f. Its derivative (l - s) / l^2 is negative below s and positive
+above, so l = max(s, f), and the order of the l_i is that of the s_i. A spherical or a diagonal Sigma is the
+same problem for its trace / D, or for each of its diagonal entries.
+
+So EM with clipping is EM for the mixture with constrained covariances: an M-step maximises, and the
+likelihood never falls (Hathaway 1985 does the same with a bound on the ratios of the variances). Adding f
+to every eigenvalue maximises nothing: it moves the fixed points of sound components too, and can lower the
+likelihood.
+"""
+
+import numpy as np
+
+
+class SphericalScatter:
+    """One variance: second moments () are traces / D."""
+
+    @staticmethod
+    def second_moment(weights, difference):
+        """Return sum_n weights_n d_n d_n^T in the shape of this structure, d (N, D)."""
+        return weights @ np.einsum("nd,nd->n", difference, difference) / difference.shape[1]
+
+    @staticmethod
+    def outer(vector):
+        """Return v v^T in the shape of this structure, for a vector (D,)."""
+        return vector @ vector / len(vector)
+
+    @staticmethod
+    def clip(moments, floor):
+        """Return moments (C, ...) with their eigenvalues clipped at the floor."""
+        return np.maximum(moments, floor)
+
+    @staticmethod
+    def smallest(moments):
+        """Return the smallest eigenvalue of each (C,)."""
+        return np.asarray(moments)
+
+    @staticmethod
+    def misfit(variance, moment, n_columns):
+        """Return log |Sigma| + tr(Sigma^-1 S) for one component."""
+        return n_columns * (np.log(variance) + moment / variance)
+
+
+class DiagonalScatter:
+    """A variance per column: second moments (D,)."""
+
+    @staticmethod
+    def second_moment(weights, difference):
+        return weights @ difference**2
+
+    @staticmethod
+    def outer(vector):
+        return vector**2
+
+    @staticmethod
+    def clip(moments, floor):
+        return np.maximum(moments, floor)
+
+    @staticmethod
+    def smallest(moments):
+        return moments.min(axis=-1)
+
+    @staticmethod
+    def misfit(variance, moment, n_columns):  # noqa: ARG004 - the shape says it
+        return (np.log(variance) + moment / variance).sum()
+
+
+class FullScatter:
+    """A matrix: second moments (D, D)."""
+
+    @staticmethod
+    def second_moment(weights, difference):
+        return (weights[:, None] * difference).T @ difference
+
+    @staticmethod
+    def outer(vector):
+        return np.outer(vector, vector)
+
+    @staticmethod
+    def clip(moments, floor):
+        moments = 0.5 * (moments + np.swapaxes(moments, -1, -2))
+        values, vectors = np.linalg.eigh(moments)
+        low = values[:, 0] < floor
+        # A matrix above the floor keeps its bits.
+        rebuilt = (vectors * np.maximum(values, floor)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
+        return np.where(low[:, None, None], rebuilt, moments)
+
+    @staticmethod
+    def smallest(moments):
+        return np.linalg.eigvalsh(moments)[:, 0]
+
+    @staticmethod
+    def misfit(variance, moment, n_columns):  # noqa: ARG004
+        return np.linalg.slogdet(variance)[1] + np.trace(np.linalg.solve(variance, moment))
+
+
+SCATTERS = {"spherical": SphericalScatter, "diagonal": DiagonalScatter, "full": FullScatter}

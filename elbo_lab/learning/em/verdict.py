@@ -1,0 +1,109 @@
+"""Which of several runs is the answer, and what has to be said about it."""
+
+from elbo_lab.learning.em.linear_gaussian import NEARLY_NONE
+from elbo_lab.learning.em.mixture import MixtureEM
+from elbo_lab.learning.fit import Fit
+from elbo_lab.models import PPCA, FactorAnalysis
+
+
+def judge(fit):
+    """Return the Fit of an `EMFit` as it stands.
+
+    A mixture's runs at the floor are set aside while there is another: they are spikes. A factor analysis may
+    truly have its maximum there, and nothing is set aside.
+    """
+    problem, runs = fit.problem, fit.runs
+    floors = [problem.at_floor(run.theta) for run in runs]
+    sound = [i for i, floor in enumerate(floors) if not floor or not isinstance(problem, MixtureEM)]
+    best = max(sound or range(len(runs)), key=lambda i: runs[i].log_likelihood)
+    run = runs[best]
+    warnings = [
+        *_about_convergence(runs, run),
+        *_about_floor(fit, floors[best], bool(sound)),
+        *_about_little_noise(fit, run),
+        *_about_set_aside(runs, floors, sound),
+        *_about_dead(problem, run),
+    ]
+    return Fit(
+        fit.model,
+        fit.model.canonical(run.theta),
+        [dict(row) for row in run.history],
+        run.converged,
+        run.stopped,
+        tuple(warnings),
+        floors[best],
+        fit.floor,
+    )
+
+
+def _named(kind, indices):
+    words = ", ".join(str(i) for i in indices)
+    return f"{kind}s {words} are" if len(indices) > 1 else f"{kind} {words} is"
+
+
+def _about_convergence(runs, run):
+    if run.finished and not run.converged:
+        rise = run.log_likelihood - run.history[-2]["log_likelihood"]
+        yield (
+            f"EM has not converged: after {run.n_iterations} iterations (the limit) the log-likelihood still "
+            f"rose by {rise / run.problem.n_data:.2g} nats per datum; raise the iteration limit"
+        )
+    others = sum(other.finished and not other.converged for other in runs if other is not run)
+    if others:
+        yield f"{others} of {len(runs)} runs reached the iteration limit before they converged"
+
+
+def _about_floor(fit, at_floor, some_sound):
+    if not at_floor:
+        return
+    floor = f"at the floor {fit.floor:.3g} of the variances"
+    if isinstance(fit.problem, MixtureEM):
+        everywhere = (
+            "" if some_sound else f"; so it is in {_all(len(fit.runs))}, and the best of them is kept"
+        )
+        yield (
+            f"{_named('component', at_floor)} {floor}: the density is unbounded there, and the estimate "
+            f"hangs on the floor{everywhere}; use fewer components or a simpler covariance"
+        )
+    elif isinstance(fit.model, PPCA):
+        yield f"the noise variance is {floor}: the latent dimensions explain all; use fewer of them"
+    else:
+        yield (
+            f"the noise of {_named('column', _columns(fit, at_floor))} {floor}: a Heywood case, the factors "
+            "explain all of it; use fewer latent dimensions or drop the column"
+        )
+
+
+def _about_little_noise(fit, run):
+    if isinstance(fit.model, FactorAnalysis):
+        low = fit.problem.nearly_without_noise(run.theta)
+        if low:
+            yield (
+                f"the noise of {_named('column', _columns(fit, low))} below {100 * NEARLY_NONE:g} % of its "
+                "variance and may go to 0 (a Heywood case), slowly by EM; use fewer latent dimensions"
+            )
+
+
+def _columns(fit, indices):
+    return indices if fit.columns is None else [fit.columns[i] for i in indices]
+
+
+def _all(n_runs):
+    return "the only run" if n_runs == 1 else f"all {n_runs} runs"
+
+
+def _about_set_aside(runs, floors, sound):
+    aside = [i for i in range(len(runs)) if i not in sound]
+    if sound and aside:
+        highest = max(aside, key=lambda i: runs[i].log_likelihood)
+        where = f"{_named('component', floors[highest])} there"
+        yield (
+            f"{len(aside)} of {len(runs)} runs ended at the floor and were set aside (the highest has "
+            f"log-likelihood {runs[highest].log_likelihood:.3f}, and {where})"
+        )
+
+
+def _about_dead(problem, run):
+    dead = problem.dead(run.theta) if isinstance(problem, MixtureEM) else ()
+    if dead:
+        yield f"{_named('component', dead)} empty (less than a millionth of a datum); use fewer components"

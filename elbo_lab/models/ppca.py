@@ -1,0 +1,53 @@
+"""Probabilistic PCA: x | z ~ N(W z + b, sigma^2 I), one noise scale for all columns.
+
+The maximum of the likelihood is known: the columns of W span the first principal directions, and sigma^2 is
+the mean of the variances that are left (Tipping and Bishop 1999, eqs. 7 and 8).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
+
+
+@dataclass(frozen=True)
+class PPCA(LinearGaussian):
+    """Probabilistic principal component analysis: one noise scale for all columns."""
+
+    name = "ppca"
+    summary = "z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I)"
+    default_data = "digits:raw"
+    _noise_shape = ()
+
+    def maximum_likelihood(self, x):
+        """Return the maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I).
+
+            sigma^2 = mean of the D - K smallest eigenvalues of the covariance (over N),
+            W = U_K (Lambda_K - sigma^2 I)^{1/2},   b = mean.
+
+        Where that sigma^2 is zero, the density is unbounded, and the data are refused (ValueError).
+        """
+        x = self.check_data(x)
+        mean, directions, eigenvalues = principal_start(x, self.n_latent)
+        if self.n_latent >= self.n_columns:
+            expected = f"fewer than the {self.n_columns} columns (none is left for the noise)"
+            raise bad_value("latent", expected, self.n_latent)
+        # A smaller share of the largest eigenvalue (a squared singular value) is rounding.
+        rank = int((eigenvalues > (max(x.shape) * np.finfo(float).eps) ** 2 * eigenvalues[0]).sum())
+        if rank <= self.n_latent:
+            expected = f"a covariance of rank above latent = {self.n_latent} (sigma^2 would be 0)"
+            raise bad_value("data", expected, f"rank {rank}", "take a smaller latent, or more data")
+        return self._maximum(mean, directions, eigenvalues, 0.0)
+
+    def _maximum(self, mean, directions, eigenvalues, floor):
+        rest = eigenvalues[self.n_latent :]
+        sigma2 = max(rest.mean() if len(rest) else floor, floor)
+        scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
+        return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
+
+    def initial_theta(self, x):
+        """Return the closed-form maximum, with a millionth of the mean variance as floor of sigma^2."""
+        start = principal_start(x, self.n_latent)
+        return self._maximum(*start, floor=1e-6 * max(start[2].mean(), np.finfo(float).tiny))
