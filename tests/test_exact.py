@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from elbo_lab import exact
+from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, GaussianMLE
 
@@ -245,6 +246,119 @@ def test_the_evidence_of_a_datum_does_not_depend_on_its_neighbours(case):
     together = exact.evidence(case.model, case.theta, case.x).value
     alone = [exact.evidence(case.model, case.theta, row[None]).value[0] for row in case.x]
     assert_same(together, np.array(alone), 1e-12)
+
+
+# -- values without gradients ----------------------------------------------------------------------
+
+
+def values_are_those_with_gradients(case):
+    """The cheap calls give the values, the errors and the rungs of the full ones."""
+    model, theta, x = case.model, case.theta, case.x
+    value, error, rung = exact.log_evidence(model, theta, x)
+    full = exact.evidence(model, theta, x)
+    np.testing.assert_array_equal(value, full.value)
+    np.testing.assert_array_equal(error, full.value_error)
+    assert rung == full.rung
+    eta = case.free.eta(case.free_phi, x)
+    value, error, rung = exact.expected_log_joint(model, theta, x, eta)
+    full = exact.expectation(model, theta, x, eta)
+    # The gradients may ask for a finer rule than the value alone.
+    allowed = 1e-12 * (1.0 + np.abs(full.value)) + error
+    assert (np.abs(value - full.value) <= allowed).all(), (value, full.value)
+    assert value.shape == error.shape == (len(x),) and rung == full.rung
+
+
+@over(CASES)
+def test_values_alone_are_those_that_come_with_gradients(case):
+    values_are_those_with_gradients(case)
+
+
+@pytest.mark.parametrize("name", ["_expected_values", "_standing_grids"])
+def test_a_wrong_value_without_gradients_is_caught(name, monkeypatch):
+    honest = getattr(quadrature, name)
+    faults = {
+        "_expected_values": lambda *given: 1.001 * honest(*given),
+        # Data that are handed back in another order.
+        "_standing_grids": lambda *given: ((done[::-1], *rest) for done, *rest in honest(*given)),
+    }
+    case = next(case for case in DEEP if case.model.latent_dim == 2)
+    if name == "_standing_grids":
+        expected = exact.evidence(case.model, case.theta, case.x)
+        monkeypatch.setattr(exact, "evidence", lambda *_: expected)
+    monkeypatch.setattr(quadrature, name, faults[name])
+    with pytest.raises(AssertionError):
+        values_are_those_with_gradients(case)
+
+
+@over(GAUSSIAN)
+def test_expected_values_by_quadrature_are_the_closed_form(case):
+    eta = case.free.eta(case.free_phi, case.x)
+    arguments = (case.model, case.theta, case.x, eta)
+    value, error = quadrature.expected_log_joint(*arguments)
+    expected, none = closed_form.expected_log_joint(*arguments)
+    assert_same(value, expected, 1e-10)
+    assert error.max() < 1e-8 * (1.0 + np.abs(value).max()) and not none.any()
+
+
+def test_data_that_need_finer_rules_come_back_in_their_place(monkeypatch):
+    case = make_case(DeepGaussianFixed(3, 1, (3,)), n_data=9)
+    theta = 3.0 * case.theta
+    # Narrow and wide q by turns: the first stand on few nodes, the others go on to trapezoid grids.
+    log_std = np.where(np.arange(9) % 2 == 0, -4.0, 0.7)[:, None]
+    eta = np.concatenate([np.linspace(-1.0, 1.0, 9)[:, None], log_std], axis=1)
+    sizes, honest = [], quadrature._expected_values
+
+    def watched(model, theta, x, eta, rule):
+        sizes.append(len(x))
+        return honest(model, theta, x, eta, rule)
+
+    monkeypatch.setattr(quadrature, "_expected_values", watched)
+    together, error = quadrature.expected_log_joint(case.model, theta, case.x, eta)
+    assert sizes[0] == 9 and sizes[-1] < 9, "the case is meant to have data of both kinds"
+    rows = [slice(n, n + 1) for n in range(9)]
+    alone = [quadrature.expected_log_joint(case.model, theta, case.x[r], eta[r])[0] for r in rows]
+    assert_same(together, np.concatenate(alone), 1e-12)
+    finest = quadrature.trapezoid_rule(0.01, 1)
+    truth = honest(case.model, theta, case.x, eta, finest)
+    assert (np.abs(together - truth) <= error + 1e-10 * (1.0 + np.abs(truth))).all()
+
+
+def test_large_data_sets_are_cut_into_blocks_of_one_grid_each(monkeypatch):
+    case = make_case(DeepBernoulli(4, 2, (3,)), n_data=7)
+    whole = quadrature.evidence(case.model, case.theta, case.x)
+    monkeypatch.setattr(quadrature, "DATA_PER_GRID", 3)
+    cut = quadrature.evidence(case.model, case.theta, case.x)
+    assert_same(cut.value, whole.value, 1e-12)
+    assert_same(cut.grad_theta, whole.grad_theta, 1e-7)
+    np.testing.assert_array_equal(quadrature.log_evidence(case.model, case.theta, case.x)[0], cut.value)
+
+
+def test_a_grid_that_outgrows_the_memory_is_given_up(monkeypatch):
+    case = make_case(DeepBernoulli(4, 2, (3,), "relu"))
+    monkeypatch.setattr(quadrature, "MOST_PAIRS", 100_000)
+    with pytest.raises(quadrature.ToleranceMissed):
+        quadrature.log_evidence(case.model, case.theta, case.x)
+    with pytest.raises(NotApplicable, match="kinks as with relu"):
+        exact.log_evidence(case.model, case.theta, case.x)
+    # Smooth decoders stand long before.
+    smooth = make_case(DeepBernoulli(4, 2, (3,)))
+    assert exact.log_evidence(smooth.model, smooth.theta, smooth.x)[2] == "quadrature"
+
+
+def test_values_without_gradients_are_never_a_long_run(monkeypatch):
+    three = make_case(DeepBernoulli(3, 3, (2,)))
+    eta = three.free.eta(three.free_phi, three.x)
+    with pytest.raises(NotApplicable, match=r"log p\(x\) of deep-bernoulli.*one or two latents.* 3$"):
+        exact.log_evidence(three.model, three.theta, three.x)
+    with pytest.raises(NotApplicable, match=r"E_q log p\(x, z\) of deep-bernoulli.* 3$"):
+        exact.expected_log_joint(three.model, three.theta, three.x, eta)
+    monkeypatch.setattr(quadrature, "TOLERANCE", -1.0)
+    case = DEEP_ONE_LATENT[0]
+    eta = case.free.eta(case.free_phi, case.x)
+    with pytest.raises(NotApplicable, match="quadrature misses"):
+        exact.log_evidence(case.model, case.theta, case.x)
+    with pytest.raises(NotApplicable, match="quadrature misses"):
+        exact.expected_log_joint(case.model, case.theta, case.x, eta)
 
 
 # -- long run --------------------------------------------------------------------------------------

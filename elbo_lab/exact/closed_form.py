@@ -13,16 +13,28 @@ def applies(model):
     return isinstance(model, ClosedForm)
 
 
+def log_evidence(model, theta, x):
+    """Return log p(x) (N,) and its error (N,), which is zero."""
+    value = model.log_evidence(theta, x)
+    return value, np.zeros_like(value)
+
+
+def expected_log_joint(model, theta, x, eta):
+    """Return E_q log p(x, z) (N,) and its error (N,), which is zero."""
+    value = model.expected_log_joint(theta, x, eta)
+    return value, np.zeros_like(value)
+
+
 def evidence(model, theta, x):
     """Return log p(x) and its gradient."""
     weights = np.full(len(x), 1.0 / len(x))
-    value = model.log_evidence(theta, x)
+    value, _ = log_evidence(model, theta, x)
     return without_error(Evidence, RUNG, value, model.log_evidence_grad(theta, x, weights))
 
 
 def expectation(model, theta, x, eta):
     """Return E_q log p(x, z) and its gradients."""
     weights = np.full(len(x), 1.0 / len(x))
-    value = model.expected_log_joint(theta, x, eta)
+    value, _ = expected_log_joint(model, theta, x, eta)
     gradients = model.expected_log_joint_vjp(theta, x, eta, weights)
     return without_error(Expectation, RUNG, value, *gradients)

@@ -2,10 +2,14 @@
 
 The first that applies: closed form (the model has formulas), enumeration (categorical z), quadrature
 (one or two continuous latents, if it meets its tolerance), long run.
+
+`evidence` and `expectation` come with gradients. `log_evidence` and `expected_log_joint` are their values
+alone, for a fraction of the time, and never a long run: who asks for them wants the number itself.
 """
 
 import numpy as np
 
+from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 
 # The seed of long runs: references must not move with the seed of the study that they judge.
@@ -13,14 +17,18 @@ LONG_RUN_SEED = 20_210_704
 
 
 def _climb(model, name, *arguments):
-    """Return the answer of the first rung that applies and stands, or None."""
+    """Return (answer, name) of the first rung that applies and stands, or (None, None)."""
     for rung in (closed_form, enumeration, quadrature):
         if rung.applies(model):
             try:
-                return getattr(rung, name)(model, *arguments)
+                return getattr(rung, name)(model, *arguments), rung.RUNG
             except quadrature.ToleranceMissed:
                 continue
-    return None
+    return None, None
+
+
+def _one_per_datum(model, x, eta):
+    return np.broadcast_to(eta, (len(x), model.family.eta_size))
 
 
 def evidence(model, theta, x, proposal=None):
@@ -38,7 +46,7 @@ def evidence(model, theta, x, proposal=None):
     -------
     Evidence
     """
-    answer = _climb(model, "evidence", theta, x)
+    answer, _ = _climb(model, "evidence", theta, x)
     if answer is not None:
         return answer
     if proposal is None:
@@ -53,8 +61,59 @@ def expectation(model, theta, x, eta):
     -------
     Expectation
     """
-    eta = np.broadcast_to(eta, (len(x), model.family.eta_size))
-    answer = _climb(model, "expectation", theta, x, eta)
+    eta = _one_per_datum(model, x, eta)
+    answer, _ = _climb(model, "expectation", theta, x, eta)
     if answer is not None:
         return answer
     return long_run.expectation(model, theta, x, eta, np.random.default_rng(LONG_RUN_SEED))
+
+
+def _exact_value(what, model, name, *arguments):
+    """Return (value, error, rung), or say why no rung below the long run holds."""
+    answer, rung = _climb(model, name, *arguments)
+    if answer is not None:
+        return *answer, rung
+    if quadrature.applies(model):
+        reason = f"misses {quadrature.TOLERANCE:g} of it here (too sharp, or kinks as with relu)"
+    else:
+        reason = f"takes one or two latents, and there are {model.latent_dim}"
+    raise NotApplicable(f"{what} of {model.label} is not known exactly: quadrature {reason}")
+
+
+def log_evidence(model, theta, x):
+    """Return log p(x_n) on the ladder without its last rung, and no gradient.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+
+    Returns
+    -------
+    value, error : ndarray (N,)
+        In nats; the error is the last change of a quadrature, and zero on the other rungs.
+    rung : {'closed-form', 'enumeration', 'quadrature'}
+
+    Raises
+    ------
+    NotApplicable
+        If no rung stands: three latents or more under a network, or a tolerance that is not met.
+    """
+    return _exact_value("log p(x)", model, "log_evidence", theta, x)
+
+
+def expected_log_joint(model, theta, x, eta):
+    """Return E_q log p(x_n, z), q given by eta (N, E), as `log_evidence` does.
+
+    Returns
+    -------
+    value, error : ndarray (N,)
+    rung : str
+
+    Raises
+    ------
+    NotApplicable
+    """
+    eta = _one_per_datum(model, x, eta)
+    return _exact_value("E_q log p(x, z)", model, "expected_log_joint", theta, x, eta)

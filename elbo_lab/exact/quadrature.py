@@ -19,6 +19,7 @@ from functools import lru_cache
 import numpy as np
 
 from elbo_lab.exact.answer import Evidence, Expectation
+from elbo_lab.exact.lattice import boxes, children, lattice
 from elbo_lab.special import log_sum_exp, softmax
 
 RUNG = "quadrature"
@@ -44,6 +45,10 @@ ROWS_PER_PASS = 4096
 # Nodes per pass when they are shared by data: few enough to be neighbours; and pairs with data.
 NODES_PER_PASS = 256
 PAIRS_PER_PASS = 32_768
+# Data that share a grid: more of them decode its nodes less often, but reach into more of the plane.
+DATA_PER_GRID = 128
+# Pairs of nodes and data in one table, 270 MB: twice what 128 data with sharp posteriors take in a plane.
+MOST_PAIRS = 1 << 25
 
 
 class ToleranceMissed(Exception):
@@ -88,14 +93,28 @@ def noise_rules(n_dims):
     return hermite + [trapezoid_rule(step, n_dims) for step in TRAPEZOID_STEPS]
 
 
+def _passes_under_q(model, eta, rule):
+    """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
+    eps, weights = rule
+    per_pass = max(1, ROWS_PER_PASS // len(eta))
+    for start in range(0, len(eps), per_pass):
+        part = slice(start, start + per_pass)
+        noise = eps[part, None, :]
+        yield noise, weights[part, None], model.family.sample(eta, noise)
+
+
+def _expected_values(model, theta, x, eta, rule):
+    """Return E_q log p(x_n, z) (N,) by one rule."""
+    value = np.zeros(len(x))
+    for _, w, z in _passes_under_q(model, eta, rule):
+        value += (w * model.log_joint(theta, x, z)).sum(axis=0)
+    return value
+
+
 def _expectation_of_datum(model, theta, x, eta, rule):
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
-    eps, weights = rule
     value, grad_theta, grad_eta = np.zeros(1), np.zeros(model.layout.size), np.zeros(eta.shape)
-    for start in range(0, len(eps), ROWS_PER_PASS):
-        noise = eps[start : start + ROWS_PER_PASS, None, :]
-        w = weights[start : start + ROWS_PER_PASS, None]
-        z = model.family.sample(eta, noise)
+    for noise, w, z in _passes_under_q(model, eta, rule):
         value += (w * model.log_joint(theta, x, z)).sum(axis=0)
         by_theta, by_z = model.log_joint_vjp(theta, x, z, w)
         grad_theta += by_theta
@@ -117,6 +136,24 @@ def _standing_expectation(model, theta, x, eta):
         current = _expectation_of_datum(model, theta, x, eta, rule)
         if previous is not None and _stands(current, previous):
             return current, [np.abs(a - b) for a, b in zip(current, previous, strict=True)]
+        previous = current
+    raise ToleranceMissed
+
+
+def expected_log_joint(model, theta, x, eta):
+    """Return E_q log p(x_n, z) (N,) and its last change (N,), all data at once, or raise ToleranceMissed."""
+    value, error, previous = np.zeros(len(x)), np.zeros(len(x)), None
+    waiting = np.arange(len(x))
+    for rule in noise_rules(model.latent_dim):
+        current = _expected_values(model, theta, x[waiting], eta[waiting], rule)
+        if previous is not None:
+            change = np.abs(current - previous)
+            stands = change <= TOLERANCE * np.maximum(1.0, np.abs(current))
+            done = waiting[stands]
+            value[done], error[done] = current[stands], change[stands]
+            waiting, current = waiting[~stands], current[~stands]
+            if not len(waiting):
+                return value, error
         previous = current
     raise ToleranceMissed
 
@@ -144,29 +181,6 @@ def expectation(model, theta, x, eta):
 
 
 # -- posterior integrals -------------------------------------------------------------------------
-
-
-def _lattice(n_dims, limit):
-    """Return all integer points (G, K) with coordinates in -limit..limit."""
-    axes = np.meshgrid(*[np.arange(-limit, limit + 1)] * n_dims, indexing="ij")
-    return np.stack(axes, axis=-1).reshape(-1, n_dims)
-
-
-def _children(index, limit):
-    """Return the points of the halved grid within one new step of `index` (G, K) of the old one."""
-    near = (2 * index[:, None, :] + _lattice(index.shape[1], 1)).reshape(-1, index.shape[1])
-    near = near[np.all(np.abs(near) <= limit, axis=1)]
-    # One number per point, since sorting numbers is far cheaper than sorting rows.
-    width = 2 * limit + 1
-    keys = (near + limit) @ width ** np.arange(index.shape[1])
-    return near[np.unique(keys, return_index=True)[1]]
-
-
-def _boxes(nodes, matters, margin):
-    """Return corners (N, K) of the boxes around the nodes that matter to each datum, with a margin."""
-    boxes = [nodes[column] for column in matters.T]
-    low = np.array([box.min(axis=0) for box in boxes]) - margin
-    return low, np.array([box.max(axis=0) for box in boxes]) + margin
 
 
 def _passes(n_nodes, n_data):
@@ -206,18 +220,35 @@ def _posterior_gradient(model, theta, x, nodes, log_joint):
     return grad
 
 
-def evidence(model, theta, x):
-    """Return log p(x) and its gradient.
+def _standing_grids(model, theta, x):
+    """Yield the data whose log p(x_n) stands, with the two grids that agree on it, until all do.
+
+    `_grids_of_block` says what is yielded; large data sets come in blocks, each with grids of its own.
+    """
+    for start in range(0, len(x), DATA_PER_GRID):
+        for done, *rest in _grids_of_block(model, theta, x[start : start + DATA_PER_GRID]):
+            yield start + done, *rest
+
+
+def _grids_of_block(model, theta, x):
+    """Halve the step until log p(x_n) stands for each datum of a block.
+
+    Yields
+    ------
+    done : ndarray of int (M,)
+        Which data.
+    value, change : ndarray (M,)
+    coarse, fine : tuple
+        Nodes (G, K) and log p(x_n, z_g) (G, M) of the grids of the last two steps.
 
     Raises
     ------
     ToleranceMissed
-        If log p of some datum still changes by 1e-8 or more at a step of 0.25 / 2^7.
+        If log p of some datum still changes by 1e-8 or more at a step of 0.25 / 2^7, or when the grid
+        has outgrown the memory (a decoder with kinks converges slowly everywhere).
     """
     n_dims, step = model.latent_dim, FIRST_STEP
-    value, error = np.zeros((2, len(x)))
-    coarse_grad, fine_grad = np.zeros((2, model.layout.size))
-    index = _lattice(n_dims, round(HALF_WIDTH / step))
+    index = lattice(n_dims, round(HALF_WIDTH / step))
     everywhere = np.full((len(x), n_dims), HALF_WIDTH)
     log_joint = _log_joint(model, theta, x, step * index, -everywhere, everywhere)
     # The first comparison is with every second node of the same grid.
@@ -228,22 +259,40 @@ def evidence(model, theta, x):
     while True:
         before, now = (log_sum_exp(table, axis=0) + n_dims * np.log(h) for h, _, table in (coarse, fine))
         stands = np.abs(now - before) < TOLERANCE
-        done = waiting[stands]
-        value[done], error[done] = now[stands], np.abs(now - before)[stands]
-        if len(done):
-            for grad, (_, nodes, table) in ((coarse_grad, coarse), (fine_grad, fine)):
-                grad += _posterior_gradient(model, theta, x[done], nodes, table[:, stands])
+        if stands.any():
+            grids = [(nodes, table[:, stands]) for _, nodes, table in (coarse, fine)]
+            yield waiting[stands], now[stands], np.abs(now - before)[stands], *grids
         waiting, table = waiting[~stands], fine[2][:, ~stands]
         if not len(waiting):
-            break
+            return
         coarse = (step, fine[1], table)
         step = 0.5 * step
         if step < FIRST_STEP * 0.5**MAX_HALVINGS:
             raise ToleranceMissed
         matters = table > table.max(axis=0) - NEGLIGIBLE
-        low, high = _boxes(coarse[1], matters, step)
-        index = _children(index[matters.any(axis=1)], round(HALF_WIDTH / step))
+        low, high = boxes(coarse[1], matters, step)
+        index = children(index[matters.any(axis=1)], round(HALF_WIDTH / step))
+        if len(index) * len(waiting) > MOST_PAIRS:
+            raise ToleranceMissed
         fine = (step, step * index, _log_joint(model, theta, x[waiting], step * index, low, high))
+
+
+def log_evidence(model, theta, x):
+    """Return log p(x_n) (N,) and its last change (N,), or raise ToleranceMissed."""
+    value, error = np.zeros((2, len(x)))
+    for done, found, change, _, _ in _standing_grids(model, theta, x):
+        value[done], error[done] = found, change
+    return value, error
+
+
+def evidence(model, theta, x):
+    """Return log p(x) and its gradient, or raise ToleranceMissed."""
+    value, error = np.zeros((2, len(x)))
+    coarse_grad, fine_grad = np.zeros((2, model.layout.size))
+    for done, found, change, *grids in _standing_grids(model, theta, x):
+        value[done], error[done] = found, change
+        for grad, grid in zip((coarse_grad, fine_grad), grids, strict=True):
+            grad += _posterior_gradient(model, theta, x[done], *grid)
     dropped = DROPPED_IN_GRADIENT * np.abs(fine_grad).max()
     grad_error = (np.abs(fine_grad - coarse_grad) + dropped) / len(x)
     return Evidence(RUNG, value, error, fine_grad / len(x), grad_error)

@@ -1,0 +1,24 @@
+"""What a trained model is worth: evidence, gaps, active units, and what one does with it."""
+
+from elbo_lab.evaluation.fitted import Fitted
+from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
+from elbo_lab.evaluation.importance import Nll, importance_nll
+from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
+from elbo_lab.evaluation.tractable import held_out_log_likelihood
+from elbo_lab.evaluation.units import ActiveUnits, active_units
+
+__all__ = [
+    "ActiveUnits",
+    "Fitted",
+    "Gap",
+    "GapSplit",
+    "Nll",
+    "active_units",
+    "held_out_log_likelihood",
+    "importance_nll",
+    "measure_gap",
+    "neighbour_accuracy",
+    "principal_scores",
+    "split_gap",
+    "surprisal_view",
+]

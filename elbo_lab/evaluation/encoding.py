@@ -1,0 +1,20 @@
+"""eta of many data, in bounded memory."""
+
+import numpy as np
+
+ROWS_PER_PASS = 1000
+
+
+def encoded(posterior, phi, x):
+    """Return eta (N, E) of all data in float64, whatever the dtype of phi.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        A table of eta has no activations to be kept small, and takes all its data at once.
+    phi : ndarray (P,)
+    x : ndarray (N, D)
+    """
+    step = len(x) if posterior.name == "free" else ROWS_PER_PASS
+    parts = [posterior.eta(phi, x[start : start + step]) for start in range(0, len(x), step)]
+    return np.concatenate(parts).astype(np.float64, copy=False)

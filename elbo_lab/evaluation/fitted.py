@@ -1,0 +1,141 @@
+"""What one does with a trained latent-variable model: generate, encode, decode, reconstruct, interpolate.
+
+    generate      z ~ p(z), x ~ p(x | z)                  new data
+    encode        mean and standard deviation of z given x
+    decode        E[x | z]                                for bits: the probabilities of a one
+    reconstruct   decode(mean of z given x)
+    interpolate   decode along the straight line between two codes
+
+z given x is the encoder's q(z | x) where there is one, else the exact posterior, where it has a formula. Of a
+mixture the code of a datum is its indicator vector (one at its component): its mean is the vector of
+responsibilities r, its standard deviation sqrt(r (1 - r)), and decoding an average of indicators averages
+the component means.
+
+A reconstruction is E[x | z] at one z, not E[x | x]: where E[x | z] bends within the width of q it is a little
+too sharp. What is generated carries the observation noise; `generate_means` leaves it out and shows E[x | z]
+of the same z that `generate` draws from the same generator.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
+from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.special import softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A latent-variable model with its parameters.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P_theta,)
+    posterior : Posterior, optional
+        The encoder; the exact posterior answers if there is none.
+    phi : ndarray (P_phi,), optional
+        Its parameters.
+    """
+
+    model: object
+    theta: np.ndarray
+    posterior: object = None
+    phi: np.ndarray | None = None
+
+    def __post_init__(self):
+        if not hasattr(self.model, "family"):
+            raise NotApplicable(f"{self.model.name} has no latents to draw or to encode; use its predict")
+        check_vector("theta", self.theta, self.model.layout.size)
+        if (self.posterior is None) != (self.phi is None):
+            given = "phi" if self.posterior is None else "a posterior"
+            raise bad_value("posterior and phi", "both or neither", f"only {given}")
+        if self.posterior is not None:
+            check_vector("phi", self.phi, self.posterior.layout.size)
+
+    # -- new data --------------------------------------------------------------------------------
+
+    def generate(self, n, rng):
+        """Return new data x (n, D), drawn from the model."""
+        return self.model.sample(self.theta, check_count("n", n), rng)[0]
+
+    def generate_means(self, n, rng):
+        """Return E[x | z] (n, D) at new z: the data without the observation noise."""
+        model = self.model
+        noise = draw_noise(model.family.noise_spec(1, check_count("n", n)), rng)
+        return model.expected_x(self.theta, model.family.sample(model.prior_eta(self.theta), noise)[0])
+
+    # -- from x to z and back --------------------------------------------------------------------
+
+    def encode(self, x):
+        """Return the mean (N, K) and the standard deviation (N, K) of z given x (N, D).
+
+        Raises
+        ------
+        NotApplicable
+            If there is no encoder, and the exact posterior has no formula.
+        """
+        x = check_data(x, "x", n_columns=self.model.n_columns)
+        if self.posterior is not None:
+            return self._moments(encoded(self.posterior, self.phi, x))
+        theta = self.theta.astype(np.float64)
+        if hasattr(self.model, "posterior_moments"):
+            # Correlated coordinates, in general: no member of the family.
+            mean, covariance = self.model.posterior_moments(theta, x)
+            return mean, np.tile(np.sqrt(np.diag(covariance)), (len(x), 1))
+        try:
+            return self._moments(self.model.posterior_eta(theta, x))
+        except NotApplicable as reason:
+            raise NotApplicable(f"{reason}; give an encoder (posterior and phi)") from None
+
+    def _moments(self, eta):
+        """Return mean and standard deviation (N, K) of a member of the family."""
+        family = self.model.family
+        if family.discrete:
+            shares = softmax(eta, axis=-1)
+            return shares, np.sqrt(shares * (1.0 - shares))
+        mean, log_std = family.split(eta)
+        return mean, np.exp(log_std)
+
+    def decode(self, z):
+        """Return E[x | z] (N, D).
+
+        Parameters
+        ----------
+        z : ndarray (N, K)
+            Codes. For a mixture: component numbers (N,), or rows of shares (N, C) such as responsibilities.
+        """
+        z, family = np.asarray(z), self.model.family
+        if family.discrete and z.ndim == 1 and z.dtype.kind in "iu":
+            wrong = z[(z < 0) | (z >= family.size)]
+            if len(wrong):
+                raise bad_value("z", f"components from 0 to {family.size - 1}", wrong[0])
+            return self._component_means[z]
+        z = check_data(z, "z", n_columns=family.size)
+        return z @ self._component_means if family.discrete else self.model.expected_x(self.theta, z)
+
+    @cached_property
+    def _component_means(self):
+        """E[x | z = c] of all components (C, D)."""
+        return self.model.expected_x(self.theta, np.arange(self.model.family.size))
+
+    def reconstruct(self, x):
+        """Return decode(mean of z given x) (N, D)."""
+        return self.decode(self.encode(x)[0])
+
+    def interpolate(self, x_a, x_b, n):
+        """Return E[x | z] (n, D) along the straight line from the code of x_a to that of x_b.
+
+        Parameters
+        ----------
+        x_a, x_b : ndarray (D,)
+        n : int
+            Steps, both ends (which are the reconstructions) included.
+        """
+        check_count("n", n, 2)
+        ends = self.encode(np.stack([np.asarray(x_a), np.asarray(x_b)]))[0]
+        share = np.linspace(0.0, 1.0, n)[:, None]
+        return self.decode((1.0 - share) * ends[0] + share * ends[1])

@@ -1,0 +1,213 @@
+"""The gap between the bound and the evidence, measured and split.
+
+    log p(x) = ELBO(q) + KL(q || p(z | x))   for every q
+
+(Jordan et al. 1999; Bishop 2006, eqs. 9.70 to 9.72). Where log p(x) and E_q log p(x, z) stand on the ladder
+of exactness, so does the KL to a posterior that nobody can write down: kl = log p - ELBO, with ELBO =
+E_q log p(x, z) + H(q). Nothing here is sampled. Being a difference, a KL near zero keeps the errors of both
+(`Gap.error`) and may come out that far below zero.
+
+The gap of an encoder has two parts (Cremer, Li and Duvenaud 2018, section 3 and table 1), with q* the
+best member of the family for each datum by itself:
+
+    log p(x) - ELBO(q)  =  [log p(x) - ELBO(q*)]  +  [ELBO(q*) - ELBO(q)]
+                             approximation             amortisation
+
+A richer family closes the first, a better encoder the second. For a categorical z every distribution is in
+the family, q* is the posterior and the first part is zero. Else q* comes from an ascent that starts at the
+encoder's q. It is never worse than its start: where an ascent fails, the start is kept. So the
+amortisation part is never negative, and what is missed of q* counts as approximation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab import exact
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.errors import check_data, unknown_name
+from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.exact import closed_form
+from elbo_lab.learning import ascend, fit_eta
+
+# Data per ascent: their problems are separate, and few of them share a step size better.
+ROWS_PER_ASCENT = 64
+MAX_ITERATIONS = 200
+NATS_PER = {"nats": 1.0, "bits": math.log(2.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """log p(x), ELBO and KL(q || posterior) of each datum, in nats.
+
+    Attributes
+    ----------
+    log_p, elbo, kl : ndarray (N,)
+    error : ndarray (N,)
+        Of the KL: the last changes of the quadratures, zero on other rungs.
+    rung : str
+        Where log p stands.
+    """
+
+    log_p: np.ndarray
+    elbo: np.ndarray
+    kl: np.ndarray
+    error: np.ndarray
+    rung: str
+
+    def means(self):
+        """Return the means over the data, as they stand in a row of a history."""
+        return {
+            "log_p": float(self.log_p.mean()),
+            "elbo_exact": float(self.elbo.mean()),
+            "kl": float(self.kl.mean()),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GapSplit:
+    """The gap of each datum in two parts, in nats.
+
+    Attributes
+    ----------
+    log_p, best_elbo, elbo : ndarray (N,)
+        From above to below: the evidence, the bound of the family's best q, the bound of the encoder's q.
+    """
+
+    log_p: np.ndarray
+    best_elbo: np.ndarray
+    elbo: np.ndarray
+
+    @property
+    def approximation(self):
+        """What the family cannot reach (N,)."""
+        return self.log_p - self.best_elbo
+
+    @property
+    def amortisation(self):
+        """What the encoder loses against the best q (N,)."""
+        return self.best_elbo - self.elbo
+
+
+def _in_double(model, posterior, theta, phi, x):
+    """Return theta, x and the encoder's eta (N, E) in float64: exact answers need its digits."""
+    x = check_data(x, n_columns=model.n_columns)
+    theta = model.check_theta(theta).astype(np.float64)
+    return theta, x, encoded(posterior, np.asarray(phi).astype(np.float64), x)
+
+
+def _elbo(model, theta, x, eta):
+    """Return the exact ELBO (N,) and its error (N,)."""
+    value, error, _ = exact.expected_log_joint(model, theta, x, eta)
+    return value + model.family.entropy(eta), error
+
+
+def measure_gap(model, posterior, theta, phi, x):
+    """Return log p(x), the ELBO and their difference KL(q || p(z | x)), all exact.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : Posterior
+    theta : ndarray (P_theta,)
+    phi : ndarray (P_phi,)
+    x : ndarray (N, D)
+
+    Returns
+    -------
+    Gap
+
+    Raises
+    ------
+    NotApplicable
+        If log p(x) or E_q log p(x, z) is not exact for this model (see `exact.log_evidence`).
+    """
+    with single_threaded_blas():
+        theta, x, eta = _in_double(model, posterior, theta, phi, x)
+        log_p, log_p_error, rung = exact.log_evidence(model, theta, x)
+        elbo, elbo_error = _elbo(model, theta, x, eta)
+    return Gap(log_p, elbo, log_p - elbo, log_p_error + elbo_error, rung)
+
+
+def _ascend_exact_elbo(model, theta, x, start):
+    """Return the eta (N, E) of greatest ELBO where E_q log p(x, z) has a formula."""
+    weights = np.full(len(x), 1.0 / len(x))
+
+    def objective(vector):
+        eta = vector.reshape(start.shape)
+        value = model.expected_log_joint(theta, x, eta) + model.family.entropy(eta)
+        by_eta = model.expected_log_joint_vjp(theta, x, eta, weights)[1]
+        return value.mean(), (by_eta + model.family.entropy_grad(eta) / len(x)).ravel()
+
+    return ascend(objective, start.ravel(), MAX_ITERATIONS, tolerance=1e-15).reshape(start.shape)
+
+
+def _best_eta(model, theta, x, start, rng):
+    """Return the eta (N, E) of the best member of a Gaussian family for each datum."""
+    best = np.empty_like(start)
+    for begin in range(0, len(x), ROWS_PER_ASCENT):
+        part = slice(begin, begin + ROWS_PER_ASCENT)
+        if closed_form.applies(model):
+            best[part] = _ascend_exact_elbo(model, theta, x[part], start[part])
+        else:
+            best[part] = fit_eta(model, theta, x[part], start[part], rng, MAX_ITERATIONS)
+    return best
+
+
+def split_gap(model, posterior, theta, phi, x, rng):
+    """Return the approximation and the amortisation part of the gap.
+
+    Parameters
+    ----------
+    model, posterior, theta, phi, x
+        As for `measure_gap`.
+    rng : numpy.random.Generator
+        For ascents on frozen noise.
+
+    Returns
+    -------
+    GapSplit
+
+    Raises
+    ------
+    NotApplicable
+        As `measure_gap`.
+    """
+    with single_threaded_blas():
+        theta, x, eta = _in_double(model, posterior, theta, phi, x)
+        log_p, _, _ = exact.log_evidence(model, theta, x)
+        elbo, _ = _elbo(model, theta, x, eta)
+        if model.family.discrete:
+            return GapSplit(log_p, np.maximum(log_p, elbo), elbo)
+        best, _ = _elbo(model, theta, x, _best_eta(model, theta, x, eta, rng))
+    return GapSplit(log_p, np.maximum(best, elbo), elbo)
+
+
+def surprisal_view(rows, unit="nats"):
+    """Return history rows that also speak of surprisal.
+
+        surprisal = -log p(x)   <=   upper_bound = -ELBO,   gap = KL(q || p(z | x))
+
+    The same record with the sign that falls while a model learns.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With 'log_p', 'elbo_exact' (else 'elbo') and 'kl', as far as they are known. All keys are kept.
+    unit : {'nats', 'bits'}
+        Of the three keys that are added.
+
+    Returns
+    -------
+    list of dict
+    """
+    if unit not in NATS_PER:
+        raise unknown_name("unit", unit, list(NATS_PER))
+    return [row | _surprisal(row, NATS_PER[unit]) for row in rows]
+
+
+def _surprisal(row, nats):
+    bound = row.get("elbo_exact", row.get("elbo"))
+    known = {"surprisal": (row.get("log_p"), -1.0), "upper_bound": (bound, -1.0), "gap": (row.get("kl"), 1.0)}
+    return {name: sign * value / nats for name, (value, sign) in known.items() if value is not None}

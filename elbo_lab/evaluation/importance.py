@@ -1,0 +1,170 @@
+"""log p(x) by importance samples from q: the number that papers report for deep models.
+
+    -log p(x)  ~  -log (1/K) sum_k w_k,   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
+
+(Rezende et al. 2014, appendix; Burda et al. 2016, eq. 8; K = 5000 in their section 5). The mean weight is
+unbiased for p(x). Its logarithm is too low in mean (Jensen), so the estimate of -log p(x) errs upwards: an
+honest direction, and by about standard_error^2 / 2. By the delta method,
+
+    standard_error^2 = (K |w|^2 / (sum w)^2 - 1) / (K - 1)  ~  Var(w) / (K E[w]^2),
+
+and the effective sample size is (sum w)^2 / |w|^2, |w|^2 = sum w_k^2 (Kong 1992). Both come from the weights
+that were drawn: a q that misses a part of the posterior has never seen the weights that it lacks, and looks
+precise. A q that is wider than the posterior is safe.
+
+The draws are streamed: per datum only the greatest log-weight, the sum of the weights and that of their
+squares are kept, both relative to the greatest. The rows are cut into fixed blocks with a generator each,
+which run on Python threads over a single-threaded BLAS: the same bits for any number of threads.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.bounds import log_weight
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import check_count, check_data
+from elbo_lab.evaluation.encoding import encoded
+
+# Rows of data per block: enough blocks for all cores, and few calls.
+ROWS_PER_BLOCK = 20
+# Rows (draws x data) through the decoder at once.
+ROWS_PER_PASS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Nll:
+    """Estimates of -log p(x) in nats.
+
+    Attributes
+    ----------
+    nll : ndarray (N,)
+    standard_error : ndarray (N,)
+        Of `nll`, by the delta method.
+    effective_sample_size : ndarray (N,)
+        From 1 (one weight carries all) to K (all weights are equal).
+    """
+
+    nll: np.ndarray
+    standard_error: np.ndarray
+    effective_sample_size: np.ndarray
+
+
+class RunningWeights:
+    """Greatest log-weight, sum and sum of squares of the weights of N data, in float64."""
+
+    def __init__(self, n_data):
+        self.count = 0
+        self.peak = np.full(n_data, -np.inf)
+        self.total, self.squares = np.zeros((2, n_data))
+
+    def add(self, log_w):
+        """Add log-weights (S, N)."""
+        log_w = log_w.astype(np.float64, copy=False)
+        peak = np.maximum(self.peak, log_w.max(axis=0))
+        # Where all weights so far are zero there is nothing to scale.
+        shift = np.where(np.isfinite(peak), peak, 0.0)
+        scale, weights = np.exp(self.peak - shift), np.exp(log_w - shift)
+        self.total = self.total * scale + weights.sum(axis=0)
+        self.squares = self.squares * scale**2 + np.einsum("sn,sn->n", weights, weights)
+        self.peak, self.count = peak, self.count + len(log_w)
+
+    def log_mean(self):
+        """Return log of the mean weight (N,)."""
+        with np.errstate(divide="ignore"):
+            return self.peak + np.log(self.total) - np.log(self.count)
+
+    def effective_sample_size(self):
+        """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero."""
+        none = self.squares == 0.0
+        return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
+
+    def standard_error(self):
+        """Return the standard error of `log_mean` (N,); infinite where all weights are zero."""
+        with np.errstate(divide="ignore"):
+            relative = self.count / self.effective_sample_size() - 1.0
+        return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))
+
+
+def stream_weights(model, theta, x, eta, n_samples, rng):
+    """Return the RunningWeights of n_samples draws for each datum.
+
+    Noise and z are float64; a network runs in the dtype of theta.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    eta : ndarray (N, E)
+    n_samples : int
+    rng : numpy.random.Generator
+    """
+    family, running = model.family, RunningWeights(len(x))
+    per_pass = max(1, ROWS_PER_PASS // len(x))
+    for start in range(0, n_samples, per_pass):
+        n_draws = min(per_pass, n_samples - start)
+        z = family.sample(eta, draw_noise(family.noise_spec(n_draws, len(x)), rng))
+        running.add(log_weight(model, theta, x, eta, z))
+    return running
+
+
+def _available_cores():
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, threads=None, progress=None):
+    """Return estimates of -log p(x_n) with their standard errors.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : Posterior
+    theta, phi : ndarray (P_theta,), (P_phi,)
+        In float32 the networks run in float32; weights are added in float64.
+    x : ndarray (N, D)
+    n_samples : int
+        K, at least 2.
+    seed : int
+    threads : int, optional
+        Changes nothing but the time; all cores if not given.
+    progress : callable, optional
+        (rows done, all rows), called as the rows are done.
+
+    Returns
+    -------
+    Nll
+    """
+    x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
+    check_count("n_samples", n_samples, 2)
+    threads = _available_cores() if threads is None else check_count("threads", threads)
+    starts = range(0, len(x), ROWS_PER_BLOCK)
+    streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
+
+    def one(start, stream):
+        part = slice(start, start + ROWS_PER_BLOCK)
+        rng = np.random.default_rng(stream)
+        return stream_weights(model, theta, x[part].astype(theta.dtype), eta[part], n_samples, rng)
+
+    blocks, pool = [], ThreadPoolExecutor(threads)
+    with single_threaded_blas():
+        eta = encoded(posterior, phi, x)
+        try:
+            for start, block in zip(starts, pool.map(one, starts, streams), strict=True):
+                blocks.append(block)
+                if progress is not None:
+                    progress(min(start + ROWS_PER_BLOCK, len(x)), len(x))
+        finally:
+            # After an error or Ctrl-C nothing that has not begun is begun.
+            pool.shutdown(cancel_futures=True)
+    return Nll(
+        -np.concatenate([block.log_mean() for block in blocks]),
+        np.concatenate([block.standard_error() for block in blocks]),
+        np.concatenate([block.effective_sample_size() for block in blocks]),
+    )
