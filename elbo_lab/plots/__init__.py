@@ -8,6 +8,17 @@ from elbo_lab.plots.dimension import (
 )
 from elbo_lab.plots.draws import plot_variance_against_draws
 from elbo_lab.plots.files import save_figure
+from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
+from elbo_lab.plots.images import (
+    plot_images,
+    plot_interpolation,
+    plot_reconstructions,
+    plot_sample_scatter,
+)
+from elbo_lab.plots.latent_plane import latent_grid, plot_latent_plane, plot_manifold
+from elbo_lab.plots.learning import plot_learning_curves
+from elbo_lab.plots.mixture import plot_mixture
+from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import STYLE, estimator_style, new_figure
 from elbo_lab.plots.variance import plot_target_variance, plot_variance
 
@@ -15,12 +26,26 @@ __all__ = [
     "STYLE",
     "cloud_limits",
     "estimator_style",
+    "latent_grid",
     "new_figure",
     "plot_cloud",
     "plot_cloud_panel",
+    "plot_distance_to_maximum",
     "plot_effective_sample_size",
+    "plot_gap",
+    "plot_images",
+    "plot_interpolation",
+    "plot_latent_plane",
+    "plot_learning_curves",
+    "plot_manifold",
+    "plot_mixture",
     "plot_prior_error",
     "plot_prior_failure",
+    "plot_reconstructions",
+    "plot_sample_scatter",
+    "plot_staircase",
+    "plot_surprisal",
+    "plot_surprisal_and_gap",
     "plot_target_variance",
     "plot_variance",
     "plot_variance_against_draws",

@@ -1,0 +1,186 @@
+"""EM as a staircase: the E-step lifts the bound to the log-likelihood, the M-step lifts both.
+
+    E-step:  ELBO(theta_{i-1}, q_i) = log p(x; theta_{i-1})                        the gap is zero
+    M-step:  log p(x; theta_i) - ELBO(theta_i, q_i) = KL(q_i || p(z | x; theta_i))    it opens again
+
+(Neal and Hinton 1998; Bishop 2006, figures 9.11 to 9.14.) Steps are drawn at half iterations, so that each
+stands by itself: E-step i at i - 1/2, M-step i at i. Between two steps nothing moves.
+
+The stairs shrink geometrically, by the share of missing information (Dempster, Laird and Rubin 1977, section
+3): a dozen of them can be seen, the rest needs the logarithm of the distance to the maximum.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from elbo_lab.errors import bad_value, check_count
+from elbo_lab.plots.history import (
+    BOUND_COLOR,
+    MOST_MARKERS,
+    Q_STEP_COLOR,
+    THETA_STEP_COLOR,
+    check_history,
+    note_above,
+    number,
+    whole_ticks,
+)
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, new_figure, style_axes
+
+KEYS = ("iteration", "elbo_after_e", "elbo_after_m", "log_likelihood")
+# Differences of log-likelihoods below so many units in the last place are rounding.
+ROUNDING = 16 * np.finfo(float).eps
+
+
+def em_table(history):
+    """Return the rows as an array (n, 4) of iteration, ELBO after E, ELBO after M, log-likelihood.
+
+    The row of the start has no ELBO: nan.
+    """
+    table = np.array([[number(row, key) for key in KEYS] for row in check_history(history)])
+    if not np.isfinite(table[:, [0, 3]]).all():
+        raise bad_value("history", "an iteration and a finite log_likelihood in every row", "one without")
+    after = table[1:]
+    if (np.diff(table[:, 0]) != 1).any() or not np.isfinite(after).all():
+        raise bad_value("history", "consecutive EM iterations with elbo_after_e and elbo_after_m", "a gap")
+    return table
+
+
+def plot_staircase(history, ax=None, first=1, iterations=12, n_data=None, title=""):
+    """Draw the bound and the log-likelihood over the first EM iterations.
+
+    Parameters
+    ----------
+    history : list of dict
+        Rows of EM: iteration, log_likelihood, and but for the first row elbo_after_e, elbo_after_m.
+    ax : matplotlib.axes.Axes, optional
+        An axes in a new figure if left away.
+    first : int
+        First iteration shown: later ones show smaller stairs.
+    iterations : int
+        Number of iterations shown.
+    n_data : int, optional
+        Nats per datum instead of totals.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = em_table(history)
+    first, iterations = check_count("first", first), check_count("iterations", iterations)
+    if first > max(1, table[-1, 0]):
+        raise bad_value("first", f"one of the {table[-1, 0]:.0f} iterations", first)
+    if n_data is not None:
+        table = table / [1, *[check_count("n_data", n_data)] * 3]
+    begin = max(0, np.searchsorted(table[:, 0], first) - 1)
+    table = table[begin : begin + iterations + 1]
+    ax = new_figure(4.2).subplots() if ax is None else ax
+    unit = "nats, total" if n_data is None else "nats per datum"
+    style_axes(ax, title=title, xlabel="EM iteration", ylabel=f"log p and its bound, {unit}", grid="y")
+    i, evidence, end = table[:, 0], table[:, 3], table[-1, 0] + 0.5
+    # The log-likelihood moves with theta only, at whole iterations.
+    ax.step(np.append(i, end), np.append(evidence, evidence[-1]), where="post", zorder=5, **EXACT_LINE)
+    ax.plot(i, evidence, linestyle="none", marker="o", markersize=3.5, color="black", zorder=6)
+    draw_bound(ax, table)
+    ax.set_xlim(i[0] - 0.25, end)
+    ax.margins(y=0.06)
+    whole_ticks(ax, most=14)
+    legend_below(ax, stair_handles(from_start=begin == 0)[: None if len(table) > 1 else 1], columns=2)
+    return ax
+
+
+def draw_bound(ax, table):
+    """Draw the bound step by step, each where the history has it, and the gap that an M-step leaves.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : ndarray (n, 4)
+        Consecutive rows of `em_table`.
+    """
+    tread = {"color": BOUND_COLOR, "linewidth": 1.6, "solid_capstyle": "butt", "zorder": 3}
+    riser = {"linewidth": 3.2, "solid_capstyle": "butt", "zorder": 4}
+    before = None
+    for i, after_e, after_m, evidence in table:
+        if np.isfinite(after_e) and before is None and i > table[0, 0]:
+            # The bound of the q before the first E-step is not known: it has a place, but no riser.
+            ax.plot([i - 0.5], [after_e], "D", markersize=4.5, color=Q_STEP_COLOR, zorder=7, gid="e-step")
+        elif before is not None:
+            ax.plot([i - 0.5] * 2, [before, after_e], color=Q_STEP_COLOR, gid="e-step", **riser)
+        if i > table[0, 0]:
+            ax.plot([i - 0.5, i], [after_e, after_e], gid="bound", **tread)
+            ax.plot([i, i], [after_e, after_m], color=THETA_STEP_COLOR, gid="m-step", **riser)
+        before = after_m if np.isfinite(after_m) else None
+        if before is not None:
+            ax.plot([i, i + 0.5], [after_m, after_m], gid="bound", **tread)
+            ends = {"color": BOUND_COLOR, "alpha": 0.16, "linewidth": 0, "zorder": 1}
+            ax.fill_between([i, i + 0.5], after_m, evidence, **ends)
+
+
+def stair_handles(from_start):
+    """Return the legend: the two curves, the two steps and the gap."""
+    lifts = "E-step: lifts the bound to log p" + (" (◆: the first)" if from_start else "")
+    return [
+        Line2D(
+            [], [], label="log p(x; θ), exact: moves with θ only", marker="o", markersize=3.5, **EXACT_LINE
+        ),
+        Line2D([], [], label="bound ELBO(θ, q)", color=BOUND_COLOR, linewidth=1.6),
+        Line2D([], [], label=lifts, color=Q_STEP_COLOR, linewidth=3.2),
+        Line2D(
+            [], [], label="M-step: lifts the bound, and log p more", color=THETA_STEP_COLOR, linewidth=3.2
+        ),
+        Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label="gap: KL(q || posterior)"),
+    ]
+
+
+def plot_distance_to_maximum(history, ax=None, maximum=None, title=""):
+    """Draw how far log-likelihood and bound are below the maximum, on a logarithmic axis.
+
+    A straight line is linear convergence. Without `maximum` the last log-likelihood stands for it, and the
+    last few points bend down, since they are held against a value that they themselves have nearly reached.
+
+    Parameters
+    ----------
+    history : list of dict
+        Rows of EM.
+    ax : matplotlib.axes.Axes, optional
+        An axes in a new figure if left away.
+    maximum : float, optional
+        The maximum of log p(x), total in nats, where it is known.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = em_table(history)
+    top = table[:, 3].max() if maximum is None else float(maximum)
+    if not np.isfinite(top) or top < table[:, 3].max() - ROUNDING * abs(top):
+        raise bad_value("maximum", f"a number not below {table[:, 3].max():.10g}", maximum)
+    ax = new_figure(3.4).subplots() if ax is None else ax
+    below = "the last log p" if maximum is None else "the maximum"
+    style_axes(ax, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
+    handles = []
+    looks = (
+        (3, "log p(x; θ), exact", {**EXACT_LINE, "marker": "o", "zorder": 3}),
+        (
+            2,
+            "bound after the M-step",
+            {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]},
+        ),
+    )
+    for column, label, look in looks:
+        distance = top - table[:, column]
+        kept = np.isfinite(distance) & (distance > ROUNDING * max(1.0, abs(top)))
+        if kept.sum() > MOST_MARKERS:
+            look = {**look, "marker": "none"}
+        handles += ax.plot(table[kept, 0], distance[kept], label=label, markersize=3.5, **look)
+    ax.set_yscale("log")
+    last = max((line.get_xdata()[-1] for line in handles if len(line.get_xdata())), default=0)
+    ax.set_xlim(-0.03 * last - 0.25, 1.03 * last + 0.25)
+    if last < table[-1, 0]:
+        note_above(ax, f"from iteration {last + 1:.0f} of {table[-1, 0]:.0f} on: no more than rounding")
+    whole_ticks(ax)
+    legend_below(ax, handles, columns=2)
+    return ax
