@@ -28,6 +28,10 @@ class NotApplicable(BadValue):
     """A pairing that makes no mathematical sense; the message is the reason."""
 
 
+class Diverged(Exception):
+    """A training that left the finite numbers, or fell far below where it began."""
+
+
 def _line(argument, expected, got, remedy):
     sentence = f"{argument}: expected {expected}, got {got}"
     return f"{sentence}; {remedy}" if remedy else sentence

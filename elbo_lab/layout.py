@@ -52,8 +52,13 @@ class Layout:
         return out
 
     def pack(self, parts, lead=()):
-        """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero."""
-        vector = np.zeros((*tuple(lead), self.size))
+        """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero.
+
+        The vector has the common dtype of the parts.
+        """
+        arrays = [np.asarray(value) for value in parts.values()]
+        floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
+        vector = np.zeros((*tuple(lead), self.size), dtype=np.result_type(*floats) if floats else np.float64)
         views = self.views(vector)
         for name, value in parts.items():
             if name not in views:

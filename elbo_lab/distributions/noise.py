@@ -7,6 +7,8 @@ checked with the noise frozen, and a draw can be replayed.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from elbo_lab.errors import bad_value
 
 
@@ -18,7 +20,7 @@ class NoiseSpec:
     shape: tuple
 
 
-def draw_noise(spec, rng, lead=()):
+def draw_noise(spec, rng, lead=(), dtype=np.float64):
     """Return fresh noise.
 
     Parameters
@@ -27,6 +29,8 @@ def draw_noise(spec, rng, lead=()):
     rng : numpy.random.Generator
     lead : tuple of int, optional
         Leading axes, such as (R,) for R repeats at once.
+    dtype : {float64, float32}
+        A float32 draw is another draw, not the rounded float64 one.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def draw_noise(spec, rng, lead=()):
     """
     shape = tuple(lead) + spec.shape
     if spec.kind == "normal":
-        return rng.standard_normal(shape)
+        return rng.standard_normal(shape, dtype=dtype)
     if spec.kind == "uniform":
-        return rng.random(shape)
+        return rng.random(shape, dtype=dtype)
     raise bad_value("kind", "'normal' or 'uniform'", repr(spec.kind))

@@ -140,4 +140,5 @@ def prior_draws(model, theta, noise):
 def mean_cotangent(family, z):
     """Return the cotangent of a mean over draws and rows: 1 / (S N), shaped (..., S, N)."""
     shape = z.shape if family.discrete else z.shape[:-1]
-    return np.full(shape, 1.0 / (shape[-2] * shape[-1]))
+    dtype = np.float64 if family.discrete else z.dtype
+    return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)

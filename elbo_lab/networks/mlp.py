@@ -121,11 +121,27 @@ class MLP:
             Summed over the rows M.
         grad_inputs : ndarray (..., M, sizes[0])
         """
-        p, grads = self.layout.views(params), {}
+        grad_params, delta = self._weight_gradient(params, activations, cotangent)
+        return grad_params, delta @ self.layout.views(params)["W1"].T
+
+    def backward_params(self, params, activations, cotangent):
+        """Pull the cotangent back to the parameters alone: (..., P).
+
+        For a network whose inputs are data: the product with W1 that `backward` ends with is as large as
+        the first layer itself.
+        """
+        return self._weight_gradient(params, activations, cotangent)[0]
+
+    def _weight_gradient(self, params, activations, cotangent):
+        """Return the gradient (..., P) and delta_1 (..., M, sizes[1])."""
+        p = self.layout.views(params)
+        dtype = np.result_type(params, cotangent)
+        gradient = np.empty((*cotangent.shape[:-2], self.layout.size), dtype=dtype)
+        blocks = self.layout.views(gradient)  # the products are written where they belong
         for layer, delta in self._deltas(p, activations, cotangent):
-            grads[f"W{layer}"] = np.swapaxes(activations[layer - 1], -1, -2) @ delta
-            grads[f"b{layer}"] = delta.sum(axis=-2)
-        return self.layout.pack(grads, lead=cotangent.shape[:-2]), delta @ p["W1"].T
+            np.matmul(np.swapaxes(activations[layer - 1], -1, -2), delta, out=blocks[f"W{layer}"])
+            delta.sum(axis=-2, out=blocks[f"b{layer}"])
+        return gradient, delta
 
     def backward_squares(self, params, activations, cotangent):
         """Return the sum over rows of the squared gradient of each row (..., P).

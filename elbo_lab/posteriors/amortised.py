@@ -47,25 +47,53 @@ class AmortisedPosterior(Posterior):
     @classmethod
     def for_data(cls, family, x, hidden=(64,), activation="tanh"):
         """Return the encoder for data like x (N, D), inputs standardised by its columns."""
+        # The deviation of a constant column can be a rounding error instead of zero.
+        scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+        return cls._scaled(family, x, hidden, activation, scale)
+
+    @classmethod
+    def for_pixels(cls, family, x, hidden=(64,), activation="tanh"):
+        """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
+
+        Standardising each column would blow a pixel that is hardly ever lit up to the size of the others.
+        """
+        spread = np.sqrt(x.var(axis=0).mean())
+        return cls._scaled(family, x, hidden, activation, np.full(x.shape[1], spread if spread > 0 else 1.0))
+
+    @classmethod
+    def _scaled(cls, family, x, hidden, activation, scale):
         network = MLP((x.shape[1], *hidden, family.eta_size), activation)
-        spread = x.std(axis=0)
-        scale = np.where(spread > 0, spread, 1.0)
         return cls(family, network, tuple(x.mean(axis=0)), tuple(scale))
 
     @cached_property
     def layout(self):
         return Layout(self.network.layout.prefixed("encoder"))
 
+    @cached_property
+    def _affine(self):
+        """Return shift and 1 / scale as arrays, per dtype of the parameters."""
+        shift, scale = np.asarray(self.shift), np.asarray(self.scale)
+        return {np.dtype(t): (shift.astype(t), (1.0 / scale).astype(t)) for t in (np.float64, np.float32)}
+
     def _forward(self, phi, x):
-        return self.network.forward(phi, (x - np.asarray(self.shift)) / np.asarray(self.scale))
+        shift, inverse = self._affine[phi.dtype]
+        return self.network.forward(phi, (x.astype(phi.dtype, copy=False) - shift) * inverse)
 
     def eta(self, phi, x):
         return self._forward(phi, x)[0]
 
     def eta_vjp(self, phi, x, grad_eta):
         # The encoder sees each datum once, however many repeats are pulled back through it.
-        activations = self._forward(phi, x)[1]
-        return self.network.backward(phi, activations, grad_eta)[0]
+        return self.eta_and_pullback(phi, x)[1](grad_eta)
+
+    def eta_and_pullback(self, phi, x):
+        eta, activations = self._forward(phi, x)
+
+        def pullback(grad_eta):
+            grad_eta = grad_eta.astype(phi.dtype, copy=False)
+            return self.network.backward_params(phi, activations, grad_eta)
+
+        return eta, pullback
 
     def initial(self, rng):
         """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits."""

@@ -31,6 +31,14 @@ class Posterior(ABC):
     def eta_vjp(self, phi, x, grad_eta):
         """Pull a cotangent (..., N, E) of eta back to phi: (..., P)."""
 
+    def initial(self, rng):  # noqa: ARG002 - an encoder needs weights
+        """Return phi at which training begins: eta is zero, N(0, I) or equal categories."""
+        return np.zeros(self.layout.size)
+
+    def eta_and_pullback(self, phi, x):
+        """Return eta (N, E) and the function that pulls its cotangent back: one pass for both."""
+        return self.eta(phi, x), lambda grad_eta: self.eta_vjp(phi, x, grad_eta)
+
     def eta_error(self, phi, x, error):
         """Carry independent standard errors of a gradient in eta (N, E) over to phi: (P,).
 

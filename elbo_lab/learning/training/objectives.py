@@ -1,0 +1,261 @@
+"""What stochastic ascent climbs: three objectives with one face.
+
+    evidence      mean log p_theta(x)                        theta, exact (closed form or enumeration)
+    elbo          mean ELBO(theta, phi; x)                   theta and phi, by any estimators of the lab
+    conditional   mean log p_theta(y | x)                    theta, a model without latents
+
+Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
+of the whole, whatever its size. `draw` is the only random step (which bits, which noise); `gradients` is a
+deterministic function of what was drawn. A batch is cut into blocks of rows that can be worked on at the
+same time: their number depends on the batch alone, never on the threads, so results do not either.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import bad_value
+from elbo_lab.estimators import (
+    ElboAnalyticKL,
+    ElboReconstructionKL,
+    ReparameterizationAnalyticKL,
+)
+from elbo_lab.estimators.pathwise_pass import pathwise_pass
+from elbo_lab.exact import evidence
+
+# Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
+# gradients costs more than it brings.
+ROWS_PER_BLOCK = 50
+MOST_BLOCKS = 8
+# What is shown while other estimators drive.
+BOUND = ElboReconstructionKL()
+
+
+def blocks_of(n_rows):
+    """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
+    count = max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK))
+    edges = np.linspace(0, n_rows, count + 1).round().astype(int)
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+class Objective(ABC):
+    """A mean over data to be raised.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The parameter vectors: "theta", or "theta" and "phi".
+    n_rows : int
+        N.
+    whole : bool
+        Whether it makes sense only on all rows at once, in their order.
+    value_key : str
+        What its value is called in a history.
+    """
+
+    names: tuple = ("theta",)
+    value_key: str = "log_p"
+    whole = False
+
+    @property
+    @abstractmethod
+    def n_rows(self):
+        """N, rows of the data."""
+
+    @abstractmethod
+    def initial(self, rng):
+        """Return {name: start vector}."""
+
+    @abstractmethod
+    def draw(self, rows, rng):
+        """Return all that is random in one gradient on `rows` (indices): a list of blocks."""
+
+    @abstractmethod
+    def gradients(self, params, block, names, memory):
+        """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
+
+    @abstractmethod
+    def size(self, block):
+        """Return the number of rows of a block."""
+
+    def initial_memory(self):
+        """Return what estimators remember before the first step, {name: array}; nothing for most."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceObjective(Objective):
+    """Exact log p_theta(x) of a tractable model.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray (N, D)
+    """
+
+    model: object
+    x: np.ndarray
+
+    @property
+    def n_rows(self):
+        return len(self.x)
+
+    def initial(self, rng):
+        return {"theta": self.model.random_theta(self.x, rng)}
+
+    def draw(self, rows, rng):  # noqa: ARG002 - nothing is random but the rows
+        return [self.x[rows[part]] for part in blocks_of(len(rows))]
+
+    def gradients(self, params, block, names, memory):  # noqa: ARG002
+        answer = evidence(self.model, params["theta"], block)
+        return float(answer.value.mean()), {"theta": answer.grad_theta}, memory
+
+    def size(self, block):
+        return len(block)
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalObjective(Objective):
+    """log p_theta(y | x) of a fully observed model.
+
+    Parameters
+    ----------
+    model : CategoricalMLP
+    x : ndarray (N, D)
+    y : ndarray (N,)
+        Classes.
+    """
+
+    model: object
+    x: np.ndarray
+    y: np.ndarray
+    dtype: type = np.float64
+
+    @property
+    def n_rows(self):
+        return len(self.x)
+
+    def initial(self, rng):
+        return {"theta": self.model.initial_theta(rng).astype(self.dtype)}
+
+    def draw(self, rows, rng):  # noqa: ARG002
+        return [(self.x[rows[part]], self.y[rows[part]]) for part in blocks_of(len(rows))]
+
+    def gradients(self, params, block, names, memory):  # noqa: ARG002
+        x, y = block
+        theta, weights = params["theta"], np.full(len(x), 1.0 / len(x), dtype=self.dtype)
+        value, pullback = self.model.likelihood(theta, x, y)
+        return float(value.mean()), {"theta": pullback(weights)}, memory
+
+    def size(self, block):
+        return len(block[0])
+
+
+@dataclass(frozen=True, eq=False)
+class ElboObjective(Objective):
+    """The ELBO of a latent-variable model with a variational posterior.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : Posterior
+        With parameters. A free table takes all rows at once.
+    x : ndarray (N, D)
+    probabilities : ndarray (N, D), optional
+        Chances of a one; every draw then binarises its rows anew, and x only starts the fit.
+    theta_estimator, phi_estimator : Estimator
+        Of `grad-theta-elbo` and `grad-phi-elbo`.
+    draws : int
+        S, draws of z per datum and step.
+    dtype : {float32, float64}
+    """
+
+    model: object
+    posterior: object
+    x: np.ndarray
+    probabilities: np.ndarray | None = None
+    theta_estimator: object = ElboAnalyticKL()
+    phi_estimator: object = ReparameterizationAnalyticKL()
+    draws: int = 1
+    dtype: type = np.float64
+    names = ("theta", "phi")
+    value_key = "elbo"
+
+    def __post_init__(self):
+        for estimator, target in self._targets():
+            if estimator.target != target:
+                got = f"{estimator.name}, which estimates {estimator.target}"
+                raise bad_value("estimator", f"an estimator of {target}", got)
+            estimator.check_pairing(self.model, self.posterior)
+            estimator.check_draws(self.draws)
+
+    def _targets(self):
+        return ((self.theta_estimator, "grad-theta-elbo"), (self.phi_estimator, "grad-phi-elbo"))
+
+    @property
+    def n_rows(self):
+        return len(self.x)
+
+    @property
+    def whole(self):
+        return self.posterior.name == "free"
+
+    def initial_memory(self):
+        return {name: e.initial_state() for name, (e, _) in zip(self.names, self._targets(), strict=True)}
+
+    @cached_property
+    def _one_block(self):
+        """Whether rows belong together: a table of all data, or an estimator that remembers."""
+        return self.whole or any(state.size for state in self.initial_memory().values())
+
+    @cached_property
+    def one_pass(self):
+        """Whether one pass through the networks serves both gradients."""
+        pair = (type(self.theta_estimator), type(self.phi_estimator))
+        return pair == (ElboAnalyticKL, ReparameterizationAnalyticKL)
+
+    @cached_property
+    def _rows(self):
+        """The table to draw rows from, in the dtype of the training."""
+        source = self.x if self.probabilities is None else self.probabilities
+        return source.astype(self.dtype, copy=False)
+
+    def initial(self, rng):
+        theta = self.model.random_theta(self.x, rng)
+        return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
+
+    def draw(self, rows, rng):
+        x = self._rows[rows]
+        if self.probabilities is not None:
+            x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
+        parts = [slice(0, len(x))] if self._one_block else blocks_of(len(x))
+        return [(x[part], self.noise(part.stop - part.start, rng)) for part in parts]
+
+    def noise(self, n_data, rng):
+        """Return {spec: noise}: estimators with equal specs share the draws."""
+        estimators = [estimator for estimator, _ in self._targets()]
+        if not self.one_pass:
+            estimators.append(BOUND)
+        specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
+        return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in dict.fromkeys(specs)}
+
+    def size(self, block):
+        return len(block[0])
+
+    def gradients(self, params, block, names, memory):
+        x, noise = block
+        where = (self.model, self.posterior, params["theta"], params["phi"], x)
+        if self.one_pass:
+            value, grad_theta, grad_phi = pathwise_pass(*where, *noise.values())
+            return value, {"theta": grad_theta, "phi": grad_phi}, memory
+        memory, gradients = dict(memory), {}
+        for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
+            if name in names:
+                draws = noise[estimator.noise_spec(self.model.family, self.draws, len(x))]
+                gradients[name], memory[name] = estimator.estimate(*where, draws, memory[name])
+        draws = noise[BOUND.noise_spec(self.model.family, self.draws, len(x))]
+        return float(BOUND.estimate(*where, draws)[0][0]), gradients, memory

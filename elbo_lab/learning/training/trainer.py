@@ -1,0 +1,249 @@
+"""The trainer: steps along estimated gradients, evaluations between them, a state that can be saved.
+
+A joint step moves theta and phi along gradients from the same draws. An alternating cycle first raises the
+bound in phi, m times (the gap KL(q || posterior) closes while log p(x) stands still), then in theta (log
+p(x) rises, and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
+comes from three streams of one seed: the start, the order of the data, the noise.
+
+The blocks of a batch are worked on by Python threads with single-threaded BLAS in each and added in a
+fixed order, and the optimisers are element-wise, so that the result is bitwise the same for any number of
+threads.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.learning.training.minibatches import Minibatches
+
+# Parameters per slice when an optimiser's step is shared among threads.
+SLICE = 1 << 17
+# A training whose epoch lies so many times its first value below that value has diverged.
+FALL = 10.0
+PLAIN_STATE = ("epoch", "step", "value_sum", "rows_seen", "first_value", "last_value", "best", "waited")
+
+
+class Training:
+    """Stochastic ascent of an objective, one minibatch after the other.
+
+    Parameters
+    ----------
+    objective : Objective
+    plan : Plan
+    seed : int
+    recorders : sequence of callables
+        (params, phase) -> dict of floats, called at every evaluation; what they return stands in the row.
+    threads : int
+        Changes nothing but the time.
+
+    Attributes
+    ----------
+    params : dict of ndarray
+        Where the training stands. `best_params` is where its validation bound was best, with patience.
+    history : list of dict
+        One row per evaluation: epoch, step, phase ('start', 'joint', 'phi' or 'theta'), the mean value of
+        the epoch (nats per datum), the learning rate of theta, and what the recorders say.
+    """
+
+    def __init__(self, objective, plan, seed=0, recorders=(), threads=1):
+        if objective.whole and plan.batch < objective.n_rows:
+            got = f"{plan.batch} of {objective.n_rows}"
+            raise bad_value("batch", "all rows at once for a free table of eta", got, "use an encoder")
+        if plan.phi_steps is not None and "phi" not in objective.names:
+            raise bad_value("phi_steps", "none for an objective without phi", plan.phi_steps)
+        streams = np.random.SeedSequence(seed).spawn(3)
+        start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
+        self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
+        self.params = objective.initial(start)
+        self.slots = {
+            name: plan.optimizer.initial_state(vector.size, vector.dtype)
+            for name, vector in self.params.items()
+        }
+        self.counts = dict.fromkeys(self.params, 0)
+        self.memory = objective.initial_memory()
+        self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
+        self.epoch, self.step, self.history = 0, 0, []
+        self.first_value, self.last_value = None, None
+        self.value_sum, self.rows_seen = 0.0, 0
+        self.best, self.best_params, self.waited = None, None, 0
+
+    # -- what a caller asks ----------------------------------------------------------------------
+
+    @property
+    def out_of_patience(self):
+        return self.plan.patience is not None and self.waited >= self.plan.patience
+
+    @property
+    def finished(self):
+        return self.epoch >= self.plan.epochs or self.out_of_patience
+
+    @property
+    def running_value(self):
+        """Mean value of the epoch so far, in nats per datum."""
+        return self.value_sum / max(1, self.rows_seen)
+
+    @property
+    def result(self):
+        """The parameters to keep: the best if a validation bound was watched, else the last."""
+        return self.params if self.best_params is None else self.best_params
+
+    def run(self, after_minibatch=None):
+        """Train to the end, or until `after_minibatch(training)` returns True.
+
+        Raises
+        ------
+        Diverged
+            If the bound or a parameter is no finite number any more, or the bound has fallen far below
+            where it began. The state is then of no use; an earlier checkpoint is.
+        """
+        with single_threaded_blas(), ThreadPoolExecutor(self.threads) as pool:
+            if not self.history:
+                self._record("start")
+            while not self.finished:
+                self._advance(pool)
+                if after_minibatch is not None and after_minibatch(self):
+                    return
+
+    # -- one minibatch ---------------------------------------------------------------------------
+
+    def _advance(self, pool):
+        last = self.minibatches.last_of_epoch
+        rows = self.minibatches.next()
+        evaluate = last and (self.epoch + 1) % self.plan.evaluate_every == 0
+        if self.plan.phi_steps is None:
+            self._ascend(pool, rows, self.objective.names)
+        else:
+            for _ in range(self.plan.phi_steps):
+                self._ascend(pool, rows, ("phi",))
+            if evaluate:
+                self._record("phi", self.epoch + 1)
+            self._ascend(pool, rows, ("theta",))
+        if last:
+            self._end_epoch(evaluate)
+
+    def _ascend(self, pool, rows, names):
+        """One step of the named parameters along the gradient of a minibatch."""
+        blocks = self.objective.draw(rows, self.noise_rng)
+        work = partial(self._gradients, names=names)
+        results = list(pool.map(work, blocks)) if len(blocks) > 1 else [work(blocks[0])]
+        shares = [self.objective.size(block) / len(rows) for block in blocks]
+        value = sum(share * result[0] for share, result in zip(shares, results, strict=True))
+        self.step += 1
+        self._check_finite(value)
+        if len(blocks) == 1:
+            self.memory = results[0][2]
+        for name in names:
+            self.counts[name] += 1
+            self._move(pool, name, [result[1][name] for result in results], shares)
+        self.value_sum += value * len(rows)
+        self.rows_seen += len(rows)
+
+    def _gradients(self, block, names):
+        # Overflow on the way is found in the value; a warning from a thread would only hide the line.
+        with np.errstate(all="ignore"):
+            return self.objective.gradients(self.params, block, names, self.memory)
+
+    def _rate(self, name):
+        return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.counts[name] - 1))
+
+    def _move(self, pool, name, gradients, shares):
+        vector, slots, rate = self.params[name], self.slots[name], self._rate(name)
+
+        def move(part):
+            gradient = gradients[0][part] * vector.dtype.type(shares[0])
+            for other, share in zip(gradients[1:], shares[1:], strict=True):
+                gradient += other[part] * vector.dtype.type(share)
+            gradient = gradient.astype(vector.dtype, copy=False)
+            with np.errstate(all="ignore"):
+                self.plan.optimizer.step(vector[part], gradient, slots[:, part], self.counts[name], rate)
+
+        parts = [slice(start, start + SLICE) for start in range(0, vector.size, SLICE)]
+        for _ in pool.map(move, parts) if len(parts) > 1 else map(move, parts):
+            pass
+
+    # -- epochs and rows -------------------------------------------------------------------------
+
+    def _check_finite(self, value):
+        if self.first_value is None:
+            self.first_value = value
+        if not np.isfinite(value):
+            raise Diverged(f"the bound became {value} in step {self.step} (epoch {self.epoch + 1})")
+
+    def check(self):
+        """Raise Diverged if the parameters are no good any more."""
+        where = f"epoch {self.epoch + 1}"
+        for name, vector in self.params.items():
+            if not np.isfinite(vector).all():
+                raise Diverged(f"{name} left the finite numbers in {where}")
+        if self.rows_seen and self.running_value < self.first_value - FALL * (1.0 + abs(self.first_value)):
+            fall = f"from {self.first_value:.6g} to {self.running_value:.6g} nats per datum"
+            raise Diverged(f"the bound fell {fall} in {where}")
+
+    def _end_epoch(self, evaluate):
+        self.check()
+        self.epoch += 1
+        if evaluate:
+            self._record("joint" if self.plan.phi_steps is None else "theta")
+        self.last_value = self.running_value
+        self.value_sum, self.rows_seen = 0.0, 0
+
+    def _record(self, phase, epoch=None):
+        row = {"epoch": self.epoch if epoch is None else epoch, "step": self.step, "phase": phase}
+        if self.rows_seen:
+            row[self.objective.value_key] = self.running_value
+            row["learning_rate"] = self._rate("theta")
+        for recorder in self.recorders:
+            row |= recorder(self.params, phase)
+        for key, value in row.items():
+            if key != "phase" and not np.isfinite(value):
+                raise Diverged(f"{key} became {value} in epoch {row['epoch']}")
+        self.history.append(row)
+        if self.plan.patience is not None and phase in ("joint", "theta"):
+            self._watch(row["elbo_validation"])
+
+    def _watch(self, value):
+        if self.best is None or value > self.best:
+            self.best, self.waited = value, 0
+            self.best_params = {name: vector.copy() for name, vector in self.params.items()}
+        else:
+            self.waited += 1
+
+    # -- state -----------------------------------------------------------------------------------
+
+    def state(self):
+        """Return (header, arrays): all that the next step depends on.
+
+        The header is made of numbers, strings, lists and dicts; no wall time stands in it.
+        """
+        header = {name: getattr(self, name) for name in PLAIN_STATE} | {
+            "counts": self.counts,
+            "position": self.minibatches.position,
+            "history": self.history,
+            "order_rng": self.minibatches.rng.bit_generator.state,
+            "noise_rng": self.noise_rng.bit_generator.state,
+        }
+        arrays = {"order": self.minibatches.order}
+        groups = {"params": self.params, "slots": self.slots, "memory": self.memory}
+        for group, vectors in (groups | {"best": self.best_params or {}}).items():
+            arrays |= {f"{group}.{name}": vector for name, vector in vectors.items()}
+        return header, arrays
+
+    def restore(self, header, arrays):
+        """Go on from a state of a training with the same objective and plan."""
+        for name in PLAIN_STATE:
+            setattr(self, name, header[name])
+        self.counts, self.history = dict(header["counts"]), list(header["history"])
+        self.minibatches.position = header["position"]
+        self.minibatches.order = arrays["order"]
+        self.minibatches.rng.bit_generator.state = header["order_rng"]
+        self.noise_rng.bit_generator.state = header["noise_rng"]
+        groups = {group: {} for group in ("params", "slots", "memory", "best")}
+        for key, array in arrays.items():
+            group, _, name = key.partition(".")
+            if group in groups:
+                groups[group][name] = array
+        self.params, self.slots, self.memory = groups["params"], groups["slots"], groups["memory"]
+        self.best_params = groups["best"] or None
