@@ -17,6 +17,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "compare": "comparison",
+    "fit": "fitting",
+    "evaluate": "fitting",
+    "load_fitted": "fitting",
     "Comparison": "comparison",
     "Estimator": "estimators",
     "Exact": "estimators",

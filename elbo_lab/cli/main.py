@@ -1,14 +1,15 @@
 """elbo-lab: the one command with its subcommands.
 
-Exit codes: 0 done, 2 a mistake of the user (one line on standard error), 130 interrupted.
+Exit codes: 0 done, 2 a mistake of the user (one line on standard error), 3 a training that diverged, 130
+interrupted.
 """
 
 import argparse
 import sys
 
 from elbo_lab import __version__
-from elbo_lab.cli import compare, doctor, listing
-from elbo_lab.errors import UserMistake
+from elbo_lab.cli import compare, doctor, evaluate, fit, listing, sample
+from elbo_lab.errors import Diverged, UserMistake
 
 
 def build_parser():
@@ -20,7 +21,7 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (compare, listing, doctor):
+    for module in (compare, fit, evaluate, sample, listing, doctor):
         module.add_parser(commands)
     return parser
 
@@ -33,6 +34,10 @@ def main(arguments=None):
     except UserMistake as mistake:
         print(f"elbo-lab: error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return 2
+    except Diverged as fault:
+        remedy = "lower the learning rate; the last good checkpoint, if any, was kept"
+        print(f"elbo-lab: diverged: {fault}; {remedy}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("elbo-lab: interrupted; nothing half-written was left", file=sys.stderr)
         return 130

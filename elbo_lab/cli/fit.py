@@ -1,0 +1,163 @@
+"""elbo-lab fit: train a model on data."""
+
+import time
+
+from elbo_lab.errors import bad_value
+
+EXAMPLES = """examples:
+  elbo-lab fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json
+  elbo-lab fit ppca --data digits --latent 10
+  elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
+  elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
+  elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --holdout 0.2 --patience 20
+  elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
+  elbo-lab fit --resume vae.npz --epochs 20
+  elbo-lab fit categorical-mlp --data digits --holdout 0.2
+
+--epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
+"""
+
+VARIANTS = {
+    "bernoulli": ("deep-bernoulli", None),
+    "fixed-variance": ("deep-gaussian", "fixed"),
+    "learned-variance": ("deep-gaussian", "learned"),
+}
+COVARIANCES = ("spherical", "diagonal", "full")
+FOLDER = "elbo-lab-figures"
+
+
+def add_parser(commands):
+    """Add this subcommand."""
+    import argparse
+
+    parser = commands.add_parser(
+        "fit",
+        help="fit a model: closed form, EM, gradient ascent, VAE",
+        description="Fit a model to data; print what was reached, write the record and figures.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list', or categorical-mlp (a classifier)")
+    add("--data", metavar="NAME_OR_PATH", help="faithful, digits, mnist, or a CSV, NPY or NPZ file")
+    add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
+    add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
+    add("--method", metavar="NAME", help="closed-form, em, gradient, vae (default: the first that fits)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
+    size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
+    add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
+    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance")
+    network = parser.add_argument_group("networks")
+    add = network.add_argument
+    add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side (default 200)")
+    add("--activation", metavar="NAME", help="tanh (default), relu, softplus")
+    add("--dtype", metavar="TYPE", help="float32 (default) or float64")
+    steps = parser.add_argument_group("steps")
+    add = steps.add_argument
+    add("--epochs", type=int, metavar="E", help="passes over the data, or EM iterations, in all")
+    add("--batch", type=int, metavar="B", help="rows of a minibatch (default 100)")
+    add("--optimizer", metavar="NAME", help="adam (default), adagrad, sgd, sgd:0.9 with momentum")
+    add("--learning-rate", type=float, metavar="R", help="step size (default 1e-3; gradient: 1e-2)")
+    add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
+    add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
+    add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
+    add("--posterior", metavar="KIND", help="amortised (default) or free")
+    add("--theta-estimator", metavar="NAME", help="of grad-theta-elbo, from 'elbo-lab list'")
+    add("--phi-estimator", metavar="NAME", help="of grad-phi-elbo, from 'elbo-lab list'")
+    add("--draws", type=int, metavar="S", help="draws of z per datum and step (default 1)")
+    add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
+    add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history (default 1)")
+    add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
+    em = parser.add_argument_group("EM")
+    add = em.add_argument
+    add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10)")
+    add("--tolerance", type=float, metavar="T", help="least rise, nats per datum (default 1e-8)")
+    add("--floor", type=float, metavar="V", help="least variance (default 1e-6 of the mean column variance)")
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
+    add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
+    add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
+    add("--checkpoint", metavar="FILE", help="keep the state, every epoch and every 10 s")
+    add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
+    add("--json", metavar="FILE", help="write settings, history, parameters, final")
+    add("--out", metavar="DIR", help="write figures")
+    parser.set_defaults(run=run_fit)
+
+
+def model_name(name, covariance, likelihood):
+    """Return the model with its variant from MODEL, --covariance and --likelihood."""
+    if covariance is not None:
+        if name is None or name.partition(":")[0] != "gaussian-mixture":
+            raise bad_value("--covariance", "no value but for gaussian-mixture", repr(covariance))
+        if covariance not in COVARIANCES:
+            raise bad_value("--covariance", f"one of {', '.join(COVARIANCES)}", repr(covariance))
+        return _with_variant(name, "gaussian-mixture", covariance, "--covariance")
+    if likelihood is None:
+        return name
+    if likelihood not in VARIANTS:
+        raise bad_value("--likelihood", f"one of {', '.join(VARIANTS)}", repr(likelihood))
+    kind, variant = VARIANTS[likelihood]
+    if name is not None and name.partition(":")[0] != kind:
+        raise bad_value("--likelihood", f"one that {name} has", repr(likelihood), f"use {kind}")
+    return _with_variant(name, kind, variant, "--likelihood") if variant else kind
+
+
+def _with_variant(name, kind, variant, option):
+    """Return kind:variant, or refuse a name that already has another variant."""
+    named = (name or "").partition(":")[2]
+    if named not in ("", variant):
+        raise bad_value(option, f"no other variant than that of {name}", repr(variant), "name one")
+    return f"{kind}:{variant}"
+
+
+def latent_size(name, latent, components):
+    """Return the latent size from --latent or, for a mixture, --components."""
+    if components is None:
+        return latent
+    if name is not None and name.partition(":")[0] != "gaussian-mixture":
+        raise bad_value("--components", f"no value for {name}", components, "use --latent")
+    return components
+
+
+NOT_OPTIONS = ("command", "run", "components", "covariance", "likelihood", "json", "out", "model", "latent")
+
+
+def run_fit(options):
+    """Fit, print, write."""
+    from rich.console import Console
+
+    from elbo_lab.cli.interrupt import interrupts
+    from elbo_lab.cli.numbers import print_numbers
+    from elbo_lab.cli.progress import training_bar
+    from elbo_lab.fitting import fit
+    from elbo_lab.text_files import check_folder_writable, check_writable
+
+    if options.json is not None:
+        check_writable("--json", options.json)
+    if options.out is not None:
+        check_folder_writable("--out", options.out)
+    given = {name: value for name, value in vars(options).items() if name not in NOT_OPTIONS}
+    given["hidden"] = None if options.hidden is None else tuple(options.hidden)
+    given["model"] = model_name(options.model, options.covariance, options.likelihood)
+    given["latent"] = latent_size(options.model, options.latent, options.components)
+    with interrupts() as asked, training_bar() as show:
+
+        def progress(job):
+            show(job, time.monotonic())
+            return asked()
+
+        result = fit(**given, progress=progress)
+        if asked():
+            raise KeyboardInterrupt
+    print_numbers(result, Console())
+    written = []
+    if options.json is not None:
+        result.to_json(options.json)
+        written.append(options.json)
+    if options.out is not None:
+        figures = result.plot(options.out)
+        written.append(f"{options.out}/ ({', '.join(figures)}; PNG and SVG)")
+    if written:
+        print(f"\nwritten: {', '.join(written)}")

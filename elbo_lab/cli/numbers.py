@@ -1,0 +1,64 @@
+"""The closing numbers of a fit or an evaluation as a short table."""
+
+TITLES = {
+    "log_likelihood": "log-likelihood, all rows (nats)",
+    "log_likelihood_per_datum": "log-likelihood per datum (nats)",
+    "elbo_per_datum": "ELBO per datum (nats)",
+    "nll_per_datum": "-log p(x) per datum, importance samples (nats)",
+    "nll_standard_error": "its standard error (nats)",
+    "effective_sample_size": "median effective sample size",
+    "log_p_per_datum": "log p(y | x) per datum (nats)",
+    "accuracy": "accuracy",
+    "active_units": "active latent units",
+    "neighbour_accuracy": "5-nearest-neighbour accuracy of the codes",
+    "neighbour_accuracy_pca": "the same of principal components",
+}
+ACCURACIES = ("accuracy", "neighbour_accuracy", "neighbour_accuracy_pca")
+
+
+def shown(name, value):
+    """Return a number as text."""
+    if name in ACCURACIES:
+        return f"{value:.3f}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
+
+
+def number_table(columns):
+    """Return a rich table of {title: {name: number}}, one column per set of rows."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for title, numbers in columns.items():
+        rows = f"{numbers['rows']} rows" if "rows" in numbers else ""
+        table.add_column(f"{title}\n{rows}", justify="right")
+    for name, words in TITLES.items():
+        if any(name in numbers for numbers in columns.values()):
+            cells = [shown(name, n[name]) if n.get(name) is not None else "" for n in columns.values()]
+            table.add_row(words, *cells)
+    return table
+
+
+def print_numbers(result, console):
+    """Print how a fit ended."""
+    settings, final = result.settings, result.final
+    console.print(
+        f"{settings['model']} on {result.train.name}, method {settings['method']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    columns = {"training": final}
+    if "held_out" in final:
+        columns["held out"] = final["held_out"]
+    console.print(number_table(columns))
+    gap = final.get("gap")
+    if gap:
+        parts = f"approximation {gap['approximation']:.3g} + amortisation {gap['amortisation']:.3g}"
+        line = f"log p {gap['log_p']:.4f}, ELBO {gap['elbo']:.4f}, gap = {parts} nats per datum"
+        console.print(f"exact, {gap['rows']} training rows: {line}", highlight=False, soft_wrap=True)
+    console.print(f"stopped: {result.stopped}; {final['seconds']:.2f} s", highlight=False, soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)

@@ -1,0 +1,132 @@
+"""evaluate: what a stored model is worth on data, seen or not.
+
+Tractable models by their exact log-likelihood; models with an encoder by the ELBO, by -log p(x) with K
+importance samples from q (Burda et al. 2016, eq. 8), and by the active units of the latent code.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.datasets import load_for
+from elbo_lab.errors import bad_value, check_count
+from elbo_lab.evaluation import active_units, held_out_log_likelihood, importance_nll
+from elbo_lab.fitting.final import mean_elbo, tractable
+from elbo_lab.fitting.result import plain
+from elbo_lab.fitting.stored import load_fitted
+from elbo_lab.text_files import write_text
+
+SCHEMA = "elbo_lab/evaluation/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Numbers for one stored model on one data set.
+
+    Attributes
+    ----------
+    settings, final : dict
+    """
+
+    settings: dict
+    final: dict
+
+    def to_json(self, path):
+        """Write schema, settings and final numbers."""
+        record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}
+        write_text(path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n")
+
+
+def evaluate(
+    checkpoint,
+    data,
+    *,
+    view=None,
+    importance_samples=5000,
+    rows=None,
+    seed=0,
+    threads=None,
+    data_dir=None,
+    progress=None,
+):
+    """Judge a stored model on data.
+
+    Parameters
+    ----------
+    checkpoint : path
+    data : str, path, array or Dataset
+    view : str, optional
+        By default the one the model was fitted to, where the data set has it.
+    importance_samples : int
+        K, per datum; streamed, so memory does not grow with it.
+    rows : int, optional
+        The first rows of a seeded permutation; all by default.
+    seed, threads : int
+    progress : callable, optional
+        (done, total, what).
+
+    Returns
+    -------
+    Evaluation
+    """
+    check_count("importance-samples", importance_samples, minimum=2)
+    stored = load_fitted(checkpoint)
+    dataset = load_for(_FittedView(stored), data, view=view, data_dir=data_dir)
+    if rows is not None:
+        dataset = dataset.rows(rows, seed)
+    model = stored.model
+    x = dataset.x
+    if x.shape[1] != model.n_columns:
+        raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
+    if len(x) > 1:
+        model.check_data(x)
+    final = {"rows": len(x)}
+    if not hasattr(model, "family"):
+        final |= _classified(model, stored.theta, dataset)
+    elif tractable(model):
+        values = held_out_log_likelihood(model, stored.theta.astype(np.float64), x)
+        final |= {"log_likelihood": values.sum(), "log_likelihood_per_datum": values.mean()}
+    if stored.posterior is not None:
+        final |= _bounded(stored, x, importance_samples, seed, threads, progress)
+    settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
+    settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
+    return Evaluation(settings, plain(final))
+
+
+class _FittedView:
+    """What `load_for` asks for its natural views: the view that a model was fitted to."""
+
+    def __init__(self, stored):
+        view = str(stored.settings["data"]).partition(":")[2]
+        self.natural_views = (view,) if view else getattr(stored.model, "natural_views", ())
+
+
+def _classified(model, theta, dataset):
+    if dataset.labels is None:
+        raise bad_value("data", f"labelled data for {model.name}", dataset.name)
+    right = model.predict(theta, dataset.x) == dataset.labels
+    log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
+    return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
+
+
+def _bounded(stored, x, n_samples, seed, threads, progress):
+    model, posterior, theta, phi = stored.model, stored.posterior, stored.theta, stored.phi
+    if len(x) != getattr(posterior, "n_data", len(x)):
+        raise bad_value(
+            "data", f"the {posterior.n_data} rows of the free table", f"{len(x)} rows", "fit an encoder"
+        )
+    rng = np.random.default_rng(seed)
+    found = importance_nll(
+        model, posterior, theta, phi, x, n_samples, seed=seed, threads=threads, progress=progress
+    )
+    numbers = {
+        "elbo_per_datum": mean_elbo(model, posterior, theta, phi, x, rng, draws=10),
+        "nll_per_datum": found.nll.mean(),
+        "nll_standard_error": np.sqrt((found.standard_error**2).sum()) / len(x),
+        "effective_sample_size": np.median(found.effective_sample_size),
+    }
+    if not model.family.discrete and posterior.name == "amortised":
+        units = active_units(posterior, phi, x)
+        numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
+    return numbers

@@ -1,0 +1,108 @@
+"""The closing numbers of a fit, on the training rows and on the rows that were held out.
+
+Tractable models are judged by the exact log-likelihood. The others by their bound, and by an estimate of
+log p(x) with importance samples from q, which is higher and closer (Burda et al. 2016); where the latent
+plane has at most two dimensions, the exact log p(x) can be recorded along the way (`gap_rows`).
+"""
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.distributions import draw_noise
+from elbo_lab.estimators import ElboReconstructionKL
+from elbo_lab.evaluation import (
+    active_units,
+    held_out_log_likelihood,
+    importance_nll,
+    neighbour_accuracy,
+    principal_scores,
+    split_gap,
+)
+from elbo_lab.exact import closed_form, enumeration
+
+# The estimate of -log p(x) that a fit makes by itself; `elbo-lab evaluate` does it in full.
+NLL_ROWS, NLL_SAMPLES = 500, 1000
+ROWS_PER_PASS = 1000
+NEIGHBOURS = 5
+
+
+def tractable(model):
+    """Whether log p(x) has a formula or is a sum over categories."""
+    return closed_form.applies(model) or enumeration.applies(model)
+
+
+def mean_elbo(model, posterior, theta, phi, x, rng, draws=1):
+    """Return the mean ELBO over all rows of x, in nats, with `draws` draws each."""
+    bound, total = ElboReconstructionKL(), 0.0
+    with single_threaded_blas():
+        for start in range(0, len(x), ROWS_PER_PASS):
+            part = x[start : start + ROWS_PER_PASS]
+            noise = draw_noise(bound.noise_spec(model.family, draws, len(part)), rng, dtype=phi.dtype)
+            total += len(part) * bound.estimate(model, posterior, theta, phi, part, noise)[0][0]
+    return float(total / len(x))
+
+
+def _draws_for(n_rows):
+    """Return draws per datum such that the noise of a mean over the rows hardly matters."""
+    return max(1, min(20, 20_000 // n_rows))
+
+
+def _bound_numbers(model, posterior, vectors, x, seed, threads):
+    theta, phi = vectors["theta"], vectors["phi"]
+    rng = np.random.default_rng(seed)
+    rows = x[:NLL_ROWS]
+    nll = importance_nll(model, posterior, theta, phi, rows, NLL_SAMPLES, seed=seed, threads=threads)
+    return {
+        "elbo_per_datum": mean_elbo(model, posterior, theta, phi, x, rng, _draws_for(len(x))),
+        "nll_per_datum": float(nll.nll.mean()),
+        "nll_rows": len(rows),
+        "nll_samples": NLL_SAMPLES,
+    }
+
+
+def _exact_numbers(model, theta, x):
+    values = held_out_log_likelihood(model, theta.astype(np.float64), x)
+    return {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
+
+
+def _label_numbers(model, theta, dataset):
+    log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
+    right = model.predict(theta, dataset.x) == dataset.labels
+    return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
+
+
+def numbers_of(model, posterior, vectors, dataset, seed, threads):
+    """Return {name: number} for one set of rows."""
+    found = {"rows": len(dataset.x)}
+    if not hasattr(model, "family"):
+        return found | _label_numbers(model, vectors["theta"], dataset)
+    if tractable(model):
+        found |= _exact_numbers(model, vectors["theta"], dataset.x)
+    if posterior is not None and len(dataset.x) == getattr(posterior, "n_data", len(dataset.x)):
+        found |= _bound_numbers(model, posterior, vectors, dataset.x, seed, threads)
+    return found
+
+
+def latent_numbers(posterior, phi, train, held_out):
+    """Return what is known about the latent plane: active units, and how well it keeps classes apart."""
+    found = {"active_units": active_units(posterior, phi, train.x).count}
+    if train.labels is not None and held_out is not None:
+        codes = [posterior.family.split(posterior.eta(phi, part.x))[0] for part in (train, held_out)]
+        scores = principal_scores(train.x, held_out.x, codes[0].shape[1])
+        labels = train.labels, held_out.labels
+        found["neighbour_accuracy"] = neighbour_accuracy(*codes, *labels, k=NEIGHBOURS)
+        found["neighbour_accuracy_pca"] = neighbour_accuracy(*scores, *labels, k=NEIGHBOURS)
+    return found
+
+
+def gap_numbers(model, posterior, vectors, x, seed):
+    """Return log p, the ELBO, and the two parts of the gap, exact, in nats per datum."""
+    theta, phi = (vectors[name].astype(np.float64) for name in ("theta", "phi"))
+    split = split_gap(model, posterior, theta, phi, x, np.random.default_rng(seed))
+    return {
+        "rows": len(x),
+        "log_p": float(split.log_p.mean()),
+        "elbo": float(split.elbo.mean()),
+        "approximation": float(split.approximation.mean()),
+        "amortisation": float(split.amortisation.mean()),
+    }

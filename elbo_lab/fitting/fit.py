@@ -1,0 +1,218 @@
+"""fit: from a name and data to a fitted model with its record.
+
+The data come first (a view that suits the likelihood, a split that is the same for every seed), then the
+model, the method, and a job that can be stopped, saved and resumed.
+"""
+
+import os
+import time
+
+import numpy as np
+
+from elbo_lab.datasets import load_for
+from elbo_lab.errors import bad_kind, bad_value, check_count
+from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
+from elbo_lab.fitting.keeper import Keeper
+from elbo_lab.fitting.methods import build_job, choose_method, complete, with_networks
+from elbo_lab.fitting.options import Options, overlay, resolve
+from elbo_lab.fitting.result import FitResult, plain
+from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
+from elbo_lab.learning.training.checkpoint import load_checkpoint
+from elbo_lab.models import Model
+from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.study.registry import find_models
+from elbo_lab.text_files import check_writable
+
+# Where a name has several variants and none was named.
+USUAL_VARIANT = {"gaussian-mixture": "full", "deep-gaussian": "learned"}
+
+
+def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, data_dir=None, **options):
+    """Fit a model to data.
+
+    Parameters
+    ----------
+    model : str, Model class or Model
+        As in `elbo-lab list`, with or without a variant, or 'categorical-mlp' for a classifier.
+    data : str, path, array (N, D) or Dataset
+    threads : int, optional
+        Changes nothing but the time; all cores by default.
+    checkpoint : path, optional
+        File for the state, written after every epoch and every ten seconds; with `resume` the same file
+        by default.
+    resume : path, optional
+        Go on from a checkpoint; its settings stand, only `epochs` may be another.
+    data_dir : path, optional
+        Folder of data sets that do not come with the package.
+    **options
+        As in `Options`, and `progress`, called with the job after every step; it returns True to stop.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        One line for a mistake: of data, names, options, or a checkpoint that does not fit.
+    Diverged
+        If a training leaves the finite numbers; the last good checkpoint is kept.
+
+    Examples
+    --------
+    >>> from elbo_lab import fit
+    >>> result = fit("gaussian-mixture:full", "faithful", latent=2)
+    >>> round(result.final["log_likelihood"], 3)
+    -1130.264
+    """
+    progress = options.pop("progress", None)
+    asked = _options(model=model, data=data, **options)
+    stored, arrays = None, {}
+    if resume is not None:
+        stored, arrays = load_checkpoint(resume, "--resume")
+        source = {"data": stored["settings"]["data"]}
+        source |= {name: asked.asked[name] for name in ("data", "view") if name in asked.asked}
+        settings = overlay(asked, stored["settings"]) | source
+        asked = Options(**{name: value for name, value in settings.items() if value is not None})
+        checkpoint = resume if checkpoint is None else checkpoint
+    if asked.model is None or asked.data is None:
+        missing = "model" if asked.model is None else "data"
+        raise bad_value(missing, "a name", "nothing", "see elbo-lab list")
+    if checkpoint is not None:
+        check_writable("--checkpoint", checkpoint)
+    threads = (os.cpu_count() or 1) if threads is None else check_count("threads", threads)
+    seed = check_count("seed", asked.seed or 0, minimum=0)
+
+    choice = _choose_model(asked.model)
+    dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)
+    train, held_out = dataset, None
+    if asked.holdout is not None:
+        train, held_out = dataset.split(asked.holdout)
+    built = _build_model(choice, train, asked.latent)
+    method = choose_method(built, asked.method)
+    settings = resolve(asked, method, networks=method == "vae" or hasattr(built, "hidden"))
+    built = with_networks(built, settings)
+    settings = complete(built, method, settings)
+    for part in (train, held_out):
+        if part is not None:
+            _check(built, part)
+    settings = {
+        "model": built.label if isinstance(built, Model) else built.name,
+        "data": _name_of(asked.data, dataset),
+        "view": None,
+        "method": method,
+        "latent": asked.latent,
+        "holdout": asked.holdout,
+        "seed": seed,
+        **settings,
+    }
+    job, posterior = build_job(built, method, settings, train, seed, threads)
+    spec = data_spec(train)
+    if stored is not None:
+        if stored["data"]["sha256"] != spec["sha256"]:
+            raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
+        own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
+        job.restore(stored["job"], own)
+    head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
+    keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
+    seconds = _run(job, keeper, progress)
+    return _result(job, built, posterior, settings, train, held_out, seed, threads, seconds)
+
+
+def _options(**given):
+    try:
+        return Options(**given)
+    except TypeError as error:
+        raise bad_kind("options", "those of elbo_lab.fitting.Options", str(error).split()[-1]) from None
+
+
+def _name_of(source, dataset):
+    """Return how the data can be found again: a registered name with its view, or a path."""
+    return (
+        dataset.name
+        if dataset.licence
+        else str(source)
+        if isinstance(source, (str, os.PathLike))
+        else "array"
+    )
+
+
+def _choose_model(name):
+    if isinstance(name, str) and name == CategoricalMLP.name:
+        return _Classifier
+    choices = find_models(name)
+    if len(choices) > 1:
+        usual = USUAL_VARIANT.get(choices[0].kind.name, choices[0].variant)
+        choices = [choice for choice in choices if choice.variant == usual]
+    return choices[0]
+
+
+class _Classifier:
+    """Stands where a ModelChoice stands."""
+
+    kind = CategoricalMLP
+
+
+def _build_model(choice, train, latent):
+    if choice is _Classifier:
+        if train.labels is None:
+            raise bad_value(
+                "data", f"labelled data for {CategoricalMLP.name}", train.name, "use digits or mnist"
+            )
+        if latent is not None:
+            raise bad_value("latent", f"no value for {CategoricalMLP.name}", latent)
+        return CategoricalMLP.for_data(train.x, train.labels)
+    if latent is not None:
+        check_count("latent", latent)
+    model = choice.build(train.x, latent)
+    if latent is not None and model.latent_dim != latent:
+        raise bad_value("latent", f"no value for {model.label}, which has one latent per column", latent)
+    return model
+
+
+def _check(model, dataset):
+    """Refuse rows that the likelihood cannot have produced, or raise."""
+    model.check_data(dataset.x)
+
+
+def _run(job, keeper, progress):
+    """Run a job to its end or until it is stopped; return the seconds."""
+    begun = time.perf_counter()
+
+    def tick():
+        keeper.tick()
+        return progress is not None and bool(progress(job))
+
+    job.run(tick)
+    keeper.save()
+    return time.perf_counter() - begun
+
+
+def _result(job, model, posterior, settings, train, held_out, seed, threads, seconds):
+    """Form the closing numbers."""
+    outcome = job.outcome()
+    vectors = outcome.vectors
+    final = numbers_of(model, posterior, vectors, train, seed, threads)
+    if held_out is not None:
+        final["held_out"] = numbers_of(model, posterior, vectors, held_out, seed, threads)
+    if posterior is not None and not model.family.discrete and posterior.name == "amortised":
+        final |= latent_numbers(posterior, vectors["phi"], train, held_out)
+    if settings.get("gap_rows"):
+        x = train.x if posterior.name == "free" else train.x[: settings["gap_rows"]]
+        final["gap"] = gap_numbers(model, posterior, vectors, x, seed)
+    final |= {"converged": outcome.converged, "stopped": outcome.stopped, "warnings": outcome.warnings}
+    final["seconds"] = seconds
+    return FitResult(
+        model,
+        posterior,
+        vectors["theta"].astype(np.float64),
+        None if posterior is None else vectors["phi"].astype(np.float64),
+        settings,
+        outcome.history,
+        final,
+        outcome.converged,
+        outcome.stopped,
+        outcome.warnings,
+        train,
+        held_out,
+    )

@@ -1,0 +1,234 @@
+"""A job is a fit on its way: it can go on, say how far it is, be saved and come back.
+
+Three kinds: a formula (done at once), EM, and stochastic training of any objective.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.learning.closed_form import fit_closed_form
+from elbo_lab.learning.em import EMFit
+from elbo_lab.learning.training.trainer import FALL
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a job ended.
+
+    Attributes
+    ----------
+    vectors : dict of ndarray
+        "theta", and "phi" where there is one.
+    history : list of dict
+    converged : bool or None
+        None where convergence is not judged (stochastic training).
+    stopped : str
+        Why it stopped, in words.
+    warnings : tuple of str
+    """
+
+    vectors: dict
+    history: list
+    converged: bool | None
+    stopped: str
+    warnings: tuple = ()
+
+
+class Job(ABC):
+    """The contract.
+
+    Attributes
+    ----------
+    rows_per_unit : int
+        Rows of data that one unit of `progress` has worked on.
+    """
+
+    rows_per_unit: int
+
+    @abstractmethod
+    def run(self, tick):
+        """Go on to the end, or until `tick()` returns True after a step."""
+
+    @property
+    @abstractmethod
+    def finished(self):
+        """Whether there is nothing left to do."""
+
+    @property
+    @abstractmethod
+    def progress(self):
+        """(done, total, unit, value): value is the present bound in nats per datum, or None."""
+
+    @property
+    @abstractmethod
+    def milestone(self):
+        """A number that changes when the state should be saved at once."""
+
+    @abstractmethod
+    def vectors(self):
+        """Return {'theta': ..., 'phi': ...}, the parameters to keep so far."""
+
+    @abstractmethod
+    def state(self):
+        """Return (header, arrays)."""
+
+    @abstractmethod
+    def restore(self, header, arrays):
+        """Go on from a state."""
+
+    @abstractmethod
+    def outcome(self):
+        """Return the Outcome."""
+
+    def check(self):  # noqa: B027 - most states cannot be bad
+        """Raise Diverged if the present state is no good."""
+
+
+class ClosedFormJob(Job):
+    """A formula: done before it begins."""
+
+    rows_per_unit = 0
+
+    def __init__(self, model, x):
+        self.fit = fit_closed_form(model, x)
+
+    finished, milestone = True, 0
+    progress = (1, 1, "formula", None)
+
+    def run(self, tick):
+        pass
+
+    def vectors(self):
+        return {"theta": self.fit.theta}
+
+    def state(self):
+        return {}, {}
+
+    def restore(self, header, arrays):
+        pass
+
+    def outcome(self):
+        fit = self.fit
+        return Outcome(self.vectors(), fit.history, fit.converged, fit.stopped, fit.warnings)
+
+
+class EMJob(Job):
+    """EM with restarts."""
+
+    def __init__(self, model, dataset, settings, seed):
+        self.n_data = self.rows_per_unit = len(dataset.x)
+        self.em = EMFit(
+            model,
+            dataset.x,
+            columns=dataset.columns,
+            restarts=settings["restarts"],
+            tolerance=settings["tolerance"],
+            max_iterations=settings["epochs"],
+            floor=settings["floor"],
+            seed=seed,
+        )
+
+    def run(self, tick):
+        with single_threaded_blas():
+            while not self.em.finished:
+                self.em.advance()
+                if tick():
+                    return
+
+    @property
+    def finished(self):
+        return self.em.finished
+
+    @property
+    def progress(self):
+        return self.em.runs_done, self.em.restarts, "starts", self.em.log_likelihood / self.n_data
+
+    @property
+    def milestone(self):
+        return self.em.runs_done
+
+    def vectors(self):
+        return {"theta": self.em.result().theta}
+
+    def state(self):
+        return self.em.state()
+
+    def restore(self, header, arrays):
+        self.em.restore(header, arrays)
+        done = max(run.n_iterations for run in self.em.runs)
+        if done > self.em.max_iterations:
+            least = f"at least the {done} that the checkpoint has done"
+            raise bad_value("--epochs", least, self.em.max_iterations)
+
+    def outcome(self):
+        fit = self.em.result()
+        return Outcome({"theta": fit.theta}, fit.history, fit.converged, fit.stopped, fit.warnings)
+
+
+class TrainingJob(Job):
+    """Stochastic ascent of an objective."""
+
+    def __init__(self, training):
+        self.training = training
+        self.rows_per_unit = training.objective.n_rows
+
+    def run(self, tick):
+        self.training.run(after_minibatch=lambda _: tick())
+
+    @property
+    def finished(self):
+        return self.training.finished
+
+    @property
+    def progress(self):
+        t = self.training
+        part = t.minibatches.position / t.minibatches.n_rows if t.rows_seen else 0.0
+        value = t.running_value if t.rows_seen else t.last_value
+        return t.epoch + min(part, 1.0), t.plan.epochs, "epochs", value
+
+    @property
+    def milestone(self):
+        return self.training.epoch
+
+    def vectors(self):
+        return self.training.result
+
+    def state(self):
+        return self.training.state()
+
+    def restore(self, header, arrays):
+        if header["epoch"] > self.training.plan.epochs:
+            done = f"at least the {header['epoch']} that the checkpoint has done"
+            raise bad_value("--epochs", done, self.training.plan.epochs)
+        self.training.restore(header, arrays)
+
+    def check(self):
+        """Judge the parameters by their own value too: the trainer's is that before its last step."""
+        t = self.training
+        t.check()
+        if t.first_value is None:
+            return
+        objective, rng = t.objective, np.random.default_rng(0)
+        blocks = objective.draw(t.minibatches.order[: t.minibatches.batch], rng)
+        with single_threaded_blas(), np.errstate(all="ignore"):
+            values = [objective.gradients(t.params, block, (), t.memory)[0] for block in blocks]
+        value = float(np.average(values, weights=[objective.size(block) for block in blocks]))
+        if not np.isfinite(value):
+            raise Diverged(f"the bound became {value} after step {t.step}")
+        if value < t.first_value - FALL * (1.0 + abs(t.first_value)):
+            fall = f"from {t.first_value:.6g} to {value:.6g} nats per datum"
+            raise Diverged(f"the bound fell {fall} by step {t.step}")
+
+    def outcome(self):
+        t = self.training
+        if t.out_of_patience:
+            stopped = f"no better validation bound in {t.plan.patience} evaluations; the best is kept"
+        elif not t.finished:
+            stopped = f"on request, in epoch {t.epoch + 1} of {t.plan.epochs}"
+        else:
+            stopped = f"all {t.plan.epochs} epochs done"
+        return Outcome(t.result, t.history, None, stopped)

@@ -1,0 +1,183 @@
+"""What can be asked of a fit, per method, and what stands where nothing was asked.
+
+An option that a method does not use is refused: a number that changes nothing would only mislead. The
+resolved options are the `settings` of the JSON file and of the checkpoint.
+"""
+
+from dataclasses import dataclass, fields
+
+from elbo_lab.errors import bad_kind, bad_value, check_count, unknown_name
+
+STEPS = {
+    "epochs": 100,
+    "batch": 100,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "evaluate_every": 1,
+}
+# Per method, its options with their defaults.
+METHOD_OPTIONS = {
+    "closed-form": {},
+    "em": {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None},
+    "gradient": STEPS | {"learning_rate": 1e-2, "dtype": "float64"},
+    "vae": STEPS
+    | {
+        "phi_learning_rate": None,
+        "phi_steps": None,
+        "posterior": "amortised",
+        "theta_estimator": "elbo-analytic-kl",
+        "phi_estimator": None,
+        "draws": None,
+        "patience": None,
+        "gap_rows": 0,
+        "dtype": "float32",
+    },
+    "maximum-likelihood": STEPS | {"dtype": "float32"},
+}
+NETWORK_OPTIONS = {"hidden": (200,), "activation": "tanh"}
+COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
+# What may differ between a checkpoint and the run that goes on from it.
+FREE_ON_RESUME = ("epochs",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that a user can ask of a fit; None means: not asked.
+
+    Parameters
+    ----------
+    model : str
+        As in `elbo-lab list`, or 'categorical-mlp'.
+    data : str, path, array or Dataset
+    view : str
+    method : str
+    latent : int
+        Latent dimensions or mixture components.
+    hidden : tuple of int
+        Widths of the hidden layers, from the data's side; the decoder has them in reverse.
+    activation : str
+    epochs : int
+        Passes over the data (gradient, vae) or iterations (em), in all, also when resumed.
+    batch, optimizer, learning_rate, phi_learning_rate, schedule, phi_steps, evaluate_every, patience
+        See `learning.training.Plan`; `momentum` is part of the optimizer's name, as in 'sgd:0.9'.
+    posterior : {'amortised', 'free'}
+    theta_estimator, phi_estimator : str
+    draws : int
+    gap_rows : int
+        Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
+    restarts, tolerance, floor
+        See `learning.em.fit_em`.
+    dtype : {'float32', 'float64'}
+    holdout : float
+        Share of the rows that is held out.
+    seed : int
+    """
+
+    model: object = None
+    data: object = None
+    view: str | None = None
+    method: str | None = None
+    latent: int | None = None
+    hidden: tuple | None = None
+    activation: str | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    phi_learning_rate: float | None = None
+    schedule: str | None = None
+    phi_steps: int | None = None
+    evaluate_every: int | None = None
+    patience: int | None = None
+    posterior: str | None = None
+    theta_estimator: str | None = None
+    phi_estimator: str | None = None
+    draws: int | None = None
+    gap_rows: int | None = None
+    restarts: int | None = None
+    tolerance: float | None = None
+    floor: float | None = None
+    dtype: str | None = None
+    holdout: float | None = None
+    seed: int | None = None
+
+    @property
+    def asked(self):
+        """The options that were given, as a dict."""
+        return {name: value for name, value in asdict_shallow(self).items() if value is not None}
+
+
+def asdict_shallow(options):
+    """Return {field: value} without copying what the values hold."""
+    return {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+def resolve(options, method, networks):
+    """Return the settings of a fit: options that were asked over the defaults of the method.
+
+    Parameters
+    ----------
+    options : Options
+    method : str
+    networks : bool
+        Whether the fit has networks to be sized.
+
+    Raises
+    ------
+    ValueError
+        If something was asked that the method does not use.
+    """
+    known = METHOD_OPTIONS[method] | (NETWORK_OPTIONS if networks else {})
+    foreign = [name for name in options.asked if name not in known and name not in COMMON]
+    if foreign:
+        names = ", ".join(map(option_name, known)) or "no option"
+        raise bad_value(option_name(foreign[0]), f"no value with method {method} (it uses {names})", "one")
+    settings = known | {name: value for name, value in options.asked.items() if name in known}
+    for name, allowed in {"dtype": ("float32", "float64"), "posterior": ("amortised", "free")}.items():
+        if name in settings and settings[name] not in allowed:
+            raise unknown_name(name, settings[name], allowed)
+    _check_sizes(settings)
+    return settings
+
+
+def _check_sizes(settings):
+    """Refuse here, by the name of the option, what would be refused further down by another name."""
+    if "epochs" in settings:
+        check_count("epochs", settings["epochs"])
+    hidden = settings.get("hidden", ())
+    if not isinstance(hidden, (tuple, list)):
+        raise bad_kind("hidden", "a sequence of widths", repr(hidden), "write (200,) for one layer")
+    for width in hidden:
+        check_count("hidden", width)
+
+
+def option_name(field):
+    """Return the name of an option on the command line."""
+    return "--" + field.replace("_", "-")
+
+
+def overlay(options, settings):
+    """Return options for going on from a checkpoint: its settings, with what may differ replaced.
+
+    Raises
+    ------
+    ValueError
+        If something else was asked that differs from the checkpoint.
+    """
+    merged = dict(settings)
+    for name, value in options.asked.items():
+        if name in FREE_ON_RESUME:
+            merged[name] = value
+        elif name in ("data", "view"):
+            continue  # compared by their numbers, not by their names
+        elif name == "model" and settings[name].partition(":")[0] == value:
+            continue
+        elif name not in settings or _plain(settings[name]) != _plain(value):
+            expected = f"{settings.get(name)!r} as in the checkpoint, or nothing"
+            raise bad_value(option_name(name), expected, repr(value), "only --epochs may change")
+    return merged
+
+
+def _plain(value):
+    return list(value) if isinstance(value, (tuple, list)) else value

@@ -1,0 +1,96 @@
+"""What a fit returns: parameters, history, closing numbers; as JSON, as a table, as figures."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.evaluation import Fitted
+from elbo_lab.text_files import write_text
+
+SCHEMA = "elbo_lab/fit/1"
+
+
+def plain(value):
+    """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are none as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted model with its record.
+
+    Attributes
+    ----------
+    model : Model or CategoricalMLP
+    posterior : Posterior or None
+    theta : ndarray (P,)
+    phi : ndarray or None
+    settings, final : dict
+    history : list of dict
+    converged : bool or None
+        None where convergence is not judged.
+    stopped : str
+    warnings : tuple of str
+    train, held_out : Dataset, Dataset or None
+    """
+
+    model: object
+    posterior: object
+    theta: np.ndarray
+    phi: np.ndarray | None
+    settings: dict
+    history: list
+    final: dict
+    converged: bool | None
+    stopped: str
+    warnings: tuple
+    train: object
+    held_out: object
+
+    @property
+    def fitted(self):
+        """The model ready for use: generate, encode, decode, reconstruct, interpolate."""
+        return Fitted(self.model, self.theta, self.posterior, self.phi)
+
+    @property
+    def parameters(self):
+        """The parameters by name: in natural units where the model has them, else as stored."""
+        if hasattr(self.model, "described"):
+            return self.model.described(self.theta)
+        found = dict(self.model.layout.views(self.theta))
+        if self.phi is not None:
+            found |= self.posterior.layout.views(self.phi)
+        return found
+
+    def to_dict(self):
+        """Return the record: schema, settings, history, parameters, final."""
+        return plain(
+            {
+                "schema": SCHEMA,
+                "settings": self.settings,
+                "history": self.history,
+                "parameters": self.parameters,
+                "final": self.final,
+            }
+        )
+
+    def to_json(self, path):
+        """Write the record to a file, whole or not at all."""
+        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+
+    def plot(self, folder):
+        """Write the figures that suit this fit into a folder; return their names."""
+        from elbo_lab.fitting.figures import draw_figures
+
+        return draw_figures(self, folder)

@@ -1,0 +1,47 @@
+"""Samples of a stored model on disk: numbers and figures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from elbo_lab.errors import NotApplicable, check_count
+from elbo_lab.fitting.figures import POINTS, sample_figures
+from elbo_lab.plots import plot_sample_scatter, save_figure
+from elbo_lab.text_files import write_bytes
+
+
+def write_samples(stored, folder, count, seed=0):
+    """Write samples.npz (array x (count, D)) and figures into a folder; return the names of the figures.
+
+    Parameters
+    ----------
+    stored : Stored
+    folder : path
+        Created if missing.
+    count, seed : int
+
+    Raises
+    ------
+    NotApplicable
+        For a classifier, which generates nothing.
+    """
+    check_count("count", count)
+    if not hasattr(stored.model, "family"):
+        raise NotApplicable(f"{stored.model.name} says nothing about x: there is nothing to sample")
+    fitted, rng = stored.fitted, np.random.default_rng(seed)
+    x = fitted.generate(count, rng)
+    label = stored.settings["model"]
+    if stored.image_shape is not None:
+        limits = float(x.min()), float(x.max())
+        figures = dict(sample_figures(fitted, stored.image_shape, limits, rng, label))
+    else:
+        ax = plot_sample_scatter(x[:0], x[:POINTS], stored.data["columns"], title=label)
+        figures = {"samples": ax.figure}
+    file = io.BytesIO()
+    np.savez(file, x=x)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_bytes(Path(folder) / "samples.npz", file.getvalue())
+    for name, figure in figures.items():
+        save_figure(figure, folder, name)
+    return list(figures)
