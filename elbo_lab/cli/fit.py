@@ -50,7 +50,13 @@ def add_parser(commands):
     add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance")
     network = parser.add_argument_group("networks")
     add = network.add_argument
-    add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side (default 200)")
+    add(
+        "--hidden",
+        type=int,
+        nargs="+",
+        metavar="H",
+        help="hidden widths from the data's side (200 100)",
+    )
     add("--activation", metavar="NAME", help="tanh (default), relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 (default) or float64")
     steps = parser.add_argument_group("steps")
@@ -58,7 +64,12 @@ def add_parser(commands):
     add("--epochs", type=int, metavar="E", help="passes over the data, or EM iterations, in all")
     add("--batch", type=int, metavar="B", help="rows of a minibatch (default 100)")
     add("--optimizer", metavar="NAME", help="adam (default), adagrad, sgd, sgd:0.9 with momentum")
-    add("--learning-rate", type=float, metavar="R", help="step size (default 1e-3; gradient: 1e-2)")
+    add(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="step size (vae: 2e-3; gradient: 1e-2)",
+    )
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")

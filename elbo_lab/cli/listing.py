@@ -1,9 +1,9 @@
-"""elbo-lab list: models, posteriors, estimators and data sets, one line each."""
+"""elbo-lab list: models, methods of fit, posteriors, estimators and data sets, one line each."""
 
 
 def add_parser(commands):
     """Add this subcommand."""
-    parser = commands.add_parser("list", help="names of models, posteriors, estimators, data sets")
+    parser = commands.add_parser("list", help="names of models, methods, posteriors, estimators, data sets")
     parser.set_defaults(run=run)
 
 
@@ -13,14 +13,44 @@ def _block(title, lines):
     return f"{title}\n{body}\n"
 
 
+METHODS = {
+    "closed-form": "a formula for the maximum (also of a mixture of one component)",
+    "em": "ELBO in q and theta by turns",
+    "gradient": "steps along the gradient of the exact evidence",
+    "vae": "steps along estimated gradients of the ELBO",
+    "maximum-likelihood": "steps along the gradient of log p(y | x)",
+}
+
+
+def _methods():
+    """Return [(method of fit, what it does and for which models)]."""
+    import numpy as np
+
+    from elbo_lab.fitting.methods import methods_of
+    from elbo_lab.models.categorical_mlp import CategoricalMLP
+    from elbo_lab.study import find_models
+
+    x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them, and no method depends on them
+    models = [choice.build(x, None) for choice in find_models()]
+    models.append(CategoricalMLP.for_data(x, np.array([0, 1, 0, 1])))
+    lines = []
+    for method, summary in METHODS.items():
+        names = dict.fromkeys(model.name for model in models if method in methods_of(model))
+        lines.append((method, f"{summary}: {', '.join(names)}"))
+    return lines
+
+
 def run(options):  # noqa: ARG001 - every subcommand is called alike
     """Print the registries."""
     from elbo_lab.datasets import DATASETS
+    from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.posteriors import POSTERIORS
     from elbo_lab.study import all_estimators, find_models
 
     models = [(choice.label, choice.kind.summary) for choice in find_models()]
     print(_block("models", models))
+    print(_block("only for fit", [(CategoricalMLP.name, CategoricalMLP.summary)]))
+    print(_block("methods of fit", _methods()))
     print(_block("posteriors", [(kind.name, kind.summary) for kind in POSTERIORS]))
     by_target = {}
     for estimator in all_estimators():

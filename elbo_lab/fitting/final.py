@@ -50,7 +50,8 @@ def _draws_for(n_rows):
 def _bound_numbers(model, posterior, vectors, x, seed, threads):
     theta, phi = vectors["theta"], vectors["phi"]
     rng = np.random.default_rng(seed)
-    rows = x[:NLL_ROWS]
+    # A free table belongs to all of its rows.
+    rows = x if posterior.name == "free" else x[:NLL_ROWS]
     nll = importance_nll(model, posterior, theta, phi, rows, NLL_SAMPLES, seed=seed, threads=threads)
     return {
         "elbo_per_datum": mean_elbo(model, posterior, theta, phi, x, rng, _draws_for(len(x))),

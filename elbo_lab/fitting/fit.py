@@ -11,9 +11,10 @@ import numpy as np
 
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import bad_kind, bad_value, check_count
+from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
 from elbo_lab.fitting.keeper import Keeper
-from elbo_lab.fitting.methods import build_job, choose_method, complete, with_networks
+from elbo_lab.fitting.methods import choose_method, complete, with_networks
 from elbo_lab.fitting.options import Options, overlay, resolve
 from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
@@ -95,7 +96,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     settings = complete(built, method, settings)
     for part in (train, held_out):
         if part is not None:
-            _check(built, part)
+            built.check_data(part.x)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
         "data": _name_of(asked.data, dataset),
@@ -106,7 +107,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         "seed": seed,
         **settings,
     }
-    job, posterior = build_job(built, method, settings, train, seed, threads)
+    job, posterior, seen = build_job(built, method, settings, train, seed, threads)
     spec = data_spec(train)
     if stored is not None:
         if stored["data"]["sha256"] != spec["sha256"]:
@@ -116,7 +117,9 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
     keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
     seconds = _run(job, keeper, progress)
-    return _result(job, built, posterior, settings, train, held_out, seed, threads, seconds)
+    final = _closing_numbers(job, built, posterior, settings, (train, held_out, seen), threads)
+    final["seconds"] = seconds
+    return _result(job, built, posterior, settings, train, held_out, final)
 
 
 def _options(**given):
@@ -128,13 +131,9 @@ def _options(**given):
 
 def _name_of(source, dataset):
     """Return how the data can be found again: a registered name with its view, or a path."""
-    return (
-        dataset.name
-        if dataset.licence
-        else str(source)
-        if isinstance(source, (str, os.PathLike))
-        else "array"
-    )
+    if dataset.licence:
+        return dataset.name
+    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
 
 
 def _choose_model(name):
@@ -170,11 +169,6 @@ def _build_model(choice, train, latent):
     return model
 
 
-def _check(model, dataset):
-    """Refuse rows that the likelihood cannot have produced, or raise."""
-    model.check_data(dataset.x)
-
-
 def _run(job, keeper, progress):
     """Run a job to its end or until it is stopped; return the seconds."""
     begun = time.perf_counter()
@@ -188,8 +182,9 @@ def _run(job, keeper, progress):
     return time.perf_counter() - begun
 
 
-def _result(job, model, posterior, settings, train, held_out, seed, threads, seconds):
-    """Form the closing numbers."""
+def _closing_numbers(job, model, posterior, settings, parts, threads):
+    """Return `final` without the seconds, from (training rows, held-out rows or None, rows of the steps)."""
+    (train, held_out, seen), seed = parts, settings["seed"]
     outcome = job.outcome()
     vectors = outcome.vectors
     final = numbers_of(model, posterior, vectors, train, seed, threads)
@@ -198,21 +193,28 @@ def _result(job, model, posterior, settings, train, held_out, seed, threads, sec
     if posterior is not None and not model.family.discrete and posterior.name == "amortised":
         final |= latent_numbers(posterior, vectors["phi"], train, held_out)
     if settings.get("gap_rows"):
-        x = train.x if posterior.name == "free" else train.x[: settings["gap_rows"]]
-        final["gap"] = gap_numbers(model, posterior, vectors, x, seed)
-    final |= {"converged": outcome.converged, "stopped": outcome.stopped, "warnings": outcome.warnings}
-    final["seconds"] = seconds
+        final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
+    return final | {
+        "converged": outcome.converged,
+        "stopped": outcome.stopped,
+        "warnings": outcome.warnings,
+    }
+
+
+def _result(job, model, posterior, settings, train, held_out, final):
+    outcome = job.outcome()
+    theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
-        model,
-        posterior,
-        vectors["theta"].astype(np.float64),
-        None if posterior is None else vectors["phi"].astype(np.float64),
-        settings,
-        outcome.history,
-        final,
-        outcome.converged,
-        outcome.stopped,
-        outcome.warnings,
-        train,
-        held_out,
+        model=model,
+        posterior=posterior,
+        theta=theta.astype(np.float64),
+        phi=None if phi is None else phi.astype(np.float64),
+        settings=settings,
+        history=outcome.history,
+        final=final,
+        converged=outcome.converged,
+        stopped=outcome.stopped,
+        warnings=outcome.warnings,
+        train=train,
+        held_out=held_out,
     )

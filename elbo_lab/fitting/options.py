@@ -20,9 +20,11 @@ STEPS = {
 METHOD_OPTIONS = {
     "closed-form": {},
     "em": {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None},
-    "gradient": STEPS | {"learning_rate": 1e-2, "dtype": "float64"},
+    "gradient": STEPS | {"learning_rate": 1e-2},
     "vae": STEPS
     | {
+        "epochs": 200,
+        "learning_rate": 2e-3,
         "phi_learning_rate": None,
         "phi_steps": None,
         "posterior": "amortised",
@@ -35,7 +37,7 @@ METHOD_OPTIONS = {
     },
     "maximum-likelihood": STEPS | {"dtype": "float32"},
 }
-NETWORK_OPTIONS = {"hidden": (200,), "activation": "tanh"}
+NETWORK_OPTIONS = {"hidden": (200, 100), "activation": "tanh"}
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
 # What may differ between a checkpoint and the run that goes on from it.
 FREE_ON_RESUME = ("epochs",)
@@ -132,7 +134,8 @@ def resolve(options, method, networks):
     foreign = [name for name in options.asked if name not in known and name not in COMMON]
     if foreign:
         names = ", ".join(map(option_name, known)) or "no option"
-        raise bad_value(option_name(foreign[0]), f"no value with method {method} (it uses {names})", "one")
+        expected = f"no value with method {method} (it uses {names})"
+        raise bad_value(option_name(foreign[0]), expected, repr(options.asked[foreign[0]]))
     settings = known | {name: value for name, value in options.asked.items() if name in known}
     for name, allowed in {"dtype": ("float32", "float64"), "posterior": ("amortised", "free")}.items():
         if name in settings and settings[name] not in allowed:

@@ -7,7 +7,10 @@ import numpy as np
 
 from elbo_lab.errors import NotApplicable, check_count
 from elbo_lab.fitting.figures import POINTS, sample_figures
-from elbo_lab.plots import plot_sample_scatter, save_figure
+from elbo_lab.plots import save_figure
+from elbo_lab.plots.history import BOUND_COLOR
+from elbo_lab.plots.images import label_columns
+from elbo_lab.plots.style import new_figure, style_axes
 from elbo_lab.text_files import write_bytes
 
 
@@ -36,8 +39,7 @@ def write_samples(stored, folder, count, seed=0):
         limits = float(x.min()), float(x.max())
         figures = dict(sample_figures(fitted, stored.image_shape, limits, rng, label))
     else:
-        ax = plot_sample_scatter(x[:0], x[:POINTS], stored.data["columns"], title=label)
-        figures = {"samples": ax.figure}
+        figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
     file = io.BytesIO()
     np.savez(file, x=x)
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -45,3 +47,15 @@ def write_samples(stored, folder, count, seed=0):
     for name, figure in figures.items():
         save_figure(figure, folder, name)
     return list(figures)
+
+
+def _scatter(samples, columns, title):
+    """Return a figure of samples alone, in the first two columns: a checkpoint does not hold the data."""
+    names, single = label_columns(columns, samples.shape[1]), samples.shape[1] == 1
+    ax = new_figure(4.4).subplots()
+    style_axes(ax, title=title, xlabel=names[0], ylabel="density" if single else names[1])
+    if single:
+        ax.hist(samples[:, 0], bins="sqrt", density=True, histtype="step", color=BOUND_COLOR)
+    else:
+        ax.plot(*samples[:, :2].T, "x", color=BOUND_COLOR, markersize=3.6, alpha=0.7, rasterized=True)
+    return ax.figure

@@ -28,11 +28,6 @@ class Minibatches:
         return self.rng.permutation(self.n_rows) if self.shuffled else np.arange(self.n_rows)
 
     @property
-    def per_epoch(self):
-        """Minibatches in an epoch."""
-        return -(-self.n_rows // self.batch)
-
-    @property
     def last_of_epoch(self):
         """Whether the minibatch that comes next is the last of its epoch."""
         start = self.position if self.position < self.n_rows else 0

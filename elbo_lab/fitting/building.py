@@ -1,0 +1,101 @@
+"""From settings to a job: the objective, the posterior, the plan and the recorders of each method."""
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
+from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
+from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.learning.training.optimizers import find_optimizer
+from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.schedules import parse_schedule
+from elbo_lab.learning.training.trainer import Training
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.study.registry import find_estimators
+
+# Of the training rows, the share that early stopping watches.
+VALIDATION = 0.1
+
+
+def gap_rows(train, settings):
+    """Return the rows on which the gap is recorded: all of them with a free table, else the first."""
+    if settings["posterior"] == "free":
+        return train.x
+    return train.x[: settings["gap_rows"]]
+
+
+def build_posterior(model, settings, train):
+    """Return the posterior that a VAE is trained with."""
+    if settings["posterior"] == "free":
+        return FreePosterior(model.family, len(train.x))
+    for_kind = AmortisedPosterior.for_data if train.image_shape is None else AmortisedPosterior.for_pixels
+    return for_kind(model.family, train.x, tuple(settings["hidden"]), settings["activation"])
+
+
+def _plan(settings):
+    optimizer, _, value = settings["optimizer"].partition(":")
+    rates = {"theta": settings["learning_rate"]}
+    if "phi_learning_rate" in settings:
+        rates["phi"] = settings["phi_learning_rate"]
+    return Plan(
+        epochs=settings["epochs"],
+        batch=settings["batch"],
+        optimizer=find_optimizer(optimizer, value or None),
+        rates=rates,
+        schedule=parse_schedule(settings["schedule"]),
+        phi_steps=settings.get("phi_steps"),
+        evaluate_every=settings["evaluate_every"],
+        patience=settings.get("patience"),
+    )
+
+
+def _estimator(name, target):
+    found = [estimator for estimator in find_estimators(name) if estimator.target == target]
+    if not found:
+        raise bad_value("estimator", f"one of {target}", repr(name), "see elbo-lab list")
+    return found[0]
+
+
+def build_job(model, method, settings, train, seed, threads):
+    """Return (job, posterior or None, the rows that its steps see) for the training rows.
+
+    Parameters
+    ----------
+    model : Model or CategoricalMLP
+    method : str
+    settings : dict
+        As from `options.resolve`.
+    train : Dataset
+    seed, threads : int
+    """
+    if method == "closed-form":
+        return ClosedFormJob(model, train.x), None, train
+    if method == "em":
+        return EMJob(model, train, settings, seed), None, train
+    plan, recorders = _plan(settings), []
+    if method == "gradient":
+        objective = EvidenceObjective(model, train.x)
+        recorders.append(likelihood_recorder(model, train.x))
+        return TrainingJob(Training(objective, plan, seed, recorders, threads)), None, train
+    dtype = np.dtype(settings["dtype"]).type
+    if method == "maximum-likelihood":
+        objective = ConditionalObjective(model, train.x.astype(dtype), train.labels, dtype)
+        return TrainingJob(Training(objective, plan, seed, recorders, threads)), None, train
+    if plan.patience is not None:
+        train, validation = train.split(VALIDATION)
+    posterior = build_posterior(model, settings, train)
+    objective = ElboObjective(
+        model,
+        posterior,
+        train.x,
+        train.probabilities,
+        _estimator(settings["theta_estimator"], "grad-theta-elbo"),
+        _estimator(settings["phi_estimator"], "grad-phi-elbo"),
+        settings["draws"],
+        dtype,
+    )
+    if plan.patience is not None:
+        recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
+    if settings["gap_rows"]:
+        recorders.append(gap_recorder(model, posterior, gap_rows(train, settings)))
+    return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
