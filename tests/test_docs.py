@@ -2,15 +2,22 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from elbo_lab.cli.fit import model_name
 from elbo_lab.cli.main import build_parser
 from elbo_lab.comparison import compare
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
+from elbo_lab.fitting import evaluate, fit
+from elbo_lab.fitting.methods import choose_method
+from elbo_lab.fitting.options import Options, resolve
+from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.study import PLACES, find_models
 
@@ -70,13 +77,60 @@ def test_each_of_the_two_commands_is_one_line_under_its_mark(mark):
     assert found[0].startswith("python3 -m venv .venv && ")
 
 
+def check_data_name(name):
+    """Fail unless a data set of this name, with this view, is in the registry."""
+    found = {dataset.name: dataset.views for dataset in DATASETS}
+    plain, _, view = name.partition(":")
+    assert plain in found, name
+    assert not view or view in found[plain], name
+
+
+def check_fit_command(options):
+    """Fail unless the model, the data, the method and all options of a fit fit each other."""
+    if options.resume is not None:
+        assert options.model is None
+        return
+    check_data_name(options.data)
+    x = np.random.default_rng(0).integers(0, 2, (60, 30)).astype(float)
+    name = model_name(options.model, options.covariance, options.likelihood)
+    if name == CategoricalMLP.name:
+        model = CategoricalMLP.for_data(x, np.arange(60) % 10)
+    else:
+        model = find_models(name)[-1].build(x, options.latent or options.components)
+    given = {field.name: getattr(options, field.name, None) for field in fields(Options)}
+    settings = resolve(Options(**given), choose_method(model, options.method), hasattr(model, "hidden"))
+    for key in ("theta_estimator", "phi_estimator"):
+        assert settings.get(key) in {None, *(estimator.name for estimator in ESTIMATORS)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ppca --data digit",
+        "ppca --data digits:grey",
+        "ppca --data digits --epochs 5",
+        "ppca --data digits --method vaes",
+        "pca --data digits",
+        "deep-bernoulli --data digits --phi-estimator reinforce",
+    ],
+)
+def test_the_check_of_a_fit_command_finds_a_fault(wrong):
+    options = build_parser().parse_args(["fit", *wrong.split()])
+    with pytest.raises((AssertionError, ValueError)):
+        check_fit_command(options)
+
+
 def test_the_commands_of_the_readme_are_known_and_parse():
-    parser, seen = build_parser(), 0
+    parser, seen = build_parser(), set()
     for program, *words in commands():
         name = program.removeprefix(".venv/bin/")
         if name == "elbo-lab":
             options = parser.parse_args(words)
-            seen += 1
+            seen.add(options.command)
+            if options.command == "fit":
+                check_fit_command(options)
+            if options.command == "evaluate":
+                check_data_name(options.data)
             if options.command == "compare":
                 find_models(options.models or None)
                 assert options.posterior in [kind.name for kind in POSTERIORS]
@@ -85,7 +139,7 @@ def test_the_commands_of_the_readme_are_known_and_parse():
                     assert estimator in {known.name for known in ESTIMATORS}
         else:
             assert name in ("python3", "pip", "python"), program
-    assert seen > 5
+    assert seen == {"list", "compare", "fit", "evaluate", "sample", "doctor"}
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -107,9 +161,9 @@ def test_files_that_a_page_names_exist(page):
         assert "NAME" in name or (ROOT / name).exists(), f"{page}: {name}"
 
 
-def test_the_headline_figure_is_small_enough_to_load_at_once():
-    figure = ROOT / "docs" / "figures" / "headline.png"
-    assert figure.stat().st_size <= 300_000
+def test_figures_are_small_enough_to_load_at_once():
+    for figure in (ROOT / "docs" / "figures").iterdir():
+        assert figure.stat().st_size <= 300_000, figure.name
     assert "docs/figures/headline.png" in TEXTS["README.md"].split("## ")[0]
 
 
@@ -117,7 +171,7 @@ def test_every_name_of_the_registries_is_explained():
     everything = "\n".join(TEXTS.values())
     names = {choice.label for choice in find_models()}
     names |= {estimator.name for estimator in ESTIMATORS} | {kind.name for kind in POSTERIORS}
-    names |= {entry.name for entry in DATASETS} | set(PLACES)
+    names |= {entry.name for entry in DATASETS} | set(PLACES) | {CategoricalMLP.name}
     assert [name for name in sorted(names) if f"`{name}`" not in everything] == []
 
 
@@ -126,6 +180,69 @@ def test_every_word_of_a_row_is_in_the_glossary():
     rungs = [rung.RUNG for rung in (closed_form, enumeration, quadrature, long_run)]
     words = [*rows[0], *TARGETS, *rungs]
     assert [word for word in words if f"`{word}`" not in TEXTS["docs/glossary.md"]] == []
+
+
+def keys_of(value):
+    """Return every key in nested dicts and lists of them."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    if isinstance(value, (list, tuple)):
+        return set().union(*map(keys_of, value))
+    return set()
+
+
+def tabled(text, heading):
+    """Return the words in the first column of the tables under a heading (## with its ###)."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    cells = re.findall(r"^\| (`[^|]*?) \|", section, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Every kind of record: (of fits, of evaluations), as dicts without the names of parameters."""
+    folder, small = tmp_path_factory.mktemp("records"), {"epochs": 1, "batch": 500}
+    mixture = ("gaussian-mixture:full", "faithful")
+    net = {"hidden": (5,), "holdout": 0.2, "checkpoint": folder / "net.npz"}
+    watched = {"patience": 1, "gap_rows": 5, "phi_steps": 1}
+    fits = [
+        fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
+        fit(*mixture, latent=2, method="gradient", **small),
+        fit("ppca", "digits", latent=2),
+        fit("deep-bernoulli", "digits", **small, **net, **watched),
+        fit("categorical-mlp", "digits", **small, **{**net, "checkpoint": folder / "labels.npz"}),
+    ]
+    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "digits")]
+    judged = [evaluate(folder / f"{name}.npz", data, rows=10, importance_samples=5) for name, data in judged]
+    of_fits = [result.to_dict() | {"parameters": None} for result in fits]
+    return of_fits, [{"settings": found.settings, "final": found.final} for found in judged]
+
+
+def test_every_key_of_a_fit_is_in_the_glossary_and_no_other(records):
+    listed = tabled(TEXTS["docs/glossary.md"], "Every key of a fit")
+    # What is written but not explained, and the other way round.
+    assert keys_of(records[0]) - listed == set()
+    assert listed - keys_of(records[0]) == set()
+
+
+def test_a_key_that_is_missing_in_the_glossary_is_found(records):
+    text = TEXTS["docs/glossary.md"].replace("| `kl` |", "| `kk` |")
+    listed = tabled(text, "Every key of a fit")
+    assert (keys_of(records[0]) - listed, listed - keys_of(records[0])) == ({"kl"}, {"kk"})
+
+
+def test_every_key_of_an_evaluation_is_in_the_glossary_and_no_other(records):
+    fits, evaluations = records
+    listed = tabled(TEXTS["docs/glossary.md"], "Every key of an evaluation")
+    assert keys_of(evaluations) - keys_of(fits) == listed
+
+
+def test_the_table_of_histories_has_every_key(records):
+    (section,) = re.findall(
+        r"^## What a history records\n(.*?)(?=^## )", TEXTS["docs/learning.md"], re.M | re.S
+    )
+    histories = keys_of([record["history"] for record in records[0]])
+    assert {key for key in histories if f"`{key}`" not in section} == set()
 
 
 def test_the_table_of_the_readme_has_the_columns_of_the_program():
