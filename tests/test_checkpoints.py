@@ -1,0 +1,218 @@
+"""A checkpoint is the whole state or the old one, byte for byte, and a bad file is one clear line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elbo_lab.errors import UserMistake
+from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
+
+HEADER = {"epoch": 3, "best": None, "history": [{"elbo": -1.25, "phase": "joint"}], "seed": 2**100}
+ARRAYS = {
+    "params.theta": np.arange(3.0),
+    "slots.phi": np.zeros((0, 4), np.float32),
+    "order": np.array([2, 0, 1]),
+    "empty": np.zeros(0),
+}
+
+
+def assert_is_the_state(header, arrays):
+    assert {name: header[name] for name in HEADER} == HEADER
+    assert list(arrays) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert arrays[name].dtype == array.dtype and np.array_equal(arrays[name], array)
+
+
+def refused(path):
+    """Load a bad file; return the one line that a user sees."""
+    with pytest.raises(ValueError) as caught:
+        load_checkpoint(path)
+    line = str(caught.value)
+    assert isinstance(caught.value, UserMistake) and line.startswith("checkpoint: expected ")
+    assert "\n" not in line and path.name in line
+    return line
+
+
+@pytest.fixture
+def file(tmp_path):
+    save_checkpoint(tmp_path / "state.npz", HEADER, ARRAYS)
+    return tmp_path / "state.npz"
+
+
+def test_what_is_saved_comes_back(file):
+    assert_is_the_state(*load_checkpoint(file))
+    assert os.listdir(file.parent) == [file.name]
+
+
+def test_the_same_state_gives_the_same_bytes_at_any_time(file, monkeypatch):
+    before = file.read_bytes()
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    save_checkpoint(file, HEADER, ARRAYS)
+    assert file.read_bytes() == before
+    with zipfile.ZipFile(file) as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=1))
+def test_every_float_of_a_header_comes_back_bit_for_bit(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "floats.npz"
+    save_checkpoint(path, {"history": values}, {})
+    assert [v.hex() for v in load_checkpoint(path)[0]["history"]] == [v.hex() for v in values]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_header_that_is_no_json_is_refused_and_the_old_file_stands(file, value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_checkpoint(file, {"best": value}, {})
+    assert_is_the_state(*load_checkpoint(file))
+
+
+def test_objects_are_not_saved(file):
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        save_checkpoint(file, {}, {"object": np.array([{}], dtype=object)})
+    assert_is_the_state(*load_checkpoint(file))
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(file, monkeypatch):
+    def refuse(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(file, {}, {})
+    assert os.listdir(file.parent) == [file.name]
+    assert_is_the_state(*load_checkpoint(file))
+
+
+SAVER = """
+import sys
+import numpy as np
+from elbo_lab.learning.training.checkpoint import save_checkpoint
+count = 0
+while True:
+    count += 1
+    save_checkpoint(sys.argv[1], {"count": count}, {"params": np.full(50_000, float(count))})
+"""
+
+
+def test_a_saver_that_is_killed_leaves_a_whole_state(tmp_path):
+    path, counts = tmp_path / "killed.npz", []
+    with subprocess.Popen([sys.executable, "-c", SAVER, str(path)]) as saver:
+        try:
+            while len(counts) < 60:  # read while it writes
+                assert saver.poll() is None
+                if path.exists():
+                    header, arrays = load_checkpoint(path)
+                    assert np.array_equal(arrays["params"], np.full(50_000, float(header["count"])))
+                    counts.append(header["count"])
+        finally:
+            saver.kill()
+    assert saver.returncode == -signal.SIGKILL
+    header, arrays = load_checkpoint(path)
+    assert np.array_equal(arrays["params"], np.full(50_000, float(header["count"])))
+    assert counts[-1] > counts[0]
+
+
+# -- bad files -----------------------------------------------------------------------------------
+
+
+def test_a_file_cut_off_anywhere_is_refused(file):
+    data = file.read_bytes()
+    for length in (*range(0, len(data), 7), len(data) - 1):
+        file.write_bytes(data[:length])
+        refused(file)
+
+
+def check_no_flip_is_believed(file, load):
+    """Flip bits all over: the file is refused, or the state is the one that was saved."""
+    data, refusals = file.read_bytes(), 0
+    directory = data.index(b"PK\x01\x02")
+    places = [*range(directory, len(data)), *range(0, directory, 5)]
+    for place in places:
+        damaged = bytearray(data)
+        damaged[place] ^= (0x01, 0x80, 0xFF)[place % 3]
+        file.write_bytes(damaged)
+        try:
+            state = load(file)
+        except UserMistake:
+            refusals += 1
+        else:
+            assert_is_the_state(*state)
+    assert refusals > len(places) / 2  # the rest is bytes that mean nothing, such as dates
+
+
+def test_a_flipped_byte_is_refused_or_means_nothing(file):
+    check_no_flip_is_believed(file, load_checkpoint)
+
+
+def test_a_reader_that_does_not_count_the_members_is_caught(file):
+    def careless(path):
+        try:
+            with open(path, "rb") as opened, np.load(opened) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return json.loads(arrays.pop("header").tobytes()), arrays
+        except Exception as error:
+            raise UserMistake from error
+
+    with pytest.raises(AssertionError):
+        check_no_flip_is_believed(file, careless)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "foreign.npz"
+    np.savez(path, weights=np.ones(3))
+    assert "another kind" in refused(path)
+    np.savez(path, header=np.frombuffer(b"[1, 2]", np.uint8))
+    assert "another kind" in refused(path)
+    np.savez(path, header=np.frombuffer(b'{"format": "another"}', np.uint8))
+    assert "another kind" in refused(path)
+    np.savez(path, header=np.array([{"format": "elbo_lab checkpoint"}], dtype=object))
+    assert "another kind" in refused(path)
+    with open(path, "wb") as opened:
+        np.save(opened, np.ones(3))
+    assert "another kind" in refused(path)
+    with open(path, "wb") as opened:
+        np.save(opened, np.array([{}], dtype=object))
+    assert "another kind" in refused(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", b"no array")
+        archive.writestr("notes.txt", "hello")
+    assert "another kind" in refused(path)
+    for text in ("", "epoch,elbo\n1,-3.0\n", "{}"):
+        path.write_text(text)
+        refused(path)
+
+
+def test_a_pickled_object_is_never_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    about = {"format": "elbo_lab checkpoint", "version": 1, "members": ["trap"]}
+    header = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(tmp_path / "trap.npz", header=header, trap=np.array([Trap()], dtype=object))
+    refused(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_folder_and_a_missing_file_are_refused(tmp_path):
+    assert "directory" in refused(tmp_path)
+    assert "an existing file" in refused(tmp_path / "nowhere.npz")
+    with pytest.raises(ValueError, match=r"^--resume: "):
+        load_checkpoint(tmp_path / "nowhere.npz", "--resume")
+
+
+@pytest.mark.parametrize("version", [0, 2, None, "1"])
+def test_another_version_is_refused_by_its_number(tmp_path, version):
+    path = tmp_path / "old.npz"
+    save_checkpoint(path, HEADER | {"version": version}, ARRAYS)
+    line = refused(path)
+    assert f"version {version}" in line and "train anew" in line

@@ -1,0 +1,255 @@
+"""Stochastic ascent climbs what it says, by any estimators, or says that it fails."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cases import CASES, make_case
+from checks import assert_close
+
+from elbo_lab.datasets import load
+from elbo_lab.errors import Diverged
+from elbo_lab.estimators import ESTIMATORS, ElboSampled, ScoreFunction
+from elbo_lab.evaluation.gap import measure_gap
+from elbo_lab.exact import evidence
+from elbo_lab.learning import fit_closed_form, fit_em
+from elbo_lab.learning.training import trainer
+from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.learning.training.optimizers import SGD, Adam, Optimizer
+from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.schedules import Cosine
+from elbo_lab.learning.training.trainer import Training
+from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
+from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.posteriors import AmortisedPosterior
+
+RATES = {"theta": 0.02, "phi": 0.02}
+DIGITS = load("digits:binary").rows(120, 0).x[:, 18:30]
+BERNOULLI = next(case for case in CASES if case.model.name == "deep-bernoulli")
+MIXTURE = next(case for case in CASES if case.model.label == "gaussian-mixture:spherical")
+
+
+def vae(x=DIGITS, latent=1, **options):
+    model = DeepBernoulli(x.shape[1], latent, (6,))
+    return ElboObjective(model, AmortisedPosterior.for_data(model.family, x, (6,)), x, **options)
+
+
+def gap_of(objective):
+    """A recorder of exact numbers, that knows nothing of the trainer's own."""
+    where = objective.model, objective.posterior
+
+    def record(params, phase):  # noqa: ARG001
+        return measure_gap(*where, params["theta"], params["phi"], objective.x).means()
+
+    return record
+
+
+def run(objective, plan, **options):
+    training = Training(objective, plan, **options)
+    training.run()
+    return training
+
+
+# -- climbing the bound --------------------------------------------------------------------------
+
+
+def test_joint_training_raises_the_exact_bound_of_digits():
+    objective = vae()
+    training = run(objective, Plan(epochs=30, batch=40, rates=RATES, evaluate_every=15), seed=1)
+    record = gap_of(objective)
+    start = record(objective.initial(np.random.default_rng(np.random.SeedSequence(1).spawn(3)[0])), "start")
+    end = record(training.params, "joint")
+    assert end["elbo_exact"] > start["elbo_exact"] + 0.3 and end["kl"] > -1e-6
+    # One draw per datum and step: the epoch's own mean is noisy, and lags behind.
+    assert abs(training.history[-1]["elbo"] - end["elbo_exact"]) < 0.3
+    rows = [(row["epoch"], row["step"], row["phase"]) for row in training.history]
+    assert rows == [(0, 0, "start"), (15, 45, "joint"), (30, 90, "joint")]
+
+
+def check_alternation(kind):
+    objective = vae(DIGITS[:40], draws=4)
+    schedule = Cosine(50)
+    plan = Plan(epochs=2, batch=40, rates=RATES, phi_steps=20, schedule=schedule)
+    training = kind(objective, plan, recorders=[gap_of(objective)])
+    training.run()
+    rows = training.history
+    assert [row["phase"] for row in rows] == ["start", "phi", "theta", "phi", "theta"]
+    assert [row["epoch"] for row in rows] == [0, 1, 1, 2, 2]
+    assert [row["step"] for row in rows] == [0, 20, 21, 41, 42]
+    assert training.counts == {"theta": 2, "phi": 40}
+    assert rows[-1]["learning_rate"] == RATES["theta"] * schedule.factor(1)
+    for before, after in ((rows[0], rows[1]), (rows[2], rows[3])):
+        assert after["log_p"] == before["log_p"]  # theta stood still
+        assert after["elbo_exact"] > before["elbo_exact"] and after["kl"] < before["kl"]
+    assert rows[2]["log_p"] != rows[1]["log_p"]
+
+
+def test_theta_stands_still_while_phi_closes_the_gap():
+    check_alternation(Training)
+
+
+def test_an_alternation_that_moves_theta_along_is_caught():
+    class Joint(Training):
+        def _ascend(self, pool, rows, names):  # noqa: ARG002
+            super()._ascend(pool, rows, ("theta", "phi"))
+
+    with pytest.raises(AssertionError):
+        check_alternation(Joint)
+
+
+PHI = [e for e in ESTIMATORS if e.target == "grad-phi-elbo"]
+THETA = [e for e in ESTIMATORS if e.target == "grad-theta-elbo"]
+PAIRINGS = [(BERNOULLI, "amortised", phi, THETA[0]) for phi in PHI]
+PAIRINGS += [(BERNOULLI, "free", PHI[-2], theta) for theta in THETA]
+PAIRINGS += [
+    (MIXTURE, m, phi, THETA[1]) for m in ("free", "amortised") for phi in PHI if not phi.needs_pathwise
+]
+
+
+@pytest.mark.parametrize("case, which, phi, theta", PAIRINGS, ids=lambda v: getattr(v, "name", None))
+def test_any_pairing_of_estimators_drives_the_bound_up(case, which, phi, theta):
+    posterior = getattr(case, which)
+    objective = ElboObjective(case.model, posterior, case.x, None, theta, phi, draws=30)
+    record = gap_of(objective)
+    training = Training(objective, Plan(epochs=15, batch=3, rates={"theta": 0.03, "phi": 0.03}))
+    before = record(training.params, "start")["elbo_exact"]
+    (block,) = objective.draw(np.arange(3), np.random.default_rng(0))
+    where = (case.model, posterior, *training.params.values(), block[0])
+    _, gradients, _ = objective.gradients(training.params, block, ("theta", "phi"), training.memory)
+    for name, estimator in (("theta", theta), ("phi", phi)):
+        noise = block[1][estimator.noise_spec(case.model.family, 30, 3)]
+        assert_close(gradients[name], estimator.estimate(*where, noise)[0], 1e-12)
+    training.run()
+    assert record(training.params, "joint")["elbo_exact"] > before + 0.05
+
+
+def test_a_free_table_is_refused_in_minibatches_and_taken_whole():
+    case = make_case(BERNOULLI.model)
+    objective = ElboObjective(case.model, case.free, case.x)
+    with pytest.raises(ValueError, match=r"batch: expected all rows at once.*2 of 3; use an encoder"):
+        Training(objective, Plan(batch=2))
+    assert np.array_equal(Training(objective, Plan(batch=3)).minibatches.next(), [0, 1, 2])
+
+
+def test_estimators_of_another_target_and_phi_steps_without_phi_are_refused():
+    with pytest.raises(ValueError, match="expected an estimator of grad-phi-elbo, got elbo-sampled"):
+        vae(phi_estimator=ElboSampled())
+    with pytest.raises(ValueError, match="phi_steps: expected none"):
+        Training(EvidenceObjective(GaussianMLE(12), DIGITS), Plan(phi_steps=2))
+
+
+class Counting(ScoreFunction):
+    def initial_state(self):
+        return np.zeros(1)
+
+    def estimate(self, model, posterior, theta, phi, x, noise, state):
+        return super().estimate(model, posterior, theta, phi, x, noise)[0], state + 1.0
+
+
+@pytest.mark.parametrize("phi_steps, calls", [(None, 6), (3, 18)])
+def test_an_estimator_carries_its_memory_from_step_to_step(phi_steps, calls):
+    objective = vae(phi_estimator=Counting())
+    assert len(objective.draw(np.arange(120), np.random.default_rng(0))) == 1  # and not two blocks
+    training = run(objective, Plan(epochs=3, batch=110, rates=RATES, phi_steps=phi_steps))
+    assert training.memory["phi"] == [calls]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
+    monkeypatch.setattr(trainer, "SLICE", 17)
+    x = DIGITS[:100]
+    model = CategoricalMLP.for_data(x, np.arange(100) % 3, (4,))
+    for objective in (vae(x, 2, dtype=dtype), ConditionalObjective(model, x, np.arange(100) % 3, dtype)):
+        assert len(objective.draw(np.arange(100), np.random.default_rng(0))) == 2
+        plan, ends = Plan(epochs=8, batch=100, rates=RATES), []
+        for threads, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
+            training = run(objective, plan, seed=seed, threads=threads)
+            vectors = [*training.params.values(), *training.slots.values()]
+            assert {vector.dtype for vector in vectors} == {np.dtype(dtype)}
+            ends.append((b"".join(v.tobytes() for v in vectors), training.history))
+        assert ends[0] == ends[1] == ends[2] != ends[3]
+
+
+# -- the evidence, and classes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model, x, best, tolerance",
+    [
+        (GaussianMLE(2), load("faithful").x, fit_closed_form, 1e-5),
+        (GaussianMixture(2, 2, "full"), load("faithful").x, fit_em, 1e-5),
+        (PPCA(6, 2), load("digits:dequantised").rows(200, 0).x[:, 18:24], fit_closed_form, 1e-6),
+    ],
+    ids=["gaussian-mle", "mixture", "ppca"],
+)
+def test_ascent_of_the_evidence_comes_to_the_known_maximum(model, x, best, tolerance):
+    """Within `tolerance` nats per datum, and never above."""
+    plan = Plan(epochs=300, batch=len(x), rates={"theta": 0.2}, schedule=Cosine(300), evaluate_every=300)
+    theta = run(EvidenceObjective(model, x), plan).params["theta"]
+    short = best(model, x).log_likelihood / len(x) - evidence(model, theta, x).value.mean()
+    assert -1e-9 < short < tolerance
+
+
+def test_classes_are_learned():
+    rng = np.random.default_rng(2)
+    y = np.arange(90) % 3
+    x = rng.standard_normal((90, 2)) + 4.0 * np.array([[0, 0], [1, 0], [0, 1]])[y]
+    model = CategoricalMLP.for_data(x, y, (5,))
+    training = run(ConditionalObjective(model, x, y), Plan(epochs=40, batch=30, rates={"theta": 0.03}))
+    assert training.history[1]["log_p"] < -0.5 and training.history[-1]["log_p"] > -0.2
+    assert (model.predict(training.params["theta"], x) == y).mean() > 0.9
+
+
+# -- when to stop --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience, epochs, kept", [(2, 4, 2), (3, 5, 2), (4, 9, 6), (None, 9, 9)])
+def test_early_stopping_keeps_the_best(patience, epochs, kept):
+    scripted, seen = iter([-9.0, -3.0, -1.0, -2.0, -1.5, -1.2, -0.5, -4.0, -0.5, -0.6]), []
+
+    def validation(params, phase):  # noqa: ARG001
+        seen.append(params["theta"].copy())
+        return {"elbo_validation": next(scripted)}
+
+    plan = Plan(epochs=9, batch=60, rates=RATES, patience=patience)
+    training = run(vae(), plan, recorders=[validation])
+    assert training.epoch == epochs and training.finished
+    assert training.out_of_patience == (epochs < 9)
+    assert np.array_equal(training.result["theta"], seen[kept])
+    assert not np.array_equal(seen[kept], seen[kept - 1])
+
+
+class LastStep(Optimizer):
+    """Leaves the finite numbers in the last step of an epoch, where no value follows."""
+
+    def _move(self, params, gradient, state, count, rate):  # noqa: ARG002
+        if count == 4:
+            params[-1] = np.inf
+
+
+HUGE = {
+    "a parameter": (LastStep(), 1.0, r"(theta|phi) left the finite numbers in epoch 1"),
+    "the value": (SGD(), 1e5, r"the bound became (nan|-inf) in step \d+ \(epoch \d+\)"),
+    "a value of adam": (Adam(), 1e5, r"the bound became (nan|-inf) in step \d+ \(epoch \d+\)"),
+    "a fall": (Adam(), 1.0, r"the bound fell from -?\d.* to -\d.* nats per datum in epoch \d+"),
+}
+
+
+@pytest.mark.parametrize("optimizer, rate, message", HUGE.values(), ids=HUGE)
+def test_a_training_that_diverges_says_so_in_one_line(optimizer, rate, message):
+    plan = Plan(epochs=20, batch=30, optimizer=optimizer, rates={"theta": rate, "phi": rate})
+    with pytest.raises(Diverged, match=f"^{message}$"):
+        run(vae(latent=2), plan)
+
+
+def test_a_recorded_number_that_is_not_finite_is_a_divergence():
+    with pytest.raises(Diverged, match=r"^elbo_validation became nan in epoch 0$"):
+        run(vae(), Plan(epochs=1), recorders=[lambda *_: {"elbo_validation": np.nan}])
+
+
+def test_check_passes_a_good_state_and_refuses_a_bad_one():
+    training = run(vae(), replace(Plan(), epochs=1, batch=60))
+    training.check()
+    training.params["phi"][3] = np.inf
+    with pytest.raises(Diverged, match=r"^phi left the finite numbers in epoch 2$"):
+        training.check()
