@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import bad_kind, bad_value, check_count
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
 from elbo_lab.fitting.keeper import Keeper
@@ -102,7 +102,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         "data": _name_of(asked.data, dataset),
         "view": None,
         "method": method,
-        "latent": asked.latent,
+        "latent": built.latent_dim if getattr(choice.kind, "default_latent", None) else None,
         "holdout": asked.holdout,
         "seed": seed,
         **settings,
@@ -193,12 +193,11 @@ def _closing_numbers(job, model, posterior, settings, parts, threads):
     if posterior is not None and not model.family.discrete and posterior.name == "amortised":
         final |= latent_numbers(posterior, vectors["phi"], train, held_out)
     if settings.get("gap_rows"):
-        final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
-    return final | {
-        "converged": outcome.converged,
-        "stopped": outcome.stopped,
-        "warnings": outcome.warnings,
-    }
+        try:
+            final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
+        except NotApplicable as reason:  # the decoder has grown too steep for an exact value
+            final["warnings"] = (*outcome.warnings, str(reason))
+    return {"warnings": outcome.warnings, **final, "converged": outcome.converged, "stopped": outcome.stopped}
 
 
 def _result(job, model, posterior, settings, train, held_out, final):
@@ -214,7 +213,7 @@ def _result(job, model, posterior, settings, train, held_out, final):
         final=final,
         converged=outcome.converged,
         stopped=outcome.stopped,
-        warnings=outcome.warnings,
+        warnings=final["warnings"],
         train=train,
         held_out=held_out,
     )

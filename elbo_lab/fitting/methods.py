@@ -6,7 +6,7 @@ from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
 from elbo_lab.fitting.final import tractable
 from elbo_lab.fitting.options import METHOD_OPTIONS
 from elbo_lab.learning.closed_form import has_closed_form
-from elbo_lab.models import GaussianMixture
+from elbo_lab.models import PPCA, GaussianMixture
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.models.linear_gaussian import LinearGaussian
 
@@ -61,6 +61,9 @@ def with_networks(model, settings):
 
 def complete(model, method, settings):
     """Return the settings with what depends on the model filled in, or refuse what could only fail later."""
+    if isinstance(model, PPCA) and model.n_latent >= model.n_columns:
+        expected = f"fewer than the {model.n_columns} columns (none is left for the noise)"
+        raise bad_value("latent", expected, model.n_latent)
     if method != "vae":
         return settings
     check_count("gap_rows", settings["gap_rows"], minimum=0)

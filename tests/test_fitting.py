@@ -1,0 +1,256 @@
+"""Fitting from Python: every model by every method, the record, the split, the numbers, the figures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from elbo_lab import fit
+from elbo_lab.cli.main import main
+from elbo_lab.datasets import load
+from elbo_lab.errors import Diverged
+from elbo_lab.fitting import evaluate, load_fitted
+from elbo_lab.fitting.methods import methods_of
+from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.study.registry import find_models
+
+# Old Faithful, two full components: the best maximum, as in mclust and scikit-learn.
+BEST_OLD_FAITHFUL = -1130.264
+STEPS = {"epochs": 3, "batch": 20}
+OPTIONS = {
+    "closed-form": {},
+    "em": {"epochs": 20},
+    "gradient": STEPS,
+    "vae": STEPS | {"hidden": (5,)},
+    "maximum-likelihood": STEPS | {"hidden": (5,)},
+}
+
+
+def table(n_rows=60, n_columns=3, binary=False):
+    """Rows with two groups and some correlation."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(n_rows, n_columns)) @ np.triu(np.full((n_columns, n_columns), 0.7))
+    x[::2] += 3.0
+    return (x > 1.0).astype(float) if binary else x
+
+
+def data_for(choice):
+    return table(binary=choice.kind.name == "deep-bernoulli")
+
+
+def without_seconds(text):
+    return re.sub(r'"seconds": [^\n]*', "", text)
+
+
+PAIRS = [
+    (choice, method)
+    for choice in find_models()
+    for method in methods_of(choice.kind.for_data(data_for(choice), variant=choice.variant, latent=None))
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_old_faithful_reaches_the_best_maximum_with_any_seed(seed):
+    result = fit("gaussian-mixture", "faithful", latent=2, seed=seed)
+    assert abs(result.final["log_likelihood"] - BEST_OLD_FAITHFUL) < 1e-3
+    assert result.converged and result.warnings == ()
+
+
+def test_one_component_is_the_closed_form():
+    x = load("faithful").x
+    result = fit("gaussian-mixture:full", "faithful", latent=1)
+    mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
+    assert result.final["log_likelihood"] == pytest.approx(
+        multivariate_normal(mean, covariance).logpdf(x).sum(), rel=1e-12
+    )
+    assert np.allclose(result.parameters["means"], [mean], rtol=1e-9)
+    assert np.allclose(result.parameters["covariances"], [covariance], rtol=1e-9)
+
+
+def test_the_list_of_pairs_misses_no_method():
+    assert {method for _, method in PAIRS} == set(OPTIONS) - {"maximum-likelihood"}
+    assert methods_of(CategoricalMLP(2, 2)) == ["maximum-likelihood"]
+
+
+@pytest.mark.parametrize(("choice", "method"), PAIRS, ids=lambda item: getattr(item, "label", item))
+def test_every_method_of_every_model_gives_finite_closing_numbers(choice, method):
+    result = fit(choice.label, data_for(choice), method=method, threads=1, **OPTIONS[method])
+    final, history = result.final, result.history
+    keys = {"log_likelihood"} if method in ("closed-form", "em", "gradient") else {"elbo_per_datum"}
+    assert keys | {"rows", "seconds", "stopped", "warnings", "converged"} <= set(final)
+    numbers = [value for value in final.values() if isinstance(value, float)]
+    assert numbers and np.isfinite(numbers).all()
+    assert final["rows"] == 60 and "held_out" not in final
+    assert set(result.to_dict()) == {"schema", "settings", "history", "parameters", "final"}
+    if method == "em":
+        rises = np.diff([row["log_likelihood"] for row in history])
+        assert len(rises) >= 1 and rises.min() > -1e-9
+    elif method != "closed-form":
+        assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+        assert [row["step"] for row in history] == [0, 3, 6, 9]
+    if "nll_per_datum" in final and "log_likelihood_per_datum" in final:
+        # Importance samples bound log p(x) from below; how closely is a matter of q, hardly trained here.
+        assert final["nll_per_datum"] > -final["log_likelihood_per_datum"] - 0.02
+    assert result.to_dict()["settings"]["method"] == method
+
+
+def test_importance_samples_from_a_trained_q_meet_the_formula():
+    result = fit("gaussian-mle", table(), method="vae", hidden=(5,), epochs=300, batch=20, learning_rate=1e-2)
+    exact = -result.final["log_likelihood_per_datum"]
+    assert result.final["nll_per_datum"] == pytest.approx(exact, abs=2e-3)
+    barely = fit("gaussian-mle", table(), method="vae", hidden=(5,), epochs=3, batch=20)
+    assert barely.final["nll_per_datum"] > -barely.final["log_likelihood_per_datum"] + 0.1
+
+
+def test_the_classifier_learns_and_reports_accuracy():
+    result = fit("categorical-mlp", "digits", epochs=4, batch=50, hidden=(30,), holdout=0.2)
+    assert result.final["held_out"]["accuracy"] > 0.75
+    assert result.final["held_out"]["log_p_per_datum"] > np.log(0.1)
+
+
+def test_alternating_steps_are_recorded_after_each_phase():
+    result = fit("deep-gaussian", table(), latent=1, phi_steps=2, hidden=(5,), gap_rows=10, **STEPS)
+    phases = [row["phase"] for row in result.history]
+    assert phases == ["start", *["phi", "theta"] * 3]
+    for row in result.history:
+        assert row["kl"] == pytest.approx(row["log_p"] - row["elbo_exact"], abs=1e-6)
+    gap = result.final["gap"]
+    assert gap["log_p"] - gap["elbo"] == pytest.approx(gap["approximation"] + gap["amortisation"], abs=1e-6)
+
+
+def test_the_held_out_digits_are_the_same_for_every_seed():
+    first, second = (fit("ppca", "digits", latent=2, holdout=0.2, seed=seed) for seed in (0, 7))
+    assert (len(first.train.x), len(first.held_out.x)) == (1437, 360)
+    assert np.array_equal(first.held_out.x, second.held_out.x)
+    assert first.final["held_out"]["rows"] == 360
+
+
+def test_python_and_the_command_line_give_the_same_record(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--latent", "2", "--hidden", "6", "4", "--epochs", "2", "--seed", "3", "--json", "o.json"]
+    assert main(["fit", "deep-bernoulli", "--data", "digits", *options]) == 0
+    result = fit("deep-bernoulli", "digits", latent=2, hidden=(6, 4), epochs=2, seed=3)
+    result.to_json("p.json")
+    texts = [without_seconds((tmp_path / name).read_text("utf-8")) for name in ("o.json", "p.json")]
+    assert texts[0] == texts[1]
+    assert "ELBO per datum" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["vae", "gradient", "em"])
+def test_the_record_depends_on_the_seed_and_not_on_the_threads(method, tmp_path):
+    texts = []
+    for seed, threads in ((1, 1), (1, 2), (2, 1)):
+        steps = {"epochs": 3} if method == "em" else STEPS | {"batch": 120}
+        result = fit("factor-analysis", table(240, 4), method=method, seed=seed, threads=threads, **steps)
+        result.to_json(tmp_path / "o.json")
+        texts.append(
+            without_seconds((tmp_path / "o.json").read_text("utf-8").replace('"seed": 2', '"seed": 1'))
+        )
+    assert texts[0] == texts[1]
+    # EM of factor analysis starts from the principal components, whatever the seed.
+    assert (texts[0] == texts[2]) == (method == "em")
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e6])
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_parameters_that_exploded_in_the_last_step_are_no_result(rate, epochs):
+    """One minibatch per epoch: the trainer's own value is always that before the step."""
+    with pytest.raises(Diverged):
+        fit("deep-gaussian", table(), learning_rate=rate, optimizer="sgd", epochs=epochs, hidden=(5,))
+
+
+def test_a_stopped_training_says_so():
+    result = fit("deep-gaussian", table(), hidden=(5,), progress=lambda job: job.training.step == 4, **STEPS)
+    assert result.stopped == "on request, in epoch 2 of 3"
+
+
+def test_early_stopping_keeps_the_best_and_stops_before_the_end():
+    result = fit(
+        "deep-gaussian", table(), hidden=(5,), learning_rate=0.1, epochs=300, batch=20, patience=3, latent=1
+    )
+    values = [row["elbo_validation"] for row in result.history[1:]]
+    assert len(values) < 300 and "validation" in result.stopped
+    assert len(values) - 1 - int(np.argmax(values)) == 3
+
+
+# -- evaluate ------------------------------------------------------------------------------------
+
+
+def test_evaluation_of_a_tractable_model_is_exact(tmp_path):
+    path = tmp_path / "m.npz"
+    result = fit("gaussian-mixture", "faithful", latent=2, checkpoint=path)
+    judged = evaluate(path, "faithful").final
+    assert judged["log_likelihood"] == pytest.approx(result.final["log_likelihood"], rel=1e-12)
+    assert "elbo_per_datum" not in judged
+    assert np.array_equal(load_fitted(path).theta, result.theta)
+
+
+def test_evaluation_of_a_vae_has_a_bound_below_its_estimate(tmp_path):
+    path, data = tmp_path / "v.npz", load("digits:binary").rows(100, 0)
+    fit("deep-bernoulli", data, latent=2, hidden=(10,), epochs=10, checkpoint=path)
+    judged = evaluate(path, data, importance_samples=300)
+    judged.to_json(tmp_path / "e.json")
+    record = json.loads((tmp_path / "e.json").read_text("utf-8"))
+    assert set(record) == {"schema", "settings", "final"}
+    final = record["final"]
+    assert final["elbo_per_datum"] < -final["nll_per_datum"] < 0
+    assert 0 < final["nll_standard_error"] < 1 <= final["effective_sample_size"] <= 300
+    assert final["latent_units"] == 2 >= final["active_units"]
+
+
+def test_evaluation_of_a_classifier_needs_labels_and_gives_accuracy(tmp_path):
+    path = tmp_path / "c.npz"
+    result = fit("categorical-mlp", "digits", epochs=2, hidden=(10,), checkpoint=path)
+    assert evaluate(path, "digits").final["accuracy"] == result.final["accuracy"]
+    with pytest.raises(ValueError, match="labelled"):
+        evaluate(path, np.zeros((4, 64)) + np.arange(64))
+
+
+# -- figures -------------------------------------------------------------------------------------
+
+
+def digits_rows():
+    return load("digits:binary").rows(60, 0)
+
+
+IMAGES = ["learning-curves", "samples", "reconstructions", "interpolation"]
+FIGURES = {
+    "pictures, one latent": ("deep-bernoulli", digits_rows, {"latent": 1} | OPTIONS["vae"], IMAGES),
+    "pictures, three latents": (
+        "deep-bernoulli",
+        digits_rows,
+        {"latent": 3} | OPTIONS["vae"],
+        [*IMAGES, "latent-plane"],
+    ),
+    "mixture of three columns": (
+        "gaussian-mixture",
+        table,
+        {"latent": 2},
+        ["learning-curves", "staircase", "mixture", "samples"],
+    ),
+    "mixture of one column": (
+        "gaussian-mixture",
+        lambda: table(60, 1),
+        {"latent": 2, "epochs": 5},
+        ["learning-curves", "staircase", "samples"],
+    ),
+    "one column, one latent": ("factor-analysis", lambda: table(60, 1), {"method": "gradient"} | STEPS, None),
+    "columns with the gap": (
+        "deep-gaussian",
+        table,
+        {"latent": 2, "gap_rows": 5} | OPTIONS["vae"],
+        ["learning-curves", "surprisal-and-gap", "samples", "latent-plane"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FIGURES)
+def test_figures_suit_the_fit(case, tmp_path):
+    model, data, options, expected = FIGURES[case]
+    names = fit(model, data(), **options).plot(tmp_path)
+    assert names == (["learning-curves", "samples"] if expected is None else expected)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
+    assert all(path.stat().st_size > 2000 for path in tmp_path.iterdir())
