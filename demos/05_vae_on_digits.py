@@ -70,8 +70,8 @@ print(f"PPCA: 2 latents {ppca[2]:.2f}, best of {len(ppca)}: {best} latents {ppca
 # %% Then the VAE
 result = fit("deep-gaussian:learned", DATA, **SETTINGS)
 final, held_out = result.final, result.final["held_out"]
-bound, accuracy = held_out["elbo_per_datum"], final["neighbour_accuracy"]
-yardstick = final["neighbour_accuracy_pca"]
+bound, accuracy = held_out["elbo_per_datum"], held_out["neighbour_accuracy"]
+yardstick = held_out["neighbour_accuracy_pca"]
 print(f"VAE, {len(TRAIN.x)} rows, {final['seconds']:.0f} s: {result.stopped}")
 print(f"  unseen rows: ELBO {bound:.2f}, log p by importance samples {-held_out['nll_per_datum']:.2f} nats")
 print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal components {yardstick:.3f}")

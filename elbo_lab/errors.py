@@ -28,6 +28,10 @@ class NotApplicable(BadValue):
     """A pairing that makes no mathematical sense; the message is the reason."""
 
 
+class Stopped(Exception):
+    """A fit that was asked to stop before its end; the message says what was kept."""
+
+
 class Diverged(Exception):
     """A training that left the finite numbers, or fell far below where it began."""
 

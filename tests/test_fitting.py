@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from elbo_lab import fit
 from elbo_lab.cli.main import main
 from elbo_lab.datasets import load
-from elbo_lab.errors import Diverged
+from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
 from elbo_lab.fitting.methods import methods_of
 from elbo_lab.models.categorical_mlp import CategoricalMLP
@@ -162,8 +162,40 @@ def test_parameters_that_exploded_in_the_last_step_are_no_result(rate, epochs):
 
 
 def test_a_stopped_training_says_so():
-    result = fit("deep-gaussian", table(), hidden=(5,), progress=lambda job: job.training.step == 4, **STEPS)
-    assert result.stopped == "on request, in epoch 2 of 3"
+    with pytest.raises(Stopped, match="without --checkpoint nothing is kept"):
+        fit("deep-gaussian", table(), hidden=(5,), progress=lambda job: job.training.step == 4, **STEPS)
+
+
+def test_a_free_table_of_many_rows_is_judged_on_all_of_them():
+    x = np.random.default_rng(0).standard_normal((1100, 2))
+    result = fit("ppca", x, latent=1, method="vae", posterior="free", batch=1100, epochs=2, holdout=0.05)
+    assert result.final["nll_rows"] == result.final["rows"] == 1045
+    assert "elbo_per_datum" not in result.final["held_out"]
+
+
+def test_both_lines_of_the_gap_are_of_the_same_rows():
+    final = fit("deep-bernoulli", "digits", epochs=2, hidden=(5,)).final
+    assert final["nll_rows"] == 500 < final["rows"]
+    assert final["elbo_on_nll_rows"] < -final["nll_per_datum"]
+
+
+def test_held_out_rows_need_no_spread_of_their_own():
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    x[:, 2] = 0.0
+    x[np.flatnonzero(np.isin(np.arange(40), [0, 1, 2, 3])), 2] = 1.0
+    for holdout in (0.1, 0.25):
+        train, held_out = load(x).split(holdout)
+        if np.ptp(train.x[:, 2]) > 0 and np.ptp(held_out.x[:, 2]) == 0:
+            assert fit("factor-analysis", x, latent=1, holdout=holdout).final["held_out"]["rows"]
+            return
+    raise AssertionError("no split leaves the held-out rows without spread")
+
+
+def test_theta_and_phi_follow_one_clock_of_the_schedule():
+    options = {"phi_steps": 4, "schedule": "cosine:10", "epochs": 4, "batch": 50}
+    history = fit("ppca", table(), latent=1, method="vae", hidden=(3,), **options).history
+    assert [row["phase"] for row in history[-2:]] == ["phi", "theta"]
+    assert 0 < history[-1]["learning_rate"] < history[1]["learning_rate"]
 
 
 def test_early_stopping_keeps_the_best_and_stops_before_the_end():

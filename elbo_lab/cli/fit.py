@@ -4,12 +4,13 @@ import time
 
 from elbo_lab.errors import bad_value
 
-EXAMPLES = """examples:
+EXAMPLES = r"""examples:
   elbo-lab fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json
   elbo-lab fit ppca --data digits --latent 10
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
-  elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --holdout 0.2 --patience 20
+  elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --latent 2 --hidden 256 128 64 \
+      --epochs 400 --holdout 0.2 --patience 40
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit categorical-mlp --data digits --holdout 0.2
@@ -100,7 +101,9 @@ def add_parser(commands):
 def model_name(name, covariance, likelihood):
     """Return the model with its variant from MODEL, --covariance and --likelihood."""
     if covariance is not None:
-        if name is None or name.partition(":")[0] != "gaussian-mixture":
+        if name is None:
+            name = "gaussian-mixture"  # as a resumed checkpoint must be
+        if name.partition(":")[0] != "gaussian-mixture":
             raise bad_value("--covariance", "no value but for gaussian-mixture", repr(covariance))
         if covariance not in COVARIANCES:
             raise bad_value("--covariance", f"one of {', '.join(COVARIANCES)}", repr(covariance))
@@ -160,8 +163,6 @@ def run_fit(options):
             return asked()
 
         result = fit(**given, progress=progress)
-        if asked():
-            raise KeyboardInterrupt
     print_numbers(result, Console())
     written = []
     if options.json is not None:

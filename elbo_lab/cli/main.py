@@ -9,7 +9,7 @@ import sys
 
 from elbo_lab import __version__
 from elbo_lab.cli import compare, doctor, evaluate, fit, listing, sample
-from elbo_lab.errors import Diverged, UserMistake
+from elbo_lab.errors import Diverged, Stopped, UserMistake
 
 
 def build_parser():
@@ -38,6 +38,9 @@ def main(arguments=None):
         remedy = "lower the learning rate; the last good checkpoint, if any, was kept"
         print(f"elbo-lab: diverged: {fault}; {remedy}", file=sys.stderr)
         return 3
+    except Stopped as reason:
+        print(f"elbo-lab: {reason}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("elbo-lab: interrupted; nothing half-written was left", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ TITLES = {
     "log_likelihood": "log-likelihood, all rows (nats)",
     "log_likelihood_per_datum": "log-likelihood per datum (nats)",
     "elbo_per_datum": "ELBO per datum (nats)",
+    "elbo_on_nll_rows": "ELBO per datum, rows of the next line (nats)",
     "nll_per_datum": "-log p(x) per datum, importance samples (nats)",
     "nll_standard_error": "its standard error (nats)",
     "effective_sample_size": "median effective sample size",
@@ -35,7 +36,12 @@ def number_table(columns):
     for title, numbers in columns.items():
         rows = f"{numbers['rows']} rows" if "rows" in numbers else ""
         table.add_column(f"{title}\n{rows}", justify="right")
+    chosen = [n["nll_rows"] for n in columns.values() if n.get("nll_rows", n["rows"]) < n["rows"]]
     for name, words in TITLES.items():
+        if name == "elbo_on_nll_rows":
+            if not chosen:
+                continue  # all rows are in both lines
+            words = f"ELBO per datum, the {max(chosen)} rows of the next line (nats)"
         if any(name in numbers for numbers in columns.values()):
             cells = [shown(name, n[name]) if n.get(name) is not None else "" for n in columns.values()]
             table.add_row(words, *cells)

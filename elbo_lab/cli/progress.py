@@ -58,7 +58,8 @@ def training_bar():
             if drawn["begun"] is None:
                 drawn["begun"] = (now, done)
             seconds, units = now - drawn["begun"][0], done - drawn["begun"][1]
-            rate = f"{units * job.rows_per_unit / seconds:,.0f} rows/s" if seconds > 0 and units > 0 else ""
+            rows = units * job.rows_per_unit
+            rate = f"{rows / seconds:,.0f} rows/s" if seconds > 0 and rows > 0 else ""
             bound = "" if value is None else f"{value:.4g} nats per datum"
             place = f"{unit} {done:.1f}/{total}" if unit == "epochs" else f"{unit} {done}/{total}"
             bar.update(task, completed=done, total=total, place=place, bound=bound, rate=rate)

@@ -14,6 +14,7 @@ from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation import active_units, held_out_log_likelihood, importance_nll
 from elbo_lab.fitting.final import mean_elbo, tractable
 from elbo_lab.fitting.result import plain
+from elbo_lab.fitting.specs import data_spec
 from elbo_lab.fitting.stored import load_fitted
 from elbo_lab.text_files import write_text
 
@@ -79,8 +80,7 @@ def evaluate(
     x = dataset.x
     if x.shape[1] != model.n_columns:
         raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
-    if len(x) > 1:
-        model.check_data(x)
+    model.check_support(x)
     final = {"rows": len(x)}
     if not hasattr(model, "family"):
         final |= _classified(model, stored.theta, dataset)
@@ -88,6 +88,9 @@ def evaluate(
         values = held_out_log_likelihood(model, stored.theta.astype(np.float64), x)
         final |= {"log_likelihood": values.sum(), "log_likelihood_per_datum": values.mean()}
     if stored.posterior is not None:
+        if stored.posterior.name == "free" and data_spec(dataset)["sha256"] != stored.data["sha256"]:
+            expected = "the very rows that the free table was made for"
+            raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
         final |= _bounded(stored, x, importance_samples, seed, threads, progress)
     settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
@@ -112,10 +115,6 @@ def _classified(model, theta, dataset):
 
 def _bounded(stored, x, n_samples, seed, threads, progress):
     model, posterior, theta, phi = stored.model, stored.posterior, stored.theta, stored.phi
-    if len(x) != getattr(posterior, "n_data", len(x)):
-        raise bad_value(
-            "data", f"the {posterior.n_data} rows of the free table", f"{len(x)} rows", "fit an encoder"
-        )
     rng = np.random.default_rng(seed)
     found = importance_nll(
         model, posterior, theta, phi, x, n_samples, seed=seed, threads=threads, progress=progress

@@ -98,13 +98,9 @@ def _samples(result, label):
         return
     limits = grey_limits(train.x)
     yield from sample_figures(fitted, shape, limits, rng, label)
-    shown = (train if result.held_out is None else result.held_out).x
-    if result.posterior is None and not hasattr(result.model, "posterior_moments"):
-        return
-    if len(shown) != getattr(result.posterior, "n_data", len(shown)):
-        return
-    pairs = shown[:PAIRS]
-    if getattr(result.posterior, "n_data", None) is None:
+    if _encodes(result):
+        shown = (train if result.held_out is None else result.held_out).x
+        pairs = shown[:PAIRS]
         what = "training" if result.held_out is None else "held-out"
         yield (
             "reconstructions",
@@ -125,16 +121,24 @@ def _samples(result, label):
             )
 
 
+def _encodes(result):
+    """Whether any row can be given its code: by an encoder, or by the exact posterior."""
+    if result.posterior is None:
+        return hasattr(result.model, "posterior_moments")
+    return result.posterior.name != "free"
+
+
 def _latent_plane(result, label):
     part = result.train if result.held_out is None else result.held_out
-    if result.posterior is not None and getattr(result.posterior, "n_data", len(part.x)) != len(part.x):
-        return
-    if result.posterior is None and not hasattr(result.model, "posterior_moments"):
-        return
+    if not _encodes(result):
+        part = result.train  # the rows of the table
+        if result.posterior is None or len(part.x) != result.posterior.n_data:
+            return
     means = result.fitted.encode(part.x)[0]
     title = f"codes, {label}"
-    if "neighbour_accuracy" in result.final:
-        codes, scores = result.final["neighbour_accuracy"], result.final["neighbour_accuracy_pca"]
+    unseen = result.final.get("held_out", {})
+    if "neighbour_accuracy" in unseen:
+        codes, scores = unseen["neighbour_accuracy"], unseen["neighbour_accuracy_pca"]
         title += f"\n5 nearest neighbours: {codes:.2f} (PCA {scores:.2f})"
     labels = None if part.labels is None else part.labels[:POINTS]
     yield "latent-plane", _figure(plot_latent_plane(means[:POINTS], labels, title=title))

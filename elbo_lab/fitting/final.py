@@ -11,7 +11,6 @@ from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ElboReconstructionKL
 from elbo_lab.evaluation import (
-    active_units,
     held_out_log_likelihood,
     importance_nll,
     neighbour_accuracy,
@@ -34,9 +33,11 @@ def tractable(model):
 def mean_elbo(model, posterior, theta, phi, x, rng, draws=1):
     """Return the mean ELBO over all rows of x, in nats, with `draws` draws each."""
     bound, total = ElboReconstructionKL(), 0.0
+    # A free table belongs to all of its rows at once.
+    per_pass = len(x) if posterior.name == "free" else ROWS_PER_PASS
     with single_threaded_blas():
-        for start in range(0, len(x), ROWS_PER_PASS):
-            part = x[start : start + ROWS_PER_PASS]
+        for start in range(0, len(x), per_pass):
+            part = x[start : start + per_pass]
             noise = draw_noise(bound.noise_spec(model.family, draws, len(part)), rng, dtype=phi.dtype)
             total += len(part) * bound.estimate(model, posterior, theta, phi, part, noise)[0][0]
     return float(total / len(x))
@@ -48,16 +49,22 @@ def _draws_for(n_rows):
 
 
 def _bound_numbers(model, posterior, vectors, x, seed, threads):
+    """Return the bound on all rows, and the bound beside the estimate of -log p on some of them."""
     theta, phi = vectors["theta"], vectors["phi"]
     rng = np.random.default_rng(seed)
-    # A free table belongs to all of its rows.
-    rows = x if posterior.name == "free" else x[:NLL_ROWS]
+    rows = x
+    if posterior.name != "free" and len(x) > NLL_ROWS:
+        rows = x[np.random.default_rng((seed, 2)).permutation(len(x))[:NLL_ROWS]]
     nll = importance_nll(model, posterior, theta, phi, rows, NLL_SAMPLES, seed=seed, threads=threads)
+    on_all, on_some = (
+        mean_elbo(model, posterior, theta, phi, part, rng, _draws_for(len(part))) for part in (x, rows)
+    )
     return {
-        "elbo_per_datum": mean_elbo(model, posterior, theta, phi, x, rng, _draws_for(len(x))),
+        "elbo_per_datum": on_all,
         "nll_per_datum": float(nll.nll.mean()),
         "nll_rows": len(rows),
         "nll_samples": NLL_SAMPLES,
+        "elbo_on_nll_rows": on_some,
     }
 
 
@@ -79,14 +86,14 @@ def numbers_of(model, posterior, vectors, dataset, seed, threads):
         return found | _label_numbers(model, vectors["theta"], dataset)
     if tractable(model):
         found |= _exact_numbers(model, vectors["theta"], dataset.x)
-    if posterior is not None and len(dataset.x) == getattr(posterior, "n_data", len(dataset.x)):
+    if posterior is not None:
         found |= _bound_numbers(model, posterior, vectors, dataset.x, seed, threads)
     return found
 
 
 def latent_numbers(posterior, phi, train, held_out):
-    """Return what is known about the latent plane: active units, and how well it keeps classes apart."""
-    found = {"active_units": active_units(posterior, phi, train.x).count}
+    """Return how well the codes keep classes apart that no model has seen, on the held-out rows."""
+    found = {}
     if train.labels is not None and held_out is not None:
         codes = [posterior.family.split(posterior.eta(phi, part.x))[0] for part in (train, held_out)]
         scores = principal_scores(train.x, held_out.x, codes[0].shape[1])

@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count
+from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count
+from elbo_lab.evaluation import active_units
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
 from elbo_lab.fitting.keeper import Keeper
@@ -56,6 +57,8 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     ------
     ValueError, TypeError
         One line for a mistake: of data, names, options, or a checkpoint that does not fit.
+    Stopped
+        If `progress` returned True before the end.
     Diverged
         If a training leaves the finite numbers; the last good checkpoint is kept.
 
@@ -94,9 +97,9 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     settings = resolve(asked, method, networks=method == "vae" or hasattr(built, "hidden"))
     built = with_networks(built, settings)
     settings = complete(built, method, settings)
-    for part in (train, held_out):
-        if part is not None:
-            built.check_data(part.x)
+    built.check_data(train.x)
+    if held_out is not None:
+        built.check_support(held_out.x)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
         "data": _name_of(asked.data, dataset),
@@ -117,9 +120,17 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
     keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
     seconds = _run(job, keeper, progress)
+    if not job.finished:
+        raise Stopped(_what_was_kept(checkpoint))
     final = _closing_numbers(job, built, posterior, settings, (train, held_out, seen), threads)
     final["seconds"] = seconds
     return _result(job, built, posterior, settings, train, held_out, final)
+
+
+def _what_was_kept(checkpoint):
+    if checkpoint is None:
+        return "interrupted before the end; without --checkpoint nothing is kept"
+    return f"interrupted before the end; saved in {str(checkpoint)!r}, go on with --resume"
 
 
 def _options(**given):
@@ -188,15 +199,20 @@ def _closing_numbers(job, model, posterior, settings, parts, threads):
     outcome = job.outcome()
     vectors = outcome.vectors
     final = numbers_of(model, posterior, vectors, train, seed, threads)
+    amortised = posterior if posterior is not None and posterior.name == "amortised" else None
     if held_out is not None:
-        final["held_out"] = numbers_of(model, posterior, vectors, held_out, seed, threads)
-    if posterior is not None and not model.family.discrete and posterior.name == "amortised":
-        final |= latent_numbers(posterior, vectors["phi"], train, held_out)
+        # A free table says nothing about rows that it was not made for.
+        final["held_out"] = numbers_of(model, amortised, vectors, held_out, seed, threads)
+    if amortised is not None and not model.family.discrete:
+        final["active_units"] = active_units(amortised, vectors["phi"], train.x).count
+        if held_out is not None:
+            final["held_out"] |= latent_numbers(amortised, vectors["phi"], train, held_out)
     if settings.get("gap_rows"):
         try:
             final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
         except NotApplicable as reason:  # the decoder has grown too steep for an exact value
             final["warnings"] = (*outcome.warnings, str(reason))
+    final = outcome.extra | final
     return {"warnings": outcome.warnings, **final, "converged": outcome.converged, "stopped": outcome.stopped}
 
 

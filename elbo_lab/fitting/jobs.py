@@ -4,7 +4,7 @@ Three kinds: a formula (done at once), EM, and stochastic training of any object
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Outcome:
         None where convergence is not judged (stochastic training).
     stopped : str
         Why it stopped, in words.
+    extra : dict
+        Closing numbers of this kind of job alone.
     warnings : tuple of str
     """
 
@@ -36,6 +38,7 @@ class Outcome:
     converged: bool | None
     stopped: str
     warnings: tuple = ()
+    extra: dict = field(default_factory=dict)
 
 
 class Job(ABC):
@@ -119,8 +122,10 @@ class ClosedFormJob(Job):
 class EMJob(Job):
     """EM with restarts."""
 
+    rows_per_unit = 0  # starts differ in their iterations
+
     def __init__(self, model, dataset, settings, seed):
-        self.n_data = self.rows_per_unit = len(dataset.x)
+        self.n_data = len(dataset.x)
         self.em = EMFit(
             model,
             dataset.x,
@@ -166,7 +171,13 @@ class EMJob(Job):
 
     def outcome(self):
         fit = self.em.result()
-        return Outcome({"theta": fit.theta}, fit.history, fit.converged, fit.stopped, fit.warnings)
+        extra = {
+            "starts": self.em.restarts,
+            "iterations": fit.history[-1]["iteration"],
+            "floor": fit.floor,
+            "at_floor": list(fit.at_floor),
+        }
+        return Outcome({"theta": fit.theta}, fit.history, fit.converged, fit.stopped, fit.warnings, extra)
 
 
 class TrainingJob(Job):

@@ -108,9 +108,16 @@ class Model(ABC):
         """K."""
         return self.family.size
 
-    def check_data(self, x, argument="data"):
+    def check_support(self, x, argument="data"):
         """Return x (N, D) as floats if this likelihood can have produced it, or raise ValueError."""
         return check_data(x, argument, n_columns=self.n_columns)
+
+    def check_data(self, x, argument="data"):
+        """Return x (N, D) as floats if this model can be fitted to it, or raise ValueError.
+
+        Beside the support this refuses data on which the likelihood has no maximum.
+        """
+        return self.check_support(x, argument)
 
     def check_theta(self, theta):
         """Return theta if it has the right size, or raise ValueError."""

@@ -115,6 +115,8 @@ class CategoricalMLP:
         """Return x (N, D) as floats, or raise ValueError."""
         return check_data(x, argument, n_columns=self.n_columns)
 
+    check_support = check_data
+
     def check_labels(self, y, argument="labels", n_rows=None):
         """Return y (N,) as whole numbers from 0 to C - 1, or raise."""
         return check_labels(y, self.n_classes, argument, n_rows)

@@ -29,9 +29,9 @@ class DeepBernoulli(DeepModel):
     def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
         return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
-    def check_data(self, x, argument="data"):
+    def check_support(self, x, argument="data"):
         """Refuse anything but zeros and ones."""
-        x = super().check_data(x, argument)
+        x = super().check_support(x, argument)
         wrong = np.argwhere((x != 0.0) & (x != 1.0))
         if len(wrong):
             n, d = wrong[0]

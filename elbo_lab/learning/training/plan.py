@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from elbo_lab.errors import check_count, check_positive
+from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.learning.training.optimizers import Adam, Optimizer
 from elbo_lab.learning.training.schedules import Constant
 
@@ -23,7 +23,8 @@ class Plan:
     rates : mapping of str to float
         Step size per parameter vector, {"theta": ..., "phi": ...}.
     schedule : Schedule
-        Factor on all step sizes as a function of the steps taken.
+        Factor on all step sizes as a function of the minibatches seen, so that theta and phi follow one
+        clock also where phi takes several steps per minibatch.
     phi_steps : int or None
         None: theta and phi move together, in every step. m: every minibatch serves m steps of phi and then
         one of theta, each with fresh noise.
@@ -46,6 +47,8 @@ class Plan:
         check_count("epochs", self.epochs)
         check_count("batch", self.batch)
         check_count("evaluate_every", self.evaluate_every)
+        if self.evaluate_every > self.epochs:
+            raise bad_value("evaluate_every", f"at most the {self.epochs} epochs", self.evaluate_every)
         for name in ("phi_steps", "patience"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
