@@ -12,8 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elbo_lab.errors import UserMistake
+from elbo_lab.errors import BadValue, UserMistake
+from elbo_lab.fitting import fit, load_fitted
 from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.learning.training.objectives import EvidenceObjective
+from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.trainer import Training
+from elbo_lab.models import GaussianMLE
 
 HEADER = {"epoch": 3, "best": None, "history": [{"elbo": -1.25, "phase": "joint"}], "seed": 2**100}
 ARRAYS = {
@@ -216,3 +221,129 @@ def test_another_version_is_refused_by_its_number(tmp_path, version):
     save_checkpoint(path, HEADER | {"version": version}, ARRAYS)
     line = refused(path)
     assert f"version {version}" in line and "train anew" in line
+
+
+# -- the right format around a wrong body ------------------------------------------------------------
+
+BITS = (np.random.default_rng(0).random((12, 4)) < 0.4).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def fitted_bytes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fitted") / "fit.npz"
+    fit("deep-bernoulli", BITS, latent=1, hidden=(3,), epochs=2, checkpoint=path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def fit_file(tmp_path, fitted_bytes):
+    path = tmp_path / "fit.npz"
+    path.write_bytes(fitted_bytes)
+    return path
+
+
+def plant(path, place, value=None):
+    """Take away (None) or replace one part, 'a/b' in the header or an array; save the rest as it is."""
+    header, arrays = load_checkpoint(path)
+    within = arrays if place in arrays else header
+    if within is header:
+        *folders, place = place.split("/")
+        for folder in folders:
+            within = within[folder]
+    if value is None:
+        del within[place]
+    else:
+        within[place] = value(within[place])
+    save_checkpoint(path, header, arrays)
+
+
+def damage_line(caught, path=None):
+    line = str(caught.value)
+    assert isinstance(caught.value, BadValue) and "damaged" in line and "\n" not in line
+    assert path is None or path.name in line
+    return line
+
+
+DROPPED = ["settings", "model", "data", "posterior", "job", "settings/data", "data/image_shape"]
+WRONG = {
+    "settings": lambda _: 3,
+    "model": lambda _: ["name"],
+    "model/name": lambda _: "no-such-model",
+    "model/fields": lambda _: {"colour": 1},
+    "posterior/sizes": lambda _: "x",
+    "data/image_shape": lambda _: "wide",
+    "result.theta": lambda a: a[:-1],
+    "result.phi": lambda a: a.astype(np.int64),
+}
+
+
+@pytest.mark.parametrize("place", [*DROPPED, "model/fields", "result.theta", "result.phi"])
+def test_a_fitted_model_without_a_part_is_damaged(fit_file, place):
+    load_fitted(fit_file)
+    plant(fit_file, place)
+    with pytest.raises(ValueError) as caught:
+        load_fitted(fit_file)
+    damage_line(caught, fit_file)
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_a_fitted_model_with_a_wrong_part_is_damaged(fit_file, place):
+    plant(fit_file, place, WRONG[place])
+    with pytest.raises(ValueError) as caught:
+        load_fitted(fit_file)
+    damage_line(caught, fit_file)
+
+
+@pytest.mark.parametrize("place", ["settings", "settings/data", "data", "data/sha256", "job", "job/epoch"])
+def test_a_resume_from_a_file_without_a_part_names_it(fit_file, place):
+    plant(fit_file, place)
+    before = fit_file.read_bytes()
+    with pytest.raises(ValueError) as caught:
+        fit(data=BITS, resume=fit_file, epochs=3)
+    assert "no '" + place.rpartition("/")[2] in damage_line(caught, fit_file)
+    assert fit_file.read_bytes() == before
+
+
+STATE = {
+    "job.params.theta": (None, lambda a: a[:-1], lambda a: a.astype(np.float16)),
+    "job.slots.phi": (None, lambda a: a[:1], lambda a: a.T),
+    "job.order": (None, lambda a: a[:-1], lambda a: a.astype(np.float64), lambda a: a * 0, lambda a: a + 1),
+    "job/counts": (None, lambda _: 3, lambda _: {"theta": 1}, lambda c: dict.fromkeys(c, "x")),
+    "job/position": (None, lambda _: "x", lambda _: -1),
+    "job/history": (None, lambda _: 3, lambda _: [1]),
+    "job/noise_rng": (None, lambda _: {}, lambda _: "x"),
+    "job/order_rng": (None, lambda r: r | {"bit_generator": "MT19937"}),
+    "job/seen": (None, lambda _: "x", lambda _: 1.5),
+    "job/best": (None, lambda _: "x", lambda _: 1.0),
+}
+
+
+@pytest.mark.parametrize(("place", "number"), [(name, n) for name in STATE for n in range(len(STATE[name]))])
+def test_a_resume_from_a_damaged_state_is_refused(fit_file, place, number):
+    plant(fit_file, place, STATE[place][number])
+    before = fit_file.read_bytes()
+    with pytest.raises(ValueError) as caught:
+        fit(data=BITS, resume=fit_file, epochs=3)
+    damage_line(caught)
+    assert fit_file.read_bytes() == before
+
+
+def test_a_refused_state_changes_nothing(tmp_path):
+    def training(seed):
+        plan = Plan(epochs=3, batch=4, rates={"theta": 0.02})
+        return Training(EvidenceObjective(GaussianMLE(4), BITS), plan, seed)
+
+    other, one = training(1), training(2)
+    other.run()
+    header, arrays = other.state()
+    save_checkpoint(tmp_path / "before.npz", *one.state())
+    with pytest.raises(BadValue):
+        one.restore(header, arrays | {"slots.theta": arrays["slots.theta"][:, :-1]})
+    save_checkpoint(tmp_path / "after.npz", *one.state())
+    assert (tmp_path / "after.npz").read_bytes() == (tmp_path / "before.npz").read_bytes()
+    one.restore(header, arrays)
+    assert one.epoch == 3
+
+
+def test_the_undamaged_file_goes_on(fit_file):
+    assert fit(data=BITS, resume=fit_file, epochs=3).history[-1]["epoch"] == 3

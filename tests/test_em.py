@@ -18,6 +18,7 @@ from elbo_lab.learning import EMFit, fit_closed_form, fit_em, maximise_evidence
 from elbo_lab.learning.em import GeneticLinkage, LinearGaussianEM, MixtureEM, mixture, run_em
 from elbo_lab.learning.em.scatter import SCATTERS, FullScatter
 from elbo_lab.learning.em.starts import cluster, mixture_start, plus_plus
+from elbo_lab.learning.em.verdict import _named
 from elbo_lab.models import PPCA, DeepBernoulli, FactorAnalysis, GaussianMixture, GaussianMLE
 from elbo_lab.special import log_softmax, log_sum_exp
 
@@ -432,6 +433,47 @@ def test_a_spike_stops_at_the_floor_and_is_named(variant):
     (warning,) = fit.warnings
     assert warning.startswith(f"component {spike} is at the floor {fit.floor:.3g} of the variances")
     assert "so it is in all 10 runs, and the best of them is kept" in warning
+
+
+def test_a_flat_spike_at_a_small_floor_is_named():
+    # Twelve data in a flat of four dimensions out of five: the thin axis has the rounding of the wide ones.
+    rng = np.random.default_rng(1)
+    flat = 30.0 + 3.0 * rng.standard_normal((12, 4)) @ rng.standard_normal((4, 5))
+    x = np.concatenate([rng.standard_normal((60, 5)), flat])
+    model = GaussianMixture(5, 2, "full")
+    fit = fit_em(model, x, floor=1e-9, restarts=1)
+    spike = int(model.described(fit.theta)["means"][:, 0].argmax())
+    assert fit.at_floor == (spike,)
+    assert fit.warnings[-1].startswith(f"component {spike} is at the floor 1e-09")
+
+
+@pytest.mark.parametrize("floor", [1e-11, 1e-10, 1e-6])
+def test_every_clipped_matrix_is_found_at_the_floor(floor, monkeypatch):
+    # Matrices of rank 4 in 5 dimensions, whose other eigenvalues are around one and whose floor is small.
+    model = GaussianMixture(5, 50, "full")
+    root = np.random.default_rng(0).standard_normal((50, 5, 4))
+    q = mixture.Responsibilities(np.ones(50), np.zeros((50, 5)), root @ np.swapaxes(root, 1, 2), 0.0)
+    problem = MixtureEM(model, np.zeros((50, 5)), floor)
+    theta = problem.m_step(q)
+    assert problem.at_floor(theta) == tuple(range(50))
+    # Without the allowance for rounding, small floors are missed and large ones are not.
+    monkeypatch.setattr(FullScatter, "rounding", staticmethod(lambda _: 0.0))
+    assert (len(problem.at_floor(theta)) == 50) == (floor == 1e-6)
+
+
+def test_a_component_just_above_the_floor_is_sound():
+    model = GaussianMixture(2, 2, "full")
+    theta = mixture_start(model, FAITHFUL, np.random.default_rng(0), 1e-4)
+    smallest = np.linalg.eigvalsh(model.described(theta)["covariances"])[:, 0].min()
+    assert MixtureEM(model, FAITHFUL, smallest).at_floor(theta)
+    assert MixtureEM(model, FAITHFUL, smallest * (1 - 1e-5)).at_floor(theta) == ()
+
+
+def test_a_long_list_of_components_is_cut_short_in_a_warning():
+    assert _named("component", (4,)) == "component 4 is"
+    assert _named("component", (0, 1, 2, 5)) == "components 0, 1, 2, 5 are"
+    assert _named("component", range(272)) == "components 0, 1, 2 and 269 more are"
+    assert _named("column", ["a", "b", "c", "d", "e"]) == "columns a, b, c and 2 more are"
 
 
 def test_the_floor_can_be_set_and_moves_the_answer():

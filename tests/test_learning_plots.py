@@ -142,6 +142,13 @@ def test_every_recorded_curve_is_drawn_against_the_epoch_with_its_unit():
     assert len(labels_of(ax)) == 4
 
 
+def test_the_label_names_what_is_drawn():
+    only_bound = [{"epoch": e, "elbo": -5.0 + e, "elbo_validation": -6.0 + e} for e in range(1, 4)]
+    assert plot_learning_curves(only_bound).get_ylabel() == "ELBO, nats per datum"
+    with_exact = [{**row, "log_p": 0.0} for row in only_bound]
+    assert plot_learning_curves(with_exact).get_ylabel() == "log p and its bound, nats per datum"
+
+
 def test_a_start_far_below_does_not_squash_the_rest_and_is_counted():
     ax = plot_learning_curves(training_rows())
     low, high = ax.get_ylim()
@@ -324,6 +331,11 @@ def test_a_maximum_below_what_was_reached_is_refused():
 # -- surprisal and gap -----------------------------------------------------------------------------
 
 
+def test_both_panels_share_one_title():
+    figure = plot_surprisal_and_gap(alternating_rows(), title="alternating steps")
+    assert words(figure).count("alternating steps") == 1
+
+
 def test_phi_steps_leave_s_where_it_is_and_theta_steps_lower_it():
     rows = alternating_rows()
     ax = plot_surprisal(rows)
@@ -444,6 +456,15 @@ def test_the_note_names_black_and_white_and_what_lies_beyond():
     assert note(x) == ["black −2, white 16"]
     assert note(x, limits=(0, 16)) == ["black 0, white 16 and beyond"]
     assert note(np.full((1, 6), 3.0)) == ["black 2.5, white 3.5"]
+    # To three digits of the range: no digits of a rounding, and none lost far from zero.
+    for limits, expected in (
+        ((6.52e-6, 17), "black 0, white 17"),
+        ((-6.52e-6, 0.99996), "black 0, white 1"),
+        ((1e6, 1e6 + 2.5), "black 1000000, white 1000002.5"),
+        ((1.234e-9, 9.876e-9), "black 1.23e−09, white 9.88e−09"),
+        ((0, 1234567), "black 0, white 1.23e+06"),
+    ):
+        assert note(np.full((1, 6), limits[0]), limits=limits) == [expected]
     with pytest.raises(ValueError, match="limits: expected two finite numbers"):
         plot_images(x, (3, 2), limits=(1, 0))
 
@@ -563,6 +584,17 @@ def test_all_means_are_shown_unless_one_is_so_far_that_it_would_hide_the_rest():
     assert any(f"{outside} of 300 outside" in text for text in words(ax.figure))
 
 
+def test_a_plane_of_more_than_two_latents_says_which_two_it_shows():
+    def notes(**options):
+        return [text for text in words(plot_latent_plane(**options).figure) if "circles" in text]
+
+    assert notes(means=latent_means(k=2)) == ["circles: prior, 1 and 2 sd"]
+    (note,) = notes(means=latent_means(k=5))
+    assert note.startswith("circles: prior, 1 and 2 sd, latents 0 and 1 of 5")
+    (note,) = notes(means=latent_means(k=5), coordinates=(4, 2))
+    assert note.startswith("circles: prior, 1 and 2 sd, latents 4 and 2 of 5")
+
+
 def test_a_plane_needs_two_coordinates_and_a_label_per_row():
     with pytest.raises(ValueError, match=r"means: expected at least two latent coordinates.*\(300, 1\)"):
         plot_latent_plane(latent_means(k=1))
@@ -646,6 +678,7 @@ def test_a_mixture_that_does_not_fit_the_data_is_refused():
 
 # -- every figure ----------------------------------------------------------------------------------
 
+LONG = "deep Bernoulli on digits (gray), seed 0: the decoded plane"
 FIGURES = {
     "learning": lambda: plot_learning_curves(training_rows(), title="a model on data").figure,
     "learning-em": lambda: plot_learning_curves(em_rows(), n_data=10).figure,
@@ -659,7 +692,9 @@ FIGURES = {
     "interpolation": lambda: plot_interpolation(pictures(6), (3, 2), title="a way").figure,
     "scatter": lambda: plot_sample_scatter(latent_means(), latent_means(seed=2)).figure,
     "plane": lambda: plot_latent_plane(latent_means(), np.arange(300) % 10, title="plane").figure,
+    "plane-of-many": lambda: plot_latent_plane(latent_means(k=12), title=LONG).figure,
     "manifold": lambda: plot_manifold(pictures(9), (3, 2), 3, title="manifold").figure,
+    "manifold-long": lambda: plot_manifold(pictures(100, 8, 8), (8, 8), 10, title=LONG).figure,
     "mixture": lambda: plot_mixture(latent_means(), DESCRIBED, title="mixture").figure,
 }
 

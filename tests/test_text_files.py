@@ -4,13 +4,15 @@ import errno
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from elbo_lab import text_files
-from elbo_lab.text_files import write_bytes, write_text
+from elbo_lab.errors import BadValue
+from elbo_lab.text_files import check_folder_writable, check_writable, write_bytes, write_text
 
 OLD, NEW = b"old\x00\xff\r\n" * 3, b"new\n\x80" * 50_000
 
@@ -141,3 +143,100 @@ def test_the_checks_above_catch_a_careless_writer(tmp_path, monkeypatch, write):
     if write == "plain":
         with pytest.raises(AssertionError), monkeypatch.context() as inner:
             test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, inner, "fsync", True)
+
+
+# -- what is no regular file, and places that only look writable ------------------------------------
+
+
+def plant(kind, folder):
+    """Return a path that exists and is no regular file."""
+    path = folder / "special"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "link to a device":
+        path.symlink_to(os.devnull)
+    return os.devnull if kind == "device" else path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files")
+@pytest.mark.parametrize("kind", ["fifo", "socket", "device", "link to a device"])
+@pytest.mark.parametrize("call", ["write_bytes", "write_text", "check_writable"])
+def test_what_is_no_regular_file_is_refused_and_stays(tmp_path, kind, call):
+    path = plant(kind, tmp_path)
+    before, names = os.lstat(path), os.listdir(tmp_path)
+    with pytest.raises(BadValue, match="expected a regular file or a new name") as caught:
+        {
+            "write_bytes": lambda: write_bytes(path, NEW),
+            "write_text": lambda: write_text(path, "new"),
+            "check_writable": lambda: check_writable("--json", path),
+        }[call]()
+    assert "\n" not in str(caught.value) and repr(str(path)) in str(caught.value)
+    after = os.lstat(path)
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert os.listdir(tmp_path) == names
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_link_is_followed_and_stays_a_link(tmp_path, existed):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "a.bin", tmp_path / "link"
+    if existed:
+        target.write_bytes(OLD)
+    (tmp_path / "second").symlink_to(target)
+    link.symlink_to("second")
+    check_writable("--json", link)
+    write_bytes(link, NEW)
+    assert target.read_bytes() == NEW and not target.is_symlink()
+    assert os.readlink(link) == "second" and (tmp_path / "second").is_symlink()
+    assert os.listdir(tmp_path / "far") == ["a.bin"]
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for call in (lambda path: write_bytes(path, OLD), lambda path: check_writable("--json", path)):
+        with pytest.raises(BadValue, match="a link to itself"):
+            call(tmp_path / "loop")
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_folder_behind_a_link_to_nothing_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(BadValue, match="a link to nothing"):
+        check_folder_writable("--out", tmp_path / "link" / "below")
+
+
+@pytest.mark.parametrize(
+    ("check", "made", "place"),
+    [
+        (check_writable, "mkstemp", "a.json"),
+        (check_folder_writable, "mkstemp", "."),
+        (check_folder_writable, "mkdtemp", "not/yet"),
+    ],
+)
+def test_a_place_that_only_looks_writable_is_found_out(tmp_path, monkeypatch, check, made, place):
+    def refuse(prefix, dir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir / f"{prefix}temporary"))
+
+    check("--out", tmp_path / place)
+    monkeypatch.setattr(text_files.tempfile, made, refuse)
+    with pytest.raises(BadValue, match=r"^--out: expected a writable place, got .*Read-only") as caught:
+        check("--out", tmp_path / place)
+    assert "probe" not in str(caught.value) and "temporary" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+@pytest.mark.parametrize("check", [check_writable, check_folder_writable])
+def test_proc_is_no_place_even_for_root(check):
+    with pytest.raises(BadValue, match=r"^--out: expected a writable place, got '/proc/x' \([^.]*; choose"):
+        check("--out", "/proc/x")
+
+
+def test_an_error_of_the_system_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_bytes(tmp_path / "gone" / "a.bin", OLD)
+    assert caught.value.filename == str(tmp_path / "gone" / "a.bin")
+    assert ".a.bin" not in str(caught.value)

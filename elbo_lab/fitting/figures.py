@@ -43,7 +43,7 @@ def _figures(result):
     if any("elbo_after_m" in row for row in result.history):
         yield "staircase", _figure(plot_staircase(result.history, title=label))
     if any("kl" in row for row in result.history):
-        yield "surprisal-and-gap", plot_surprisal_and_gap(result.history)
+        yield "surprisal-and-gap", plot_surprisal_and_gap(result.history, title=label)
     if not hasattr(result.model, "family"):
         return
     yield from _samples(result, label)

@@ -19,7 +19,7 @@ from elbo_lab.fitting.methods import choose_method, complete, with_networks
 from elbo_lab.fitting.options import Options, overlay, resolve
 from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
-from elbo_lab.learning.training.checkpoint import load_checkpoint
+from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.study.registry import find_models
@@ -116,7 +116,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         if stored["data"]["sha256"] != spec["sha256"]:
             raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
         own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
-        job.restore(stored["job"], own)
+        job.restore(stored["job"], Parts(own, resume, "--resume"))
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
     keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
     seconds = _run(job, keeper, progress)

@@ -212,10 +212,11 @@ class TrainingJob(Job):
         return self.training.state()
 
     def restore(self, header, arrays):
-        if header["epoch"] > self.training.plan.epochs:
-            done = f"at least the {header['epoch']} that the checkpoint has done"
-            raise bad_value("--epochs", done, self.training.plan.epochs)
+        done = header["epoch"]  # missing, it is told with the name of the file
         self.training.restore(header, arrays)
+        if done > self.training.plan.epochs:
+            done = f"at least the {done} that the checkpoint has done"
+            raise bad_value("--epochs", done, self.training.plan.epochs)
 
     def check(self):
         """Judge the parameters by their own value too: the trainer's is that before its last step."""

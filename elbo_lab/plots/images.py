@@ -63,9 +63,28 @@ def grey_limits(values, limits=None):
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
 
 
+def limit_words(low, high):
+    """Return two numbers in words, to about three digits of the distance between them."""
+    places = 2 - math.floor(math.log10(high - low))
+    words = []
+    for value in (low, high):
+        # Adding zero takes the sign from -0.
+        value = round(value, places) + 0.0
+        digits = places + 1 + (math.floor(math.log10(abs(value))) if value else 0)
+        words.append(f"{value:.{max(1, digits)}g}".replace("-", "\u2212"))
+    return words
+
+
+def title_over_note(ax, title):
+    """Write the title a line higher than usual, so that a note below it may be as long as it needs."""
+    look = {"fontsize": STYLE["title_size"], "color": STYLE["ink"]}
+    ax.set_title(title, loc="left", pad=STYLE["note_size"] + 9, **look)
+
+
 def show_sheet(ax, sheet, limits, title):
     """Draw a montage without frames and say what its greys mean."""
-    style_axes(ax, title=title)
+    style_axes(ax)
+    title_over_note(ax, title)
     # Everything that rcParams could decide is said here.
     ax.imshow(
         np.ma.masked_invalid(sheet),
@@ -83,7 +102,7 @@ def show_sheet(ax, sheet, limits, title):
     for spine in ax.spines.values():
         spine.set_visible(False)
     beyond = np.nanmin(sheet) < limits[0] or np.nanmax(sheet) > limits[1]
-    words = "black {:.3g}, white {:.3g}".format(*limits).replace("-", "\u2212")
+    words = "black {}, white {}".format(*limit_words(*limits))
     note_above(ax, words + (" and beyond" if beyond else ""))
 
 
@@ -94,7 +113,7 @@ def sheet_axes(ax, sheet_shape, columns, most_height=8.0, below=0.0):
     # Pictures of eight pixels should not fill the page: at most an inch each, but room for a title.
     width = min(7.2, max(3.6, 1.0 * columns))
     width *= min(1.0, most_height * sheet_shape[1] / (width * sheet_shape[0]))
-    return new_figure(width * sheet_shape[0] / sheet_shape[1] + 0.6 + below, width + 0.8).subplots()
+    return new_figure(width * sheet_shape[0] / sheet_shape[1] + 0.75 + below, width + 0.8).subplots()
 
 
 def even_places(n):

@@ -16,7 +16,15 @@ from matplotlib.patheffects import withStroke
 from elbo_lab.errors import bad_value, check_count, check_data
 from elbo_lab.plots.cloud import cloud_limits, outside_text
 from elbo_lab.plots.history import note_above
-from elbo_lab.plots.images import check_images, even_places, grey_limits, montage, sheet_axes, show_sheet
+from elbo_lab.plots.images import (
+    check_images,
+    even_places,
+    grey_limits,
+    montage,
+    sheet_axes,
+    show_sheet,
+    title_over_note,
+)
 from elbo_lab.plots.style import STYLE, new_figure, style_axes
 
 CLASS_COLORS = (
@@ -101,7 +109,8 @@ def plot_latent_plane(means, labels=None, ax=None, coordinates=(0, 1), title="")
     points = means[:, list(coordinates)]
     ax = new_figure(5.6, width=6.4).subplots() if ax is None else ax
     words = [f"posterior mean of z[{k}]" for k in coordinates]
-    style_axes(ax, title=title, xlabel=words[0], ylabel=words[1])
+    style_axes(ax, xlabel=words[0], ylabel=words[1])
+    title_over_note(ax, title)
     look = {"linestyle": "none", "markersize": 3.4, "markeredgewidth": 0, "rasterized": True}
     look["alpha"] = float(np.clip(900 / len(points), 0.25, 0.75))
     classes = [None] if labels is None else list(np.unique(labels))
@@ -117,7 +126,10 @@ def plot_latent_plane(means, labels=None, ax=None, coordinates=(0, 1), title="")
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
     ax.set_aspect("equal")
-    note_above(ax, ", ".join(filter(None, ["circles: prior, 1 and 2 sd", outside_text(points, limits)])))
+    n_latent = means.shape[1]
+    which = "latents {} and {} of {}".format(*coordinates, n_latent) if n_latent > 2 else ""
+    notes = ("circles: prior, 1 and 2 sd", which, outside_text(points, limits))
+    note_above(ax, ", ".join(filter(None, notes)))
     return ax
 
 

@@ -93,8 +93,7 @@ def plot_learning_curves(history, ax=None, n_data=None, title=""):
     curves, unit = learning_curves(history, n_data)
     ax = new_figure(3.6).subplots() if ax is None else ax
     time = "epoch" if time_key(list(history)) == "epoch" else "EM iteration"
-    name = "log p" if not any("elbo" in key for key in curves) else "log p and its bound"
-    style_axes(ax, title=title, xlabel=time, ylabel=f"{name}, {unit}")
+    style_axes(ax, title=title, xlabel=time, ylabel=f"{_quantity(curves)}, {unit}")
     for key, curve in curves.items():
         label, look = LOOKS[key]
         look = look if len(curve.x) <= MOST_MARKERS else {**look, "marker": "none"}
@@ -106,3 +105,11 @@ def plot_learning_curves(history, ax=None, n_data=None, title=""):
     whole_ticks(ax)
     legend_below(ax, handles, columns=2)
     return ax
+
+
+def _quantity(curves):
+    """Return the name of what the curves show: the bound, log p, or both."""
+    bounds = [name for name in curves if "elbo" in name]
+    if not bounds:
+        return "log p"
+    return "ELBO" if len(bounds) == len(curves) else "log p and its bound"

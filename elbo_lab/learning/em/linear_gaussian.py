@@ -28,10 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.learning.em.base import EMProblem
+from elbo_lab.learning.em.scatter import AT_FLOOR
 from elbo_lab.models import PPCA
 from elbo_lab.special import LOG_2PI
 
-AT_FLOOR = 1e-6
 # A column whose noise is less of its variance than this is on the way to a Heywood case, or has no noise.
 NEARLY_NONE = 0.005
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.learning.em.base import EMProblem
-from elbo_lab.learning.em.scatter import SCATTERS
+from elbo_lab.learning.em.scatter import SCATTERS, is_at_floor
 from elbo_lab.special import LOG_2PI, log_softmax, log_sum_exp
 
 # Entries of a block of rows: one copy stays in the cache.
@@ -29,8 +29,6 @@ BLOCK_ENTRIES = 1 << 17
 # Total responsibility below which averages lose their digits to underflow.
 DEAD = 1e-200
 LEAST_WEIGHT = 1e-300
-# An eigenvalue within this fraction of the floor is at the floor: it went through a Cholesky factor and back.
-AT_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +151,8 @@ class MixtureEM(EMProblem):
 
     def at_floor(self, theta):
         """Return the components with an eigenvalue at the floor."""
-        smallest = self.scatter.smallest(self.model.covariance.natural(self.model.layout.views(theta)))
-        return tuple(np.flatnonzero(smallest <= self.floor * (1.0 + AT_FLOOR)).tolist())
+        variance = self.model.covariance.natural(self.model.layout.views(theta))
+        return tuple(np.flatnonzero(is_at_floor(self.scatter, variance, self.floor)).tolist())
 
     def dead(self, theta):
         """Return the components that hold less than a millionth of a datum."""

@@ -20,6 +20,9 @@ likelihood.
 
 import numpy as np
 
+# A variance within this fraction of the floor is at the floor: it went through a logarithm and back.
+AT_FLOOR = 1e-6
+
 
 class SphericalScatter:
     """One variance: second moments () are traces / D."""
@@ -45,6 +48,11 @@ class SphericalScatter:
         return np.asarray(moments)
 
     @staticmethod
+    def rounding(moments):  # noqa: ARG004 - a single variance is exact to its own last digits
+        """Return the absolute error of `smallest` after storing and reading (C,) or a number."""
+        return 0.0
+
+    @staticmethod
     def misfit(variance, moment, n_columns):
         """Return log |Sigma| + tr(Sigma^-1 S) for one component."""
         return n_columns * (np.log(variance) + moment / variance)
@@ -68,6 +76,10 @@ class DiagonalScatter:
     @staticmethod
     def smallest(moments):
         return moments.min(axis=-1)
+
+    @staticmethod
+    def rounding(moments):  # noqa: ARG004 - as above, per column
+        return 0.0
 
     @staticmethod
     def misfit(variance, moment, n_columns):  # noqa: ARG004 - the shape says it
@@ -99,8 +111,20 @@ class FullScatter:
         return np.linalg.eigvalsh(moments)[:, 0]
 
     @staticmethod
+    def rounding(moments):
+        # Eigenvectors, the Cholesky factor and its product are each exact to about D eps |Sigma|: against a
+        # floor of 1e-10 that is more than any fraction of the floor that could be meant.
+        largest = np.linalg.eigvalsh(moments)[:, -1]
+        return 4.0 * moments.shape[-1] * np.finfo(float).eps * largest
+
+    @staticmethod
     def misfit(variance, moment, n_columns):  # noqa: ARG004
         return np.linalg.slogdet(variance)[1] + np.trace(np.linalg.solve(variance, moment))
 
 
 SCATTERS = {"spherical": SphericalScatter, "diagonal": DiagonalScatter, "full": FullScatter}
+
+
+def is_at_floor(scatter, moments, floor):
+    """Return whether the smallest eigenvalue of each of `moments` (C, ...) is at the floor (C,)."""
+    return scatter.smallest(moments) <= floor * (1.0 + AT_FLOOR) + scatter.rounding(moments)

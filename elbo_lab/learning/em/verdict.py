@@ -5,6 +5,9 @@ from elbo_lab.learning.em.mixture import MixtureEM
 from elbo_lab.learning.fit import Fit
 from elbo_lab.models import PPCA, FactorAnalysis
 
+# So many of a longer list are named in a warning.
+MOST_NAMED = 3
+
 
 def judge(fit):
     """Return the Fit of an `EMFit` as it stands.
@@ -37,7 +40,10 @@ def judge(fit):
 
 
 def _named(kind, indices):
-    words = ", ".join(str(i) for i in indices)
+    shown = indices if len(indices) <= MOST_NAMED + 1 else indices[:MOST_NAMED]
+    words = ", ".join(str(i) for i in shown)
+    if len(shown) < len(indices):
+        words += f" and {len(indices) - len(shown)} more"
     return f"{kind}s {words} are" if len(indices) > 1 else f"{kind} {words} is"
 
 

@@ -8,6 +8,7 @@ the same bytes. Nothing in it can run: pickled objects are neither written nor r
 import io
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,24 @@ HEADER = "header"
 MEMBERS = "members"
 # The earliest time that a zip can hold: members would else carry the clock.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
+# Parts of the header of a fit, and what they are made of, where they are there.
+KINDS = {"settings": dict, "model": dict, "data": dict, "job": dict, "posterior": (dict, type(None))}
+
+
+def damaged(path, what, argument="checkpoint"):
+    """Build the ValueError for a checkpoint of the right version with a wrong body."""
+    return bad_value(argument, "a whole checkpoint of elbo_lab", f"{str(path)!r}, which is damaged ({what})")
+
+
+class Parts(dict):
+    """A dict out of a checkpoint: what is missing is a mistake in the file, not in the program."""
+
+    def __init__(self, items, path, argument):
+        super().__init__(items)
+        self.path, self.argument = path, argument
+
+    def __missing__(self, name):
+        raise damaged(self.path, f"no {name!r} in it", self.argument)
 
 
 def save_checkpoint(path, header, arrays):
@@ -51,13 +70,15 @@ def load_checkpoint(path, argument="checkpoint"):
     Raises
     ------
     ValueError
-        In one line, if there is no such file, or it is cut off, damaged, foreign, or of another version.
+        In one line, if there is no such file, or it is cut off, damaged, foreign, or of another version;
+        and later, when a part is asked for that is not in it.
     """
     try:
         # Opened here, because np.load leaves the file of a damaged zip open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop(HEADER).tobytes().decode("utf-8"))
+        text = arrays.pop(HEADER).tobytes().decode("utf-8")
+        header = json.loads(text, object_hook=partial(Parts, path=path, argument=argument))
     except FileNotFoundError:
         raise bad_value(argument, "an existing file", repr(str(path))) from None
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
@@ -74,4 +95,7 @@ def load_checkpoint(path, argument="checkpoint"):
         raise bad_value(argument, f"a checkpoint of version {VERSION}", got, "train anew")
     if header.pop(MEMBERS, None) != list(arrays):
         raise bad_value(argument, "a checkpoint of elbo_lab", f"{str(path)!r} (cut off or damaged)")
-    return header, arrays
+    for name, kind in KINDS.items():
+        if name in header and not isinstance(header[name], kind):
+            raise damaged(path, f"its {name!r} is {type(header[name]).__name__}", argument)
+    return header, Parts(arrays, path, argument)

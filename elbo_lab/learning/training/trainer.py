@@ -20,10 +20,16 @@ from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.learning.training.minibatches import Minibatches
 
 # Parameters per slice when an optimiser's step is shared among threads.
-SLICE = 1 << 17
+SLICE = 1 << 18
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0
-PLAIN_STATE = ("epoch", "step", "value_sum", "rows_seen", "first_value", "last_value", "best", "waited")
+PLAIN_STATE = ("epoch", "step", "seen", "value_sum", "rows_seen", "first_value", "last_value")
+PLAIN_STATE += ("best", "waited")
+
+
+def _slices(size):
+    """Return the slices of a parameter vector, all but the last of SLICE coordinates."""
+    return [slice(start, start + SLICE) for start in range(0, size, SLICE)]
 
 
 class Training:
@@ -65,7 +71,7 @@ class Training:
         self.counts = dict.fromkeys(self.params, 0)
         self.memory = objective.initial_memory()
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
-        self.epoch, self.step, self.history = 0, 0, []
+        self.epoch, self.step, self.seen, self.history = 0, 0, 0, []
         self.first_value, self.last_value = None, None
         self.value_sum, self.rows_seen = 0.0, 0
         self.best, self.best_params, self.waited = None, None, 0
@@ -111,6 +117,7 @@ class Training:
 
     def _advance(self, pool):
         last = self.minibatches.last_of_epoch
+        self.seen += 1
         rows = self.minibatches.next()
         evaluate = last and (self.epoch + 1) % self.plan.evaluate_every == 0
         if self.plan.phi_steps is None:
@@ -137,7 +144,7 @@ class Training:
             self.memory = results[0][2]
         for name in names:
             self.counts[name] += 1
-            self._move(pool, name, [result[1][name] for result in results], shares)
+        self._move(pool, names, results, shares)
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
 
@@ -147,21 +154,24 @@ class Training:
             return self.objective.gradients(self.params, block, names, self.memory)
 
     def _rate(self, name):
-        return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.counts[name] - 1))
+        return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
 
-    def _move(self, pool, name, gradients, shares):
-        vector, slots, rate = self.params[name], self.slots[name], self._rate(name)
+    def _move(self, pool, names, results, shares):
+        """Add the gradients of the blocks in their order, and step: slice by slice, on all threads."""
+        slices = [(name, part) for name in names for part in _slices(self.params[name].size)]
 
-        def move(part):
-            gradient = gradients[0][part] * vector.dtype.type(shares[0])
-            for other, share in zip(gradients[1:], shares[1:], strict=True):
-                gradient += other[part] * vector.dtype.type(share)
-            gradient = gradient.astype(vector.dtype, copy=False)
-            with np.errstate(all="ignore"):
-                self.plan.optimizer.step(vector[part], gradient, slots[:, part], self.counts[name], rate)
+        def move(where):
+            name, part = where
+            vector, blocks = self.params[name][part], [result[1][name][part] for result in results]
+            total = blocks[0]
+            if len(blocks) > 1:
+                total = blocks[0] * vector.dtype.type(shares[0])
+                for block, share in zip(blocks[1:], shares[1:], strict=True):
+                    total += block * vector.dtype.type(share)
+            slots, count = self.slots[name][:, part], self.counts[name]
+            self.plan.optimizer.step(vector, total, slots, count, self._rate(name))
 
-        parts = [slice(start, start + SLICE) for start in range(0, vector.size, SLICE)]
-        for _ in pool.map(move, parts) if len(parts) > 1 else map(move, parts):
+        for _ in pool.map(move, slices) if len(slices) > len(names) else map(move, slices):
             pass
 
     # -- epochs and rows -------------------------------------------------------------------------
@@ -232,7 +242,48 @@ class Training:
         return header, arrays
 
     def restore(self, header, arrays):
-        """Go on from a state of a training with the same objective and plan."""
+        """Go on from a state of a training with the same objective and plan.
+
+        Raises
+        ------
+        ValueError
+            In one line, before anything is changed, if the state is damaged or that of another training.
+        """
+        remedy = "the file is damaged or of another training"
+        refuse = partial(bad_value, "checkpoint", "the whole state of this training", remedy=remedy)
+        own_header, own = self.state()
+        for name in own_header:
+            if name not in header:
+                raise refuse(f"no {name!r}")
+        for name in PLAIN_STATE:
+            value, optional = header[name], name in ("first_value", "last_value", "best")
+            kinds = (int, float) if optional or name == "value_sum" else int
+            number = isinstance(value, kinds) and not isinstance(value, bool)
+            if not (number or (optional and value is None)):
+                raise refuse(f"{name} {value!r}")
+        counts, position, history = header["counts"], header["position"], header["history"]
+        if not isinstance(counts, dict) or set(counts) != set(self.params):
+            raise refuse(f"counts {counts!r}")
+        if not all(isinstance(n, int) and n >= 0 for n in (*counts.values(), position)):
+            raise refuse(f"counts {counts!r} and position {position!r}")
+        if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+            raise refuse("a history that is no list of rows")
+        for name in ("order_rng", "noise_rng"):
+            try:
+                type(self.noise_rng.bit_generator)().state = header[name]
+            except Exception:  # what numpy trips over in a wrong state is no closed list
+                raise refuse(f"no state of a generator in {name!r}") from None
+        own = {key: array for key, array in own.items() if not key.startswith("best.")}
+        if header["best"] is not None:
+            own |= {f"best.{name}": vector for name, vector in self.params.items()}
+        if set(own) != set(arrays):
+            raise refuse(f"missing or surplus arrays {sorted(set(own) ^ set(arrays))}")
+        for key, array in own.items():
+            if (arrays[key].shape, arrays[key].dtype) != (array.shape, array.dtype):
+                found = f"{arrays[key].dtype} {arrays[key].shape}"
+                raise refuse(f"{key} as {found} where {array.dtype} {array.shape} belongs")
+        if not np.array_equal(np.sort(arrays["order"]), np.arange(self.minibatches.n_rows)):
+            raise refuse("an order that does not hold every row once")
         for name in PLAIN_STATE:
             setattr(self, name, header[name])
         self.counts, self.history = dict(header["counts"]), list(header["history"])
