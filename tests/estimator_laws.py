@@ -33,9 +33,10 @@ def noise_for(estimator, case, n_draws, seed=0, lead=()):
     return draw_noise(spec, np.random.default_rng(seed), lead)
 
 
-def exact_value(estimator, case, posterior, phi):
-    """Return the exact value of the estimator's target."""
-    return Exact(estimator.target).answer(case.model, posterior, case.theta, phi, case.x).value
+def exact_value(estimator, case, posterior, phi, n_draws=1):
+    """Return the exact value of the estimator's target for so many draws."""
+    where = case.model, posterior, case.theta, phi, case.x
+    return Exact(estimator.target).answer(*where, estimator.group_size(n_draws)).value
 
 
 def assert_same(found, expected, relative):
@@ -81,13 +82,13 @@ def unbiased(estimator, case, posterior, phi):
     phi = integrable_phi(estimator, case, posterior, phi)
     draws = affordable_draws(estimator, case)
     found = expected_estimate(estimator, case, posterior, phi, draws)
-    assert_same(found, exact_value(estimator, case, posterior, phi), 1e-10)
+    assert_same(found, exact_value(estimator, case, posterior, phi, draws), 1e-10)
 
 
 def bias(estimator, case, posterior, phi, n_draws, tolerance=1e-7):
     """Return the bias (P,) without noise."""
     expected = expected_estimate(estimator, case, posterior, phi, n_draws, tolerance)
-    return expected - exact_value(estimator, case, posterior, phi)
+    return expected - exact_value(estimator, case, posterior, phi, n_draws)
 
 
 def frozen_phi_gradient(estimator, case, posterior, phi, n_draws=3):

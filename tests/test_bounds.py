@@ -77,7 +77,7 @@ def test_the_elbo_of_a_deep_model_is_below_log_p_too(setting):
     model, theta, x, eta = setting
     # Rungs without luck only; a reference by draws would blur the inequality.
     try:
-        expectation = quadrature.expectation(model, theta, x, eta)
+        expectation = quadrature.expectation(model, theta, x, model.family, eta)
         evidence = quadrature.evidence(model, theta, x)
     except quadrature.ToleranceMissed:
         assume(False)
@@ -96,7 +96,7 @@ def test_at_the_exact_posterior_the_elbo_equals_log_p(setting):
 def test_at_the_exact_posterior_every_single_log_weight_equals_log_p(setting, seed):
     model, theta, x, _ = setting
     eta = model.posterior_eta(theta, x)
-    log_w = log_weight(model, theta, x, eta, random_draws(model, eta, seed))
+    log_w = log_weight(model, theta, x, model.family, eta, random_draws(model, eta, seed))
     evidence = exact.evidence(model, theta, x).value
     assert_close(log_w, np.broadcast_to(evidence, log_w.shape), 1e-9)
 
@@ -119,7 +119,7 @@ def test_leaving_the_exact_posterior_in_any_direction_lowers_the_elbo(setting, s
 
 def mean_over_all_noise(form, model, theta, x, eta, n_nodes=120):
     z, weights = exact_draws(model.family, eta, n_nodes)
-    return (weights * form(model, theta, x, eta, z)).sum(axis=0)
+    return (weights * form(model, theta, x, model.family, eta, z)).sum(axis=0)
 
 
 @every_case
@@ -146,7 +146,7 @@ def test_the_three_forms_have_one_mean_at_random_parameters(setting):
 def test_the_three_forms_differ_draw_by_draw(case):
     eta = case.free.eta(case.free_phi, case.x)
     z = random_draws(case.model, eta)
-    values = [form(case.model, case.theta, case.x, eta, z) for form in FORMS]
+    values = [form(case.model, case.theta, case.x, case.model.family, eta, z) for form in FORMS]
     assert all(value.shape == (N_DRAWS, 3) for value in values)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(values[i] - values[j]).max() > 1e-3
@@ -158,11 +158,11 @@ def test_leading_axes_order_of_draws_and_data(case, form):
     model, eta = case.model, case.free.eta(case.free_phi, case.x)
     noise = draw_noise(model.family.noise_spec(N_DRAWS, 3), np.random.default_rng(0), lead=(2,))
     z = model.family.sample(eta, noise)
-    together = form(model, case.theta, case.x, eta, z)
+    together = form(model, case.theta, case.x, model.family, eta, z)
     for r in range(2):
-        assert_close(together[r], form(model, case.theta, case.x, eta, z[r]))
+        assert_close(together[r], form(model, case.theta, case.x, model.family, eta, z[r]))
     draws, data = [3, 1, 4, 0, 2], [2, 0, 1]
-    moved = form(model, case.theta, case.x[data], eta[data], z[0][draws][:, data])
+    moved = form(model, case.theta, case.x[data], model.family, eta[data], z[0][draws][:, data])
     assert_close(moved, together[0][draws][:, data])
 
 
@@ -173,8 +173,8 @@ def test_leading_axes_order_of_draws_and_data(case, form):
 def test_the_importance_estimate_averages_the_weights(case):
     eta = case.free.eta(case.free_phi, case.x)
     z = random_draws(case.model, eta)
-    log_w = log_weight(case.model, case.theta, case.x, eta, z)
-    found = importance_evidence(case.model, case.theta, case.x, eta, z)
+    log_w = log_weight(case.model, case.theta, case.x, case.model.family, eta, z)
+    found = importance_evidence(case.model, case.theta, case.x, case.model.family, eta, z)
     assert_close(found, np.log(np.exp(log_w).mean(axis=0)))
 
 
@@ -186,23 +186,23 @@ def test_the_prior_estimate_averages_the_likelihood(case):
     likelihood = np.exp(model.log_likelihood(case.theta, case.x, z))
     assert_close(found, np.log(likelihood.mean(axis=0)))
     # Sampling from the prior is importance sampling with the prior as proposal.
-    assert_close(found, importance_evidence(model, case.theta, case.x, eta, z), 1e-11)
+    assert_close(found, importance_evidence(model, case.theta, case.x, model.family, eta, z), 1e-11)
 
 
 @every_case
 def test_one_draw_of_the_importance_estimate_is_its_log_weight(case):
     eta = case.free.eta(case.free_phi, case.x)
     z = random_draws(case.model, eta)[:1]
-    found = importance_evidence(case.model, case.theta, case.x, eta, z)
-    assert_close(found, log_weight(case.model, case.theta, case.x, eta, z)[0])
+    found = importance_evidence(case.model, case.theta, case.x, case.model.family, eta, z)
+    assert_close(found, log_weight(case.model, case.theta, case.x, case.model.family, eta, z)[0])
 
 
 @given(settings_of(MODELS), st.integers(0, 99))
 def test_the_importance_estimate_is_at_least_the_mean_log_weight(setting, seed):
     model, theta, x, eta = setting
     z = random_draws(model, eta, seed)
-    log_w = log_weight(model, theta, x, eta, z)
-    estimate = importance_evidence(model, theta, x, eta, z)
+    log_w = log_weight(model, theta, x, model.family, eta, z)
+    estimate = importance_evidence(model, theta, x, model.family, eta, z)
     slack = 1e-12 * (1.0 + np.abs(log_w).max())
     assert np.all(estimate >= log_w.mean(axis=0) - slack)
     assert np.all(estimate <= log_w.max(axis=0) + slack)
@@ -212,7 +212,7 @@ def test_the_importance_estimate_is_at_least_the_mean_log_weight(setting, seed):
 def test_the_mean_weight_is_the_evidence_itself(setting):
     model, theta, x, eta = setting
     z, q = exact_draws(model.family, eta)
-    log_w = log_weight(model, theta, x, eta, z)
+    log_w = log_weight(model, theta, x, model.family, eta, z)
     found = np.log((q * np.exp(log_w - log_w.max(axis=0))).sum(axis=0)) + log_w.max(axis=0)
     assert_close(found, exact.evidence(model, theta, x).value, 1e-10)
 

@@ -167,8 +167,8 @@ def test_a_planted_fault_breaks_a_law(fault, monkeypatch):
 def test_a_weight_without_q_breaks_a_law(monkeypatch):
     honest = importance.log_weight
 
-    def without_q(model, theta, x, eta, z):
-        return honest(model, theta, x, eta, z) + model.family.log_prob(eta, z)
+    def without_q(model, theta, x, family, eta, z):
+        return honest(model, theta, x, family, eta, z) + family.log_prob(eta, z)
 
     monkeypatch.setattr(importance, "log_weight", without_q)
     with pytest.raises(AssertionError):

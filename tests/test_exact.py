@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from elbo_lab import exact
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
+from elbo_lab.exact import closed_form, enumeration, long_run, noise_rules, quadrature
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, GaussianMLE
 
 DISCRETE = [case for case in CASES if case.model.family.discrete]
@@ -71,7 +71,7 @@ def test_a_missed_tolerance_leads_to_the_long_run(monkeypatch):
     with pytest.raises(quadrature.ToleranceMissed):
         quadrature.evidence(case.model, case.theta, case.x)
     with pytest.raises(quadrature.ToleranceMissed):
-        quadrature.expectation(case.model, case.theta, case.x, eta)
+        quadrature.expectation(case.model, case.theta, case.x, case.model.family, eta)
     assert exact.evidence(case.model, case.theta, case.x).rung == "long-run"
     assert exact.expectation(case.model, case.theta, case.x, eta).rung == "long-run"
 
@@ -141,7 +141,7 @@ def test_enumeration_is_the_sum_over_components(case):
     found = enumeration.evidence(model, theta, x)
     assert_same(found.value, logsumexp(joint, axis=1), 1e-12)
     q = np.exp(eta - logsumexp(eta, axis=1, keepdims=True))
-    expected = enumeration.expectation(model, theta, x, eta)
+    expected = enumeration.expectation(model, theta, x, model.family, eta)
     assert_same(expected.value, (q * joint).sum(axis=1), 1e-12)
     assert not found.value_error.any() and not expected.grad_eta_error.any()
 
@@ -152,7 +152,7 @@ def test_enumeration_is_the_sum_over_components(case):
 @over(GAUSSIAN)
 def test_hermite_expectations_are_the_closed_form(case):
     eta = case.free.eta(case.free_phi, case.x)
-    arguments = (case.model, case.theta, case.x, eta)
+    arguments = (case.model, case.theta, case.x, case.model.family, eta)
     found, expected = quadrature.expectation(*arguments), closed_form.expectation(*arguments)
     assert_all_same(found, expected, EXPECTATION, 1e-10)
 
@@ -273,16 +273,16 @@ def test_values_alone_are_those_that_come_with_gradients(case):
     values_are_those_with_gradients(case)
 
 
-@pytest.mark.parametrize("name", ["_expected_values", "_standing_grids"])
+@pytest.mark.parametrize("name", ["_expected_values", "standing_grids"])
 def test_a_wrong_value_without_gradients_is_caught(name, monkeypatch):
     honest = getattr(quadrature, name)
     faults = {
         "_expected_values": lambda *given: 1.001 * honest(*given),
         # Data that are handed back in another order.
-        "_standing_grids": lambda *given: ((done[::-1], *rest) for done, *rest in honest(*given)),
+        "standing_grids": lambda *given: ((done[::-1], *rest) for done, *rest in honest(*given)),
     }
     case = next(case for case in DEEP if case.model.latent_dim == 2)
-    if name == "_standing_grids":
+    if name == "standing_grids":
         expected = exact.evidence(case.model, case.theta, case.x)
         monkeypatch.setattr(exact, "evidence", lambda *_: expected)
     monkeypatch.setattr(quadrature, name, faults[name])
@@ -293,7 +293,7 @@ def test_a_wrong_value_without_gradients_is_caught(name, monkeypatch):
 @over(GAUSSIAN)
 def test_expected_values_by_quadrature_are_the_closed_form(case):
     eta = case.free.eta(case.free_phi, case.x)
-    arguments = (case.model, case.theta, case.x, eta)
+    arguments = (case.model, case.theta, case.x, case.model.family, eta)
     value, error = quadrature.expected_log_joint(*arguments)
     expected, none = closed_form.expected_log_joint(*arguments)
     assert_same(value, expected, 1e-10)
@@ -308,18 +308,21 @@ def test_data_that_need_finer_rules_come_back_in_their_place(monkeypatch):
     eta = np.concatenate([np.linspace(-1.0, 1.0, 9)[:, None], log_std], axis=1)
     sizes, honest = [], quadrature._expected_values
 
-    def watched(model, theta, x, eta, rule):
+    def watched(model, theta, x, family, eta, rule):
         sizes.append(len(x))
-        return honest(model, theta, x, eta, rule)
+        return honest(model, theta, x, family, eta, rule)
 
     monkeypatch.setattr(quadrature, "_expected_values", watched)
-    together, error = quadrature.expected_log_joint(case.model, theta, case.x, eta)
+    together, error = quadrature.expected_log_joint(case.model, theta, case.x, case.model.family, eta)
     assert sizes[0] == 9 and sizes[-1] < 9, "the case is meant to have data of both kinds"
     rows = [slice(n, n + 1) for n in range(9)]
-    alone = [quadrature.expected_log_joint(case.model, theta, case.x[r], eta[r])[0] for r in rows]
+    alone = [
+        quadrature.expected_log_joint(case.model, theta, case.x[r], case.model.family, eta[r])[0]
+        for r in rows
+    ]
     assert_same(together, np.concatenate(alone), 1e-12)
-    finest = quadrature.trapezoid_rule(0.01, 1)
-    truth = honest(case.model, theta, case.x, eta, finest)
+    finest = noise_rules.trapezoid_rule(0.01, 1)
+    truth = honest(case.model, theta, case.x, case.model.family, eta, finest)
     assert (np.abs(together - truth) <= error + 1e-10 * (1.0 + np.abs(truth))).all()
 
 
@@ -380,7 +383,7 @@ def assert_within_own_error(found, expected, names):
 def test_a_long_run_agrees_within_its_own_error(case):
     case, rng = canonical(case), np.random.default_rng(3)
     eta = case.model.family.near(case.model.posterior_eta(case.theta, case.x))
-    arguments = (case.model, case.theta, case.x, eta)
+    arguments = (case.model, case.theta, case.x, case.model.family, eta)
     expectation = long_run.expectation(*arguments, rng)
     assert_within_own_error(expectation, closed_form.expectation(*arguments), EXPECTATION)
     # A proposal wider than the posterior on all sides.
@@ -411,7 +414,7 @@ def test_the_size_of_a_pass_does_not_change_a_long_run(monkeypatch):
     for rows in (long_run.ROWS_PER_PASS, 301):
         monkeypatch.setattr(long_run, "ROWS_PER_PASS", rows)
         rng = np.random.default_rng(5)
-        results.append(long_run.expectation(case.model, case.theta, case.x, eta, rng))
+        results.append(long_run.expectation(case.model, case.theta, case.x, case.model.family, eta, rng))
     assert_all_same(results[1], results[0], EXPECTATION, 1e-11)
 
 

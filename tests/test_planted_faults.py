@@ -17,16 +17,12 @@ from noise_integrals import NotIntegrated
 from elbo_lab import exact
 from elbo_lab.bounds import elbo, evidence
 from elbo_lab.distributions import Categorical, DiagonalGaussian
-from elbo_lab.estimators import (
-    elbo_log_weight,
-    importance_weighted,
-    prior_monte_carlo_pathwise,
-    reparameterization,
-    score_function_loo,
-    score_function_optimal_baseline,
-)
 from elbo_lab.estimators import exact as exact_estimator
 from elbo_lab.estimators.base import posterior_draws
+from elbo_lab.estimators.elbo import elbo_log_weight
+from elbo_lab.estimators.evidence import importance_weighted, prior_monte_carlo_pathwise
+from elbo_lab.estimators.pathwise import reparameterization
+from elbo_lab.estimators.score import score_function_loo, score_function_optimal_baseline
 from elbo_lab.exact import closed_form, enumeration, quadrature
 from elbo_lab.models import DeepGaussianFixed, GaussianMixture, GaussianMLE
 from elbo_lab.models.base import Model
@@ -55,7 +51,9 @@ def rungs_agree(case):
     """Where two rungs of the ladder apply, they answer alike."""
     eta = case.free.eta(case.free_phi, case.x)
     arguments = case.model, case.theta, case.x
-    first, second = (rung.expectation(*arguments, eta) for rung in (closed_form, quadrature))
+    first, second = (
+        rung.expectation(*arguments, case.model.family, eta) for rung in (closed_form, quadrature)
+    )
     for name in ("value", "grad_theta", "grad_eta"):
         assert_same(getattr(first, name), getattr(second, name), 1e-9)
     first, second = (rung.evidence(*arguments) for rung in (closed_form, quadrature))
@@ -217,7 +215,7 @@ def without_parameter_term(_):
 def own_draw_in_the_mean(_):
     def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
         eta, z = posterior_draws(posterior, phi, x, noise)
-        f = elbo.log_weight(model, theta, x, eta, z)
+        f = elbo.log_weight(model, theta, x, posterior.family, eta, z)
         f = f - f.mean(axis=-2, keepdims=True)
         grad_eta = (f[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state
@@ -228,7 +226,7 @@ def own_draw_in_the_mean(_):
 def own_draw_in_the_optimum(_):
     def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
         eta, z = posterior_draws(posterior, phi, x, noise)
-        f = elbo.log_weight(model, theta, x, eta, z)[..., None]
+        f = elbo.log_weight(model, theta, x, posterior.family, eta, z)[..., None]
         score = model.family.score(eta, z)
         squares = score**2
         total = squares.sum(axis=-3, keepdims=True)
@@ -327,7 +325,7 @@ def per_cent_in_z(right):
 
 def without_log_q(_):
     """Weights p(x, z) for draws from q: the division by q is forgotten."""
-    return lambda model, theta, x, _, z: model.log_joint(theta, x, z)
+    return lambda model, theta, x, _family, _eta, z: model.log_joint(theta, x, z)
 
 
 def without_log_determinant(right):

@@ -22,7 +22,7 @@ BITS = (np.random.default_rng(0).random((11, 4)) < 0.4).astype(np.float64)
 class Remembering(ScoreFunction):
     """A score function that subtracts the running mean of what it has seen of phi's gradient."""
 
-    def initial_state(self):
+    def initial_state(self, model, posterior, x):  # noqa: ARG002
         return np.zeros(1)
 
     def estimate(self, model, posterior, theta, phi, x, noise, state):

@@ -139,7 +139,7 @@ def test_estimators_of_another_target_and_phi_steps_without_phi_are_refused():
 
 
 class Counting(ScoreFunction):
-    def initial_state(self):
+    def initial_state(self, model, posterior, x):  # noqa: ARG002
         return np.zeros(1)
 
     def estimate(self, model, posterior, theta, phi, x, noise, state):

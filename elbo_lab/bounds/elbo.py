@@ -11,21 +11,22 @@ Bishop 2006, eqs. 9.70 to 9.72). It can be written
 Three estimators of one number: the more is integrated in closed form, the less is left to the draws,
 but the log-weight, alone, has no variance at all at the exact posterior.
 
-Each returns one value per draw and datum (..., S, N), in nats; averaging over S is unbiased.
+Each returns one value per draw and datum (..., S, N), in nats; averaging over S is unbiased. `family` is
+that of q, and `eta` (N, E) its parameters.
 """
 
 
-def reconstruction_kl(model, theta, x, eta, z):
+def reconstruction_kl(model, theta, x, family, eta, z):
     """Return log p(x | z) - KL(q || p(z)), the KL in closed form."""
-    kl = model.family.kl(eta, model.prior_eta(theta))
+    kl = family.kl(eta, model.prior_eta(theta))
     return model.log_likelihood(theta, x, z) - kl
 
 
-def joint_entropy(model, theta, x, eta, z):
+def joint_entropy(model, theta, x, family, eta, z):
     """Return log p(x, z) + H(q), the entropy in closed form."""
-    return model.log_joint(theta, x, z) + model.family.entropy(eta)
+    return model.log_joint(theta, x, z) + family.entropy(eta)
 
 
-def log_weight(model, theta, x, eta, z):
+def log_weight(model, theta, x, family, eta, z):
     """Return log w = log p(x, z) - log q(z), fully sampled."""
-    return model.log_joint(theta, x, z) - model.family.log_prob(eta, z)
+    return model.log_joint(theta, x, z) - family.log_prob(eta, z)

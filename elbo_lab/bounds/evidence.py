@@ -19,6 +19,6 @@ def prior_evidence(model, theta, x, z):
     return log_mean_exp(model.log_likelihood(theta, x, z), axis=-2)
 
 
-def importance_evidence(model, theta, x, eta, z):
+def importance_evidence(model, theta, x, family, eta, z):
     """Return log (1/S) sum_s w_s, z from q."""
-    return log_mean_exp(log_weight(model, theta, x, eta, z), axis=-2)
+    return log_mean_exp(log_weight(model, theta, x, family, eta, z), axis=-2)

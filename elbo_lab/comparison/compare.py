@@ -119,7 +119,7 @@ def compare(
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
     with single_threaded_blas(), _pool(n_threads) as pool:
-        benches = build_benches(pool, choices, chosen, placing, skip_refusals, progress)
+        benches = build_benches(pool, choices, chosen, draws, placing, skip_refusals, progress)
         repeat(pool, benches, draws, repeats, seed, progress)
         limit = check_bias(pool, benches, draws, repeats, seed)
         found = [

@@ -40,7 +40,7 @@ class Bench:
     moments: dict = field(default_factory=dict)
 
 
-def build_benches(pool, choices, estimators, placing, skip_refusals, progress):
+def build_benches(pool, choices, estimators, draws, placing, skip_refusals, progress):
     """Build all scenes and references; split each scene's estimators into pairings and reasons."""
 
     def prepare(choice):
@@ -58,7 +58,7 @@ def build_benches(pool, choices, estimators, placing, skip_refusals, progress):
                 bench.pairings.append(estimator)
             else:
                 bench.reasons[estimator] = reason
-        targets = {estimator.target for estimator in bench.pairings}
+        targets = dict.fromkeys(estimator.target_at(draws) for estimator in bench.pairings)
         bench.answers, bench.seconds = references(bench.scene, targets)
         return bench
 
@@ -119,7 +119,7 @@ def repeat(pool, benches, draws, repeats, seed, progress):
     for (bench, estimators, _), moments in zip(work, totals, strict=True):
         bench.moments = dict(zip(estimators, moments, strict=True))
         for estimator, found in bench.moments.items():
-            expected, got = bench.answers[estimator.target].value.shape, found.mean.shape
+            expected, got = bench.answers[estimator.target_at(draws)].value.shape, found.mean.shape
             if got != expected:
                 what = f"estimates of {estimator.target} of shape {expected} for {bench.scene.model.label}"
                 raise bad_value(f"estimator {estimator.name!r}", what, f"shape {got}")
@@ -143,9 +143,10 @@ def check_bias(pool, benches, draws, repeats, seed):
 
 
 def _bias_test(bench, estimator, draws):
-    moments, answer = bench.moments[estimator], bench.answers[estimator.target]
+    target = estimator.target_at(draws)
+    moments, answer = bench.moments[estimator], bench.answers[target]
     n_draws = moments.count * draws
-    missed = missed_variance(bench.scene, n_draws).get(estimator.target, 0.0)
+    missed = missed_variance(bench.scene, n_draws).get(target, 0.0)
     return bias_test(moments, answer, missed / n_draws)
 
 
@@ -158,12 +159,12 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
         elif estimator in bench.reasons:
             yield inapplicable(head, bench.reasons[estimator])
         elif estimator in bench.moments:
-            answer, moments = bench.answers[estimator.target], bench.moments[estimator]
+            answer, moments = bench.answers[head["target"]], bench.moments[estimator]
             seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
             test = _bias_test(bench, estimator, draws)
             row = measured_row(head, moments, test, answer, seconds)
             yield row | {"bias_z_limit": limit}
         else:
-            answer = bench.answers[estimator.target]
-            row = exact_row(head, answer, bench.seconds[estimator.target])
+            answer = bench.answers[head["target"]]
+            row = exact_row(head, answer, bench.seconds[head["target"]])
             yield row | {"bias_z_limit": limit}

@@ -5,11 +5,14 @@ datum. The same family serves as posterior q(z | x) and as prior p(z) of a model
 eta for all data), so that sampling, scores and KL stand in one place.
 
 Axes: S draws, N data, K latent dimensions or categories, E parameters of one member. `eta` is (N, E)
-or (1, E). Continuous z is (..., S, N, K), categorical z is integer (..., S, N). Axes in front of S are
+or (1, E). Continuous z is (..., S, N, K), categorical z is integer (..., S, N), binary z is (..., S, N, K)
+of zeros and ones. Axes in front of S are
 repeats: they are never summed, so R independent estimates can be formed in one call.
 """
 
 from abc import ABC, abstractmethod
+
+from elbo_lab.errors import NotApplicable
 
 
 class Family(ABC):
@@ -19,7 +22,9 @@ class Family(ABC):
     ----------
     name : str
     discrete : bool
-        Whether z is a category; discrete families have no pathwise derivative.
+        Whether z takes finitely many values; discrete families have no pathwise derivative.
+    event_axes : int
+        Axes of one z behind (..., S, N): 1 for a vector (K,), 0 for a category.
     size : int
         K, latent dimensions or categories.
     eta_size : int
@@ -30,6 +35,7 @@ class Family(ABC):
 
     name: str
     discrete: bool
+    event_axes: int
 
     @abstractmethod
     def noise_spec(self, n_draws, n_data):
@@ -70,6 +76,16 @@ class Family(ABC):
         A study at an optimum flatters estimators whose noise vanishes there, a study far away those
         that only need a direction; this is the place in between.
         """
+
+    def values(self):
+        """Return every value of a discrete z (G, ...), in a fixed order.
+
+        Raises
+        ------
+        NotApplicable
+            If z is continuous.
+        """
+        raise NotApplicable(f"{self.name} z cannot be enumerated")
 
     def log_prob_vjp(self, eta, z, cotangent):
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""

@@ -31,6 +31,7 @@ class Categorical(Family):
     size: int
     name = "categorical"
     discrete = True
+    event_axes = 0
 
     @property
     def eta_size(self):
@@ -50,6 +51,10 @@ class Categorical(Family):
         # probability zero. So the sums are divided by it, and left out, for z <= K - 1.
         inner = cumulated[..., :-1] / cumulated[..., -1:]
         return (noise[..., None] >= inner).sum(axis=-1)
+
+    def values(self):
+        """Return 0..K-1 (K,)."""
+        return np.arange(self.size)
 
     def one_hot(self, z):
         """Return the indicators [z = k] as floats (..., S, N, K)."""

@@ -30,6 +30,7 @@ class DiagonalGaussian(Family):
     size: int
     name = "diagonal-gaussian"
     discrete = False
+    event_axes = 1
 
     @property
     def eta_size(self):

@@ -14,14 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from elbo_lab.errors import NotApplicable, bad_value
-
-TARGETS = (
-    "log-evidence",
-    "elbo",
-    "grad-theta-log-evidence",
-    "grad-theta-elbo",
-    "grad-phi-elbo",
-)
+from elbo_lab.estimators.targets import numbered
 
 NO_STATE = np.zeros(0)
 
@@ -33,7 +26,7 @@ class Estimator(ABC):
     ----------
     name : str
     target : str
-        What its estimates are held against.
+        What its estimates are held against, one of `targets.TARGETS`.
     unbiased_for : str or None
         The target for which its expectation is exact, or None.
     summary : str
@@ -44,7 +37,11 @@ class Estimator(ABC):
         Whether z must be a differentiable function of the noise.
     minimum_draws : int
     independent_draws : bool
-        Whether the formula assumes that the S draws are independent.
+        Whether the formula assumes that the S draws are independent: antithetic or Sobol draws are then
+        refused. A plain mean over draws does not assume it.
+    burn_in : int
+        Estimates, one after the other, by which the state of an estimator has settled; it is studied with
+        the state that it then has, held still. Zero without a state.
     vectorised : bool
         Whether `estimate` accepts noise with extra leading axes (R, *spec.shape) and then returns
         (R, P): write axes from the end (draws are axis -2 of log-weights). If False, the study calls it
@@ -60,6 +57,7 @@ class Estimator(ABC):
     minimum_draws: ClassVar[int] = 1
     independent_draws: ClassVar[bool] = True
     vectorised: ClassVar[bool] = False
+    burn_in: ClassVar[int] = 0
 
     @abstractmethod
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
@@ -74,7 +72,8 @@ class Estimator(ABC):
         noise : ndarray
             Of the shape of `noise_spec`.
         state : ndarray
-            Memory carried from call to call; empty for most.
+            Memory carried from call to call; empty for most. With R repeats in front all of them see the
+            state given, and the state returned has learned from all of them.
         """
 
     @property
@@ -82,12 +81,25 @@ class Estimator(ABC):
         """Whether its expectation differs from its target."""
         return self.unbiased_for != self.target
 
+    def group_size(self, n_draws):
+        """Return how many of S draws stand in one bound of several draws: all, unless groups are formed."""
+        return n_draws
+
+    def target_at(self, n_draws):
+        """Return the target of an estimate from S draws, as it stands in a row: 'grad-phi-iwae-10'."""
+        return numbered(self.target, self.group_size(n_draws))
+
+    def unbiased_at(self, n_draws):
+        """Return the target for which the expectation of an estimate from S draws is exact, or None."""
+        name = self.unbiased_for
+        return None if name is None else numbered(name, self.group_size(n_draws))
+
     def noise_spec(self, family, n_draws, n_data):
         """Return the NoiseSpec of one estimate; equal specs share their draws."""
         return family.noise_spec(n_draws, n_data)
 
-    def initial_state(self):
-        """Return the state before the first call."""
+    def initial_state(self, model, posterior, x):  # noqa: ARG002 - most remember nothing
+        """Return the state before the first call, for these data."""
         return NO_STATE
 
     def check_pairing(self, model, posterior):
@@ -104,7 +116,9 @@ class Estimator(ABC):
             With the reason.
         """
         if self.needs_pathwise and model.family.discrete:
-            raise NotApplicable("categorical z has no pathwise derivative")
+            raise NotApplicable(f"{model.family.name} z has no pathwise derivative")
+        if self.target.startswith("grad-theta") and not model.layout.size:
+            raise NotApplicable(f"{model.label} has no parameters theta")
         if self.target.startswith("grad-phi") and not posterior.has_parameters:
             raise NotApplicable(f"the {posterior.name} posterior has no parameters phi")
 
@@ -139,6 +153,6 @@ def prior_draws(model, theta, noise):
 
 def mean_cotangent(family, z):
     """Return the cotangent of a mean over draws and rows: 1 / (S N), shaped (..., S, N)."""
-    shape = z.shape if family.discrete else z.shape[:-1]
-    dtype = np.float64 if family.discrete else z.dtype
+    shape = z.shape[: z.ndim - family.event_axes]
+    dtype = z.dtype if z.dtype.kind == "f" else np.float64
     return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)

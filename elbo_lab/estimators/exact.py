@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.errors import unknown_name
-from elbo_lab.estimators.base import NO_STATE, TARGETS, Estimator
-from elbo_lab.exact import evidence, expectation
+from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.targets import COUPLED, TARGETS
+from elbo_lab.exact import evidence, expectation, importance_weighted_bound, inclusive_gradient
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,21 @@ class Exact(Estimator):
         """None for the evidence, which has no q; the posterior for everything about the ELBO."""
         return None if self.target.endswith("log-evidence") else "posterior"
 
-    def answer(self, model, posterior, theta, phi, x):
-        """Return the Answer for the mean over the rows of x."""
+    def answer(self, model, posterior, theta, phi, x, n_draws=None):
+        """Return the Answer for the mean over the rows of x.
+
+        `n_draws` is the number of draws of a bound of several draws, and of no matter to other targets.
+        """
         if self.target.endswith("log-evidence"):
             return evidence_answers(evidence(model, theta, x, self.proposal))[self.target]
-        eta = posterior.eta(phi, x)
-        found = expectation(model, theta, x, eta)
-        return elbo_answers(found, posterior, phi, x, eta)[self.target]
+        return answers_under_q(self.target, n_draws, model, posterior, theta, phi, x)[self.target]
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG002
-        return self.answer(model, posterior, theta, phi, x).value, state
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+        n_draws = None
+        if self.target in COUPLED:
+            spec = self.noise_spec(posterior.family, 1, len(x))
+            n_draws = noise.shape[noise.ndim - len(spec.shape)]
+        return self.answer(model, posterior, theta, phi, x, n_draws).value, state
 
 
 def _mean_answer(value, error, rung):
@@ -79,20 +85,31 @@ def evidence_answers(found):
     }
 
 
-def elbo_answers(found, posterior, phi, x, eta):
-    """Return {target: Answer} for the targets that one `exact.Expectation` under q answers.
+def _phi_answer(posterior, phi, x, grad_eta, error, rung):
+    """Return the Answer in phi for a gradient in eta (N, E) and its errors."""
+    return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
 
-    ELBO = E_q log p(x, z) + H(q): the entropy is always in closed form.
+
+def answers_under_q(target, n_draws, model, posterior, theta, phi, x):
+    """Return {target: Answer} for a target that needs q, and for all that the same climb answers.
+
+    The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
     """
-    family = posterior.family
-    value = found.value + family.entropy(eta)
-    grad_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
+    family, eta = posterior.family, posterior.eta(phi, x)
+    if target == "grad-phi-inclusive-kl":
+        found = inclusive_gradient(model, theta, x, family, eta)
+        return {target: _phi_answer(posterior, phi, x, *found)}
+    if target in COUPLED:
+        name = "iwae"
+        found = importance_weighted_bound(model, theta, x, eta, n_draws, family)
+        value, grad_eta = found.value, found.grad_eta
+    else:
+        name = "elbo"
+        found = expectation(model, theta, x, eta, family)
+        value = found.value + family.entropy(eta)
+        grad_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
     return {
-        "elbo": _mean_answer(value, found.value_error, found.rung),
-        "grad-theta-elbo": Answer(found.grad_theta, found.grad_theta_error, found.rung),
-        "grad-phi-elbo": Answer(
-            posterior.eta_vjp(phi, x, grad_eta),
-            posterior.eta_error(phi, x, found.grad_eta_error),
-            found.rung,
-        ),
+        name: _mean_answer(value, found.value_error, found.rung),
+        f"grad-theta-{name}": Answer(found.grad_theta, found.grad_theta_error, found.rung),
+        f"grad-phi-{name}": _phi_answer(posterior, phi, x, grad_eta, found.grad_eta_error, found.rung),
     }

@@ -108,7 +108,7 @@ def stream_weights(model, theta, x, eta, n_samples, rng):
     for start in range(0, n_samples, per_pass):
         n_draws = min(per_pass, n_samples - start)
         z = family.sample(eta, draw_noise(family.noise_spec(n_draws, len(x)), rng))
-        running.add(log_weight(model, theta, x, eta, z))
+        running.add(log_weight(model, theta, x, family, eta, z))
     return running
 
 

@@ -48,6 +48,10 @@ class Expectation:
     grad_eta_error: np.ndarray
 
 
+class Bound(Expectation):
+    """A bound of several draws, `value`, and its gradients; nothing is left to add."""
+
+
 def without_error(kind, rung, *parts):
     """Return kind(rung, part, zeros, part, zeros, ...)."""
     interleaved = []

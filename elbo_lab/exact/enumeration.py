@@ -1,4 +1,4 @@
-"""Second rung: sum over every value of a categorical z.
+"""Second rung: sum over every value of a discrete z.
 
 log p(x) = log sum_k p(x, z = k),          gradient: posterior average of the joint's gradient
 E_q log p(x, z) = sum_k q_k log p(x, k),   d/d eta = sum_k q_k score_k log p(x, k)
@@ -12,26 +12,26 @@ from elbo_lab.special import log_sum_exp, softmax
 RUNG = "enumeration"
 
 
-def applies(model):
-    """Whether the latent is categorical."""
+def applies(model, family=None):  # noqa: ARG001 - a discrete model has one kind of q
+    """Whether the latent takes finitely many values."""
     return model.family.discrete
 
 
-def all_categories(model, x):
-    """Return every category as a draw (K, N)."""
-    categories = np.arange(model.family.size)[:, None]
-    return np.broadcast_to(categories, (model.family.size, len(x)))
+def all_values(family, n_data):
+    """Return every value of z as a draw (G, N, ...)."""
+    values = family.values()[:, None]
+    return np.broadcast_to(values, (len(values), n_data, *values.shape[2:]))
 
 
 def _log_joint(model, theta, x):
-    """Return every category as a draw (K, N), and log p(x, z) there (K, N)."""
-    z = all_categories(model, x)
+    """Return every value as a draw (G, N, ...), and log p(x, z) there (G, N)."""
+    z = all_values(model.family, len(x))
     return z, model.log_joint(theta, x, z)
 
 
-def _under_q(model, eta, z, log_joint):
-    """Return q (K, N) and E_q log p(x, z) (N,)."""
-    q = np.exp(model.family.log_prob(eta, z))
+def _under_q(family, eta, z, log_joint):
+    """Return q (G, N) and E_q log p(x, z) (N,)."""
+    q = np.exp(family.log_prob(eta, z))
     return q, (q * log_joint).sum(axis=0)
 
 
@@ -41,9 +41,9 @@ def log_evidence(model, theta, x):
     return value, np.zeros_like(value)
 
 
-def expected_log_joint(model, theta, x, eta):
+def expected_log_joint(model, theta, x, family, eta):
     """Return E_q log p(x, z) (N,) and its error (N,), which is zero."""
-    value = _under_q(model, eta, *_log_joint(model, theta, x))[1]
+    value = _under_q(family, eta, *_log_joint(model, theta, x))[1]
     return value, np.zeros_like(value)
 
 
@@ -55,10 +55,10 @@ def evidence(model, theta, x):
     return without_error(Evidence, RUNG, log_sum_exp(log_joint, axis=0), grad_theta)
 
 
-def expectation(model, theta, x, eta):
+def expectation(model, theta, x, family, eta):
     """Return E_q log p(x, z) and its gradients."""
     z, log_joint = _log_joint(model, theta, x)
-    q, value = _under_q(model, eta, z, log_joint)
+    q, value = _under_q(family, eta, z, log_joint)
     grad_theta, _ = model.log_joint_vjp(theta, x, z, q / len(x))
-    grad_eta = model.family.log_prob_vjp(eta, z, q * log_joint) / len(x)
+    grad_eta = family.log_prob_vjp(eta, z, q * log_joint) / len(x)
     return without_error(Expectation, RUNG, value, grad_theta, grad_eta)

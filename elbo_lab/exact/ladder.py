@@ -10,16 +10,19 @@ alone, for a fraction of the time, and never a long run: who asks for them wants
 import numpy as np
 
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
+from elbo_lab.exact import closed_form, coupled, enumeration, long_run, quadrature
 
 # The seed of long runs: references must not move with the seed of the study that they judge.
 LONG_RUN_SEED = 20_210_704
 
 
-def _climb(model, name, *arguments):
-    """Return (answer, name) of the first rung that applies and stands, or (None, None)."""
+def _climb(model, family, name, *arguments):
+    """Return (answer, name) of the first rung that applies and stands, or (None, None).
+
+    `family` is that of q, or None for what has no q.
+    """
     for rung in (closed_form, enumeration, quadrature):
-        if rung.applies(model):
+        if rung.applies(model, family):
             try:
                 return getattr(rung, name)(model, *arguments), rung.RUNG
             except quadrature.ToleranceMissed:
@@ -27,8 +30,8 @@ def _climb(model, name, *arguments):
     return None, None
 
 
-def _one_per_datum(model, x, eta):
-    return np.broadcast_to(eta, (len(x), model.family.eta_size))
+def _one_per_datum(family, x, eta):
+    return np.broadcast_to(eta, (len(x), family.eta_size))
 
 
 def evidence(model, theta, x, proposal=None):
@@ -46,7 +49,7 @@ def evidence(model, theta, x, proposal=None):
     -------
     Evidence
     """
-    answer, _ = _climb(model, "evidence", theta, x)
+    answer, _ = _climb(model, None, "evidence", theta, x)
     if answer is not None:
         return answer
     if proposal is None:
@@ -54,23 +57,48 @@ def evidence(model, theta, x, proposal=None):
     return long_run.evidence(model, theta, x, proposal, np.random.default_rng(LONG_RUN_SEED))
 
 
-def expectation(model, theta, x, eta):
-    """Return E_q log p(x, z) and its gradients on the best rung, q given by eta (N, E).
+def expectation(model, theta, x, eta, family=None):
+    """Return E_q log p(x, z) and its gradients on the best rung.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    eta : ndarray (N, E)
+    family : Family, optional
+        Of q; the model's own if not given.
 
     Returns
     -------
     Expectation
     """
-    eta = _one_per_datum(model, x, eta)
-    answer, _ = _climb(model, "expectation", theta, x, eta)
+    family = model.family if family is None else family
+    eta = _one_per_datum(family, x, eta)
+    answer, _ = _climb(model, family, "expectation", theta, x, family, eta)
     if answer is not None:
         return answer
-    return long_run.expectation(model, theta, x, eta, np.random.default_rng(LONG_RUN_SEED))
+    return long_run.expectation(model, theta, x, family, eta, np.random.default_rng(LONG_RUN_SEED))
 
 
-def _exact_value(what, model, name, *arguments):
+def importance_weighted_bound(model, theta, x, eta, n_draws, family=None):
+    """Return E_q log (1/K) sum_k w_k for K = `n_draws` and its gradients on the best rung.
+
+    The other parameters are those of `expectation`.
+
+    Returns
+    -------
+    Bound
+    """
+    family = model.family if family is None else family
+    eta = _one_per_datum(family, x, eta)
+    rng = np.random.default_rng(LONG_RUN_SEED)
+    return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng)
+
+
+def _exact_value(what, model, family, name, *arguments):
     """Return (value, error, rung), or say why no rung below the long run holds."""
-    answer, rung = _climb(model, name, *arguments)
+    answer, rung = _climb(model, family, name, *arguments)
     if answer is not None:
         return *answer, rung
     if quadrature.applies(model):
@@ -100,11 +128,11 @@ def log_evidence(model, theta, x):
     NotApplicable
         If no rung stands: three latents or more under a network, or a tolerance that is not met.
     """
-    return _exact_value("log p(x)", model, "log_evidence", theta, x)
+    return _exact_value("log p(x)", model, None, "log_evidence", theta, x)
 
 
-def expected_log_joint(model, theta, x, eta):
-    """Return E_q log p(x_n, z), q given by eta (N, E), as `log_evidence` does.
+def expected_log_joint(model, theta, x, eta, family=None):
+    """Return E_q log p(x_n, z), q given by eta (N, E) and its family, as `log_evidence` does.
 
     Returns
     -------
@@ -115,5 +143,6 @@ def expected_log_joint(model, theta, x, eta):
     ------
     NotApplicable
     """
-    eta = _one_per_datum(model, x, eta)
-    return _exact_value("E_q log p(x, z)", model, "expected_log_joint", theta, x, eta)
+    family = model.family if family is None else family
+    eta = _one_per_datum(family, x, eta)
+    return _exact_value("E_q log p(x, z)", model, family, "expected_log_joint", theta, x, family, eta)

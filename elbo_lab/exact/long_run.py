@@ -25,20 +25,25 @@ def _mean_and_error(batches):
     return batches.mean(axis=0), batches.std(axis=0, ddof=1) / np.sqrt(len(batches))
 
 
-def _passes(model, x, rng):
+def batch_means(*parts):
+    """Return [mean, standard error, mean, standard error, ...] of lists with one array per batch."""
+    return [array for part in parts for array in _mean_and_error(part)]
+
+
+def _passes(family, x, rng):
     """Yield the noise of one batch in passes of bounded size."""
     per_pass = max(1, ROWS_PER_PASS // len(x))
     for start in range(0, DRAWS_PER_BATCH, per_pass):
         n_draws = min(per_pass, DRAWS_PER_BATCH - start)
-        yield draw_noise(model.family.noise_spec(n_draws, len(x)), rng)
+        yield draw_noise(family.noise_spec(n_draws, len(x)), rng)
 
 
-def expectation(model, theta, x, eta, rng):
+def expectation(model, theta, x, family, eta, rng):
     """Return E_q log p(x, z) and its gradients, by averages over draws from a reparameterised q."""
-    family, values, by_theta, by_eta = model.family, [], [], []
+    values, by_theta, by_eta = [], [], []
     for _ in range(BATCHES):
         value, grad_theta, grad_eta = np.zeros(len(x)), np.zeros(model.layout.size), 0.0
-        for noise in _passes(model, x, rng):
+        for noise in _passes(family, x, rng):
             z = family.sample(eta, noise)
             value += model.log_joint(theta, x, z).sum(axis=0) / DRAWS_PER_BATCH
             cotangent = np.full((len(z), len(x)), 1.0 / (DRAWS_PER_BATCH * len(x)))
@@ -48,15 +53,14 @@ def expectation(model, theta, x, eta, rng):
         values.append(value)
         by_theta.append(grad_theta)
         by_eta.append(grad_eta)
-    parts = [*_mean_and_error(values), *_mean_and_error(by_theta), *_mean_and_error(by_eta)]
-    return Expectation(RUNG, *parts)
+    return Expectation(RUNG, *batch_means(values, by_theta, by_eta))
 
 
 def evidence(model, theta, x, proposal, rng):
     """Return log p(x) and its gradient by importance sampling from eta = `proposal` (N, E)."""
     family, values, by_theta = model.family, [], []
     for _ in range(BATCHES):
-        draws = [family.sample(proposal, noise) for noise in _passes(model, x, rng)]
+        draws = [family.sample(proposal, noise) for noise in _passes(family, x, rng)]
         log_w = [model.log_joint(theta, x, z) - family.log_prob(proposal, z) for z in draws]
         weights = softmax(np.concatenate(log_w), axis=0) / len(x)
         values.append(log_mean_exp(np.concatenate(log_w), axis=0))
@@ -65,4 +69,4 @@ def evidence(model, theta, x, proposal, rng):
             grad_theta += model.log_joint_vjp(theta, x, z, weights[start : start + len(z)])[0]
             start += len(z)
         by_theta.append(grad_theta)
-    return Evidence(RUNG, *_mean_and_error(values), *_mean_and_error(by_theta))
+    return Evidence(RUNG, *batch_means(values, by_theta))

@@ -1,9 +1,7 @@
 """Third rung: quadrature over one or two continuous latents.
 
-Expectations under q are sums over nodes of the noise, z = sample(eta, eps): Gauss-Hermite with the node
-count doubled until value and gradients stand. Where the integrand has poles close to the real line (a
-steep decoder under a wide q) Gauss-Hermite converges slowly, and the sequence goes on with trapezoid
-grids of the same noise, which converge faster than any power of the step (Trefethen and Weideman 2014).
+Expectations under q are sums over nodes of the noise, z = sample(eta, eps), with ever finer `noise_rules`
+until value and gradients stand.
 
 Posterior integrals need another rule: a sharp posterior falls between the nodes of any rule that is
 centred on the prior. A trapezoid grid over +-7 in each latent has no such blind spot once its step is
@@ -14,21 +12,17 @@ them are refined.
 The last change is reported as the error.
 """
 
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 
 from elbo_lab.exact.answer import Evidence, Expectation
 from elbo_lab.exact.lattice import boxes, children, lattice
+from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.special import log_sum_exp, softmax
 
 RUNG = "quadrature"
 TOLERANCE = 1e-8
-HERMITE_NODES = (8, 16, 32, 64)
-TRAPEZOID_STEPS = (0.25, 0.125, 0.0625)
-NOISE_HALF_WIDTH = 8.5
-# Nodes of the noise below this weight are lost in rounding and only cost time.
-LEAST_WEIGHT = 1e-18
 
 HALF_WIDTH = 7.0
 FIRST_STEP = 0.25
@@ -55,97 +49,99 @@ class ToleranceMissed(Exception):
     """The rule did not stand within its budget; the next rung takes over."""
 
 
-def applies(model):
+def applies(model, family=None):  # noqa: ARG001 - any family that turns normal noise into z
     """Whether z is continuous, with at most two dimensions."""
     return not model.family.discrete and model.latent_dim <= 2
-
-
-def _product_rule(nodes, weights, n_dims):
-    """Return nodes (G, K) and weights (G,) of the product of a one-dimensional rule with itself."""
-    grid = np.stack(np.meshgrid(*[nodes] * n_dims, indexing="ij"), axis=-1).reshape(-1, n_dims)
-    product = weights
-    for _ in range(n_dims - 1):
-        product = np.multiply.outer(product, weights)
-    keep = product.ravel() > LEAST_WEIGHT
-    return grid[keep], product.ravel()[keep]
 
 
 # -- expectations under q ------------------------------------------------------------------------
 
 
-def hermite_rule(n_nodes, n_dims):
-    """Return nodes (G, K) and weights (G,) of E f(eps), eps ~ N(0, I_K), by Gauss-Hermite."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
-    return _product_rule(nodes, weights / weights.sum(), n_dims)
-
-
-def trapezoid_rule(step, n_dims):
-    """Return nodes (G, K) and weights (G,) of E f(eps), eps ~ N(0, I_K), on an even grid."""
-    nodes = step * np.arange(-round(NOISE_HALF_WIDTH / step), round(NOISE_HALF_WIDTH / step) + 1)
-    density = np.exp(-0.5 * nodes**2)
-    return _product_rule(nodes, density / density.sum(), n_dims)
-
-
-@lru_cache
-def noise_rules(n_dims):
-    """Return the rules in the order in which they are tried, each finer than the one before."""
-    hermite = [hermite_rule(n_nodes, n_dims) for n_nodes in HERMITE_NODES]
-    return hermite + [trapezoid_rule(step, n_dims) for step in TRAPEZOID_STEPS]
-
-
-def _passes_under_q(model, eta, rule):
+def passes_under_q(family, eta, rule):
     """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
     eps, weights = rule
     per_pass = max(1, ROWS_PER_PASS // len(eta))
     for start in range(0, len(eps), per_pass):
         part = slice(start, start + per_pass)
         noise = eps[part, None, :]
-        yield noise, weights[part, None], model.family.sample(eta, noise)
+        yield noise, weights[part, None], family.sample(eta, noise)
 
 
-def _expected_values(model, theta, x, eta, rule):
+def _expected_values(model, theta, x, family, eta, rule):
     """Return E_q log p(x_n, z) (N,) by one rule."""
     value = np.zeros(len(x))
-    for _, w, z in _passes_under_q(model, eta, rule):
+    for _, w, z in passes_under_q(family, eta, rule):
         value += (w * model.log_joint(theta, x, z)).sum(axis=0)
     return value
 
 
-def _expectation_of_datum(model, theta, x, eta, rule):
+def _expectation_of_datum(model, theta, x, family, eta, rule):
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
     value, grad_theta, grad_eta = np.zeros(1), np.zeros(model.layout.size), np.zeros(eta.shape)
-    for noise, w, z in _passes_under_q(model, eta, rule):
+    for noise, w, z in passes_under_q(family, eta, rule):
         value += (w * model.log_joint(theta, x, z)).sum(axis=0)
         by_theta, by_z = model.log_joint_vjp(theta, x, z, w)
         grad_theta += by_theta
-        grad_eta += model.family.sample_vjp(eta, noise, by_z)
+        grad_eta += family.sample_vjp(eta, noise, by_z)
     return value, grad_theta, grad_eta
 
 
-def _stands(current, previous):
+def _stands(current, previous, tolerance):
     return all(
-        np.abs(a - b).max() <= TOLERANCE * max(1.0, np.abs(a).max())
+        np.abs(a - b).max() <= tolerance * max(1.0, np.abs(a).max())
         for a, b in zip(current, previous, strict=True)
     )
 
 
-def _standing_expectation(model, theta, x, eta):
+def _standing(by_rule, n_dims, tolerance):
     """Return the parts for one datum and their last changes, by the first rule that stands."""
     previous = None
-    for rule in noise_rules(model.latent_dim):
-        current = _expectation_of_datum(model, theta, x, eta, rule)
-        if previous is not None and _stands(current, previous):
+    for rule in noise_rules(n_dims):
+        current = by_rule(rule)
+        if previous is not None and _stands(current, previous, tolerance):
             return current, [np.abs(a - b) for a, b in zip(current, previous, strict=True)]
         previous = current
     raise ToleranceMissed
 
 
-def expected_log_joint(model, theta, x, eta):
+def standing_sums(kind, by_rule, n_dims, n_data, n_parameters, eta_shape, tolerance):
+    """Return kind(RUNG, value, error, ...) for the mean over data, each datum by the first rule that stands.
+
+    Parameters
+    ----------
+    kind : type
+        `Expectation` or `Bound`.
+    by_rule : callable
+        (number of the datum, rule) -> value (1,), grad_theta (P,), grad_eta (1, E).
+    n_dims : int
+        K, dimensions of the noise.
+    tolerance : float
+        Of the last change, relative to the largest entry of a part (at least 1).
+
+    Raises
+    ------
+    ToleranceMissed
+        If the finest rule still changes value or gradients of a datum by more than that.
+    """
+    value, value_error = np.zeros((2, n_data))
+    grad_theta, theta_error = np.zeros((2, n_parameters))
+    grad_eta, eta_error = np.zeros((2, *eta_shape))
+    for n in range(n_data):
+        row = slice(n, n + 1)
+        parts, errors = _standing(partial(by_rule, n), n_dims, tolerance)
+        value[row], value_error[row] = parts[0], errors[0]
+        grad_theta += parts[1] / n_data
+        theta_error += errors[1] / n_data
+        grad_eta[row], eta_error[row] = parts[2] / n_data, errors[2] / n_data
+    return kind(RUNG, value, value_error, grad_theta, theta_error, grad_eta, eta_error)
+
+
+def expected_log_joint(model, theta, x, family, eta):
     """Return E_q log p(x_n, z) (N,) and its last change (N,), all data at once, or raise ToleranceMissed."""
     value, error, previous = np.zeros(len(x)), np.zeros(len(x)), None
     waiting = np.arange(len(x))
     for rule in noise_rules(model.latent_dim):
-        current = _expected_values(model, theta, x[waiting], eta[waiting], rule)
+        current = _expected_values(model, theta, x[waiting], family, eta[waiting], rule)
         if previous is not None:
             change = np.abs(current - previous)
             stands = change <= TOLERANCE * np.maximum(1.0, np.abs(current))
@@ -158,26 +154,15 @@ def expected_log_joint(model, theta, x, eta):
     raise ToleranceMissed
 
 
-def expectation(model, theta, x, eta):
-    """Return E_q log p(x, z) and its gradients.
+def expectation(model, theta, x, family, eta):
+    """Return E_q log p(x, z) and its gradients, or raise ToleranceMissed."""
 
-    Raises
-    ------
-    ToleranceMissed
-        If the finest rule still changes value or gradients of a datum by more than 1e-8 of their size.
-    """
-    n_data = len(x)
-    value, value_error = np.zeros((2, n_data))
-    grad_theta, theta_error = np.zeros((2, model.layout.size))
-    grad_eta, eta_error = np.zeros((2, *eta.shape))
-    for n in range(n_data):
+    def by_rule(n, rule):
         row = slice(n, n + 1)
-        parts, errors = _standing_expectation(model, theta, x[row], eta[row])
-        value[row], value_error[row] = parts[0], errors[0]
-        grad_theta += parts[1] / n_data
-        theta_error += errors[1] / n_data
-        grad_eta[row], eta_error[row] = parts[2] / n_data, errors[2] / n_data
-    return Expectation(RUNG, value, value_error, grad_theta, theta_error, grad_eta, eta_error)
+        return _expectation_of_datum(model, theta, x[row], family, eta[row], rule)
+
+    sizes = model.latent_dim, len(x), model.layout.size, eta.shape
+    return standing_sums(Expectation, by_rule, *sizes, tolerance=TOLERANCE)
 
 
 # -- posterior integrals -------------------------------------------------------------------------
@@ -220,7 +205,7 @@ def _posterior_gradient(model, theta, x, nodes, log_joint):
     return grad
 
 
-def _standing_grids(model, theta, x):
+def standing_grids(model, theta, x):
     """Yield the data whose log p(x_n) stands, with the two grids that agree on it, until all do.
 
     `_grids_of_block` says what is yielded; large data sets come in blocks, each with grids of its own.
@@ -280,7 +265,7 @@ def _grids_of_block(model, theta, x):
 def log_evidence(model, theta, x):
     """Return log p(x_n) (N,) and its last change (N,), or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
-    for done, found, change, _, _ in _standing_grids(model, theta, x):
+    for done, found, change, _, _ in standing_grids(model, theta, x):
         value[done], error[done] = found, change
     return value, error
 
@@ -289,7 +274,7 @@ def evidence(model, theta, x):
     """Return log p(x) and its gradient, or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
     coarse_grad, fine_grad = np.zeros((2, model.layout.size))
-    for done, found, change, *grids in _standing_grids(model, theta, x):
+    for done, found, change, *grids in standing_grids(model, theta, x):
         value[done], error[done] = found, change
         for grad, grid in zip((coarse_grad, fine_grad), grids, strict=True):
             grad += _posterior_gradient(model, theta, x[done], *grid)

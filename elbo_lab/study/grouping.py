@@ -1,19 +1,17 @@
 """What belongs together in a table or a figure: targets in their order, rows in their blocks."""
 
-TARGETS = {
-    "log-evidence": "log p_theta(x), mean over the data",
-    "elbo": "the evidence lower bound, mean over the data",
-    "grad-theta-log-evidence": "gradient of log p_theta(x) in the model parameters theta",
-    "grad-theta-elbo": "gradient of the bound in the model parameters theta",
-    "grad-phi-elbo": "gradient of the bound in the variational parameters phi",
-}
-"""Targets in the order in which they are shown, each with one line for the reader."""
+from elbo_lab.estimators.targets import TARGETS, parse
 
 
 def order_targets(rows):
     """Return the targets of the rows: those of `TARGETS` in their order, others alphabetically."""
-    present = {row["target"] for row in rows}
-    return [name for name in TARGETS if name in present] + sorted(present - set(TARGETS))
+    known = list(TARGETS)
+
+    def place(name):
+        stem, n_draws = parse(name)
+        return (known.index(stem) if stem in TARGETS else len(known), n_draws or 0, name)
+
+    return sorted({row["target"] for row in rows}, key=place)
 
 
 def is_gradient(target):

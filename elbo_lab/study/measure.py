@@ -6,6 +6,7 @@ order; they are merged in their own order. Within a batch the noise comes in pas
 each pass goes through every estimator that asked for that noise.
 """
 
+from functools import lru_cache
 from itertools import groupby
 from time import perf_counter
 
@@ -29,20 +30,35 @@ def batch_sizes(repeats):
 
 
 def estimate_repeats(estimator, model, scene, noise, state):
-    """Return the estimates (R, P) for noise (R, *spec.shape), and the state after them."""
+    """Return the estimates (R, P) for noise (R, *spec.shape), all from the same state."""
     arguments = (model, scene.posterior, scene.theta, scene.phi, scene.x)
     if estimator.vectorised:
-        values, state = _pair(estimator, estimator.estimate(*arguments, noise, state))
+        values = _pair(estimator, estimator.estimate(*arguments, noise, state))[0]
     else:
-        values = []
-        for one in noise:
-            value, state = _pair(estimator, estimator.estimate(*arguments, one, state))
-            values.append(value)
+        values = [_pair(estimator, estimator.estimate(*arguments, one, state))[0] for one in noise]
     values = np.asarray(values)
     if values.ndim != 2 or len(values) != len(noise):
         got = f"shape {values.shape} for {len(noise)} repeats"
         raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got)
-    return values, state
+    return values
+
+
+@lru_cache(maxsize=256)
+def settled_state(scene, estimator, draws, seed):
+    """Return the state of an estimator after its burn-in on this scene: `burn_in` estimates in a row.
+
+    What an estimator has learned is random as well; holding it still makes the repeats independent, and
+    mean and variance are those of an estimator that has learned just this.
+    """
+    where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
+    state = estimator.initial_state(scene.model, scene.posterior, scene.x)
+    if estimator.burn_in:
+        spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+        rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
+        for _ in range(estimator.burn_in):
+            state = _pair(estimator, estimator.estimate(*where, draw_noise(spec, rng), state))[1]
+        state.flags.writeable = False
+    return state
 
 
 def _pair(estimator, returned):
@@ -62,9 +78,9 @@ def noise_groups(scene, estimators, draws):
 def _estimates(scene, estimators, draws, repeats, seed, *key):
     """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`.
 
-    An estimator with a state begins anew here and keeps it from pass to pass.
+    All repeats of an estimator with a state see the state that it has after its burn-in.
     """
-    model, states = shared_model(scene.model), [estimator.initial_state() for estimator in estimators]
+    model, states = shared_model(scene.model), [settled_state(scene, e, draws, seed) for e in estimators]
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
@@ -72,8 +88,7 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
             noise = draw_noise(spec, rng, (min(per_pass, repeats - start),))
             noise.flags.writeable = False  # the next estimator sees it as well
             for i in members:
-                values, states[i] = estimate_repeats(estimators[i], model, scene, noise, states[i])
-                yield i, values
+                yield i, estimate_repeats(estimators[i], model, scene, noise, states[i])
 
 
 def run_batch(scene, estimators, draws, seed, purpose, batch, size):
@@ -112,7 +127,7 @@ def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=2):
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = draw_noise(spec, spawn(seed, "timing"))
     arguments = (scene.model, scene.posterior, scene.theta, scene.phi, scene.x, noise)
-    state, times = estimator.initial_state(), []
+    state, times = settled_state(scene, estimator, draws, seed), []
     while len(times) <= least or sum(times[1:]) < budget:
         start = perf_counter()
         estimator.estimate(*arguments, state)

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab.special import softmax
+from elbo_lab.exact.enumeration import all_values
 
 # Beyond this expected number of draws a category is as good as surely seen (it is missed with
 # probability e^-40), and the sample variance knows of it.
@@ -27,19 +27,20 @@ def missed_variance(scene, n_draws):
     model, x = scene.model, scene.x
     if scene.posterior is None or not model.family.discrete:
         return {}
-    eta = scene.posterior.eta(scene.phi, x)
-    p = softmax(eta, axis=-1)
+    family, eta = scene.posterior.family, scene.posterior.eta(scene.phi, x)
+    values = family.values()
+    p = np.exp(family.log_prob(eta, all_values(family, len(x)))).T
     usual = p.argmax(axis=-1)
     rare = (p > 0.0) & (n_draws * p < SURELY_SEEN)
     n_data, value, theta = len(x), np.zeros(1), np.zeros(model.layout.size)
     by_eta = np.zeros(eta.shape)
     for n, k in np.argwhere(rare):
         # The rare category against the usual one, as two draws of one datum.
-        row, z = slice(n, n + 1), np.array([[k], [usual[n]]])
+        row, z = slice(n, n + 1), values[[k, usual[n]]][:, None]
         against = np.array([[1.0], [-1.0]])
         likelihood, joint = (form(scene.theta, x[row], z) for form in (model.log_likelihood, model.log_joint))
-        f = joint - model.family.log_prob(eta[row], z)
-        f_score = f[..., None] * model.family.score(eta[row], z)
+        f = joint - family.log_prob(eta[row], z)
+        f_score = f[..., None] * family.score(eta[row], z)
         grads = [
             vjp(scene.theta, x[row], z, against)[0] for vjp in (model.log_likelihood_vjp, model.log_joint_vjp)
         ]

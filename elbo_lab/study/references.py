@@ -2,8 +2,9 @@
 
 from time import perf_counter
 
-from elbo_lab.estimators.exact import elbo_answers, evidence_answers
-from elbo_lab.exact import evidence, expectation
+from elbo_lab.estimators.exact import answers_under_q, evidence_answers
+from elbo_lab.estimators.targets import numbered, parse
+from elbo_lab.exact import evidence
 
 
 def references(scene, targets):
@@ -13,27 +14,23 @@ def references(scene, targets):
     ----------
     scene : Scene
     targets : collection of str
+        As they stand in rows, with their number of draws.
     """
     answers, seconds = {}, {}
-
-    def note(compute):
+    for target in targets:
+        if target in answers:
+            continue
+        stem, n_draws = parse(target)
         start = perf_counter()
-        found = compute()
+        if stem.endswith("log-evidence"):
+            found = evidence_answers(evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta))
+        elif scene.posterior is None:
+            continue
+        else:
+            place = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
+            found = answers_under_q(stem, n_draws, *place)
         elapsed = perf_counter() - start
-        answers.update(found)
-        seconds.update(dict.fromkeys(found, elapsed))
-
-    if any(target.endswith("log-evidence") for target in targets):
-        note(lambda: evidence_answers(evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta)))
-    if scene.posterior is not None and any(target.endswith("elbo") for target in targets):
-        eta = scene.posterior.eta(scene.phi, scene.x)
-        note(
-            lambda: elbo_answers(
-                expectation(scene.model, scene.theta, scene.x, eta),
-                scene.posterior,
-                scene.phi,
-                scene.x,
-                eta,
-            )
-        )
+        for name, answer in found.items():
+            answers[numbered(name, n_draws)] = answer
+            seconds[numbered(name, n_draws)] = elapsed
     return answers, seconds

@@ -64,13 +64,13 @@ def row_head(scene_label, scene, posterior, estimator, draws, repeats):
         "n_data": len(scene.x) if scene else None,
         "latent_dim": scene.model.latent_dim if scene else None,
         "posterior": posterior,
-        "target": estimator.target,
+        "target": estimator.target_at(draws),
         "estimator": estimator.name,
         "draws": draws,
         "repeats": repeats,
         "applicable": True,
         "reason": None,
-        "unbiased_for": estimator.unbiased_for,
+        "unbiased_for": estimator.unbiased_at(draws),
         "biased": estimator.biased,
     }
 

@@ -117,10 +117,7 @@ def _check_scales(model, theta, x):
 
 def _fit(model, dataset, x, seed):
     """Return theta and the best eta in the family (N, E) for the rows x."""
-    if enumeration.applies(model):
-        theta = maximise_evidence(model, dataset.x)
-        return theta, model.log_joint(theta, x, enumeration.all_categories(model, x)).T
-    if closed_form.applies(model):
+    if enumeration.applies(model) or closed_form.applies(model):
         theta = maximise_evidence(model, dataset.x)
         return theta, model.posterior_eta(theta, x)
     fitted = dataset.rows(min(len(dataset.x), max(FIT_ROWS, len(x))), seed).x

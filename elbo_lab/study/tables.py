@@ -12,10 +12,10 @@ rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 import io
 import textwrap
 
+from elbo_lab.estimators.targets import describe
 from elbo_lab.study.cells import clean_text, number_text, span_text, verdict
 from elbo_lab.study.columns import fit_columns
 from elbo_lab.study.grouping import (
-    TARGETS,
     common_value,
     group_rows,
     is_gradient,
@@ -152,7 +152,7 @@ def table_lines(rows, settings, frame, width, dash):
     from rich.text import Text
 
     target = rows[0]["target"]
-    title = " - ".join(part for part in (clean_text(target), TARGETS.get(target)) if part)
+    title = " - ".join(part for part in (clean_text(target), describe(target)) if part)
     lines = [Text(part, "bold") for part in wrapped(title, width, hang=2)]
     lines.append(header_line(frame))
     for block in group_rows(rows).values():

@@ -205,7 +205,8 @@ class ElboObjective(Objective):
         return self.posterior.name == "free"
 
     def initial_memory(self):
-        return {name: e.initial_state() for name, (e, _) in zip(self.names, self._targets(), strict=True)}
+        pairs = zip(self.names, self._targets(), strict=True)
+        return {name: e.initial_state(self.model, self.posterior, self.x) for name, (e, _) in pairs}
 
     @cached_property
     def _one_block(self):

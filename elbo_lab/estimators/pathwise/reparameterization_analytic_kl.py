@@ -21,7 +21,7 @@ class ReparameterizationAnalyticKL(Estimator):
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        family = model.family
+        family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
         _, grad_z = model.log_likelihood_vjp(theta, x, z, mean_cotangent(family, z))
         by_eta, _ = family.kl_grad(eta, model.prior_eta(theta))

@@ -18,4 +18,6 @@ class ElboReconstructionKL(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        return mean_over_rows(reconstruction_kl(model, theta, x, eta, z).mean(axis=-2)), state
+        return mean_over_rows(
+            reconstruction_kl(model, theta, x, posterior.family, eta, z).mean(axis=-2)
+        ), state

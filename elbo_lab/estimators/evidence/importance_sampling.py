@@ -21,4 +21,4 @@ class ImportanceSampling(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        return mean_over_rows(importance_evidence(model, theta, x, eta, z)), state
+        return mean_over_rows(importance_evidence(model, theta, x, posterior.family, eta, z)), state

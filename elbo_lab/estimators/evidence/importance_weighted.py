@@ -21,5 +21,5 @@ class ImportanceWeighted(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        weights = softmax(log_weight(model, theta, x, eta, z), axis=-2)
+        weights = softmax(log_weight(model, theta, x, posterior.family, eta, z), axis=-2)
         return model.log_joint_vjp(theta, x, z, weights / len(x))[0], state

@@ -29,8 +29,8 @@ class ScoreFunctionOptimalBaseline(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, eta, z)[..., None]
-        score = model.family.score(eta, z)
+        f = log_weight(model, theta, x, posterior.family, eta, z)[..., None]
+        score = posterior.family.score(eta, z)
         # Centring by all draws is a shift of f and b alike: it changes rounding, not the estimate.
         f = f - f.mean(axis=-3, keepdims=True)
         squares = score * score

@@ -22,6 +22,6 @@ class ScoreFunction(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, eta, z)
-        grad_eta = (f[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
+        f = log_weight(model, theta, x, posterior.family, eta, z)
+        grad_eta = (f[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -21,7 +21,7 @@ class Reparameterization(Estimator):
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        family = model.family
+        family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
         cotangent = mean_cotangent(family, z)
         _, grad_z = model.log_joint_vjp(theta, x, z, cotangent)

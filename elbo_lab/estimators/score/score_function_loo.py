@@ -24,8 +24,8 @@ class ScoreFunctionLOO(Estimator):
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, eta, z)
+        f = log_weight(model, theta, x, posterior.family, eta, z)
         n_draws = f.shape[-2]
         centred = (f - f.mean(axis=-2, keepdims=True)) * (n_draws / (n_draws - 1))
-        grad_eta = (centred[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = (centred[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -1,0 +1,79 @@
+"""The gradient of -KL(p(z | x) || q) in eta: what reweighted wake-sleep estimates.
+
+    -d KL(p(z | x) || q) / d eta = E_{p(z | x)}[d log q(z) / d eta]
+
+(the wake-phase update of q of Bornschein and Bengio 2015.) It asks q to cover the posterior, where the ELBO
+asks it to stay inside. Exact where the posterior is a member of the family (the KL has a formula), by
+enumeration, or on the grids of `quadrature`; else by importance sampling from q, with a standard error.
+"""
+
+import numpy as np
+
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable
+from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
+from elbo_lab.special import softmax
+
+# Of the long run, as in `ladder`: references must not move with the seed of the study.
+SEED = 20_210_705
+
+
+def _enumerated(model, theta, x, family, eta):
+    z = enumeration.all_values(family, len(x))
+    posterior = softmax(model.log_joint(theta, x, z), axis=0)
+    return family.log_prob_vjp(eta, z, posterior)
+
+
+def _integrated(model, theta, x, family, eta):
+    by_eta, error = np.zeros((2, *eta.shape))
+    for done, _, _, coarse, fine in quadrature.standing_grids(model, theta, x):
+        before, now = (
+            family.log_prob_vjp(eta[done], nodes[:, None], softmax(log_joint, axis=0))
+            for nodes, log_joint in (coarse, fine)
+        )
+        by_eta[done], error[done] = now, np.abs(now - before)
+    return by_eta, error
+
+
+def _sampled(model, theta, x, family, eta, rng):
+    batches = []
+    for _ in range(long_run.BATCHES):
+        z = family.sample(eta, draw_noise(family.noise_spec(long_run.DRAWS_PER_BATCH, len(x)), rng))
+        weights = softmax(model.log_joint(theta, x, z) - family.log_prob(eta, z), axis=0)
+        batches.append(family.log_prob_vjp(eta, z, weights))
+    return long_run.batch_means(batches)
+
+
+def inclusive_gradient(model, theta, x, family, eta):
+    """Return the gradient of the mean of -KL(p(z | x_n) || q_n) over the rows.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    family : Family
+    eta : ndarray (N, E)
+
+    Returns
+    -------
+    grad_eta, error : ndarray (N, E)
+    rung : str
+    """
+    if family == model.family:
+        try:
+            grad_eta = -family.kl_grad(model.posterior_eta(theta, x), eta)[1]
+            return grad_eta / len(x), np.zeros(eta.shape), closed_form.RUNG
+        except NotApplicable:
+            pass
+    if family.discrete:
+        grad_eta, rung = _enumerated(model, theta, x, family, eta), enumeration.RUNG
+        return grad_eta / len(x), np.zeros(eta.shape), rung
+    if quadrature.applies(model):
+        try:
+            grad_eta, error = _integrated(model, theta, x, family, eta)
+            return grad_eta / len(x), error / len(x), quadrature.RUNG
+        except quadrature.ToleranceMissed:
+            pass
+    grad_eta, error = _sampled(model, theta, x, family, eta, np.random.default_rng(SEED))
+    return grad_eta / len(x), error / len(x), long_run.RUNG
