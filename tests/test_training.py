@@ -113,7 +113,7 @@ def test_any_pairing_of_estimators_drives_the_bound_up(case, which, phi, theta):
     record = gap_of(objective)
     training = Training(objective, Plan(epochs=15, batch=3, rates={"theta": 0.03, "phi": 0.03}))
     before = record(training.params, "start")["elbo_exact"]
-    (block,) = objective.draw(np.arange(3), np.random.default_rng(0))
+    block = objective.draw(np.arange(3), np.random.default_rng(0))
     where = (case.model, posterior, *training.params.values(), block[0])
     _, gradients, _ = objective.gradients(training.params, block, ("theta", "phi"), training.memory)
     for name, estimator in (("theta", theta), ("phi", phi)):
@@ -149,7 +149,7 @@ class Counting(ScoreFunction):
 @pytest.mark.parametrize("phi_steps, calls", [(None, 6), (3, 18)])
 def test_an_estimator_carries_its_memory_from_step_to_step(phi_steps, calls):
     objective = vae(phi_estimator=Counting())
-    assert len(objective.draw(np.arange(120), np.random.default_rng(0))) == 1  # and not two blocks
+    assert len(objective.blocks(np.arange(120))) == 1  # and not two blocks
     training = run(objective, Plan(epochs=3, batch=110, rates=RATES, phi_steps=phi_steps))
     assert training.memory["phi"] == [calls]
 
@@ -160,7 +160,7 @@ def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
     x = DIGITS[:100]
     model = CategoricalMLP.for_data(x, np.arange(100) % 3, (4,))
     for objective in (vae(x, 2, dtype=dtype), ConditionalObjective(model, x, np.arange(100) % 3, dtype)):
-        assert len(objective.draw(np.arange(100), np.random.default_rng(0))) == 2
+        assert len(objective.blocks(np.arange(100))) == 2
         plan, ends = Plan(epochs=8, batch=100, rates=RATES), []
         for threads, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
             training = run(objective, plan, seed=seed, threads=threads)
