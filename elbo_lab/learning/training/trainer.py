@@ -177,13 +177,8 @@ class Training:
         def move(where):
             name, part = where
             vector, blocks = self.params[name][part], [result[1][name][part] for result in results]
-            total = blocks[0]
-            if len(blocks) > 1:
-                total = blocks[0] * vector.dtype.type(shares[0])
-                for block, share in zip(blocks[1:], shares[1:], strict=True):
-                    total += block * vector.dtype.type(share)
             slots, count = self.slots[name][:, part], self.counts[name]
-            self.plan.optimizer.step(vector, total, slots, count, self._rate(name))
+            self.plan.optimizer.step_of_sum(vector, blocks, shares, slots, count, self._rate(name))
 
         for _ in pool.map(move, slices) if len(slices) > len(names) else map(move, slices):
             pass
