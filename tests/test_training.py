@@ -170,6 +170,46 @@ def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
         assert ends[0] == ends[1] == ends[2] != ends[3]
 
 
+class Drawing(ElboObjective):
+    """Keeps what is drawn."""
+
+    def draw(self, rows, rng):
+        drawn = super().draw(rows, rng)
+        self.drawn.append((rows, *drawn))
+        return drawn
+
+
+def check_blocks_draw_for_themselves(kind):
+    """Every block of every step has bits and noise of its own, and the seed decides them."""
+    x, runs = np.zeros((100, 12)), []
+    model = DeepBernoulli(12, 2, (3,))
+    posterior = AmortisedPosterior.for_data(model.family, DIGITS[:100], (3,))
+    for seed in (0, 0, 1):
+        objective = Drawing(model, posterior, x, np.full(x.shape, 0.5))
+        object.__setattr__(objective, "drawn", [])
+        kind(objective, Plan(epochs=2, batch=100, rates=RATES), seed).run()
+        runs.append({(rows.tobytes()): (bits, *noise.values()) for rows, bits, noise in objective.drawn})
+    assert [len(run) for run in runs] == [4, 4, 4] and runs[0].keys() == runs[1].keys() != runs[2].keys()
+    for block, arrays in runs[0].items():
+        assert all(np.array_equal(a, b) for a, b in zip(arrays, runs[1][block], strict=True))
+    for number in (0, 1):
+        arrays = [drawn[number] for run in (runs[0], runs[2]) for drawn in run.values()]
+        assert len({array.tobytes() for array in arrays}) == 8
+
+
+def test_blocks_draw_for_themselves():
+    check_blocks_draw_for_themselves(Training)
+
+
+def test_blocks_that_share_a_key_are_caught():
+    class OneKey(Training):
+        def _keys(self, count):
+            return np.repeat(super()._keys(1), count, axis=0)
+
+    with pytest.raises(AssertionError):
+        check_blocks_draw_for_themselves(OneKey)
+
+
 # -- the evidence, and classes -------------------------------------------------------------------
 
 
