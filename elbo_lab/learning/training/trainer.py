@@ -13,6 +13,7 @@ threads.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,8 +29,9 @@ FALL = 10.0
 
 
 def _slices(size):
-    """Return the slices of a parameter vector, all but the last of SLICE coordinates."""
-    return [slice(start, start + SLICE) for start in range(0, size, SLICE)]
+    """Return the slices of a parameter vector: equal parts of at most SLICE coordinates."""
+    edges = np.linspace(0, size, -(-size // SLICE) + 1).round().astype(int).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def shares_of(blocks):
@@ -111,7 +113,7 @@ class Training:
             If the bound or a parameter is no finite number any more, or the bound has fallen far below
             where it began. The state is then of no use; an earlier checkpoint is.
         """
-        with single_threaded_blas(), ThreadPoolExecutor(self.threads) as pool:
+        with single_threaded_blas(), ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
             if not self.history:
                 self._record("start")
             while not self.finished:
@@ -141,10 +143,8 @@ class Training:
         """One step of the named parameters along the gradient of a minibatch."""
         blocks = self.objective.blocks(rows)
         work = partial(self._gradients, names=names)
-        if len(blocks) == 1:
-            results = [work(blocks[0], self.noise_rng)]
-        else:
-            results = list(pool.map(work, blocks, self._keys(len(blocks))))
+        keys = [self.noise_rng] if len(blocks) == 1 else self._keys(len(blocks))
+        results = self._share(pool, work, list(zip(blocks, keys, strict=True)))
         shares = shares_of(blocks)
         value = sum(share * result[0] for share, result in zip(shares, results, strict=True))
         self.step += 1
@@ -156,6 +156,17 @@ class Training:
         self._move(pool, names, results, shares)
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
+
+    def _share(self, pool, work, tasks):
+        """Return [work(*task) for task in tasks]: on n threads, each with every n-th task, this one among them."""
+        n = min(self.threads, len(tasks))
+
+        def every_nth(first):
+            return [work(*task) for task in tasks[first::n]]
+
+        others = [pool.submit(every_nth, first) for first in range(1, n)]
+        done = [every_nth(0), *(other.result() for other in others)]
+        return [done[i % n][i // n] for i in range(len(tasks))]
 
     def _keys(self, count):
         """Return a key of 128 random bits per block, from which its thread makes its own generator."""
@@ -174,14 +185,16 @@ class Training:
         """Add the gradients of the blocks in their order, and step: slice by slice, on all threads."""
         slices = [(name, part) for name in names for part in _slices(self.params[name].size)]
 
-        def move(where):
-            name, part = where
+        def move(name, part):
             vector, blocks = self.params[name][part], [result[1][name][part] for result in results]
             slots, count = self.slots[name][:, part], self.counts[name]
             self.plan.optimizer.step_of_sum(vector, blocks, shares, slots, count, self._rate(name))
 
-        for _ in pool.map(move, slices) if len(slices) > len(names) else map(move, slices):
-            pass
+        if len(slices) > len(names):
+            self._share(pool, move, slices)
+        else:
+            for where in slices:
+                move(*where)
 
     # -- epochs and rows -------------------------------------------------------------------------
 
