@@ -224,6 +224,7 @@ class ElboObjective(Objective):
         return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
 
     def blocks(self, rows):
+        _ = self._rows  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
     def draw(self, rows, rng):

@@ -158,7 +158,7 @@ class Training:
         self.rows_seen += len(rows)
 
     def _share(self, pool, work, tasks):
-        """Return [work(*task) for task in tasks]: on n threads, each with every n-th task, this one among them."""
+        """Return [work(*task) for task in tasks], worked on by n threads: this one and n - 1 of the pool."""
         n = min(self.threads, len(tasks))
 
         def every_nth(first):
