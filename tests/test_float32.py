@@ -193,7 +193,7 @@ def test_nothing_that_a_float32_objective_draws_or_returns_is_float64(dynamic):
     objective, rng = objective_of(np.float32, chances), np.random.default_rng(5)
     params = objective.initial(rng)
     assert {vector.dtype for vector in params.values()} == {np.dtype(np.float32)}
-    (block,) = objective.draw(np.arange(30), rng)
+    block = objective.draw(np.arange(30), rng)
     rows, noise = block
     assert rows.dtype == np.float32 and set(np.unique(rows)) == {0.0, 1.0}
     assert {draws.dtype for draws in noise.values()} == {np.dtype(np.float32)}
@@ -208,7 +208,7 @@ def test_a_conditional_objective_in_float32_returns_float32():
     for dtype in (np.float32, np.float64):
         objective = ConditionalObjective(CategoricalMLP.for_data(x, y, (4,)), x, y, dtype)
         params = objective.initial(np.random.default_rng(0))
-        (block,) = objective.draw(np.arange(20), None)
+        block = objective.draw(np.arange(20), None)
         value, gradients, _ = objective.gradients(params, block, ("theta",), {})
         assert params["theta"].dtype == gradients["theta"].dtype == dtype
         results.append((value, gradients["theta"]))

@@ -8,6 +8,7 @@ import pytest
 from checks import assert_close
 
 from elbo_lab.exact import evidence
+from elbo_lab.learning.training import trainer
 from elbo_lab.learning.training.minibatches import Minibatches
 from elbo_lab.learning.training.objectives import EvidenceObjective, blocks_of
 from elbo_lab.learning.training.optimizers import Optimizer
@@ -92,9 +93,9 @@ def test_every_minibatch_is_unbiased_for_the_whole():
 def test_blocks_of_unequal_size_add_up_to_the_whole(monkeypatch):
     x = np.random.default_rng(1).standard_normal((101, 2))
     objective, start = EvidenceObjective(GaussianMLE(2), x), np.array([0.3, -0.2, 0.1, 0.4])
-    assert len(objective.draw(np.arange(101), None)) == 2
+    assert len(objective.blocks(np.arange(101))) == 2
     whole = evidence(objective.model, start, x).grad_theta
     assert_close(gradients_of(objective, 101, start=start)[0], whole, 1e-13)
-    monkeypatch.setattr(EvidenceObjective, "size", lambda *_: 101 / 2)  # fault: equal shares
+    monkeypatch.setattr(trainer, "shares_of", lambda blocks: [1 / len(blocks)] * len(blocks))  # fault: equal
     with pytest.raises(AssertionError):
         assert_close(gradients_of(objective, 101, start=start)[0], whole, 1e-13)

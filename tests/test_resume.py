@@ -35,6 +35,15 @@ def bernoulli(**options):
     return ElboObjective(model, AmortisedPosterior.for_data(model.family, BITS, (3,)), BITS, **options)
 
 
+def two_blocks():
+    """A hundred rows, which two threads draw for; a batch of all of them, see `PLANS`."""
+    chances = np.random.default_rng(2).random((110, 3))
+    x = (chances < 0.5).astype(np.float64)
+    model = DeepBernoulli(3, 1, (2,))
+    posterior = AmortisedPosterior.for_data(model.family, x, (2,))
+    return ElboObjective(model, posterior, x, chances, dtype=np.float32)
+
+
 def classes():
     x, y = np.random.default_rng(1).standard_normal((11, 3)), np.arange(11) % 3
     return ConditionalObjective(CategoricalMLP.for_data(x, y, (4,)), x, y, np.float32)
@@ -49,9 +58,10 @@ OBJECTIVES = {
     ),
     "evidence": lambda: EvidenceObjective(GaussianMLE(4), BITS),
     "conditional": classes,
+    "two blocks": two_blocks,
 }
 PLAN = Plan(epochs=4, batch=4, rates={"theta": 0.02, "phi": 0.05}, schedule=Cosine(15))
-# Three minibatches per epoch; the horizon of the schedule falls into the run.
+# Three minibatches per epoch (two where they are large); the horizon of the schedule falls into the run.
 PLANS = {
     "joint": PLAN,
     "alternating": replace(PLAN, phi_steps=2),
@@ -60,8 +70,11 @@ PLANS = {
     "sgd": replace(PLAN, optimizer=SGD()),
     "momentum": replace(PLAN, optimizer=SGD(momentum=0.9)),
     "adagrad": replace(PLAN, optimizer=Adagrad()),
+    "large batches": replace(PLAN, batch=100, phi_steps=2),
 }
-PAIRS = [("elbo", plan) for plan in PLANS] + [(name, "joint") for name in OBJECTIVES if name != "elbo"]
+PAIRS = [("elbo", plan) for plan in PLANS if plan != "large batches"]
+PAIRS += [(name, "joint") for name in OBJECTIVES if name not in ("elbo", "two blocks")]
+PAIRS += [("two blocks", "large batches")]
 PAIRS += [("an estimator that remembers", "alternating"), ("elbo in float32", "momentum")]
 
 

@@ -113,7 +113,7 @@ def test_any_pairing_of_estimators_drives_the_bound_up(case, which, phi, theta):
     record = gap_of(objective)
     training = Training(objective, Plan(epochs=15, batch=3, rates={"theta": 0.03, "phi": 0.03}))
     before = record(training.params, "start")["elbo_exact"]
-    (block,) = objective.draw(np.arange(3), np.random.default_rng(0))
+    block = objective.draw(np.arange(3), np.random.default_rng(0))
     where = (case.model, posterior, *training.params.values(), block[0])
     _, gradients, _ = objective.gradients(training.params, block, ("theta", "phi"), training.memory)
     for name, estimator in (("theta", theta), ("phi", phi)):
@@ -149,7 +149,7 @@ class Counting(ScoreFunction):
 @pytest.mark.parametrize("phi_steps, calls", [(None, 6), (3, 18)])
 def test_an_estimator_carries_its_memory_from_step_to_step(phi_steps, calls):
     objective = vae(phi_estimator=Counting())
-    assert len(objective.draw(np.arange(120), np.random.default_rng(0))) == 1  # and not two blocks
+    assert len(objective.blocks(np.arange(120))) == 1  # and not two blocks
     training = run(objective, Plan(epochs=3, batch=110, rates=RATES, phi_steps=phi_steps))
     assert training.memory["phi"] == [calls]
 
@@ -160,7 +160,7 @@ def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
     x = DIGITS[:100]
     model = CategoricalMLP.for_data(x, np.arange(100) % 3, (4,))
     for objective in (vae(x, 2, dtype=dtype), ConditionalObjective(model, x, np.arange(100) % 3, dtype)):
-        assert len(objective.draw(np.arange(100), np.random.default_rng(0))) == 2
+        assert len(objective.blocks(np.arange(100))) == 2
         plan, ends = Plan(epochs=8, batch=100, rates=RATES), []
         for threads, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
             training = run(objective, plan, seed=seed, threads=threads)
@@ -168,6 +168,46 @@ def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
             assert {vector.dtype for vector in vectors} == {np.dtype(dtype)}
             ends.append((b"".join(v.tobytes() for v in vectors), training.history))
         assert ends[0] == ends[1] == ends[2] != ends[3]
+
+
+class Drawing(ElboObjective):
+    """Keeps what is drawn."""
+
+    def draw(self, rows, rng):
+        drawn = super().draw(rows, rng)
+        self.drawn.append((rows, *drawn))
+        return drawn
+
+
+def check_blocks_draw_for_themselves(kind):
+    """Every block of every step has bits and noise of its own, and the seed decides them."""
+    x, runs = np.zeros((100, 12)), []
+    model = DeepBernoulli(12, 2, (3,))
+    posterior = AmortisedPosterior.for_data(model.family, DIGITS[:100], (3,))
+    for seed in (0, 0, 1):
+        objective = Drawing(model, posterior, x, np.full(x.shape, 0.5))
+        object.__setattr__(objective, "drawn", [])
+        kind(objective, Plan(epochs=2, batch=100, rates=RATES), seed).run()
+        runs.append({(rows.tobytes()): (bits, *noise.values()) for rows, bits, noise in objective.drawn})
+    assert [len(run) for run in runs] == [4, 4, 4] and runs[0].keys() == runs[1].keys() != runs[2].keys()
+    for block, arrays in runs[0].items():
+        assert all(np.array_equal(a, b) for a, b in zip(arrays, runs[1][block], strict=True))
+    for number in (0, 1):
+        arrays = [drawn[number] for run in (runs[0], runs[2]) for drawn in run.values()]
+        assert len({array.tobytes() for array in arrays}) == 8
+
+
+def test_blocks_draw_for_themselves():
+    check_blocks_draw_for_themselves(Training)
+
+
+def test_blocks_that_share_a_key_are_caught():
+    class OneKey(Training):
+        def _keys(self, count):
+            return np.repeat(super()._keys(1), count, axis=0)
+
+    with pytest.raises(AssertionError):
+        check_blocks_draw_for_themselves(OneKey)
 
 
 # -- the evidence, and classes -------------------------------------------------------------------

@@ -225,10 +225,11 @@ class TrainingJob(Job):
         if t.first_value is None:
             return
         objective, rng = t.objective, np.random.default_rng(0)
-        blocks = objective.draw(t.minibatches.order[: t.minibatches.batch], rng)
+        blocks = objective.blocks(t.minibatches.order[: t.minibatches.batch])
         with single_threaded_blas(), np.errstate(all="ignore"):
-            values = [objective.gradients(t.params, block, (), t.memory)[0] for block in blocks]
-        value = float(np.average(values, weights=[objective.size(block) for block in blocks]))
+            drawn = [objective.draw(rows, rng) for rows in blocks]
+            values = [objective.gradients(t.params, block, (), t.memory)[0] for block in drawn]
+        value = float(np.average(values, weights=[len(rows) for rows in blocks]))
         if not np.isfinite(value):
             raise Diverged(f"the bound became {value} after step {t.step}")
         if value < t.first_value - FALL * (1.0 + abs(t.first_value)):

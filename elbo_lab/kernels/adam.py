@@ -1,4 +1,4 @@
-"""The loop behind Adam: the compiled twin of `adam_step` in `elbo_lab.learning.training.optimizers`.
+"""The loops behind Adam: the compiled twins of the two updates in `elbo_lab.learning.training.adam`.
 
     m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2,   params += rate m / (sqrt(v) correction + eps)
 
@@ -13,21 +13,42 @@ Measured against the definition, one thread, whole step with its checks (AMD EPY
     float32         17 -> 12 us        40 -> 17 us    2.2 -> 0.31 ms
     float64         16 -> 10 us        61 -> 22 us    5.3 -> 0.96 ms
 
+`adam_step_of_two` adds the gradients of two blocks on the way and spares the sum a passage through memory
+(against `weighted_sum` and then `adam_step`, 408,284 parameters: float32 0.29 -> 0.17 ms, float64
+0.96 -> 0.47 ms).
+
 Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
 """
 
 import numpy as np
 
-from elbo_lab.kernels.compiling import exact_loop
+from elbo_lab.kernels.compiling import exact_formula, exact_loop
+
+
+@exact_formula
+def _moved(param, g, m, v, beta1, beta2, new1, new2, rate, correction, eps):
+    """Return (param, m, v) after one step along g."""
+    m_new = beta1 * m + new1 * g
+    v_new = beta2 * v + (new2 * g) * g
+    return param + (rate * m_new) / (np.sqrt(v_new) * correction + eps), m_new, v_new
 
 
 @exact_loop
 def adam_step(params, gradient, m, v, beta1, beta2, new1, new2, rate, correction, eps):
     """Move params, m and v by one step; vectors (n,) contiguous, scalars of their dtype."""
     for i in range(params.shape[0]):
-        g = gradient[i]
-        m_new = beta1 * m[i] + new1 * g
-        v_new = beta2 * v[i] + (new2 * g) * g
-        m[i] = m_new
-        v[i] = v_new
-        params[i] += (rate * m_new) / (np.sqrt(v_new) * correction + eps)
+        params[i], m[i], v[i] = _moved(
+            params[i], gradient[i], m[i], v[i], beta1, beta2, new1, new2, rate, correction, eps
+        )
+
+
+@exact_loop
+def adam_step_of_two(
+    params, first, second, m, v, share1, share2, beta1, beta2, new1, new2, rate, correction, eps
+):
+    """Move params, m and v along share1 first + share2 second, which is never stored."""
+    for i in range(params.shape[0]):
+        g = share1 * first[i] + share2 * second[i]
+        params[i], m[i], v[i] = _moved(
+            params[i], g, m[i], v[i], beta1, beta2, new1, new2, rate, correction, eps
+        )

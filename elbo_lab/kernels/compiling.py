@@ -1,7 +1,8 @@
-"""How kernels are compiled: three decorators, so that the flags stand in one place.
+"""How kernels are compiled: four decorators, so that the flags stand in one place.
 
 `formula` is for a scalar formula that is built into loops, `loop` for the loop that is called, and
-`exact_loop` for a loop of a few roundings that gives the very bits of its definition: no `contract`.
+`exact_formula` and `exact_loop` for a loop of a few roundings that gives the very bits of its definition:
+no `contract`.
 
 - `contract` is the only liberty with floating point: a product and a sum may become one fused
   multiply-add, which rounds once and not twice. It keeps nan and the infinities, and it is allowed
@@ -27,6 +28,11 @@ FLAGS = {"fastmath": {"contract"}, **EXACT_FLAGS}
 def formula(function):
     """Compile a scalar formula that is built into the loops that use it."""
     return njit(**FLAGS, forceinline=True)(function)
+
+
+def exact_formula(function):
+    """Compile a scalar formula that is built into exact loops."""
+    return njit(**EXACT_FLAGS, forceinline=True)(function)
 
 
 def loop(function):

@@ -5,9 +5,10 @@
     conditional   mean log p_theta(y | x)                    theta, a model without latents
 
 Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
-of the whole, whatever its size. `draw` is the only random step (which bits, which noise); `gradients` is a
-deterministic function of what was drawn. A batch is cut into blocks of rows that can be worked on at the
-same time: their number depends on the batch alone, never on the threads, so results do not either.
+of the whole, whatever its size. A batch is cut into blocks of rows that can be worked on at the same time:
+their number depends on the batch alone, never on the threads, so results do not either. For each block
+`draw` is the only random step (which bits, which noise); `gradients` is a deterministic function of what
+was drawn.
 """
 
 from abc import ABC, abstractmethod
@@ -70,17 +71,17 @@ class Objective(ABC):
     def initial(self, rng):
         """Return {name: start vector}."""
 
+    def blocks(self, rows):
+        """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
+        return [rows[part] for part in blocks_of(len(rows))]
+
     @abstractmethod
     def draw(self, rows, rng):
-        """Return all that is random in one gradient on `rows` (indices): a list of blocks."""
+        """Return the data of one block of `rows` (indices), and all that is random in its gradient."""
 
     @abstractmethod
     def gradients(self, params, block, names, memory):
         """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
-
-    @abstractmethod
-    def size(self, block):
-        """Return the number of rows of a block."""
 
     def initial_memory(self):
         """Return what estimators remember before the first step, {name: array}; nothing for most."""
@@ -108,14 +109,11 @@ class EvidenceObjective(Objective):
         return {"theta": self.model.random_theta(self.x, rng)}
 
     def draw(self, rows, rng):  # noqa: ARG002 - nothing is random but the rows
-        return [self.x[rows[part]] for part in blocks_of(len(rows))]
+        return self.x[rows]
 
     def gradients(self, params, block, names, memory):  # noqa: ARG002
         answer = evidence(self.model, params["theta"], block)
         return float(answer.value.mean()), {"theta": answer.grad_theta}, memory
-
-    def size(self, block):
-        return len(block)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,16 +141,13 @@ class ConditionalObjective(Objective):
         return {"theta": self.model.initial_theta(rng).astype(self.dtype)}
 
     def draw(self, rows, rng):  # noqa: ARG002
-        return [(self.x[rows[part]], self.y[rows[part]]) for part in blocks_of(len(rows))]
+        return self.x[rows], self.y[rows]
 
     def gradients(self, params, block, names, memory):  # noqa: ARG002
         x, y = block
         theta, weights = params["theta"], np.full(len(x), 1.0 / len(x), dtype=self.dtype)
         value, pullback = self.model.likelihood(theta, x, y)
         return float(value.mean()), {"theta": pullback(weights)}, memory
-
-    def size(self, block):
-        return len(block[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,12 +224,15 @@ class ElboObjective(Objective):
         theta = self.model.random_theta(self.x, rng)
         return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
 
+    def blocks(self, rows):
+        _ = self._rows  # made here by one thread, before several ask for it
+        return [rows] if self._one_block else super().blocks(rows)
+
     def draw(self, rows, rng):
         x = self._rows[rows]
         if self.probabilities is not None:
             x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
-        parts = [slice(0, len(x))] if self._one_block else blocks_of(len(x))
-        return [(x[part], self.noise(part.stop - part.start, rng)) for part in parts]
+        return x, self.noise(len(x), rng)
 
     def noise(self, n_data, rng):
         """Return {spec: noise}: estimators with equal specs share the draws."""
@@ -243,9 +241,6 @@ class ElboObjective(Objective):
             estimators.append(BOUND)
         specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
         return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in dict.fromkeys(specs)}
-
-    def size(self, block):
-        return len(block[0])
 
     def gradients(self, params, block, names, memory):
         x, noise = block

@@ -3,7 +3,8 @@
 A joint step moves theta and phi along gradients from the same draws. An alternating cycle first raises the
 bound in phi, m times (the gap KL(q || posterior) closes while log p(x) stands still), then in theta (log
 p(x) rises, and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
-comes from three streams of one seed: the start, the order of the data, the noise.
+comes from three streams of one seed: the start, the order of the data, the noise. A batch of several
+blocks takes only a key per block from the stream of noise, and each thread draws for its block.
 
 The blocks of a batch are worked on by Python threads with single-threaded BLAS in each and added in a
 fixed order, and the optimisers are element-wise, so that the result is bitwise the same for any number of
@@ -12,24 +13,31 @@ threads.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.learning.training.minibatches import Minibatches
+from elbo_lab.learning.training.state import restore, state_of
 
 # Parameters per slice when an optimiser's step is shared among threads.
 SLICE = 1 << 18
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0
-PLAIN_STATE = ("epoch", "step", "seen", "value_sum", "rows_seen", "first_value", "last_value")
-PLAIN_STATE += ("best", "waited")
 
 
 def _slices(size):
-    """Return the slices of a parameter vector, all but the last of SLICE coordinates."""
-    return [slice(start, start + SLICE) for start in range(0, size, SLICE)]
+    """Return the slices of a parameter vector: equal parts of at most SLICE coordinates."""
+    edges = np.linspace(0, size, -(-size // SLICE) + 1).round().astype(int).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def shares_of(blocks):
+    """Return the share of each block of rows in their batch."""
+    n_rows = sum(len(rows) for rows in blocks)
+    return [len(rows) / n_rows for rows in blocks]
 
 
 class Training:
@@ -105,7 +113,7 @@ class Training:
             If the bound or a parameter is no finite number any more, or the bound has fallen far below
             where it began. The state is then of no use; an earlier checkpoint is.
         """
-        with single_threaded_blas(), ThreadPoolExecutor(self.threads) as pool:
+        with single_threaded_blas(), ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
             if not self.history:
                 self._record("start")
             while not self.finished:
@@ -133,10 +141,11 @@ class Training:
 
     def _ascend(self, pool, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
-        blocks = self.objective.draw(rows, self.noise_rng)
+        blocks = self.objective.blocks(rows)
         work = partial(self._gradients, names=names)
-        results = list(pool.map(work, blocks)) if len(blocks) > 1 else [work(blocks[0])]
-        shares = [self.objective.size(block) / len(rows) for block in blocks]
+        keys = [self.noise_rng] if len(blocks) == 1 else self._keys(len(blocks))
+        results = self._share(pool, work, list(zip(blocks, keys, strict=True)))
+        shares = shares_of(blocks)
         value = sum(share * result[0] for share, result in zip(shares, results, strict=True))
         self.step += 1
         self._check_finite(value)
@@ -148,7 +157,23 @@ class Training:
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
 
-    def _gradients(self, block, names):
+    def _share(self, pool, work, tasks):
+        """Return [work(*task) for task in tasks], worked on by n threads: this one and n - 1 of the pool."""
+        n = min(self.threads, len(tasks))
+
+        def every_nth(first):
+            return [work(*task) for task in tasks[first::n]]
+
+        others = [pool.submit(every_nth, first) for first in range(1, n)]
+        done = [every_nth(0), *(other.result() for other in others)]
+        return [done[i % n][i // n] for i in range(len(tasks))]
+
+    def _keys(self, count):
+        """Return a key of 128 random bits per block, from which its thread makes its own generator."""
+        return self.noise_rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
+
+    def _gradients(self, rows, key, names):
+        block = self.objective.draw(rows, np.random.default_rng(key))
         # Overflow on the way is found in the value; a warning from a thread would only hide the line.
         with np.errstate(all="ignore"):
             return self.objective.gradients(self.params, block, names, self.memory)
@@ -160,19 +185,16 @@ class Training:
         """Add the gradients of the blocks in their order, and step: slice by slice, on all threads."""
         slices = [(name, part) for name in names for part in _slices(self.params[name].size)]
 
-        def move(where):
-            name, part = where
+        def move(name, part):
             vector, blocks = self.params[name][part], [result[1][name][part] for result in results]
-            total = blocks[0]
-            if len(blocks) > 1:
-                total = blocks[0] * vector.dtype.type(shares[0])
-                for block, share in zip(blocks[1:], shares[1:], strict=True):
-                    total += block * vector.dtype.type(share)
             slots, count = self.slots[name][:, part], self.counts[name]
-            self.plan.optimizer.step(vector, total, slots, count, self._rate(name))
+            self.plan.optimizer.step_of_sum(vector, blocks, shares, slots, count, self._rate(name))
 
-        for _ in pool.map(move, slices) if len(slices) > len(names) else map(move, slices):
-            pass
+        if len(slices) > len(names):
+            self._share(pool, move, slices)
+        else:
+            for where in slices:
+                move(*where)
 
     # -- epochs and rows -------------------------------------------------------------------------
 
@@ -224,22 +246,8 @@ class Training:
     # -- state -----------------------------------------------------------------------------------
 
     def state(self):
-        """Return (header, arrays): all that the next step depends on.
-
-        The header is made of numbers, strings, lists and dicts; no wall time stands in it.
-        """
-        header = {name: getattr(self, name) for name in PLAIN_STATE} | {
-            "counts": self.counts,
-            "position": self.minibatches.position,
-            "history": self.history,
-            "order_rng": self.minibatches.rng.bit_generator.state,
-            "noise_rng": self.noise_rng.bit_generator.state,
-        }
-        arrays = {"order": self.minibatches.order}
-        groups = {"params": self.params, "slots": self.slots, "memory": self.memory}
-        for group, vectors in (groups | {"best": self.best_params or {}}).items():
-            arrays |= {f"{group}.{name}": vector for name, vector in vectors.items()}
-        return header, arrays
+        """Return (header, arrays): all that the next step depends on."""
+        return state_of(self)
 
     def restore(self, header, arrays):
         """Go on from a state of a training with the same objective and plan.
@@ -249,52 +257,4 @@ class Training:
         ValueError
             In one line, before anything is changed, if the state is damaged or that of another training.
         """
-        remedy = "the file is damaged or of another training"
-        refuse = partial(bad_value, "checkpoint", "the whole state of this training", remedy=remedy)
-        own_header, own = self.state()
-        for name in own_header:
-            if name not in header:
-                raise refuse(f"no {name!r}")
-        for name in PLAIN_STATE:
-            value, optional = header[name], name in ("first_value", "last_value", "best")
-            kinds = (int, float) if optional or name == "value_sum" else int
-            number = isinstance(value, kinds) and not isinstance(value, bool)
-            if not (number or (optional and value is None)):
-                raise refuse(f"{name} {value!r}")
-        counts, position, history = header["counts"], header["position"], header["history"]
-        if not isinstance(counts, dict) or set(counts) != set(self.params):
-            raise refuse(f"counts {counts!r}")
-        if not all(isinstance(n, int) and n >= 0 for n in (*counts.values(), position)):
-            raise refuse(f"counts {counts!r} and position {position!r}")
-        if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-            raise refuse("a history that is no list of rows")
-        for name in ("order_rng", "noise_rng"):
-            try:
-                type(self.noise_rng.bit_generator)().state = header[name]
-            except Exception:  # what numpy trips over in a wrong state is no closed list
-                raise refuse(f"no state of a generator in {name!r}") from None
-        own = {key: array for key, array in own.items() if not key.startswith("best.")}
-        if header["best"] is not None:
-            own |= {f"best.{name}": vector for name, vector in self.params.items()}
-        if set(own) != set(arrays):
-            raise refuse(f"missing or surplus arrays {sorted(set(own) ^ set(arrays))}")
-        for key, array in own.items():
-            if (arrays[key].shape, arrays[key].dtype) != (array.shape, array.dtype):
-                found = f"{arrays[key].dtype} {arrays[key].shape}"
-                raise refuse(f"{key} as {found} where {array.dtype} {array.shape} belongs")
-        if not np.array_equal(np.sort(arrays["order"]), np.arange(self.minibatches.n_rows)):
-            raise refuse("an order that does not hold every row once")
-        for name in PLAIN_STATE:
-            setattr(self, name, header[name])
-        self.counts, self.history = dict(header["counts"]), list(header["history"])
-        self.minibatches.position = header["position"]
-        self.minibatches.order = arrays["order"]
-        self.minibatches.rng.bit_generator.state = header["order_rng"]
-        self.noise_rng.bit_generator.state = header["noise_rng"]
-        groups = {group: {} for group in ("params", "slots", "memory", "best")}
-        for key, array in arrays.items():
-            group, _, name = key.partition(".")
-            if group in groups:
-                groups[group][name] = array
-        self.params, self.slots, self.memory = groups["params"], groups["slots"], groups["memory"]
-        self.best_params = groups["best"] or None
+        restore(self, header, arrays)
