@@ -38,6 +38,7 @@ def here(tmp_path, monkeypatch):
     for name, x in tables.items():
         np.savetxt(f"{name}.csv", x, delimiter=",", fmt="%.17g")
     Path("text.csv").write_text("size,colour\n1.5,red\n2.5,blue\n", encoding="utf-8")
+    np.savetxt("named.csv", constant, delimiter=",", header="length,width,height", comments="")
     Path("ragged.csv").write_text("a,b\n1,2\n3\n", encoding="utf-8")
     return tmp_path
 
@@ -81,6 +82,8 @@ MISTAKES = {
     "gaussian-mixture --data ragged.csv": ["line 3", "mend or drop"],
     "factor-analysis --data constant.csv": ["column 1", "drop it"],
     "factor-analysis --data constant.csv --method gradient": ["column 1", "drop it"],
+    "factor-analysis --data named.csv": ["constant column 'width' (index 1); drop it"],
+    "factor-analysis --data named.csv --holdout 0.2": ["column 'width' (index 1)"],
     "gaussian-mixture --data constant.csv --covariance full": ["column 1", "drop it"],
     "gaussian-mixture --data constant.csv --covariance diagonal": ["column 1", "drop it"],
     "gaussian-mixture --data ok.csv --components 61": ["60", "61"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import bad_value, check_count
+from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units, held_out_log_likelihood, importance_nll
 from elbo_lab.fitting.final import mean_elbo, tractable
 from elbo_lab.fitting.result import plain
@@ -80,7 +80,8 @@ def evaluate(
     x = dataset.x
     if x.shape[1] != model.n_columns:
         raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
-    model.check_support(x)
+    with columns_by_name(dataset.columns):
+        model.check_support(x)
     final = {"rows": len(x)}
     if not hasattr(model, "family"):
         final |= _classified(model, stored.theta, dataset)

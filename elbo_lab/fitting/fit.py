@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count
+from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
@@ -97,9 +97,10 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     settings = resolve(asked, method, networks=method == "vae" or hasattr(built, "hidden"))
     built = with_networks(built, settings)
     settings = complete(built, method, settings)
-    built.check_data(train.x)
-    if held_out is not None:
-        built.check_support(held_out.x)
+    with columns_by_name(dataset.columns):
+        built.check_data(train.x)
+        if held_out is not None:
+            built.check_support(held_out.x)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
         "data": _name_of(asked.data, dataset),
