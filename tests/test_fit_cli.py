@@ -17,6 +17,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.learning.training.trainer import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--hidden", "5", "--batch", "20"]
@@ -60,7 +61,7 @@ def mistake(capsys, arguments, *words, code=2):
 # -- the record ----------------------------------------------------------------------------------
 
 
-def test_the_first_command_of_the_issue(capsys):
+def test_a_fit_prints_and_writes_its_record(capsys):
     arguments = (
         "fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json".split()
     )
@@ -229,6 +230,48 @@ def test_the_same_settings_may_be_repeated(capsys):
     assert load_checkpoint("v.npz")[0]["job"]["epoch"] == 3
 
 
+def test_a_resume_from_another_folder_finds_the_data_and_changes_nothing(capsys, monkeypatch):
+    assert main(["fit", *VAE, "--epochs", "2", "--checkpoint", "v.npz"]) == 0
+    assert main(["fit", *VAE, "--epochs", "4", "--checkpoint", "whole.npz"]) == 0
+    here = Path.cwd()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert main(["fit", "--resume", "../v.npz", "--epochs", "4"]) == 0, capsys.readouterr().err
+    assert (here / "v.npz").read_bytes() == (here / "whole.npz").read_bytes()
+
+
+def test_data_that_moved_are_found_beside_the_user_or_asked_for(capsys, monkeypatch):
+    fit("ppca", "ok.csv", latent=1, method="em", epochs=2, checkpoint="m.npz")
+    Path("moved").mkdir()
+    for name in ("ok.csv", "m.npz"):
+        Path(name).rename(Path("moved") / name)
+    arguments = ["fit", "--resume", "moved/m.npz", "--epochs", "3"]
+    mistake(capsys, arguments, "ok.csv", "name it with --data")
+    assert main([*arguments, "--data", "moved/ok.csv"]) == 0, capsys.readouterr().err
+    monkeypatch.chdir("moved")
+    assert main(["fit", "--resume", "m.npz", "--epochs", "4"]) == 0, capsys.readouterr().err
+
+
+def test_an_array_has_to_be_given_again():
+    x = np.loadtxt("ok.csv", delimiter=",")
+    fit("ppca", x, latent=1, method="em", epochs=2, checkpoint="m.npz")
+    with pytest.raises(BadValue, match=r"data: .*give them again"):
+        fit(resume="m.npz", epochs=3)
+    assert fit(data=x, resume="m.npz", epochs=3).final["iterations"] <= 3
+
+
+@pytest.mark.parametrize("other", ["fit", "resume"])
+def test_a_checkpoint_of_another_training_is_not_overwritten(other, capsys):
+    before = checkpointed()
+    Path("w.npz").write_bytes(before)
+    arguments = VAE if other == "fit" else ["--resume", "w.npz", "--epochs", "3"]
+    mistake(capsys, ["fit", *arguments, "--checkpoint", "v.npz"], "'v.npz'", "--resume", "remove it")
+    assert Path("v.npz").read_bytes() == before
+    assert main(["fit", "--resume", "v.npz", "--epochs", "3", "--checkpoint", "./v.npz"]) == 0
+    assert main(["fit", "--resume", "v.npz", "--epochs", "4", "--checkpoint", "new.npz"]) == 0
+    assert load_checkpoint("v.npz")[0]["job"]["epoch"] == 3
+
+
 def spoilt(kind, good):
     """Return bytes that are no good checkpoint."""
     if kind == "cut":
@@ -303,9 +346,16 @@ def test_a_training_that_was_broken_off_goes_on_bit_for_bit(how, capsys):
 def test_a_training_that_diverges_keeps_the_last_good_checkpoint(rate, capsys):
     arguments = ["fit", *VAE, *rate, "--epochs", "30", "--json", "o.json", "--out", "f"]
     mistake(capsys, [*arguments, "--checkpoint", "d.npz"], "lower the learning rate", code=3)
-    # A good state there before stands.
+
+
+def test_a_resumed_training_that_diverges_keeps_the_state_that_it_began_with(capsys, monkeypatch):
     before = checkpointed()
-    mistake(capsys, [*arguments, "--checkpoint", "v.npz"], "lower the learning rate", code=3)
+
+    def steep(*_):
+        return 1e6
+
+    monkeypatch.setattr(Training, "_rate", steep)
+    mistake(capsys, ["fit", "--resume", "v.npz", "--epochs", "4"], "lower the learning rate", code=3)
     assert Path("v.npz").read_bytes() == before
     assert np.isfinite(load_fitted("v.npz").theta).all()
 

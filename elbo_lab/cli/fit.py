@@ -91,7 +91,7 @@ def add_parser(commands):
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
-    add("--checkpoint", metavar="FILE", help="keep the state, every epoch and every 10 s")
+    add("--checkpoint", metavar="FILE", help="keep the state in a new file, every epoch and every 10 s")
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
     add("--out", metavar="DIR", help="write figures")

@@ -18,6 +18,7 @@ from elbo_lab.fitting.keeper import Keeper
 from elbo_lab.fitting.methods import choose_method, complete, with_networks
 from elbo_lab.fitting.options import Options, overlay, resolve
 from elbo_lab.fitting.result import FitResult, plain
+from elbo_lab.fitting.resuming import find_data, name_of, path_of, refuse_overwriting
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
 from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
 from elbo_lab.models import Model
@@ -40,7 +41,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     threads : int, optional
         Changes nothing but the time; all cores by default.
     checkpoint : path, optional
-        File for the state, written after every epoch and every ten seconds; with `resume` the same file
+        New file for the state, written after every epoch and every ten seconds; with `resume` the same file
         by default.
     resume : path, optional
         Go on from a checkpoint; its settings stand, only `epochs` may be another.
@@ -71,12 +72,15 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     """
     progress = options.pop("progress", None)
     asked = _options(model=model, data=data, **options)
-    stored, arrays = None, {}
+    stored, arrays, named = None, {}, None
     if resume is not None:
         stored, arrays = load_checkpoint(resume, "--resume")
-        source = {"data": stored["settings"]["data"]}
-        source |= {name: asked.asked[name] for name in ("data", "view") if name in asked.asked}
-        settings = overlay(asked, stored["settings"]) | source
+        named = stored["settings"]["data"]
+        settings = overlay(asked, stored["settings"])
+        if asked.data is None:
+            settings |= {"data": find_data(stored, resume), "view": asked.view}
+        else:
+            named, settings = None, settings | {"data": asked.data, "view": asked.view}
         asked = Options(**{name: value for name, value in settings.items() if value is not None})
         checkpoint = resume if checkpoint is None else checkpoint
     if asked.model is None or asked.data is None:
@@ -84,6 +88,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         raise bad_value(missing, "a name", "nothing", "see elbo-lab list")
     if checkpoint is not None:
         check_writable("--checkpoint", checkpoint)
+        refuse_overwriting(checkpoint, resume)
     threads = (os.cpu_count() or 1) if threads is None else check_count("threads", threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
@@ -103,7 +108,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
             built.check_support(held_out.x)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
-        "data": _name_of(asked.data, dataset),
+        "data": named or name_of(asked.data, dataset),
         "view": None,
         "method": method,
         "latent": built.latent_dim if getattr(choice.kind, "default_latent", None) else None,
@@ -112,7 +117,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         **settings,
     }
     job, posterior, seen = build_job(built, method, settings, train, seed, threads)
-    spec = data_spec(train)
+    spec = data_spec(train) | {"path": path_of(asked.data, dataset)}
     if stored is not None:
         if stored["data"]["sha256"] != spec["sha256"]:
             raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
@@ -139,13 +144,6 @@ def _options(**given):
         return Options(**given)
     except TypeError as error:
         raise bad_kind("options", "those of elbo_lab.fitting.Options", str(error).split()[-1]) from None
-
-
-def _name_of(source, dataset):
-    """Return how the data can be found again: a registered name with its view, or a path."""
-    if dataset.licence:
-        return dataset.name
-    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
 
 
 def _choose_model(name):
