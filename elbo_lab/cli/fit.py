@@ -166,8 +166,7 @@ def run_fit(options):
     print_numbers(result, Console())
     written = []
     if options.json is not None:
-        result.to_json(options.json)
-        written.append(options.json)
+        written += map(str, result.to_json(options.json))
     if options.out is not None:
         figures = result.plot(options.out)
         written.append(f"{options.out}/ ({', '.join(figures)}; PNG and SVG)")
