@@ -3,6 +3,7 @@
 import numpy as np
 
 from elbo_lab.errors import bad_value
+from elbo_lab.fitting.gradient import GradientJob
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
 from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
 from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
@@ -76,7 +77,7 @@ def build_job(model, method, settings, train, seed, threads):
     if method == "gradient":
         objective = EvidenceObjective(model, train.x)
         recorders.append(likelihood_recorder(model, train.x))
-        return TrainingJob(Training(objective, plan, seed, recorders, threads)), None, train
+        return GradientJob(Training(objective, plan, seed, recorders, threads), train.columns), None, train
     dtype = np.dtype(settings["dtype"]).type
     if method == "maximum-likelihood":
         objective = ConditionalObjective(model, train.x.astype(dtype), train.labels, dtype)

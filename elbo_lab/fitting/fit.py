@@ -128,9 +128,10 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     seconds = _run(job, keeper, progress)
     if not job.finished:
         raise Stopped(_what_was_kept(checkpoint))
-    final = _closing_numbers(job, built, posterior, settings, (train, held_out, seen), threads)
+    outcome = job.outcome()
+    final = _closing_numbers(outcome, built, posterior, settings, (train, held_out, seen), threads)
     final["seconds"] = seconds
-    return _result(job, built, posterior, settings, train, held_out, final)
+    return _result(outcome, built, posterior, settings, train, held_out, final)
 
 
 def _what_was_kept(checkpoint):
@@ -192,10 +193,9 @@ def _run(job, keeper, progress):
     return time.perf_counter() - begun
 
 
-def _closing_numbers(job, model, posterior, settings, parts, threads):
+def _closing_numbers(outcome, model, posterior, settings, parts, threads):
     """Return `final` without the seconds, from (training rows, held-out rows or None, rows of the steps)."""
     (train, held_out, seen), seed = parts, settings["seed"]
-    outcome = job.outcome()
     vectors = outcome.vectors
     final = numbers_of(model, posterior, vectors, train, seed, threads)
     amortised = posterior if posterior is not None and posterior.name == "amortised" else None
@@ -215,8 +215,7 @@ def _closing_numbers(job, model, posterior, settings, parts, threads):
     return {"warnings": outcome.warnings, **final, "converged": outcome.converged, "stopped": outcome.stopped}
 
 
-def _result(job, model, posterior, settings, train, held_out, final):
-    outcome = job.outcome()
+def _result(outcome, model, posterior, settings, train, held_out, final):
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
         model=model,
