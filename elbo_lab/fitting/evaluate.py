@@ -11,8 +11,8 @@ import numpy as np
 
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
-from elbo_lab.evaluation import active_units, held_out_log_likelihood, importance_nll
-from elbo_lab.fitting.final import mean_elbo, tractable
+from elbo_lab.evaluation import active_units, importance_nll
+from elbo_lab.fitting.final import exact_numbers, label_numbers, mean_elbo, tractable
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.specs import data_spec
 from elbo_lab.fitting.stored import load_fitted
@@ -84,10 +84,11 @@ def evaluate(
         model.check_support(x)
     final = {"rows": len(x)}
     if not hasattr(model, "family"):
-        final |= _classified(model, stored.theta, dataset)
+        if dataset.labels is None:
+            raise bad_value("data", f"labelled data for {model.name}", dataset.name)
+        final |= label_numbers(model, stored.theta, dataset)
     elif tractable(model):
-        values = held_out_log_likelihood(model, stored.theta.astype(np.float64), x)
-        final |= {"log_likelihood": values.sum(), "log_likelihood_per_datum": values.mean()}
+        final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
         if stored.posterior.name == "free" and data_spec(dataset)["sha256"] != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
@@ -104,14 +105,6 @@ class _FittedView:
     def __init__(self, stored):
         view = str(stored.settings["data"]).partition(":")[2]
         self.natural_views = (view,) if view else getattr(stored.model, "natural_views", ())
-
-
-def _classified(model, theta, dataset):
-    if dataset.labels is None:
-        raise bad_value("data", f"labelled data for {model.name}", dataset.name)
-    right = model.predict(theta, dataset.x) == dataset.labels
-    log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
-    return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
 
 
 def _bounded(stored, x, n_samples, seed, threads, progress):

@@ -4,11 +4,11 @@ The data come first (a view that suits the likelihood, a split that is the same 
 model, the method, and a job that can be stopped, saved and resumed.
 """
 
-import os
 import time
 
 import numpy as np
 
+from elbo_lab.blas import available_cores
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units
@@ -89,7 +89,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     if checkpoint is not None:
         check_writable("--checkpoint", checkpoint)
         refuse_overwriting(checkpoint, resume)
-    threads = (os.cpu_count() or 1) if threads is None else check_count("threads", threads)
+    threads = available_cores() if threads is None else check_count("threads", threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
     choice = _choose_model(asked.model)

@@ -7,6 +7,7 @@ resolved options are the `settings` of the JSON file and of the checkpoint.
 from dataclasses import dataclass, fields
 
 from elbo_lab.errors import bad_kind, bad_value, check_count, unknown_name
+from elbo_lab.fitting.result import plain
 
 STEPS = {
     "epochs": 100,
@@ -176,11 +177,7 @@ def overlay(options, settings):
             continue  # compared by their numbers, not by their names
         elif name == "model" and settings[name].partition(":")[0] == value:
             continue
-        elif name not in settings or _plain(settings[name]) != _plain(value):
+        elif name not in settings or plain(settings[name]) != plain(value):
             expected = f"{settings.get(name)!r} as in the checkpoint, or nothing"
             raise bad_value(option_name(name), expected, repr(value), "only --epochs may change")
     return merged
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (tuple, list)) else value
