@@ -87,9 +87,9 @@ MISTAKES = {
     "factor-analysis --data named.csv --holdout 0.2": ["column 'width' (index 1)"],
     "gaussian-mixture --data constant.csv --covariance full": ["column 1", "drop it"],
     "gaussian-mixture --data constant.csv --covariance diagonal": ["column 1", "drop it"],
-    "gaussian-mixture --data ok.csv --components 61": ["60", "61"],
+    "gaussian-mixture --data ok.csv --components 61": ["--components: ", "60", "61"],
     "factor-analysis --data ok.csv --latent 4": ["3 columns", "4"],
-    "ppca --data ok.csv --latent 3": ["fewer than the 3 columns"],
+    "ppca --data ok.csv --latent 3": ["--latent: ", "fewer than the 3 columns"],
     "ppca --data ok.csv --latent 4 --method em": ["3 columns"],
     "deep-bernoulli --data grey.csv": ["0.5 at row 7, column 2", "binarise"],
     "gaussian-mle --data ok.csv --latent 2": ["latent", "2"],
@@ -97,13 +97,13 @@ MISTAKES = {
     f"{VAE_TEXT} --epochs 0": ["epochs"],
     "ppca --data ok.csv --method em --epochs 0": ["epochs"],
     f"{VAE_TEXT} --batch 0": ["batch"],
-    **{f"{VAE_TEXT} --learning-rate {rate}": ["learning rate"] for rate in ("0", "nan", "-1", "inf")},
-    f"{VAE_TEXT} --phi-learning-rate -1": ["learning rate"],
+    **{f"{VAE_TEXT} --learning-rate {rate}": ["--learning-rate: "] for rate in ("0", "nan", "-1", "inf")},
+    f"{VAE_TEXT} --phi-learning-rate -1": ["--phi-learning-rate: "],
     f"{VAE_TEXT} --hidden 0": ["hidden"],
     f"{VAE_TEXT} --dtype int": ["dtype", "float32"],
     f"{VAE_TEXT} --draws 0": ["draws"],
-    f"{VAE_TEXT} --gap-rows 5 --latent 20": ["gap_rows", "two latents"],
-    f"{VAE_TEXT} --gap-rows -5": ["gap_rows"],
+    f"{VAE_TEXT} --gap-rows 5 --latent 20": ["--gap-rows: ", "two latents"],
+    f"{VAE_TEXT} --gap-rows -5": ["--gap-rows: "],
     "deep-gaussian --data single.csv --patience 2": [],
     f"{VAE_TEXT} --posterior free --batch 10": ["batch", "all rows"],
     "gaussian-mixture --data ok.csv --method vae --phi-estimator reparameterization": ["pathwise"],
@@ -119,6 +119,12 @@ MISTAKES = {
     f"{VAE_TEXT} --schedule cosin:3": ["did you mean 'cosine'?"],
     f"{VAE_TEXT} --phi-estimator reparametrization": ["did you mean 'reparameterization'?"],
     "ppca --data digits --view bin": ["did you mean 'binary'?"],
+    "categorical-mpl --data digits": ["error: model: ", "did you mean 'categorical-mlp'?"],
+    "ppca --data digits:bin": ["--data: ", "did you mean 'binary'?"],
+    f"{VAE_TEXT} --theta-estimator elbo-analytic": [
+        "--theta-estimator: ",
+        "did you mean 'elbo-analytic-kl'?",
+    ],
     "ppca --data none.csv": ["none.csv", "check the path"],
     "ppca": ["data"],
     # Options that a method, or a model, does not use.
@@ -385,7 +391,14 @@ def test_evaluate_prints_and_writes(capsys):
     assert list(record) == ["schema", "settings", "final"] and record["final"]["rows"] == 60
     assert "importance samples (nats)" in capsys.readouterr().out
     mistake(capsys, ["evaluate", "v.npz", "--data", "wide.csv"], "3 columns", "6 columns")
-    mistake(capsys, ["evaluate", "v.npz", "--data", "ok.csv", "--importance-samples", "1"], "at least 2")
+    for option, value, least in (
+        ("--importance-samples", "1", 2),
+        ("--seed", "-1", 0),
+        ("--threads", "0", 1),
+    ):
+        arguments = ["evaluate", "v.npz", "--data", "ok.csv", option, value]
+        mistake(capsys, arguments, f"{option}: ", f"at least {least}")
+    mistake(capsys, ["sample", "v.npz", "--out", "f", "--seed", "-1"], "--seed: ", "at least 0")
 
 
 def test_sample_writes_numbers_and_figures_that_repeat(capsys):
@@ -417,7 +430,7 @@ def test_a_classifier_generates_nothing(capsys):
 
 
 def test_python_refuses_the_same():
-    with pytest.raises(BadValue, match="--draws"):
+    with pytest.raises(BadValue, match="^draws: "):
         fit("ppca", "ok.csv", draws=5)
     with pytest.raises(TypeError, match="hidden"):
         fit("deep-gaussian", "ok.csv", hidden=5)

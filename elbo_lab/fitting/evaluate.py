@@ -71,7 +71,8 @@ def evaluate(
     -------
     Evaluation
     """
-    check_count("importance-samples", importance_samples, minimum=2)
+    check_count("importance_samples", importance_samples, minimum=2)
+    check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
     dataset = load_for(_FittedView(stored), data, view=view, data_dir=data_dir)
     if rows is not None:

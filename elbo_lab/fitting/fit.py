@@ -10,7 +10,15 @@ import numpy as np
 
 from elbo_lab.blas import available_cores
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count, columns_by_name
+from elbo_lab.errors import (
+    NotApplicable,
+    Stopped,
+    bad_kind,
+    bad_value,
+    check_count,
+    columns_by_name,
+    unknown_name,
+)
 from elbo_lab.evaluation import active_units
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
@@ -74,7 +82,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     asked = _options(model=model, data=data, **options)
     stored, arrays, named = None, {}, None
     if resume is not None:
-        stored, arrays = load_checkpoint(resume, "--resume")
+        stored, arrays = load_checkpoint(resume, "resume")
         named = stored["settings"]["data"]
         settings = overlay(asked, stored["settings"])
         if asked.data is None:
@@ -87,7 +95,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         missing = "model" if asked.model is None else "data"
         raise bad_value(missing, "a name", "nothing", "see elbo-lab list")
     if checkpoint is not None:
-        check_writable("--checkpoint", checkpoint)
+        check_writable("checkpoint", checkpoint)
         refuse_overwriting(checkpoint, resume)
     threads = available_cores() if threads is None else check_count("threads", threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
@@ -122,7 +130,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         if stored["data"]["sha256"] != spec["sha256"]:
             raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
         own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
-        job.restore(stored["job"], Parts(own, resume, "--resume"))
+        job.restore(stored["job"], Parts(own, resume, "resume"))
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
     keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
     seconds = _run(job, keeper, progress)
@@ -150,6 +158,10 @@ def _options(**given):
 def _choose_model(name):
     if isinstance(name, str) and name == CategoricalMLP.name:
         return _Classifier
+    known = [choice.kind.name for choice in find_models()] + [CategoricalMLP.name]
+    known += [choice.label for choice in find_models()]
+    if isinstance(name, str) and name not in known:
+        raise unknown_name("model", name, list(dict.fromkeys(known)))
     choices = find_models(name)
     if len(choices) > 1:
         usual = USUAL_VARIANT.get(choices[0].kind.name, choices[0].variant)

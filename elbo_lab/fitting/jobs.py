@@ -167,7 +167,7 @@ class EMJob(Job):
         done = max(run.n_iterations for run in self.em.runs)
         if done > self.em.max_iterations:
             least = f"at least the {done} that the checkpoint has done"
-            raise bad_value("--epochs", least, self.em.max_iterations)
+            raise bad_value("epochs", least, self.em.max_iterations)
 
     def outcome(self):
         fit = self.em.result()
@@ -216,7 +216,7 @@ class TrainingJob(Job):
         self.training.restore(header, arrays)
         if done > self.training.plan.epochs:
             done = f"at least the {done} that the checkpoint has done"
-            raise bad_value("--epochs", done, self.training.plan.epochs)
+            raise bad_value("epochs", done, self.training.plan.epochs)
 
     def check(self):
         """Judge the parameters by their own value too: the trainer's is that before its last step."""

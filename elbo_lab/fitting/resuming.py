@@ -39,7 +39,7 @@ def find_data(stored, resume):
             raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
         return name
     if not isinstance(path, str):
-        raise damaged(resume, "its 'path' is no path", "--resume")
+        raise damaged(resume, "its 'path' is no path", "resume")
     for place in (path, name):
         if os.path.exists(place):
             return place
@@ -55,4 +55,4 @@ def refuse_overwriting(checkpoint, resume):
     if resume is not None and os.path.exists(checkpoint) and os.path.samefile(checkpoint, resume):
         return
     remedy = "go on from it with --resume, or remove it"
-    raise bad_value("--checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
+    raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
