@@ -430,7 +430,7 @@ def test_a_classifier_generates_nothing(capsys):
 
 
 def test_python_refuses_the_same():
-    with pytest.raises(BadValue, match="^draws: "):
+    with pytest.raises(BadValue, match=r"^draws: "):
         fit("ppca", "ok.csv", draws=5)
     with pytest.raises(TypeError, match="hidden"):
         fit("deep-gaussian", "ok.csv", hidden=5)

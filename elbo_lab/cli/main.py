@@ -27,23 +27,18 @@ def build_parser():
 
 
 # What is typed without a name, per subcommand.
-POSITIONAL = {
-    "compare": ("models",),
-    "fit": ("model",),
-    "evaluate": ("checkpoint",),
-    "sample": ("checkpoint",),
-}
+POSITIONAL = {"compare": "models", "fit": "model", "evaluate": "checkpoint", "sample": "checkpoint"}
 # What may have been typed in the place of another option.
 IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
 
 
 def as_typed(line, options):
-    """Return the line of a mistake with its argument as it is typed: `--gap-rows: ...` for `gap_rows: ...`."""
+    """Return the line of a mistake with its argument as it is typed: `--gap-rows` for `gap_rows`."""
     name, colon, rest = line.partition(": ")
     typed = vars(options)
     if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name)) is not None:
         name = IN_PLACE_OF[name]
-    if not colon or name not in typed or name in POSITIONAL.get(options.command, ()):
+    if not colon or name not in typed or name == POSITIONAL.get(options.command):
         return line
     return f"--{name.replace('_', '-')}: {rest}"
 
