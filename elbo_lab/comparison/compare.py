@@ -12,12 +12,11 @@ own seed and is merged in its own order, and BLAS runs single-threaded inside, s
 threads changes nothing but the time.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from elbo_lab import __version__
-from elbo_lab.blas import single_threaded_blas
+from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, unknown_name
@@ -99,7 +98,7 @@ def compare(
         estimator.check_draws(draws)
     check_posterior_name(posterior)
     at = _place_name(at, posterior)
-    n_threads = _available_cores() if threads is None else check_count("threads", threads)
+    n_threads = available_cores() if threads is None else check_count("threads", threads)
     placing = (data, latent, posterior, at, rows, seed)
     settings = {
         "version": __version__,
@@ -147,13 +146,6 @@ def _pool(n_threads):
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _available_cores():
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _place_name(at, posterior):

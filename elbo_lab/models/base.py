@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value, check_data, check_vector
+from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
 
 
 def fold_shared(grad_z, z):
@@ -33,7 +33,7 @@ def refuse_constant(x, argument, label, every_column):
     constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if len(constant) == x.shape[1] or (every_column and len(constant)):
         what = f"columns that vary (the density of {label} is unbounded otherwise)"
-        raise bad_value(argument, what, f"constant column {constant[0]}", "drop it")
+        raise BadColumn(argument, what, "constant", int(constant[0]), "drop it")
     return x
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 
 from elbo_lab.datasets import load
-from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value, columns_by_name, unknown_name
 from elbo_lab.exact import closed_form, enumeration
 from elbo_lab.learning import fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior
@@ -89,7 +89,8 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
         raise unknown_name("at", at, PLACES)
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     model = choice.build(dataset.x, latent)
-    whole = model.check_data(dataset.x)
+    with columns_by_name(dataset.columns):
+        whole = model.check_data(dataset.x)
     x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
     diverged = f"a diverged {model.label}"
     try:
