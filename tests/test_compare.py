@@ -21,7 +21,7 @@ from elbo_lab.study.tables import verdict
 KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "
     "unbiased_for biased reference reference_se reference_norm bias_norm bias_max_z bias_coordinates "
-    "bias_z_limit variance variance_low variance_high mse snr seconds_per_estimate efficiency"
+    "bias_z_limit variance variance_low variance_high variance_exact mse snr seconds_per_estimate efficiency"
 ).split()
 NUMBERS = KEYS[KEYS.index("reference") :]
 TIMED = ("seconds_per_estimate", "efficiency")

@@ -21,6 +21,7 @@ from elbo_lab.study.rows import (
     z_limit,
 )
 from elbo_lab.study.scene import build_scene
+from elbo_lab.study.theory import known_variances
 
 RERUN_FACTOR = 10
 FALSE_ALARM = 1e-6
@@ -36,6 +37,7 @@ class Bench:
     pairings: list = field(default_factory=list)
     reasons: dict = field(default_factory=dict)
     answers: dict = field(default_factory=dict)
+    theory: dict = field(default_factory=dict)
     seconds: dict = field(default_factory=dict)
     moments: dict = field(default_factory=dict)
 
@@ -60,6 +62,8 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
                 bench.reasons[estimator] = reason
         targets = dict.fromkeys(estimator.target_at(draws) for estimator in bench.pairings)
         bench.answers, bench.seconds = references(bench.scene, targets)
+        if "grad-phi-elbo" in targets:
+            bench.theory = known_variances(bench.scene, draws)
         return bench
 
     # The deep models stand last in every list and take longest: begin with them.
@@ -162,7 +166,8 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
             answer, moments = bench.answers[head["target"]], bench.moments[estimator]
             seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
             test = _bias_test(bench, estimator, draws)
-            row = measured_row(head, moments, test, answer, seconds)
+            exact = bench.theory.get(estimator)
+            row = measured_row(head, moments, test, answer, seconds, exact)
             yield row | {"bias_z_limit": limit}
         else:
             answer = bench.answers[head["target"]]

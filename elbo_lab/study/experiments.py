@@ -13,6 +13,7 @@ from elbo_lab.special import softmax
 from elbo_lab.study.measure import batch_sizes, run_batch, run_sample
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import spawn
+from elbo_lab.study.theory import known_variances
 
 
 def fitting(estimators, scene, draws, target):
@@ -70,6 +71,18 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 
         for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
             record[key].append(value)
     return records
+
+
+def theory_against_draws(scene, records):
+    """Return {estimator name: {'draws', 'variance'}} from theory for the measured curves."""
+    found = {}
+    for n_draws in sorted({s for record in records.values() for s in record["draws"]}):
+        for estimator, variance in known_variances(scene, n_draws).items():
+            if n_draws in records.get(estimator.name, {"draws": ()})["draws"]:
+                record = found.setdefault(estimator.name, {"draws": [], "variance": []})
+                record["draws"].append(n_draws)
+                record["variance"].append(variance)
+    return found
 
 
 def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=25, n_columns=64):
