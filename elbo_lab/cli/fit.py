@@ -10,7 +10,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
   elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --latent 2 --holdout 0.2 \
-      --hidden 128 64 64 32 --batch 50 --epochs 150 --learning-rate 4e-3 --schedule cosine:4350
+      --hidden 256 128 64 --batch 50 --epochs 200 --learning-rate 3e-3 --schedule cosine:5200 --patience 60
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit categorical-mlp --data digits --holdout 0.2

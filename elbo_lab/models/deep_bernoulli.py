@@ -35,7 +35,10 @@ class DeepBernoulli(DeepModel):
         wrong = np.argwhere((x != 0.0) & (x != 1.0))
         if len(wrong):
             n, d = wrong[0]
-            expected, remedy = f"zeros and ones for {self.name}", "binarise it first (for digits: digits:binary)"
+            expected, remedy = (
+                f"zeros and ones for {self.name}",
+                "binarise it first (for digits: digits:binary)",
+            )
             raise BadColumn(argument, expected, f"{x[n, d]:g} at row {n},", int(d), remedy)
         return x
 
