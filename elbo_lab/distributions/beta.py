@@ -29,53 +29,52 @@ from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 
 
-def _log_shrink(x, tau):
-    """Return log(1 - x + x exp(-tau)), without loss for small tau and for x near one."""
+def _log_shrink(x, y, tau):
+    """Return log(y + x exp(-tau)) for y = 1 - x, without loss for small tau and for x near one."""
     less = x * np.expm1(-tau)
     # np.where takes both forms everywhere; less = -1 belongs to the other one.
-    return np.where(less > -0.5, np.log1p(np.maximum(less, -0.5)), np.log((1.0 - x) + x * np.exp(-tau)))
+    return np.where(less > -0.5, np.log1p(np.maximum(less, -0.5)), np.log(y + x * np.exp(-tau)))
 
 
-def _velocity_below(a, b, x):
+def _velocity_below(a, b, x, y):
     """Return v for x <= a / (a + b): the lower tail of shape a + 1, logit t = logit x - tau."""
     step, log_x = psi(a + 1.0) - psi(a + b), np.log(x)
     distance = psi(a + 1.0) - psi(a + 1.0 + b) - log_x
     integral = tail_integral(
-        lambda tau: -(a + 1.0) * tau - (a + 1.0 + b) * _log_shrink(x, tau),
-        lambda tau: distance + tau + _log_shrink(x, tau),
-        2.0 * NEGLIGIBLE + np.maximum(log_x - np.log1p(-x), 0.0),
+        lambda tau: -(a + 1.0) * tau - (a + 1.0 + b) * _log_shrink(x, y, tau),
+        lambda tau: distance + tau + _log_shrink(x, y, tau),
+        2.0 * NEGLIGIBLE + np.maximum(log_x - np.log(y), 0.0),
     )
-    return x * (1.0 - x) / a * ((a + b) * x * integral + step - log_x)
+    return x * y / a * ((a + b) * x * integral + step - log_x)
 
 
-def _velocity_above(a, b, x):
+def _velocity_above(a, b, x, y):
     """Return v for x > a / (a + b): the upper tail of shape b + 1, logit t = logit x + tau."""
     step, log_x = psi(a + b) - psi(a), np.log(x)
     distance = psi(a + b + 1.0) - psi(a) + log_x
-    y = 1.0 - x
     integral = tail_integral(
-        lambda tau: -(b + 1.0) * tau - (a + b + 1.0) * _log_shrink(y, tau),
-        lambda tau: distance - _log_shrink(y, tau),
+        lambda tau: -(b + 1.0) * tau - (a + b + 1.0) * _log_shrink(y, x, tau),
+        lambda tau: distance - _log_shrink(y, x, tau),
         2.0 * NEGLIGIBLE + np.maximum(np.log(y) - log_x, 0.0),
     )
     return x * y / b * ((a + b) * y * integral + log_x + step)
 
 
-def beta_velocity(a, b, z):
+def beta_velocity(a, b, z, rest):
     """Return dz/da of a Beta draw z with the noise frozen.
 
     Parameters
     ----------
     a, b : ndarray (...)
         Shapes, both positive.
-    z : ndarray (...)
-        Inside (0, 1).
+    z, rest : ndarray (...)
+        The draw and 1 - z, each with its own digits.
 
     Returns
     -------
     ndarray (...)
     """
-    return on_either_side(z <= a / (a + b), _velocity_below, _velocity_above, a, b, z)
+    return on_either_side(z <= a / (a + b), _velocity_below, _velocity_above, a, b, z, rest)
 
 
 def quantile_from_below(a, b, lower):
@@ -117,7 +116,8 @@ class Beta(IndependentFamily):
 
     def velocities(self, z, log_a, log_b):
         a, b = np.exp(log_a), np.exp(log_b)
-        return a * beta_velocity(a, b, z), -b * beta_velocity(b, a, 1.0 - z)
+        rest = 1.0 - z
+        return a * beta_velocity(a, b, z, rest), -b * beta_velocity(b, a, rest, z)
 
     def log_densities(self, z, log_a, log_b):
         a, b = np.exp(log_a), np.exp(log_b)
