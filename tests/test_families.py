@@ -1,15 +1,19 @@
 """Families beyond the Gaussian: known densities, Jacobians, implicit derivatives, gradients in mean."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+from cases import CASES
 from checks import assert_close, check_vjp, exact_draws
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elbo_lab import exact
 from elbo_lab.distributions import (
     FAMILIES,
     Beta,
@@ -28,7 +32,11 @@ from elbo_lab.distributions import (
 from elbo_lab.distributions.beta import beta_velocity, quantile_from_above, quantile_from_below
 from elbo_lab.distributions.gamma import gamma_velocity
 from elbo_lab.distributions.student_t import student_velocity
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.exact.tail_rule import tail_rule
+from elbo_lab.models import PPCA
+from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.families import (
     COSTS,
     MEMBERS,
@@ -397,6 +405,61 @@ def test_a_wrong_family_or_eta_is_named(family, eta, error, message):
         expected_cost(family, eta, COSTS[0])
 
 
+# -- as a q --------------------------------------------------------------------------------------
+
+
+def test_quadrature_takes_uniform_noise_and_agrees_with_the_formula_of_a_linear_model():
+    case = next(case for case in CASES if isinstance(case.model, PPCA))
+    family, n_data = Logistic(2), len(case.x)
+    location, log_scale = 0.3 * np.random.default_rng(0).standard_normal((2, n_data, 2)) - 0.2
+    found = exact.expectation(case.model, case.theta, case.x, family.join(location, log_scale), family)
+    assert found.rung == "quadrature"
+    # log p(x, z) is quadratic in z, so that only the mean and the variance pi^2 s^2 / 3 of q count.
+    log_std = log_scale + np.log(np.pi / np.sqrt(3.0))
+    known = exact.expectation(case.model, case.theta, case.x, np.hstack([location, log_std]))
+    assert known.rung == "closed-form"
+    assert_close(found.value, known.value, 1e-8)
+    assert_close(found.grad_theta, known.grad_theta, 1e-8)
+    assert_close(found.grad_eta, known.grad_eta, 1e-8)
+
+
+def log_q_estimators():
+    return [e for e in ESTIMATORS if e.name in ("score-function", "reparameterization")]
+
+
+@pytest.mark.parametrize("estimator", log_q_estimators(), ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    ("family", "eta"),
+    [item for item in MEMBERS if item[0].support[0] == -np.inf],
+    ids=lambda item: getattr(item, "name", ""),
+)
+def test_estimators_of_the_elbo_gradient_are_unbiased_under_another_q(family, eta, estimator):
+    case = next(
+        case for case in CASES if case.model.label.startswith("deep-gaussian") and case.model.latent_dim == 1
+    )
+    posterior, x = FreePosterior(family, 1), case.x[:1]
+    phi = posterior.phi_from_eta(row(eta))
+    lower, _, weights = tail_rule()
+    estimates, _ = estimator.estimate(case.model, posterior, case.theta, phi, x, lower[:, None, None, None])
+    step = 1e-5 * np.eye(len(phi))
+
+    def elbo(point):
+        z, w = exact_draws(family, point[None])
+        log_w = case.model.log_joint(case.theta, x, z) - family.log_prob(point[None], z)
+        return (w * log_w).sum()
+
+    expected = [(elbo(phi + h) - elbo(phi - h)) / 2e-5 for h in step]
+    assert_close(weights @ estimates, expected, 1e-7)
+
+
+@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.needs_kl], ids=lambda e: e.name)
+def test_a_closed_kl_between_a_q_and_a_prior_of_two_families_is_refused(estimator):
+    case = next(case for case in CASES if isinstance(case.model, PPCA))
+    estimator.check_pairing(case.model, case.free)
+    with pytest.raises(NotApplicable, match="a laplace q and a diagonal-gaussian prior has no closed form"):
+        estimator.check_pairing(case.model, FreePosterior(Laplace(2), len(case.x)))
+
+
 # -- the rule for uniform noise ------------------------------------------------------------------
 
 
@@ -419,3 +482,18 @@ def test_the_rule_for_uniform_noise_knows_its_integrals():
 def test_independent_is_a_base_and_not_a_family_of_its_own():
     with pytest.raises(TypeError, match="abstract"):
         IndependentFamily()
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page_of_families_shows_the_variances_that_are_computed():
+    page = (Path(__file__).parents[1] / "docs" / "families.md").read_text(encoding="utf-8")
+    for family, eta in MEMBERS:
+        parameter = family.parameters[0]
+        (line,) = re.findall(rf"^\| `{type(family).__name__}`, `{parameter}` \| (.*) \|$", page, re.MULTILINE)
+        for cell, cost in zip(line.split(" | "), COSTS, strict=True):
+            pair = [m(family, eta, cost).variance[0] for m in (score_function_moments, pathwise_moments)]
+            shown = [np.inf] * 2 if cell == "none" else [float(number) for number in cell.split(" / ")]
+            # Two digits, rounded.
+            assert shown == pytest.approx(pair, rel=0.051), (family.name, cost.name)
