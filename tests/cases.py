@@ -9,7 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.distributions import (
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    Exponential,
+    Gamma,
+    Gumbel,
+    Laplace,
+    Logistic,
+    LogNormal,
+    StudentT,
+    Weibull,
+)
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -23,7 +35,24 @@ from elbo_lab.models import (
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
-FAMILIES = (DiagonalGaussian(1), DiagonalGaussian(3), Categorical(1), Categorical(4))
+FAMILIES = (
+    DiagonalGaussian(1),
+    DiagonalGaussian(3),
+    Categorical(1),
+    Categorical(4),
+    Laplace(1),
+    Laplace(2),
+    Logistic(1),
+    StudentT(1),
+    Gumbel(1),
+    Gumbel(2),
+    LogNormal(1),
+    Exponential(2),
+    Weibull(1),
+    Gamma(1),
+    Gamma(2),
+    Beta(1),
+)
 
 NETWORKS = (
     MLP((2, 3)),
