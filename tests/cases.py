@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -90,13 +91,22 @@ def model_id(case):
     return f"{model.label}-K{model.latent_dim}"
 
 
+def admits(case, estimator, posterior=None):
+    """Whether a pairing makes sense, with the case's free posterior if no other is given."""
+    try:
+        estimator.check_pairing(case.model, case.free if posterior is None else posterior)
+    except NotApplicable:
+        return False
+    return True
+
+
 def pairings(cases=CASES):
     """Return [(case, estimator), ...] for all measured estimators that a model admits."""
     return [
         (case, estimator)
         for case in cases
         for estimator in ESTIMATORS
-        if estimator.name != "exact" and not (estimator.needs_pathwise and case.model.family.discrete)
+        if estimator.name != "exact" and admits(case, estimator)
     ]
 
 

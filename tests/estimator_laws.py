@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from cases import Case
 from checks import check_vjp
-from noise_integrals import affordable_draws, estimate, expected_estimate
+from noise_integrals import affordable_draws, estimate, expected_estimate, is_measure_valued
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ESTIMATORS, Exact
@@ -74,7 +74,9 @@ def integrable_phi(estimator, case, posterior, phi):
 def dimensions(estimator, case):
     """Return how many dimensions of noise one datum has, 0 if discrete."""
     family = case.model.family
-    return 0 if family.discrete else affordable_draws(estimator, case) * family.size
+    # A measure-valued coordinate has a radius and an angle.
+    axes = 2 * family.size if is_measure_valued(estimator) else family.size
+    return 0 if family.discrete else affordable_draws(estimator, case) * axes
 
 
 def unbiased(estimator, case, posterior, phi):

@@ -15,6 +15,7 @@ class ElboAnalyticKL(Estimator):
     target = "grad-theta-elbo"
     unbiased_for = "grad-theta-elbo"
     summary = "mean gradient of log p(x | z), the KL to the prior differentiated in closed form"
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
