@@ -84,7 +84,8 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
         eta = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
     else:
         eta = posterior.eta(phi, case.x)
-    return [every_outcome(row, n_draws) for row in eta]
+    outcomes = getattr(estimator, "every_outcome", every_outcome)
+    return [outcomes(row, n_draws) for row in eta]
 
 
 def estimate(estimator, case, posterior, phi, noise):

@@ -20,6 +20,7 @@ from elbo_lab import __version__
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
@@ -33,6 +34,7 @@ def compare(
     latent=None,
     posterior="free",
     at=None,
+    noise="independent",
     draws=10,
     repeats=1000,
     rows=None,
@@ -57,8 +59,12 @@ def compare(
         Where eta comes from.
     at : {'near', 'start', 'exact'}, optional
         Where q stands: near the best fit (default), at the prior, at the best fit.
+    noise : {'independent', 'antithetic', 'sobol'}
+        How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
+        that variances are those of the whole estimate. Estimators that need independent draws are refused
+        with the reason in their rows.
     draws : int
-        S per estimate.
+        S per estimate; even for antithetic noise, best a power of two for Sobol points.
     repeats : int
         R estimates per row.
     rows : int, optional
@@ -95,12 +101,14 @@ def compare(
         check_count("rows", rows)
     if latent is not None:
         check_count("latent", latent)
+    source = find_source(noise)
+    source.check(NoiseSpec("normal", (draws,)))
     for estimator in chosen:
         estimator.check_draws(draws)
     check_posterior_name(posterior)
     at = _place_name(at, posterior)
     n_threads = _available_cores() if threads is None else check_count("threads", threads)
-    placing = (data, latent, posterior, at, rows, seed)
+    placing = (data, latent, posterior, at, rows, seed, source)
     settings = {
         "version": __version__,
         "models": [choice.label for choice in choices],
@@ -109,6 +117,7 @@ def compare(
         "latent": latent,
         "posterior": posterior,
         "at": at,
+        "noise": source.name,
         "draws": draws,
         "repeats": repeats,
         "rows": rows,

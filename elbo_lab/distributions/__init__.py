@@ -4,7 +4,19 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
+from elbo_lab.distributions.sources import SOURCES, NoiseSource, find_source, mirrored
 
 FAMILIES = (DiagonalGaussian, Categorical)
 
-__all__ = ["FAMILIES", "Categorical", "DiagonalGaussian", "Family", "NoiseSpec", "draw_noise"]
+__all__ = [
+    "FAMILIES",
+    "SOURCES",
+    "Categorical",
+    "DiagonalGaussian",
+    "Family",
+    "NoiseSource",
+    "NoiseSpec",
+    "draw_noise",
+    "find_source",
+    "mirrored",
+]

@@ -11,7 +11,7 @@ zero and q cannot shift itself to please a lucky draw.
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import find_source
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.learning.ascent import ascend
 
@@ -24,8 +24,8 @@ NODES_PER_AXIS = 8
 
 def _paired_noise(family, n_draws, n_data, rng):
     """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s, and equal weights (S,)."""
-    half = draw_noise(family.noise_spec(n_draws // 2, n_data), rng)
-    return np.concatenate([half, -half]), np.full(2 * len(half), 0.5 / len(half))
+    noise = find_source("antithetic").draw(family.noise_spec(n_draws, n_data), rng)
+    return noise, np.full(n_draws, 1.0 / n_draws)
 
 
 def _noise_nodes(family, n_data):
@@ -116,7 +116,7 @@ def fit_eta(model, theta, x, start, rng, max_iterations=100):
     if model.latent_dim <= 2:
         frozen = _noise_nodes(model.family, len(x))
     else:
-        frozen = _paired_noise(model.family, TOTAL_DRAWS // 32, len(x), rng)
+        frozen = _paired_noise(model.family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
 
     def objective(vector):
         value, _, by_eta = _frozen_elbo(model, theta, x, vector.reshape(start.shape), *frozen)
