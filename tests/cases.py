@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.distributions import Categorical, DiagonalGaussian, FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
@@ -24,7 +24,14 @@ from elbo_lab.models import (
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
-FAMILIES = (DiagonalGaussian(1), DiagonalGaussian(3), Categorical(1), Categorical(4))
+FAMILIES = (
+    DiagonalGaussian(1),
+    DiagonalGaussian(3),
+    FullGaussian(1),
+    FullGaussian(3),
+    Categorical(1),
+    Categorical(4),
+)
 
 NETWORKS = (
     MLP((2, 3)),

@@ -54,9 +54,20 @@ def exact_draws(family, eta, n_nodes=12):
     product = np.ones(1)
     for _ in range(family.size):
         product = np.multiply.outer(product, weights / weights.sum()).ravel()
-    mean, log_std = eta[:, : family.size], eta[:, family.size :]
-    z = mean + np.exp(log_std) * eps[:, None, :]
+    z = eta[:, : family.size] + np.einsum("nij,gj->gni", scale_matrices(family, eta), eps)
     return z, np.broadcast_to(product[:, None], z.shape[:2])
+
+
+def scale_matrices(family, eta):
+    """Return the matrix (N, K, K) that turns N(0, I) into the noise of a Gaussian, entry by entry."""
+    scale = np.zeros((len(eta), family.size, family.size))
+    below = 2 * family.size
+    for i in range(family.size):
+        scale[:, i, i] = np.exp(eta[:, family.size + i])
+        for j in range(i if family.name == "full-gaussian" else 0):
+            scale[:, i, j] = eta[:, below]
+            below += 1
+    return scale
 
 
 def read_only(*arrays):

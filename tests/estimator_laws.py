@@ -67,7 +67,8 @@ def integrable_phi(estimator, case, posterior, phi):
     if polynomial or dimensions(estimator, case) <= 2:
         return phi
     table = posterior.eta(phi, case.x).copy()
-    table[:, family.size :] -= 3.0
+    table[:, family.size : 2 * family.size] -= 3.0
+    table[:, 2 * family.size :] *= np.exp(-3.0)  # below the diagonal of a Cholesky factor
     return posterior.phi_from_eta(table)
 
 
@@ -117,7 +118,7 @@ def frozen_theta_gradient(estimator, case, posterior, phi, n_draws=3):
 
 def frozen_score_gradient(estimator, case, posterior, phi, n_draws=3):
     """The plain score function is the derivative in phi of mean f log q(z), with z and f frozen."""
-    noise, family = noise_for(estimator, case, n_draws), case.model.family
+    noise, family = noise_for(estimator, case, n_draws), posterior.family
     eta = posterior.eta(phi, case.x)
     z = family.sample(eta, noise)
     f = case.model.log_joint(case.theta, case.x, z) - family.log_prob(eta, z)

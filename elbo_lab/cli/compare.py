@@ -9,6 +9,7 @@ EXAMPLES = """examples:
   elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
   elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
   elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
+  elbo-lab compare deep-bernoulli --posterior full   q with full covariance
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -33,7 +34,7 @@ def add_parser(commands):
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
     add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; each model's own if not given")
     add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
-    add("--posterior", default="free", metavar="KIND", help="free (default), amortised or exact")
+    add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
     add("--at", metavar="PLACE", help="where q stands: near the best fit (default), start, exact")
     add(
         "--noise",

@@ -55,8 +55,8 @@ def compare(
         if not given.
     latent : int, optional
         K: latent dimensions or mixture components; each model's own if not given.
-    posterior : {'free', 'amortised', 'exact'}
-        Where eta comes from.
+    posterior : {'free', 'full', 'amortised', 'exact'}
+        Where eta comes from; `full` is a free table of Gaussians with full covariance.
     at : {'near', 'start', 'exact'}, optional
         Where q stands: near the best fit (default), at the prior, at the best fit.
     noise : {'independent', 'antithetic', 'sobol'}

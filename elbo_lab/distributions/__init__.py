@@ -3,10 +3,11 @@
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.full_gaussian import FullGaussian
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
 from elbo_lab.distributions.sources import SOURCES, NoiseSource, find_source, mirrored
 
-FAMILIES = (DiagonalGaussian, Categorical)
+FAMILIES = (DiagonalGaussian, FullGaussian, Categorical)
 
 __all__ = [
     "FAMILIES",
@@ -14,6 +15,7 @@ __all__ = [
     "Categorical",
     "DiagonalGaussian",
     "Family",
+    "FullGaussian",
     "NoiseSource",
     "NoiseSpec",
     "draw_noise",

@@ -34,22 +34,21 @@ def _noise_nodes(family, n_data):
     return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
 
 
-def _frozen_elbo(model, theta, x, eta, noise, weights):
+def _frozen_elbo(model, theta, x, family, eta, noise, weights):
     """Return the mean ELBO and its gradients in theta (P,) and eta (N, E), noise frozen."""
     value, grad_theta, grad_eta = 0.0, np.zeros(model.layout.size), np.empty(eta.shape)
     per_pass = max(1, ROWS_PER_PASS // len(noise))
     for start in range(0, len(x), per_pass):
         part = slice(start, start + per_pass)
-        sums = _frozen_sums(model, theta, x[part], eta[part], noise[:, part], weights)
+        sums = _frozen_sums(model, theta, x[part], family, eta[part], noise[:, part], weights)
         value += sums[0]
         grad_theta += sums[1]
         grad_eta[part] = sums[2]
     return value / len(x), grad_theta / len(x), grad_eta / len(x)
 
 
-def _frozen_sums(model, theta, x, eta, noise, weights):
+def _frozen_sums(model, theta, x, family, eta, noise, weights):
     """Return the sum of the ELBO over the rows of x, and its gradients."""
-    family = model.family
     z = family.sample(eta, noise)
     log_likelihood, pullback = model.likelihood(theta, x, z)
     cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
@@ -96,14 +95,14 @@ def maximise_frozen_elbo(model, x, rng, max_iterations=300):
 
     def objective(vector):
         eta = vector[size:].reshape(shape)
-        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, eta, *frozen)
+        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, model.family, eta, *frozen)
         return value, np.concatenate([by_theta, by_eta.ravel()])
 
     found = ascend(objective, start, max_iterations)
     return found[:size], found[size:].reshape(shape)
 
 
-def fit_eta(model, theta, x, start, rng, max_iterations=100):
+def fit_eta(model, theta, x, start, rng, max_iterations=100, family=None):
     """Return the eta (N, E) of greatest ELBO at a given theta: the best fit in the family.
 
     With one or two latents the expectation is a Gauss-Hermite sum and the fit has no noise at all;
@@ -112,14 +111,17 @@ def fit_eta(model, theta, x, start, rng, max_iterations=100):
     Parameters
     ----------
     start : ndarray (N, E)
+    family : Family, optional
+        Of q, one that turns normal noise (S, N, K) into z; the model's own if not given.
     """
+    family = model.family if family is None else family
     if model.latent_dim <= 2:
         frozen = _noise_nodes(model.family, len(x))
     else:
         frozen = _paired_noise(model.family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
 
     def objective(vector):
-        value, _, by_eta = _frozen_elbo(model, theta, x, vector.reshape(start.shape), *frozen)
+        value, _, by_eta = _frozen_elbo(model, theta, x, family, vector.reshape(start.shape), *frozen)
         return value, by_eta.ravel()
 
     return ascend(objective, start.ravel(), max_iterations).reshape(start.shape)

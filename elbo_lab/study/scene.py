@@ -18,7 +18,7 @@ from elbo_lab.distributions import SOURCES, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, unknown_name
 from elbo_lab.exact import closed_form, enumeration
 from elbo_lab.learning import fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
-from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior
+from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
 
 PLACES = ("near", "start", "exact")
 # Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
@@ -92,7 +92,7 @@ def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[
     choice : ModelChoice
     data : str, path, array or Dataset, or None for the model's own
     latent : int or None
-    posterior : {'free', 'amortised', 'exact'}
+    posterior : {'free', 'full', 'amortised', 'exact'}
     at : {'near', 'start', 'exact'}
     rows : int or None
         None means 32, or all if there are fewer.
@@ -154,9 +154,27 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
         return ExactPosterior(model, theta), np.zeros(0), ""
     family = model.family
     prior = np.broadcast_to(model.prior_eta(theta), best_eta.shape)
+    if posterior == "full":
+        return _place_full(model, theta, x, best_eta, prior, at, seed)
     eta = {"exact": best_eta, "near": family.near(best_eta), "start": prior}[at]
     if posterior == "free":
         free = FreePosterior(family, len(x))
         return free, free.phi_from_eta(eta), ""
     encoder = AmortisedPosterior.for_data(family, x)
     return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""
+
+
+def _place_full(model, theta, x, best_eta, prior, at, seed):
+    """Return a free table of full covariances, its phi, and the reason if there is none."""
+    try:
+        table = FullPosterior.for_model(model, len(x))
+    except NotApplicable as reason:
+        return None, np.zeros(0), str(reason)
+    family = table.family
+    if at == "start":
+        return table, table.phi_from_eta(family.from_diagonal(prior)), ""
+    eta = family.from_diagonal(best_eta)
+    # Where the posterior is in closed form, theta is rotated such that it is diagonal.
+    if not closed_form.applies(model):
+        eta = fit_eta(model, theta, x, eta, spawn(seed, model.label, "full"), family=family)
+    return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""

@@ -21,5 +21,5 @@ class ElboAnalyticKL(Estimator):
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
         sampled, _ = model.log_likelihood_vjp(theta, x, z, mean_cotangent(model.family, z))
-        _, by_prior = model.family.kl_grad(eta, model.prior_eta(theta))
+        _, by_prior = posterior.family.kl_grad(eta, model.prior_eta(theta))
         return sampled - model.prior_eta_vjp(theta, by_prior.mean(axis=-2)), state
