@@ -13,7 +13,7 @@ from elbo_lab import compare, load
 from elbo_lab.distributions import DiagonalGaussian, FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Exact
-from elbo_lab.exact import expectation, inclusive_gradient, log_evidence, quadrature
+from elbo_lab.exact import cubature, expectation, inclusive_gradient, log_evidence, quadrature
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.learning import fit_eta
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
@@ -156,6 +156,31 @@ def test_the_exact_gradient_is_the_derivative_of_the_exact_elbo(case):
     assert answer(0.0, "grad-phi-elbo") @ direction == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
+@over_cases(LINEAR)
+def test_the_cubature_agrees_with_quadrature_and_with_the_formulas_of_the_diagonal(case):
+    table, phi = table_of(case)
+    family, eta = table.family, table.eta(phi, case.x)
+    narrow = case.free.eta(case.free_phi, case.x)
+    where, names = (case.model, case.theta, case.x), ("value", "grad_theta", "grad_eta")
+    found, by_nodes = (rung.expectation(*where, family, eta) for rung in (cubature, quadrature))
+    inside, formula = expectation(*where, family.from_diagonal(narrow), family), expectation(*where, narrow)
+    assert inside.rung == formula.rung == "closed-form"
+    for name in names:
+        assert_close(getattr(found, name), getattr(by_nodes, name), 1e-10)
+        within = getattr(inside, name)
+        assert_close(within[:, :4] if name == "grad_eta" else within, getattr(formula, name), 1e-11)
+
+
+@over_cases([case for case in CASES if not case.model.family.discrete])
+def test_models_say_rightly_whether_their_log_joint_is_quadratic(case):
+    # The third difference of a quadratic is zero.
+    rng, K = np.random.default_rng(4), case.model.latent_dim
+    point, step = rng.standard_normal((2, 1, 3, K))
+    values = [case.model.log_joint(case.theta, case.x, point + i * step) for i in range(4)]
+    third = np.abs(values[3] - 3.0 * values[2] + 3.0 * values[1] - values[0]).max()
+    assert (third < 1e-10 * np.abs(values).max()) == case.model.quadratic
+
+
 @over_cases(CORRELATED)
 def test_on_a_rotated_model_only_the_full_family_reaches_the_evidence(case):
     truth, _, _ = log_evidence(case.model, case.theta, case.x)
@@ -181,7 +206,7 @@ def test_the_inclusive_gradient_is_taken_under_the_posterior_where_it_is_known(c
     table, phi = table_of(case)
     eta = table.eta(phi, case.x)
     found, error, rung = inclusive_gradient(case.model, case.theta, case.x, table.family, eta)
-    assert rung == quadrature.RUNG and error.max() < 1e-10
+    assert rung == cubature.RUNG and not error.any()
     known = case.model.posterior_eta(case.theta, case.x)
     # -KL(p || q) differs from E_p log q by a constant: second moments of p in the quadratic log q.
     mean, log_std = case.model.family.split(known)

@@ -11,8 +11,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
-from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.exact import closed_form, cubature, enumeration, long_run, quadrature
 from elbo_lab.special import softmax
 
 # Of the long run, as in `ladder`: references must not move with the seed of the study.
@@ -25,26 +24,7 @@ def _enumerated(model, theta, x, family, eta):
     return family.log_prob_vjp(eta, z, posterior)
 
 
-def _under_known_posterior(model, theta, x, family, eta):
-    """Return the gradient and its last change where the posterior is known, but in another family than q's.
-
-    z is drawn from it by Gauss-Hermite nodes: exact for a Gaussian q, whose score is quadratic.
-    """
-    known, found = model.posterior_eta(theta, x), []
-    for rule in noise_rules(model.latent_dim)[:2]:
-        passes = quadrature.passes_under_q(model.family, known, rule)
-        found.append(sum(family.log_prob_vjp(eta, z, np.broadcast_to(w, z.shape[:-1])) for _, w, z in passes))
-    before, now = found
-    if not quadrature.stands([now], [before], quadrature.TOLERANCE):
-        raise quadrature.ToleranceMissed
-    return now, np.abs(now - before)
-
-
 def _integrated(model, theta, x, family, eta):
-    try:
-        return _under_known_posterior(model, theta, x, family, eta)
-    except NotApplicable:
-        pass
     by_eta, error = np.zeros((2, *eta.shape))
     for done, _, _, coarse, fine in quadrature.standing_grids(model, theta, x):
         before, now = (
@@ -84,6 +64,12 @@ def inclusive_gradient(model, theta, x, family, eta):
         try:
             grad_eta = -family.kl_grad(model.posterior_eta(theta, x), eta)[1]
             return grad_eta / len(x), np.zeros(eta.shape), closed_form.RUNG
+        except NotApplicable:
+            pass
+    if cubature.applies(model, family):
+        try:
+            grad_eta = cubature.expected_score(model.family, model.posterior_eta(theta, x), family, eta)
+            return grad_eta / len(x), np.zeros(eta.shape), cubature.RUNG
         except NotApplicable:
             pass
     if family.discrete:

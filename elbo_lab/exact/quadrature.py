@@ -86,8 +86,7 @@ def _expectation_of_datum(model, theta, x, family, eta, rule):
     return value, grad_theta, grad_eta
 
 
-def stands(current, previous, tolerance):
-    """Whether no part has changed by more than `tolerance`, relative to its largest entry (at least 1)."""
+def _stands(current, previous, tolerance):
     return all(
         np.abs(a - b).max() <= tolerance * max(1.0, np.abs(a).max())
         for a, b in zip(current, previous, strict=True)
@@ -99,7 +98,7 @@ def _standing(by_rule, n_dims, tolerance):
     previous = None
     for rule in noise_rules(n_dims):
         current = by_rule(rule)
-        if previous is not None and stands(current, previous, tolerance):
+        if previous is not None and _stands(current, previous, tolerance):
             return current, [np.abs(a - b) for a, b in zip(current, previous, strict=True)]
         previous = current
     raise ToleranceMissed
