@@ -135,6 +135,62 @@ def test_at_a_correlated_exact_posterior_there_is_no_noise(case):
         assert np.abs(estimate(BY_NAME[name], case, table, phi, noise)).max() < 1e-11
 
 
+def without_its_one(right):
+    def score(self, eta, z):
+        found = right(self, eta, z).copy()
+        found[..., self.size : 2 * self.size] += 1.0
+        return found
+
+    return score
+
+
+def of_the_transpose(right):  # noqa: ARG001
+    def pulled(self, eta, u):
+        return self.standardise(np.concatenate([0.0 * eta[..., : self.size], eta[..., self.size :]], -1), u)
+
+    return pulled
+
+
+def without_the_exponential(right):  # noqa: ARG001
+    def eta_grad(self, by_mean, by_factor, eta):  # noqa: ARG001
+        diagonal, below = np.diag_indices(self.size), np.tril_indices(self.size, -1)
+        return np.concatenate([by_mean, by_factor[..., *diagonal], by_factor[..., *below]], axis=-1)
+
+    return eta_grad
+
+
+def upside_down(right):
+    return lambda self, eta: np.swapaxes(right(self, eta), -1, -2)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "wrong"),
+    [
+        ("score", without_its_one),
+        ("_pulled", of_the_transpose),
+        ("_eta_grad", without_the_exponential),
+        ("factor", upside_down),
+        ("entropy", lambda right: lambda self, eta: right(self, eta) + 0.1),
+    ],
+)
+def test_a_planted_fault_of_the_family_breaks_a_law(attribute, wrong, monkeypatch):
+    case = CORRELATED[0]
+    laws_of_full = [
+        (laws.unbiased, "score-function"),
+        (laws.unbiased, "elbo-joint-entropy"),
+        (laws.unbiased, "elbo-log-weight"),
+        (laws.frozen_phi_gradient, "reparameterization"),
+    ]
+    monkeypatch.setattr(FullGaussian, attribute, wrong(getattr(FullGaussian, attribute)))
+    broken = []
+    for law, name in laws_of_full:
+        try:
+            law(BY_NAME[name], case, *table_of(case))
+        except AssertionError:
+            broken.append(name)
+    assert broken
+
+
 @over_cases(PLANES)
 def test_measure_valued_gradients_want_a_diagonal_q(case):
     with pytest.raises(NotApplicable, match="for a diagonal Gaussian q, not full-gaussian"):

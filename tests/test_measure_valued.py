@@ -58,6 +58,11 @@ def test_every_move_changes_one_coordinate_of_one_draw():
             assert np.array_equal(stacked[:, :, 1 + 2 * i + k], expected)
 
 
+def test_moves_of_single_precision_stay_single():
+    u = np.zeros((2, 3, 2), dtype=np.float32)
+    assert moved_draws(u, (u, u, u)).dtype == np.float32
+
+
 def test_the_coupled_normal_is_a_uniform_share_of_the_maxwell_draw():
     # The empirical distribution function of |a| / |(a, b, c)| is further than 3 / sqrt(n) from that of the
     # uniform for one seed in 3e7 (Kolmogorov).

@@ -2,7 +2,7 @@
 
     z = m + L eps,   log q(z) = -|u|^2 / 2 - sum_k log L_kk - (K / 2) log 2 pi,   L u = z - m
 
-(Titsias and Lazaro-Gredilla 2014; Kucukelbir et al. 2017, section 2, the full-rank family.) eta holds the
+(Titsias and Lazaro-Gredilla 2014; Kucukelbir et al. 2017, the full-rank family.) eta holds the
 mean, the logarithm of the diagonal of L and the entries below it, row by row: every real vector is a valid
 member. Where the coordinates of a posterior are correlated, the diagonal family stays below log p(x) however
 good the fit; this one does not, for K (K - 1) / 2 more parameters per datum.

@@ -1,7 +1,7 @@
 """One coordinate of z moved at a time: what both measure-valued gradients have in common.
 
 The derivative of a Gaussian density in one of its parameters is a difference of two densities, times a
-constant (Mohamed et al. 2020, section 6, and table 1 there for the pairs). For coordinate k of a diagonal
+constant (Mohamed et al. 2020, section 6). For coordinate k of a diagonal
 Gaussian with mean m_k and scale s_k,
 
     d/d m_k E_q[f]     = 1 / (s_k sqrt(2 pi)) (E[f(z, z_k = m_k + s_k W)] - E[f(z, z_k = m_k - s_k W)])
@@ -20,6 +20,7 @@ import numpy as np
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
+from elbo_lab.special import LOG_2PI
 
 MOVES = 3
 
@@ -42,13 +43,11 @@ def moved_draws(u, moves):
     moves : tuple of three ndarray (..., S, N, K)
         What coordinate k of a draw is replaced by, one k at a time.
     """
-    n_latent = u.shape[-1]
-    others = 1.0 - np.eye(n_latent)
+    own = np.eye(u.shape[-1], dtype=bool)[:, None, :]
     pieces = [u[..., None, :, :]]
     for move in moves:
-        # (..., S, K, N, K): the second K says which coordinate is moved.
-        by_coordinate = u[..., None, :, :] * others[:, None, :]
-        pieces.append(by_coordinate + move[..., None, :, :] * np.eye(n_latent)[:, None, :])
+        # (..., S, K, N, K): the first K says which coordinate is moved.
+        pieces.append(np.where(own, move[..., None, :, :], u[..., None, :, :]))
     stacked = np.concatenate(pieces, axis=-3)
     return stacked.reshape(*u.shape[:-3], -1, *u.shape[-2:])
 
@@ -72,5 +71,5 @@ def measure_valued_gradient(model, posterior, theta, phi, x, u, up, down, maxwel
     at_z = f[..., 0, :, None]
     raised, lowered, widened = np.split(np.moveaxis(f[..., 1:, :], -2, -1), MOVES, axis=-1)
     _, log_std = family.split(eta)
-    by_mean = np.exp(-log_std) / np.sqrt(2.0 * np.pi) * (raised - lowered)
+    by_mean = np.exp(-log_std - 0.5 * LOG_2PI) * (raised - lowered)
     return posterior.eta_vjp(phi, x, family.join(by_mean, widened - at_z) / len(x))
