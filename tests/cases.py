@@ -14,6 +14,7 @@ from elbo_lab.distributions import (
     Categorical,
     DiagonalGaussian,
     Exponential,
+    FullGaussian,
     Gamma,
     Gumbel,
     Laplace,
@@ -22,6 +23,7 @@ from elbo_lab.distributions import (
     StudentT,
     Weibull,
 )
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -38,6 +40,8 @@ from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 FAMILIES = (
     DiagonalGaussian(1),
     DiagonalGaussian(3),
+    FullGaussian(1),
+    FullGaussian(3),
     Categorical(1),
     Categorical(4),
     Laplace(1),
@@ -119,13 +123,22 @@ def model_id(case):
     return f"{model.label}-K{model.latent_dim}"
 
 
+def admits(case, estimator, posterior=None):
+    """Whether a pairing makes sense, with the case's free posterior if no other is given."""
+    try:
+        estimator.check_pairing(case.model, case.free if posterior is None else posterior)
+    except NotApplicable:
+        return False
+    return True
+
+
 def pairings(cases=CASES):
     """Return [(case, estimator), ...] for all measured estimators that a model admits."""
     return [
         (case, estimator)
         for case in cases
         for estimator in ESTIMATORS
-        if estimator.name != "exact" and not (estimator.needs_pathwise and case.model.family.discrete)
+        if estimator.name != "exact" and admits(case, estimator)
     ]
 
 

@@ -58,8 +58,8 @@ def exact_draws(family, eta, n_nodes=12):
         z = family.quantile(eta, *tails)
     else:
         nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
-        mean, log_std = eta[:, : family.size], eta[:, family.size :]
-        z = mean + np.exp(log_std) * product_nodes(nodes, family.size)[:, None, :]
+        eps = product_nodes(nodes, family.size)
+        z = eta[:, : family.size] + np.einsum("nij,gj->gni", scale_matrices(family, eta), eps)
     product = product_nodes(weights / weights.sum(), family.size).prod(axis=-1)
     return z, np.broadcast_to(product[:, None], z.shape[:2])
 
@@ -67,6 +67,18 @@ def exact_draws(family, eta, n_nodes=12):
 def product_nodes(nodes, n_dims):
     """Return the grid (G, n_dims) of a one-dimensional set of nodes (or weights) with itself."""
     return np.stack(np.meshgrid(*[nodes] * n_dims, indexing="ij"), axis=-1).reshape(-1, n_dims)
+
+
+def scale_matrices(family, eta):
+    """Return the matrix (N, K, K) that turns N(0, I) into the noise of a Gaussian, entry by entry."""
+    scale = np.zeros((len(eta), family.size, family.size))
+    below = 2 * family.size
+    for i in range(family.size):
+        scale[:, i, i] = np.exp(eta[:, family.size + i])
+        for j in range(i if family.name == "full-gaussian" else 0):
+            scale[:, i, j] = eta[:, below]
+            below += 1
+    return scale
 
 
 def read_only(*arrays):

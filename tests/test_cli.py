@@ -58,9 +58,9 @@ def test_help_teaches_by_example(capsys):
     assert code_of(["compare", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.count("elbo-lab compare ") >= 6
-    for (
-        option
-    ) in "estimators data latent posterior at draws repeats rows seed threads quick json csv out".split():
+    for option in (
+        "estimators data latent posterior at noise draws repeats rows seed threads quick json csv out".split()
+    ):
         assert f"--{option}" in text
 
 
@@ -69,7 +69,9 @@ def test_list_has_one_line_for_everything(capsys):
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines if line.startswith("  ")]
     for name in (
-        [c.label for c in find_models()] + [e.name for e in ESTIMATORS] + ["free", "faithful", "digits"]
+        [c.label for c in find_models()]
+        + [e.name for e in ESTIMATORS]
+        + ["free", "sobol", "faithful", "digits"]
     ):
         assert name in names
     assert all(len(line.split()) > 2 for line in lines if line.startswith("  "))
@@ -147,8 +149,18 @@ def parse(*arguments):
 @pytest.mark.usefixtures("here")
 def test_options_reach_compare():
     seen = parse(
-        "ppca", "gaussian-mle", "--estimators", "exact, elbo-sampled", "--data", "digits", "--seed", "7"
+        "ppca",
+        "gaussian-mle",
+        "--estimators",
+        "exact, elbo-sampled",
+        "--data",
+        "digits",
+        "--seed",
+        "7",
+        "--noise",
+        "sobol",
     )
+    assert seen["noise"] == "sobol"
     assert seen["models"] == ["ppca", "gaussian-mle"] and seen["estimators"] == ["exact", "elbo-sampled"]
     assert (seen["data"], seen["seed"], seen["draws"], seen["posterior"]) == ("digits", 7, 10, "free")
     assert (seen["repeats"], seen["rows"], seen["latent"], seen["at"], seen["threads"]) == (

@@ -6,7 +6,7 @@ has its own seed and is merged in its own order.
 
 from dataclasses import dataclass, field
 
-from elbo_lab.errors import BadValue, NotApplicable, bad_value
+from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
 from elbo_lab.study.missed import missed_variance
@@ -55,7 +55,7 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
             bench.refusal = str(refusal)
             return bench
         for estimator in estimators:
-            reason = _reason(estimator, bench.scene)
+            reason = bench.scene.refusal(estimator, draws)
             if reason is None:
                 bench.pairings.append(estimator)
             else:
@@ -76,17 +76,6 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
     if not any(bench.scene for bench in benches):
         raise BadValue(benches[0].refusal)
     return benches
-
-
-def _reason(estimator, scene):
-    """Return why the pairing makes no sense, or None."""
-    if scene.posterior is None and estimator.draws_from == "posterior":
-        return scene.no_posterior
-    try:
-        estimator.check_pairing(scene.model, scene.posterior)
-    except NotApplicable as reason:
-        return str(reason)
-    return None
 
 
 def _measured(bench):

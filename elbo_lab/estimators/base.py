@@ -36,7 +36,7 @@ class Estimator(ABC):
     needs_pathwise : bool
         Whether z must be a differentiable function of the noise.
     needs_kl : bool
-        Whether KL(q || prior) must be in closed form, which asks for q and prior of one family.
+        Whether KL(q || prior) must be in closed form (`Family.has_kl_to`).
     minimum_draws : int
     independent_draws : bool
         Whether the formula assumes that the S draws are independent: antithetic or Sobol draws are then
@@ -120,7 +120,7 @@ class Estimator(ABC):
         """
         if self.needs_pathwise and model.family.discrete:
             raise NotApplicable(f"{model.family.name} z has no pathwise derivative")
-        if self.needs_kl and posterior.family != model.family:
+        if self.needs_kl and not posterior.family.has_kl_to(model.family):
             pair = f"a {posterior.family.name} q and a {model.family.name} prior"
             raise NotApplicable(f"KL between {pair} has no closed form; use an estimator that samples log q")
         if self.target.startswith("grad-theta") and not model.layout.size:

@@ -54,11 +54,14 @@ class Model(ABC):
         Views of a built-in data set that suit the likelihood, the usual one first; () for any.
     fixed_prior : bool
         Whether p(z) has no parameters, so that nobody forms a gradient of zeros.
+    quadratic : bool
+        Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     """
 
     name: str
     variant: str | None = None
     fixed_prior = False
+    quadratic = False
     natural_views: tuple = ()
 
     # -- what a model must say -------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Exact
 from elbo_lab.models import PPCA
 from elbo_lab.special import softmax
@@ -18,18 +17,14 @@ from elbo_lab.study.theory import known_variances
 
 def fitting(estimators, scene, draws, target):
     """Return the measured estimators of a target that make sense on the scene with so many draws."""
-    chosen = []
-    for estimator in estimators:
-        if estimator.target != target or estimator.minimum_draws > draws:
-            continue
-        if isinstance(estimator, Exact):
-            continue
-        try:
-            estimator.check_pairing(scene.model, scene.posterior)
-        except NotApplicable:
-            continue
-        chosen.append(estimator)
-    return chosen
+    return [
+        estimator
+        for estimator in estimators
+        if estimator.target == target
+        and estimator.minimum_draws <= draws
+        and not isinstance(estimator, Exact)
+        and scene.refusal(estimator, draws) is None
+    ]
 
 
 def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
