@@ -6,8 +6,8 @@
 with Zhat_{-k} the mean of the other weights (Lievin et al. 2020, eq. 17). gamma = 0 is made for weights of
 which one dominates: the signal is -log (1 - v_k) - v_k, nearly v_k^2 / 2, and c_k sees only the other draws:
 unbiased. gamma = 1 is made for nearly equal weights: c_k contains v_k, which takes the term -v_k h_k out of
-the gradient altogether. That is biased (its mean is the gradient of the bound plus that of `wake-phi`) and
-has no variance at the exact posterior.
+the gradient altogether. That is biased, however many draws there are (its mean is the gradient of the bound
+plus that of `wake-phi`), and has no variance at the exact posterior.
 """
 
 import math
