@@ -13,6 +13,10 @@ trapezoid rule, since a tanh or softplus has poles near the real line where Gaus
 (error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each of the
 K^S outcomes once, the uniforms in the middle of the intervals that give it, with its exact
 probability. Measure-valued gradients have noise of their own, and rules of their own (`measure_integrals`).
+
+Further draws, behind the S of the bound, serve baselines only, and a baseline changes no mean whatever
+it is made of. Discrete: they are enumerated too. Continuous: they stay at the reference, and the variance
+is then that of the other draws alone.
 """
 
 import itertools
@@ -74,8 +78,9 @@ def every_outcome(logits, n_draws):
 
 
 def _rules(estimator, case, posterior, phi, n_draws, level):
-    """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum."""
+    """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum; categories with further draws."""
     family = case.model.family
+    n_total = estimator.noise_spec(family, n_draws, len(case.x)).shape[0]
     if not family.discrete:
         nodes, weights = product_rule(*level, n_draws * family.size)
         rule = nodes.reshape(-1, n_draws, family.size), weights
@@ -85,7 +90,7 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
     else:
         eta = posterior.eta(phi, case.x)
     outcomes = getattr(estimator, "every_outcome", every_outcome)
-    return [outcomes(row, n_draws) for row in eta]
+    return [outcomes(row, n_total) for row in eta]
 
 
 def estimate(estimator, case, posterior, phi, noise):
@@ -106,7 +111,7 @@ def _moments(estimator, case, posterior, phi, n_draws, level):
         for start in range(0, len(nodes), per_pass):
             block = slice(start, start + per_pass)
             noise = np.repeat(reference[None], len(nodes[block]), axis=0)
-            noise[:, :, n] = nodes[block]
+            noise[:, : nodes.shape[1], n] = nodes[block]
             change = estimate(estimator, case, posterior, phi, noise) - base
             first += weights[block] @ change
             second += weights[block] @ change**2

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES, MODELS, make_case, model_id, pairing_id, pairings
 from estimator_laws import BY_NAME, FROZEN_PHI, FROZEN_THETA, assert_same, noise_for
+from multi_sample_laws import ONE_LATENT
 from noise_integrals import estimate, exact_variance, expected_estimate, moments
 from scipy.optimize import minimize
 
@@ -15,8 +16,11 @@ from elbo_lab.estimators import ESTIMATORS, TARGETS, Exact
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 PAIRS = pairings()
-UNBIASED = [pair for pair in PAIRS if not pair[1].biased]
-BIASED = [pair for pair in PAIRS if pair[1].biased]
+# Two coupled draws of one latent are two dimensions of noise; of two latents four, too many for a rule.
+INTEGRABLE = [p for p in PAIRS if p[0].model.family.discrete or not laws.couples_draws(p[1])]
+INTEGRABLE += [pair for pair in pairings(ONE_LATENT) if laws.couples_draws(pair[1])]
+UNBIASED = [pair for pair in INTEGRABLE if not pair[1].biased]
+BIASED = [pair for pair in INTEGRABLE if pair[1].biased]
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 DISCRETE = [case for case in CASES if case.model.family.discrete]
 WITH_EXACT_POSTERIOR = [
@@ -45,7 +49,7 @@ def test_the_expectation_over_all_noise_is_the_exact_target(case, estimator):
 
 
 # Four dimensions of noise under a network need a narrow q; the free posterior shows that.
-@over([pair for pair in UNBIASED if laws.dimensions(pair[1], pair[0]) <= 2])
+@over([p for p in UNBIASED if laws.dimensions(p[1], p[0]) <= 2 and p[0] not in ONE_LATENT])
 def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
     laws.unbiased(estimator, case, case.amortised, case.amortised_phi)
 
@@ -54,13 +58,18 @@ def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
 def test_a_biased_estimator_is_biased(case, estimator):
     assert estimator.unbiased_for is None
     n_draws = 3 if case.model.family.discrete else 2 // case.model.latent_dim
-    bias = laws.bias(estimator, case, case.free, case.free_phi, n_draws, tolerance=1e-6)
+    phi = laws.integrable_phi(estimator, case, case.free, case.free_phi)
+    bias = laws.bias(estimator, case, case.free, phi, n_draws, tolerance=1e-6)
     assert np.abs(bias).max() > 1e-5
     if estimator.target == "log-evidence":
         assert bias[0] < 0.0, "the log of a mean is too low (Jensen)"
 
 
-@pytest.mark.parametrize("name", [pair[1].name for pair in BIASED if pair[0] is CASES[2]])
+# What drops a term of its own has a bias that stays: `test_multi_sample` says where it goes.
+FALLING = [p[1].name for p in BIASED if p[0] is CASES[2] and not p[1].target.startswith("grad-phi-iwae")]
+
+
+@pytest.mark.parametrize("name", FALLING)
 @over_cases([case for case in DISCRETE if case.model.latent_dim == 2])
 def test_the_bias_falls_like_one_over_the_number_of_draws(case, name):
     # Overlapping components, so that the weights vary little and the rate shows at few draws.
@@ -84,9 +93,10 @@ def test_more_draws_never_raise_the_bias_of_the_log_of_a_mean(case, name):
 def test_equal_noise_gives_equal_estimates_of_the_promised_shape(case, estimator):
     noise = noise_for(estimator, case, 4)
     sizes = {"grad-theta": case.theta.size, "grad-phi": case.free_phi.size}
+    kind = "-".join(estimator.target.split("-")[:2])
     first = estimate(estimator, case, case.free, case.free_phi, noise)
     again = estimate(estimator, case, case.free, case.free_phi, noise.copy())
-    assert first.shape == (sizes.get(estimator.target.rsplit("-", 1)[0].removesuffix("-log"), 1),)
+    assert first.shape == (sizes.get(kind, 1),)
     np.testing.assert_array_equal(first, again)
 
 
@@ -113,7 +123,7 @@ def test_inputs_are_never_written_to(case, estimator):
 @over(PAIRS)
 def test_the_order_of_draws_does_not_matter(case, estimator):
     noise = noise_for(estimator, case, 5)
-    order = np.random.default_rng(3).permutation(5)
+    order = laws.draw_order(estimator, 5, np.random.default_rng(3))
     found = estimate(estimator, case, case.free, case.free_phi, noise[order])
     assert_same(found, estimate(estimator, case, case.free, case.free_phi, noise), 1e-11)
 
@@ -190,7 +200,7 @@ def test_categories_have_no_pathwise_derivative(case, name):
         BY_NAME[name].check_pairing(case.model, case.free)
 
 
-@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.target == "grad-phi-elbo"])
+@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.target.startswith("grad-phi")])
 def test_the_exact_posterior_has_nothing_to_differentiate(estimator):
     model = CASES[0].model
     with pytest.raises(NotApplicable, match=r"^the exact posterior has no parameters phi$"):
@@ -205,7 +215,8 @@ def test_a_pairing_that_makes_sense_is_admitted(case, estimator):
 
 @pytest.mark.parametrize("estimator", BY_NAME.values(), ids=BY_NAME)
 def test_too_few_draws_are_refused(estimator):
-    assert estimator.minimum_draws == (2 if "-loo" in estimator.name or "optimal" in estimator.name else 1)
+    compares = ("-loo", "optimal", "vimco", "ovis", "piwae-2-phi", "wake-phi-dreg")
+    assert estimator.minimum_draws == (2 if any(part in estimator.name for part in compares) else 1)
     estimator.check_draws(estimator.minimum_draws)
     too_few = estimator.minimum_draws - 1
     wanted = f"at least {estimator.minimum_draws} for {estimator.name}, got {too_few}"

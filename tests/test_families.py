@@ -17,7 +17,6 @@ from elbo_lab import exact
 from elbo_lab.distributions import (
     FAMILIES,
     Beta,
-    Categorical,
     DiagonalGaussian,
     Exponential,
     Gamma,
@@ -85,7 +84,9 @@ def total_mass(family, eta):
 
 
 def test_every_family_has_a_member_in_the_tables():
-    assert {type(family) for family, _ in MEMBERS} == {kind for kind in FAMILIES if issubclass(kind, IndependentFamily)}
+    assert {type(family) for family, _ in MEMBERS} == {
+        kind for kind in FAMILIES if issubclass(kind, IndependentFamily)
+    }
     assert set(SCIPY) == {type(family) for family, _ in MEMBERS}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import estimator_laws as laws
+import multi_sample_laws as several
 import numpy as np
 import pytest
 from cases import CASES, pairings
@@ -34,13 +35,19 @@ from elbo_lab.special import log_sum_exp
 
 MLE, MIXTURE, PPCA, DEEP, BITS = CASES[0], CASES[1], CASES[4], CASES[6], CASES[9]
 SMALL = (MLE, MIXTURE, PPCA, DEEP, BITS)
+COUPLED = several.ONE_LATENT[1]
 
 
 # -- the laws --------------------------------------------------------------------------------------
 
 
 def pairs():
-    return pairings(SMALL)
+    """Return (case, estimator), those with coupled draws on a case of their own or a discrete one."""
+    return [
+        (case, estimator)
+        for case, estimator in pairings((*SMALL, COUPLED))
+        if (case in (MIXTURE, COUPLED) if laws.couples_draws(estimator) else case is not COUPLED)
+    ]
 
 
 def rungs_agree(case):
@@ -96,9 +103,13 @@ def all_laws():
     for case in (MLE, MIXTURE, PPCA):
         found.append(("constant at the exact posterior", laws.constant_at_exact_posterior, case))
     for case in SMALL:
+        found.append(("one draw", several.one_draw_is_the_elbo, case, case.free, case.free_phi))
         found.append(("weighted by the prior", laws.weighted_by_prior, case))
         found.append(("gradient of the evidence", evidence_gradient, case))
         found.append(("gradient of the ELBO", elbo_gradient, case))
+    found.append(("landing", several.landing_is_dreg_and_wake, DEEP, DEEP.free, DEEP.free_phi))
+    found.append(("wake phase by OVIS~", several.wake_phase_is_what_ovis_adds, MIXTURE))
+    found.append(("wake phases agree", several.wake_phases_agree_in_mean, COUPLED))
     for case, estimator in pairs():
         free = estimator, case, case.free, case.free_phi
         if not estimator.biased:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
+from elbo_lab.estimators.targets import parse
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
 from elbo_lab.study.missed import missed_variance
+from elbo_lab.study.missed_coupled import missed_of_bound
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
@@ -139,8 +141,16 @@ def _bias_test(bench, estimator, draws):
     target = estimator.target_at(draws)
     moments, answer = bench.moments[estimator], bench.answers[target]
     n_draws = moments.count * draws
-    missed = missed_variance(bench.scene, n_draws).get(target, 0.0)
+    missed = _missed(bench.scene, target, n_draws)
     return bias_test(moments, answer, missed / n_draws)
+
+
+def _missed(scene, target, n_draws):
+    """Return the variance (P,) of one draw that so many may miss; zero for targets without such a rule."""
+    bound_draws = parse(target)[1]
+    if bound_draws is None:
+        return missed_variance(scene, n_draws).get(target, 0.0)
+    return missed_of_bound(scene, n_draws, bound_draws).get(target, 0.0)
 
 
 def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):

@@ -38,13 +38,13 @@ TOLERANCE = 1e-6
 def _transforms(log_w, weights, n_draws):
     """Yield (t (U, 1), t w (U, G), e^-tw (U, G), phi (U, 1)) in passes of rising t; w has mean one."""
     u, finite = LOWEST - np.log(n_draws), log_w > -np.inf
+    growth = np.exp(STEP * np.arange(STEPS_PER_PASS))[:, None]
     # Beyond this u every weight that is not zero has left phi.
     end = 4.0 - min(log_w[finite].min(), 0.0)
     while u < end:
-        log_t = (u + STEP * np.arange(STEPS_PER_PASS))[:, None]
         # Beyond e^50 the decay is zero, and t w must stay finite for that to show in their product.
-        tw = np.exp(np.minimum(log_t + log_w, 50.0))
-        t, decay = np.exp(np.minimum(log_t, 50.0)), np.exp(-tw)
+        tw = growth * np.exp(np.minimum(u + log_w, 50.0))
+        t, decay = growth * np.exp(min(u, 50.0)), np.exp(-tw)
         phi = (decay @ weights)[:, None]
         yield t, tw, decay, phi
         if u > 0.0 and phi[-1, 0] ** n_draws < NEGLIGIBLE:
@@ -78,8 +78,9 @@ def bound_of_draws(log_w, weights, n_draws):
     for t, tw, decay, phi in _transforms(log_w - log_mean, weights, n_draws):
         end, others = np.exp(-t), phi ** (n_draws - 1)
         value += STEP * (end - others * phi).sum()
-        share += STEP * n_draws * (others * tw * decay).sum(axis=0)
-        by_score -= STEP * n_draws * (others * decay * (1.0 + tw) - end).sum(axis=0)
+        of_share = others[:, 0] @ (tw * decay)
+        share += STEP * n_draws * of_share
+        by_score -= STEP * n_draws * (others[:, 0] @ decay + of_share - end.sum())
     if weights[log_w == -np.inf].sum() > 0.0:
         value = -np.inf
     return value + log_mean - np.log(n_draws), share, by_score
@@ -127,20 +128,32 @@ def _integrated(model, theta, x, family, eta, n_draws):
 
 def _sampled(model, theta, x, family, eta, n_draws, rng):
     """Return the Bound from batches of independent bounds, with standard errors."""
-    values, by_theta, by_eta = [], [], []
-    repeats = max(1, long_run.DRAWS_PER_BATCH // n_draws)
+    batches, repeats = [], max(1, long_run.DRAWS_PER_BATCH // n_draws)
+    per_pass = max(1, long_run.ROWS_PER_PASS // (n_draws * len(x)))
     for _ in range(long_run.BATCHES):
-        noise = draw_noise(family.noise_spec(n_draws, len(x)), rng, (repeats,))
-        z = family.sample(eta, noise)
-        log_w = model.log_joint(theta, x, z) - family.log_prob(eta, z)
-        cotangent = softmax(log_w, axis=-2) / (repeats * len(x))
-        grad_theta, by_z = model.log_joint_vjp(theta, x, z, cotangent)
-        by_z = by_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
-        grad_eta = family.sample_vjp(eta, noise, by_z) - family.log_prob_vjp(eta, z, cotangent)
-        values.append(log_mean_exp(log_w, axis=-2).mean(axis=0))
-        by_theta.append(grad_theta.sum(axis=0))
-        by_eta.append(grad_eta.sum(axis=0))
-    return Bound(long_run.RUNG, *long_run.batch_means(values, by_theta, by_eta))
+        sums = [0.0, 0.0, 0.0]
+        for start in range(0, repeats, per_pass):
+            lead = (min(per_pass, repeats - start),)
+            noise = draw_noise(family.noise_spec(n_draws, len(x)), rng, lead)
+            parts = _sampled_sums(model, theta, x, family, eta, noise)
+            sums = [total + part for total, part in zip(sums, parts, strict=True)]
+        value, grad_theta, grad_eta = (total / repeats for total in sums)
+        batches.append((value, grad_theta / len(x), grad_eta / len(x)))
+    return Bound(long_run.RUNG, *long_run.batch_means(*zip(*batches, strict=True)))
+
+
+def _sampled_sums(model, theta, x, family, eta, noise):
+    """Return the sums over repeats of single bounds (N,) and of their gradients (P,) and (N, E)."""
+    z = family.sample(eta, noise)
+    # One pass through the likelihood for its value and its gradient.
+    log_likelihood, pull_likelihood = model.likelihood(theta, x, z)
+    log_w = log_likelihood + model.log_prior(theta, z) - family.log_prob(eta, z)
+    share = softmax(log_w, axis=-2)
+    gradients = zip(pull_likelihood(share), model.log_prior_vjp(theta, z, share), strict=True)
+    grad_theta, by_z = (one + other for one, other in gradients)
+    by_z = by_z - share[..., None] * family.log_prob_grad_z(eta, z)
+    grad_eta = family.sample_vjp(eta, noise, by_z) - family.log_prob_vjp(eta, z, share)
+    return log_mean_exp(log_w, axis=-2).sum(axis=0), grad_theta.sum(axis=0), grad_eta.sum(axis=0)
 
 
 def importance_weighted_bound(model, theta, x, family, eta, n_draws, rng):

@@ -84,9 +84,9 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
     return ax
 
 
-def as_arrays(name, record):
-    """Return one record as an array (4, points): draws, variance, low, high; None becomes nan."""
-    lists = [record[key] for key in ("draws", "variance", "low", "high")]
+def as_arrays(name, record, value="variance"):
+    """Return one record as an array (4, points): draws, a value, low, high; None becomes nan."""
+    lists = [record[key] for key in ("draws", value, "low", "high")]
     if len({len(values) for values in lists}) != 1:
         sizes = ", ".join(str(len(values)) for values in lists)
         raise bad_value(f"records[{name!r}]", "four lists of one length", f"lengths {sizes}")

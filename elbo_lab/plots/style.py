@@ -73,6 +73,13 @@ _FIXED = MappingProxyType(
         "score-function-optimal-baseline": EstimatorStyle("#C58AAE", "D"),
         "reparameterization": EstimatorStyle("#0072B2", "^"),
         "reparameterization-analytic-kl": EstimatorStyle("#56B4E9", "v"),
+        # grad-phi-iwae: the colours of their neighbours with one draw, where they have one
+        "iwae-score-function": EstimatorStyle("#D55E00", "H"),
+        "vimco": EstimatorStyle("#E69F00", "v"),
+        "ovis-tilde-0": EstimatorStyle("#882255", "s"),
+        "iwae-reparameterization": EstimatorStyle("#0072B2", "o"),
+        "piwae-2-phi": EstimatorStyle("#56B4E9", "D"),
+        "dreg": EstimatorStyle("#117733", "^"),
     }
 )
 

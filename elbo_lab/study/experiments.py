@@ -34,6 +34,35 @@ def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
     return {e.name: sample for e, sample in zip(chosen, samples, strict=True)}
 
 
+def moments_against_draws(scene, estimators, target, seed, pool, repeats, draws):
+    """Repeat each estimator of a target for several numbers of draws.
+
+    Parameters
+    ----------
+    target : str
+        Without a number of draws.
+    pool : concurrent.futures.Executor
+        Where the batches run; it changes nothing but the time.
+
+    Returns
+    -------
+    dict of (Estimator, int) to Moments
+    """
+
+    def one(piece):
+        n_draws, batch, size = piece
+        chosen = fitting(estimators, scene, n_draws, target)
+        return chosen, run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
+
+    sizes = list(enumerate(batch_sizes(repeats)))
+    pieces = [(n_draws, *size) for n_draws in draws for size in sizes]
+    totals = {}
+    for (n_draws, _, _), found in zip(pieces, pool.map(one, pieces), strict=True):
+        for estimator, moments in zip(*found, strict=True):
+            totals.setdefault((estimator, n_draws), Moments()).merge(moments)
+    return totals
+
+
 def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 4, 8, 16, 32)):
     """Measure the variance of each grad-phi estimator for several numbers of draws.
 
@@ -47,22 +76,10 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 
     dict of str to dict
         By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval).
     """
-
-    def one(piece):
-        n_draws, batch, size = piece
-        chosen = fitting(estimators, scene, n_draws, "grad-phi-elbo")
-        found = run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
-        return {estimator.name: moments for estimator, moments in zip(chosen, found, strict=True)}
-
-    sizes = list(enumerate(batch_sizes(repeats)))
-    pieces = [(n_draws, *size) for n_draws in draws for size in sizes]
-    totals = {}
-    for (n_draws, _, _), found in zip(pieces, pool.map(one, pieces), strict=True):
-        for name, moments in found.items():
-            totals.setdefault((name, n_draws), Moments()).merge(moments)
+    totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, pool, repeats, draws)
     keys, records = ("draws", "variance", "low", "high"), {}
-    for (name, n_draws), total in totals.items():
-        record = records.setdefault(name, {key: [] for key in keys})
+    for (estimator, n_draws), total in totals.items():
+        record = records.setdefault(estimator.name, {key: [] for key in keys})
         for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
             record[key].append(value)
     return records

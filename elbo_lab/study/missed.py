@@ -5,6 +5,7 @@ is off by that category's share and looks certain. Its share of the *population*
 enumeration, and it is added to the error of the bias test: for a category of probability p whose
 contribution differs by e from the usual one, n draws have the mean off by p e if they miss it, and the
 added standard error is e sqrt(p / n), so that z = sqrt(n p), the root of the number of draws expected.
+Bounds of several draws, where a tuple can be rare though its categories are not, have `study.missed_coupled`.
 """
 
 from functools import lru_cache

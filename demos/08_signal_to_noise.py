@@ -1,0 +1,75 @@
+# %% [markdown]
+# # More draws, worse gradients: the signal-to-noise ratio of importance-weighted bounds
+# %%
+"""A tighter bound is not a better gradient; which estimator is used decides.
+
+Claim. The more draws stand in an importance-weighted bound, the nearer it comes to log p(x), and the less it
+cares about q. The plain pathwise gradient in phi drowns: its signal-to-noise ratio falls as K^(-1/2), and so
+does VIMCO's; the plain score function falls even faster. The doubly reparameterised gradient (DReG) and OVIS~
+at gamma = 0 estimate the same gradient without bias, and their ratio grows as K^(1/2).
+
+Formula, with v_k = w_k / sum_l w_l and h_k the score of q:
+
+    SNR                        |E g| / sqrt(trace Var g)
+    iwae-reparameterization    sum_k v_k   d/d eta log w(z_k(eta); eta)
+    dreg                       sum_k v_k^2 d log w(z_k)/dz_k dz_k/d eta
+    vimco, ovis-tilde-0        sum_k s_k h_k,  s_k = log Zhat - log Zhat_k - v_k  or  -log(1 - v_k) - v_k
+
+Source: Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, ICML; Tucker et al.
+(2019), Doubly Reparameterized Gradient Estimators, ICLR; Mnih and Rezende (2016); Lievin et al. (2020).
+Expected time: ten seconds on two cores; with ELBO_LAB_QUICK=1 one, with fewer draws and repeats.
+The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from elbo_lab import Exact
+from elbo_lab.plots import new_figure, plot_signal_to_noise, save_figure
+from elbo_lab.study import find_estimators
+from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
+
+# %% Constants
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+SEED = 0
+DRAWS = (4, 16, 64) if QUICK else (2, 4, 8, 16, 32, 64, 128, 256)
+REPEATS = 200 if QUICK else 1000
+SLOPES = {  # and where they come from
+    "iwae-reparameterization": -0.5,  # Rainforth et al., theorem 1
+    "piwae-2-phi": -0.5,  # two groups: another factor, the same rate
+    "iwae-score-function": -1.5,  # signal 1/K, noise sqrt(K) |log p(x)|
+    "vimco": -0.5,  # the term -v_k h_k has no baseline
+    "ovis-tilde-0": 0.5,  # signal of a draw about v_k^2 / 2
+    "dreg": 0.5,  # noise of sum_k v_k^2 (...) about K^(-3/2)
+}
+TOLERANCE = 0.25 if QUICK else 0.1
+
+# %% The exact gradient first: it falls as 1/K
+scene = linear_gaussian_scene(SEED)
+place = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
+signal = [np.linalg.norm(Exact("grad-phi-iwae").answer(*place, k).value) for k in DRAWS]
+for k, size in zip(DRAWS, signal, strict=True):
+    print(f"K = {k:>3}: |exact gradient| {size:.5f} nats per unit, times K {k * size:.3f}")
+
+# %% Then the estimates
+with ThreadPoolExecutor() as pool:
+    records = signal_to_noise(scene, find_estimators(list(SLOPES)), SEED, pool, REPEATS, DRAWS)
+for name, record in records.items():
+    ratios = "  ".join(f"{snr:.3f}" for snr in record["snr"])
+    print(f"{name:<24} {ratios}")
+
+# %% The figure
+figure = new_figure(4.8)
+title = "PPCA with one latent, q wider than the posterior: six unbiased gradients in phi"
+plot_signal_to_noise(records, figure.subplots(), title=title, columns=3)
+print("figure:", save_figure(figure, OUT, "signal-to-noise")[0])
+
+# %% The claim
+assert abs(signal[-1] * DRAWS[-1] / (signal[-2] * DRAWS[-2]) - 1.0) < 0.05, "the gradient falls as 1/K"
+for name, expected in SLOPES.items():
+    slope = log_slope(records[name], first=4 if QUICK else 16)
+    print(f"{name:<24} slope {slope:+.2f}, in theory {expected:+.1f}")
+    assert abs(slope - expected) < TOLERANCE, name

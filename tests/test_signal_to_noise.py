@@ -1,0 +1,70 @@
+"""Signal-to-noise against draws: exact signals, known rates, a figure that says what it shows."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from elbo_lab.estimators import Exact
+from elbo_lab.plots import estimator_style, plot_signal_to_noise
+from elbo_lab.study import find_estimators
+from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
+
+NAMES = ["iwae-reparameterization", "dreg", "piwae-2-phi", "vimco", "ovis-tilde-0", "iwae-score-function"]
+
+
+@pytest.fixture(scope="module")
+def records():
+    scene = linear_gaussian_scene(0)
+    with ThreadPoolExecutor(1) as pool:
+        return signal_to_noise(scene, find_estimators(NAMES), 0, pool, 100, draws=(1, 8, 32))
+
+
+def test_draws_that_an_estimator_cannot_do_with_are_left_out(records):
+    assert records["dreg"]["draws"] == [1, 8, 32]
+    assert records["vimco"]["draws"] == records["piwae-2-phi"]["draws"] == [8, 32]
+
+
+def test_the_ratio_is_the_exact_norm_over_the_measured_deviation(records):
+    scene = linear_gaussian_scene(0)
+    where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
+    # At one draw dreg is linear in the noise of a linear-Gaussian model: d log w / dz has the slope
+    # 1/s^2 - 1/v and the value (mean - q's mean) / v at eps = 0, with v the posterior's variance.
+    signal = np.linalg.norm(Exact("grad-phi-elbo").answer(*where).value)
+    mean, log_std = scene.model.family.split(scene.posterior.eta(scene.phi, scene.x))
+    best, best_log = scene.model.family.split(scene.best_eta)
+    s, v = np.exp(log_std), np.exp(2.0 * best_log)
+    a, b = (best - mean) / v, (1.0 / s**2 - 1.0 / v) * s
+    # g = (a + b eps, s eps (a + b eps)): variances b^2 and s^2 (a^2 + 2 b^2).
+    variance = (b**2 + s**2 * (a**2 + 2.0 * b**2)).sum() / len(scene.x) ** 2
+    record, expected = records["dreg"], signal / np.sqrt(variance)
+    assert record["low"][0] < expected < record["high"][0]
+
+
+def test_the_plain_gradient_falls_and_the_doubly_reparameterised_one_grows(records):
+    assert log_slope(records["iwae-reparameterization"]) < -0.3
+    assert log_slope(records["iwae-score-function"], first=8) < -1.2
+    assert log_slope(records["dreg"]) > 0.3
+
+
+def test_the_posterior_has_no_signal_to_be_measured():
+    scene = linear_gaussian_scene(0, shift=0.0, width=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        found = signal_to_noise(scene, find_estimators(["iwae-reparameterization"]), 0, pool, 20, draws=(4,))
+    assert found["iwae-reparameterization"]["snr"][0] < 1e-8
+
+
+def test_the_figure_has_a_curve_per_estimator_in_its_colour_and_two_guides(records):
+    ax = plot_signal_to_noise(records, title="here")
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert set(lines) == {*NAMES, "guide: slope -0.5", "guide: slope +0.5"}
+    for name in NAMES:
+        assert lines[name].get_color() == estimator_style(name).color
+        np.testing.assert_array_equal(lines[name].get_ydata(), records[name]["snr"])
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_title(loc="left")) == ("log", "log", "here")
+    assert len({estimator_style(name).marker for name in NAMES}) == len(NAMES)
+
+
+def test_a_figure_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"^records: expected at least one estimator, got none$"):
+        plot_signal_to_noise({})
