@@ -150,4 +150,15 @@ def exact_variance(estimator, case, posterior, phi, n_draws, tolerance=1e-9):
 def affordable_draws(estimator, case):
     """Return S so that a rule has at most two dimensions, or as few as the formula allows."""
     family = case.model.family
-    return 3 if family.discrete else max(estimator.minimum_draws, 2 // family.size)
+    return admitted_draws(estimator, 3 if family.discrete else 2 // family.size)
+
+
+def admitted_draws(estimator, wanted):
+    """Return the least number of draws from `wanted` on that the formula admits, such as full groups."""
+    for n_draws in range(wanted, wanted + 10):
+        try:
+            estimator.check_draws(n_draws)
+        except ValueError:
+            continue
+        return n_draws
+    raise AssertionError(f"{estimator.name} admits none of {wanted} to {wanted + 9} draws")

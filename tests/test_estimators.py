@@ -11,12 +11,18 @@ from noise_integrals import estimate, exact_variance, expected_estimate, moments
 from scipy.optimize import minimize
 
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import ESTIMATORS, TARGETS, Exact
+from elbo_lab.estimators import COUPLED, ESTIMATORS, TARGETS, Exact
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 PAIRS = pairings()
 UNBIASED = [pair for pair in PAIRS if not pair[1].biased]
 BIASED = [pair for pair in PAIRS if pair[1].biased]
+# A correction overshoots, and the power of a weight is no weight: their bias has no sign.
+NO_SIGN = ("jackknife", "cubo")
+# A bias that draws do not take away; `test_bound_family` knows where each of them goes, and how fast.
+STAYS = ("ciwae", "renyi", "cubo")
+# A bias of a higher order in 1/S, which `test_bound_family` measures.
+FALLS_FASTER = ("jackknife",)
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 DISCRETE = [case for case in CASES if case.model.family.discrete]
 WITH_EXACT_POSTERIOR = [
@@ -50,17 +56,20 @@ def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
     laws.unbiased(estimator, case, case.amortised, case.amortised_phi)
 
 
-@over(BIASED)
+# Beyond two dimensions of noise the rules are too coarse; the cases with one latent show the bias.
+@over([p for p in BIASED if laws.telling_draws(p[1], p[0]) * p[0].model.latent_dim <= 2 or p[0] in DISCRETE])
 def test_a_biased_estimator_is_biased(case, estimator):
     assert estimator.unbiased_for is None
-    n_draws = 3 if case.model.family.discrete else 2 // case.model.latent_dim
+    n_draws = laws.telling_draws(estimator, case)
     bias = laws.bias(estimator, case, case.free, case.free_phi, n_draws, tolerance=1e-6)
     assert np.abs(bias).max() > 1e-5
-    if estimator.target == "log-evidence":
+    if estimator.target == "log-evidence" and not estimator.name.startswith(NO_SIGN):
         assert bias[0] < 0.0, "the log of a mean is too low (Jensen)"
 
 
-@pytest.mark.parametrize("name", [pair[1].name for pair in BIASED if pair[0] is CASES[2]])
+@pytest.mark.parametrize(
+    "name", [e.name for c, e in BIASED if c is CASES[2] and not e.name.startswith(STAYS + FALLS_FASTER)]
+)
 @over_cases([case for case in DISCRETE if case.model.latent_dim == 2])
 def test_the_bias_falls_like_one_over_the_number_of_draws(case, name):
     # Overlapping components, so that the weights vary little and the rate shows at few draws.
@@ -113,7 +122,10 @@ def test_inputs_are_never_written_to(case, estimator):
 @over(PAIRS)
 def test_the_order_of_draws_does_not_matter(case, estimator):
     noise = noise_for(estimator, case, 5)
-    order = np.random.default_rng(3).permutation(5)
+    n_draws = noise.shape[-3 if case.model.family.event_axes else -2]
+    order = np.random.default_rng(3).permutation(n_draws)
+    if estimator.target in COUPLED and estimator.group_size(n_draws) < n_draws:
+        order = np.arange(n_draws)[::-1]  # groups change places, and draws within a group
     found = estimate(estimator, case, case.free, case.free_phi, noise[order])
     assert_same(found, estimate(estimator, case, case.free, case.free_phi, noise), 1e-11)
 
@@ -190,7 +202,9 @@ def test_a_pairing_that_makes_sense_is_admitted(case, estimator):
 
 @pytest.mark.parametrize("estimator", BY_NAME.values(), ids=BY_NAME)
 def test_too_few_draws_are_refused(estimator):
-    assert estimator.minimum_draws == (2 if "-loo" in estimator.name or "optimal" in estimator.name else 1)
+    needs = {"-loo": 2, "optimal": 2, "miwae-2": 2, "jackknife-1": 2, "jackknife-2": 3}
+    least = [draws for word, draws in needs.items() if word in estimator.name]
+    assert estimator.minimum_draws == max(least, default=1)
     estimator.check_draws(estimator.minimum_draws)
     too_few = estimator.minimum_draws - 1
     wanted = f"at least {estimator.minimum_draws} for {estimator.name}, got {too_few}"

@@ -53,7 +53,7 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
             bench.refusal = str(refusal)
             return bench
         for estimator in estimators:
-            reason = _reason(estimator, bench.scene)
+            reason = _reason(estimator, bench.scene, draws)
             if reason is None:
                 bench.pairings.append(estimator)
             else:
@@ -74,11 +74,12 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
     return benches
 
 
-def _reason(estimator, scene):
+def _reason(estimator, scene, draws):
     """Return why the pairing makes no sense, or None."""
     if scene.posterior is None and estimator.draws_from == "posterior":
         return scene.no_posterior
     try:
+        estimator.check_draws(draws)
         estimator.check_pairing(scene.model, scene.posterior)
     except NotApplicable as reason:
         return str(reason)

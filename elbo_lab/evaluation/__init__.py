@@ -4,6 +4,7 @@ from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
 from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
+from elbo_lab.evaluation.renyi import measure_cubo, measure_renyi
 from elbo_lab.evaluation.tractable import held_out_log_likelihood
 from elbo_lab.evaluation.units import ActiveUnits, active_units
 
@@ -16,7 +17,9 @@ __all__ = [
     "active_units",
     "held_out_log_likelihood",
     "importance_nll",
+    "measure_cubo",
     "measure_gap",
+    "measure_renyi",
     "neighbour_accuracy",
     "principal_scores",
     "split_gap",
