@@ -1,5 +1,17 @@
 """What a trained model is worth: evidence, gaps, active units, and what one does with it."""
 
+from elbo_lab.evaluation.annealed import (
+    AnnealedRun,
+    HamiltonianMonteCarlo,
+    RandomWalk,
+    Sandwich,
+    annealed_weights,
+    bidirectional,
+    linear_schedule,
+    pilot_steps,
+    reverse_annealed_weights,
+    sigmoidal_schedule,
+)
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
@@ -10,18 +22,28 @@ from elbo_lab.evaluation.units import ActiveUnits, active_units
 
 __all__ = [
     "ActiveUnits",
+    "AnnealedRun",
     "Fitted",
     "Gap",
     "GapSplit",
+    "HamiltonianMonteCarlo",
     "Nll",
+    "RandomWalk",
+    "Sandwich",
     "active_units",
+    "annealed_weights",
+    "bidirectional",
     "held_out_log_likelihood",
     "importance_nll",
+    "linear_schedule",
     "measure_cubo",
     "measure_gap",
     "measure_renyi",
     "neighbour_accuracy",
+    "pilot_steps",
     "principal_scores",
+    "reverse_annealed_weights",
+    "sigmoidal_schedule",
     "split_gap",
     "surprisal_view",
 ]

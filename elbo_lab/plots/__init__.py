@@ -18,6 +18,7 @@ from elbo_lab.plots.images import (
 from elbo_lab.plots.latent_plane import latent_grid, plot_latent_plane, plot_manifold
 from elbo_lab.plots.learning import plot_learning_curves
 from elbo_lab.plots.mixture import plot_mixture
+from elbo_lab.plots.sandwich import plot_sandwich
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import STYLE, estimator_style, new_figure
 from elbo_lab.plots.variance import plot_target_variance, plot_variance
@@ -43,6 +44,7 @@ __all__ = [
     "plot_prior_failure",
     "plot_reconstructions",
     "plot_sample_scatter",
+    "plot_sandwich",
     "plot_staircase",
     "plot_surprisal",
     "plot_surprisal_and_gap",
