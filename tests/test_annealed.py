@@ -29,7 +29,7 @@ PPCA = next(case for case in CASES if case.model.name == "ppca")
 # A chain may step far at every temperature and be refused: that is what the weights must survive.
 MOVES = (RandomWalk(0.8), HamiltonianMonteCarlo(0.45, 3))
 # The mean of w / p(x) over 12 000 chains, in its own standard errors: |z| <= 5 is a false alarm of 6e-7 per
-# test in the normal limit, and all seeds are fixed. The ratios have standard deviations of 0.4 to 0.7 forwards
+# test in the normal limit, and all seeds are fixed. The ratios spread by 0.4 to 0.7 forwards
 # and 0.9 to 1.9 backwards: a bias of three and of nine per cent is caught.
 Z_LIMIT = 5.0
 
