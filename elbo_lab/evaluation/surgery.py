@@ -31,8 +31,8 @@ from elbo_lab.special import log_mean_exp
 
 # Of the last change of the information of one datum, in nats.
 TOLERANCE = 1e-7
-# Pairs of nodes (or draws) and data in one table of densities, 8 MB.
-PAIRS_PER_PASS = 1 << 20
+# Pairs of nodes (or draws) and data in one table of densities: 2 MB for each latent.
+PAIRS_PER_PASS = 1 << 18
 
 
 @dataclass(frozen=True)

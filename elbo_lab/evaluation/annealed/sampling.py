@@ -29,8 +29,8 @@ from elbo_lab.evaluation.annealed.path import Path
 from elbo_lab.evaluation.annealed.schedules import check_schedule
 from elbo_lab.evaluation.importance import RunningWeights
 
-# Moves of the pilot at each temperature, each followed by a correction of the step.
-PILOT_MOVES = 5
+# Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
+PILOT_MOVES = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def pilot_steps(model, theta, x, schedule, transition, rng, n_chains=8, eta=None
     with single_threaded_blas():
         point = transition.start(path, _start(path, n_chains, rng))
         for t in range(len(steps)):
-            for _ in range(PILOT_MOVES):
+            for _ in range(max(1, PILOT_MOVES // len(steps))):
                 point, moved = transition.move(path, schedule[t + 1], point, np.exp(log_step), rng)
                 log_step = log_step + moved.mean(axis=0) - transition.acceptance_goal
             steps[t] = np.exp(log_step)
