@@ -22,6 +22,7 @@ from elbo_lab.evaluation import (
     sigmoidal_schedule,
 )
 from elbo_lab.evaluation.annealed.path import Path, Point
+from elbo_lab.plots import plot_sandwich
 from elbo_lab.posteriors import AmortisedPosterior
 
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
@@ -296,6 +297,22 @@ def test_a_step_that_overflows_is_refused_without_a_warning():
         np.random.default_rng(0), 2,
     )  # fmt: skip
     assert np.isfinite(run.log_w).all() and not run.acceptance.any()
+
+
+def test_the_figure_of_a_sandwich_shows_both_bounds_the_exact_line_and_what_the_band_is():
+    records = [
+        {"n_steps": n, "lower": -4.0 / n, "lower_se": 0.1, "upper": 3.0 / n, "upper_se": 0.2} for n in (1, 4)
+    ]
+    ax = plot_sandwich(records, exact=0.0, title="a title")
+    lower, upper, exact_line = ax.get_lines()
+    assert_close(lower.get_ydata(), [-4.0, -1.0])
+    assert_close(upper.get_ydata(), [3.0, 0.75])
+    assert exact_line.get_linestyle() == "--" and exact_line.get_color() == "black"
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert_close([band.min(), band.max()], [-4.196, -0.804], 1e-6)
+    assert "band: 95 % interval of the mean" in [text.get_text() for text in ax.get_legend().get_texts()]
+    with pytest.raises(ValueError, match=r"^records: expected at least one sandwich, got none$"):
+        plot_sandwich([])
 
 
 # -- mistakes --------------------------------------------------------------------------------------
