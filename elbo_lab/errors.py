@@ -112,6 +112,15 @@ def check_positive(argument, value):
     return float(value)
 
 
+def check_share(argument, value):
+    """Return `value` as a float from 0 to 1, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise bad_kind(argument, "a number from 0 to 1", repr(value))
+    if not 0 <= value <= 1:
+        raise bad_value(argument, "a number from 0 to 1", value)
+    return float(value)
+
+
 def check_vector(argument, value, size):
     """Return `value` as a float vector (size,), or raise."""
     value = np.asarray(value)

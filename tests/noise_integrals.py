@@ -168,4 +168,15 @@ def affordable_draws(estimator, case):
     family = case.model.family
     if is_measure_valued(estimator):
         return 1
-    return 3 if family.discrete else max(estimator.minimum_draws, 2 // family.size)
+    return admitted_draws(estimator, 3 if family.discrete else 2 // family.size)
+
+
+def admitted_draws(estimator, wanted):
+    """Return the least number of draws from `wanted` on that the formula admits, such as full groups."""
+    for n_draws in range(wanted, wanted + 10):
+        try:
+            estimator.check_draws(n_draws)
+        except ValueError:
+            continue
+        return n_draws
+    raise AssertionError(f"{estimator.name} admits none of {wanted} to {wanted + 9} draws")

@@ -195,7 +195,7 @@ FILES = {
 BAD = [
     (["--draws", "0"], "--draws", "0"),
     (["--draws", "-2"], "--draws", "-2"),
-    (["--draws", "1"], "--draws", "at least 2 for score-function-loo"),
+    (["--draws", "1"], "--draws", "at least 2 for miwae-2"),
     (["--repeats", "0"], "--repeats", "0"),
     (["--rows", "10000"], "--rows", "10000"),
     (["--latent", "100"], "--latent", "100"),

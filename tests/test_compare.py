@@ -360,7 +360,7 @@ BAD = [
     ({"draws": -3}, ValueError, "draws: .*got -3"),
     ({"draws": 2.5}, TypeError, "draws: expected a whole number.*got 2.5"),
     ({"draws": True}, TypeError, "draws: .*got True"),
-    ({"draws": 1}, ValueError, "draws: expected at least 2 for score-function-loo, got 1"),
+    ({"draws": 1}, ValueError, "draws: expected at least 2 for miwae-2, got 1"),
     ({"repeats": 0}, ValueError, "repeats: .*got 0"),
     ({"rows": 0}, ValueError, "rows: .*got 0"),
     ({"models": "gaussian-mle", "rows": 1000}, ValueError, "rows: expected at most the 272 rows.*got 1000"),

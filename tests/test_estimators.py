@@ -21,6 +21,12 @@ INTEGRABLE = [p for p in PAIRS if p[0].model.family.discrete or not laws.couples
 INTEGRABLE += [pair for pair in pairings(ONE_LATENT) if laws.couples_draws(pair[1])]
 UNBIASED = [pair for pair in INTEGRABLE if not pair[1].biased]
 BIASED = [pair for pair in INTEGRABLE if pair[1].biased]
+# A correction overshoots, and the power of a weight is no weight: their bias has no sign.
+NO_SIGN = ("jackknife", "cubo")
+# A bias that draws do not take away; `test_bound_family` knows where each of them goes, and how fast.
+STAYS = ("ciwae", "renyi", "cubo")
+# A bias of a higher order in 1/S, which `test_bound_family` measures.
+FALLS_FASTER = ("jackknife",)
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 DISCRETE = [case for case in CASES if case.model.family.discrete]
 WITH_EXACT_POSTERIOR = [
@@ -54,19 +60,26 @@ def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
     laws.unbiased(estimator, case, case.amortised, case.amortised_phi)
 
 
-@over(BIASED)
+# Beyond two dimensions of noise the rules are too coarse; the cases with one latent show the bias.
+@over([p for p in BIASED if laws.telling_draws(p[1], p[0]) * p[0].model.latent_dim <= 2 or p[0] in DISCRETE])
 def test_a_biased_estimator_is_biased(case, estimator):
     assert estimator.unbiased_for is None
-    n_draws = 3 if case.model.family.discrete else 2 // case.model.latent_dim
+    n_draws = laws.telling_draws(estimator, case)
     phi = laws.integrable_phi(estimator, case, case.free, case.free_phi)
     bias = laws.bias(estimator, case, case.free, phi, n_draws, tolerance=1e-6)
     assert np.abs(bias).max() > 1e-5
-    if estimator.target == "log-evidence":
+    if estimator.target == "log-evidence" and not estimator.name.startswith(NO_SIGN):
         assert bias[0] < 0.0, "the log of a mean is too low (Jensen)"
 
 
 # What drops a term of its own has a bias that stays: `test_multi_sample` says where it goes.
-FALLING = [p[1].name for p in BIASED if p[0] is CASES[2] and not p[1].target.startswith("grad-phi-iwae")]
+FALLING = [
+    estimator.name
+    for case, estimator in BIASED
+    if case is CASES[2]
+    and not estimator.target.startswith("grad-phi-iwae")
+    and not estimator.name.startswith(STAYS + FALLS_FASTER)
+]
 
 
 @pytest.mark.parametrize("name", FALLING)
@@ -123,7 +136,10 @@ def test_inputs_are_never_written_to(case, estimator):
 @over(PAIRS)
 def test_the_order_of_draws_does_not_matter(case, estimator):
     noise = noise_for(estimator, case, 5)
+    n_draws = noise.shape[-3 if case.model.family.event_axes else -2]
     order = laws.draw_order(estimator, 5, np.random.default_rng(3))
+    if estimator.target == "iwae" and estimator.group_size(n_draws) < n_draws:
+        order = np.arange(n_draws)[::-1]  # groups change places, and draws within a group
     found = estimate(estimator, case, case.free, case.free_phi, noise[order])
     assert_same(found, estimate(estimator, case, case.free, case.free_phi, noise), 1e-11)
 
@@ -213,10 +229,29 @@ def test_a_pairing_that_makes_sense_is_admitted(case, estimator):
     estimator.check_pairing(case.model, case.amortised)
 
 
+# Who needs more than one draw; where a baseline is formed from the other draws, there must be some.
+MINIMUM_DRAWS = {
+    "score-function-loo": 2,
+    "score-function-optimal-baseline": 2,
+    "score-function-control-variate": 3,
+    "score-function-delta": 2,
+    "score-function-unordered-set": 2,
+    "vimco": 2,
+    "vimco-arithmetic": 2,
+    "ovis-mc-4": 2,
+    "ovis-tilde-0": 2,
+    "ovis-tilde-1": 2,
+    "piwae-2-phi": 2,
+    "wake-phi-dreg": 2,
+    "miwae-2": 2,
+    "jackknife-1": 2,
+    "jackknife-2": 3,
+}
+
+
 @pytest.mark.parametrize("estimator", BY_NAME.values(), ids=BY_NAME)
 def test_too_few_draws_are_refused(estimator):
-    compares = ("-loo", "optimal", "vimco", "ovis", "piwae-2-phi", "wake-phi-dreg")
-    assert estimator.minimum_draws == (2 if any(part in estimator.name for part in compares) else 1)
+    assert estimator.minimum_draws == MINIMUM_DRAWS.get(estimator.name, 1)
     estimator.check_draws(estimator.minimum_draws)
     too_few = estimator.minimum_draws - 1
     wanted = f"at least {estimator.minimum_draws} for {estimator.name}, got {too_few}"

@@ -73,7 +73,7 @@ def counting(model):
 def test_a_shared_model_is_bitwise_the_model(case):
     scene, estimators = scene_of(case), fitting(case)
     shared = shared_model(case.model)
-    for spec, members in noise_groups(scene, estimators, 3):
+    for spec, members in noise_groups(scene, estimators, 4):
         rng = np.random.default_rng(0)
         lead = (4, *spec.shape)
         noise = rng.standard_normal(lead) if spec.kind == "normal" else rng.random(lead)

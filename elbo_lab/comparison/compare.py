@@ -20,7 +20,7 @@ from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
-from elbo_lab.errors import bad_value, check_count, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 
@@ -103,7 +103,12 @@ def compare(
     source = find_source(noise)
     source.check(NoiseSpec("normal", (draws,)))
     for estimator in chosen:
-        estimator.check_draws(draws)
+        try:
+            estimator.check_draws(draws)
+        except NotApplicable:
+            # Who asks for all estimators gets a row with the reason.
+            if estimators is not None:
+                raise
     check_posterior_name(posterior)
     at = _place_name(at, posterior)
     n_threads = available_cores() if threads is None else check_count("threads", threads)

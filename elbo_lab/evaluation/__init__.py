@@ -1,24 +1,56 @@
 """What a trained model is worth: evidence, gaps, active units, and what one does with it."""
 
+from elbo_lab.evaluation.annealed import (
+    AnnealedRun,
+    HamiltonianMonteCarlo,
+    RandomWalk,
+    Sandwich,
+    annealed_weights,
+    bidirectional,
+    linear_schedule,
+    pilot_steps,
+    reverse_annealed_weights,
+    sigmoidal_schedule,
+)
+from elbo_lab.evaluation.decompositions import Decomposition, decompose
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
 from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
+from elbo_lab.evaluation.renyi import measure_cubo, measure_renyi
+from elbo_lab.evaluation.surgery import Surgery, elbo_surgery, sampled_surgery
 from elbo_lab.evaluation.tractable import held_out_log_likelihood
 from elbo_lab.evaluation.units import ActiveUnits, active_units
 
 __all__ = [
     "ActiveUnits",
+    "AnnealedRun",
+    "Decomposition",
     "Fitted",
     "Gap",
     "GapSplit",
+    "HamiltonianMonteCarlo",
     "Nll",
+    "RandomWalk",
+    "Sandwich",
+    "Surgery",
     "active_units",
+    "annealed_weights",
+    "bidirectional",
+    "decompose",
+    "elbo_surgery",
     "held_out_log_likelihood",
     "importance_nll",
+    "linear_schedule",
+    "measure_cubo",
     "measure_gap",
+    "measure_renyi",
     "neighbour_accuracy",
+    "pilot_steps",
     "principal_scores",
+    "reverse_annealed_weights",
+    "sampled_surgery",
+    "sigmoidal_schedule",
     "split_gap",
     "surprisal_view",
 ]

@@ -18,6 +18,7 @@ from elbo_lab.plots.images import (
 from elbo_lab.plots.latent_plane import latent_grid, plot_latent_plane, plot_manifold
 from elbo_lab.plots.learning import plot_learning_curves
 from elbo_lab.plots.mixture import plot_mixture
+from elbo_lab.plots.sandwich import plot_sandwich
 from elbo_lab.plots.signal_to_noise import plot_signal_to_noise
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import STYLE, estimator_style, new_figure
@@ -46,6 +47,7 @@ __all__ = [
     "plot_prior_failure",
     "plot_reconstructions",
     "plot_sample_scatter",
+    "plot_sandwich",
     "plot_signal_to_noise",
     "plot_staircase",
     "plot_surprisal",

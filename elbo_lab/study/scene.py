@@ -67,6 +67,7 @@ class Scene:
         if estimator.independent_draws and not self.source.independent:
             return f"needs independent draws: with {self.source.name} ones its expectation is another"
         try:
+            estimator.check_draws(n_draws)
             estimator.check_pairing(self.model, self.posterior)
             self.source.check(estimator.noise_spec(self.model.family, n_draws, len(self.x)))
         except BadValue as reason:

@@ -1,0 +1,165 @@
+"""Annealed importance sampling: log p(x) along a path of many easy steps.
+
+A chain starts at z_0 ~ q, and moves under f_beta as beta rises from 0 to 1 (`path`). Its weight
+
+    log w = sum_{t=1..T} (beta_t - beta_{t-1}) (log p(x, z_{t-1}) - log q(z_{t-1})),
+    z_t from z_{t-1} by a move that leaves f_{beta_t} as it is,  t = 1..T-1,
+
+is unbiased for p(x), however badly the chains mix (Neal 2001). T = 1 is importance sampling from q. So the
+log of the mean weight is too low in mean, and the more steps, the less.
+
+The same chain backwards, from z_{T-1} ~ p(z | x) with beta falling, has E[1 / w] = 1 / p(x): the log of the
+mean 1 / w, with its sign turned, is too *high* in mean (Grosse, Ghahramani and Adams 2015). Exact draws of
+the posterior are to be had for data that the model itself made, since the z that made x is one.
+
+Helps: where no q is near the posterior, with as many digits as time allows. Fails: if the path goes through a
+bottleneck, as between modes that q does not see; forward and backward then stay apart, and say so.
+
+Step sizes must not depend on the chains that they move. `pilot_steps` finds them with chains of its own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import bad_value, check_count
+from elbo_lab.evaluation.annealed.path import Path
+from elbo_lab.evaluation.annealed.schedules import check_schedule
+from elbo_lab.evaluation.importance import RunningWeights
+
+# Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
+PILOT_MOVES = 60
+
+
+@dataclass(frozen=True, eq=False)
+class AnnealedRun:
+    """Weights of chains.
+
+    Attributes
+    ----------
+    log_w : ndarray (S, N)
+        In nats.
+    acceptance : ndarray (T - 1,)
+        Share of moves that were accepted, at each temperature in the order of beta.
+    """
+
+    log_w: np.ndarray
+    acceptance: np.ndarray
+
+    def weights(self):
+        """Return the RunningWeights of the S chains: log of the mean, its error, effective sample size."""
+        running = RunningWeights(self.log_w.shape[1])
+        running.add(self.log_w)
+        return running
+
+    def inverse_weights(self):
+        """Return the RunningWeights of 1 / w, what a chain that ran backwards is unbiased for."""
+        running = RunningWeights(self.log_w.shape[1])
+        running.add(-self.log_w)
+        return running
+
+
+def build_path(model, theta, x, family, eta):
+    """Return the Path from q, or from the prior if eta is None."""
+    x, theta = model.check_support(x), model.check_theta(theta)
+    if eta is None:
+        return Path(model, theta, x, model.family, model.prior_eta(theta))
+    return Path(model, theta, x, model.family if family is None else family, eta)
+
+
+def _steps(steps, transition, n_moves, n_data):
+    """Return the steps (T - 1, N), given or the transition's own."""
+    if steps is None:
+        return np.full((n_moves, n_data), transition.step)
+    if np.shape(steps) != (n_moves, n_data):
+        raise bad_value("steps", f"shape {(n_moves, n_data)}", f"shape {np.shape(steps)}")
+    return steps
+
+
+def _start(path, n_chains, rng):
+    noise = draw_noise(path.family.noise_spec(check_count("n_chains", n_chains), len(path.x)), rng)
+    return path.family.sample(path.eta, noise)
+
+
+def annealed_weights(
+    model, theta, x, schedule, transition, rng, n_chains=16, eta=None, family=None, steps=None
+):
+    """Return the AnnealedRun of chains from q to the posterior of each datum.
+
+    Parameters
+    ----------
+    model : Model
+        With continuous z.
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    schedule : ndarray (T + 1,)
+        `linear_schedule`, `sigmoidal_schedule` or any rising numbers from 0 to 1.
+    transition : RandomWalk or HamiltonianMonteCarlo
+    rng : numpy.random.Generator
+    n_chains : int
+        S per datum.
+    eta : ndarray (N, E), optional
+        Of q; the prior if not given.
+    family : Family, optional
+        Of q; the model's own if not given.
+    steps : ndarray (T - 1, N), optional
+        Such as `pilot_steps` finds; the transition's own if not given.
+    """
+    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
+    rises, acceptance = np.diff(schedule), np.zeros(len(steps))
+    with single_threaded_blas():
+        point = transition.start(path, _start(path, n_chains, rng))
+        log_w = rises[0] * (point.log_joint - point.log_q)
+        for t, step in enumerate(steps):
+            point, moved = transition.move(path, schedule[t + 1], point, step, rng)
+            acceptance[t] = moved.mean()
+            log_w += rises[t + 1] * (point.log_joint - point.log_q)
+    return AnnealedRun(log_w, acceptance)
+
+
+def reverse_annealed_weights(
+    model, theta, x, z, schedule, transition, rng, n_chains=16, eta=None, family=None, steps=None
+):
+    """Return the AnnealedRun of chains from exact draws of the posterior back to q.
+
+    Parameters
+    ----------
+    z : ndarray (N, K)
+        One exact draw of p(z | x_n) for each datum, from which all its chains begin.
+
+    The others are those of `annealed_weights`.
+    """
+    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
+    rises, acceptance = np.diff(schedule), np.zeros(len(steps))
+    start = np.repeat(z[None], check_count("n_chains", n_chains), axis=0)
+    with single_threaded_blas():
+        point = transition.start(path, start)
+        log_w = rises[-1] * (point.log_joint - point.log_q)
+        for t in range(len(steps) - 1, -1, -1):
+            point, moved = transition.move(path, schedule[t + 1], point, steps[t], rng)
+            acceptance[t] = moved.mean()
+            log_w += rises[t] * (point.log_joint - point.log_q)
+    return AnnealedRun(log_w, acceptance)
+
+
+def pilot_steps(model, theta, x, schedule, transition, rng, n_chains=8, eta=None, family=None):
+    """Return steps (T - 1, N) that bring the acceptance near its goal, by chains of their own.
+
+    After each move the logarithm of a datum's step changes by its acceptance minus the goal. The arguments
+    are those of `annealed_weights`; use another generator than theirs, or what it spawned.
+    """
+    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    log_step = np.full(len(path.x), np.log(transition.step))
+    steps = np.zeros((len(schedule) - 2, len(path.x)))
+    with single_threaded_blas():
+        point = transition.start(path, _start(path, n_chains, rng))
+        for t in range(len(steps)):
+            for _ in range(max(1, PILOT_MOVES // len(steps))):
+                point, moved = transition.move(path, schedule[t + 1], point, np.exp(log_step), rng)
+                log_step = log_step + moved.mean(axis=0) - transition.acceptance_goal
+            steps[t] = np.exp(log_step)
+    return steps

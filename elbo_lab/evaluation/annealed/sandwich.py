@@ -1,0 +1,89 @@
+"""Bidirectional Monte Carlo: log p(x) of simulated data between a lower and an upper bound.
+
+    E[lower] <= log p(x) <= E[upper]
+
+(Grosse, Ghahramani and Adams 2015.) The lower one is annealed importance sampling, the upper one the same
+chains backwards from the z that made x (`sampling`). Where both meet, log p(x) is known, and where they do
+not, their distance says by how much at most either errs: a certificate that no estimate from one side has.
+It speaks for data that the model itself made. For real data it judges the sampler, not the number.
+
+Each is a bound in mean. A single pair may stand the wrong way round by its noise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.errors import check_count
+from elbo_lab.evaluation.annealed.sampling import (
+    AnnealedRun,
+    annealed_weights,
+    pilot_steps,
+    reverse_annealed_weights,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sandwich:
+    """Two sampled bounds of log p(x_n) of simulated data, in nats.
+
+    Attributes
+    ----------
+    x : ndarray (N, D)
+    lower, upper : ndarray (N,)
+    forward, reverse : AnnealedRun
+    """
+
+    x: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    forward: AnnealedRun
+    reverse: AnnealedRun
+
+    def means(self, log_p=0.0):
+        """Return {'lower', 'lower_se', 'upper', 'upper_se'}: means over the data and their standard errors.
+
+        Parameters
+        ----------
+        log_p : ndarray (N,), optional
+            Subtracted from both, where it is known: the errors are then free of how the data differ.
+        """
+        found = {}
+        for name, values in (("lower", self.lower - log_p), ("upper", self.upper - log_p)):
+            found[name] = float(values.mean())
+            found[f"{name}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+        return found
+
+
+def bidirectional(model, theta, n_data, schedule, transition, rng, n_chains=16, posterior=None, phi=None):
+    """Return the Sandwich of data drawn from the model; steps come from a pilot.
+
+    Parameters
+    ----------
+    model : Model
+        With continuous z.
+    theta : ndarray (P,)
+    n_data : int
+        N, at least 2.
+    schedule : ndarray (T + 1,)
+    transition : RandomWalk or HamiltonianMonteCarlo
+    rng : numpy.random.Generator
+        Data, pilot, and both directions get a stream of their own, so that the data do not depend on the
+        schedule.
+    n_chains : int
+        S per datum and direction.
+    posterior : Posterior, optional
+        Where chains start; the prior if not given. An encoder, since the data are new.
+    phi : ndarray (P,), optional
+    """
+    streams = rng.spawn(4)
+    x, z = model.sample(theta, check_count("n_data", n_data, 2), streams[0])
+    base = {}
+    if posterior is not None:
+        base = {"eta": posterior.eta(phi, x), "family": posterior.family}
+    steps = pilot_steps(model, theta, x, schedule, transition, streams[1], **base)
+    rest = {"n_chains": n_chains, "steps": steps, **base}
+    forward = annealed_weights(model, theta, x, schedule, transition, streams[2], **rest)
+    reverse = reverse_annealed_weights(model, theta, x, z, schedule, transition, streams[3], **rest)
+    lower, upper = forward.weights().log_mean(), -reverse.inverse_weights().log_mean()
+    return Sandwich(x, lower, upper, forward, reverse)

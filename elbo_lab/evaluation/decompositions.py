@@ -1,0 +1,86 @@
+"""The ELBO taken apart, each datum by itself: three pairs of terms with one value.
+
+    ELBO = log p(x) - KL(q || p(z | x))          what is aimed at - what q misses
+         = E_q log p(x | z) - KL(q || p(z))      reconstruction - rate
+         = E_q log p(x, z) + H(q)                energy + entropy
+
+(Jordan et al. 1999; Kingma and Welling 2014, eqs. 1 to 3.) The first says why it is a bound, the second what
+a code costs, the third why q does not collapse onto the best z. All terms are exact, from the ladder of
+`exact` and the closed forms of the family of q.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab import exact
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.errors import check_data
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Terms of the ELBO of each datum (N,), in nats.
+
+    Attributes
+    ----------
+    log_p, kl_to_posterior : ndarray (N,)
+    reconstruction, kl_to_prior : ndarray (N,)
+    energy, entropy : ndarray (N,)
+    error : ndarray (N,)
+        Last changes of quadratures; zero on other rungs.
+    """
+
+    log_p: np.ndarray
+    kl_to_posterior: np.ndarray
+    reconstruction: np.ndarray
+    kl_to_prior: np.ndarray
+    energy: np.ndarray
+    entropy: np.ndarray
+    error: np.ndarray
+
+    @property
+    def elbo(self):
+        """The value (N,) of all three pairs."""
+        return self.energy + self.entropy
+
+    def means(self):
+        """Return the mean of every term over the data, by name."""
+        terms = {name: values for name, values in vars(self).items() if name != "error"}
+        return {name: float(values.mean()) for name, values in {"elbo": self.elbo, **terms}.items()}
+
+
+def reconstruction_and_rate(model, theta, x, family, eta):
+    """Return E_q log p(x | z), KL(q || p(z)), E_q log p(x, z), H(q) and the error of the first, each (N,)."""
+    energy, error, _ = exact.expected_log_joint(model, theta, x, eta, family)
+    entropy = np.broadcast_to(family.entropy(eta), energy.shape)
+    rate = np.broadcast_to(family.kl(eta, model.prior_eta(theta)), energy.shape)
+    # E_q log p(z) = -KL(q || p(z)) - H(q).
+    return energy + rate + entropy, rate, energy, entropy, error
+
+
+def decompose(model, theta, x, eta, family=None):
+    """Return the Decomposition of the ELBO of each datum.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    eta : ndarray (N, E)
+        Of q.
+    family : Family, optional
+        Of q; the model's own if not given.
+
+    Raises
+    ------
+    NotApplicable
+        If log p(x) or E_q log p(x, z) is not exact for this model.
+    """
+    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    with single_threaded_blas():
+        log_p, log_p_error, _ = exact.log_evidence(model, theta, x)
+        terms = reconstruction_and_rate(model, theta, x, family, eta)
+    reconstruction, rate, energy, entropy, error = terms
+    kl = log_p - energy - entropy
+    return Decomposition(log_p, kl, reconstruction, rate, energy, entropy, log_p_error + error)

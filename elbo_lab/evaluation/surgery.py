@@ -1,0 +1,180 @@
+"""ELBO surgery: what the KL to the prior is made of, over a whole data set.
+
+Draw a datum n at random and then z ~ q(z | x_n). The aggregate posterior q(z) = (1/N) sum_n q(z | x_n) is
+what the decoder meets, and
+
+    (1/N) sum_n KL(q(z | x_n) || p(z)) = I(n; z) + KL(q(z) || p(z)),
+    I(n; z) = (1/N) sum_n E_{q(z | x_n)}[log q(z | x_n) - log q(z)],      0 <= I <= log N
+
+(Hoffman and Johnson 2016). So the mean ELBO is reconstruction - index-code information - KL of the aggregate.
+The information is the part that a code needs to be a code; only the last term is a mistake, and a better
+prior takes it away. Where I comes near log N, every datum has a code of its own and the number says more of N
+than of the model.
+
+`elbo_surgery` is exact: a sum over categories, or quadrature over each q(z | x_n) of one or two latents with
+the full mixture inside. `sampled_surgery` draws z, keeps the full mixture, and reports standard errors. Both
+cost N^2 densities per node or draw. A minibatch in the place of the mixture would bias I: it cannot exceed
+the logarithm of the batch size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable, check_count, check_data
+from elbo_lab.evaluation.decompositions import reconstruction_and_rate
+from elbo_lab.exact import enumeration, quadrature
+from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.special import log_mean_exp
+
+# Of the last change of the information of one datum, in nats.
+TOLERANCE = 1e-7
+# Pairs of nodes (or draws) and data in one table of densities: 2 MB for each latent.
+PAIRS_PER_PASS = 1 << 18
+
+
+@dataclass(frozen=True)
+class Surgery:
+    """Means over the data, in nats per datum.
+
+    Attributes
+    ----------
+    reconstruction : float
+        E log p(x_n | z).
+    information : float
+        I(n; z), between 0 and `most_information` but for its error.
+    aggregate_kl : float
+        KL(q(z) || p(z)).
+    reconstruction_error, information_error : float
+        Last changes of quadratures, or standard errors of draws. The aggregate's is that of the information:
+        their sum is in closed form.
+    most_information : float
+        log N.
+    rung : {'enumeration', 'quadrature', 'draws'}
+    """
+
+    reconstruction: float
+    information: float
+    aggregate_kl: float
+    reconstruction_error: float
+    information_error: float
+    most_information: float
+    rung: str
+
+    @property
+    def elbo(self):
+        """Reconstruction - information - KL of the aggregate."""
+        return self.reconstruction - self.information - self.aggregate_kl
+
+
+def _information(family, eta, n, z):
+    """Return log q(z | x_n) - log q(z) (G,) at z (G, K)."""
+    found, per_pass = np.empty(len(z)), max(1, PAIRS_PER_PASS // len(eta))
+    for start in range(0, len(z), per_pass):
+        part = slice(start, start + per_pass)
+        log_q = family.log_prob(eta, z[part, None, :])
+        found[part] = log_q[:, n] - log_mean_exp(log_q, axis=-1)
+    return found
+
+
+def _enumerated(family, eta):
+    """Return the information of each datum (N,) and its error (N,), which is zero."""
+    log_q = family.log_prob(eta, enumeration.all_values(family, len(eta)))
+    log_mixture = np.broadcast_to(log_mean_exp(log_q, axis=-1)[:, None], log_q.shape)
+    met = log_q > -np.inf
+    gain = np.subtract(log_q, log_mixture, out=np.zeros(log_q.shape), where=met)
+    value = (np.exp(log_q) * gain).sum(axis=0)
+    return value, np.zeros_like(value)
+
+
+def _integrated(family, eta):
+    """Return the information of each datum (N,) and its last change (N,)."""
+    value, error = np.zeros((2, len(eta)))
+    for n in range(len(eta)):
+        previous = None
+        for nodes, weights in noise_rules(family.size):
+            z = family.sample(eta[n : n + 1], nodes[:, None, :])[:, 0]
+            current = weights @ _information(family, eta, n, z)
+            if previous is not None and abs(current - previous) <= TOLERANCE:
+                value[n], error[n] = current, abs(current - previous)
+                break
+            previous = current
+        else:
+            raise NotApplicable("the aggregate posterior is too sharp for quadrature; use sampled_surgery")
+    return value, error
+
+
+def elbo_surgery(model, theta, x, eta, family=None):
+    """Return the exact Surgery of the mean ELBO over x.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    eta : ndarray (N, E)
+        Of q(z | x_n).
+    family : Family, optional
+        Of q; the model's own if not given.
+
+    Raises
+    ------
+    NotApplicable
+        With three continuous latents or more, or where no quadrature stands; `sampled_surgery` is left.
+    """
+    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    if not (family.discrete or quadrature.applies(model)):
+        reason = f"takes one or two latents, and there are {model.latent_dim}; use sampled_surgery"
+        raise NotApplicable(
+            f"the aggregate posterior of {model.label} is not known exactly: quadrature {reason}"
+        )
+    with single_threaded_blas():
+        found = reconstruction_and_rate(model, theta, x, family, eta)
+        information, error = _enumerated(family, eta) if family.discrete else _integrated(family, eta)
+    reconstruction, rate, *_, reconstruction_error = found
+    return Surgery(
+        float(reconstruction.mean()),
+        float(information.mean()),
+        float(rate.mean() - information.mean()),
+        float(reconstruction_error.mean()),
+        float(error.mean()),
+        float(np.log(len(x))),
+        enumeration.RUNG if family.discrete else quadrature.RUNG,
+    )
+
+
+def _mean_and_error(draws):
+    """Return the mean of draws (S, N) and its standard error, the draws being independent."""
+    n_draws, n_data = draws.shape
+    return float(draws.mean()), float(np.sqrt(draws.var(axis=0, ddof=1).sum() / n_draws) / n_data)
+
+
+def sampled_surgery(model, theta, x, eta, rng, n_draws=100, family=None):
+    """Return the Surgery of the mean ELBO over x from draws of z, with standard errors.
+
+    Parameters
+    ----------
+    model, theta, x, eta, family
+        As for `elbo_surgery`, with continuous z of any dimension.
+    rng : numpy.random.Generator
+    n_draws : int
+        S per datum, at least 2.
+    """
+    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    if family.discrete:
+        raise NotApplicable(f"{family.name} z needs no draws: elbo_surgery sums over its values")
+    noise = draw_noise(family.noise_spec(check_count("n_draws", n_draws, 2), len(x)), rng)
+    likelihood, information = np.empty((2, n_draws, len(x)))
+    with single_threaded_blas():
+        z = family.sample(eta, noise)
+        for s in range(n_draws):
+            likelihood[s] = model.log_likelihood(theta, x, z[s : s + 1])[0]
+        for n in range(len(x)):
+            information[:, n] = _information(family, eta, n, z[:, n])
+    rate = family.kl(eta, model.prior_eta(theta)).mean()
+    reconstruction, reconstruction_error = _mean_and_error(likelihood)
+    value, error = _mean_and_error(information)
+    top = float(np.log(len(x)))
+    return Surgery(reconstruction, value, float(rate - value), reconstruction_error, error, top, "draws")
