@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from cases import Case
 from checks import check_vjp
-from noise_integrals import affordable_draws, estimate, expected_estimate
+from noise_integrals import MANY_DIMENSIONS, affordable_draws, estimate, expected_estimate, uniforms_of_order
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ESTIMATORS, Exact
@@ -25,6 +25,16 @@ FROZEN_THETA = {
     "importance-weighted": "importance-sampling",
     "prior-monte-carlo-pathwise": "prior-monte-carlo",
 }
+# Estimators that subtract what depends on the other draws, or on nothing drawn: no constant is left.
+IGNORES_A_CONSTANT = (
+    "score-function-loo",
+    "score-function-optimal-baseline",
+    "score-function-control-variate",
+    "score-function-delta",
+    "score-function-delta-unit",
+    "score-function-unordered-set",
+    "score-function-oracle-baseline",
+)
 
 
 def noise_for(estimator, case, n_draws, seed=0, lead=()):
@@ -58,7 +68,7 @@ def canonical(case):
 
 
 def integrable_phi(estimator, case, posterior, phi):
-    """Return phi, or a narrower q where four dimensions of noise meet a network.
+    """Return phi, or a narrower q where four or more dimensions of noise meet a network.
 
     There only the coarse rules are affordable, and they need the poles of the decoder far away.
     """
@@ -67,7 +77,7 @@ def integrable_phi(estimator, case, posterior, phi):
     if polynomial or dimensions(estimator, case) <= 2:
         return phi
     table = posterior.eta(phi, case.x).copy()
-    table[:, family.size :] -= 3.0
+    table[:, family.size :] -= 3.0 if dimensions(estimator, case) <= MANY_DIMENSIONS else 5.0
     return posterior.phi_from_eta(table)
 
 
@@ -146,6 +156,32 @@ def constant_at_exact_posterior(case, n_draws=5):
         noise = noise_for(BY_NAME[name], case, n_draws, lead=(7,))
         found = estimate(BY_NAME[name], case, q, np.zeros(0), noise)
         assert_same(found, np.broadcast_to(truth, found.shape), 1e-12)
+
+
+def permuted_draws(estimator, case, posterior, phi, n_draws=5):
+    """Return the estimate on reordered draws and that in the first order.
+
+    Where a draw depends on the ones before it, reordered noise is other draws: there the noise is made for
+    the order of the values that are wanted.
+    """
+    rng = np.random.default_rng(3)
+    if estimator.name == "score-function-unordered-set":
+        eta, n_draws = posterior.eta(phi, case.x), 2
+        orders = [rng.permutation(case.model.family.size)[:n_draws] for _ in eta]
+        first, second = (
+            np.stack(
+                [
+                    uniforms_of_order(row, order[turn], n_draws)[0]
+                    for row, order in zip(eta, orders, strict=True)
+                ],
+                1,
+            )
+            for turn in ([0, 1], [1, 0])
+        )
+    else:
+        first = noise_for(estimator, case, n_draws)
+        second = first[rng.permutation(n_draws)]
+    return estimate(estimator, case, posterior, phi, second), estimate(estimator, case, posterior, phi, first)
 
 
 def permuted_data(estimator, case, posterior, phi, n_draws=4):
