@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import CASES, make_case
+from cases import CASES, admitted, make_case
 from estimator_laws import BY_NAME, assert_same, exact_value, noise_for, with_theta
 from noise_integrals import (
+    NotIntegrated,
+    affordable_draws,
     estimate,
     exact_variance,
     expected_estimate,
@@ -28,6 +30,14 @@ from elbo_lab.estimators import (
     ScoreFunctionUnorderedSet,
 )
 from elbo_lab.estimators.base import NO_STATE, posterior_draws
+from elbo_lab.estimators.score import score_function_control_variate as control_variate
+from elbo_lab.estimators.score import score_function_delta as delta
+from elbo_lab.estimators.score import score_function_delta_unit as delta_unit
+from elbo_lab.estimators.score import score_function_oracle_baseline as oracle_module
+from elbo_lab.estimators.score import score_function_running_mean as running_mean
+from elbo_lab.estimators.score import score_function_top_categories as top
+from elbo_lab.estimators.score import score_function_unordered_set as unordered
+from elbo_lab.estimators.score import sets
 from elbo_lab.estimators.score.few_values import refuse_many_values
 from elbo_lab.estimators.score.linearised import linear_part
 from elbo_lab.estimators.score.score_function_oracle_baseline import optimal_baseline
@@ -36,9 +46,10 @@ from elbo_lab.exact.enumeration import all_values
 from elbo_lab.layout import Layout
 from elbo_lab.models import PPCA, GaussianMixture
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.special import log_softmax, log_sum_exp
+from elbo_lab.special import log_softmax, log_sum_exp, softmax
 
 FIVE = make_case(GaussianMixture(2, 5, "spherical"))
+LINE = make_case(PPCA(3, 1))
 MIXTURES = [case for case in CASES if case.model.family.discrete] + [FIVE]
 ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
 STATEFUL = [ScoreFunctionRunningMean(), ScoreFunctionLearnedBaseline()]
@@ -212,6 +223,10 @@ def test_a_set_of_all_values_is_the_exact_gradient(case):
 
 
 def test_at_two_draws_the_set_has_a_short_formula():
+    short_formula_of_two()
+
+
+def short_formula_of_two():
     estimator, family = BY_NAME["score-function-unordered-set"], FIVE.model.family
     noise = noise_for(estimator, FIVE, 2, lead=(30,))
     eta = FIVE.free.eta(FIVE.free_phi, FIVE.x)
@@ -291,10 +306,14 @@ def test_the_control_variate_is_the_covariance_of_the_other_draws():
 
 
 def test_at_two_draws_the_delta_estimate_is_leave_one_out():
+    leave_one_out_at_two()
+
+
+def leave_one_out_at_two():
     for case in (case for case in CASES if not case.model.family.discrete):
-        delta, loo = BY_NAME["score-function-delta"], BY_NAME["score-function-loo"]
+        fitted, loo = BY_NAME["score-function-delta"], BY_NAME["score-function-loo"]
         noise = noise_for(loo, case, 2, lead=(10,))
-        found, wanted = (estimate(e, case, case.free, case.free_phi, noise) for e in (delta, loo))
+        found, wanted = (estimate(e, case, case.free, case.free_phi, noise) for e in (fitted, loo))
         assert_same(found, wanted, 1e-9)
 
 
@@ -376,6 +395,10 @@ ORACLE_CASES = [of_width(case, 0.0) for case in ONE_LATENT] + MIXTURES
 
 @pytest.mark.parametrize("case", ORACLE_CASES, ids=case_id)
 def test_no_other_constant_baseline_has_less_variance_in_any_coordinate(case):
+    no_better_constant(case)
+
+
+def no_better_constant(case):
     oracle = BY_NAME["score-function-oracle-baseline"]
     eta = case.free.eta(case.free_phi, case.x)
     best = optimal_baseline(case.model, case.theta, case.x, case.model.family, eta)
@@ -410,6 +433,10 @@ def test_a_mean_baseline_can_hurt():
 
 
 def test_the_running_mean_is_the_weighted_mean_of_the_past():
+    running_mean_of_the_past()
+
+
+def running_mean_of_the_past():
     case, estimator = FIVE, ScoreFunctionRunningMean()
     family, eta = case.model.family, case.free.eta(case.free_phi, case.x)
     state, past = estimator.initial_state(case.model, case.free, case.x), []
@@ -463,3 +490,140 @@ def test_a_learned_baseline_follows_each_datum():
     baseline = f[0] - (gradient * score[0]).sum(axis=-1) / (score[0] ** 2).sum(axis=-1)
     means = mean_baseline(case).baseline[:, 0]
     assert np.abs(baseline - means).max() < 0.25 * np.ptp(means)
+
+
+# -- planted faults --------------------------------------------------------------------------------
+
+
+def unbiased_in(case):
+    """Return the law that an estimator is unbiased on a case, to a thousandth.
+
+    The faulty ratios of draws are no longer exact under coarse rules, as the right ones are.
+    """
+
+    def law(estimator):
+        where = case, case.free, case.free_phi
+        n_draws = affordable_draws(estimator, case)
+        found = expected_estimate(estimator, *where, n_draws, tolerance=1e-3)
+        assert_same(found, exact_value(estimator, *where), 1e-3)
+
+    return law
+
+
+def after_the_draws(right):
+    """The state learns from the draws before it is used."""
+
+    def estimate(self, *arguments):
+        *where, state = arguments
+        return right(self, *where, right(self, *where, state)[1])
+
+    return estimate
+
+
+def of_all_draws(_):
+    return lambda a: a.sum(axis=-2, keepdims=True) + 0.0 * a
+
+
+def covariance_of_all_draws(_):
+    def over_all(a, b):
+        a, b = a - a.mean(axis=-3, keepdims=True), b - b.mean(axis=-3, keepdims=True)
+        return (a * b).sum(axis=(-3, -1))[..., None, :] + 0.0 * a.sum(axis=-1)
+
+    return over_all
+
+
+def without_the_mean(right):
+    def linear_part(*arguments):
+        linear, variance, by_score = right(*arguments)
+        return linear, variance, 0.0 * by_score
+
+    return linear_part
+
+
+def weights_by_share(right):
+    """q(s) / q(S) for the probability that s came first."""
+
+    def first_draw(log_q, log_w):
+        return softmax(log_q, axis=0), right(log_q, log_w)[1]
+
+    return first_draw
+
+
+def second_weights_of_the_set(right):
+    """The weights of the baseline as if s had been left in the set: they no longer sum to 1 - q(s)."""
+
+    def first_draw(log_q, log_w):
+        first, after = right(log_q, log_w)
+        return first, np.where(after > 0.0, first, 0.0)
+
+    return first_draw
+
+
+def nothing_outside(_):
+    return lambda a, axis: np.full(a.shape[:-1], -np.inf) if axis == -1 else log_sum_exp(a, axis)
+
+
+FAULTS = {
+    "running mean sees the draw": ("running-mean", ScoreFunctionRunningMean, "estimate", after_the_draws),
+    "network sees the draw": ("learned-baseline", ScoreFunctionLearnedBaseline, "estimate", after_the_draws),
+    "multiple of all draws": ("control-variate", control_variate, "_over_others", covariance_of_all_draws),
+    "mean not put back": ("delta", delta, "linear_part", without_the_mean),
+    "mean not put back, unit": ("delta-unit", delta_unit, "linear_part", without_the_mean),
+    "rest not scaled": ("top-categories", top, "log_sum_exp", lambda _: lambda a, axis: 0.0 * a.max(axis)),
+    "rest drawn from all": ("top-categories", top, "without", lambda _: lambda log_p, _: log_p),
+    "members by their share": ("unordered-set", unordered, "first_draw", weights_by_share),
+    "baseline with the wrong ratio": ("unordered-set", unordered, "first_draw", second_weights_of_the_set),
+    "values outside forgotten": ("unordered-set", unordered, "log_sum_exp", nothing_outside),
+}
+
+
+@pytest.mark.parametrize("name, owner, attribute, wrong", FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_no_longer_unbiased(name, owner, attribute, wrong, monkeypatch):
+    estimator = BY_NAME[f"score-function-{name}"]
+    law = unbiased_in(FIVE if admitted(FIVE, estimator) else LINE)
+    law(estimator)
+    monkeypatch.setattr(owner, attribute, wrong(getattr(owner, attribute)))
+    with pytest.raises(AssertionError) as caught:
+        law(estimator)
+    assert not isinstance(caught.value, NotIntegrated)
+
+
+def plain_mean(_):
+    """The mean of f for the optimal baseline."""
+
+    def ratio(model, theta, x, family, eta, parts):
+        total = np.zeros(eta.shape)
+        for weights, z in parts:
+            total += (weights * log_weight(model, theta, x, family, eta, z)).sum(axis=0)[:, None]
+        return total
+
+    return ratio
+
+
+@pytest.mark.parametrize(
+    "owner, attribute, wrong, law",
+    [
+        (oracle_module, "_ratio", plain_mean, lambda: no_better_constant(FIVE)),
+        (
+            running_mean,
+            "decayed",
+            lambda right: lambda *values: right(values[2], 1.0, values[2]),
+            running_mean_of_the_past,
+        ),
+        (running_mean, "decayed", lambda right: lambda m, _, v: right(m, 1.0, v), running_mean_of_the_past),
+        (sets, "without", lambda _: lambda log_p, _: log_p, short_formula_of_two),
+        (delta, "_sum_of_others", of_all_draws, leave_one_out_at_two),
+    ],
+    ids=[
+        "mean for the optimum",
+        "only the last call",
+        "pulled towards zero",
+        "values drawn twice",
+        "slope of all draws",
+    ],
+)
+def test_a_planted_fault_breaks_a_law_of_its_estimator(owner, attribute, wrong, law, monkeypatch):
+    law()
+    monkeypatch.setattr(owner, attribute, wrong(getattr(owner, attribute)))
+    with pytest.raises(AssertionError):
+        law()
