@@ -14,6 +14,8 @@ It is optimal in eta. Behind an encoder the gradients of coordinates and data ar
 is another one.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from elbo_lab.bounds import log_weight
@@ -57,7 +59,20 @@ class ScoreFunctionOracleBaseline(Estimator):
 
 
 def optimal_baseline(model, theta, x, family, eta):
-    """Return E[f s^2] / E[s^2] (N, E), in nats."""
+    """Return E[f s^2] / E[s^2] (N, E), in nats; read-only."""
+    return _computed(model, family, *((a.dtype.str, a.shape, a.tobytes()) for a in (theta, x, eta)))
+
+
+@lru_cache(maxsize=16)
+def _computed(model, family, *stored):
+    """Return the baseline for arrays (dtype, shape, bytes): a study asks for the same one in every pass."""
+    theta, x, eta = (np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in stored)
+    found = _exact(model, theta, x, family, eta)
+    found.flags.writeable = False
+    return found
+
+
+def _exact(model, theta, x, family, eta):
     if family.discrete:
         z = all_values(family, len(x))
         return _ratio(model, theta, x, family, eta, [(np.exp(family.log_prob(eta, z)), z)])
