@@ -10,6 +10,8 @@ latents, finer rules until b stands. Whoever can do that has the gradient itself
 competitor: it shows how far a constant baseline can go at all. What is left below it takes a baseline
 that depends on z (`score-function-delta`), or other draws (`score-function-unordered-set`).
 
+The integral is done once per place and remembered, so that the time in a table leaves it out.
+
 It is optimal in eta. Behind an encoder the gradients of coordinates and data are mixed, and the optimum there
 is another one.
 """
