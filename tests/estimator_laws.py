@@ -8,11 +8,13 @@ import numpy as np
 from cases import Case
 from checks import check_vjp
 from noise_integrals import (
+    MANY_DIMENSIONS,
     admitted_draws,
     affordable_draws,
     estimate,
     expected_estimate,
     is_measure_valued,
+    uniforms_of_order,
 )
 
 from elbo_lab.distributions import draw_noise
@@ -43,10 +45,22 @@ FROZEN_THETA = {
     "piwae-2-theta": "importance-sampling",
     "prior-monte-carlo-pathwise": "prior-monte-carlo",
 }
+# Estimators that subtract what depends on the other draws, or on nothing drawn: no constant is left.
+IGNORES_A_CONSTANT = (
+    "score-function-loo",
+    "score-function-optimal-baseline",
+    "score-function-control-variate",
+    "score-function-delta",
+    "score-function-delta-unit",
+    "score-function-unordered-set",
+    "score-function-oracle-baseline",
+    "measure-valued",
+    "measure-valued-coupled",
+)
 
 
 def noise_for(estimator, case, n_draws, seed=0, lead=()):
-    """Return fresh noise of the shape that the estimator asks for, for the next admitted number of draws."""
+    """Return fresh noise of the shape that the estimator asks for, for the next admits number of draws."""
     n_draws = admitted_draws(estimator, n_draws)
     spec = estimator.noise_spec(case.model.family, n_draws, len(case.x))
     return draw_noise(spec, np.random.default_rng(seed), lead)
@@ -103,8 +117,9 @@ def integrable_phi(estimator, case, posterior, phi):
     if polynomial or dimensions(estimator, case) <= 2:
         return phi
     table = posterior.eta(phi, case.x).copy()
-    table[:, family.size : 2 * family.size] -= 3.0
-    table[:, 2 * family.size :] *= np.exp(-3.0)  # below the diagonal of a Cholesky factor
+    shift = 3.0 if dimensions(estimator, case) <= MANY_DIMENSIONS else 5.0
+    table[:, family.size : 2 * family.size] -= shift
+    table[:, 2 * family.size :] *= np.exp(-shift)  # below the diagonal of a Cholesky factor
     return posterior.phi_from_eta(table)
 
 
@@ -208,6 +223,36 @@ def draw_order(estimator, n_draws, rng):
     blocks = [group * size + rng.permutation(size) for group in rng.permutation(groups)]
     left_over = np.arange(groups * size, n_draws)
     return np.concatenate([*blocks, left_over, n_draws + rng.permutation(further)])
+
+
+def permuted_draws(estimator, case, posterior, phi, n_draws=5):
+    """Return the estimate on reordered draws and that in the first order.
+
+    Where a draw depends on the ones before it, reordered noise is other draws: there the noise is made for
+    the order of the values that are wanted.
+    """
+    rng = np.random.default_rng(3)
+    if estimator.name == "score-function-unordered-set":
+        eta, n_draws = posterior.eta(phi, case.x), 2
+        orders = [rng.permutation(case.model.family.size)[:n_draws] for _ in eta]
+        first, second = (
+            np.stack(
+                [
+                    uniforms_of_order(row, order[turn], n_draws)[0]
+                    for row, order in zip(eta, orders, strict=True)
+                ],
+                1,
+            )
+            for turn in ([0, 1], [1, 0])
+        )
+    else:
+        first = noise_for(estimator, case, n_draws)
+        size = first.shape[-3 if case.model.family.event_axes else -2]
+        order = draw_order(estimator, n_draws, rng)
+        if estimator.target == "iwae" and estimator.group_size(size) < size:
+            order = np.arange(size)[::-1]  # groups change places, and draws within a group
+        second = first[order]
+    return estimate(estimator, case, posterior, phi, second), estimate(estimator, case, posterior, phi, first)
 
 
 def permuted_data(estimator, case, posterior, phi, n_draws=4):

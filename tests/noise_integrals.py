@@ -36,7 +36,10 @@ LEVELS = (
     ("trapezoid", 8),
     ("trapezoid", 16),
 )
-
+# In more dimensions only few nodes per axis are affordable. Three integrate f times score where f is
+# quadratic, and a score alone exactly: a multiple of it that comes from other draws leaves no error.
+MANY_DIMENSIONS = 4
+COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
 
 # A product rule with more nodes than this is not tried: the coarse ones must do.
 MOST_NODES = 100_000
@@ -77,6 +80,41 @@ def every_outcome(logits, n_draws):
     return (upper - 0.5 * p)[outcomes], p[outcomes].prod(axis=1)
 
 
+def outside_of_the_top(estimator, logits, n_draws):
+    """Return the uniforms of every outcome of S draws from what is less probable than the top k."""
+    rest = np.array(logits)
+    rest[np.argsort(-rest, kind="stable")[: estimator.k]] = -np.inf
+    return every_outcome(rest, n_draws)
+
+
+def uniforms_of_order(logits, order, n_draws):
+    """Return uniforms (S,) that draw values in this order without replacement, and its probability.
+
+    The uniforms of draws that are no longer needed are 0.5.
+    """
+    left, uniforms, probability = np.exp(logits - logits.max()), np.full(n_draws, 0.5), 1.0
+    for draw, value in enumerate(order):
+        p = left / left.sum()
+        uniforms[draw] = np.cumsum(p)[value] - 0.5 * p[value]
+        probability *= p[value]
+        left[value] = 0.0
+    return uniforms, probability
+
+
+def every_order(_, logits, n_draws):
+    """Return the uniforms of every sequence of S draws without replacement, and probabilities."""
+    orders = itertools.permutations(range(len(logits)), min(n_draws, len(logits)))
+    nodes, weights = zip(*(uniforms_of_order(logits, order, n_draws) for order in orders), strict=True)
+    return np.array(nodes), np.array(weights)
+
+
+# Estimators that turn uniforms into values of z in a way of their own: (estimator, logits, S) -> rule.
+OUTCOMES = {
+    "score-function-top-categories": outside_of_the_top,
+    "score-function-unordered-set": every_order,
+}
+
+
 def _rules(estimator, case, posterior, phi, n_draws, level):
     """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum; categories with further draws."""
     family = case.model.family
@@ -90,12 +128,21 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
     else:
         eta = posterior.eta(phi, case.x)
     outcomes = getattr(estimator, "every_outcome", every_outcome)
+    if estimator.name in OUTCOMES:
+        return [OUTCOMES[estimator.name](estimator, row, n_draws) for row in eta]
     return [outcomes(row, n_total) for row in eta]
 
 
+def arbitrary_state(estimator, case, posterior):
+    """Return some state: laws hold whatever an estimator remembers (numbers, none of them negative)."""
+    state = estimator.initial_state(case.model, posterior, case.x)
+    return state + 0.5 * np.abs(np.random.default_rng(23).standard_normal(state.shape))
+
+
 def estimate(estimator, case, posterior, phi, noise):
-    """Return the estimates of a case (..., P) on given noise."""
-    return estimator.estimate(case.model, posterior, case.theta, phi, case.x, noise)[0]
+    """Return the estimates of a case (..., P) on given noise, an estimator with a memory in some state."""
+    state = arbitrary_state(estimator, case, posterior)
+    return estimator.estimate(case.model, posterior, case.theta, phi, case.x, noise, state)[0]
 
 
 def _moments(estimator, case, posterior, phi, n_draws, level):
@@ -136,7 +183,7 @@ def moments(estimator, case, posterior, phi, n_draws, tolerance=1e-11, of_varian
     if case.model.family.discrete:
         return _moments(estimator, case, posterior, phi, n_draws, None)
     previous, n_dims = None, n_draws * case.model.family.size
-    for level in LEVELS:
+    for level in LEVELS if n_dims <= MANY_DIMENSIONS else COARSE_LEVELS:
         if len(one_axis(*level)[0]) ** n_dims > MOST_NODES:
             break
         current = _moments(estimator, case, posterior, phi, n_draws, level)
@@ -168,7 +215,11 @@ def affordable_draws(estimator, case):
     family = case.model.family
     if is_measure_valued(estimator):
         return 1
-    return admitted_draws(estimator, 3 if family.discrete else 2 // family.size)
+    if estimator.name == "score-function-unordered-set":
+        return 2  # a set of three of three values would be no random set
+    # At two draws the fitted slope of the delta method is zero, and a law would test leave-one-out.
+    least = 3 if estimator.name == "score-function-delta" else 1
+    return admitted_draws(estimator, max(least, 3 if family.discrete else 2 // family.size))
 
 
 def admitted_draws(estimator, wanted):

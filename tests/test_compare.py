@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -71,17 +72,18 @@ def test_there_is_one_row_for_every_pairing(everything):
 
 def test_inapplicable_rows_have_a_reason_and_no_number_and_the_others_the_reverse(everything):
     inapplicable = [row for row in everything.rows if not row["applicable"]]
-    categorical = [row for row in everything.rows if row["model"] == "gaussian-mixture"]
-    reasons = {e.name: "categorical z has no pathwise derivative" for e in ESTIMATORS if e.needs_pathwise}
-    reasons |= dict.fromkeys(
-        ("measure-valued", "measure-valued-coupled"),
-        "a pair of measures is known here for a diagonal Gaussian q, not categorical",
-    )
-    assert len(inapplicable) == sum(row["estimator"] in reasons for row in categorical) >= 9
+    pathwise = sum(estimator.needs_pathwise for estimator in ESTIMATORS)
+    counts = Counter(row["reason"] for row in inapplicable)
+    assert counts == {
+        "categorical z has no pathwise derivative": 3 * pathwise,
+        "a pair of measures is known here for a diagonal Gaussian q, not categorical": 3 * 2,
+        "categorical q: log w is expanded around the mean of a diagonal Gaussian": 3 * 2,
+        "diagonal-gaussian z has no list of values": 6 * 2,
+        "the exact optimal baseline is an integral over z: at most 2 latents, not 10": 2,
+    }
     for row in everything.rows:
         assert (row["reason"] is None) == row["applicable"]
     for row in inapplicable:
-        assert row["reason"] == reasons[row["estimator"]]
         assert all(row[key] is None for key in NUMBERS)
 
 
@@ -219,8 +221,10 @@ def test_another_seed_gives_other_rows():
 def test_an_amortised_posterior_gives_rows_within_their_limit():
     result = compare(["gaussian-mle", "ppca"], posterior="amortised", **SMALL)
     for row in result.rows:
-        assert row["posterior"] == "amortised" and row["applicable"]
-        if not row["biased"] and row["estimator"] != "exact":
+        assert row["posterior"] == "amortised"
+        # What some estimators refuse is the family of q, and not where it comes from.
+        assert row["applicable"] or "posterior" not in row["reason"]
+        if row["applicable"] and not row["biased"] and row["estimator"] != "exact":
             assert row["bias_max_z"] <= row["bias_z_limit"]
 
 

@@ -5,7 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elbo_lab.estimators import ElboSampled, ScoreFunction
+from elbo_lab.estimators import (
+    ElboSampled,
+    ScoreFunction,
+    ScoreFunctionLearnedBaseline,
+    ScoreFunctionRunningMean,
+)
 from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
 from elbo_lab.learning.training.optimizers import SGD, Adagrad
@@ -56,6 +61,10 @@ OBJECTIVES = {
     "an estimator that remembers": lambda: bernoulli(
         theta_estimator=ElboSampled(), phi_estimator=Remembering(), draws=2
     ),
+    "a running mean": lambda: bernoulli(phi_estimator=ScoreFunctionRunningMean(), draws=2),
+    "a learned baseline in float32": lambda: bernoulli(
+        phi_estimator=ScoreFunctionLearnedBaseline(), dtype=np.float32
+    ),
     "evidence": lambda: EvidenceObjective(GaussianMLE(4), BITS),
     "conditional": classes,
     "two blocks": two_blocks,
@@ -75,7 +84,8 @@ PLANS = {
 PAIRS = [("elbo", plan) for plan in PLANS if plan != "large batches"]
 PAIRS += [(name, "joint") for name in OBJECTIVES if name not in ("elbo", "two blocks")]
 PAIRS += [("two blocks", "large batches")]
-PAIRS += [("an estimator that remembers", "alternating"), ("elbo in float32", "momentum")]
+PAIRS += [(name, "alternating") for name in ("an estimator that remembers", "a running mean")]
+PAIRS += [("elbo in float32", "momentum")]
 
 
 def validation(params, phase):  # noqa: ARG001
@@ -151,6 +161,11 @@ PARTS = {
     **dict.fromkeys(("history", "order_rng", "noise_rng", "order", "params", "slots", "memory"), REMEMBERING),
     **dict.fromkeys(("best", "waited"), WATCHED),
 }
+
+
+def test_a_resume_that_forgets_a_running_mean_is_caught(tmp_path):
+    pair = ("a running mean", "alternating")
+    assert in_pieces(pair, tmp_path, lambda *state: forget_one("memory", *state)) != straight(pair, tmp_path)
 
 
 @pytest.mark.parametrize("part", PARTS)

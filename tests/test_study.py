@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cases import CASES, MODELS, make_case, model_id, pairings
 from estimator_laws import BY_NAME
+from noise_integrals import arbitrary_state
 from scipy.stats import norm
 
 from elbo_lab.datasets import load
@@ -78,8 +79,9 @@ def test_a_shared_model_is_bitwise_the_model(case):
         lead = (4, *spec.shape)
         noise = rng.standard_normal(lead) if spec.kind == "normal" else rng.random(lead)
         for i in members:
-            plain = estimate_repeats(estimators[i], case.model, scene, noise, NO_STATE)
-            same = estimate_repeats(estimators[i], shared, scene, noise, NO_STATE)
+            state = arbitrary_state(estimators[i], case, case.free)
+            plain = estimate_repeats(estimators[i], case.model, scene, noise, state)
+            same = estimate_repeats(estimators[i], shared, scene, noise, state)
             assert np.array_equal(plain, same)
 
 

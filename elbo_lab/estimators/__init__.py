@@ -16,8 +16,7 @@ from elbo_lab.estimators.score import *  # noqa: F403
 from elbo_lab.estimators.several_draws import *  # noqa: F403
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 
-ROOMS = (evidence, elbo, score, pathwise, measure, multi_sample)
-ROOMS = (evidence, elbo, several_draws, score, pathwise)
+ROOMS = (evidence, elbo, several_draws, score, pathwise, measure, multi_sample)
 _EXACT = tuple(Exact(target) for target in TARGETS)
 
 ESTIMATORS = (*(estimator for room in ROOMS for estimator in room.ALL), *_EXACT)
