@@ -40,7 +40,11 @@ def add_parser(commands):
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list', or categorical-mlp (a classifier)")
-    add("--data", metavar="NAME_OR_PATH", help="faithful, digits, mnist, or a CSV, NPY or NPZ file")
+    add(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file",
+    )
     add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--method", metavar="NAME", help="closed-form, em, gradient, vae (default: the first that fits)")
