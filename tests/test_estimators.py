@@ -182,6 +182,13 @@ def test_the_exact_posterior_has_nothing_to_differentiate(estimator):
         estimator.check_pairing(model, ExactPosterior(model, CASES[0].theta))
 
 
+@over_cases([case for case in CASES if not case.model.layout.size])
+@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.target.startswith("grad-theta")])
+def test_a_model_without_theta_has_no_gradient_in_theta(case, estimator):
+    with pytest.raises(NotApplicable, match=rf"^{case.model.label} has no parameters theta$"):
+        estimator.check_pairing(case.model, case.free)
+
+
 @over(PAIRS)
 def test_a_pairing_that_makes_sense_is_admitted(case, estimator):
     estimator.check_pairing(case.model, case.free)

@@ -172,6 +172,9 @@ def _build_model(choice, train, latent):
         if latent is not None:
             raise bad_value("latent", f"no value for {CategoricalMLP.name}", latent)
         return CategoricalMLP.for_data(train.x, train.labels)
+    if choice.kind.global_latents:
+        expected = "one with latents for each row: global latents are for compare"
+        raise bad_value("model", expected, choice.label)
     if latent is not None:
         check_count("latent", latent)
     model = choice.build(train.x, latent)

@@ -19,6 +19,8 @@ def methods_of(model):
     """Return the names of the methods that fit a model, the usual one first."""
     if isinstance(model, CategoricalMLP):
         return ["maximum-likelihood"]
+    if model.global_latents:
+        return []
     found = []
     if has_closed_form(model):
         found.append("closed-form")
