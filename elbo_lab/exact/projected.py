@@ -88,10 +88,25 @@ def _value_alone(model, a, eps):  # noqa: ARG001 - the contract of an integrand
     return model.link(a)[None]
 
 
+def _probability(model, a, eps):  # noqa: ARG001
+    return np.exp(model.link(a))[None]
+
+
 def _integrals(model, kind, mean, std):
     """Return the integrals (P, N, M) of an integrand for all rows, and their changes."""
     value, change = normal_integrals(partial(kind, model), mean.ravel(), std.ravel())
     return value.reshape(-1, *mean.shape), change.reshape(-1, *mean.shape)
+
+
+def row_probabilities(model, x, family, eta):
+    """Return E_q exp g(a_m) (N, M): the predictive probability of what was observed in each row.
+
+    Raises
+    ------
+    ToleranceMissed
+    """
+    mean, std, _ = family.projected(eta, model.predictors(x)[0])
+    return _integrals(model, _probability, mean, std)[0][0]
 
 
 def _under_prior(family, eta):
