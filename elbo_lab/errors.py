@@ -5,6 +5,7 @@ user (exit code 2, one line) from a fault of the program (a traceback).
 """
 
 import difflib
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,6 +19,30 @@ class UserMistake(Exception):
 
 class BadValue(UserMistake, ValueError):
     """An argument of the right kind with an impossible value or shape."""
+
+
+class BadColumn(BadValue):
+    """A column of a table with an impossible value; who knows the names of the columns can add this one's.
+
+    Parameters
+    ----------
+    argument, expected, got, remedy : str
+        As for `bad_value`; `got` ends where the column belongs, as in "0.5 at row 7,".
+    column : int
+        Its index, from 0.
+    """
+
+    def __init__(self, argument, expected, got, column, remedy=""):
+        self.parts, self.column, self.remedy = (argument, expected, got), column, remedy
+        super().__init__(self._told(str(column)))
+
+    def _told(self, column):
+        argument, expected, got = self.parts
+        return _line(argument, expected, f"{got} column {column}", self.remedy)
+
+    def named(self, name):
+        """Return the same mistake with the name of the column."""
+        return BadValue(self._told(f"{name!r} (index {self.column})"))
 
 
 class BadKind(UserMistake, TypeError):
@@ -39,6 +64,17 @@ class Diverged(Exception):
 def _line(argument, expected, got, remedy):
     sentence = f"{argument}: expected {expected}, got {got}"
     return f"{sentence}; {remedy}" if remedy else sentence
+
+
+@contextmanager
+def columns_by_name(columns):
+    """Call a bad column by its name in `columns` (a sequence, or None where there are no names)."""
+    try:
+        yield
+    except BadColumn as mistake:
+        if columns is None:
+            raise
+        raise mistake.named(columns[mistake.column]) from None
 
 
 def bad_value(argument, expected, got, remedy=""):
@@ -104,14 +140,10 @@ def check_data(x, argument="data", n_columns=None):
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         n, d = wrong[0]
-        raise bad_value(
-            argument,
-            "finite numbers",
-            f"{x[n, d]} at row {n}, column {d}",
-            f"{len(wrong)} such entries; drop or impute them",
-        )
+        remedy = f"{len(wrong)} such entries; drop or impute them"
+        raise BadColumn(argument, "finite numbers", f"{x[n, d]} at row {n},", int(d), remedy)
     if np.abs(x).max() > LARGEST_DATUM:
         n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
-        got = f"{x[n, d]:g} at row {n}, column {d}"
-        raise bad_value(argument, f"numbers of at most {LARGEST_DATUM:g}", got, "change the unit")
+        got = f"{x[n, d]:g} at row {n},"
+        raise BadColumn(argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "change the unit")
     return x

@@ -11,11 +11,14 @@ renaming would put a file in its place.
 """
 
 import errno
+import io
 import os
 import stat
 import tempfile
 import threading
 from pathlib import Path
+
+import numpy as np
 
 from elbo_lab.errors import bad_value
 
@@ -78,6 +81,13 @@ def _target(argument, path):
 def write_text(path, text):
     """Write text in UTF-8 to `path`, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_arrays(path, arrays):
+    """Write {name: array} to `path` as NPZ, whole or not at all; the same arrays give the same bytes."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_bytes(path, file.getvalue())
 
 
 def write_bytes(path, data):

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.distributions import (
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    Exponential,
+    FullGaussian,
+    Gamma,
+    Gumbel,
+    Laplace,
+    Logistic,
+    LogNormal,
+    StudentT,
+    Weibull,
+)
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -24,7 +38,26 @@ from elbo_lab.models import (
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
-FAMILIES = (DiagonalGaussian(1), DiagonalGaussian(3), Categorical(1), Categorical(4))
+FAMILIES = (
+    DiagonalGaussian(1),
+    DiagonalGaussian(3),
+    FullGaussian(1),
+    FullGaussian(3),
+    Categorical(1),
+    Categorical(4),
+    Laplace(1),
+    Laplace(2),
+    Logistic(1),
+    StudentT(1),
+    Gumbel(1),
+    Gumbel(2),
+    LogNormal(1),
+    Exponential(2),
+    Weibull(1),
+    Gamma(1),
+    Gamma(2),
+    Beta(1),
+)
 
 NETWORKS = (
     MLP((2, 3)),
@@ -93,6 +126,15 @@ def model_id(case):
     return f"{model.label}-K{model.latent_dim}"
 
 
+def admits(case, estimator, posterior=None):
+    """Whether a pairing makes sense, with the case's free posterior if no other is given."""
+    try:
+        estimator.check_pairing(case.model, case.free if posterior is None else posterior)
+    except NotApplicable:
+        return False
+    return True
+
+
 def pairings(cases=CASES):
     """Return [(case, estimator), ...] for all measured estimators that a model admits.
 
@@ -102,9 +144,7 @@ def pairings(cases=CASES):
         (case, estimator)
         for case in cases
         for estimator in ESTIMATORS
-        if estimator.name != "exact"
-        and not (estimator.needs_pathwise and case.model.family.discrete)
-        and not (estimator.target.startswith("grad-theta") and not case.model.layout.size)
+        if estimator.name != "exact" and admits(case, estimator)
     ]
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from cases import Case
 from checks import check_vjp
-from noise_integrals import affordable_draws, estimate, expected_estimate
+from noise_integrals import affordable_draws, estimate, expected_estimate, is_measure_valued
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ESTIMATORS, Exact
@@ -67,14 +67,17 @@ def integrable_phi(estimator, case, posterior, phi):
     if polynomial or dimensions(estimator, case) <= 2:
         return phi
     table = posterior.eta(phi, case.x).copy()
-    table[:, family.size :] -= 3.0
+    table[:, family.size : 2 * family.size] -= 3.0
+    table[:, 2 * family.size :] *= np.exp(-3.0)  # below the diagonal of a Cholesky factor
     return posterior.phi_from_eta(table)
 
 
 def dimensions(estimator, case):
     """Return how many dimensions of noise one datum has, 0 if discrete."""
     family = case.model.family
-    return 0 if family.discrete else affordable_draws(estimator, case) * family.size
+    # A measure-valued coordinate has a radius and an angle.
+    axes = 2 * family.size if is_measure_valued(estimator) else family.size
+    return 0 if family.discrete else affordable_draws(estimator, case) * axes
 
 
 def unbiased(estimator, case, posterior, phi):
@@ -115,7 +118,7 @@ def frozen_theta_gradient(estimator, case, posterior, phi, n_draws=3):
 
 def frozen_score_gradient(estimator, case, posterior, phi, n_draws=3):
     """The plain score function is the derivative in phi of mean f log q(z), with z and f frozen."""
-    noise, family = noise_for(estimator, case, n_draws), case.model.family
+    noise, family = noise_for(estimator, case, n_draws), posterior.family
     eta = posterior.eta(phi, case.x)
     z = family.sample(eta, noise)
     f = case.model.log_joint(case.theta, case.x, z) - family.log_prob(eta, z)

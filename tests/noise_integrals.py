@@ -12,7 +12,7 @@ mean stands. Gauss-Hermite first, which is exact for the polynomials of the line
 trapezoid rule, since a tanh or softplus has poles near the real line where Gauss-Hermite crawls
 (error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each of the
 K^S outcomes once, the uniforms in the middle of the intervals that give it, with its exact
-probability.
+probability. Measure-valued gradients have noise of their own, and rules of their own (`measure_integrals`).
 """
 
 import itertools
@@ -84,7 +84,8 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
         eta = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
     else:
         eta = posterior.eta(phi, case.x)
-    return [every_outcome(row, n_draws) for row in eta]
+    outcomes = getattr(estimator, "every_outcome", every_outcome)
+    return [outcomes(row, n_draws) for row in eta]
 
 
 def estimate(estimator, case, posterior, phi, noise):
@@ -122,6 +123,11 @@ def moments(estimator, case, posterior, phi, n_draws, tolerance=1e-11, of_varian
     NotIntegrated
         If the finest rule does not reach `tolerance`, relative to the largest entry.
     """
+    if is_measure_valued(estimator):
+        from measure_integrals import moments as measure_moments  # it imports this module
+
+        assert n_draws == 1
+        return measure_moments(estimator, case, posterior, phi, tolerance, of_variance)
     if case.model.family.discrete:
         return _moments(estimator, case, posterior, phi, n_draws, None)
     previous, n_dims = None, n_draws * case.model.family.size
@@ -147,7 +153,14 @@ def exact_variance(estimator, case, posterior, phi, n_draws, tolerance=1e-9):
     return moments(estimator, case, posterior, phi, n_draws, tolerance)[1].sum()
 
 
+def is_measure_valued(estimator):
+    """Whether the noise has an axis behind the latents, the normals of one coordinate."""
+    return estimator.name.startswith("measure-valued")
+
+
 def affordable_draws(estimator, case):
     """Return S so that a rule has at most two dimensions, or as few as the formula allows."""
     family = case.model.family
+    if is_measure_valued(estimator):
+        return 1
     return 3 if family.discrete else max(estimator.minimum_draws, 2 // family.size)

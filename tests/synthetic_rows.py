@@ -37,7 +37,7 @@ ESTIMATORS = {
 SETTINGS = {"draws": 10, "repeats": 1000, "seed": 0}
 
 NUMBERS = (
-    "reference_norm bias_norm bias_max_z variance variance_low variance_high mse snr "
+    "reference_norm bias_norm bias_max_z variance variance_low variance_high variance_exact mse snr "
     "seconds_per_estimate efficiency"
 ).split()
 

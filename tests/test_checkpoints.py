@@ -304,6 +304,13 @@ def test_a_resume_from_a_file_without_a_part_names_it(fit_file, place):
     assert fit_file.read_bytes() == before
 
 
+def test_a_path_of_the_data_that_is_none_is_damage(fit_file):
+    plant(fit_file, "data/path", lambda _: 3)
+    with pytest.raises(ValueError) as caught:
+        fit(resume=fit_file, epochs=3)
+    assert "'path'" in damage_line(caught, fit_file)
+
+
 STATE = {
     "job.params.theta": (None, lambda a: a[:-1], lambda a: a.astype(np.float16)),
     "job.slots.phi": (None, lambda a: a[:1], lambda a: a.T),

@@ -58,9 +58,9 @@ def test_help_teaches_by_example(capsys):
     assert code_of(["compare", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.count("elbo-lab compare ") >= 6
-    for (
-        option
-    ) in "estimators data latent posterior at draws repeats rows seed threads quick json csv out".split():
+    for option in (
+        "estimators data latent posterior at noise draws repeats rows seed threads quick json csv out".split()
+    ):
         assert f"--{option}" in text
 
 
@@ -69,7 +69,9 @@ def test_list_has_one_line_for_everything(capsys):
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines if line.startswith("  ")]
     for name in (
-        [c.label for c in find_models()] + [e.name for e in ESTIMATORS] + ["free", "faithful", "digits"]
+        [c.label for c in find_models()]
+        + [e.name for e in ESTIMATORS]
+        + ["free", "sobol", "faithful", "digits"]
     ):
         assert name in names
     assert all(len(line.split()) > 2 for line in lines if line.startswith("  "))
@@ -147,8 +149,18 @@ def parse(*arguments):
 @pytest.mark.usefixtures("here")
 def test_options_reach_compare():
     seen = parse(
-        "ppca", "gaussian-mle", "--estimators", "exact, elbo-sampled", "--data", "digits", "--seed", "7"
+        "ppca",
+        "gaussian-mle",
+        "--estimators",
+        "exact, elbo-sampled",
+        "--data",
+        "digits",
+        "--seed",
+        "7",
+        "--noise",
+        "sobol",
     )
+    assert seen["noise"] == "sobol"
     assert seen["models"] == ["ppca", "gaussian-mle"] and seen["estimators"] == ["exact", "elbo-sampled"]
     assert (seen["data"], seen["seed"], seen["draws"], seen["posterior"]) == ("digits", 7, 10, "free")
     assert (seen["repeats"], seen["rows"], seen["latent"], seen["at"], seen["threads"]) == (
@@ -181,32 +193,32 @@ FILES = {
     "bad.npy": "no array",
 }
 BAD = [
-    (["--draws", "0"], "draws", "0"),
-    (["--draws", "-2"], "draws", "-2"),
-    (["--draws", "1"], "draws", "at least 2 for score-function-loo"),
-    (["--repeats", "0"], "repeats", "0"),
-    (["--rows", "10000"], "rows", "10000"),
-    (["--latent", "100"], "latent", "100"),
-    (["--threads", "0"], "threads", "0"),
-    (["--seed", "-1"], "seed", "-1"),
-    (["--data", "nosuch"], "data", "'nosuch'"),
-    (["--data", "nosuch.csv"], "data", "'nosuch.csv'"),
-    (["--data", "digits:grey"], "view", "'grey'"),
-    (["--data", "."], "data", "'.'"),
-    (["--estimators", "reparametrisation"], "estimators", "did you mean 'reparameterization'"),
+    (["--draws", "0"], "--draws", "0"),
+    (["--draws", "-2"], "--draws", "-2"),
+    (["--draws", "1"], "--draws", "at least 2 for score-function-loo"),
+    (["--repeats", "0"], "--repeats", "0"),
+    (["--rows", "10000"], "--rows", "10000"),
+    (["--latent", "100"], "--latent", "100"),
+    (["--threads", "0"], "--threads", "0"),
+    (["--seed", "-1"], "--seed", "-1"),
+    (["--data", "nosuch"], "--data", "'nosuch'"),
+    (["--data", "nosuch.csv"], "--data", "'nosuch.csv'"),
+    (["--data", "digits:grey"], "--data", "'grey'"),
+    (["--data", "."], "--data", "'.'"),
+    (["--estimators", "reparametrisation"], "--estimators", "did you mean 'reparameterization'"),
     (["--estimators", ","], "--estimators", "','"),
-    (["--posterior", "fre"], "posterior", "did you mean 'free'"),
-    (["--at", "neer"], "at", "did you mean 'near'"),
-    (["--at", "near", "--posterior", "exact"], "at", "'near'"),
+    (["--posterior", "fre"], "--posterior", "did you mean 'free'"),
+    (["--at", "neer"], "--at", "did you mean 'near'"),
+    (["--at", "near", "--posterior", "exact"], "--at", "'near'"),
     (["ppcaa"], "models", "did you mean 'ppca'"),
-    (["--data", "hole.csv"], "data", "an empty field on line 3"),
-    (["--data", "text.csv"], "data", "'x' on line 3"),
-    (["--data", "ragged.csv"], "data", "1 on line 2"),
-    (["--data", "empty.csv"], "data", "empty file"),
-    (["--data", "header.csv"], "data", "only a header"),
-    (["--data", "nan.csv"], "data", "nan"),
-    (["--data", "strange.txt"], "data", "strange.txt"),
-    (["--data", "bad.npy"], "data", "bad.npy"),
+    (["--data", "hole.csv"], "--data", "an empty field on line 3"),
+    (["--data", "text.csv"], "--data", "'x' on line 3"),
+    (["--data", "ragged.csv"], "--data", "1 on line 2"),
+    (["--data", "empty.csv"], "--data", "empty file"),
+    (["--data", "header.csv"], "--data", "only a header"),
+    (["--data", "nan.csv"], "--data", "nan"),
+    (["--data", "strange.txt"], "--data", "strange.txt"),
+    (["--data", "bad.npy"], "--data", "bad.npy"),
     (["--json", "/nonexistent/x.json"], "--json", "/nonexistent/x.json"),
     (["--csv", "/nonexistent/x.csv"], "--csv", "/nonexistent/x.csv"),
     (["--json", "."], "--json", "'.'"),

@@ -132,7 +132,7 @@ def test_extreme_but_legal_inputs_give_finite_estimates(case, estimator):
     if case.model.family.discrete:
         noise[:2] = np.array([0.0, np.nextafter(1.0, 0.0)])[:, None]
     else:
-        noise[:2] = np.array([-9.0, 9.0])[:, None, None]
+        noise[0], noise[1] = -9.0, 9.0
     for theta_scale, phi_scale in ((1.0, 12.0), (6.0, 1.0), (0.0, 0.0)):
         extreme = laws.with_theta(case, theta_scale * case.theta)
         found = estimate(estimator, extreme, case.free, phi_scale * case.free_phi, noise)
@@ -166,6 +166,21 @@ def test_the_exact_answer_ignores_the_noise_and_has_the_same_call():
 def test_an_unknown_target_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'elbo'"):
         Exact("elbow")
+
+
+@over([pair for pair in PAIRS if not pair[1].independent_draws])
+def test_an_estimator_that_takes_dependent_draws_is_a_plain_mean_over_draws(case, estimator):
+    noise = noise_for(estimator, case, 3)
+    found = estimate(estimator, case, case.free, case.free_phi, noise)
+    singles = [estimate(estimator, case, case.free, case.free_phi, noise[s : s + 1]) for s in range(3)]
+    assert_same(found, np.mean(singles, axis=0), 1e-12)
+
+
+@over_cases(DISCRETE)
+@pytest.mark.parametrize("name", ["measure-valued", "measure-valued-coupled"])
+def test_categories_have_no_measures_to_move(case, name):
+    with pytest.raises(NotApplicable, match=r"^a pair of measures is known here .* not categorical$"):
+        BY_NAME[name].check_pairing(case.model, case.free)
 
 
 @over_cases(DISCRETE)
@@ -299,8 +314,12 @@ def test_importance_weighting_from_the_prior_is_the_score_form(case):
     laws.weighted_by_prior(case)
 
 
-@over(among(["score-function-loo", "score-function-optimal-baseline"]))
-def test_baselines_ignore_a_constant_in_log_p(case, estimator):
+@over(
+    among(
+        ["score-function-loo", "score-function-optimal-baseline", "measure-valued", "measure-valued-coupled"]
+    )
+)
+def test_baselines_and_differences_ignore_a_constant_in_log_p(case, estimator):
     laws.ignores_a_constant(estimator, case, case.free, case.free_phi)
 
 

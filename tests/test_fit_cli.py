@@ -17,6 +17,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.learning.training.trainer import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--hidden", "5", "--batch", "20"]
@@ -38,6 +39,7 @@ def here(tmp_path, monkeypatch):
     for name, x in tables.items():
         np.savetxt(f"{name}.csv", x, delimiter=",", fmt="%.17g")
     Path("text.csv").write_text("size,colour\n1.5,red\n2.5,blue\n", encoding="utf-8")
+    np.savetxt("named.csv", constant, delimiter=",", header="length,width,height", comments="")
     Path("ragged.csv").write_text("a,b\n1,2\n3\n", encoding="utf-8")
     return tmp_path
 
@@ -59,7 +61,7 @@ def mistake(capsys, arguments, *words, code=2):
 # -- the record ----------------------------------------------------------------------------------
 
 
-def test_the_first_command_of_the_issue(capsys):
+def test_a_fit_prints_and_writes_its_record(capsys):
     arguments = (
         "fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json".split()
     )
@@ -81,11 +83,13 @@ MISTAKES = {
     "gaussian-mixture --data ragged.csv": ["line 3", "mend or drop"],
     "factor-analysis --data constant.csv": ["column 1", "drop it"],
     "factor-analysis --data constant.csv --method gradient": ["column 1", "drop it"],
+    "factor-analysis --data named.csv": ["constant column 'width' (index 1); drop it"],
+    "factor-analysis --data named.csv --holdout 0.2": ["column 'width' (index 1)"],
     "gaussian-mixture --data constant.csv --covariance full": ["column 1", "drop it"],
     "gaussian-mixture --data constant.csv --covariance diagonal": ["column 1", "drop it"],
-    "gaussian-mixture --data ok.csv --components 61": ["60", "61"],
+    "gaussian-mixture --data ok.csv --components 61": ["--components: ", "60", "61"],
     "factor-analysis --data ok.csv --latent 4": ["3 columns", "4"],
-    "ppca --data ok.csv --latent 3": ["fewer than the 3 columns"],
+    "ppca --data ok.csv --latent 3": ["--latent: ", "fewer than the 3 columns"],
     "ppca --data ok.csv --latent 4 --method em": ["3 columns"],
     "deep-bernoulli --data grey.csv": ["0.5 at row 7, column 2", "binarise"],
     "gaussian-mle --data ok.csv --latent 2": ["latent", "2"],
@@ -93,13 +97,13 @@ MISTAKES = {
     f"{VAE_TEXT} --epochs 0": ["epochs"],
     "ppca --data ok.csv --method em --epochs 0": ["epochs"],
     f"{VAE_TEXT} --batch 0": ["batch"],
-    **{f"{VAE_TEXT} --learning-rate {rate}": ["learning rate"] for rate in ("0", "nan", "-1", "inf")},
-    f"{VAE_TEXT} --phi-learning-rate -1": ["learning rate"],
+    **{f"{VAE_TEXT} --learning-rate {rate}": ["--learning-rate: "] for rate in ("0", "nan", "-1", "inf")},
+    f"{VAE_TEXT} --phi-learning-rate -1": ["--phi-learning-rate: "],
     f"{VAE_TEXT} --hidden 0": ["hidden"],
     f"{VAE_TEXT} --dtype int": ["dtype", "float32"],
     f"{VAE_TEXT} --draws 0": ["draws"],
-    f"{VAE_TEXT} --gap-rows 5 --latent 20": ["gap_rows", "two latents"],
-    f"{VAE_TEXT} --gap-rows -5": ["gap_rows"],
+    f"{VAE_TEXT} --gap-rows 5 --latent 20": ["--gap-rows: ", "two latents"],
+    f"{VAE_TEXT} --gap-rows -5": ["--gap-rows: "],
     "deep-gaussian --data single.csv --patience 2": [],
     f"{VAE_TEXT} --posterior free --batch 10": ["batch", "all rows"],
     "gaussian-mixture --data ok.csv --method vae --phi-estimator reparameterization": ["pathwise"],
@@ -115,6 +119,12 @@ MISTAKES = {
     f"{VAE_TEXT} --schedule cosin:3": ["did you mean 'cosine'?"],
     f"{VAE_TEXT} --phi-estimator reparametrization": ["did you mean 'reparameterization'?"],
     "ppca --data digits --view bin": ["did you mean 'binary'?"],
+    "categorical-mpl --data digits": ["error: model: ", "did you mean 'categorical-mlp'?"],
+    "ppca --data digits:bin": ["--data: ", "did you mean 'binary'?"],
+    f"{VAE_TEXT} --theta-estimator elbo-analytic": [
+        "--theta-estimator: ",
+        "did you mean 'elbo-analytic-kl'?",
+    ],
     "ppca --data none.csv": ["none.csv", "check the path"],
     "ppca": ["data"],
     # Options that a method, or a model, does not use.
@@ -226,6 +236,48 @@ def test_the_same_settings_may_be_repeated(capsys):
     assert load_checkpoint("v.npz")[0]["job"]["epoch"] == 3
 
 
+def test_a_resume_from_another_folder_finds_the_data_and_changes_nothing(capsys, monkeypatch):
+    assert main(["fit", *VAE, "--epochs", "2", "--checkpoint", "v.npz"]) == 0
+    assert main(["fit", *VAE, "--epochs", "4", "--checkpoint", "whole.npz"]) == 0
+    here = Path.cwd()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert main(["fit", "--resume", "../v.npz", "--epochs", "4"]) == 0, capsys.readouterr().err
+    assert (here / "v.npz").read_bytes() == (here / "whole.npz").read_bytes()
+
+
+def test_data_that_moved_are_found_beside_the_user_or_asked_for(capsys, monkeypatch):
+    fit("ppca", "ok.csv", latent=1, method="em", epochs=2, checkpoint="m.npz")
+    Path("moved").mkdir()
+    for name in ("ok.csv", "m.npz"):
+        Path(name).rename(Path("moved") / name)
+    arguments = ["fit", "--resume", "moved/m.npz", "--epochs", "3"]
+    mistake(capsys, arguments, "ok.csv", "name it with --data")
+    assert main([*arguments, "--data", "moved/ok.csv"]) == 0, capsys.readouterr().err
+    monkeypatch.chdir("moved")
+    assert main(["fit", "--resume", "m.npz", "--epochs", "4"]) == 0, capsys.readouterr().err
+
+
+def test_an_array_has_to_be_given_again():
+    x = np.loadtxt("ok.csv", delimiter=",")
+    fit("ppca", x, latent=1, method="em", epochs=2, checkpoint="m.npz")
+    with pytest.raises(BadValue, match=r"data: .*give them again"):
+        fit(resume="m.npz", epochs=3)
+    assert fit(data=x, resume="m.npz", epochs=3).final["iterations"] <= 3
+
+
+@pytest.mark.parametrize("other", ["fit", "resume"])
+def test_a_checkpoint_of_another_training_is_not_overwritten(other, capsys):
+    before = checkpointed()
+    Path("w.npz").write_bytes(before)
+    arguments = VAE if other == "fit" else ["--resume", "w.npz", "--epochs", "3"]
+    mistake(capsys, ["fit", *arguments, "--checkpoint", "v.npz"], "'v.npz'", "--resume", "remove it")
+    assert Path("v.npz").read_bytes() == before
+    assert main(["fit", "--resume", "v.npz", "--epochs", "3", "--checkpoint", "./v.npz"]) == 0
+    assert main(["fit", "--resume", "v.npz", "--epochs", "4", "--checkpoint", "new.npz"]) == 0
+    assert load_checkpoint("v.npz")[0]["job"]["epoch"] == 3
+
+
 def spoilt(kind, good):
     """Return bytes that are no good checkpoint."""
     if kind == "cut":
@@ -300,9 +352,16 @@ def test_a_training_that_was_broken_off_goes_on_bit_for_bit(how, capsys):
 def test_a_training_that_diverges_keeps_the_last_good_checkpoint(rate, capsys):
     arguments = ["fit", *VAE, *rate, "--epochs", "30", "--json", "o.json", "--out", "f"]
     mistake(capsys, [*arguments, "--checkpoint", "d.npz"], "lower the learning rate", code=3)
-    # A good state there before stands.
+
+
+def test_a_resumed_training_that_diverges_keeps_the_state_that_it_began_with(capsys, monkeypatch):
     before = checkpointed()
-    mistake(capsys, [*arguments, "--checkpoint", "v.npz"], "lower the learning rate", code=3)
+
+    def steep(*_):
+        return 1e6
+
+    monkeypatch.setattr(Training, "_rate", steep)
+    mistake(capsys, ["fit", "--resume", "v.npz", "--epochs", "4"], "lower the learning rate", code=3)
     assert Path("v.npz").read_bytes() == before
     assert np.isfinite(load_fitted("v.npz").theta).all()
 
@@ -332,7 +391,14 @@ def test_evaluate_prints_and_writes(capsys):
     assert list(record) == ["schema", "settings", "final"] and record["final"]["rows"] == 60
     assert "importance samples (nats)" in capsys.readouterr().out
     mistake(capsys, ["evaluate", "v.npz", "--data", "wide.csv"], "3 columns", "6 columns")
-    mistake(capsys, ["evaluate", "v.npz", "--data", "ok.csv", "--importance-samples", "1"], "at least 2")
+    for option, value, least in (
+        ("--importance-samples", "1", 2),
+        ("--seed", "-1", 0),
+        ("--threads", "0", 1),
+    ):
+        arguments = ["evaluate", "v.npz", "--data", "ok.csv", option, value]
+        mistake(capsys, arguments, f"{option}: ", f"at least {least}")
+    mistake(capsys, ["sample", "v.npz", "--out", "f", "--seed", "-1"], "--seed: ", "at least 0")
 
 
 def test_sample_writes_numbers_and_figures_that_repeat(capsys):
@@ -364,7 +430,7 @@ def test_a_classifier_generates_nothing(capsys):
 
 
 def test_python_refuses_the_same():
-    with pytest.raises(BadValue, match="--draws"):
+    with pytest.raises(BadValue, match=r"^draws: "):
         fit("ppca", "ok.csv", draws=5)
     with pytest.raises(TypeError, match="hidden"):
         fit("deep-gaussian", "ok.csv", hidden=5)

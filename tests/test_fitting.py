@@ -142,6 +142,29 @@ def test_python_and_the_command_line_give_the_same_record(tmp_path, monkeypatch,
     assert "ELBO per datum" in capsys.readouterr().out
 
 
+def test_large_networks_are_written_as_arrays_beside_the_record(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = "fit deep-bernoulli --data digits --hidden 90 --epochs 1 --json o.json --checkpoint c.npz"
+    assert main(arguments.split()) == 0
+    assert "written: o.json, o.parameters.npz" in capsys.readouterr().out
+    assert (tmp_path / "o.json").stat().st_size < 5000
+    stored = load_fitted("c.npz")
+    record = json.loads((tmp_path / "o.json").read_text("utf-8"))
+    size = stored.theta.size + stored.phi.size
+    assert record["parameters"] == {"numbers": size, "file": "o.parameters.npz"} and size > 10_000
+    with np.load("o.parameters.npz") as archive:
+        expected = stored.model.layout.views(stored.theta) | stored.posterior.layout.views(stored.phi)
+        assert set(archive.files) == set(expected)
+        assert all(np.array_equal(archive[name], array) for name, array in expected.items())
+
+
+def test_small_networks_and_natural_units_stay_in_the_record():
+    assert "numbers" not in fit("deep-bernoulli", "digits", hidden=(5,), epochs=1).to_dict()["parameters"]
+    x = np.random.default_rng(0).standard_normal((150, 145))
+    covariances = fit("gaussian-mixture:full", x, latent=1).to_dict()["parameters"]["covariances"]
+    assert np.size(covariances) == 145**2 > 10_000
+
+
 @pytest.mark.parametrize("method", ["vae", "gradient", "em"])
 def test_the_record_depends_on_the_seed_and_not_on_the_threads(method, tmp_path):
     texts = []

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_t, norm
 
 from elbo_lab import exact
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import Categorical
+from elbo_lab.distributions import Categorical, FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import laplace, long_run, projected, quadrature
 from elbo_lab.models import PPCA, LogisticRegression
@@ -465,3 +465,43 @@ def test_torn_rows_and_too_many_are_refused(width):
 def test_an_impossible_description_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# -- a full covariance -----------------------------------------------------------------------------
+
+
+def test_the_expectation_under_a_full_gaussian_is_the_integral_in_the_plane():
+    model, x, eta = one_feature()
+    family = FullGaussian(2)
+    eta = np.column_stack([eta, [0.4]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    eps = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+    share = np.multiply.outer(weights, weights).ravel() / weights.sum() ** 2
+
+    def value(flat):
+        z = family.sample(flat[None], eps)
+        return share @ model.log_joint(THETA, x, z)
+
+    found = exact.expectation(model, THETA, x, eta, family)
+    assert found.rung == "quadrature"
+    assert_close(found.value, value(eta[0]), 1e-10)
+    check_vjp(
+        lambda flat: exact.expectation(model, THETA, x, flat[None], family).value,
+        lambda flat, c: c @ exact.expectation(model, THETA, x, flat[None], family).grad_eta,
+        eta[0],
+        np.random.default_rng(0),
+    )
+
+
+def test_a_full_covariance_closes_most_of_the_gap(tumours):
+    full = scene(posterior="full", at="exact")
+    family, where = full.posterior.family, (full.model, THETA, full.x)
+    eta = full.posterior.eta(full.phi, full.x)
+    bound = exact.expectation(*where, eta, family)
+    log_p = exact.evidence(*where)
+    full_gap = log_p.value - bound.value - family.entropy(eta)
+    diagonal = exact.expectation(*where, tumours.best_eta).value + tumours.model.family.entropy(
+        tumours.best_eta
+    )
+    assert 0.0 < full_gap < 0.2 * (log_p.value - diagonal)
+    assert np.abs(bound.grad_eta + family.entropy_grad(eta)).max() < 1e-3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, pairings
 from estimator_laws import BY_NAME, FROZEN_PHI, FROZEN_THETA, assert_same
 from noise_integrals import NotIntegrated
 
@@ -21,6 +21,7 @@ from elbo_lab.estimators import exact as exact_estimator
 from elbo_lab.estimators.base import posterior_draws
 from elbo_lab.estimators.elbo import elbo_log_weight
 from elbo_lab.estimators.evidence import importance_weighted, prior_monte_carlo_pathwise
+from elbo_lab.estimators.measure import measure_valued_coupled
 from elbo_lab.estimators.pathwise import reparameterization
 from elbo_lab.estimators.score import score_function_loo, score_function_optimal_baseline
 from elbo_lab.exact import closed_form, enumeration, quadrature
@@ -39,12 +40,7 @@ SMALL = (MLE, MIXTURE, PPCA, DEEP, BITS)
 
 
 def pairs():
-    return [
-        (case, estimator)
-        for case in SMALL
-        for estimator in BY_NAME.values()
-        if not (estimator.needs_pathwise and case.model.family.discrete)
-    ]
+    return pairings(SMALL)
 
 
 def rungs_agree(case):
@@ -113,7 +109,7 @@ def all_laws():
             found.append(("frozen in phi", laws.frozen_phi_gradient, *amortised))
         if estimator.name in FROZEN_THETA:
             found.append(("frozen in theta", laws.frozen_theta_gradient, *free))
-        if "baseline" in estimator.name or "loo" in estimator.name:
+        if any(word in estimator.name for word in ("baseline", "loo", "measure")):
             found.append(("ignores a constant", laws.ignores_a_constant, *free))
     for case in SMALL:
         found.append(("two draws agree", laws.two_draws_agree, case, case.free, case.free_phi))
@@ -235,6 +231,15 @@ def own_draw_in_the_optimum(_):
         return posterior.eta_vjp(phi, x, grad_eta), state
 
     return estimate
+
+
+def other_moves(wrong):
+    """Return a fault that changes the moves of a measure-valued gradient: wrong(up, down, maxwell)."""
+
+    def fault(right):
+        return lambda *where_and_moves: right(*where_and_moves[:6], *wrong(*where_and_moves[6:]))
+
+    return fault
 
 
 def wrong_draw_count(right):
@@ -422,6 +427,15 @@ FAULTS = (
         score_function_optimal_baseline,
         "ScoreFunctionOptimalBaseline",
         own_draw_in_the_optimum,
+    ),
+    *(
+        Fault(name, measure_valued_coupled, "measure_valued_gradient", other_moves(wrong))
+        for name, wrong in {
+            "one-sided Maxwell": lambda up, down, maxwell: (up, down, np.abs(maxwell)),
+            "Weibull of the other scale": lambda up, down, maxwell: (up / 2.0, down / 2.0, maxwell),
+            "Weibull for the Maxwell": lambda up, down, maxwell: (up, down, np.copysign(up, maxwell)),
+            "both Weibulls upwards": lambda up, down, maxwell: (up, -down, maxwell),
+        }.items()
     ),
     Fault(
         "weights not normalised",

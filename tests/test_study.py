@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import CASES, MODELS, make_case, model_id
+from cases import CASES, MODELS, make_case, model_id, pairings
 from estimator_laws import BY_NAME
 from scipy.stats import norm
 
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
-from elbo_lab.estimators import ESTIMATORS, NO_STATE, TARGETS, Estimator, Exact
+from elbo_lab.estimators import NO_STATE, TARGETS, Estimator, Exact
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.estimators.score import ScoreFunctionLOO
@@ -41,9 +41,7 @@ def scene_of(case):
 
 
 def fitting(case):
-    return [
-        e for e in ESTIMATORS if e.name != "exact" and not (e.needs_pathwise and case.model.family.discrete)
-    ]
+    return [estimator for _, estimator in pairings([case])]
 
 
 def placed(kind, data, variant=None, latent=None, posterior="free", at="near", rows=6, seed=0):

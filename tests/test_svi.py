@@ -172,13 +172,13 @@ def test_a_certain_q_predicts_with_its_mean():
     ("options", "message"),
     [
         ({"method": "vae"}, "method: expected one of svi for logistic-regression, got 'vae'"),
-        ({"posterior": "amortised"}, r"--posterior: expected no value with method svi"),
-        ({"theta_estimator": "elbo-sampled"}, r"--theta-estimator: expected no value with method svi"),
+        ({"posterior": "amortised"}, "posterior: expected no value with method svi"),
+        ({"theta_estimator": "elbo-sampled"}, "theta_estimator: expected no value with method svi"),
         (
             {"latent": 2},
             "latent: expected no value for logistic-regression, whose latents follow",
         ),
-        ({"phi_estimator": "elbo-sampled"}, "estimator: expected one of grad-phi-elbo"),
+        ({"phi_estimator": "elbo-sampled"}, "phi_estimator: expected an estimator of grad-phi-elbo"),
     ],
 )
 def test_what_makes_no_sense_for_one_eta_is_refused(options, message):

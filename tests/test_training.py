@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import CASES, make_case
+from cases import CASES, admits, make_case
 from checks import assert_close
 
 from elbo_lab.datasets import load
@@ -102,7 +102,7 @@ THETA = [e for e in ESTIMATORS if e.target == "grad-theta-elbo"]
 PAIRINGS = [(BERNOULLI, "amortised", phi, THETA[0]) for phi in PHI]
 PAIRINGS += [(BERNOULLI, "free", PHI[-2], theta) for theta in THETA]
 PAIRINGS += [
-    (MIXTURE, m, phi, THETA[1]) for m in ("free", "amortised") for phi in PHI if not phi.needs_pathwise
+    (MIXTURE, m, phi, THETA[1]) for m in ("free", "amortised") for phi in PHI if admits(MIXTURE, phi)
 ]
 
 

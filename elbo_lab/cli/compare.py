@@ -8,6 +8,8 @@ EXAMPLES = """examples:
   elbo-lab compare ppca gaussian-mixture:full --json out.json
   elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
   elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
+  elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
+  elbo-lab compare deep-bernoulli --posterior full   q with full covariance
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -32,8 +34,14 @@ def add_parser(commands):
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
     add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; each model's own if not given")
     add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
-    add("--posterior", default="free", metavar="KIND", help="free (default), amortised or exact")
+    add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
     add("--at", metavar="PLACE", help="where q stands: near the best fit (default), start, exact")
+    add(
+        "--noise",
+        default="independent",
+        metavar="KIND",
+        help="draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol",
+    )
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
@@ -78,6 +86,7 @@ def run(options):
             latent=options.latent,
             posterior=options.posterior,
             at=options.at,
+            noise=options.noise,
             draws=options.draws,
             repeats=preset["repeats"] if options.repeats is None else options.repeats,
             rows=preset["rows"] if options.rows is None else options.rows,

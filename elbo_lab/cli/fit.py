@@ -9,8 +9,8 @@ EXAMPLES = r"""examples:
   elbo-lab fit ppca --data digits --latent 10
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
-  elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --latent 2 --hidden 256 128 64 \
-      --epochs 400 --holdout 0.2 --patience 40
+  elbo-lab fit deep-gaussian --likelihood learned-variance --data digits --latent 2 --holdout 0.2 \
+      --hidden 256 128 64 --batch 50 --epochs 200 --learning-rate 3e-3 --schedule cosine:5200 --patience 60
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit categorical-mlp --data digits --holdout 0.2
@@ -96,7 +96,7 @@ def add_parser(commands):
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
-    add("--checkpoint", metavar="FILE", help="keep the state, every epoch and every 10 s")
+    add("--checkpoint", metavar="FILE", help="keep the state in a new file, every epoch and every 10 s")
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
     add("--out", metavar="DIR", help="write figures")
@@ -171,8 +171,7 @@ def run_fit(options):
     print_numbers(result, Console())
     written = []
     if options.json is not None:
-        result.to_json(options.json)
-        written.append(options.json)
+        written += map(str, result.to_json(options.json))
     if options.out is not None:
         figures = result.plot(options.out)
         written.append(f"{options.out}/ ({', '.join(figures)}; PNG and SVG)")

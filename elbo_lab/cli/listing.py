@@ -1,9 +1,11 @@
-"""elbo-lab list: models, methods of fit, posteriors, estimators and data sets, one line each."""
+"""elbo-lab list: models, methods of fit, posteriors, noise, estimators and data sets, one line each."""
 
 
 def add_parser(commands):
     """Add this subcommand."""
-    parser = commands.add_parser("list", help="names of models, methods, posteriors, estimators, data sets")
+    parser = commands.add_parser(
+        "list", help="names of models, methods, posteriors, noise, estimators, data sets"
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,6 +46,7 @@ def _methods():
 def run(options):  # noqa: ARG001 - every subcommand is called alike
     """Print the registries."""
     from elbo_lab.datasets import DATASETS
+    from elbo_lab.distributions import SOURCES
     from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.posteriors import POSTERIORS
     from elbo_lab.study import all_estimators, find_models
@@ -53,6 +56,7 @@ def run(options):  # noqa: ARG001 - every subcommand is called alike
     print(_block("only for fit", [(CategoricalMLP.name, CategoricalMLP.summary)]))
     print(_block("methods of fit", _methods()))
     print(_block("posteriors", [(kind.name, kind.summary) for kind in POSTERIORS]))
+    print(_block("noise (for compare)", [(source.name, source.summary) for source in SOURCES]))
     by_target = {}
     for estimator in all_estimators():
         by_target.setdefault(estimator.target, []).append((estimator.name, estimator.summary))

@@ -26,13 +26,31 @@ def build_parser():
     return parser
 
 
+# What is typed without a name, per subcommand.
+POSITIONAL = {"compare": "models", "fit": "model", "evaluate": "checkpoint", "sample": "checkpoint"}
+# What may have been typed in the place of another option.
+IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
+
+
+def as_typed(line, options):
+    """Return the line of a mistake with its argument as it is typed: `--gap-rows` for `gap_rows`."""
+    name, colon, rest = line.partition(": ")
+    typed = vars(options)
+    if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name)) is not None:
+        name = IN_PLACE_OF[name]
+    if not colon or name not in typed or name == POSITIONAL.get(options.command):
+        return line
+    return f"--{name.replace('_', '-')}: {rest}"
+
+
 def main(arguments=None):
     """Run the command line; return the exit code."""
     options = build_parser().parse_args(arguments)
     try:
         options.run(options)
     except UserMistake as mistake:
-        print(f"elbo-lab: error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        line = as_typed(" ".join(str(mistake).split()), options)
+        print(f"elbo-lab: error: {line}", file=sys.stderr)
         return 2
     except Diverged as fault:
         remedy = "lower the learning rate; the last good checkpoint, if any, was kept"

@@ -12,14 +12,14 @@ own seed and is merged in its own order, and BLAS runs single-threaded inside, s
 threads changes nothing but the time.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from elbo_lab import __version__
-from elbo_lab.blas import single_threaded_blas
+from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
@@ -33,6 +33,7 @@ def compare(
     latent=None,
     posterior="free",
     at=None,
+    noise="independent",
     draws=10,
     repeats=1000,
     rows=None,
@@ -53,12 +54,16 @@ def compare(
         if not given.
     latent : int, optional
         K: latent dimensions or mixture components; each model's own if not given.
-    posterior : {'free', 'amortised', 'exact'}
-        Where eta comes from.
+    posterior : {'free', 'full', 'amortised', 'exact'}
+        Where eta comes from; `full` is a free table of Gaussians with full covariance.
     at : {'near', 'start', 'exact'}, optional
         Where q stands: near the best fit (default), at the prior, at the best fit.
+    noise : {'independent', 'antithetic', 'sobol'}
+        How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
+        that variances are those of the whole estimate. Estimators that need independent draws are refused
+        with the reason in their rows.
     draws : int
-        S per estimate.
+        S per estimate; even for antithetic noise, best a power of two for Sobol points.
     repeats : int
         R estimates per row.
     rows : int, optional
@@ -95,12 +100,14 @@ def compare(
         check_count("rows", rows)
     if latent is not None:
         check_count("latent", latent)
+    source = find_source(noise)
+    source.check(NoiseSpec("normal", (draws,)))
     for estimator in chosen:
         estimator.check_draws(draws)
     check_posterior_name(posterior)
     at = _place_name(at, posterior)
-    n_threads = _available_cores() if threads is None else check_count("threads", threads)
-    placing = (data, latent, posterior, at, rows, seed)
+    n_threads = available_cores() if threads is None else check_count("threads", threads)
+    placing = (data, latent, posterior, at, rows, seed, source)
     settings = {
         "version": __version__,
         "models": [choice.label for choice in choices],
@@ -109,6 +116,7 @@ def compare(
         "latent": latent,
         "posterior": posterior,
         "at": at,
+        "noise": source.name,
         "draws": draws,
         "repeats": repeats,
         "rows": rows,
@@ -147,13 +155,6 @@ def _pool(n_threads):
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _available_cores():
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _place_name(at, posterior):

@@ -19,7 +19,13 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
-from elbo_lab.study.experiments import fitting, gradient_cloud, prior_failure, variance_against_draws
+from elbo_lab.study.experiments import (
+    fitting,
+    gradient_cloud,
+    prior_failure,
+    theory_against_draws,
+    variance_against_draws,
+)
 
 
 def _example(comparison):
@@ -71,9 +77,10 @@ def draw_figures(comparison):
             repeats = max(20, settings["repeats"] // 5)
             records = variance_against_draws(scene, estimators, seed, pool, repeats=repeats)
             samples = cloud.result()
+        theory = theory_against_draws(scene, records)
         title = f"Single gradients, S = {draws}: {place}"
         figures["gradient-cloud"] = plot_cloud(samples, exact[coordinates], names, title=title)
-        figures["variance-vs-draws"] = plot_variance_against_draws(records, title=place).figure
+        figures["variance-vs-draws"] = plot_variance_against_draws(records, title=place, theory=theory).figure
     with single_threaded_blas():
         records = prior_failure(seed)
     title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"

@@ -6,7 +6,7 @@ has its own seed and is merged in its own order.
 
 from dataclasses import dataclass, field
 
-from elbo_lab.errors import BadValue, NotApplicable, bad_value
+from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate
 from elbo_lab.study.missed import missed_variance
@@ -21,6 +21,7 @@ from elbo_lab.study.rows import (
     z_limit,
 )
 from elbo_lab.study.scene import build_scene
+from elbo_lab.study.theory import known_variances
 
 RERUN_FACTOR = 10
 FALSE_ALARM = 1e-6
@@ -36,6 +37,7 @@ class Bench:
     pairings: list = field(default_factory=list)
     reasons: dict = field(default_factory=dict)
     answers: dict = field(default_factory=dict)
+    theory: dict = field(default_factory=dict)
     seconds: dict = field(default_factory=dict)
     moments: dict = field(default_factory=dict)
 
@@ -53,13 +55,15 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
             bench.refusal = str(refusal)
             return bench
         for estimator in estimators:
-            reason = _reason(estimator, bench.scene)
+            reason = bench.scene.refusal(estimator, draws)
             if reason is None:
                 bench.pairings.append(estimator)
             else:
                 bench.reasons[estimator] = reason
         targets = dict.fromkeys(estimator.target_at(draws) for estimator in bench.pairings)
         bench.answers, bench.seconds = references(bench.scene, targets)
+        if "grad-phi-elbo" in targets:
+            bench.theory = known_variances(bench.scene, draws)
         return bench
 
     # The deep models stand last in every list and take longest: begin with them.
@@ -72,17 +76,6 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
     if not any(bench.scene for bench in benches):
         raise BadValue(benches[0].refusal)
     return benches
-
-
-def _reason(estimator, scene):
-    """Return why the pairing makes no sense, or None."""
-    if scene.posterior is None and estimator.draws_from == "posterior":
-        return scene.no_posterior
-    try:
-        estimator.check_pairing(scene.model, scene.posterior)
-    except NotApplicable as reason:
-        return str(reason)
-    return None
 
 
 def _measured(bench):
@@ -162,7 +155,8 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
             answer, moments = bench.answers[head["target"]], bench.moments[estimator]
             seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
             test = _bias_test(bench, estimator, draws)
-            row = measured_row(head, moments, test, answer, seconds)
+            exact = bench.theory.get(estimator)
+            row = measured_row(head, moments, test, answer, seconds, exact)
             yield row | {"bias_z_limit": limit}
         else:
             answer = bench.answers[head["target"]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from elbo_lab.datasets.array_files import read_npy, read_npz
 from elbo_lab.datasets.comma_separated import read_comma_separated
 from elbo_lab.datasets.dataset import Dataset
-from elbo_lab.errors import bad_value, check_data
+from elbo_lab.errors import bad_value, check_data, columns_by_name
 
 # The readers of one suffix each return (array, names of the columns or None).
 READERS = {
@@ -45,4 +45,5 @@ def read_file(path):
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise bad_value("data", "a readable file", f"{str(path)!r} ({reason})") from None
-    return Dataset(path.name[: -len(suffix)], check_data(x), columns, source=str(path))
+    with columns_by_name(columns):
+        return Dataset(path.name[: -len(suffix)], check_data(x), columns, source=str(path))

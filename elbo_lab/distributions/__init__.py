@@ -1,10 +1,57 @@
 """Families of distributions: sample from noise, log-density, score, entropy, KL."""
 
 from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.beta import Beta
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.exponential import Exponential
+from elbo_lab.distributions.full_gaussian import FullGaussian
+from elbo_lab.distributions.gamma import Gamma
+from elbo_lab.distributions.gumbel import Gumbel
+from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.laplace import Laplace
+from elbo_lab.distributions.log_normal import LogNormal
+from elbo_lab.distributions.logistic import Logistic
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
+from elbo_lab.distributions.sources import SOURCES, NoiseSource, find_source, mirrored
+from elbo_lab.distributions.student_t import StudentT
+from elbo_lab.distributions.weibull import Weibull
 
-FAMILIES = (DiagonalGaussian, Categorical)
+FAMILIES = (
+    DiagonalGaussian,
+    FullGaussian,
+    Categorical,
+    Laplace,
+    Logistic,
+    StudentT,
+    Gumbel,
+    LogNormal,
+    Exponential,
+    Weibull,
+    Gamma,
+    Beta,
+)
 
-__all__ = ["FAMILIES", "Categorical", "DiagonalGaussian", "Family", "NoiseSpec", "draw_noise"]
+__all__ = [
+    "FAMILIES",
+    "SOURCES",
+    "Beta",
+    "Categorical",
+    "DiagonalGaussian",
+    "Exponential",
+    "Family",
+    "FullGaussian",
+    "Gamma",
+    "Gumbel",
+    "IndependentFamily",
+    "Laplace",
+    "LogNormal",
+    "Logistic",
+    "NoiseSource",
+    "NoiseSpec",
+    "StudentT",
+    "Weibull",
+    "draw_noise",
+    "find_source",
+    "mirrored",
+]

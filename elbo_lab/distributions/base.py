@@ -111,6 +111,10 @@ class Family(ABC):
         """
         raise NotApplicable(f"linear forms of {self.name} z are not normal")
 
+    def has_kl_to(self, other):
+        """Whether `kl` is a formula for members of this other family: its own, for most."""
+        return other == self
+
     def log_prob_vjp(self, eta, z, cotangent):
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
         return (cotangent[..., None] * self.score(eta, z)).sum(axis=-3)

@@ -46,4 +46,9 @@ def draw_noise(spec, rng, lead=(), dtype=np.float64):
         return rng.standard_normal(shape, dtype=dtype)
     if spec.kind == "uniform":
         return rng.random(shape, dtype=dtype)
-    raise bad_value("kind", "'normal' or 'uniform'", repr(spec.kind))
+    raise unknown_kind(spec.kind)
+
+
+def unknown_kind(kind):
+    """Build the error for a kind of noise that nobody can draw."""
+    return bad_value("kind", "'normal' or 'uniform'", repr(kind))

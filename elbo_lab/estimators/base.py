@@ -35,6 +35,8 @@ class Estimator(ABC):
         Where z comes from; None if no draws are used.
     needs_pathwise : bool
         Whether z must be a differentiable function of the noise.
+    needs_kl : bool
+        Whether KL(q || prior) must be in closed form (`Family.has_kl_to`).
     minimum_draws : int
     independent_draws : bool
         Whether the formula assumes that the S draws are independent: antithetic or Sobol draws are then
@@ -54,6 +56,7 @@ class Estimator(ABC):
     summary: ClassVar[str] = ""
     draws_from: ClassVar[str | None] = "posterior"
     needs_pathwise: ClassVar[bool] = False
+    needs_kl: ClassVar[bool] = False
     minimum_draws: ClassVar[int] = 1
     independent_draws: ClassVar[bool] = True
     vectorised: ClassVar[bool] = False
@@ -117,6 +120,9 @@ class Estimator(ABC):
         """
         if self.needs_pathwise and model.family.discrete:
             raise NotApplicable(f"{model.family.name} z has no pathwise derivative")
+        if self.needs_kl and not posterior.family.has_kl_to(model.family):
+            pair = f"a {posterior.family.name} q and a {model.family.name} prior"
+            raise NotApplicable(f"KL between {pair} has no closed form; use an estimator that samples log q")
         if self.target.startswith("grad-theta") and not model.layout.size:
             raise NotApplicable(f"{model.label} has no parameters theta")
         if self.target.startswith("grad-phi") and not posterior.has_parameters:

@@ -39,6 +39,7 @@ class Exact(Estimator):
     proposal: np.ndarray | None = None
     name = "exact"
     summary = "closed form, enumeration, quadrature or a long run"
+    independent_draws = False
     vectorised = True
 
     def __post_init__(self):

@@ -17,13 +17,12 @@ squares are kept, both relative to the greatest. The rows are cut into fixed blo
 which run on Python threads over a single-threaded BLAS: the same bits for any number of threads.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
+from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
@@ -112,13 +111,6 @@ def stream_weights(model, theta, x, eta, n_samples, rng):
     return running
 
 
-def _available_cores():
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, threads=None, progress=None):
     """Return estimates of -log p(x_n) with their standard errors.
 
@@ -143,7 +135,7 @@ def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, thre
     """
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
-    threads = _available_cores() if threads is None else check_count("threads", threads)
+    threads = available_cores() if threads is None else check_count("threads", threads)
     starts = range(0, len(x), ROWS_PER_BLOCK)
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, laplace, long_run, quadrature
+from elbo_lab.exact import closed_form, cubature, enumeration, laplace, long_run, quadrature
 from elbo_lab.special import softmax
 
 # Of the long run, as in `ladder`: references must not move with the seed of the study.
@@ -78,6 +78,12 @@ def inclusive_gradient(model, theta, x, family, eta):
         try:
             grad_eta = -family.kl_grad(model.posterior_eta(theta, x), eta)[1]
             return grad_eta / len(x), np.zeros(eta.shape), closed_form.RUNG
+        except NotApplicable:
+            pass
+    if cubature.applies(model, family):
+        try:
+            grad_eta = cubature.expected_score(model.family, model.posterior_eta(theta, x), family, eta)
+            return grad_eta / len(x), np.zeros(eta.shape), cubature.RUNG
         except NotApplicable:
             pass
     if family.discrete:

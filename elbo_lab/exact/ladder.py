@@ -11,7 +11,16 @@ alone, for a fraction of the time, and never a long run: who asks for them wants
 import numpy as np
 
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, coupled, enumeration, laplace, long_run, projected, quadrature
+from elbo_lab.exact import (
+    closed_form,
+    coupled,
+    cubature,
+    enumeration,
+    laplace,
+    long_run,
+    projected,
+    quadrature,
+)
 
 # The seed of long runs: references must not move with the seed of the study that they judge.
 LONG_RUN_SEED = 20_210_704
@@ -22,7 +31,7 @@ def _climb(model, family, name, *arguments):
 
     `family` is that of q, or None for what has no q.
     """
-    for rung in (closed_form, enumeration, projected, quadrature):
+    for rung in (closed_form, cubature, enumeration, projected, quadrature):
         if rung.applies(model, family):
             try:
                 return getattr(rung, name)(model, *arguments), rung.RUNG

@@ -1,7 +1,7 @@
 """Third rung: quadrature over one or two continuous latents.
 
 Expectations under q are sums over nodes of the noise, z = sample(eta, eps), with ever finer `noise_rules`
-until value and gradients stand.
+until value and gradients stand. Uniform noise is the normal one's distribution function.
 
 Posterior integrals need another rule: a sharp posterior falls between the nodes of any rule that is
 centred on the prior. A trapezoid grid over +-7 in each latent has no such blind spot once its step is
@@ -15,6 +15,7 @@ The last change is reported as the error.
 from functools import partial
 
 import numpy as np
+from scipy.special import ndtr
 
 from elbo_lab.exact.answer import Evidence, Expectation
 from elbo_lab.exact.lattice import boxes, children, lattice
@@ -49,7 +50,7 @@ class ToleranceMissed(Exception):
     """The rule did not stand within its budget; the next rung takes over."""
 
 
-def applies(model, family=None):  # noqa: ARG001 - any family that turns normal noise into z
+def applies(model, family=None):  # noqa: ARG001 - any family that turns normal or uniform noise into z
     """Whether z is continuous, with at most two dimensions."""
     return not model.family.discrete and model.latent_dim <= 2
 
@@ -60,6 +61,8 @@ def applies(model, family=None):  # noqa: ARG001 - any family that turns normal 
 def passes_under_q(family, eta, rule):
     """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
     eps, weights = rule
+    if family.noise_spec(1, 1).kind == "uniform":
+        eps = ndtr(eps)
     per_pass = max(1, ROWS_PER_PASS // len(eta))
     for start in range(0, len(eps), per_pass):
         part = slice(start, start + per_pass)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.fitting.gradient import GradientJob
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
 from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
 from elbo_lab.fitting.regression import exact_elbo_recorder
@@ -51,11 +52,14 @@ def _plan(settings):
     )
 
 
-def _estimator(name, target):
-    found = [estimator for estimator in find_estimators(name) if estimator.target == target]
-    if not found:
-        raise bad_value("estimator", f"one of {target}", repr(name), "see elbo-lab list")
-    return found[0]
+def _estimator(argument, name, target):
+    every = find_estimators()
+    found = [estimator for estimator in every if (estimator.name, estimator.target) == (name, target)]
+    if found:
+        return found[0]
+    if any(estimator.name == name for estimator in every):
+        raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
+    raise unknown_name(argument, name, [estimator.name for estimator in every if estimator.target == target])
 
 
 def build_job(model, method, settings, train, seed, threads):
@@ -78,10 +82,10 @@ def build_job(model, method, settings, train, seed, threads):
     if method == "gradient":
         objective = EvidenceObjective(model, train.x)
         recorders.append(likelihood_recorder(model, train.x))
-        return TrainingJob(Training(objective, plan, seed, recorders, threads)), None, train
+        return GradientJob(Training(objective, plan, seed, recorders, threads), train.columns), None, train
     if method == "svi":
         posterior = FreePosterior(model.family, 1)
-        estimator = _estimator(settings["phi_estimator"], "grad-phi-elbo")
+        estimator = _estimator("phi_estimator", settings["phi_estimator"], "grad-phi-elbo")
         objective = GlobalElboObjective(
             model, posterior, train.x, phi_estimator=estimator, draws=settings["draws"]
         )
@@ -99,8 +103,8 @@ def build_job(model, method, settings, train, seed, threads):
         posterior,
         train.x,
         train.probabilities,
-        _estimator(settings["theta_estimator"], "grad-theta-elbo"),
-        _estimator(settings["phi_estimator"], "grad-phi-elbo"),
+        _estimator("theta_estimator", settings["theta_estimator"], "grad-theta-elbo"),
+        _estimator("phi_estimator", settings["phi_estimator"], "grad-phi-elbo"),
         settings["draws"],
         dtype,
     )

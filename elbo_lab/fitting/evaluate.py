@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import bad_value, check_count
-from elbo_lab.evaluation import active_units, held_out_log_likelihood, importance_nll
-from elbo_lab.fitting.final import mean_elbo, tractable
+from elbo_lab.errors import bad_value, check_count, columns_by_name
+from elbo_lab.evaluation import active_units, importance_nll
+from elbo_lab.fitting.final import exact_numbers, label_numbers, mean_elbo, tractable
 from elbo_lab.fitting.regression import check_same_columns, prediction_numbers, tabled
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.specs import data_spec
@@ -72,7 +72,8 @@ def evaluate(
     -------
     Evaluation
     """
-    check_count("importance-samples", importance_samples, minimum=2)
+    check_count("importance_samples", importance_samples, minimum=2)
+    check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
     dataset = load_for(_FittedView(stored), data, view=view, data_dir=data_dir)
     if rows is not None:
@@ -87,13 +88,15 @@ def evaluate(
     x = dataset.x
     if x.shape[1] != model.n_columns:
         raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
-    model.check_support(x)
+    with columns_by_name(dataset.columns):
+        model.check_support(x)
     final = {"rows": len(x)}
     if not hasattr(model, "family"):
-        final |= _classified(model, stored.theta, dataset)
+        if dataset.labels is None:
+            raise bad_value("data", f"labelled data for {model.name}", dataset.name)
+        final |= label_numbers(model, stored.theta, dataset)
     elif tractable(model):
-        values = held_out_log_likelihood(model, stored.theta.astype(np.float64), x)
-        final |= {"log_likelihood": values.sum(), "log_likelihood_per_datum": values.mean()}
+        final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
         if stored.posterior.name == "free" and data_spec(dataset)["sha256"] != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
@@ -108,14 +111,6 @@ class _FittedView:
     def __init__(self, stored):
         view = str(stored.settings["data"]).partition(":")[2]
         self.natural_views = (view,) if view else getattr(stored.model, "natural_views", ())
-
-
-def _classified(model, theta, dataset):
-    if dataset.labels is None:
-        raise bad_value("data", f"labelled data for {model.name}", dataset.name)
-    right = model.predict(theta, dataset.x) == dataset.labels
-    log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
-    return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
 
 
 def _bounded(stored, x, n_samples, seed, threads, progress):

@@ -68,12 +68,14 @@ def _bound_numbers(model, posterior, vectors, x, seed, threads):
     }
 
 
-def _exact_numbers(model, theta, x):
+def exact_numbers(model, theta, x):
+    """Return the exact log-likelihood of a tractable model, total and per datum."""
     values = held_out_log_likelihood(model, theta.astype(np.float64), x)
     return {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
 
 
-def _label_numbers(model, theta, dataset):
+def label_numbers(model, theta, dataset):
+    """Return the log-likelihood per datum and the accuracy of a classifier on labelled rows."""
     log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
     right = model.predict(theta, dataset.x) == dataset.labels
     return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
@@ -83,9 +85,9 @@ def numbers_of(model, posterior, vectors, dataset, seed, threads):
     """Return {name: number} for one set of rows."""
     found = {"rows": len(dataset.x)}
     if not hasattr(model, "family"):
-        return found | _label_numbers(model, vectors["theta"], dataset)
+        return found | label_numbers(model, vectors["theta"], dataset)
     if tractable(model):
-        found |= _exact_numbers(model, vectors["theta"], dataset.x)
+        found |= exact_numbers(model, vectors["theta"], dataset.x)
     if posterior is not None:
         found |= _bound_numbers(model, posterior, vectors, dataset.x, seed, threads)
     return found

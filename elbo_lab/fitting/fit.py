@@ -4,13 +4,21 @@ The data come first (a view that suits the likelihood, a split that is the same 
 model, the method, and a job that can be stopped, saved and resumed.
 """
 
-import os
 import time
 
 import numpy as np
 
+from elbo_lab.blas import available_cores
 from elbo_lab.datasets import load_for
-from elbo_lab.errors import NotApplicable, Stopped, bad_kind, bad_value, check_count
+from elbo_lab.errors import (
+    NotApplicable,
+    Stopped,
+    bad_kind,
+    bad_value,
+    check_count,
+    columns_by_name,
+    unknown_name,
+)
 from elbo_lab.evaluation import active_units
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
@@ -19,6 +27,7 @@ from elbo_lab.fitting.methods import choose_method, complete, with_networks
 from elbo_lab.fitting.options import Options, overlay, resolve
 from elbo_lab.fitting.regression import elbo_per_row, prediction_numbers, tabled
 from elbo_lab.fitting.result import FitResult, plain
+from elbo_lab.fitting.resuming import find_data, name_of, path_of, refuse_overwriting
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
 from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
 from elbo_lab.models import Model
@@ -41,7 +50,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     threads : int, optional
         Changes nothing but the time; all cores by default.
     checkpoint : path, optional
-        File for the state, written after every epoch and every ten seconds; with `resume` the same file
+        New file for the state, written after every epoch and every ten seconds; with `resume` the same file
         by default.
     resume : path, optional
         Go on from a checkpoint; its settings stand, only `epochs` may be another.
@@ -72,20 +81,24 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     """
     progress = options.pop("progress", None)
     asked = _options(model=model, data=data, **options)
-    stored, arrays = None, {}
+    stored, arrays, named = None, {}, None
     if resume is not None:
-        stored, arrays = load_checkpoint(resume, "--resume")
-        source = {"data": stored["settings"]["data"]}
-        source |= {name: asked.asked[name] for name in ("data", "view") if name in asked.asked}
-        settings = overlay(asked, stored["settings"]) | source
+        stored, arrays = load_checkpoint(resume, "resume")
+        named = stored["settings"]["data"]
+        settings = overlay(asked, stored["settings"])
+        if asked.data is None:
+            settings |= {"data": find_data(stored, resume), "view": asked.view}
+        else:
+            named, settings = None, settings | {"data": asked.data, "view": asked.view}
         asked = Options(**{name: value for name, value in settings.items() if value is not None})
         checkpoint = resume if checkpoint is None else checkpoint
     if asked.model is None or asked.data is None:
         missing = "model" if asked.model is None else "data"
         raise bad_value(missing, "a name", "nothing", "see elbo-lab list")
     if checkpoint is not None:
-        check_writable("--checkpoint", checkpoint)
-    threads = (os.cpu_count() or 1) if threads is None else check_count("threads", threads)
+        check_writable("checkpoint", checkpoint)
+        refuse_overwriting(checkpoint, resume)
+    threads = available_cores() if threads is None else check_count("threads", threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
     choice = _choose_model(asked.model)
@@ -100,15 +113,11 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     settings = resolve(asked, method, networks=method == "vae" or hasattr(built, "hidden"))
     built = with_networks(built, settings)
     settings = complete(built, method, settings)
-    if _is_global(choice.kind):
-        built.check_data(built.as_data(train.x))
-    else:
-        built.check_data(train.x)
-        if held_out is not None:
-            built.check_support(held_out.x)
+    with columns_by_name(dataset.columns):
+        _check_data(built, train, held_out)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
-        "data": _name_of(asked.data, dataset),
+        "data": named or name_of(asked.data, dataset),
         "view": None,
         "method": method,
         "latent": built.latent_dim if getattr(choice.kind, "default_latent", None) else None,
@@ -117,25 +126,36 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         **settings,
     }
     job, posterior, seen = build_job(built, method, settings, train, seed, threads)
-    spec = data_spec(train)
+    spec = data_spec(train) | {"path": path_of(asked.data, dataset)}
     if stored is not None:
         if stored["data"]["sha256"] != spec["sha256"]:
             raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
         own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
-        job.restore(stored["job"], Parts(own, resume, "--resume"))
+        job.restore(stored["job"], Parts(own, resume, "resume"))
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
     keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
     seconds = _run(job, keeper, progress)
     if not job.finished:
         raise Stopped(_what_was_kept(checkpoint))
-    final = _closing_numbers(job, built, posterior, settings, (train, held_out, seen), threads)
+    outcome = job.outcome()
+    final = _closing_numbers(outcome, built, posterior, settings, (train, held_out, seen), threads)
     final["seconds"] = seconds
-    return _result(job, built, posterior, settings, train, held_out, final)
+    return _result(outcome, built, posterior, settings, train, held_out, final)
 
 
 def _is_global(kind):
     """Whether the data are one table; a classifier has no latents at all."""
     return getattr(kind, "global_latents", False)
+
+
+def _check_data(model, train, held_out):
+    """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
+    if _is_global(model):
+        model.check_data(model.as_data(train.x))
+        return
+    model.check_data(train.x)
+    if held_out is not None:
+        model.check_support(held_out.x)
 
 
 def _what_was_kept(checkpoint):
@@ -151,16 +171,13 @@ def _options(**given):
         raise bad_kind("options", "those of elbo_lab.fitting.Options", str(error).split()[-1]) from None
 
 
-def _name_of(source, dataset):
-    """Return how the data can be found again: a registered name with its view, or a path."""
-    if dataset.licence:
-        return dataset.name
-    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
-
-
 def _choose_model(name):
     if isinstance(name, str) and name == CategoricalMLP.name:
         return _Classifier
+    known = [choice.kind.name for choice in find_models()] + [CategoricalMLP.name]
+    known += [choice.label for choice in find_models()]
+    if isinstance(name, str) and name not in known:
+        raise unknown_name("model", name, list(dict.fromkeys(known)))
     choices = find_models(name)
     if len(choices) > 1:
         usual = USUAL_VARIANT.get(choices[0].kind.name, choices[0].variant)
@@ -204,10 +221,9 @@ def _run(job, keeper, progress):
     return time.perf_counter() - begun
 
 
-def _closing_numbers(job, model, posterior, settings, parts, threads):
+def _closing_numbers(outcome, model, posterior, settings, parts, threads):
     """Return `final` without the seconds, from (training rows, held-out rows or None, rows of the steps)."""
     (train, held_out, seen), seed = parts, settings["seed"]
-    outcome = job.outcome()
     vectors = outcome.vectors
     notes = {"warnings": outcome.warnings, "converged": outcome.converged, "stopped": outcome.stopped}
     if _is_global(model):
@@ -238,8 +254,7 @@ def _regression_numbers(model, posterior, phi, train, held_out):
     return final
 
 
-def _result(job, model, posterior, settings, train, held_out, final):
-    outcome = job.outcome()
+def _result(outcome, model, posterior, settings, train, held_out, final):
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
         model=model,

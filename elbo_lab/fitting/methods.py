@@ -75,7 +75,7 @@ def complete(model, method, settings):
         raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
     if settings["posterior"] == "free" and settings["patience"] is not None:
         expected = "no value with a free table, which knows nothing about validation rows"
-        raise bad_value("--patience", expected, settings["patience"], "use the amortised posterior")
+        raise bad_value("patience", expected, settings["patience"], "use the amortised posterior")
     usual = CATEGORICAL if model.family.discrete else CONTINUOUS
     usual = usual | {"phi_learning_rate": settings["learning_rate"]}
     return settings | {name: value for name, value in usual.items() if settings[name] is None}

@@ -6,7 +6,8 @@ resolved options are the `settings` of the JSON file and of the checkpoint.
 
 from dataclasses import dataclass, fields
 
-from elbo_lab.errors import bad_kind, bad_value, check_count, unknown_name
+from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
+from elbo_lab.fitting.result import plain
 
 STEPS = {
     "epochs": 100,
@@ -136,7 +137,7 @@ def resolve(options, method, networks):
     if foreign:
         names = ", ".join(map(option_name, known)) or "no option"
         expected = f"no value with method {method} (it uses {names})"
-        raise bad_value(option_name(foreign[0]), expected, repr(options.asked[foreign[0]]))
+        raise bad_value(foreign[0], expected, repr(options.asked[foreign[0]]))
     settings = known | {name: value for name, value in options.asked.items() if name in known}
     for name, allowed in {"dtype": ("float32", "float64"), "posterior": ("amortised", "free")}.items():
         if name in settings and settings[name] not in allowed:
@@ -154,6 +155,9 @@ def _check_sizes(settings):
         raise bad_kind("hidden", "a sequence of widths", repr(hidden), "write (200,) for one layer")
     for width in hidden:
         check_count("hidden", width)
+    for name in ("learning_rate", "phi_learning_rate"):
+        if settings.get(name) is not None:
+            check_positive(name, settings[name])
 
 
 def option_name(field):
@@ -177,11 +181,7 @@ def overlay(options, settings):
             continue  # compared by their numbers, not by their names
         elif name == "model" and settings[name].partition(":")[0] == value:
             continue
-        elif name not in settings or _plain(settings[name]) != _plain(value):
+        elif name not in settings or plain(settings[name]) != plain(value):
             expected = f"{settings.get(name)!r} as in the checkpoint, or nothing"
-            raise bad_value(option_name(name), expected, repr(value), "only --epochs may change")
+            raise bad_value(name, expected, repr(value), "only --epochs may change")
     return merged
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (tuple, list)) else value

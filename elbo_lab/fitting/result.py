@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from elbo_lab.evaluation import Fitted
-from elbo_lab.text_files import write_text
+from elbo_lab.text_files import write_arrays, write_text
 
 SCHEMA = "elbo_lab/fit/1"
+# More numbers of a network than this nobody reads as text: they go to a file of arrays.
+MOST_AS_TEXT = 10_000
 
 
 def plain(value):
@@ -73,21 +76,44 @@ class FitResult:
             found |= self.posterior.layout.views(self.phi)
         return found
 
-    def to_dict(self):
-        """Return the record: schema, settings, history, parameters, final."""
+    @property
+    def _left_out(self):
+        """How many numbers are too many for text, or 0."""
+        numbers = sum(np.size(array) for array in self.parameters.values())
+        return 0 if hasattr(self.model, "described") or numbers <= MOST_AS_TEXT else numbers
+
+    def to_dict(self, parameters_file=None):
+        """Return the record: schema, settings, history, parameters, final.
+
+        Networks of more than 10,000 numbers are left out: `parameters` then holds only how many there are,
+        and the name of the file that has them.
+        """
+        parameters = self.parameters
+        if self._left_out:
+            parameters = {"numbers": self._left_out, "file": parameters_file}
         return plain(
             {
                 "schema": SCHEMA,
                 "settings": self.settings,
                 "history": self.history,
-                "parameters": self.parameters,
+                "parameters": parameters,
                 "final": self.final,
             }
         )
 
     def to_json(self, path):
-        """Write the record to a file, whole or not at all."""
-        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        """Write the record to a file, and large parameters to an NPZ beside it; return the paths.
+
+        Each file is written whole or not at all, the arrays first: out.parameters.npz for out.json.
+        """
+        path, arrays = Path(path), Path(path).with_suffix(".parameters.npz")
+        written = [path]
+        if self._left_out:
+            write_arrays(arrays, self.parameters)
+            written.append(arrays)
+        record = self.to_dict(arrays.name)
+        write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        return written
 
     def plot(self, folder):
         """Write the figures that suit this fit into a folder; return their names."""

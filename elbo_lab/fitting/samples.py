@@ -1,6 +1,5 @@
 """Samples of a stored model on disk: numbers and figures."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from elbo_lab.plots import save_figure
 from elbo_lab.plots.history import BOUND_COLOR
 from elbo_lab.plots.images import label_columns
 from elbo_lab.plots.style import new_figure, style_axes
-from elbo_lab.text_files import write_bytes
+from elbo_lab.text_files import write_arrays
 
 
 def write_samples(stored, folder, count, seed=0):
@@ -30,6 +29,7 @@ def write_samples(stored, folder, count, seed=0):
         For a classifier, which generates nothing.
     """
     check_count("count", count)
+    check_count("seed", seed, minimum=0)
     if not hasattr(stored.model, "family"):
         raise NotApplicable(f"{stored.model.name} says nothing about x: there is nothing to sample")
     if stored.model.global_latents:
@@ -42,10 +42,8 @@ def write_samples(stored, folder, count, seed=0):
         figures = dict(sample_figures(fitted, stored.image_shape, limits, rng, label))
     else:
         figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
-    file = io.BytesIO()
-    np.savez(file, x=x)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_bytes(Path(folder) / "samples.npz", file.getvalue())
+    write_arrays(Path(folder) / "samples.npz", {"x": x})
     for name, figure in figures.items():
         save_figure(figure, folder, name)
     return list(figures)

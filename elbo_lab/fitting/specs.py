@@ -6,19 +6,16 @@ from dataclasses import fields
 import numpy as np
 
 from elbo_lab.errors import unknown_name
+from elbo_lab.fitting.result import plain
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.registry import all_models
 
 
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value
-
-
 def model_spec(model):
     """Return {'name', 'variant', 'fields'} of a model made of numbers, strings and tuples."""
-    values = {field.name: _plain(getattr(model, field.name)) for field in fields(model) if field.init}
+    values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
     return {"name": model.name, "variant": getattr(model, "variant", None), "fields": values}
 
 

@@ -8,6 +8,8 @@ from elbo_lab.errors import bad_value
 
 # The floors of a fit, and what is near them, must stay far from the smallest float.
 LEAST_VARIANCE = 1e-280
+# Of the mean column variance: what EM keeps as a floor by default.
+DEFAULT_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ zero and q cannot shift itself to please a lucky draw.
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import find_source
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.learning.ascent import ascend
 
@@ -24,8 +24,8 @@ NODES_PER_AXIS = 8
 
 def _paired_noise(family, n_draws, n_data, rng):
     """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s, and equal weights (S,)."""
-    half = draw_noise(family.noise_spec(n_draws // 2, n_data), rng)
-    return np.concatenate([half, -half]), np.full(2 * len(half), 0.5 / len(half))
+    noise = find_source("antithetic").draw(family.noise_spec(n_draws, n_data), rng)
+    return noise, np.full(n_draws, 1.0 / n_draws)
 
 
 def _noise_nodes(family, n_data):
@@ -34,22 +34,21 @@ def _noise_nodes(family, n_data):
     return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
 
 
-def _frozen_elbo(model, theta, x, eta, noise, weights):
+def _frozen_elbo(model, theta, x, family, eta, noise, weights):
     """Return the mean ELBO and its gradients in theta (P,) and eta (N, E), noise frozen."""
     value, grad_theta, grad_eta = 0.0, np.zeros(model.layout.size), np.empty(eta.shape)
     per_pass = max(1, ROWS_PER_PASS // len(noise))
     for start in range(0, len(x), per_pass):
         part = slice(start, start + per_pass)
-        sums = _frozen_sums(model, theta, x[part], eta[part], noise[:, part], weights)
+        sums = _frozen_sums(model, theta, x[part], family, eta[part], noise[:, part], weights)
         value += sums[0]
         grad_theta += sums[1]
         grad_eta[part] = sums[2]
     return value / len(x), grad_theta / len(x), grad_eta / len(x)
 
 
-def _frozen_sums(model, theta, x, eta, noise, weights):
+def _frozen_sums(model, theta, x, family, eta, noise, weights):
     """Return the sum of the ELBO over the rows of x, and its gradients."""
-    family = model.family
     z = family.sample(eta, noise)
     log_likelihood, pullback = model.likelihood(theta, x, z)
     cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
@@ -96,14 +95,14 @@ def maximise_frozen_elbo(model, x, rng, max_iterations=300):
 
     def objective(vector):
         eta = vector[size:].reshape(shape)
-        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, eta, *frozen)
+        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, model.family, eta, *frozen)
         return value, np.concatenate([by_theta, by_eta.ravel()])
 
     found = ascend(objective, start, max_iterations)
     return found[:size], found[size:].reshape(shape)
 
 
-def fit_eta(model, theta, x, start, rng, max_iterations=100):
+def fit_eta(model, theta, x, start, rng, max_iterations=100, family=None):
     """Return the eta (N, E) of greatest ELBO at a given theta: the best fit in the family.
 
     With one or two latents the expectation is a Gauss-Hermite sum and the fit has no noise at all;
@@ -112,14 +111,17 @@ def fit_eta(model, theta, x, start, rng, max_iterations=100):
     Parameters
     ----------
     start : ndarray (N, E)
+    family : Family, optional
+        Of q, one that turns normal noise (S, N, K) into z; the model's own if not given.
     """
+    family = model.family if family is None else family
     if model.latent_dim <= 2:
         frozen = _noise_nodes(model.family, len(x))
     else:
-        frozen = _paired_noise(model.family, TOTAL_DRAWS // 32, len(x), rng)
+        frozen = _paired_noise(model.family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
 
     def objective(vector):
-        value, _, by_eta = _frozen_elbo(model, theta, x, vector.reshape(start.shape), *frozen)
+        value, _, by_eta = _frozen_elbo(model, theta, x, family, vector.reshape(start.shape), *frozen)
         return value, by_eta.ravel()
 
     return ascend(objective, start.ravel(), max_iterations).reshape(start.shape)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value, check_data, check_vector
+from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
 
 
 def fold_shared(grad_z, z):
@@ -33,7 +33,7 @@ def refuse_constant(x, argument, label, every_column):
     constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if len(constant) == x.shape[1] or (every_column and len(constant)):
         what = f"columns that vary (the density of {label} is unbounded otherwise)"
-        raise bad_value(argument, what, f"constant column {constant[0]}", "drop it")
+        raise BadColumn(argument, what, "constant", int(constant[0]), "drop it")
     return x
 
 
@@ -56,12 +56,15 @@ class Model(ABC):
         Whether p(z) has no parameters, so that nobody forms a gradient of zeros.
     global_latents : bool
         Whether one z explains a whole table instead of one z each row: there is then one datum, N = 1.
+    quadratic : bool
+        Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     """
 
     name: str
     variant: str | None = None
     fixed_prior = False
     global_latents = False
+    quadratic = False
     natural_views: tuple = ()
 
     # -- what a model must say -------------------------------------------------------------------

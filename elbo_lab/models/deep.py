@@ -103,6 +103,12 @@ class DeepModel(StandardNormalPrior, Model):
         """Return the network's output (..., out) at z (..., K)."""
         return self.decoder.forward(self._split(theta)[0], z)[0]
 
+    def output_slopes(self, theta, x, z):
+        """Return d log p(x | z) / d outputs (S, N, out) of every draw, and the decoder's activations."""
+        weights, extra = self._split(theta)
+        outputs, activations = self.decoder.forward(weights, z.astype(theta.dtype, copy=False))
+        return self.observe(extra, outputs, x.astype(theta.dtype, copy=False))[1](), activations
+
     def likelihood(self, theta, x, z):
         """log p(x | decoder(z)): chain of the observation and the network, backward in one pass.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import BadColumn
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.special import sigmoid, softplus
 
@@ -35,12 +35,11 @@ class DeepBernoulli(DeepModel):
         wrong = np.argwhere((x != 0.0) & (x != 1.0))
         if len(wrong):
             n, d = wrong[0]
-            raise bad_value(
-                argument,
+            expected, remedy = (
                 f"zeros and ones for {self.name}",
-                f"{x[n, d]:g} at row {n}, column {d}",
                 "binarise it first (for digits: digits:binary)",
             )
+            raise BadColumn(argument, expected, f"{x[n, d]:g} at row {n},", int(d), remedy)
         return x
 
     def observe(self, extra, outputs, x):  # noqa: ARG002

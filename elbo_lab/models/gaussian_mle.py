@@ -37,6 +37,7 @@ class GaussianMLE(ClosedForm, Model):
     variants = (None,)
     default_data = "faithful"
     default_latent = None
+    quadratic = True
 
     def __post_init__(self):
         check_count("n_columns", self.n_columns)

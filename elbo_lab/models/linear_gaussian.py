@@ -41,6 +41,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
     n_latent: int
     variants = (None,)
     default_latent = 10
+    quadratic = True
 
     def __post_init__(self):
         check_count("n_columns", self.n_columns)

@@ -159,3 +159,58 @@ class MLP:
             squares[f"W{layer}"] = np.swapaxes(activations[layer - 1] ** 2, -1, -2) @ delta2
             squares[f"b{layer}"] = delta2.sum(axis=-2)
         return self.layout.pack(squares, lead=cotangent.shape[:-2])
+
+    def backward_variance(self, params, activations, cotangent):
+        """Return the variance over draws of the gradient of each datum, summed over the data (P,).
+
+        Draws and data are independent, so this is the variance of the gradient of a sum over the data from
+        one draw each. Per datum it is E[g^2] - E[g]^2 over its draws, with the divisor S - 1; squares factor
+        (`backward_squares`), means are one product per datum, and no per-draw gradient is ever formed.
+
+        Parameters
+        ----------
+        params : ndarray (P,)
+        activations : list of ndarray
+            Of a decoder that sees another z for every draw, each (S, N, H); of an encoder that sees the data,
+            each (N, H), shared by all draws: then only the deltas vary, and their variance factors as well.
+        cotangent : ndarray (S, N, sizes[-1])
+            One per draw and datum, S at least 2.
+
+        Returns
+        -------
+        variance : ndarray (P,)
+        grad_inputs : ndarray (S, N, sizes[0])
+            What `backward` returns beside it.
+        """
+        variance, delta = self._weight_variance(params, activations, cotangent)
+        return variance, delta @ self.layout.views(params)["W1"].T
+
+    def backward_variance_params(self, params, activations, cotangent):
+        """Return the variance of `backward_variance` alone, for a network whose inputs are data."""
+        return self._weight_variance(params, activations, cotangent)[0]
+
+    def _weight_variance(self, params, activations, cotangent):
+        """Return the variance (P,) and delta_1 (S, N, sizes[1])."""
+        n_draws, n_data = cotangent.shape[:2]
+        p = self.layout.views(params)
+        variance = np.empty(self.layout.size, dtype=np.result_type(params, cotangent))
+        blocks = self.layout.views(variance)
+        for layer, delta in self._deltas(p, activations, cotangent):
+            a, weights = activations[layer - 1], blocks[f"W{layer}"]
+            by_delta = delta.var(axis=0, ddof=1)
+            by_delta.sum(axis=0, out=blocks[f"b{layer}"])
+            if a.ndim < delta.ndim:
+                np.matmul((a * a).T, by_delta, out=weights)
+                continue
+            flat = a.reshape(-1, a.shape[-1]), delta.reshape(-1, delta.shape[-1])
+            np.matmul((flat[0] ** 2).T, flat[1] ** 2, out=weights)
+            mean = np.empty_like(weights)
+            for n in range(n_data):
+                np.matmul(a[:, n].T, delta[:, n], out=mean)
+                mean *= mean
+                mean *= 1.0 / n_draws
+                weights -= mean
+            weights *= 1.0 / (n_draws - 1)
+            # A difference of two sums falls below zero by rounding where nothing varies.
+            np.maximum(weights, 0.0, out=weights)
+        return variance, delta

@@ -20,6 +20,7 @@ from elbo_lab.plots.learning import plot_learning_curves
 from elbo_lab.plots.mixture import plot_mixture
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import STYLE, estimator_style, new_figure
+from elbo_lab.plots.theory import plot_exact_variance
 from elbo_lab.plots.variance import plot_target_variance, plot_variance
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "plot_cloud_panel",
     "plot_distance_to_maximum",
     "plot_effective_sample_size",
+    "plot_exact_variance",
     "plot_gap",
     "plot_images",
     "plot_interpolation",

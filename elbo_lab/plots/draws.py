@@ -8,6 +8,7 @@ first; a ratio of means follows the guide only once S is large.
 import math
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from elbo_lab.errors import bad_value
@@ -22,8 +23,10 @@ from elbo_lab.plots.style import (
 from elbo_lab.plots.variance import variance_label
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
 
+THEORY_DASHES = (0, (5, 1.5))
 
-def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title="", columns=2):
+
+def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title="", columns=2, theory=None):
     """Draw the variance of each estimator against its number of draws.
 
     Parameters
@@ -39,11 +42,15 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
         Such as model and posterior.
     columns : int
         Names side by side in the legend.
+    theory : dict of str to dict, optional
+        By estimator name: `draws` and `variance` as they follow from theory, drawn as lines; the
+        measured values are then points.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
+    theory = theory or {}
     curves = {name: as_arrays(name, record) for name, record in records.items() if name != "exact"}
     if not curves:
         raise bad_value("records", "at least one estimator beside the exact answer", "none")
@@ -57,12 +64,19 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
     handles = []
     for name, (draws, variance, low, high) in curves.items():
         keywords = marker_keywords(name)
-        handles += ax.plot(draws, layout.place(variance), label=name, zorder=3, **keywords)
+        line = {"linestyle": "none"} if name in theory else {}
+        handles += ax.plot(draws, layout.place(variance), label=name, zorder=3, **keywords, **line)
+        if name in theory:
+            known = theory[name]["draws"], layout.place(np.array(theory[name]["variance"]))
+            ax.plot(*known, color=keywords["color"], linewidth=1.1, linestyle=THEORY_DASHES, zorder=2)
         ends = layout.place(low), layout.place(high)
         ax.fill_between(draws, *ends, color=keywords["color"], alpha=0.2, linewidth=0)
     ticks = sorted({int(s) for curve in curves.values() for s in curve[0]})
     ax.set_xticks(ticks, [str(s) for s in ticks])
     ax.minorticks_off()
+    if theory:
+        look = {"color": STYLE["faint"], "linewidth": 1.1, "linestyle": THEORY_DASHES}
+        handles.append(Line2D([], [], label="dashed: exact variance", **look))
     handles += [guide, Patch(color=STYLE["faint"], alpha=0.3, lw=0, label="band: 95 % interval")]
     if layout.break_at is not None:
         handles.append(ax.axhline(layout.zero, label="exact: variance 0", **EXACT_LINE, zorder=1))

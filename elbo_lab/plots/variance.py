@@ -24,6 +24,7 @@ from elbo_lab.study.grouping import group_rows, is_gradient, model_label, order_
 
 SLOT = 0.1
 """Inches from one estimator to the next inside a band."""
+EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
 BAND_GAP = 1.0
 """Slots left free between two models."""
 
@@ -185,6 +186,9 @@ def draw_row(ax, row, y, layout):
     if low is not None and high is not None and high > 0:
         ends = [max(layout.place(low), layout.zero), high]
         ax.plot(ends, [y, y], color=keywords["color"], linewidth=1.8, solid_capstyle="butt")
+    known = row.get("variance_exact")
+    if known is not None and known > 0:
+        ax.plot([known], [y], linestyle="none", zorder=4, **EXACT_TICK)
     ax.plot(
         [layout.place(variance)],
         [y],
@@ -205,4 +209,5 @@ def key_handles():
     """Return the legend entries that say what a bar and the dashed line are."""
     words = "bar: 95 % interval (where wider than the marker)"
     bar = Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words)
-    return [bar, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]
+    tick = Line2D([], [], linestyle="none", label="tick: exact variance, where known", **EXACT_TICK)
+    return [bar, tick, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]

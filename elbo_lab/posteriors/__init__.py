@@ -4,7 +4,15 @@ from elbo_lab.posteriors.amortised import AmortisedPosterior
 from elbo_lab.posteriors.base import Posterior
 from elbo_lab.posteriors.exact import ExactPosterior
 from elbo_lab.posteriors.free import FreePosterior
+from elbo_lab.posteriors.full import FullPosterior
 
-POSTERIORS = (FreePosterior, AmortisedPosterior, ExactPosterior)
+POSTERIORS = (FreePosterior, FullPosterior, AmortisedPosterior, ExactPosterior)
 
-__all__ = ["POSTERIORS", "AmortisedPosterior", "ExactPosterior", "FreePosterior", "Posterior"]
+__all__ = [
+    "POSTERIORS",
+    "AmortisedPosterior",
+    "ExactPosterior",
+    "FreePosterior",
+    "FullPosterior",
+    "Posterior",
+]

@@ -75,19 +75,20 @@ class AmortisedPosterior(Posterior):
         shift, scale = np.asarray(self.shift), np.asarray(self.scale)
         return {np.dtype(t): (shift.astype(t), (1.0 / scale).astype(t)) for t in (np.float64, np.float32)}
 
-    def _forward(self, phi, x):
+    def forward(self, phi, x):
+        """Return eta (N, E) and the activations of the encoder, each (N, H)."""
         shift, inverse = self._affine[phi.dtype]
         return self.network.forward(phi, (x.astype(phi.dtype, copy=False) - shift) * inverse)
 
     def eta(self, phi, x):
-        return self._forward(phi, x)[0]
+        return self.forward(phi, x)[0]
 
     def eta_vjp(self, phi, x, grad_eta):
         # The encoder sees each datum once, however many repeats are pulled back through it.
         return self.eta_and_pullback(phi, x)[1](grad_eta)
 
     def eta_and_pullback(self, phi, x):
-        eta, activations = self._forward(phi, x)
+        eta, activations = self.forward(phi, x)
 
         def pullback(grad_eta):
             grad_eta = grad_eta.astype(phi.dtype, copy=False)

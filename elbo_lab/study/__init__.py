@@ -1,5 +1,6 @@
 """Repeat estimators, stream their moments, hold them against exact answers."""
 
+from elbo_lab.study.families import family_variances
 from elbo_lab.study.measure import run_batch, run_sample, seconds_per_estimate
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.references import references
@@ -13,6 +14,7 @@ __all__ = [
     "all_estimators",
     "all_models",
     "build_scene",
+    "family_variances",
     "find_estimators",
     "find_models",
     "references",

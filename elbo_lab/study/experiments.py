@@ -6,29 +6,25 @@ import numpy as np
 
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Exact
 from elbo_lab.models import PPCA
 from elbo_lab.special import softmax
 from elbo_lab.study.measure import batch_sizes, run_batch, run_sample
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import spawn
+from elbo_lab.study.theory import known_variances
 
 
 def fitting(estimators, scene, draws, target):
     """Return the measured estimators of a target that make sense on the scene with so many draws."""
-    chosen = []
-    for estimator in estimators:
-        if estimator.target != target or estimator.minimum_draws > draws:
-            continue
-        if isinstance(estimator, Exact):
-            continue
-        try:
-            estimator.check_pairing(scene.model, scene.posterior)
-        except NotApplicable:
-            continue
-        chosen.append(estimator)
-    return chosen
+    return [
+        estimator
+        for estimator in estimators
+        if estimator.target == target
+        and estimator.minimum_draws <= draws
+        and not isinstance(estimator, Exact)
+        and scene.refusal(estimator, draws) is None
+    ]
 
 
 def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
@@ -70,6 +66,18 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 
         for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
             record[key].append(value)
     return records
+
+
+def theory_against_draws(scene, records):
+    """Return {estimator name: {'draws', 'variance'}} from theory for the measured curves."""
+    found = {}
+    for n_draws in sorted({s for record in records.values() for s in record["draws"]}):
+        for estimator, variance in known_variances(scene, n_draws).items():
+            if n_draws in records.get(estimator.name, {"draws": ()})["draws"]:
+                record = found.setdefault(estimator.name, {"draws": [], "variance": []})
+                record["draws"].append(n_draws)
+                record["variance"].append(variance)
+    return found
 
 
 def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=25, n_columns=64):

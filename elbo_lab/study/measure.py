@@ -12,7 +12,6 @@ from time import perf_counter
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import spawn
@@ -56,7 +55,7 @@ def settled_state(scene, estimator, draws, seed):
         spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
-            state = _pair(estimator, estimator.estimate(*where, draw_noise(spec, rng), state))[1]
+            state = _pair(estimator, estimator.estimate(*where, scene.source.draw(spec, rng), state))[1]
         state.flags.writeable = False
     return state
 
@@ -85,7 +84,7 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
         for start in range(0, repeats, per_pass):
-            noise = draw_noise(spec, rng, (min(per_pass, repeats - start),))
+            noise = scene.source.draw(spec, rng, (min(per_pass, repeats - start),))
             noise.flags.writeable = False  # the next estimator sees it as well
             for i in members:
                 yield i, estimate_repeats(estimators[i], model, scene, noise, states[i])
@@ -125,7 +124,7 @@ def run_sample(scene, estimators, draws, repeats, seed, coordinates):
 def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=2):
     """Return the median seconds of a single call, over at least `least` calls after a first one."""
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
-    noise = draw_noise(spec, spawn(seed, "timing"))
+    noise = scene.source.draw(spec, spawn(seed, "timing"))
     arguments = (scene.model, scene.posterior, scene.theta, scene.phi, scene.x, noise)
     state, times = settled_state(scene, estimator, draws, seed), []
     while len(times) <= least or sum(times[1:]) < budget:

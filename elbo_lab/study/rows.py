@@ -86,6 +86,7 @@ NUMBERS = (
     "variance",
     "variance_low",
     "variance_high",
+    "variance_exact",
     "mse",
     "snr",
     "seconds_per_estimate",
@@ -100,13 +101,15 @@ def inapplicable(head, reason):
 
 def exact_row(head, answer, seconds):
     """Return the row of the exact answer: no variance, no bias; z, snr and efficiency have no meaning."""
-    zero = dict.fromkeys(("bias_norm", "variance", "variance_low", "variance_high", "mse"), 0.0)
+    zero = dict.fromkeys(
+        ("bias_norm", "variance", "variance_low", "variance_high", "variance_exact", "mse"), 0.0
+    )
     numbers = dict.fromkeys(NUMBERS) | _reference(answer) | zero
     return head | _finite(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
 
 
-def measured_row(head, moments, test, answer, seconds):
-    """Return the row of an estimator from its moments."""
+def measured_row(head, moments, test, answer, seconds, variance_exact=None):
+    """Return the row of an estimator from its moments; its exact variance where theory knows it."""
     variance, (low, high) = moments.variance, moments.interval()
     if moments.count > 1 and _is_rounding(moments, answer):
         variance = low = high = 0.0
@@ -121,6 +124,7 @@ def measured_row(head, moments, test, answer, seconds):
         "variance": variance,
         "variance_low": low,
         "variance_high": high,
+        "variance_exact": variance_exact,
         "mse": mse,
         "snr": snr,
         "seconds_per_estimate": seconds,

@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 
 from elbo_lab.datasets import load
-from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.distributions import SOURCES, NoiseSource
+from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.learning import (
     fit_encoder,
@@ -25,7 +26,7 @@ from elbo_lab.learning import (
     maximise_exact_elbo,
     maximise_frozen_elbo,
 )
-from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior
+from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
 
 PLACES = ("near", "start", "exact")
 # Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
@@ -53,6 +54,8 @@ class Scene:
     data : str
     best_eta : ndarray (N, E)
         The best fit in the family: the proposal of long runs.
+    source : NoiseSource
+        Where the noise of the estimates comes from.
     """
 
     model: object
@@ -63,6 +66,20 @@ class Scene:
     data: str
     best_eta: np.ndarray
     no_posterior: str = field(default="")
+    source: NoiseSource = SOURCES[0]
+
+    def refusal(self, estimator, n_draws):
+        """Return why an estimator makes no sense here, or None."""
+        if self.posterior is None and estimator.draws_from == "posterior":
+            return self.no_posterior
+        if estimator.independent_draws and not self.source.independent:
+            return f"needs independent draws: with {self.source.name} ones its expectation is another"
+        try:
+            estimator.check_pairing(self.model, self.posterior)
+            self.source.check(estimator.noise_spec(self.model.family, n_draws, len(self.x)))
+        except BadValue as reason:
+            return str(reason)
+        return None
 
 
 def spawn(seed, *key):
@@ -75,7 +92,7 @@ def spawn(seed, *key):
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=numbers))
 
 
-def build_scene(choice, data, latent, posterior, at, rows, seed):
+def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[0]):
     """Fit a model to data and place q.
 
     Parameters
@@ -83,11 +100,12 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
     choice : ModelChoice
     data : str, path, array or Dataset, or None for the model's own
     latent : int or None
-    posterior : {'free', 'amortised', 'exact'}
+    posterior : {'free', 'full', 'amortised', 'exact'}
     at : {'near', 'start', 'exact'}
     rows : int or None
         None means 32, or all if there are fewer; with global latents it means the whole table.
     seed : int
+    source : NoiseSource, optional
 
     Returns
     -------
@@ -97,13 +115,14 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
         raise unknown_name("at", at, PLACES)
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
+    if choice.kind.global_latents and rows is not None:
+        dataset = dataset.rows(rows, seed)
+    model = choice.build(dataset.x, latent)
+    with columns_by_name(dataset.columns):
+        whole = model.check_data(model.as_data(dataset.x))
     if choice.kind.global_latents:
-        table = dataset.x if rows is None else dataset.rows(rows, seed).x
-        model = choice.build(table, latent)
-        x = model.check_data(model.as_data(table))
+        x = whole
     else:
-        model = choice.build(dataset.x, latent)
-        whole = model.check_data(dataset.x)
         x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
     diverged = f"a diverged {model.label}"
     try:
@@ -117,7 +136,7 @@ def build_scene(choice, data, latent, posterior, at, rows, seed):
     kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
     for array in (theta, phi, x, best_eta):
         array.flags.writeable = False  # every estimator of the scene sees them
-    return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason)
+    return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason, source)
 
 
 def _check_scales(model, theta, x):
@@ -153,6 +172,8 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
         return ExactPosterior(model, theta), np.zeros(0), ""
     family = model.family
     prior = np.broadcast_to(model.prior_eta(theta), best_eta.shape)
+    if posterior == "full":
+        return _place_full(model, theta, x, best_eta, prior, at, seed)
     eta = {"exact": best_eta, "near": family.near(best_eta), "start": prior}[at]
     if posterior == "free":
         free = FreePosterior(family, len(x))
@@ -162,3 +183,22 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
         return None, np.zeros(0), reason
     encoder = AmortisedPosterior.for_data(family, x)
     return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""
+
+
+def _place_full(model, theta, x, best_eta, prior, at, seed):
+    """Return a free table of full covariances, its phi, and the reason if there is none."""
+    try:
+        table = FullPosterior.for_model(model, len(x))
+    except NotApplicable as reason:
+        return None, np.zeros(0), str(reason)
+    family = table.family
+    if at == "start":
+        return table, table.phi_from_eta(family.from_diagonal(prior)), ""
+    if projected.applies(model, family):
+        eta = maximise_exact_elbo(model, theta, x, family)
+        return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""
+    eta = family.from_diagonal(best_eta)
+    # Where the posterior is in closed form, theta is rotated such that it is diagonal.
+    if not closed_form.applies(model):
+        eta = fit_eta(model, theta, x, eta, spawn(seed, model.label, "full"), family=family)
+    return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""

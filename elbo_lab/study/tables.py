@@ -116,7 +116,7 @@ def block_head(rows, settings, width):
 
 
 def caption_lines(rows, settings, frame, width):
-    """Return the sentence under a table: units, columns, S and R, and what is left out."""
+    """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
     from rich.text import Text
 
     words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
@@ -128,6 +128,8 @@ def caption_lines(rows, settings, frame, width):
     )
     unit = "nats per unit of parameter" if is_gradient(rows[0]["target"]) else "nats"
     text = f"In {unit} (variance and mse squared): {meaning}."
+    if settings.get("noise", "independent") != "independent":
+        text += f" Noise within an estimate: {settings['noise']}."
     if frame.left_out:
         text += f" Left out for want of width: {', '.join(frame.left_out).rstrip('.')}."
     return [Text(line, "dim italic") for line in wrapped(text, width)]

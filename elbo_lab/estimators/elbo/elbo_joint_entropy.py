@@ -14,6 +14,7 @@ class ElboJointEntropy(Estimator):
     target = "elbo"
     unbiased_for = "elbo"
     summary = "mean log p(x, z) plus the closed-form entropy of q"
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

@@ -15,6 +15,7 @@ class ElboLogWeight(Estimator):
     target = "elbo"
     unbiased_for = "elbo"
     summary = "mean log w = log p(x, z) - log q(z), fully sampled"
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

@@ -14,6 +14,8 @@ class ElboReconstructionKL(Estimator):
     target = "elbo"
     unbiased_for = "elbo"
     summary = "mean log p(x | z) minus the closed-form KL(q || prior)"
+    needs_kl = True
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

@@ -17,6 +17,7 @@ class ElboSampled(Estimator):
     target = "grad-theta-elbo"
     unbiased_for = "grad-theta-elbo"
     summary = "mean gradient of log p(x, z) over draws from q"
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

@@ -18,6 +18,7 @@ class Reparameterization(Estimator):
     unbiased_for = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x, z) - log q(z), log q sampled"
     needs_pathwise = True
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

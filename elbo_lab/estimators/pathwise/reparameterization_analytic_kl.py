@@ -18,6 +18,8 @@ class ReparameterizationAnalyticKL(Estimator):
     unbiased_for = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x | z), the KL to the prior in closed form"
     needs_pathwise = True
+    needs_kl = True
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

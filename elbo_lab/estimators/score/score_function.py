@@ -18,6 +18,7 @@ class ScoreFunction(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE: mean of log w times the score of q"
+    independent_draws = False
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):

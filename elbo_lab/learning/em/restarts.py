@@ -12,16 +12,14 @@ import numpy as np
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
 from elbo_lab.learning.em.base import EMRun
-from elbo_lab.learning.em.linear_gaussian import LinearGaussianEM, linear_start
-from elbo_lab.learning.em.mixture import MixtureEM
+from elbo_lab.learning.em.linear_gaussian import linear_start
 from elbo_lab.learning.em.starts import mixture_start
-from elbo_lab.learning.em.verdict import judge
-from elbo_lab.learning.fit import mean_column_variance
+from elbo_lab.learning.em.verdict import PROBLEMS, judge
+from elbo_lab.learning.fit import DEFAULT_FLOOR, mean_column_variance
 from elbo_lab.models import GaussianMixture, GaussianMLE
-from elbo_lab.models.linear_gaussian import LinearGaussian
 
-# Of the mean column variance: the default floor, and the least that double precision keeps from zero.
-DEFAULT_FLOOR, LEAST_FLOOR = 1e-6, 1e-12
+# Of the mean column variance: the least that double precision keeps from zero.
+LEAST_FLOOR = 1e-12
 MIXTURE_RESTARTS = 10
 
 
@@ -201,10 +199,9 @@ def fit_em(
 
 
 def _problem_kind(model):
-    if isinstance(model, GaussianMixture):
-        return MixtureEM
-    if isinstance(model, LinearGaussian):
-        return LinearGaussianEM
+    for of, kind in PROBLEMS.items():
+        if isinstance(model, of):
+            return kind
     remedy = "use the closed form" if isinstance(model, GaussianMLE) else "use method vae"
     raise NotApplicable(f"method: no EM for {model.label}; {remedy}")
 

@@ -1,10 +1,14 @@
 """Which of several runs is the answer, and what has to be said about it."""
 
-from elbo_lab.learning.em.linear_gaussian import NEARLY_NONE
+from elbo_lab.learning.em.identified import about_identification
+from elbo_lab.learning.em.linear_gaussian import NEARLY_NONE, LinearGaussianEM
 from elbo_lab.learning.em.mixture import MixtureEM
-from elbo_lab.learning.fit import Fit
-from elbo_lab.models import PPCA, FactorAnalysis
+from elbo_lab.learning.fit import DEFAULT_FLOOR, Fit, mean_column_variance
+from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture
+from elbo_lab.models.linear_gaussian import LinearGaussian
 
+# How EM sees the models that it fits.
+PROBLEMS = {GaussianMixture: MixtureEM, LinearGaussian: LinearGaussianEM}
 # So many of a longer list are named in a warning.
 MOST_NAMED = 3
 
@@ -26,6 +30,7 @@ def judge(fit):
         *_about_little_noise(fit, run),
         *_about_set_aside(runs, floors, sound),
         *_about_dead(problem, run),
+        *about_identification(fit.model),
     ]
     return Fit(
         fit.model,
@@ -37,6 +42,33 @@ def judge(fit):
         floors[best],
         fit.floor,
     )
+
+
+def vanished(model, x, theta, columns=None):
+    """Say which variances at theta have all but vanished: what EM's default floor would have kept.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray (N, D)
+    theta : ndarray (P,)
+        From a method that keeps no floor.
+    columns : sequence of str, optional
+
+    Yields
+    ------
+    str
+        One warning for a model with such variances; none for models other than EM's.
+    """
+    kind = next((em for of, em in PROBLEMS.items() if isinstance(model, of)), None)
+    if kind is None:
+        return
+    least = DEFAULT_FLOOR * mean_column_variance(x)
+    low = kind(model, x, least).at_floor(theta)
+    if not low:
+        return
+    where = f"below {least:.3g}, a millionth of the mean column variance"
+    yield _low_variance(model, low, where, "; method em keeps a floor", columns)
 
 
 def _named(kind, indices):
@@ -62,36 +94,41 @@ def _about_convergence(runs, run):
 def _about_floor(fit, at_floor, some_sound):
     if not at_floor:
         return
-    floor = f"at the floor {fit.floor:.3g} of the variances"
-    if isinstance(fit.problem, MixtureEM):
-        everywhere = (
-            "" if some_sound else f"; so it is in {_all(len(fit.runs))}, and the best of them is kept"
+    consequence = ", and the estimate hangs on the floor"
+    if not some_sound:
+        consequence += f"; so it is in {_all(len(fit.runs))}, and the best of them is kept"
+    yield _low_variance(
+        fit.model, at_floor, f"at the floor {fit.floor:.3g} of the variances", consequence, fit.columns
+    )
+
+
+def _low_variance(model, low, where, consequence, columns):
+    """Return the warning for variances of components or columns, at the floor or without one."""
+    if isinstance(model, GaussianMixture):
+        return (
+            f"{_named('component', low)} {where}: the density is unbounded there{consequence}; use fewer "
+            "components or a simpler covariance"
         )
-        yield (
-            f"{_named('component', at_floor)} {floor}: the density is unbounded there, and the estimate "
-            f"hangs on the floor{everywhere}; use fewer components or a simpler covariance"
-        )
-    elif isinstance(fit.model, PPCA):
-        yield f"the noise variance is {floor}: the latent dimensions explain all; use fewer of them"
-    else:
-        yield (
-            f"the noise of {_named('column', _columns(fit, at_floor))} {floor}: a Heywood case, the factors "
-            "explain all of it; use fewer latent dimensions or drop the column"
-        )
+    if isinstance(model, PPCA):
+        return f"the noise variance is {where}: the latent dimensions explain all; use fewer of them"
+    noise = f"the noise of {_named('column', _columns(columns, low))} {where}"
+    remedy = "use fewer latent dimensions or drop the column"
+    return f"{noise}: a Heywood case, the factors explain all of it; {remedy}"
 
 
 def _about_little_noise(fit, run):
     if isinstance(fit.model, FactorAnalysis):
         low = fit.problem.nearly_without_noise(run.theta)
         if low:
+            noise = f"the noise of {_named('column', _columns(fit.columns, low))}"
             yield (
-                f"the noise of {_named('column', _columns(fit, low))} below {100 * NEARLY_NONE:g} % of its "
-                "variance and may go to 0 (a Heywood case), slowly by EM; use fewer latent dimensions"
+                f"{noise} below {100 * NEARLY_NONE:g} % of its variance and may go to 0 (a Heywood case), "
+                "slowly by EM; use fewer latent dimensions"
             )
 
 
-def _columns(fit, indices):
-    return indices if fit.columns is None else [fit.columns[i] for i in indices]
+def _columns(columns, indices):
+    return indices if columns is None else [columns[i] for i in indices]
 
 
 def _all(n_runs):

@@ -1,0 +1,111 @@
+# %% [markdown]
+# # Why pathwise gradients are less noisy, and when they are not
+# %%
+"""The variance of gradient estimators in closed form: only the last check is sampled.
+
+Claim. The pathwise gradient knows the slope of f = log p(x, z) - log q(z), the score function its size.
+Where f is smooth and has many terms, size is much more than slope, and the pathwise gradient wins by
+orders of magnitude, the more so the more latents there are. Three times the order turns around: a baseline
+makes f small near the posterior, a wiggly f has a large slope, and sticking the landing pays for its path
+where q is too narrow.
+
+Formula, for a Gaussian q with z = m + s eps and log p(x, z) quadratic in z, so that in the noise
+log p = const + a.eps - eps.B eps / 2 and f = const + a.eps + eps.H eps / 2 with H = I - B:
+
+    pathwise   Var[d/dm_k] = |B_k|^2 / s_k^2            Var[d/dlog s_k] = a_k^2 + B_kk^2 + |B_k|^2
+    score      Var[d/dm_k] = E[f^2 eps_k^2] / s_k^2 - c^2,   E[f^2 ...] about (E f)^2 + |a|^2 + |H|^2 / 2
+
+Source: Mohamed et al. (2020), JMLR 21(132), section 3 for the costs; Roeder et al. (2017), NeurIPS 30, for
+sticking the landing; Greensmith et al. (2004), JMLR 5, for baselines. Derivations: docs/variance.md.
+Expected time: a few seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
+"""
+
+import os
+
+import numpy as np
+
+from elbo_lab.models import PPCA
+from elbo_lab.plots import new_figure, plot_exact_variance, save_figure
+from elbo_lab.study import Moments, build_scene, find_estimators, find_models, run_batch
+from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, known_variances
+
+# %% Constants
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+SEED, DRAWS = 0, 10
+BATCHES, BATCH = (20, 10) if QUICK else (40, 25)
+NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
+
+# %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
+scene = build_scene(find_models(["ppca"])[0], None, None, "free", "exact", None, SEED)
+family, steps = scene.model.family, np.linspace(0.02, 2.0, 34)
+
+
+def along(t):
+    mean, log_std = family.split(scene.best_eta)
+    eta = family.join(mean + t * np.exp(log_std), log_std - t)
+    found = gradient_variances(scene.model, scene.theta, scene.x, family, eta, DRAWS)
+    return {name: found[name].sum() for name in NAMES}
+
+
+outwards = [along(t) for t in steps]
+outwards = {name: np.array([point[name] for point in outwards]) for name in NAMES}
+
+# %% 2. More latents: data from the model itself, everything else the same
+latents = [1, 2, 4, 8, 16, 32]
+by_latents = {name: [] for name in NAMES}
+for n_latent in latents:
+    model, rng = PPCA(64, n_latent), np.random.default_rng(SEED)
+    theta = model.canonical(model.layout.pack({"W": 0.3 * rng.standard_normal((64, n_latent))}))
+    x, _ = model.sample(theta, 20, rng)
+    eta = model.family.near(model.posterior_eta(theta, x))
+    found = gradient_variances(model, theta, x, model.family, eta, DRAWS)
+    for name in NAMES:
+        by_latents[name].append(found[name].sum() / n_latent)
+
+# %% 3. A cost that wiggles: f(z) = cos(k z), z ~ N(1, 1)
+frequencies = np.linspace(0.25, 8.0, 125)
+rows = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in frequencies]
+ON_COSTS = ["score-function", "score-function-mean-baseline", "reparameterization", "measure-valued-coupled"]
+wiggly = {name: np.array([row[name, "mu"][1] for row in rows]) for name in ON_COSTS}
+
+# %% The figure
+figure = new_figure(8.6)
+top, bottom = figure.subfigures(2, 1)
+left, right = top.subplots(1, 2)
+title = "PPCA, digits: t sd off, sd times e^-t"
+plot_exact_variance(steps, outwards, left, "t (0: q is the exact posterior)", title, columns=1)
+title = "PPCA, near the posterior"
+ax = plot_exact_variance(latents, by_latents, right, "latent dimensions K", title + ", per latent", columns=1)
+ax.set_xscale("log", base=2)
+ax.set_xticks(latents, [str(n_latent) for n_latent in latents])
+title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean, one draw"
+plot_exact_variance(frequencies, wiggly, bottom.subplots(), "frequency k", title, columns=2)
+print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
+
+# %% The check: measured variances beside the exact ones
+near = build_scene(find_models(["ppca"])[0], None, None, "free", "near", None, SEED)
+exact = known_variances(near, DRAWS)
+chosen = [e for e in find_estimators(list(NAMES[:3])) if e in exact]
+totals = [Moments() for _ in chosen]
+for batch in range(BATCHES):
+    for total, found in zip(totals, run_batch(near, chosen, DRAWS, SEED, "check", batch, BATCH), strict=True):
+        total.merge(found)
+for estimator, total in zip(chosen, totals, strict=True):
+    low, high = total.interval()
+    print(f"{estimator.name:<20} exact {exact[estimator]:10.4g}   measured [{low:.4g}, {high:.4g}]")
+
+# %% The claim
+by_name = {estimator.name: variance for estimator, variance in exact.items()}
+assert by_name["score-function"] > 1000 * by_name["reparameterization"], "size against slope"
+ratio = np.array(by_latents["score-function"]) / np.array(by_latents["reparameterization"])
+assert (np.diff(ratio) > 0).all(), "more latents, more to lose"
+assert outwards["score-function-loo"][0] < outwards["reparameterization"][0], (
+    "turned around near the posterior"
+)
+assert outwards["sticking-the-landing"][0] < 0.01 * outwards["reparameterization"][0], (
+    "best near the posterior"
+)
+assert outwards["sticking-the-landing"][-1] > outwards["reparameterization"][-1], "and not where q is narrow"
+assert wiggly["reparameterization"][0] < wiggly["score-function"][0], "a slow cost"
+assert wiggly["reparameterization"][-1] > 20 * wiggly["score-function"][-1], "and a fast one"

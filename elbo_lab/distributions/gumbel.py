@@ -1,0 +1,74 @@
+"""Gumbel: the law of the largest of many, F(z; m, s) = exp(-exp(-(z - m) / s)).
+
+z = m - s log(-log u). The largest of K logits with standard Gumbel noise falls on category k with the
+probability softmax_k, the root of relaxed categorical latents. The left tail falls doubly exponentially, the
+right one like exp(-z / s): the score of the log-scale is heavy on the left only.
+
+KL between two members is closed: with c = (m - m') / s' and r = s / s' it is
+c - log r + gamma (r - 1) + exp(-c) Gamma(1 + r) - 1 (gamma is Euler's constant), since E exp(-z / s') is a
+Gamma function. The logarithm of a Weibull variable is minus a Gumbel one, so the two share the formula.
+
+Source: N. L. Johnson, S. Kotz, N. Balakrishnan, "Continuous Univariate Distributions" 2 (1995), chapter 22.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln, psi
+
+from elbo_lab.distributions.exponential import standard_exponential
+from elbo_lab.distributions.location_scale import LocationScale
+
+
+def extreme_value_kl(shift, log_ratio):
+    """Return KL between two laws of extremes from c and log r (see the module)."""
+    ratio = np.exp(log_ratio)
+    above = np.exp(-shift + gammaln(1.0 + ratio)) - 1.0
+    return shift - log_ratio + np.euler_gamma * (ratio - 1.0) + above
+
+
+def extreme_value_kl_slopes(shift, log_ratio):
+    """Return (dKL/dc, dKL/dlog r)."""
+    ratio = np.exp(log_ratio)
+    weight = np.exp(-shift + gammaln(1.0 + ratio))
+    return 1.0 - weight, -1.0 + ratio * (np.euler_gamma + weight * psi(1.0 + ratio))
+
+
+@dataclass(frozen=True)
+class Gumbel(LocationScale):
+    """Gumbel (of the largest) over K coordinates; eta = (location (K,), log scale (K,)).
+
+    Parameters
+    ----------
+    size : int
+        K, the number of latent dimensions.
+    """
+
+    size: int
+    name = "gumbel"
+
+    def standard_quantile(self, lower, upper):
+        """Return -log(-log u); -log u is exponential with the tails exchanged."""
+        return -np.log(standard_exponential(upper, lower))
+
+    def standard_log_density(self, u):
+        return -u - np.exp(-u)
+
+    def standard_slope(self, u):
+        return np.expm1(-u)
+
+    def standard_entropy(self):
+        return 1.0 + np.euler_gamma
+
+    def _compared(self, ours, others):
+        (location, log_scale), (location_o, log_scale_o) = ours, others
+        return (location - location_o) * np.exp(-log_scale_o), log_scale - log_scale_o
+
+    def divergences(self, ours, others):
+        return extreme_value_kl(*self._compared(ours, others))
+
+    def divergence_slopes(self, ours, others):
+        shift, log_ratio = self._compared(ours, others)
+        by_shift, by_ratio = extreme_value_kl_slopes(shift, log_ratio)
+        pull = by_shift * np.exp(-others[1])
+        return (pull, by_ratio), (-pull, -by_shift * shift - by_ratio)

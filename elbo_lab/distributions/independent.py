@@ -1,0 +1,201 @@
+"""What families with independent continuous coordinates share: q(z; eta) = prod_k q(z_k; eta_k).
+
+A family of this kind is known by its formulas for one coordinate; this file sums them over the K
+coordinates and lays eta out, one block of K numbers per parameter. All parameters are unconstrained:
+locations, logarithms of scales and shapes.
+
+Sampling. Uniform noise u goes through the inverse of the distribution function, z = F^{-1}(u; eta). The
+formulas are given *both* tails, u and 1 - u, because each is needed where it is small: log(1 - u) at
+u = 1e-20 is known only from u, and log u at 1 - u = 1e-20 only from 1 - u.
+
+Derivative of sampling. With the noise frozen, z moves with the parameters at the velocity dz/deta. Where
+F^{-1} is a formula so is the velocity. Where it is not, the identity F(z(u, eta); eta) = u says
+
+    dz/deta = -(dF/deta) / q(z; eta)                       (Figurnov, Mohamed and Mnih 2018, section 2)
+
+(`elbo_lab.distributions.implicit`). Either way it is a function of z alone, and `sample_vjp` is the cost's
+slope times it.
+
+Change of variables. Probabilities survive a transformation z = g(u), densities do not:
+q(z) = p(u) |du/dz|. Every log-density here contains that Jacobian term; without it q does not integrate
+to one.
+"""
+
+from abc import abstractmethod
+from functools import cached_property
+
+import numpy as np
+
+from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.noise import NoiseSpec
+from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Layout
+
+# A draw stays where its reciprocal and its square are floats, and strictly below one on (0, 1).
+SMALLEST, LARGEST = 1e-300, 1e150
+# A generator's uniform noise is a multiple of 1e-16, zero included; quadrature may ask for smaller numbers.
+LEAST_NOISE = 1e-30
+BELOW_ONE = np.nextafter(1.0, 0.0)
+
+
+def tails(noise):
+    """Return (u, 1 - u) of uniform noise, moved off 0 (to 1e-30) and 1 (to the float below)."""
+    one = noise.dtype.type(1.0)
+    lower = np.clip(noise, LEAST_NOISE, np.nextafter(one, one - one))
+    return lower, 1.0 - lower
+
+
+class IndependentFamily(Family):
+    """Independent continuous coordinates; the formulas of one coordinate are left to the family.
+
+    Methods named in the plural take and return values per coordinate (..., K), with the parameters unpacked
+    in the order of `parameters`, each (N, K) or (1, K); those that return one array per parameter return
+    a tuple.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Names of the blocks of eta.
+    support : tuple of float
+        Ends of the open interval that z lies in.
+    noise_kind : {'uniform', 'normal'}
+    implicit : bool
+        Whether a velocity comes from the distribution function, for want of a formula of its inverse.
+    """
+
+    discrete = False
+    event_axes = 1
+    parameters: tuple
+    support = (-np.inf, np.inf)
+    noise_kind = "uniform"
+    implicit = False
+
+    # -- formulas of one coordinate ----------------------------------------------------------------
+
+    @abstractmethod
+    def quantiles(self, lower, upper, *parameters):
+        """Return F^{-1}(lower), where upper = 1 - lower."""
+
+    @abstractmethod
+    def velocities(self, z, *parameters):
+        """Return dz/d(parameter) with the noise frozen."""
+
+    @abstractmethod
+    def log_densities(self, z, *parameters):
+        """Return log q(z) per coordinate, the Jacobian term included."""
+
+    @abstractmethod
+    def slopes(self, z, *parameters):
+        """Return d log q / dz."""
+
+    @abstractmethod
+    def scores(self, z, *parameters):
+        """Return d log q / d(parameter)."""
+
+    @abstractmethod
+    def entropies(self, *parameters):
+        """Return H(q) per coordinate."""
+
+    @abstractmethod
+    def entropy_slopes(self, *parameters):
+        """Return dH / d(parameter)."""
+
+    @abstractmethod
+    def neighbours(self, *parameters):
+        """Return the parameters of a member that is close and yet clearly off."""
+
+    def divergences(self, ours, others):  # noqa: ARG002 - a formula would use them
+        """Return KL per coordinate from two tuples of parameters.
+
+        Raises
+        ------
+        NotApplicable
+            If the family has no closed form.
+        """
+        raise NotApplicable(
+            f"{self.name} has no closed-form KL between two members; estimate E_q[log q - log q'] from draws"
+        )
+
+    def divergence_slopes(self, ours, others):
+        """Return (dKL / d(our parameters), dKL / d(their parameters)), two tuples."""
+        return self.divergences(ours, others)
+
+    # -- the family ----------------------------------------------------------------------------------
+
+    @property
+    def eta_size(self):
+        return len(self.parameters) * self.size
+
+    @cached_property
+    def eta_layout(self):
+        return Layout(tuple((name, (self.size,)) for name in self.parameters))
+
+    def split(self, eta):
+        """Return the parts of eta, one (..., K) per parameter."""
+        starts = range(0, self.eta_size, self.size)
+        # NumPy's exp and log may differ in the last bit between strided and contiguous numbers.
+        return tuple(np.ascontiguousarray(eta[..., i : i + self.size]) for i in starts)
+
+    def join(self, *parts):
+        """Return eta (..., E) from one (..., K) per parameter."""
+        return np.concatenate(np.broadcast_arrays(*parts), axis=-1)
+
+    def noise_spec(self, n_draws, n_data):
+        return NoiseSpec(self.noise_kind, (n_draws, n_data, self.size))
+
+    def inside(self, z):
+        """Return z moved into the part of the support that floats can carry."""
+        low, high = self.support
+        return np.clip(z, -LARGEST if np.isinf(low) else SMALLEST, LARGEST if np.isinf(high) else BELOW_ONE)
+
+    def quantile(self, eta, lower, upper):
+        """Return F^{-1}(lower; eta) (..., S, N, K), from both tail probabilities, upper = 1 - lower."""
+        with np.errstate(over="ignore"):  # what leaves the floats is moved back inside
+            return self.inside(self.quantiles(lower, upper, *self.split(eta)))
+
+    def sample(self, eta, noise):
+        """Return z = F^{-1}(noise) (..., S, N, K)."""
+        return self.quantile(eta, *tails(noise))
+
+    def velocity(self, eta, z):
+        """Return dz/deta at z with the noise frozen, one (..., S, N, K) per parameter."""
+        return self.velocities(z, *self.split(eta))
+
+    def sample_vjp(self, eta, noise, grad_z):
+        """Pull grad_z (..., S, N, K) back through `sample`, summed over draws: (..., N, E)."""
+        velocity = self.velocity(eta, self.sample(eta, noise))
+        return self.join(*((grad_z * part).sum(axis=-3) for part in velocity))
+
+    def log_prob(self, eta, z):
+        """Return sum_k log q(z_k) (..., S, N); -inf outside of the open support."""
+        low, high = self.support
+        within = (z > low) & (z < high)
+        # A stand-in of 1/2 lies in every support; its density is then thrown away.
+        with np.errstate(over="ignore"):
+            densities = self.log_densities(np.where(within, z, 0.5), *self.split(eta))
+        return np.where(within, densities, -np.inf).sum(axis=-1)
+
+    def log_prob_grad_z(self, eta, z):
+        """Return d log q / dz (..., S, N, K) for z inside the support."""
+        return self.slopes(z, *self.split(eta))
+
+    def score(self, eta, z):
+        """Return d log q / deta (..., S, N, E) for z inside the support."""
+        return self.join(*self.scores(z, *self.split(eta)))
+
+    def entropy(self, eta):
+        return self.entropies(*self.split(eta)).sum(axis=-1)
+
+    def entropy_grad(self, eta):
+        return self.join(*self.entropy_slopes(*self.split(eta)))
+
+    def kl(self, eta, other):
+        with np.errstate(over="ignore"):  # members far apart: +inf
+            return self.divergences(self.split(eta), self.split(other)).sum(axis=-1)
+
+    def kl_grad(self, eta, other):
+        ours, others = self.divergence_slopes(self.split(eta), self.split(other))
+        return self.join(*ours), self.join(*others)
+
+    def near(self, eta):
+        return self.join(*self.neighbours(*self.split(eta)))

@@ -1,0 +1,156 @@
+"""Where base noise comes from: independent draws, antithetic pairs, or a randomised Sobol sequence.
+
+    independent   every number by itself
+    antithetic    half of the draws, and their mirror images: eps and -eps, u and 1 - u
+    sobol         S points that fill the cube evenly, turned to normals by the inverse distribution function
+
+Every single draw has its right distribution under each of them, so that a plain mean over draws stays
+unbiased; what differs is how the S draws of one estimate depend on each other. Mirror images cancel what is
+odd in the noise, and leave (or double) what is even; evenly spread points integrate smooth functions of few
+dimensions with an error near 1/S in place of 1/sqrt(S) (Owen 1997; Buchholz, Wenzel and Mandt 2018 for
+variational inference). An estimator that multiplies draws with each other (a leave-one-out baseline) or takes
+the logarithm of their mean is made for independent draws: it says so by `independent_draws`, and is refused.
+
+Leading axes are repeats, and every repeat is an independent randomisation. The variance over repeats is
+therefore that of the estimate, not of a single draw over S. The error of a *single* randomised set cannot be
+told from its points.
+
+The Sobol points are those of SciPy's unscrambled generator; here each repeat and dimension multiplies their
+binary digits by a random lower triangular matrix and adds a random digital shift (Matousek 1998), all repeats
+at once. The balance of the points is complete only when S is a power of two; any S is allowed.
+"""
+
+from abc import ABC, abstractmethod
+from functools import lru_cache
+
+import numpy as np
+
+from elbo_lab.distributions.noise import NoiseSpec, draw_noise, unknown_kind
+from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+
+BITS = 30
+MOST_DIMENSIONS = 21_201  # SciPy's direction numbers end there
+
+
+class NoiseSource(ABC):
+    """One way to draw the noise of a NoiseSpec, whose first axis counts the draws.
+
+    Attributes
+    ----------
+    name, summary : str
+    independent : bool
+        Whether the draws of one estimate are independent of each other.
+    """
+
+    name: str
+    summary: str
+    independent = False
+
+    @abstractmethod
+    def draw(self, spec, rng, lead=(), dtype=np.float64):
+        """Return noise (*lead, *spec.shape), as `draw_noise` does; entries of `lead` are independent."""
+
+    def check(self, spec):  # noqa: B027 - most sources take any number of draws
+        """Raise ValueError if noise of this shape cannot be drawn."""
+
+
+class Independent(NoiseSource):
+    """Every number by itself."""
+
+    name = "independent"
+    summary = "every draw by itself (the default)"
+    independent = True
+
+    def draw(self, spec, rng, lead=(), dtype=np.float64):
+        return draw_noise(spec, rng, lead, dtype)
+
+
+class Antithetic(NoiseSource):
+    """Draw S / 2 + s is the mirror image of draw s."""
+
+    name = "antithetic"
+    summary = "pairs of mirror images: eps and -eps, u and 1 - u; an even number of draws"
+
+    def draw(self, spec, rng, lead=(), dtype=np.float64):
+        self.check(spec)
+        n_draws, *rest = spec.shape
+        half = draw_noise(NoiseSpec(spec.kind, (n_draws // 2, *rest)), rng, lead, dtype)
+        return np.concatenate([half, mirrored(spec.kind, half)], axis=len(lead))
+
+    def check(self, spec):
+        if spec.shape[0] % 2:
+            raise bad_value("draws", "an even number with antithetic noise", spec.shape[0], "take one more")
+
+
+class Sobol(NoiseSource):
+    """Randomised Sobol points, one independent randomisation per repeat."""
+
+    name = "sobol"
+    summary = "randomised Sobol points (quasi-Monte Carlo); best with a power of two of draws"
+
+    def draw(self, spec, rng, lead=(), dtype=np.float64):
+        self.check(spec)
+        n_draws, n_dims = spec.shape[0], int(np.prod(spec.shape[1:]))
+        digits = _scrambled(_sobol_points(n_draws, n_dims), tuple(lead), rng)
+        # The middle of a cell of width 2^-30: never 0 or 1.
+        u = ((digits + 0.5) * 2.0**-BITS).reshape(*lead, *spec.shape)
+        if spec.kind == "normal":
+            from scipy.special import ndtri  # heavy: loaded on use
+
+            u = ndtri(u)
+        elif spec.kind != "uniform":
+            raise unknown_kind(spec.kind)
+        return u.astype(dtype, copy=False)
+
+    def check(self, spec):
+        n_dims = int(np.prod(spec.shape[1:]))
+        if n_dims > MOST_DIMENSIONS:
+            raise NotApplicable(
+                f"Sobol points have at most {MOST_DIMENSIONS} dimensions, not {n_dims}: fewer rows"
+            )
+
+
+SOURCES = (Independent(), Antithetic(), Sobol())
+"""Every source of noise, the default first."""
+
+
+def find_source(name):
+    """Return the source of this name, or raise ValueError with the nearest."""
+    for source in SOURCES:
+        if source.name == name:
+            return source
+    raise unknown_name("noise", name, [source.name for source in SOURCES])
+
+
+def mirrored(kind, noise):
+    """Return the mirror image of noise: -eps, or 1 - u (below one, as uniform noise is)."""
+    if kind == "uniform":
+        one = noise.dtype.type(1.0)
+        return np.minimum(one - noise, np.nextafter(one, noise.dtype.type(0.0)))
+    return -noise
+
+
+@lru_cache(maxsize=64)
+def _sobol_points(n_draws, n_dims):
+    """Return the first points of the Sobol sequence as integers of 30 bits (S, dimensions)."""
+    from scipy.stats import qmc  # heavy: loaded on use
+
+    # Whole powers of two, of which the first S are taken.
+    points = qmc.Sobol(n_dims, scramble=False, bits=BITS).random_base2((n_draws - 1).bit_length())
+    points = np.rint(points[:n_draws] * 2.0**BITS).astype(np.int64)
+    points.flags.writeable = False
+    return points
+
+
+def _scrambled(points, lead, rng):
+    """Return scrambled points (*lead, S, dimensions): a random linear matrix and shift per dimension.
+
+    Digit i of a point becomes itself plus a random choice of the digits before it, plus a random digit.
+    """
+    scrambled = np.zeros((*lead, *points.shape), dtype=np.int64)
+    matrices = rng.integers(1 << BITS, size=(BITS, *lead, 1, points.shape[1]))
+    for i, row in enumerate(matrices):
+        place = BITS - 1 - i
+        chosen = (row >> (place + 1) << (place + 1)) | (1 << place)
+        scrambled |= (np.bitwise_count(chosen & points).astype(np.int64) & 1) << place
+    return scrambled ^ rng.integers(1 << BITS, size=(*lead, 1, points.shape[1]))

@@ -1,0 +1,34 @@
+"""One Gaussian with full covariance per datum, free of all others.
+
+The free table (see `free` beside this file) of a richer family: where the latents of the true posterior are
+correlated, its ELBO is higher than that of any diagonal q, up to log p(x) if the posterior is Gaussian.
+"""
+
+from dataclasses import dataclass
+
+from elbo_lab.distributions import FullGaussian
+from elbo_lab.errors import NotApplicable
+from elbo_lab.posteriors.free import FreePosterior
+
+
+@dataclass(frozen=True)
+class FullPosterior(FreePosterior):
+    """phi = mean and Cholesky factor of each of `n_data` data, block by block.
+
+    Parameters
+    ----------
+    family : FullGaussian
+    n_data : int
+    """
+
+    name = "full"
+    summary = "a free Gaussian with full covariance for every datum"
+
+    @classmethod
+    def for_model(cls, model, n_data):
+        """Return the table for `n_data` data, or raise NotApplicable for categorical z."""
+        if model.family.discrete:
+            raise NotApplicable(
+                f"a Gaussian with full covariance needs continuous z, not {model.family.name}"
+            )
+        return cls(FullGaussian(model.latent_dim), n_data)

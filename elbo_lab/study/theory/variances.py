@@ -1,0 +1,103 @@
+"""The exact variance of gradient estimators in phi, on the first rung that applies."""
+
+from functools import lru_cache
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import NotApplicable, check_count
+from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.exact.quadrature import ToleranceMissed
+from elbo_lab.study.theory import enumerated, integrated, quadratic
+
+# Posteriors that are a table with one row of eta per datum.
+FREE = ("free", "full")
+
+
+def draw_moments(model, theta, x, family, eta):
+    """Return the DrawMoments of q, from which the variances for every number of draws follow.
+
+    Parameters
+    ----------
+    model : Model
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    family : Family
+        Of q.
+    eta : ndarray (N, E)
+
+    Raises
+    ------
+    NotApplicable
+        If z is continuous, log p(x, z) is not quadratic in it, and there are more than two latents.
+    """
+    arguments = model, theta, x, family, eta
+    found = None
+    if family.discrete:
+        found = enumerated.draw_moments(*arguments)
+    elif isinstance(family, DiagonalGaussian):
+        found = quadratic.draw_moments(*arguments)
+    if found is None and family.size <= 2:
+        try:
+            found = integrated.draw_moments(*arguments)
+        except ToleranceMissed:
+            found = None
+    if found is None:
+        what = "quadratic log p(x, z), discrete z or one or two latents"
+        raise NotApplicable(f"the variance has no exact value for {model.label}: it takes {what}")
+    return found
+
+
+def gradient_variances(model, theta, x, family, eta, n_draws=1):
+    """Return the exact variance of estimators of the ELBO's gradient in eta, mean over the rows of x.
+
+    Parameters
+    ----------
+    model, theta, x, family, eta
+        As `draw_moments` takes them.
+    n_draws : int
+        S.
+
+    Returns
+    -------
+    dict of str to ndarray (N, E)
+        By estimator name, in (nats per unit of eta)^2, per coordinate. `score-function-mean-baseline` and
+        `score-function-oracle-baseline` know their baseline, which no estimator does.
+
+    Raises
+    ------
+    NotApplicable
+        As `draw_moments` does.
+    """
+    check_count("n_draws", n_draws)
+    found = draw_moments(model, theta, x, family, eta).variances(n_draws)
+    return {name: variance / len(x) ** 2 for name, variance in found.items()}
+
+
+@lru_cache(maxsize=32)
+def _moments_of_scene(scene):
+    if scene.posterior is None or scene.posterior.name not in FREE:
+        raise NotApplicable("exact variances in phi are known for a free table of eta")
+    eta = scene.posterior.eta(scene.phi, scene.x)
+    return draw_moments(scene.model, scene.theta, scene.x, scene.posterior.family, eta)
+
+
+def free_variances(scene, n_draws):
+    """Return {estimator: trace of the covariance of its gradient in phi} for a free table of eta.
+
+    There the noise of the data is independent and phi is eta itself, so that the trace is a plain sum.
+
+    Raises
+    ------
+    NotApplicable
+    """
+    found = _moments_of_scene(scene).variances(n_draws)
+    return {name: float(variance.sum()) / len(scene.x) ** 2 for name, variance in found.items()}
+
+
+def known_variances(scene, n_draws):
+    """Return {Estimator: trace} for the package's estimators whose variance is known here, maybe none."""
+    try:
+        found = free_variances(scene, n_draws)
+    except NotApplicable:
+        return {}
+    by_name = {e.name: e for e in ESTIMATORS if e.target == "grad-phi-elbo"}
+    return {by_name[name]: value for name, value in found.items() if name in by_name}
