@@ -33,6 +33,7 @@ from elbo_lab.models import (
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
+    LogisticRegression,
 )
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -76,6 +77,8 @@ MODELS = (
     DeepGaussianLearned(3, 1, (3,), min_log_variance=-3.0),
     DeepBernoulli(4, 2, (3,)),
     DeepBernoulli(3, 1, (4, 3), "softplus"),
+    # Three data here are three tables, each of three rows with one feature, each with weights of its own.
+    LogisticRegression(3, (0.2,), (1.5,)),
 )
 
 
@@ -133,7 +136,10 @@ def admits(case, estimator, posterior=None):
 
 
 def pairings(cases=CASES):
-    """Return [(case, estimator), ...] for all measured estimators that a model admits."""
+    """Return [(case, estimator), ...] for all measured estimators that a model admits.
+
+    Categories have no pathwise derivative, and without parameters theta there is no gradient in theta.
+    """
     return [
         (case, estimator)
         for case in cases

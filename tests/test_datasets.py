@@ -33,7 +33,7 @@ def csv_file(tmp_path):
     return write
 
 
-# --- the two sets inside the package -------------------------------------------------------------
+# --- the three sets inside the package -------------------------------------------------------------
 
 
 def test_faithful_is_the_published_table():
@@ -48,6 +48,31 @@ def test_faithful_is_the_published_table():
     np.testing.assert_allclose(data.x.std(axis=0, ddof=1), [1.141371, 13.594974], atol=1e-6)
     assert data.labels is None
     assert "Azzalini" in data.source and "Haerdle" in data.source
+
+
+def test_breast_cancer_is_the_table_of_scikit_learn():
+    from sklearn.datasets import load_breast_cancer
+
+    data, peer = load("breast-cancer"), load_breast_cancer()
+    assert data.name == "breast-cancer:raw"
+    np.testing.assert_array_equal(data.x, peer.data)
+    np.testing.assert_array_equal(data.labels, peer.target)
+    assert list(peer.target_names) == ["malignant", "benign"] and np.bincount(data.labels).tolist() == [
+        212,
+        357,
+    ]
+    theirs = [name.split() for name in peer.feature_names]
+    # There: 'mean radius', 'radius error', 'worst radius'.
+    theirs = ["_".join(["se", *w[:-1]] if w[-1] == "error" else w) for w in theirs]
+    assert list(data.columns) == theirs
+
+
+def test_standardised_columns_have_mean_zero_and_population_variance_one():
+    raw, data = load("breast-cancer:raw"), load("breast-cancer:standardised")
+    np.testing.assert_allclose(data.x.mean(axis=0), np.zeros(30), atol=1e-12)
+    np.testing.assert_allclose((data.x**2).mean(axis=0), np.ones(30), rtol=1e-12)
+    np.testing.assert_allclose(np.corrcoef(data.x.T), np.corrcoef(raw.x.T), atol=1e-12)
+    np.testing.assert_array_equal(data.labels, raw.labels)
 
 
 def test_digits_are_the_published_table():
@@ -146,10 +171,11 @@ def test_every_set_says_in_one_line_what_it_is_and_where_it_is_from(entry):
 
 def test_the_files_are_inside_the_package_with_their_licences():
     files = importlib.resources.files("elbo_lab.datasets") / "files"
-    for name in ("faithful.csv", "digits.csv.gz", "LICENCES.md"):
+    for name in ("faithful.csv", "digits.csv.gz", "breast_cancer.csv.gz", "LICENCES.md"):
         assert (files / name).is_file()
     text = (files / "LICENCES.md").read_text(encoding="utf-8")
     assert "CC BY 4.0" in text and "10.24432/C50P49" in text and "Azzalini" in text
+    assert "10.24432/C5DW2B" in text and "breast_cancer.csv.gz" in text
     assert "mnist-test" in text and "CC BY-SA 3.0" in text
 
 

@@ -221,6 +221,13 @@ def test_the_exact_posterior_has_nothing_to_differentiate(estimator):
         estimator.check_pairing(model, ExactPosterior(model, CASES[0].theta))
 
 
+@over_cases([case for case in CASES if not case.model.layout.size])
+@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.target.startswith("grad-theta")])
+def test_a_model_without_theta_has_no_gradient_in_theta(case, estimator):
+    with pytest.raises(NotApplicable, match=rf"^{case.model.label} has no parameters theta$"):
+        estimator.check_pairing(case.model, case.free)
+
+
 # Beside those that need a path: who refuses discrete z, and who continuous z.
 REFUSES = {
     True: {
@@ -237,6 +244,8 @@ REFUSES = {
 def test_every_other_pairing_is_admitted(case):
     discrete = case.model.family.discrete
     refused = REFUSES[discrete] | {e.name for e in BY_NAME.values() if discrete and e.needs_pathwise}
+    if not case.model.layout.size:
+        refused |= {e.name for e in BY_NAME.values() if e.target.startswith("grad-theta")}
     assert {pair[1].name for pair in PAIRS if pair[0] is case} == set(BY_NAME) - refused
     for name in set(BY_NAME) - refused:
         BY_NAME[name].check_pairing(case.model, case.free)

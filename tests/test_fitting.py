@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 from elbo_lab import fit
 from elbo_lab.cli.main import main
-from elbo_lab.datasets import load
+from elbo_lab.datasets import Dataset, load
 from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
 from elbo_lab.fitting.methods import methods_of
@@ -24,6 +24,7 @@ OPTIONS = {
     "em": {"epochs": 20},
     "gradient": STEPS,
     "vae": STEPS | {"hidden": (5,)},
+    "svi": STEPS,
     "maximum-likelihood": STEPS | {"hidden": (5,)},
 }
 
@@ -37,7 +38,10 @@ def table(n_rows=60, n_columns=3, binary=False):
 
 
 def data_for(choice):
-    return table(binary=choice.kind.name == "deep-bernoulli")
+    x = table(binary=choice.kind.name == "deep-bernoulli")
+    if choice.kind.global_latents:
+        return Dataset("labelled", x, labels=(np.arange(len(x)) % 3 > 0).astype(int))
+    return x
 
 
 def without_seconds(text):
@@ -47,7 +51,7 @@ def without_seconds(text):
 PAIRS = [
     (choice, method)
     for choice in find_models()
-    for method in methods_of(choice.kind.for_data(data_for(choice), variant=choice.variant, latent=None))
+    for method in methods_of(choice.kind.for_data(table(), variant=choice.variant, latent=None))
 ]
 
 

@@ -154,7 +154,7 @@ def test_one_pass_in_float32_gives_float32_gradients(case, which):
         assert_close(narrow, wide, SHORT)
 
 
-@over_continuous
+@pytest.mark.parametrize("case", [c for c in CONTINUOUS if c.model.layout.size], ids=model_id)
 def test_a_start_that_is_random_comes_from_the_generator_alone(case):
     starts = [case.model.random_theta(case.x, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])

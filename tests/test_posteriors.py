@@ -28,7 +28,7 @@ def exact_posterior(case):
 
 
 def has_exact(case):
-    return not case.model.name.startswith("deep")
+    return not case.model.name.startswith(("deep", "logistic"))
 
 
 with_exact = pytest.mark.parametrize("case", [c for c in CASES if has_exact(c)], ids=model_id)

@@ -44,7 +44,7 @@ def add_parser(commands):
     )
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
-    add("--rows", type=int, metavar="N", help="data rows, by a seeded permutation (default 32)")
+    add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--quick", action="store_true", help="8 rows and 200 repeats unless given")

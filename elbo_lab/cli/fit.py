@@ -14,6 +14,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit categorical-mlp --data digits --holdout 0.2
+  elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
 """
@@ -40,10 +41,14 @@ def add_parser(commands):
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list', or categorical-mlp (a classifier)")
-    add("--data", metavar="NAME_OR_PATH", help="faithful, digits, mnist, or a CSV, NPY or NPZ file")
+    add(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file",
+    )
     add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
-    add("--method", metavar="NAME", help="closed-form, em, gradient, vae (default: the first that fits)")
+    add("--method", metavar="NAME", help="closed-form, em, gradient, vae, svi (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
@@ -69,7 +74,7 @@ def add_parser(commands):
         "--learning-rate",
         type=float,
         metavar="R",
-        help="step size (vae: 2e-3; gradient: 1e-2)",
+        help="step size (vae: 2e-3; gradient, svi: 1e-2)",
     )
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")

@@ -20,6 +20,7 @@ METHODS = {
     "em": "ELBO in q and theta by turns",
     "gradient": "steps along the gradient of the exact evidence",
     "vae": "steps along estimated gradients of the ELBO",
+    "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
     "maximum-likelihood": "steps along the gradient of log p(y | x)",
 }
 

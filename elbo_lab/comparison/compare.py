@@ -68,7 +68,7 @@ def compare(
         R estimates per row.
     rows : int, optional
         Data on which estimators are compared, by a seeded permutation; 32 if not given, or all if
-        there are fewer.
+        there are fewer. With global latents: rows of the table that is the one datum, all if not given.
     seed : int
         Not negative. Everything but the seconds is reproduced by it.
     threads : int, optional

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from elbo_lab.datasets.breast_cancer import BREAST_CANCER
 from elbo_lab.datasets.dataset import Dataset
 from elbo_lab.datasets.digits import DIGITS
 from elbo_lab.datasets.faithful import FAITHFUL
@@ -17,7 +18,7 @@ from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
 from elbo_lab.errors import bad_value, check_count, check_data, unknown_name
 
-DATASETS = (FAITHFUL, DIGITS, MNIST, MNIST_TEST)
+DATASETS = (FAITHFUL, DIGITS, BREAST_CANCER, MNIST, MNIST_TEST)
 
 
 def load(source, *, view=None, seed=0, data_dir=None):
@@ -26,8 +27,8 @@ def load(source, *, view=None, seed=0, data_dir=None):
     Parameters
     ----------
     source : str, os.PathLike, array_like of shape (N, D), or Dataset
-        A name (``"faithful"``, ``"digits"``, ``"mnist"``, ``"mnist-test"``), a name with a view
-        (``"digits:binary"``), the path of a .csv, .csv.gz, .npy or .npz file, or the numbers
+        A name (``"faithful"``, ``"digits"``, ``"breast-cancer"``, ``"mnist"``, ``"mnist-test"``), a
+        name with a view (``"digits:binary"``), the path of a .csv, .csv.gz, .npy or .npz file, or the numbers
         themselves. A `Dataset` comes back as it is.
     view : str, optional
         View of a data set with a name, another way of writing ``name:view``; by default the first

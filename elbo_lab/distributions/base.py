@@ -31,11 +31,14 @@ class Family(ABC):
         E, number of unconstrained parameters of one member.
     eta_layout : Layout
         Names and shapes inside one row of eta.
+    gaussian : bool
+        Whether every linear form of z is normal, so that `projected` says which normal.
     """
 
     name: str
     discrete: bool
     event_axes: int
+    gaussian: bool = False
 
     @abstractmethod
     def noise_spec(self, n_draws, n_data):
@@ -86,6 +89,27 @@ class Family(ABC):
             If z is continuous.
         """
         raise NotApplicable(f"{self.name} z cannot be enumerated")
+
+    def projected(self, eta, directions):  # noqa: ARG002 - the signature is the contract
+        """Return the law of the linear forms a = directions z: means, standard deviations, and a pullback.
+
+        Parameters
+        ----------
+        eta : ndarray (N, E)
+        directions : ndarray (N, M, K)
+
+        Returns
+        -------
+        mean, std : ndarray (N, M)
+        pullback : callable
+            (cotangent of mean, cotangent of std), each (N, M) -> gradient (N, E).
+
+        Raises
+        ------
+        NotApplicable
+            If linear forms of z are not normal.
+        """
+        raise NotApplicable(f"linear forms of {self.name} z are not normal")
 
     def has_kl_to(self, other):
         """Whether `kl` is a formula for members of this other family: its own, for most."""

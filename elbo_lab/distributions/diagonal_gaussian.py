@@ -31,6 +31,7 @@ class DiagonalGaussian(Family):
     name = "diagonal-gaussian"
     discrete = False
     event_axes = 1
+    gaussian = True
 
     @property
     def eta_size(self):
@@ -112,6 +113,20 @@ class DiagonalGaussian(Family):
         pull = (mean - mean_o) * np.exp(-2.0 * log_std_o)
         shift2 = (mean - mean_o) * pull
         return self.join(pull, ratio - 1.0), self.join(-pull, 1.0 - ratio - shift2)
+
+    def projected(self, eta, directions):
+        """a_m ~ N(A_m . mean, sum_k A_mk^2 s_k^2)."""
+        mean, log_std = self.split(eta)
+        squares, variance_z = directions**2, np.exp(2.0 * log_std)
+        std = np.sqrt((squares @ variance_z[..., None])[..., 0])
+
+        def pullback(by_mean, by_std):
+            by_variance = 0.5 * by_std / std
+            through_mean = (by_mean[:, None, :] @ directions)[:, 0, :]
+            through_log_std = 2.0 * variance_z * (by_variance[:, None, :] @ squares)[:, 0, :]
+            return self.join(through_mean, through_log_std)
+
+        return (directions @ mean[..., None])[..., 0], std, pullback
 
     def near(self, eta):
         """Return mean + 0.5 std, std * 0.8."""

@@ -35,6 +35,7 @@ class FullGaussian(Family):
     name = "full-gaussian"
     discrete = False
     event_axes = 1
+    gaussian = True
 
     @property
     def eta_size(self):
@@ -67,6 +68,22 @@ class FullGaussian(Family):
         """Return the member (N, E) that equals a member (N, 2K) of the diagonal family."""
         below = np.zeros((*eta.shape[:-1], self.eta_size - 2 * self.size))
         return np.concatenate([eta, below], axis=-1)
+
+    def from_factor(self, mean, lower):
+        """Return the member (N, E) with this mean (N, K) and lower triangular L (N, K, K)."""
+        log_diagonal = np.log(np.diagonal(lower, axis1=-2, axis2=-1))
+        return np.concatenate([mean, log_diagonal, lower[..., *self._below]], axis=-1)
+
+    def projected(self, eta, directions):
+        """a_m ~ N(A_m . mean, |L^T A_m|^2)."""
+        spread = directions @ self.factor(eta)  # (N, M, K)
+        std = np.sqrt(np.einsum("nmk,nmk->nm", spread, spread))
+
+        def pullback(by_mean, by_std):
+            by_factor = np.swapaxes(directions * (by_std / std)[..., None], -1, -2) @ spread
+            return self._eta_grad((by_mean[:, None, :] @ directions)[:, 0, :], by_factor, eta)
+
+        return (directions @ self.split(eta)[0][..., None])[..., 0], std, pullback
 
     def factor(self, eta):
         """Return L (..., K, K)."""

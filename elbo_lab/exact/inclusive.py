@@ -4,14 +4,15 @@
 
 (the wake-phase update of q of Bornschein and Bengio 2015.) It asks q to cover the posterior, where the ELBO
 asks it to stay inside. Exact where the posterior is a member of the family (the KL has a formula), by
-enumeration, or on the grids of `quadrature`; else by importance sampling from q, with a standard error.
+enumeration, or on the grids of `quadrature`; else by importance sampling from q, or from the proposal of
+`laplace` where the model has one, with a standard error.
 """
 
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, cubature, enumeration, long_run, quadrature
+from elbo_lab.exact import closed_form, cubature, enumeration, laplace, long_run, quadrature
 from elbo_lab.special import softmax
 
 # Of the long run, as in `ladder`: references must not move with the seed of the study.
@@ -35,11 +36,24 @@ def _integrated(model, theta, x, family, eta):
     return by_eta, error
 
 
-def _sampled(model, theta, x, family, eta, rng):
-    batches = []
-    for _ in range(long_run.BATCHES):
+def _proposal(model, x, family, eta, rng):
+    """Return a function that draws a batch: z (S, N, ...) and the log-density (S, N) that it comes from."""
+    if laplace.applies(model):
+        proposal = laplace.Proposal(model, x)
+        return lambda: proposal.draw(long_run.DRAWS_PER_BATCH, rng)
+
+    def draw():
         z = family.sample(eta, draw_noise(family.noise_spec(long_run.DRAWS_PER_BATCH, len(x)), rng))
-        weights = softmax(model.log_joint(theta, x, z) - family.log_prob(eta, z), axis=0)
+        return z, family.log_prob(eta, z)
+
+    return draw
+
+
+def _sampled(model, theta, x, family, eta, rng):
+    batches, draw = [], _proposal(model, x, family, eta, rng)
+    for _ in range(long_run.BATCHES):
+        z, log_q = draw()
+        weights = softmax(model.log_joint(theta, x, z) - log_q, axis=0)
         batches.append(family.log_prob_vjp(eta, z, weights))
     return long_run.batch_means(batches)
 

@@ -1,7 +1,8 @@
 """Which rung a model stands on.
 
 The first that applies: closed form (the model has formulas), enumeration (categorical z), quadrature
-(one or two continuous latents, if it meets its tolerance), long run.
+(expectations over linear forms of any number of latents under a Gaussian q; one or two continuous latents
+otherwise; if it meets its tolerance), long run.
 
 `evidence` and `expectation` come with gradients. `log_evidence` and `expected_log_joint` are their values
 alone, for a fraction of the time, and never a long run: who asks for them wants the number itself.
@@ -10,7 +11,16 @@ alone, for a fraction of the time, and never a long run: who asks for them wants
 import numpy as np
 
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, coupled, cubature, enumeration, long_run, quadrature
+from elbo_lab.exact import (
+    closed_form,
+    coupled,
+    cubature,
+    enumeration,
+    laplace,
+    long_run,
+    projected,
+    quadrature,
+)
 
 # The seed of long runs: references must not move with the seed of the study that they judge.
 LONG_RUN_SEED = 20_210_704
@@ -21,7 +31,7 @@ def _climb(model, family, name, *arguments):
 
     `family` is that of q, or None for what has no q.
     """
-    for rung in (closed_form, cubature, enumeration, quadrature):
+    for rung in (closed_form, cubature, enumeration, projected, quadrature):
         if rung.applies(model, family):
             try:
                 return getattr(rung, name)(model, *arguments), rung.RUNG
@@ -43,7 +53,8 @@ def evidence(model, theta, x, proposal=None):
     theta : ndarray (P,)
     x : ndarray (N, D)
     proposal : ndarray (N, E), optional
-        Where a long run, if it comes to that, draws from; the prior if not given.
+        Where a long run, if it comes to that, draws from; the prior if not given. Of no matter where the
+        model knows a better one (`laplace`).
 
     Returns
     -------
@@ -52,9 +63,12 @@ def evidence(model, theta, x, proposal=None):
     answer, _ = _climb(model, None, "evidence", theta, x)
     if answer is not None:
         return answer
+    rng = np.random.default_rng(LONG_RUN_SEED)
+    if laplace.applies(model):
+        return laplace.evidence(model, theta, x, rng)
     if proposal is None:
         proposal = model.prior_eta(theta)
-    return long_run.evidence(model, theta, x, proposal, np.random.default_rng(LONG_RUN_SEED))
+    return long_run.evidence(model, theta, x, proposal, rng)
 
 
 def expectation(model, theta, x, eta, family=None):

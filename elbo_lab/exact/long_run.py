@@ -58,14 +58,31 @@ def expectation(model, theta, x, family, eta, rng):
 
 def evidence(model, theta, x, proposal, rng):
     """Return log p(x) and its gradient by importance sampling from eta = `proposal` (N, E)."""
-    family, values, by_theta = model.family, [], []
-    for _ in range(BATCHES):
-        draws = [family.sample(proposal, noise) for noise in _passes(family, x, rng)]
-        log_w = [model.log_joint(theta, x, z) - family.log_prob(proposal, z) for z in draws]
-        weights = softmax(np.concatenate(log_w), axis=0) / len(x)
-        values.append(log_mean_exp(np.concatenate(log_w), axis=0))
+    family = model.family
+
+    def draws():
+        for noise in _passes(family, x, rng):
+            z = family.sample(proposal, noise)
+            yield z, family.log_prob(proposal, z)
+
+    return evidence_from(model, theta, x, (list(draws()) for _ in range(BATCHES)))
+
+
+def evidence_from(model, theta, x, batches):
+    """Return log p(x) and its gradient from batches of draws of any proposal.
+
+    Parameters
+    ----------
+    batches : iterable of lists
+        Each list holds the passes of a batch: pairs z (S, N, ...) and log q(z) (S, N).
+    """
+    values, by_theta = [], []
+    for passes in batches:
+        log_w = np.concatenate([model.log_joint(theta, x, z) - log_q for z, log_q in passes])
+        weights = softmax(log_w, axis=0) / len(x)
+        values.append(log_mean_exp(log_w, axis=0))
         grad_theta, start = np.zeros(model.layout.size), 0
-        for z in draws:
+        for z, _ in passes:
             grad_theta += model.log_joint_vjp(theta, x, z, weights[start : start + len(z)])[0]
             start += len(z)
         by_theta.append(grad_theta)

@@ -91,7 +91,7 @@ def _expectation_of_datum(model, theta, x, family, eta, rule):
 
 def _stands(current, previous, tolerance):
     return all(
-        np.abs(a - b).max() <= tolerance * max(1.0, np.abs(a).max())
+        np.abs(a - b).max(initial=0.0) <= tolerance * np.abs(a).max(initial=1.0)
         for a, b in zip(current, previous, strict=True)
     )
 
@@ -281,6 +281,6 @@ def evidence(model, theta, x):
         value[done], error[done] = found, change
         for grad, grid in zip((coarse_grad, fine_grad), grids, strict=True):
             grad += _posterior_gradient(model, theta, x[done], *grid)
-    dropped = DROPPED_IN_GRADIENT * np.abs(fine_grad).max()
+    dropped = DROPPED_IN_GRADIENT * np.abs(fine_grad).max(initial=0.0)
     grad_error = (np.abs(fine_grad - coarse_grad) + dropped) / len(x)
     return Evidence(RUNG, value, error, fine_grad / len(x), grad_error)

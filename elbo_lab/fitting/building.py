@@ -6,6 +6,8 @@ from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.fitting.gradient import GradientJob
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
 from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
+from elbo_lab.fitting.regression import exact_elbo_recorder
+from elbo_lab.learning.training.global_objective import GlobalElboObjective
 from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
 from elbo_lab.learning.training.optimizers import find_optimizer
 from elbo_lab.learning.training.plan import Plan
@@ -36,8 +38,8 @@ def build_posterior(model, settings, train):
 def _plan(settings):
     optimizer, _, value = settings["optimizer"].partition(":")
     rates = {"theta": settings["learning_rate"]}
-    if "phi_learning_rate" in settings:
-        rates["phi"] = settings["phi_learning_rate"]
+    # Without theta the one step size is that of phi.
+    rates["phi"] = settings.get("phi_learning_rate", settings["learning_rate"])
     return Plan(
         epochs=settings["epochs"],
         batch=settings["batch"],
@@ -81,6 +83,14 @@ def build_job(model, method, settings, train, seed, threads):
         objective = EvidenceObjective(model, train.x)
         recorders.append(likelihood_recorder(model, train.x))
         return GradientJob(Training(objective, plan, seed, recorders, threads), train.columns), None, train
+    if method == "svi":
+        posterior = FreePosterior(model.family, 1)
+        estimator = _estimator("phi_estimator", settings["phi_estimator"], "grad-phi-elbo")
+        objective = GlobalElboObjective(
+            model, posterior, train.x, phi_estimator=estimator, draws=settings["draws"]
+        )
+        recorders.append(exact_elbo_recorder(model, posterior, train.x))
+        return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
     dtype = np.dtype(settings["dtype"]).type
     if method == "maximum-likelihood":
         objective = ConditionalObjective(model, train.x.astype(dtype), train.labels, dtype)

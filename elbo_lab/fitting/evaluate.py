@@ -13,6 +13,7 @@ from elbo_lab.datasets import load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units, importance_nll
 from elbo_lab.fitting.final import exact_numbers, label_numbers, mean_elbo, tractable
+from elbo_lab.fitting.regression import check_same_columns, prediction_numbers, tabled
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.specs import data_spec
 from elbo_lab.fitting.stored import load_fitted
@@ -78,6 +79,12 @@ def evaluate(
     if rows is not None:
         dataset = dataset.rows(rows, seed)
     model = stored.model
+    settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
+    settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
+    if getattr(model, "global_latents", False):
+        table = tabled(type(model), dataset).x
+        check_same_columns(model, table)
+        return Evaluation(settings, plain(prediction_numbers(model, stored.posterior, stored.phi, table)))
     x = dataset.x
     if x.shape[1] != model.n_columns:
         raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
@@ -95,8 +102,6 @@ def evaluate(
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
         final |= _bounded(stored, x, importance_samples, seed, threads, progress)
-    settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
-    settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
     return Evaluation(settings, plain(final))
 
 

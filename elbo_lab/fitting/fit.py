@@ -25,6 +25,7 @@ from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
 from elbo_lab.fitting.keeper import Keeper
 from elbo_lab.fitting.methods import choose_method, complete, with_networks
 from elbo_lab.fitting.options import Options, overlay, resolve
+from elbo_lab.fitting.regression import elbo_per_row, prediction_numbers, tabled
 from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.resuming import find_data, name_of, path_of, refuse_overwriting
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
@@ -102,6 +103,8 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
 
     choice = _choose_model(asked.model)
     dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)
+    if _is_global(choice.kind):
+        dataset = tabled(choice.kind, dataset)
     train, held_out = dataset, None
     if asked.holdout is not None:
         train, held_out = dataset.split(asked.holdout)
@@ -111,9 +114,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     built = with_networks(built, settings)
     settings = complete(built, method, settings)
     with columns_by_name(dataset.columns):
-        built.check_data(train.x)
-        if held_out is not None:
-            built.check_support(held_out.x)
+        _check_data(built, train, held_out)
     settings = {
         "model": built.label if isinstance(built, Model) else built.name,
         "data": named or name_of(asked.data, dataset),
@@ -140,6 +141,21 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     final = _closing_numbers(outcome, built, posterior, settings, (train, held_out, seen), threads)
     final["seconds"] = seconds
     return _result(outcome, built, posterior, settings, train, held_out, final)
+
+
+def _is_global(kind):
+    """Whether the data are one table; a classifier has no latents at all."""
+    return getattr(kind, "global_latents", False)
+
+
+def _check_data(model, train, held_out):
+    """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
+    if _is_global(model):
+        model.check_data(model.as_data(train.x))
+        return
+    model.check_data(train.x)
+    if held_out is not None:
+        model.check_support(held_out.x)
 
 
 def _what_was_kept(checkpoint):
@@ -188,7 +204,7 @@ def _build_model(choice, train, latent):
         check_count("latent", latent)
     model = choice.build(train.x, latent)
     if latent is not None and model.latent_dim != latent:
-        raise bad_value("latent", f"no value for {model.label}, which has one latent per column", latent)
+        raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
     return model
 
 
@@ -209,6 +225,9 @@ def _closing_numbers(outcome, model, posterior, settings, parts, threads):
     """Return `final` without the seconds, from (training rows, held-out rows or None, rows of the steps)."""
     (train, held_out, seen), seed = parts, settings["seed"]
     vectors = outcome.vectors
+    notes = {"warnings": outcome.warnings, "converged": outcome.converged, "stopped": outcome.stopped}
+    if _is_global(model):
+        return notes | _regression_numbers(model, posterior, vectors["phi"], train, held_out)
     final = numbers_of(model, posterior, vectors, train, seed, threads)
     amortised = posterior if posterior is not None and posterior.name == "amortised" else None
     if held_out is not None:
@@ -223,8 +242,16 @@ def _closing_numbers(outcome, model, posterior, settings, parts, threads):
             final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
         except NotApplicable as reason:  # the decoder has grown too steep for an exact value
             final["warnings"] = (*outcome.warnings, str(reason))
-    final = outcome.extra | final
-    return {"warnings": outcome.warnings, **final, "converged": outcome.converged, "stopped": outcome.stopped}
+    return notes | outcome.extra | final
+
+
+def _regression_numbers(model, posterior, phi, train, held_out):
+    """Return the closing numbers of a table with global latents."""
+    final = prediction_numbers(model, posterior, phi, train.x)
+    final["elbo_per_datum"] = elbo_per_row(model, posterior, phi, train.x)
+    if held_out is not None:
+        final["held_out"] = prediction_numbers(model, posterior, phi, held_out.x)
+    return final
 
 
 def _result(outcome, model, posterior, settings, train, held_out, final):

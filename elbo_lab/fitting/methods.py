@@ -19,6 +19,8 @@ def methods_of(model):
     """Return the names of the methods that fit a model, the usual one first."""
     if isinstance(model, CategoricalMLP):
         return ["maximum-likelihood"]
+    if model.global_latents:
+        return ["svi"]
     found = []
     if has_closed_form(model):
         found.append("closed-form")
@@ -64,6 +66,8 @@ def complete(model, method, settings):
     if isinstance(model, PPCA) and model.n_latent >= model.n_columns:
         expected = f"fewer than the {model.n_columns} columns (none is left for the noise)"
         raise bad_value("latent", expected, model.n_latent)
+    if method == "svi":
+        return settings | {name: value for name, value in CONTINUOUS.items() if settings[name] is None}
     if method != "vae":
         return settings
     check_count("gap_rows", settings["gap_rows"], minimum=0)

@@ -36,6 +36,7 @@ METHOD_OPTIONS = {
         "gap_rows": 0,
         "dtype": "float32",
     },
+    "svi": STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None},
     "maximum-likelihood": STEPS | {"dtype": "float32"},
 }
 NETWORK_OPTIONS = {"hidden": (200, 100), "activation": "tanh"}
@@ -61,7 +62,7 @@ class Options:
         Widths of the hidden layers, from the data's side; the decoder has them in reverse.
     activation : str
     epochs : int
-        Passes over the data (gradient, vae) or iterations (em), in all, also when resumed.
+        Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
     batch, optimizer, learning_rate, phi_learning_rate, schedule, phi_steps, evaluate_every, patience
         See `learning.training.Plan`; `momentum` is part of the optimizer's name, as in 'sgd:0.9'.
     posterior : {'amortised', 'free'}

@@ -32,6 +32,8 @@ def write_samples(stored, folder, count, seed=0):
     check_count("seed", seed, minimum=0)
     if not hasattr(stored.model, "family"):
         raise NotApplicable(f"{stored.model.name} says nothing about x: there is nothing to sample")
+    if stored.model.global_latents:
+        raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
     fitted, rng = stored.fitted, np.random.default_rng(seed)
     x = fitted.generate(count, rng)
     label = stored.settings["model"]

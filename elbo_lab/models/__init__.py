@@ -7,6 +7,8 @@ from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
+from elbo_lab.models.linear_predictor import LinearPredictor
+from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
 
 MODELS = (
@@ -14,6 +16,7 @@ MODELS = (
     GaussianMixture,
     PPCA,
     FactorAnalysis,
+    LogisticRegression,
     DeepGaussianFixed,
     DeepGaussianLearned,
     DeepBernoulli,
@@ -30,6 +33,8 @@ __all__ = [
     "FactorAnalysis",
     "GaussianMLE",
     "GaussianMixture",
+    "LinearPredictor",
+    "LogisticRegression",
     "Model",
     "StandardNormalPrior",
     "fold_shared",

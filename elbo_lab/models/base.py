@@ -54,6 +54,8 @@ class Model(ABC):
         Views of a built-in data set that suit the likelihood, the usual one first; () for any.
     fixed_prior : bool
         Whether p(z) has no parameters, so that nobody forms a gradient of zeros.
+    global_latents : bool
+        Whether one z explains a whole table instead of one z each row: there is then one datum, N = 1.
     quadratic : bool
         Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     """
@@ -61,6 +63,7 @@ class Model(ABC):
     name: str
     variant: str | None = None
     fixed_prior = False
+    global_latents = False
     quadratic = False
     natural_views: tuple = ()
 
@@ -98,6 +101,17 @@ class Model(ABC):
     def random_theta(self, x, rng):  # noqa: ARG002 - where nothing is random
         """Return a start for stochastic training on x, which knows nothing of the maximum: (P,)."""
         return self.initial_theta(x)
+
+    # -- from a data set to x --------------------------------------------------------------------
+
+    @classmethod
+    def table_of(cls, dataset):
+        """Return the table (M, C) of a `Dataset` that this kind of model explains; `for_data` takes it."""
+        return dataset.x
+
+    def as_data(self, table):
+        """Return x (N, D) of a table (M, C): every row a datum, unless the latents are global."""
+        return table
 
     # -- what follows from it --------------------------------------------------------------------
 

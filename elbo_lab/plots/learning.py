@@ -29,7 +29,7 @@ LOOKS = {
     "elbo": ("ELBO, training rows (mean over the epoch)", {**SOLID, "color": BOUND_COLOR, "marker": "o"}),
     "elbo_after_m": ("ELBO after the M-step", {**SOLID, "color": BOUND_COLOR, "marker": "o"}),
     "elbo_validation": ("ELBO, validation rows", {**SOLID, "color": "#997700", "marker": "s"}),
-    "elbo_exact": ("exact ELBO (gap rows)", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
+    "elbo_exact": ("exact ELBO", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
     "mean_log_p": (
         "log p, training rows (mean over the epoch)",
         {**SOLID, "color": BOUND_COLOR, "marker": "o"},

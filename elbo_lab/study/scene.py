@@ -6,9 +6,11 @@ compared are a seeded permutation's first; q stands at a named place relative to
     exact   the exact posterior (for a deep model the Gaussian of greatest ELBO)
     near    close to it and clearly off: mean + 0.5 sd, sd * 0.8; logits * 0.5
     start   the prior, where training begins
+
+Where latents are global, the chosen rows are the whole table, and the table is the one datum.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import numpy as np
@@ -16,8 +18,14 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.distributions import SOURCES, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
-from elbo_lab.exact import closed_form, enumeration
-from elbo_lab.learning import fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
+from elbo_lab.exact import closed_form, enumeration, projected
+from elbo_lab.learning import (
+    fit_encoder,
+    fit_eta,
+    maximise_evidence,
+    maximise_exact_elbo,
+    maximise_frozen_elbo,
+)
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
 
 PLACES = ("near", "start", "exact")
@@ -96,7 +104,7 @@ def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[
     posterior : {'free', 'full', 'amortised', 'exact'}
     at : {'near', 'start', 'exact'}
     rows : int or None
-        None means 32, or all if there are fewer.
+        None means 32, or all if there are fewer; with global latents it means the whole table.
     seed : int
     source : NoiseSource, optional
 
@@ -107,10 +115,16 @@ def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[
     if at not in PLACES:
         raise unknown_name("at", at, PLACES)
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
+    dataset = replace(dataset, x=choice.kind.table_of(dataset))
+    if choice.kind.global_latents and rows is not None:
+        dataset = dataset.rows(rows, seed)
     model = choice.build(dataset.x, latent)
     with columns_by_name(dataset.columns):
-        whole = model.check_data(dataset.x)
-    x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
+        whole = model.check_data(model.as_data(dataset.x))
+    if choice.kind.global_latents:
+        x = whole
+    else:
+        x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
     diverged = f"a diverged {model.label}"
     try:
         with np.errstate(all="ignore"):  # what overflows is refused in the next lines
@@ -140,6 +154,9 @@ def _fit(model, dataset, x, seed):
     if enumeration.applies(model) or closed_form.applies(model):
         theta = maximise_evidence(model, dataset.x)
         return theta, model.posterior_eta(theta, x)
+    if projected.applies(model, model.family):
+        theta = model.initial_theta(x)
+        return theta, maximise_exact_elbo(model, theta, x)
     fitted = dataset.rows(min(len(dataset.x), max(FIT_ROWS, len(x))), seed).x
     rng = spawn(seed, model.label, "fit")
     theta, eta = maximise_frozen_elbo(model, fitted, rng, max_iterations=FIT_ITERATIONS)
@@ -162,6 +179,9 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
     if posterior == "free":
         free = FreePosterior(family, len(x))
         return free, free.phi_from_eta(eta), ""
+    if model.global_latents:
+        reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
+        return None, np.zeros(0), reason
     encoder = AmortisedPosterior.for_data(family, x)
     return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""
 
@@ -175,6 +195,9 @@ def _place_full(model, theta, x, best_eta, prior, at, seed):
     family = table.family
     if at == "start":
         return table, table.phi_from_eta(family.from_diagonal(prior)), ""
+    if projected.applies(model, family):
+        eta = maximise_exact_elbo(model, theta, x, family)
+        return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""
     eta = family.from_diagonal(best_eta)
     # Where the posterior is in closed form, theta is rotated such that it is diagonal.
     if not closed_form.applies(model):

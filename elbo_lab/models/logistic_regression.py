@@ -1,0 +1,184 @@
+"""Bayesian logistic regression: the weights are the latents, and one z explains the whole table.
+
+    z ~ N(0, I_{D+1}),   p(y_m = 1 | f_m, z) = sigmoid(z . (f_m, 1)),   f standardised features
+    log p(y | F, z) = sum_m log sigmoid(s_m z . (f_m, 1)),   s_m = 2 y_m - 1
+
+(Bishop 2006, section 4.5.) The features are given and have no density of their own: "log p(x)" is log
+p(y | F), the probability of the labels. Every feature is shifted and scaled by constants of the
+description (mean and population standard deviation of the table that the model was built for), so that
+N(0, 1) is a sensible prior of every weight, and so that held-out rows are seen with the same eyes; the
+last weight is that of the constant.
+
+The posterior is log-concave and close to a Gaussian, with strong correlations where columns repeat each
+other, which a diagonal q misses: its ELBO lies nats below log p. Where the classes can be separated the
+weights are held by the prior alone, and the posterior is skewed.
+
+theta has no parameters. A datum is a table: x (1, M (D + 1)), row after row, the D raw features and the
+label.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_positive
+from elbo_lab.layout import Layout
+from elbo_lab.models.linear_predictor import LinearPredictor
+from elbo_lab.special import sigmoid, softplus
+
+LABELLED = "a table with labels 0 and 1 for logistic-regression"
+REMEDY = "use breast-cancer, or a Dataset with labels"
+
+
+@dataclass(frozen=True)
+class LogisticRegression(LinearPredictor):
+    """Labels 0 and 1 of a table, explained by one vector of weights.
+
+    Parameters
+    ----------
+    n_total : int
+        M, rows of the whole table: fewer rows stand for all of them.
+    shift, scale : tuple of float
+        Length D: what is subtracted from each feature, and what it is then divided by.
+    """
+
+    n_total: int
+    shift: tuple
+    scale: tuple
+    name = "logistic-regression"
+    summary = "weights z ~ N(0, I), labels y | z ~ Bernoulli(sigmoid(z . features)): one z for the table"
+    variants = (None,)
+    default_data = "breast-cancer"
+    default_latent = None
+    global_latents = True
+    layout = Layout(())
+
+    def __post_init__(self):
+        check_count("n_total", self.n_total)
+        if len(self.shift) != len(self.scale):
+            raise bad_value("scale", f"{len(self.shift)} numbers, as many as shift", len(self.scale))
+        for scale in self.scale:
+            check_positive("scale", scale)
+
+    @classmethod
+    def table_of(cls, dataset):
+        """Return the table (M, D + 1) of raw features and labels.
+
+        Raises
+        ------
+        ValueError
+            If there are no labels, or others than 0 and 1, or only one of them.
+        """
+        if dataset.labels is None:
+            raise bad_value("data", LABELLED, f"no labels with {dataset.name}", REMEDY)
+        classes = np.unique(dataset.labels)
+        if not np.array_equal(classes, [0, 1]):
+            shown = ", ".join(map(str, classes[:4])) + (", ..." if len(classes) > 4 else "")
+            raise bad_value("data", LABELLED, f"labels {shown} with {dataset.name}", REMEDY)
+        return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        """Return the model for a table x (M, D + 1) as `table_of` makes it: K is D + 1 whatever is asked."""
+        if x.shape[1] < 2:
+            raise bad_value("data", "a feature beside the labels", f"{x.shape[1]} column")
+        features = x[:, :-1]
+        # The deviation of a constant column can be a rounding error instead of zero.
+        scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)
+        return cls(len(x), tuple(features.mean(axis=0).tolist()), tuple(scale.tolist()))
+
+    def as_data(self, table):
+        """Return x (1, M (D + 1)): the whole table is one datum."""
+        return table.reshape(1, -1)
+
+    @property
+    def n_features(self):
+        """D."""
+        return len(self.shift)
+
+    @property
+    def n_columns(self):
+        """M (D + 1): entries of the whole table."""
+        return self.n_total * (self.n_features + 1)
+
+    @cached_property
+    def family(self):
+        return DiagonalGaussian(self.n_features + 1)
+
+    def check_support(self, x, argument="data"):
+        """Refuse anything but whole rows, at most M of them, with labels 0 and 1."""
+        width = np.shape(x)[-1] if np.ndim(x) == 2 else 0
+        fewer = 0 < width < self.n_columns and width % (self.n_features + 1) == 0
+        x = check_data(x, argument, n_columns=width if fewer else self.n_columns)
+        labels = self.rows(x)[..., -1]
+        wrong = labels[(labels != 0.0) & (labels != 1.0)]
+        if len(wrong):
+            raise bad_value(argument, LABELLED, f"a label {wrong[0]:g}", REMEDY)
+        return x
+
+    def check_data(self, x, argument="data"):
+        """Refuse a constant feature as well: it says nothing that the constant does not say."""
+        x = self.check_support(x, argument)
+        constant = np.flatnonzero((np.ptp(self.rows(x)[..., :-1], axis=1) == 0).any(axis=0))
+        if len(constant):
+            what = f"features that vary ({self.name} has a constant of its own)"
+            raise bad_value(argument, what, f"constant column {constant[0]}", "drop it")
+        return x
+
+    # -- the formula ---------------------------------------------------------------------------------
+
+    def rows(self, x):
+        """Return the tables (N, M, D + 1) of raw features and labels behind x (N, M (D + 1))."""
+        return x.reshape(len(x), -1, self.n_features + 1)
+
+    def design(self, features):
+        """Return (standardised features, 1), (..., M, D + 1), of raw features (..., M, D)."""
+        shift, scale = (np.asarray(part, dtype=features.dtype) for part in (self.shift, self.scale))
+        constant = np.ones((*features.shape[:-1], 1), dtype=features.dtype)
+        return np.concatenate([(features - shift) / scale, constant], axis=-1)
+
+    def predictors(self, x):
+        """A_m = s_m (f_m, 1): positive where the weights are right; c = M_total / rows."""
+        rows = self.rows(x)
+        signs = 2.0 * rows[..., -1:] - 1.0
+        return signs * self.design(rows[..., :-1]), self.n_total / rows.shape[1]
+
+    def link(self, a):
+        """log sigmoid(a) = -softplus(-a)."""
+        return -softplus(-a)
+
+    def link_slope(self, a):
+        """sigmoid(-a)."""
+        return sigmoid(-a)
+
+    def link_curvature(self, a):
+        """-sigmoid(a) sigmoid(-a)."""
+        return -sigmoid(a) * sigmoid(-a)
+
+    # -- sampling and starts -------------------------------------------------------------------------
+
+    def sample_x(self, theta, z, rng):  # noqa: ARG002
+        """Draw tables (N, M (D + 1)) given z (N, K): labels for features that stand in for those of a table.
+
+        The model does not say where features come from; here they are normal with its shift and scale.
+        """
+        shape = len(z), self.n_total, self.n_features
+        features = np.asarray(self.shift) + np.asarray(self.scale) * rng.standard_normal(shape)
+        p = sigmoid((self.design(features) @ z[:, :, None])[..., 0])
+        labels = rng.random(p.shape) < p
+        return np.concatenate([features, labels[..., None]], axis=-1).reshape(len(z), -1)
+
+    def expected_x(self, theta, z):  # noqa: ARG002
+        """Refuse: of the labels there is a mean, of given features there is none.
+
+        Raises
+        ------
+        NotApplicable
+        """
+        raise NotApplicable(f"{self.name} explains labels of given features: it has no mean of a table")
+
+    def initial_theta(self, x):  # noqa: ARG002
+        """Return the empty theta."""
+        return np.zeros(0)
