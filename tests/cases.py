@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions import Categorical, DiagonalGaussian
+from elbo_lab.distributions import Categorical, DiagonalGaussian, IndependentBernoulli
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -23,7 +23,14 @@ from elbo_lab.models import (
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
-FAMILIES = (DiagonalGaussian(1), DiagonalGaussian(3), Categorical(1), Categorical(4))
+FAMILIES = (
+    DiagonalGaussian(1),
+    DiagonalGaussian(3),
+    Categorical(1),
+    Categorical(4),
+    IndependentBernoulli(1),
+    IndependentBernoulli(3),
+)
 
 NETWORKS = (
     MLP((2, 3)),

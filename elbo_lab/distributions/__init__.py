@@ -3,8 +3,17 @@
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.independent_bernoulli import IndependentBernoulli
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
 
-FAMILIES = (DiagonalGaussian, Categorical)
+FAMILIES = (DiagonalGaussian, Categorical, IndependentBernoulli)
 
-__all__ = ["FAMILIES", "Categorical", "DiagonalGaussian", "Family", "NoiseSpec", "draw_noise"]
+__all__ = [
+    "FAMILIES",
+    "Categorical",
+    "DiagonalGaussian",
+    "Family",
+    "IndependentBernoulli",
+    "NoiseSpec",
+    "draw_noise",
+]

@@ -54,6 +54,10 @@ class Family(ABC):
         """Return d log q(z; eta) / d eta (..., S, N, E)."""
 
     @abstractmethod
+    def moments(self, eta):
+        """Return mean and standard deviation (N, K) of z; of a category, those of its indicators."""
+
+    @abstractmethod
     def entropy(self, eta):
         """Return H(q) in nats (N,)."""
 

@@ -69,6 +69,11 @@ class Categorical(Family):
         """Return [z = k] - p_k (..., S, N, K)."""
         return self.one_hot(z) - softmax(eta, axis=-1)
 
+    def moments(self, eta):
+        """Return p_k and sqrt(p_k (1 - p_k)), of the indicators."""
+        p = softmax(eta, axis=-1)
+        return p, np.sqrt(p * (1.0 - p))
+
     def entropy(self, eta):
         """Return -sum_k p_k log p_k."""
         log_p = log_softmax(eta, axis=-1)
