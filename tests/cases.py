@@ -19,6 +19,7 @@ from elbo_lab.models import (
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
+    SigmoidBelief,
 )
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -50,6 +51,7 @@ MODELS = (
     DeepGaussianLearned(3, 1, (3,), min_log_variance=-3.0),
     DeepBernoulli(4, 2, (3,)),
     DeepBernoulli(3, 1, (4, 3), "softplus"),
+    SigmoidBelief(3, 2),
 )
 
 
@@ -89,6 +91,9 @@ def make_case(model, n_data=3, seed=0):
 
 
 CASES = tuple(make_case(model) for model in MODELS)
+# Discrete z comes as one category or as a row of bits.
+CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
+BINARY = tuple(case for case in CASES if case.model.family.name == "independent-bernoulli")
 
 
 def model_id(case):

@@ -10,9 +10,9 @@ independence the variances, add up over the data:
 The rule for one datum has S draws x K dimensions. Continuous: a product rule, refined until the
 mean stands. Gauss-Hermite first, which is exact for the polynomials of the linear models; then a
 trapezoid rule, since a tanh or softplus has poles near the real line where Gauss-Hermite crawls
-(error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each of the
-K^S outcomes once, the uniforms in the middle of the intervals that give it, with its exact
-probability.
+(error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each outcome
+of S categories, or of S K bits, once, the uniforms in the middle of the intervals that give it,
+with its exact probability.
 """
 
 import itertools
@@ -73,6 +73,14 @@ def every_outcome(logits, n_draws):
     return (upper - 0.5 * p)[outcomes], p[outcomes].prod(axis=1)
 
 
+def every_bit(logits, n_draws):
+    """Return uniforms (2^(S K), S, K) that give every outcome of S rows of bits once, and probabilities."""
+    p = np.tile(1.0 / (1.0 + np.exp(-logits)), n_draws)
+    outcomes = np.array(list(itertools.product([True, False], repeat=len(p))))
+    uniforms = np.where(outcomes, 0.5 * p, 0.5 + 0.5 * p)
+    return uniforms.reshape(-1, n_draws, len(logits)), np.where(outcomes, p, 1.0 - p).prod(axis=1)
+
+
 def _rules(estimator, case, posterior, phi, n_draws, level):
     """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum."""
     family = case.model.family
@@ -84,7 +92,8 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
         eta = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
     else:
         eta = posterior.eta(phi, case.x)
-    return [every_outcome(row, n_draws) for row in eta]
+    every = every_bit if family.event_axes else every_outcome
+    return [every(row, n_draws) for row in eta]
 
 
 def estimate(estimator, case, posterior, phi, noise):

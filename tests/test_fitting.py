@@ -37,7 +37,7 @@ def table(n_rows=60, n_columns=3, binary=False):
 
 
 def data_for(choice):
-    return table(binary=choice.kind.name == "deep-bernoulli")
+    return table(binary=choice.kind.natural_views == ("binary",))
 
 
 def without_seconds(text):

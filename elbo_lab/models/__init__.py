@@ -8,12 +8,14 @@ from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
 from elbo_lab.models.ppca import PPCA
+from elbo_lab.models.sigmoid_belief import SigmoidBelief
 
 MODELS = (
     GaussianMLE,
     GaussianMixture,
     PPCA,
     FactorAnalysis,
+    SigmoidBelief,
     DeepGaussianFixed,
     DeepGaussianLearned,
     DeepBernoulli,
@@ -31,6 +33,7 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixture",
     "Model",
+    "SigmoidBelief",
     "StandardNormalPrior",
     "fold_shared",
 ]
