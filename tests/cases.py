@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.distributions import Categorical, DiagonalGaussian, IndependentBernoulli
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     PPCA,
@@ -108,8 +109,17 @@ def pairings(cases=CASES):
         (case, estimator)
         for case in cases
         for estimator in ESTIMATORS
-        if estimator.name != "exact" and not (estimator.needs_pathwise and case.model.family.discrete)
+        if estimator.name != "exact" and admitted(estimator, case)
     ]
+
+
+def admitted(estimator, case):
+    """Return whether the pairing makes sense; `test_estimators` says which do not, and why."""
+    try:
+        estimator.check_pairing(case.model, case.free)
+    except NotApplicable:
+        return False
+    return True
 
 
 def pairing_id(pair):

@@ -18,6 +18,9 @@ with its exact probability.
 import itertools
 
 import numpy as np
+from uniform_rules import one_uniform_per_bit, one_uniform_per_category, two_uniforms_per_bit
+
+from elbo_lab.estimators import discrete
 
 # Rows (nodes x draws x data) per call, a few megabytes of activations.
 ROWS_PER_PASS = 60_000
@@ -33,6 +36,9 @@ LEVELS = (
     ("trapezoid", 16),
 )
 
+
+# Gauss-Legendre nodes per smooth piece of a uniform: K = 2 bits with two uniforms each have four axes.
+UNIFORM_NODES = 10
 
 # A product rule with more nodes than this is not tried: the coarse ones must do.
 MOST_NODES = 100_000
@@ -92,13 +98,35 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
         eta = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
     else:
         eta = posterior.eta(phi, case.x)
+    if of_discrete_room(estimator):
+        assert n_draws == 1, "rules for uniform noise are for one draw"
+        return [uniform_rule(estimator, family, row) for row in eta]
     every = every_bit if family.event_axes else every_outcome
     return [every(row, n_draws) for row in eta]
 
 
+def of_discrete_room(estimator):
+    """Return whether it sees more of the uniforms than the outcome that they give."""
+    return isinstance(estimator, tuple(type(one) for one in discrete.ALL))
+
+
+def uniform_rule(estimator, family, logits):
+    """Return the rule for one draw of an estimator that sees more of the uniforms than an outcome."""
+    shape = estimator.noise_spec(family, 1, 1).shape
+    if not family.event_axes:
+        if len(shape) == 2:
+            return every_outcome(logits, 1)
+        # The finer step errs by 1e-10, the coarser one by 1e-6, and is all that three axes can bear.
+        return one_uniform_per_category(family.size, 0.4 if family.size < 3 else 0.75)
+    if len(shape) == 4:
+        return two_uniforms_per_bit(logits, UNIFORM_NODES)
+    return one_uniform_per_bit(logits, UNIFORM_NODES)
+
+
 def estimate(estimator, case, posterior, phi, noise):
     """Return the estimates of a case (..., P) on given noise."""
-    return estimator.estimate(case.model, posterior, case.theta, phi, case.x, noise)[0]
+    state = estimator.initial_state(case.model, posterior, case.x)
+    return estimator.estimate(case.model, posterior, case.theta, phi, case.x, noise, state)[0]
 
 
 def _moments(estimator, case, posterior, phi, n_draws, level):
@@ -159,4 +187,6 @@ def exact_variance(estimator, case, posterior, phi, n_draws, tolerance=1e-9):
 def affordable_draws(estimator, case):
     """Return S so that a rule has at most two dimensions, or as few as the formula allows."""
     family = case.model.family
+    if of_discrete_room(estimator):
+        return 1
     return 3 if family.discrete else max(estimator.minimum_draws, 2 // family.size)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES, CATEGORICAL, MODELS, make_case, model_id, pairing_id, pairings
 from estimator_laws import BY_NAME, FROZEN_PHI, FROZEN_THETA, assert_same, noise_for
-from noise_integrals import estimate, exact_variance, expected_estimate, moments
+from noise_integrals import affordable_draws, estimate, exact_variance, expected_estimate, moments
 from scipy.optimize import minimize
 
 from elbo_lab.errors import NotApplicable
@@ -51,15 +51,17 @@ def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
 @over(BIASED)
 def test_a_biased_estimator_is_biased(case, estimator):
     assert estimator.unbiased_for is None
-    n_draws = 3 if case.model.family.discrete else 2 // case.model.latent_dim
+    n_draws = affordable_draws(estimator, case)
     bias = laws.bias(estimator, case, case.free, case.free_phi, n_draws, tolerance=1e-6)
     assert np.abs(bias).max() > 1e-5
     if estimator.target == "log-evidence":
         assert bias[0] < 0.0, "the log of a mean is too low (Jensen)"
 
 
-@pytest.mark.parametrize("name", [pair[1].name for pair in BIASED if pair[0] is CASES[2]])
-@over_cases([case for case in DISCRETE if case.model.latent_dim == 2])
+@pytest.mark.parametrize(
+    "name", [e.name for case, e in BIASED if case is CASES[2] and e.target.endswith("log-evidence")]
+)
+@over_cases([case for case in CATEGORICAL if case.model.latent_dim == 2])
 def test_the_bias_falls_like_one_over_the_number_of_draws(case, name):
     # Overlapping components, so that the weights vary little and the rate shows at few draws.
     case = laws.with_theta(case, 0.3 * case.theta)
@@ -104,8 +106,10 @@ def test_inputs_are_never_written_to(case, estimator):
         inputs = [case.theta.copy(), phi.copy(), case.x.copy(), noise_for(estimator, case, 3)]
         for array in inputs:
             array.flags.writeable = False
+        before = state.copy()
         _, after = estimator.estimate(case.model, posterior, *inputs, state)
-        np.testing.assert_array_equal(after, state)
+        np.testing.assert_array_equal(state, before)
+        assert np.array_equal(after, state) == (estimator.burn_in == 0), "what learns has a burn-in"
 
 
 @over(PAIRS)

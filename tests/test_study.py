@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import CASES, MODELS, make_case, model_id
+from cases import CASES, MODELS, admitted, make_case, model_id
 from estimator_laws import BY_NAME
 from scipy.stats import norm
 
@@ -41,9 +41,7 @@ def scene_of(case):
 
 
 def fitting(case):
-    return [
-        e for e in ESTIMATORS if e.name != "exact" and not (e.needs_pathwise and case.model.family.discrete)
-    ]
+    return [e for e in ESTIMATORS if e.name != "exact" and admitted(e, case)]
 
 
 def placed(kind, data, variant=None, latent=None, posterior="free", at="near", rows=6, seed=0):

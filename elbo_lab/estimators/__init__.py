@@ -4,8 +4,9 @@ Every family of them has a room of its own, whose `__init__` names its classes a
 tuple; `ESTIMATORS` is all of them, the exact answers last.
 """
 
-from elbo_lab.estimators import elbo, evidence, pathwise, score
+from elbo_lab.estimators import discrete, elbo, evidence, pathwise, score
 from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.discrete import *  # noqa: F403
 from elbo_lab.estimators.elbo import *  # noqa: F403 - every room says in __all__ what it hands on
 from elbo_lab.estimators.evidence import *  # noqa: F403
 from elbo_lab.estimators.exact import Answer, Exact
@@ -13,7 +14,7 @@ from elbo_lab.estimators.pathwise import *  # noqa: F403
 from elbo_lab.estimators.score import *  # noqa: F403
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 
-ROOMS = (evidence, elbo, score, pathwise)
+ROOMS = (evidence, elbo, score, pathwise, discrete)
 _EXACT = tuple(Exact(target) for target in TARGETS)
 
 ESTIMATORS = (*(estimator for room in ROOMS for estimator in room.ALL), *_EXACT)
