@@ -78,8 +78,9 @@ def test_a_shared_model_is_bitwise_the_model(case):
         lead = (4, *spec.shape)
         noise = rng.standard_normal(lead) if spec.kind == "normal" else rng.random(lead)
         for i in members:
-            plain = estimate_repeats(estimators[i], case.model, scene, noise, NO_STATE)
-            same = estimate_repeats(estimators[i], shared, scene, noise, NO_STATE)
+            state = estimators[i].initial_state(case.model, case.free, case.x)
+            plain = estimate_repeats(estimators[i], case.model, scene, noise, state)
+            same = estimate_repeats(estimators[i], shared, scene, noise, state)
             assert np.array_equal(plain, same)
 
 
