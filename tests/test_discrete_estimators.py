@@ -33,6 +33,7 @@ from elbo_lab.estimators import (
     Relax,
     StraightThrough,
     StraightThroughGumbel,
+    discrete,
 )
 from elbo_lab.estimators.discrete import conditional_pair as pair_module
 from elbo_lab.estimators.discrete import disarm, rebar
@@ -40,6 +41,7 @@ from elbo_lab.estimators.discrete.bit_estimator import weight_and_slope
 from elbo_lab.estimators.discrete.conditional_pair import conditional_pair
 from elbo_lab.estimators.discrete.surrogate import Surrogate
 from elbo_lab.models import GaussianMLE, SigmoidBelief
+from elbo_lab.posteriors import FreePosterior
 
 TWO_BITS = BINARY[0]
 ONE_BIT = make_case(SigmoidBelief(3, 1), n_data=2)
@@ -99,6 +101,38 @@ def test_enumeration_has_no_variance_whatever_the_noise():
         noise = laws.noise_for(Enumeration(), case, 2, lead=(3,))
         found = estimate(Enumeration(), case, case.free, case.free_phi, noise)
         assert_close(found, np.tile(exact_gradient(case), (3, 1)))
+
+
+def mean_of_single_draws(estimator, case):
+    """An estimate is the mean over draws and rows of estimates from one draw of one row."""
+    family, noise = case.model.family, laws.noise_for(estimator, case, 3)
+    found = case.free.eta(estimate(estimator, case, case.free, case.free_phi, noise), case.x)
+    table, one = case.free.eta(case.free_phi, case.x), FreePosterior(case.model.family, 1)
+    assert family.eta_size == found.shape[1]
+    for n in range(len(case.x)):
+        row = SimpleNamespace(model=case.model, theta=case.theta, x=case.x[n : n + 1])
+        phi = one.phi_from_eta(table[n : n + 1])
+        single = [estimate(estimator, row, one, phi, noise[s : s + 1, n : n + 1]) for s in range(3)]
+        assert_close(found[n], np.mean(single, axis=0) / len(case.x))
+
+
+@pytest.mark.parametrize("estimator", discrete.ALL, ids=lambda estimator: estimator.name)
+def test_an_estimate_is_the_mean_of_single_draws_of_single_rows(estimator, monkeypatch):
+    mean_of_single_draws(estimator, TWO_BITS)
+    right = type(estimator).estimate
+    faults = {
+        "divides by S - 1": lambda noise, x: len(noise) / max(len(noise) - 1, 1),  # noqa: ARG005
+        "sums over rows": lambda noise, x: len(x),  # noqa: ARG005
+    }
+    for factor in faults.values():
+
+        def wrong(self, model, posterior, theta, phi, x, noise, state=None, factor=factor):
+            found, state = right(self, model, posterior, theta, phi, x, noise, state)
+            return found * factor(noise, x), state
+
+        monkeypatch.setattr(type(estimator), "estimate", wrong)
+        with pytest.raises(AssertionError):
+            mean_of_single_draws(estimator, TWO_BITS)
 
 
 # -- biased, and how -------------------------------------------------------------------------------
