@@ -17,6 +17,7 @@ from elbo_lab.distributions import (
     FullGaussian,
     Gamma,
     Gumbel,
+    IndependentBernoulli,
     Laplace,
     Logistic,
     LogNormal,
@@ -34,6 +35,7 @@ from elbo_lab.models import (
     GaussianMixture,
     GaussianMLE,
     LogisticRegression,
+    SigmoidBelief,
 )
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -57,6 +59,8 @@ FAMILIES = (
     Gamma(1),
     Gamma(2),
     Beta(1),
+    IndependentBernoulli(1),
+    IndependentBernoulli(3),
 )
 
 NETWORKS = (
@@ -77,6 +81,7 @@ MODELS = (
     DeepGaussianLearned(3, 1, (3,), min_log_variance=-3.0),
     DeepBernoulli(4, 2, (3,)),
     DeepBernoulli(3, 1, (4, 3), "softplus"),
+    SigmoidBelief(3, 2),
     # Three data here are three tables, each of three rows with one feature, each with weights of its own.
     LogisticRegression(3, (0.2,), (1.5,)),
 )
@@ -118,6 +123,9 @@ def make_case(model, n_data=3, seed=0):
 
 
 CASES = tuple(make_case(model) for model in MODELS)
+# Discrete z comes as one category or as a row of bits.
+CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
+BINARY = tuple(case for case in CASES if case.model.family.name == "independent-bernoulli")
 
 
 def model_id(case):

@@ -1,5 +1,7 @@
 """Checkers that the laws share; `test_checks.py` shows that each catches a planted fault."""
 
+import itertools
+
 import numpy as np
 
 from elbo_lab.distributions import IndependentFamily
@@ -38,9 +40,10 @@ def check_vjp(function, vjp, point, rng, n_directions=5, tolerance=1e-6):
 def exact_draws(family, eta, n_nodes=12):
     """Return (z, weights) with sum_g weights_g f(z_g) = E_q f(z), without noise.
 
-    Categorical: every category, its probability by an independent formula. Gaussian: a product
-    Gauss-Hermite rule, exact for polynomials up to degree 2 n_nodes - 1. Other continuous families: a product
-    of rules for uniform noise that reach into both tails, exact to about 1e-13 (`n_nodes` is not theirs).
+    Categorical: every category, its probability by an independent formula. Bits: every row of them, its
+    probability a plain product. Gaussian: a product Gauss-Hermite rule, exact for polynomials up to degree
+    2 n_nodes - 1. Other continuous families: a product of rules for uniform noise that reach into both tails,
+    exact to about 1e-13 (`n_nodes` is not theirs).
 
     Returns
     -------
@@ -48,6 +51,11 @@ def exact_draws(family, eta, n_nodes=12):
     weights : ndarray (G, N)
     """
     n_data = len(eta)
+    if family.name == "independent-bernoulli":
+        z = np.array(list(itertools.product([0.0, 1.0], repeat=family.size)))
+        p = 1.0 / (1.0 + np.exp(-eta))
+        weights = np.where(z[:, None] == 1.0, p, 1.0 - p).prod(axis=-1)
+        return np.repeat(z[:, None], n_data, axis=1), weights
     if family.discrete:
         odds = np.exp(eta - eta.max(axis=1, keepdims=True))
         z = np.broadcast_to(np.arange(family.size)[:, None], (family.size, n_data))

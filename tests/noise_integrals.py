@@ -10,9 +10,10 @@ independence the variances, add up over the data:
 The rule for one datum has S draws x K dimensions. Continuous: a product rule, refined until the
 mean stands. Gauss-Hermite first, which is exact for the polynomials of the linear models; then a
 trapezoid rule, since a tanh or softplus has poles near the real line where Gauss-Hermite crawls
-(error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each of the
-K^S outcomes once, the uniforms in the middle of the intervals that give it, with its exact
-probability. Measure-valued gradients have noise of their own, and rules of their own (`measure_integrals`).
+(error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each outcome
+of S categories, or of S K bits, once, the uniforms in the middle of the intervals that give it,
+with its exact probability. Measure-valued gradients have noise of their own, and rules of their own
+(`measure_integrals`).
 
 Further draws, behind the S of the bound, serve baselines only, and a baseline changes no mean whatever
 it is made of. Discrete: they are enumerated too. Continuous: they stay at the reference, and the variance
@@ -22,6 +23,9 @@ is then that of the other draws alone.
 import itertools
 
 import numpy as np
+from uniform_rules import one_uniform_per_bit, one_uniform_per_category, two_uniforms_per_bit
+
+from elbo_lab.estimators import discrete
 
 # Rows (nodes x draws x data) per call, a few megabytes of activations.
 ROWS_PER_PASS = 60_000
@@ -40,6 +44,9 @@ LEVELS = (
 # quadratic, and a score alone exactly: a multiple of it that comes from other draws leaves no error.
 MANY_DIMENSIONS = 4
 COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
+
+# Gauss-Legendre nodes per smooth piece of a uniform: K = 2 bits with two uniforms each have four axes.
+UNIFORM_NODES = 10
 
 # A product rule with more nodes than this is not tried: the coarse ones must do.
 MOST_NODES = 100_000
@@ -115,6 +122,14 @@ OUTCOMES = {
 }
 
 
+def every_bit(logits, n_draws):
+    """Return uniforms (2^(S K), S, K) that give every outcome of S rows of bits once, and probabilities."""
+    p = np.tile(1.0 / (1.0 + np.exp(-logits)), n_draws)
+    outcomes = np.array(list(itertools.product([True, False], repeat=len(p))))
+    uniforms = np.where(outcomes, 0.5 * p, 0.5 + 0.5 * p)
+    return uniforms.reshape(-1, n_draws, len(logits)), np.where(outcomes, p, 1.0 - p).prod(axis=1)
+
+
 def _rules(estimator, case, posterior, phi, n_draws, level):
     """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum; categories with further draws."""
     family = case.model.family
@@ -127,10 +142,32 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
         eta = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
     else:
         eta = posterior.eta(phi, case.x)
-    outcomes = getattr(estimator, "every_outcome", every_outcome)
-    if estimator.name in OUTCOMES:
+    if of_discrete_room(estimator):
+        assert n_draws == 1, "rules for uniform noise are for one draw"
+        return [uniform_rule(estimator, family, row) for row in eta]
+    if estimator.name in OUTCOMES and not family.event_axes:
         return [OUTCOMES[estimator.name](estimator, row, n_draws) for row in eta]
+    every = every_bit if family.event_axes else every_outcome
+    outcomes = getattr(estimator, "every_outcome", every)
     return [outcomes(row, n_total) for row in eta]
+
+
+def of_discrete_room(estimator):
+    """Return whether it sees more of the uniforms than the outcome that they give."""
+    return isinstance(estimator, tuple(type(one) for one in discrete.ALL))
+
+
+def uniform_rule(estimator, family, logits):
+    """Return the rule for one draw of an estimator that sees more of the uniforms than an outcome."""
+    shape = estimator.noise_spec(family, 1, 1).shape
+    if not family.event_axes:
+        if len(shape) == 2:
+            return every_outcome(logits, 1)
+        # The finer step errs by 1e-10, the coarser one by 1e-6, and is all that three axes can bear.
+        return one_uniform_per_category(family.size, 0.4 if family.size < 3 else 0.75)
+    if len(shape) == 4:
+        return two_uniforms_per_bit(logits, UNIFORM_NODES)
+    return one_uniform_per_bit(logits, UNIFORM_NODES)
 
 
 def arbitrary_state(estimator, case, posterior):
@@ -213,7 +250,7 @@ def is_measure_valued(estimator):
 def affordable_draws(estimator, case):
     """Return S so that a rule has at most two dimensions, or as few as the formula allows."""
     family = case.model.family
-    if is_measure_valued(estimator):
+    if is_measure_valued(estimator) or of_discrete_room(estimator):
         return 1
     if estimator.name == "score-function-unordered-set":
         return 2  # a set of three of three values would be no random set

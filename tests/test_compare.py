@@ -69,11 +69,6 @@ def test_there_is_one_row_for_every_pairing(everything):
     assert set(table_of(everything)) == wanted and len(everything.rows) == len(wanted)
 
 
-def without_theta(result):
-    """Return the rows that ask for a gradient in theta of the model that has none."""
-    return [r for r in result.rows if label(r) == "logistic-regression" and "grad-theta" in r["target"]]
-
-
 def test_inapplicable_rows_have_a_reason_and_no_number_and_the_others_the_reverse(everything):
     inapplicable = [row for row in everything.rows if not row["applicable"]]
     scenes = {scene.model.label: scene for scene in everything.scenes}
@@ -89,7 +84,7 @@ def test_inapplicable_rows_have_a_reason_and_no_number_and_the_others_the_revers
 
 def test_exact_rows_are_zero_and_have_no_z_snr_or_efficiency(everything):
     rows = [row for row in everything.rows if row["estimator"] == "exact" and row["applicable"]]
-    assert len(rows) == 10 * len(TARGETS) - 3
+    assert len(rows) == 11 * len(TARGETS) - 3
     for row in rows:
         assert all(row[k] == 0 for k in ("bias_norm", "variance", "variance_low", "variance_high", "mse"))
         assert all(row[k] is None for k in ("bias_max_z", "snr", "efficiency"))
@@ -100,9 +95,8 @@ def test_references_stand_on_the_rung_of_their_model(everything):
     elbo = [row for row in everything.rows if row["target"] == "elbo"]
     rungs = {label(row): row["reference"] for row in elbo if row["estimator"] == "exact"}
     for name, rung in rungs.items():
-        assert rung == (
-            "closed-form" if name in LINEAR else "enumeration" if "mixture" in name else "quadrature"
-        )
+        summed = "mixture" in name or name == "sigmoid-belief"
+        assert rung == ("closed-form" if name in LINEAR else "enumeration" if summed else "quadrature")
 
 
 def test_the_numbers_of_a_row_fit_together(everything):
@@ -309,9 +303,9 @@ def test_other_packages_register_by_entry_points(monkeypatch):
 def test_own_data_for_all_models_keeps_those_that_it_suits():
     result = compare(data=TABLE, estimators=["exact", "elbo-sampled"], **SMALL)
     refused = {label(row) for row in result.rows if not row["applicable"]}
-    assert refused == {"deep-bernoulli", "logistic-regression"}
+    assert refused == {"deep-bernoulli", "logistic-regression", "sigmoid-belief"}
     reasons = sorted({row["reason"] for row in result.rows if not row["applicable"]})
-    assert len(reasons) == 2 and "labels 0 and 1 for logistic-regression" in reasons[0]
+    assert len(reasons) == 3 and "labels 0 and 1 for logistic-regression" in reasons[0]
     assert "zeros and ones for deep-bernoulli" in reasons[1]
     assert len(result.scenes) == len(result.answers) == 8
 

@@ -17,6 +17,7 @@ from elbo_lab.distributions import (
     Categorical,
     DiagonalGaussian,
     FullGaussian,
+    IndependentBernoulli,
     IndependentFamily,
     Laplace,
     Logistic,
@@ -32,7 +33,9 @@ GAUSSIANS = [family for family in FAMILIES if isinstance(family, (DiagonalGaussi
 DIAGONALS = [family for family in FAMILIES if isinstance(family, DiagonalGaussian)]
 WITH_KL = [family for family in FAMILIES if not isinstance(family, (Logistic, StudentT))]
 WITHOUT_KL = [family for family in FAMILIES if family not in WITH_KL]
-CATEGORICALS = [family for family in FAMILIES if family.discrete]
+CATEGORICALS = [family for family in FAMILIES if family.name == "categorical"]
+BITS = [family for family in FAMILIES if family.name == "independent-bernoulli"]
+DISCRETE = CATEGORICALS + BITS
 
 
 def family_id(family):
@@ -48,6 +51,8 @@ every_smooth = pytest.mark.parametrize(
 every_gaussian = pytest.mark.parametrize("family", GAUSSIANS, ids=family_id)
 every_diagonal = pytest.mark.parametrize("family", DIAGONALS, ids=family_id)
 every_categorical = pytest.mark.parametrize("family", CATEGORICALS, ids=family_id)
+every_bits = pytest.mark.parametrize("family", BITS, ids=family_id)
+every_discrete = pytest.mark.parametrize("family", DISCRETE, ids=family_id)
 
 
 def prior_of(family):
@@ -109,7 +114,7 @@ def test_a_density_integrates_to_one(family):
     assert_close(density.sum(axis=0) * cell, np.ones(N_DATA))
 
 
-@every_categorical
+@every_discrete
 def test_probabilities_sum_to_one(family):
     eta = 100.0 * members(family)[0]
     z, _ = exact_draws(family, eta)
@@ -133,6 +138,52 @@ def test_categorical_log_probability_agrees_with_scipy(family):
     table = scipy.special.log_softmax(eta, axis=1)
     expected = [[table[n, z[s, n]] for n in range(N_DATA)] for s in range(N_DRAWS)]
     assert_close(family.log_prob(eta, z), expected)
+
+
+@every_bits
+def test_the_log_probability_of_bits_agrees_with_scipy(family):
+    eta, _, _, z, _ = members(family)
+    expected = scipy.stats.bernoulli(scipy.special.expit(eta)).logpmf(z).sum(axis=-1)
+    assert_close(family.log_prob(eta, z), expected)
+
+
+@every_discrete
+def test_the_values_of_a_discrete_z_are_each_listed_once(family):
+    eta = members(family)[0]
+    values, (z, weights) = family.values(), exact_draws(family, eta)
+    assert np.array_equal(values, z[:, 0])
+    each = np.repeat(values[:, None], N_DATA, axis=1)
+    assert_close(np.exp(family.log_prob(eta, each)), weights)
+
+
+@every_discrete
+def test_the_moments_are_those_of_the_values(family):
+    eta = members(family)[0]
+    z, weights = exact_draws(family, eta)
+    z = z if family.event_axes else family.one_hot(z)
+    mean = np.einsum("gn,gnk->nk", weights, z)
+    variance = np.einsum("gn,gnk->nk", weights, (z - mean) ** 2)
+    for found, expected in zip(family.moments(eta), (mean, np.sqrt(variance)), strict=True):
+        assert_close(found, expected, 1e-10)
+
+
+@every_bits
+def test_a_draw_that_all_data_share_is_scored_as_its_copies(family):
+    eta, _, _, _, rng = members(family)
+    shared = family.values()[:, None]
+    copies = np.repeat(shared, N_DATA, axis=1)
+    cotangent = rng.standard_normal((2, len(shared), N_DATA))
+    assert_close(family.log_prob(eta, shared), family.log_prob(eta, copies))
+    assert_close(
+        family.log_prob_vjp(eta, shared, cotangent),
+        family.log_prob_vjp(eta, np.stack([copies] * 2), cotangent),
+    )
+
+
+def test_more_bits_than_can_be_listed_are_refused():
+    assert len(IndependentBernoulli(10).values()) == 1024
+    with pytest.raises(NotApplicable, match=r"^2\^17 values are too many to list: at most 16 bits$"):
+        IndependentBernoulli(17).values()
 
 
 @every_categorical
@@ -177,7 +228,7 @@ def test_the_log_prob_pullback_is_the_score_summed_over_draws(family):
     assert_close(family.log_prob_vjp(eta, z, cotangent), expected)
 
 
-@every_continuous
+@pytest.mark.parametrize("family", CONTINUOUS + BITS, ids=family_id)
 def test_log_prob_grad_z_is_the_derivative_in_z(family):
     eta, _, _, z, rng = members(family)
     # In relative steps, since a small z above zero has no room for others.
@@ -319,6 +370,23 @@ def test_categorical_answers_stay_finite_at_extreme_logits(size):
     assert family.log_prob(eta, z).min() <= -998.0
 
 
+@pytest.mark.parametrize("size", [1e3, -1e3])
+def test_answers_about_bits_stay_finite_at_extreme_logits(size):
+    family, values = IndependentBernoulli(2), IndependentBernoulli(2).values()[:, None]
+    eta, other = np.array([[size, 0.5]]), np.array([[-size, 2.0]])
+    everything = [
+        family.log_prob(eta, values),
+        family.score(eta, values),
+        *family.moments(eta),
+        family.entropy(eta),
+        family.entropy_grad(eta),
+        family.kl(eta, other),
+        *family.kl_grad(eta, other),
+    ]
+    assert all(np.isfinite(answer).all() for answer in everything)
+    assert family.kl(eta, other) > 999.0
+
+
 # -- sampling ------------------------------------------------------------------------------------
 
 
@@ -351,6 +419,19 @@ def test_the_ends_of_the_intervals_are_the_cumulated_probabilities(eta, k):
 
 
 LARGEST = np.nextafter(1.0, 0.0)
+
+
+@given(arrays(float, (1, 3), elements=st.floats(-8.0, 8.0)))
+def test_a_bit_is_one_where_its_uniform_is_below_its_probability(eta):
+    p, family = scipy.special.expit(eta), IndependentBernoulli(3)
+    assert np.all(family.sample(eta, np.stack([p - 1e-12, 0.0 * p])) == 1.0)
+    assert np.all(family.sample(eta, np.stack([p + 1e-12, 0.0 * p + LARGEST])) == 0.0)
+
+
+def test_no_noise_however_close_to_its_ends_draws_an_impossible_bit():
+    family, eta = IndependentBernoulli(2), np.array([[1e3, -1e3]])
+    z = family.sample(eta, np.array([[[0.0, 0.0]], [[LARGEST, LARGEST]]]))
+    assert np.array_equal(z, [[[1.0, 0.0]]] * 2)
 
 
 @given(arrays(float, (1, 11), elements=st.sampled_from([-1e3, 0.0, 1.0, 1e3]), fill=st.nothing()))
@@ -420,8 +501,9 @@ def test_inputs_are_never_written_into(family):
     if family in WITH_KL:
         family.kl(eta, other)
         family.kl_grad(eta, other)
-    if not family.discrete:
+    if family.event_axes:
         family.log_prob_grad_z(eta, z)
+    if not family.discrete:
         family.sample_vjp(eta, noise, z)
 
 
@@ -451,6 +533,12 @@ def test_near_moves_a_gaussian_by_half_its_width_and_narrows_it(family):
 def test_near_halves_the_log_odds(family):
     eta = members(family)[0]
     assert_close(np.diff(family.near(eta)), 0.5 * np.diff(eta))
+
+
+@every_bits
+def test_near_halves_the_log_odds_of_every_bit(family):
+    eta = members(family)[0]
+    assert_close(family.near(eta), 0.5 * eta)
 
 
 # -- shapes and noise ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.stats
-from cases import CASES, MODELS, model_id
+from cases import CASES, CATEGORICAL, MODELS, model_id
 from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import draw_noise
@@ -25,10 +25,12 @@ from elbo_lab.models import (
     GaussianMixture,
     GaussianMLE,
     LogisticRegression,
+    SigmoidBelief,
 )
 
 N_DRAWS = 4
-CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
+OF_BITS = ("deep-bernoulli", "sigmoid-belief")
+VECTORS = [case for case in CASES if case.model.family.event_axes]
 CLOSED_FORM = [case for case in CASES if isinstance(case.model, ClosedForm)]
 LINEAR = [case for case in CLOSED_FORM if case.model.name in ("ppca", "factor-analysis")]
 
@@ -76,7 +78,7 @@ def test_the_pullback_is_the_derivative_in_theta(case, part):
     )
 
 
-@laws(CONTINUOUS)
+@laws(VECTORS)
 @pytest.mark.parametrize("part", ["log_joint", "log_likelihood", "log_prior"])
 @pytest.mark.parametrize("shared", [False, True], ids=["own-z", "shared-z"])
 def test_the_pullback_is_the_derivative_in_z(case, part, shared):
@@ -92,7 +94,7 @@ def test_the_pullback_is_the_derivative_in_z(case, part, shared):
     )
 
 
-@laws([case for case in CASES if case.model.family.discrete])
+@laws(CATEGORICAL)
 def test_a_category_has_no_derivative(case):
     z, cotangent, _ = draws(case)
     assert case.model.log_joint_vjp(case.theta, case.x, z, cotangent)[1] is None
@@ -141,7 +143,7 @@ def test_leading_axes_of_repeats_equal_looped_calls(case):
             assert_close(grad_z[r], one_z)
 
 
-@laws(CONTINUOUS)
+@laws(VECTORS)
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_a_draw_shared_by_all_data_equals_its_copies(case, lead):
     z, cotangent, _ = draws(case, lead)
@@ -225,7 +227,7 @@ def test_the_likelihood_integrates_to_one_over_x(model):
     assert_close(density.sum(axis=1) * 0.2**model.n_columns, np.ones(3), 1e-9)
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m.name == "deep-bernoulli"], ids=model_id)
+@pytest.mark.parametrize("model", [m for m in MODELS if m.name in OF_BITS], ids=model_id)
 def test_the_likelihood_sums_to_one_over_all_binary_x(model):
     theta, z = some_theta_and_z(model, 3)
     x = np.array(list(itertools.product([0.0, 1.0], repeat=model.n_columns)))
@@ -245,7 +247,7 @@ class GivenNoise:
     standard_normal = random = _take
 
 
-@laws([case for case in CASES if case.model.name not in ("deep-bernoulli", "logistic-regression")])
+@laws([case for case in CASES if case.model.name not in (*OF_BITS, "logistic-regression")])
 def test_a_gaussian_sample_is_the_noise_coloured_by_the_density(case):
     # x = m + A e has log p(x | z) = log p(m | z) - |e|^2 / 2 for all e iff A A^T is the covariance.
     model = case.model
@@ -260,7 +262,7 @@ def test_a_gaussian_sample_is_the_noise_coloured_by_the_density(case):
     assert_close(log_density(e), at_mean - 0.5 * (e**2).sum(axis=1), 1e-10)
 
 
-@laws([case for case in CASES if case.model.name == "deep-bernoulli"])
+@laws([case for case in CASES if case.model.name in OF_BITS])
 def test_a_binary_sample_is_one_on_as_much_noise_as_its_probability(case):
     model, n_points = case.model, 10_000
     z = np.broadcast_to(draws(case)[0][0, :1], (n_points, model.latent_dim))
@@ -368,7 +370,7 @@ def test_the_posterior_of_gaussian_mle_is_the_precision_weighted_mean():
     assert_close(np.exp(-2 * log_std), np.full_like(mean, prior + noise))
 
 
-@laws([case for case in CASES if case.model.family.discrete])
+@laws(CATEGORICAL)
 def test_the_posterior_of_a_mixture_is_the_normalised_joint(case):
     model = case.model
     z, posterior = exact_draws(model.family, model.posterior_eta(case.theta, case.x))
@@ -589,6 +591,26 @@ def test_grey_values_are_refused_for_bits_with_value_and_place(value):
     x[2, 1] = value
     with pytest.raises(ValueError, match=rf"--data: .*zeros and ones.*got {value:g} at row 2, column 1"):
         DeepBernoulli(3, 1).check_data(x, "--data")
+    with pytest.raises(ValueError, match=rf"--data: .*zeros and ones.*got {value:g} at row 2, column 1"):
+        SigmoidBelief(3, 1).check_data(x, "--data")
+
+
+def test_more_units_than_can_be_summed_over_are_refused():
+    with pytest.raises(ValueError, match=r"latent: expected at most 10 units .*, got 11"):
+        SigmoidBelief(3, 11)
+
+
+def test_the_posterior_of_hidden_bits_does_not_factorise():
+    case = next(case for case in CASES if case.model.name == "sigmoid-belief")
+    with pytest.raises(NotApplicable, match=r"posterior of sigmoid-belief couples its bits"):
+        case.model.posterior_eta(case.theta, case.x)
+
+
+def test_the_start_of_a_belief_network_tells_its_units_apart():
+    x = (correlated_data() > 0.0).astype(float)
+    model = SigmoidBelief(4, 2)
+    W = model.layout.views(model.initial_theta(x))["W"]
+    assert np.abs(W[:, 0] - W[:, 1]).min() > 0.01
 
 
 def test_a_constant_column_is_refused_for_factor_analysis_only():

@@ -37,7 +37,7 @@ class Mirrored:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def estimate(self, model, posterior, theta, phi, x, noise):
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         spec = self._inner.noise_spec(model.family, 1, len(x))
         axis = noise.ndim - len(spec.shape)
         both = np.concatenate([noise, mirrored(spec.kind, noise)], axis=axis)

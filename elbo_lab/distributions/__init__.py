@@ -9,10 +9,12 @@ from elbo_lab.distributions.full_gaussian import FullGaussian
 from elbo_lab.distributions.gamma import Gamma
 from elbo_lab.distributions.gumbel import Gumbel
 from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.independent_bernoulli import IndependentBernoulli
 from elbo_lab.distributions.laplace import Laplace
 from elbo_lab.distributions.log_normal import LogNormal
 from elbo_lab.distributions.logistic import Logistic
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
+from elbo_lab.distributions.relaxations import BinaryConcrete, GumbelSoftmax, relaxation_of
 from elbo_lab.distributions.sources import SOURCES, NoiseSource, find_source, mirrored
 from elbo_lab.distributions.student_t import StudentT
 from elbo_lab.distributions.weibull import Weibull
@@ -21,6 +23,7 @@ FAMILIES = (
     DiagonalGaussian,
     FullGaussian,
     Categorical,
+    IndependentBernoulli,
     Laplace,
     Logistic,
     StudentT,
@@ -36,6 +39,7 @@ __all__ = [
     "FAMILIES",
     "SOURCES",
     "Beta",
+    "BinaryConcrete",
     "Categorical",
     "DiagonalGaussian",
     "Exponential",
@@ -43,6 +47,8 @@ __all__ = [
     "FullGaussian",
     "Gamma",
     "Gumbel",
+    "GumbelSoftmax",
+    "IndependentBernoulli",
     "IndependentFamily",
     "Laplace",
     "LogNormal",
@@ -54,4 +60,5 @@ __all__ = [
     "draw_noise",
     "find_source",
     "mirrored",
+    "relaxation_of",
 ]

@@ -56,6 +56,16 @@ class Family(ABC):
     def score(self, eta, z):
         """Return d log q(z; eta) / d eta (..., S, N, E)."""
 
+    def moments(self, eta):
+        """Return mean and standard deviation (N, K) of z; of a category, those of its indicators.
+
+        Raises
+        ------
+        NotApplicable
+            If the family says nothing about them.
+        """
+        raise NotApplicable(f"mean and standard deviation of {self.name} are not written out here")
+
     @abstractmethod
     def entropy(self, eta):
         """Return H(q) in nats (N,)."""

@@ -60,14 +60,23 @@ class Categorical(Family):
         """Return the indicators [z = k] as floats (..., S, N, K)."""
         return (z[..., None] == np.arange(self.size)).astype(np.float64)
 
+    def log_table(self, eta):
+        """Return log p_k (N, K)."""
+        return log_softmax(eta, axis=-1)
+
     def log_prob(self, eta, z):
         """Return log softmax(logits)[z] (..., S, N)."""
-        table = np.broadcast_to(log_softmax(eta, axis=-1), (z.shape[-1], self.size))
+        table = np.broadcast_to(self.log_table(eta), (z.shape[-1], self.size))
         return table[np.arange(z.shape[-1]), z]
 
     def score(self, eta, z):
         """Return [z = k] - p_k (..., S, N, K)."""
         return self.one_hot(z) - softmax(eta, axis=-1)
+
+    def moments(self, eta):
+        """Return p_k and sqrt(p_k (1 - p_k)), of the indicators."""
+        p = softmax(eta, axis=-1)
+        return p, np.sqrt(p * (1.0 - p))
 
     def entropy(self, eta):
         """Return -sum_k p_k log p_k."""

@@ -89,6 +89,10 @@ class DiagonalGaussian(Family):
         u = self.standardise(eta, z)
         return self.join(u * np.exp(-log_std), u * u - 1.0)
 
+    def moments(self, eta):
+        mean, log_std = self.split(eta)
+        return mean, np.exp(log_std)
+
     def entropy(self, eta):
         """Return sum_k [log s_k + (1 + log 2 pi) / 2]."""
         _, log_std = self.split(eta)

@@ -93,6 +93,10 @@ class FullGaussian(Family):
         lower[..., *self._below] = below
         return lower
 
+    def moments(self, eta):
+        """Return the mean and the root of the diagonal of L L^T."""
+        return self.split(eta)[0], np.sqrt((self.factor(eta) ** 2).sum(axis=-1))
+
     def _eta_grad(self, by_mean, by_factor, eta):
         """Return a cotangent of eta from those of the mean (..., N, K) and of L (..., N, K, K)."""
         by_diagonal = by_factor[..., *np.diag_indices(self.size)] * np.exp(self.split(eta)[1])

@@ -4,8 +4,18 @@ Every family of them has a room of its own, whose `__init__` names its classes a
 tuple; `ESTIMATORS` is all of them, the exact answers last.
 """
 
-from elbo_lab.estimators import elbo, evidence, measure, multi_sample, pathwise, score, several_draws
+from elbo_lab.estimators import (
+    discrete,
+    elbo,
+    evidence,
+    measure,
+    multi_sample,
+    pathwise,
+    score,
+    several_draws,
+)
 from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.discrete import *  # noqa: F403
 from elbo_lab.estimators.elbo import *  # noqa: F403 - every room says in __all__ what it hands on
 from elbo_lab.estimators.evidence import *  # noqa: F403
 from elbo_lab.estimators.exact import Answer, Exact
@@ -16,7 +26,7 @@ from elbo_lab.estimators.score import *  # noqa: F403
 from elbo_lab.estimators.several_draws import *  # noqa: F403
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 
-ROOMS = (evidence, elbo, several_draws, score, pathwise, measure, multi_sample)
+ROOMS = (evidence, elbo, several_draws, score, pathwise, measure, discrete, multi_sample)
 _EXACT = tuple(Exact(target) for target in TARGETS)
 
 ESTIMATORS = (*(estimator for room in ROOMS for estimator in room.ALL), *_EXACT)

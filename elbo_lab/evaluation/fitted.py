@@ -24,7 +24,6 @@ import numpy as np
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.special import softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +79,16 @@ class Fitted:
         """
         x = check_data(x, "x", n_columns=self.model.n_columns)
         if self.posterior is not None:
-            return self._moments(encoded(self.posterior, self.phi, x))
+            return self.model.family.moments(encoded(self.posterior, self.phi, x))
         theta = self.theta.astype(np.float64)
         if hasattr(self.model, "posterior_moments"):
             # Correlated coordinates, in general: no member of the family.
             mean, covariance = self.model.posterior_moments(theta, x)
             return mean, np.tile(np.sqrt(np.diag(covariance)), (len(x), 1))
         try:
-            return self._moments(self.model.posterior_eta(theta, x))
+            return self.model.family.moments(self.model.posterior_eta(theta, x))
         except NotApplicable as reason:
             raise NotApplicable(f"{reason}; give an encoder (posterior and phi)") from None
-
-    def _moments(self, eta):
-        """Return mean and standard deviation (N, K) of a member of the family."""
-        family = self.model.family
-        if family.discrete:
-            shares = softmax(eta, axis=-1)
-            return shares, np.sqrt(shares * (1.0 - shares))
-        mean, log_std = family.split(eta)
-        return mean, np.exp(log_std)
 
     def decode(self, z):
         """Return E[x | z] (N, D).
@@ -109,13 +99,14 @@ class Fitted:
             Codes. For a mixture: component numbers (N,), or rows of shares (N, C) such as responsibilities.
         """
         z, family = np.asarray(z), self.model.family
-        if family.discrete and z.ndim == 1 and z.dtype.kind in "iu":
+        categories = not family.event_axes
+        if categories and z.ndim == 1 and z.dtype.kind in "iu":
             wrong = z[(z < 0) | (z >= family.size)]
             if len(wrong):
                 raise bad_value("z", f"components from 0 to {family.size - 1}", wrong[0])
             return self._component_means[z]
         z = check_data(z, "z", n_columns=family.size)
-        return z @ self._component_means if family.discrete else self.model.expected_x(self.theta, z)
+        return z @ self._component_means if categories else self.model.expected_x(self.theta, z)
 
     @cached_property
     def _component_means(self):

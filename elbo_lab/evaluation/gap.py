@@ -28,8 +28,8 @@ from elbo_lab import exact
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.exact import closed_form
-from elbo_lab.learning import ascend, fit_eta
+from elbo_lab.exact import closed_form, enumeration
+from elbo_lab.learning import ascend_exact_elbo, fit_eta
 
 # Data per ascent: their problems are separate, and few of them share a step size better.
 ROWS_PER_ASCENT = 64
@@ -130,26 +130,13 @@ def measure_gap(model, posterior, theta, phi, x):
     return Gap(log_p, elbo, log_p - elbo, log_p_error + elbo_error, rung)
 
 
-def _ascend_exact_elbo(model, theta, x, start):
-    """Return the eta (N, E) of greatest ELBO where E_q log p(x, z) has a formula."""
-    weights = np.full(len(x), 1.0 / len(x))
-
-    def objective(vector):
-        eta = vector.reshape(start.shape)
-        value = model.expected_log_joint(theta, x, eta) + model.family.entropy(eta)
-        by_eta = model.expected_log_joint_vjp(theta, x, eta, weights)[1]
-        return value.mean(), (by_eta + model.family.entropy_grad(eta) / len(x)).ravel()
-
-    return ascend(objective, start.ravel(), MAX_ITERATIONS, tolerance=1e-15).reshape(start.shape)
-
-
 def _best_eta(model, theta, x, start, rng):
-    """Return the eta (N, E) of the best member of a Gaussian family for each datum."""
+    """Return the eta (N, E) of the best member of the family for each datum."""
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
         part = slice(begin, begin + ROWS_PER_ASCENT)
-        if closed_form.applies(model):
-            best[part] = _ascend_exact_elbo(model, theta, x[part], start[part])
+        if closed_form.applies(model) or enumeration.applies(model):
+            best[part] = ascend_exact_elbo(model, theta, x[part], start[part], max_iterations=MAX_ITERATIONS)
         else:
             best[part] = fit_eta(model, theta, x[part], start[part], rng, MAX_ITERATIONS)
     return best
@@ -178,7 +165,7 @@ def split_gap(model, posterior, theta, phi, x, rng):
         theta, x, eta = _in_double(model, posterior, theta, phi, x)
         log_p, _, _ = exact.log_evidence(model, theta, x)
         elbo, _ = _elbo(model, theta, x, eta)
-        if model.family.discrete:
+        if not model.family.event_axes:  # categories: no distribution is outside the family
             return GapSplit(log_p, np.maximum(log_p, elbo), elbo)
         best, _ = _elbo(model, theta, x, _best_eta(model, theta, x, eta, rng))
     return GapSplit(log_p, np.maximum(best, elbo), elbo)

@@ -18,13 +18,13 @@ def applies(model, family=None):  # noqa: ARG001 - a discrete model has one kind
 
 
 def all_values(family, n_data):
-    """Return every value of z as a draw (G, N, ...)."""
+    """Return every value of z as a draw: categories (G, N), vectors (G, 1, K), which all data share."""
     values = family.values()[:, None]
-    return np.broadcast_to(values, (len(values), n_data, *values.shape[2:]))
+    return values if family.event_axes else np.broadcast_to(values, (len(values), n_data))
 
 
 def _log_joint(model, theta, x):
-    """Return every value as a draw (G, N, ...), and log p(x, z) there (G, N)."""
+    """Return every value as a draw, and log p(x, z) there (G, N)."""
     z = all_values(model.family, len(x))
     return z, model.log_joint(theta, x, z)
 

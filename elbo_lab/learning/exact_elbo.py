@@ -1,20 +1,57 @@
-"""The best q where the ELBO is exact although the posterior is not: L-BFGS without any noise.
+"""The best q in its family where the ELBO is exact: ascent of E_q log p(x, z) + H(q) in eta.
 
-For models of linear forms the ELBO of a Gaussian q and its gradient in eta are one-dimensional
-integrals (`elbo_lab.exact.projected`), and a mean-field q over dozens of weights is fitted to rounding.
-The start is the mode with the precision of each coordinate given the others, or, with a full
+With a formula for the expectation, one-dimensional integrals (`elbo_lab.exact.projected`) or a sum over every
+value of z, the fit has no noise and no step size; only the start is particular.
+
+*Models of linear forms.* The mode with the precision of each coordinate given the others or, with a full
 covariance, the inverse of the whole precision: the optimum itself if the posterior were Gaussian.
+
+*Bits.* The ELBO of factorised q (mean field) has several maxima in general: bits that explain the same pixels
+take turns. The ascent begins at the marginals of the exact posterior, the factorised q that is closest to
+it in the other direction, KL(p(z | x) || q), and finds the maximum next to it.
 """
 
 import numpy as np
 
 from elbo_lab.exact import expectation
+from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.learning.ascent import ascend
+from elbo_lab.special import softmax
+
+# The ascent must be able to leave its start: the slope in a logit carries the factor p (1 - p).
+LEAST_PROBABILITY = 0.01
+
+
+def ascend_exact_elbo(model, theta, x, start, family=None, max_iterations=500, tolerance=1e-15):
+    """Return the eta (N, E) at which the exact ELBO is maximal, at a given theta.
+
+    Parameters
+    ----------
+    model : Model
+        With E_q log p(x, z) exact for this family.
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    start : ndarray (N, E)
+    family : Family, optional
+        Of q; the model's own if not given.
+    max_iterations : int
+    tolerance : float
+        Relative change of the mean ELBO at which it stops.
+    """
+    family = model.family if family is None else family
+
+    def objective(vector):
+        eta = vector.reshape(start.shape)
+        found = expectation(model, theta, x, eta, family)
+        by_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
+        return (found.value + family.entropy(eta)).mean(), by_eta.ravel()
+
+    return ascend(objective, start.ravel(), max_iterations, tolerance=tolerance).reshape(start.shape)
 
 
 def maximise_exact_elbo(model, theta, x, family=None, max_iterations=500):
-    """Return the eta (N, E) of greatest ELBO in a family of Gaussians.
+    """Return the eta (N, E) of greatest ELBO of a model of linear forms in a family of Gaussians.
 
     Parameters
     ----------
@@ -35,11 +72,20 @@ def maximise_exact_elbo(model, theta, x, family=None, max_iterations=500):
         start = family.join(mode, -0.5 * np.log(np.diagonal(precision, axis1=1, axis2=2)))
     else:
         start = family.from_factor(mode, np.linalg.cholesky(np.linalg.inv(precision)))
+    return ascend_exact_elbo(model, theta, x, start, family, max_iterations, tolerance=1e-14)
 
-    def objective(vector):
-        eta = vector.reshape(start.shape)
-        found = expectation(model, theta, x, eta, family)
-        value = found.value.mean() + family.entropy(eta).mean()
-        return value, (found.grad_eta + family.entropy_grad(eta) / len(x)).ravel()
 
-    return ascend(objective, start.ravel(), max_iterations, tolerance=1e-14).reshape(start.shape)
+def marginal_logits(model, theta, x):
+    """Return the logits (N, K) of the exact posterior marginals of every bit, not beyond 0.01 and 0.99.
+
+    Parameters
+    ----------
+    model : Model
+        With bits as latents.
+    theta : ndarray (P,)
+    x : ndarray (N, D)
+    """
+    z = all_values(model.family, len(x))
+    posterior = softmax(model.log_joint(theta, x, z), axis=0)
+    p = np.clip(posterior.T @ z[:, 0, :], LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+    return np.log(p) - np.log1p(-p)

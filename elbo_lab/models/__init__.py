@@ -10,6 +10,7 @@ from elbo_lab.models.gaussian_mle import GaussianMLE
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
+from elbo_lab.models.sigmoid_belief import SigmoidBelief
 
 MODELS = (
     GaussianMLE,
@@ -17,6 +18,7 @@ MODELS = (
     PPCA,
     FactorAnalysis,
     LogisticRegression,
+    SigmoidBelief,
     DeepGaussianFixed,
     DeepGaussianLearned,
     DeepBernoulli,
@@ -36,6 +38,7 @@ __all__ = [
     "LinearPredictor",
     "LogisticRegression",
     "Model",
+    "SigmoidBelief",
     "StandardNormalPrior",
     "fold_shared",
 ]

@@ -6,7 +6,8 @@ KL to it need no further code), and `likelihood`, the formula of log p(x | z) to
 hand-derived pullback. Everything else on this page follows from these two.
 
 Axes: x (N, D); continuous z (..., S, N, K) or (..., S, 1, K) to share a draw among all data,
-categorical z integer (..., S, N); axes in front of S are repeats and are never summed.
+binary z the same in zeros and ones, categorical z integer (..., S, N); axes in front of S are repeats and
+are never summed.
 """
 
 from abc import ABC, abstractmethod
@@ -87,7 +88,8 @@ class Model(ABC):
             In nats, constants included.
         pullback : callable
             Takes a cotangent (..., S, N); returns (grad_theta (..., P), grad_z shaped as z), where
-            grad_z is None for categorical z.
+            grad_z is None for categorical z. Bits have one: that of the formula, which also holds between
+            zero and one.
         """
 
     @abstractmethod
@@ -157,7 +159,7 @@ class Model(ABC):
         eta = self.prior_eta(theta)
         grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
         grad_theta = self.prior_eta_vjp(theta, grad_eta)
-        if self.family.discrete:
+        if not self.family.event_axes:
             return grad_theta, None
         grad_z = cotangent[..., None] * self.family.log_prob_grad_z(eta, z)
         return grad_theta, fold_shared(grad_z, z)

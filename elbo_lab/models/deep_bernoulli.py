@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.errors import BadColumn
+from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.special import sigmoid, softplus
 
@@ -31,16 +31,7 @@ class DeepBernoulli(DeepModel):
 
     def check_support(self, x, argument="data"):
         """Refuse anything but zeros and ones."""
-        x = super().check_support(x, argument)
-        wrong = np.argwhere((x != 0.0) & (x != 1.0))
-        if len(wrong):
-            n, d = wrong[0]
-            expected, remedy = (
-                f"zeros and ones for {self.name}",
-                "binarise it first (for digits: digits:binary)",
-            )
-            raise BadColumn(argument, expected, f"{x[n, d]:g} at row {n},", int(d), remedy)
-        return x
+        return refuse_grey(super().check_support(x, argument), argument, self.name)
 
     def observe(self, extra, outputs, x):  # noqa: ARG002
         bits = self.inner(x, outputs)
@@ -56,6 +47,4 @@ class DeepBernoulli(DeepModel):
         return sigmoid(outputs)
 
     def output_bias(self, x):
-        """Return the logits of the column means, half a count added to each side."""
-        ones = x.sum(axis=0)
-        return np.log((ones + 0.5) / (len(x) - ones + 0.5))
+        return column_logits(x)

@@ -105,6 +105,28 @@ class GaussianMixture(Model):
 
         return value, pullback
 
+    def relaxed_likelihood(self, theta, x, y):
+        """Return sum_c y_c log N(x_n; mu_c, Sigma_c), which is log p(x | z) where y indicates z.
+
+        Parameters
+        ----------
+        y : ndarray (..., S, N, C)
+            Shares of the components.
+
+        Returns
+        -------
+        value : ndarray (..., S, N)
+        pullback : callable
+            Cotangent (..., S, N) -> (grad_theta (..., P), grad_y (..., S, N, C)).
+        """
+        table, table_pullback = self.likelihood_table(theta, x)
+
+        def pullback(cotangent):
+            weighted = cotangent[..., None] * y
+            return table_pullback(weighted.sum(axis=-3)), cotangent[..., None] * table
+
+        return (y * table).sum(axis=-1), pullback
+
     def expected_x(self, theta, z):
         """Return E[x | z] = mu_z (..., D) at categories z (...)."""
         return self.layout.views(theta)["mean"][z]

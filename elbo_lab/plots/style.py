@@ -73,6 +73,15 @@ _FIXED = MappingProxyType(
         "score-function-optimal-baseline": EstimatorStyle("#C58AAE", "D"),
         "reparameterization": EstimatorStyle("#0072B2", "^"),
         "reparameterization-analytic-kl": EstimatorStyle("#56B4E9", "v"),
+        # grad-phi-elbo through discrete latents: the biased blue and green, the unbiased red to olive
+        "enumeration": EstimatorStyle("#4D4D4D", "8"),
+        "concrete-0.5": EstimatorStyle("#88CCEE", "p"),
+        "straight-through": EstimatorStyle("#2A6FBB", "h"),
+        "straight-through-gumbel-0.5": EstimatorStyle("#44AA99", "d"),
+        "rebar-0.5": EstimatorStyle("#CC6677", "p"),
+        "relax-0.5": EstimatorStyle("#771122", "h"),
+        "arm": EstimatorStyle("#A8B820", "d"),
+        "disarm": EstimatorStyle("#3D5A00", "H"),
         # grad-phi-iwae: the colours of their neighbours with one draw, where they have one
         "iwae-score-function": EstimatorStyle("#D55E00", "H"),
         "vimco": EstimatorStyle("#E69F00", "v"),

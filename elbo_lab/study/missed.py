@@ -1,4 +1,4 @@
-"""The variance that categorical draws are expected to miss.
+"""The variance that draws of a discrete z are expected to miss.
 
 A category that q hardly ever draws leaves no trace in the sample variance of R repeats: the sample mean
 is off by that category's share and looks certain. Its share of the *population* variance is known by
@@ -19,6 +19,26 @@ from elbo_lab.exact.enumeration import all_values
 SURELY_SEEN = 40.0
 
 
+def _against_the_usual(scene, family, eta, n, usual):
+    """Return the squared contributions of every value to the mean of datum n, against the usual value's.
+
+    To the ELBO (G,), to its gradient in theta (G, P) and to the score form of that in eta (G, E).
+    Estimators differ in what they integrate in closed form; the largest contribution counts.
+    """
+    model, theta, row = scene.model, scene.theta, scene.x[n : n + 1]
+    z = family.values()[:, None, None]  # as repeats of one draw for one datum
+    each = np.ones((len(z), 1, 1))
+    likelihood, joint = (form(theta, row, z) for form in (model.log_likelihood, model.log_joint))
+    f = joint - family.log_prob(eta[n : n + 1], z)
+    f_score = (f[..., None] * family.score(eta[n : n + 1], z))[:, 0, 0]
+    grads = [vjp(theta, row, z, each)[0] for vjp in (model.log_likelihood_vjp, model.log_joint_vjp)]
+    by_value, by_theta = (
+        np.max([(part - part[usual]) ** 2 for part in parts], axis=0)
+        for parts in ([form[:, 0, 0] for form in (likelihood, joint, f)], grads)
+    )
+    return by_value, by_theta, (f_score - f_score[usual]) ** 2
+
+
 @lru_cache(maxsize=16)
 def missed_variance(scene, n_draws):
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
@@ -29,27 +49,16 @@ def missed_variance(scene, n_draws):
     if scene.posterior is None or not model.family.discrete:
         return {}
     family, eta = scene.posterior.family, scene.posterior.eta(scene.phi, x)
-    values = family.values()
     p = np.exp(family.log_prob(eta, all_values(family, len(x)))).T
-    usual = p.argmax(axis=-1)
     rare = (p > 0.0) & (n_draws * p < SURELY_SEEN)
-    n_data, value, theta = len(x), np.zeros(1), np.zeros(model.layout.size)
+    value, theta = np.zeros(1), np.zeros(model.layout.size)
     by_eta = np.zeros(eta.shape)
-    for n, k in np.argwhere(rare):
-        # The rare category against the usual one, as two draws of one datum.
-        row, z = slice(n, n + 1), values[[k, usual[n]]][:, None]
-        against = np.array([[1.0], [-1.0]])
-        likelihood, joint = (form(scene.theta, x[row], z) for form in (model.log_likelihood, model.log_joint))
-        f = joint - family.log_prob(eta[row], z)
-        f_score = f[..., None] * family.score(eta[row], z)
-        grads = [
-            vjp(scene.theta, x[row], z, against)[0] for vjp in (model.log_likelihood_vjp, model.log_joint_vjp)
-        ]
-        share = p[n, k] / n_data**2
-        # Estimators differ in what they integrate in closed form; the largest contribution counts.
-        value += share * max(float(np.ptp(form)) for form in (likelihood, joint, f)) ** 2
-        theta += share * np.maximum(*np.square(grads))
-        by_eta[n] += share * (f_score[0, 0] - f_score[1, 0]) ** 2
+    for n in np.flatnonzero(rare.any(axis=1)):
+        by_value, by_theta, by_score = _against_the_usual(scene, family, eta, n, p[n].argmax())
+        share = np.where(rare[n], p[n], 0.0) / len(x) ** 2
+        value += share @ by_value
+        theta += share @ by_theta
+        by_eta[n] = share @ by_score
     answers = {"elbo": value, "grad-theta-elbo": theta}
     if scene.posterior.has_parameters:
         by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(by_eta)) ** 2

@@ -3,7 +3,7 @@
 theta is where the likelihood of the whole data set is maximal; the rows on which estimators are
 compared are a seeded permutation's first; q stands at a named place relative to the best fit:
 
-    exact   the exact posterior (for a deep model the Gaussian of greatest ELBO)
+    exact   the exact posterior (for a deep model or hidden bits the member of the family of greatest ELBO)
     near    close to it and clearly off: mean + 0.5 sd, sd * 0.8; logits * 0.5
     start   the prior, where training begins
 
@@ -20,8 +20,10 @@ from elbo_lab.distributions import SOURCES, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.learning import (
+    ascend_exact_elbo,
     fit_encoder,
     fit_eta,
+    marginal_logits,
     maximise_evidence,
     maximise_exact_elbo,
     maximise_frozen_elbo,
@@ -29,8 +31,8 @@ from elbo_lab.learning import (
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
 
 PLACES = ("near", "start", "exact")
-# Deep models are fitted to at most this many rows, by at most this many L-BFGS iterations: enough for
-# a decoder that generalises, few enough for seconds.
+# Deep models and hidden bits are fitted to at most this many rows, by at most this many L-BFGS iterations:
+# enough for a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000
 FIT_ITERATIONS = 40
 # Noise below this share of the data's standard deviation has nothing left to describe.
@@ -151,13 +153,16 @@ def _check_scales(model, theta, x):
 
 def _fit(model, dataset, x, seed):
     """Return theta and the best eta in the family (N, E) for the rows x."""
-    if enumeration.applies(model) or closed_form.applies(model):
+    if closed_form.applies(model) or (enumeration.applies(model) and not model.family.event_axes):
         theta = maximise_evidence(model, dataset.x)
         return theta, model.posterior_eta(theta, x)
     if projected.applies(model, model.family):
         theta = model.initial_theta(x)
         return theta, maximise_exact_elbo(model, theta, x)
     fitted = dataset.rows(min(len(dataset.x), max(FIT_ROWS, len(x))), seed).x
+    if enumeration.applies(model):  # bits: the exact posterior is not in the family
+        theta = maximise_evidence(model, fitted, FIT_ITERATIONS)
+        return theta, ascend_exact_elbo(model, theta, x, marginal_logits(model, theta, x))
     rng = spawn(seed, model.label, "fit")
     theta, eta = maximise_frozen_elbo(model, fitted, rng, max_iterations=FIT_ITERATIONS)
     return theta, fit_eta(model, theta, x, eta[: len(x)], rng)

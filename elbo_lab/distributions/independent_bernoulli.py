@@ -1,0 +1,115 @@
+"""K independent bits: q(z; l) = prod_k sigmoid(l_k)^z_k (1 - sigmoid(l_k))^(1 - z_k), z in {0, 1}^K.
+
+Sampling compares one uniform per bit with its probability, z_k = [u_k < sigmoid(l_k)]. As a function of
+the logits that is a step: its derivative is zero wherever it exists, so there is no pathwise gradient.
+With the logistic noise g = log((1 - u) / u) the same bit is [l + g > 0], which is where relaxations begin
+(Maddison et al. 2017, section 2): the step is made smooth, and the noise is kept.
+
+    log q(z) = sum_k [z_k l_k - softplus(l_k)],   d log q / d l_k = z_k - sigmoid(l_k)
+
+The formula is linear in z, and it is evaluated as it stands for z between zero and one: that is the
+extension by which relaxations carry a density of bits to points where it is none. Expectations are
+exact by a sum over 2^K values, which is affordable for a dozen bits.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.noise import NoiseSpec
+from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Layout
+from elbo_lab.special import sigmoid, softplus
+
+# Values of all bits together that are still listed: 2^16 rows.
+MOST_BITS = 16
+
+
+@dataclass(frozen=True)
+class IndependentBernoulli(Family):
+    """Independent bits; eta = logits (K,).
+
+    Parameters
+    ----------
+    size : int
+        K, the number of bits.
+    """
+
+    size: int
+    name = "independent-bernoulli"
+    discrete = True
+    event_axes = 1
+
+    @property
+    def eta_size(self):
+        return self.size
+
+    @cached_property
+    def eta_layout(self):
+        return Layout((("logits", (self.size,)),))
+
+    def noise_spec(self, n_draws, n_data):
+        return NoiseSpec("uniform", (n_draws, n_data, self.size))
+
+    def sample(self, eta, noise):
+        """Return z = [noise < sigmoid(logit)] (..., S, N, K), floats that are zero or one."""
+        return (noise < sigmoid(eta)).astype(eta.dtype)
+
+    def values(self):
+        """Return all rows of bits (2^K, K), the last bit changing fastest."""
+        if self.size > MOST_BITS:
+            raise NotApplicable(f"2^{self.size} values are too many to list: at most {MOST_BITS} bits")
+        return (np.arange(2**self.size)[:, None] >> np.arange(self.size)[::-1] & 1).astype(np.float64)
+
+    def log_prob(self, eta, z):
+        """Return sum_k [z_k l_k - softplus(l_k)] (..., S, N)."""
+        if z.shape[-2] == 1:  # one draw for all data
+            inner = z[..., 0, :] @ eta.T
+        else:
+            inner = np.einsum("...k,...k->...", z, eta)
+        return inner - softplus(eta).sum(axis=-1)
+
+    def log_prob_grad_z(self, eta, z):
+        """Return d log q / dz = l (..., S, N, K), of the linear extension."""
+        return np.broadcast_to(eta, np.broadcast_shapes(eta.shape, z.shape))
+
+    def score(self, eta, z):
+        """Return z_k - sigmoid(l_k) (..., S, N, K)."""
+        return z - sigmoid(eta)
+
+    def log_prob_vjp(self, eta, z, cotangent):
+        if z.shape[-2] == 1:
+            seen = np.swapaxes(cotangent, -1, -2) @ z[..., 0, :]
+        else:
+            seen = np.einsum("...sn,...snk->...nk", cotangent, z)
+        return seen - cotangent.sum(axis=-2)[..., None] * sigmoid(eta)
+
+    def moments(self, eta):
+        """Return p_k and sqrt(p_k (1 - p_k))."""
+        p = sigmoid(eta)
+        return p, np.sqrt(p * sigmoid(-eta))
+
+    def entropy(self, eta):
+        """Return -sum_k [p_k log p_k + (1 - p_k) log(1 - p_k)]."""
+        return (sigmoid(eta) * softplus(-eta) + sigmoid(-eta) * softplus(eta)).sum(axis=-1)
+
+    def entropy_grad(self, eta):
+        """Return -l_k p_k (1 - p_k)."""
+        return -eta * sigmoid(eta) * sigmoid(-eta)
+
+    def kl(self, eta, other):
+        """Return sum_k [p_k (log p_k - log p'_k) + (1 - p_k) (log(1 - p_k) - log(1 - p'_k))]."""
+        ones = sigmoid(eta) * (softplus(-other) - softplus(-eta))
+        zeros = sigmoid(-eta) * (softplus(other) - softplus(eta))
+        return (ones + zeros).sum(axis=-1)
+
+    def kl_grad(self, eta, other):
+        """Return (p_k (1 - p_k) (l_k - l'_k), p'_k - p_k)."""
+        p = sigmoid(eta)
+        return p * sigmoid(-eta) * (eta - other), sigmoid(other) - p
+
+    def near(self, eta):
+        """Return the logits times one half."""
+        return 0.5 * eta

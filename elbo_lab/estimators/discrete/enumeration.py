@@ -1,0 +1,40 @@
+"""The gradient in phi as a sum over every value of z.
+
+    d/d eta E_q[f] = sum_z q(z) f(z) d log q(z)/d eta,   f = log p(x, z) - log q(z)
+
+The score function with every value as a draw, weighted by its probability: no noise is left. It costs one
+evaluation per value, C for a category and 2^K for K bits, so that it ends where the interesting models begin;
+below that it is what the others must beat. (Titsias and Lazaro-Gredilla 2015 sum over one bit at a time and
+draw the others.)
+"""
+
+import numpy as np
+
+from elbo_lab.bounds import log_weight
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.exact.enumeration import all_values
+
+
+class Enumeration(Estimator):
+    """Sum over all values; the noise is ignored."""
+
+    name = "enumeration"
+    target = "grad-phi-elbo"
+    unbiased_for = "grad-phi-elbo"
+    summary = "exact sum over every value of a discrete z; no variance, 2^K evaluations"
+    independent_draws = False
+    vectorised = True
+
+    def check_pairing(self, model, posterior):
+        super().check_pairing(model, posterior)
+        if not model.family.discrete:
+            raise NotApplicable(f"{model.family.name} z cannot be enumerated")
+
+    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+        family, eta = posterior.family, posterior.eta(phi, x)
+        z = all_values(family, len(x))
+        f, q = log_weight(model, theta, x, family, eta, z), np.exp(family.log_prob(eta, z))
+        grad_phi = posterior.eta_vjp(phi, x, family.log_prob_vjp(eta, z, q * f) / len(x))
+        lead = noise.shape[: noise.ndim - len(family.noise_spec(1, 1).shape)]
+        return np.broadcast_to(grad_phi, (*lead, *grad_phi.shape)).copy(), state

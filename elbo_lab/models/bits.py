@@ -1,0 +1,25 @@
+"""What all likelihoods of bits share: the refusal of grey values, and logits that fit without any latent."""
+
+import numpy as np
+
+from elbo_lab.errors import bad_value
+
+
+def refuse_grey(x, argument, name):
+    """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first that is not."""
+    wrong = np.argwhere((x != 0.0) & (x != 1.0))
+    if len(wrong):
+        n, d = wrong[0]
+        raise bad_value(
+            argument,
+            f"zeros and ones for {name}",
+            f"{x[n, d]:g} at row {n}, column {d}",
+            "binarise it first (for digits: digits:binary)",
+        )
+    return x
+
+
+def column_logits(x):
+    """Return the logits (D,) of the column means of x (N, D), half a count added to each side."""
+    ones = x.sum(axis=0)
+    return np.log((ones + 0.5) / (len(x) - ones + 0.5))

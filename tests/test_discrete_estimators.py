@@ -1,0 +1,497 @@
+"""Gradients through discrete latents: unbiased without luck, biases as theory has them, faults caught.
+
+The general laws (`test_estimators`) hold for these estimators as well; here stands what is their own.
+"""
+
+from types import SimpleNamespace
+
+import estimator_laws as laws
+import noise_integrals
+import numpy as np
+import pytest
+from cases import BINARY, CASES, CATEGORICAL, make_case
+from checks import assert_close, check_vjp, exact_draws
+from noise_integrals import estimate, expected_estimate, moments
+from uniform_rules import one_uniform_per_bit, panels, tensor
+
+from elbo_lab.bounds import log_weight
+from elbo_lab.distributions import (
+    BinaryConcrete,
+    Categorical,
+    GumbelSoftmax,
+    IndependentBernoulli,
+    relaxation_of,
+)
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import (
+    ARM,
+    Concrete,
+    DisARM,
+    Enumeration,
+    Exact,
+    Rebar,
+    Relax,
+    StraightThrough,
+    StraightThroughGumbel,
+    discrete,
+)
+from elbo_lab.estimators.discrete import conditional_pair as pair_module
+from elbo_lab.estimators.discrete import disarm, rebar
+from elbo_lab.estimators.discrete.bit_estimator import weight_and_slope
+from elbo_lab.estimators.discrete.conditional_pair import conditional_pair
+from elbo_lab.estimators.discrete.surrogate import Surrogate
+from elbo_lab.models import GaussianMLE, SigmoidBelief
+from elbo_lab.posteriors import FreePosterior
+
+TWO_BITS = BINARY[0]
+ONE_BIT = make_case(SigmoidBelief(3, 1), n_data=2)
+TWO_BITS_OF_ONE = make_case(SigmoidBelief(3, 2), n_data=1)
+MIXTURE = next(case for case in CATEGORICAL if case.model.latent_dim == 2)
+
+
+def exact_gradient(case):
+    answer = Exact("grad-phi-elbo").answer(case.model, case.free, case.theta, case.free_phi, case.x)
+    return answer.value
+
+
+def bias_of(estimator, case):
+    return laws.bias(estimator, case, case.free, case.free_phi, 1)
+
+
+def variance_of(estimator, case):
+    return moments(estimator, case, case.free, case.free_phi, 1)[1].sum()
+
+
+# -- unbiased, all noise integrated ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("kind", [Rebar, Relax])
+def test_rebar_and_relax_are_unbiased_at_every_temperature(kind, temperature):
+    for case in (ONE_BIT, TWO_BITS_OF_ONE):
+        assert np.abs(bias_of(kind(temperature), case)).max() < 1e-9
+
+
+class InState(Relax):
+    """RELAX with any state in the place of its first."""
+
+    def initial_state(self, model, posterior, x):
+        first = super().initial_state(model, posterior, x)
+        first[: len(first) // 3] += 0.7 * np.random.default_rng(4).standard_normal(len(first) // 3)
+        return first
+
+
+def test_relax_is_unbiased_in_any_state(monkeypatch):
+    monkeypatch.setattr(noise_integrals, "UNIFORM_NODES", 12)
+    for case in (ONE_BIT, TWO_BITS_OF_ONE):
+        first, other = Relax(), InState()
+        assert np.abs(bias_of(other, case)).max() < 1e-9
+        assert abs(variance_of(other, case) / variance_of(first, case) - 1.0) > 0.01, "the state matters"
+
+
+def test_relax_begins_as_rebar():
+    case = TWO_BITS
+    noise = laws.noise_for(Rebar(), case, 3, lead=(5,))
+    found, expected = (estimate(e, case, case.free, case.free_phi, noise) for e in (Relax(), Rebar()))
+    assert_close(found, expected)
+
+
+def test_enumeration_has_no_variance_whatever_the_noise():
+    for case in (ONE_BIT, TWO_BITS, *CATEGORICAL):
+        noise = laws.noise_for(Enumeration(), case, 2, lead=(3,))
+        found = estimate(Enumeration(), case, case.free, case.free_phi, noise)
+        assert_close(found, np.tile(exact_gradient(case), (3, 1)))
+
+
+def mean_of_single_draws(estimator, case):
+    """An estimate is the mean over draws and rows of estimates from one draw of one row."""
+    family, noise = case.model.family, laws.noise_for(estimator, case, 3)
+    found = case.free.eta(estimate(estimator, case, case.free, case.free_phi, noise), case.x)
+    table, one = case.free.eta(case.free_phi, case.x), FreePosterior(case.model.family, 1)
+    assert family.eta_size == found.shape[1]
+    for n in range(len(case.x)):
+        row = SimpleNamespace(model=case.model, theta=case.theta, x=case.x[n : n + 1])
+        phi = one.phi_from_eta(table[n : n + 1])
+        single = [estimate(estimator, row, one, phi, noise[s : s + 1, n : n + 1]) for s in range(3)]
+        assert_close(found[n], np.mean(single, axis=0) / len(case.x))
+
+
+@pytest.mark.parametrize("estimator", discrete.ALL, ids=lambda estimator: estimator.name)
+def test_an_estimate_is_the_mean_of_single_draws_of_single_rows(estimator, monkeypatch):
+    mean_of_single_draws(estimator, TWO_BITS)
+    right = type(estimator).estimate
+    faults = {
+        "divides by S - 1": lambda noise, x: len(noise) / max(len(noise) - 1, 1),  # noqa: ARG005
+        "sums over rows": lambda noise, x: len(x),  # noqa: ARG005
+    }
+    for factor in faults.values():
+
+        def wrong(self, model, posterior, theta, phi, x, noise, state=None, factor=factor):
+            found, state = right(self, model, posterior, theta, phi, x, noise, state)
+            return found * factor(noise, x), state
+
+        monkeypatch.setattr(type(estimator), "estimate", wrong)
+        with pytest.raises(AssertionError):
+            mean_of_single_draws(estimator, TWO_BITS)
+
+
+# -- biased, and how -------------------------------------------------------------------------------
+
+
+def one_bit(estimator, temperature_rule, case=ONE_BIT):
+    """Return bias (P,) and total variance on one bit with a rule made for low temperatures."""
+    kept = noise_integrals.uniform_rule
+    try:
+        noise_integrals.uniform_rule = temperature_rule
+        return bias_of(estimator, case), variance_of(estimator, case)
+    finally:
+        noise_integrals.uniform_rule = kept
+
+
+def fine_rule(estimator, family, logits):  # noqa: ARG001
+    """Panels that close in on the step: the relaxed slope is a peak of width temperature there."""
+    p = 1.0 / (1.0 + np.exp(-logits[0]))
+    near = p * (1.0 - p) * 2.0 ** -np.arange(0, 24)
+    nodes, weights = panels(np.concatenate([p - near, [p], p + near]), 12)
+    return nodes[:, None, None], weights
+
+
+def test_the_bias_of_concrete_falls_with_the_temperature_and_its_variance_explodes():
+    found = [one_bit(Concrete(t), fine_rule) for t in (0.4, 0.2, 0.1, 0.05, 0.025)]
+    bias, variance = np.array([np.linalg.norm(b) for b, _ in found]), np.array([v for _, v in found])
+    assert bias[0] > 1e-4
+    # To leading order the bias falls like t^2, by four at every step, and the variance rises like 1 / t.
+    assert np.all((bias[1:] < 0.31 * bias[:-1]) & (bias[1:] > 0.2 * bias[:-1])), bias
+    assert np.all(variance[1:] > 1.7 * variance[:-1]), variance
+
+
+def steep(case, factor):
+    """Return the case with larger weights, so that f is far from quadratic in a bit."""
+    theta = case.theta.copy()
+    case.model.layout.views(theta)["W"][...] *= factor
+    return laws.with_theta(case, theta)
+
+
+def test_the_bias_of_straight_through_gumbel_tends_to_that_of_a_trapezoid_rule():
+    case = steep(ONE_BIT, 8.0)
+    eta = case.free.eta(case.free_phi, case.x)
+    corners = np.repeat(np.array([0.0, 1.0])[:, None, None], len(case.x), axis=1)
+    f, slope = weight_and_slope(case.model, case.theta, case.x, case.model.family, eta, corners)
+    p = 1.0 / (1.0 + np.exp(-eta))
+    limit = p * (1.0 - p) * (slope.mean(axis=0) - (f[1] - f[0])[:, None]) / len(case.x)
+    assert np.abs(limit).max() > 1e-2
+    found = one_bit(StraightThroughGumbel(0.001), fine_rule, case)[0]
+    assert_close(case.free.eta(found, case.x), limit, 1e-4)
+
+
+def test_straight_through_is_exact_where_f_is_linear_in_the_bit():
+    # Without weights x knows nothing of z: f is the linear log p(z) - log q(z).
+    theta = TWO_BITS.theta.copy()
+    TWO_BITS.model.layout.views(theta)["W"][...] = 0.0
+    linear = laws.with_theta(TWO_BITS, theta)
+    assert np.abs(bias_of(StraightThrough(), linear)).max() < 1e-12
+    assert np.abs(bias_of(StraightThrough(), TWO_BITS)).max() > 1e-4
+
+
+def test_on_a_mixture_the_relaxed_weight_is_linear_so_that_two_estimators_are_one():
+    noise = laws.noise_for(Concrete(), MIXTURE, 3)
+    found, other = (
+        estimate(e, MIXTURE, MIXTURE.free, MIXTURE.free_phi, noise)
+        for e in (Concrete(), StraightThroughGumbel())
+    )
+    assert_close(found, other)
+    assert np.abs(bias_of(Concrete(), MIXTURE)).max() > 1e-4
+
+
+# -- identities ------------------------------------------------------------------------------------
+
+
+def test_disarm_is_arm_integrated_over_the_noise_beside_the_outcomes():
+    case = TWO_BITS_OF_ONE
+    logits = case.free.eta(case.free_phi, case.x)[0]
+    nodes, weights = one_uniform_per_bit(logits)
+    noise = nodes[:, :, None, :]
+    arm, disarm_values = (estimate(e, case, case.free, case.free_phi, noise) for e in (ARM(), DisARM()))
+    outcomes = np.concatenate([case.model.family.sample(logits, u) for u in (nodes, 1.0 - nodes)], axis=-1)
+    for outcome in np.unique(outcomes[:, 0], axis=0):
+        same = (outcomes[:, 0] == outcome).all(axis=1)
+        mean = weights[same] @ arm[same] / weights[same].sum()
+        assert_close(disarm_values[same], np.tile(mean, (same.sum(), 1)))
+
+
+def test_disarm_never_has_more_variance_than_arm():
+    for case in (ONE_BIT, TWO_BITS):
+        for scale in (0.0, 1.0, 4.0):
+            phi = scale * case.free_phi
+            mean, variance = zip(
+                *(moments(e, case, case.free, phi, 1) for e in (DisARM(), ARM())), strict=True
+            )
+            assert np.all(variance[0] <= variance[1] + 1e-14)
+            assert variance[0].sum() < variance[1].sum()
+            assert_close(mean[0], mean[1])
+
+
+@pytest.mark.parametrize("estimator", [ARM(), DisARM()])
+def test_a_pair_ignores_a_constant_in_log_p(estimator):
+    laws.ignores_a_constant(estimator, TWO_BITS, TWO_BITS.free, TWO_BITS.free_phi)
+
+
+def test_the_pair_of_rebar_has_the_bits_it_is_conditioned_on_and_the_logistic_marginal():
+    family, logits = IndependentBernoulli(1), np.array([[0.8]])
+    p = 1.0 / (1.0 + np.exp(-0.8))
+    nodes, weights = tensor([panels((p,), 20), panels((), 20)])
+    pair = conditional_pair(family, logits, nodes[:, None, None, :], 1.0)  # the nodes as draws
+    assert np.array_equal(pair.b == 1.0, pair.y > 0.5) and np.array_equal(pair.b == 1.0, pair.y_given > 0.5)
+    for power in (1, 2, 3):
+        assert abs(weights @ (pair.y**power - pair.y_given**power)[:, 0, 0]) < 1e-12
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_the_paths_of_the_pair_are_its_derivatives(temperature):
+    family, rng = IndependentBernoulli(3), np.random.default_rng(0)
+    eta, noise = rng.standard_normal((2, 3)), rng.random((4, 2, 3, 2))
+
+    def pair(flat):
+        return conditional_pair(family, flat.reshape(2, 3), noise, temperature)
+
+    for name, path in (("y", "path"), ("y_given", "path_given")):
+        check_vjp(
+            lambda flat, name=name: getattr(pair(flat), name),
+            lambda flat, c, path=path: (c * getattr(pair(flat), path)).sum(axis=0).ravel(),
+            eta.ravel(),
+            rng,
+        )
+
+
+# -- relaxations and the surrogate -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", [IndependentBernoulli(3), Categorical(3)], ids=lambda family: family.name)
+def test_a_relaxation_is_differentiated_and_tends_to_its_discrete_z(family):
+    relaxation, rng = relaxation_of(family), np.random.default_rng(1)
+    eta = rng.standard_normal((2, 3))
+    noise = rng.random(relaxation.noise_spec(5, 2).shape)
+
+    def relaxed(flat):
+        return relaxation.relax(flat.reshape(2, 3), noise, 0.7)
+
+    check_vjp(
+        relaxed,
+        lambda flat, c: relaxation.relax_vjp(relaxed(flat), 0.7, c).sum(axis=0).ravel(),
+        eta.ravel(),
+        rng,
+    )
+    assert_close(relaxation.relax(eta, noise, 1e-5), relaxation.harden(eta, noise))
+
+
+def test_hard_gumbels_draw_categories_with_their_probabilities():
+    eta = np.array([[0.3, -0.9]])
+    rng = np.random.default_rng(2)
+    noise = rng.random((40_000, 1, 1, 2))
+    share = GumbelSoftmax(Categorical(2)).harden(eta, noise).mean(axis=0)[0]
+    _, p = exact_draws(Categorical(2), eta)
+    # Six standard errors of a share: a false alarm of 2e-9.
+    assert np.abs(share - p.T).max() < 6.0 * 0.5 / np.sqrt(len(noise))
+
+
+def test_the_slope_of_a_relaxed_log_weight_is_its_derivative():
+    rng = np.random.default_rng(3)
+    for case, relaxation in ((TWO_BITS, BinaryConcrete), (MIXTURE, GumbelSoftmax)):
+        family, eta = case.model.family, case.free.eta(case.free_phi, case.x)
+        y = rng.random((2, 3, family.size))
+
+        def weight(flat, case=case, family=family, eta=eta, shape=y.shape):
+            y = flat.reshape(shape)
+            if family.event_axes:
+                return log_weight(case.model, case.theta, case.x, family, eta, y)
+            prior, q = (family.log_table(e) for e in (case.model.prior_eta(case.theta), eta))
+            return case.model.relaxed_likelihood(case.theta, case.x, y)[0] + (y * (prior - q)).sum(axis=-1)
+
+        slope = relaxation(family).slope(case.model, case.theta, case.x, eta, y)
+        check_vjp(weight, lambda _, c, slope=slope: (c[..., None] * slope).ravel(), y.ravel(), rng)
+
+
+def test_the_relaxed_likelihood_of_a_mixture_agrees_at_the_corners_and_is_differentiated():
+    for case in CATEGORICAL:
+        model, rng = case.model, np.random.default_rng(4)
+        z = np.tile(np.arange(model.family.size)[:, None], 3)
+        found = model.relaxed_likelihood(case.theta, case.x, model.family.one_hot(z))[0]
+        assert_close(found, model.log_likelihood(case.theta, case.x, z))
+        y = rng.random((2, 3, model.family.size))
+        check_vjp(
+            lambda theta, case=case, y=y: case.model.relaxed_likelihood(theta, case.x, y)[0],
+            lambda theta, c, case=case, y=y: case.model.relaxed_likelihood(theta, case.x, y)[1](c)[0],
+            case.theta,
+            rng,
+        )
+
+
+@pytest.mark.parametrize("name", ["value", "slope"])
+def test_the_derivatives_of_the_surrogate_are_its_derivatives(name):
+    network, rng = Surrogate(3, hidden=4), np.random.default_rng(5)
+    y, psi = rng.random((2, 5, 3)), rng.standard_normal(network.layout.size)
+    check_vjp(
+        lambda psi: getattr(network, name)(psi, y),
+        lambda psi, c: getattr(network, f"{name}_vjp")(psi, y, c),
+        psi,
+        rng,
+    )
+    slope = network.slope(psi, y)
+    check_vjp(
+        lambda flat: network.value(psi, flat.reshape(y.shape)),
+        lambda _, c: (c[..., None] * slope).ravel(),
+        y.ravel(),
+        rng,
+    )
+
+
+def test_relax_learns_along_the_gradient_of_the_mean_square(monkeypatch):
+    case, estimator = TWO_BITS, Relax()
+    where = case.model, case.free, case.theta, case.free_phi, case.x
+    noise = laws.noise_for(estimator, case, 4, lead=(3,))
+    first = InState().initial_state(case.model, case.free, case.x)
+    size = len(first) // 3
+    seen = []
+    monkeypatch.setattr("elbo_lab.estimators.discrete.relax.adam_step", lambda s, g: (seen.append(g), s)[1])
+    estimator.estimate(*where, noise, first)
+
+    def mean_square(parameters):
+        # Single draws of single data: an estimate from one draw, its block of the table times N.
+        state = np.concatenate([parameters, first[size:]])
+        total = 0.0
+        for s in range(4):
+            one = estimator.estimate(*where, noise[:, s : s + 1], state)[0] * len(case.x)
+            total += (one**2).sum()
+        return np.array([total / (3 * 4 * len(case.x))])
+
+    check_vjp(mean_square, lambda _, c: c[0] * seen[0], first[:size], np.random.default_rng(6))
+
+
+def test_learning_lowers_the_variance_of_relax():
+    case, estimator = ONE_BIT, Relax()
+    rng, state = np.random.default_rng(7), estimator.initial_state(case.model, case.free, case.x)
+    spec = estimator.noise_spec(case.model.family, 50, len(case.x))
+    for _ in range(estimator.burn_in):
+        noise = rng.random(spec.shape)
+        _, state = estimator.estimate(case.model, case.free, case.theta, case.free_phi, case.x, noise, state)
+
+    class Learned(Relax):
+        def initial_state(self, model, posterior, x):  # noqa: ARG002
+            return state
+
+    assert variance_of(Learned(), case) < 0.2 * variance_of(Rebar(), case)
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Concrete, StraightThroughGumbel, Rebar, Relax])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan])
+def test_a_temperature_that_is_not_positive_is_refused(kind, temperature):
+    with pytest.raises(
+        ValueError, match=rf"temperature: expected a positive finite number, got {temperature}"
+    ):
+        kind(temperature)
+
+
+def test_the_temperature_is_part_of_the_name():
+    assert Concrete().name == "concrete-0.5" and Rebar(0.1).name == "rebar-0.1"
+    assert Concrete(0.1) != Concrete(0.2) and hash(Concrete(0.1)) == hash(Concrete(0.1))
+
+
+@pytest.mark.parametrize("estimator", [StraightThrough(), Rebar(), Relax(), ARM(), DisARM()])
+def test_estimators_for_bits_refuse_other_latents(estimator):
+    for case in (MIXTURE, CASES[0]):
+        reason = f"^{estimator.name} is made for bits, and z is {case.model.family.name}$"
+        with pytest.raises(NotApplicable, match=reason):
+            estimator.check_pairing(case.model, case.free)
+
+
+def test_continuous_latents_are_neither_enumerated_nor_relaxed():
+    case = next(case for case in CASES if isinstance(case.model, GaussianMLE))
+    with pytest.raises(NotApplicable, match=r"^diagonal-gaussian z cannot be enumerated$"):
+        Enumeration().check_pairing(case.model, case.free)
+    for estimator in (Concrete(), StraightThroughGumbel()):
+        with pytest.raises(NotApplicable, match=r"^diagonal-gaussian z is continuous: there is nothing"):
+            estimator.check_pairing(case.model, case.free)
+
+
+def test_a_model_of_categories_without_a_relaxed_likelihood_is_refused():
+    plain = SimpleNamespace(family=Categorical(2), layout=MIXTURE.model.layout, label="plain")
+    with pytest.raises(NotApplicable, match=r"^plain has no relaxed likelihood$"):
+        Concrete().check_pairing(plain, MIXTURE.free)
+
+
+# -- planted faults --------------------------------------------------------------------------------
+
+
+def without_path_given(right):
+    def wrong(*arguments):
+        found = right(*arguments)
+        return SimpleNamespace(**{**vars(found), "path_given": found.path})
+
+    return wrong
+
+
+def independent_pair(right):
+    """z~ from the marginal in the place of p(z | b)."""
+
+    def wrong(family, eta, noise, temperature):
+        found = right(family, eta, noise, temperature)
+        fresh = right(family, eta, noise[..., ::-1], temperature)
+        return SimpleNamespace(**{**vars(found), "y_given": fresh.y, "path_given": fresh.path})
+
+    return wrong
+
+
+def sign_forgotten(right):
+    def wrong(family, eta, noise, temperature):
+        found = right(family, eta, noise, temperature)
+        return SimpleNamespace(**{**vars(found), "y_given": 1.0 - found.y_given})
+
+    return wrong
+
+
+def one_per_cent(right):
+    def wrong(*arguments):
+        z, other, f, f_other = right(*arguments)
+        return z, other, 1.01 * f, 1.01 * f_other
+
+    return wrong
+
+
+def not_antithetic(right):
+    def wrong(model, theta, x, family, eta, noise):
+        return right(model, theta, x, family, eta, 0.5 * noise)
+
+    return wrong
+
+
+FAULTS = (
+    (rebar, "conditional_pair", without_path_given, Rebar()),
+    (rebar, "conditional_pair", independent_pair, Rebar()),
+    (rebar, "conditional_pair", sign_forgotten, Rebar()),
+    (pair_module, "softplus", lambda right: lambda x: 1.01 * right(x), Rebar()),
+    (disarm, "antithetic_pair", one_per_cent, DisARM()),
+    (disarm, "antithetic_pair", not_antithetic, DisARM()),
+    (disarm, "sigmoid", lambda right: lambda x: right(-x), DisARM()),
+)
+
+
+@pytest.mark.parametrize(("owner", "attribute", "wrong", "estimator"), FAULTS)
+def test_a_planted_fault_is_caught(owner, attribute, wrong, estimator, monkeypatch):
+    laws.unbiased(estimator, ONE_BIT, ONE_BIT.free, ONE_BIT.free_phi)
+    monkeypatch.setattr(owner, attribute, wrong(getattr(owner, attribute)))
+    with pytest.raises(AssertionError):
+        laws.unbiased(estimator, ONE_BIT, ONE_BIT.free, ONE_BIT.free_phi)
+
+
+def test_forgetting_the_control_variate_correction_is_caught():
+    class Uncorrected(Rebar):
+        def estimate(self, model, posterior, theta, phi, x, noise, state=None):
+            full, state = super().estimate(model, posterior, theta, phi, x, noise, state)
+            relaxed, _ = Concrete(self.temperature).estimate(model, posterior, theta, phi, x, noise[..., 0])
+            return full - relaxed, state
+
+    found = expected_estimate(Uncorrected(), ONE_BIT, ONE_BIT.free, ONE_BIT.free_phi, 1)
+    assert np.abs(found - exact_gradient(ONE_BIT)).max() > 1e-3
