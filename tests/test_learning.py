@@ -117,7 +117,7 @@ def test_a_fit_never_ends_below_its_start(case):
     n_draws = 2 * (TOTAL_DRAWS // (2 * len(case.x)))
     frozen = _paired_noise(case.model.family, n_draws, len(case.x), np.random.default_rng(3))
     theta, eta = maximise_frozen_elbo(case.model, case.x, rng, max_iterations=5)
-    value = _frozen_elbo(case.model, theta, case.x, eta, *frozen)[0]
+    value = _frozen_elbo(case.model, theta, case.x, case.model.family, eta, *frozen)[0]
     start = _start_eta(case.model, case.x)
     before = _frozen_elbo(case.model, case.model.initial_theta(case.x), case.x, start, *frozen)[0]
     assert value >= before
@@ -131,7 +131,7 @@ def test_the_frozen_elbo_has_the_gradient_of_its_value(case):
 
     def at(vector):
         theta, eta = vector[: model.layout.size], vector[model.layout.size :].reshape(shape)
-        return _frozen_elbo(model, theta, case.x, eta, *frozen)
+        return _frozen_elbo(model, theta, case.x, model.family, eta, *frozen)
 
     check_vjp(
         lambda v: np.array([at(v)[0]]),
@@ -178,7 +178,7 @@ def test_a_deep_model_learns_more_than_the_columns():
     assert theta.shape == (model.layout.size,) and eta.shape == (600, 4)
     # The ELBO on fresh noise is a lower bound of the evidence.
     fresh = _paired_noise(model.family, 60, 600, np.random.default_rng(1))
-    assert _frozen_elbo(model, theta, bits, eta, *fresh)[0] > independent + 0.5
+    assert _frozen_elbo(model, theta, bits, model.family, eta, *fresh)[0] > independent + 0.5
 
 
 def test_fit_encoder_fits_a_small_table():

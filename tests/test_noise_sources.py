@@ -11,6 +11,7 @@ from scipy.stats import norm
 from elbo_lab import compare
 from elbo_lab.distributions import SOURCES, NoiseSpec, draw_noise, find_source, mirrored
 from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import NO_STATE
 from elbo_lab.study.tables import verdict
 
 INDEPENDENT, ANTITHETIC, SOBOL = SOURCES
@@ -41,7 +42,7 @@ class Mirrored:
         spec = self._inner.noise_spec(model.family, 1, len(x))
         axis = noise.ndim - len(spec.shape)
         both = np.concatenate([noise, mirrored(spec.kind, noise)], axis=axis)
-        return self._inner.estimate(model, posterior, theta, phi, x, both)
+        return self._inner.estimate(model, posterior, theta, phi, x, both, state)
 
     @staticmethod
     def every_outcome(logits, n_draws):
