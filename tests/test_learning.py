@@ -119,7 +119,9 @@ def test_a_fit_never_ends_below_its_start(case):
     theta, eta = maximise_frozen_elbo(case.model, case.x, rng, max_iterations=5)
     value = _frozen_elbo(case.model, theta, case.x, case.model.family, eta, *frozen)[0]
     start = _start_eta(case.model, case.x)
-    before = _frozen_elbo(case.model, case.model.initial_theta(case.x), case.x, start, *frozen)[0]
+    before = _frozen_elbo(
+        case.model, case.model.initial_theta(case.x), case.x, case.model.family, start, *frozen
+    )[0]
     assert value >= before
 
 
