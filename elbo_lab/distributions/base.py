@@ -56,7 +56,7 @@ class Family(ABC):
     def score(self, eta, z):
         """Return d log q(z; eta) / d eta (..., S, N, E)."""
 
-    def moments(self, eta):
+    def moments(self, eta):  # noqa: ARG002 - the signature is the contract
         """Return mean and standard deviation (N, K) of z; of a category, those of its indicators.
 
         Raises
