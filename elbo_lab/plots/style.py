@@ -89,6 +89,36 @@ _FIXED = MappingProxyType(
         "iwae-reparameterization": EstimatorStyle("#0072B2", "o"),
         "piwae-2-phi": EstimatorStyle("#56B4E9", "D"),
         "dreg": EstimatorStyle("#117733", "^"),
+        # grad-phi-elbo, score functions: oranges to browns; what lists values, purple
+        "score-function-running-mean": EstimatorStyle("#A6761D", "o"),
+        "score-function-learned-baseline": EstimatorStyle("#A6761D", "s"),
+        "score-function-mean-baseline": EstimatorStyle("#A6761D", "H"),
+        "score-function-control-variate": EstimatorStyle("#8C564B", "D"),
+        "score-function-delta": EstimatorStyle("#E377C2", "^"),
+        "score-function-delta-unit": EstimatorStyle("#E377C2", "v"),
+        "score-function-top-categories": EstimatorStyle("#7F3C8D", "p"),
+        "score-function-unordered-set": EstimatorStyle("#7F3C8D", "h"),
+        "score-function-oracle-baseline": EstimatorStyle("#4B2E05", "d"),
+        # grad-phi-elbo, other paths and measures
+        "sticking-the-landing": EstimatorStyle("#003F7F", "s"),
+        "measure-valued": EstimatorStyle("#2CA25F", "o"),
+        "measure-valued-coupled": EstimatorStyle("#2CA25F", "D"),
+        # bounds of several draws and their gradients
+        "iwae": EstimatorStyle("#332288", "o"),
+        "miwae-2": EstimatorStyle("#88CCEE", "s"),
+        "ciwae-0.5": EstimatorStyle("#AA7A00", "D"),
+        "jackknife-1": EstimatorStyle("#0072B2", "^"),
+        "jackknife-2": EstimatorStyle("#56B4E9", "v"),
+        "renyi-0.5": EstimatorStyle("#C58AAE", "D"),
+        "cubo-2": EstimatorStyle("#D55E00", "8"),
+        "iwae-theta": EstimatorStyle("#332288", "s"),
+        "piwae-2-theta": EstimatorStyle("#56B4E9", "D"),
+        "vimco-arithmetic": EstimatorStyle("#E69F00", "^"),
+        "ovis-mc-4": EstimatorStyle("#882255", "D"),
+        "ovis-tilde-1": EstimatorStyle("#882255", "H"),
+        "stl-iwae": EstimatorStyle("#003F7F", "D"),
+        "wake-phi": EstimatorStyle("#CC3311", "o"),
+        "wake-phi-dreg": EstimatorStyle("#6699CC", "^"),
     }
 )
 
