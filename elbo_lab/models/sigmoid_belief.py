@@ -103,8 +103,9 @@ class SigmoidBelief(Model):
                 rows = (cotangent @ x - total * sigmoid(logits[..., 0, :]))[..., None, :]
             else:
                 rows = cotangent[..., None] * (x - sigmoid(logits))
-            lead, n_rows = rows.shape[:-3], rows.shape[-3] * rows.shape[-2]
-            flat, flat_z = (a.reshape((*lead, n_rows, a.shape[-1])) for a in (rows, z))
+            lead = rows.shape[:-3]
+            # Several cotangents may come back through one pass: z has then fewer axes in front.
+            flat, flat_z = (a.reshape((*a.shape[:-3], -1, a.shape[-1])) for a in (rows, z))
             grads = {"W": np.swapaxes(flat, -1, -2) @ flat_z, "b": flat.sum(axis=-2)}
             return self.layout.pack(grads, lead), rows @ W
 

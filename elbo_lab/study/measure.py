@@ -121,7 +121,7 @@ def run_sample(scene, estimators, draws, repeats, seed, coordinates):
     return [np.concatenate(parts) for parts in kept]
 
 
-def seconds_per_estimate(scene, estimator, draws, seed, budget=0.002, least=2):
+def seconds_per_estimate(scene, estimator, draws, seed, budget=0.001, least=2):
     """Return the median seconds of a single call, over at least `least` calls after a first one."""
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = scene.source.draw(spec, spawn(seed, "timing"))

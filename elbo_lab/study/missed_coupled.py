@@ -77,8 +77,9 @@ def missed_of_bound(scene, n_draws, bound_draws):
         change = largest * (h + (bound_draws - 1) * (q[met, n] @ h))
         by_eta[n] = missed @ change**2
         if missed.any():
-            one = np.eye(len(f))[:, :, None]
-            slopes = model.log_joint_vjp(scene.theta, x[n : n + 1], z[met, n : n + 1], one)[0]
+            values = family.values()[met][:, None, None]  # each a repeat of one draw for one datum
+            one = np.ones((len(f), 1, 1))
+            slopes = model.log_joint_vjp(scene.theta, x[n : n + 1], values, one)[0]
             by_theta += missed.sum() * np.ptp(slopes, axis=0) ** 2
     answers = {numbered("grad-theta-iwae", bound_draws): by_theta}
     if scene.posterior.has_parameters:

@@ -95,6 +95,8 @@ def free_variances(scene, n_draws):
 
 def known_variances(scene, n_draws):
     """Return {Estimator: trace} for the package's estimators whose variance is known here, maybe none."""
+    if not scene.source.independent:
+        return {}  # the formulas are those of independent draws
     try:
         found = free_variances(scene, n_draws)
     except NotApplicable:
