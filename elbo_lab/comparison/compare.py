@@ -3,6 +3,7 @@
     scenes      fit theta, place q                                (study.scene)
     references  climb the ladder of exactness once per scene      (study.references)
     repeats     R estimates per pairing, moments streamed         (study.measure)
+    weights     effective sample size and tail of the weights     (study.weights)
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
     timing      single calls, one after another, when nothing else runs
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 
 from elbo_lab import __version__
 from elbo_lab.blas import available_cores, single_threaded_blas
-from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
+from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of, weigh
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
+from elbo_lab.study.tails import pareto_source
 
 
 def compare(
@@ -114,6 +116,7 @@ def compare(
         "seed": seed,
         "threads": n_threads,
         "false_alarm": FALSE_ALARM,
+        "pareto_k": pareto_source(),
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
@@ -121,6 +124,7 @@ def compare(
         benches = build_benches(pool, choices, chosen, draws, placing, skip_refusals, progress)
         repeat(pool, benches, draws, repeats, seed, progress)
         limit = check_bias(pool, benches, draws, repeats, seed)
+        weigh(pool, benches, draws, seed)
         found = [
             row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
         ]

@@ -46,9 +46,13 @@ class Comparison:
         return self._written("json", path, text)
 
     def to_csv(self, path=None):
-        """Return the rows as CSV text with a header; write it to `path` as well if given."""
+        """Return the rows as CSV text with a header; write it to `path` as well if given.
+
+        What is no single number (`snr_groups`) stands in JSON only.
+        """
         sheet = io.StringIO()
-        writer = csv.DictWriter(sheet, list(self.rows[0]), lineterminator="\n")
+        names = [name for name in self.rows[0] if name != "snr_groups"]
+        writer = csv.DictWriter(sheet, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         return self._written("csv", path, sheet.getvalue())
