@@ -8,6 +8,7 @@ EXAMPLES = """examples:
   elbo-lab compare ppca gaussian-mixture:full --json out.json
   elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
   elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
+  elbo-lab compare ppca --against reparameterization     who has less variance, beyond error bars?
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -34,6 +35,7 @@ def add_parser(commands):
     add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
     add("--posterior", default="free", metavar="KIND", help="free (default), amortised or exact")
     add("--at", metavar="PLACE", help="where q stands: near the best fit (default), start, exact")
+    add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
     add("--rows", type=int, metavar="N", help="data rows, by a seeded permutation (default 32)")
@@ -62,7 +64,9 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
+    from elbo_lab.comparison.ratios import print_ratios
     from elbo_lab.study.tables import print_tables
+    from elbo_lab.study.tails import INSTALL
     from elbo_lab.text_files import check_folder_writable, check_writable
 
     for argument, path in (("--json", options.json), ("--csv", options.csv)):
@@ -78,6 +82,7 @@ def run(options):
             latent=options.latent,
             posterior=options.posterior,
             at=options.at,
+            against=options.against,
             draws=options.draws,
             repeats=preset["repeats"] if options.repeats is None else options.repeats,
             rows=preset["rows"] if options.rows is None else options.rows,
@@ -86,7 +91,9 @@ def run(options):
             progress=progress,
         )
     # Tables and files first: a fault while drawing must not cost the result.
-    print_tables(result.rows, result.settings, Console())
+    console = Console()
+    print_tables(result.rows, result.settings, console)
+    print_ratios(result.rows, result.settings, console)
     if options.json is not None:
         result.to_json(options.json)
     if options.csv is not None:
@@ -95,5 +102,7 @@ def run(options):
         progress(0, 1, "figures")
         figures = result.plot(options.out)
         progress(1, 1, "figures")
+    if (options.json or options.csv) and result.settings["pareto_k"] is None:
+        print(f"\nPareto k-hat is left out, arviz-stats is not installed: {INSTALL}")
     written = [path for path in (options.json, options.csv) if path is not None]
     print(f"\nwritten: {', '.join([*written, f'{options.out}/'])} ({', '.join(figures)}; PNG and SVG)")

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from elbo_lab import __version__
 from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of, weigh
+from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
@@ -34,6 +35,7 @@ def compare(
     latent=None,
     posterior="free",
     at=None,
+    against=None,
     draws=10,
     repeats=1000,
     rows=None,
@@ -58,6 +60,9 @@ def compare(
         Where eta comes from.
     at : {'near', 'start', 'exact'}, optional
         Where q stands: near the best fit (default), at the prior, at the best fit.
+    against : str, optional
+        Name of an estimator: every row of its targets then tells the ratio of the two variances, from the
+        same batches, with an interval.
     draws : int
         S per estimate.
     repeats : int
@@ -99,6 +104,8 @@ def compare(
     for estimator in chosen:
         estimator.check_draws(draws)
     check_posterior_name(posterior)
+    if against is not None:
+        check_against(against, chosen)
     at = _place_name(at, posterior)
     n_threads = available_cores() if threads is None else check_count("threads", threads)
     placing = (data, latent, posterior, at, rows, seed)
@@ -110,6 +117,7 @@ def compare(
         "latent": latent,
         "posterior": posterior,
         "at": at,
+        "against": against,
         "draws": draws,
         "repeats": repeats,
         "rows": rows,
@@ -122,19 +130,24 @@ def compare(
     skip_refusals = models is None and data is not None
     with single_threaded_blas(), _pool(n_threads) as pool:
         benches = build_benches(pool, choices, chosen, draws, placing, skip_refusals, progress)
+        if against is not None:
+            check_applicable(against, benches)
         repeat(pool, benches, draws, repeats, seed, progress)
+        paired = [dict(bench.moments) for bench in benches]  # before any is repeated on its own
         limit = check_bias(pool, benches, draws, repeats, seed)
         weigh(pool, benches, draws, seed)
-        found = [
-            row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
-        ]
+        found = []
+        for bench, moments in zip(benches, paired, strict=True):
+            rows_found = list(rows_of(bench, chosen, posterior, draws, repeats, seed, limit))
+            found += rows_with_ratios(rows_found, chosen, moments, against)
     kept = [bench for bench in benches if bench.scene]
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     settings["exact_values"] = {
         f"{scene.model.label} K={scene.model.latent_dim}": _values(found)
         for scene, found in zip(scenes, answers, strict=True)
     }
-    return Comparison(found, settings, chosen, scenes, answers)
+    kept_moments = [moments for bench, moments in zip(benches, paired, strict=True) if bench.scene]
+    return Comparison(found, settings, chosen, scenes, answers, kept_moments)
 
 
 def _values(answers):
