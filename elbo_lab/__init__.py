@@ -20,6 +20,8 @@ _HOMES = {
     "fit": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",
+    "difference": "comparison",
+    "paired_ratio": "comparison",
     "Comparison": "comparison",
     "Estimator": "estimators",
     "Exact": "estimators",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from elbo_lab.comparison.blocks import block_lines, dash_of, print_lines, wrapped_texts
 from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.study.cells import clean_text, interval_text, number_text
 from elbo_lab.study.grouping import group_rows, model_label, order_targets
@@ -112,62 +113,34 @@ def _silent_ratio(top, bottom):
 # -- the table -------------------------------------------------------------------------------------
 
 TITLES = ("ratio", "95 % interval", "verdict")
-COLORS = {"beats": "green", "loses": "red", "undecided": "yellow"}
 
 
 def _cells(row):
-    low, high = row["variance_ratio_low"], row["variance_ratio_high"]
-    value = row["variance_ratio"]
-    return number_text(value), interval_text(low, high), row["variance_verdict"]
+    interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
+    return number_text(row["variance_ratio"]), interval, row["variance_verdict"]
 
 
 def ratio_lines(rows, settings, width, dash="-"):
-    """Return the lines of the table of paired ratios, at most `width` wide; none without ratios.
-
-    Where the numbers do not fit beside the name they stand in the line below it.
-    """
-    from rich.text import Text
-
-    from elbo_lab.study.tables import name_cell, wrapped
-
+    """Return the lines of the table of paired ratios, at most `width` wide; none without ratios."""
     rows = [row for row in rows if row.get("variance_verdict") is not None]
     if not rows:
         return []
-    against = clean_text(settings["against"])
-    heading = f"Variance relative to {against}, on the same random numbers"
-    lines = [Text(part, "bold") for part in wrapped(heading, width, hang=2)]
-    sizes = [max(len(title), *(len(_cells(r)[i]) for r in rows)) for i, title in enumerate(TITLES)]
-    lead = max(len("estimator"), *(len(clean_text(row["estimator"])) for row in rows))
-    beside = lead + sum(sizes) + 2 * len(sizes) <= width
-    if beside:
-        titles = "".join("  " + title.rjust(size) for title, size in zip(TITLES, sizes, strict=True))
-        lines.append(Text(name_cell("estimator", lead) + titles, "dim"))
+    blocks = []
     for target in order_targets(rows):
         for block in group_rows([row for row in rows if row["target"] == target]).values():
-            lines.append(Text(dash * width, "dim"))
-            head = f"{clean_text(model_label(block[0]))}  {clean_text(target)}"
-            lines += [Text(part, "bold cyan") for part in wrapped(head, width, hang=2)]
-            for row in block:
-                name, cells = clean_text(row["estimator"]), _cells(row)
-                if not beside:
-                    lines.append(Text(name_cell(name, min(width, len(name)))))
-                    lines += [Text(part) for part in wrapped("  " + ", ".join(cells), width, hang=2)]
-                    continue
-                line = Text(name_cell(name, lead))
-                for cell, size in zip(cells, sizes, strict=True):
-                    line.append("  ").append(cell.rjust(size), COLORS.get(cell, ""))
-                lines.append(line)
-    lines.append(Text(dash * width, "dim"))
+            cells = [(row["estimator"], _cells(row)) for row in block]
+            blocks.append((f"{model_label(block[0])}  {target}", cells))
+    against = clean_text(settings["against"])
+    heading = f"Variance relative to {against}, on the same random numbers"
     caption = (
         f"ratio = variance / variance of {against}; the 95 % interval is from the same batches of both; "
         "beats: the interval lies below 1, loses: above it. '-' stands where the variance below is zero."
     )
-    return [*lines, *(Text(line, "dim italic") for line in wrapped(caption, width))]
+    table = block_lines(blocks, TITLES, width, dash)
+    return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]
 
 
 def print_ratios(rows, settings, console):
     """Print the table of paired ratios, with an empty line before it; nothing without ratios."""
-    dash = "\u2500" if (console.encoding or "").lower().startswith("utf") else "-"
-    lines = ratio_lines(rows, settings, console.width, dash)
-    for line in ["", *lines] if lines else []:
-        console.print(line, no_wrap=True, overflow="crop", highlight=False)
+    lines = ratio_lines(rows, settings, console.width, dash_of(console))
+    print_lines(["", *lines] if lines else [], console)
