@@ -20,6 +20,7 @@ _HOMES = {
     "fit": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",
+    "advise": "comparison",
     "difference": "comparison",
     "paired_ratio": "comparison",
     "Comparison": "comparison",

@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from elbo_lab import __version__
-from elbo_lab.cli import compare, diff, doctor, evaluate, fit, listing, sample
+from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
 from elbo_lab.errors import Diverged, Stopped, UserMistake
 
 
@@ -21,7 +21,7 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (compare, diff, fit, evaluate, sample, listing, doctor):
+    for module in (compare, diff, advise, fit, evaluate, sample, listing, doctor):
         module.add_parser(commands)
     return parser
 

@@ -4,6 +4,8 @@ Where the columns do not fit beside the longest name, the numbers of a row stand
 left out, and none is cut.
 """
 
+import textwrap
+
 from elbo_lab.study.cells import clean_text
 
 COLORS = dict.fromkeys(("beats", "same", "identical", "best"), "green")
@@ -44,7 +46,7 @@ def block_lines(blocks, titles, width, dash="-"):
                 plain = clean_text(name)
                 named = [f"{title} {cell}" for title, cell in zip(titles, cells, strict=True)]
                 lines.append(Text(name_cell(plain, min(width, len(plain)))))
-                lines += [Text("  " + part) for part in wrapped(", ".join(named), width - 2)]
+                lines += [Text("  ").append(part) for part in wrapped_texts(", ".join(named), width - 2)]
                 continue
             line = Text(name_cell(name, lead))
             for cell, size in zip(cells, sizes, strict=True):
@@ -54,12 +56,10 @@ def block_lines(blocks, titles, width, dash="-"):
 
 
 def wrapped_texts(text, width, style=""):
-    """Return a text as lines of at most `width`."""
+    """Return a text as lines of at most `width`; names are not broken at their hyphens."""
     from rich.text import Text
 
-    from elbo_lab.study.tables import wrapped
-
-    return [Text(line, style) for line in wrapped(text, width)]
+    return [Text(line, style) for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
 def dash_of(console):
