@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from elbo_lab import compare
+from elbo_lab.comparison.cautions import caution_lines
 from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
 from elbo_lab.study import tails, weights
@@ -316,3 +317,23 @@ def test_the_bias_of_unbiased_rows_is_of_the_size_of_its_standard_error(rows):
     assert len(unbiased) > 8
     # The squared norm has mean se^2 and at most twice its square as variance: 5 standard deviations.
     assert all(row["bias_norm"] < np.sqrt(1 + 5 * np.sqrt(2)) * row["bias_se"] for row in unbiased)
+
+
+def test_heavy_tails_are_told_below_the_tables_and_light_ones_are_not():
+    names = ("model", "variant", "estimator", "pareto_k_weights", "pareto_k_gradient")
+    rows = [
+        dict(zip(names, row, strict=True))
+        for row in [
+            ("ppca", None, "prior-monte-carlo", 1.94, None),
+            ("ppca", None, "importance-sampling", 0.69, None),
+            ("gaussian-mixture", "full", "score-function", None, 0.51),
+            ("gaussian-mle", None, "exact", None, None),
+        ]
+    ]
+    for width in (40, 120):
+        lines = [str(line) for line in caution_lines(rows, width)]
+        text = " ".join(" ".join(lines).split())
+        assert "not to be trusted: ppca: prior-monte-carlo 1.9." in text
+        assert "may be infinite: gaussian-mixture full: score-function 0.5." in text
+        assert "importance-sampling" not in text and max(map(len, lines)) <= width
+    assert caution_lines(rows[1:2], 80) == []

@@ -64,6 +64,8 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
+    from elbo_lab.comparison.blocks import print_lines
+    from elbo_lab.comparison.cautions import caution_lines
     from elbo_lab.comparison.ratios import print_ratios
     from elbo_lab.study.tables import print_tables
     from elbo_lab.study.tails import INSTALL
@@ -94,6 +96,7 @@ def run(options):
     console = Console()
     print_tables(result.rows, result.settings, console)
     print_ratios(result.rows, result.settings, console)
+    print_lines(caution_lines(result.rows, console.width), console)
     if options.json is not None:
         result.to_json(options.json)
     if options.csv is not None:

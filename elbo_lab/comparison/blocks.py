@@ -33,16 +33,16 @@ def block_lines(blocks, titles, width, dash="-"):
     rows = [row for _, block in blocks for row in block]
     sizes = [max(len(title), *(len(cells[i]) for _, cells in rows)) for i, title in enumerate(titles)]
     lead = max(len("estimator"), *(len(clean_text(name)) for name, _ in rows))
-    beside = lead + sum(sizes) + 2 * len(sizes) <= width
+    gap = next((gap for gap in ("  ", " ") if lead + sum(sizes) + len(gap) * len(sizes) <= width), None)
     lines = []
-    if beside:
-        header = "".join("  " + title.rjust(size) for title, size in zip(titles, sizes, strict=True))
+    if gap is not None:
+        header = "".join(gap + title.rjust(size) for title, size in zip(titles, sizes, strict=True))
         lines.append(Text(name_cell("estimator", lead) + header, "dim"))
     for head, block in blocks:
         lines.append(Text(dash * width, "dim"))
         lines += [Text(part, "bold cyan") for part in wrapped(clean_text(head), width, hang=2)]
         for name, cells in block:
-            if not beside:
+            if gap is None:
                 plain = clean_text(name)
                 named = [f"{title} {cell}" for title, cell in zip(titles, cells, strict=True)]
                 lines.append(Text(name_cell(plain, min(width, len(plain)))))
@@ -50,7 +50,7 @@ def block_lines(blocks, titles, width, dash="-"):
                 continue
             line = Text(name_cell(name, lead))
             for cell, size in zip(cells, sizes, strict=True):
-                line.append("  ").append(cell.rjust(size), COLORS.get(cell, ""))
+                line.append(gap).append(cell.rjust(size), COLORS.get(cell, ""))
             lines.append(line)
     return [*lines, Text(dash * width, "dim")]
 
