@@ -95,7 +95,7 @@ class Advice:
         if not blocks:
             return lines
         caption = (
-            "work = variance x seconds of one estimate, less is better; x best: relative to the least, with "
+            "x best: work (variance x seconds of one estimate) relative to the least, with "
             "the interval of the paired variances; loses: above 1 even if the times are off by a factor of "
             f"{TIMING}."
         )
@@ -117,15 +117,13 @@ class Advice:
         return text
 
 
-TITLES = ("variance", "time", "work", "x best", "interval", "verdict")
+TITLES = ("variance", "time", "x best", "interval", "verdict")
 
 
 def _cells(row):
     interval = interval_text(row["work_ratio_low"], row["work_ratio_high"])
-    names = ("work", "work_ratio")
-    work, ratio = (number_text(row[name]) for name in names)
-    time = time_text(row["seconds_per_estimate"])
-    return number_text(row["variance"]), time, work, ratio, interval, row["verdict"]
+    variance, ratio = number_text(row["variance"]), number_text(row["work_ratio"])
+    return variance, time_text(row["seconds_per_estimate"]), ratio, interval, row["verdict"]
 
 
 def advise(
