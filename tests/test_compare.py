@@ -20,8 +20,11 @@ from elbo_lab.study.tables import verdict
 
 KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "
-    "unbiased_for biased reference reference_se reference_norm bias_norm bias_max_z bias_coordinates "
-    "bias_z_limit variance variance_low variance_high variance_exact mse snr seconds_per_estimate efficiency"
+    "unbiased_for biased reference reference_se reference_norm bias_norm bias_se bias_max_z "
+    "bias_coordinates bias_z_limit variance variance_low variance_high variance_exact variance_ratio "
+    "variance_ratio_low variance_ratio_high variance_verdict mse mse_low mse_high snr snr_low snr_high "
+    "snr_groups effective_sample_size pareto_k_weights pareto_k_weights_max pareto_k_gradient "
+    "seconds_per_estimate efficiency"
 ).split()
 NUMBERS = KEYS[KEYS.index("reference") :]
 TIMED = ("seconds_per_estimate", "efficiency")
@@ -105,7 +108,10 @@ def test_the_numbers_of_a_row_fit_together(everything):
             continue
         assert row["biased"] == (row["unbiased_for"] != row["target"])
         assert row["mse"] == pytest.approx(row["bias_norm"] ** 2 + row["variance"])
-        assert row["variance_low"] <= row["variance"] <= row["variance_high"]
+        for key in ("variance", "mse"):
+            assert row[f"{key}_low"] <= row[key] <= row[f"{key}_high"]
+        if row["variance"]:
+            assert row["snr_low"] <= row["snr"] <= row["snr_high"]
         if row["variance"]:
             assert row["efficiency"] == pytest.approx(1 / (row["mse"] * row["seconds_per_estimate"]))
         assert row["draws"] == 10 and row["repeats"] in (60, 600)
@@ -131,7 +137,7 @@ def test_csv_has_a_header_and_one_line_per_row(everything, tmp_path):
     text = everything.to_csv(tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == text
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == KEYS and len(rows) == len(everything.rows)
+    assert list(rows[0]) == [key for key in KEYS if key != "snr_groups"] and len(rows) == len(everything.rows)
     assert [row["variance"] for row in rows] == [
         "" if row["variance"] is None else str(row["variance"]) for row in everything.rows
     ]

@@ -44,9 +44,9 @@ def anchors(text):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def commands():
-    """Return every command of the bash blocks of the README, as lists of words."""
-    lines = [line for _, block in fences(TEXTS["README.md"], "bash") for line in block.splitlines()]
+def commands(page="README.md"):
+    """Return every command of the bash blocks of a page, as lists of words."""
+    lines = [line for _, block in fences(TEXTS[page], "bash") for line in block.splitlines()]
     return [part for line in lines for part in split_at_and(shlex.split(line, comments=True)) if part]
 
 
@@ -140,6 +140,23 @@ def test_the_commands_of_the_readme_are_known_and_parse():
         else:
             assert name in ("python3", "pip", "python"), program
     assert seen == {"list", "compare", "fit", "evaluate", "sample", "doctor"}
+
+
+def test_the_commands_of_the_page_on_comparing_are_known_and_parse():
+    parser, seen = build_parser(), set()
+    for program, *words in commands("docs/comparing.md"):
+        if program == "pip":
+            assert words == ["install", "elbo-lab[diagnostics]"]
+            continue
+        assert program == "elbo-lab"
+        options = parser.parse_args(words)
+        seen.add(options.command)
+        if options.command == "advise":
+            assert len(find_models(options.model)) == 1
+        if options.command == "compare":
+            find_models(options.models or None)
+            assert options.against in {None, *(known.name for known in ESTIMATORS)}
+    assert seen == {"compare", "diff", "advise"}
 
 
 @pytest.mark.parametrize("page", TEXTS)

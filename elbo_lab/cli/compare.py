@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
   elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
+  elbo-lab compare ppca --against reparameterization     who has less variance, beyond error bars?
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -42,6 +43,7 @@ def add_parser(commands):
         metavar="KIND",
         help="draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol",
     )
+    add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
@@ -70,7 +72,11 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
+    from elbo_lab.comparison.blocks import print_lines
+    from elbo_lab.comparison.cautions import caution_lines
+    from elbo_lab.comparison.ratios import print_ratios
     from elbo_lab.study.tables import print_tables
+    from elbo_lab.study.tails import INSTALL
     from elbo_lab.text_files import check_folder_writable, check_writable
 
     for argument, path in (("--json", options.json), ("--csv", options.csv)):
@@ -87,6 +93,7 @@ def run(options):
             posterior=options.posterior,
             at=options.at,
             noise=options.noise,
+            against=options.against,
             draws=options.draws,
             repeats=preset["repeats"] if options.repeats is None else options.repeats,
             rows=preset["rows"] if options.rows is None else options.rows,
@@ -95,7 +102,10 @@ def run(options):
             progress=progress,
         )
     # Tables and files first: a fault while drawing must not cost the result.
-    print_tables(result.rows, result.settings, Console())
+    console = Console()
+    print_tables(result.rows, result.settings, console)
+    print_ratios(result.rows, result.settings, console)
+    print_lines(caution_lines(result.rows, console.width), console)
     if options.json is not None:
         result.to_json(options.json)
     if options.csv is not None:
@@ -104,5 +114,7 @@ def run(options):
         progress(0, 1, "figures")
         figures = result.plot(options.out)
         progress(1, 1, "figures")
+    if (options.json or options.csv) and result.settings["pareto_k"] is None:
+        print(f"\nPareto k-hat is left out, arviz-stats is not installed: {INSTALL}")
     written = [path for path in (options.json, options.csv) if path is not None]
     print(f"\nwritten: {', '.join([*written, f'{options.out}/'])} ({', '.join(figures)}; PNG and SVG)")

@@ -1,14 +1,14 @@
 """elbo-lab: the one command with its subcommands.
 
-Exit codes: 0 done, 2 a mistake of the user (one line on standard error), 3 a training that diverged, 130
-interrupted.
+Exit codes: 0 done, 1 two runs differ (`diff` only), 2 a mistake of the user (one line on standard error), 3 a
+training that diverged, 130 interrupted.
 """
 
 import argparse
 import sys
 
 from elbo_lab import __version__
-from elbo_lab.cli import compare, doctor, evaluate, fit, listing, sample
+from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
 from elbo_lab.errors import Diverged, Stopped, UserMistake
 
 
@@ -21,13 +21,20 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (compare, fit, evaluate, sample, listing, doctor):
+    for module in (compare, diff, advise, fit, evaluate, sample, listing, doctor):
         module.add_parser(commands)
     return parser
 
 
 # What is typed without a name, per subcommand.
-POSITIONAL = {"compare": "models", "fit": "model", "evaluate": "checkpoint", "sample": "checkpoint"}
+POSITIONAL = {
+    "compare": {"models"},
+    "advise": {"model"},
+    "diff": {"a", "b"},
+    "fit": {"model"},
+    "evaluate": {"checkpoint"},
+    "sample": {"checkpoint"},
+}
 # What may have been typed in the place of another option.
 IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
 
@@ -38,7 +45,7 @@ def as_typed(line, options):
     typed = vars(options)
     if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name)) is not None:
         name = IN_PLACE_OF[name]
-    if not colon or name not in typed or name == POSITIONAL.get(options.command):
+    if not colon or name not in typed or name in POSITIONAL.get(options.command, ()):
         return line
     return f"--{name.replace('_', '-')}: {rest}"
 
@@ -47,7 +54,7 @@ def main(arguments=None):
     """Run the command line; return the exit code."""
     options = build_parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except UserMistake as mistake:
         line = as_typed(" ".join(str(mistake).split()), options)
         print(f"elbo-lab: error: {line}", file=sys.stderr)

@@ -1,6 +1,9 @@
 """The main job: every estimator on every model against the exact answer, as rows, tables, figures."""
 
+from elbo_lab.comparison.advice import Advice, advise
 from elbo_lab.comparison.compare import compare
+from elbo_lab.comparison.difference import Difference, difference
+from elbo_lab.comparison.ratios import Ratio, paired_ratio
 from elbo_lab.comparison.result import Comparison
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Advice", "Comparison", "Difference", "Ratio", "advise", "compare", "difference", "paired_ratio"]

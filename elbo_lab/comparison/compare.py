@@ -3,6 +3,7 @@
     scenes      fit theta, place q                                (study.scene)
     references  climb the ladder of exactness once per scene      (study.references)
     repeats     R estimates per pairing, moments streamed         (study.measure)
+    weights     effective sample size and tail of the weights     (study.weights)
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
     timing      single calls, one after another, when nothing else runs
@@ -17,12 +18,14 @@ from contextlib import contextmanager
 
 from elbo_lab import __version__
 from elbo_lab.blas import available_cores, single_threaded_blas
-from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of
+from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of, weigh
+from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
+from elbo_lab.study.tails import pareto_source
 
 
 def compare(
@@ -34,6 +37,7 @@ def compare(
     posterior="free",
     at=None,
     noise="independent",
+    against=None,
     draws=10,
     repeats=1000,
     rows=None,
@@ -62,6 +66,9 @@ def compare(
         How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
         that variances are those of the whole estimate. Estimators that need independent draws are refused
         with the reason in their rows.
+    against : str, optional
+        Name of an estimator: every row of its targets then tells the ratio of the two variances, from the
+        same batches, with an interval.
     draws : int
         S per estimate; even for antithetic noise, best a power of two for Sobol points.
     repeats : int
@@ -110,6 +117,8 @@ def compare(
             if estimators is not None:
                 raise
     check_posterior_name(posterior)
+    if against is not None:
+        check_against(against, chosen)
     at = _place_name(at, posterior)
     n_threads = available_cores() if threads is None else check_count("threads", threads)
     placing = (data, latent, posterior, at, rows, seed, source)
@@ -122,29 +131,37 @@ def compare(
         "posterior": posterior,
         "at": at,
         "noise": source.name,
+        "against": against,
         "draws": draws,
         "repeats": repeats,
         "rows": rows,
         "seed": seed,
         "threads": n_threads,
         "false_alarm": FALSE_ALARM,
+        "pareto_k": pareto_source(),
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
     with single_threaded_blas(), _pool(n_threads) as pool:
         benches = build_benches(pool, choices, chosen, draws, placing, skip_refusals, progress)
+        if against is not None:
+            check_applicable(against, benches)
         repeat(pool, benches, draws, repeats, seed, progress)
+        paired = [dict(bench.moments) for bench in benches]  # before any is repeated on its own
         limit = check_bias(pool, benches, draws, repeats, seed)
-        found = [
-            row for bench in benches for row in rows_of(bench, chosen, posterior, draws, repeats, seed, limit)
-        ]
+        weigh(pool, benches, draws, seed)
+        found = []
+        for bench, moments in zip(benches, paired, strict=True):
+            rows_found = list(rows_of(bench, chosen, posterior, draws, repeats, seed, limit))
+            found += rows_with_ratios(rows_found, chosen, moments, against)
     kept = [bench for bench in benches if bench.scene]
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     settings["exact_values"] = {
         f"{scene.model.label} K={scene.model.latent_dim}": _values(found)
         for scene, found in zip(scenes, answers, strict=True)
     }
-    return Comparison(found, settings, chosen, scenes, answers)
+    kept_moments = [moments for bench, moments in zip(benches, paired, strict=True) if bench.scene]
+    return Comparison(found, settings, chosen, scenes, answers, kept_moments)
 
 
 def _values(answers):

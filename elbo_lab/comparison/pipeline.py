@@ -6,7 +6,7 @@ has its own seed and is merged in its own order.
 
 from dataclasses import dataclass, field
 
-from elbo_lab.errors import BadValue, bad_value
+from elbo_lab.errors import BadValue
 from elbo_lab.estimators import Exact
 from elbo_lab.estimators.targets import parse
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settled_state
@@ -24,6 +24,7 @@ from elbo_lab.study.rows import (
 )
 from elbo_lab.study.scene import build_scene
 from elbo_lab.study.theory import known_variances
+from elbo_lab.study.weights import weight_numbers
 
 RERUN_FACTOR = 10
 FALSE_ALARM = 1e-6
@@ -42,6 +43,7 @@ class Bench:
     theory: dict = field(default_factory=dict)
     seconds: dict = field(default_factory=dict)
     moments: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
 
 
 def build_benches(pool, choices, estimators, draws, placing, skip_refusals, progress):
@@ -96,7 +98,8 @@ def _run(pool, work, draws, seed, purpose, progress=None):
     def one(piece):
         index, batch, size = piece
         bench, estimators, _ = work[index]
-        return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size)
+        centres = [bench.answers[estimator.target_at(draws)].value for estimator in estimators]
+        return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size, centres)
 
     totals = [[Moments() for _ in estimators] for _, estimators, _ in work]
     for done, (piece, found) in enumerate(zip(pieces, pool.map(one, pieces), strict=True), start=1):
@@ -116,11 +119,6 @@ def repeat(pool, benches, draws, repeats, seed, progress):
     totals = _run(pool, work, draws, seed, "repeats", progress)
     for (bench, estimators, _), moments in zip(work, totals, strict=True):
         bench.moments = dict(zip(estimators, moments, strict=True))
-        for estimator, found in bench.moments.items():
-            expected, got = bench.answers[estimator.target_at(draws)].value.shape, found.mean.shape
-            if got != expected:
-                what = f"estimates of {estimator.target} of shape {expected} for {bench.scene.model.label}"
-                raise bad_value(f"estimator {estimator.name!r}", what, f"shape {got}")
 
 
 def check_bias(pool, benches, draws, repeats, seed):
@@ -156,6 +154,23 @@ def _missed(scene, target, n_draws):
     return missed_of_bound(scene, n_draws, bound_draws).get(target, 0.0)
 
 
+def weigh(pool, benches, draws, seed):
+    """Fill the numbers of the importance weights of every measured pairing."""
+
+    def one(bench):
+        return {e: weight_numbers(bench.scene, e, draws, seed) for e in bench.moments}
+
+    for bench, found in zip(benches, pool.map(one, benches), strict=True):
+        bench.weights = found
+
+
+def _layout(scene, estimator):
+    """Return the names of the coordinates of a gradient, or None for a value."""
+    if not estimator.target.startswith("grad-"):
+        return None
+    return (scene.model if estimator.target.startswith("grad-theta") else scene.posterior).layout
+
+
 def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
     """Yield the rows of one model, in the order of the estimators."""
     for estimator in estimators:
@@ -168,8 +183,9 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
             answer, moments = bench.answers[head["target"]], bench.moments[estimator]
             seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
             test = _bias_test(bench, estimator, draws)
-            exact = bench.theory.get(estimator)
-            row = measured_row(head, moments, test, answer, seconds, exact)
+            exact, layout = bench.theory.get(estimator), _layout(bench.scene, estimator)
+            weights = bench.weights[estimator]
+            row = measured_row(head, moments, test, answer, seconds, exact, layout, weights)
             yield row | {"bias_z_limit": limit}
         else:
             answer = bench.answers[head["target"]]

@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import dataclass, field
 
+from elbo_lab.comparison.ratios import ratio_lines
 from elbo_lab.study.tables import table_text
 from elbo_lab.text_files import check_folder_writable, check_writable, write_text
 
@@ -27,6 +28,8 @@ class Comparison:
         Model, theta, posterior, phi and data of each model, for going on from here.
     answers : list of dict
         {target: Answer} of each scene: the exact values themselves.
+    moments : list of dict
+        {estimator: Moments} of each scene, from the same batches, for `ratios.paired_ratio`.
     """
 
     rows: list
@@ -34,10 +37,13 @@ class Comparison:
     estimators: list = field(repr=False)
     scenes: list = field(repr=False)
     answers: list = field(repr=False)
+    moments: list = field(repr=False)
 
     def table(self, width=120):
-        """Return one table per target as text."""
-        return table_text(self.rows, self.settings, width=width)
+        """Return one table per target as text, and with `against` one of the paired ratios."""
+        text = table_text(self.rows, self.settings, width=width)
+        ratios = [str(line).rstrip() for line in ratio_lines(self.rows, self.settings, width)]
+        return "\n".join([text, *ratios, ""]) if ratios else text
 
     def to_json(self, path=None):
         """Return the rows as JSON text; write it to `path` as well if given."""
@@ -46,9 +52,13 @@ class Comparison:
         return self._written("json", path, text)
 
     def to_csv(self, path=None):
-        """Return the rows as CSV text with a header; write it to `path` as well if given."""
+        """Return the rows as CSV text with a header; write it to `path` as well if given.
+
+        What is no single number (`snr_groups`) stands in JSON only.
+        """
         sheet = io.StringIO()
-        writer = csv.DictWriter(sheet, list(self.rows[0]), lineterminator="\n")
+        names = [name for name in self.rows[0] if name != "snr_groups"]
+        writer = csv.DictWriter(sheet, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         return self._written("csv", path, sheet.getvalue())

@@ -59,7 +59,7 @@ COLUMNS = (
         "{repeats} repeats",
     ),
     Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance"),
-    Column("snr", lambda row: number_text(row["snr"]), "snr = norm of the mean / sqrt(variance)"),
+    Column("snr", lambda row: number_text(row["snr"]), "snr = norm of the expectation / sqrt(variance)"),
     Column("time", lambda row: time_text(row["seconds_per_estimate"]), "time is per estimate"),
     Column(
         "effic.",

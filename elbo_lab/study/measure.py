@@ -90,7 +90,7 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
                 yield i, estimate_repeats(estimators[i], model, scene, noise, states[i])
 
 
-def run_batch(scene, estimators, draws, seed, purpose, batch, size):
+def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None):
     """Return one closed batch of `Moments` per estimator.
 
     Parameters
@@ -104,13 +104,22 @@ def run_batch(scene, estimators, draws, seed, purpose, batch, size):
         Part of the seed's key: another purpose gives other noise.
     batch, size : int
         Number of the batch and its repeats.
+    centres : list of ndarray (P_i,), optional
+        Exact answers, for the size of single errors; an estimate of another shape is refused.
     """
-    moments = [Moments() for _ in estimators]
+    moments = [Moments(centre=c) for c in centres or [None] * len(estimators)]
     for i, values in _estimates(scene, estimators, draws, size, seed, purpose, batch):
+        _check_shape(scene, estimators[i], values, moments[i].centre)
         moments[i].add(values)
     for one in moments:
         one.close_batch()
     return moments
+
+
+def _check_shape(scene, estimator, values, exact):
+    if exact is not None and values.shape[1:] != exact.shape:
+        what = f"estimates of {estimator.target} of shape {exact.shape} for {scene.model.label}"
+        raise bad_value(f"estimator {estimator.name!r}", what, f"shape {values.shape[1:]}")
 
 
 def run_sample(scene, estimators, draws, repeats, seed, coordinates):

@@ -10,12 +10,22 @@ standard error, on the log scale because a variance is positive and skewed:
 
 Where the batches themselves are skewed to the right the true variance lies above such an interval too
 often, so its upper end is at least that of Hall's skewness-corrected t (Hall 1992, eq. 2.6), whichever is
-higher. Measured coverage on heavy-tailed score functions: 0.93 to 0.95 (`tests/test_moments.py`).
+higher (`study.intervals`). Measured coverage on heavy-tailed score functions: 0.93 to 0.95
+(`tests/test_moments.py`).
+
+The mean of every batch is kept as well (40 vectors, whatever the number of repeats), for intervals of what
+depends on the mean, and the size of the first errors of every batch, for the tail of their distribution
+(`study.diagnostics`).
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from elbo_lab.study.intervals import batch_weights, positive_interval
+
+# Single errors that a batch remembers: 2000 of 40 batches show a tail well enough.
+ERRORS_KEPT = 50
 
 
 @dataclass
@@ -30,27 +40,42 @@ class Moments:
         Mean, and sum of squared deviations from it.
     traces : list of (int, float)
         Size of each batch and the unbiased trace of its covariance.
+    means : list of ndarray (P,)
+        Mean of each batch, in the same order.
+    centre : ndarray (P,), optional
+        What single estimates are held against, usually the exact answer.
+    errors : list of float
+        Norm of estimate - centre for the first repeats of each batch; empty without a centre.
     """
 
     count: int = 0
     mean: np.ndarray | None = None
     squares: np.ndarray | None = None
     traces: list = field(default_factory=list)
+    means: list = field(default_factory=list)
+    centre: np.ndarray | None = None
+    errors: list = field(default_factory=list)
 
     def add(self, values):
         """Add repeats (R, P) to the batch at hand."""
         mean = values.mean(axis=0)
+        missing = ERRORS_KEPT - len(self.errors)
+        if missing > 0 and self.centre is not None:
+            self.errors += np.linalg.norm(values[:missing] - self.centre, axis=1).tolist()
         self._merge(len(values), mean, ((values - mean) ** 2).sum(axis=0))
 
     def close_batch(self):
-        """Note the trace of the batch that `add` has filled."""
+        """Note trace and mean of the batch that `add` has filled."""
         if self.count > 1:
             self.traces.append((self.count, float(self.squares.sum() / (self.count - 1))))
+            self.means.append(self.mean)
 
     def merge(self, other):
         """Add a closed batch; the caller merges in a fixed order, whatever order they finish in."""
         self._merge(other.count, other.mean, other.squares)
         self.traces += other.traces
+        self.means += other.means
+        self.errors += other.errors
 
     def _merge(self, count, mean, squares):
         if self.count == 0:
@@ -74,33 +99,10 @@ class Moments:
 
     def interval(self, level=0.95):
         """Return (low, high) for the variance, or (None, None) for fewer than two batches."""
-        from scipy.special import stdtrit  # heavy: loaded on use
-
         if len(self.traces) < 2:
             return None, None
-        variance, n_batches = self.variance, len(self.traces)
+        variance = self.variance
         if variance == 0.0:
             return 0.0, 0.0
         sizes, traces = np.array(self.traces).T
-        weights = (sizes - 1) / (sizes - 1).sum()
-        deviations = traces - weights @ traces
-        spread = weights @ deviations**2
-        error = np.sqrt(spread / (n_batches - 1))
-        quantile = float(stdtrit(n_batches - 1, 0.5 + 0.5 * level))
-        skewness = weights @ deviations**3 / max(spread**1.5, np.finfo(float).tiny)
-        low = variance * np.exp(-quantile * error / variance)
-        high = variance * np.exp(quantile * error / variance)
-        skewed = variance + error * _skewed_quantile(quantile, skewness, n_batches)
-        return float(low), float(max(high, skewed))
-
-
-def _skewed_quantile(quantile, skewness, n_batches):
-    """Return -g^{-1}(-q), Hall's transformed quantile for the upper end, for right-skewed batches.
-
-    g(x) = x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 removes the skewness of a studentised mean; here
-    a = 1.5 skewness / sqrt(B), the factor for a skewness that B batches of a heavy tail still underrate.
-    """
-    a = 1.5 * max(float(skewness), 0.0) / np.sqrt(n_batches)
-    if a < 1e-6:
-        return quantile
-    return -3.0 / a * (np.cbrt(1.0 + a * (-quantile - a / 6.0)) - 1.0)
+        return positive_interval(variance, traces, batch_weights(sizes), level)

@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.study.diagnostics import (
+    bias_error,
+    error_tail,
+    mse_interval,
+    snr,
+    snr_groups,
+    snr_interval,
+)
+
 # Below this fraction of its scale a standard error is rounding, and z would divide by it.
 DETERMINISTIC = 1e-12
 DETERMINISTIC_TOLERANCE = 1e-9
@@ -80,6 +89,7 @@ NUMBERS = (
     "reference_se",
     "reference_norm",
     "bias_norm",
+    "bias_se",
     "bias_max_z",
     "bias_coordinates",
     "bias_z_limit",
@@ -87,8 +97,21 @@ NUMBERS = (
     "variance_low",
     "variance_high",
     "variance_exact",
+    "variance_ratio",
+    "variance_ratio_low",
+    "variance_ratio_high",
+    "variance_verdict",
     "mse",
+    "mse_low",
+    "mse_high",
     "snr",
+    "snr_low",
+    "snr_high",
+    "snr_groups",
+    "effective_sample_size",
+    "pareto_k_weights",
+    "pareto_k_weights_max",
+    "pareto_k_gradient",
     "seconds_per_estimate",
     "efficiency",
 )
@@ -101,36 +124,62 @@ def inapplicable(head, reason):
 
 def exact_row(head, answer, seconds):
     """Return the row of the exact answer: no variance, no bias; z, snr and efficiency have no meaning."""
-    zero = dict.fromkeys(
-        ("bias_norm", "variance", "variance_low", "variance_high", "variance_exact", "mse"), 0.0
-    )
+    names = "bias_norm bias_se variance variance_low variance_high variance_exact mse mse_low mse_high"
+    zero = dict.fromkeys(names.split(), 0.0)
     numbers = dict.fromkeys(NUMBERS) | _reference(answer) | zero
     return head | _finite(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
 
 
-def measured_row(head, moments, test, answer, seconds, variance_exact=None):
-    """Return the row of an estimator from its moments; its exact variance where theory knows it."""
+def measured_row(head, moments, test, answer, seconds, variance_exact=None, layout=None, weights=None):
+    """Return the row of an estimator.
+
+    Parameters
+    ----------
+    head : dict
+    moments : Moments
+    test : BiasTest
+    answer : Answer
+    seconds : float
+    variance_exact : float, optional
+        Where theory knows it.
+    layout : Layout, optional
+        Names of the coordinates; None for a single value.
+    weights : dict, optional
+        From `study.weights`.
+    """
     variance, (low, high) = moments.variance, moments.interval()
-    if moments.count > 1 and _is_rounding(moments, answer):
+    rounding = moments.count > 1 and _is_rounding(moments, answer)
+    if rounding:
         variance = low = high = 0.0
     bias = float(np.linalg.norm(moments.mean - answer.value))
     mse = None if variance is None else bias**2 + variance
-    snr = float(np.linalg.norm(moments.mean) / np.sqrt(variance)) if variance else None
-    numbers = _reference(answer) | {
-        "bias_norm": bias,
-        "bias_max_z": test.max_z,
-        "bias_coordinates": test.coordinates,
-        "bias_z_limit": None,
-        "variance": variance,
-        "variance_low": low,
-        "variance_high": high,
-        "variance_exact": variance_exact,
-        "mse": mse,
-        "snr": snr,
-        "seconds_per_estimate": seconds,
-        "efficiency": 1.0 / (mse * seconds) if variance else None,
-    }
-    return head | {"repeats": moments.count} | _finite(numbers)
+    mse_low, mse_high = mse_interval(moments, answer, mse) if variance else (mse, mse)
+    snr_low, snr_high = snr_interval(moments) if variance else (None, None)
+    numbers = (
+        dict.fromkeys(NUMBERS)
+        | _reference(answer)
+        | {
+            "bias_norm": bias,
+            "bias_se": bias_error(moments, answer),
+            "bias_max_z": test.max_z,
+            "bias_coordinates": test.coordinates,
+            "variance": variance,
+            "variance_low": low,
+            "variance_high": high,
+            "variance_exact": variance_exact,
+            "mse": mse,
+            "mse_low": mse_low,
+            "mse_high": mse_high,
+            "snr": snr(moments) if variance else None,
+            "snr_low": snr_low,
+            "snr_high": snr_high,
+            "snr_groups": snr_groups(moments, layout) if layout and variance else None,
+            "pareto_k_gradient": error_tail(moments) if layout and variance else None,
+            "seconds_per_estimate": seconds,
+            "efficiency": 1.0 / (mse * seconds) if variance else None,
+        }
+    )
+    return head | {"repeats": moments.count} | _finite(numbers | (weights or {}))
 
 
 def _reference(answer):

@@ -1,0 +1,280 @@
+"""Which estimator should I take? Measured on the model at hand, with the doubt that is left.
+
+A budget of seconds B buys B / t estimates that take t seconds each; their mean has the variance
+v t / B. So among unbiased estimators the one of least *work* v t wins, whatever the budget (if one estimate
+fits into it at all). Both factors are measured by a short `compare`, at two places of q, since the order may
+turn around on the way: at the start (q is the prior) and near the best fit.
+
+An estimator is `best` where its work is least. Another one `loses` if its work is larger beyond doubt: the
+interval of the paired ratio of variances, times the ratio of the times, lies above 1 even if that is off by a
+factor of 1.5, which happens on a busy machine. What does not lose is `undecided`. The intervals are
+widened for the number of rivals (Bonferroni, 5 % for each target and place). The advice is an estimator that
+loses nowhere; where there are several, they are all named; where there is none, the place decides.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.comparison.advice_words import WHERE, it_depends, nobody, recommend, row_of
+from elbo_lab.comparison.blocks import block_lines, wrapped_texts
+from elbo_lab.comparison.compare import compare
+from elbo_lab.comparison.ratios import paired_ratio
+from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.estimators import Exact
+from elbo_lab.study.cells import interval_text, number_text, time_text, verdict
+from elbo_lab.study.measure import seconds_per_estimate
+from elbo_lab.study.registry import all_estimators, find_models
+from elbo_lab.text_files import check_writable, write_text
+
+SCHEMA = "elbo_lab/advice/1"
+TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
+PLACES = ("near", "start")
+TIMING = 1.5
+ROUNDS = 4
+DOUBT = 0.05
+POSTERIORS = ("free", "amortised")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The advice for one target.
+
+    Attributes
+    ----------
+    target : str
+    advice : {'use', 'undecided', 'depends', 'none'}
+    estimator : str or None
+        The best of those that lose nowhere.
+    unbeaten : dict
+        {place: names that do not lose there, the best first}.
+    text : str
+        The advice in words.
+    """
+
+    target: str
+    advice: str
+    estimator: str | None
+    unbeaten: dict
+    text: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What `advise` returns.
+
+    Attributes
+    ----------
+    settings : dict
+    choices : tuple of Choice
+        One per target.
+    rows : list of dict
+        The evidence: `target`, `at`, `estimator`, `variance`, `snr`, `seconds_per_estimate`, `work`, its
+        ratio to the least work at that place `work_ratio` with `work_ratio_low` and `work_ratio_high` (the
+        times taken as exact), `verdict`, and `reason` where an estimator was no candidate.
+    """
+
+    settings: dict
+    choices: tuple
+    rows: list
+
+    def lines(self, width=100, dash="-"):
+        """Return the lines to print: the advice, then the evidence."""
+        s = self.settings
+        head = f"{s['model']} on {s['data']}, {s['rows']} rows, K = {s['latent']}, S = {s['draws']}"
+        lines = wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")
+        for choice in self.choices:
+            lines += ["", *wrapped_texts(choice.text, width)]
+        blocks = []
+        for target in TARGETS:
+            for at in PLACES:
+                rows = [row for row in self.rows if (row["target"], row["at"]) == (target, at)]
+                shown = [(row["estimator"], _cells(row)) for row in rows if row["reason"] is None]
+                blocks += [(f"{target}  q {WHERE[at]}", shown)] if shown else []
+        if not blocks:
+            return lines
+        caption = (
+            "x best: work (variance x seconds of one estimate) relative to the least, with "
+            "the interval of the paired variances; loses: above 1 even if the times are off by a factor of "
+            f"{TIMING}."
+        )
+        table = block_lines(blocks, TITLES, width, dash)
+        return [*lines, "", *table, *wrapped_texts(caption, width, "dim italic")]
+
+    def text(self, width=100):
+        """Return the lines as text."""
+        return "\n".join(str(line).rstrip() for line in self.lines(width)) + "\n"
+
+    def to_json(self, path=None):
+        """Return all as JSON text; write it to `path` as well if given."""
+        choices = [vars(choice) for choice in self.choices]
+        content = {"schema": SCHEMA, "settings": self.settings, "choices": choices, "rows": self.rows}
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            check_writable("json", path)
+            write_text(path, text)
+        return text
+
+
+TITLES = ("variance", "time", "x best", "interval", "verdict")
+
+
+def _cells(row):
+    interval = interval_text(row["work_ratio_low"], row["work_ratio_high"])
+    variance, ratio = number_text(row["variance"]), number_text(row["work_ratio"])
+    return variance, time_text(row["seconds_per_estimate"]), ratio, interval, row["verdict"]
+
+
+def advise(
+    model,
+    *,
+    data=None,
+    latent=None,
+    posterior="free",
+    budget=None,
+    draws=10,
+    repeats=400,
+    rows=None,
+    seed=0,
+    threads=None,
+    progress=None,
+):
+    """Recommend estimators of the gradients of the ELBO in phi and theta for one model.
+
+    Parameters
+    ----------
+    model : str, Model class or Model
+        One model; a name with several variants needs one of them, as in 'gaussian-mixture:full'.
+    data, latent, draws, repeats, rows, seed, threads, progress
+        As for `compare`.
+    posterior : {'free', 'amortised'}
+    budget : float, optional
+        Seconds for one gradient. What takes longer for one estimate is no candidate.
+
+    Returns
+    -------
+    Advice
+
+    Raises
+    ------
+    ValueError, TypeError
+        One line that names the argument, what was expected and what came.
+    """
+    choices = find_models(model)
+    if len(choices) > 1:
+        names = ", ".join(choice.label for choice in choices)
+        raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
+    if posterior not in POSTERIORS:
+        raise bad_value("posterior", "'free' or 'amortised', which have gradients in phi", repr(posterior))
+    check_count("draws", draws)
+    check_count("repeats", repeats, minimum=20)
+    if budget is not None:
+        budget = check_positive("budget", budget)
+    candidates = [e for e in all_estimators() if _is_candidate(e, draws)]
+    common = {"data": data, "latent": latent, "posterior": posterior, "draws": draws, "repeats": repeats}
+    common |= {"rows": rows, "seed": seed, "threads": threads, "progress": progress}
+    chosen = choices[0].model or choices[0].label
+    results = {at: compare(chosen, estimators=candidates, at=at, **common) for at in PLACES}
+    seconds = _seconds([result.scenes[0] for result in results.values()], results["near"].moments[0], draws)
+    evidence = [
+        row
+        for target in TARGETS
+        for at, result in results.items()
+        for row in _judged(result, candidates, target, at, seconds, budget)
+    ]
+    scene = results["near"].scenes[0]
+    settings = {"model": choices[0].label, "data": scene.data, "rows": len(scene.x)}
+    settings |= {"latent": scene.model.latent_dim, "posterior": posterior, "budget": budget}
+    settings |= {"draws": draws, "repeats": repeats, "seed": seed}
+    return Advice(settings, tuple(_choose(target, evidence, budget) for target in TARGETS), evidence)
+
+
+def _is_candidate(estimator, draws):
+    """Tell whether an estimator is unbiased for one of the two gradients and can do with so many draws."""
+    return (
+        estimator.target in TARGETS
+        and not isinstance(estimator, Exact)
+        and estimator.unbiased_for == estimator.target
+        and estimator.minimum_draws <= draws
+    )
+
+
+def _seconds(scenes, estimators, draws):
+    """Return {estimator: seconds of one estimate}, the same at all places.
+
+    The least of several rounds, in which all take turns: whatever else the machine does only adds.
+    """
+    with single_threaded_blas():
+        rounds = [
+            {e: seconds_per_estimate(scene, e, draws, 0) for e in estimators}
+            for scene in scenes
+            for _ in range(ROUNDS)
+        ]
+    return {estimator: min(times[estimator] for times in rounds) for estimator in estimators}
+
+
+def _judged(result, candidates, target, at, times, budget):
+    """Return the rows of evidence for one target and place, the best first."""
+    pairs = [
+        (row, estimator)
+        for row, estimator in zip(result.rows, candidates, strict=True)
+        if estimator.target == target
+    ]
+    found = []
+    for row, estimator in pairs:
+        seconds, variance = times.get(estimator), row["variance"]
+        reason = row["reason"]
+        if reason is None and verdict(row) == "FAIL":
+            reason = "its bias was found to differ from zero"
+        if reason is None and variance is None:
+            reason = "its estimates are not finite"
+        if reason is None and budget is not None and seconds > budget:
+            reason = f"one estimate takes {time_text(seconds)}, longer than the budget"
+        head = {"target": target, "at": at} | {name: row[name] for name in ("estimator", "variance", "snr")}
+        head["seconds_per_estimate"] = seconds
+        work = variance * seconds if reason is None else None
+        found.append((head | {"work": work, "reason": reason}, estimator))
+    found.sort(key=lambda pair: (pair[0]["reason"] is not None, pair[0]["work"] or 0.0))
+    rivals = sum(head["reason"] is None for head, _ in found) - 1
+    best, base = found[0] if found else (None, None)
+    return [head | _against_best(result.moments[0], head, e, best, base, rivals) for head, e in found]
+
+
+def _against_best(moments, head, estimator, best, base, rivals):
+    """Return the ratio of the work of an estimator to the least, and what it says."""
+    keys = ("work_ratio", "work_ratio_low", "work_ratio_high", "verdict")
+    if head["reason"] is not None:
+        return dict.fromkeys(keys)
+    if estimator is base:
+        return dict(zip(keys, (1.0, None, None, "best"), strict=True))
+    if best["work"] == 0.0:
+        return dict(zip(keys, (None, None, None, "loses" if head["work"] else "undecided"), strict=True))
+    times = head["seconds_per_estimate"] / best["seconds_per_estimate"]
+    ratio = paired_ratio(moments[estimator], moments[base], level=1.0 - DOUBT / max(1, rivals))
+    value, low, high = (number * times for number in ratio[:3])
+    return dict(zip(keys, (value, low, high, "loses" if low > TIMING else "undecided"), strict=True))
+
+
+def _choose(target, evidence, budget):
+    """Return the Choice of one target."""
+    places = {
+        at: [row for row in evidence if (row["target"], row["at"]) == (target, at) and row["reason"] is None]
+        for at in PLACES
+    }
+    unbeaten = {
+        at: [row["estimator"] for row in rows if row["verdict"] != "loses"] for at, rows in places.items()
+    }
+    if not all(unbeaten.values()):
+        refused = [row for row in evidence if row["target"] == target]
+        return Choice(target, "none", None, unbeaten, nobody(target, refused))
+    everywhere = [name for name in unbeaten["near"] if name in unbeaten["start"]]
+    if not everywhere:
+        return Choice(target, "depends", None, unbeaten, it_depends(target, unbeaten))
+
+    def work(name):
+        return math.prod(row_of(places[at], name)["work_ratio"] or 1.0 for at in PLACES)
+
+    everywhere.sort(key=work)
+    advice = "use" if len(everywhere) == 1 else "undecided"
+    return Choice(target, advice, everywhere[0], unbeaten, recommend(target, everywhere, places, budget))

@@ -1,0 +1,30 @@
+"""Which numbers of a comparison not to trust: tails too heavy for a variance, or for weights.
+
+Pareto k-hat stands in JSON and CSV; what lies above its limit is said below the tables as well. The limit of
+weights is 0.7 (Vehtari et al. 2024), that of gradients 0.5, from where on the variance is infinite.
+"""
+
+from elbo_lab.comparison.blocks import wrapped_texts
+from elbo_lab.study.cells import clean_text
+from elbo_lab.study.grouping import model_label
+
+LIMITS = {
+    "pareto_k_weights": (0.7, "importance weights not to be trusted"),
+    "pareto_k_gradient": (0.5, "gradients whose variance may be infinite"),
+}
+
+
+def caution_lines(rows, width):
+    """Return one paragraph for each kind of heavy tail that the rows have, at most `width` wide."""
+    lines = []
+    for key, (limit, words) in LIMITS.items():
+        heavy = {}
+        for row in rows:
+            if row.get(key) is not None and row[key] > limit:
+                label = clean_text(f"{row['estimator']} {row[key]:.1f}")
+                heavy.setdefault(clean_text(model_label(row)), []).append(label)
+        if heavy:
+            told = "; ".join(f"{model}: {', '.join(dict.fromkeys(names))}" for model, names in heavy.items())
+            text = f"Pareto k-hat above {limit}, {words}: {told}."
+            lines += ["", *wrapped_texts(text, width, "yellow")]
+    return lines

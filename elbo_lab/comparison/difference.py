@@ -1,0 +1,262 @@
+"""Two runs of `compare`, row by row: what has changed beyond its error bars?
+
+For rows of the same model, data, posterior, target and estimator
+
+    bias      |bias_B - bias_A| against sqrt(se_A^2 + se_B^2); norms differ by less than the vectors do
+    variance  r = Var B / Var A; its interval from those of the two (square and add the distances from each
+              value to its end, on the log scale: Zou and Donner 2008)
+    exact     the exact answer itself, against its two errors
+    time      the ratio, for information: seconds belong to a machine
+
+A row is `identical` if all agree to rounding, `changed` if one lies beyond its error bar, else `same`. Error
+bars are widened so that two runs that differ by chance alone are called changed in 1 % of the cases, over all
+rows together (Bonferroni). The noise of two runs counts as independent; of the same seed it is not, and the
+verdict then sees less than it could, never more.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+from elbo_lab.comparison.blocks import block_lines, wrapped_texts
+from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
+from elbo_lab.study.cells import interval_text, number_text
+from elbo_lab.study.grouping import group_rows, model_label, order_targets
+from elbo_lab.study.rows import z_limit
+from elbo_lab.text_files import check_writable, write_text
+
+SCHEMA = "elbo_lab/diff/1"
+FALSE_ALARM = 0.01
+ROUNDING = 1e-9
+# What settles nothing about the question that was asked.
+LEFT_OUT = ("exact_values", "threads")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How run B differs from run A.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the two files.
+    settings : dict
+        {name: [in A, in B]} of the settings that differ.
+    rows : list of dict
+        The rows of both: what identifies them, `bias_difference`, `bias_error`, `variance_ratio` (B / A) with
+        `variance_ratio_low` and `variance_ratio_high`, `time_ratio` (B / A), `verdict`, `reasons`.
+    only : tuple of list
+        Rows that one run has alone, by what identifies them: (in A, in B).
+    """
+
+    names: tuple
+    settings: dict
+    rows: list
+    only: tuple
+
+    @property
+    def differs(self):
+        """Whether anything changed beyond its error bars, or stands in one run only."""
+        return any(self.only) or any(row["verdict"] == "changed" for row in self.rows)
+
+    def to_json(self, path=None):
+        """Return all as JSON text; write it to `path` as well if given."""
+        content = {
+            "schema": SCHEMA,
+            "settings": {"a": self.names[0], "b": self.names[1], "differ": self.settings},
+            "differs": self.differs,
+            "rows": self.rows,
+            "only_in_a": self.only[0],
+            "only_in_b": self.only[1],
+        }
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            check_writable("json", path)
+            write_text(path, text)
+        return text
+
+    def lines(self, width=100, dash="-", everything=False):
+        """Return the lines to print: settings, the rows that changed (or all), and how many did not."""
+        lines = []
+        for name, (a, b) in self.settings.items():
+            lines += wrapped_texts(f"setting {name}: {_short(a)} -> {_short(b)}", width)
+        for place, rows in zip("AB", self.only, strict=True):
+            for row in rows:
+                lines += wrapped_texts(f"only in {place}: {_label(row)}", width)
+        lines += [""] if lines else []
+        shown = [row for row in self.rows if everything or row["verdict"] == "changed"]
+        if shown:
+            lines += block_lines(_blocks(shown), TITLES, width, dash)
+            lines += [
+                text
+                for row in shown
+                if row["reasons"]
+                for text in wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
+            ]
+        counts = {word: 0 for word in ("identical", "same", "changed")}
+        for row in self.rows:
+            counts[row["verdict"]] += 1
+        summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
+        return [*lines, *wrapped_texts(f"{len(self.rows)} rows in both: {summary or 'none'}", width, "bold")]
+
+    def text(self, width=100, everything=False):
+        """Return the lines as text."""
+        return "\n".join(str(line).rstrip() for line in self.lines(width, everything=everything)) + "\n"
+
+
+WORDS = {
+    "identical": "identical but for rounding",
+    "same": "the same within their error bars",
+    "changed": "changed",
+}
+TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "verdict")
+
+
+def _blocks(rows):
+    blocks = []
+    for target in order_targets(rows):
+        for block in group_rows([row for row in rows if row["target"] == target]).values():
+            cells = [(row["estimator"], _cells(row)) for row in block]
+            blocks.append((f"{model_label(block[0])}  {target}", cells))
+    return blocks
+
+
+def _cells(row):
+    interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
+    names = ("bias_a", "bias_b", "variance_ratio")
+    numbers = [number_text(row[name]) for name in names]
+    return (*numbers, interval, number_text(row["time_ratio"]), row["verdict"])
+
+
+def _label(row):
+    return f"{model_label(row)} {row['target']} {row['estimator']} ({row['data']}, {row['posterior']})"
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def difference(a, b):
+    """Compare two runs that `compare(...).to_json` wrote.
+
+    Parameters
+    ----------
+    a, b : str or path
+        JSON files.
+
+    Returns
+    -------
+    Difference
+
+    Raises
+    ------
+    ValueError
+        One line, if a file is not there or no run of `compare`.
+    """
+    (settings_a, rows_a), (settings_b, rows_b) = read_run("a", a), read_run("b", b)
+    both = [key for key in rows_a if key in rows_b]
+    # Three numbers are judged in every row.
+    limit = z_limit(3 * len(both), FALSE_ALARM)
+    names = dict.fromkeys([*settings_a, *settings_b])
+    differ = {
+        name: [settings_a.get(name), settings_b.get(name)]
+        for name in names
+        if name not in LEFT_OUT and settings_a.get(name) != settings_b.get(name)
+    }
+    rows = [compared(rows_a[key], rows_b[key], limit) for key in both]
+    only = [
+        [identity(mine[key]) for key in mine if key not in other]
+        for mine, other in ((rows_a, rows_b), (rows_b, rows_a))
+    ]
+    return Difference((str(a), str(b)), differ, rows, tuple(only))
+
+
+# -- one row ---------------------------------------------------------------------------------------
+
+
+def compared(a, b, limit):
+    """Return the row of the difference of two rows.
+
+    Parameters
+    ----------
+    a, b : dict
+    limit : float
+        How many standard errors chance may explain.
+    """
+    reasons = [f"{name} {a[name]} -> {b[name]}" for name in DECLARED if a[name] != b[name]]
+    bias = _difference(a["bias_norm"], b["bias_norm"], _bias_error(a), _bias_error(b))
+    exact = _difference(a["reference_norm"], b["reference_norm"], a["reference_se"], b["reference_se"])
+    for what, name, (gap, error) in (("bias", "bias_norm", bias), ("exact answer", "reference_norm", exact)):
+        scale = ROUNDING * max(1.0, abs(a[name] or 0.0))
+        if (a[name] is None) != (b[name] is None) or (gap is not None and abs(gap) > limit * error + scale):
+            reasons.append(f"{what} {number_text(a[name])} -> {number_text(b[name])}")
+    ratio, low, high = _variance_ratio(a, b)
+    if _variance_changed(a, b, limit):
+        reasons.append(f"variance {number_text(a['variance'])} -> {number_text(b['variance'])}")
+    times = a["seconds_per_estimate"], b["seconds_per_estimate"]
+    identical = not reasons and all(_close(a[name], b[name]) for name in NUMBERS[:-1])
+    return identity(a) | {
+        "bias_a": a["bias_norm"],
+        "bias_b": b["bias_norm"],
+        "bias_difference": bias[0],
+        "bias_error": bias[1],
+        "variance_ratio": ratio,
+        "variance_ratio_low": low,
+        "variance_ratio_high": high,
+        "time_ratio": times[1] / times[0] if all(times) else None,
+        "verdict": "changed" if reasons else "identical" if identical else "same",
+        "reasons": reasons,
+    }
+
+
+def _close(a, b):
+    return a == b or (None not in (a, b) and math.isclose(a, b, rel_tol=ROUNDING))
+
+
+def _bias_error(row):
+    """Return the norm of the standard errors of the bias, which follows from the variance."""
+    if row["variance"] is None:
+        return None
+    return math.hypot(math.sqrt(row["variance"] / row["repeats"]), row["reference_se"] or 0.0)
+
+
+def _difference(a, b, error_a, error_b):
+    """Return (b - a, its standard error); without an error bar the error is 0."""
+    if a is None or b is None:
+        return None, None
+    return b - a, math.hypot(error_a or 0.0, error_b or 0.0)
+
+
+def _distances(a, b):
+    """Return the distances of log(variance_b / variance_a) to its two 95 % ends, or None."""
+    if not all(row[name] for row in (a, b) for name in ("variance", "variance_low", "variance_high")):
+        return None
+    down, up = (
+        math.hypot(math.log(top[0] / top[1]), math.log(bottom[0] / bottom[1]))
+        for top, bottom in (
+            ((b["variance"], b["variance_low"]), (a["variance_high"], a["variance"])),
+            ((b["variance_high"], b["variance"]), (a["variance"], a["variance_low"])),
+        )
+    )
+    return down, up
+
+
+def _variance_ratio(a, b):
+    if not a["variance"] or b["variance"] is None:
+        return None, None, None
+    ratio, found = b["variance"] / a["variance"], _distances(a, b)
+    if found is None:
+        return ratio, None, None
+    return ratio, ratio * math.exp(-found[0]), ratio * math.exp(found[1])
+
+
+def _variance_changed(a, b, limit):
+    """Tell whether 1 lies outside of the interval of the ratio, widened from 95 % to the limit."""
+    if _close(a["variance"], b["variance"]):
+        return False
+    found = _distances(a, b)
+    if found is None:
+        return True  # zero or missing in one, or no error bar to hide behind
+    gap = math.log(b["variance"] / a["variance"])
+    return not -limit / 1.96 * found[1] <= gap <= limit / 1.96 * found[0]

@@ -1,0 +1,146 @@
+"""Does A beat B? Paired ratios of variances, with an interval.
+
+Two intervals that overlap do not say that two estimators are alike. Estimators of one target see the same
+noise, batch by batch, so that what is hard for one is mostly hard for the other; the ratio of their variances
+
+    r = Var A / Var B,   log r +- t se,   d_b = v_b(A) / v(A) - v_b(B) / v(B),   se = sd(d) / sqrt(B)
+
+is known better than either (delta method over the batches, `study.intervals`). Without shared noise the same
+interval holds, and is wider. It says who has less variance for the same number of draws, not who is cheaper.
+An estimator that was repeated because it looked biased is compared on its first repeats, which are the shared
+ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from elbo_lab.comparison.blocks import block_lines, dash_of, print_lines, wrapped_texts
+from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.study.cells import clean_text, interval_text, number_text
+from elbo_lab.study.grouping import group_rows, model_label, order_targets
+from elbo_lab.study.intervals import batch_weights, ratio_interval
+
+
+class Ratio(NamedTuple):
+    """A ratio of variances: value and 95 % interval (None where there is none) and what it says."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    verdict: str | None
+
+
+NO_RATIO = Ratio(None, None, None, None)
+
+
+def judged(low, high):
+    """Return 'beats', 'loses' or 'undecided' for the interval of a ratio of what should be small."""
+    return "beats" if high < 1.0 else "loses" if low > 1.0 else "undecided"
+
+
+def paired_ratio(moments, against, level=0.95):
+    """Return the Ratio of the variances of two estimators that were measured on the same batches.
+
+    A variance of zero beats every other, without an interval's width; two of them are undecided.
+
+    Parameters
+    ----------
+    moments, against : Moments
+    level : float
+    """
+    top, bottom = moments.variance, against.variance
+    if len(moments.traces) < 2:
+        return NO_RATIO
+    if bottom == 0.0:
+        return Ratio(None, None, None, "loses" if top > 0.0 else "undecided")
+    if top == 0.0:
+        return Ratio(0.0, 0.0, 0.0, "beats")
+    (sizes, tops), (_, bottoms) = np.array(moments.traces).T, np.array(against.traces).T
+    low, high = ratio_interval(top / bottom, tops, bottoms, batch_weights(sizes), level)
+    return Ratio(top / bottom, low, high, judged(low, high))
+
+
+def check_against(name, estimators):
+    """Refuse an estimator to compare against that is unknown, or not among those compared."""
+    measured = list(dict.fromkeys(e.name for e in estimators if e.name != "exact"))
+    if not isinstance(name, str) or name not in measured:
+        raise unknown_name("against", name, measured)
+
+
+def check_applicable(name, benches):
+    """Refuse an estimator to compare against that makes no sense on any of the models."""
+    if not any(estimator.name == name for bench in benches for estimator in bench.pairings):
+        what = "an estimator that makes sense on one of the models"
+        raise bad_value("against", what, repr(name), "choose another estimator or model")
+
+
+def rows_with_ratios(rows, estimators, moments, against):
+    """Return the rows of one model with their ratios filled in.
+
+    Parameters
+    ----------
+    rows : list of dict
+        In the order of the estimators.
+    estimators : list of Estimator
+    moments : dict
+        {estimator: Moments} on common batches.
+    against : str
+        Name of the estimator in the denominator.
+    """
+    bases = {e.target: e for e in moments if e.name == against}
+    silent = {(row["target"], row["estimator"]) for row in rows if row["variance"] == 0.0}
+    found = []
+    for row, estimator in zip(rows, estimators, strict=True):
+        base = bases.get(estimator.target)
+        if base is None or estimator not in moments or estimator is base:
+            found.append(row)
+            continue
+        # A variance that is rounding only is zero in its row, and here.
+        zeros = [(row["target"], e.name) in silent for e in (estimator, base)]
+        ratio = _silent_ratio(*zeros) if any(zeros) else paired_ratio(moments[estimator], moments[base])
+        numbers = zip(("ratio", "ratio_low", "ratio_high", "verdict"), ratio, strict=True)
+        found.append(row | {f"variance_{key}": value for key, value in numbers})
+    return found
+
+
+def _silent_ratio(top, bottom):
+    if bottom:
+        return Ratio(None, None, None, "undecided" if top else "loses")
+    return Ratio(0.0, 0.0, 0.0, "beats")
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+TITLES = ("ratio", "95 % interval", "verdict")
+
+
+def _cells(row):
+    interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
+    return number_text(row["variance_ratio"]), interval, row["variance_verdict"]
+
+
+def ratio_lines(rows, settings, width, dash="-"):
+    """Return the lines of the table of paired ratios, at most `width` wide; none without ratios."""
+    rows = [row for row in rows if row.get("variance_verdict") is not None]
+    if not rows:
+        return []
+    blocks = []
+    for target in order_targets(rows):
+        for block in group_rows([row for row in rows if row["target"] == target]).values():
+            cells = [(row["estimator"], _cells(row)) for row in block]
+            blocks.append((f"{model_label(block[0])}  {target}", cells))
+    against = clean_text(settings["against"])
+    heading = f"Variance relative to {against}, on the same random numbers"
+    caption = (
+        f"ratio = variance / variance of {against}; the 95 % interval is from the same batches of both; "
+        "beats: the interval lies below 1, loses: above it. '-' stands where the variance below is zero."
+    )
+    table = block_lines(blocks, TITLES, width, dash)
+    return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]
+
+
+def print_ratios(rows, settings, console):
+    """Print the table of paired ratios, with an empty line before it; nothing without ratios."""
+    lines = ratio_lines(rows, settings, console.width, dash_of(console))
+    print_lines(["", *lines] if lines else [], console)

@@ -1,0 +1,53 @@
+"""Reading a run of `compare` back from its JSON file; whatever else is in the file is refused in one line."""
+
+import json
+from pathlib import Path
+
+from elbo_lab.errors import bad_value
+
+IDENTITY = ("model", "variant", "data", "latent_dim", "posterior", "target", "estimator")
+"""What makes two rows of two runs the same row."""
+DECLARED = ("applicable", "unbiased_for", "reference")
+NUMBERS = (
+    "repeats reference_norm reference_se bias_norm variance variance_low variance_high seconds_per_estimate"
+).split()
+
+
+def identity(row):
+    """Return what identifies a row."""
+    return {name: row[name] for name in IDENTITY}
+
+
+def read_run(argument, path):
+    """Return (settings, {identity: row}) of a JSON file of `compare`, or raise ValueError."""
+    what = "a JSON file that 'elbo-lab compare --json' wrote"
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
+    except OSError as fault:
+        raise bad_value(argument, what, f"{str(path)!r} ({fault.strerror})") from None
+    except (ValueError, RecursionError):
+        raise bad_value(argument, what, f"{str(path)!r}, which is no JSON") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != 1 or isinstance(schema, bool):
+        raise bad_value(argument, what, f"{str(path)!r} with schema {schema!r}")
+    rows, settings = content.get("rows"), content.get("settings")
+    if not isinstance(settings, dict) or not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise bad_value(argument, what, f"{str(path)!r}, whose settings or rows are damaged")
+    found = {tuple(identity(row).values()): row for row in rows}
+    if len(found) < len(rows):
+        raise bad_value(argument, "rows that differ in model, data, target or estimator", "one of them twice")
+    return settings, found
+
+
+def _no_number(word):
+    raise ValueError(word)
+
+
+def _is_row(row):
+    """Tell whether all that is read of a row is there and of its kind."""
+    if not isinstance(row, dict) or not {*IDENTITY, *DECLARED, *NUMBERS} <= set(row):
+        return False
+    kinds = (int, float, type(None))
+    numbers = all(isinstance(row[name], kinds) and not isinstance(row[name], bool) for name in NUMBERS)
+    texts = all(isinstance(row[name], (str, int, type(None))) for name in (*IDENTITY, *DECLARED))
+    return numbers and texts and isinstance(row["target"], str) and isinstance(row["estimator"], str)
