@@ -14,6 +14,7 @@ from noise_integrals import (
     estimate,
     expected_estimate,
     is_measure_valued,
+    log_table,
     uniforms_of_order,
 )
 
@@ -233,13 +234,13 @@ def permuted_draws(estimator, case, posterior, phi, n_draws=5):
     """
     rng = np.random.default_rng(3)
     if estimator.name == "score-function-unordered-set":
-        eta, n_draws = posterior.eta(phi, case.x), 2
-        orders = [rng.permutation(case.model.family.size)[:n_draws] for _ in eta]
+        table, n_draws = log_table(case.model.family, posterior.eta(phi, case.x)), 2
+        orders = [rng.permutation(len(row))[:n_draws] for row in table]
         first, second = (
             np.stack(
                 [
                     uniforms_of_order(row, order[turn], n_draws)[0]
-                    for row, order in zip(eta, orders, strict=True)
+                    for row, order in zip(table, orders, strict=True)
                 ],
                 1,
             )
@@ -247,7 +248,7 @@ def permuted_draws(estimator, case, posterior, phi, n_draws=5):
         )
     else:
         first = noise_for(estimator, case, n_draws)
-        size = first.shape[-3 if case.model.family.event_axes else -2]
+        size = len(first)
         order = draw_order(estimator, n_draws, rng)
         if estimator.target == "iwae" and estimator.group_size(size) < size:
             order = np.arange(size)[::-1]  # groups change places, and draws within a group

@@ -12,7 +12,8 @@ mean stands. Gauss-Hermite first, which is exact for the polynomials of the line
 trapezoid rule, since a tanh or softplus has poles near the real line where Gauss-Hermite crawls
 (error about exp(-c sqrt n)) and the trapezoid rule does not (exp(-c / step)). Discrete: each outcome
 of S categories, or of S K bits, once, the uniforms in the middle of the intervals that give it,
-with its exact probability. Measure-valued gradients have noise of their own, and rules of their own
+with its exact probability. Estimators that pick z by its number treat the values of bits like
+categories. Measure-valued gradients have noise of their own, and rules of their own
 (`measure_integrals`).
 
 Further draws, behind the S of the bound, serve baselines only, and a baseline changes no mean whatever
@@ -26,6 +27,7 @@ import numpy as np
 from uniform_rules import one_uniform_per_bit, one_uniform_per_category, two_uniforms_per_bit
 
 from elbo_lab.estimators import discrete
+from elbo_lab.exact.enumeration import all_values
 
 # Rows (nodes x draws x data) per call, a few megabytes of activations.
 ROWS_PER_PASS = 60_000
@@ -47,6 +49,8 @@ COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
 
 # Gauss-Legendre nodes per smooth piece of a uniform: K = 2 bits with two uniforms each have four axes.
 UNIFORM_NODES = 10
+# Where a network of the relaxed bits is added, whose weights may be anything (10 err by 4e-10, 12 by 1e-11).
+NODES_UNDER_A_NETWORK = 12
 
 # A product rule with more nodes than this is not tried: the coarse ones must do.
 MOST_NODES = 100_000
@@ -115,7 +119,7 @@ def every_order(_, logits, n_draws):
     return np.array(nodes), np.array(weights)
 
 
-# Estimators that turn uniforms into values of z in a way of their own: (estimator, logits, S) -> rule.
+# Estimators that pick z by its number, in a way of their own: (estimator, log q of every value, S) -> rule.
 OUTCOMES = {
     "score-function-top-categories": outside_of_the_top,
     "score-function-unordered-set": every_order,
@@ -131,7 +135,7 @@ def every_bit(logits, n_draws):
 
 
 def _rules(estimator, case, posterior, phi, n_draws, level):
-    """Yield (nodes (G, S) or (G, S, K), weights (G,)) for each datum; categories with further draws."""
+    """Return (nodes (G, S) or (G, S, K), weights (G,)) for each datum; discrete ones with further draws."""
     family = case.model.family
     n_total = estimator.noise_spec(family, n_draws, len(case.x)).shape[0]
     if not family.discrete:
@@ -145,11 +149,16 @@ def _rules(estimator, case, posterior, phi, n_draws, level):
     if of_discrete_room(estimator):
         assert n_draws == 1, "rules for uniform noise are for one draw"
         return [uniform_rule(estimator, family, row) for row in eta]
-    if estimator.name in OUTCOMES and not family.event_axes:
-        return [OUTCOMES[estimator.name](estimator, row, n_draws) for row in eta]
+    if estimator.name in OUTCOMES:
+        return [OUTCOMES[estimator.name](estimator, row, n_draws) for row in log_table(family, eta)]
     every = every_bit if family.event_axes else every_outcome
-    outcomes = getattr(estimator, "every_outcome", every)
+    outcomes = getattr(estimator, every.__name__, every)
     return [outcomes(row, n_total) for row in eta]
+
+
+def log_table(family, eta):
+    """Return log q of every value of a discrete z (N, G)."""
+    return family.log_prob(eta, all_values(family, len(eta))).T
 
 
 def of_discrete_room(estimator):
@@ -166,7 +175,7 @@ def uniform_rule(estimator, family, logits):
         # The finer step errs by 1e-10, the coarser one by 1e-6, and is all that three axes can bear.
         return one_uniform_per_category(family.size, 0.4 if family.size < 3 else 0.75)
     if len(shape) == 4:
-        return two_uniforms_per_bit(logits, UNIFORM_NODES)
+        return two_uniforms_per_bit(logits, NODES_UNDER_A_NETWORK if estimator.burn_in else UNIFORM_NODES)
     return one_uniform_per_bit(logits, UNIFORM_NODES)
 
 
@@ -174,6 +183,19 @@ def arbitrary_state(estimator, case, posterior):
     """Return some state: laws hold whatever an estimator remembers (numbers, none of them negative)."""
     state = estimator.initial_state(case.model, posterior, case.x)
     return state + 0.5 * np.abs(np.random.default_rng(23).standard_normal(state.shape))
+
+
+def holding(estimator, state):
+    """Return the estimator with one state for good, for the integrals over its noise."""
+
+    class Held(type(estimator)):
+        def initial_state(self, model, posterior, x):  # noqa: ARG002
+            return np.zeros(0)
+
+        def estimate(self, model, posterior, theta, phi, x, noise, _):
+            return super().estimate(model, posterior, theta, phi, x, noise, state)[0], np.zeros(0)
+
+    return Held()
 
 
 def estimate(estimator, case, posterior, phi, noise):

@@ -7,6 +7,7 @@ from cases import CASES, model_id, pairing_id, pairings
 from estimator_laws import BY_NAME, assert_same, exact_value
 from noise_integrals import estimate, exact_variance, expected_estimate
 from scipy.stats import norm
+from uniform_rules import one_uniform_per_bit
 
 from elbo_lab import compare
 from elbo_lab.distributions import SOURCES, NoiseSpec, draw_noise, find_source, mirrored
@@ -46,12 +47,18 @@ class Mirrored:
 
     @staticmethod
     def every_outcome(logits, n_draws):
-        """Return a uniform for every outcome of (z(u), z(1 - u)) and the probabilities."""
+        """Return a uniform for every outcome of two categories (z(u), z(1 - u)), and the probabilities."""
         assert n_draws == 1
         p = np.exp(logits - logits.max())
         ends = np.cumsum(p / p.sum())[:-1]
         ends = np.unique(np.concatenate([[0.0, 1.0], ends, 1.0 - ends]))
         return 0.5 * (ends[1:] + ends[:-1])[:, None], np.diff(ends)
+
+    @staticmethod
+    def every_bit(logits, n_draws):
+        """Return uniforms for every outcome of two rows of bits (z(u), z(1 - u)), and the probabilities."""
+        assert n_draws == 1
+        return one_uniform_per_bit(logits, 1)
 
 
 # -- the draws -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from noise_integrals import (
     estimate,
     exact_variance,
     expected_estimate,
+    holding,
     moments,
     product_rule,
 )
@@ -50,7 +51,7 @@ from elbo_lab.special import log_softmax, log_sum_exp, softmax
 
 FIVE = make_case(GaussianMixture(2, 5, "spherical"))
 LINE = make_case(PPCA(3, 1))
-MIXTURES = [case for case in CASES if case.model.family.discrete] + [FIVE]
+DISCRETE = [case for case in CASES if case.model.family.discrete] + [FIVE]
 ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
 STATEFUL = [ScoreFunctionRunningMean(), ScoreFunctionLearnedBaseline()]
 
@@ -111,19 +112,6 @@ def run(estimator, case, noise, state):
     return estimator.estimate(case.model, case.free, case.theta, case.free_phi, case.x, noise, state)
 
 
-def holding(estimator, state):
-    """Return the estimator with one state for good, for the integrals over its noise."""
-
-    class Held(type(estimator)):
-        def initial_state(self, model, posterior, x):  # noqa: ARG002
-            return NO_STATE
-
-        def estimate(self, model, posterior, theta, phi, x, noise, _=NO_STATE):
-            return super().estimate(model, posterior, theta, phi, x, noise, state)[0], NO_STATE
-
-    return Held()
-
-
 def spread(case, factor=1.5):
     """Return the case at a theta where its data differ."""
     return with_theta(case, factor * case.theta)
@@ -132,9 +120,9 @@ def spread(case, factor=1.5):
 # -- the most probable categories ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", MIXTURES, ids=case_id)
+@pytest.mark.parametrize("case", DISCRETE, ids=case_id)
 def test_all_categories_but_one_or_none_left_are_the_exact_gradient(case):
-    size = case.model.family.size
+    size = len(case.model.family.values())
     for k in (size - 1, size, size + 3):
         estimator = ScoreFunctionTopCategories(k)
         noise = noise_for(estimator, case, 2, lead=(20,))
@@ -212,9 +200,9 @@ def test_sets_are_unbiased_over_all_orders_of_draws(n_draws):
         assert_same(found, exact_value(estimator, FIVE, posterior, phi), 1e-10)
 
 
-@pytest.mark.parametrize("case", MIXTURES, ids=case_id)
+@pytest.mark.parametrize("case", DISCRETE, ids=case_id)
 def test_a_set_of_all_values_is_the_exact_gradient(case):
-    estimator, size = BY_NAME["score-function-unordered-set"], case.model.family.size
+    estimator, size = BY_NAME["score-function-unordered-set"], len(case.model.family.values())
     for n_draws in (size, size + 2):
         noise = noise_for(estimator, case, n_draws, lead=(20,))
         found = estimate(estimator, case, case.free, case.free_phi, noise)
@@ -390,7 +378,7 @@ def test_estimated_coefficients_keep_much_of_the_gain_and_take_away_the_harm(cas
         assert log_std == 0.0 or (unit > 1.15 * loo and delta < unit)
 
 
-ORACLE_CASES = [of_width(case, 0.0) for case in ONE_LATENT] + MIXTURES
+ORACLE_CASES = [of_width(case, 0.0) for case in ONE_LATENT] + DISCRETE
 
 
 @pytest.mark.parametrize("case", ORACLE_CASES, ids=case_id)
