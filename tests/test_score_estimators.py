@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import CASES, admits, make_case
+from cases import BINARY, CASES, admits, make_case
 from estimator_laws import BY_NAME, assert_same, exact_value, noise_for, with_theta
 from noise_integrals import (
     NotIntegrated,
@@ -31,6 +31,7 @@ from elbo_lab.estimators import (
     ScoreFunctionUnorderedSet,
 )
 from elbo_lab.estimators.base import NO_STATE, posterior_draws
+from elbo_lab.estimators.score import few_values, sets
 from elbo_lab.estimators.score import score_function_control_variate as control_variate
 from elbo_lab.estimators.score import score_function_delta as delta
 from elbo_lab.estimators.score import score_function_delta_unit as delta_unit
@@ -38,7 +39,6 @@ from elbo_lab.estimators.score import score_function_oracle_baseline as oracle_m
 from elbo_lab.estimators.score import score_function_running_mean as running_mean
 from elbo_lab.estimators.score import score_function_top_categories as top
 from elbo_lab.estimators.score import score_function_unordered_set as unordered
-from elbo_lab.estimators.score import sets
 from elbo_lab.estimators.score.few_values import refuse_many_values
 from elbo_lab.estimators.score.linearised import linear_part
 from elbo_lab.estimators.score.score_function_oracle_baseline import optimal_baseline
@@ -551,6 +551,10 @@ def nothing_outside(_):
     return lambda a, axis: np.full(a.shape[:-1], -np.inf) if axis == -1 else log_sum_exp(a, axis)
 
 
+def in_another_order(right):
+    return lambda family, n_data: right(family, n_data)[::-1]
+
+
 FAULTS = {
     "running mean sees the draw": ("running-mean", ScoreFunctionRunningMean, "estimate", after_the_draws),
     "network sees the draw": ("learned-baseline", ScoreFunctionLearnedBaseline, "estimate", after_the_draws),
@@ -559,6 +563,8 @@ FAULTS = {
     "mean not put back, unit": ("delta-unit", delta_unit, "linear_part", without_the_mean),
     "rest not scaled": ("top-categories", top, "log_sum_exp", lambda _: lambda a, axis: 0.0 * a.max(axis)),
     "rest drawn from all": ("top-categories", top, "without", lambda _: lambda log_p, _: log_p),
+    "numbers of another list": ("top-categories", few_values, "all_values", in_another_order),
+    "numbers of another list, set": ("unordered-set", few_values, "all_values", in_another_order),
     "members by their share": ("unordered-set", unordered, "first_draw", weights_by_share),
     "baseline with the wrong ratio": ("unordered-set", unordered, "first_draw", second_weights_of_the_set),
     "values outside forgotten": ("unordered-set", unordered, "log_sum_exp", nothing_outside),
@@ -568,12 +574,14 @@ FAULTS = {
 @pytest.mark.parametrize("name, owner, attribute, wrong", FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_no_longer_unbiased(name, owner, attribute, wrong, monkeypatch):
     estimator = BY_NAME[f"score-function-{name}"]
-    law = unbiased_in(FIVE if admits(FIVE, estimator) else LINE)
-    law(estimator)
-    monkeypatch.setattr(owner, attribute, wrong(getattr(owner, attribute)))
-    with pytest.raises(AssertionError) as caught:
+    admitted = [case for case in (FIVE, *BINARY) if admits(case, estimator)] or [LINE]
+    for law in [unbiased_in(case) for case in admitted]:
         law(estimator)
-    assert not isinstance(caught.value, NotIntegrated)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, attribute, wrong(getattr(owner, attribute)))
+            with pytest.raises(AssertionError) as caught:
+                law(estimator)
+        assert not isinstance(caught.value, NotIntegrated)
 
 
 def off_by_a_little(right):

@@ -35,7 +35,7 @@ class ScoreFunctionTopCategories(Estimator):
     k: int = 1
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
-    summary = "the most probable category exactly, REINFORCE for the rest"
+    summary = "the most probable value exactly, REINFORCE for the rest"
     vectorised = True
 
     def __post_init__(self):

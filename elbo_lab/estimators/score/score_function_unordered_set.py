@@ -37,7 +37,7 @@ class ScoreFunctionUnorderedSet(Estimator):
     name = "score-function-unordered-set"
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
-    summary = "REINFORCE over a set of different categories, drawn without replacement"
+    summary = "REINFORCE over a set of different values, drawn without replacement"
     minimum_draws = 2
     vectorised = True
 
