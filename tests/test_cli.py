@@ -115,10 +115,14 @@ def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsy
     assert len(rows) == len(ESTIMATORS)
     assert len((here / "o.csv").read_text(encoding="utf-8").splitlines()) == len(rows) + 1
     figures = sorted(path.name for path in (here / "figures").iterdir())
-    assert {Path(name).suffix for name in figures} == {".png", ".svg"} and len(figures) == 8
+    assert {Path(name).suffix for name in figures} == {".png", ".svg"}
+    targets = {row["target"] for row in rows}
+    others = {"gradient-cloud", "variance-vs-draws", "prior-monte-carlo"}
+    assert {Path(name).stem for name in figures} == {f"variance-{target}" for target in targets} | others
+    assert len(figures) == 2 * (len(targets) + len(others))
     assert all(path.stat().st_size > 2000 for path in (here / "figures").iterdir())
     assert sorted(path.name for path in here.iterdir()) == ["figures", "o.csv", "o.json"]
-    assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (variance, " in out
+    assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (variance-" in out
     for estimator in ESTIMATORS:
         assert estimator.name in out
 

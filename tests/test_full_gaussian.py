@@ -6,6 +6,7 @@ import pytest
 from cases import CASES, FAMILIES, admits, model_id
 from checks import assert_close, scale_matrices
 from estimator_laws import BY_NAME, assert_same, noise_for
+from multi_sample_laws import ONE_LATENT
 from noise_integrals import estimate
 from scipy.linalg import solve_triangular
 
@@ -103,6 +104,15 @@ ROWS = [
     and not estimator.biased
     and estimator.draws_from == "posterior"
     and estimator.group_size(2) == 2
+    # Two coupled draws of two latents are four dimensions of noise, too many for a rule.
+    and not laws.couples_draws(estimator)
+]
+# With one latent a full covariance is a variance, and two coupled draws are two dimensions.
+ROWS += [
+    (case, estimator)
+    for case in ONE_LATENT
+    for estimator in BY_NAME.values()
+    if laws.couples_draws(estimator) and not estimator.biased and admits(case, estimator, table_of(case)[0])
 ]
 
 

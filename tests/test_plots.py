@@ -158,6 +158,7 @@ def test_an_estimator_has_one_colour_in_every_figure():
     name = "reparameterization"
     axes = [
         plot_variance(phi_rows()).axes[0],
+        plot_target_variance(phi_rows(), new_figure(6).subplots()),
         plot_cloud({name: cloud_samples()[name]}, [0, 0]).axes[0],
         plot_variance_against_draws(draw_records()),
     ]
@@ -167,30 +168,66 @@ def test_an_estimator_has_one_colour_in_every_figure():
 # -- variance --------------------------------------------------------------------------------------
 
 
-def test_the_variance_figure_has_a_panel_with_units_for_every_target():
-    figure = plot_variance(make_rows())
+@pytest.mark.parametrize("target", ESTIMATORS)
+def test_the_variance_figure_has_a_panel_for_every_model_and_names_what_it_shows(target):
+    rows = make_rows([target])
+    figure = plot_variance(rows)
     assert isinstance(figure, Figure)
-    assert [ax.get_title("left") for ax in figure.axes] == list(ESTIMATORS)
-    for ax in figure.axes:
-        unit = "nats² per unit²" if ax.get_title("left").startswith("grad") else "nats²"
-        assert ax.get_xlabel() == f"variance, {unit}"
-        assert ax.get_xscale() == "log"
-        assert exact_lines(ax)
-    assert any("95 % interval" in text for text in words(figure))
+    found = sorted(ax.get_title("left").replace("\n", " ") for ax in figure.axes)
+    assert found == sorted({f"{row['model']} {row['variant'] or ''}".strip() for row in rows})
+    unit = "nats² per unit²" if target.startswith("grad") else "nats²"
+    told = words(figure)
+    assert {target, f"variance, {unit}", *ESTIMATORS[target][:-1]} <= set(told)
+    assert any("95 % interval" in text for text in told)
+    assert all(ax.get_xscale() == "log" and exact_lines(ax) for ax in figure.axes)
 
 
-def test_every_finite_variance_and_interval_is_drawn():
+def test_models_that_admit_other_estimators_stand_in_another_line_without_the_names_they_lack():
+    by_line = {}
+    for ax in plot_variance(phi_rows()).axes:
+        names = [text.get_text() for text in ax.get_yticklabels()]
+        by_line.setdefault(round(ax.get_position().y0, 6), []).append(names)
+    # Named once per line, at its left panel.
+    assert all(not names for line in by_line.values() for names in line[1:])
+    lists = [line[0] for line in by_line.values()]
+    assert len(lists) == 3
+    assert sum("reparameterization" in names for names in lists) == 2
+    assert all("score-function" in names for names in lists)
+
+
+def test_the_height_of_the_variance_figure_follows_its_rows():
+    few = [row for row in phi_rows() if row["estimator"] in ("score-function", "exact")]
+    assert plot_variance(few).get_figheight() < plot_variance(phi_rows()).get_figheight()
+    one = [row for row in few if row["model"] == "ppca"]
+    assert plot_variance(one).get_figheight() < 2.0 < plot_variance(few).get_figheight()
+
+
+def drawn_intervals(axes):
+    """Return every pair of ends that is drawn, and hold that nothing is outside of its panel."""
+    for ax in axes:
+        low, high = ax.get_xlim()
+        assert all(low < x < high for line in ax.lines for x in np.ravel(line.get_xdata()) if x > 1)
+    return {tuple(np.asarray(line.get_xdata(), dtype=float)) for ax in axes for line in ax.lines}
+
+
+def test_every_finite_variance_and_interval_is_drawn_by_model():
+    rows = [row for row in phi_rows() if row["estimator"] != "exact"]
+    axes = plot_variance(rows).axes
+    for name in ESTIMATORS["grad-phi-elbo"][:-1]:
+        finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
+        assert sum(len(markers(ax, name)) for ax in axes) == len(finite)
+    drawn = drawn_intervals(axes)
+    assert all((row["variance_low"], row["variance_high"]) in drawn for row in rows if row["variance"])
+
+
+def test_every_finite_variance_and_interval_is_drawn_in_one_panel():
     rows = [row for row in phi_rows() if row["estimator"] != "exact"]
     ax = plot_target_variance(rows, new_figure(6).subplots())
     for name in ESTIMATORS["grad-phi-elbo"][:-1]:
         finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
         assert len(markers(ax, name)) == len(finite)
-    drawn = {tuple(np.asarray(line.get_xdata(), dtype=float)) for line in ax.lines}
-    for row in rows:
-        if row["variance"]:
-            assert (row["variance_low"], row["variance_high"]) in drawn
-    low, high = ax.get_xlim()
-    assert all(low < x < high for line in ax.lines for x in np.ravel(line.get_xdata()) if x > 1)
+    drawn = drawn_intervals([ax])
+    assert all((row["variance_low"], row["variance_high"]) in drawn for row in rows if row["variance"])
 
 
 def test_zero_variance_is_kept_on_the_marked_left_edge():
@@ -213,7 +250,9 @@ def test_what_cannot_be_drawn_says_so():
 
 def test_blocks_that_differ_in_posterior_only_are_told_apart():
     rows = phi_rows() + make_rows(["grad-phi-elbo"], posterior="exact")
-    ax = plot_variance(rows, new_figure(9).subplots())
+    titles = [ax.get_title("left") for ax in plot_variance(rows).axes]
+    assert len(set(titles)) == len(titles) == 18
+    ax = plot_target_variance(rows, new_figure(9).subplots())
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert len(set(labels)) == len(labels) == 18
     assert "gaussian-mle, free" in labels and "gaussian-mle, exact" in labels
@@ -227,10 +266,12 @@ def test_a_single_row_makes_a_figure(variance):
 
 
 def test_no_rows_are_refused_and_two_targets_do_not_fit_one_panel():
-    with pytest.raises(ValueError, match="at least one row"):
-        plot_variance([])
-    with pytest.raises(ValueError, match="elbo, grad-phi-elbo"):
-        plot_variance(make_rows(["elbo", "grad-phi-elbo"]), new_figure(4).subplots())
+    two = make_rows(["elbo", "grad-phi-elbo"])
+    for draw in (plot_variance, lambda rows: plot_target_variance(rows, new_figure(4).subplots())):
+        with pytest.raises(ValueError, match="rows of one target, got none"):
+            draw([])
+        with pytest.raises(ValueError, match="elbo, grad-phi-elbo"):
+            draw(two)
 
 
 def test_rows_are_not_changed_by_drawing():
@@ -368,7 +409,8 @@ def test_single_panels_hand_back_their_axes_with_a_legend():
 # -- every figure ----------------------------------------------------------------------------------
 
 FIGURES = {
-    "variance": lambda: plot_variance(make_rows()),
+    "variance": lambda: plot_variance(phi_rows()),
+    "few variances": lambda: plot_target_variance(phi_rows(), new_figure(6).subplots()).figure,
     "cloud": lambda: plot_cloud(cloud_samples(), [0.0, 0.0], title="ppca, S = 1"),
     "draws": lambda: plot_variance_against_draws(draw_records(), title="ppca").figure,
     "dimension": lambda: plot_prior_failure(prior_records(), title="ppca"),

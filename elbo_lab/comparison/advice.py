@@ -2,7 +2,8 @@
 
 A budget of seconds B buys B / t estimates that take t seconds each; their mean has the variance
 v t / B. So among unbiased estimators the one of least *work* v t wins, whatever the budget (if one estimate
-fits into it at all). Both factors are measured by a short `compare`, at two places of q, since the order may
+fits into it at all). References such as the oracle baseline, which need an exact answer, are no candidates.
+Both factors are measured by a short `compare`, at two places of q, since the order may
 turn around on the way: at the start (q is the prior) and near the best fit.
 
 An estimator is `best` where its work is least. Another one `loses` if its work is larger beyond doubt: the
@@ -22,7 +23,6 @@ from elbo_lab.comparison.blocks import block_lines, wrapped_texts
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.errors import bad_value, check_count, check_positive
-from elbo_lab.estimators import Exact
 from elbo_lab.study.cells import interval_text, number_text, time_text, verdict
 from elbo_lab.study.measure import seconds_per_estimate
 from elbo_lab.study.registry import all_estimators, find_models
@@ -194,7 +194,7 @@ def _is_candidate(estimator, draws):
     """Tell whether an estimator is unbiased for one of the two gradients and can do with so many draws."""
     return (
         estimator.target in TARGETS
-        and not isinstance(estimator, Exact)
+        and not estimator.is_reference
         and estimator.unbiased_for == estimator.target
         and estimator.minimum_draws <= draws
     )
@@ -235,7 +235,14 @@ def _judged(result, candidates, target, at, times, budget):
         head["seconds_per_estimate"] = seconds
         work = variance * seconds if reason is None else None
         found.append((head | {"work": work, "reason": reason}, estimator))
-    found.sort(key=lambda pair: (pair[0]["reason"] is not None, pair[0]["work"] or 0.0))
+    # Of several without any noise the fastest stands first.
+    found.sort(
+        key=lambda pair: (
+            pair[0]["reason"] is not None,
+            pair[0]["work"] or 0.0,
+            pair[0]["seconds_per_estimate"] or 0.0,
+        )
+    )
     rivals = sum(head["reason"] is None for head, _ in found) - 1
     best, base = found[0] if found else (None, None)
     return [head | _against_best(result.moments[0], head, e, best, base, rivals) for head, e in found]

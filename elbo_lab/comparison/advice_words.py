@@ -26,7 +26,8 @@ def recommend(target, names, places, budget):
     if len(names) == 1:
         text = f"{target}: use {names[0]}."
     else:
-        text = f"{target}: undecided between {' and '.join(names)}; any of them will do."
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        text = f"{target}: undecided between {listed}; any of them will do."
     for at, rows in places.items():
         text += " " + _runner_up(rows, names[0], at)
     return text + (_bought(places, names[0], budget) if budget is not None else "")

@@ -1,6 +1,6 @@
 """The figures of a comparison: four questions, four pictures.
 
-variance            which estimator is how noisy, on every model?
+variance-TARGET     which estimator of this target is how noisy, on every model? One for each target.
 gradient-cloud      what does one gradient look like beside the exact one?
 variance-vs-draws   do more draws help, and how fast?
 prior-monte-carlo   why does sampling from the prior fail?
@@ -26,6 +26,7 @@ from elbo_lab.study.experiments import (
     theory_against_draws,
     variance_against_draws,
 )
+from elbo_lab.study.grouping import order_targets
 
 
 def _example(comparison):
@@ -63,7 +64,10 @@ def draw_figures(comparison):
     """Return {name: Figure} for a `Comparison`."""
     settings = comparison.settings
     seed, draws = settings["seed"], settings["draws"]
-    figures = {"variance": plot_variance(comparison.rows)}
+    figures = {
+        f"variance-{target}": plot_variance([row for row in comparison.rows if row["target"] == target])
+        for target in order_targets(comparison.rows)
+    }
     example = _example(comparison)
     if example is not None:
         scene, exact = example

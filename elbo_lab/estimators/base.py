@@ -41,6 +41,8 @@ class Estimator(ABC):
     independent_draws : bool
         Whether the formula assumes that the S draws are independent: antithetic or Sobol draws are then
         refused. A plain mean over draws does not assume it.
+    is_reference : bool
+        Whether it needs what nobody has in practice, such as the exact answer: shown, but never advised.
     burn_in : int
         Estimates, one after the other, by which the state of an estimator has settled; it is studied with
         the state that it then has, held still. Zero without a state.
@@ -59,6 +61,7 @@ class Estimator(ABC):
     needs_kl: ClassVar[bool] = False
     minimum_draws: ClassVar[int] = 1
     independent_draws: ClassVar[bool] = True
+    is_reference: ClassVar[bool] = False
     vectorised: ClassVar[bool] = False
     burn_in: ClassVar[int] = 0
 

@@ -41,6 +41,7 @@ class Exact(Estimator):
     summary = "closed form, enumeration, quadrature or a long run"
     independent_draws = False
     vectorised = True
+    is_reference = True
 
     def __post_init__(self):
         if self.target not in TARGETS:

@@ -23,7 +23,8 @@ from elbo_lab.plots.signal_to_noise import plot_signal_to_noise
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import STYLE, estimator_style, new_figure
 from elbo_lab.plots.theory import plot_exact_variance
-from elbo_lab.plots.variance import plot_target_variance, plot_variance
+from elbo_lab.plots.variance import plot_target_variance
+from elbo_lab.plots.variance_by_model import plot_variance
 
 __all__ = [
     "STYLE",

@@ -1,4 +1,4 @@
-"""The variance of every estimator on every model, one panel per target.
+"""The variance of a few estimators on every model, in one panel; for many see `variance_by_model`.
 
 Models stand down the y axis, estimators are coloured markers inside the band of their model, and
 the variance is read on a logarithmic axis. Its 95 % interval comes from batch means (heavy-tailed
@@ -16,14 +16,11 @@ from elbo_lab.plots.style import (
     STYLE,
     legend_below,
     marker_keywords,
-    new_figure,
     style_axes,
 )
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
 from elbo_lab.study.grouping import group_rows, is_gradient, model_label, order_targets
 
-SLOT = 0.1
-"""Inches from one estimator to the next inside a band."""
 EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
 BAND_GAP = 1.0
 """Slots left free between two models."""
@@ -56,73 +53,7 @@ def estimator_order(rows):
     return [name for name in names if name != "exact"]
 
 
-def panel_height(rows, legend_columns):
-    """Return the height of a panel in inches, with its title, labels and legend."""
-    slots = len(group_rows(rows)) * (max(len(estimator_order(rows)), 1) + BAND_GAP)
-    legend_lines = -(-len(estimator_order(rows)) // legend_columns)
-    return slots * SLOT + 0.85 + 0.18 * legend_lines
-
-
-def plot_variance(rows, ax=None):
-    """Draw the variance of all estimators.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Rows with the keys of the JSON schema, any number of targets.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw rows of a single target.
-
-    Returns
-    -------
-    matplotlib.figure.Figure or matplotlib.axes.Axes
-        `ax` if it was given; else a figure with a panel per target, two side by side where they
-        show the same models and few estimators.
-    """
-    if not rows:
-        raise bad_value("rows", "at least one row", "none")
-    if ax is not None:
-        return plot_target_variance(rows, ax)
-    panels = [[row for row in rows if row["target"] == target] for target in order_targets(rows)]
-    lines = pair_panels(panels)
-    heights = [max(panel_height(panel, 3 - len(line)) for panel in line) for line in lines]
-    figure = new_figure(sum(heights) + 0.35)
-    grid = figure.add_gridspec(len(lines), 2, height_ratios=heights)
-    for number, line in enumerate(lines):
-        for index, panel in enumerate(line):
-            place = grid[number, index] if len(line) > 1 else grid[number, :]
-            panel_ax = figure.add_subplot(place)
-            plot_target_variance(panel, panel_ax, legend_columns=3 - len(line), key=False)
-            panel_ax.tick_params(labelleft=index == 0)
-    figure.legend(
-        handles=key_handles(),
-        loc="outside lower left",
-        ncols=2,
-        frameon=False,
-        fontsize=STYLE["tick_size"],
-        labelcolor=STYLE["ink"],
-    )
-    return figure
-
-
-def pair_panels(panels):
-    """Put two neighbours side by side if they show the same models, few estimators and one kind."""
-    lines = []
-    for panel in panels:
-        before = lines[-1] if lines else []
-        alike = len(before) == 1 and (
-            list(group_rows(before[0])) == list(group_rows(panel))
-            and max(len(estimator_order(before[0])), len(estimator_order(panel))) <= 3
-            and is_gradient(before[0][0]["target"]) == is_gradient(panel[0]["target"])
-        )
-        if alike:
-            before.append(panel)
-        else:
-            lines.append([panel])
-    return lines
-
-
-def plot_target_variance(rows, ax, legend_columns=2, key=True):
+def plot_target_variance(rows, ax, legend_columns=2):
     """Draw the variance of the estimators of one target.
 
     Parameters
@@ -132,8 +63,6 @@ def plot_target_variance(rows, ax, legend_columns=2, key=True):
     ax : matplotlib.axes.Axes
     legend_columns : int
         Names side by side under the panel.
-    key : bool
-        Whether the legend also says what bars and the dashed line are.
 
     Returns
     -------
@@ -161,8 +90,7 @@ def plot_target_variance(rows, ax, legend_columns=2, key=True):
     ax.tick_params(axis="y", length=0)
     # The first model is on top.
     ax.set_ylim(len(blocks) - 0.5, -0.5)
-    handles = estimator_handles(names) + (key_handles() if key else [])
-    legend_below(ax, handles, columns=legend_columns)
+    legend_below(ax, estimator_handles(names) + key_handles(), columns=legend_columns)
     return ax
 
 

@@ -1,0 +1,126 @@
+"""The variance of every estimator of one target, one small panel per model.
+
+Estimators are named at the left, once per line of panels, and keep their colour and marker; the variance is
+read on a logarithmic axis of its own in each panel, for another model has other parameters and hence another
+unit: compare inside a panel only. Its 95 % interval comes from batch means (heavy-tailed score functions make
+chi-square intervals far too short). An estimator without variance stands on the line of the exact answer at
+the left edge.
+
+Models that admit about the same estimators share a line (continuous latents one, discrete ones another), so
+that few places are empty. What still makes no sense on a model says "n/a" there.
+"""
+
+import math
+import textwrap
+
+from elbo_lab.errors import bad_value
+from elbo_lab.plots.style import EXACT_LINE, STYLE, new_figure, style_axes
+from elbo_lab.plots.variance import band_labels, draw_row, estimator_order, key_handles, variance_label
+from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
+from elbo_lab.study.grouping import group_rows, order_targets
+
+COLUMNS = 4
+# Inches, for the sizes of type in `STYLE`.
+ROW, GUTTER, RIGHT = 0.155, 0.1, 0.1
+ABOVE, BELOW, HEAD, FOOT = 0.1, 0.28, 0.3, 0.62
+TITLE_LINE, TITLE_CHARACTER, NAME_CHARACTER = 0.15, 0.068, 0.065
+
+
+def alike(one, other):
+    """Tell whether two blocks of rows share at least half of the estimators that either of them admits."""
+    first, second = ({row["estimator"] for row in block if row["applicable"]} for block in (one, other))
+    return 2 * len(first & second) >= len(first | second)
+
+
+def panel_lines(rows):
+    """Return the lines of panels [(names of the estimators, {group_key: block}), ...]."""
+    groups, order = [], estimator_order(rows)
+    for key, block in group_rows(rows).items():
+        home = next((group for group in groups if alike(next(iter(group.values())), block)), None)
+        if home is None:
+            groups.append(home := {})
+        home[key] = block
+    lines = []
+    for group in groups:
+        admitted = {row["estimator"] for block in group.values() for row in block if row["applicable"]}
+        names = [name for name in order if name in admitted] or order
+        keys = list(group)
+        for start in range(0, len(keys), COLUMNS):
+            lines.append((names, {key: group[key] for key in keys[start : start + COLUMNS]}))
+    return lines
+
+
+def plot_variance(rows):
+    """Draw the variance of all estimators of one target, one panel per model.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of one target, with the keys of the JSON schema.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        8 inches wide, as high as its rows need.
+    """
+    targets = order_targets(rows)
+    if len(targets) != 1:
+        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
+    lines, labels = panel_lines(rows), band_labels(rows)
+    across = STYLE["width"]
+    columns = max(len(blocks) for _, blocks in lines)
+    names_width = 0.2 + NAME_CHARACTER * max(map(len, estimator_order(rows)), default=0)
+    width = (across - names_width - RIGHT - (columns - 1) * GUTTER) / columns
+    most = int(width / TITLE_CHARACTER)
+    titles = {key: textwrap.wrap(labels[key], most, break_on_hyphens=False) for key in labels}
+    heights = [max(len(names), 1) * ROW for names, _ in lines]
+    above = [ABOVE + TITLE_LINE * max(len(titles[key]) for key in blocks) for _, blocks in lines]
+    total = HEAD + FOOT + sum(heights) + sum(above) + len(lines) * BELOW
+    figure = new_figure(total)
+    # Every place is known in inches: nothing has to be laid out.
+    figure.set_layout_engine("none")
+    words = {"ha": "left", "color": STYLE["ink"]}
+    figure.text(0.1 / across, 1 - 0.1 / total, targets[0], va="top", fontsize=STYLE["title_size"], **words)
+    top = total - HEAD
+    for (names, blocks), room, height in zip(lines, above, heights, strict=True):
+        bottom = top - room - height
+        for column, (key, block) in enumerate(blocks.items()):
+            left = names_width + column * (width + GUTTER)
+            ax = figure.add_axes((left / across, bottom / total, width / across, height / total))
+            draw_panel(ax, block, names, "\n".join(titles[key]))
+            ax.tick_params(labelleft=column == 0)
+        top = bottom - BELOW
+    place, xlabel = (names_width / across, (FOOT - 0.02) / total), variance_label(targets[0])
+    figure.text(*place, xlabel, va="top", fontsize=STYLE["label_size"], **words)
+    figure.legend(
+        handles=key_handles(),
+        loc="lower left",
+        bbox_to_anchor=(0.02 / across, 0.02 / total),
+        borderaxespad=0.2,
+        ncols=3,
+        frameon=False,
+        fontsize=STYLE["note_size"],
+        labelcolor=STYLE["ink"],
+        columnspacing=1.5,
+    )
+    return figure
+
+
+def draw_panel(ax, block, names, label):
+    """Draw the estimators of one block, one below the other in the order of `names`."""
+    ends = [row.get(key) for row in block for key in ("variance", "variance_low", "variance_high")]
+    layout = zero_axis([end for end in ends if end is not None], most_ticks=3)
+    style_axes(ax, grid="both")
+    ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3)
+    apply_zero_axis(ax, layout, "x")
+    ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
+    for row in block:
+        if row["estimator"] in names:
+            draw_row(ax, row, names.index(row["estimator"]), layout)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="both", length=0, labelsize=STYLE["note_size"])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    # Decades at the edges lean inwards, away from the zero and from the next panel.
+    for text, tick in zip(ax.get_xticklabels()[1:], layout.ticks[1:], strict=True):
+        along = math.log(tick / layout.limits[0]) / math.log(layout.limits[1] / layout.limits[0])
+        text.set_horizontalalignment("left" if along < 0.2 else "right" if along > 0.9 else "center")
