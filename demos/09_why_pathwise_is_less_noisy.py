@@ -33,7 +33,7 @@ from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, kno
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
 SEED, DRAWS = 0, 10
-BATCHES, BATCH = (20, 10) if QUICK else (40, 25)
+BATCHES, BATCH, FREQUENCIES = (20, 10, 15) if QUICK else (40, 25, 125)
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
@@ -64,7 +64,7 @@ for n_latent in latents:
         by_latents[name].append(found[name].sum() / n_latent)
 
 # %% 3. A cost that wiggles: f(z) = cos(k z), z ~ N(1, 1)
-frequencies = np.linspace(0.25, 8.0, 125)
+frequencies = np.linspace(0.25, 8.0, FREQUENCIES)
 rows = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in frequencies]
 ON_COSTS = ["score-function", "score-function-mean-baseline", "reparameterization", "measure-valued-coupled"]
 wiggly = {name: np.array([row[name, "mu"][1] for row in rows]) for name in ON_COSTS}

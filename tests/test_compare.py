@@ -412,3 +412,8 @@ def test_data_sets_of_the_package_are_the_defaults():
     names = {entry.name for entry in DATASETS if entry.shipped}
     assert {choice.kind.default_data.split(":")[0] for choice in find_models()} == names
     assert load("faithful").x.shape == (272, 2)
+
+
+def test_draws_beyond_memory_are_refused_before_anything_is_drawn():
+    with pytest.raises(ValueError, match=r"draws: expected draws of one estimate within 0.25 GiB of noise"):
+        compare("ppca", estimators="iwae", draws=10**8, repeats=2, rows=1)

@@ -6,7 +6,7 @@ has its own seed and is merged in its own order.
 
 from dataclasses import dataclass, field
 
-from elbo_lab.errors import BadValue
+from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.estimators.targets import parse
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settled_state
@@ -27,6 +27,8 @@ from elbo_lab.study.theory import known_variances
 from elbo_lab.study.weights import weight_numbers
 
 RERUN_FACTOR = 10
+# Bytes; log-weights, scores and a decoder's activations take several times as much.
+LARGEST_NOISE = 1 << 28
 FALSE_ALARM = 1e-6
 
 
@@ -46,6 +48,15 @@ class Bench:
     weights: dict = field(default_factory=dict)
 
 
+def _check_size(scene, draws):
+    """Refuse more draws than memory has room for: those of one estimate are formed together."""
+    size = 8 * draws * len(scene.x) * scene.model.latent_dim
+    if size > LARGEST_NOISE:
+        expected = f"draws of one estimate within {LARGEST_NOISE / 2**30:g} GiB of noise"
+        got, remedy = f"{size / 2**30:.1f} GiB for {draws} draws", "'elbo-lab evaluate' streams them"
+        raise bad_value("draws", expected, got, remedy)
+
+
 def build_benches(pool, choices, estimators, draws, placing, skip_refusals, progress):
     """Build all scenes and references; split each scene's estimators into pairings and reasons."""
 
@@ -53,6 +64,7 @@ def build_benches(pool, choices, estimators, draws, placing, skip_refusals, prog
         bench = Bench((choice.kind.name, choice.variant))
         try:
             bench.scene = build_scene(choice, *placing)
+            _check_size(bench.scene, draws)
         except BadValue as refusal:
             if not skip_refusals:
                 raise
