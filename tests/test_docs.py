@@ -139,7 +139,7 @@ def test_the_commands_of_the_readme_are_known_and_parse():
                     assert estimator in {known.name for known in ESTIMATORS}
         else:
             assert name in ("python3", "pip", "python"), program
-    assert seen == {"list", "compare", "fit", "evaluate", "sample", "doctor"}
+    assert seen == {"list", "compare", "fit", "evaluate", "sample", "doctor", "diff", "advise"}
 
 
 def test_the_commands_of_the_page_on_comparing_are_known_and_parse():

@@ -183,8 +183,9 @@ def test_the_variance_figure_has_a_panel_for_every_model_and_names_what_it_shows
 
 
 def test_models_that_admit_other_estimators_stand_in_another_line_without_the_names_they_lack():
+    some = ("score-function", "reparameterization", "reparameterization-analytic-kl", "exact")
     by_line = {}
-    for ax in plot_variance(phi_rows()).axes:
+    for ax in plot_variance([row for row in phi_rows() if row["estimator"] in some]).axes:
         names = [text.get_text() for text in ax.get_yticklabels()]
         by_line.setdefault(round(ax.get_position().y0, 6), []).append(names)
     # Named once per line, at its left panel.

@@ -14,6 +14,18 @@ LIMITS = {
 }
 
 
+# More names than this hide the warning; the files have them all.
+MOST_NAMES = 3
+
+
+def _told(found):
+    """Say which estimators {name: k-hat} are meant, or how many, with the worst of them."""
+    if len(found) <= MOST_NAMES:
+        return ", ".join(f"{name} {value:.1f}" for name, value in found.items())
+    worst = max(found, key=found.get)
+    return f"{len(found)} estimators, most of all {worst} {found[worst]:.1f}"
+
+
 def caution_lines(rows, width):
     """Return one paragraph for each kind of heavy tail that the rows have, at most `width` wide."""
     lines = []
@@ -21,10 +33,11 @@ def caution_lines(rows, width):
         heavy = {}
         for row in rows:
             if row.get(key) is not None and row[key] > limit:
-                label = clean_text(f"{row['estimator']} {row[key]:.1f}")
-                heavy.setdefault(clean_text(model_label(row)), []).append(label)
+                found = heavy.setdefault(clean_text(model_label(row)), {})
+                name = clean_text(row["estimator"])
+                found[name] = max(row[key], found.get(name, 0.0))
         if heavy:
-            told = "; ".join(f"{model}: {', '.join(dict.fromkeys(names))}" for model, names in heavy.items())
+            told = "; ".join(f"{model}: {_told(found)}" for model, found in heavy.items())
             text = f"Pareto k-hat above {limit}, {words}: {told}."
             lines += ["", *wrapped_texts(text, width, "yellow")]
     return lines

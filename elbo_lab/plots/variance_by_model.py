@@ -28,7 +28,9 @@ TITLE_LINE, TITLE_CHARACTER, NAME_CHARACTER = 0.15, 0.068, 0.065
 
 def alike(one, other):
     """Tell whether two blocks of rows share at least half of the estimators that either of them admits."""
-    first, second = ({row["estimator"] for row in block if row["applicable"]} for block in (one, other))
+    first, second = (
+        {row["estimator"] for row in block if row["applicable"]} - {"exact"} for block in (one, other)
+    )
     return 2 * len(first & second) >= len(first | second)
 
 
