@@ -1,8 +1,8 @@
 """The comparison as text: one table per target, one block per model, one line per estimator.
 
 The exact answer, its rung on the ladder of exactness and its error belong to the block and not to
-the estimator, so they stand once, in the head of the block. A pairing that makes no sense keeps its
-line and tells its reason in place of the numbers. What a narrow terminal cannot hold is left out
+the estimator, so they stand once, in the head of the block. Pairings that make no sense follow the numbers,
+every reason once with the names of those that it concerns. What a narrow terminal cannot hold is left out
 column by column, the most derived number first (mse follows from bias and variance), and the
 caption names what is missing; a number is never wrapped or cut.
 
@@ -73,6 +73,19 @@ def row_lines(row, frame, width):
         style = colors.get(verdict(row), "") if column.title in ("bias", "verdict") else ""
         line.append(frame.gap).append(cell.rjust(size), style)
     return [line]
+
+
+def refusal_lines(block, width):
+    """Return the lines of the estimators that make no sense here: each reason once, then their names."""
+    from rich.text import Text
+
+    names = {}
+    for row in block:
+        if not row["applicable"]:
+            names.setdefault(span_text(row), []).append(row["estimator"])
+    texts = [clean_text(f"{reason}: {', '.join(who)}") for reason, who in names.items()]
+    layout = {"subsequent_indent": " " * min(5, width // 2), "break_on_hyphens": False}
+    return [Text(line, "dim") for text in texts for line in textwrap.wrap(text, max(width, 1), **layout)]
 
 
 def exact_text(row, settings):
@@ -161,7 +174,9 @@ def table_lines(rows, settings, frame, width, dash):
         lines.append(Text(dash * width, "dim"))
         lines.extend(block_head(block, settings, width))
         for row in block:
-            lines.extend(row_lines(row, frame, width))
+            if row["applicable"]:
+                lines.extend(row_lines(row, frame, width))
+        lines.extend(refusal_lines(block, width))
     lines.append(Text(dash * width, "dim"))
     lines.extend(caption_lines(rows, settings, frame, width))
     return lines
