@@ -95,7 +95,7 @@ def outside_of_the_top(estimator, logits, n_draws):
     """Return the uniforms of every outcome of S draws from what is less probable than the top k."""
     rest = np.array(logits)
     rest[np.argsort(-rest, kind="stable")[: estimator.k]] = -np.inf
-    return every_outcome(rest, n_draws)
+    return getattr(estimator, "every_outcome", every_outcome)(rest, n_draws)
 
 
 def uniforms_of_order(logits, order, n_draws):

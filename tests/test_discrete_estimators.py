@@ -155,13 +155,40 @@ def fine_rule(estimator, family, logits):  # noqa: ARG001
     return nodes[:, None, None], weights
 
 
-def test_the_bias_of_concrete_falls_with_the_temperature_and_its_variance_explodes():
+def test_near_even_odds_the_bias_of_concrete_falls_like_the_square_of_t_and_its_variance_explodes():
     found = [one_bit(Concrete(t), fine_rule) for t in (0.4, 0.2, 0.1, 0.05, 0.025)]
     bias, variance = np.array([np.linalg.norm(b) for b, _ in found]), np.array([v for _, v in found])
     assert bias[0] > 1e-4
-    # To leading order the bias falls like t^2, by four at every step, and the variance rises like 1 / t.
+    # Both logits are close to zero, where the bias falls like t^2, by four at every step (what is left of
+    # the term in t is felt at the lowest t). The variance rises like 1 / t.
     assert np.all((bias[1:] < 0.31 * bias[:-1]) & (bias[1:] > 0.2 * bias[:-1])), bias
     assert np.all(variance[1:] > 1.7 * variance[:-1]), variance
+
+
+def test_away_from_even_odds_the_bias_of_concrete_falls_like_t():
+    # E f(y) - E f(b) = t C sigmoid(l) sigmoid(-l) + O(t^2), C the area between f of relaxed and hard bits.
+    model, logit = SigmoidBelief(3, 1), 1.0
+    theta = model.layout.pack({"W": np.array([[3.0], [-2.0], [1.5]])})
+    case = SimpleNamespace(
+        model=model,
+        theta=theta,
+        x=np.array([[1.0, 0.0, 1.0]]),
+        free=FreePosterior(model.family, 1),
+        free_phi=np.array([logit]),
+    )
+    v, step = np.linspace(-40.0, 40.0, 8001, retstep=True)
+    bits = np.concatenate([1.0 / (1.0 + np.exp(-v)), [0.0, 1.0]])[:, None, None]
+    f = weight_and_slope(model, theta, case.x, model.family, np.array([[logit]]), bits)[0][:, 0]
+    # The trapezoid rule on both sides of the jump at v = 0, where the mean of f(0) and f(1) stands.
+    hard = f[-2] + (f[-1] - f[-2]) * np.heaviside(v, 0.5)
+    area = step * (f[:-2] - hard).sum()
+    p = 1.0 / (1.0 + np.exp(-logit))
+    slope = area * p * (1.0 - p) * (1.0 - 2.0 * p)
+    assert abs(slope) > 0.1
+    temperatures = np.array([0.4, 0.2, 0.1, 0.05, 0.025])
+    bias = np.array([one_bit(Concrete(t), fine_rule, case)[0][0] for t in temperatures])
+    assert_close(bias[:4], [-0.0438, -0.0239, -0.0121, -0.0060], 1e-4)
+    assert np.all(np.abs(bias - temperatures * slope) < 0.06 * temperatures**2), bias / temperatures
 
 
 def steep(case, factor):

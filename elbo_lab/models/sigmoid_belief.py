@@ -4,7 +4,7 @@
     d/dl = x - sigmoid(l),   d/dW = (x - sigmoid(l)) z^T,   d/dz = W^T (x - sigmoid(l))
 
 (Neal 1992; the model on which Mnih and Gregor 2014 and most estimators of gradients through bits were
-tried.) A mixture of 2^K products of bits whose logits share their parameters: with up to a dozen units
+tried.) A mixture of 2^K products of bits whose logits share their parameters: with up to ten units
 everything is exact by a sum over 2^K values.
 
 Given x the hidden bits are coupled ("explaining away"), so that the exact posterior is no product of

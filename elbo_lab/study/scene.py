@@ -74,11 +74,14 @@ class Scene:
         """Return why an estimator makes no sense here, or None."""
         if self.posterior is None and estimator.draws_from == "posterior":
             return self.no_posterior
-        if estimator.independent_draws and not self.source.independent:
-            return f"needs independent draws: with {self.source.name} ones its expectation is another"
         try:
             estimator.check_draws(n_draws)
             estimator.check_pairing(self.model, self.posterior)
+            if estimator.independent_draws and not self.source.independent:
+                return (
+                    "declares that it needs independent draws (independent_draws = True, the default); "
+                    f"{self.source.name} draws could change its expectation"
+                )
             self.source.check(estimator.noise_spec(self.model.family, n_draws, len(self.x)))
         except BadValue as reason:
             return str(reason)

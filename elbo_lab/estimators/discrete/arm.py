@@ -24,6 +24,7 @@ class ARM(BitEstimator):
     name = "arm"
     unbiased_for = "grad-phi-elbo"
     summary = "antithetic pair of noise u and 1 - u, times u - 1/2; two evaluations per draw"
+    independent_draws = False
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta = posterior.eta(phi, x)

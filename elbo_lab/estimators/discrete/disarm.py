@@ -22,6 +22,7 @@ class DisARM(BitEstimator):
     name = "disarm"
     unbiased_for = "grad-phi-elbo"
     summary = "ARM with the noise beside the outcomes integrated (U2G); two evaluations per draw"
+    independent_draws = False
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta = posterior.eta(phi, x)

@@ -26,6 +26,7 @@ class Rebar(WithTemperature, BitEstimator):
     stem = "rebar"
     unbiased_for = "grad-phi-elbo"
     summary = "score function with a relaxed control variate, corrected to be unbiased"
+    independent_draws = False
 
     def noise_spec(self, family, n_draws, n_data):
         return paired_noise_spec(n_draws, n_data, family.size)

@@ -46,6 +46,7 @@ class Relax(WithTemperature, BitEstimator):
     stem = "relax"
     unbiased_for = "grad-phi-elbo"
     summary = "REBAR with a learned coefficient and network in the control variate; unbiased"
+    independent_draws = False
     burn_in = 300
 
     def noise_spec(self, family, n_draws, n_data):

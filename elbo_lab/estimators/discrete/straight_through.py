@@ -19,6 +19,7 @@ class StraightThrough(BitEstimator):
 
     name = "straight-through"
     summary = "slope at the discrete z times p (1 - p); biased"
+    independent_draws = False
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)

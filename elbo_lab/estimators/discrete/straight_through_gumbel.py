@@ -22,6 +22,7 @@ class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
 
     stem = "straight-through-gumbel"
     summary = "slope at the discrete z, path of the relaxed z; biased"
+    independent_draws = False
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, relaxation = posterior.eta(phi, x), relaxation_of(posterior.family)

@@ -23,6 +23,7 @@ class ScoreFunctionDeltaUnit(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE minus log w linearised at the mean of q, coefficient one; can hurt"
+    independent_draws = False
     vectorised = True
 
     def check_pairing(self, model, posterior):

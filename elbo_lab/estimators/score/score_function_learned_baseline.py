@@ -35,6 +35,7 @@ class ScoreFunctionLearnedBaseline(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with a baseline that a small network learns from x (NVIL)"
+    independent_draws = False
     vectorised = True
     burn_in = 300
 

@@ -41,6 +41,7 @@ class ScoreFunctionOracleBaseline(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with the exact optimal baseline; a reference, not available in practice"
+    independent_draws = False
     is_reference = True
     vectorised = True
 

@@ -25,6 +25,7 @@ class ScoreFunctionRunningMean(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with a decaying mean of past log w as baseline"
+    independent_draws = False
     vectorised = True
     burn_in = 100
 

@@ -36,6 +36,7 @@ class ScoreFunctionTopCategories(Estimator):
     target = "grad-phi-elbo"
     unbiased_for = "grad-phi-elbo"
     summary = "the most probable value exactly, REINFORCE for the rest"
+    independent_draws = False
     vectorised = True
 
     def __post_init__(self):
