@@ -128,6 +128,14 @@ def test_who_loses_nowhere_is_advised_even_if_another_did_better_somewhere():
     assert "b needs 1.10 times the work of a, [0.990, 1.21], not beyond doubt" in choice.text
 
 
+def test_doubt_that_is_only_that_of_the_clock_is_called_so():
+    both = [("a", 1.0, "best"), ("b", 1.3, "undecided")]
+    text = _choose("grad-phi-elbo", evidence(both, both), None).text
+    assert "not beyond doubt: within the factor 1.5 by which times may err." in text
+    both = [("a", 1.0, "best"), ("b", 1.05, "undecided")]
+    assert "the factor" not in _choose("grad-phi-elbo", evidence(both, both), None).text
+
+
 def test_a_tie_is_called_undecided_and_names_all():
     both = [("a", 1.0, "best"), ("b", 1.1, "undecided"), ("c", 9.0, "loses")]
     choice = _choose("grad-phi-elbo", evidence(both, both), 0.01)
@@ -196,6 +204,11 @@ def test_an_encoder_and_own_data_are_accepted(timed):  # noqa: ARG001
     assert all(choice.advice != "none" for choice in found.choices)
 
 
+def test_a_full_covariance_is_accepted(timed):  # noqa: ARG001
+    found = advise("ppca", latent=2, posterior="full", **SMALL)
+    assert found.settings["posterior"] == "full" and all(choice.advice != "none" for choice in found.choices)
+
+
 def test_measured_seconds_are_positive_and_the_same_at_both_places():
     found = advise("gaussian-mle", **SMALL)
     for row in rows_of(found, "grad-phi-elbo", "near"):
@@ -228,7 +241,7 @@ def test_no_line_is_wider_than_asked_and_no_name_is_lost(timed, width):  # noqa:
         (["pca"], "did you mean 'ppca'?"),
         (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
         (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
-        (["ppca", "--posterior", "exact"], "--posterior: expected 'free' or 'amortised'"),
+        (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),
         (["ppca", "--repeats", "5"], "--repeats: expected a whole number of at least 20, got 5"),
         (["ppca", "--draws", "0"], "--draws: expected a whole number of at least 1, got 0"),
         (["ppca", "--latent", "65"], "latent: expected at most the 64 columns"),

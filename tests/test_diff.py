@@ -103,6 +103,28 @@ def test_a_change_is_seen_and_named(write, run, numbers, reason):
     json.loads(found.to_json())
 
 
+def test_a_change_of_an_exact_value_is_told_with_its_sign(write, run):
+    other = copy.deepcopy(run)
+    label = next(name for name in run["settings"]["exact_values"] if name.startswith("gaussian-mixture"))
+    value = run["settings"]["exact_values"][label]["elbo"]
+    assert value < 0 and label.startswith("gaussian-mixture:full K=")
+    other["settings"]["exact_values"][label]["elbo"] = value - 6.0
+    row_of(other, "gaussian-mixture", "elbo-log-weight")["reference_norm"] = abs(value - 6.0)
+    (row,) = (r for r in difference(write("a.json", run), write("b.json", other)).rows if r["reasons"])
+    assert re.search(r"exact answer -\S+ -> -\S+", row["reasons"][0])
+    # The same number with the other sign is another number.
+    other["settings"]["exact_values"][label]["elbo"] = -value
+    row_of(other, "gaussian-mixture", "elbo-log-weight")["reference_norm"] = abs(value)
+    assert difference(write("a.json", run), write("b.json", other)).differs
+
+
+@pytest.mark.parametrize("values", [None, [], {"gaussian-mle K=2": 3}, {"gaussian-mle K=2": {"elbo": "x"}}])
+def test_exact_values_that_are_damaged_or_not_there_are_passed_over(write, run, values):
+    other = copy.deepcopy(run)
+    other["settings"]["exact_values"] = values
+    assert not difference(write("a.json", other), write("b.json", other)).differs
+
+
 def test_rows_of_one_run_only_are_a_difference(write, run):
     other = copy.deepcopy(run)
     other["rows"] = [row for row in other["rows"] if row["model"] == "gaussian-mle"]

@@ -240,6 +240,24 @@ def test_zero_variance_is_kept_on_the_marked_left_edge():
     assert ax.get_xlim()[0] < zero < min(row["variance"] for row in phi_rows() if row["variance"])
 
 
+def test_biased_estimators_have_hollow_markers_and_the_legend_says_so():
+    rows = phi_rows()
+    words_of_all = "hollow: biased for this target"
+    assert words_of_all not in words(plot_variance(rows))
+    for row in rows:
+        row["biased"] = row["estimator"] == "reparameterization"
+    figure = plot_variance(rows)
+    ax = plot_target_variance(rows, new_figure(6).subplots())
+    for name, hollow in (("reparameterization", True), ("score-function", False)):
+        for line in [line for one in (ax, *figure.axes) for line in markers(one, name)]:
+            assert (line.get_markerfacecolor() == STYLE["background"]) is hollow
+    assert words_of_all in words(figure) and words_of_all in words(ax.figure)
+
+
+def test_the_note_stands_under_the_title():
+    assert "faithful, S = 10" in words(plot_variance(phi_rows(), "faithful, S = 10"))
+
+
 def test_what_cannot_be_drawn_says_so():
     rows = phi_rows()
     find_row(rows, "ppca", "reparameterization").update(variance=None, variance_low=None, variance_high=None)
@@ -332,6 +350,18 @@ def test_a_cloud_without_width_or_with_one_draw_has_axes():
         words(ax.figure)
 
 
+def test_a_cloud_of_rounding_is_a_point_at_the_exact_value_and_is_not_magnified():
+    exact = np.array([1e-7, -3e-7])
+    rounding = exact + 1e-22 * np.random.default_rng(0).standard_normal((50, 2))
+    samples = {"score-function": cloud_samples()["score-function"], "enumeration": rounding}
+    figure = plot_cloud(samples, exact)
+    assert [len(ax.child_axes) for ax in figure.axes] == [0, 0]
+    assert any(text.startswith("sd 0, 0") for text in words(figure))
+    # Alone it has axes on which it stands on the cross-hair, not beside it.
+    ax = plot_cloud({"enumeration": rounding}, exact).axes[0]
+    assert np.ptp(ax.get_xlim()) > 1e-9 and not ax.child_axes
+
+
 def test_draws_of_a_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"samples\['a'\].*\(4, 3\)"):
         plot_cloud({"a": np.zeros((4, 3))}, [0, 0])
@@ -352,6 +382,15 @@ def test_variance_against_draws_has_a_guide_of_slope_minus_one_and_labelled_band
     slope = np.diff(np.log(guide.get_ydata())) / np.diff(np.log(guide.get_xdata()))
     assert slope == pytest.approx(-1)
     assert len(ax.collections) == 2
+
+
+def test_variance_against_draws_shows_biased_estimators_hollow():
+    records = draw_records()
+    records["score-function"]["biased"] = True
+    ax = plot_variance_against_draws(records)
+    assert markers(ax, "score-function")[0].get_markerfacecolor() == STYLE["background"]
+    assert markers(ax, "reparameterization")[0].get_markerfacecolor() != STYLE["background"]
+    assert "hollow: biased for this target" in {text.get_text() for text in ax.get_legend().get_texts()}
 
 
 def test_variance_against_draws_keeps_zero_and_leaves_gaps_for_what_was_not_measured():

@@ -22,7 +22,7 @@ def add_parser(commands):
     add("model", metavar="MODEL", help="a name from 'elbo-lab list', with its variant")
     add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; the model's own if not given")
     add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
-    add("--posterior", default="free", metavar="KIND", help="free (default) or amortised")
+    add("--posterior", default="free", metavar="KIND", help="free (default), full or amortised")
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, default=400, metavar="R", help="estimates of each (default 400)")

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 from elbo_lab.blas import single_threaded_blas
-from elbo_lab.comparison.advice_words import WHERE, it_depends, nobody, recommend, row_of
+from elbo_lab.comparison.advice_words import TIMING, WHERE, it_depends, nobody, recommend, row_of
 from elbo_lab.comparison.blocks import block_lines, wrapped_texts
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.ratios import paired_ratio
@@ -31,10 +31,9 @@ from elbo_lab.text_files import check_writable, write_text
 SCHEMA = "elbo_lab/advice/1"
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
 PLACES = ("near", "start")
-TIMING = 1.5
 ROUNDS = 4
 DOUBT = 0.05
-POSTERIORS = ("free", "amortised")
+POSTERIORS = ("free", "full", "amortised")
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def advise(
         One model; a name with several variants needs one of them, as in 'gaussian-mixture:full'.
     data, latent, draws, repeats, rows, seed, threads, progress
         As for `compare`.
-    posterior : {'free', 'amortised'}
+    posterior : {'free', 'full', 'amortised'}
     budget : float, optional
         Seconds for one gradient. What takes longer for one estimate is no candidate.
 
@@ -166,7 +165,8 @@ def advise(
         names = ", ".join(choice.label for choice in choices)
         raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
     if posterior not in POSTERIORS:
-        raise bad_value("posterior", "'free' or 'amortised', which have gradients in phi", repr(posterior))
+        expected = "'free', 'full' or 'amortised', which have gradients in phi"
+        raise bad_value("posterior", expected, repr(posterior))
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=20)
     if budget is not None:

@@ -2,6 +2,8 @@
 
 from elbo_lab.study.cells import interval_text, number_text, time_text
 
+TIMING = 1.5
+"""By what factor measured times may err on a busy machine."""
 WHERE = {"near": "near the best fit", "start": "at the prior"}
 
 
@@ -44,6 +46,8 @@ def _runner_up(rows, name, at):
     times = f"{number_text(other['work_ratio'])} times the work of {best['estimator']}"
     interval = interval_text(other["work_ratio_low"], other["work_ratio_high"])
     doubt = "" if other["verdict"] == "loses" else ", not beyond doubt"
+    if doubt and other["work_ratio_low"] > 1.0:
+        doubt += f": within the factor {TIMING} by which times may err"
     return f"{where} {other['estimator']} needs {times}, {interval}{doubt}."
 
 

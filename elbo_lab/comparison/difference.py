@@ -109,7 +109,7 @@ WORDS = {
     "same": "the same within their error bars",
     "changed": "changed",
 }
-TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "verdict")
+TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "row")
 
 
 def _blocks(rows):
@@ -164,12 +164,25 @@ def difference(a, b):
         for name in names
         if name not in LEFT_OUT and settings_a.get(name) != settings_b.get(name)
     }
-    rows = [compared(rows_a[key], rows_b[key], limit) for key in both]
+    rows = [
+        compared(_signed(rows_a[key], settings_a), _signed(rows_b[key], settings_b), limit) for key in both
+    ]
     only = [
         [identity(mine[key]) for key in mine if key not in other]
         for mine, other in ((rows_a, rows_b), (rows_b, rows_a))
     ]
     return Difference((str(a), str(b)), differ, rows, tuple(only))
+
+
+def _signed(row, settings):
+    """Return the row with the sign of its exact answer, if that is one number that the settings tell."""
+    label = f"{model_label(row).replace(' ', ':')} K={row['latent_dim']}"
+    told = settings.get("exact_values")
+    values = told.get(label) if isinstance(told, dict) else None
+    value = values.get(row["target"]) if isinstance(values, dict) else None
+    if row["reference_norm"] is None or not isinstance(value, (int, float)):
+        return row
+    return row | {"reference_norm": math.copysign(row["reference_norm"], value)}
 
 
 # -- one row ---------------------------------------------------------------------------------------

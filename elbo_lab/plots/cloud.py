@@ -20,6 +20,7 @@ from elbo_lab.plots.style import (
     new_figure,
     style_axes,
 )
+from elbo_lab.study.rows import DETERMINISTIC
 
 TAIL = 0.01
 """Share of the points of one estimator that may be cut away at each end of an axis."""
@@ -65,9 +66,15 @@ def cloud_limits(samples, exact):
             ends.append(np.quantile(finite, [TAIL, 1 - TAIL], axis=0))
     ends = np.concatenate(ends)
     low, high = ends.min(axis=0), ends.max(axis=0)
-    # A cloud without any width still needs axes: one part in ten of the value, or one.
-    span = np.where(high > low, high - low, np.where(exact != 0, 0.1 * np.abs(exact), 1.0))
+    # A cloud without any width but rounding still needs axes: one part in ten of the value, or one.
+    wide = high - low > rounding_level(exact)
+    span = np.where(wide, high - low, np.where(exact != 0, 0.1 * np.abs(exact), 1.0))
     return np.stack([low - 0.08 * span, high + 0.08 * span], axis=1)
+
+
+def rounding_level(exact):
+    """Return the size (2,) below which differences from the exact value are rounding, as in the table."""
+    return DETERMINISTIC * np.maximum(1.0, np.abs(exact))
 
 
 def outside_text(points, limits):
@@ -87,7 +94,9 @@ def deviation_text(points):
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) < 2:
         return ""
-    return "sd {:.2g}, {:.2g}".format(*finite.std(axis=0, ddof=1))
+    deviation = finite.std(axis=0, ddof=1)
+    rounding = deviation < rounding_level(np.abs(finite).max(axis=0))
+    return "sd {:.2g}, {:.2g}".format(*np.where(rounding, 0.0, deviation))
 
 
 def plot_cloud_panel(points, exact, ax, estimator, limits=None):
@@ -133,7 +142,9 @@ def plot_cloud_panel(points, exact, ax, estimator, limits=None):
     )
     own = cloud_limits([points], exact)
     share = np.ptp(own, axis=1) / np.ptp(limits, axis=1)
-    if (points != exact).any() and share.max() < ZOOM_BELOW:
+    finite = points[np.isfinite(points).all(axis=1)]
+    noisy = len(finite) > 0 and (finite.std(axis=0) > rounding_level(exact)).any()
+    if noisy and share.max() < ZOOM_BELOW:
         draw_zoom(ax, points, exact, estimator, own, limits)
     return ax
 

@@ -20,7 +20,7 @@ from elbo_lab.plots.style import (
     new_figure,
     style_axes,
 )
-from elbo_lab.plots.variance import variance_label
+from elbo_lab.plots.variance import hollow_handle, variance_label
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
 
 THEORY_DASHES = (0, (5, 1.5))
@@ -34,6 +34,7 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
     records : dict of str to dict
         By estimator name: `draws` (list of S), `variance`, `low`, `high` (lists as long; the ends
         of the 95 % interval). None or nan: not measured. A record 'exact' is the line of zero.
+        With `biased` true the markers are hollow.
     ax : matplotlib.axes.Axes, optional
         An axes in a new figure if left away (`ax.figure` is that figure).
     target : str
@@ -65,6 +66,8 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
     for name, (draws, variance, low, high) in curves.items():
         keywords = marker_keywords(name)
         line = {"linestyle": "none"} if name in theory else {}
+        if records[name].get("biased"):
+            line["markerfacecolor"] = STYLE["background"]
         handles += ax.plot(draws, layout.place(variance), label=name, zorder=3, **keywords, **line)
         if name in theory:
             known = theory[name]["draws"], layout.place(np.array(theory[name]["variance"]))
@@ -78,6 +81,8 @@ def plot_variance_against_draws(records, ax=None, target="grad-phi-elbo", title=
         look = {"color": STYLE["faint"], "linewidth": 1.1, "linestyle": THEORY_DASHES}
         handles.append(Line2D([], [], label="dashed: exact variance", **look))
     handles += [guide, Patch(color=STYLE["faint"], alpha=0.3, lw=0, label="band: 95 % interval")]
+    if any(records[name].get("biased") for name in curves):
+        handles.append(hollow_handle())
     if layout.break_at is not None:
         handles.append(ax.axhline(layout.zero, label="exact: variance 0", **EXACT_LINE, zorder=1))
     legend_below(ax, handles, columns=columns)

@@ -3,7 +3,8 @@
 Models stand down the y axis, estimators are coloured markers inside the band of their model, and
 the variance is read on a logarithmic axis. Its 95 % interval comes from batch means (heavy-tailed
 score functions make chi-square intervals far too short). An estimator without variance stands on
-the line of the exact answer at the left edge; one that cannot exist on a model says "n/a".
+the line of the exact answer at the left edge; one that is biased for the target has a hollow marker, for
+little variance is not all; one that cannot exist on a model says "n/a".
 
 Compare inside a band only: another model has other parameters, hence another unit.
 """
@@ -90,7 +91,7 @@ def plot_target_variance(rows, ax, legend_columns=2):
     ax.tick_params(axis="y", length=0)
     # The first model is on top.
     ax.set_ylim(len(blocks) - 0.5, -0.5)
-    legend_below(ax, estimator_handles(names) + key_handles(), columns=legend_columns)
+    legend_below(ax, estimator_handles(names) + key_handles(rows), columns=legend_columns)
     return ax
 
 
@@ -121,8 +122,9 @@ def draw_row(ax, row, y, layout):
         [layout.place(variance)],
         [y],
         linestyle="none",
-        markeredgecolor=STYLE["background"],
-        markeredgewidth=0.4,
+        markerfacecolor=STYLE["background"] if is_hollow(row) else keywords["color"],
+        markeredgecolor=keywords["color"] if is_hollow(row) else STYLE["background"],
+        markeredgewidth=1.1 if is_hollow(row) else 0.4,
         zorder=3,
         **keywords,
     )
@@ -133,9 +135,23 @@ def estimator_handles(names):
     return [Line2D([], [], linestyle="none", label=name, **marker_keywords(name)) for name in names]
 
 
-def key_handles():
-    """Return the legend entries that say what a bar and the dashed line are."""
+def key_handles(rows):
+    """Return the legend entries that say what a bar, the dashed line and a hollow marker are."""
     words = "bar: 95 % interval (where wider than the marker)"
     bar = Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words)
     tick = Line2D([], [], linestyle="none", label="tick: exact variance, where known", **EXACT_TICK)
-    return [bar, tick, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]
+    handles = [bar, tick, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]
+    if any(is_hollow(row) and row["variance"] is not None for row in rows):
+        handles.append(hollow_handle())
+    return handles
+
+
+def hollow_handle():
+    """Return the legend entry that says what a hollow marker is."""
+    look = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
+    return Line2D([], [], label="hollow: biased for this target", markerfacecolor=STYLE["background"], **look)
+
+
+def is_hollow(row):
+    """Tell whether the estimator of a row is biased for its target, which a small variance would hide."""
+    return bool(row.get("biased")) and row["applicable"]

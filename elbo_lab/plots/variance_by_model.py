@@ -4,7 +4,7 @@ Estimators are named at the left, once per line of panels, and keep their colour
 read on a logarithmic axis of its own in each panel, for another model has other parameters and hence another
 unit: compare inside a panel only. Its 95 % interval comes from batch means (heavy-tailed score functions make
 chi-square intervals far too short). An estimator without variance stands on the line of the exact answer at
-the left edge.
+the left edge; one that is biased for the target has a hollow marker.
 
 Models that admit about the same estimators share a line (continuous latents one, discrete ones another), so
 that few places are empty. What still makes no sense on a model says "n/a" there.
@@ -22,7 +22,7 @@ from elbo_lab.study.grouping import group_rows, order_targets
 COLUMNS = 4
 # Inches, for the sizes of type in `STYLE`.
 ROW, GUTTER, RIGHT = 0.155, 0.1, 0.1
-ABOVE, BELOW, HEAD, FOOT = 0.1, 0.28, 0.3, 0.62
+ABOVE, BELOW, HEAD, NOTE, FOOT = 0.1, 0.28, 0.3, 0.15, 0.62
 TITLE_LINE, TITLE_CHARACTER, NAME_CHARACTER = 0.15, 0.068, 0.065
 
 
@@ -52,13 +52,15 @@ def panel_lines(rows):
     return lines
 
 
-def plot_variance(rows):
+def plot_variance(rows, note=""):
     """Draw the variance of all estimators of one target, one panel per model.
 
     Parameters
     ----------
     rows : list of dict
         Rows of one target, with the keys of the JSON schema.
+    note : str
+        A line under the title: data, draws, repeats and what else tells two runs apart.
 
     Returns
     -------
@@ -77,13 +79,18 @@ def plot_variance(rows):
     titles = {key: textwrap.wrap(labels[key], most, break_on_hyphens=False) for key in labels}
     heights = [max(len(names), 1) * ROW for names, _ in lines]
     above = [ABOVE + TITLE_LINE * max(len(titles[key]) for key in blocks) for _, blocks in lines]
-    total = HEAD + FOOT + sum(heights) + sum(above) + len(lines) * BELOW
+    handles = key_handles(rows)
+    head, foot = HEAD + (NOTE if note else 0), FOOT + (NOTE if len(handles) > 3 else 0)
+    total = head + foot + sum(heights) + sum(above) + len(lines) * BELOW
     figure = new_figure(total)
     # Every place is known in inches: nothing has to be laid out.
     figure.set_layout_engine("none")
     words = {"ha": "left", "color": STYLE["ink"]}
     figure.text(0.1 / across, 1 - 0.1 / total, targets[0], va="top", fontsize=STYLE["title_size"], **words)
-    top = total - HEAD
+    if note:
+        place = 0.1 / across, 1 - 0.29 / total
+        figure.text(*place, note, va="top", fontsize=STYLE["note_size"], ha="left", color=STYLE["faint"])
+    top = total - head
     for (names, blocks), room, height in zip(lines, above, heights, strict=True):
         bottom = top - room - height
         for column, (key, block) in enumerate(blocks.items()):
@@ -92,10 +99,10 @@ def plot_variance(rows):
             draw_panel(ax, block, names, "\n".join(titles[key]))
             ax.tick_params(labelleft=column == 0)
         top = bottom - BELOW
-    place, xlabel = (names_width / across, (FOOT - 0.02) / total), variance_label(targets[0])
+    place, xlabel = (names_width / across, (foot - 0.02) / total), variance_label(targets[0])
     figure.text(*place, xlabel, va="top", fontsize=STYLE["label_size"], **words)
     figure.legend(
-        handles=key_handles(),
+        handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.02 / across, 0.02 / total),
         borderaxespad=0.2,

@@ -2,6 +2,8 @@
 failure of prior Monte Carlo as the latent dimension grows.
 """
 
+import math
+
 import numpy as np
 
 from elbo_lab.bounds import prior_evidence
@@ -11,8 +13,14 @@ from elbo_lab.models import PPCA
 from elbo_lab.special import softmax
 from elbo_lab.study.measure import batch_sizes, run_batch, run_sample
 from elbo_lab.study.moments import Moments
+from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import spawn
 from elbo_lab.study.theory import known_variances
+
+PILOT = 256
+# A coordinate of another block is shown if its sd is at least this share of the largest.
+CLEARLY_NOISY = 0.01
+RARE = 0.01
 
 
 def fitting(estimators, scene, draws, target):
@@ -25,6 +33,66 @@ def fitting(estimators, scene, draws, target):
         and not isinstance(estimator, Exact)
         and scene.refusal(estimator, draws) is None
     ]
+
+
+def noisy_coordinates(scene, estimators, draws, seed, exact):
+    """Return the two coordinates of phi that show the noise of a gradient best.
+
+    A pilot of the first samples of the cloud, by one estimator that has noise (`score-function-loo` if it is
+    there), gives the coordinate of largest variance. The second is the largest of the other blocks of the
+    layout, a log-scale beside a mean, if that is clearly noisy too; else the second largest of all.
+
+    Parameters
+    ----------
+    exact : ndarray (P,)
+        The exact gradient, for the level of rounding.
+
+    Returns
+    -------
+    list of int
+    """
+    chosen = fitting(estimators, scene, draws, "grad-phi-elbo")
+    chosen.sort(key=lambda estimator: estimator.name != "score-function-loo")
+    everything = list(range(scene.posterior.layout.size))
+    for estimator in chosen:
+        (sample,) = run_sample(scene, [estimator], draws, PILOT, seed, everything)
+        deviation = np.nan_to_num(sample.std(axis=0), nan=0.0, posinf=0.0)
+        if (deviation > DETERMINISTIC * np.maximum(1.0, np.abs(exact))).any():
+            break
+    sizes = [math.prod(shape) for _, shape in scene.posterior.layout.entries]
+    return two_largest(sample, np.repeat(np.arange(len(sizes)), sizes))
+
+
+def two_largest(sample, block):
+    """Return two coordinates of large spread, of two blocks if both are clearly noisy.
+
+    The second is judged by what the first does not explain linearly: the two logits of one datum are one
+    number seen twice, and their cloud would be a line.
+
+    Parameters
+    ----------
+    sample : ndarray (R, P)
+    block : ndarray (P,)
+        Which block each coordinate belongs to.
+
+    Returns
+    -------
+    list of int
+        In the order of the vector; of a vector of one coordinate, that one twice.
+    """
+    # A coordinate that moves in one sample of a hundred would show a dot beside the exact value.
+    sample = np.clip(sample, *np.quantile(sample, [RARE, 1 - RARE], axis=0))
+    centred = np.nan_to_num(sample - sample.mean(axis=0), nan=0.0, posinf=0.0, neginf=0.0)
+    deviation = centred.std(axis=0)
+    first, largest = int(np.argmax(deviation)), deviation.max()
+    axis = centred[:, first] / (np.linalg.norm(centred[:, first]) or 1.0)
+    rest = (centred - np.outer(axis, axis @ centred)).std(axis=0)
+    if rest.max() <= CLEARLY_NOISY * largest:
+        rest = deviation  # one number is all that varies
+    rest[first] = -1.0
+    elsewhere = np.where(block != block[first], rest, -1.0)
+    clear = elsewhere.max() > CLEARLY_NOISY * largest
+    return sorted([first, int(np.argmax(elsewhere if clear else rest))])
 
 
 def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
@@ -63,24 +131,30 @@ def moments_against_draws(scene, estimators, target, seed, pool, repeats, draws)
     return totals
 
 
-def variance_against_draws(scene, estimators, seed, pool, repeats, draws=(1, 2, 4, 8, 16, 32)):
+def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws=(1, 2, 4, 8, 16, 32)):
     """Measure the variance of each grad-phi estimator for several numbers of draws.
+
+    As in the table, a variance at the level of rounding is zero.
 
     Parameters
     ----------
     pool : concurrent.futures.Executor
         Where the batches run; it changes nothing but the time.
+    answer : Answer
+        The exact gradient, for the level of rounding.
 
     Returns
     -------
     dict of str to dict
-        By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval).
+        By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval), and `biased`.
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, pool, repeats, draws)
     keys, records = ("draws", "variance", "low", "high"), {}
     for (estimator, n_draws), total in totals.items():
-        record = records.setdefault(estimator.name, {key: [] for key in keys})
-        for key, value in zip(keys, (n_draws, total.variance, *total.interval()), strict=True):
+        record = records.setdefault(estimator.name, {"biased": estimator.biased} | {key: [] for key in keys})
+        silent = total.count > 1 and is_rounding(total, answer)
+        numbers = (0.0, 0.0, 0.0) if silent else (total.variance, *total.interval())
+        for key, value in zip(keys, (n_draws, *numbers), strict=True):
             record[key].append(value)
     return records
 

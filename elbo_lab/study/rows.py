@@ -57,7 +57,7 @@ def _scale(moments, answer):
     return np.maximum(1.0, np.maximum(np.abs(moments.mean), np.abs(answer.value)))
 
 
-def _is_rounding(moments, answer):
+def is_rounding(moments, answer):
     """Tell whether no coordinate varies by more than rounding: the variance is then reported as zero."""
     deviation = moments.standard_error * np.sqrt(moments.count)
     return bool(np.all(deviation < DETERMINISTIC * _scale(moments, answer)))
@@ -148,7 +148,7 @@ def measured_row(head, moments, test, answer, seconds, variance_exact=None, layo
         From `study.weights`.
     """
     variance, (low, high) = moments.variance, moments.interval()
-    rounding = moments.count > 1 and _is_rounding(moments, answer)
+    rounding = moments.count > 1 and is_rounding(moments, answer)
     if rounding:
         variance = low = high = 0.0
     bias = float(np.linalg.norm(moments.mean - answer.value))

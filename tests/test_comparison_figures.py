@@ -1,0 +1,35 @@
+"""Which figures a comparison has, and what tells two of them apart."""
+
+import pytest
+
+from elbo_lab import compare
+
+SMALL = {"repeats": 20, "rows": 4, "threads": 1}
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def test_the_lesson_on_prior_monte_carlo_needs_its_estimator_and_a_continuous_model():
+    names = ["prior-monte-carlo", "elbo-log-weight"]
+    assert "prior-monte-carlo" in compare("gaussian-mle", estimators=names, **SMALL).plot()
+    assert "prior-monte-carlo" not in compare("gaussian-mixture:full", estimators=names, **SMALL).plot()
+    assert "prior-monte-carlo" not in compare("gaussian-mle", estimators=names[1], **SMALL).plot()
+
+
+def test_a_figure_of_nothing_but_refusals_is_not_drawn():
+    found = compare("gaussian-mixture:full", estimators=["reparameterization", "elbo-log-weight"], **SMALL)
+    assert list(found.plot()) == ["variance-elbo"]
+
+
+@pytest.mark.parametrize(("noise", "told"), [("independent", ""), ("antithetic", ", antithetic noise")])
+def test_the_note_tells_two_runs_apart(noise, told):
+    found = compare("gaussian-mle", estimators="elbo-log-weight", noise=noise, at="start", **SMALL)
+    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the prior{told}"
+    assert note in texts(found.plot()["variance-elbo"])
+
+
+def test_several_models_have_their_own_data():
+    found = compare(["gaussian-mle", "ppca"], estimators="elbo-log-weight", **SMALL)
+    assert texts(found.plot()["variance-elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
