@@ -17,7 +17,6 @@ Source: S. Mohamed, M. Rosca, M. Figurnov, A. Mnih, "Monte Carlo Gradient Estima
 (2020), sections 4 and 5, where such variances are compared for Gaussians.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +35,7 @@ from elbo_lab.distributions import (
 )
 from elbo_lab.errors import bad_kind, bad_value, check_vector
 from elbo_lab.exact.tail_rule import tail_rule
+from elbo_lab.study.theory.costs import Cost
 
 # Nodes with a tail below this only serve to see that nothing is left there.
 FAR_OUT = 1e-80
@@ -43,15 +43,6 @@ FAR_OUT = 1e-80
 N_NODES = 240
 # Of the whole, what may be left there.
 SETTLED = 1e-9
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A cost f of one latent, with its slope f'; both take and return arrays of any shape."""
-
-    name: str
-    value: Callable
-    slope: Callable
 
 
 COSTS = (

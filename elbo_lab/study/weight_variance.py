@@ -18,6 +18,7 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.study.theory.integrated import path_of_each_draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +39,16 @@ class WeightVariance:
 def _pathwise(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001 - one face for all
     by_prior = model.log_prior_vjp(theta, z, np.ones(z.shape[:-1], z.dtype))[1]
     by_q = family.log_prob_grad_z(eta, z)
-    path = _along(family, eta, noise, by_likelihood + by_prior - by_q)
+    path = path_of_each_draw(family, eta, noise, by_likelihood + by_prior - by_q)
     return path - family.score(eta, z)
 
 
 def _pathwise_analytic_kl(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001
-    return _along(family, eta, noise, by_likelihood)
+    return path_of_each_draw(family, eta, noise, by_likelihood)
 
 
 def _score_function(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001
     return log_weight(model, theta, x, family, eta, z)[..., None] * family.score(eta, z)
-
-
-def _along(family, eta, noise, grad_z):
-    """Return the pathwise derivative in eta of every single draw (S, N, E)."""
-    return family.sample_vjp(eta, noise[:, None], grad_z[:, None])
 
 
 # The gradient in eta of each draw, up to what does not depend on the draw.

@@ -9,7 +9,7 @@ from elbo_lab.study.theory.score import DrawMoments, ScoreMoments
 TOLERANCE = 1e-5
 
 
-def _per_draw(family, eta, noise, grad_z):
+def path_of_each_draw(family, eta, noise, grad_z):
     """Return the pathwise derivative in eta of every single draw (G, N, E)."""
     return family.sample_vjp(eta, noise[:, None], grad_z[:, None])
 
@@ -29,10 +29,10 @@ def _by_rule(model, theta, x, family, eta, rule):
         sums = [(w * part).sum(axis=0) for part in parts]
         score_sums = [a + b for a, b in zip(score_sums, sums, strict=True)] if path_sums else sums
         by_q = family.log_prob_grad_z(eta, z)
-        along = _per_draw(family, eta, noise, by_likelihood + by_prior - by_q)
+        along = path_of_each_draw(family, eta, noise, by_likelihood + by_prior - by_q)
         draws = {
             "reparameterization": along - s,
-            "reparameterization-analytic-kl": _per_draw(family, eta, noise, by_likelihood),
+            "reparameterization-analytic-kl": path_of_each_draw(family, eta, noise, by_likelihood),
             "sticking-the-landing": along,
         }
         for name, g in draws.items():
