@@ -6,7 +6,9 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 
 def available_cores():
@@ -18,10 +20,28 @@ def available_cores():
 
 @contextmanager
 def single_threaded_blas():
-    """Run a block with single-threaded BLAS in every library that has one."""
+    """Run a block with single-threaded BLAS in NumPy, in SciPy, and in what else was loaded at the first call."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+@contextmanager
+def pool_of_pieces(threads):
+    """Run a block with a pool for pieces of work, `threads` of them at a time, each on single-threaded BLAS."""
+    pool = ThreadPoolExecutor(threads)
+    with single_threaded_blas():
+        try:
+            yield pool
+        finally:
+            # After an error or Ctrl-C nothing that has not begun is begun.
+            pool.shutdown(cancel_futures=True)
+
+
+@cache
+def _libraries():
+    """Return the handle on the loaded libraries; to look for them takes a millisecond, to limit them 20 us."""
     # SciPy brings a BLAS of its own; a library that is loaded later would not be limited.
     import scipy.linalg.blas  # noqa: F401
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
+    return ThreadpoolController()

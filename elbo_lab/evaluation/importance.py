@@ -17,16 +17,16 @@ squares are kept, both relative to the greatest. The rows are cut into fixed blo
 which run on Python threads over a single-threaded BLAS: the same bits for any number of threads.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import available_cores, single_threaded_blas
+from elbo_lab.blas import available_cores, pool_of_pieces
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.evaluation.running import RunningWeights
 
 # Rows of data per block: enough blocks for all cores, and few calls.
 ROWS_PER_BLOCK = 20
@@ -50,42 +50,6 @@ class Nll:
     nll: np.ndarray
     standard_error: np.ndarray
     effective_sample_size: np.ndarray
-
-
-class RunningWeights:
-    """Greatest log-weight, sum and sum of squares of the weights of N data, in float64."""
-
-    def __init__(self, n_data):
-        self.count = 0
-        self.peak = np.full(n_data, -np.inf)
-        self.total, self.squares = np.zeros((2, n_data))
-
-    def add(self, log_w):
-        """Add log-weights (S, N)."""
-        log_w = log_w.astype(np.float64, copy=False)
-        peak = np.maximum(self.peak, log_w.max(axis=0))
-        # Where all weights so far are zero there is nothing to scale.
-        shift = np.where(np.isfinite(peak), peak, 0.0)
-        scale, weights = np.exp(self.peak - shift), np.exp(log_w - shift)
-        self.total = self.total * scale + weights.sum(axis=0)
-        self.squares = self.squares * scale**2 + np.einsum("sn,sn->n", weights, weights)
-        self.peak, self.count = peak, self.count + len(log_w)
-
-    def log_mean(self):
-        """Return log of the mean weight (N,)."""
-        with np.errstate(divide="ignore"):
-            return self.peak + np.log(self.total) - np.log(self.count)
-
-    def effective_sample_size(self):
-        """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero."""
-        none = self.squares == 0.0
-        return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
-
-    def standard_error(self):
-        """Return the standard error of `log_mean` (N,); infinite where all weights are zero."""
-        with np.errstate(divide="ignore"):
-            relative = self.count / self.effective_sample_size() - 1.0
-        return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))
 
 
 def stream_weights(model, theta, x, eta, n_samples, rng):
@@ -144,17 +108,13 @@ def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, thre
         rng = np.random.default_rng(stream)
         return stream_weights(model, theta, x[part].astype(theta.dtype), eta[part], n_samples, rng)
 
-    blocks, pool = [], ThreadPoolExecutor(threads)
-    with single_threaded_blas():
+    blocks = []
+    with pool_of_pieces(threads) as pool:
         eta = encoded(posterior, phi, x)
-        try:
-            for start, block in zip(starts, pool.map(one, starts, streams), strict=True):
-                blocks.append(block)
-                if progress is not None:
-                    progress(min(start + ROWS_PER_BLOCK, len(x)), len(x))
-        finally:
-            # After an error or Ctrl-C nothing that has not begun is begun.
-            pool.shutdown(cancel_futures=True)
+        for start, block in zip(starts, pool.map(one, starts, streams), strict=True):
+            blocks.append(block)
+            if progress is not None:
+                progress(min(start + ROWS_PER_BLOCK, len(x)), len(x))
     return Nll(
         -np.concatenate([block.log_mean() for block in blocks]),
         np.concatenate([block.standard_error() for block in blocks]),

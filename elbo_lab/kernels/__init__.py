@@ -6,6 +6,6 @@ NumPy defines, Numba repeats: a kernel has the name of the readable function who
 that runs.
 """
 
-from elbo_lab.kernels.switch import kernels_in_use, twin, twin_in_place, use_kernels
+from elbo_lab.kernels.switch import kernels_in_use, twin, twin_in_place, twin_of_arrays, use_kernels
 
-__all__ = ["kernels_in_use", "twin", "twin_in_place", "use_kernels"]
+__all__ = ["kernels_in_use", "twin", "twin_in_place", "twin_of_arrays", "use_kernels"]

@@ -9,8 +9,8 @@ only the first. So there is one choice for the whole process:
     ELBO_LAB_KERNELS=numpy python study.py       the environment, read at the first use
     with use_kernels("numpy"): ...               a block of code
 
-and two decorators, which are the only place that knows about both sides, `twin` for a function of one
-array and `twin_in_place` for an update of several vectors:
+and three decorators, which are the only place that knows about both sides, `twin` for a function of one
+array, `twin_in_place` for an update of several vectors, and `twin_of_arrays` for one of arrays of any shapes:
 
     @twin("elementwise")
     def tanh(x):            # the definition; the kernel is elbo_lab.kernels.elementwise.tanh
@@ -161,6 +161,46 @@ def twin_in_place(module):
 
         kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
         kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float vectors, changed in place."
+        dispatch.definition = definition
+        dispatch.kernel = kernel
+        return dispatch
+
+    return decorate
+
+
+def twin_of_arrays(module):
+    """Give a definition that adds to some of its arrays its compiled twin.
+
+    The decorated function takes arrays of several shapes by position, and returns nothing. It runs the kernel
+    when the switch says "numba" and all are plain, contiguous and float64 or float32. Loops do not look at
+    lengths: that the shapes belong together is up to the caller.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module in `elbo_lab.kernels` that holds a loop of the same name and arguments.
+
+    Returns
+    -------
+    callable
+        A decorator; the function it returns has the attributes `definition` and `kernel`.
+    """
+
+    def decorate(definition):
+        loop = _loop_of(module, definition)
+
+        def kernel(*arrays):
+            loop()(*arrays)
+
+        @functools.wraps(definition)
+        def dispatch(*arrays):
+            if kernels_in_use() == "numba" and all(_fits(a) and a.flags.c_contiguous for a in arrays):
+                kernel(*arrays)
+            else:
+                definition(*arrays)
+
+        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
+        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float arrays, some changed in place."
         dispatch.definition = definition
         dispatch.kernel = kernel
         return dispatch

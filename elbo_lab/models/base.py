@@ -146,6 +146,22 @@ class Model(ABC):
         """Return log p_theta(x | z) (..., S, N)."""
         return self.likelihood(theta, x, z)[0]
 
+    def data_terms(self, theta, x):  # noqa: ARG002
+        """Return what `shared_likelihood` needs to know of the data (N, T); each row is that of its datum."""
+        return x
+
+    def shared_likelihood(self, theta, terms, z):
+        """Return log p_theta(x | z) (S, N) for draws z (S, 1, ...) that all data share.
+
+        Parameters
+        ----------
+        theta : ndarray (P,)
+        terms : ndarray (N, T)
+            `data_terms` of x: what depends on no draw is done once for all draws.
+        z : ndarray (S, 1, K) or (S, 1)
+        """
+        return self.log_likelihood(theta, terms, z)
+
     def log_likelihood_vjp(self, theta, x, z, cotangent):
         """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_likelihood)."""
         return self.likelihood(theta, x, z)[1](cotangent)

@@ -87,6 +87,10 @@ class DeepModel(StandardNormalPrior, Model):
             cotangent (..., S, N) -> (..., P_extra).
         """
 
+    def observe_slopes(self, extra, outputs, x):
+        """Return d log p(x | outputs) / d outputs (..., S, N, out) without the value."""
+        return self.observe(extra, outputs, x)[1]()
+
     @abstractmethod
     def observe_sample(self, extra, outputs, rng):
         """Draw x (N, D) given outputs (N, out)."""
@@ -107,7 +111,7 @@ class DeepModel(StandardNormalPrior, Model):
         """Return d log p(x | z) / d outputs (S, N, out) of every draw, and the decoder's activations."""
         weights, extra = self._split(theta)
         outputs, activations = self.decoder.forward(weights, z.astype(theta.dtype, copy=False))
-        return self.observe(extra, outputs, x.astype(theta.dtype, copy=False))[1](), activations
+        return self.observe_slopes(extra, outputs, x.astype(theta.dtype, copy=False)), activations
 
     def likelihood(self, theta, x, z):
         """log p(x | decoder(z)): chain of the observation and the network, backward in one pass.
@@ -158,7 +162,7 @@ class DeepModel(StandardNormalPrior, Model):
     def inner(x, outputs):
         """Return the inner products of x (N, D) with outputs (..., S, N or 1, D): (..., S, N)."""
         if outputs.shape[-2] < len(x):
-            return (outputs @ x.T)[..., 0, :]
+            return outputs[..., 0, :] @ x.T
         return np.einsum("...d,...d->...", x, outputs)
 
     @staticmethod

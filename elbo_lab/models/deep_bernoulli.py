@@ -36,8 +36,31 @@ class DeepBernoulli(DeepModel):
     def observe(self, extra, outputs, x):  # noqa: ARG002
         bits = self.inner(x, outputs)
         value = bits - softplus(outputs).sum(axis=-1)
+        return value, lambda: self.observe_slopes(extra, outputs, x), self.no_extra_vjp
 
-        return value, lambda: x - sigmoid(outputs), self.no_extra_vjp
+    def observe_slopes(self, extra, outputs, x):  # noqa: ARG002
+        return x - sigmoid(outputs)
+
+    def data_terms(self, theta, x):
+        """Return (W x, b . x, 1) (N, H + 2): the data taken through the last layer, and what softplus takes.
+
+        The logits are linear in the last hidden layer, l = a W + b, and so is x . l = a . (W x) + b . x.
+        """
+        views, last = self.decoder.layout.views(self._split(theta)[0]), self.decoder.n_layers
+        x = x.astype(theta.dtype, copy=False)
+        terms = np.ones((len(x), len(views[f"W{last}"]) + 2), theta.dtype)
+        np.matmul(x, views[f"W{last}"].T, out=terms[:, :-2])
+        np.matmul(x, views[f"b{last}"], out=terms[:, -2])
+        return terms
+
+    def shared_likelihood(self, theta, terms, z):
+        """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
+        z = z[..., 0, :].astype(theta.dtype, copy=False)
+        outputs, activations = self.decoder.forward(self._split(theta)[0], z)
+        rows = np.ones((len(z), terms.shape[1]), theta.dtype)
+        rows[:, :-2] = activations[-1]
+        rows[:, -1] = -softplus(outputs).sum(axis=-1)
+        return rows @ terms.T
 
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
         return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)

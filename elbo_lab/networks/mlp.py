@@ -22,6 +22,12 @@ from elbo_lab.layout import Layout
 from elbo_lab.networks.activations import ACTIVATIONS
 
 
+def _times(rows, weights):
+    """Return rows (..., M, in) @ weights (in, out) as one product: of (..., 1, in) NumPy would make many."""
+    flat = rows.reshape(-1, rows.shape[-1]) @ weights
+    return flat.reshape(*rows.shape[:-1], weights.shape[-1])
+
+
 @dataclass(frozen=True)
 class MLP:
     """A fully connected network with a linear last layer.
@@ -87,11 +93,11 @@ class MLP:
         p, activate = self.layout.views(params), ACTIVATIONS[self.activation].value
         activations = [inputs]
         for layer in range(1, self.n_layers):
-            u = activations[-1] @ p[f"W{layer}"]
+            u = _times(activations[-1], p[f"W{layer}"])
             u += p[f"b{layer}"]
             activations.append(activate(u))
         last = self.n_layers
-        output = activations[-1] @ p[f"W{last}"]
+        output = _times(activations[-1], p[f"W{last}"])
         output += p[f"b{last}"]
         return output, activations
 
@@ -102,7 +108,7 @@ class MLP:
         for layer in range(self.n_layers, 0, -1):
             yield layer, delta
             if layer > 1:
-                delta = delta @ p[f"W{layer}"].T
+                delta = _times(delta, p[f"W{layer}"].T)
                 delta *= slope(activations[layer - 1])
 
     def backward(self, params, activations, cotangent):
@@ -122,7 +128,7 @@ class MLP:
         grad_inputs : ndarray (..., M, sizes[0])
         """
         grad_params, delta = self._weight_gradient(params, activations, cotangent)
-        return grad_params, delta @ self.layout.views(params)["W1"].T
+        return grad_params, _times(delta, self.layout.views(params)["W1"].T)
 
     def backward_params(self, params, activations, cotangent):
         """Pull the cotangent back to the parameters alone: (..., P).
@@ -183,7 +189,7 @@ class MLP:
             What `backward` returns beside it.
         """
         variance, delta = self._weight_variance(params, activations, cotangent)
-        return variance, delta @ self.layout.views(params)["W1"].T
+        return variance, _times(delta, self.layout.views(params)["W1"].T)
 
     def backward_variance_params(self, params, activations, cotangent):
         """Return the variance of `backward_variance` alone, for a network whose inputs are data."""

