@@ -121,3 +121,33 @@ def test_a_mistake_gets_one_line(runner, words, told, capsys):
         runner.main(words)
     assert stop.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_run_becomes_a_page_and_two_figures(runner, toy, tmp_path, monkeypatch):
+    import publish
+
+    (tmp_path / "figures").mkdir()
+    monkeypatch.setattr(publish, "DOCS", tmp_path)
+    rows = list(toy[0].values())
+    lines = [
+        {"work": "gradient, VAE", "letter": letter, "value": value, "ms": 0.1 * value, "mb": 2.0}
+        for letter in "NS"
+        for value in (1, 4)
+    ]
+    for name, content in {"run": {"rows": rows}, "scaling": {"lines": lines}}.items():
+        content["machine"] = runner.describe()
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    publish.main([str(tmp_path / "run.json"), str(tmp_path / "scaling.json")])
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.count("| nap |") == 1 and "| quick |" in page
+    assert "- nap, at least 2 x faster than quick: 0." in page and "**missed**" in page
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"benchmarks.png", "cost.png"}
+
+
+def test_time_and_memory_of_a_call_are_its_own(runner):  # noqa: ARG001 - puts the folder on the path
+    import time
+
+    from scaling import memory_of, time_of
+
+    assert 5.0 <= time_of(lambda: time.sleep(0.005), seconds=0.05) < 50.0
+    assert 8.0 <= memory_of(lambda: bytearray(8 * 2**20)) < 8.1
