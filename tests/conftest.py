@@ -1,11 +1,16 @@
-"""How Hypothesis searches: the same examples on every run, so that a red test stays red.
+"""How the tests run: Hypothesis takes the same examples each time, and BLAS keeps to one thread.
 
-`HYPOTHESIS_PROFILE=wild pytest` looks for new examples, many of them.
+`HYPOTHESIS_PROFILE=wild pytest` looks for new examples, many of them. Tests run in one process per core
+(`pytest -n 0`: in one); a BLAS with a thread per core in each of them would have them wait for each other.
 """
 
 import os
 
 from hypothesis import settings
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Before NumPy is imported; what is set by hand stays.
+    os.environ.setdefault(name, "1")
 
 settings.register_profile(
     "lab", derandomize=True, deadline=None, max_examples=60, database=None, print_blob=False
