@@ -67,6 +67,15 @@ class MLP:
             entries += [(f"W{layer}", (n_in, n_out)), (f"b{layer}", (n_out,))]
         return Layout(tuple(entries))
 
+    def affine_views(self, vector):
+        """Return the views (in + 1, out) of each layer in `vector` (P,): W, and b as its last row."""
+        views, start = [], 0
+        for n_in, n_out in pairwise(self.sizes):
+            stop = start + (n_in + 1) * n_out
+            views.append(vector[start:stop].reshape(n_in + 1, n_out))
+            start = stop
+        return views
+
     def initial(self, rng):
         """Return parameters (P,): Glorot-normal weights (He for relu), zero biases."""
         gain = ACTIVATIONS[self.activation].gain
@@ -110,6 +119,11 @@ class MLP:
             if layer > 1:
                 delta = _times(delta, p[f"W{layer}"].T)
                 delta *= slope(activations[layer - 1])
+
+    def deltas(self, params, activations, cotangent):
+        """Return [delta_1 (..., M, sizes[1]), ..., delta_L]: of all layers the cotangent before activation."""
+        pairs = self._deltas(self.layout.views(params), activations, cotangent)
+        return [delta for _, delta in pairs][::-1]
 
     def backward(self, params, activations, cotangent):
         """Pull the cotangent of the output back.

@@ -4,7 +4,8 @@ For a linear layer the gradient of one draw is an outer product a delta^T, so th
 draws is (a^2)^T (delta^2) and the sum itself a^T delta: two matrix products give the variance of all of a
 layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 2.2, with draws in the
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
-enough. Memory is that of a few copies of the weights, whatever the number of draws.
+enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few copies of
+the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in memory.
 
 Over several data the noise is independent: variances of the data add. That is *not* the factored second
 moment of the summed gradient.
@@ -14,11 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.blas import available_cores, pool_of_pieces
 from elbo_lab.bounds import log_weight
-from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.study.theory.integrated import path_of_each_draw
+from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
+
+# Rows (draws x data) of which the deltas are in memory at once, and of one piece of work.
+ROWS_PER_PASS, ROWS_PER_PIECE = 512, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,45 @@ PHI_GRADIENTS = {
 }
 
 
-def weight_variance(model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"):
+def _check(model, noise):
+    if not isinstance(model, DeepModel) or model.extra_entries:
+        raise NotApplicable(
+            f"the variance of every weight takes a decoder network without further parameters, got {model.label}"
+        )
+    if len(noise) < 2:
+        raise bad_value("noise", "at least two draws", len(noise))
+
+
+def _check_both(model, posterior, noise, estimator):
+    if estimator not in PHI_GRADIENTS:
+        raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
+    if not isinstance(posterior, AmortisedPosterior):
+        raise NotApplicable(
+            f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} posterior"
+        )
+    _check(model, noise)
+
+
+def variance_at_once(
+    model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"
+):
+    """Return what `weight_variance` does, in the order of its formulas and with all rows in memory."""
+    _check_both(model, posterior, noise, estimator)
+    family = posterior.family
+    eta, encoder_pass = posterior.forward(phi, x)
+    z = family.sample(eta, noise)
+    by_output, decoder_pass = model.output_slopes(theta, x, z)
+    by_theta, by_likelihood = model.decoder.backward_variance(theta, decoder_pass, by_output)
+    by_eta = PHI_GRADIENTS[estimator](model, family, theta, x, eta, z, noise, by_likelihood)
+    by_phi = posterior.network.backward_variance_params(
+        phi, encoder_pass, by_eta.astype(phi.dtype, copy=False)
+    )
+    return WeightVariance(by_theta, by_phi)
+
+
+def weight_variance(
+    model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl", threads=None
+):
     """Return the sample variance over draws of the gradient of every weight.
 
     Parameters
@@ -74,6 +118,8 @@ def weight_variance(model, posterior, theta, phi, x, noise, estimator="reparamet
         S >= 2 draws for each datum.
     estimator : str
         Whose gradient in phi: 'reparameterization', 'reparameterization-analytic-kl' or 'score-function'.
+    threads : int, optional
+        Changes nothing but the time; all cores if not given.
 
     Returns
     -------
@@ -87,26 +133,107 @@ def weight_variance(model, posterior, theta, phi, x, noise, estimator="reparamet
     ValueError
         If there are fewer than two draws, or the estimator is unknown.
     """
-    if estimator not in PHI_GRADIENTS:
-        raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
-    if (
-        not isinstance(model, DeepModel)
-        or model.extra_entries
-        or not isinstance(posterior, AmortisedPosterior)
-    ):
-        raise NotApplicable(
-            "the variance of every weight takes a decoder network without further parameters and an encoder, "
-            f"got {model.label} with the {posterior.name} posterior"
-        )
-    if len(noise) < 2:
-        raise bad_value("noise", "at least two draws", len(noise))
-    family = posterior.family
-    eta, encoder_pass = posterior.forward(phi, x)
-    z = family.sample(eta, noise)
-    by_output, decoder_pass = model.output_slopes(theta, x, z)
-    by_theta, by_likelihood = model.decoder.backward_variance(theta, decoder_pass, by_output)
-    by_eta = PHI_GRADIENTS[estimator](model, family, theta, x, eta, z, noise, by_likelihood)
-    by_phi = posterior.network.backward_variance_params(
-        phi, encoder_pass, by_eta.astype(phi.dtype, copy=False)
-    )
+    _check_both(model, posterior, noise, estimator)
+    family, first_weights = posterior.family, model.decoder.affine_views(theta)[0][:-1]
+    by_theta, by_phi = np.empty_like(theta), np.empty_like(phi)
+    n_draws, n_data = noise.shape[:2]
+    encoder = SharedInputs(posterior.network, phi, n_draws, by_phi)
+    with _pool(threads) as pool:
+        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+        for data, draws in _passes(n_draws, n_data):
+            if draws.start == 0:
+                eta, encoder_pass = posterior.forward(phi, x[data])
+                encoder.begin(encoder_pass)
+            by_eta = np.empty((draws.stop - draws.start, *eta.shape), phi.dtype)
+
+            def piece(part, some, data=data, draws=draws, eta=eta, by_eta=by_eta):
+                rows = slice(part.start - data.start, part.stop - data.start)
+                own_eta, own_noise, own_x = eta[rows], noise[some, part], x[part]
+                z = family.sample(own_eta, own_noise)
+                by_output, activations = model.output_slopes(theta, own_x, z)
+                deltas = model.decoder.deltas(theta, activations, by_output)
+                by_z = deltas[0] @ first_weights.T
+                by_eta[some.start - draws.start : some.stop - draws.start, rows] = PHI_GRADIENTS[estimator](
+                    model, family, theta, own_x, own_eta, z, own_noise, by_z
+                )
+                return activations, deltas
+
+            last = _feed(pool, decoder, data, draws, piece, lambda by_eta=by_eta: encoder.put(by_eta))
+            if last:
+                _each(pool, encoder.add, len(encoder.tiles))
+        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
     return WeightVariance(by_theta, by_phi)
+
+
+def decoder_variance(model, theta, x, z, threads=None):
+    """Return the sample variance over draws of the gradient of log p(x | z) in every weight of the decoder.
+
+    Parameters
+    ----------
+    model : DeepModel
+        With parameters in the decoder alone.
+    theta : ndarray (P,)
+        In float32 everything runs in float32.
+    x : ndarray (N, D)
+    z : ndarray (S, N, K)
+        S >= 2 draws for each datum, from anywhere.
+    threads : int, optional
+        Changes nothing but the time; all cores if not given.
+
+    Returns
+    -------
+    ndarray (P,)
+        As `WeightVariance.theta`.
+    """
+    _check(model, z)
+    by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
+    with _pool(threads) as pool:
+        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+
+        def piece(part, some):
+            by_output, activations = model.output_slopes(theta, x[part], z[some, part])
+            return activations, model.decoder.deltas(theta, activations, by_output)
+
+        for data, draws in _passes(n_draws, n_data):
+            _feed(pool, decoder, data, draws, piece)
+        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
+    return by_theta
+
+
+def _pool(threads):
+    return pool_of_pieces(available_cores() if threads is None else check_count("threads", threads))
+
+
+def _passes(n_draws, n_data):
+    """Yield the (data, draws) of each pass: several data with all their draws, or some draws of one datum."""
+    if n_draws <= ROWS_PER_PASS:
+        yield from ((data, slice(0, n_draws)) for data in _cut(0, n_data, ROWS_PER_PASS // n_draws))
+    else:
+        for n in range(n_data):
+            yield from ((slice(n, n + 1), draws) for draws in _cut(0, n_draws, ROWS_PER_PASS))
+
+
+def _cut(start, stop, step):
+    return [slice(left, min(left + step, stop)) for left in range(start, stop, step)]
+
+
+def _feed(pool, decoder, data, draws, piece, beside=None):
+    """Put one pass through `piece` and add it to all tiles, `beside` at the same time; return if its data end."""
+    n_draws, n_data = draws.stop - draws.start, data.stop - data.start
+    parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
+    pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]
+
+    def one(part, some):
+        decoder.put((part.start - data.start, some.start - draws.start, n_draws), *piece(part, some))
+
+    list(pool.map(one, *zip(*pieces, strict=True)))
+    last = draws.stop == decoder.n_draws
+    done = None if beside is None else pool.submit(beside)
+    _each(pool, lambda index: decoder.add(index, n_data, n_draws, last), len(decoder.tiles))
+    if done is not None:
+        done.result()
+    return last
+
+
+def _each(pool, work, count):
+    list(pool.map(work, range(count)))

@@ -1,0 +1,19 @@
+"""The loop behind sums of squared means: the compiled twin of `elbo_lab.study.weight_sums.subtract_squares`.
+
+    total -= share product^2
+
+NumPy makes three passes; one is enough. Every operation is rounded in the order of the definition (`exact_loop`),
+so the two give the same bits.
+
+Measured against the definition, one thread (AMD EPYC, AVX2, a tile of 501 x 196): float32 40 -> 14 us, float64
+67 -> 29 us, beside a product of 68 and 106 us for 16 draws.
+"""
+
+from elbo_lab.kernels.compiling import exact_loop
+
+
+@exact_loop
+def subtract_squares(total, product, share):
+    """Subtract in place; vectors (n,) contiguous, the number of their dtype."""
+    for i in range(total.shape[0]):
+        total[i] -= (product[i] * product[i]) * share

@@ -1,0 +1,170 @@
+"""Sums from which the variance of every weight follows, fed by a few rows at a time.
+
+With a bias written as the weight of a constant input 1, the gradient of one draw of one datum is a layer's outer
+product a delta^T. Two kinds of network need two kinds of sums:
+
+- **Decoder** (`OwnInputs`): every draw has its own z, so a and delta both vary,
+
+      (S - 1) var = sum_s (a^2)^T delta^2 - (1/S) (sum_s a^T delta)^2     for each datum, added over the data.
+
+  The first product is shared by all data; the second is one per datum, which ends before it is squared.
+- **Encoder** (`SharedInputs`): a is that of the datum, so var = a^2 (outer) var(delta), one product over the
+  data with the variance of the deltas. These come from sums about a centre (the mean of the first draws), in
+  which nothing cancels; the centre goes through the network like any delta, for the slopes are shared too.
+
+Weights are cut into fixed tiles of columns, each owned by one piece of work at a time: small enough for the cache,
+and independent of the number of threads.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from elbo_lab.kernels import twin_in_place
+
+# Tiles of a layer; columns per tile at least this many.
+TILES, FEWEST_COLUMNS = 4, 64
+
+
+@twin_in_place("squares")
+def subtract_squares(total, product, *, share):
+    """Subtract share product^2 from total, both (n,), in place."""
+    square = product * product
+    square *= share
+    total -= square
+
+
+def tiles_of(network):
+    """Return [(layer, slice of columns)], the largest layers first."""
+    sizes = sorted(enumerate(pairwise(network.sizes)), key=lambda entry: -entry[1][0] * entry[1][1])
+    found = []
+    for layer, (_, n_out) in sizes:
+        n_tiles = max(1, min(TILES, n_out // FEWEST_COLUMNS))
+        edges = [n_out * i // n_tiles for i in range(n_tiles + 1)]
+        found += [(layer, slice(*pair)) for pair in pairwise(edges)]
+    return found
+
+
+def _with_ones(n_rows, width, dtype):
+    """Return (n_rows, width + 1), the last column ones."""
+    array = np.empty((n_rows, width + 1), dtype)
+    array[:, -1] = 1.0
+    return array
+
+
+class OwnInputs:
+    """Sums for a network that sees another input at every draw.
+
+    Parameters
+    ----------
+    network : MLP
+    n_draws : int
+        S, of each datum.
+    n_rows : int
+        Most rows (draws x data) of one pass.
+    dtype : dtype
+    """
+
+    def __init__(self, network, n_draws, n_rows, dtype):
+        self.network, self.n_draws, self.dtype = network, n_draws, dtype
+        self.a = [_with_ones(n_rows, width, dtype) for width in network.sizes[:-1]]
+        self.delta = [np.empty((n_rows, width), dtype) for width in network.sizes[1:]]
+        self.a2, self.delta2 = ([array.copy() for array in arrays] for arrays in (self.a, self.delta))
+        self.tiles = tiles_of(network)
+        shapes = [(network.sizes[layer] + 1, cols.stop - cols.start) for layer, cols in self.tiles]
+        self.total = [np.zeros(shape, dtype) for shape in shapes]
+        self.product = [np.empty(shape, dtype) for shape in shapes]
+        # The sum over draws of a datum that takes several passes.
+        self.open_sum = [None for _ in shapes]
+
+    def put(self, rows, activations, deltas):
+        """Store activations and deltas (S, N, H) of each layer; rows are (first datum, first draw, draws) there."""
+        datum, draw, n_draws = rows
+        for own, own2, source in (
+            *zip(self.a, self.a2, activations, strict=True),
+            *zip(self.delta, self.delta2, deltas, strict=True),
+        ):
+            by_datum, width = np.swapaxes(source, 0, 1), source.shape[-1]
+            for array in (own, own2):
+                place = array[: len(array) // n_draws * n_draws].reshape(-1, n_draws, array.shape[-1])
+                place = place[datum : datum + len(by_datum), draw : draw + by_datum.shape[1], :width]
+                if array is own:
+                    place[...] = by_datum
+                else:
+                    np.multiply(by_datum, by_datum, out=place)
+
+    def add(self, index, n_data, n_draws, last):
+        """Add what is stored, n_draws of each of n_data, to tile `index`; `last` if these end their data."""
+        (layer, cols), product, total = self.tiles[index], self.product[index], self.total[index]
+        stop = n_data * n_draws
+        np.matmul(self.a2[layer][:stop].T, self.delta2[layer][:stop, cols], out=product)
+        total += product
+        a, delta = self.a[layer], self.delta[layer][:, cols]
+        for start in range(0, stop, n_draws):
+            rows = slice(start, start + n_draws)
+            np.matmul(a[rows].T, delta[rows], out=product)
+            if self.open_sum[index] is not None:
+                product += self.open_sum[index]
+            if last:
+                subtract_squares(total.reshape(-1), product.reshape(-1), share=1.0 / self.n_draws)
+                self.open_sum[index] = None
+            else:
+                self.open_sum[index] = product.copy()
+
+    def write(self, index, variance):
+        """Write tile `index` of the variances into `variance` (P,)."""
+        layer, cols = self.tiles[index]
+        place = self.network.affine_views(variance)[layer][:, cols]
+        np.multiply(self.total[index], 1.0 / (self.n_draws - 1), out=place)
+        # A difference of two sums falls below zero by rounding where nothing varies.
+        np.maximum(place, 0.0, out=place)
+
+
+class SharedInputs:
+    """Sums for a network that sees the data, whatever the draw; they go straight into the variances.
+
+    Parameters
+    ----------
+    network : MLP
+    params : ndarray (P,)
+    n_draws : int
+    variance : ndarray (P,)
+        What is written to, and then added to.
+    """
+
+    def __init__(self, network, params, n_draws, variance):
+        self.network, self.params, self.n_draws = network, params, n_draws
+        self.views, self.tiles = network.affine_views(variance), tiles_of(network)
+        self.begun = [False for _ in self.tiles]
+
+    def begin(self, activations):
+        """Begin with other data, whose activations are (N, H)."""
+        n_data, dtype = len(activations[0]), self.params.dtype
+        self.activations, self.centre = activations, None
+        self.a2 = [_with_ones(n_data, a.shape[-1], dtype) for a in activations]
+        for own, a in zip(self.a2, activations, strict=True):
+            np.multiply(a, a, out=own[:, :-1])
+        widths = self.network.sizes[1:]
+        self.sums, self.squares = ([np.zeros((n_data, width), dtype) for width in widths] for _ in range(2))
+
+    def put(self, cotangent):
+        """Add draws of the cotangent (S, N, sizes[-1]) of these data."""
+        if self.centre is None:
+            self.centre = cotangent.mean(axis=0)
+        deltas = self.network.deltas(self.params, self.activations, cotangent - self.centre)
+        for sums, squares, delta in zip(self.sums, self.squares, deltas, strict=True):
+            sums += delta.sum(axis=0)
+            squares += np.einsum("snh,snh->nh", delta, delta)
+
+    def add(self, index):
+        """Add the variances of these data to tile `index`, when all of their draws have been put."""
+        layer, cols = self.tiles[index]
+        sums = self.sums[layer][:, cols]
+        by_delta = self.squares[layer][:, cols] - sums * sums * (1.0 / self.n_draws)
+        by_delta *= 1.0 / (self.n_draws - 1)
+        place, a2 = self.views[layer][:, cols], self.a2[layer]
+        if self.begun[index]:
+            place += a2.T @ by_delta
+        else:
+            np.multiply(a2.T, by_delta, out=place) if len(a2) == 1 else np.matmul(a2.T, by_delta, out=place)
+        self.begun[index] = True
