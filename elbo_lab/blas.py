@@ -20,14 +20,14 @@ def available_cores():
 
 @contextmanager
 def single_threaded_blas():
-    """Run a block with single-threaded BLAS in NumPy, in SciPy, and in what else was loaded at the first call."""
+    """Run a block with single-threaded BLAS in NumPy, SciPy, and all that was loaded at the first call."""
     with _libraries().limit(limits=1, user_api="blas"):
         yield
 
 
 @contextmanager
 def pool_of_pieces(threads):
-    """Run a block with a pool for pieces of work, `threads` of them at a time, each on single-threaded BLAS."""
+    """Run a block with a pool for pieces of work, `threads` at a time, each on single-threaded BLAS."""
     pool = ThreadPoolExecutor(threads)
     with single_threaded_blas():
         try:
@@ -39,7 +39,7 @@ def pool_of_pieces(threads):
 
 @cache
 def _libraries():
-    """Return the handle on the loaded libraries; to look for them takes a millisecond, to limit them 20 us."""
+    """Return the handle on the loaded libraries; looking for them takes 1 ms, limiting them 20 us."""
     # SciPy brings a BLAS of its own; a library that is loaded later would not be limited.
     import scipy.linalg.blas  # noqa: F401
     from threadpoolctl import ThreadpoolController

@@ -1,5 +1,7 @@
 """The variance of every weight's gradient, against the gradients of single draws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from checks import assert_close
@@ -9,10 +11,13 @@ from elbo_lab.estimators import ReparameterizationAnalyticKL
 from elbo_lab.estimators.elbo import ElboAnalyticKL
 from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.estimators.score import ScoreFunction
+from elbo_lab.kernels import squares, use_kernels
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, DeepGaussianLearned
-from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
-from elbo_lab.study.weight_variance import weight_variance
+from elbo_lab.study import weight_sums
+from elbo_lab.study import weight_variance as home
+from elbo_lab.study.weight_sums import OwnInputs, SharedInputs, subtract_squares
+from elbo_lab.study.weight_variance import WeightVariance, decoder_variance, variance_at_once, weight_variance
 
 PHI = {e.name: e for e in (Reparameterization(), ReparameterizationAnalyticKL(), ScoreFunction())}
 
@@ -40,13 +45,55 @@ def one_by_one(estimator, model, posterior, theta, phi, x, noise):
     return total
 
 
+def assert_same(found, expected, relative):
+    """Hold both vectors of variances together, each relative to its own largest entry."""
+    for part in ("theta", "phi"):
+        size = getattr(expected, part).max()
+        assert_close(getattr(found, part) / size, getattr(expected, part) / size, relative)
+
+
+ROADS = (variance_at_once, weight_variance)
+
+
+@pytest.mark.parametrize("road", ROADS, ids=lambda road: road.__name__)
 @pytest.mark.parametrize("name", PHI)
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{m.label}-{m.activation}")
-def test_it_is_the_variance_of_the_gradients_of_single_draws(model, name):
+def test_it_is_the_variance_of_the_gradients_of_single_draws(model, name, road):
     case = setting(model)
-    found = weight_variance(*case, estimator=name)
-    assert_close(found.theta, one_by_one(ElboAnalyticKL(), *case), 1e-11)
-    assert_close(found.phi, one_by_one(PHI[name], *case), 1e-11)
+    expected = WeightVariance(one_by_one(ElboAnalyticKL(), *case), one_by_one(PHI[name], *case))
+    assert_same(road(*case, estimator=name), expected, 1e-11)
+
+
+# Rows per pass and per piece, where 6 draws of 3 data: are one piece, are pieces of single data, are cut
+# within a datum, take several passes each, the last of them short.
+CUTS = [(512, 128), (18, 6), (12, 4), (5, 2), (4, 4)]
+
+
+def cut(monkeypatch, per_pass, per_piece):
+    monkeypatch.setattr(home, "ROWS_PER_PASS", per_pass)
+    monkeypatch.setattr(home, "ROWS_PER_PIECE", per_piece)
+    monkeypatch.setattr(weight_sums, "FEWEST_COLUMNS", 1)
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=str)
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{m.label}-{m.activation}")
+def test_however_rows_are_cut_the_variance_is_the_same(model, cuts, monkeypatch):
+    case = setting(model)
+    expected = variance_at_once(*case)
+    cut(monkeypatch, *cuts)
+    for road in ("numba", "numpy"):
+        with use_kernels(road):
+            found = weight_variance(*case)
+        assert_same(found, expected, 1e-11)
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=str)
+def test_the_decoder_alone_has_the_variance_it_has_beside_an_encoder(cuts, monkeypatch):
+    case = setting(MODELS[1])
+    model, posterior, theta, phi, x, noise = case
+    cut(monkeypatch, *cuts)
+    z = posterior.family.sample(posterior.eta(phi, x), noise)
+    assert_close(decoder_variance(model, theta, x, z), weight_variance(*case).theta, 1e-13)
 
 
 def test_the_factored_moment_of_the_sum_would_be_another_number():
@@ -59,29 +106,115 @@ def test_the_factored_moment_of_the_sum_would_be_another_number():
     assert np.abs(tied - weight_variance(*case).theta).max() > 0.1 * tied.max()
 
 
-def test_a_planted_fault_is_seen(monkeypatch):
+def _without_means(monkeypatch):
+    """The second moment in place of the variance."""
+    monkeypatch.setattr(weight_sums, "subtract_squares", lambda total, product, share: None)  # noqa: ARG005
+
+
+def _means_of_passes(monkeypatch):
+    """The mean of a pass is squared, not that of the datum."""
+    honest = OwnInputs.add
+    monkeypatch.setattr(OwnInputs, "add", lambda *arguments: honest(*arguments[:-1], True))
+
+
+def _centre_of_each_pass(monkeypatch):
+    """What was summed about one centre is added to what was summed about another."""
+    honest = SharedInputs.put
+
+    def put(self, cotangent):
+        self.centre = None
+        honest(self, cotangent)
+
+    monkeypatch.setattr(SharedInputs, "put", put)
+
+
+def _divided_by_draws(monkeypatch):
+    """S in place of S - 1."""
+    honest = OwnInputs.write
+
+    def write(self, index, variance):
+        self.n_draws += 1
+        honest(self, index, variance)
+        self.n_draws -= 1
+
+    monkeypatch.setattr(OwnInputs, "write", write)
+
+
+@pytest.mark.parametrize("fault", [_without_means, _means_of_passes, _centre_of_each_pass, _divided_by_draws])
+def test_a_planted_fault_is_seen(fault, monkeypatch):
     case = setting(MODELS[0])
-    expected = one_by_one(ElboAnalyticKL(), *case)
-    honest = MLP._weight_variance
-
-    def without_means(self, params, activations, cotangent):
-        variance, delta = honest(self, params, activations, cotangent)
-        if activations[0].ndim < cotangent.ndim:
-            return variance, delta
-        rows = [a.reshape(-1, a.shape[-1]) for a in activations]
-        flat = cotangent.reshape(-1, cotangent.shape[-1])
-        return self.backward_squares(params, rows, flat) / (len(cotangent) - 1), delta
-
-    monkeypatch.setattr(MLP, "_weight_variance", without_means)
+    expected = variance_at_once(*case)
+    cut(monkeypatch, 4, 4)
+    fault(monkeypatch)
+    found = weight_variance(*case, threads=1)
     with pytest.raises(AssertionError):
-        assert_close(weight_variance(*case).theta, expected, 1e-3)
+        assert_same(found, expected, 1e-3)
+
+
+# -- how it is done --------------------------------------------------------------------------------
+
+WIDE = DeepBernoulli(150, 2, (130,))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(300, 1), (9, 70), (600, 2)], ids=str)
+def test_threads_change_no_bit(shape, dtype):
+    case = setting(WIDE, n_draws=shape[0], n_data=shape[1], dtype=dtype)
+    first, *others = [weight_variance(*case, threads=threads) for threads in (1, 2, 3)]
+    for other in others:
+        assert np.array_equal(other.theta, first.theta) and np.array_equal(other.phi, first.phi)
+
+
+def peak_memory(road, **shape):
+    case = setting(WIDE, **shape)
+    tracemalloc.start()
+    road(*case)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("more", [{"n_draws": 6000, "n_data": 1}, {"n_draws": 6, "n_data": 1000}], ids=str)
+def test_memory_does_not_grow_with_draws_or_data(more):
+    weight_variance(*setting(WIDE))  # what is loaded once
+    few = {name: max(1, count // 10) if count > 6 else count for name, count in more.items()}
+    small, large = (peak_memory(weight_variance, **shape) for shape in (few, more))
+    # Pieces that happen to run side by side differ by some arrays of 128 rows.
+    assert large < 1.3 * small
+    assert peak_memory(variance_at_once, **more) > 3.0 * large, "the check is meant to see rows all at once"
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_squares_are_subtracted_with_the_same_bits_on_both_roads(dtype):
+    rng = np.random.default_rng(3)
+    edges = np.array([0.0, -0.0, np.inf, np.nan, 1e-30, 1e30], dtype)
+    for size in (*range(20), 1000):
+        total, product = (np.append(rng.standard_normal(size).astype(dtype), edges) for _ in range(2))
+        wanted, got = total.copy(), total.copy()
+        with np.errstate(all="ignore"):
+            subtract_squares.definition(wanted, product, share=1.0 / 7)
+        subtract_squares.kernel(got, product, share=1.0 / 7)
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.skipif(not hasattr(squares.subtract_squares, "py_func"), reason="NUMBA_DISABLE_JIT is set")
+def test_a_second_call_compiles_nothing():
+    with use_kernels("numba"):
+        for dtype in (np.float64, np.float32):
+            weight_variance(*setting(MODELS[0], dtype=dtype))
+        known = list(squares.subtract_squares.signatures)
+        for dtype in (np.float64, np.float32):
+            weight_variance(*setting(WIDE, dtype=dtype))
+    assert list(squares.subtract_squares.signatures) == known
+
+
+# -- edges -----------------------------------------------------------------------------------------
 
 
 def test_float32_stays_float32_and_agrees():
     found, expected = (weight_variance(*setting(MODELS[0], dtype=t)) for t in (np.float32, np.float64))
     assert found.theta.dtype == found.phi.dtype == np.float32
-    for part in ("theta", "phi"):
-        assert_close(getattr(found, part), getattr(expected, part), 1e-4)
+    assert_same(found, expected, 1e-4)
 
 
 def test_equal_draws_have_no_variance():

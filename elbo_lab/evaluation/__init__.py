@@ -17,6 +17,7 @@ from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
 from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
+from elbo_lab.evaluation.prior import prior_nll
 from elbo_lab.evaluation.renyi import measure_cubo, measure_renyi
 from elbo_lab.evaluation.surgery import Surgery, elbo_surgery, sampled_surgery
 from elbo_lab.evaluation.tractable import held_out_log_likelihood
@@ -48,6 +49,7 @@ __all__ = [
     "neighbour_accuracy",
     "pilot_steps",
     "principal_scores",
+    "prior_nll",
     "reverse_annealed_weights",
     "sampled_surgery",
     "sigmoidal_schedule",

@@ -2,16 +2,16 @@
 
     log p(x_n)  ~  log (1/S) sum_s p(x_n | z_s),   z_s ~ p(z)
 
-`bounds.prior_evidence` is the definition; here the draws go by in blocks, and per datum three numbers stand for
-all of them (`running`), so that 10^6 draws take the memory of a few thousand. The draws are shared by all data:
-what the network says of a draw (for bits the sum of softplus of the logits) is computed once.
+`bounds.prior_evidence` is the definition; here the draws go by in blocks, and per datum three numbers stand
+for all of them (`running`), so that 10^6 draws take the memory of a few thousand. The draws are shared by all
+data: what the network says of a draw (for bits the sum of softplus of the logits) is computed once.
 
 It helps as a check without any q, in one or two latent dimensions. In more it fails: the relative variance of
-p(x | z) grows exponentially with their number, the few draws that matter are never seen, and log p(x) comes out
-nats too low with a standard error that looks small.
+p(x | z) grows exponentially with their number, the few draws that matter are never seen, and log p(x) comes
+out nats too low with a standard error that looks small.
 
-The draws are cut into fixed lanes with a generator each, which run on Python threads over a single-threaded BLAS
-and are added in order: the same bits for any number of threads.
+The draws are cut into fixed lanes with a generator each, which run on Python threads over a single-threaded
+BLAS and are added in order: the same bits for any number of threads.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from elbo_lab.evaluation.running import RunningWeights
 
 # Lanes of draws: enough for all cores of a small machine.
 LANES = 8
-# Draws through the decoder at once, and log-weights (draws x data) in memory per lane, as far as draws stay many.
+# Draws through the decoder at once; log-weights (draws x data) per lane, unless that leaves too few draws.
 DRAWS_PER_PASS, FEWEST_PER_PASS, VALUES_PER_PASS = 512, 32, 2**19
 
 

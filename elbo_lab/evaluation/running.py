@@ -58,7 +58,7 @@ class RunningWeights:
         self.count += other.count
 
     def _raise_peak(self, peak):
-        """Let the peak be at least `peak` (N,), scale the sums to it, and return what to take from log-weights."""
+        """Raise the peak to `peak` (N,), scale the sums to it, and return what to take from log-weights."""
         peak = np.maximum(self.peak, peak.astype(np.float64, copy=False))
         # Where all weights so far are zero there is nothing to scale.
         shift = np.where(np.isfinite(peak), peak, 0.0)

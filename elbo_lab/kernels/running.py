@@ -1,12 +1,12 @@
-"""The loop behind running sums of weights: the compiled twin of `elbo_lab.evaluation.running.add_exponentials`.
+"""The loop behind running sums of weights: the twin of `elbo_lab.evaluation.running.add_exponentials`.
 
     total_n += sum_s exp(log w_sn - shift_n),   squares_n += sum_s exp(log w_sn - shift_n)^2
 
-The definition makes four passes over the (S, N) log-weights, with float64 copies on the way; here it is one. The
-shift is the greatest log-weight so far, so that every exponent is at most zero. Float32 log-weights are
-exponentiated in float32 (1e-7 of a weight; log-weights of -500 are themselves known to 3e-5) and added in float64.
-A weight below e^-87 (float32) or e^-708 of the greatest counts as zero: numbers that small are slow to form and
-vanish in the sum.
+The definition makes four passes over the (S, N) log-weights, with float64 copies on the way; here it is one.
+The shift is the greatest log-weight so far, so that every exponent is at most zero. Float32 log-weights are
+exponentiated in float32 (1e-7 of a weight; log-weights of -500 are themselves known to 3e-5) and added in
+float64. A weight below e^-87 (float32) or e^-708 of the greatest counts as zero: numbers that small are slow
+to form and vanish in the sum.
 
 Measured against the definition, one thread (AMD EPYC, AVX2, 512 draws x 1000 data): float32 4.0 -> 0.4 ms,
 float64 4.0 -> 1.0 ms.

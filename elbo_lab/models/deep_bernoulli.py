@@ -33,7 +33,7 @@ class DeepBernoulli(DeepModel):
         """Refuse anything but zeros and ones."""
         return refuse_grey(super().check_support(x, argument), argument, self.name)
 
-    def observe(self, extra, outputs, x):  # noqa: ARG002
+    def observe(self, extra, outputs, x):
         bits = self.inner(x, outputs)
         value = bits - softplus(outputs).sum(axis=-1)
         return value, lambda: self.observe_slopes(extra, outputs, x), self.no_extra_vjp

@@ -121,7 +121,7 @@ class MLP:
                 delta *= slope(activations[layer - 1])
 
     def deltas(self, params, activations, cotangent):
-        """Return [delta_1 (..., M, sizes[1]), ..., delta_L]: of all layers the cotangent before activation."""
+        """Return [delta_1 (..., M, sizes[1]), ..., delta_L], the cotangents of what each layer activates."""
         pairs = self._deltas(self.layout.views(params), activations, cotangent)
         return [delta for _, delta in pairs][::-1]
 

@@ -1,7 +1,7 @@
 """Sums from which the variance of every weight follows, fed by a few rows at a time.
 
-With a bias written as the weight of a constant input 1, the gradient of one draw of one datum is a layer's outer
-product a delta^T. Two kinds of network need two kinds of sums:
+With a bias written as the weight of a constant input 1, the gradient of one draw of one datum is a layer's
+outer product a delta^T. Two kinds of network need two kinds of sums:
 
 - **Decoder** (`OwnInputs`): every draw has its own z, so a and delta both vary,
 
@@ -12,8 +12,8 @@ product a delta^T. Two kinds of network need two kinds of sums:
   data with the variance of the deltas. These come from sums about a centre (the mean of the first draws), in
   which nothing cancels; the centre goes through the network like any delta, for the slopes are shared too.
 
-Weights are cut into fixed tiles of columns, each owned by one piece of work at a time: small enough for the cache,
-and independent of the number of threads.
+Weights are cut into fixed tiles of columns, each owned by one piece of work at a time: small enough for the
+cache, and independent of the number of threads.
 """
 
 from itertools import pairwise
@@ -78,7 +78,10 @@ class OwnInputs:
         self.open_sum = [None for _ in shapes]
 
     def put(self, rows, activations, deltas):
-        """Store activations and deltas (S, N, H) of each layer; rows are (first datum, first draw, draws) there."""
+        """Store activations and deltas (S, N, H) of each layer.
+
+        `rows` says where: (first datum, first draw, draws of each datum) in this pass.
+        """
         datum, draw, n_draws = rows
         for own, own2, source in (
             *zip(self.a, self.a2, activations, strict=True),
@@ -162,9 +165,11 @@ class SharedInputs:
         sums = self.sums[layer][:, cols]
         by_delta = self.squares[layer][:, cols] - sums * sums * (1.0 / self.n_draws)
         by_delta *= 1.0 / (self.n_draws - 1)
+        # Sums about a rounded centre fall below zero where nothing varies.
+        np.maximum(by_delta, 0.0, out=by_delta)
         place, a2 = self.views[layer][:, cols], self.a2[layer]
         if self.begun[index]:
             place += a2.T @ by_delta
         else:
-            np.multiply(a2.T, by_delta, out=place) if len(a2) == 1 else np.matmul(a2.T, by_delta, out=place)
+            np.matmul(a2.T, by_delta, out=place)
         self.begun[index] = True

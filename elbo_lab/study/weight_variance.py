@@ -4,8 +4,9 @@ For a linear layer the gradient of one draw is an outer product a delta^T, so th
 draws is (a^2)^T (delta^2) and the sum itself a^T delta: two matrix products give the variance of all of a
 layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 2.2, with draws in the
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
-enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few copies of
-the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in memory.
+enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
+copies of the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in
+memory.
 
 Over several data the noise is independent: variances of the data add. That is *not* the factored second
 moment of the summed gradient.
@@ -68,7 +69,8 @@ PHI_GRADIENTS = {
 def _check(model, noise):
     if not isinstance(model, DeepModel) or model.extra_entries:
         raise NotApplicable(
-            f"the variance of every weight takes a decoder network without further parameters, got {model.label}"
+            "the variance of every weight takes a decoder network without further parameters, "
+            f"got {model.label}"
         )
     if len(noise) < 2:
         raise bad_value("noise", "at least two draws", len(noise))
@@ -79,14 +81,13 @@ def _check_both(model, posterior, noise, estimator):
         raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
     if not isinstance(posterior, AmortisedPosterior):
         raise NotApplicable(
-            f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} posterior"
+            f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} "
+            "posterior"
         )
     _check(model, noise)
 
 
-def variance_at_once(
-    model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"
-):
+def variance_at_once(model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"):
     """Return what `weight_variance` does, in the order of its formulas and with all rows in memory."""
     _check_both(model, posterior, noise, estimator)
     family = posterior.family
@@ -218,7 +219,7 @@ def _cut(start, stop, step):
 
 
 def _feed(pool, decoder, data, draws, piece, beside=None):
-    """Put one pass through `piece` and add it to all tiles, `beside` at the same time; return if its data end."""
+    """Put a pass through `piece`, add it to all tiles, `beside` at the same time; return if its data end."""
     n_draws, n_data = draws.stop - draws.start, data.stop - data.start
     parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
     pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]

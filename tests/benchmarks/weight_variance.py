@@ -1,9 +1,11 @@
 """The variance of every weight's gradient in the VAE 784-500-20-500-784, in float32.
 
-Peers form the gradient of each draw (`vmap` of `grad`) and take its variance over the draws; the data are summed
-over afterwards, since their noise is independent. BackPACK squares outer products as we do, and gives the second
-moment; ours gives the variance, which needs the means too.
+Peers form the gradient of each draw (`vmap` of `grad`) and take its variance over the draws; the data are
+summed over afterwards, since their noise is independent. BackPACK squares outer products as we do, and gives
+the second moment; ours gives the variance, which needs the means too.
 """
+
+import warnings
 
 import numpy as np
 from work import Work
@@ -45,6 +47,7 @@ def ours(shape):
 
     def set_up():
         case = scene(*shape)
+        weight_variance(*scene(2, 1))  # imports and compiles, as the import of a peer does
         return lambda: weight_variance(*case)
 
     return set_up
@@ -55,12 +58,13 @@ def definition(shape):
 
     def set_up():
         case = scene(*shape)
+        variance_at_once(*scene(2, 1))
         return lambda: variance_at_once(*case)
 
     return set_up
 
 
-def limit(shape, with_encoder=True):
+def limit(shape):
     """Return the set-up of the large matrix products alone: of the decoder, half on each core."""
     n_draws, n_data = shape
 
@@ -182,8 +186,8 @@ def jax_vmap(shape):
 def backpack():
     """Second moment of the decoder's weights by BackPACK's SumGradSquared."""
     import torch
-    from backpack import extend
     from backpack import backpack as extensions
+    from backpack import extend
     from backpack.extensions import SumGradSquared
     from torch.nn.functional import binary_cross_entropy_with_logits as minus_log_prob
 
@@ -200,6 +204,8 @@ def backpack():
             layer.weight.copy_(torch.tensor(views[f"W{number}"].T))
             layer.bias.copy_(torch.tensor(views[f"b{number}"]))
     layers = extend(layers)
+    # Its hooks tell that the inputs need no gradient; that is meant.
+    warnings.filterwarnings("ignore", message="Full backward hook is firing")
 
     def work():
         layers.zero_grad()
