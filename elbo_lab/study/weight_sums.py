@@ -52,6 +52,12 @@ def _with_ones(n_rows, width, dtype):
     return array
 
 
+def _by_datum(rows, n_draws):
+    """Return the view (N, S, H) of rows (R, H) that hold n_draws of one datum after the other."""
+    n_data = len(rows) // n_draws
+    return rows[: n_data * n_draws].reshape(n_data, n_draws, -1)
+
+
 class OwnInputs:
     """Sums for a network that sees another input at every draw.
 
@@ -83,18 +89,18 @@ class OwnInputs:
         `rows` says where: (first datum, first draw, draws of each datum) in this pass.
         """
         datum, draw, n_draws = rows
-        for own, own2, source in (
-            *zip(self.a, self.a2, activations, strict=True),
-            *zip(self.delta, self.delta2, deltas, strict=True),
+        for arrays, squares, sources in (
+            (self.a, self.a2, activations),
+            (self.delta, self.delta2, deltas),
         ):
-            by_datum, width = np.swapaxes(source, 0, 1), source.shape[-1]
-            for array in (own, own2):
-                place = array[: len(array) // n_draws * n_draws].reshape(-1, n_draws, array.shape[-1])
-                place = place[datum : datum + len(by_datum), draw : draw + by_datum.shape[1], :width]
-                if array is own:
-                    place[...] = by_datum
-                else:
-                    np.multiply(by_datum, by_datum, out=place)
+            for array, square, source in zip(arrays, squares, sources, strict=True):
+                by_datum = np.swapaxes(source, 0, 1)
+                data, draws = (
+                    slice(i, i + n) for i, n in zip((datum, draw), by_datum.shape[:2], strict=True)
+                )
+                place = data, draws, slice(source.shape[-1])
+                _by_datum(array, n_draws)[place] = by_datum
+                np.multiply(by_datum, by_datum, out=_by_datum(square, n_draws)[place])
 
     def add(self, index, n_data, n_draws, last):
         """Add what is stored, n_draws of each of n_data, to tile `index`; `last` if these end their data."""
