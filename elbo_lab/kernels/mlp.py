@@ -1,20 +1,24 @@
 """A perceptron forward and backward in compiled code: the loops behind `kernels.bernoulli_vae`.
 
-The formulas are those of `elbo_lab.networks.mlp`, for a matrix of rows; the products are NumPy's own
-(`products`), the activations the loops of `elementwise`. All layers live in flat vectors, layer after layer,
-so that one compiled function serves any depth and width:
+The formulas are those of `elbo_lab.networks.mlp`; the products are NumPy's own (`products`), the activations
+the loops of `elementwise`. All layers live in flat vectors, layer after layer, so that one compiled function
+serves any depth and width:
 
-    params, gradient    W1, b1, W2, b2, ...                          as in the layout of the network
-    pre, post           u_1, u_2, ..., u_L and a_1, a_2, ..., a_L    matrices of `rows` rows
+    params        W1, b1, W2, b2, ...                          as in the layout of the network
+    pre, post     u_1, u_2, ..., u_L and a_1, a_2, ..., a_L    matrices of all rows of a batch
 
-The last layer is linear: its output stands at the end of `pre`, and the end of `post` is free. On the way
-back the cotangent of the output is laid over it, and delta_l over u_l.
+A block of a batch fills its own rows. The last layer is linear: its output stands at the end of `pre`, and
+the end of `post` is free. On the way back the cotangent of the output is laid over it, and delta_l over u_l.
+
+The gradient is not formed with the deltas but from them, once they are known for all rows of the batch:
+`weight_gradient` writes any rows of it, so that threads share it without adding anything up, and one product
+over all rows takes the place of one per block.
 """
 
 from elbo_lab.kernels import elementwise
-from elbo_lab.kernels.compiling import inner_loop
+from elbo_lab.kernels.compiling import inner_loop, loop
 from elbo_lab.kernels.products import product
-from elbo_lab.kernels.views import matrix, vector
+from elbo_lab.kernels.views import columns, matrix, vector
 
 # What an activation is called in compiled code.
 TANH, RELU, SOFTPLUS = 0, 1, 2
@@ -66,39 +70,67 @@ def times_slope(kind, a, delta):
 
 
 @inner_loop
-def forward(matmul, kind, sizes, params, inputs, pre, post):
-    """Fill pre and post from inputs (n, sizes[0])."""
+def forward(matmul, kind, sizes, params, inputs, pre, post, first, total):
+    """Fill the rows of a block, from `first` on of `total`, in pre and post; inputs are its (n, sizes[0])."""
     n, last = inputs.shape[0], sizes.size - 1
     below, weights, place = inputs, 0, 0
     for layer in range(1, last + 1):
         wide, narrow = sizes[layer], sizes[layer - 1]
-        u = matrix(pre, place, n, wide)
+        start = place + first * wide
+        u = matrix(pre, start, n, wide)
         product(matmul, below, matrix(params, weights, narrow, wide), u)
         weights += narrow * wide
         add_bias(u, vector(params, weights, wide))
         weights += wide
         if layer < last:
-            activate(kind, vector(pre, place, n * wide), vector(post, place, n * wide))
-            below = matrix(post, place, n, wide)
-        place += n * wide
+            activate(kind, vector(pre, start, n * wide), vector(post, start, n * wide))
+            below = matrix(post, start, n, wide)
+        place += total * wide
 
 
 @inner_loop
-def backward(matmul, kind, sizes, params, inputs, deltas, post, gradient):
-    """Fill the gradient from the cotangent at the end of `deltas`, which holds all deltas afterwards."""
-    n, weights, place = inputs.shape[0], params.size, deltas.size
-    for layer in range(sizes.size - 1, 0, -1):
+def backward(matmul, kind, sizes, params, deltas, post, first, n, total):
+    """Lay delta_l over the rows of a block, down to layer 1, from the cotangent at the end of `deltas`."""
+    weights, place = params.size, deltas.size - total * sizes[-1]
+    for layer in range(sizes.size - 1, 1, -1):
         wide, narrow = sizes[layer], sizes[layer - 1]
-        place -= n * wide
+        weights -= wide + narrow * wide
+        delta = matrix(deltas, place + first * wide, n, wide)
+        place -= total * narrow
+        start = place + first * narrow
+        product(matmul, delta, matrix(params, weights, narrow, wide).T, matrix(deltas, start, n, narrow))
+        times_slope(kind, vector(post, start, n * narrow), vector(deltas, start, n * narrow))
+
+
+@loop
+def weight_gradient(matmul, sizes, inputs, deltas, post, start, out):
+    """Write the coordinates from `start` on of the gradient into out.
+
+    Parameters
+    ----------
+    matmul : int
+    sizes : ndarray of intp
+    inputs : ndarray (n, sizes[0])
+        All rows of a batch.
+    deltas, post : ndarray
+        As `backward` and `forward` leave them, for all rows.
+    start : int
+        Where a row of a weight matrix or a bias begins, as does the coordinate behind the last of `out`.
+    out : ndarray
+    """
+    n, stop = inputs.shape[0], start + out.size
+    below, weights, place = inputs, 0, 0
+    for layer in range(1, sizes.size):
+        wide, narrow = sizes[layer], sizes[layer - 1]
         delta = matrix(deltas, place, n, wide)
-        weights -= wide
-        column_sums(delta, vector(gradient, weights, wide))
-        weights -= narrow * wide
-        below = inputs
-        if layer > 1:
-            below = matrix(post, place - n * narrow, n, narrow)
-        product(matmul, below.T, delta, matrix(gradient, weights, narrow, wide))
-        if layer > 1:
-            under = place - n * narrow
-            product(matmul, delta, matrix(params, weights, narrow, wide).T, matrix(deltas, under, n, narrow))
-            times_slope(kind, vector(post, under, n * narrow), vector(deltas, under, n * narrow))
+        low, high = max(start, weights), min(stop, weights + narrow * wide)
+        if low < high:
+            part = matrix(out, low - start, (high - low) // wide, wide)
+            row = (low - weights) // wide
+            product(matmul, columns(below, row, part.shape[0]).T, delta, part)
+        weights += narrow * wide
+        if start <= weights < stop:
+            column_sums(delta, vector(out, weights - start, wide))
+        weights += wide
+        below = matrix(post, place, n, wide)
+        place += n * wide

@@ -76,7 +76,9 @@ def product(context, matmul, a, b, out):
 
     def generate(context, builder, signature, values):
         kinds = signature.args[1:]
-        found = [context.make_array(kind)(context, builder, v) for kind, v in zip(kinds, values[1:], strict=True)]
+        found = [
+            context.make_array(kind)(context, builder, v) for kind, v in zip(kinds, values[1:], strict=True)
+        ]
         word, address = context.get_value_type(types.intp), cgutils.voidptr_t
         (rows, inner), (_, columns) = (cgutils.unpack_tuple(builder, array.shape, 2) for array in found[:2])
         args = [builder.bitcast(array.data, address) for array in found]

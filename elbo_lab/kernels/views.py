@@ -6,6 +6,7 @@ here hold nothing: they are good as long as the vector is, which the caller of a
 """
 
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -43,3 +44,20 @@ def matrix(context, flat, start, rows, columns):  # noqa: ARG001
         return _view(context, builder, signature.args[0], kind, values, list(values[2:]))
 
     return kind(flat, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def columns(context, whole, start, count):  # noqa: ARG001
+    """Return whole[:, start : start + count] of a matrix, for compiled code only."""
+    kind = types.Array(whole.dtype, 2, "A")
+
+    def generate(context, builder, signature, values):
+        source = make_array(whole)(context, builder, values[0])
+        rows, _ = cgutils.unpack_tuple(builder, source.shape, 2)
+        strides = cgutils.unpack_tuple(builder, source.strides, 2)
+        view = make_array(kind)(context, builder)
+        first = builder.gep(source.data, [values[1]])
+        populate_array(view, first, [rows, values[2]], strides, source.itemsize, meminfo=None)
+        return view._getvalue()
+
+    return kind(whole, types.intp, types.intp), generate

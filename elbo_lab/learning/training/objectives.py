@@ -27,6 +27,8 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.exact import evidence
+from elbo_lab.learning.training.batch import Batch
+from elbo_lab.learning.training.compiled_batch import CompiledBatch, is_compiled
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.
@@ -74,6 +76,10 @@ class Objective(ABC):
     def blocks(self, rows):
         """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
         return [rows[part] for part in blocks_of(len(rows))]
+
+    def batch(self, rows, names, params):
+        """Return the step along the minibatch of `rows`, a `Batch`."""
+        return Batch(self, rows, names, params)
 
     @abstractmethod
     def draw(self, rows, rng):
@@ -227,6 +233,12 @@ class ElboObjective(Objective):
     def blocks(self, rows):
         _ = self._rows  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
+
+    def batch(self, rows, names, params):
+        # `type is`: a subclass may change what a block gives.
+        if type(self) is ElboObjective and self.one_pass and is_compiled(self, params):
+            return CompiledBatch(self, rows, names, params)
+        return super().batch(rows, names, params)
 
     def draw(self, rows, rng):
         x = self._rows[rows]
