@@ -63,7 +63,7 @@ def address_of_matmul(dtype):
 
 
 @intrinsic
-def product(context, matmul, a, b, out):
+def product(context, matmul, a, b, out):  # noqa: ARG001 - the signature of an intrinsic
     """Write a @ b (m, n) into `out`, in the bits of `np.matmul`; for compiled code only.
 
     Parameters

@@ -51,7 +51,7 @@ def columns(context, whole, start, count):  # noqa: ARG001
     """Return whole[:, start : start + count] of a matrix, for compiled code only."""
     kind = types.Array(whole.dtype, 2, "A")
 
-    def generate(context, builder, signature, values):
+    def generate(context, builder, signature, values):  # noqa: ARG001
         source = make_array(whole)(context, builder, values[0])
         rows, _ = cgutils.unpack_tuple(builder, source.shape, 2)
         strides = cgutils.unpack_tuple(builder, source.strides, 2)

@@ -6,6 +6,7 @@ gradients of the blocks, which an optimiser adds in their order; in `compiled_ba
 Neither blocks nor parts depend on the number of threads.
 """
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy as np
 SLICE = 1 << 18
 
 
-def edges_of(size):
-    """Return the edges of equal parts of a vector of at most SLICE coordinates, from 0 to size."""
-    return np.linspace(0, size, -(-size // SLICE) + 1).round().astype(int).tolist()
+@cache
+def edges_of(size, most):
+    """Return the edges of equal parts of a vector of at most so many coordinates, from 0 to size."""
+    return tuple(np.linspace(0, size, -(-size // most) + 1).round().astype(int).tolist())
 
 
 def shares_of(blocks):
@@ -54,7 +56,7 @@ class Batch:
 
     def parts(self, name):
         """Return the slices of a parameter vector that can move at the same time."""
-        return [slice(a, b) for a, b in pairwise(edges_of(self.params[name].size))]
+        return [slice(a, b) for a, b in pairwise(edges_of(self.params[name].size, SLICE))]
 
     def pieces(self, name, part):
         """Return (gradients, shares) of a part: their weighted sum is the gradient of the batch."""

@@ -6,19 +6,21 @@ A block leaves its rows of a and delta; once all rows are there, every part of t
 formed by the thread that moves those parameters at once, while the part is in its cache. Nothing is added up,
 and the interpreter is asked for twice per thread and step.
 
-It is made for the joint or alternating pathwise gradients (`ElboObjective.one_pass`) of a `DeepBernoulli` decoder
-and an encoder of a diagonal Gaussian: any depth, width, activation and number of draws, float32 or float64.
-Everything else (another likelihood, family or estimator, a free table, a NumPy whose loops are not found, the
-switch on "numpy") takes the definition: `Batch` with `pathwise_pass`. The two agree to rounding, 1e-5 relative in
-float32 and 1e-12 in float64.
+It is made for the pathwise gradients (`ElboObjective.one_pass`), joint or alternating, of a `DeepBernoulli`
+decoder and an encoder of a diagonal Gaussian: any depth, width, activation and number of draws, float32 or
+float64. Everything else (another likelihood, family or estimator, a free table, a NumPy whose loops are not
+found, the switch on "numpy") takes the definition: `Batch` with `pathwise_pass`. The two agree to rounding:
+1e-5 relative in float32, 1e-12 in float64.
 """
 
-from itertools import pairwise
+from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import kernels_in_use
+from elbo_lab.learning.training import batch
 from elbo_lab.learning.training.batch import Batch, edges_of
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
@@ -50,6 +52,26 @@ def _matmul(dtype):
     return address_of_matmul(dtype)
 
 
+@cache
+def parts_of(sizes, most):
+    """Return the slices of a network's parameters, of about `most` coordinates, that `weight_gradient` takes.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Widths of the layers.
+    most : int
+    """
+    rows, start = [], 0
+    for narrow, wide in pairwise(sizes):
+        rows += [*range(start, start + (narrow + 1) * wide, wide)]
+        start += (narrow + 1) * wide
+    # A bias is one row more of its weights.
+    rows = np.array([*rows, start])
+    edges = rows[np.searchsorted(rows, edges_of(start, most))].tolist()
+    return [slice(a, b) for a, b in pairwise(edges) if a < b]
+
+
 class Tape:
     """What a network leaves of a forward and backward pass over the rows of a batch.
 
@@ -71,18 +93,6 @@ class Tape:
         self.inputs = np.empty((n_rows, network.sizes[0]), dtype)
         self.layers = np.empty((2, n_rows * sum(network.sizes[1:])), dtype)
 
-    def rows_edge(self, coordinate):
-        """Return the last coordinate up to this one at which a row of weights, or a bias, begins."""
-        start = 0
-        for narrow, wide in pairwise(self.sizes.tolist()):
-            if coordinate < start + narrow * wide:
-                return start + (coordinate - start) // wide * wide
-            start += narrow * wide
-            if coordinate < start + wide:
-                return start
-            start += wide
-        return start
-
     def gradient(self, part):
         """Return the coordinates of a slice of the gradient, between two edges."""
         from elbo_lab.kernels.mlp import weight_gradient
@@ -97,13 +107,10 @@ class CompiledBatch(Batch):
 
     def __init__(self, objective, rows, names, params):
         super().__init__(objective, rows, names, params)
-        networks = objective.model.decoder, objective.posterior.network
-        n_rows, dtype = len(rows), params["theta"].dtype
-        counts = objective.draws * n_rows, n_rows
-        tapes = [Tape(network, count, dtype) for network, count in zip(networks, counts, strict=True)]
-        self.tapes = dict(zip(("theta", "phi"), tapes, strict=True))
-        self.activations = tuple(network.activation for network in networks)
-        self.starts = np.cumsum([0, *(len(block) for block in self.blocks)]).tolist()
+        self.networks = {"theta": objective.model.decoder, "phi": objective.posterior.network}
+        counts, dtype = {"theta": objective.draws * len(rows), "phi": len(rows)}, params["theta"].dtype
+        self.tapes = {name: Tape(net, counts[name], dtype) for name, net in self.networks.items()}
+        self.starts = [0, *accumulate(len(block) for block in self.blocks)]
 
     def work(self, number, rng, memory):
         from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
@@ -121,7 +128,7 @@ class CompiledBatch(Batch):
             phi,
             down.sizes,
             up.sizes,
-            tuple(ACTIVATIONS[name] for name in self.activations),
+            tuple(ACTIVATIONS[network.activation] for network in self.networks.values()),
             self.starts[number],
             up.inputs,
             down.inputs,
@@ -131,8 +138,7 @@ class CompiledBatch(Batch):
         return value, memory
 
     def parts(self, name):
-        edges = [self.tapes[name].rows_edge(edge) for edge in edges_of(self.params[name].size)]
-        return [slice(a, b) for a, b in pairwise(edges) if a < b]
+        return parts_of(self.networks[name].sizes, batch.SLICE)
 
     def pieces(self, name, part):
         return [self.tapes[name].gradient(part)], [1.0]

@@ -13,7 +13,7 @@ was drawn.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +29,7 @@ from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.exact import evidence
 from elbo_lab.learning.training.batch import Batch
 from elbo_lab.learning.training.compiled_batch import CompiledBatch, is_compiled
+from elbo_lab.learning.training.fresh_bits import fresh_bits
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.
@@ -38,11 +39,12 @@ MOST_BLOCKS = 8
 BOUND = ElboReconstructionKL()
 
 
+@cache
 def blocks_of(n_rows):
     """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
     count = max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK))
-    edges = np.linspace(0, n_rows, count + 1).round().astype(int)
-    return [slice(a, b) for a, b in pairwise(edges)]
+    edges = np.linspace(0, n_rows, count + 1).round().astype(int).tolist()
+    return tuple(slice(a, b) for a, b in pairwise(edges))
 
 
 class Objective(ABC):
@@ -241,9 +243,7 @@ class ElboObjective(Objective):
         return super().batch(rows, names, params)
 
     def draw(self, rows, rng):
-        x = self._rows[rows]
-        if self.probabilities is not None:
-            x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
+        x = self._rows[rows] if self.probabilities is None else fresh_bits(self._rows, rows, rng)
         return x, self.noise(len(x), rng)
 
     def noise(self, n_data, rng):
