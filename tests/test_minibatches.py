@@ -8,7 +8,7 @@ import pytest
 from checks import assert_close
 
 from elbo_lab.exact import evidence
-from elbo_lab.learning.training import trainer
+from elbo_lab.learning.training import batch as batch_module
 from elbo_lab.learning.training.minibatches import Minibatches
 from elbo_lab.learning.training.objectives import EvidenceObjective, blocks_of
 from elbo_lab.learning.training.optimizers import Optimizer
@@ -96,6 +96,8 @@ def test_blocks_of_unequal_size_add_up_to_the_whole(monkeypatch):
     assert len(objective.blocks(np.arange(101))) == 2
     whole = evidence(objective.model, start, x).grad_theta
     assert_close(gradients_of(objective, 101, start=start)[0], whole, 1e-13)
-    monkeypatch.setattr(trainer, "shares_of", lambda blocks: [1 / len(blocks)] * len(blocks))  # fault: equal
+    monkeypatch.setattr(
+        batch_module, "shares_of", lambda blocks: [1 / len(blocks)] * len(blocks)
+    )  # fault: equal
     with pytest.raises(AssertionError):
         assert_close(gradients_of(objective, 101, start=start)[0], whole, 1e-13)

@@ -13,7 +13,7 @@ from elbo_lab.estimators import ESTIMATORS, ElboSampled, ReparameterizationAnaly
 from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
 from elbo_lab.learning import fit_closed_form, fit_em
-from elbo_lab.learning.training import trainer
+from elbo_lab.learning.training import batch as batch_module
 from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
 from elbo_lab.learning.training.optimizers import SGD, Adam, Optimizer
 from elbo_lab.learning.training.plan import Plan
@@ -156,7 +156,7 @@ def test_an_estimator_carries_its_memory_from_step_to_step(phi_steps, calls):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
-    monkeypatch.setattr(trainer, "SLICE", 17)
+    monkeypatch.setattr(batch_module, "SLICE", 17)
     x = DIGITS[:100]
     model = CategoricalMLP.for_data(x, np.arange(100) % 3, (4,))
     for objective in (vae(x, 2, dtype=dtype), ConditionalObjective(model, x, np.arange(100) % 3, dtype)):

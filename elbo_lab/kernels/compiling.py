@@ -1,6 +1,7 @@
-"""How kernels are compiled: four decorators, so that the flags stand in one place.
+"""How kernels are compiled: five decorators, so that the flags stand in one place.
 
-`formula` is for a scalar formula that is built into loops, `loop` for the loop that is called, and
+`formula` is for a scalar formula that is built into loops, `loop` for the loop that is called,
+`inner_loop` for a part of a long one, and
 `exact_formula` and `exact_loop` for a loop of a few roundings that gives the very bits of its definition:
 no `contract`.
 
@@ -38,6 +39,11 @@ def exact_formula(function):
 def loop(function):
     """Compile a loop `name(x, out)`, and keep its machine code where a folder can be written."""
     return _cached(function, FLAGS)
+
+
+def inner_loop(function):
+    """Compile a loop that only other loops call: it is kept with the machine code of its callers."""
+    return njit(**FLAGS)(function)
 
 
 def exact_loop(function):

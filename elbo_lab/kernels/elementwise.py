@@ -36,7 +36,7 @@ from elbo_lab.kernels.exponential import exp_of_negative, expm1_of_positive, log
 
 # Bytes of a float32: the machine code for one dtype holds only one of the two roads.
 SHORT = 4
-ZERO, ONE, TWO, TEN = (np.float32(value) for value in (0.0, 1.0, 2.0, 10.0))
+ZERO, ONE, TWO, TEN, TWENTY = (np.float32(value) for value in (0.0, 1.0, 2.0, 10.0, 20.0))
 
 
 @formula
@@ -81,6 +81,20 @@ def _sigmoid_short(x):
     return (t if x < ZERO else ONE) / (ONE + t)
 
 
+@formula
+def _rise(a):
+    # exp(40) rounds the quotient to one.
+    e = expm1_of_positive(40.0 if a > 40.0 else a)
+    return e / (e + 1.0)
+
+
+@formula
+def _rise_short(a):
+    # exp(20) rounds the quotient to one.
+    e = short.expm1_of_positive(TWENTY if a > TWENTY else a)
+    return e / (e + ONE)
+
+
 @loop
 def tanh(x, out):
     """Write tanh(x) into `out`; both (n,) and contiguous."""
@@ -112,3 +126,14 @@ def sigmoid(x, out):
     else:
         for i in range(x.shape[0]):
             out[i] = _sigmoid(np.float64(x[i]))
+
+
+@loop
+def times_softplus_slope(a, delta):
+    """Multiply delta by 1 - exp(-a), the slope of softplus where its value is a >= 0; vectors (n,)."""
+    if a.itemsize == SHORT:
+        for i in range(a.shape[0]):
+            delta[i] *= _rise_short(np.float32(a[i]))
+    else:
+        for i in range(a.shape[0]):
+            delta[i] *= _rise(np.float64(a[i]))

@@ -75,9 +75,13 @@ class AmortisedPosterior(Posterior):
         shift, scale = np.asarray(self.shift), np.asarray(self.scale)
         return {np.dtype(t): (shift.astype(t), (1.0 / scale).astype(t)) for t in (np.float64, np.float32)}
 
+    def affine(self, dtype):
+        """Return (shift, 1 / scale), each (D,): the encoder sees (x - shift) * (1 / scale)."""
+        return self._affine[dtype]
+
     def forward(self, phi, x):
         """Return eta (N, E) and the activations of the encoder, each (N, H)."""
-        shift, inverse = self._affine[phi.dtype]
+        shift, inverse = self.affine(phi.dtype)
         return self.network.forward(phi, (x.astype(phi.dtype, copy=False) - shift) * inverse)
 
     def eta(self, phi, x):

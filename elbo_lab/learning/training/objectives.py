@@ -13,7 +13,7 @@ was drawn.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +27,9 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.exact import evidence
+from elbo_lab.learning.training.batch import Batch
+from elbo_lab.learning.training.compiled_batch import CompiledBatch, is_compiled
+from elbo_lab.learning.training.fresh_bits import fresh_bits
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.
@@ -36,11 +39,12 @@ MOST_BLOCKS = 8
 BOUND = ElboReconstructionKL()
 
 
+@cache
 def blocks_of(n_rows):
     """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
     count = max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK))
-    edges = np.linspace(0, n_rows, count + 1).round().astype(int)
-    return [slice(a, b) for a, b in pairwise(edges)]
+    edges = np.linspace(0, n_rows, count + 1).round().astype(int).tolist()
+    return tuple(slice(a, b) for a, b in pairwise(edges))
 
 
 class Objective(ABC):
@@ -74,6 +78,10 @@ class Objective(ABC):
     def blocks(self, rows):
         """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
         return [rows[part] for part in blocks_of(len(rows))]
+
+    def batch(self, rows, names, params):
+        """Return the step along the minibatch of `rows`, a `Batch`."""
+        return Batch(self, rows, names, params)
 
     @abstractmethod
     def draw(self, rows, rng):
@@ -228,10 +236,14 @@ class ElboObjective(Objective):
         _ = self._rows  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
+    def batch(self, rows, names, params):
+        # `type is`: a subclass may change what a block gives.
+        if type(self) is ElboObjective and self.one_pass and is_compiled(self, params):
+            return CompiledBatch(self, rows, names, params)
+        return super().batch(rows, names, params)
+
     def draw(self, rows, rng):
-        x = self._rows[rows]
-        if self.probabilities is not None:
-            x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
+        x = self._rows[rows] if self.probabilities is None else fresh_bits(self._rows, rows, rng)
         return x, self.noise(len(x), rng)
 
     def noise(self, n_data, rng):

@@ -13,7 +13,6 @@ threads.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -22,22 +21,8 @@ from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.learning.training.minibatches import Minibatches
 from elbo_lab.learning.training.state import restore, state_of
 
-# Parameters per slice when an optimiser's step is shared among threads.
-SLICE = 1 << 18
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0
-
-
-def _slices(size):
-    """Return the slices of a parameter vector: equal parts of at most SLICE coordinates."""
-    edges = np.linspace(0, size, -(-size // SLICE) + 1).round().astype(int).tolist()
-    return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def shares_of(blocks):
-    """Return the share of each block of rows in their batch."""
-    n_rows = sum(len(rows) for rows in blocks)
-    return [len(rows) / n_rows for rows in blocks]
 
 
 class Training:
@@ -141,19 +126,17 @@ class Training:
 
     def _ascend(self, pool, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
-        blocks = self.objective.blocks(rows)
-        work = partial(self._gradients, names=names)
-        keys = [self.noise_rng] if len(blocks) == 1 else self._keys(len(blocks))
-        results = self._share(pool, work, list(zip(blocks, keys, strict=True)))
-        shares = shares_of(blocks)
-        value = sum(share * result[0] for share, result in zip(shares, results, strict=True))
+        batch = self.objective.batch(rows, names, self.params)
+        keys = [self.noise_rng] if len(batch.blocks) == 1 else self._keys(len(batch.blocks))
+        results = self._share(pool, partial(self._work, batch), list(enumerate(keys)))
+        value = sum(share * result[0] for share, result in zip(batch.shares, results, strict=True))
         self.step += 1
         self._check_finite(value)
-        if len(blocks) == 1:
-            self.memory = results[0][2]
+        if len(batch.blocks) == 1:
+            self.memory = results[0][1]
         for name in names:
             self.counts[name] += 1
-        self._move(pool, names, results, shares)
+        self._move(pool, names, batch)
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
 
@@ -172,28 +155,27 @@ class Training:
         """Return a key of 128 random bits per block, from which its thread makes its own generator."""
         return self.noise_rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
 
-    def _gradients(self, rows, key, names):
-        block = self.objective.draw(rows, np.random.default_rng(key))
+    def _work(self, batch, number, key):
         # Overflow on the way is found in the value; a warning from a thread would only hide the line.
         with np.errstate(all="ignore"):
-            return self.objective.gradients(self.params, block, names, self.memory)
+            return batch.work(number, np.random.default_rng(key), self.memory)
 
     def _rate(self, name):
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
 
-    def _move(self, pool, names, results, shares):
-        """Add the gradients of the blocks in their order, and step: slice by slice, on all threads."""
-        slices = [(name, part) for name in names for part in _slices(self.params[name].size)]
+    def _move(self, pool, names, batch):
+        """Step along the gradient of the batch: part by part, on all threads."""
+        parts = [(name, part) for name in names for part in batch.parts(name)]
 
         def move(name, part):
-            vector, blocks = self.params[name][part], [result[1][name][part] for result in results]
+            vector, (pieces, shares) = self.params[name][part], batch.pieces(name, part)
             slots, count = self.slots[name][:, part], self.counts[name]
-            self.plan.optimizer.step_of_sum(vector, blocks, shares, slots, count, self._rate(name))
+            self.plan.optimizer.step_of_sum(vector, pieces, shares, slots, count, self._rate(name))
 
-        if len(slices) > len(names):
-            self._share(pool, move, slices)
+        if len(parts) > len(names):
+            self._share(pool, move, parts)
         else:
-            for where in slices:
+            for where in parts:
                 move(*where)
 
     # -- epochs and rows -------------------------------------------------------------------------

@@ -1,0 +1,278 @@
+"""Training a VAE on MNIST-sized bits: 784-500-20-500-784, tanh, batch 100, float32, Adam.
+
+One step: 100 rows of bits are picked, noise is drawn, the mean of log p(x | z) - KL(q || N(0, I)) is formed
+with its gradient, and Adam moves 815,824 parameters. All contestants start from weights of the same law. A
+call does a hundred steps.
+
+The limit is the matrix products of forward and backward alone, on two threads of the BLAS behind NumPy: one
+multi-threaded product after the other, or two halves of the batch side by side, whichever is faster here.
+
+One epoch: 600 such steps, rows shuffled and binarised afresh, a line of progress five times a second. Its
+limit is 600 steps on bits drawn beforehand, unshuffled and in silence.
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from statistics import median
+
+import numpy as np
+from work import Work
+
+from elbo_lab.blas import single_threaded_blas
+from elbo_lab.kernels import use_kernels
+from elbo_lab.learning.training.minibatches import Minibatches
+from elbo_lab.learning.training.objectives import ElboObjective
+from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.trainer import Training
+from elbo_lab.models import DeepBernoulli
+from elbo_lab.posteriors import AmortisedPosterior
+
+D, H, K, BATCH = 784, 500, 20, 100
+STEPS, ROWS, EPOCH_ROWS = 100, 10_000, 60_000
+RATE, SHOWN_EVERY = 1e-3, 0.2
+# Adam of the peers: the settings of the lab.
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+@cache
+def chances(n_rows):
+    """Return chances of a one (N, D), a fifth of them lit, as in images of digits."""
+    rng = np.random.default_rng(0)
+    lit = rng.random((n_rows, D), dtype=np.float32) < 0.2
+    return lit * rng.random((n_rows, D), dtype=np.float32)
+
+
+def bits(n_rows):
+    rng = np.random.default_rng(1)
+    return (rng.random((n_rows, D), dtype=np.float32) < chances(n_rows)).astype(np.float32)
+
+
+def training(n_rows, dynamic):
+    """Return a Training without end."""
+    x = bits(n_rows)
+    model = DeepBernoulli(D, K, (H,))
+    posterior = AmortisedPosterior.for_pixels(model.family, x, (H,))
+    probabilities = chances(n_rows) if dynamic else None
+    objective = ElboObjective(model, posterior, x, probabilities, dtype=np.float32)
+    return Training(objective, Plan(epochs=10**9, batch=BATCH), threads=2)
+
+
+def steps_of(endless, count):
+    def once():
+        last = endless.step + count
+        endless.run(lambda now: now.step >= last)
+
+    return once
+
+
+# -- the step ------------------------------------------------------------------------------------
+
+
+def ours():
+    return steps_of(training(ROWS, dynamic=False), STEPS)
+
+
+def definition():
+    once = steps_of(training(ROWS, dynamic=False), STEPS)
+
+    def in_numpy():
+        with use_kernels("numpy"):
+            once()
+
+    return in_numpy
+
+
+def products(n):
+    """Return a function that does the eleven products of n rows."""
+    rng = np.random.default_rng(n)
+
+    def matrix(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    x, h1, eta, z, h2 = matrix(n, D), matrix(n, H), matrix(n, 2 * K), matrix(n, K), matrix(n, H)
+    w1, w2, w3, w4 = weights = matrix(D, H), matrix(H, 2 * K), matrix(K, H), matrix(H, D)
+    g1, g2, g3, g4 = (np.empty_like(w) for w in weights)
+
+    def once():
+        for a, b in ((x, w1), (h1, w2), (z, w3), (h2, w4), (x, w4.T), (h2, w3.T), (eta, w2.T)):
+            np.matmul(a, b)
+        for a, b, out in ((h2, x, g4), (z, h2, g3), (h1, eta, g2), (x, h1, g1)):
+            np.matmul(a.T, b, out=out)
+
+    return once
+
+
+def limit():
+    whole, halves = products(BATCH), [products(BATCH // 2) for _ in range(2)]
+
+    def one_after_the_other():
+        for _ in range(STEPS):
+            whole()
+
+    def side_by_side():
+        with single_threaded_blas(), ThreadPoolExecutor(1) as pool:
+            for _ in range(STEPS):
+                other = pool.submit(halves[1])
+                halves[0]()
+                other.result()
+
+    def seconds(way):
+        way()
+        spent = []
+        for _ in range(3):
+            start = time.perf_counter()
+            way()
+            spent.append(time.perf_counter() - start)
+        return median(spent)
+
+    return min((one_after_the_other, side_by_side), key=seconds)
+
+
+# -- peers ---------------------------------------------------------------------------------------
+
+
+def pytorch(compiled):
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    encoder = nn.Sequential(nn.Linear(D, H), nn.Tanh(), nn.Linear(H, 2 * K))
+    decoder = nn.Sequential(nn.Linear(K, H), nn.Tanh(), nn.Linear(H, D))
+    adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], RATE, fused=True)
+    table = torch.from_numpy(bits(ROWS))
+    mean, scale = table.mean(0), float(1 / table.var(0).mean().sqrt())
+
+    def loss_of(x, eps):
+        m, log_std = encoder((x - mean) * scale).chunk(2, 1)
+        std = log_std.exp()
+        logits = decoder(m + std * eps)
+        bce = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        return (bce + (0.5 * (std * std + m * m - 1.0) - log_std).sum()) / len(x)
+
+    loss_of = torch.compile(loss_of) if compiled else loss_of
+    order = Minibatches(ROWS, BATCH, np.random.default_rng(2))
+
+    def once():
+        for _ in range(STEPS):
+            x = table[torch.from_numpy(order.next())]
+            adam.zero_grad()
+            loss_of(x, torch.randn(BATCH, K)).backward()
+            adam.step()
+
+    return once
+
+
+def pytorch_eager():
+    return pytorch(compiled=False)
+
+
+def pytorch_compile():
+    return pytorch(compiled=True)
+
+
+def jax_jit():
+    import jax
+    from jax import numpy as jnp
+
+    sizes = ((D, H), (H, 2 * K), (K, H), (H, D))
+    keys = jax.random.split(jax.random.PRNGKey(0), len(sizes))
+    params = [
+        (jax.random.normal(key, (a, b)) * (2.0 / (a + b)) ** 0.5, jnp.zeros(b))
+        for key, (a, b) in zip(keys, sizes, strict=True)
+    ]
+    moments = jax.tree.map(lambda p: (jnp.zeros_like(p), jnp.zeros_like(p)), params)
+    table = bits(ROWS)
+    mean, scale = table.mean(0), 1 / table.var(0).mean() ** 0.5
+
+    def loss_of(params, x, eps):
+        (w1, b1), (w2, b2), (w3, b3), (w4, b4) = params
+        m, log_std = jnp.split(jnp.tanh((x - mean) * scale @ w1 + b1) @ w2 + b2, 2, axis=1)
+        std = jnp.exp(log_std)
+        logits = jnp.tanh((m + std * eps) @ w3 + b3) @ w4 + b4
+        log_likelihood = (x * logits - jax.nn.softplus(logits)).sum()
+        return ((0.5 * (std * std + m * m - 1.0) - log_std).sum() - log_likelihood) / len(x)
+
+    def move(p, g, both, count):
+        m, v = BETA1 * both[0] + (1 - BETA1) * g, BETA2 * both[1] + (1 - BETA2) * g * g
+        root = jnp.sqrt(v / (1 - BETA2**count)) + EPS
+        return p - RATE * (m / (1 - BETA1**count)) / root, (m, v)
+
+    def step(params, moments, key, count, x):
+        key, own = jax.random.split(key)
+        gradients = jax.grad(loss_of)(params, x, jax.random.normal(own, (len(x), K)))
+        moved = jax.tree.map(lambda p, g, both: move(p, g, both, count), params, gradients, moments)
+        pick = [jax.tree.map(lambda pair, i=i: pair[i], moved, is_leaf=is_moved) for i in (0, 1)]
+        return *pick, key, count + 1
+
+    def is_moved(node):
+        return isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], tuple)
+
+    step = jax.jit(step, donate_argnums=(0, 1, 2, 3))
+    state = [params, moments, jax.random.PRNGKey(1), jnp.float32(1.0)]
+    order = Minibatches(ROWS, BATCH, np.random.default_rng(2))
+
+    def once():
+        for _ in range(STEPS):
+            state[:] = step(*state, table[order.next()])
+        jax.block_until_ready(state)
+
+    return once
+
+
+# -- the epoch -----------------------------------------------------------------------------------
+
+
+def epoch():
+    endless, shown = training(EPOCH_ROWS, dynamic=True), [0.0]
+    screen = open(os.devnull, "w", encoding="utf-8")
+
+    def once():
+        last = endless.step + EPOCH_ROWS // BATCH
+
+        def show(now):
+            if time.perf_counter() - shown[0] > SHOWN_EVERY:
+                shown[0] = time.perf_counter()
+                place = f"epoch {now.epoch + 1} step {now.step}"
+                print(f"{place}: {now.running_value:.2f} nats per datum", file=screen, flush=True)
+            return now.step >= last
+
+        endless.run(show)
+
+    return once
+
+
+def epoch_of_steps():
+    endless = training(EPOCH_ROWS, dynamic=False)
+    endless.minibatches = Minibatches(EPOCH_ROWS, BATCH, None, shuffled=False)
+    return steps_of(endless, EPOCH_ROWS // BATCH)
+
+
+WORKS = (
+    Work(
+        name="vae-step, 100 of them",
+        ours=ours,
+        definition=definition,
+        limit=limit,
+        peers={
+            "pytorch-eager-fused-adam": pytorch_eager,
+            "pytorch-compile": pytorch_compile,
+            "jax-jit": jax_jit,
+        },
+        most_of_limit=1.25,
+        least_over_peer={
+            "pytorch-eager-fused-adam": 1.25,
+            "pytorch-compile": 1.25,
+            "jax-jit": 1.25,
+        },
+    ),
+    Work(
+        name="vae-epoch",
+        ours=epoch,
+        limit=epoch_of_steps,
+        most_of_limit=1.05,
+        repeats=1,
+    ),
+)

@@ -1,0 +1,291 @@
+"""The compiled step of a VAE is the step of its definition; what it cannot do stays with the definition."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numba import njit
+
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.estimators import ScoreFunction
+from elbo_lab.kernels import elementwise, use_kernels
+from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
+from elbo_lab.kernels.mlp import weight_gradient
+from elbo_lab.kernels.products import address_of_matmul, product
+from elbo_lab.learning.training import batch as batch_module
+from elbo_lab.learning.training import fresh_bits
+from elbo_lab.learning.training.batch import Batch
+from elbo_lab.learning.training.compiled_batch import CompiledBatch, Tape, parts_of
+from elbo_lab.learning.training.objectives import ElboObjective
+from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.trainer import Training
+from elbo_lab.models import DeepBernoulli, DeepGaussianLearned
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+
+NAMES = ("theta", "phi")
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
+needs_jit = pytest.mark.skipif(not hasattr(bernoulli_vae, "signatures"), reason="NUMBA_DISABLE_JIT is set")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Widths, activation, draws and rows."""
+
+    hidden: tuple = (6,)
+    activation: str = "tanh"
+    draws: int = 1
+    rows: int = 100
+    latent: int = 3
+    dynamic: bool = True
+
+    def objective(self, dtype):
+        rng = np.random.default_rng(0)
+        chances = rng.random((self.rows, 14))
+        x = (rng.random(chances.shape) < chances).astype(np.float64)
+        model = DeepBernoulli(14, self.latent, self.hidden, self.activation)
+        # Another shape than the decoder's, so that a mix-up shows.
+        posterior = AmortisedPosterior.for_data(model.family, x, (*self.hidden, 4), self.activation)
+        return ElboObjective(
+            model, posterior, x, chances if self.dynamic else None, draws=self.draws, dtype=dtype
+        )
+
+
+CASES = (
+    Case(),
+    Case(activation="relu", hidden=(7, 5)),
+    Case(activation="softplus", hidden=(5,), draws=2, rows=107),
+    Case(hidden=(), draws=3, rows=23),
+    Case(hidden=(3, 6, 5), rows=230, latent=1),
+    Case(rows=1, dynamic=False),
+)
+over_cases = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def params_of(objective, dtype):
+    rng = np.random.default_rng(1)
+    sizes = objective.model.layout.size, objective.posterior.layout.size
+    return {name: (0.4 * rng.standard_normal(n)).astype(dtype) for name, n in zip(NAMES, sizes, strict=True)}
+
+
+def run(kind, objective, params):
+    """Return the values of the blocks and the gradients of a step over all rows."""
+    batch = kind(objective, np.random.default_rng(2).permutation(objective.n_rows), NAMES, params)
+    values = [batch.work(i, np.random.default_rng(i), {})[0] for i in range(len(batch.blocks))]
+    gradients = {}
+    for name, vector in params.items():
+        parts = batch.parts(name)
+        assert np.array_equal(
+            np.concatenate([np.arange(vector.size)[part] for part in parts]), np.arange(vector.size)
+        )
+        found = [batch.pieces(name, part) for part in parts]
+        sums = [sum(s * g for g, s in zip(pieces, shares, strict=True)) for pieces, shares in found]
+        gradients[name] = np.concatenate(sums)
+    return np.array(values), gradients
+
+
+def check_step(kind, case, dtype):
+    objective = case.objective(dtype)
+    params = params_of(objective, dtype)
+    with use_kernels("numpy"):
+        values, gradients = run(Batch, objective, params)
+    found_values, found = run(kind, objective, params)
+    assert np.allclose(found_values, values, rtol=TOLERANCE[dtype], atol=0.0)
+    for name, gradient in gradients.items():
+        assert found[name].dtype == dtype
+        assert np.abs(found[name] - gradient).max() <= TOLERANCE[dtype] * np.abs(gradient).max()
+
+
+@needs_jit
+@both_dtypes
+@over_cases
+@pytest.mark.parametrize("most", [1 << 18, 17])
+def test_the_compiled_step_is_that_of_the_definition(case, dtype, most, monkeypatch):
+    monkeypatch.setattr(batch_module, "SLICE", most)
+    check_step(CompiledBatch, case, dtype)
+
+
+class OtherNoise(CompiledBatch):
+    def work(self, number, rng, memory):  # noqa: ARG002
+        return super().work(number, np.random.default_rng(number + 10), memory)
+
+
+class OnePercentMore(CompiledBatch):
+    def pieces(self, name, part):
+        pieces, _ = super().pieces(name, part)
+        return pieces, [1.01]
+
+
+class BlocksOverOneAnother(CompiledBatch):
+    def __init__(self, *where):
+        super().__init__(*where)
+        self.starts = [0] * len(self.starts)
+
+
+class MixedUpActivations(CompiledBatch):
+    def __init__(self, *where):
+        super().__init__(*where)
+        self.networks["phi"] = replace(self.networks["phi"], activation="softplus")
+
+
+@needs_jit
+@pytest.mark.parametrize("fault", [OtherNoise, OnePercentMore, BlocksOverOneAnother, MixedUpActivations])
+def test_a_planted_fault_in_the_step_is_caught(fault):
+    with pytest.raises(AssertionError):
+        check_step(fault, CASES[0], np.float64)
+
+
+@needs_jit
+@both_dtypes
+@pytest.mark.parametrize("phi_steps", [None, 2])
+def test_a_whole_training_goes_the_same_way(dtype, phi_steps):
+    ends = []
+    for road in ("numpy", "numba"):
+        with use_kernels(road):
+            plan = Plan(epochs=3, batch=100, phi_steps=phi_steps, rates={"theta": 0.01, "phi": 0.01})
+            training = Training(Case(rows=250).objective(dtype), plan, seed=3, threads=2)
+            training.run()
+        ends.append(training)
+    for name in NAMES:
+        one, other = (training.params[name] for training in ends)
+        # Adam divides by the root of squared gradients: what is nearly zero there loses digits.
+        assert np.abs(one - other).max() <= 100 * TOLERANCE[dtype] * np.abs(one).max()
+
+
+class Renamed(ElboObjective):
+    """A subclass may change what a block gives."""
+
+
+def test_everything_else_stays_with_the_definition():
+    plain = Case().objective(np.float64)
+    x, family = plain.x, plain.model.family
+    gaussian = DeepGaussianLearned(14, 3, (6,))
+    params = params_of(plain, np.float64)
+    turned = {name: np.repeat(vector, 2)[::2] for name, vector in params.items()}
+    others = {
+        "a subclass": (Renamed(plain.model, plain.posterior, x), params),
+        "another estimator": (replace(plain, phi_estimator=ScoreFunction()), params),
+        "a free table": (replace(plain, posterior=FreePosterior(family, len(x))), params),
+        "another likelihood": (replace(plain, model=gaussian, probabilities=None), params),
+        "another dtype": (plain, {name: v.astype(np.float32) for name, v in params.items()}),
+        "vectors with gaps": (plain, turned),
+    }
+    for name, (objective, where) in others.items():
+        assert type(objective.batch(np.arange(100), NAMES, where)) is Batch, name
+    with use_kernels("numpy"):
+        assert type(plain.batch(np.arange(100), NAMES, params)) is Batch
+
+
+@needs_jit
+def test_the_compiled_step_is_taken_where_it_fits():
+    for dtype in TOLERANCE:
+        objective = Case().objective(dtype)
+        assert isinstance(objective.model.family, DiagonalGaussian)
+        batch = objective.batch(np.arange(100), NAMES, params_of(objective, dtype))
+        assert type(batch) is CompiledBatch
+
+
+@needs_jit
+def test_another_depth_and_width_compiles_nothing():
+    for case in CASES[:2]:
+        objective = case.objective(np.float64)
+        run(CompiledBatch, objective, params_of(objective, np.float64))
+    before = len(bernoulli_vae.signatures), len(weight_gradient.signatures)
+    for case in CASES[2:]:
+        objective = case.objective(np.float64)
+        run(CompiledBatch, objective, params_of(objective, np.float64))
+    assert (len(bernoulli_vae.signatures), len(weight_gradient.signatures)) == before
+
+
+def test_overflow_shows_in_the_value():
+    objective = Case().objective(np.float32)
+    params = params_of(objective, np.float32)
+    params["phi"][-3:] = 1e3  # log standard deviations whose exponential is inf
+    batch = objective.batch(np.arange(100), NAMES, params)
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(batch.work(0, np.random.default_rng(0), {})[0])
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (14, 6, 4, 5), (784, 500, 40)])
+@pytest.mark.parametrize("most", [5, 1 << 18])
+def test_parts_are_cut_between_rows_of_weights(sizes, most):
+    parts, size = parts_of(sizes, most), sum((a + 1) * b for a, b in pairwise(sizes))
+    assert (parts[0].start, parts[-1].stop) == (0, size)
+    starts, begin = set(), 0
+    for narrow, wide in pairwise(sizes):
+        starts |= {begin + row * wide for row in range(narrow + 1)}
+        begin += (narrow + 1) * wide
+    assert {part.start for part in parts} <= starts
+
+
+# -- products, slopes, bits ----------------------------------------------------------------------
+
+
+@njit
+def multiply(matmul, a, b, out):
+    product(matmul, a, b, out)
+
+
+@needs_jit
+@both_dtypes
+@pytest.mark.parametrize("m, k, n", [(5, 7, 3), (50, 784, 20), (1, 4, 6), (6, 1, 2), (1, 1, 1)])
+def test_a_compiled_product_has_the_bits_of_matmul(dtype, m, k, n):
+    rng = np.random.default_rng(m)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    address = address_of_matmul(np.dtype(dtype))
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            out = np.full((m, n), np.nan, dtype)
+            multiply(address, left, right, out)
+            assert np.array_equal(out, left @ right)
+
+
+def test_no_loop_is_found_for_what_numpy_has_none_for():
+    assert address_of_matmul(np.dtype("datetime64[s]")) == 0
+
+
+@both_dtypes
+def test_the_slope_of_softplus_is_that_of_the_definition(dtype):
+    a = np.concatenate([[0.0], np.geomspace(1e-30, 1e4, 1001)]).astype(dtype)
+    delta = np.full(a.shape, 3.0, dtype)
+    elementwise.times_softplus_slope(a, delta)
+    assert np.allclose(delta, -3.0 * np.expm1(-a.astype(np.float64)), rtol=8 * np.finfo(dtype).eps, atol=0.0)
+
+
+def test_a_tape_keeps_the_dtype_of_its_batch():
+    tape = Tape(DeepBernoulli(4, 2, (3,)).decoder, 5, np.dtype(np.float32))
+    assert (tape.inputs.shape, tape.layers.shape, tape.layers.dtype) == ((5, 2), (2, 35), np.float32)
+
+
+@both_dtypes
+@pytest.mark.parametrize("n_rows, n_columns", [(1, 2), (7, 14), (50, 13), (3, 5)])
+def test_fresh_bits_are_the_same_bits_on_both_roads(dtype, n_rows, n_columns):
+    table = np.random.default_rng(0).random((60, n_columns)).astype(dtype)
+    table[0], table[1] = 0.0, 1.0
+    rows = np.random.default_rng(1).permutation(60)[:n_rows]
+    one, other = np.random.default_rng(2), np.random.default_rng(2)
+    for _ in range(4):
+        expected, found = fresh_bits.definition(table, rows, one), fresh_bits.fresh_bits(table, rows, other)
+        assert found.dtype == dtype and np.array_equal(found, expected)
+        # Whoever draws next gets the same numbers too, and may leave half a word behind.
+        assert np.array_equal(*(rng.standard_normal(3, dtype=np.float32) for rng in (one, other)))
+
+
+def test_fresh_bits_of_other_generators_and_tables_are_those_of_the_definition():
+    table, rows = np.random.default_rng(0).random((9, 4)), np.arange(5)
+    for made in (lambda: np.random.Generator(np.random.SFC64(3)), lambda: np.random.default_rng(3)):
+        expected = fresh_bits.definition(np.asfortranarray(table), rows, made())
+        assert np.array_equal(fresh_bits.fresh_bits(np.asfortranarray(table), rows, made()), expected)
+        assert np.array_equal(fresh_bits.fresh_bits(table, rows, made()), expected)
+
+
+@needs_jit
+def test_half_a_word_left_over_is_not_lost():
+    table, rows = np.full((4, 2), 0.5, np.float32), np.arange(4)
+    one, other = np.random.default_rng(5), np.random.default_rng(5)
+    for rng in (one, other):
+        rng.random(1, dtype=np.float32)
+    assert one.bit_generator.state["has_uint32"]
+    expected = fresh_bits.definition(table, rows, one)
+    assert np.array_equal(fresh_bits.fresh_bits(table, rows, other), expected)
