@@ -105,7 +105,7 @@ rows = [
 rows += [
     {"quantity": "panel (c), L = 1", "published": None, "ours": longest(1), "note": "ratio of axes"},
     {"quantity": "panel (e), L = 5", "published": None, "ours": moved(5), "note": "sd from the end"},
-    {"quantity": "panel (f), L = 20", "published": "close to convergence", "ours": moved(20), "note": "sd from the end"},
+    {"quantity": "panel (f), L = 20", "published": "close to convergence", "ours": moved(20)},
     {"quantity": "end, in minutes", "published": None, "ours": run.log_likelihood - jacobian, "note": "nats"},
 ]
 publish(rows, "Bishop (2006), figure 9.8: the book prints panels and no numbers")

@@ -22,6 +22,7 @@ Expected time: a second, most of it imports. The figure goes to the folder ELBO_
 import math
 import os
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,13 +56,13 @@ while len(path) < len(PRINTED):
     path.append(problem.m_step(problem.e_step(path[-1])))
 iterates = [float(t) for t in path]
 distances = [abs(t - root) for t in iterates]
-ratios = [b / a for a, b in zip(distances, distances[1:], strict=False)]
+ratios = [b / a for a, b in pairwise(distances)]
 floating = run_em(problem, float(START), tolerance=1e-300, max_iterations=len(path) - 1)
 print(f"floating point ends {abs(floating.theta - iterates[-1]):.0e} from the fractions")
 
 # %% The figure
 above, below = (figure := new_figure(6.6)).subfigures(2, 1, height_ratios=(3.6, 3.0))
-plot_staircase(floating.history, above.subplots(), iterations=3, title="Three iterations, and the rest is small")
+plot_staircase(floating.history, above.subplots(), iterations=3, title="Three iterations")
 title = "Every iteration leaves the same share of the distance"
 ax = style_axes(below.subplots(), title=title, xlabel="iteration", ylabel="|t - t*|")
 steps = np.arange(len(distances))

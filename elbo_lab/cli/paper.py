@@ -4,8 +4,9 @@ A script of demos/papers ends with `publish`. Run by itself it takes one option:
 
   python demos/papers/grosse_2015_sandwich.py --json out.json
 
-Run by somebody else (a test, a gallery, a notebook), the words on the command line belong to that program
-and are not read.
+A script with options of its own adds them to `paper_parser()`, reads them with `own_options`, and hands the
+parser on to `publish`. Run by somebody else (a test, a gallery, a notebook), the words on the command line
+belong to that program and are not read.
 """
 
 import argparse
@@ -21,7 +22,19 @@ SCHEMA = 1
 COLUMNS = ("quantity", "published", "ours", "note")
 
 
-def publish(rows, caption):
+def paper_parser():
+    """Return the parser of a script of a paper, with its option --json."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--json", metavar="FILE", help="write the table, for programs")
+    return parser
+
+
+def own_options(parser):
+    """Return the options of the script, or the defaults if somebody else runs it."""
+    return parser.parse_args(None if _is_own_command_line() else [])
+
+
+def publish(rows, caption, parser=None):
     """Print published results beside ours; write them as JSON where the command line says so.
 
     Parameters
@@ -31,6 +44,8 @@ def publish(rows, caption):
         'published' (number, str such as "falls", or None) and 'note' (str, such as a figure or table number).
     caption : str
         What stands in the table, and whose.
+    parser : argparse.ArgumentParser, optional
+        From `paper_parser`, for a script with options of its own.
 
     Raises
     ------
@@ -51,8 +66,7 @@ def publish(rows, caption):
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in COLUMNS))
     Console(highlight=False, markup=False).print(table)
-    if _is_own_command_line():
-        _write(rows, caption)
+    _write(rows, caption, paper_parser() if parser is None else parser)
 
 
 def _complete(row, index):
@@ -88,10 +102,9 @@ def _is_own_command_line():
     return bool(sys.argv[0]) and sys.orig_argv[-len(sys.argv) :] == sys.argv
 
 
-def _write(rows, caption):
-    parser = argparse.ArgumentParser(description=caption, allow_abbrev=False)
-    parser.add_argument("--json", metavar="FILE", help="write the table, for programs")
-    path = parser.parse_args().json
+def _write(rows, caption, parser):
+    parser.description = parser.description or caption
+    path = own_options(parser).json
     if path is None:
         return
     try:

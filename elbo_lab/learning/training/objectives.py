@@ -32,8 +32,6 @@ from elbo_lab.exact import evidence
 # gradients costs more than it brings.
 ROWS_PER_BLOCK = 50
 MOST_BLOCKS = 8
-# What is shown while other estimators drive.
-BOUND = ElboReconstructionKL()
 
 
 def blocks_of(n_rows):
@@ -179,6 +177,10 @@ class ElboObjective(Objective):
     dtype: type = np.float64
     names = ("theta", "phi")
     value_key = "elbo"
+    # What is shown while other estimators drive; the pair that one pass through the networks serves.
+    bound = ElboReconstructionKL()
+    pair = (ElboAnalyticKL, ReparameterizationAnalyticKL)
+    pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self):
         for estimator, target in self._targets():
@@ -211,8 +213,7 @@ class ElboObjective(Objective):
     @cached_property
     def one_pass(self):
         """Whether one pass through the networks serves both gradients."""
-        pair = (type(self.theta_estimator), type(self.phi_estimator))
-        return pair == (ElboAnalyticKL, ReparameterizationAnalyticKL)
+        return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
 
     @cached_property
     def _rows(self):
@@ -238,7 +239,7 @@ class ElboObjective(Objective):
         """Return {spec: noise}: estimators with equal specs share the draws."""
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
-            estimators.append(BOUND)
+            estimators.append(self.bound)
         specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
         return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in dict.fromkeys(specs)}
 
@@ -246,12 +247,12 @@ class ElboObjective(Objective):
         x, noise = block
         where = (self.model, self.posterior, params["theta"], params["phi"], x)
         if self.one_pass:
-            value, grad_theta, grad_phi = pathwise_pass(*where, *noise.values())
+            value, grad_theta, grad_phi = self.pass_of_pair(*where, *noise.values())
             return value, {"theta": grad_theta, "phi": grad_phi}, memory
         memory, gradients = dict(memory), {}
         for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
             if name in names:
                 draws = noise[estimator.noise_spec(self.model.family, self.draws, len(x))]
                 gradients[name], memory[name] = estimator.estimate(*where, draws, memory[name])
-        draws = noise[BOUND.noise_spec(self.model.family, self.draws, len(x))]
-        return float(BOUND.estimate(*where, draws)[0][0]), gradients, memory
+        draws = noise[self.bound.noise_spec(self.model.family, self.draws, len(x))]
+        return float(self.bound.estimate(*where, draws)[0][0]), gradients, memory
