@@ -23,14 +23,15 @@ def build(epochs=4):
 
 
 def test_pieces_of_one_minibatch_give_the_bits_of_the_whole(tmp_path):
-    whole, epochs, pieces = build(), [], 0
+    whole, lines, pieces = build(), [], 0
     whole.run()
     done = False
     while not done:
         part = build()
-        done = train_in_pieces(part, tmp_path / "c.npz", WORDS, 0.0, lambda t: epochs.append(t.epoch))
+        done = train_in_pieces(part, tmp_path / "c.npz", WORDS, 0.0, lines.append)
         pieces += 1
-    assert pieces == 8 and epochs == [1, 2, 3, 4]
+    assert pieces == 8 and [line.split(":")[0] for line in lines] == [f"epoch {n} of 4" for n in range(1, 5)]
+    assert lines[-1].endswith(f"iwae {whole.history[-1]['iwae']:.2f}")
     for name, vector in whole.params.items():
         np.testing.assert_array_equal(part.params[name], vector)
     assert part.history == whole.history

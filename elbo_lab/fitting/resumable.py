@@ -15,6 +15,12 @@ from elbo_lab.fitting.result import plain
 from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
 
 
+def shown(training):
+    """Return what the newest row of a history says beside the counters."""
+    counters = ("epoch", "step", "phase", "learning_rate")
+    return [key for key in training.history[-1] if key not in counters]
+
+
 def train_in_pieces(training, path, words, seconds=None, say=None):
     """Train on from the checkpoint at `path`, if there is one, to the end or for some seconds.
 
@@ -30,7 +36,7 @@ def train_in_pieces(training, path, words, seconds=None, say=None):
     seconds : float, optional
         Stop after the minibatch in which they have passed.
     say : callable, optional
-        Called with the training after every epoch.
+        Called with a line of text after every epoch, such as `print`.
 
     Returns
     -------
@@ -57,7 +63,8 @@ def train_in_pieces(training, path, words, seconds=None, say=None):
         ended = job.milestone != keeper.saved_milestone
         keeper.tick()
         if ended and say is not None:
-            say(training)
+            row = " ".join(f"{key} {training.history[-1][key]:.2f}" for key in shown(training))
+            say(f"epoch {training.epoch} of {training.plan.epochs}: {row}")
         return seconds is not None and time.monotonic() - begun >= seconds
 
     job.run(tick)
