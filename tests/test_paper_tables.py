@@ -57,6 +57,26 @@ def test_a_runner_keeps_its_own_command_line(script, tmp_path):
     assert not (tmp_path / "runner.json").exists()
 
 
+OPTIONS = (
+    "from elbo_lab.cli.paper import own_options, paper_parser, publish\n"
+    "parser = paper_parser()\nparser.add_argument('--short', action='store_true')\n"
+    "short = own_options(parser).short\n"
+    "publish([{'quantity': 'short', 'ours': str(short)}], 'A long run', parser)\n"
+)
+
+
+@pytest.mark.parametrize("words", [[], ["--short"]], ids=["none", "short"])
+def test_a_script_reads_options_of_its_own_beside_json(tmp_path, words):
+    path = tmp_path / "author_2020_run.py"
+    path.write_text(OPTIONS, encoding="utf-8")
+    done = run(path.name, *words, "--json", "out.json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
+    assert row["ours"] == str(bool(words))
+    code = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
+    assert "False" in run("-c", code, "--short", cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -40,7 +40,7 @@ QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
 DATA = load("digits:binary").rows(50, seed=0) if QUICK else load("digits:binary")
 SIZES = (10, 20) if QUICK else (10, 30, 100, 300, 1000, 1797)
-EXACT_N, NODES, DRAWS = (10, 16, 10) if QUICK else (100, 32, 20)
+EXACT_N, NODES, DRAWS = (10, 16, 10) if QUICK else (100, 64, 20)
 SETTINGS = {"hidden": (64,), "epochs": 2 if QUICK else 200, "batch": 200, "learning_rate": 2e-3}
 
 # %% The exact answer first: two latents, every term an integral
@@ -105,7 +105,9 @@ for latent, found in cuts.items():
         rows.append(quantity | {"ours": cut.aggregate_kl, "note": note})
 publish(rows, "Hoffman and Johnson (2016): the identity and its bounds, nats per digit")
 assert abs(exact.elbo - terms["elbo"]) < 1e-7, "the terms should add up"
-assert abs(by_index - exact.information) < 1e-4, "both forms of the information should agree"
+assert abs(by_index - exact.information) < (1e-4 if QUICK else 1e-6), (
+    "both forms of the information should agree"
+)
 for found in cuts.values():
     for cut in found:
         slack = 5.0 * cut.information_error
