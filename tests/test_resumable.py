@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elbo_lab.datasets import load
+from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.resumable import train_in_pieces
 from elbo_lab.learning.training.importance_objective import ImportanceWeightedObjective
 from elbo_lab.learning.training.plan import Plan
@@ -22,7 +23,7 @@ def build(epochs=4):
     return Training(objective, Plan(epochs=epochs, batch=20, rates={"theta": 0.02, "phi": 0.02}), seed=1)
 
 
-def test_pieces_of_one_minibatch_give_the_bits_of_the_whole(tmp_path):
+def check_pieces(tmp_path):
     whole, lines, pieces = build(), [], 0
     whole.run()
     done = False
@@ -35,6 +36,22 @@ def test_pieces_of_one_minibatch_give_the_bits_of_the_whole(tmp_path):
     for name, vector in whole.params.items():
         np.testing.assert_array_equal(part.params[name], vector)
     assert part.history == whole.history
+
+
+def test_pieces_of_one_minibatch_give_the_bits_of_the_whole(tmp_path):
+    check_pieces(tmp_path)
+
+
+def test_a_piece_that_forgets_its_noise_is_caught(tmp_path, monkeypatch):
+    restore = TrainingJob.restore
+
+    def forgetful(job, header, arrays):
+        restore(job, header, arrays)
+        job.training.noise_rng = np.random.default_rng(0)
+
+    monkeypatch.setattr(TrainingJob, "restore", forgetful)
+    with pytest.raises(AssertionError):
+        check_pieces(tmp_path)
 
 
 def test_more_epochs_go_on_from_fewer(tmp_path):

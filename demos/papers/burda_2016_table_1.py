@@ -104,9 +104,7 @@ for name in ASKED.only.split(","):
 
 # %% The figure
 words = {"xlabel": "pass over the data", "ylabel": "- bound, nats, training rows"}
-ax = style_axes(
-    (figure := new_figure(3.4)).subplots(), title="Training bound (brackets: test, -log p)", **words
-)
+ax = style_axes((figure := new_figure(3.4)).subplots(), title="In brackets: -log p(x), test rows", **words)
 for (name, curve), color in zip(curves.items(), COLORS, strict=False):
     look = {"color": color, "linewidth": STYLE["line_width"], "label": f"{name} ({nll[name]:.2f})"}
     ax.plot(np.arange(1, len(curve) + 1), curve, **look)
