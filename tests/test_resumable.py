@@ -55,7 +55,7 @@ def test_a_piece_that_forgets_its_noise_is_caught(tmp_path, monkeypatch):
 
 
 def test_more_epochs_go_on_from_fewer(tmp_path):
-    path = tmp_path / "c.npz"
+    path = tmp_path / "new" / "c.npz"
     assert train_in_pieces(build(2), path, WORDS)
     more, whole = build(4), build(4)
     assert train_in_pieces(more, path, WORDS)

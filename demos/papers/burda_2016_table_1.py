@@ -51,7 +51,7 @@ PRINTED = {"vae-1": (86.76, 19), "iwae-5": (85.54, 22), "iwae-50": (84.78, 25)} 
 PRINTED |= {"vae-5": (86.47, 20), "vae-50": (86.35, 20)}
 PARSER = paper_parser()
 PARSER.add_argument("--short", action="store_true", help="40 passes in batches of 100, 500 test digits")
-PARSER.add_argument("--only", default="vae-1,iwae-5" if QUICK else ",".join(PRINTED), metavar="ROWS")
+PARSER.add_argument("--only", nargs="+", choices=PRINTED, default=list(PRINTED)[: 2 if QUICK else None])
 PARSER.add_argument("--seconds", type=float, help="stop every training after so many")
 ASKED = own_options(PARSER)
 LAST, BATCH = (1, 20) if QUICK else (3, 100) if ASKED.short else (7, 20)
@@ -80,11 +80,10 @@ encoder = MLP((columns, *HIDDEN, model.family.eta_size))
 posterior = AmortisedPosterior(model.family, encoder, (0.0,) * columns, (1.0,) * columns)
 stages = Stages(math.ceil(len(TRAIN.x) / BATCH), LAST)
 plan = Plan(PASSES, BATCH, Adam(eps=1e-4), {"theta": 1e-3, "phi": 1e-3}, stages)
-OUT.mkdir(parents=True, exist_ok=True)
 rows, nll, curves = [], {}, {}
 
 # %% Train each row as far as time allows, and judge it where it stands
-for name in ASKED.only.split(","):
+for name in ASKED.only:
     kind, k = name.split("-")
     data = {"x": TRAIN.x, "probabilities": TRAIN.probabilities, "draws": int(k), "dtype": np.float32}
     bound = (ElboObjective if kind == "vae" else ImportanceWeightedObjective)(model, posterior, **data)

@@ -29,7 +29,7 @@ def train_in_pieces(training, path, words, seconds=None, say=None):
     training : Training
         As it was built at first, but for its number of epochs.
     path : str or path
-        Written after every epoch and every ten seconds.
+        Written after every epoch and every ten seconds; its folder is made where there is none.
     words : dict
         What makes this training what it is, in JSON values; it stands in the file, and must be the same
         in every piece.
@@ -57,6 +57,7 @@ def train_in_pieces(training, path, words, seconds=None, say=None):
             raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
         own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
         job.restore(header["job"], Parts(own, path, "checkpoint"))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(path, job, {"settings": words})
 
     def tick():
