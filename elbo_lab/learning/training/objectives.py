@@ -35,8 +35,6 @@ from elbo_lab.learning.training.fresh_bits import fresh_bits
 # gradients costs more than it brings.
 ROWS_PER_BLOCK = 50
 MOST_BLOCKS = 8
-# What is shown while other estimators drive.
-BOUND = ElboReconstructionKL()
 
 
 @cache
@@ -187,6 +185,10 @@ class ElboObjective(Objective):
     dtype: type = np.float64
     names = ("theta", "phi")
     value_key = "elbo"
+    # What is shown while other estimators drive; the pair that one pass through the networks serves.
+    bound = ElboReconstructionKL()
+    pair = (ElboAnalyticKL, ReparameterizationAnalyticKL)
+    pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self):
         for estimator, target in self._targets():
@@ -219,8 +221,7 @@ class ElboObjective(Objective):
     @cached_property
     def one_pass(self):
         """Whether one pass through the networks serves both gradients."""
-        pair = (type(self.theta_estimator), type(self.phi_estimator))
-        return pair == (ElboAnalyticKL, ReparameterizationAnalyticKL)
+        return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
 
     @cached_property
     def _rows(self):
@@ -250,7 +251,7 @@ class ElboObjective(Objective):
         """Return {spec: noise}: estimators with equal specs share the draws."""
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
-            estimators.append(BOUND)
+            estimators.append(self.bound)
         specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
         return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in dict.fromkeys(specs)}
 
@@ -258,12 +259,12 @@ class ElboObjective(Objective):
         x, noise = block
         where = (self.model, self.posterior, params["theta"], params["phi"], x)
         if self.one_pass:
-            value, grad_theta, grad_phi = pathwise_pass(*where, *noise.values())
+            value, grad_theta, grad_phi = self.pass_of_pair(*where, *noise.values())
             return value, {"theta": grad_theta, "phi": grad_phi}, memory
         memory, gradients = dict(memory), {}
         for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
             if name in names:
                 draws = noise[estimator.noise_spec(self.model.family, self.draws, len(x))]
                 gradients[name], memory[name] = estimator.estimate(*where, draws, memory[name])
-        draws = noise[BOUND.noise_spec(self.model.family, self.draws, len(x))]
-        return float(BOUND.estimate(*where, draws)[0][0]), gradients, memory
+        draws = noise[self.bound.noise_spec(self.model.family, self.draws, len(x))]
+        return float(self.bound.estimate(*where, draws)[0][0]), gradients, memory

@@ -1,0 +1,115 @@
+# %% [markdown]
+# # How fast importance weighting closes the gap
+# %%
+"""The bound of K draws lies Var(w / p) / 2K below log p(x), without a single random number.
+
+Claim. Nothing here is sampled: the bound of K draws is an integral over one draw. Its distance to log p(x)
+falls as 1/K with half the variance of the relative weight in front, and the next term is known as well. That
+holds for continuous and for discrete latents. Where q is so narrow that the weight has no variance, the gap
+falls more slowly than 1/K, and the law says nothing.
+
+Formula, with r = w / p(x), E r = 1, v = Var r, m3 = E (r - 1)^3:
+    log p(x) - L_K = v / 2K - (m3 / 3 - 3 v^2 / 4) / K^2 + O(K^-3),      L_K <= L_{K+1} <= log p(x)
+    q normal of c posterior deviations: v finite only for c^2 > 1/2
+
+Source: Burda, Grosse and Salakhutdinov (2016), theorem 1 (monotone); Maddison et al. (2017) and Domke and
+Sheldon (2018) for the limit K (log p - L_K) -> v / 2; Nowozin (2018) for the expansion in 1/K.
+Exact set-up: PPCA with one latent (D = 4) and q half a deviation off, 1.2 and 0.6 deviations wide; a mixture
+of three components with a q that prefers the wrong ones. K = 1 to 4096 (beyond, the
+second term drowns in rounding).
+It must show: slope -1 of the gap against K, K times the gap tending to v / 2, the second term; rising bounds.
+Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the folder ELBO_LAB_OUT.
+"""
+
+import os
+from itertools import pairwise
+
+import numpy as np
+
+from elbo_lab.cli.paper import publish
+from elbo_lab.exact import log_evidence
+from elbo_lab.exact.coupled import bound_of_draws
+from elbo_lab.exact.enumeration import all_values
+from elbo_lab.models import PPCA, GaussianMixture
+from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
+
+# %% Constants
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+DRAWS = [4**i for i in range(6 if QUICK else 7)]
+COLORS = ("#0072B2", "#117733", "#D55E00")
+NODES = np.arange(
+    -14, 14.01, 1 / 16
+)  # of the noise: an even grid, exact for what is analytic; far tails count
+NODE_WEIGHTS = np.exp(-0.5 * NODES**2) / np.exp(-0.5 * NODES**2).sum()
+
+# %% Three places: log p(x), and the log-weights under every node or value of z with their probabilities
+rng = np.random.default_rng(0)
+ppca = PPCA(4, 1)
+theta = ppca.layout.pack({"W": 0.5 * rng.standard_normal((4, 1))})
+x, _ = ppca.sample(theta, 1, rng)
+posterior = ppca.posterior_eta(theta, x)
+
+
+def under_normal(width):
+    """Return log p(x), and log w and probabilities at the nodes, of a q half a deviation off."""
+    mean, log_std = ppca.family.split(posterior)
+    eta = ppca.family.join(mean + 0.5 * np.exp(log_std), log_std + np.log(width))
+    z = ppca.family.sample(eta, NODES[:, None, None])
+    log_w = ppca.log_joint(theta, x, z) - ppca.family.log_prob(eta, z)
+    return ppca.log_evidence(theta, x)[0], log_w[:, 0], NODE_WEIGHTS
+
+
+def under_categories():
+    """Return the same of a mixture, whose q turns the responsibilities round."""
+    model = GaussianMixture(2, 3, "spherical")
+    parts = {"mean": np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 2.0]])}
+    theta, x = model.layout.pack(parts), np.array([[0.6, 0.9]])
+    eta, z = -0.5 * model.posterior_eta(theta, x), all_values(model.family, 1)
+    log_q = model.family.log_prob(eta, z)
+    log_w = model.log_joint(theta, x, z) - log_q
+    return log_evidence(model, theta, x)[0][0], log_w[:, 0], np.exp(log_q)[:, 0]
+
+
+places = {"PPCA, q 1.2 wide": under_normal(1.2), "mixture": under_categories()}
+places["PPCA, q 0.6 wide"] = under_normal(0.6)
+
+# %% The exact gap for every K, and what the moments of the weight say of it
+gaps, moments = {}, {}
+for name, (log_p, log_w, weights) in places.items():
+    gaps[name] = np.array([log_p - bound_of_draws(log_w, weights, k)[0] for k in DRAWS])
+    r = np.exp(log_w - log_p)
+    assert abs(weights @ r - 1.0) < 1e-12, "weights should be unbiased"
+    moments[name] = weights @ (r - 1.0) ** 2, weights @ (r - 1.0) ** 3
+    print(f"{name}: ELBO {gaps[name][0]:.4f} below log p, last gap {gaps[name][-1]:.2e}")
+
+# %% The figure
+title = "Gap of the bound of K draws, exact; dashed: Var(w / p) / 2K"
+words = {"xlabel": "draws K", "ylabel": "log p(x) - L_K, nats"}
+ax = style_axes((figure := new_figure(3.8)).subplots(), title=title, **words)
+for (name, gap), color in zip(gaps.items(), COLORS, strict=True):
+    ax.loglog(DRAWS, gap, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=name)
+    if "0.6" not in name:
+        ax.loglog(DRAWS, moments[name][0] / (2 * np.array(DRAWS)), **EXACT_LINE)
+legend_below(ax, columns=3)
+print("figure:", save_figure(figure, OUT, "bound-gap")[0])
+
+# %% The claim
+rows, K, last = [], np.array(DRAWS, dtype=float), slice(-3, None)
+for name, gap in gaps.items():
+    slope = np.polyfit(np.log(K[last]), np.log(gap[last]), 1)[0]
+    light, (v, m3) = "0.6" not in name, moments[name]
+    rows.append({"quantity": f"{name}: slope", "published": -1 if light else "none", "ours": slope})
+    assert all(a > b > 0.0 for a, b in pairwise(gap)), "the bound should rise with K and stay below"
+    if not light:
+        rows[-1]["note"] = "c² < 1/2: the weight has no variance"
+        assert slope > -0.9, "without a variance the gap should fall more slowly"
+        continue
+    second, expected = (K**2 * (gap - v / (2 * K)))[-2], 3 * v**2 / 4 - m3 / 3
+    rows.append({"quantity": f"{name}: K gap", "published": f"v / 2 = {v / 2:.4g}", "ours": (K * gap)[-1]})
+    row = {"quantity": f"{name}: second term", "published": f"{expected:.4g}", "ours": second}
+    rows.append(row | {"note": f"K = {K[-2]:.0f}"})
+    assert abs(slope + 1.0) < 0.02 and abs(2.0 * (K * gap)[-1] / v - 1.0) < 0.002, "1/K with v/2 in front"
+    assert abs(second / expected - 1.0) < 0.01, "the next term should be that of the expansion"
+publish(rows, "The 1/K law; published: formulas, here with the exact moments of these weights")
