@@ -6,7 +6,6 @@ order; they are merged in their own order. Within a batch the noise comes in pas
 each pass goes through every estimator that asked for that noise.
 """
 
-from functools import lru_cache
 from itertools import groupby
 from time import perf_counter
 
@@ -42,13 +41,25 @@ def estimate_repeats(estimator, model, scene, noise, state):
     return values
 
 
-@lru_cache(maxsize=256)
 def settled_state(scene, estimator, draws, seed):
     """Return the state of an estimator after its burn-in on this scene: `burn_in` estimates in a row.
 
     What an estimator has learned is random as well; holding it still makes the repeats independent, and
     mean and variance are those of an estimator that has learned just this.
     """
+    key = estimator, draws, seed
+    if key not in scene.states:
+        remember_state(scene, *key, _learned(scene, *key))
+    return scene.states[key]
+
+
+def remember_state(scene, estimator, draws, seed, state):
+    """Keep the settled state of an estimator, read-only: another process may have found it."""
+    state.flags.writeable = False
+    scene.states[estimator, draws, seed] = state
+
+
+def _learned(scene, estimator, draws, seed):
     where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
     state = estimator.initial_state(scene.model, scene.posterior, scene.x)
     if estimator.burn_in:
@@ -56,7 +67,6 @@ def settled_state(scene, estimator, draws, seed):
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
             state = _pair(estimator, estimator.estimate(*where, scene.source.draw(spec, rng), state))[1]
-        state.flags.writeable = False
     return state
 
 
