@@ -9,13 +9,7 @@ from dataclasses import dataclass, field
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.estimators.targets import parse
-from elbo_lab.study.measure import (
-    batch_sizes,
-    remember_state,
-    run_batch,
-    seconds_per_estimate,
-    settled_state,
-)
+from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settle_states
 from elbo_lab.study.missed import missed_variance
 from elbo_lab.study.missed_coupled import missed_of_bound
 from elbo_lab.study.moments import Moments
@@ -134,10 +128,7 @@ def _run(workers, work, draws, seed, purpose, progress=None):
 def repeat(workers, benches, draws, repeats, seed, progress):
     """Fill the moments of every measured pairing."""
     work = [(bench, _measured(bench), repeats) for bench in benches if _measured(bench)]
-    # What learns learns once, before several workers ask for its state.
-    learners = [(bench.scene, e, draws, seed) for bench, found, _ in work for e in found if e.burn_in]
-    for learner, state in zip(learners, workers.map(lambda one: settled_state(*one), learners), strict=True):
-        remember_state(*learner, state)
+    settle_states(workers, [(bench.scene, e, draws, seed) for bench, found, _ in work for e in found])
     totals = _run(workers, work, draws, seed, "repeats", progress)
     for (bench, estimators, _), moments in zip(work, totals, strict=True):
         bench.moments = dict(zip(estimators, moments, strict=True))

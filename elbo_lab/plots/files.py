@@ -75,9 +75,18 @@ def save_figure(figure, folder, name):
     list of pathlib.Path
         The PNG and the SVG.
     """
+    check_name(name)
+    return write_rendered(render_figure(figure), folder, name)
+
+
+def check_name(name):
+    """Refuse what is not a plain file name without ending."""
     if not name or Path(name).name != name or name.startswith("."):
         raise bad_value("name", "a plain file name without ending", repr(name))
-    contents = render_figure(figure)
+
+
+def write_rendered(contents, folder, name):
+    """Write what `render_figure` returned, both files or none; return the paths as `save_figure` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     finals = {kind: folder / f"{name}.{kind}" for kind in FORMATS}

@@ -120,7 +120,10 @@ def draw_panel(ax, block, names, label):
     ends = [row.get(key) for row in block for key in ("variance", "variance_low", "variance_high")]
     layout = zero_axis([end for end in ends if end is not None], most_ticks=3)
     style_axes(ax, grid="both")
-    ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3)
+    # Places that are given need not be searched for: the boxes of all tick labels, at every drawing.
+    ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3, y=1.0)
+    ax.xaxis.set_label_coords(0.5, 0.0)
+    ax.yaxis.set_label_coords(0.0, 0.5)
     apply_zero_axis(ax, layout, "x")
     ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
     for row in block:

@@ -13,7 +13,7 @@ import numpy as np
 
 from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.scene import spawn
+from elbo_lab.study.scene import read_only, spawn
 from elbo_lab.study.sharing import shared_model
 
 BATCHES = 40
@@ -49,14 +49,22 @@ def settled_state(scene, estimator, draws, seed):
     """
     key = estimator, draws, seed
     if key not in scene.states:
-        remember_state(scene, *key, _learned(scene, *key))
+        scene.states[key] = read_only(_learned(scene, *key))
     return scene.states[key]
 
 
-def remember_state(scene, estimator, draws, seed, state):
-    """Keep the settled state of an estimator, read-only: another process may have found it."""
-    state.flags.writeable = False
-    scene.states[estimator, draws, seed] = state
+def settle_states(pool, wanted):
+    """Let what learns learn once, before several workers ask for its state.
+
+    Parameters
+    ----------
+    pool : Workers or concurrent.futures.Executor
+    wanted : list of (Scene, Estimator, int, int)
+        Arguments of `settled_state`.
+    """
+    learners = [one for one in wanted if one[1].burn_in]
+    for (scene, *key), state in zip(learners, pool.map(lambda one: settled_state(*one), learners), strict=True):
+        scene.states[tuple(key)] = read_only(state)  # it may have been found in another process
 
 
 def _learned(scene, estimator, draws, seed):

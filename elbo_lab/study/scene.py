@@ -77,7 +77,7 @@ class Scene:
 
     def __post_init__(self):
         for array in (self.theta, self.phi, self.x, self.best_eta):
-            array.flags.writeable = False
+            read_only(array)
 
     def __setstate__(self, state):
         # A copy from another process: packing keeps neither the flag nor whose states they are.
@@ -100,6 +100,12 @@ class Scene:
         except BadValue as reason:
             return str(reason)
         return None
+
+
+def read_only(array):
+    """Return the array itself, which can no longer be written to."""
+    array.flags.writeable = False
+    return array
 
 
 def spawn(seed, *key):
