@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.image import imsave
+from PIL import Image
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import STYLE
@@ -18,21 +18,23 @@ from elbo_lab.plots.style import STYLE
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
 _LOCK = threading.Lock()
 
-# Without these the files would carry the date and the version of Matplotlib.
-_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+# Without these the file would carry the date and the version of Matplotlib.
+_METADATA = {"Date": None, "Creator": None}
 
 
 def _png(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    sheet = io.BytesIO()
-    imsave(sheet, np.asarray(canvas.buffer_rgba()), format="png", dpi=figure.dpi, metadata=_METADATA["png"])
+    # Figures are opaque. Level 3 takes half the time of the usual 6 for the same size.
+    opaque, sheet = np.asarray(canvas.buffer_rgba())[..., :3], io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(opaque))
+    image.save(sheet, "png", dpi=(figure.dpi, figure.dpi), compress_level=3)
     return sheet.getvalue()
 
 
 def _svg(figure):
     sheet = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA["svg"])
+    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA)
     return sheet.getvalue()
 
 
