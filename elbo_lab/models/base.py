@@ -157,8 +157,11 @@ class Model(ABC):
     def log_prior_vjp(self, theta, z, cotangent):
         """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_prior)."""
         eta = self.prior_eta(theta)
-        grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
-        grad_theta = self.prior_eta_vjp(theta, grad_eta)
+        if self.fixed_prior:
+            grad_theta = np.zeros((*cotangent.shape[:-2], self.layout.size))
+        else:
+            grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
+            grad_theta = self.prior_eta_vjp(theta, grad_eta)
         if not self.family.event_axes:
             return grad_theta, None
         grad_z = cotangent[..., None] * self.family.log_prob_grad_z(eta, z)

@@ -16,7 +16,7 @@ mean, and is left out.
 import numpy as np
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import Estimator, posterior_draws
+from elbo_lab.estimators.base import Estimator, posterior_draws, score_gradient
 from elbo_lab.estimators.score.running import decayed
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
@@ -52,7 +52,7 @@ class ScoreFunctionLearnedBaseline(Estimator):
         known = _layout(x).views(state)
         output, activations = _network(x).forward(known["network"], (x - known["shift"]) / known["scale"])
         baseline = (known["centre"] + np.sqrt(known["square"]) * output[:, 0]).astype(f.dtype)
-        grad_eta = ((f - baseline)[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = score_gradient(posterior.family, eta, z, f - baseline)
         return posterior.eta_vjp(phi, x, grad_eta), _learned(x, state, f, output[:, 0], activations)
 
 
