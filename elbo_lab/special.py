@@ -133,11 +133,11 @@ def log_softmax(a, axis):
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
+@np.errstate(invalid="ignore")
 def _below_peak(a, axis):
     """Return a - max(a); nan (quietly) where the peak is infinite."""
     a = np.asarray(a)
-    with np.errstate(invalid="ignore"):
-        return a - np.maximum.reduce(a, axis=axis, keepdims=True)
+    return a - np.maximum.reduce(a, axis=axis, keepdims=True)
 
 
 @twin("elementwise")

@@ -1,9 +1,9 @@
 """Independent pieces of work on several cores: processes where they can be forked, threads elsewhere.
 
 The work of this package is many short NumPy calls, and between two of them a thread holds the lock of the
-interpreter: two threads are hardly faster than one. So the pieces go to forked processes. A fork sees everything
-that there is at that moment, also a function inside a function and a class of a notebook, so nothing has to be
-packed but the results.
+interpreter: two threads are hardly faster than one. So the pieces go to forked processes. A fork sees
+everything that there is at that moment, also a function inside a function and a class of a notebook, so that
+nothing has to be packed but the results.
 
     one worker        the pieces run one after another, here
     several, Linux    forked processes; what cannot be packed, or fails there, is done again here, where the
@@ -12,7 +12,8 @@ packed but the results.
                       pools do not survive a fork
 
 Which worker does a piece changes no bit, and results come in the order of the pieces. Workers end with the
-`with` block, whatever ends it, and when the process that forked them is gone; Ctrl-C reaches only that one.
+`with` block, whatever ends it, or, when the process that forked them is killed, with the piece at hand.
+Ctrl-C is left to that process.
 
 Source: Python manual, `multiprocessing`, "Contexts and start methods" (on the dangers of fork); signal(7).
 """
@@ -25,6 +26,8 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
+
+from threadpoolctl import threadpool_limits
 
 THREADED_FRAMEWORKS = ("jax", "tensorflow", "torch")
 
@@ -152,8 +155,6 @@ def _forked(function, pieces, others, stop):
 
 def _serve(function, pieces, link, inherited):
     """Do the pieces whose numbers arrive, until the other side hangs up."""
-    from threadpoolctl import threadpool_limits
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; we are told by the pipe
     for end in inherited:
         end.close()  # else an open copy would hide that the other side is gone

@@ -46,7 +46,7 @@ class Categorical(Family):
 
     def sample(self, eta, noise):
         """Return z (..., S, N), integers in 0..K-1."""
-        cumulated = np.cumsum(softmax(eta, axis=-1), axis=-1)
+        cumulated = np.add.accumulate(softmax(eta, axis=-1), axis=-1)
         # The last sum may fall short of one by rounding: a u in that gap would draw a category of
         # probability zero. So the sums are divided by it, and left out, for z <= K - 1.
         inner = cumulated[..., :-1] / cumulated[..., -1:]

@@ -168,5 +168,5 @@ def mean_cotangent(family, z):
 
 
 def score_gradient(family, eta, z, signal):
-    """Return the mean over draws of signal (..., S, N) times the score of q, for the mean over rows: (..., N, E)."""
+    """Return the mean over draws and rows of signal (..., S, N) times the score of q: by eta (..., N, E)."""
     return family.log_prob_vjp(eta, z, signal) / (signal.shape[-2] * signal.shape[-1])

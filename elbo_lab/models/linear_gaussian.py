@@ -85,7 +85,8 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         r -= t["b"]
         r *= precision_root
         squares = np.einsum("...d,...d->...", r, r)
-        constant = np.broadcast_to(t["log_sigma"], x.shape[-1:]).sum() + 0.5 * x.shape[-1] * LOG_2PI
+        share = x.shape[-1] // t["log_sigma"].size  # columns that one sigma stands for
+        constant = share * t["log_sigma"].sum() + 0.5 * x.shape[-1] * LOG_2PI
         value = -0.5 * squares - constant
 
         def pullback(cotangent):

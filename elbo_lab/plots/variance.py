@@ -96,7 +96,7 @@ def plot_target_variance(rows, ax, legend_columns=2):
 
 
 def draw_rows(ax, rows, heights, layout):
-    """Draw estimators on one model, each at its height: marker and interval, or the words for what is missing.
+    """Draw estimators on one model, each at its height: marker and interval, or words for what is missing.
 
     All intervals are one artist, and so are all exact variances: each costs as much as a marker.
     """

@@ -63,7 +63,9 @@ def settle_states(pool, wanted):
         Arguments of `settled_state`.
     """
     learners = [one for one in wanted if one[1].burn_in]
-    for (scene, *key), state in zip(learners, pool.map(lambda one: settled_state(*one), learners), strict=True):
+    for (scene, *key), state in zip(
+        learners, pool.map(lambda one: settled_state(*one), learners), strict=True
+    ):
         scene.states[tuple(key)] = read_only(state)  # it may have been found in another process
 
 
