@@ -7,19 +7,31 @@
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
     timing      single calls, one after another, when nothing else runs
+    rows        what is reported of each pairing
 
-Everything between the first and the last step is cut into pieces for workers (`elbo_lab.workers`); each piece
+Everything but the timing is cut into pieces for workers (`elbo_lab.workers`); each piece
 has its own seed and is merged in its own order, and BLAS runs single-threaded inside, so that the number of
 workers changes nothing but the time.
 """
 
+import numpy as np
+
 from elbo_lab import __version__
 from elbo_lab.blas import available_cores, single_threaded_blas
-from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of, weigh
+from elbo_lab.comparison.pipeline import (
+    FALSE_ALARM,
+    build_benches,
+    check_bias,
+    repeat,
+    rows_of,
+    time_calls,
+    weigh,
+)
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.tails import pareto_source
@@ -142,6 +154,8 @@ def compare(
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
     with single_threaded_blas(), Workers(n_threads) as workers:
+        if n_threads > 1 and len(choices) > 1:
+            _load()
         benches = build_benches(workers, choices, chosen, draws, placing, skip_refusals, progress)
         if against is not None:
             check_applicable(against, benches)
@@ -149,10 +163,14 @@ def compare(
         paired = [dict(bench.moments) for bench in benches]  # before any is repeated on its own
         limit = check_bias(workers, benches, draws, repeats, seed)
         weigh(workers, benches, draws, seed)
-        found = []
-        for bench, moments in zip(benches, paired, strict=True):
-            rows_found = list(rows_of(bench, chosen, posterior, draws, repeats, seed, limit))
-            found += rows_with_ratios(rows_found, chosen, moments, against)
+        time_calls(benches, draws, seed)
+
+        def rows_one(pair):
+            rows_found = list(rows_of(pair[0], chosen, posterior, draws, repeats, limit))
+            return rows_with_ratios(rows_found, chosen, pair[1], against)
+
+        by_bench = workers.map(rows_one, list(zip(benches, paired, strict=True)))
+        found = [row for rows_found in by_bench for row in rows_found]
     kept = [bench for bench in benches if bench.scene]
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     settings["exact_values"] = {
@@ -161,6 +179,16 @@ def compare(
     }
     kept_moments = [moments for bench, moments in zip(benches, paired, strict=True) if bench.scene]
     return Comparison(found, settings, chosen, scenes, answers, kept_moments)
+
+
+def _load():
+    """Load what most of the work takes, once: else each process would do it at its own first use."""
+    import scipy.optimize  # noqa: F401
+
+    if pareto_source() is not None:
+        import arviz_stats.base  # noqa: F401
+    for function in (softplus, sigmoid, tanh):
+        function(np.zeros(1))  # the machine code of the kernel
 
 
 def _values(answers):

@@ -46,6 +46,7 @@ class Bench:
     seconds: dict = field(default_factory=dict)
     moments: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
+    call_seconds: dict = field(default_factory=dict)
 
 
 def _check_size(scene, draws):
@@ -184,7 +185,13 @@ def _layout(scene, estimator):
     return (scene.model if estimator.target.startswith("grad-theta") else scene.posterior).layout
 
 
-def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
+def time_calls(benches, draws, seed):
+    """Fill the seconds of one estimate: here, one after another, while nothing else runs."""
+    for bench in benches:
+        bench.call_seconds = {e: seconds_per_estimate(bench.scene, e, draws, seed) for e in bench.moments}
+
+
+def rows_of(bench, estimators, posterior, draws, repeats, limit):
     """Yield the rows of one model, in the order of the estimators."""
     for estimator in estimators:
         head = row_head(bench.label, bench.scene, posterior, estimator, draws, repeats)
@@ -194,7 +201,7 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
             yield inapplicable(head, bench.reasons[estimator])
         elif estimator in bench.moments:
             answer, moments = bench.answers[head["target"]], bench.moments[estimator]
-            seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
+            seconds = bench.call_seconds[estimator]
             test = _bias_test(bench, estimator, draws)
             exact, layout = bench.theory.get(estimator), _layout(bench.scene, estimator)
             weights = bench.weights[estimator]

@@ -81,7 +81,8 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         """
         t = self.layout.views(theta)
         precision_root = np.exp(-t["log_sigma"])
-        r = x - z @ t["W"].T
+        # One product of all rows: repeats and draws in front of them would make it many small ones.
+        r = x - (z.reshape(-1, self.n_latent) @ t["W"].T).reshape((*z.shape[:-1], self.n_columns))
         r -= t["b"]
         r *= precision_root
         squares = np.einsum("...d,...d->...", r, r)

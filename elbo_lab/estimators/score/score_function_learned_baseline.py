@@ -13,6 +13,8 @@ NVIL also divides f - b by its running deviation; that changes the length of the
 mean, and is left out.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from elbo_lab.bounds import log_weight
@@ -57,12 +59,22 @@ class ScoreFunctionLearnedBaseline(Estimator):
 
 
 def _network(x):
-    return MLP((x.shape[1], HIDDEN, 1))
+    return _network_of(x.shape[1])
 
 
 def _layout(x):
+    return _layout_of(x.shape[1])
+
+
+@lru_cache(maxsize=16)
+def _network_of(n_columns):
+    return MLP((n_columns, HIDDEN, 1))
+
+
+@lru_cache(maxsize=16)
+def _layout_of(n_columns):
     """What the state holds: the scale of x, that of f, the network, and the memory of Adam."""
-    columns, parameters = (x.shape[1],), (_network(x).layout.size,)
+    columns, parameters = (n_columns,), (_network_of(n_columns).layout.size,)
     of_x = (("shift", columns), ("scale", columns))
     of_f = (("centre", ()), ("square", ()), ("weight", ()))
     of_adam = (("first", parameters), ("second", parameters), ("steps", ()))
