@@ -7,6 +7,7 @@ never copies. Gradients of many repeats at once have leading axes, (..., P), and
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
@@ -33,32 +34,35 @@ class Layout:
 
     entries: tuple
     size: int = field(init=False)
+    _parts: tuple = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         names = [name for name, _ in self.entries]
         if len(set(names)) < len(names):
             raise bad_value("entries", "different names", names)
-        object.__setattr__(self, "size", sum(math.prod(shape) for _, shape in self.entries))
+        sizes = [math.prod(shape) for _, shape in self.entries]
+        ends = list(accumulate(sizes, initial=0))
+        parts = [(name, slice(*ends[i : i + 2]), shape) for i, (name, shape) in enumerate(self.entries)]
+        object.__setattr__(self, "size", ends[-1])
+        object.__setattr__(self, "_parts", tuple(parts))
 
     def views(self, vector):
         """Return {name: view of shape (..., *shape)} of `vector` (..., P)."""
-        if vector.shape[-1:] != (self.size,):
+        *lead, size = vector.shape or (None,)
+        if size != self.size:
             raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {vector.shape}")
-        lead, start, out = vector.shape[:-1], 0, {}
-        for name, shape in self.entries:
-            stop = start + math.prod(shape)
-            out[name] = vector[..., start:stop].reshape(lead + shape)
-            start = stop
-        return out
+        return {name: vector[..., part].reshape((*lead, *shape)) for name, part, shape in self._parts}
 
     def pack(self, parts, lead=()):
         """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero.
 
         The vector has the common dtype of the parts.
         """
-        arrays = [np.asarray(value) for value in parts.values()]
-        floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
-        vector = np.zeros((*tuple(lead), self.size), dtype=np.result_type(*floats) if floats else np.float64)
+        floats = {dtype for dtype in map(_dtype, parts.values()) if dtype.kind == "f"}
+        dtype = np.result_type(*floats) if floats else np.float64
+        # Where every entry is given there is nothing to leave at zero.
+        new = np.empty if len(parts) == len(self.entries) else np.zeros
+        vector = new((*lead, self.size), dtype)
         views = self.views(vector)
         for name, value in parts.items():
             if name not in views:
@@ -80,3 +84,7 @@ class Layout:
     def prefixed(self, prefix):
         """Return the entries with `prefix.` before every name, for a layout that contains this one."""
         return tuple((f"{prefix}.{name}", shape) for name, shape in self.entries)
+
+
+def _dtype(value):
+    return value.dtype if isinstance(value, np.ndarray) else np.asarray(value).dtype

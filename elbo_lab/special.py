@@ -108,7 +108,7 @@ def softmax(a, axis):
         the limit depends on the path).
     """
     weights = np.exp(_below_peak(a, axis))
-    return weights / np.sum(weights, axis=axis, keepdims=True)
+    return weights / np.add.reduce(weights, axis=axis, keepdims=True)
 
 
 def log_softmax(a, axis):
@@ -130,14 +130,14 @@ def log_softmax(a, axis):
         nan along a slice whose peak is not finite, as in `softmax`.
     """
     shifted = _below_peak(a, axis)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
+@np.errstate(invalid="ignore")
 def _below_peak(a, axis):
     """Return a - max(a); nan (quietly) where the peak is infinite."""
     a = np.asarray(a)
-    with np.errstate(invalid="ignore"):
-        return a - np.max(a, axis=axis, keepdims=True)
+    return a - np.maximum.reduce(a, axis=axis, keepdims=True)
 
 
 @twin("elementwise")

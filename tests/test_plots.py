@@ -205,10 +205,15 @@ def test_the_height_of_the_variance_figure_follows_its_rows():
 
 def drawn_intervals(axes):
     """Return every pair of ends that is drawn, and hold that nothing is outside of its panel."""
+    found = set()
     for ax in axes:
         low, high = ax.get_xlim()
         assert all(low < x < high for line in ax.lines for x in np.ravel(line.get_xdata()) if x > 1)
-    return {tuple(np.asarray(line.get_xdata(), dtype=float)) for ax in axes for line in ax.lines}
+        bars = [part for part in ax.collections if part.get_transform() == ax.transData]
+        ends = [tuple(segment[:, 0]) for part in bars for segment in part.get_segments()]
+        assert all(low < x < high for pair in ends for x in pair if x > 1)
+        found |= set(ends)
+    return found
 
 
 def test_every_finite_variance_and_interval_is_drawn_by_model():

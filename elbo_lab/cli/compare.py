@@ -111,9 +111,7 @@ def run(options):
     if options.csv is not None:
         result.to_csv(options.csv)
     with progress_bar() as progress:
-        progress(0, 1, "figures")
-        figures = result.plot(options.out)
-        progress(1, 1, "figures")
+        figures = result.write_figures(options.out, progress)
     if (options.json or options.csv) and result.settings["pareto_k"] is None:
         print(f"\nPareto k-hat is left out, arviz-stats is not installed: {INSTALL}")
     written = [path for path in (options.json, options.csv) if path is not None]

@@ -7,25 +7,35 @@
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
     timing      single calls, one after another, when nothing else runs
+    rows        what is reported of each pairing
 
-Everything between the first and the last step runs on a pool of threads; each piece of work has its
-own seed and is merged in its own order, and BLAS runs single-threaded inside, so that the number of
-threads changes nothing but the time.
+Everything but the timing is cut into pieces for workers (`elbo_lab.workers`); each piece
+has its own seed and is merged in its own order, and BLAS runs single-threaded inside, so that the number of
+workers changes nothing but the time.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import numpy as np
 
 from elbo_lab import __version__
 from elbo_lab.blas import available_cores, single_threaded_blas
-from elbo_lab.comparison.pipeline import FALSE_ALARM, build_benches, check_bias, repeat, rows_of, weigh
+from elbo_lab.comparison.pipeline import (
+    FALSE_ALARM,
+    build_benches,
+    check_bias,
+    repeat,
+    rows_of,
+    time_calls,
+    weigh,
+)
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.tails import pareto_source
+from elbo_lab.workers import Workers
 
 
 def compare(
@@ -79,7 +89,8 @@ def compare(
     seed : int
         Not negative. Everything but the seconds is reproduced by it.
     threads : int, optional
-        Any number gives the same result; all cores if not given.
+        Workers: processes where they can be forked, else threads; with one, everything runs here. Any number
+        gives the same result; all cores if not given.
     progress : callable, optional
         Called as progress(done, total, what) on the calling thread.
 
@@ -142,18 +153,24 @@ def compare(
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
-    with single_threaded_blas(), _pool(n_threads) as pool:
-        benches = build_benches(pool, choices, chosen, draws, placing, skip_refusals, progress)
+    with single_threaded_blas(), Workers(n_threads) as workers:
+        if n_threads > 1 and len(choices) > 1:
+            _load()
+        benches = build_benches(workers, choices, chosen, draws, placing, skip_refusals, progress)
         if against is not None:
             check_applicable(against, benches)
-        repeat(pool, benches, draws, repeats, seed, progress)
+        repeat(workers, benches, draws, repeats, seed, progress)
         paired = [dict(bench.moments) for bench in benches]  # before any is repeated on its own
-        limit = check_bias(pool, benches, draws, repeats, seed)
-        weigh(pool, benches, draws, seed)
-        found = []
-        for bench, moments in zip(benches, paired, strict=True):
-            rows_found = list(rows_of(bench, chosen, posterior, draws, repeats, seed, limit))
-            found += rows_with_ratios(rows_found, chosen, moments, against)
+        limit = check_bias(workers, benches, draws, repeats, seed)
+        weigh(workers, benches, draws, seed)
+        time_calls(benches, draws, seed)
+
+        def rows_one(pair):
+            rows_found = list(rows_of(pair[0], chosen, posterior, draws, repeats, limit))
+            return rows_with_ratios(rows_found, chosen, pair[1], against)
+
+        by_bench = workers.map(rows_one, list(zip(benches, paired, strict=True)))
+        found = [row for rows_found in by_bench for row in rows_found]
     kept = [bench for bench in benches if bench.scene]
     scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     settings["exact_values"] = {
@@ -164,19 +181,19 @@ def compare(
     return Comparison(found, settings, chosen, scenes, answers, kept_moments)
 
 
+def _load():
+    """Load what most of the work takes, once: else each process would do it at its own first use."""
+    import scipy.optimize  # noqa: F401
+
+    if pareto_source() is not None:
+        import arviz_stats.base  # noqa: F401
+    for function in (softplus, sigmoid, tanh):
+        function(np.zeros(1))  # the machine code of the kernel
+
+
 def _values(answers):
     """Return the exact values of the targets that are one number, with their sign."""
     return {target: float(a.value[0]) for target, a in answers.items() if not target.startswith("grad-")}
-
-
-@contextmanager
-def _pool(n_threads):
-    """Yield a pool of threads; after an error nothing that has not begun is begun."""
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _place_name(at, posterior):

@@ -8,7 +8,7 @@ prior-monte-carlo   why does sampling from the prior fail? Drawn, on PPCA, where
                     the estimators and a model with continuous latents among the models.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.plots import (
@@ -16,8 +16,8 @@ from elbo_lab.plots import (
     plot_prior_failure,
     plot_variance,
     plot_variance_against_draws,
-    save_figure,
 )
+from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.study.experiments import (
     fitting,
     gradient_cloud,
@@ -27,6 +27,7 @@ from elbo_lab.study.experiments import (
     variance_against_draws,
 )
 from elbo_lab.study.grouping import order_targets
+from elbo_lab.workers import Workers
 
 WHERE = {"near": "near the best fit", "start": "at the prior", "exact": "at the best fit"}
 
@@ -71,40 +72,84 @@ def _shows_prior_failure(comparison):
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
 
-def draw_figures(comparison):
-    """Return {name: Figure} for a `Comparison`."""
-    settings = comparison.settings
-    seed, draws = settings["seed"], settings["draws"]
-    figures = {}
+def drawings(comparison, workers):
+    """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
+    settings, found = comparison.settings, {}
     for target in order_targets(comparison.rows):
         rows = [row for row in comparison.rows if row["target"] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
-            figures[f"variance-{target}"] = plot_variance(rows, _note(rows, settings))
+            found[f"variance-{target}"] = partial(plot_variance, rows, _note(rows, settings))
     example = _example(comparison)
     if example is not None:
         scene, answer = example
-        estimators, place = comparison.estimators, _place(scene, settings["at"])
-        with single_threaded_blas(), ThreadPoolExecutor(settings["threads"]) as pool:
-            coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
-            points = min(400, settings["repeats"])
-            cloud = pool.submit(gradient_cloud, scene, estimators, draws, seed, coordinates, points)
-            # Six numbers of draws share about the work of one row of the table.
-            repeats = max(20, settings["repeats"] // 5)
-            records = variance_against_draws(scene, estimators, seed, pool, repeats, answer)
-            samples = cloud.result()
-        theory = theory_against_draws(scene, records)
-        names = [scene.posterior.layout.name_of(i) for i in coordinates]
-        title = f"Single gradients, S = {draws}: {place}"
-        figures["gradient-cloud"] = plot_cloud(samples, answer.value[coordinates], names, title=title)
-        figures["variance-vs-draws"] = plot_variance_against_draws(records, title=place, theory=theory).figure
+        # Six numbers of draws share about the work of one row of the table.
+        repeats = max(20, settings["repeats"] // 5)
+        seed = settings["seed"]
+        records = variance_against_draws(scene, comparison.estimators, seed, workers, repeats, answer)
+        found["gradient-cloud"] = partial(_cloud, comparison, scene, answer)
+        found["variance-vs-draws"] = partial(_against_draws, comparison, scene, records)
     if _shows_prior_failure(comparison):
-        with single_threaded_blas():
-            records = prior_failure(seed)
-        title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
-        figures["prior-monte-carlo"] = plot_prior_failure(records, title=title)
-    return figures
+        found["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
+    return found
 
 
-def save_figures(figures, folder):
-    """Write PNG and SVG of every figure; return the paths."""
-    return [path for name, figure in figures.items() for path in save_figure(figure, folder, name)]
+def _cloud(comparison, scene, answer):
+    settings, estimators = comparison.settings, comparison.estimators
+    seed, draws = settings["seed"], settings["draws"]
+    coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
+    points = min(400, settings["repeats"])
+    samples = gradient_cloud(scene, estimators, draws, seed, coordinates, points)
+    names = [scene.posterior.layout.name_of(i) for i in coordinates]
+    title = f"Single gradients, S = {draws}: {_place(scene, settings['at'])}"
+    return plot_cloud(samples, answer.value[coordinates], names, title=title)
+
+
+def _against_draws(comparison, scene, records):
+    title, theory = _place(scene, comparison.settings["at"]), theory_against_draws(scene, records)
+    return plot_variance_against_draws(records, title=title, theory=theory).figure
+
+
+def _prior_failure(seed):
+    title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
+    return plot_prior_failure(prior_failure(seed), title=title)
+
+
+def draw_figures(comparison):
+    """Return {name: Figure} for a `Comparison`."""
+    with single_threaded_blas(), Workers(comparison.settings["threads"]) as workers:
+        return {name: draw() for name, draw in drawings(comparison, workers).items()}
+
+
+def write_figures(figures, folder, threads):
+    """Write PNG and SVG of every figure.
+
+    Parameters
+    ----------
+    figures : dict of str to Figure
+    folder : str or path
+    threads : int
+        Workers that render.
+    """
+    with Workers(threads) as workers:
+        contents = workers.map(render_figure, figures.values())
+        for name, content in zip(figures, contents, strict=True):
+            write_rendered(content, folder, name)
+
+
+def write_drawings(comparison, folder, progress=None):
+    """Draw and write all figures of a `Comparison`, several at a time; return their names.
+
+    Parameters
+    ----------
+    folder : str or path
+    progress : callable, optional
+        Called as progress(done, total, 'figures').
+    """
+    with single_threaded_blas(), Workers(comparison.settings["threads"]) as workers:
+        found = drawings(comparison, workers)
+        contents = workers.map(lambda draw: render_figure(draw()), found.values(), last_first=True)
+        for done, (name, content) in enumerate(zip(found, contents, strict=True), start=1):
+            write_rendered(content, folder, name)
+            if progress is not None:
+                progress(done, len(found), "figures")
+    return list(found)

@@ -1,7 +1,7 @@
 """The steps of a comparison: scenes and references, repeats, the test of bias, rows.
 
-A `Bench` is one model on its way through them. Every step takes the pool of threads; each piece of work
-has its own seed and is merged in its own order.
+A `Bench` is one model on its way through them. Every step takes the `Workers`; each piece of work has its own
+seed, returns what it found, and is merged in its own order.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.estimators.targets import parse
-from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settled_state
+from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settle_states
 from elbo_lab.study.missed import missed_variance
 from elbo_lab.study.missed_coupled import missed_of_bound
 from elbo_lab.study.moments import Moments
@@ -46,6 +46,7 @@ class Bench:
     seconds: dict = field(default_factory=dict)
     moments: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
+    call_seconds: dict = field(default_factory=dict)
 
 
 def _check_size(scene, draws):
@@ -57,36 +58,39 @@ def _check_size(scene, draws):
         raise bad_value("draws", expected, got, remedy)
 
 
-def build_benches(pool, choices, estimators, draws, placing, skip_refusals, progress):
+def build_benches(workers, choices, estimators, draws, placing, skip_refusals, progress):
     """Build all scenes and references; split each scene's estimators into pairings and reasons."""
 
     def prepare(choice):
-        bench = Bench((choice.kind.name, choice.variant))
+        # Estimators are told apart by identity, which does not survive the way from another process: what
+        # belongs to them comes back in their order.
         try:
-            bench.scene = build_scene(choice, *placing)
-            _check_size(bench.scene, draws)
+            scene = build_scene(choice, *placing)
+            _check_size(scene, draws)
         except BadValue as refusal:
             if not skip_refusals:
                 raise
-            bench.refusal = str(refusal)
-            return bench
-        for estimator in estimators:
-            reason = bench.scene.refusal(estimator, draws)
-            if reason is None:
-                bench.pairings.append(estimator)
-            else:
-                bench.reasons[estimator] = reason
-        targets = dict.fromkeys(estimator.target_at(draws) for estimator in bench.pairings)
-        bench.answers, bench.seconds = references(bench.scene, targets)
-        if "grad-phi-elbo" in targets:
-            bench.theory = known_variances(bench.scene, draws)
-        return bench
+            return str(refusal)
+        reasons = [scene.refusal(estimator, draws) for estimator in estimators]
+        paired = [e for e, reason in zip(estimators, reasons, strict=True) if reason is None]
+        targets = dict.fromkeys(estimator.target_at(draws) for estimator in paired)
+        answers, seconds = references(scene, targets)
+        known = known_variances(scene, draws) if "grad-phi-elbo" in targets else {}
+        return scene, answers, seconds, reasons, [known.get(estimator) for estimator in estimators]
 
-    # The deep models stand last in every list and take longest: begin with them.
-    futures = [pool.submit(prepare, choice) for choice in reversed(choices)][::-1]
     benches = []
-    for future in futures:
-        benches.append(future.result())
+    # The deep models stand last in every list and take longest: begin with them.
+    found = workers.map(prepare, choices, last_first=True)
+    for choice, parts in zip(choices, found, strict=True):
+        bench = Bench((choice.kind.name, choice.variant))
+        if isinstance(parts, str):
+            bench.refusal = parts
+        else:
+            bench.scene, bench.answers, bench.seconds, reasons, theory = parts
+            bench.reasons = {e: reason for e, reason in zip(estimators, reasons, strict=True) if reason}
+            bench.pairings = [e for e, reason in zip(estimators, reasons, strict=True) if reason is None]
+            bench.theory = dict(zip(estimators, theory, strict=True))
+        benches.append(bench)
         if progress is not None:
             progress(len(benches), len(choices), "fits and exact answers")
     if not any(bench.scene for bench in benches):
@@ -99,7 +103,7 @@ def _measured(bench):
     return [estimator for estimator in bench.pairings if not isinstance(estimator, Exact)]
 
 
-def _run(pool, work, draws, seed, purpose, progress=None):
+def _run(workers, work, draws, seed, purpose, progress=None):
     """Run batches for [(bench, estimators, repeats)]; return moments per piece, merged in order."""
     pieces = [
         (index, batch, size)
@@ -114,7 +118,7 @@ def _run(pool, work, draws, seed, purpose, progress=None):
         return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size, centres)
 
     totals = [[Moments() for _ in estimators] for _, estimators, _ in work]
-    for done, (piece, found) in enumerate(zip(pieces, pool.map(one, pieces), strict=True), start=1):
+    for done, (piece, found) in enumerate(zip(pieces, workers.map(one, pieces), strict=True), start=1):
         for total, batch in zip(totals[piece[0]], found, strict=True):
             total.merge(batch)
         if progress is not None:
@@ -122,18 +126,16 @@ def _run(pool, work, draws, seed, purpose, progress=None):
     return totals
 
 
-def repeat(pool, benches, draws, repeats, seed, progress):
+def repeat(workers, benches, draws, repeats, seed, progress):
     """Fill the moments of every measured pairing."""
     work = [(bench, _measured(bench), repeats) for bench in benches if _measured(bench)]
-    # What learns learns once, before several threads ask for its state.
-    learners = [(bench.scene, e, draws, seed) for bench, found, _ in work for e in found if e.burn_in]
-    list(pool.map(lambda one: settled_state(*one), learners))
-    totals = _run(pool, work, draws, seed, "repeats", progress)
+    settle_states(workers, [(bench.scene, e, draws, seed) for bench, found, _ in work for e in found])
+    totals = _run(workers, work, draws, seed, "repeats", progress)
     for (bench, estimators, _), moments in zip(work, totals, strict=True):
         bench.moments = dict(zip(estimators, moments, strict=True))
 
 
-def check_bias(pool, benches, draws, repeats, seed):
+def check_bias(workers, benches, draws, repeats, seed):
     """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
 
     claims = [(b, e) for b in benches for e in b.moments if not e.biased]
@@ -145,7 +147,7 @@ def check_bias(pool, benches, draws, repeats, seed):
         if found.max_z is not None and found.max_z > limit
     ]
     work = [(bench, [estimator], RERUN_FACTOR * repeats) for bench, estimator in suspects]
-    for (bench, estimator), moments in zip(suspects, _run(pool, work, draws, seed, "rerun"), strict=True):
+    for (bench, estimator), moments in zip(suspects, _run(workers, work, draws, seed, "rerun"), strict=True):
         bench.moments[estimator] = moments[0]
     return limit
 
@@ -166,14 +168,14 @@ def _missed(scene, target, n_draws):
     return missed_of_bound(scene, n_draws, bound_draws).get(target, 0.0)
 
 
-def weigh(pool, benches, draws, seed):
+def weigh(workers, benches, draws, seed):
     """Fill the numbers of the importance weights of every measured pairing."""
 
     def one(bench):
-        return {e: weight_numbers(bench.scene, e, draws, seed) for e in bench.moments}
+        return [weight_numbers(bench.scene, e, draws, seed) for e in bench.moments]
 
-    for bench, found in zip(benches, pool.map(one, benches), strict=True):
-        bench.weights = found
+    for bench, found in zip(benches, workers.map(one, benches), strict=True):
+        bench.weights = dict(zip(bench.moments, found, strict=True))
 
 
 def _layout(scene, estimator):
@@ -183,7 +185,13 @@ def _layout(scene, estimator):
     return (scene.model if estimator.target.startswith("grad-theta") else scene.posterior).layout
 
 
-def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
+def time_calls(benches, draws, seed):
+    """Fill the seconds of one estimate: here, one after another, while nothing else runs."""
+    for bench in benches:
+        bench.call_seconds = {e: seconds_per_estimate(bench.scene, e, draws, seed) for e in bench.moments}
+
+
+def rows_of(bench, estimators, posterior, draws, repeats, limit):
     """Yield the rows of one model, in the order of the estimators."""
     for estimator in estimators:
         head = row_head(bench.label, bench.scene, posterior, estimator, draws, repeats)
@@ -193,7 +201,7 @@ def rows_of(bench, estimators, posterior, draws, repeats, seed, limit):
             yield inapplicable(head, bench.reasons[estimator])
         elif estimator in bench.moments:
             answer, moments = bench.answers[head["target"]], bench.moments[estimator]
-            seconds = seconds_per_estimate(bench.scene, estimator, draws, seed)
+            seconds = bench.call_seconds[estimator]
             test = _bias_test(bench, estimator, draws)
             exact, layout = bench.theory.get(estimator), _layout(bench.scene, estimator)
             weights = bench.weights[estimator]

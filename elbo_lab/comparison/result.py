@@ -65,14 +65,28 @@ class Comparison:
 
     def plot(self, folder=None):
         """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
-        from elbo_lab.comparison.figures import draw_figures, save_figures  # Matplotlib is heavy
+        from elbo_lab.comparison.figures import draw_figures, write_figures  # Matplotlib is heavy
 
         if folder is not None:
             check_folder_writable("folder", folder)
         figures = draw_figures(self)
         if folder is not None:
-            save_figures(figures, folder)
+            write_figures(figures, folder, self.settings["threads"])
         return figures
+
+    def write_figures(self, folder, progress=None):
+        """Draw the figures and write PNG and SVG files, several at a time; return their names.
+
+        Parameters
+        ----------
+        folder : str or path
+        progress : callable, optional
+            Called as progress(done, total, 'figures').
+        """
+        from elbo_lab.comparison.figures import write_drawings  # Matplotlib is heavy
+
+        check_folder_writable("folder", folder)
+        return write_drawings(self, folder, progress)
 
     @staticmethod
     def _written(argument, path, text):

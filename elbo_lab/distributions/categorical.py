@@ -46,11 +46,11 @@ class Categorical(Family):
 
     def sample(self, eta, noise):
         """Return z (..., S, N), integers in 0..K-1."""
-        cumulated = np.cumsum(softmax(eta, axis=-1), axis=-1)
+        cumulated = np.add.accumulate(softmax(eta, axis=-1), axis=-1)
         # The last sum may fall short of one by rounding: a u in that gap would draw a category of
         # probability zero. So the sums are divided by it, and left out, for z <= K - 1.
         inner = cumulated[..., :-1] / cumulated[..., -1:]
-        return (noise[..., None] >= inner).sum(axis=-1)
+        return np.add.reduce(noise[..., None] >= inner, axis=-1, dtype=np.intp)
 
     def values(self):
         """Return 0..K-1 (K,)."""
@@ -66,8 +66,8 @@ class Categorical(Family):
 
     def log_prob(self, eta, z):
         """Return log softmax(logits)[z] (..., S, N)."""
-        table = np.broadcast_to(self.log_table(eta), (z.shape[-1], self.size))
-        return table[np.arange(z.shape[-1]), z]
+        table = self.log_table(eta)
+        return table[0][z] if len(table) == 1 else table[np.arange(z.shape[-1]), z]
 
     def score(self, eta, z):
         """Return [z = k] - p_k (..., S, N, K)."""

@@ -165,3 +165,8 @@ def mean_cotangent(family, z):
     shape = z.shape[: z.ndim - family.event_axes]
     dtype = z.dtype if z.dtype.kind == "f" else np.float64
     return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)
+
+
+def score_gradient(family, eta, z, signal):
+    """Return the mean over draws and rows of signal (..., S, N) times the score of q: by eta (..., N, E)."""
+    return family.log_prob_vjp(eta, z, signal) / (signal.shape[-2] * signal.shape[-1])

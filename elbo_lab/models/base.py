@@ -16,6 +16,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
+from elbo_lab.special import LOG_2PI
 
 
 def fold_shared(grad_z, z):
@@ -221,6 +222,16 @@ class StandardNormalPrior:
 
     def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
         return np.zeros((*grad_eta.shape[:-1], self.layout.size))
+
+    def log_prior(self, theta, z):  # noqa: ARG002
+        """Return -|z|^2 / 2 - K log(2 pi) / 2 (..., S, N), bit for bit what the family says at N(0, I)."""
+        z = z.astype(np.float64, copy=False)
+        return -0.5 * np.einsum("...k,...k->...", z, z) - 0.5 * self.family.size * LOG_2PI
+
+    def log_prior_vjp(self, theta, z, cotangent):  # noqa: ARG002
+        """Return zeros (..., P) for theta, and -z times the cotangent."""
+        grad_z = cotangent[..., None] * -z.astype(np.float64, copy=False)
+        return np.zeros((*cotangent.shape[:-2], self.layout.size)), fold_shared(grad_z, z)
 
 
 class ClosedForm(ABC):

@@ -86,7 +86,7 @@ class GaussianMixture(Model):
         """Return log N(x_n; mu_c, Sigma_c) (N, C) and its pullback from weights (..., N, C)."""
         t = self.layout.views(theta)
         y, log_det = self.covariance.whiten(t, x[:, None, :] - t["mean"])
-        table = -0.5 * (y * y).sum(axis=-1) - log_det - 0.5 * self.n_columns * LOG_2PI
+        table = -0.5 * np.add.reduce(y * y, axis=-1) - log_det - 0.5 * self.n_columns * LOG_2PI
 
         def pullback(weights):
             grads, by_mean = self.covariance.vjp(t, y, weights)

@@ -81,19 +81,24 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         """
         t = self.layout.views(theta)
         precision_root = np.exp(-t["log_sigma"])
-        r = (x - z @ t["W"].T - t["b"]) * precision_root
+        # One product of all rows: repeats and draws in front of them would make it many small ones.
+        r = x - (z.reshape(-1, self.n_latent) @ t["W"].T).reshape((*z.shape[:-1], self.n_columns))
+        r -= t["b"]
+        r *= precision_root
         squares = np.einsum("...d,...d->...", r, r)
-        constant = np.broadcast_to(t["log_sigma"], x.shape[-1:]).sum() + 0.5 * x.shape[-1] * LOG_2PI
+        share = x.shape[-1] // t["log_sigma"].size  # columns that one sigma stands for
+        constant = share * t["log_sigma"].sum() + 0.5 * x.shape[-1] * LOG_2PI
         value = -0.5 * squares - constant
 
         def pullback(cotangent):
             lead = cotangent.shape[:-2]
             weighted = cotangent[..., None] * r
-            rows = (weighted * precision_root).reshape((*lead, -1, self.n_columns))
             codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
             codes = codes.reshape((*lead, -1, self.n_latent))
             by_column = np.einsum("...snd,...snd->...d", weighted, r)
             by_column -= cotangent.sum(axis=(-2, -1))[..., None]
+            weighted *= precision_root
+            rows = weighted.reshape((*lead, -1, self.n_columns))
             grad_z = (rows @ t["W"]).reshape((*cotangent.shape, self.n_latent))
             grad_theta = self.layout.pack(
                 {

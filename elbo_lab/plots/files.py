@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.image import imsave
+from PIL import Image
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import STYLE
@@ -18,21 +18,23 @@ from elbo_lab.plots.style import STYLE
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
 _LOCK = threading.Lock()
 
-# Without these the files would carry the date and the version of Matplotlib.
-_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+# Without these the file would carry the date and the version of Matplotlib.
+_METADATA = {"Date": None, "Creator": None}
 
 
 def _png(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    sheet = io.BytesIO()
-    imsave(sheet, np.asarray(canvas.buffer_rgba()), format="png", dpi=figure.dpi, metadata=_METADATA["png"])
+    # Figures are opaque. Level 3 takes half the time of the usual 6 for the same size.
+    opaque, sheet = np.asarray(canvas.buffer_rgba())[..., :3], io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(opaque))
+    image.save(sheet, "png", dpi=(figure.dpi, figure.dpi), compress_level=3)
     return sheet.getvalue()
 
 
 def _svg(figure):
     sheet = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA["svg"])
+    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA)
     return sheet.getvalue()
 
 
@@ -75,9 +77,18 @@ def save_figure(figure, folder, name):
     list of pathlib.Path
         The PNG and the SVG.
     """
+    check_name(name)
+    return write_rendered(render_figure(figure), folder, name)
+
+
+def check_name(name):
+    """Refuse what is not a plain file name without ending."""
     if not name or Path(name).name != name or name.startswith("."):
         raise bad_value("name", "a plain file name without ending", repr(name))
-    contents = render_figure(figure)
+
+
+def write_rendered(contents, folder, name):
+    """Write what `render_figure` returned, both files or none; return the paths as `save_figure` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     finals = {kind: folder / f"{name}.{kind}" for kind in FORMATS}

@@ -9,6 +9,7 @@ little variance is not all; one that cannot exist on a model says "n/a".
 Compare inside a band only: another model has other parameters, hence another unit.
 """
 
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from elbo_lab.errors import bad_value
@@ -83,10 +84,9 @@ def plot_target_variance(rows, ax, legend_columns=2):
     for centre, block in enumerate(blocks.values()):
         if centre:
             ax.axhline(centre - 0.5, color=STYLE["grid"], linewidth=STYLE["grid_width"])
-        for row in block:
-            if row["estimator"] != "exact":
-                shift = names.index(row["estimator"]) - (len(names) - 1) / 2
-                draw_row(ax, row, centre + shift * slot, layout)
+        shown = [row for row in block if row["estimator"] != "exact"]
+        shifts = [names.index(row["estimator"]) - (len(names) - 1) / 2 for row in shown]
+        draw_rows(ax, shown, [centre + shift * slot for shift in shifts], layout)
     ax.set_yticks(range(len(blocks)), [labels[block] for block in blocks])
     ax.tick_params(axis="y", length=0)
     # The first model is on top.
@@ -95,36 +95,51 @@ def plot_target_variance(rows, ax, legend_columns=2):
     return ax
 
 
-def draw_row(ax, row, y, layout):
-    """Draw one estimator on one model: marker and interval, or the words for what is missing."""
-    keywords = marker_keywords(row["estimator"])
-    variance = row.get("variance")
-    if not row["applicable"] or variance is None:
-        words = "n/a" if not row["applicable"] else "not finite"
-        ax.annotate(
-            words,
-            (layout.break_at, y),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            fontsize=STYLE["note_size"] - 1,
-            color=STYLE["faint"],
-        )
-        return
-    low, high = row.get("variance_low"), row.get("variance_high")
-    if low is not None and high is not None and high > 0:
-        ends = [max(layout.place(low), layout.zero), high]
-        ax.plot(ends, [y, y], color=keywords["color"], linewidth=1.8, solid_capstyle="butt")
-    known = row.get("variance_exact")
-    if known is not None and known > 0:
-        ax.plot([known], [y], linestyle="none", zorder=4, **EXACT_TICK)
+def draw_rows(ax, rows, heights, layout):
+    """Draw estimators on one model, each at its height: marker and interval, or words for what is missing.
+
+    All intervals are one artist, and so are all exact variances: each costs as much as a marker.
+    """
+    bars, colors, known = [], [], []
+    for row, y in zip(rows, heights, strict=True):
+        if not row["applicable"] or row.get("variance") is None:
+            _draw_words(ax, row, y, layout)
+            continue
+        _draw_marker(ax, row, y, layout)
+        low, high, exact = (row.get(key) for key in ("variance_low", "variance_high", "variance_exact"))
+        if low is not None and high is not None and high > 0:
+            bars.append([(max(layout.place(low), layout.zero), y), (high, y)])
+            colors.append(marker_keywords(row["estimator"])["color"])
+        if exact is not None and exact > 0:
+            known.append((exact, y))
+    if bars:
+        collection = LineCollection(bars, colors=colors, linewidths=1.8, capstyle="butt", zorder=2)
+        ax.add_collection(collection, autolim=False)
+    if known:
+        ax.plot(*zip(*known, strict=True), linestyle="none", zorder=4, **EXACT_TICK)
+
+
+def _draw_words(ax, row, y, layout):
+    ax.annotate(
+        "n/a" if not row["applicable"] else "not finite",
+        (layout.break_at, y),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        fontsize=STYLE["note_size"] - 1,
+        color=STYLE["faint"],
+    )
+
+
+def _draw_marker(ax, row, y, layout):
+    keywords, hollow = marker_keywords(row["estimator"]), is_hollow(row)
     ax.plot(
-        [layout.place(variance)],
+        [layout.place(row["variance"])],
         [y],
         linestyle="none",
-        markerfacecolor=STYLE["background"] if is_hollow(row) else keywords["color"],
-        markeredgecolor=keywords["color"] if is_hollow(row) else STYLE["background"],
-        markeredgewidth=1.1 if is_hollow(row) else 0.4,
+        markerfacecolor=STYLE["background"] if hollow else keywords["color"],
+        markeredgecolor=keywords["color"] if hollow else STYLE["background"],
+        markeredgewidth=1.1 if hollow else 0.4,
         zorder=3,
         **keywords,
     )

@@ -15,7 +15,7 @@ import textwrap
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import EXACT_LINE, STYLE, new_figure, style_axes
-from elbo_lab.plots.variance import band_labels, draw_row, estimator_order, key_handles, variance_label
+from elbo_lab.plots.variance import band_labels, draw_rows, estimator_order, key_handles, variance_label
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
 from elbo_lab.study.grouping import group_rows, order_targets
 
@@ -96,8 +96,7 @@ def plot_variance(rows, note=""):
         for column, (key, block) in enumerate(blocks.items()):
             left = names_width + column * (width + GUTTER)
             ax = figure.add_axes((left / across, bottom / total, width / across, height / total))
-            draw_panel(ax, block, names, "\n".join(titles[key]))
-            ax.tick_params(labelleft=column == 0)
+            draw_panel(ax, block, names, "\n".join(titles[key]), named=column == 0)
         top = bottom - BELOW
     place, xlabel = (names_width / across, (foot - 0.02) / total), variance_label(targets[0])
     figure.text(*place, xlabel, va="top", fontsize=STYLE["label_size"], **words)
@@ -115,18 +114,23 @@ def plot_variance(rows, note=""):
     return figure
 
 
-def draw_panel(ax, block, names, label):
-    """Draw the estimators of one block, one below the other in the order of `names`."""
+def draw_panel(ax, block, names, label, named):
+    """Draw the estimators of one block, one below the other in the order of `names`, `named` at the left."""
     ends = [row.get(key) for row in block for key in ("variance", "variance_low", "variance_high")]
     layout = zero_axis([end for end in ends if end is not None], most_ticks=3)
-    style_axes(ax, grid="both")
-    ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3)
+    style_axes(ax, grid="x")
+    # Places that are given need not be searched for: the boxes of all tick labels, at every drawing.
+    ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3, y=1.0)
+    ax.xaxis.set_label_coords(0.5, 0.0)
+    ax.yaxis.set_label_coords(0.0, 0.5)
     apply_zero_axis(ax, layout, "x")
     ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
-    for row in block:
-        if row["estimator"] in names:
-            draw_row(ax, row, names.index(row["estimator"]), layout)
-    ax.set_yticks(range(len(names)), names)
+    shown = [row for row in block if row["estimator"] in names]
+    draw_rows(ax, shown, [names.index(row["estimator"]) for row in shown], layout)
+    # One artist for all lines: as a grid each would be a tick with two labels, here and on every other panel.
+    lines = {"color": STYLE["grid"], "linewidth": STYLE["grid_width"], "zorder": 0.5}
+    ax.hlines(range(len(names)), 0, 1, transform=ax.get_yaxis_transform(), **lines)
+    ax.set_yticks(range(len(names)) if named else [], names if named else [])
     ax.tick_params(axis="both", length=0, labelsize=STYLE["note_size"])
     ax.set_ylim(len(names) - 0.4, -0.6)
     # Decades at the edges lean inwards, away from the zero and from the next panel.

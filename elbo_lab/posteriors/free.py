@@ -37,11 +37,14 @@ class FreePosterior(Posterior):
     def eta(self, phi, x):
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
-        return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
+        blocks = list(self.layout.views(phi).values())
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
 
     def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002 - the map is the identity
-        blocks = self.family.eta_layout.views(grad_eta)
-        return self.layout.pack(blocks, lead=grad_eta.shape[:-2])
+        lead = grad_eta.shape[:-2]
+        if len(self.layout.entries) == 1:
+            return grad_eta.reshape((*lead, self.layout.size))
+        return self.layout.pack(self.family.eta_layout.views(grad_eta), lead=lead)
 
     def eta_error(self, phi, x, error):  # noqa: ARG002
         return self.phi_from_eta(error)

@@ -11,7 +11,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import Exact
 from elbo_lab.models import PPCA
 from elbo_lab.special import softmax
-from elbo_lab.study.measure import batch_sizes, run_batch, run_sample
+from elbo_lab.study.measure import batch_sizes, run_batch, run_sample, settle_states
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import spawn
@@ -109,7 +109,7 @@ def moments_against_draws(scene, estimators, target, seed, pool, repeats, draws)
     ----------
     target : str
         Without a number of draws.
-    pool : concurrent.futures.Executor
+    pool : Workers or concurrent.futures.Executor
         Where the batches run; it changes nothing but the time.
 
     Returns
@@ -117,16 +117,18 @@ def moments_against_draws(scene, estimators, target, seed, pool, repeats, draws)
     dict of (Estimator, int) to Moments
     """
 
+    chosen = {n_draws: fitting(estimators, scene, n_draws, target) for n_draws in draws}
+
     def one(piece):
         n_draws, batch, size = piece
-        chosen = fitting(estimators, scene, n_draws, target)
-        return chosen, run_batch(scene, chosen, n_draws, seed, f"draws {n_draws}", batch, size)
+        return run_batch(scene, chosen[n_draws], n_draws, seed, f"draws {n_draws}", batch, size)
 
+    settle_states(pool, [(scene, e, n_draws, seed) for n_draws, found in chosen.items() for e in found])
     sizes = list(enumerate(batch_sizes(repeats)))
     pieces = [(n_draws, *size) for n_draws in draws for size in sizes]
     totals = {}
     for (n_draws, _, _), found in zip(pieces, pool.map(one, pieces), strict=True):
-        for estimator, moments in zip(*found, strict=True):
+        for estimator, moments in zip(chosen[n_draws], found, strict=True):
             totals.setdefault((estimator, n_draws), Moments()).merge(moments)
     return totals
 
@@ -138,7 +140,7 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws
 
     Parameters
     ----------
-    pool : concurrent.futures.Executor
+    pool : Workers or concurrent.futures.Executor
         Where the batches run; it changes nothing but the time.
     answer : Answer
         The exact gradient, for the level of rounding.

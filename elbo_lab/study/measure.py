@@ -6,7 +6,6 @@ order; they are merged in their own order. Within a batch the noise comes in pas
 each pass goes through every estimator that asked for that noise.
 """
 
-from functools import lru_cache
 from itertools import groupby
 from time import perf_counter
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.scene import spawn
+from elbo_lab.study.scene import read_only, spawn
 from elbo_lab.study.sharing import shared_model
 
 BATCHES = 40
@@ -42,13 +41,35 @@ def estimate_repeats(estimator, model, scene, noise, state):
     return values
 
 
-@lru_cache(maxsize=256)
 def settled_state(scene, estimator, draws, seed):
     """Return the state of an estimator after its burn-in on this scene: `burn_in` estimates in a row.
 
     What an estimator has learned is random as well; holding it still makes the repeats independent, and
     mean and variance are those of an estimator that has learned just this.
     """
+    key = estimator, draws, seed
+    if key not in scene.states:
+        scene.states[key] = read_only(_learned(scene, *key))
+    return scene.states[key]
+
+
+def settle_states(pool, wanted):
+    """Let what learns learn once, before several workers ask for its state.
+
+    Parameters
+    ----------
+    pool : Workers or concurrent.futures.Executor
+    wanted : list of (Scene, Estimator, int, int)
+        Arguments of `settled_state`.
+    """
+    learners = [one for one in wanted if one[1].burn_in]
+    for (scene, *key), state in zip(
+        learners, pool.map(lambda one: settled_state(*one), learners), strict=True
+    ):
+        scene.states[tuple(key)] = read_only(state)  # it may have been found in another process
+
+
+def _learned(scene, estimator, draws, seed):
     where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
     state = estimator.initial_state(scene.model, scene.posterior, scene.x)
     if estimator.burn_in:
@@ -56,7 +77,6 @@ def settled_state(scene, estimator, draws, seed):
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
             state = _pair(estimator, estimator.estimate(*where, scene.source.draw(spec, rng), state))[1]
-        state.flags.writeable = False
     return state
 
 

@@ -58,6 +58,10 @@ class Scene:
         The best fit in the family: the proposal of long runs.
     source : NoiseSource
         Where the noise of the estimates comes from.
+    states : dict
+        Settled states of estimators, by (estimator, draws, seed): see `measure.settled_state`.
+
+    The arrays are read-only, since every estimator of the scene sees them.
     """
 
     model: object
@@ -69,6 +73,16 @@ class Scene:
     best_eta: np.ndarray
     no_posterior: str = field(default="")
     source: NoiseSource = SOURCES[0]
+    states: dict = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        for array in (self.theta, self.phi, self.x, self.best_eta):
+            read_only(array)
+
+    def __setstate__(self, state):
+        # A copy from another process: packing keeps neither the flag nor whose states they are.
+        self.__dict__.update(state | {"states": {}})
+        self.__post_init__()
 
     def refusal(self, estimator, n_draws):
         """Return why an estimator makes no sense here, or None."""
@@ -86,6 +100,12 @@ class Scene:
         except BadValue as reason:
             return str(reason)
         return None
+
+
+def read_only(array):
+    """Return the array itself, which can no longer be written to."""
+    array.flags.writeable = False
+    return array
 
 
 def spawn(seed, *key):
@@ -140,8 +160,6 @@ def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[
         raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY)
     _check_scales(model, theta, dataset.x)
     kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
-    for array in (theta, phi, x, best_eta):
-        array.flags.writeable = False  # every estimator of the scene sees them
     return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason, source)
 
 

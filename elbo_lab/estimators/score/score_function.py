@@ -8,7 +8,7 @@ additive constant in f changes nothing in mean and everything in noise.
 """
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws
+from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws, score_gradient
 
 
 class ScoreFunction(Estimator):
@@ -24,5 +24,5 @@ class ScoreFunction(Estimator):
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         eta, z = posterior_draws(posterior, phi, x, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)
-        grad_eta = (f[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = score_gradient(posterior.family, eta, z, f)
         return posterior.eta_vjp(phi, x, grad_eta), state

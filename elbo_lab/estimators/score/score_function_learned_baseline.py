@@ -13,10 +13,12 @@ NVIL also divides f - b by its running deviation; that changes the length of the
 mean, and is left out.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import Estimator, posterior_draws
+from elbo_lab.estimators.base import Estimator, posterior_draws, score_gradient
 from elbo_lab.estimators.score.running import decayed
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
@@ -52,17 +54,27 @@ class ScoreFunctionLearnedBaseline(Estimator):
         known = _layout(x).views(state)
         output, activations = _network(x).forward(known["network"], (x - known["shift"]) / known["scale"])
         baseline = (known["centre"] + np.sqrt(known["square"]) * output[:, 0]).astype(f.dtype)
-        grad_eta = ((f - baseline)[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = score_gradient(posterior.family, eta, z, f - baseline)
         return posterior.eta_vjp(phi, x, grad_eta), _learned(x, state, f, output[:, 0], activations)
 
 
 def _network(x):
-    return MLP((x.shape[1], HIDDEN, 1))
+    return _network_of(x.shape[1])
 
 
 def _layout(x):
+    return _layout_of(x.shape[1])
+
+
+@lru_cache(maxsize=16)
+def _network_of(n_columns):
+    return MLP((n_columns, HIDDEN, 1))
+
+
+@lru_cache(maxsize=16)
+def _layout_of(n_columns):
     """What the state holds: the scale of x, that of f, the network, and the memory of Adam."""
-    columns, parameters = (x.shape[1],), (_network(x).layout.size,)
+    columns, parameters = (n_columns,), (_network_of(n_columns).layout.size,)
     of_x = (("shift", columns), ("scale", columns))
     of_f = (("centre", ()), ("square", ()), ("weight", ()))
     of_adam = (("first", parameters), ("second", parameters), ("steps", ()))

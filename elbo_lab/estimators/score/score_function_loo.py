@@ -9,7 +9,7 @@ independent.
 """
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws
+from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws, score_gradient
 
 
 class ScoreFunctionLOO(Estimator):
@@ -27,5 +27,5 @@ class ScoreFunctionLOO(Estimator):
         f = log_weight(model, theta, x, posterior.family, eta, z)
         n_draws = f.shape[-2]
         centred = (f - f.mean(axis=-2, keepdims=True)) * (n_draws / (n_draws - 1))
-        grad_eta = (centred[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = score_gradient(posterior.family, eta, z, centred)
         return posterior.eta_vjp(phi, x, grad_eta), state

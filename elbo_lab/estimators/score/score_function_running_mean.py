@@ -14,7 +14,7 @@ behind while theta moves. The first call has seen nothing: its baseline is zero.
 import numpy as np
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import Estimator, posterior_draws
+from elbo_lab.estimators.base import Estimator, posterior_draws, score_gradient
 from elbo_lab.estimators.score.running import decayed
 
 
@@ -36,6 +36,6 @@ class ScoreFunctionRunningMean(Estimator):
         eta, z = posterior_draws(posterior, phi, x, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)
         baseline, weight = map(float, state)
-        grad_eta = ((f - baseline)[..., None] * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
+        grad_eta = score_gradient(posterior.family, eta, z, f - baseline)
         learned = np.array(decayed(baseline, weight, float(f.mean())))
         return posterior.eta_vjp(phi, x, grad_eta), learned
