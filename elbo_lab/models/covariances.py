@@ -26,6 +26,11 @@ class Spherical:
     def entries(self):
         return (("log_sigma", (self.n_components,)),)
 
+    def whitener(self, params):
+        """Return L^-1 (C, D, D), or its diagonal (C, D) where that is all, and log |L| (C,)."""
+        inverse = np.exp(-params["log_sigma"])[:, None]
+        return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
+
     def whiten(self, params, diff):
         """Return y (N, C, D) and log |L| (C,)."""
         log_sigma = params["log_sigma"]
@@ -77,9 +82,12 @@ class Diagonal:
     def entries(self):
         return (("log_sigma", (self.n_components, self.n_columns)),)
 
+    def whitener(self, params):
+        return np.exp(-params["log_sigma"]), params["log_sigma"].sum(axis=1)
+
     def whiten(self, params, diff):
-        log_sigma = params["log_sigma"]
-        return diff * np.exp(-log_sigma), log_sigma.sum(axis=1)
+        inverse, log_det = self.whitener(params)
+        return diff * inverse, log_det
 
     def vjp(self, params, y, weights):
         inverse = np.exp(-params["log_sigma"])
@@ -128,9 +136,12 @@ class Full:
         L[:, rows, columns] = params["lower"]
         return L
 
+    def whitener(self, params):
+        return np.linalg.inv(self.factor(params)), params["log_diagonal"].sum(axis=1)
+
     def whiten(self, params, diff):
-        inverse = np.linalg.inv(self.factor(params))
-        return np.einsum("cij,ncj->nci", inverse, diff), params["log_diagonal"].sum(axis=1)
+        inverse, log_det = self.whitener(params)
+        return np.einsum("cij,ncj->nci", inverse, diff), log_det
 
     def vjp(self, params, y, weights):
         """With u = L^-T y: d/dmu = u, and d/dL = tril(u y^T) - diag(1 / L_dd)."""

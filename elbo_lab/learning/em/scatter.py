@@ -33,6 +33,11 @@ class SphericalScatter:
         return weights @ np.einsum("nd,nd->n", difference, difference) / difference.shape[1]
 
     @staticmethod
+    def of_sums(moments):
+        """Return moments of this structure from those of its columns (C, D) or lower triangles (C, D, D)."""
+        return DiagonalScatter.of_sums(moments).mean(axis=1)
+
+    @staticmethod
     def outer(vector):
         """Return v v^T in the shape of this structure, for a vector (D,)."""
         return vector @ vector / len(vector)
@@ -66,6 +71,10 @@ class DiagonalScatter:
         return weights @ difference**2
 
     @staticmethod
+    def of_sums(moments):
+        return moments if moments.ndim == 2 else np.diagonal(moments, axis1=1, axis2=2)
+
+    @staticmethod
     def outer(vector):
         return vector**2
 
@@ -92,6 +101,12 @@ class FullScatter:
     @staticmethod
     def second_moment(weights, difference):
         return (weights[:, None] * difference).T @ difference
+
+    @staticmethod
+    def of_sums(moments):
+        if moments.ndim == 2:  # a single column
+            return moments[:, :, None]
+        return moments + np.swapaxes(np.tril(moments, -1), 1, 2)
 
     @staticmethod
     def outer(vector):
