@@ -10,6 +10,7 @@ and the free part of Sigma itself: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -127,12 +128,17 @@ class Full:
             ("lower", (self.n_components, below)),
         )
 
+    @cached_property
+    def _below(self):
+        """Rows and columns of the entries below the diagonal."""
+        return np.tril_indices(self.n_columns, -1)
+
     def factor(self, params):
         """Return L (C, D, D)."""
         L = np.zeros((self.n_components, self.n_columns, self.n_columns))
         diagonal = np.arange(self.n_columns)
         L[:, diagonal, diagonal] = np.exp(params["log_diagonal"])
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         L[:, rows, columns] = params["lower"]
         return L
 
@@ -149,7 +155,7 @@ class Full:
         u = np.einsum("cji,ncj->nci", np.linalg.inv(L), y)
         outer = np.einsum("...nc,nci,ncj->...cij", weights, u, y, optimize=True)
         diagonal = np.arange(self.n_columns)
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         by_diagonal = outer[..., diagonal, diagonal] * L[:, diagonal, diagonal]
         by_diagonal = by_diagonal - weights.sum(axis=-2)[..., None]
         grads = {"log_diagonal": by_diagonal, "lower": outer[..., rows, columns]}
@@ -169,7 +175,7 @@ class Full:
 
     def stored(self, variance):
         L = np.linalg.cholesky(variance)
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         return {
             "log_diagonal": np.log(np.diagonal(L, axis1=1, axis2=2)),
             "lower": L[:, rows, columns],

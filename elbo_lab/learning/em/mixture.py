@@ -68,7 +68,7 @@ class MixtureEM(EMProblem):
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
-        self._last = None
+        self._last, self._last_read = None, None
 
     def prepared(self, theta):
         """Return theta with the eigenvalues of its covariances clipped at the floor."""
@@ -91,23 +91,32 @@ class MixtureEM(EMProblem):
             self._last = (np.array(theta), *self._pass(theta))
         return self._last[1:]
 
-    def _pass(self, theta):
-        t = self.model.layout.views(theta)
-        whitener, log_det = self.model.covariance.whitener(t)
-        scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
-        sums = weighted_sums(self.x, t["mean"], whitener, scale, self.scatter, self.threads)
-        total, shift, moment, entropy, log_likelihood = sums
-        variance = self.model.covariance.natural(t)
-        return self._statistics(t["mean"], variance, total, shift, moment, entropy), log_likelihood
+    def _read(self, theta):
+        """Return (views, log pi - log |L| - D log(2 pi) / 2 (C,), L^-1) at theta; the last answer is kept."""
+        if self._last_read is None or not np.array_equal(self._last_read[0], theta):
+            theta = np.array(theta)
+            t = self.model.layout.views(theta)
+            whitener, log_det = self.model.covariance.whitener(t)
+            scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
+            self._last_read = theta, t, scale, whitener
+        return self._last_read[1:]
 
-    def _statistics(self, mean, variance, total, shift, moment, entropy):
+    def _pass(self, theta):
+        t, scale, whitener = self._read(theta)
+        sums = weighted_sums(self.x, t["mean"], whitener, scale, self.scatter, self.threads)
+        *statistics, log_likelihood = sums
+        return self._statistics(t, *statistics), log_likelihood
+
+    def _statistics(self, t, total, shift, moment, entropy):
         """Move sums about the present means to moments about the weighted ones."""
-        mean, kept = mean.copy(), variance.copy()
-        for c in np.flatnonzero(total > DEAD):
-            step = shift[c] / total[c]
-            mean[c] += step
-            kept[c] = moment[c] / total[c] - self.scatter.outer(step)
-        return Responsibilities(total, mean, kept, entropy)
+        alive = total > DEAD
+        count = np.where(alive, total, 1.0)
+        step = np.where(alive[:, None], shift, 0.0) / count[:, None]
+        by_component = (-1,) + (1,) * (moment.ndim - 1)
+        moment = moment / count.reshape(by_component) - self.scatter.outer(step)
+        if not alive.all():
+            moment = np.where(alive.reshape(by_component), moment, self.model.covariance.natural(t))
+        return Responsibilities(total, t["mean"] + step, moment, entropy)
 
     def m_step(self, q):
         variance = self.scatter.clip(q.moment, self.floor)
@@ -117,12 +126,9 @@ class MixtureEM(EMProblem):
 
     def elbo(self, theta, q):
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
-        t = self.model.layout.views(theta)
-        variance, n_columns = self.model.covariance.natural(t), self.model.n_columns
-        per_component = log_softmax(t["logits"], axis=-1) - 0.5 * n_columns * LOG_2PI
-        for c in range(len(variance)):
-            about_mean = q.moment[c] + self.scatter.outer(q.mean[c] - t["mean"][c])
-            per_component[c] -= 0.5 * self.scatter.misfit(variance[c], about_mean, n_columns)
+        t, scale, whitener = self._read(theta)
+        about_mean = q.moment + self.scatter.outer(q.mean - t["mean"])
+        per_component = scale - 0.5 * self.scatter.misfit(whitener, about_mean)
         return float(q.total @ per_component + q.entropy)
 
     def at_floor(self, theta):
