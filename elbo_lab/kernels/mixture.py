@@ -1,8 +1,8 @@
 """What the E-step over a block of rows shares, whatever the covariance: responsibilities from log densities.
 
 A block is `ROWS` rows, turned so that one column of the data is one contiguous stretch: the inner loop of
-everything runs over rows, four at a time in a vector register. For every row, with l_c = log pi_c + log p(x | c)
-and t_c = l_c - max_c l_c <= 0,
+everything runs over rows, four at a time in a vector register. For every row, with
+l_c = log pi_c + log p(x | c) and t_c = l_c - max_c l_c <= 0,
 
     s = sum_c exp(t_c),   log p(x) = max_c l_c + log s,   r_c = exp(t_c) / s,
     H = log s - (1/s) sum_c exp(t_c) t_c              (the entropy of r: both terms are positive)
@@ -13,8 +13,6 @@ would take five times as long as all the rest; `exponential` has forms that vect
 Sums over rows are taken in the order of the vector registers (`sum_loop`): other last bits on a machine with
 other registers, the same for any number of threads.
 """
-
-import numpy as np
 
 from elbo_lab.kernels.compiling import formula, sum_loop
 from elbo_lab.kernels.exponential import exp_of_negative, log_of_at_least_one
