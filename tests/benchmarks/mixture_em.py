@@ -124,7 +124,7 @@ def _mixture(name, size, least):
 
 
 def faithful():
-    """Return a fit of Old Faithful of exactly 100 iterations, from one start in which the two are nearly one."""
+    """Return a fit of Old Faithful of exactly 100 iterations, from two components that are nearly one."""
     x, model = load("faithful").x, GaussianMixture(2, 2, "full")
     spread = x.std(axis=0)
     start = model.layout.pack(
