@@ -1,5 +1,6 @@
 """EM: the staircase of the bound, the floor, restarts, and runs that go on bit for bit."""
 
+import contextlib
 import json
 import math
 import tracemalloc
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from elbo_lab.datasets import load
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import evidence
+from elbo_lab.kernels import use_kernels
 from elbo_lab.learning import EMFit, fit_closed_form, fit_em, maximise_evidence
-from elbo_lab.learning.em import GeneticLinkage, LinearGaussianEM, MixtureEM, mixture, run_em
+from elbo_lab.learning.em import GeneticLinkage, LinearGaussianEM, MixtureEM, mixture, run_em, sums
 from elbo_lab.learning.em.scatter import SCATTERS, FullScatter
 from elbo_lab.learning.em.starts import cluster, mixture_start, plus_plus
 from elbo_lab.learning.em.verdict import _named
@@ -197,7 +199,7 @@ def moments_over_n_minus_one(weights, difference):
 
 
 def without_shift(vector):
-    return np.zeros((len(vector), len(vector)))
+    return np.zeros((*vector.shape, vector.shape[-1]))
 
 
 def planted(name, monkeypatch):
@@ -231,7 +233,9 @@ def test_a_fault_planted_in_the_mixture_is_caught(fault, monkeypatch):
     model = GaussianMixture(8, 3, "full")
     planted(fault, monkeypatch)
     problem = problem_of(model, floor=0.3 * DIGITS.var(axis=0).mean())
-    with pytest.raises(AssertionError):
+    # The kernels have second moments of their own; their faults stand in `test_em_kernels`.
+    road = use_kernels("numpy") if fault == "moments over N - 1" else contextlib.nullcontext()
+    with road, pytest.raises(AssertionError):
         staircase(run_em(problem, rough_start(model), max_iterations=60).history)
         bound_is_the_direct_one(problem, model, DIGITS, rough_start(model))
         ends_where_the_gradient_is_zero(model, DIGITS)
@@ -733,9 +737,10 @@ def test_memory_does_not_grow_with_rows_times_components_times_columns(variant):
 def test_blocks_of_rows_add_up_to_the_same_statistics(variant, monkeypatch):
     model = GaussianMixture(8, 3, variant)
     theta = rough_start(model)
-    whole = problem_of(model).e_step(theta)
-    monkeypatch.setattr(mixture, "BLOCK_ENTRIES", 8 * 37)
-    parts = problem_of(model).e_step(theta)
+    with use_kernels("numpy"):
+        whole = problem_of(model).e_step(theta)
+        monkeypatch.setattr(sums, "BLOCK_ENTRIES", 8 * 37)
+        parts = problem_of(model).e_step(theta)
     for name in ("total", "mean", "moment", "entropy"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-11)
 

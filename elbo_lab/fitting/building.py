@@ -77,7 +77,7 @@ def build_job(model, method, settings, train, seed, threads):
     if method == "closed-form":
         return ClosedFormJob(model, train.x), None, train
     if method == "em":
-        return EMJob(model, train, settings, seed), None, train
+        return EMJob(model, train, settings, seed, threads), None, train
     plan, recorders = _plan(settings), []
     if method == "gradient":
         objective = EvidenceObjective(model, train.x)

@@ -124,7 +124,7 @@ class EMJob(Job):
 
     rows_per_unit = 0  # starts differ in their iterations
 
-    def __init__(self, model, dataset, settings, seed):
+    def __init__(self, model, dataset, settings, seed, threads):
         self.n_data = len(dataset.x)
         self.em = EMFit(
             model,
@@ -135,6 +135,7 @@ class EMJob(Job):
             max_iterations=settings["epochs"],
             floor=settings["floor"],
             seed=seed,
+            threads=threads,
         )
 
     def run(self, tick):

@@ -3,11 +3,14 @@
 `formula` is for a scalar formula that is built into loops, `loop` for the loop that is called,
 `inner_loop` for a part of a long one, and
 `exact_formula` and `exact_loop` for a loop of a few roundings that gives the very bits of its definition:
-no `contract`.
+no `contract`. `sum_loop` is for a sum over an array that is built into a loop.
 
 - `contract` is the only liberty with floating point: a product and a sum may become one fused
   multiply-add, which rounds once and not twice. It keeps nan and the infinities, and it is allowed
   to whoever reads the code: no sum is reordered, so values do not depend on the vector width.
+- `reassoc`, in `sum_loop` alone: a sum over an array may be taken as one sum per lane of a register,
+  without which it runs one number at a time. Its last bits depend on the vector width, never on the
+  threads. No formula of `exponential` may stand in such a function: its roundings would be simplified away.
 - `error_model="numpy"`: a division by zero gives inf and not an exception. The test for the
   exception is a branch, and one branch in the body keeps LLVM from vectorising the whole loop.
 - `forceinline`: a formula that stays a function call does the same. LLVM stops inlining at about
@@ -24,6 +27,7 @@ from numba import njit
 
 EXACT_FLAGS = {"error_model": "numpy", "nogil": True}
 FLAGS = {"fastmath": {"contract"}, **EXACT_FLAGS}
+SUM_FLAGS = {"fastmath": {"contract", "reassoc"}, **EXACT_FLAGS}
 
 
 def formula(function):
@@ -34,6 +38,11 @@ def formula(function):
 def exact_formula(function):
     """Compile a scalar formula that is built into exact loops."""
     return njit(**EXACT_FLAGS, forceinline=True)(function)
+
+
+def sum_loop(function):
+    """Compile a sum over an array, in the order of the vector registers, that is built into loops."""
+    return njit(**SUM_FLAGS, forceinline=True)(function)
 
 
 def loop(function):

@@ -113,3 +113,15 @@ def log1p_of_fraction(t):
     even = A0 + z2 * (A2 + z2 * (A4 + z2 * (A6 + z2 * A8)))
     odd = A1 + z2 * (A3 + z2 * (A5 + z2 * (A7 + z2 * A9)))
     return w + w * z * (even + z * odd)
+
+
+@formula
+def log_of_at_least_one(s):
+    """Return log(s) for s >= 1, from its exponent and its fraction; nan at nan and at inf."""
+    bits = np.float64(s).view(np.uint64)
+    # The exponent written into the fraction of 2^52 is a float64 without a conversion, which AVX2 has not.
+    power = np.uint64((bits >> np.uint64(52)) | np.uint64(0x4330000000000000)).view(np.float64)
+    one_to_two = np.uint64((bits & np.uint64(0x000FFFFFFFFFFFFF)) | np.uint64(0x3FF0000000000000))
+    # s - s is zero, or nan.
+    n = power - (2.0**52 + 1023.0) + (s - s)
+    return n * LN2_HIGH + (n * LN2_LOW + log1p_of_fraction(one_to_two.view(np.float64) - 1.0))

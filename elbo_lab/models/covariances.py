@@ -10,6 +10,7 @@ and the free part of Sigma itself: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class Spherical:
     @property
     def entries(self):
         return (("log_sigma", (self.n_components,)),)
+
+    def whitener(self, params):
+        """Return L^-1 (C, D, D), or its diagonal (C, D) where that is all, and log |L| (C,)."""
+        inverse = np.exp(-params["log_sigma"])[:, None]
+        return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
 
     def whiten(self, params, diff):
         """Return y (N, C, D) and log |L| (C,)."""
@@ -77,9 +83,12 @@ class Diagonal:
     def entries(self):
         return (("log_sigma", (self.n_components, self.n_columns)),)
 
+    def whitener(self, params):
+        return np.exp(-params["log_sigma"]), params["log_sigma"].sum(axis=1)
+
     def whiten(self, params, diff):
-        log_sigma = params["log_sigma"]
-        return diff * np.exp(-log_sigma), log_sigma.sum(axis=1)
+        inverse, log_det = self.whitener(params)
+        return diff * inverse, log_det
 
     def vjp(self, params, y, weights):
         inverse = np.exp(-params["log_sigma"])
@@ -119,18 +128,26 @@ class Full:
             ("lower", (self.n_components, below)),
         )
 
+    @cached_property
+    def _below(self):
+        """Rows and columns of the entries below the diagonal."""
+        return np.tril_indices(self.n_columns, -1)
+
     def factor(self, params):
         """Return L (C, D, D)."""
         L = np.zeros((self.n_components, self.n_columns, self.n_columns))
         diagonal = np.arange(self.n_columns)
         L[:, diagonal, diagonal] = np.exp(params["log_diagonal"])
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         L[:, rows, columns] = params["lower"]
         return L
 
+    def whitener(self, params):
+        return np.linalg.inv(self.factor(params)), params["log_diagonal"].sum(axis=1)
+
     def whiten(self, params, diff):
-        inverse = np.linalg.inv(self.factor(params))
-        return np.einsum("cij,ncj->nci", inverse, diff), params["log_diagonal"].sum(axis=1)
+        inverse, log_det = self.whitener(params)
+        return np.einsum("cij,ncj->nci", inverse, diff), log_det
 
     def vjp(self, params, y, weights):
         """With u = L^-T y: d/dmu = u, and d/dL = tril(u y^T) - diag(1 / L_dd)."""
@@ -138,7 +155,7 @@ class Full:
         u = np.einsum("cji,ncj->nci", np.linalg.inv(L), y)
         outer = np.einsum("...nc,nci,ncj->...cij", weights, u, y, optimize=True)
         diagonal = np.arange(self.n_columns)
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         by_diagonal = outer[..., diagonal, diagonal] * L[:, diagonal, diagonal]
         by_diagonal = by_diagonal - weights.sum(axis=-2)[..., None]
         grads = {"log_diagonal": by_diagonal, "lower": outer[..., rows, columns]}
@@ -158,7 +175,7 @@ class Full:
 
     def stored(self, variance):
         L = np.linalg.cholesky(variance)
-        rows, columns = np.tril_indices(self.n_columns, -1)
+        rows, columns = self._below
         return {
             "log_diagonal": np.log(np.diagonal(L, axis1=1, axis2=2)),
             "lower": L[:, rows, columns],

@@ -59,9 +59,11 @@ class LinearGaussianEM(EMProblem):
     x : ndarray (N, D)
     floor : float
         Least noise variance, in the data's unit squared.
+    threads : int
+        Not used: after the first pass nothing is as long as the data.
     """
 
-    def __init__(self, model, x, floor):
+    def __init__(self, model, x, floor, threads=1):  # noqa: ARG002
         self.model, self.floor, self.n_data = model, floor, len(x)
         self.mean = x.mean(axis=0)
         centred = x - self.mean

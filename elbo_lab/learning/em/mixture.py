@@ -22,10 +22,9 @@ import numpy as np
 
 from elbo_lab.learning.em.base import EMProblem
 from elbo_lab.learning.em.scatter import SCATTERS, is_at_floor
-from elbo_lab.special import LOG_2PI, log_softmax, log_sum_exp
+from elbo_lab.learning.em.sums import weighted_sums
+from elbo_lab.special import LOG_2PI, log_softmax
 
-# Entries of a block of rows: one copy stays in the cache.
-BLOCK_ENTRIES = 1 << 17
 # Total responsibility below which averages lose their digits to underflow.
 DEAD = 1e-200
 LEAST_WEIGHT = 1e-300
@@ -61,13 +60,15 @@ class MixtureEM(EMProblem):
     x : ndarray (N, D)
     floor : float
         Least eigenvalue of every covariance, in the data's unit squared.
+    threads : int
+        Changes nothing but the time.
     """
 
-    def __init__(self, model, x, floor):
-        self.model, self.x, self.floor = model, x, floor
+    def __init__(self, model, x, floor, threads=1):
+        self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
-        self._last = None
+        self._last, self._last_read = None, None
 
     def prepared(self, theta):
         """Return theta with the eigenvalues of its covariances clipped at the floor."""
@@ -90,48 +91,32 @@ class MixtureEM(EMProblem):
             self._last = (np.array(theta), *self._pass(theta))
         return self._last[1:]
 
+    def _read(self, theta):
+        """Return (views, log pi - log |L| - D log(2 pi) / 2 (C,), L^-1) at theta; the last answer is kept."""
+        if self._last_read is None or not np.array_equal(self._last_read[0], theta):
+            theta = np.array(theta)
+            t = self.model.layout.views(theta)
+            whitener, log_det = self.model.covariance.whitener(t)
+            scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
+            self._last_read = theta, t, scale, whitener
+        return self._last_read[1:]
+
     def _pass(self, theta):
-        t = self.model.layout.views(theta)
-        n_components, n_columns = t["mean"].shape
-        total, shift = np.zeros(n_components), np.zeros((n_components, n_columns))
-        variance = self.model.covariance.natural(t)
-        moment = np.zeros_like(variance)
-        entropy, log_likelihood = 0.0, 0.0
-        rows = max(1, BLOCK_ENTRIES // n_columns)
-        for start in range(0, self.n_data, rows):
-            x = self.x[start : start + rows]
-            log_joint = self._log_joint(t, x)
-            log_p = log_sum_exp(log_joint, axis=1)
-            log_r = log_joint - log_p[:, None]
-            r = np.exp(log_r)
-            log_likelihood += log_p.sum()
-            entropy -= (r * log_r).sum()
-            total += r.sum(axis=0)
-            for c in range(n_components):
-                difference = x - t["mean"][c]
-                shift[c] += r[:, c] @ difference
-                moment[c] += self.scatter.second_moment(r[:, c], difference)
-        q = self._statistics(t["mean"], variance, total, shift, moment, float(entropy))
-        return q, float(log_likelihood)
+        t, scale, whitener = self._read(theta)
+        sums = weighted_sums(self.x, t["mean"], whitener, scale, self.scatter, self.threads)
+        *statistics, log_likelihood = sums
+        return self._statistics(t, *statistics), log_likelihood
 
-    def _log_joint(self, t, x):
-        """Return log pi_c + log N(x_n; mu_c, Sigma_c) (B, C), one component at a time."""
-        out = np.empty((len(x), len(t["mean"])))
-        log_weights = log_softmax(t["logits"], axis=-1)
-        whiten = _whitener(self.model, t)
-        for c, mean in enumerate(t["mean"]):
-            y, log_det = whiten(c, x - mean)
-            out[:, c] = log_weights[c] - log_det - 0.5 * np.einsum("nd,nd->n", y, y)
-        return out - 0.5 * self.model.n_columns * LOG_2PI
-
-    def _statistics(self, mean, variance, total, shift, moment, entropy):
+    def _statistics(self, t, total, shift, moment, entropy):
         """Move sums about the present means to moments about the weighted ones."""
-        mean, kept = mean.copy(), variance.copy()
-        for c in np.flatnonzero(total > DEAD):
-            step = shift[c] / total[c]
-            mean[c] += step
-            kept[c] = moment[c] / total[c] - self.scatter.outer(step)
-        return Responsibilities(total, mean, kept, entropy)
+        alive = total > DEAD
+        count = np.where(alive, total, 1.0)
+        step = np.where(alive[:, None], shift, 0.0) / count[:, None]
+        by_component = (-1,) + (1,) * (moment.ndim - 1)
+        moment = moment / count.reshape(by_component) - self.scatter.outer(step)
+        if not alive.all():
+            moment = np.where(alive.reshape(by_component), moment, self.model.covariance.natural(t))
+        return Responsibilities(total, t["mean"] + step, moment, entropy)
 
     def m_step(self, q):
         variance = self.scatter.clip(q.moment, self.floor)
@@ -141,12 +126,9 @@ class MixtureEM(EMProblem):
 
     def elbo(self, theta, q):
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
-        t = self.model.layout.views(theta)
-        variance, n_columns = self.model.covariance.natural(t), self.model.n_columns
-        per_component = log_softmax(t["logits"], axis=-1) - 0.5 * n_columns * LOG_2PI
-        for c in range(len(variance)):
-            about_mean = q.moment[c] + self.scatter.outer(q.mean[c] - t["mean"][c])
-            per_component[c] -= 0.5 * self.scatter.misfit(variance[c], about_mean, n_columns)
+        t, scale, whitener = self._read(theta)
+        about_mean = q.moment + self.scatter.outer(q.mean - t["mean"])
+        per_component = scale - 0.5 * self.scatter.misfit(whitener, about_mean)
         return float(q.total @ per_component + q.entropy)
 
     def at_floor(self, theta):
@@ -158,13 +140,3 @@ class MixtureEM(EMProblem):
         """Return the components that hold less than a millionth of a datum."""
         weights = np.exp(log_softmax(self.model.layout.views(theta)["logits"], axis=-1))
         return tuple(np.flatnonzero(weights * self.n_data < 1e-6).tolist())
-
-
-def _whitener(model, t):
-    """Return a function (c, difference (B, D)) -> (y = L_c^-1 difference (B, D), log |L_c|)."""
-    if model.variant == "full":
-        inverse, log_det = np.linalg.inv(model.covariance.factor(t)), t["log_diagonal"].sum(axis=1)
-        return lambda c, difference: (difference @ inverse[c].T, log_det[c])
-    scale = np.exp(-t["log_sigma"])
-    log_sigma = np.broadcast_to(t["log_sigma"].reshape(len(t["mean"]), -1), t["mean"].shape)
-    return lambda c, difference: (difference * scale[c], log_sigma[c].sum())

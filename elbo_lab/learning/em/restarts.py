@@ -9,7 +9,7 @@ floor, the best of them is returned with a warning.
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
+from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
 from elbo_lab.learning.em.base import EMRun
 from elbo_lab.learning.em.linear_gaussian import linear_start
@@ -46,6 +46,8 @@ class EMFit:
         Run r starts from the r-th child of this seed: more restarts keep the first ones.
     columns : sequence of str, optional
         Names for the warnings.
+    threads : int, optional
+        Changes nothing but the time. Default: all cores.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class EMFit:
         floor=None,
         seed=0,
         columns=None,
+        threads=None,
     ):
         problem_kind = _problem_kind(model)
         self.model, self.x = model, _check_rows(model, model.check_data(x))
@@ -75,7 +78,8 @@ class EMFit:
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
-        self.problem = problem_kind(model, self.x, self.floor)
+        threads = available_cores() if threads is None else check_count("threads", threads)
+        self.problem = problem_kind(model, self.x, self.floor, threads)
         self.runs = [self._run(0)]
 
     def _run(self, index):
@@ -158,6 +162,7 @@ def fit_em(
     floor=None,
     seed=0,
     columns=None,
+    threads=None,
     on_iteration=None,
 ):
     """Return the maximum that EM finds; see `EMFit` for the parameters.
@@ -190,6 +195,7 @@ def fit_em(
             floor=floor,
             seed=seed,
             columns=columns,
+            threads=threads,
         )
         while not fit.finished:
             index, row = fit.advance()

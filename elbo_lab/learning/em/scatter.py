@@ -33,9 +33,14 @@ class SphericalScatter:
         return weights @ np.einsum("nd,nd->n", difference, difference) / difference.shape[1]
 
     @staticmethod
+    def of_sums(moments):
+        """Return moments of this structure from those of its columns (C, D) or lower triangles (C, D, D)."""
+        return DiagonalScatter.of_sums(moments).mean(axis=1)
+
+    @staticmethod
     def outer(vector):
-        """Return v v^T in the shape of this structure, for a vector (D,)."""
-        return vector @ vector / len(vector)
+        """Return v v^T in the shape of this structure (...), for vectors (..., D)."""
+        return (vector * vector).mean(axis=-1)
 
     @staticmethod
     def clip(moments, floor):
@@ -53,9 +58,9 @@ class SphericalScatter:
         return 0.0
 
     @staticmethod
-    def misfit(variance, moment, n_columns):
-        """Return log |Sigma| + tr(Sigma^-1 S) for one component."""
-        return n_columns * (np.log(variance) + moment / variance)
+    def misfit(whitener, moments):
+        """Return tr(Sigma^-1 S) = tr(L^-1 S L^-T) of every component (C,)."""
+        return DiagonalScatter.misfit(whitener, moments[:, None])
 
 
 class DiagonalScatter:
@@ -64,6 +69,10 @@ class DiagonalScatter:
     @staticmethod
     def second_moment(weights, difference):
         return weights @ difference**2
+
+    @staticmethod
+    def of_sums(moments):
+        return moments if moments.ndim == 2 else np.diagonal(moments, axis1=1, axis2=2)
 
     @staticmethod
     def outer(vector):
@@ -82,8 +91,8 @@ class DiagonalScatter:
         return 0.0
 
     @staticmethod
-    def misfit(variance, moment, n_columns):  # noqa: ARG004 - the shape says it
-        return (np.log(variance) + moment / variance).sum()
+    def misfit(whitener, moments):
+        return (whitener**2 * moments).sum(axis=-1)
 
 
 class FullScatter:
@@ -94,8 +103,14 @@ class FullScatter:
         return (weights[:, None] * difference).T @ difference
 
     @staticmethod
+    def of_sums(moments):
+        if moments.ndim == 2:  # a single column
+            return moments[:, :, None]
+        return moments + np.swapaxes(np.tril(moments, -1), 1, 2)
+
+    @staticmethod
     def outer(vector):
-        return np.outer(vector, vector)
+        return vector[..., :, None] * vector[..., None, :]
 
     @staticmethod
     def clip(moments, floor):
@@ -118,8 +133,8 @@ class FullScatter:
         return 4.0 * moments.shape[-1] * np.finfo(float).eps * largest
 
     @staticmethod
-    def misfit(variance, moment, n_columns):  # noqa: ARG004
-        return np.linalg.slogdet(variance)[1] + np.trace(np.linalg.solve(variance, moment))
+    def misfit(whitener, moments):
+        return ((whitener @ moments) * whitener).sum(axis=(-1, -2))
 
 
 SCATTERS = {"spherical": SphericalScatter, "diagonal": DiagonalScatter, "full": FullScatter}

@@ -1,0 +1,152 @@
+"""The one pass over the data that an iteration of EM for a mixture takes, as definition and as kernel.
+
+With l_nc = log pi_c + log N(x_n; mu_c, Sigma_c) and r_nc = exp(l_nc - log p(x_n)), d_nc = x_n - mu_c:
+
+    sum_n r_nc (C),   sum_n r_nc d_nc (C, D),   sum_n r_nc d_nc d_nc^T (in the shape of the covariance),
+    -sum_nc r_nc log r_nc,   sum_n log p(x_n).
+
+`definition` is that in NumPy, over blocks of rows. `by_kernels` cuts the data into at most PARTS parts, a
+number that depends on N alone; each is one call of a compiled loop without the interpreter's lock, on as many
+threads as are asked for, and the parts are added in their order: the same bits for any number of threads.
+Both keep nothing of size N. They agree to 1e-11 of the size of each sum; the order of summation differs.
+
+Measured for one iteration, processor time of all threads (AMD EPYC, AVX2), definition -> kernels; the kernels
+divide it between the cores:
+
+    N = 1,000,000, D = 2, C = 10, full        719 -> 31 ms
+    N = 200,000, D = 16, C = 16, full         443 -> 70 ms
+    N = 200,000, D = 16, C = 16, diagonal     317 -> 27 ms
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from elbo_lab.kernels import kernels_in_use
+from elbo_lab.special import log_sum_exp
+
+# Entries of a block of rows of the definition: one copy stays in the cache.
+BLOCK_ENTRIES = 1 << 17
+# Parts for threads, and rows below which a part is not worth a thread.
+PARTS = 16
+PART_ROWS = 4096
+# Rows of which the median is the centre that the loops of several columns count from.
+CENTRE_ROWS = 64
+
+
+def weighted_sums(x, mean, whitener, scale, scatter, threads=1):
+    """Return the sums over all rows, by whichever road the switch of the kernels says.
+
+    Parameters
+    ----------
+    x : ndarray (N, D)
+    mean : ndarray (C, D)
+    whitener : ndarray (C, D, D) or (C, D)
+        L_c^-1, lower triangular, or its diagonal where that is all.
+    scale : ndarray (C,)
+        log pi_c - log |L_c| - D log(2 pi) / 2.
+    scatter : type
+        One of `SCATTERS`.
+    threads : int
+        For the kernels; changes nothing but the time.
+
+    Returns
+    -------
+    total : ndarray (C,)
+    shift : ndarray (C, D)
+    moment : ndarray (C,), (C, D) or (C, D, D)
+    entropy, log_likelihood : float
+        In nats.
+    """
+    if kernels_in_use() == "numba":
+        return by_kernels(x, mean, whitener, scale, scatter, threads)
+    return definition(x, mean, whitener, scale, scatter)
+
+
+def definition(x, mean, whitener, scale, scatter):
+    """Return the sums in NumPy, block by block; see `weighted_sums`."""
+    total, shift = np.zeros(len(mean)), np.zeros(mean.shape)
+    moment = [0.0] * len(mean)
+    entropy, log_likelihood = 0.0, 0.0
+    rows = max(1, BLOCK_ENTRIES // x.shape[1])
+    for start in range(0, len(x), rows):
+        block = x[start : start + rows]
+        log_joint = _log_joint(block, mean, whitener, scale)
+        log_p = log_sum_exp(log_joint, axis=1)
+        log_r = log_joint - log_p[:, None]
+        r = np.exp(log_r)
+        log_likelihood += log_p.sum()
+        entropy -= (r * log_r).sum()
+        total += r.sum(axis=0)
+        for c in range(len(mean)):
+            difference = block - mean[c]
+            shift[c] += r[:, c] @ difference
+            moment[c] = moment[c] + scatter.second_moment(r[:, c], difference)
+    return total, shift, np.array(moment), float(entropy), float(log_likelihood)
+
+
+def _log_joint(x, mean, whitener, scale):
+    """Return log pi_c + log N(x_n; mu_c, Sigma_c) (B, C), one component at a time."""
+    out = np.empty((len(x), len(mean)))
+    for c in range(len(mean)):
+        difference = x - mean[c]
+        y = difference @ whitener[c].T if whitener.ndim == 3 else difference * whitener[c]
+        out[:, c] = scale[c] - 0.5 * np.einsum("nd,nd->n", y, y)
+    return out
+
+
+def by_kernels(x, mean, whitener, scale, scatter, threads=1):
+    """Return the sums by compiled loops; see `weighted_sums`."""
+    # One kind of array, and so one machine code, whether or not the caller may write into x.
+    x = np.ascontiguousarray(x).view()
+    x.setflags(write=False)
+    add_rows, shape = _loop(x, mean, whitener, scale)
+    parts = max(1, min(PARTS, len(x) // PART_ROWS))
+    edges = [len(x) * i // parts for i in range(parts + 1)]
+
+    def sums_of(part):
+        sums = np.zeros(len(mean)), np.zeros(shape[:2]), np.zeros(shape)
+        return *sums, *add_rows(edges[part], edges[part + 1], *sums)
+
+    if min(threads, parts) == 1:
+        found = [sums_of(part) for part in range(parts)]
+    else:
+        with ThreadPoolExecutor(min(threads, parts)) as pool:
+            found = list(pool.map(sums_of, range(parts)))
+    total, shift, moment, log_likelihood, entropy = found[0]
+    for one, two, three, four, five in found[1:]:
+        total, shift, moment = total + one, shift + two, moment + three
+        log_likelihood, entropy = log_likelihood + four, entropy + five
+    n_columns = mean.shape[1]
+    moment = scatter.of_sums(moment[(slice(None), *[slice(n_columns)] * (moment.ndim - 1))])
+    return total, shift[:, :n_columns], moment, entropy, log_likelihood
+
+
+def _loop(x, mean, whitener, scale):
+    """Return the loop (start, stop, total, shift, moment) -> values for these data, and moment's shape."""
+    n_components, n_columns = mean.shape
+    scale = np.array(scale)
+    if n_columns == 2:
+        from elbo_lab.kernels.mixture_plane import plane_sums
+
+        triangle = whitener if whitener.ndim == 3 else whitener[:, :, None] * np.eye(2)
+        mean, triangle = np.array(mean), np.array(triangle)
+        return partial(plane_sums, x, mean, triangle, scale), (n_components, 2, 2)
+    # Among the data, wherever a lost component may stand.
+    centre = np.median(x[:: -(-len(x) // CENTRE_ROWS)], axis=0)
+    filled = 4 * -(-n_columns // 4)
+    about = np.zeros((n_components, filled))
+    about[:, :n_columns] = mean - centre
+    if whitener.ndim == 3 and n_columns > 1:
+        from elbo_lab.kernels.mixture_full import full_sums
+
+        triangle = np.zeros((n_components, filled, filled))
+        triangle[:, :n_columns, :n_columns] = whitener
+        offset = (triangle @ about[:, :, None])[:, :, 0]
+        return partial(full_sums, x, centre, about, triangle, offset, scale), triangle.shape
+    from elbo_lab.kernels.mixture_columns import column_sums
+
+    inverse = np.zeros((n_components, filled))
+    inverse[:, :n_columns] = whitener.reshape(n_components, n_columns)
+    return partial(column_sums, x, centre, about, inverse, scale), inverse.shape

@@ -1,0 +1,161 @@
+"""EM for Gaussian mixtures: the time of one iteration, and of a whole small fit.
+
+One iteration is E-step, M-step, both bounds and the log-likelihood, on overlapping clouds. scikit-learn's
+iteration is its own pair `_e_step` and `_m_step` on a fitted `GaussianMixture`, from the same means, weights
+and precisions and without its regularisation; its log-likelihood comes with the E-step. The limit is what no
+method can leave out: one exponential for every datum and component, by NumPy on blocks, with one thread for
+each half of the data.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from work import Work
+
+from elbo_lab.blas import available_cores, single_threaded_blas
+from elbo_lab.datasets import load
+from elbo_lab.kernels import use_kernels
+from elbo_lab.learning import fit_em
+from elbo_lab.learning.em import EMRun, MixtureEM
+from elbo_lab.models import GaussianMixture
+
+FLOOR = 1e-9
+FAITHFUL_ITERATIONS = 100
+
+
+def clouds(n_data, n_columns, n_components, variant):
+    """Return (model, x, theta): clouds about two standard deviations apart, and a start beside the truth.
+
+    Every covariance of the truth is the unit matrix.
+    """
+    rng = np.random.default_rng(7)
+    model = GaussianMixture(n_columns, n_components, variant)
+    truth = model.layout.pack({"mean": 2.0 * rng.standard_normal((n_components, n_columns))})
+    means = model.layout.views(truth)["mean"]
+    x = means[rng.integers(n_components, size=n_data)] + rng.standard_normal((n_data, n_columns))
+    return model, x, truth + 0.1 * rng.standard_normal(truth.shape)
+
+
+def iteration(n_data, n_columns, n_components, variant):
+    """Return one iteration of ours."""
+    model, x, theta = clouds(n_data, n_columns, n_components, variant)
+    run = EMRun(MixtureEM(model, x, FLOOR, available_cores()), theta, max_iterations=10**6)
+
+    def work():
+        with single_threaded_blas():
+            run.advance()
+
+    return work
+
+
+def iteration_by_definition(*size):
+    """Return one iteration of ours in NumPy."""
+    work = iteration(*size)
+
+    def in_numpy():
+        with use_kernels("numpy"):
+            work()
+
+    return in_numpy
+
+
+def exponentials(n_data, n_columns, n_components, _variant):
+    """Return the exponentials alone, and a reading of the data."""
+    x = np.random.default_rng(0).standard_normal((n_data, n_columns))
+    rows = 2048
+
+    def half(part):
+        block = -np.random.default_rng(part).random((n_components, rows))
+        out = np.empty_like(block)
+        for start in range(part * n_data // 2, (part + 1) * n_data // 2, rows):
+            x[start : start + rows].sum()
+            np.exp(block, out=out)
+
+    def work():
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(half, range(2)))
+
+    return work
+
+
+def scikit_learn(n_data, n_columns, n_components, variant):
+    """Return a pair of steps of scikit-learn's."""
+    from sklearn.mixture import GaussianMixture as PeerMixture
+
+    model, x, theta = clouds(n_data, n_columns, n_components, variant)
+    t = model.described(theta)
+    precisions = np.linalg.inv(t["covariances"])
+    peer = PeerMixture(
+        n_components,
+        covariance_type={"full": "full", "diagonal": "diag"}[variant],
+        reg_covar=0.0,
+        weights_init=t["weights"],
+        means_init=t["means"],
+        precisions_init=precisions if variant == "full" else np.diagonal(precisions, axis1=1, axis2=2),
+    )
+    peer._initialize_parameters(x, np.random.RandomState(0))
+
+    def work():
+        _, log_r = peer._e_step(x)
+        peer._m_step(x, log_r)
+
+    return work
+
+
+def of(function, *size):
+    """Return a set-up without arguments."""
+
+    def set_up():
+        return function(*size)
+
+    return set_up
+
+
+def _mixture(name, size, least):
+    return Work(
+        name=name,
+        ours=of(iteration, *size),
+        definition=of(iteration_by_definition, *size),
+        limit=of(exponentials, *size),
+        peers={"scikit-learn": of(scikit_learn, *size)},
+        least_over_peer={"scikit-learn": least},
+        repeats=3,
+    )
+
+
+def faithful():
+    """Return a fit of Old Faithful of exactly 100 iterations, from two components that are nearly one."""
+    x, model = load("faithful").x, GaussianMixture(2, 2, "full")
+    spread = x.std(axis=0)
+    start = model.layout.pack(
+        {
+            "mean": x.mean(axis=0) + 1e-6 * np.array([spread, -spread]),
+            **model.covariance.stored(np.array([np.cov(x.T)] * 2)),
+        }
+    )
+
+    def work():
+        fit = fit_em(model, x, start=start, tolerance=1e-300, max_iterations=FAITHFUL_ITERATIONS)
+        if len(fit.history) != FAITHFUL_ITERATIONS + 1:
+            raise RuntimeError(f"{len(fit.history) - 1} iterations were made, not {FAITHFUL_ITERATIONS}")
+
+    return work
+
+
+def faithful_by_definition():
+    """Return the same fit in NumPy."""
+    work = faithful()
+
+    def in_numpy():
+        with use_kernels("numpy"):
+            work()
+
+    return in_numpy
+
+
+WORKS = (
+    _mixture("em-2d-10-full", (1_000_000, 2, 10, "full"), 100.0),
+    _mixture("em-16d-16-full", (200_000, 16, 16, "full"), 20.0),
+    _mixture("em-16d-16-diagonal", (200_000, 16, 16, "diagonal"), 10.0),
+    Work(name="em-faithful-100", ours=faithful, definition=faithful_by_definition, most_ms=20.0),
+)
