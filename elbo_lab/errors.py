@@ -146,13 +146,14 @@ def check_data(x, argument="data", n_columns=None):
     if n_columns is not None and x.shape[1] != n_columns:
         raise bad_value(argument, f"{n_columns} columns", f"{x.shape[1]} columns")
     x = x.astype(np.float64)
+    # Two looks without arrays on the way tell that all is well; nan fails any comparison.
+    if -LARGEST_DATUM <= x.min() and x.max() <= LARGEST_DATUM:
+        return x
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         n, d = wrong[0]
         remedy = f"{len(wrong)} such entries; drop or impute them"
         raise BadColumn(argument, "finite numbers", f"{x[n, d]} at row {n},", int(d), remedy)
-    if np.abs(x).max() > LARGEST_DATUM:
-        n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
-        got = f"{x[n, d]:g} at row {n},"
-        raise BadColumn(argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "change the unit")
-    return x
+    n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
+    got = f"{x[n, d]:g} at row {n},"
+    raise BadColumn(argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "change the unit")

@@ -77,9 +77,11 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     threads = available_cores() if threads is None else check_count("threads", threads)
     shares = [(n_samples + lane) // LANES for lane in range(LANES)]
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
-    running, rows = RunningWeights(len(x)), np.array_split(x.astype(theta.dtype, copy=False), LANES)
+    running, rows = RunningWeights(len(x)), np.array_split(x, LANES)
     with pool_of_pieces(threads) as pool:
-        terms = np.concatenate(list(pool.map(lambda part: model.data_terms(theta, part), rows)))
+        terms = np.concatenate(
+            list(pool.map(lambda part: model.data_terms(theta, part.astype(theta.dtype)), rows))
+        )
 
         def one(share, stream):
             return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
