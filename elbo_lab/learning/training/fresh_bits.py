@@ -7,6 +7,7 @@ epoch keep a model from learning one drawing by heart.
 import sys
 
 import numpy as np
+from numpy.random import PCG64
 
 from elbo_lab.kernels import kernels_in_use
 
@@ -49,7 +50,7 @@ def kernel(table, rows, rng):
 
 def _fits(table, rows, rng):
     """Whether raw words of 64 bits are what the definition would use up, and the loop can read the rows."""
-    if type(rng.bit_generator) is not np.random.PCG64 or sys.byteorder != "little":
+    if type(rng.bit_generator) is not PCG64 or sys.byteorder != "little":
         return False
     if type(table) is not np.ndarray or not table.flags.c_contiguous or rows.dtype != np.intp:
         return False
