@@ -4,8 +4,8 @@
 """197 animals in four cells, one of which is two in one: EM to nine digits, as printed in 1977.
 
 Claim. From 1/2 the iterates, their distances to the maximum and the ratios of consecutive distances are those
-of the printed table, to every digit but a last one. The ratio tends to the share of the information that the
-missing split of the first cell would have carried: a number of the model, known without a single iteration.
+of the printed table, but for a unit in some last digits. The ratio tends to the share of the information that
+the missing split of the first cell would have carried: a number of the model, known without an iteration.
 
 Formula:
     cells (1/2 + t/4, (1 - t)/4, (1 - t)/4, t/4),   y = (125, 18, 20, 34)

@@ -53,7 +53,7 @@ ASKED = own_options(PARSER)
 HIDDEN, BATCH, RATES, PILOT, SEED = 8 if QUICK else 500, 100, (0.01, 0.02, 0.1), 2 if QUICK else 50, 0
 SETS = "mnist:dynamic", "mnist-test:dynamic"
 TRAIN, TEST = load("digits:dynamic").split(0.2) if QUICK else map(load, SETS)
-PASSES = math.ceil((5000 if QUICK else 1e6 if ASKED.short else 1e8) / len(TRAIN.x))
+PASSES = math.ceil((4000 if QUICK else 1e6 if ASKED.short else 1e8) / len(TRAIN.x))
 curves, rows, COLORS = {}, [], ("#0072B2", "#33A9A0", "#117733", "#AA7A00", "#D55E00")
 
 

@@ -34,7 +34,7 @@ from elbo_lab.plots.style import EXACT_LINE, style_axes
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
-K, STARTS, STEPS = 4 if QUICK else 10, 1 if QUICK else 3, 800 if QUICK else 3000
+K, STARTS, STEPS = 4 if QUICK else 10, 1 if QUICK else 3, 600 if QUICK else 3000
 COUNTS = (0, 4) if QUICK else (0, 1, 2, 3, 5, 7, 9, 12)
 SHORT_OF, LEAST = 0.03, 0.01  # nats that may be missing to the top; variance of an active unit's mean
 
