@@ -71,7 +71,7 @@ def params_of(objective, dtype):
 
 def run(kind, objective, params):
     """Return the values of the blocks and the gradients of a step over all rows."""
-    batch = kind(objective, np.random.default_rng(2).permutation(objective.n_rows), NAMES, params)
+    batch = kind(objective, np.random.default_rng(2).permutation(objective.n_rows), NAMES, params, {})
     values = [batch.work(i, np.random.default_rng(i), {})[0] for i in range(len(batch.blocks))]
     gradients = {}
     for name, vector in params.items():
@@ -172,9 +172,9 @@ def test_everything_else_stays_with_the_definition():
         "vectors with gaps": (plain, turned),
     }
     for name, (objective, where) in others.items():
-        assert type(objective.batch(np.arange(100), NAMES, where)) is Batch, name
+        assert type(objective.batch(np.arange(100), NAMES, where, {})) is Batch, name
     with use_kernels("numpy"):
-        assert type(plain.batch(np.arange(100), NAMES, params)) is Batch
+        assert type(plain.batch(np.arange(100), NAMES, params, {})) is Batch
 
 
 @needs_jit
@@ -182,7 +182,7 @@ def test_the_compiled_step_is_taken_where_it_fits():
     for dtype in TOLERANCE:
         objective = Case().objective(dtype)
         assert isinstance(objective.model.family, DiagonalGaussian)
-        batch = objective.batch(np.arange(100), NAMES, params_of(objective, dtype))
+        batch = objective.batch(np.arange(100), NAMES, params_of(objective, dtype), {})
         assert type(batch) is CompiledBatch
 
 
@@ -202,7 +202,7 @@ def test_overflow_shows_in_the_value():
     objective = Case().objective(np.float32)
     params = params_of(objective, np.float32)
     params["phi"][-3:] = 1e3  # log standard deviations whose exponential is inf
-    batch = objective.batch(np.arange(100), NAMES, params)
+    batch = objective.batch(np.arange(100), NAMES, params, {})
     with np.errstate(all="ignore"):
         assert not np.isfinite(batch.work(0, np.random.default_rng(0), {})[0])
 

@@ -179,39 +179,33 @@ def jax_jit():
 
     sizes = ((D, H), (H, 2 * K), (K, H), (H, D))
     keys = jax.random.split(jax.random.PRNGKey(0), len(sizes))
-    params = [
-        (jax.random.normal(key, (a, b)) * (2.0 / (a + b)) ** 0.5, jnp.zeros(b))
-        for key, (a, b) in zip(keys, sizes, strict=True)
-    ]
-    moments = jax.tree.map(lambda p: (jnp.zeros_like(p), jnp.zeros_like(p)), params)
+    params = []
+    for key, (a, b) in zip(keys, sizes, strict=True):
+        params += [jax.random.normal(key, (a, b)) * (2.0 / (a + b)) ** 0.5, jnp.zeros(b)]
+    zeros = [[jnp.zeros_like(p) for p in params] for _ in range(2)]
     table = bits(ROWS)
     mean, scale = table.mean(0), 1 / table.var(0).mean() ** 0.5
 
     def loss_of(params, x, eps):
-        (w1, b1), (w2, b2), (w3, b3), (w4, b4) = params
+        w1, b1, w2, b2, w3, b3, w4, b4 = params
         m, log_std = jnp.split(jnp.tanh((x - mean) * scale @ w1 + b1) @ w2 + b2, 2, axis=1)
         std = jnp.exp(log_std)
         logits = jnp.tanh((m + std * eps) @ w3 + b3) @ w4 + b4
         log_likelihood = (x * logits - jax.nn.softplus(logits)).sum()
         return ((0.5 * (std * std + m * m - 1.0) - log_std).sum() - log_likelihood) / len(x)
 
-    def move(p, g, both, count):
-        m, v = BETA1 * both[0] + (1 - BETA1) * g, BETA2 * both[1] + (1 - BETA2) * g * g
-        root = jnp.sqrt(v / (1 - BETA2**count)) + EPS
-        return p - RATE * (m / (1 - BETA1**count)) / root, (m, v)
-
-    def step(params, moments, key, count, x):
+    def step(params, first, second, key, count, x):
         key, own = jax.random.split(key)
         gradients = jax.grad(loss_of)(params, x, jax.random.normal(own, (len(x), K)))
-        moved = jax.tree.map(lambda p, g, both: move(p, g, both, count), params, gradients, moments)
-        pick = [jax.tree.map(lambda pair, i=i: pair[i], moved, is_leaf=is_moved) for i in (0, 1)]
-        return *pick, key, count + 1
+        first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
+        second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
+        rate, part = RATE / (1 - BETA1**count), 1 - BETA2**count
+        moments = zip(params, first, second, strict=True)
+        params = [p - rate * m / (jnp.sqrt(v / part) + EPS) for p, m, v in moments]
+        return params, first, second, key, count + 1
 
-    def is_moved(node):
-        return isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], tuple)
-
-    step = jax.jit(step, donate_argnums=(0, 1, 2, 3))
-    state = [params, moments, jax.random.PRNGKey(1), jnp.float32(1.0)]
+    step = jax.jit(step, donate_argnums=(0, 1, 2, 3, 4))
+    state = [params, *zeros, jax.random.PRNGKey(1), jnp.float32(1.0)]
     order = Minibatches(ROWS, BATCH, np.random.default_rng(2))
 
     def once():

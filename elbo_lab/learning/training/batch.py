@@ -39,9 +39,11 @@ class Batch:
         The parameter vectors that will move.
     params : dict of ndarray
         All parameter vectors; nothing moves before all blocks are done.
+    workspace : dict
+        Of one training: what a batch leaves there, the next one may write over.
     """
 
-    def __init__(self, objective, rows, names, params):
+    def __init__(self, objective, rows, names, params, workspace):  # noqa: ARG002 - for those that need it
         self.objective, self.names, self.params = objective, names, params
         self.blocks = objective.blocks(rows)
         self.shares = shares_of(self.blocks)

@@ -75,6 +75,8 @@ def parts_of(sizes, most):
 class Tape:
     """What a network leaves of a forward and backward pass over the rows of a batch.
 
+    It serves step after step: memory that is given back and asked for anew comes in fresh pages.
+
     Parameters
     ----------
     network : MLP
@@ -92,12 +94,15 @@ class Tape:
         self.sizes = np.array(network.sizes, np.intp)
         self.inputs = np.empty((n_rows, network.sizes[0]), dtype)
         self.layers = np.empty((2, n_rows * sum(network.sizes[1:])), dtype)
+        self.parts = {}
 
     def gradient(self, part):
-        """Return the coordinates of a slice of the gradient, between two edges."""
+        """Return the coordinates of a slice of the gradient, between two edges; good until the next step."""
         from elbo_lab.kernels.mlp import weight_gradient
 
-        out = np.empty(part.stop - part.start, self.inputs.dtype)
+        if part.start not in self.parts:
+            self.parts[part.start] = np.empty(part.stop - part.start, self.inputs.dtype)
+        out = self.parts[part.start]
         weight_gradient(_matmul(out.dtype), self.sizes, self.inputs, *self.layers, part.start, out)
         return out
 
@@ -105,11 +110,14 @@ class Tape:
 class CompiledBatch(Batch):
     """The step of an ElboObjective that `is_compiled`."""
 
-    def __init__(self, objective, rows, names, params):
-        super().__init__(objective, rows, names, params)
+    def __init__(self, objective, rows, names, params, workspace):
+        super().__init__(objective, rows, names, params, workspace)
         self.networks = {"theta": objective.model.decoder, "phi": objective.posterior.network}
         counts, dtype = {"theta": objective.draws * len(rows), "phi": len(rows)}, params["theta"].dtype
-        self.tapes = {name: Tape(net, counts[name], dtype) for name, net in self.networks.items()}
+        for name, network in self.networks.items():
+            if (name, counts[name]) not in workspace:
+                workspace[name, counts[name]] = Tape(network, counts[name], dtype)
+        self.tapes = {name: workspace[name, count] for name, count in counts.items()}
         self.starts = [0, *accumulate(len(block) for block in self.blocks)]
 
     def work(self, number, rng, memory):

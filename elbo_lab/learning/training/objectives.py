@@ -77,9 +77,9 @@ class Objective(ABC):
         """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
         return [rows[part] for part in blocks_of(len(rows))]
 
-    def batch(self, rows, names, params):
+    def batch(self, rows, names, params, workspace):
         """Return the step along the minibatch of `rows`, a `Batch`."""
-        return Batch(self, rows, names, params)
+        return Batch(self, rows, names, params, workspace)
 
     @abstractmethod
     def draw(self, rows, rng):
@@ -237,11 +237,11 @@ class ElboObjective(Objective):
         _ = self._rows  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
-    def batch(self, rows, names, params):
+    def batch(self, rows, names, params, workspace):
         # `type is`: a subclass may change what a block gives.
         if type(self) is ElboObjective and self.one_pass and is_compiled(self, params):
-            return CompiledBatch(self, rows, names, params)
-        return super().batch(rows, names, params)
+            return CompiledBatch(self, rows, names, params, workspace)
+        return super().batch(rows, names, params, workspace)
 
     def draw(self, rows, rng):
         x = self._rows[rows] if self.probabilities is None else fresh_bits(self._rows, rows, rng)

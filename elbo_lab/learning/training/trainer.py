@@ -68,6 +68,7 @@ class Training:
         self.first_value, self.last_value = None, None
         self.value_sum, self.rows_seen = 0.0, 0
         self.best, self.best_params, self.waited = None, None, 0
+        self._workspace = {}
 
     # -- what a caller asks ----------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class Training:
 
     def _ascend(self, pool, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
-        batch = self.objective.batch(rows, names, self.params)
+        batch = self.objective.batch(rows, names, self.params, self._workspace)
         keys = [self.noise_rng] if len(batch.blocks) == 1 else self._keys(len(batch.blocks))
         results = self._share(pool, partial(self._work, batch), list(enumerate(keys)))
         value = sum(share * result[0] for share, result in zip(batch.shares, results, strict=True))
