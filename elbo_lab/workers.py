@@ -20,7 +20,6 @@ Source: Python manual, `multiprocessing`, "Contexts and start methods" (on the d
 
 import contextlib
 import multiprocessing
-import pickle
 import signal
 import sys
 import warnings
@@ -94,28 +93,32 @@ class Workers:
 
 def _collected(function, pieces, order, links):
     """Hand pieces to the processes, one at a time, and yield what comes back in the order of the pieces."""
-    busy, found = [link for link in links if _hand_on(link, order)], {}
+    given, found = {}, {}
+    for link in links:
+        _hand_on(link, order, given)
     for index, piece in enumerate(pieces):
         while index not in found:
-            for link in wait(busy):
-                done, packed = _received(link)
-                found[done] = packed
-                if not _hand_on(link, order):
-                    busy.remove(link)
-        yield _unpacked(found.pop(index), function, piece)
+            for link in wait(list(given)):
+                found[given.pop(link)] = _received(link)
+                _hand_on(link, order, given)
+        whole, result = found.pop(index)
+        # Done again here where the result could not be sent, or for the exception.
+        yield result if whole else function(piece)
 
 
-def _hand_on(link, order):
-    """Send the next piece's number and return True; at the end hang up, which ends the process."""
+def _hand_on(link, order, given):
+    """Send the number of the next piece and note it; at the end hang up, which ends the process."""
     index = next(order, None)
     if index is None:
         link.close()
     else:
-        link.send(index)
-    return index is not None
+        given[link] = index
+        with contextlib.suppress(ConnectionError):  # who is dead is found out while we wait
+            link.send(index)
 
 
 def _received(link):
+    """Return (whole, result) of the piece that was handed on."""
     try:
         return link.recv()
     except (EOFError, ConnectionError):
@@ -123,16 +126,8 @@ def _received(link):
             "a worker process ended before its work was done, perhaps for lack of memory; "
             "one thread needs the least"
         ) from None
-
-
-def _unpacked(packed, function, piece):
-    """Return the result, or do the piece here: because it could not be packed, or for its exception."""
-    if packed is None:
-        return function(piece)
-    try:
-        return pickle.loads(packed)
-    except Exception:
-        return function(piece)
+    except Exception:  # it could be packed and cannot be unpacked
+        return False, None
 
 
 def _forked(function, pieces, others, stop):
@@ -160,12 +155,8 @@ def _serve(function, pieces, link, inherited):
         end.close()  # else an open copy would hide that the other side is gone
     with threadpool_limits(limits=1), contextlib.suppress(EOFError, ConnectionError):
         while True:
-            index = link.recv()
-            link.send((index, _packed(function, pieces[index])))
-
-
-def _packed(function, piece):
-    try:
-        return pickle.dumps(function(piece), pickle.HIGHEST_PROTOCOL)
-    except Exception:
-        return None
+            piece = pieces[link.recv()]
+            try:
+                link.send((True, function(piece)))
+            except Exception:  # of the function, or because its result cannot be packed
+                link.send((False, None))
