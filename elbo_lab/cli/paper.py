@@ -1,0 +1,103 @@
+"""What a paper printed beside what its script found: a table, and a JSON file for those who ask for one.
+
+A script of demos/papers ends with `publish`. Run by itself it takes one option:
+
+  python demos/papers/grosse_2015_sandwich.py --json out.json
+
+Run by somebody else (a test, a gallery, a notebook), the words on the command line belong to that program
+and are not read.
+"""
+
+import argparse
+import json
+import math
+import numbers
+import sys
+
+from elbo_lab.errors import bad_kind, bad_value
+from elbo_lab.text_files import check_writable, write_text
+
+SCHEMA = 1
+COLUMNS = ("quantity", "published", "ours", "note")
+
+
+def publish(rows, caption):
+    """Print published results beside ours; write them as JSON where the command line says so.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Each with 'quantity' (str) and 'ours' (number or str) and, where there is something to say,
+        'published' (number, str such as "falls", or None) and 'note' (str, such as a figure or table number).
+    caption : str
+        What stands in the table, and whose.
+
+    Raises
+    ------
+    ValueError
+        If a row lacks a column, has an unknown one, or holds a number that is not finite.
+    SystemExit
+        With code 2 and one line, if the command line of the script makes no sense.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = [_complete(row, index) for index, row in enumerate(rows)]
+    table = Table(title=caption, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in COLUMNS:
+        is_number = column in ("published", "ours")
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[column]) for column in COLUMNS))
+    Console(highlight=False, markup=False).print(table)
+    if _is_own_command_line():
+        _write(rows, caption)
+
+
+def _complete(row, index):
+    """Return a row with every column, in order, and plain numbers."""
+    unknown = sorted(set(row) - set(COLUMNS))
+    if unknown or not {"quantity", "ours"} <= set(row):
+        got = f"{', '.join(map(repr, row))} in row {index}"
+        raise bad_value("rows", "quantity, ours, and perhaps published, note", got)
+    empty = {"published": None, "note": ""}
+    return {column: _plain(row.get(column, empty.get(column)), column, index) for column in COLUMNS}
+
+
+def _plain(value, column, index):
+    """Return a value as JSON knows it; NumPy's numbers become Python's."""
+    if isinstance(value, str) or (value is None and column == "published"):
+        return value
+    if column in ("published", "ours") and isinstance(value, numbers.Real):
+        if not math.isfinite(value):
+            raise bad_value(f"rows[{index}][{column!r}]", "a finite number", repr(value))
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    expected = "a number or words" if column in ("published", "ours") else "words"
+    raise bad_kind(f"rows[{index}][{column!r}]", expected, repr(value))
+
+
+def _shown(value):
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _is_own_command_line():
+    """Whether the script itself was started: a runner replaces sys.argv, but never sys.orig_argv."""
+    return bool(sys.argv[0]) and sys.orig_argv[-len(sys.argv) :] == sys.argv
+
+
+def _write(rows, caption):
+    parser = argparse.ArgumentParser(description=caption, allow_abbrev=False)
+    parser.add_argument("--json", metavar="FILE", help="write the table, for programs")
+    path = parser.parse_args().json
+    if path is None:
+        return
+    try:
+        check_writable("--json", path)
+        content = {"schema": SCHEMA, "title": caption, "rows": rows}
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    print(f"written: {path}")
