@@ -41,6 +41,13 @@ def test_an_estimator_has_the_moments_of_the_bare_cost(name, cost):
         np.testing.assert_allclose([part[i] for part in found], expected, rtol=1e-10, atol=1e-12)
 
 
+def test_plain_reparameterization_has_the_same_mean_and_the_noise_of_the_score_besides():
+    cost = COSTS["quadratic"](-1.5)
+    path, plain = (moments(one, cost) for one in (LINES["reparameterization"], lab.Reparameterization()))
+    np.testing.assert_allclose(plain[0], path[0], rtol=1e-10)
+    assert np.abs(plain[1] / path[1] - 1.0).min() > 1e-3
+
+
 def test_a_wrong_slope_is_seen():
     cost = COSTS["quadratic"](-1.5)
     wrong = dataclasses.replace(cost, slope=lambda z: 1.01 * cost.slope(z))

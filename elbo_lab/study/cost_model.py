@@ -52,7 +52,7 @@ class CostModel(Model):
         return theta[None]
 
     def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is the identity
-        return grad_eta.sum(axis=-2)
+        return grad_eta
 
     def likelihood(self, theta, x, z):  # noqa: ARG002 - there are no data
         value = self.cost.value(z).sum(axis=-1)
