@@ -24,11 +24,11 @@ import numpy as np
 
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.layout import Layout
-from elbo_lab.models import Model
 from elbo_lab.plots import estimator_style, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.study.cost_model import NO_DATA, CostModel
+from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -39,23 +39,12 @@ LOGITS = np.linspace(-4, 4, 5 if QUICK else 33)
 STEPS, DRAWS = (40, 20) if QUICK else (300, 20)  # with which RELAX is trained at every logit
 UNBIASED = (lab.ScoreFunction(), lab.Rebar(), lab.Relax(), lab.ARM(), lab.DisARM())
 BIASED = (lab.Concrete(), lab.StraightThrough(), lab.StraightThroughGumbel())
+FAMILY = IndependentBernoulli(1)
 
 
-# %% The toy as a model: its prior stands where q stands, and log p(b) - log q(b) is zero
-class Toy(Model):
-    """ELBO = E (b - x)^2 - KL(q || p), at theta = phi."""
-
-    name, family, layout = "toy", IndependentBernoulli(1), Layout((("logit", (1,)),))
-    sample_x = initial_theta = None  # f is no density
-
-    def prior_eta(self, theta):
-        return theta[None]
-
-    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
-        return grad_eta
-
-    def likelihood(self, theta, x, z):
-        return ((z - x) ** 2).sum(axis=-1), lambda c: (0.0 * theta, 2.0 * c[..., None] * (z - x))
+# %% The toy as a model whose ELBO is the bare E (b - t)^2
+def toy(target):
+    return CostModel(FAMILY, Cost("bit", lambda z: (z - target) ** 2, lambda z: 2.0 * (z - target)))
 
 
 # %% All noise: Gauss-Legendre on pieces between the steps at p and 1 - p, short where a relaxation bends
@@ -67,10 +56,10 @@ def panels(edges):
 
 
 def mean_and_variance(estimator, logit, target, rng):
-    q, phi, x = FreePosterior(Toy.family, 1), np.array([logit]), np.array([[target]])
-    spec, state = estimator.noise_spec(Toy.family, DRAWS, 1), estimator.initial_state(Toy(), q, x)
+    model, q, phi, x = toy(target), FreePosterior(FAMILY, 1), np.array([logit]), NO_DATA
+    spec, state = estimator.noise_spec(FAMILY, DRAWS, 1), estimator.initial_state(model, q, x)
     for _ in range(STEPS if estimator.burn_in else 0):
-        state = estimator.estimate(Toy(), q, phi, phi, x, rng.random(spec.shape), state)[1]
+        state = estimator.estimate(model, q, phi, phi, x, rng.random(spec.shape), state)[1]
     p = 1 / (1 + np.exp(-logit))
     bends = 1 / (1 + np.exp(-np.add.outer([logit, -logit], np.arange(-6.0, 7.0, 2.0)).ravel()))
     (u, weight), (v, weight_v) = panels((p, 1 - p, *bends)), panels(1 - 0.25 ** np.arange(1, 5))
@@ -78,7 +67,7 @@ def mean_and_variance(estimator, logit, target, rng):
     if len(spec.shape) == 4:  # a second uniform per bit
         noise = np.stack([np.repeat(u, len(v)), np.tile(v, len(u))], axis=-1).reshape(-1, 1, 1, 1, 2)
         weight = np.repeat(weight, len(v)) * np.tile(weight_v, len(u))
-    g = estimator.estimate(Toy(), q, phi, phi, x, noise, state)[0][:, 0]
+    g = estimator.estimate(model, q, phi, phi, x, noise, state)[0][:, 0]
     return weight @ g, weight @ (g - weight @ g) ** 2
 
 

@@ -1,0 +1,113 @@
+# %% [markdown]
+# # A guarantee for the pathwise gradient, and the function that meets it
+# %%
+"""How large can the pathwise gradient be? As large as a round bowl makes it, and no larger.
+
+Claim. For every f whose gradient is M-Lipschitz the expected square of the pathwise gradient is bounded by
+the distance of q from a stationary point of f and by its spread. A round quadratic meets the bound with
+equality, at every q. A long one does so with M as a matrix, and stays below with its largest curvature as M.
+A logistic regression stays orders of magnitude below both.
+
+Formula: z = m + C u, E u = 0, E u u^T = I, E u_i^3 = 0, E u_i^4 = kappa (3 for a Gaussian), grad f(zbar) = 0:
+
+    E |d f(m + C u) / d(m, C)|^2  <=  (d + 1) |M (m - zbar)|^2 + (d + kappa) |M C|_F^2
+
+Source: Domke (2019), Provable Gradient Variance Guarantees for Black-Box Variational Inference, NeurIPS 32:
+the theorem for M-smooth f, its remark that it cannot be improved, and its version with a matrix M. His
+experiments are logistic regressions, of which this is another (breast cancer data, full C). What it must
+show: equality for quadratics, to rounding; ratios below one elsewhere.
+Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the folder ELBO_LAB_OUT.
+"""
+
+import os
+
+import numpy as np
+
+from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.datasets import load
+from elbo_lab.exact.laplace import mode_and_precision
+from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.models import LogisticRegression
+from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
+
+# %% Constants
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+SEED, REPEATS, KAPPA = 0, 2000 if QUICK else 20000, 3.0
+WIDTHS = 10.0 ** np.linspace(-1.0, 1.0, 9)  # one of them is 1
+
+
+def bound(M, m, C, zbar):
+    """Return the right-hand side; M is a number or a matrix."""
+    M, d = M * np.eye(len(m)) if np.ndim(M) == 0 else M, len(m)
+    return (d + 1) * ((M @ (m - zbar)) ** 2).sum() + (d + KAPPA) * ((M @ C) ** 2).sum()
+
+
+def square(gradient, m, C, u):
+    """Return |d f / d(m, C)|^2 of every draw u (G, d): the gradient in C is an outer product."""
+    return (gradient(m + u @ C.T) ** 2).sum(axis=-1) * (1.0 + (u**2).sum(axis=-1))
+
+
+# %% Quadratics, without luck: Gauss-Hermite with four nodes is exact for these polynomials
+def bowl(H, zbar):
+    return lambda z: (z - zbar) @ H
+
+
+rng, RATIOS = np.random.default_rng(SEED), {"round": [], "long": [], "long, matrix M": []}
+for d in np.repeat([2, 3, 4, 5], 5):
+    (u, weights), (zbar, m), C = hermite_rule(4, d), rng.standard_normal((2, d)), rng.standard_normal((d, d))
+    axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    H = axes @ np.diag(np.geomspace(0.1, 1.0, d)) @ axes.T  # curvatures from 0.1 to 1
+    found = weights @ square(bowl(H, zbar), m, C, u)
+    RATIOS["round"].append(weights @ square(bowl(2.0 * np.eye(d), zbar), m, C, u) / bound(2.0, m, C, zbar))
+    RATIOS["long"].append(found / bound(1.0, m, C, zbar))
+    RATIOS["long, matrix M"].append(found / bound(H, m, C, zbar))
+
+# %% Logistic regression: M bounds the curvature, zbar is the mode, C is that of Laplace times a width
+table = LogisticRegression.table_of(load("breast-cancer:raw"))
+model = LogisticRegression.for_data(table)
+x, theta = model.as_data(table), np.zeros(0)
+rows = model.predictors(x)[0][0]
+K = rows.shape[1]
+M = np.eye(K) + rows.T @ rows / 4.0
+mode, precision = (part[0] for part in mode_and_precision(model, x))
+laplace = np.linalg.inv(np.linalg.cholesky(precision)).T  # C C^T is the inverse of the precision
+
+
+def slope(z):
+    return model.log_joint_vjp(theta, x, z[:, None, :], np.ones((len(z), 1)))[1][:, 0]
+
+
+u, NUMBER, MATRIX, ERROR = rng.standard_normal((REPEATS, K)), [], [], []
+for width in WIDTHS:
+    draws = square(slope, mode, width * laplace, u)
+    NUMBER.append(draws.mean() / bound(np.linalg.eigvalsh(M)[-1], mode, width * laplace, mode))
+    MATRIX.append(draws.mean() / bound(M, mode, width * laplace, mode))
+    ERROR.append(draws.std() / draws.mean() / np.sqrt(REPEATS))
+
+# %% The figure
+figure = new_figure(3.8)
+ax = style_axes(
+    figure.subplots(), xlabel="width of q: sds of the Laplace approximation", ylabel="E |g|^2 / bound"
+)
+ax.loglog(WIDTHS, MATRIX, "o-", color="#0072B2", label="logistic regression, M a matrix")
+ax.loglog(WIDTHS, NUMBER, "s-", color="#D55E00", label="logistic regression, M its largest eigenvalue")
+ax.axhline(1.0, **EXACT_LINE, label="quadratics, M their curvature: equality")
+legend_below(ax, columns=2)
+print("figure:", save_figure(figure, OUT, "domke-2019-quadratic")[0])
+
+# %% The claim
+lines = (
+    ("round quadratics, least ratio", 1, min(RATIOS["round"]), "cannot be improved"),
+    ("round quadratics, largest ratio", 1, max(RATIOS["round"]), "cannot be improved"),
+    ("long quadratics, largest ratio", "below 1", max(RATIOS["long"]), "curvatures from 0.1 M to M"),
+    ("long quadratics, M a matrix, least", 1, min(RATIOS["long, matrix M"]), "the version with a matrix"),
+    ("logistic regression at Laplace", "below 1", NUMBER[WIDTHS.tolist().index(1.0)], "M a number"),
+    ("logistic regression at Laplace", "below 1", MATRIX[WIDTHS.tolist().index(1.0)], "M a matrix"),
+)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], "Domke (2019): E |g|^2 over its bound")
+assert np.abs(np.array(RATIOS["round"] + RATIOS["long, matrix M"]) - 1.0).max() < 1e-12, "equality"
+assert 0.0 < max(RATIOS["long"]) < 1.0, "below, where curvatures differ"
+assert max(NUMBER) < 0.01 and max(MATRIX) < 1.0, "far below for a number M"
+assert max(ERROR) < 0.1, "the sampled ratios are known to ten per cent"
