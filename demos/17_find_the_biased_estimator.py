@@ -3,8 +3,8 @@
 # %%
 """Three gradients of the ELBO, written by hand. One of them is wrong in mean: which? Guess, then run.
 
-Claim. The lab tells bias twice: by Gauss-Hermite nodes, without luck, where log-weights are polynomials of the
-noise, and by repeats on real data. Both name the same culprit; its bias is one part in N, the rows.
+Claim. The lab tells bias twice: by Gauss-Hermite nodes, without luck, where log-weights are polynomials of
+the noise, and by repeats on real data. Both name the same culprit.
 
 Formula, with f = log p(x, z) - log q(z), score = d log q(z; eta)/d eta, z = m + s eps:
 
