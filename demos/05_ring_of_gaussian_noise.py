@@ -100,9 +100,10 @@ style_axes(axes[3], title="Distance from the middle", xlabel="|x|", ylabel="dens
 edges = np.linspace(0.0, 1.6, 65)
 distance, look = np.linalg.norm(made, axis=-1), {"histtype": "step", "color": "#004488"}
 axes[3].hist(distance, edges, density=True, label="VAE samples", **look)
-line, sigma2 = np.linspace(0.0, 1.6, 400), gauss.sigma2(theta)
+line, sigma2 = np.linspace(0.0, 2.2, 400), gauss.sigma2(theta)
 axes[3].plot(line, line / sigma2 * np.exp(-0.5 * line**2 / sigma2), color="#BB5566", label="one Gaussian")
 axes[3].plot(radius, along, label="ring, exact", **EXACT_LINE)
+axes[3].set_xlim(0.0, 1.8)
 axes[3].legend(frameon=False, fontsize=STYLE["note_size"], loc="upper left")
 print("figure:", save_figure(figure, OUT, "ring")[0])
 
