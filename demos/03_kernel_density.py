@@ -33,8 +33,8 @@ from elbo_lab.plots.style import style_axes
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
-SEED, FOLDS, INNER_FOLDS = 0, 4 if QUICK else 10, 4
-BANDWIDTHS = np.logspace(-1.4, 0.2, 9 if QUICK else 25)  # h; 1 is the sd of the data
+SEED, FOLDS, INNER_FOLDS = 0, 3 if QUICK else 10, 4
+BANDWIDTHS = np.logspace(-1.4, 0.2, 7 if QUICK else 25)  # h; 1 is the sd of the data
 COMPONENTS = (2,) if QUICK else (2, 3)
 X = load("faithful").x
 

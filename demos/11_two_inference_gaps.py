@@ -34,9 +34,9 @@ from elbo_lab.plots.style import style_axes
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
-SEED, HOLDOUT, ROWS = 0, 0.2, 6 if QUICK else 60
+SEED, HOLDOUT, ROWS = 0, 0.2, 4 if QUICK else 60
 EPOCHS = (1, 3) if QUICK else (10, 40, 160)
-DATA = load("digits:binary")
+DATA = load("digits:binary").rows(100 if QUICK else 1797, SEED)
 PARTS = dict(
     zip(("trained on", "unseen"), (part.rows(ROWS, SEED).x for part in DATA.split(HOLDOUT)), strict=True)
 )

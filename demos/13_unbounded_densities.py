@@ -32,10 +32,10 @@ from elbo_lab.plots.style import style_axes
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
-SEED, SPIKE, FEW, COMPONENTS, STARTS = 0, 100, 30, 4, 3 if QUICK else 10  # SPIKE: a row
+SEED, SPIKE, FEW, COMPONENTS, STARTS = 0, 100, 30, 4, 2 if QUICK else 10  # SPIKE: a row
 DATA, LOG_SD = load("faithful"), np.linspace(0.0, -120.0, 121)  # log s, in units of the data's sd
 SHAPE, RATE = 1.0, 1e-3  # of the prior of s^2
-DIGITS, FLOORS = 100 if QUICK else 300, np.logspace(-7, 0, 3 if QUICK else 8)  # of variances, minutes^2
+DIGITS, FLOORS = 60 if QUICK else 300, np.logspace(-7, 0, 3 if QUICK else 8)  # of variances, minutes^2
 DECODER_FLOORS = (0.0, -12.0) if QUICK else (0.0, -3.0, -6.0, -9.0, -12.0)  # of log variance
 SETTINGS = {"hidden": (64,), "epochs": 4 if QUICK else 60, "batch": 50, "learning_rate": 3e-3, "holdout": 0.3}
 BLUE, RED, GREEN = "#004488", "#BB5566", "#117733"
