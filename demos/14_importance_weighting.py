@@ -56,7 +56,7 @@ log_p = scene.model.log_evidence(scene.theta, scene.x).mean()
 bounds = np.array([Exact("iwae").answer(*place, k).value[0] for k in (1, *DRAWS)])
 print(f"log p(x) = {log_p:.5f} nats, ELBO {bounds[0]:.5f}")
 for k, bound, size in zip(DRAWS, bounds[1:], signal, strict=True):
-    print(f"K = {k:>3}: bound {bound:.5f} nats, |exact gradient| {size:.5f} nats per unit, {k * size:.3f} / K")
+    print(f"K = {k:>3}: bound {bound:.5f} nats, |exact gradient| {size:.5f} per unit, {k * size:.3f} / K")
 
 # %% Then the estimates
 with ThreadPoolExecutor() as pool:
