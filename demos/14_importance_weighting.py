@@ -27,7 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from elbo_lab import Exact
-from elbo_lab.plots import new_figure, plot_signal_to_noise, save_figure
+from elbo_lab.plots import STYLE, estimator_style, new_figure, plot_signal_to_noise, save_figure
+from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.study import find_estimators
 from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
 
@@ -47,12 +48,15 @@ SLOPES = {  # and where they come from
 }
 TOLERANCE = 0.25 if QUICK else 0.1
 
-# %% The exact gradient first: it falls as 1/K
+# %% The exact answers first: the gap of the bound falls as 1/K, and so does its gradient
 scene = linear_gaussian_scene(SEED)
 place = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
 signal = [np.linalg.norm(Exact("grad-phi-iwae").answer(*place, k).value) for k in DRAWS]
-for k, size in zip(DRAWS, signal, strict=True):
-    print(f"K = {k:>3}: |exact gradient| {size:.5f} nats per unit, times K {k * size:.3f}")
+log_p = scene.model.log_evidence(scene.theta, scene.x).mean()
+bounds = np.array([Exact("iwae").answer(*place, k).value[0] for k in (1, *DRAWS)])
+print(f"log p(x) = {log_p:.5f} nats, ELBO {bounds[0]:.5f}")
+for k, bound, size in zip(DRAWS, bounds[1:], signal, strict=True):
+    print(f"K = {k:>3}: bound {bound:.5f} nats, |exact gradient| {size:.5f} per unit, {k * size:.3f} / K")
 
 # %% Then the estimates
 with ThreadPoolExecutor() as pool:
@@ -62,12 +66,22 @@ for name, record in records.items():
     print(f"{name:<24} {ratios}")
 
 # %% The figure
-figure = new_figure(4.8)
-title = "PPCA with one latent, q wider than the posterior: six unbiased gradients in phi"
-plot_signal_to_noise(records, figure.subplots(), title=title, columns=3)
+figure = new_figure(7.4)
+above, below = figure.subfigures(2, 1, height_ratios=(2.6, 4.8))
+words = {"xlabel": "draws K", "ylabel": "nats per datum"}
+ax = style_axes(above.subplots(), title="Tighter: the exact bound of K draws", **words)
+ax.semilogx(
+    (1, *DRAWS), bounds, "o-", color=estimator_style("iwae").color, base=2, label="bound; K = 1: ELBO"
+)
+ax.axhline(log_p, label="log p(x), exact", **EXACT_LINE)
+ax.set_xticks((1, *DRAWS), [str(k) for k in (1, *DRAWS)])
+ax.legend(frameon=False, fontsize=STYLE["note_size"])
+title = "Not always better: six unbiased gradients in phi of that bound"
+plot_signal_to_noise(records, below.subplots(), title=title, columns=3)
 print("figure:", save_figure(figure, OUT, "signal-to-noise")[0])
 
 # %% The claim
+assert (np.diff(bounds) > 0).all() and bounds[-1] < log_p, "more draws, a tighter bound"
 assert abs(signal[-1] * DRAWS[-1] / (signal[-2] * DRAWS[-2]) - 1.0) < 0.05, "the gradient falls as 1/K"
 for name, expected in SLOPES.items():
     slope = log_slope(records[name], first=4 if QUICK else 16)

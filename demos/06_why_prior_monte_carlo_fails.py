@@ -1,0 +1,120 @@
+# %% [markdown]
+# # Why prior Monte Carlo fails
+# %%
+"""Unbiased, and useless: how many draws of the prior the evidence needs.
+
+Claim. The mean of p(x | z) over draws of the prior is unbiased for p(x) in every dimension. But the number of
+draws for a given error grows exponentially with the latent dimension, and for each dimension like 1 / noise:
+with few draws one of them carries all the weight, and log p comes out too low by nats. Draws of a q near the
+posterior need orders of magnitude fewer, and their number grows exponentially too, with a smaller rate.
+
+Formula, for weights w = p(x, z) / q(z) of PPCA, x | z ~ N(W z + b, sigma^2 I); relative error of the mean of
+S weights = sqrt(V / S), V = E w^2 / (E w)^2 - 1:
+
+    from the prior   E w^2 = (4 pi sigma^2)^(-D/2) N(x; b, W W^T + sigma^2 I / 2)
+    from q           E w^2 / p(x)^2 = prod_k s_k^2 / (t_k r_k) exp(d_k^2 / r_k^2),  r_k^2 = 2 s_k^2 - t_k^2
+                     s_k, t_k: sd of q and of the posterior, d_k: distance of their means
+
+Source: Owen (2013), Monte Carlo theory, methods and examples, chapter 9; Tipping and Bishop (1999).
+Expected time: five seconds; with ELBO_LAB_QUICK=1 one, in fewer dimensions. The figure goes to
+the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
+"""
+
+import os
+from itertools import product
+
+import numpy as np
+
+from elbo_lab.bounds import log_weight
+from elbo_lab.models import PPCA
+from elbo_lab.plots import STYLE, estimator_style, new_figure, save_figure
+from elbo_lab.plots.dimension import error_handles, plot_effective_sample_size, plot_prior_error
+from elbo_lab.plots.style import style_axes
+from elbo_lab.study.experiments import prior_failure
+
+# %% Constants
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+SEED, ROWS, COLUMNS = 0, 25, 64
+LATENTS = (1, 2, 4, 8) if QUICK else (1, 2, 4, 8, 16, 32)
+NOISES, SHARP = np.logspace(-2, 0.5, 11), (1, 2, 4)
+SHIFT, WIDER, ERROR = 0.2, 1.2, 0.1  # q: posterior mean + 0.2 sd, sd times 1.2; wanted: 0.1 nats
+CHECKED, DRAWS, BATCHES = (1, 2), 300 if QUICK else 3000, 20
+
+
+# %% The exact answer first: log(1 + V) of one weight, per datum
+def scene(n_latent, noise=1.0):
+    """Return a PPCA with W ~ N(0, 1/4), its theta, and data drawn from itself."""
+    rng = np.random.default_rng((SEED, n_latent))
+    model, W = PPCA(COLUMNS, n_latent), 0.5 * rng.standard_normal((COLUMNS, n_latent))
+    theta = model.canonical(model.layout.pack({"W": W, "log_sigma": np.log(noise)}))
+    return model, theta, model.sample(theta, ROWS, rng)[0]
+
+
+def prior_law(model, theta, x):
+    """Return eta of the prior, and log(1 + V) (N,) of its weights."""
+    parts = model.layout.views(theta)
+    half = model.layout.pack({**parts, "log_sigma": parts["log_sigma"] - 0.5 * np.log(2.0)})
+    constant = -0.5 * model.n_columns * (np.log(4.0 * np.pi) + 2.0 * parts["log_sigma"])
+    ratio = constant + model.log_evidence(half, x) - 2.0 * model.log_evidence(theta, x)
+    return model.prior_eta(theta), ratio
+
+
+def near_law(model, theta, x):
+    """Return eta (N, E) of the q near the posterior, and log(1 + V) of its weights, equal for all data."""
+    mean, log_std = model.family.split(model.posterior_eta(theta, x))
+    eta = model.family.join(mean + SHIFT * np.exp(log_std), log_std + np.log(WIDER))
+    r2 = 2.0 * WIDER**2 - 1.0  # in units of the posterior's variance
+    return eta, model.n_latent * (2.0 * np.log(WIDER) - 0.5 * np.log(r2) + SHIFT**2 / r2)
+
+
+def draws_needed(law, *scene):  # for the median datum
+    return np.expm1(np.median(law(*scene)[1])) / ERROR**2
+
+
+LAWS = {"prior-monte-carlo": prior_law, "importance-sampling": near_law}
+needed = {name: [draws_needed(law, *scene(k)) for k in LATENTS] for name, law in LAWS.items()}
+sharp = {k: [draws_needed(prior_law, *scene(k, noise)) for noise in NOISES] for k in SHARP}
+for row in zip(LATENTS, *needed.values(), strict=True):
+    print("K = {:<2}  draws of the prior {:8.1e}, of q {:8.1e}".format(*row))
+
+# %% Then the estimates: the mean of w^2 against its formula, with the standard error over batches
+worst = 0.0
+for n_latent, (name, law) in product(CHECKED, LAWS.items()):
+    model, theta, x = scene(n_latent)
+    (eta, log_ratio), rng, found = law(model, theta, x), np.random.default_rng(SEED), []
+    for _ in range(BATCHES):
+        z = model.family.sample(eta, rng.standard_normal((DRAWS, ROWS, n_latent)))
+        log_w = log_weight(model, theta, x, model.family, eta, z) - model.log_evidence(theta, x)
+        found.append(np.exp(2.0 * log_w - log_ratio).mean())
+    error = np.std(found, ddof=1) / np.sqrt(BATCHES)
+    worst = max(worst, abs(np.mean(found) - 1.0) / error)
+    print(f"K = {n_latent} {name:<20} E w^2 measured / exact {np.mean(found):.4f} +- {error:.4f}")
+short = (records := prior_failure(SEED, dims=LATENTS))["error"][1000][-1]
+print(f"1000 draws of the prior in K = {LATENTS[-1]}: log p too low by {-short:.1f} nats per datum")
+
+# %% The figure
+above, below = (figure := new_figure(7.4)).subfigures(2, 1, height_ratios=(4.1, 3.3))
+left, right = above.subplots(1, 2)
+plot_prior_error(records, left, legend=False)
+plot_effective_sample_size(records, right, legend=False)
+above.legend(handles=error_handles(records), loc="outside lower left", ncols=3, frameon=False, fontsize=9)
+left, right = below.subplots(1, 2, sharey=True)
+style_axes(left, title="Draws for an error of 0.1 nats: exact", xlabel="latent dimension K", ylabel="draws")
+style_axes(right, title="The same, from the prior, by sharpness", xlabel="noise sigma of x")
+for name, draws in needed.items():
+    color, marker = estimator_style(name)
+    left.semilogy(LATENTS, draws, marker + "-", color=color, lw=STYLE["line_width"], label=name)
+for (n_latent, draws), line in zip(sharp.items(), (":", "-", "-."), strict=True):
+    right.loglog(NOISES, draws, line, color="#882255", label=f"K = {n_latent}: slope {-n_latent}")
+_ = [ax.legend(frameon=False, fontsize=STYLE["tick_size"]) for ax in (left, right)]
+print("figure:", save_figure(figure, OUT, "prior-failure")[0])
+
+# %% The claim
+rates = {name: np.log(draws[-1] / draws[1]) / (LATENTS[-1] - LATENTS[1]) for name, draws in needed.items()}
+print("nats per latent dimension:", {name: round(float(rate), 3) for name, rate in rates.items()})
+assert rates["prior-monte-carlo"] > 5 * rates["importance-sampling"] > 0, "both grow exponentially"
+for n_latent, draws in sharp.items():
+    slope = np.diff(np.log(draws)) / np.diff(np.log(NOISES))
+    assert abs(slope[0] + n_latent) < 0.05, "with sharp data the draws grow like sigma^-K"
+assert worst < 5.0 and short < -1.0 and records["effective_sample_size"][1000][-1] < 10, "few carry it all"
