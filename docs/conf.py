@@ -1,8 +1,8 @@
 """How the site is built:  sphinx-build -W -b html docs OUT
 
 The demos run quickly, unless ELBO_LAB_FULL=1 is given; `-D plot_gallery=0` leaves them out. Nothing is loaded
-from elsewhere at view time: MathJax (3.2.2, `es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0) stands
-in `_static/mathjax` with its licence.
+from elsewhere at view time: MathJax (3.2.2, `es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0)
+stands in `_static/mathjax` with its licence.
 """
 
 import os
@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE / "_ext"), str(ROOT)]
 
+import command_output
 import demo_gallery
 import room_pages
 import source_pages
@@ -24,7 +25,8 @@ os.environ["ELBO_LAB_QUICK"] = "0" if demo_gallery.full_run() else "1"
 project = "elbo_lab"
 author = "elbo_lab contributors"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-copyright = author  # a line of the footer; no year, so that a page is the same whenever it is built
+# A line of the footer; without a year, so that a page is the same whenever it is built.
+copyright = author
 
 extensions = [
     "myst_parser",
@@ -65,8 +67,10 @@ sphinx_gallery_conf = {
 html_theme = "furo"
 html_title = "elbo_lab"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_sphinx = False
 mathjax_path = "mathjax/tex-svg-full.js"
 # Its menu would load speech rules from another host.
 mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local"}}
@@ -74,26 +78,34 @@ mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local
 
 CONTENTS = {
     "Lessons": ["likelihood", "road", "estimators", "variance", "numerics"],
-    "Estimators, one by one": ["score_function", "pathwise", "discrete", "multi_sample", "bounds", "families"],
+    "Estimators, one by one": [
+        "score_function",
+        "pathwise",
+        "discrete",
+        "multi_sample",
+        "bounds",
+        "families",
+    ],
     "Working with it": ["choosing", "comparing", "learning", "write_your_own", "gotchas", "testing", "cost"],
     "Demos": ["gallery/index"],
-    "Reference": ["concepts", "glossary", "api/index", "bibliography"],
+    "Reference": ["concepts", "catalogue", "glossary", "api/index", "bibliography"],
 }
 
 
 def add_contents(_, page, source):
-    """Put the tables of contents under the start page: the Markdown file itself is read in other places too."""
+    """Put the tables of contents under the start page, whose Markdown is read in other places too."""
     if page == "index":
         for caption, pages in CONTENTS.items():
-            # Lists of generated pages are there by now; a page that nobody has written yet is left out.
-            pages = [name for name in pages if any((HERE / name).with_suffix(end).exists() for end in (".md", ".rst"))]
-            lines = "\n".join(pages)
+            # What is generated is there by now; a page that nobody has written yet is left out.
+            found = [name for name in pages if list(HERE.glob(f"{name}.*"))]
+            lines = "\n".join(found)
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
 
 
 def setup(app):
     room_pages.write(HERE / "api")
     app.connect("source-read", add_contents)
+    app.connect("source-read", command_output.insert)
     app.connect("source-read", source_pages.point_into_the_site)
     app.connect("html-collect-pages", source_pages.collect)
     # Before numpydoc, which expects reStructuredText.

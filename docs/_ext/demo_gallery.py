@@ -1,8 +1,9 @@
 """The demos as a gallery: their header in gallery form, their figures from the folder where they save them.
 
-A demo opens with a Markdown cell that is its title and a docstring that is its text, and it names each cell on
-the line of its mark. sphinx-gallery wants the title inside the docstring, in reStructuredText, and the name of
-a cell on a line of its own. So the gallery is built from rewritten copies; the demos stay as they are.
+A demo opens with a Markdown cell that is its title and a docstring that is its text, and it names each cell
+on the line of its mark. sphinx-gallery wants the title inside the docstring, in reStructuredText, and the
+name of a cell on a line of its own. So the gallery is built from rewritten copies; the demos stay as they
+are.
 """
 
 import os
@@ -20,10 +21,13 @@ PAGE = re.compile(r"docs/(\w+)\.md")
 FOLDERS = {
     "demos": (
         "The demos, in the order of the story",
-        "One idea each: a claim, its formula, the exact value, the estimates, and a last cell that asserts the\n"
-        "claim. They are scripts with ``# %%`` cells, and run in a terminal, in an editor, and as notebooks.",
+        "One idea each: a claim, its formula, the exact value, the estimates, and a last cell that asserts\n"
+        "the claim. They are scripts with ``# %%`` cells, and run in a terminal, in an editor, as notebooks.",
     ),
-    "demos/papers": ("Published results, reproduced", "A figure or a table of a paper each, beside exact values."),
+    "demos/papers": (
+        "Published results, reproduced",
+        "A figure or a table of a paper each, beside exact values.",
+    ),
 }
 
 
@@ -37,8 +41,8 @@ def note(path):
     if full_run():
         return f"Figures and numbers on this page are those of a **full run**, ``python {path}``."
     return (
-        "Figures and numbers on this page are those of a **quick run**, with small budgets, and rougher than what\n"
-        f"the text says. In full: ``python {path}``."
+        "Figures and numbers on this page are those of a **quick run**, with small budgets, and rougher\n"
+        f"than what the text says. In full: ``python {path}``."
     )
 
 
@@ -54,7 +58,7 @@ def rewritten(text, path):
     header = HEADER.match(text)
     if header is None:
         raise ValueError(f"{path}: a demo begins with '# %% [markdown]', '# # TITLE', '# %%' and a docstring")
-    body = PAGE.sub(r":doc:`/\1`", LEAD.sub(r"**\1**", to_rst(header["text"])))
+    body = PAGE.sub(r":doc:`/\1`", LEAD.sub(r"\n**\1**", to_rst(header["text"])))
     title = header["title"]
     first = f'r"""\n{title}\n{"=" * len(title)}\n\n{body}\n.. note::\n\n'
     first += "".join(f"   {line}\n" for line in note(path).splitlines()) + '"""\n'
@@ -68,15 +72,20 @@ def prepare(root, target):
     for name, (title, text) in FOLDERS.items():
         folder = target / Path(name).relative_to("demos")
         folder.mkdir(parents=True)
-        (folder / "GALLERY_HEADER.rst").write_text(f"{title}\n{'=' * len(title)}\n\n{text}\n", encoding="utf-8")
+        (folder / "GALLERY_HEADER.rst").write_text(
+            f"{title}\n{'=' * len(title)}\n\n{text}\n", encoding="utf-8"
+        )
         for demo in sorted((root / name).glob("*.py")):
             path = demo.relative_to(root).as_posix()
-            (folder / demo.name).write_text(rewritten(demo.read_text(encoding="utf-8"), path), encoding="utf-8")
+            (folder / demo.name).write_text(
+                rewritten(demo.read_text(encoding="utf-8"), path), encoding="utf-8"
+            )
     return target
 
 
 def start_afresh(_, demo):
-    """Empty the folder of the figures before a demo runs; called by sphinx-gallery, with None for a section."""
+    """Empty the folder of the figures before a demo runs; called by sphinx-gallery."""
+    # `demo` is None before a section.
     # Relative, as a reader has it: the demos print the name of the file.
     os.environ["ELBO_LAB_OUT"] = OUT
     if demo is not None:

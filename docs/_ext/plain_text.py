@@ -10,18 +10,20 @@ from itertools import groupby
 
 CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
 EMPHASIS = re.compile(r"(?<![\w*])\*([A-Za-z][\w\n',-]*(?: [\w\n',-]+)*)\*(?![\w*])")
+STRONG = re.compile(r"\*\*(\w[^*]*\S|\w)\*\*")
 HEADING = re.compile(r"^(\S.*)\n([-=])\2{2,}$", re.MULTILINE)
 LIST_AFTER_PROSE = re.compile(r"^(?!- |  )(.+)\n(?=- )", re.MULTILINE)
 
 
 def escape(text):
-    """Return text whose only markup is code in backticks and *emphasis*."""
+    """Return text whose only markup is code in backticks, *emphasis* and **strong words**."""
     parts = CODE.split(text)
     for i, part in enumerate(parts):
         if i % 2:
             parts[i] = f"``{part.strip('`')}``"
         else:
-            marked = EMPHASIS.sub("\x00\\1\x00", part.replace("\\", "\\\\"))
+            marked = STRONG.sub("\x00\x00\\1\x00\x00", part.replace("\\", "\\\\"))
+            marked = EMPHASIS.sub("\x00\\1\x00", marked)
             marked = re.sub(r"_(?!\w)", r"\\_", re.sub(r"([*|`])", r"\\\1", marked))
             parts[i] = marked.replace("\x00", "*")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The API reference: a page per room, a section per file, and in it the chapter and the public names of that file.
+"""The API reference: a page per room, a section per file with its chapter and its public names.
 
 Public is what a room hands on in `__all__`. The pages are written anew by every build.
 """
@@ -43,7 +43,15 @@ def public_names(room):
 
 
 def _page(room):
-    lines = [room, "=" * len(room), "", f".. automodule:: {room}", "   :no-index:", "", f".. currentmodule:: {room}"]
+    lines = [
+        room,
+        "=" * len(room),
+        "",
+        f".. automodule:: {room}",
+        "   :no-index:",
+        "",
+        f".. currentmodule:: {room}",
+    ]
     files = public_names(room)
     names = [name for home in files for name in files[home]]
     lines += ["", ".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in names), ""]
@@ -58,9 +66,23 @@ def _page(room):
 
 
 def _overview():
-    lines = ["API reference", "=============", "", "From the ground up. A page per room, a section per file.", ""]
+    lines = [
+        "API reference",
+        "=============",
+        "",
+        "From the ground up. A page per room, a section per file.",
+        "",
+    ]
     for floor, rooms in FLOORS.items():
-        lines += [floor, "-" * len(floor), "", ".. toctree::", "", *(f"   elbo_lab.{room}" for room in rooms), ""]
+        lines += [
+            floor,
+            "-" * len(floor),
+            "",
+            ".. toctree::",
+            "",
+            *(f"   elbo_lab.{room}" for room in rooms),
+            "",
+        ]
     return "\n".join(lines)
 
 

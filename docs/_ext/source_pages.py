@@ -1,8 +1,8 @@
 """Pages of the source files, so that a link to a file works in the built site as in a repository.
 
-Pages of the docs link relative to their own place, as `../elbo_lab/bounds/elbo.py`, which a repository browser
-resolves by itself. For the site such a target is turned into the page of that file (or folder), and a demo
-into its page in the gallery.
+Pages of the docs link relative to their own place, as `../elbo_lab/bounds/elbo.py`, which a repository
+browser resolves by itself. For the site such a target is turned into the page of that file (or folder), and
+a demo into its page in the gallery.
 """
 
 import html
@@ -26,7 +26,7 @@ SCHEMES = {"http": None, "https": None, "source": "source/{{path}}.html#{{fragme
 
 def point_into_the_site(_, __, source):
     """Turn links into the repository to links into the site; a handler of `source-read`."""
-    text = DEMO.sub(r"](gallery/\1.rst)", source[0])
+    text = DEMO.sub(r"](gallery/\1.rst)", source[0].replace("](../demos)", "](gallery/index.rst)"))
     source[0] = FILE.sub(r"](source:\1\2)", text)
 
 
@@ -52,7 +52,7 @@ def _crumbs(path):
 
 
 def _page(path, body):
-    context = {"title": path.as_posix(), "body": f"<h1>{_crumbs(path)}</h1>\n{body}"}
+    context = {"title": path.as_posix(), "body": f"<h1 class=\"source-path\">{_crumbs(path)}</h1>\n{body}"}
     return f"source/{path.as_posix()}", context, "page.html"
 
 
