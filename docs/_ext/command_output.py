@@ -12,11 +12,12 @@ import sys
 import tempfile
 
 MARK = re.compile(r"^```bash\nelbo-lab (?P<words>.+)\n```\n\n<!-- output -->$", re.MULTILINE)
-COLUMNS = "92"
+COLUMNS = "100"
+LEGEND = re.compile(r"\nIn nats(?:.+\n)+", re.MULTILINE)
 
 
 def printed(words):
-    """Return what `elbo-lab WORDS` prints, run in an empty folder."""
+    """Return what `elbo-lab WORDS` prints, run in an empty folder, without the names of its figures."""
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
             [sys.executable, "-m", "elbo_lab", *shlex.split(words)],
@@ -28,7 +29,12 @@ def printed(words):
         )
     if run.returncode:
         raise RuntimeError(f"elbo-lab {words} ended with {run.returncode}: {run.stderr.strip()}")
-    return run.stdout.strip()
+    text = run.stdout.strip().split("\nwritten:")[0].rstrip() + "\n"
+    # One legend is enough on a page; each table has its own in a terminal.
+    first, *others = LEGEND.split(text)
+    if not others:
+        return first
+    return first + LEGEND.search(text)[0] + "\n".join(others)
 
 
 def insert(app, _, source):

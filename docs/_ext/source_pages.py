@@ -52,7 +52,7 @@ def _crumbs(path):
 
 
 def _page(path, body):
-    context = {"title": path.as_posix(), "body": f"<h1 class=\"source-path\">{_crumbs(path)}</h1>\n{body}"}
+    context = {"title": path.as_posix(), "body": f'<h1 class="source-path">{_crumbs(path)}</h1>\n{body}'}
     return f"source/{path.as_posix()}", context, "page.html"
 
 
