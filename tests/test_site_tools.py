@@ -1,6 +1,7 @@
 """What turns the docs into a site: demos into gallery form, docstrings into markup, links into the site."""
 
 import ast
+import importlib
 import re
 import sys
 import unicodedata
@@ -9,12 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# The modules of the site are no part of the package.
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-
-import command_output
-import demo_gallery
-import plain_text
-import source_pages
+command_output, demo_gallery, plain_text, source_pages = map(
+    importlib.import_module, ("command_output", "demo_gallery", "plain_text", "source_pages")
+)
 
 DEMOS = sorted((ROOT / "demos").rglob("*.py"))
 NAME = r"[A-Z][\w'-]+"
@@ -62,8 +62,8 @@ def test_formulas_and_headings_of_plain_text_stand_by_themselves():
 
 def test_links_into_the_repository_lead_into_the_site():
     page = [
-        "[a](../demos/08_x.py) [b](../demos/papers/y_2015_z.py) [c](../demos) [d](../elbo_lab/bounds/elbo.py) "
-        "[e](../tests) [f](glossary.md#letters)"
+        "[a](../demos/08_x.py) [b](../demos/papers/y_2015_z.py) [c](../demos) "
+        "[d](../elbo_lab/bounds/elbo.py) [e](../tests) [f](glossary.md#letters)"
     ]
     source_pages.point_into_the_site(None, "page", page)
     assert page == [
