@@ -86,7 +86,16 @@ CONTENTS = {
         "bounds",
         "families",
     ],
-    "Working with it": ["choosing", "comparing", "learning", "write_your_own", "gotchas", "testing", "cost"],
+    "Working with it": [
+        "choosing",
+        "comparing",
+        "learning",
+        "write_your_own",
+        "gotchas",
+        "testing",
+        "cost",
+        "benchmarks",
+    ],
     "Demos": ["gallery/index"],
     "Reference": ["concepts", "catalogue", "glossary", "api/index", "bibliography"],
 }

@@ -58,34 +58,36 @@ READY = "return window.there && [...document.images].every(image => image.comple
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Build the site from a copy, so that what a build writes beside its sources stays out of the tree."""
+    """Return the folder of the built site; processes that run tests side by side share one."""
+    import fcntl
+
     if "ELBO_LAB_SITE" in os.environ:
         return Path(os.environ["ELBO_LAB_SITE"])
-    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("site")
-    skip = shutil.ignore_patterns("_build", "api", "gallery", "__pycache__", ".*")
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "site").exists():
+            build_site(folder / "tree", folder / "unfinished")
+            (folder / "unfinished").rename(folder / "site")
+    return folder / "site"
+
+
+def build_site(tree, out):
+    """Build from a copy, so that what a build writes beside its sources stays out of the tree."""
     for name in ("docs", "demos", "elbo_lab", "tests"):
-        shutil.copytree(ROOT / name, tree / name, ignore=skip if name == "docs" else skip_compiled)
+        shutil.copytree(ROOT / name, tree / name, ignore=skip_what_is_made)
     shutil.copy(ROOT / "pyproject.toml", tree)
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-W",
-        "-b",
-        "html",
-        "-D",
-        "plot_gallery=0",
-        tree / "docs",
-        out,
-    ]
-    built = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", "plot_gallery=0"]
+    command = [sys.executable, "-m", "sphinx", *options, tree / "docs", out]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    return out
 
 
-def skip_compiled(_, names):
-    return [name for name in names if name == "__pycache__" or name.startswith(".")]
+def skip_what_is_made(folder, names):
+    """Return what a build, Python or an editor has written."""
+    made = {"_build", "api", "gallery"} if Path(folder) == ROOT / "docs" else set()
+    return [name for name in names if name in made or name == "__pycache__" or name.startswith(".")]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
