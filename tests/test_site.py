@@ -33,6 +33,11 @@ FLAGS += ["--disable-background-networking", "--disable-component-update"]
 GENERATED = ["gallery/index", "gallery/08_reinforce_against_reparameterization", "api/index"]
 GENERATED += ["api/elbo_lab.bounds", "source/elbo_lab", "source/elbo_lab/bounds/elbo.py", "genindex"]
 PAGES = [path.stem for path in sorted((ROOT / "docs").glob("*.md"))] + GENERATED
+BUILT = os.environ.get("ELBO_LAB_SITE")
+if BUILT:
+    # Here the demos have run, so that each of their pages is looked at.
+    shown = (path.relative_to(BUILT).with_suffix("") for path in Path(BUILT, "gallery").rglob("*.html"))
+    PAGES = sorted({*PAGES, *(page.as_posix() for page in shown)})
 
 # What a page looks like after its scripts have run, as numbers and lists.
 LOOK = """
@@ -61,8 +66,8 @@ def site(tmp_path_factory):
     """Return the folder of the built site; processes that run tests side by side share one."""
     import fcntl
 
-    if "ELBO_LAB_SITE" in os.environ:
-        return Path(os.environ["ELBO_LAB_SITE"])
+    if BUILT:
+        return Path(BUILT)
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with (folder / "site.lock").open("w") as lock:

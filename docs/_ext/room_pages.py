@@ -43,15 +43,8 @@ def public_names(room):
 
 
 def _page(room):
-    lines = [
-        room,
-        "=" * len(room),
-        "",
-        f".. automodule:: {room}",
-        "   :no-index:",
-        "",
-        f".. currentmodule:: {room}",
-    ]
+    lines = [room, "=" * len(room), "", f".. automodule:: {room}", "   :no-index:", ""]
+    lines += [f".. currentmodule:: {room}"]
     files = public_names(room)
     names = [name for home in files for name in files[home]]
     lines += ["", ".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in names), ""]
@@ -70,19 +63,16 @@ def _overview():
         "API reference",
         "=============",
         "",
-        "From the ground up. A page per room, a section per file.",
+        "From the ground up: a page per room, a section per file.",
         "",
     ]
     for floor, rooms in FLOORS.items():
-        lines += [
-            floor,
-            "-" * len(floor),
-            "",
-            ".. toctree::",
-            "",
-            *(f"   elbo_lab.{room}" for room in rooms),
-            "",
-        ]
+        lines += [floor, "-" * len(floor), ""]
+        for room in (f"elbo_lab.{name}" for name in rooms):
+            first = inspect.getdoc(import_module(room)).splitlines()[0]
+            lines.append(f"- :doc:`{room} <{room}>`: {escape(first)}")
+        lines.append("")
+    lines += [".. toctree::", "   :hidden:", "", *(f"   {room}" for room in ROOMS), ""]
     return "\n".join(lines)
 
 
