@@ -29,9 +29,18 @@ def test_a_demo_becomes_a_page_with_its_title_and_all_of_its_code(path):
     text = path.read_text(encoding="utf-8")
     made = demo_gallery.rewritten(text, path.name)
     before, after = ast.parse(text), ast.parse(made)
-    assert ast.get_docstring(after).splitlines()[0] == text.splitlines()[1].removeprefix("# # ")
+    assert ast.get_docstring(after).splitlines()[0] == plain_text.escape(
+        text.splitlines()[1].removeprefix("# # ")
+    )
     assert ast.dump(ast.Module(before.body[1:], [])) == ast.dump(ast.Module(after.body[1:], []))
     assert not re.search(r"^# %% \S", made, re.MULTILINE)
+
+
+def test_the_name_of_a_cell_becomes_a_heading_without_markup_and_comments_stay_code():
+    demo = '# %% [markdown]\n# # A | B\n# %%\n"""Text."""\n# %% The size |x|\n# Why.\ny = 1\n'
+    made = demo_gallery.rewritten(demo, "demos/x.py")
+    assert made.startswith('r"""\nA \\| B\n======\n')
+    assert made.endswith("# %%\n# The size \\|x\\|\n# --------------\n\n# Why.\ny = 1\n")
 
 
 def test_a_demo_without_its_header_is_refused_by_name():

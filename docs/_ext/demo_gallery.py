@@ -11,7 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from plain_text import to_rst
+from plain_text import escape, to_rst
 
 OUT = "elbo-lab-figures"
 HEADER = re.compile(r'\A# %% \[markdown\]\n# # (?P<title>.+)\n# %%\n"""(?P<text>.*?)"""\n', re.DOTALL)
@@ -59,11 +59,16 @@ def rewritten(text, path):
     if header is None:
         raise ValueError(f"{path}: a demo begins with '# %% [markdown]', '# # TITLE', '# %%' and a docstring")
     body = PAGE.sub(r":doc:`/\1`", LEAD.sub(r"\n**\1**", to_rst(header["text"])))
-    title = header["title"]
+    title = escape(header["title"])
     first = f'r"""\n{title}\n{"=" * len(title)}\n\n{body}\n.. note::\n\n'
     first += "".join(f"   {line}\n" for line in note(path).splitlines()) + '"""\n'
-    rest = CELL.sub(lambda m: f"# %%\n# {m['name']}\n# {'-' * len(m['name'])}", text[header.end() :])
-    return first + rest
+    return first + CELL.sub(_heading, text[header.end() :])
+
+
+def _heading(match):
+    """Return the mark of a cell with its name as a heading, set off from comments of the code below."""
+    name = escape(match["name"])
+    return f"# %%\n# {name}\n# {'-' * len(name)}\n"
 
 
 def prepare(root, target):
