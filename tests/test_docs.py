@@ -138,7 +138,7 @@ def test_the_commands_of_the_readme_are_known_and_parse():
                 for estimator in (options.estimators or "exact").split(","):
                     assert estimator in {known.name for known in ESTIMATORS}
         else:
-            assert name in ("python3", "pip", "python"), program
+            assert name in ("python3", "pip", "python", "sphinx-build"), program
     assert seen == {"list", "compare", "fit", "evaluate", "sample", "doctor", "diff", "advise"}
 
 

@@ -1,0 +1,43 @@
+"""What a command prints, under the command: where a page says `<!-- output -->` after a block of bash.
+
+The numbers of a table are never typed into a page. A repository browser shows the command, the site also
+what it printed when the site was built.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+MARK = re.compile(r"^```bash\nelbo-lab (?P<words>.+)\n```\n\n<!-- output -->$", re.MULTILINE)
+COLUMNS = "100"
+LEGEND = re.compile(r"\nIn nats(?:.+\n)+", re.MULTILINE)
+
+
+def printed(words):
+    """Return what `elbo-lab WORDS` prints, run in an empty folder, without the names of its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-m", "elbo_lab", *shlex.split(words)],
+            cwd=folder,
+            env={**os.environ, "COLUMNS": COLUMNS, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if run.returncode:
+        raise RuntimeError(f"elbo-lab {words} ended with {run.returncode}: {run.stderr.strip()}")
+    text = run.stdout.strip().split("\nwritten:")[0].rstrip() + "\n"
+    # One legend is enough on a page; each table has its own in a terminal.
+    first, *others = LEGEND.split(text)
+    if not others:
+        return first
+    return first + LEGEND.search(text)[0] + "\n".join(others)
+
+
+def insert(app, _, source):
+    """Put the output under each marked command; a handler of `source-read`."""
+    if str(app.config.plot_gallery) in ("True", "1"):
+        source[0] = MARK.sub(lambda m: f"{m[0]}\n\n```text\n{printed(m['words'])}\n```", source[0])

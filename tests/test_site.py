@@ -1,0 +1,198 @@
+"""The built site, looked at in a browser: figures, formulas, links, width, and nothing from elsewhere.
+
+Needs the extra `docs` and a Chromium with its driver; without them the tests are skipped. The site is built
+without running the demos, which have tests of their own. ELBO_LAB_SITE=FOLDER looks at a built one instead.
+"""
+
+import functools
+import http.server
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("sphinx", "myst_parser", "numpydoc", "furo", "sphinx_gallery", "selenium")
+MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+REASON = f"needs the extra docs (missing: {', '.join(MISSING) or 'nothing'}), chromium and chromedriver"
+pytestmark = pytest.mark.skipif(bool(MISSING) or not (BROWSER and DRIVER), reason=REASON)
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+# One page of each kind, and every page that is written by hand.
+GENERATED = ["gallery/index", "gallery/08_reinforce_against_reparameterization", "api/index"]
+GENERATED += ["api/elbo_lab.bounds", "source/elbo_lab", "source/elbo_lab/bounds/elbo.py", "genindex"]
+PAGES = [path.stem for path in sorted((ROOT / "docs").glob("*.md"))] + GENERATED
+BUILT = os.environ.get("ELBO_LAB_SITE")
+if BUILT:
+    # Here the demos have run, so that each of their pages is looked at.
+    shown = (path.relative_to(BUILT).with_suffix("") for path in Path(BUILT, "gallery").rglob("*.html"))
+    PAGES = sorted({*PAGES, *(page.as_posix() for page in shown)})
+
+# What a page looks like after its scripts have run, as numbers and lists.
+LOOK = """
+const text = document.querySelector('article').cloneNode(true);
+text.querySelectorAll('pre, code, script, mjx-container').forEach(node => node.remove());
+return {
+  blank: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
+  hidden: [...document.querySelectorAll('article img')].filter(i => i.width < 40).map(i => i.src),
+  raw: text.textContent.match(/\\\\[()\\[\\]]|\\$\\$|\\\\(frac|mathrm|theta|log)/g) || [],
+  wanted: document.querySelectorAll('.math').length,
+  formulas: document.querySelectorAll('mjx-container').length,
+  faulty: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+};
+"""
+START = """
+[...document.images].forEach(image => image.loading = 'eager');
+window.there = !window.MathJax;
+if (window.MathJax) MathJax.startup.promise.then(() => window.there = true);
+"""
+READY = "return window.there && [...document.images].every(image => image.complete)"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Return the folder of the built site; processes that run tests side by side share one."""
+    import fcntl
+
+    if BUILT:
+        return Path(BUILT)
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "site").exists():
+            build_site(folder / "tree", folder / "unfinished")
+            (folder / "unfinished").rename(folder / "site")
+    return folder / "site"
+
+
+def build_site(tree, out):
+    """Build from a copy, so that what a build writes beside its sources stays out of the tree."""
+    for name in ("docs", "demos", "elbo_lab", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=skip_what_is_made)
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", "plot_gallery=0"]
+    command = [sys.executable, "-m", "sphinx", *options, tree / "docs", out]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+
+
+def skip_what_is_made(folder, names):
+    """Return what a build, Python or an editor has written."""
+    made = {"_build", "api", "gallery"} if Path(folder) == ROOT / "docs" else set()
+    return [name for name in names if name in made or name == "__pycache__" or name.startswith(".")]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    handler = functools.partial(Quiet, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    # What a new window itself asks for is no request of a page.
+    driver.get("about:blank")
+    driver.get_log("performance")
+    yield driver
+    driver.quit()
+
+
+def look_at(browser, url, width):
+    """Return what a page looks like at a width, with its complaints and the hosts that it asked."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(url)
+    browser.execute_script(START)
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(READY))
+    found = browser.execute_script(LOOK)
+    found["complaints"] = [entry["message"] for entry in browser.get_log("browser")]
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    home = "/".join(url.split("/")[:3])
+    found["elsewhere"] = [u for u in asked if not u.startswith((home, "data:", "blob:"))]
+    return found
+
+
+def complaints_about(found):
+    """Return what is wrong with a page, as a list of words."""
+    wrong = [key for key in ("blank", "hidden", "raw", "complaints", "elsewhere") if found[key]]
+    wrong += ["faulty"] * bool(found["faulty"]) + ["overflow"] * (found["overflow"] > 0)
+    return wrong + ["formulas"] * (found["formulas"] < found["wanted"])
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_its_figures_and_formulas_within_its_width_and_asks_no_other_host(
+    page, width, site, address, browser
+):
+    assert (site / f"{page}.html").exists()
+    found = look_at(browser, f"{address}/{page}.html", width)
+    assert complaints_about(found) == [], json.dumps(found, indent=1)
+
+
+def test_links_inside_the_site_lead_to_a_page_and_a_place_on_it(site):
+    texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    # Code that is shown may hold anything; its line numbers are places.
+    shown = {path: re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL) for path, text in texts.items()}
+    places = {path: set(re.findall(r'\b(?:id|name)="([^"]+)"', text)) for path, text in texts.items()}
+    broken = []
+    for path, text in shown.items():
+        for target in set(re.findall(r'\b(?:href|src)="([^"]+)"', text)):
+            if re.match(r"[a-z]+:|//", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (path.parent / name.split("?")[0]).resolve() if name else path
+            known = file in places
+            if not file.exists() or (anchor and known and anchor not in places[file]):
+                broken.append((path.relative_to(site).as_posix(), target))
+    assert sorted(broken) == []
+
+
+def test_the_look_at_a_page_finds_planted_faults(tmp_path, browser):
+    faults = {
+        "blank": '<img src="nowhere.png">',
+        "raw": r"<p>\(x\)</p>",
+        "formulas": '<span class="math">x</span>',
+        "overflow": '<p style="width: 3000px">wide</p>',
+        "complaints": "<script>throw new Error('planted')</script>",
+        "elsewhere": '<link rel="stylesheet" href="http://elsewhere.invalid/style.css">',
+    }
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, fault in faults.items():
+            (tmp_path / "page.html").write_text(f"<html><body><article>{fault}</article></body></html>")
+            found = look_at(browser, f"http://127.0.0.1:{server.server_port}/page.html?{name}", 390)
+            assert name in complaints_about(found), (name, found)
+        server.shutdown()

@@ -1,0 +1,131 @@
+"""What turns the docs into a site: demos into gallery form, docstrings into markup, links into the site."""
+
+import ast
+import importlib
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# The modules of the site are no part of the package.
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+command_output, demo_gallery, plain_text, source_pages = map(
+    importlib.import_module, ("command_output", "demo_gallery", "plain_text", "source_pages")
+)
+
+DEMOS = sorted((ROOT / "demos").rglob("*.py"))
+NAME = r"[A-Z][\w'-]+"
+LINK = rf"(?:, (?:(?:van|van den) )?{NAME})*(?: (?:and|et) (?:van )?{NAME.replace('A-Z', 'A-Za-z')}\.?)?"
+CITED = re.compile(rf"\b({NAME}){LINK},? \(?((?:19|20)\d\d)\b")
+# Words before a year that name no author.
+NO_AUTHORS = {"ICLR", "ICML", "NIPS", "NeurIPS", "JMLR", "Press", "In", "February", "Sun"}
+
+
+@pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
+def test_a_demo_becomes_a_page_with_its_title_and_all_of_its_code(path):
+    text = path.read_text(encoding="utf-8")
+    made = demo_gallery.rewritten(text, path.name)
+    before, after = ast.parse(text), ast.parse(made)
+    assert ast.get_docstring(after).splitlines()[0] == plain_text.escape(
+        text.splitlines()[1].removeprefix("# # ")
+    )
+    assert ast.dump(ast.Module(before.body[1:], [])) == ast.dump(ast.Module(after.body[1:], []))
+    assert not re.search(r"^# %% \S", made, re.MULTILINE)
+
+
+def test_the_name_of_a_cell_becomes_a_heading_without_markup_and_comments_stay_code():
+    demo = '# %% [markdown]\n# # A | B\n# %%\n"""Text."""\n# %% The size |x|\n# Why.\ny = 1\n'
+    made = demo_gallery.rewritten(demo, "demos/x.py")
+    assert made.startswith('r"""\nA \\| B\n======\n')
+    assert made.endswith("# %%\n# The size \\|x\\|\n# --------------\n\n# Why.\ny = 1\n")
+
+
+def test_a_demo_without_its_header_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"^demos/x\.py: a demo begins with"):
+        demo_gallery.rewritten('"""Text."""\n', "demos/x.py")
+
+
+def test_a_page_says_of_which_run_its_figures_are(monkeypatch):
+    monkeypatch.delenv("ELBO_LAB_FULL", raising=False)
+    assert "quick run" in demo_gallery.note("demos/x.py")
+    monkeypatch.setenv("ELBO_LAB_FULL", "1")
+    assert "full run" in demo_gallery.note("demos/x.py")
+
+
+def test_plain_text_keeps_code_and_emphasis_and_escapes_the_rest():
+    assert plain_text.escape("log p(x | z) of `a_b` is *not* 2 * 3, |x_|") == (
+        r"log p(x \| z) of ``a_b`` is *not* 2 \* 3, \|x\_\|"
+    )
+    assert plain_text.escape("**no bound**, 2**3") == r"**no bound**, 2\*\*3"
+
+
+def test_formulas_and_headings_of_plain_text_stand_by_themselves():
+    made = plain_text.to_rst("The idea\n--------\nOne line:\n    a = b\n\n    c = d\nand on.\n")
+    assert ".. rubric:: The idea" in made
+    block = ".. code-block:: none\n\n    a = b\n\n    c = d\n\n"
+    assert f"One line:\n\n{block}and on." in made
+
+
+def test_links_into_the_repository_lead_into_the_site():
+    page = [
+        "[a](../demos/08_x.py) [b](../demos/papers/y_2015_z.py) [c](../demos) "
+        "[d](../elbo_lab/bounds/elbo.py) [e](../tests) [f](glossary.md#letters)"
+    ]
+    source_pages.point_into_the_site(None, "page", page)
+    assert page == [
+        "[a](gallery/08_x.rst) [b](gallery/papers/y_2015_z.rst) [c](gallery/index.rst) "
+        "[d](source:elbo_lab/bounds/elbo.py) [e](source:tests) [f](glossary.md#letters)"
+    ]
+
+
+def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
+    from elbo_lab.cli.main import build_parser
+    from elbo_lab.study import find_estimators
+
+    found = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        marked = [match["words"] for match in command_output.MARK.finditer(text)]
+        assert len(marked) == text.count("<!-- output -->"), page.name
+        found += marked
+    assert found
+    for words in found:
+        options = build_parser().parse_args(words.split())
+        assert find_estimators(options.estimators.split(","))
+
+    monkeypatch.setattr(command_output, "printed", lambda words: f"printed by {words}")
+    page = ["```bash\nelbo-lab list\n```\n\n<!-- output -->\n\n```bash\nelbo-lab doctor\n```\n"]
+    app = type("App", (), {"config": type("Config", (), {"plot_gallery": "True"})})
+    command_output.insert(app, "page", page)
+    assert page[0].count("printed by") == 1 and "printed by list" in page[0]
+
+
+def plain_letters(text):
+    """Return a text without accents, which some sources write and some do not."""
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+
+
+def cited_in(text):
+    """Return {(first author, year), ...} of a text, whose lines may break anywhere."""
+    found = CITED.findall(re.sub(r"\s+", " ", plain_letters(text)))
+    return {(author, year) for author, year in found if author not in NO_AUTHORS}
+
+
+def test_every_work_that_is_cited_stands_in_the_bibliography():
+    bibliography = (ROOT / "docs" / "bibliography.md").read_text(encoding="utf-8")
+    items = plain_letters(bibliography).replace("\n  ", " ").splitlines()
+    missing = {}
+    texts = [*(ROOT / "docs").glob("*.md"), *DEMOS, *(ROOT / "elbo_lab").rglob("*.py"), ROOT / "README.md"]
+    for path in texts:
+        for author, year in cited_in(path.read_text(encoding="utf-8")):
+            if not any(item.startswith("- ") and author in item and year in item for item in items):
+                missing.setdefault((author, year), []).append(path.name)
+    assert missing == {}
+
+
+def test_a_citation_is_found_in_its_usual_forms():
+    text = "(Kool, van Hoof\nand Welling 2019), Dieng et al. (2017), Neal 2001; Dong, Mnih and Tucker (2020)"
+    assert cited_in(text) == {("Kool", "2019"), ("Dieng", "2017"), ("Neal", "2001"), ("Dong", "2020")}
