@@ -87,18 +87,19 @@ class MixtureEM(EMProblem):
 
     def _passed(self, theta):
         """Return (q, log-likelihood) at theta; the last answer is kept."""
-        if self._last is None or not np.array_equal(self._last[0], theta):
-            self._last = (np.array(theta), *self._pass(theta))
+        key = theta.tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = (key, *self._pass(theta))
         return self._last[1:]
 
     def _read(self, theta):
         """Return (views, log pi - log |L| - D log(2 pi) / 2 (C,), L^-1) at theta; the last answer is kept."""
-        if self._last_read is None or not np.array_equal(self._last_read[0], theta):
-            theta = np.array(theta)
-            t = self.model.layout.views(theta)
+        key = theta.tobytes()
+        if self._last_read is None or self._last_read[0] != key:
+            t = self.model.layout.views(np.array(theta))
             whitener, log_det = self.model.covariance.whitener(t)
             scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
-            self._last_read = theta, t, scale, whitener
+            self._last_read = key, t, scale, whitener
         return self._last_read[1:]
 
     def _pass(self, theta):
@@ -109,13 +110,15 @@ class MixtureEM(EMProblem):
 
     def _statistics(self, t, total, shift, moment, entropy):
         """Move sums about the present means to moments about the weighted ones."""
-        alive = total > DEAD
-        count = np.where(alive, total, 1.0)
-        step = np.where(alive[:, None], shift, 0.0) / count[:, None]
         by_component = (-1,) + (1,) * (moment.ndim - 1)
+        dead = total <= DEAD
+        some_dead, count = dead.any(), total
+        if some_dead:
+            count, shift = np.where(dead, 1.0, total), np.where(dead[:, None], 0.0, shift)
+        step = shift / count[:, None]
         moment = moment / count.reshape(by_component) - self.scatter.outer(step)
-        if not alive.all():
-            moment = np.where(alive.reshape(by_component), moment, self.model.covariance.natural(t))
+        if some_dead:
+            moment = np.where(dead.reshape(by_component), self.model.covariance.natural(t), moment)
         return Responsibilities(total, t["mean"] + step, moment, entropy)
 
     def m_step(self, q):

@@ -18,6 +18,8 @@ to every eigenvalue maximises nothing: it moves the fixed points of sound compon
 likelihood.
 """
 
+from functools import cache
+
 import numpy as np
 
 # A variance within this fraction of the floor is at the floor: it went through a logarithm and back.
@@ -95,6 +97,12 @@ class DiagonalScatter:
         return (whitener**2 * moments).sum(axis=-1)
 
 
+@cache
+def _below(n_columns):
+    """Return ones below the diagonal (D, D)."""
+    return np.tri(n_columns, k=-1)
+
+
 class FullScatter:
     """A matrix: second moments (D, D)."""
 
@@ -106,7 +114,7 @@ class FullScatter:
     def of_sums(moments):
         if moments.ndim == 2:  # a single column
             return moments[:, :, None]
-        return moments + np.swapaxes(np.tril(moments, -1), 1, 2)
+        return moments + np.swapaxes(moments * _below(moments.shape[-1]), 1, 2)
 
     @staticmethod
     def outer(vector):
@@ -115,9 +123,11 @@ class FullScatter:
     @staticmethod
     def clip(moments, floor):
         moments = 0.5 * (moments + np.swapaxes(moments, -1, -2))
-        values, vectors = np.linalg.eigh(moments)
-        low = values[:, 0] < floor
+        low = np.linalg.eigvalsh(moments)[:, 0] < floor
         # A matrix above the floor keeps its bits.
+        if not low.any():
+            return moments
+        values, vectors = np.linalg.eigh(moments)
         rebuilt = (vectors * np.maximum(values, floor)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
         return np.where(low[:, None, None], rebuilt, moments)
 
