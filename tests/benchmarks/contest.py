@@ -16,6 +16,9 @@ WORKER = Path(__file__).with_name("worker.py")
 # A slow contestant gets fewer calls, so that one work takes tens of seconds and not hours.
 SECONDS_PER_WORK = 25.0
 ROUNDS = (3, 9)
+# Whoever takes longer is called once more after the first time and then left alone; whoever takes this many
+# times longer is taken at its first call.
+SLOW, VERY_SLOW = 5.0, 20.0
 
 
 @dataclass
@@ -25,7 +28,7 @@ class Contestant:
     name: str
     process: subprocess.Popen
     calls: int = 1
-    first: float = 0.0
+    seconds: float = 0.0
     rounds: list = field(default_factory=list)
     peak_mb: float | None = None
 
@@ -45,7 +48,7 @@ class Contestant:
 
     @property
     def ms(self):
-        return 1e3 * median(self.rounds)
+        return 1e3 * median(self.rounds or [self.seconds])
 
 
 def hold(module, work, with_peers, say):
@@ -96,7 +99,9 @@ def start(module, work, name, say):
     contestant = Contestant(name, process)
     told = contestant.answer()
     if told.get("ready"):
-        contestant.first = told["first_s"]
+        contestant.seconds, contestant.peak_mb = told["first_s"], told["peak_mb"]
+        if contestant.seconds > VERY_SLOW:
+            say(f"{work.name}: {name} is taken at its first call, {contestant.seconds:.0f} s")
         return contestant
     reason = f"{told['missing']} is not installed" if "missing" in told else told["failed"]
     say(f"{work.name}: {name} left out, {reason}")
@@ -107,20 +112,25 @@ def start(module, work, name, say):
 def take_turns(contestants, repeats):
     """Give every contestant its rounds, and ask for its peak of memory at the end."""
     for contestant in contestants:
-        # The first call may have compiled; this one has not.
-        (again,) = contestant.ask({"calls": 1})["seconds"]
-        contestant.calls = max(1, min(repeats, math.ceil(0.3 / again)))
-        contestant.first = again * contestant.calls
-    of_all = sum(contestant.first for contestant in contestants)
+        if contestant.seconds < VERY_SLOW:
+            # The first call may have compiled; this one has not.
+            (contestant.seconds,) = contestant.ask({"calls": 1})["seconds"]
+            contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]
+    quick = [contestant for contestant in contestants if contestant.seconds < SLOW]
+    for contestant in quick:
+        contestant.calls = max(1, min(repeats, math.ceil(0.3 / contestant.seconds)))
+    of_all = sum(contestant.seconds * contestant.calls for contestant in quick)
     fewest, most = ROUNDS
-    for _ in range(max(fewest, min(most, int(SECONDS_PER_WORK / of_all)))):
-        for contestant in contestants:
+    for _ in range(max(fewest, min(most, int(SECONDS_PER_WORK / of_all))) if quick else 0):
+        for contestant in quick:
             contestant.rounds.append(median(contestant.ask({"calls": contestant.calls})["seconds"]))
-    for contestant in contestants:
+    for contestant in quick:
         contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]
 
 
 def ratio(numerator, denominator):
     """Return the median over rounds of one contestant's time over another's."""
+    if not (numerator.rounds and denominator.rounds):
+        return numerator.ms / denominator.ms
     pairs = zip(numerator.rounds, denominator.rounds, strict=True)
     return median(one / other for one, other in pairs)

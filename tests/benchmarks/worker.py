@@ -2,7 +2,8 @@
 
 It reads one JSON line per order from standard input and answers each with one JSON line:
 
-    (at the start)      {"ready": true, "first_s": ...} or {"missing": "torch"} or {"failed": "..."}
+    (at the start)      {"ready": true, "first_s": ..., "peak_mb": ...}
+                        or {"missing": "torch"} or {"failed": "..."}
     {"calls": 5}        {"seconds": [...]}
     {"memory": true}    {"peak_mb": ...}, or null where the system does not tell
 
@@ -37,6 +38,12 @@ def forget_peak():
         CLEAR_REFS.write_text("5", encoding="ascii")
 
 
+def extra_mb(before):
+    """Return the peak over what was held before."""
+    peak = held_mb("VmHWM")
+    return None if peak is None else max(peak - before, 0.0)
+
+
 def find(module, work, contestant):
     """Return the set-up function of a contestant."""
     found = next(one for one in importlib.import_module(module).WORKS if one.name == work)
@@ -50,11 +57,12 @@ def serve(module, work, contestant, orders, answer):
     except ImportError as error:
         return answer({"missing": error.name or str(error)})
     before = held_mb("VmRSS")
+    forget_peak()
     start = time.perf_counter()
     once()
     first = time.perf_counter() - start
+    answer({"ready": True, "first_s": first, "peak_mb": extra_mb(before)})
     forget_peak()
-    answer({"ready": True, "first_s": first})
     for line in orders:
         order = json.loads(line)
         if "calls" in order:
@@ -65,8 +73,7 @@ def serve(module, work, contestant, orders, answer):
                 seconds.append(time.perf_counter() - start)
             answer({"seconds": seconds})
         else:
-            peak = held_mb("VmHWM")
-            answer({"peak_mb": None if peak is None else max(peak - before, 0.0)})
+            answer({"peak_mb": extra_mb(before)})
 
 
 def main():
