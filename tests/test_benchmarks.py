@@ -32,7 +32,6 @@ WORKS = (
         peers={"slow": sleeping(0.02), "quick": sleeping(0.0005), "absent": absent, "broken": broken},
         most_of_limit=100.0,
         least_over_peer={"slow": 2.0, "quick": 2.0},
-        repeats=3,
     ),
     Work(name="hoard", ours=hoarding, most_ms=1e-9),
 )

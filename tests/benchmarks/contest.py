@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,10 @@ from statistics import median
 WORKER = Path(__file__).with_name("worker.py")
 # A slow contestant gets fewer calls, so that one work takes tens of seconds and not hours.
 SECONDS_PER_WORK = 25.0
+# One turn: long enough for a microsecond's work to be warm.
+SECONDS_PER_TURN = 0.2
+# Thread pools of OpenBLAS and OpenMP spin for a while after their work, on cores that the next one needs.
+PAUSE = 0.2
 ROUNDS = (3, 9)
 # Whoever takes longer is called once more after the first time and then left alone; whoever takes this many
 # times longer is taken at its first call.
@@ -78,7 +83,7 @@ def hold(module, work, with_peers, say):
             if contestant is not None:
                 there[name] = contestant
         if "ours" in there:
-            take_turns(list(there.values()), work.repeats)
+            take_turns(list(there.values()))
     finally:
         for contestant in there.values():
             contestant.close()
@@ -109,7 +114,7 @@ def start(module, work, name, say):
     return None
 
 
-def take_turns(contestants, repeats):
+def take_turns(contestants):
     """Give every contestant its rounds, and ask for its peak of memory at the end."""
     for contestant in contestants:
         if contestant.seconds < VERY_SLOW:
@@ -118,11 +123,12 @@ def take_turns(contestants, repeats):
             contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]
     quick = [contestant for contestant in contestants if contestant.seconds < SLOW]
     for contestant in quick:
-        contestant.calls = max(1, min(repeats, math.ceil(0.3 / contestant.seconds)))
+        contestant.calls = math.ceil(SECONDS_PER_TURN / contestant.seconds)
     of_all = sum(contestant.seconds * contestant.calls for contestant in quick)
     fewest, most = ROUNDS
     for _ in range(max(fewest, min(most, int(SECONDS_PER_WORK / of_all))) if quick else 0):
         for contestant in quick:
+            time.sleep(PAUSE)
             contestant.rounds.append(median(contestant.ask({"calls": contestant.calls})["seconds"]))
     for contestant in quick:
         contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]

@@ -155,6 +155,5 @@ WORKS = (
         definition=nll_definition,
         limit=nll_limit,
         most_of_limit=1.5,
-        repeats=1,
     ),
 )

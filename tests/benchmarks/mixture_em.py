@@ -119,7 +119,6 @@ def _mixture(name, size, least):
         limit=of(exponentials, *size),
         peers={"scikit-learn": of(scikit_learn, *size)},
         least_over_peer={"scikit-learn": least},
-        repeats=3,
     )
 
 

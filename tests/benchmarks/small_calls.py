@@ -47,9 +47,9 @@ def ppca_reparameterization():
 
 # A category has no path: the mixture is without reparameterization.
 WORKS = (
-    Work("estimator-mixture score-function", mixture_score_function, most_ms=0.1, repeats=200),
-    Work("estimator-mixture score-function-loo", mixture_score_function_loo, most_ms=0.1, repeats=200),
-    Work("estimator-ppca-64 score-function", ppca_score_function, most_ms=0.2, repeats=200),
-    Work("estimator-ppca-64 score-function-loo", ppca_score_function_loo, most_ms=0.2, repeats=200),
-    Work("estimator-ppca-64 reparameterization", ppca_reparameterization, most_ms=0.2, repeats=200),
+    Work("estimator-mixture score-function", mixture_score_function, most_ms=0.1),
+    Work("estimator-mixture score-function-loo", mixture_score_function_loo, most_ms=0.1),
+    Work("estimator-ppca-64 score-function", ppca_score_function, most_ms=0.2),
+    Work("estimator-ppca-64 score-function-loo", ppca_score_function_loo, most_ms=0.2),
+    Work("estimator-ppca-64 reparameterization", ppca_reparameterization, most_ms=0.2),
 )

@@ -267,6 +267,5 @@ WORKS = (
         ours=epoch,
         limit=epoch_of_steps,
         most_of_limit=1.05,
-        repeats=1,
     ),
 )

@@ -226,7 +226,6 @@ def _against_every_gradient(name, shape):
         peers=peers,
         least_over_peer=dict.fromkeys(peers, 100.0),
         most_of_peer_memory=dict.fromkeys(peers, 0.1),
-        repeats=1,
     )
 
 

@@ -33,8 +33,6 @@ class Work:
         Target in milliseconds, where nothing stands beside it.
     most_of_peer_memory : dict of str to float
         Target: extra memory of `ours` over that of the peer is at most this.
-    repeats : int
-        Calls in one round.
     """
 
     name: str
@@ -46,4 +44,3 @@ class Work:
     least_over_peer: dict[str, float] = field(default_factory=dict)
     most_ms: float | None = None
     most_of_peer_memory: dict[str, float] = field(default_factory=dict)
-    repeats: int = 5
