@@ -76,6 +76,20 @@ def test_every_room_stands_in_the_contract():
         assert name == "elbo_lab" or name in free or floor_of(name)[0] is not None, name
 
 
+def test_what_is_imported_is_asked_for_by_name():
+    # Not what another dependency happens to bring; the extra `diagnostics` is optional.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["diagnostics"]]
+    names = {re.match(r"[\w-]+", entry)[0].replace("-", "_") for entry in asked}
+    known = names | {"elbo_lab"} | ({"PIL"} if "pillow" in names else set()) | sys.stdlib_module_names
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in found:
+                assert name.split(".")[0] in known, f"{relative(path)} imports {name}"
+
+
 def test_no_module_is_called_utils():
     assert not [p for p in MODULES if re.search(r"util|helper|misc|common", p.stem)]
 

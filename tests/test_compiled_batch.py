@@ -14,7 +14,7 @@ from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
 from elbo_lab.kernels.mlp import weight_gradient
 from elbo_lab.kernels.products import address_of_matmul, product
 from elbo_lab.learning.training import batch as batch_module
-from elbo_lab.learning.training import fresh_bits
+from elbo_lab.learning.training import compiled_batch, fresh_bits
 from elbo_lab.learning.training.batch import Batch
 from elbo_lab.learning.training.compiled_batch import CompiledBatch, Tape, parts_of
 from elbo_lab.learning.training.objectives import ElboObjective
@@ -243,6 +243,19 @@ def test_a_compiled_product_has_the_bits_of_matmul(dtype, m, k, n):
 
 def test_no_loop_is_found_for_what_numpy_has_none_for():
     assert address_of_matmul(np.dtype("datetime64[s]")) == 0
+
+
+@pytest.mark.parametrize("other", [np.add, np.exp, np.divmod], ids=lambda ufunc: ufunc.__name__)
+def test_no_loop_is_taken_from_what_is_not_matmul(other, monkeypatch):
+    monkeypatch.setattr(np, "matmul", other)
+    assert address_of_matmul.__wrapped__(np.dtype(np.float64)) == 0
+
+
+def test_without_the_loop_the_step_is_that_of_the_definition(monkeypatch):
+    objective = Case().objective(np.float64)
+    monkeypatch.setattr(compiled_batch, "_matmul", lambda _: 0)
+    batch = objective.batch(np.arange(100), NAMES, params_of(objective, np.float64), {})
+    assert type(batch) is Batch
 
 
 @both_dtypes

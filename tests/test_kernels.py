@@ -116,7 +116,7 @@ def test_machine_code_on_disk_is_that_of_the_present_source(fresh_loop):
         out, stored = np.empty_like(x), np.empty_like(x)
         loop(x, out)
         getattr(elementwise, name)(x, stored)
-        assert np.array_equal(out, stored), "stale cache: touch elbo_lab/kernels/elementwise.py"
+        assert np.array_equal(out, stored)
 
 
 def in_numpy(core, formula, **changes):
@@ -439,19 +439,25 @@ except UserMistake as mistake:
 
 
 @pytest.fixture
-def locked_package(tmp_path):
-    """Copy the package where no cache can be written beside it.
-
-    File modes do not stop a superuser, so a plain file stands where the cache folder would be.
-    """
+def copied_package(tmp_path):
+    """Copy what the element-wise kernels need, without machine code."""
     home = tmp_path / "elbo_lab"
     (home / "kernels").mkdir(parents=True)
     for path in ("__init__.py", "errors.py", "special.py"):
         shutil.copy(ROOT / "elbo_lab" / path, home / path)
     for path in (ROOT / "elbo_lab" / "kernels").glob("*.py"):
         shutil.copy(path, home / "kernels" / path.name)
-    (home / "kernels" / "__pycache__").write_text("not a folder")
     return tmp_path
+
+
+@pytest.fixture
+def locked_package(copied_package):
+    """Copy the package where no cache can be written beside it.
+
+    File modes do not stop a superuser, so a plain file stands where the cache folder would be.
+    """
+    (copied_package / "elbo_lab" / "kernels" / "__pycache__").write_text("not a folder")
+    return copied_package
 
 
 COMPILE_TANH = """
@@ -462,6 +468,37 @@ x = np.linspace(-3, 3, 11)
 assert np.allclose(special.tanh(x), np.tanh(x), rtol=1e-15)
 assert np.allclose(special.tanh.kernel(x), np.tanh(x), rtol=1e-15)
 """
+
+
+@needs_jit
+@pytest.mark.parametrize(
+    "file, before, after",
+    [
+        (
+            "exponential.py",
+            "return scale * tail + (scale - 1.0)",
+            "return 2.0 * (scale * tail + (scale - 1.0))",
+        ),
+        ("compiling.py", "njit(**FLAGS, forceinline=True)(function)", "njit(**FLAGS)(lambda *_: 0.5)"),
+    ],
+)
+def test_an_edit_in_another_file_compiles_anew(copied_package, file, before, after):
+    code = """
+import numpy as np
+from elbo_lab.kernels import elementwise
+out = np.empty(1)
+elementwise.tanh(np.ones(1), out)
+assert elementwise.tanh.__qualname__ == elementwise.tanh.py_func.__qualname__ == "tanh"
+print(out[0], sum(elementwise.tanh.stats.cache_hits.values()))
+"""
+    found = [run(code, copied_package, NUMBA_CACHE_DIR="").split() for _ in range(2)]
+    assert [hits for _, hits in found] == ["0", "1"]
+    source = copied_package / "elbo_lab" / "kernels" / file
+    text = source.read_text(encoding="utf-8")
+    assert before in text
+    source.write_text(text.replace(before, after), encoding="utf-8")
+    value, hits = run(code, copied_package, NUMBA_CACHE_DIR="").split()
+    assert hits == "0" and value != found[0][0]
 
 
 @needs_jit

@@ -57,6 +57,18 @@ def test_a_runner_keeps_its_own_command_line(script, tmp_path):
     assert not (tmp_path / "runner.json").exists()
 
 
+@pytest.mark.parametrize("name", ["'author'", "'__main__'"])
+def test_a_runner_with_a_file_of_its_own_keeps_its_command_line(script, tmp_path, name):
+    # As the command `pytest` is: its words stand in sys.argv, whatever it runs.
+    runner = tmp_path / "runner.py"
+    runner.write_text(
+        f"exec({script.read_text(encoding='utf-8')!r}, {{'__name__': {name}}})\n", encoding="utf-8"
+    )
+    done = run(runner.name, "--json", "runner.json", "--other", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and "A law" in done.stdout
+    assert not (tmp_path / "runner.json").exists()
+
+
 OPTIONS = (
     "from elbo_lab.cli.paper import own_options, paper_parser, publish\n"
     "parser = paper_parser()\nparser.add_argument('--short', action='store_true')\n"

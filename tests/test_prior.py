@@ -213,6 +213,31 @@ def test_weights_that_are_zero_infinite_or_no_number_stay_what_they_are(road):
 
 
 @over_roads
+def test_an_infinite_weight_beside_large_ones_shows_without_a_warning(road):
+    parts = np.array([[[800.0], [0.0]], [[np.inf], [1.0]]])
+    for order in (parts, parts[::-1]):
+        found, merged = RunningWeights(1), RunningWeights(1)
+        with use_kernels(road):
+            for part in order:
+                found.add(part)
+                other = RunningWeights(1)
+                other.add(part)
+                merged.add_sums(other)
+        for one in (found, merged):
+            assert one.log_mean() == np.inf
+            assert np.isnan(one.effective_sample_size()) and np.isnan(one.standard_error())
+
+
+@over_roads
+def test_one_draw_has_no_standard_error(road):
+    found = RunningWeights(2)
+    with use_kernels(road):
+        found.add(np.array([[1.0, -np.inf]]))
+    assert np.array_equal(found.log_mean(), [1.0, -np.inf])
+    assert np.isnan(found.standard_error()[0])
+
+
+@over_roads
 def test_sums_of_parts_are_the_sums_of_all(road):
     log_w = log_weights(np.float64, (60, 9))
     whole, left, right, none = (RunningWeights(9) for _ in range(4))

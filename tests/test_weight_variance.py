@@ -228,6 +228,14 @@ def test_what_has_no_encoder_or_no_decoder_is_refused_in_one_line():
     model, posterior, theta, phi, x, noise = setting(MODELS[0])
     with pytest.raises(ValueError, match="at least two draws, got 1"):
         weight_variance(model, posterior, theta, phi, x, noise[:1])
+    for rows in (np.concatenate([x, x]), x[:1], x[:0]):
+        for road in ROADS:
+            with pytest.raises(ValueError, match=rf"every row of x.*for {len(rows)} rows"):
+                road(model, posterior, theta, phi, rows, noise)
+        with pytest.raises(ValueError, match=rf"every row of x.*for {len(rows)} rows"):
+            decoder_variance(model, theta, rows, noise)
+    with pytest.raises(ValueError, match=r"at least one row, got shape \(6, 0, 2\) for 0 rows"):
+        weight_variance(model, posterior, theta, phi, x[:0], noise[:, :0])
     with pytest.raises(ValueError, match=r"estimator.*'nosuch'"):
         weight_variance(model, posterior, theta, phi, x, noise, estimator="nosuch")
     free = FreePosterior(model.family, len(x))

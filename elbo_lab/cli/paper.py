@@ -10,6 +10,7 @@ belong to that program and are not read.
 """
 
 import argparse
+import inspect
 import json
 import math
 import numbers
@@ -98,8 +99,15 @@ def _shown(value):
 
 
 def _is_own_command_line():
-    """Whether the script itself was started: a runner replaces sys.argv, but never sys.orig_argv."""
-    return bool(sys.argv[0]) and sys.orig_argv[-len(sys.argv) :] == sys.argv
+    """Whether the script itself was started: it is the main module, and sys.argv the words of the shell.
+
+    A runner may stand in for the main module and replace sys.argv, but never sys.orig_argv.
+    """
+    frame = inspect.currentframe()
+    while frame.f_globals is globals():
+        frame = frame.f_back
+    is_main = frame.f_globals is vars(sys.modules["__main__"])
+    return is_main and bool(sys.argv[0]) and sys.orig_argv[-len(sys.argv) :] == sys.argv
 
 
 def _write(rows, caption, parser):

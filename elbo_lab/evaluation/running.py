@@ -41,6 +41,8 @@ class RunningWeights:
         self.peak = np.full(n_data, -np.inf)
         self.total, self.squares = np.zeros((2, n_data))
 
+    # An infinite weight makes everything beside it overflow: it is written over all sums at the end.
+    @np.errstate(over="ignore", invalid="ignore")
     def add(self, log_w):
         """Add log-weights (S, N)."""
         shift = self._raise_peak(log_w.max(axis=0))
@@ -48,6 +50,7 @@ class RunningWeights:
         self._mark_infinite()
         self.count += len(log_w)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def add_sums(self, other):
         """Add all that another RunningWeights of the same N data has seen."""
         shift = self._raise_peak(other.peak)
@@ -79,12 +82,13 @@ class RunningWeights:
             return self.peak + np.log(self.total) - np.log(self.count)
 
     def effective_sample_size(self):
-        """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero."""
+        """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero, nan where one is infinite."""
         none = self.squares == 0.0
-        return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
+        with np.errstate(invalid="ignore"):  # of a weight that is infinite
+            return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
 
     def standard_error(self):
-        """Return the standard error of `log_mean` (N,); infinite where all weights are zero."""
-        with np.errstate(divide="ignore"):
+        """Return the standard error of `log_mean` (N,): infinite where all weights are zero, nan from one."""
+        with np.errstate(divide="ignore", invalid="ignore"):
             relative = self.count / self.effective_sample_size() - 1.0
-        return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))
+            return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))

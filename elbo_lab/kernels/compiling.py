@@ -17,11 +17,16 @@ no `contract`. `sum_loop` is for a sum over an array that is built into a loop.
   the length of `softplus`, which then takes 42 ns per element and not 3.
 - `nogil`: threads that work on blocks run at the same time. No loop starts threads itself.
 - `cache`: machine code is kept on disk, in the package's `__pycache__` or, when that cannot be
-  written, in the user's cache folder. The key is the file of the *loop*: after an edit of a formula
-  in another file, touch the file of the loop (or set NUMBA_CACHE_DIR to an empty folder).
+  written, in the user's cache folder. Numba looks at the file of the *loop* alone, and not at the
+  formulas and flags that come from other files; so the sources of all kernels are part of the name
+  under which machine code is kept, and an edit of any of them compiles anew.
 
 Source: Numba manual, "Performance tips" and "Notes on caching"; LLVM, "Auto-vectorization".
 """
+
+import hashlib
+from functools import cache
+from pathlib import Path
 
 from numba import njit
 
@@ -60,10 +65,24 @@ def exact_loop(function):
     return _cached(function, EXACT_FLAGS)
 
 
+@cache
+def _sources():
+    """Return the digest of all kernels' sources."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _cached(function, flags):
+    name = function.__qualname__
+    # Numba names the files of the machine code after the function; that of the kernel is put back below.
+    function.__qualname__ = f"{name}-{_sources()}"
     try:
-        return njit(**flags, cache=True)(function)
+        kernel = njit(**flags, cache=True)(function)
     except RuntimeError:
         # Numba found neither the package nor the user's cache folder writeable ("no locator
         # available"). Compiling anew in each process is slower and right.
-        return njit(**flags)(function)
+        kernel = njit(**flags)(function)
+    function.__qualname__ = kernel.__qualname__ = name
+    return kernel

@@ -6,8 +6,8 @@ A generator hands out its uniform numbers one at a time; its raw words come twic
 product and the comparison are vector code. Rows of the table are read where they lie. The result has the same
 bits as that of the definition.
 
-Measured, 50 rows of 784 out of 10,000, generator included (AMD EPYC, one thread): float32 125 -> 86 us, of
-which the generator takes 55; float64 219 -> 162 us.
+Measured, 50 rows of 784 out of 10,000, generator included (AMD EPYC, one thread): float32 107 -> 62 us, of
+which the generator takes 49; float64 166 -> 132 us, of which it takes 102.
 """
 
 import numpy as np

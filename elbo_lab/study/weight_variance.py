@@ -66,7 +66,7 @@ PHI_GRADIENTS = {
 }
 
 
-def _check(model, noise):
+def _check(model, x, noise):
     if not isinstance(model, DeepModel) or model.extra_entries:
         raise NotApplicable(
             "the variance of every weight takes a decoder network without further parameters, "
@@ -74,9 +74,12 @@ def _check(model, noise):
         )
     if len(noise) < 2:
         raise bad_value("noise", "at least two draws", len(noise))
+    if not 0 < len(x) == noise.shape[1]:
+        expected = "draws for every row of x, and at least one row"
+        raise bad_value("noise", expected, f"shape {noise.shape} for {len(x)} rows")
 
 
-def _check_both(model, posterior, noise, estimator):
+def _check_both(model, posterior, x, noise, estimator):
     if estimator not in PHI_GRADIENTS:
         raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
     if not isinstance(posterior, AmortisedPosterior):
@@ -84,12 +87,12 @@ def _check_both(model, posterior, noise, estimator):
             f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} "
             "posterior"
         )
-    _check(model, noise)
+    _check(model, x, noise)
 
 
 def variance_at_once(model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"):
     """Return what `weight_variance` does, in the order of its formulas and with all rows in memory."""
-    _check_both(model, posterior, noise, estimator)
+    _check_both(model, posterior, x, noise, estimator)
     family = posterior.family
     eta, encoder_pass = posterior.forward(phi, x)
     z = family.sample(eta, noise)
@@ -132,9 +135,10 @@ def weight_variance(
     NotApplicable
         If the model is not deep, has parameters beside its decoder, or the posterior is no encoder.
     ValueError
-        If there are fewer than two draws, or the estimator is unknown.
+        If there are fewer than two draws, x has no rows or other ones than the noise has, or the estimator
+        is unknown.
     """
-    _check_both(model, posterior, noise, estimator)
+    _check_both(model, posterior, x, noise, estimator)
     family, first_weights = posterior.family, model.decoder.affine_views(theta)[0][:-1]
     by_theta, by_phi = np.empty_like(theta), np.empty_like(phi)
     n_draws, n_data = noise.shape[:2]
@@ -186,7 +190,7 @@ def decoder_variance(model, theta, x, z, threads=None):
     ndarray (P,)
         As `WeightVariance.theta`.
     """
-    _check(model, z)
+    _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
     with _pool(threads) as pool:
         decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
