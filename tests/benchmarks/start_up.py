@@ -1,7 +1,7 @@
 """From the prompt to the result: the import alone, and the first look at everything, cold and warm.
 
-Cold means a fresh copy of the package, without bytecode and without machine code of its kernels: the first run
-after an installation.
+Cold means a fresh copy of the package, without bytecode and without machine code of its kernels: the first
+run after an installation.
 """
 
 import os
