@@ -16,7 +16,8 @@ Weights are cut into fixed tiles of columns, each owned by one piece of work at 
 cache, and independent of the number of threads.
 """
 
-from itertools import pairwise
+import math
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -43,6 +44,19 @@ def tiles_of(network):
         edges = [n_out * i // n_tiles for i in range(n_tiles + 1)]
         found += [(layer, slice(*pair)) for pair in pairwise(edges)]
     return found
+
+
+def _in_one_piece(shapes, dtype):
+    """Yield new arrays of these shapes, neighbours in memory.
+
+    The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend as
+    long on asking for them as on its products.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    whole, start = np.empty(sum(sizes), dtype), 0
+    for shape, size in zip(shapes, sizes, strict=True):
+        yield whole[start : start + size].reshape(shape)
+        start += size
 
 
 def _with_ones(n_rows, width, dtype):
@@ -73,13 +87,18 @@ class OwnInputs:
 
     def __init__(self, network, n_draws, n_rows, dtype):
         self.network, self.n_draws, self.dtype = network, n_draws, dtype
-        self.a = [_with_ones(n_rows, width, dtype) for width in network.sizes[:-1]]
-        self.delta = [np.empty((n_rows, width), dtype) for width in network.sizes[1:]]
-        self.a2, self.delta2 = ([array.copy() for array in arrays] for arrays in (self.a, self.delta))
         self.tiles = tiles_of(network)
+        inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
+        outputs = [(n_rows, width) for width in network.sizes[1:]]
         shapes = [(network.sizes[layer] + 1, cols.stop - cols.start) for layer, cols in self.tiles]
-        self.total = [np.zeros(shape, dtype) for shape in shapes]
-        self.product = [np.empty(shape, dtype) for shape in shapes]
+        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *shapes, *shapes], dtype)
+        kinds = (inputs, outputs, inputs, outputs, shapes, shapes)
+        self.a, self.delta, self.a2, self.delta2, self.total, self.product = (
+            list(islice(arrays, len(kind))) for kind in kinds
+        )
+        for array in (*self.a, *self.a2):
+            array[:, -1] = 1.0
+        self.begun = [False for _ in shapes]
         # The sum over draws of a datum that takes several passes.
         self.open_sum = [None for _ in shapes]
 
@@ -106,8 +125,12 @@ class OwnInputs:
         """Add what is stored, n_draws of each of n_data, to tile `index`; `last` if these end their data."""
         (layer, cols), product, total = self.tiles[index], self.product[index], self.total[index]
         stop = n_data * n_draws
-        np.matmul(self.a2[layer][:stop].T, self.delta2[layer][:stop, cols], out=product)
-        total += product
+        squares = self.a2[layer][:stop].T, self.delta2[layer][:stop, cols]
+        if self.begun[index]:
+            total += np.matmul(*squares, out=product)
+        else:
+            np.matmul(*squares, out=total)
+        self.begun[index] = True
         a, delta = self.a[layer], self.delta[layer][:, cols]
         for start in range(0, stop, n_draws):
             rows = slice(start, start + n_draws)
