@@ -49,8 +49,8 @@ def tiles_of(network):
 def _in_one_piece(shapes, dtype):
     """Yield new arrays of these shapes, neighbours in memory.
 
-    The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend as
-    long on asking for them as on its products.
+    The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend
+    as long on asking for them as on its products.
     """
     sizes = [math.prod(shape) for shape in shapes]
     whole, start = np.empty(sum(sizes), dtype), 0
