@@ -11,6 +11,8 @@ import numpy as np
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
+# A list of more names than this would hide the hint behind it.
+SHORT_LIST = 8
 
 
 class UserMistake(Exception):
@@ -38,11 +40,11 @@ class BadColumn(BadValue):
 
     def _told(self, column):
         argument, expected, got = self.parts
-        return _line(argument, expected, f"{got} column {column}", self.remedy)
+        return _line(argument, expected, f"{got} column {column} (counted from 0)", self.remedy)
 
     def named(self, name):
         """Return the same mistake with the name of the column."""
-        return BadValue(self._told(f"{name!r} (index {self.column})"))
+        return BadValue(self._told(f"{name!r}, index {self.column}"))
 
 
 class BadKind(UserMistake, TypeError):
@@ -90,8 +92,10 @@ def bad_kind(argument, expected, got, remedy=""):
 def unknown_name(argument, name, known):
     """Build the error for a name that no registry holds, with the nearest known one."""
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    remedy = f"did you mean {near[0]!r}?" if near else ""
-    return bad_value(argument, f"one of {', '.join(known)}", repr(name), remedy)
+    listed, hint = ", ".join(known), f"did you mean {near[0]!r}?" if near else ""
+    if hint and len(known) > SHORT_LIST:
+        return bad_value(argument, "a known name", repr(name), f"{hint} Known: {listed}")
+    return bad_value(argument, f"one of {listed}", repr(name), hint)
 
 
 def check_count(argument, value, minimum=1):

@@ -26,7 +26,7 @@ def test_a_figure_of_nothing_but_refusals_is_not_drawn():
 @pytest.mark.parametrize(("noise", "told"), [("independent", ""), ("antithetic", ", antithetic noise")])
 def test_the_note_tells_two_runs_apart(noise, told):
     found = compare("gaussian-mle", estimators="elbo-log-weight", noise=noise, at="start", **SMALL)
-    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the prior{told}"
+    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the start (the prior){told}"
     assert note in texts(found.plot()["variance-elbo"])
 
 
