@@ -40,11 +40,11 @@ class BadColumn(BadValue):
 
     def _told(self, column):
         argument, expected, got = self.parts
-        return _line(argument, expected, f"{got} column {column} (counted from 0)", self.remedy)
+        return _line(argument, expected, f"{got} column {column}, counted from 0", self.remedy)
 
     def named(self, name):
         """Return the same mistake with the name of the column."""
-        return BadValue(self._told(f"{name!r}, index {self.column}"))
+        return BadValue(self._told(f"{name!r} (index {self.column})"))
 
 
 class BadKind(UserMistake, TypeError):

@@ -335,13 +335,13 @@ def test_progress_is_told_from_start_to_end():
 
 
 def test_one_repeat_has_no_variance_and_is_refused():
-    with pytest.raises(ValueError, match="^repeats: expected a whole number of at least 2, got 1$"):
+    with pytest.raises(ValueError, match=r"^repeats: expected a whole number of at least 2, got 1$"):
         compare("gaussian-mle", estimators="reparameterization", rows=4, repeats=1)
 
 
 def test_estimators_of_which_none_makes_sense_are_refused_and_not_an_empty_table():
     with pytest.raises(
-        ValueError, match="^estimators: expected at least one .*, got enumeration .*elbo-lab list"
+        ValueError, match=r"^estimators: expected at least one .*, got enumeration .*elbo-lab list"
     ):
         compare("ppca", estimators="enumeration", **SMALL)
 

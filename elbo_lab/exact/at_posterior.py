@@ -1,7 +1,7 @@
 """Bounds of several draws where q is the exact posterior: nothing is left to integrate.
 
-There every log-weight equals log p(x), log w(z) = log p(x, z) - log p(z | x), so that the bound is log p(x) for
-any number of draws. The bound never lies above log p(x) and touches it here, so that its gradient in eta is
+There every log-weight log p(x, z) - log p(z | x) equals log p(x), so that the bound is log p(x) for any number
+of draws. The bound never lies above log p(x) and touches it here, so that its gradient in eta is
 zero; by Fisher's identity E_q d/dtheta log p(x, z) = d/dtheta log p(x), its gradient in theta is that of
 log p(x). Holds for models with formulas (`ClosedForm`), wherever q stands by chance or by intent.
 
@@ -15,7 +15,7 @@ from elbo_lab.exact import closed_form
 from elbo_lab.exact.answer import Bound, without_error
 
 RUNG = closed_form.RUNG
-# log w of a linear Gaussian model is quadratic in z: what is flat at a few points in general position is flat.
+# log w of a linear Gaussian model is quadratic in z: what is flat at random points is flat.
 POINTS, SEED = 4, 0
 # In nats, of the largest of 1 and |log p|: rounding.
 FLAT = 1e-11

@@ -62,7 +62,7 @@ COLUMNS = (
     Column(
         "snr",
         lambda row: number_text(row["snr"]),
-        "snr = norm of the expectation / sqrt(variance), the noise of the mean taken out (0: nothing is left)",
+        "snr = norm of the expectation / sqrt(variance), noise of the mean taken out (0: nothing is left)",
     ),
     Column(
         "time",
