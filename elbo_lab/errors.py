@@ -40,7 +40,7 @@ class BadColumn(BadValue):
 
     def _told(self, column):
         argument, expected, got = self.parts
-        return _line(argument, expected, f"{got} column {column}, counted from 0", self.remedy)
+        return _line(argument, expected, f"{got} column {column}", self.remedy)
 
     def named(self, name):
         """Return the same mistake with the name of the column."""
@@ -156,8 +156,10 @@ def check_data(x, argument="data", n_columns=None):
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         n, d = wrong[0]
-        remedy = f"{len(wrong)} such entries; drop or impute them"
+        remedy = f"{len(wrong)} such entries (rows count from 0); drop or impute them"
         raise BadColumn(argument, "finite numbers", f"{x[n, d]} at row {n},", int(d), remedy)
     n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
     got = f"{x[n, d]:g} at row {n},"
-    raise BadColumn(argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "change the unit")
+    raise BadColumn(
+        argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "rows count from 0; change the unit"
+    )

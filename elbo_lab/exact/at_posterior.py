@@ -1,7 +1,7 @@
 """Bounds of several draws where q is the exact posterior: nothing is left to integrate.
 
-There every log-weight log p(x, z) - log p(z | x) equals log p(x), so that the bound is log p(x) for any number
-of draws. The bound never lies above log p(x) and touches it here, so that its gradient in eta is
+There every log-weight log p(x, z) - log p(z | x) equals log p(x), so that the bound is log p(x) for any
+number of draws. The bound never lies above log p(x) and touches it here, so that its gradient in eta is
 zero; by Fisher's identity E_q d/dtheta log p(x, z) = d/dtheta log p(x), its gradient in theta is that of
 log p(x). Holds for models with formulas (`ClosedForm`), wherever q stands by chance or by intent.
 
