@@ -11,6 +11,8 @@ import numpy as np
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
+# A list of more names than this would hide the hint behind it.
+SHORT_LIST = 8
 
 
 class UserMistake(Exception):
@@ -90,8 +92,10 @@ def bad_kind(argument, expected, got, remedy=""):
 def unknown_name(argument, name, known):
     """Build the error for a name that no registry holds, with the nearest known one."""
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    remedy = f"did you mean {near[0]!r}?" if near else ""
-    return bad_value(argument, f"one of {', '.join(known)}", repr(name), remedy)
+    listed, hint = ", ".join(known), f"did you mean {near[0]!r}?" if near else ""
+    if hint and len(known) > SHORT_LIST:
+        return bad_value(argument, "a known name", repr(name), f"{hint} Known: {listed}")
+    return bad_value(argument, f"one of {listed}", repr(name), hint)
 
 
 def check_count(argument, value, minimum=1):
@@ -152,8 +156,10 @@ def check_data(x, argument="data", n_columns=None):
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         n, d = wrong[0]
-        remedy = f"{len(wrong)} such entries; drop or impute them"
+        remedy = f"{len(wrong)} such entries (rows count from 0); drop or impute them"
         raise BadColumn(argument, "finite numbers", f"{x[n, d]} at row {n},", int(d), remedy)
     n, d = np.argwhere(np.abs(x) > LARGEST_DATUM)[0]
     got = f"{x[n, d]:g} at row {n},"
-    raise BadColumn(argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "change the unit")
+    raise BadColumn(
+        argument, f"numbers of at most {LARGEST_DATUM:g}", got, int(d), "rows count from 0; change the unit"
+    )

@@ -117,7 +117,7 @@ def test_where_the_winner_depends_on_the_place_of_q_both_are_named():
     start = [("b", 1.0, "best"), ("a", 5.0, "loses")]
     choice = _choose("grad-phi-elbo", evidence(near, start), None)
     assert (choice.advice, choice.estimator) == ("depends", None)
-    assert "a near the best fit, and b at the prior" in choice.text
+    assert "a near the best fit, and b at the start (the prior)" in choice.text
 
 
 def test_who_loses_nowhere_is_advised_even_if_another_did_better_somewhere():
@@ -238,7 +238,7 @@ def test_no_line_is_wider_than_asked_and_no_name_is_lost(timed, width):  # noqa:
     ("words", "message"),
     [
         (["gaussian-mixture"], "model: expected one model, got 3 of them; choose one of gaussian-mixture:"),
-        (["pca"], "did you mean 'ppca'?"),
+        (["pca"], "error: model: expected a known name, got 'pca'; did you mean 'ppca'?"),
         (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
         (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
         (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),

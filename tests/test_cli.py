@@ -201,6 +201,8 @@ BAD = [
     (["--draws", "-2"], "--draws", "-2"),
     (["--draws", "1"], "--draws", "at least 2 for miwae-2"),
     (["--repeats", "0"], "--repeats", "0"),
+    (["--repeats", "1"], "--repeats", "at least 2"),
+    (["--estimators", "enumeration"], "--estimators", "got enumeration"),
     (["--rows", "10000"], "--rows", "10000"),
     (["--latent", "100"], "--latent", "100"),
     (["--threads", "0"], "--threads", "0"),
@@ -252,13 +254,22 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(here, capsys, 
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["compere"], ["compare", "--draws", "ten"], ["compare", "--nosuch"], ["compare", "--latent"]],
+    [
+        [],
+        ["compere"],
+        ["advise"],
+        ["sample", "x"],
+        ["compare", "--draws", "ten"],
+        ["compare", "--nosuch"],
+        ["compare", "--latent"],
+        ["fit", "ppca", "--latent", "2.5"],
+    ],
     ids=" ".join,
 )
-def test_argparse_leaves_with_2_too(capsys, arguments):
+def test_argparse_leaves_with_2_and_one_line_too(capsys, arguments):
     assert code_of(arguments) == 2
-    err = capsys.readouterr().err
-    assert "error:" in err.splitlines()[-1] and "Traceback" not in err
+    out, err = capsys.readouterr()
+    assert out == "" and re.fullmatch(r"elbo-lab: error: .+ \(see elbo-lab.* --help\)\n", err)
 
 
 def test_mixture_with_more_components_than_points(here, capsys):

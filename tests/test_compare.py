@@ -16,6 +16,7 @@ from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
 from elbo_lab.study import registry
 from elbo_lab.study.registry import all_estimators, all_models, find_models
+from elbo_lab.study.scene import WHERE
 from elbo_lab.study.tables import verdict
 
 KEYS = (
@@ -333,10 +334,60 @@ def test_progress_is_told_from_start_to_end():
     assert all(what != "repeats" or total == 10 for _, total, what in told)
 
 
-def test_one_repeat_gives_nulls_for_what_needs_two():
-    row = compare("gaussian-mle", estimators="reparameterization", rows=4, repeats=1).rows[0]
-    nulls = ("variance", "variance_low", "variance_high", "mse", "snr", "bias_max_z", "efficiency")
-    assert all(row[key] is None for key in nulls) and row["bias_norm"] > 0
+def test_one_repeat_has_no_variance_and_is_refused():
+    with pytest.raises(ValueError, match=r"^repeats: expected a whole number of at least 2, got 1$"):
+        compare("gaussian-mle", estimators="reparameterization", rows=4, repeats=1)
+
+
+def test_estimators_of_which_none_makes_sense_are_refused_and_not_an_empty_table():
+    with pytest.raises(
+        ValueError, match=r"^estimators: expected at least one .*, got enumeration .*elbo-lab list"
+    ):
+        compare("ppca", estimators="enumeration", **SMALL)
+
+
+def test_the_head_of_a_block_says_where_q_stands_and_which_noise_it_saw():
+    for at, words in WHERE.items():
+        assert at in words
+        found = compare("gaussian-mle", estimators="elbo-log-weight", at=at, noise="antithetic", **SMALL)
+        assert f"posterior free, q {words}, antithetic noise" in " ".join(found.table(width=200).split())
+
+
+class Remembers(Reparameterization):
+    name = "remembers"
+
+    def __init__(self, first, then):
+        self.first, self.then = first, then
+
+    def initial_state(self, model, posterior, x):  # noqa: ARG002
+        return self.first
+
+    def estimate(self, *arguments):
+        return super().estimate(*arguments)[0], self.then
+
+    burn_in = 1
+
+
+@pytest.mark.parametrize("states", [(0.0, np.zeros(1)), (np.zeros(1), 0.0), (np.zeros(1), np.float64(0.0))])
+def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
+    line = r"state of estimator 'remembers': expected an array, got (numpy\.)?float.*; np.array\(\[0.0\]\)"
+    with pytest.raises(TypeError, match=line):
+        compare("gaussian-mle", estimators=Remembers(*states), **SMALL)
+    compare("gaussian-mle", estimators=Remembers(np.zeros(1), np.zeros(1)), **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
+        ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
+        ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
+    ],
+)
+def test_an_own_estimator_with_an_impossible_attribute_is_refused(attributes, line):
+    kind = type("Mine", (Reparameterization,), {"name": "mine"} | attributes)
+    with pytest.raises((ValueError, TypeError), match=line):
+        compare("gaussian-mle", estimators=kind(), **SMALL)
 
 
 # -- bad input -------------------------------------------------------------------------------------

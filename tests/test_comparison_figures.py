@@ -2,7 +2,8 @@
 
 import pytest
 
-from elbo_lab import compare
+from elbo_lab import compare, fit
+from elbo_lab.fitting import figures as of_a_fit
 
 SMALL = {"repeats": 20, "rows": 4, "threads": 1}
 
@@ -26,10 +27,23 @@ def test_a_figure_of_nothing_but_refusals_is_not_drawn():
 @pytest.mark.parametrize(("noise", "told"), [("independent", ""), ("antithetic", ", antithetic noise")])
 def test_the_note_tells_two_runs_apart(noise, told):
     found = compare("gaussian-mle", estimators="elbo-log-weight", noise=noise, at="start", **SMALL)
-    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the prior{told}"
+    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the start (the prior){told}"
     assert note in texts(found.plot()["variance-elbo"])
 
 
 def test_several_models_have_their_own_data():
     found = compare(["gaussian-mle", "ppca"], estimators="elbo-log-weight", **SMALL)
     assert texts(found.plot()["variance-elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
+
+
+def test_many_names_beside_each_other_leave_the_panel_larger_than_its_legend():
+    figure = compare("ppca", rows=4, repeats=20, draws=10).plot()["variance-vs-draws"]
+    (ax,) = figure.axes
+    figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().height < 0.7 * ax.get_window_extent().height
+
+
+def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():
+    fitted = fit("gaussian-mixture:full", "faithful", latent=2, restarts=1)
+    (ax,) = dict(of_a_fit._figures(fitted))["mixture"].axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions, minutes", "waiting, minutes")

@@ -184,7 +184,7 @@ def test_a_file_that_is_no_run_is_one_clear_line(write, run, content, message, c
     assert main(["diff", str(good), str(bad)]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
-    assert message in told.err and "elbo-lab: error: b: expected a JSON file" in told.err
+    assert message in told.err and "elbo-lab: error: B.json: expected a JSON file" in told.err
 
 
 def test_a_damaged_number_and_a_row_that_stands_twice_are_refused(write, run):

@@ -713,6 +713,7 @@ def test_convergence_is_reported_as_it_is():
     cut = fit_em(MODELS[0], DIGITS, max_iterations=2, restarts=3)
     assert not cut.converged and cut.stopped == "iteration limit 2"
     assert cut.warnings[0].startswith("EM has not converged: after 2 iterations")
+    assert cut.warnings[0].endswith("raise the limit (--epochs; max_iterations of fit_em)")
     assert cut.warnings[1] == "2 of 3 runs reached the iteration limit before they converged"
 
 

@@ -47,6 +47,12 @@ def test_an_unknown_name_suggests_the_nearest():
     assert str(error).endswith("did you mean 'ppca'?")
 
 
+def test_the_hint_stands_before_a_long_list_of_names():
+    known = ["ppca", *(f"model-{i}" for i in range(20))]
+    line = f"model: expected a known name, got 'pcpa'; did you mean 'ppca'? Known: {', '.join(known)}"
+    assert str(unknown_name("model", "pcpa", known)) == line
+
+
 def test_an_unknown_name_far_from_all_suggests_nothing():
     assert "did you mean" not in str(unknown_name("model", "zzz", ["ppca", "gaussian-mle"]))
 
@@ -129,7 +135,7 @@ def test_a_value_that_is_not_finite_is_named_with_its_place(value, row, column, 
         check_data(table, "--data")
     message = str(caught.value)
     assert message.startswith("--data: expected finite numbers, got ")
-    assert f"{value} at row {row}, column {column}; {count} such entries" in message
+    assert f"{value} at row {row}, column {column}; {count} such entries (rows count from 0)" in message
 
 
 @pytest.mark.parametrize(("columns", "told"), [(None, "1"), (("a", "b"), "'b' (index 1)")])

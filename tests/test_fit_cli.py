@@ -119,6 +119,8 @@ MISTAKES = {
     f"{VAE_TEXT} --schedule cosin:3": ["did you mean 'cosine'?"],
     f"{VAE_TEXT} --phi-estimator reparametrization": ["did you mean 'reparameterization'?"],
     "ppca --data digits --view bin": ["did you mean 'binary'?"],
+    "nosuch": ["error: model: expected one of ", "got 'nosuch'"],
+    "ppca": ["error: --data: expected a data set, a file or an array, got nothing; try 'digits:raw'"],
     "categorical-mpl --data digits": ["error: model: ", "did you mean 'categorical-mlp'?"],
     "ppca --data digits:bin": ["--data: ", "did you mean 'binary'?"],
     f"{VAE_TEXT} --theta-estimator elbo-analytic": [
@@ -126,7 +128,6 @@ MISTAKES = {
         "did you mean 'elbo-analytic-kl'?",
     ],
     "ppca --data none.csv": ["none.csv", "check the path"],
-    "ppca": ["data"],
     # Options that a method, or a model, does not use.
     "ppca --data ok.csv --epochs 5": ["--epochs", "closed-form"],
     "ppca --data ok.csv --method em --batch 5": ["--batch", "em"],

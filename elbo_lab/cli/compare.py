@@ -36,7 +36,11 @@ def add_parser(commands):
     add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; each model's own if not given")
     add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
-    add("--at", metavar="PLACE", help="where q stands: near the best fit (default), start, exact")
+    add(
+        "--at",
+        metavar="PLACE",
+        help="where q stands: near (the best fit, default), start (the prior) or exact",
+    )
     add(
         "--noise",
         default="independent",
@@ -45,7 +49,7 @@ def add_parser(commands):
     )
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
-    add("--repeats", type=int, metavar="R", help="estimates per row of the table (default 1000)")
+    add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")

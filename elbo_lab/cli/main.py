@@ -12,9 +12,17 @@ from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, 
 from elbo_lab.errors import Diverged, Stopped, UserMistake
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that tells a mistake in one line; the usage is in the help."""
+
+    def error(self, message):
+        """Leave with code 2."""
+        self.exit(2, f"elbo-lab: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
 def build_parser():
-    """Return the parser; every subcommand adds its own."""
-    parser = argparse.ArgumentParser(
+    """Return the parser; every subcommand adds its own, of the same class."""
+    parser = Parser(
         prog="elbo-lab",
         description="Hold estimators of the evidence and its gradients against exact answers.",
         epilog="Start with:  elbo-lab compare --quick",
@@ -26,14 +34,14 @@ def build_parser():
     return parser
 
 
-# What is typed without a name, per subcommand.
+# What is typed without a name, per subcommand, and how the help calls it.
 POSITIONAL = {
-    "compare": {"models"},
-    "advise": {"model"},
-    "diff": {"a", "b"},
-    "fit": {"model"},
-    "evaluate": {"checkpoint"},
-    "sample": {"checkpoint"},
+    "compare": {"models": "models"},
+    "advise": {"model": "model"},
+    "diff": {"a": "A.json", "b": "B.json"},
+    "fit": {"model": "model"},
+    "evaluate": {"checkpoint": "checkpoint"},
+    "sample": {"checkpoint": "checkpoint"},
 }
 # What may have been typed in the place of another option.
 IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
@@ -45,9 +53,10 @@ def as_typed(line, options):
     typed = vars(options)
     if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name)) is not None:
         name = IN_PLACE_OF[name]
-    if not colon or name not in typed or name in POSITIONAL.get(options.command, ()):
+    if not colon or name not in typed:
         return line
-    return f"--{name.replace('_', '-')}: {rest}"
+    called = POSITIONAL.get(options.command, {}).get(name, f"--{name.replace('_', '-')}")
+    return f"{called}: {rest}"
 
 
 def main(arguments=None):

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 from elbo_lab.blas import single_threaded_blas
-from elbo_lab.comparison.advice_words import TIMING, WHERE, it_depends, nobody, recommend, row_of
+from elbo_lab.comparison.advice_words import TIMING, it_depends, nobody, recommend, row_of
 from elbo_lab.comparison.blocks import block_lines, wrapped_texts
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.ratios import paired_ratio
@@ -26,6 +26,7 @@ from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.study.cells import interval_text, number_text, time_text, verdict
 from elbo_lab.study.measure import seconds_per_estimate
 from elbo_lab.study.registry import all_estimators, find_models
+from elbo_lab.study.scene import WHERE
 from elbo_lab.text_files import check_writable, write_text
 
 SCHEMA = "elbo_lab/advice/1"
@@ -160,7 +161,7 @@ def advise(
     ValueError, TypeError
         One line that names the argument, what was expected and what came.
     """
-    choices = find_models(model)
+    choices = find_models(model, "model")
     if len(choices) > 1:
         names = ", ".join(choice.label for choice in choices)
         raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")

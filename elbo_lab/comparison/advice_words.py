@@ -1,10 +1,10 @@
 """The advice in words: what to use, how far the next one is behind, what a budget buys."""
 
 from elbo_lab.study.cells import interval_text, number_text, time_text
+from elbo_lab.study.scene import WHERE
 
 TIMING = 1.5
 """By what factor measured times may err on a busy machine."""
-WHERE = {"near": "near the best fit", "start": "at the prior"}
 
 
 def row_of(rows, name):

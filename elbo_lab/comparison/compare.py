@@ -21,6 +21,7 @@ from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
     build_benches,
+    check_any_pairing,
     check_bias,
     repeat,
     rows_of,
@@ -71,7 +72,7 @@ def compare(
     posterior : {'free', 'full', 'amortised', 'exact'}
         Where eta comes from; `full` is a free table of Gaussians with full covariance.
     at : {'near', 'start', 'exact'}, optional
-        Where q stands: near the best fit (default), at the prior, at the best fit.
+        Where q stands: near the best fit (default), at the start (the prior), at the exact best fit.
     noise : {'independent', 'antithetic', 'sobol'}
         How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
         that variances are those of the whole estimate. Estimators that need independent draws are refused
@@ -82,7 +83,7 @@ def compare(
     draws : int
         S per estimate; even for antithetic noise, best a power of two for Sobol points.
     repeats : int
-        R estimates per row.
+        R estimates per row, at least two.
     rows : int, optional
         Data on which estimators are compared, by a seeded permutation; 32 if not given, or all if
         there are fewer. With global latents: rows of the table that is the one datum, all if not given.
@@ -112,7 +113,7 @@ def compare(
     """
     choices, chosen = find_models(models), find_estimators(estimators)
     check_count("draws", draws)
-    check_count("repeats", repeats)
+    check_count("repeats", repeats, minimum=2)  # one alone has no variance
     check_count("seed", seed, minimum=0)
     if rows is not None:
         check_count("rows", rows)
@@ -157,6 +158,8 @@ def compare(
         if n_threads > 1 and len(choices) > 1:
             _load()
         benches = build_benches(workers, choices, chosen, draws, placing, skip_refusals, progress)
+        if estimators is not None:
+            check_any_pairing(benches)
         if against is not None:
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)

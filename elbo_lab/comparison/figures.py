@@ -18,6 +18,7 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
 )
 from elbo_lab.plots.files import render_figure, write_rendered
+from elbo_lab.plots.style import new_figure
 from elbo_lab.study.experiments import (
     fitting,
     gradient_cloud,
@@ -27,9 +28,10 @@ from elbo_lab.study.experiments import (
     variance_against_draws,
 )
 from elbo_lab.study.grouping import order_targets
+from elbo_lab.study.scene import WHERE
 from elbo_lab.workers import Workers
 
-WHERE = {"near": "near the best fit", "start": "at the prior", "exact": "at the best fit"}
+FEW_CURVES = 8
 
 
 def _example(comparison):
@@ -50,7 +52,8 @@ def _example(comparison):
 
 def _place(scene, at):
     """Say where a picture was taken."""
-    return f"{scene.model.label}, {scene.data}, q {WHERE[at]}"
+    noise = "" if scene.source.independent else f", {scene.source.name} noise"
+    return f"{scene.model.label}, {scene.data}, q {WHERE[at]}{noise}"
 
 
 def _note(rows, settings):
@@ -106,7 +109,10 @@ def _cloud(comparison, scene, answer):
 
 def _against_draws(comparison, scene, records):
     title, theory = _place(scene, comparison.settings["at"]), theory_against_draws(scene, records)
-    return plot_variance_against_draws(records, title=title, theory=theory).figure
+    # A line of the legend is a thirtieth of the panel: many names need the room of several columns.
+    columns = 2 if len(records) <= FEW_CURVES else 3
+    ax = new_figure(4.6 if columns == 2 else 5.6).subplots()
+    return plot_variance_against_draws(records, ax, title=title, columns=columns, theory=theory).figure
 
 
 def _prior_failure(seed):

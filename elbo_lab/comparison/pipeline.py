@@ -54,7 +54,7 @@ def _check_size(scene, draws):
     size = 8 * draws * len(scene.x) * scene.model.latent_dim
     if size > LARGEST_NOISE:
         expected = f"draws of one estimate within {LARGEST_NOISE / 2**30:g} GiB of noise"
-        got, remedy = f"{size / 2**30:.1f} GiB for {draws} draws", "'elbo-lab evaluate' streams them"
+        got, remedy = f"{size / 2**30:.1f} GiB for {draws} draws", "take fewer draws, rows or latents"
         raise bad_value("draws", expected, got, remedy)
 
 
@@ -96,6 +96,20 @@ def build_benches(workers, choices, estimators, draws, placing, skip_refusals, p
     if not any(bench.scene for bench in benches):
         raise BadValue(benches[0].refusal)
     return benches
+
+
+def check_any_pairing(benches):
+    """Refuse estimators of which none makes sense on any of the models: the table would be empty."""
+    if any(bench.pairings for bench in benches):
+        return
+    reasons = dict.fromkeys(reason for bench in benches for reason in bench.reasons.values())
+    named = dict.fromkeys(estimator.name for bench in benches for estimator in bench.reasons)
+    raise bad_value(
+        "estimators",
+        "at least one that makes sense here",
+        f"{', '.join(named)} ({'; '.join(reasons)})",
+        "'elbo-lab list' has them all",
+    )
 
 
 def _measured(bench):

@@ -47,6 +47,8 @@ class Dataset:
         so that a trainer can draw anew at every step.
     image_shape : tuple of int, or None
         Where a row is an image: its height and width, with height * width = D.
+    unit : str
+        Of all columns, where they share one that is known.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Dataset:
     licence: str = ""
     probabilities: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
+    unit: str = ""
 
     def rows(self, count, seed):
         """Return `count` different rows, chosen and ordered by a seeded permutation.

@@ -22,7 +22,7 @@ LICENCE = "published measurements; cite the source"
 def read_faithful(_view, _seed, _data_dir=None):
     """Return the data set, x (272, 2) in minutes: there is one view and nothing random."""
     x, columns = read_comma_separated(FILES / "faithful.csv")
-    return Dataset("faithful", x, columns, source=SOURCE, licence=LICENCE)
+    return Dataset("faithful", x, columns, source=SOURCE, licence=LICENCE, unit="minutes")
 
 
 FAITHFUL = BuiltIn(

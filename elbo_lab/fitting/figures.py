@@ -55,6 +55,13 @@ def _figure(ax):
     return ax.figure
 
 
+def _with_units(dataset):
+    """Return the names of the columns with their unit where the set says it, or None without names."""
+    if dataset.columns is None or not dataset.unit:
+        return dataset.columns
+    return tuple(f"{name}, {dataset.unit}" for name in dataset.columns)
+
+
 def sample_figures(fitted, image_shape, limits, rng, label):
     """Yield (file name, figure) of what a model generates by itself."""
     yield (
@@ -92,9 +99,12 @@ def _samples(result, label):
     if shape is None:
         if result.model.family.discrete and hasattr(result.model, "described") and train.x.shape[1] > 1:
             described = result.model.described(result.theta)
-            yield "mixture", _figure(plot_mixture(train.x, described, names=train.columns, title=label))
+            yield "mixture", _figure(plot_mixture(train.x, described, names=_with_units(train), title=label))
         samples = fitted.generate(min(len(train.x), POINTS), rng)
-        yield "samples", _figure(plot_sample_scatter(train.x[:POINTS], samples, train.columns, title=label))
+        yield (
+            "samples",
+            _figure(plot_sample_scatter(train.x[:POINTS], samples, _with_units(train), title=label)),
+        )
         return
     limits = grey_limits(train.x)
     yield from sample_figures(fitted, shape, limits, rng, label)

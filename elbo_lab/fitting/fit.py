@@ -92,16 +92,19 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
             named, settings = None, settings | {"data": asked.data, "view": asked.view}
         asked = Options(**{name: value for name, value in settings.items() if value is not None})
         checkpoint = resume if checkpoint is None else checkpoint
-    if asked.model is None or asked.data is None:
-        missing = "model" if asked.model is None else "data"
-        raise bad_value(missing, "a name", "nothing", "see elbo-lab list")
+    if asked.model is None:
+        raise bad_value("model", "a name", "nothing", "see elbo-lab list")
+    choice = _choose_model(asked.model)
+    if asked.data is None:
+        usual = getattr(choice.kind, "default_data", "digits")
+        expected = "a data set, a file or an array"
+        raise bad_value("data", expected, "nothing", f"try {usual!r}, or another of elbo-lab list")
     if checkpoint is not None:
         check_writable("checkpoint", checkpoint)
         refuse_overwriting(checkpoint, resume)
     threads = available_cores() if threads is None else check_count("threads", threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
-    choice = _choose_model(asked.model)
     dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)
     if _is_global(choice.kind):
         dataset = tabled(choice.kind, dataset)

@@ -14,7 +14,7 @@ def refuse_grey(x, argument, name):
             argument,
             f"zeros and ones for {name}",
             f"{x[n, d]:g} at row {n}, column {d}",
-            "binarise it first (for digits: digits:binary)",
+            "binarise it first (for digits: digits:binary; rows count from 0)",
         )
     return x
 

@@ -58,9 +58,17 @@ COLUMNS = (
         "95 % int. is the 95 % interval of the variance, relative to it, from batch means over "
         "{repeats} repeats",
     ),
-    Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance"),
-    Column("snr", lambda row: number_text(row["snr"]), "snr = norm of the expectation / sqrt(variance)"),
-    Column("time", lambda row: time_text(row["seconds_per_estimate"]), "time is per estimate"),
+    Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance, the bias as printed"),
+    Column(
+        "snr",
+        lambda row: number_text(row["snr"]),
+        "snr = norm of the expectation / sqrt(variance), noise of the mean taken out (0: nothing is left)",
+    ),
+    Column(
+        "time",
+        lambda row: time_text(row["seconds_per_estimate"]),
+        "time is per estimate, and moves with the load of the machine",
+    ),
     Column(
         "effic.",
         lambda row: number_text(row["efficiency"]),

@@ -71,12 +71,21 @@ def settle_states(pool, wanted):
 
 def _learned(scene, estimator, draws, seed):
     where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
-    state = estimator.initial_state(scene.model, scene.posterior, scene.x)
+    state = _array(estimator, estimator.initial_state(scene.model, scene.posterior, scene.x))
     if estimator.burn_in:
         spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
             state = _pair(estimator, estimator.estimate(*where, scene.source.draw(spec, rng), state))[1]
+            state = _array(estimator, state)
+    return state
+
+
+def _array(estimator, state):
+    """Return a state if it is an array, which can be held still, or raise TypeError."""
+    if not isinstance(state, np.ndarray):
+        got, remedy = type(state).__name__, "np.array([0.0]) holds one number"
+        raise bad_kind(f"state of estimator {estimator.name!r}", "an array", got, remedy)
     return state
 
 

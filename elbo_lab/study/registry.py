@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from elbo_lab.errors import bad_kind, bad_value, unknown_name
+from elbo_lab.errors import bad_kind, bad_value, check_count, unknown_name
 from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator, Exact
 from elbo_lab.models import MODELS, Model
 from elbo_lab.posteriors import POSTERIORS
@@ -65,18 +65,24 @@ def _hashable(argument, item):
 def _complete(estimator):
     """Return the estimator if it says what it is and what it estimates, or raise."""
     for attribute in ("name", "target"):
-        if not isinstance(getattr(estimator, attribute, None), str):
+        value = getattr(estimator, attribute, None)
+        if not isinstance(value, str) or not value.strip():
             kind, remedy = type(estimator).__name__, f"set {attribute} = '...' in the class"
             raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
     if estimator.name == Exact.name and not isinstance(estimator, Exact):
         raise bad_value("estimators", "a name of its own", "'exact', which is the reference's")
     if estimator.target not in TARGETS:
         raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
+    for attribute, least in (("minimum_draws", 1), ("burn_in", 0)):
+        check_count(f"{attribute} of {estimator.name}", getattr(estimator, attribute), minimum=least)
     return estimator
 
 
-def find_models(items=None):
-    """Return the ModelChoice list for names ('ppca', 'gaussian-mixture:full'), classes or objects."""
+def find_models(items=None, argument="models"):
+    """Return the ModelChoice list for names ('ppca', 'gaussian-mixture:full'), classes or objects.
+
+    `argument` is what a mistake is blamed on.
+    """
     every = [ModelChoice(kind, variant) for kind in all_models() for variant in kind.variants]
     if items is None:
         return every
@@ -85,19 +91,19 @@ def find_models(items=None):
     chosen = []
     for item in items:
         if isinstance(item, Model):
-            chosen.append(ModelChoice(type(item), item.variant, _hashable("models", item)))
+            chosen.append(ModelChoice(type(item), item.variant, _hashable(argument, item)))
         elif isinstance(item, type) and issubclass(item, Model):
             chosen += [ModelChoice(item, variant) for variant in item.variants]
         elif isinstance(item, str):
             found = [choice for choice in every if item in (choice.kind.name, choice.label)]
             if not found:
                 names = [choice.kind.name for choice in every] + [c.label for c in every]
-                raise unknown_name("models", item, list(dict.fromkeys(names)))
+                raise unknown_name(argument, item, list(dict.fromkeys(names)))
             chosen += found
         else:
-            raise bad_kind("models", "names, Model classes or Model objects", repr(item))
+            raise bad_kind(argument, "names, Model classes or Model objects", repr(item))
     if not chosen:
-        raise bad_value("models", "at least one model", "none")
+        raise bad_value(argument, "at least one model", "none")
     return list(dict.fromkeys(chosen))
 
 

@@ -31,6 +31,8 @@ from elbo_lab.learning import (
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
 
 PLACES = ("near", "start", "exact")
+# The same in a sentence about q; every one holds its word.
+WHERE = {"near": "near the best fit", "start": "at the start (the prior)", "exact": "at the exact best fit"}
 # Deep models and hidden bits are fitted to at most this many rows, by at most this many L-BFGS iterations:
 # enough for a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000

@@ -22,6 +22,7 @@ from elbo_lab.study.grouping import (
     model_label,
     order_targets,
 )
+from elbo_lab.study.scene import WHERE
 
 
 def wrapped(text, width, hang=0):
@@ -102,7 +103,8 @@ def exact_text(row, settings):
 def block_head(rows, settings, width):
     """Return the lines that name a block and its exact answer.
 
-    A part (data, latent dimension, posterior, exact answer) is kept on one line if it fits there.
+    A part (data, latent dimension, posterior, place of q, noise, exact answer) is kept on one line if it fits
+    there.
     """
     from rich.text import Text
 
@@ -112,6 +114,10 @@ def block_head(rows, settings, width):
     parts = [f"{clean_text(row['data'])}, {row['n_data']} rows", f"K = {row['latent_dim']}"]
     if row.get("posterior"):
         parts.append(f"posterior {clean_text(row['posterior'])}")
+    if settings.get("at") in WHERE:
+        parts.append(f"q {WHERE[settings['at']]}")
+    if settings.get("noise", "independent") != "independent":
+        parts.append(f"{settings['noise']} noise")
     if known is not None:
         error = known.get("reference_se")
         error = f" +- {error:.0e}".replace("e-0", "e-") if error else ""

@@ -84,7 +84,8 @@ def _about_convergence(runs, run):
         rise = run.log_likelihood - run.history[-2]["log_likelihood"]
         yield (
             f"EM has not converged: after {run.n_iterations} iterations (the limit) the log-likelihood still "
-            f"rose by {rise / run.problem.n_data:.2g} nats per datum; raise the iteration limit"
+            f"rose by {rise / run.problem.n_data:.2g} nats per datum; raise the "
+            "limit (--epochs; max_iterations of fit_em)"
         )
     others = sum(other.finished and not other.converged for other in runs if other is not run)
     if others:
