@@ -25,13 +25,13 @@ import os
 import numpy as np
 
 from elbo_lab.models import PPCA
-from elbo_lab.plots import new_figure, plot_exact_variance, save_figure
+from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.study import Moments, build_scene, find_estimators, find_models, run_batch
 from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, known_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, DRAWS = 0, 10
 BATCHES, BATCH, FREQUENCIES = (20, 10, 15) if QUICK else (40, 25, 125)
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]

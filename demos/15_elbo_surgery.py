@@ -28,12 +28,12 @@ from elbo_lab.datasets import load
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 EXACT_N = 25 if QUICK else 100
 SIZES = (25, 50) if QUICK else (25, 50, 100, 200, 400, 800, 1797)
 BITS, GREY = (load(f"digits:{view}") for view in ("binary", "dequantised"))

@@ -23,7 +23,7 @@ import numpy as np
 
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, new_figure, save_figure
+from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.cost_model import NO_DATA, CostModel
@@ -31,7 +31,7 @@ from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 TARGETS = (0.45, 0.49, 0.499)  # the closer to 1/2, the smaller the gradient and the same the noise
 SHOWN = 1  # the target of the figure
 LOGITS = np.linspace(-4, 4, 5 if QUICK else 33)

@@ -24,14 +24,14 @@ from elbo_lab import Estimator, Exact, compare
 from elbo_lab.bounds import log_weight
 from elbo_lab.estimators import NO_STATE
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, estimator_style, new_figure, save_figure
+from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.tables import verdict
 
 # %% Constants, and your guess
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT, GUESS = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures"), None  # or "candidate-a", -b, -c
+OUT, GUESS = figure_folder(), None  # or "candidate-a", -b, -c
 BUDGET, REPEATS = {"rows": 4, "draws": 2, "seed": 0}, (40, 160, 640) if QUICK else (40, 160, 640, 2560, 10240)
 BATCHES, NODES = (1, 2, 3, 4), 5  # rows; a polynomial of degree 9 in each noise is integrated exactly
 
