@@ -96,12 +96,13 @@ for (name, values), color in zip(ends.items(), (RED, BLUE), strict=True):
     for column, line, word in ((0, ".-", "seen"), (1, ".:", "unseen")):
         axes[1].semilogx(FLOORS, values[:, column], line, color=color, label=f"{name}, {word}")
 for ax, (view, values) in zip(axes[2:], bounds.items(), strict=True):
-    style_axes(
-        ax, title=f"VAE, digits {view}", xlabel="floor of log-variances", ylabel="ELBO per datum, nats"
-    )
+    words = {"xlabel": "floor of log-variances", "ylabel": "ELBO per datum, nats"}
+    style_axes(ax, title=f"VAE, digits {view}", **words)
     ax.plot(DECODER_FLOORS, values[:, 0], ".-", color=RED, label="seen")
     ax.plot(DECODER_FLOORS, values[:, 1], ".:", color=BLUE, label="unseen")
     ax.set_ylim(-350, -50)
+    if (low := values.min()) < -350:
+        ax.annotate(f"down to {low:.0f}", (0.6, 0.03), xycoords="axes fraction", fontsize=8)
 for ax in axes:
     ax.legend(frameon=False, fontsize=STYLE["note_size"])
 print("figure:", save_figure(figure, OUT, "unbounded-densities")[0])

@@ -91,7 +91,6 @@ right.axhline(0.0, color="k", linestyle="--", linewidth=1.2, label="0, the least
 for ax in (left, right):
     ax.set_xscale("log")
     legend_below(ax, columns=1)
-left.set_ylim(bottom=0.0)
 print("figure:", save_figure(figure, OUT, "surgery")[0])
 
 # %% The claim
@@ -104,20 +103,14 @@ rows[1]["ours"] = exact.information
 for latent, found in cuts.items():
     for cut, n_data in ((found[0], SIZES[0]), (found[-1], SIZES[-1])):
         quantity = {"quantity": f"{latent} latents, {n_data} digits: misfit", "published": ">= 0, exact"}
-        note = (
-            f"±{cut.information_error:.2f}; information {cut.information:.2f} of {cut.most_information:.2f}"
-        )
-        rows.append(quantity | {"ours": cut.aggregate_kl, "note": note})
+        of = f"information {cut.information:.2f} of {cut.most_information:.2f}"
+        rows.append(quantity | {"ours": cut.aggregate_kl, "note": f"±{cut.information_error:.2f}; {of}"})
 publish(rows, "Hoffman and Johnson (2016): the identity and its bounds, nats per digit", ASKED, QUICK)
 assert abs(exact.elbo - terms["elbo"]) < 1e-7, "the terms should add up"
-assert abs(by_index - exact.information) < (1e-4 if QUICK else 1e-6), (
-    "both forms of the information should agree"
-)
+assert abs(by_index - exact.information) < (1e-4 if QUICK else 1e-6), "two forms of one number"
 for found in cuts.values():
     for cut in found:
         slack = 5.0 * cut.information_error
         assert -slack < cut.information < cut.most_information + slack and cut.aggregate_kl > -slack, "bounds"
     assert QUICK or found[-1].aggregate_kl < found[0].aggregate_kl, "more data should fill the prior"
-assert QUICK or cuts[10][-1].aggregate_kl > cuts[2][-1].aggregate_kl, (
-    "more latents should leave more unfilled"
-)
+assert QUICK or cuts[10][-1].aggregate_kl > cuts[2][-1].aggregate_kl, "more latents, more unfilled"

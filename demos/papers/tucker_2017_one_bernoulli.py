@@ -37,8 +37,7 @@ ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 TARGETS, TEMPERATURES = (0.45, 0.499) if QUICK else (0.45, 0.49, 0.499), (1.0, 0.5, 0.25, 0.1, 0.05)
 PATH = np.linspace(0.0, -4.0, 2 if QUICK else 9)  # descent moves a down, at every t
 STEPS, DRAWS, RELAX = 100 if QUICK else 600, 20, lab.Relax(0.5)  # to train it at every point of the path
-NAMES, FAMILY = ("score-function", "rebar-0.5", "relax-0.5"), IndependentBernoulli(1)
-Q = FreePosterior(FAMILY, 1)
+NAMES, Q = ("score-function", "rebar-0.5", "relax-0.5"), FreePosterior(IndependentBernoulli(1), 1)
 
 
 # %% All noise: Gauss-Legendre on pieces, short where a relaxation bends, long in the tails
@@ -62,8 +61,9 @@ def both_noises(a, temperature):  # |zeta~| = z at v = (1 + e^m) / (e^z + e^m), 
 
 
 def run(estimator, a, t, noise, state=lab.NO_STATE):
-    model = CostModel(FAMILY, Cost("loss", lambda z: -((z - t) ** 2), lambda z: -2.0 * (z - t)))  # it climbs
-    return estimator.estimate(model, Q, np.array([a]), np.array([a]), NO_DATA, noise, state)
+    climbed = Cost("minus the loss", lambda z: -((z - t) ** 2), lambda z: -2.0 * (z - t))
+    model, at = CostModel(Q.family, climbed), np.array([a])
+    return estimator.estimate(model, Q, at, at, NO_DATA, noise, state)
 
 
 # %% Where descent along Concrete ends: its mean changes sign, the exact gradient never does
@@ -102,8 +102,7 @@ for t, color in zip(TARGETS, ("#0072B2", "#D55E00", "#222222"), strict=False):
 style_axes(right, title="Variance of one draw, t = 0.499, exact", xlabel="P(b = 1), down from 1/2")
 for name in NAMES:
     curve = [VARIANCE[0.499, a, 0.5, name] for a in PATH]
-    look = marker_keywords(name) | ({"linestyle": "none"} if QUICK else {})  # two points make no curve
-    right.semilogy(sigmoid(PATH), curve, **look, label=name)
+    right.semilogy(sigmoid(PATH), curve, ls="none" if QUICK else "-", **marker_keywords(name), label=name)
 right.invert_xaxis(), left.legend(frameon=False, fontsize=8), right.legend(frameon=False, fontsize=8)
 print("figure:", save_figure(figure, OUT, "tucker-2017-one-bernoulli")[0])
 
@@ -111,12 +110,11 @@ print("figure:", save_figure(figure, OUT, "tucker-2017-one-bernoulli")[0])
 relax = {t: max(VARIANCE[t, a, 0.5, NAMES[2]] / VARIANCE[t, a, 0.5, NAMES[0]] for a in PATH) for t in TARGETS}
 rows = [(f"Concrete 0.5 ends at, t = {t}", "stochastic", ENDS[t, 0.5], "Tucker, figure 1") for t in TARGETS]
 rows += [("Concrete 0.1 ends at, t = 0.45", "close to 0", ENDS[0.45, 0.1], "Tucker, toy")]
-what = "REBAR, best c / REINFORCE at temperature {:g}, t = {}"
-for how, note in ((0.5, "they tune it; best c, start of descent"), (100.0, "all but a baseline")):
-    rows += [(what.format(how, t), "below 1, tuned", LEFT[t, 0.0, how], note) for t in TARGETS]
+for hot, t in itertools.product((0.5, 100.0), TARGETS):
+    rows += [(f"REBAR {hot:g}, best c / REINFORCE, t = {t}", None, LEFT[t, 0.0, hot], "curves there, tuned")]
 rows += [(f"RELAX / REINFORCE, t = {t}", "below 1", relax[t], "Grathwohl, toy") for t in TARGETS]
-table = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-publish(table, "One bit: Tucker 2017, Grathwohl 2018", ASKED, QUICK)
+rows, caption = [dict(zip(COLUMNS, row, strict=True)) for row in rows], "One bit: Tucker 2017, Grathwohl 2018"
+publish(rows, caption, ASKED, QUICK)
 assert all(ENDS[t, 0.5] > 0.3 for t in TARGETS) and ENDS[0.45, 0.1] < 1e-4 < 0.4 < ENDS[0.499, 0.05]
 assert min(LEFT[t, a, 0.5] for t in TARGETS for a in PATH) > 0.99, "REBAR at temperature 0.5 is no help"
 assert LEFT[0.45, 0.0, 100.0] < 0.1 < 0.9 < LEFT[0.499, 0.0, 100.0], "a baseline by another name"
