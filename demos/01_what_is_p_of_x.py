@@ -29,8 +29,7 @@ from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.special import log_sum_exp
 
 # %% Constants
-QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = figure_folder()
+QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
 MINUTES = load("faithful").x[:, [0]]  # length of an eruption
 WEIGHT, LOG_SIGMA, CODES = 1.5, np.log(0.6), np.array([-1.5, 0.0, 1.5])
 LATENTS, COLUMNS, REACH, WANTED = range(1, 4 if QUICK else 5), 6, 6.0, 0.01  # sd of the prior; nats

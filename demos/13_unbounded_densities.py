@@ -30,8 +30,7 @@ from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
-QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = figure_folder()
+QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
 SEED, SPIKE, FEW, COMPONENTS, STARTS = 0, 100, 30, 4, 2 if QUICK else 10  # SPIKE: a row
 DATA, LOG_SD = load("faithful"), np.linspace(0.0, -120.0, 121)  # log s, in units of the data's sd
 SHAPE, RATE = 1.0, 1e-3  # of the prior of s^2

@@ -7,7 +7,6 @@ Claim. The lab tells bias twice: by Gauss-Hermite nodes, without luck, where log
 the noise, and by many repeats on real data. Of these three, both name the same culprit.
 
 Formula, with f = log p(x, z) - log q(z), score = d log q(z; eta)/d eta, z = m + s eps:
-
     candidate-a    d/dz f(z) dz/d eta                     the pathwise gradient; is the term of q missing?
     candidate-b    (f_n - mean of f over the batch) score_n            a baseline for nothing
     candidate-c    (f_n - f at the mean of q) score_n                  a baseline that the draw never saw
@@ -57,8 +56,7 @@ class CandidateA(Candidate):
         family, eta = posterior.family, posterior.eta(phi, x)
         z = family.sample(eta, noise)
         slope = model.log_joint_vjp(theta, x, z, np.ones(z.shape[:-1]))[1] - family.log_prob_grad_z(eta, z)
-        grad_eta = family.sample_vjp(eta, noise, slope) / (z.shape[-3] * len(x))
-        return posterior.eta_vjp(phi, x, grad_eta), state
+        return posterior.eta_vjp(phi, x, family.sample_vjp(eta, noise, slope) / (z.shape[-3] * len(x))), state
 
 
 class CandidateB(Candidate):
@@ -113,8 +111,7 @@ print("figure:", save_figure(figure, OUT, "find-the-biased-estimator")[0])
 culprits = [name for name, shares in wrong.items() if max(shares) > 1e-9]
 named = [row["estimator"] for row in result.rows if verdict(row) == "FAIL"]
 if ANSWER or GUESS in culprits:
-    for name, shares in wrong.items():
-        print(f"{name}: |bias| / |gradient| for N = 1 to 4:", *(f"{share:.1e}" for share in shares))
+    print(*(f"{name}: |bias| / |gradient| {np.round(shares, 9)}" for name, shares in wrong.items()), sep="\n")
     print(result.table(width=100), f"\nbiased by the nodes: {culprits}; by {REPEATS[-1]} repeats: {named}")
 grade = f"right: {GUESS} is biased" if GUESS in culprits else f"wrong: {GUESS} is unbiased; guess again"
 print(grade if GUESS else "no guess, no grade: set GUESS to a name and run again; ANSWER = True tells")

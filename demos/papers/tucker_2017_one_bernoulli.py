@@ -113,8 +113,7 @@ rows += [("Concrete 0.1 ends at, t = 0.45", "close to 0", ENDS[0.45, 0.1], "Tuck
 for hot, t in itertools.product((0.5, 100.0), TARGETS):
     rows += [(f"REBAR {hot:g}, best c / REINFORCE, t = {t}", None, LEFT[t, 0.0, hot], "curves there, tuned")]
 rows += [(f"RELAX / REINFORCE, t = {t}", "below 1", relax[t], "Grathwohl, toy") for t in TARGETS]
-rows, caption = [dict(zip(COLUMNS, row, strict=True)) for row in rows], "One bit: Tucker 2017, Grathwohl 2018"
-publish(rows, caption, ASKED, QUICK)
+publish([dict(zip(COLUMNS, row, strict=True)) for row in rows], "One bit: REBAR and RELAX", ASKED, QUICK)
 assert all(ENDS[t, 0.5] > 0.3 for t in TARGETS) and ENDS[0.45, 0.1] < 1e-4 < 0.4 < ENDS[0.499, 0.05]
 assert min(LEFT[t, a, 0.5] for t in TARGETS for a in PATH) > 0.99, "REBAR at temperature 0.5 is no help"
 assert LEFT[0.45, 0.0, 100.0] < 0.1 < 0.9 < LEFT[0.499, 0.0, 100.0], "a baseline by another name"
