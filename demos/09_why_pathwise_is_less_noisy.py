@@ -33,7 +33,7 @@ from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, kno
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
 SEED, DRAWS = 0, 10
-BATCHES, BATCH, FREQUENCIES = (20, 10, 32) if QUICK else (40, 25, 125)
+BATCHES, BATCH, FREQUENCIES = (20, 10, 25) if QUICK else (40, 25, 125)
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
