@@ -24,13 +24,12 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA, GaussianMLE
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.special import log_sum_exp
 
 # %% Constants
-QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
 MINUTES = load("faithful").x[:, [0]]  # length of an eruption
 WEIGHT, LOG_SIGMA, CODES = 1.5, np.log(0.6), np.array([-1.5, 0.0, 1.5])
 LATENTS, COLUMNS, REACH, WANTED = range(1, 4 if QUICK else 5), 6, 6.0, 0.01  # sd of the prior; nats
@@ -84,14 +83,15 @@ for n_latent in LATENTS:
     print(f"K = {n_latent}: {nodes} nodes per dimension, {points[n_latent]} in all, for {WANTED} nats")
 
 # %% The figure
-axes = (figure := new_figure(5.4)).subplots(2, 3).ravel()
+axes = (figure := new_figure(5.8)).subplots(2, 3).ravel()
 titles = ["1. A density has a unit", "2. y = exp(x), x ~ N(0, 1)", "3. p(x | z): area one"]
-titles += ["4. p(x): area one", "5. log p(30 data; w), nats", "6. Points of the grid"]
-names = ["minutes", "y", "x", "x", "w", "latents K"]
+titles += ["4. p(x): area one", "5. log p(30 data; w)", "6. Points of the grid"]
+names = "minutes", "y", "x", "x", "w", "latents K"
+heights = ["per minute, per hour", "per unit of y", *["per unit of x"] * 2, "nats", "points"]
 windows = [(0, 7, 1e-3, 1e4), (0, 5, 0, 0.8), (-6, 6, 0, 1), (-6, 6, 0, 0.4)]
-windows += [(0, 4, likelihood.max() - 12, likelihood.max() + 4), (0, 40, 1, 1e40)]
+windows += [(0, 4, likelihood.max() - 12, likelihood.max() + 4), (0, 40, 1, 1e56)]
 for (unit, (grid, density, *_)), color in zip(fits.items(), (BLUE, RED), strict=True):
-    axes[0].semilogy(grid, density, color=color, label=f"p(x) per {unit}")
+    axes[0].semilogy(grid, density, color=color, label=f"p(x), 1 / {unit}")
 axes[0].axvspan(2.0, 3.0, color="gray", alpha=0.2, lw=0, label=f"P = {share:.3f} in both")
 axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / y, area {area_with:.2f}")
 axes[1].plot(y, normal, ":", color=RED, label=f"p(x), area {area_without:.2f}")
@@ -104,9 +104,9 @@ axes[4].axvline(WEIGHT, label="w of the data", **EXACT_LINE)
 axes[5].semilogy(range(1, 31), [nodes**k for k in range(1, 31)], color=BLUE, label=f"{nodes}^K")
 axes[5].plot(list(points), list(points.values()), "o", color=RED, label="computed here")
 axes[5].axhline(AGE_OF_THE_UNIVERSE, color="gray", ls=":", label="age of the universe, ns")
-for ax, title, name, window in zip(axes, titles, names, windows, strict=True):
-    style_axes(ax, title=title, xlabel=name).axis(window)
-    ax.legend(frameon=False, fontsize=8, loc="upper right" if name != "latents K" else "lower right")
+for ax, title, name, height, window in zip(axes, titles, names, heights, windows, strict=True):
+    style_axes(ax, title=title, xlabel=name, ylabel=height).axis(window)
+    ax.legend(frameon=False, fontsize=8, loc="upper right" if name != "latents K" else "upper left")
 print("figure:", save_figure(figure, OUT, "what-is-p-of-x")[0])
 
 # %% The claim

@@ -26,12 +26,12 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.learning import NormalInverseGamma, fit_closed_form
 from elbo_lab.models import GaussianMLE
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED = 0
 SIZES = (3, 10, 30, 100, 272)
 SUBSETS = 60 if QUICK else 400

@@ -27,12 +27,12 @@ from elbo_lab import exact
 from elbo_lab.datasets import load
 from elbo_lab.learning import fit_em
 from elbo_lab.models import GaussianMixture
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, FOLDS, INNER_FOLDS = 0, 3 if QUICK else 10, 4
 BANDWIDTHS = np.logspace(-1.4, 0.2, 7 if QUICK else 25)  # h; 1 is the sd of the data
 COMPONENTS = (2,) if QUICK else (2, 3)

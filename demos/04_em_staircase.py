@@ -30,6 +30,7 @@ from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.models import GaussianMixture
 from elbo_lab.plots import (
     STYLE,
+    figure_folder,
     new_figure,
     plot_distance_to_maximum,
     plot_mixture,
@@ -40,7 +41,7 @@ from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 MAXIMUM = -1130.264  # nats over all 272 rows: two full-covariance components
 DATA = load("faithful")
 X, N = DATA.x, len(DATA.x)

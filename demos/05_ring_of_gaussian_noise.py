@@ -28,12 +28,12 @@ from elbo_lab import fit
 from elbo_lab.evaluation import importance_nll
 from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import DeepGaussianFixed, GaussianMLE
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, ROWS, UNSEEN, SAMPLES = 0, 400 if QUICK else 2000, 40 if QUICK else 300, 200 if QUICK else 5000
 EPOCHS = 20 if QUICK else 300
 SETTINGS = {"latent": 2, "hidden": (64, 64), "batch": 200, "learning_rate": 5e-3, "epochs": EPOCHS}

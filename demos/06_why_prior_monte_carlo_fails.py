@@ -27,14 +27,14 @@ import numpy as np
 
 from elbo_lab.bounds import log_weight
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, estimator_style, new_figure, save_figure
+from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.dimension import error_handles, plot_effective_sample_size, plot_prior_error
 from elbo_lab.plots.style import style_axes
 from elbo_lab.study.experiments import prior_failure
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, ROWS, COLUMNS = 0, 25, 64
 LATENTS = (1, 2, 4, 8) if QUICK else (1, 2, 4, 8, 16, 32)
 NOISES, SHARP = np.logspace(-2, 0.5, 11), (1, 2, 4)

@@ -25,12 +25,12 @@ import numpy as np
 
 from elbo_lab import bounds, exact
 from elbo_lab.models import PPCA, DeepGaussianFixed
-from elbo_lab.plots import STYLE, estimator_style, new_figure, save_figure
+from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 FORMS = {"elbo-reconstruction-kl": bounds.reconstruction_kl, "elbo-joint-entropy": bounds.joint_entropy}
 FORMS["elbo-log-weight"] = bounds.log_weight
 MEANS = np.linspace(-2.5, 2.5, 41 if QUICK else 81)  # of q

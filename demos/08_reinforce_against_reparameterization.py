@@ -25,6 +25,7 @@ from elbo_lab import Exact, compare
 from elbo_lab.plots import (
     STYLE,
     cloud_limits,
+    figure_folder,
     new_figure,
     plot_cloud_panel,
     plot_target_variance,
@@ -35,7 +36,7 @@ from elbo_lab.study.experiments import gradient_cloud
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED = 0
 DRAWS = 10
 ROWS, REPEATS, POINTS = (4, 60, 60) if QUICK else (32, 1000, 400)

@@ -25,15 +25,15 @@ import os
 import numpy as np
 
 from elbo_lab.models import PPCA
-from elbo_lab.plots import new_figure, plot_exact_variance, save_figure
+from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.study import Moments, build_scene, find_estimators, find_models, run_batch
 from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, known_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, DRAWS = 0, 10
-BATCHES, BATCH, FREQUENCIES = (20, 10, 15) if QUICK else (40, 25, 125)
+BATCHES, BATCH, FREQUENCIES = (20, 10, 25) if QUICK else (40, 25, 125)
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
@@ -80,7 +80,9 @@ ax = plot_exact_variance(latents, by_latents, right, "latent dimensions K", titl
 ax.set_xscale("log", base=2)
 ax.set_xticks(latents, [str(n_latent) for n_latent in latents])
 title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean, one draw"
-plot_exact_variance(frequencies, wiggly, bottom.subplots(), "frequency k", title, columns=2)
+ax = plot_exact_variance(frequencies, wiggly, bottom.subplots(), "frequency k", title, columns=2)
+ax.set_ylabel("variance, cost² per unit²")
+right.get_legend().remove()  # the same names and colours as on the left
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
 
 # %% The check: measured variances beside the exact ones

@@ -30,6 +30,7 @@ from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.models import PPCA, FactorAnalysis
 from elbo_lab.plots import (
     STYLE,
+    figure_folder,
     latent_grid,
     new_figure,
     plot_images,
@@ -43,7 +44,7 @@ from elbo_lab.plots.style import EXACT_LINE, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, HOLDOUT, GRID = 0, 0.2, 5 if QUICK else 13
 DATA = load("digits:dequantised").rows(60, seed=0) if QUICK else load("digits:dequantised")
 TRAIN, UNSEEN = DATA.split(HOLDOUT)  # the same rows for every seed; 1437 and 360

@@ -27,13 +27,13 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
 from elbo_lab.learning import fit_eta
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.mixture import ellipse
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED, HOLDOUT, ROWS = 0, 0.2, 4 if QUICK else 60
 EPOCHS = (1, 3) if QUICK else (10, 40, 160)
 DATA = load("digits:binary").rows(100, SEED) if QUICK else load("digits:binary")

@@ -27,12 +27,12 @@ import numpy as np
 from elbo_lab import fit
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import surprisal_view
-from elbo_lab.plots import STYLE, new_figure, plot_surprisal_and_gap, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_surprisal_and_gap, save_figure
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 PHI_STEPS, JOINT_STEPS = 5, 3
 ROWS, CYCLES, SHOWN = (8, 5, 5) if QUICK else (60, 24, 5)
 DATA = load("digits:binary").rows(ROWS, seed=0)

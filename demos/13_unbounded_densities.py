@@ -26,12 +26,11 @@ from elbo_lab import exact, fit
 from elbo_lab.datasets import load
 from elbo_lab.learning import fit_em
 from elbo_lab.models import DeepGaussianLearned, GaussianMixture
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
-QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
 SEED, SPIKE, FEW, COMPONENTS, STARTS = 0, 100, 30, 4, 2 if QUICK else 10  # SPIKE: a row
 DATA, LOG_SD = load("faithful"), np.linspace(0.0, -120.0, 121)  # log s, in units of the data's sd
 SHAPE, RATE = 1.0, 1e-3  # of the prior of s^2
@@ -96,12 +95,13 @@ for (name, values), color in zip(ends.items(), (RED, BLUE), strict=True):
     for column, line, word in ((0, ".-", "seen"), (1, ".:", "unseen")):
         axes[1].semilogx(FLOORS, values[:, column], line, color=color, label=f"{name}, {word}")
 for ax, (view, values) in zip(axes[2:], bounds.items(), strict=True):
-    style_axes(
-        ax, title=f"VAE, digits {view}", xlabel="floor of log-variances", ylabel="ELBO per datum, nats"
-    )
+    words = {"xlabel": "floor of log-variances", "ylabel": "ELBO per datum, nats"}
+    style_axes(ax, title=f"VAE, digits {view}", **words)
     ax.plot(DECODER_FLOORS, values[:, 0], ".-", color=RED, label="seen")
     ax.plot(DECODER_FLOORS, values[:, 1], ".:", color=BLUE, label="unseen")
     ax.set_ylim(-350, -50)
+    if (low := values.min()) < -350:
+        ax.annotate(f"down to {low:.0f}", (0.6, 0.03), xycoords="axes fraction", fontsize=8)
 for ax in axes:
     ax.legend(frameon=False, fontsize=STYLE["note_size"])
 print("figure:", save_figure(figure, OUT, "unbounded-densities")[0])

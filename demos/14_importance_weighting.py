@@ -27,14 +27,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from elbo_lab import Exact
-from elbo_lab.plots import STYLE, estimator_style, new_figure, plot_signal_to_noise, save_figure
+from elbo_lab.plots import (
+    STYLE,
+    estimator_style,
+    figure_folder,
+    new_figure,
+    plot_signal_to_noise,
+    save_figure,
+)
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.study import find_estimators
 from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 SEED = 0
 DRAWS = (4, 16, 64) if QUICK else (2, 4, 8, 16, 32, 64, 128, 256)
 REPEATS = 200 if QUICK else 1000

@@ -28,12 +28,12 @@ from elbo_lab.datasets import load
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, new_figure, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
+from elbo_lab.plots.style import legend_below, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 EXACT_N = 25 if QUICK else 100
 SIZES = (25, 50) if QUICK else (25, 50, 100, 200, 400, 800, 1797)
 BITS, GREY = (load(f"digits:{view}") for view in ("binary", "dequantised"))
@@ -77,7 +77,7 @@ for name, cuts in curves.items():
     print(f"{name:<12} information + aggregate KL: {line}")
 
 # %% The figure
-figure = new_figure(3.6)
+figure = new_figure(4.2)
 left, right = figure.subplots(1, 2)
 left.plot(SIZES, np.log(SIZES), ":", color=STYLE["ink"], label="log N, the most")
 for ax, part, title in (
@@ -92,7 +92,7 @@ for ax, part, title in (
     ax.set_xscale("log")
     ax.set_xticks(SIZES, [str(n) for n in SIZES])
     ax.minorticks_off()
-    ax.legend(frameon=False, fontsize=STYLE["note_size"])
+    legend_below(ax, columns=2)
 print("figure:", save_figure(figure, OUT, "elbo-surgery")[0])
 
 # %% The claim

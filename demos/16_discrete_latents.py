@@ -23,7 +23,7 @@ import numpy as np
 
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, new_figure, save_figure
+from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.cost_model import NO_DATA, CostModel
@@ -31,7 +31,7 @@ from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+OUT = figure_folder()
 TARGETS = (0.45, 0.49, 0.499)  # the closer to 1/2, the smaller the gradient and the same the noise
 SHOWN = 1  # the target of the figure
 LOGITS = np.linspace(-4, 4, 5 if QUICK else 33)
@@ -83,15 +83,24 @@ for one in UNBIASED + BIASED:
 # %% The figure
 figure = new_figure(4.2)
 left, right = figure.subplots(1, 2)
-style_axes(left, title=f"Variance, one bit, t = {TARGETS[SHOWN]}", xlabel="logit l", ylabel="variance")
-style_axes(right, title="Means of the biased; dashed: exact", xlabel="logit l", ylabel="gradient")
+style_axes(
+    left,
+    title=f"Variance, one bit, t = {TARGETS[SHOWN]}",
+    xlabel="logit l",
+    ylabel="variance, loss²",
+)
+style_axes(right, title="Means of the biased; dashed: exact", xlabel="logit l", ylabel="gradient, loss")
 for one in UNBIASED + BIASED:
     color, marker = estimator_style(one.name)
     kind = {"color": color, "marker": marker, "markevery": 4, "markersize": 4, "linewidth": 1.2}
     shown = np.maximum(VARIANCE[one.name][SHOWN], 1e-8)  # zero has no logarithm
+    if one.name == "arm":  # DisARM lies close to it
+        kind |= {"linewidth": 4.0, "alpha": 0.5, "markersize": 8}
     left.semilogy(LOGITS, shown, **kind, label=one.name, ls=":" if one in BIASED else "-")
     if one in BIASED:
         right.plot(LOGITS, MEAN[one.name][SHOWN], **kind, ls=":")
+left.text(0.02, 0.02, "at the bottom: variance 0", transform=left.transAxes, fontsize=8)
+left.set_ylim(bottom=1e-8)
 right.plot(LOGITS, EXACT[SHOWN], **EXACT_LINE)
 figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 print("figure:", save_figure(figure, OUT, "discrete-on-one-bernoulli")[0])

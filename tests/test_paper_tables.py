@@ -3,20 +3,25 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import QUICK_MARK, paper_parser, publish, read_options
 
 ROWS = [
     {"quantity": "slope [phi]", "published": -0.5, "ours": np.float64(-0.4875), "note": "theorem 1"},
     {"quantity": "variance", "published": "falls", "ours": "falls"},
     {"quantity": "draws", "ours": np.int64(1000)},
 ]
-SCRIPT = (
-    f"from elbo_lab.cli.paper import publish\nimport numpy as np\nnp.float64\npublish({ROWS!r}, 'A law')\n"
-)
+SCRIPT = f'''"""A law, as its paper states it."""
+import numpy as np
+from elbo_lab.cli.paper import paper_parser, publish, read_options
+asked = read_options(paper_parser(__doc__))
+print("computing", np.float64(1.0))
+publish({ROWS!r}, "A law", asked)
+'''
 WRITTEN = [
     {"quantity": "slope [phi]", "published": -0.5, "ours": -0.4875, "note": "theorem 1"},
     {"quantity": "variance", "published": "falls", "ours": "falls", "note": ""},
@@ -36,7 +41,7 @@ def run(*words, cwd):
 
 
 def test_the_table_shows_every_row_with_its_note(capsys):
-    publish(ROWS, "A law")
+    publish(ROWS, "A law", read_options(paper_parser("")))
     shown = capsys.readouterr().out
     for words in ("A law", "slope [phi]", "-0.5", "-0.4875", "theorem 1", "falls", "1000"):
         assert words in shown
@@ -70,10 +75,10 @@ def test_a_runner_with_a_file_of_its_own_keeps_its_command_line(script, tmp_path
 
 
 OPTIONS = (
-    "from elbo_lab.cli.paper import own_options, paper_parser, publish\n"
-    "parser = paper_parser()\nparser.add_argument('--short', action='store_true')\n"
-    "short = own_options(parser).short\n"
-    "publish([{'quantity': 'short', 'ours': str(short)}], 'A long run', parser)\n"
+    "from elbo_lab.cli.paper import paper_parser, publish, read_options\n"
+    "parser = paper_parser('A long run')\nparser.add_argument('--short', action='store_true')\n"
+    "asked = read_options(parser)\n"
+    "publish([{'quantity': 'short', 'ours': str(asked.short)}], 'A long run', asked)\n"
 )
 
 
@@ -96,11 +101,53 @@ def test_a_script_reads_options_of_its_own_beside_json(tmp_path, words):
         (["--json", "."], "folder"),
         (["--json"], "--json"),
         (["--jsom", "out.json"], "--jsom"),
+        (["extra"], "extra"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_and_code_2(script, tmp_path, words, told):
+def test_a_mistake_on_the_command_line_is_told_before_anything_is_computed(script, tmp_path, words, told):
     done = run(script, *words, cwd=tmp_path)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_help_shows_what_the_script_is_about_and_computes_nothing(script, tmp_path):
+    done = run(script, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "as its paper states it" in done.stdout and "computing" not in done.stdout
+
+
+def test_a_quick_run_says_so_in_its_caption(capsys):
+    publish(ROWS, "A law", read_options(paper_parser("")), quick=True)
+    assert f"A law {QUICK_MARK}" in capsys.readouterr().out
+
+
+PAPERS = Path(__file__).parents[1] / "demos" / "papers"
+
+
+@pytest.mark.parametrize("path", sorted(PAPERS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_reads_its_options_before_its_data(path):
+    text = path.read_text(encoding="utf-8")
+    where = text.index("read_options(pa" if "mnist_parser" not in text else "read_options(PARSER)")
+    early = text[:where]
+    assert "load(" not in early and "# %%" in early
+    assert early.count("# %% ") <= 3, "options are read among the constants"
+
+
+@pytest.mark.parametrize("name", ["burda_2016_table_1", "kingma_2014_figure_2"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seconds", "-1"], "--seconds: expected a positive number of seconds, got '-1'"),
+        (["--seconds", "nan"], "got 'nan'"),
+        (["--only", "7"], "--only"),
+        (["--json", "nowhere/out.json"], "nowhere"),
+        (["--data-dir", "."], "none in '.'"),
+    ],
+)
+def test_a_script_on_mnist_tells_a_mistake_in_one_line(tmp_path, monkeypatch, name, words, told):
+    monkeypatch.delenv("ELBO_LAB_QUICK", raising=False)
+    done = run(PAPERS / f"{name}.py", "--short", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
@@ -116,4 +163,4 @@ def test_a_mistake_on_the_command_line_is_one_line_and_code_2(script, tmp_path, 
 )
 def test_a_row_that_cannot_be_read_is_refused(row, error, told):
     with pytest.raises(error, match=told):
-        publish([row], "A law")
+        publish([row], "A law", read_options(paper_parser("")))

@@ -17,6 +17,7 @@ from synthetic_rows import ESTIMATORS, find_row, make_rows
 from elbo_lab.plots import (
     STYLE,
     estimator_style,
+    figure_folder,
     new_figure,
     plot_cloud,
     plot_cloud_panel,
@@ -531,6 +532,19 @@ def test_the_same_figure_gives_the_same_bytes_twice(name, tmp_path):
         assert one.read_bytes() == other.read_bytes()
     assert first[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in first[1].read_bytes() and b"<dc:date>" not in first[1].read_bytes()
+
+
+def test_a_script_learns_before_it_computes_where_its_figures_go(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("ELBO_LAB_OUT", raising=False)
+    assert str(figure_folder()) == "elbo-lab-figures"
+    monkeypatch.setenv("ELBO_LAB_OUT", str(tmp_path / "new"))
+    assert figure_folder() == tmp_path / "new" and not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("ELBO_LAB_OUT", str(tmp_path / "file" / "new"))
+    with pytest.raises(SystemExit) as stopped:
+        figure_folder()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and line.startswith("error: ELBO_LAB_OUT: expected")
 
 
 def test_a_fault_while_drawing_or_writing_leaves_old_files_and_no_rest(tmp_path, monkeypatch):

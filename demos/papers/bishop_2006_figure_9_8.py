@@ -21,21 +21,19 @@ It must show: no motion after 20 cycles ("close to convergence"), and a likeliho
 Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
-import os
-
 import numpy as np
 
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.learning import fit_em
 from elbo_lab.learning.em import MixtureEM, run_em
 from elbo_lab.models import GaussianMixture
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.mixture import ellipse
 from elbo_lab.plots.style import style_axes
 
 # %% Constants
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 MINUTES = load("faithful").x
 SPREAD = MINUTES.std(axis=0)
 X = (MINUTES - MINUTES.mean(axis=0)) / SPREAD
@@ -108,7 +106,7 @@ rows += [
     {"quantity": "panel (f), L = 20", "published": "close to convergence", "ours": moved(20)},
     {"quantity": "end, in minutes", "published": None, "ours": run.log_likelihood - jacobian, "note": "nats"},
 ]
-publish(rows, "Bishop (2006), figure 9.8: the book prints panels and no numbers")
+publish(rows, "Bishop (2006), figure 9.8: the book prints panels and no numbers", ASKED)
 assert (np.diff(log_p) >= -1e-12 * np.abs(log_p[1:])).all(), "the likelihood should never fall"
 assert abs(run.log_likelihood - jacobian - best) < 1e-6, "the end should be the maximum known in minutes"
 assert moved(20) < 0.02 < moved(1), "twenty cycles should be enough, and one should not"

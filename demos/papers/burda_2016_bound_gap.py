@@ -26,17 +26,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.exact import log_evidence
 from elbo_lab.exact.coupled import bound_of_draws
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.models import PPCA, GaussianMixture
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 DRAWS = [4**i for i in range(6 if QUICK else 7)]
 COLORS = ("#0072B2", "#117733", "#D55E00")
 NODES = np.arange(
@@ -112,4 +112,4 @@ for name, gap in gaps.items():
     rows.append(row | {"note": f"K = {K[-2]:.0f}"})
     assert abs(slope + 1.0) < 0.02 and abs(2.0 * (K * gap)[-1] / v - 1.0) < 0.002, "1/K with v/2 in front"
     assert abs(second / expected - 1.0) < 0.01, "the next term should be that of the expansion"
-publish(rows, "The 1/K law; published: formulas, here with the exact moments of these weights")
+publish(rows, "The 1/K law; published: formulas, here with the exact moments of these weights", ASKED, QUICK)

@@ -23,12 +23,12 @@ so long; it goes on next time from its checkpoint. ELBO_LAB_QUICK=1: two seconds
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from elbo_lab.blas import available_cores
-from elbo_lab.cli.paper import own_options, paper_parser, publish
+from elbo_lab.cli.paper import publish, read_options
+from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import active_units, importance_nll
 from elbo_lab.fitting.resumable import train_in_pieces
@@ -40,25 +40,23 @@ from elbo_lab.learning.training.schedules import Schedule
 from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
-from elbo_lab.plots import STYLE, new_figure, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = Path(os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures"))
+OUT = figure_folder()
 PRINTED = {"vae-1": (86.76, 19), "iwae-5": (85.54, 22), "iwae-50": (84.78, 25)}  # -log p(x), active units
 PRINTED |= {"vae-5": (86.47, 20), "vae-50": (86.35, 20)}
-PARSER = paper_parser()
+PARSER = mnist_parser(__doc__)
 PARSER.add_argument("--short", action="store_true", help="40 passes in batches of 100, 500 test digits")
 PARSER.add_argument("--only", nargs="+", choices=PRINTED, default=list(PRINTED)[: 2 if QUICK else None])
-PARSER.add_argument("--seconds", type=float, help="stop every training after so many")
-ASKED = own_options(PARSER)
+ASKED = read_options(PARSER)
 LAST, BATCH = (1, 20) if QUICK else (3, 100) if ASKED.short else (7, 20)
 PASSES = (3 ** (LAST + 1) - 1) // 2
 HIDDEN, LATENT, SAMPLES = ((8, 8), 3, 100) if QUICK else ((200, 200), 50, 5000)
-SETS = "mnist:dynamic", "mnist-test:dynamic"
-TRAIN, TEST = load("digits:dynamic").split(0.9) if QUICK else map(load, SETS)
+TRAIN, TEST = load("digits:dynamic").split(0.9) if QUICK else read_mnist_sets(PARSER, ASKED)
 x = TEST.x[: 20 if QUICK else 500 if ASKED.short else None]
 SEED, COLORS = 0, ("#0072B2", "#D55E00", "#117733", "#882255", "#AA7A00")
 
@@ -108,10 +106,10 @@ for (name, curve), color in zip(curves.items(), COLORS, strict=False):
     look = {"color": color, "linewidth": STYLE["line_width"], "label": f"{name} ({nll[name]:.2f})"}
     ax.plot(np.arange(1, len(curve) + 1), curve, **look)
 legend_below(ax, columns=5)
-print("figure:", save_figure(figure, str(OUT), "burda-table")[0])
+print("figure:", save_figure(figure, OUT, "burda-table")[0])
 
 # %% The claim
-publish(rows, "Burda et al. (2016), table 1, MNIST, one stochastic layer", PARSER)
+publish(rows, "Burda et al. (2016), table 1, MNIST, one stochastic layer", ASKED, QUICK)
 p = np.clip(TRAIN.probabilities.mean(axis=0), 1e-4, 1 - 1e-4)
 alone = -(x @ np.log(p) + (1 - x) @ np.log(1 - p)).mean()
 assert QUICK or max(nll.values()) < alone, "latents should beat pixels on their own"

@@ -28,7 +28,7 @@ import numpy as np
 
 from elbo_lab import exact
 from elbo_lab.blas import single_threaded_blas
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
@@ -38,13 +38,13 @@ from elbo_lab.learning.training.optimizers import Adam
 from elbo_lab.learning.training.plan import Plan
 from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli, FactorAnalysis
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 WIDTHS, ROWS, EPOCHS = (8,) if QUICK else (8, 256), 8 if QUICK else 100, 5 if QUICK else 300
 PLAN = Plan(EPOCHS, 50, Adam(), {"theta": 2e-3, "phi": 2e-3}, evaluate_every=EPOCHS)
 TRAIN, UNSEEN = load("digits:binary").split(0.2)
@@ -109,7 +109,7 @@ rows += [{"quantity": "(a) full-covariance q*", "published": "zero", "ours": ful
 for name, (first, second, full_part) in gaps.items():
     rows.append({"quantity": f"(b) {name}: amortisation", "published": "the larger part", "ours": second})
     rows[-1]["note"] = f"approximation {first:.3f}, full covariance {full_part:.3f}"
-publish(rows, "Cremer et al. (2018): findings of section 5, and an exact case (nats per digit)")
+publish(rows, "Cremer et al. (2018): findings of section 5, and an exact case (nats per digit)", ASKED, QUICK)
 assert abs(diagonal_gap - formula) < 1e-8 and abs(full_gap) < 1e-8, "the ascents should end at the formulas"
 for first, second, full_part in gaps.values():
     assert -1e-6 < full_part < first + 1e-6 and second > -1e-9, "gaps are not negative, and nested"

@@ -23,17 +23,17 @@ import os
 
 import numpy as np
 
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.models import LogisticRegression
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 SEED, REPEATS, KAPPA = 0, 2000 if QUICK else 20000, 3.0
 WIDTHS = 10.0 ** np.linspace(-1.0, 1.0, 9)  # one of them is 1
 
@@ -106,7 +106,8 @@ lines = (
     ("logistic regression at Laplace", "below 1", NUMBER[WIDTHS.tolist().index(1.0)], "M a number"),
     ("logistic regression at Laplace", "below 1", MATRIX[WIDTHS.tolist().index(1.0)], "M a matrix"),
 )
-publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], "Domke (2019): E |g|^2 over its bound")
+caption = "Domke (2019): E |g|^2 over its bound"
+publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], caption, ASKED, QUICK)
 assert np.abs(np.array(RATIOS["round"] + RATIOS["long, matrix M"]) - 1.0).max() < 1e-12, "equality"
 assert 0.0 < max(RATIOS["long"]) < 1.0, "below, where curvatures differ"
 assert max(NUMBER) < 0.01 and max(MATRIX) < 1.0, "far below for a number M"

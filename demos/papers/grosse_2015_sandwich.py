@@ -27,18 +27,18 @@ import numpy as np
 
 from elbo_lab import fit
 from elbo_lab.bounds import chi_square_estimate, jackknife_evidence, log_weight, prior_evidence
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import HamiltonianMonteCarlo, bidirectional, sigmoidal_schedule
 from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, new_figure, plot_sandwich, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_sandwich, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
 from elbo_lab.special import log_mean_exp
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 LATENT, N, N_CHAINED = 10, 100, 10 if QUICK else 100
 DRAWS = [2**k for k in range(2, 7 if QUICK else 13)]
 STEPS = [2**k for k in ((0, 5) if QUICK else range(10))]
@@ -108,7 +108,7 @@ for name, row in (("PPCA", known[0]), ("PPCA", known[-1]), ("VAE", unknown[0]), 
     note = f"{row['lower']:+.3f} to {row['upper']:+.3f} from {'exact' if name == 'PPCA' else 'last middle'}"
     quantity = {"quantity": f"{name}, {row['n_steps']} steps", "published": "closes", "note": note}
     rows.append(quantity | {"ours": row["upper"] - row["lower"]})
-publish(rows, "Grosse et al. (2015): distance of the two bounds, nats per datum")
+publish(rows, "Grosse et al. (2015): distance of the two bounds, nats per datum", ASKED, QUICK)
 elbo, weighted, corrected, chi_square = curves.values()
 assert prior_miss < -5.0, "the prior should miss"
 assert all(low < high < 0.05 for low, high in zip(elbo, weighted, strict=True)), "draws bound from below"

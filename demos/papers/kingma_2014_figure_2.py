@@ -22,12 +22,12 @@ each after so long; it goes on next time from its checkpoint. ELBO_LAB_QUICK=1: 
 import math
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 
 from elbo_lab.blas import available_cores
-from elbo_lab.cli.paper import own_options, paper_parser, publish
+from elbo_lab.cli.paper import publish, read_options
+from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.errors import Diverged
 from elbo_lab.fitting.recorders import validation_recorder
@@ -38,21 +38,19 @@ from elbo_lab.learning.training.plan import Plan
 from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = Path(os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures"))
-PARSER = paper_parser()
+OUT = figure_folder()
+DRAWN, PARSER = (2, 10) if QUICK else (3, 5, 10, 20, 200), mnist_parser(__doc__)
 PARSER.add_argument("--short", action="store_true", help="10^6 digits per curve")
-PARSER.add_argument("--only", nargs="+", type=int, default=(2, 10) if QUICK else (3, 5, 10, 20, 200))
-PARSER.add_argument("--seconds", type=float, help="stop every training after so many")
-ASKED = own_options(PARSER)
+PARSER.add_argument("--only", nargs="+", type=int, choices=DRAWN, default=DRAWN)
+ASKED = read_options(PARSER)
 HIDDEN, BATCH, RATES, PILOT, SEED = 8 if QUICK else 500, 100, (0.01, 0.02, 0.1), 2 if QUICK else 50, 0
-SETS = "mnist:dynamic", "mnist-test:dynamic"
-TRAIN, TEST = load("digits:dynamic").split(0.2) if QUICK else map(load, SETS)
+TRAIN, TEST = load("digits:dynamic").split(0.2) if QUICK else read_mnist_sets(PARSER, ASKED)
 PASSES = math.ceil((4000 if QUICK else 1e6 if ASKED.short else 1e8) / len(TRAIN.x))
 curves, rows, COLORS = {}, [], ("#0072B2", "#33A9A0", "#117733", "#AA7A00", "#D55E00")
 
@@ -111,10 +109,10 @@ for (latent, curve), color in zip(curves.items(), COLORS, strict=False):
     ax.semilogx(digits, curve[1, 1:], ".-" if len(digits) < 40 else "-", label=f"{latent} latents", **look)
     ax.semilogx(digits, curve[0, 1:], ":", **look)
 legend_below(ax, columns=5)
-print("figure:", save_figure(figure, str(OUT), "kingma-curves")[0])
+print("figure:", save_figure(figure, OUT, "kingma-curves")[0])
 
 # %% The claim
-publish(rows, "Kingma and Welling (2014), figure 2: curves, and minutes in the caption", PARSER)
+publish(rows, "Kingma and Welling (2014), figure 2: curves, and minutes in the caption", ASKED, QUICK)
 assert all(curve.shape[1] == 1 or curve[1, -1] > curve[1, 0] for curve in curves.values()), "it should rise"
 if {20, 200} <= set(curves) and min(curve.shape[1] for curve in curves.values()) > PASSES:
     assert curves[200][1, -1] > curves[20][1, -1] - 2.0, "superfluous latents should do no harm"

@@ -24,9 +24,9 @@ import os
 import numpy as np
 
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, new_figure, save_figure
+from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import sigmoid
@@ -35,7 +35,7 @@ from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 P, PHIS = np.array([0.6, 0.51, 0.48]), (0.0, -4.0)
 LOSS = Cost("tied", lambda z: (z - P) ** 2, lambda z: 2.0 * (z - P))
 FAMILY = IndependentBernoulli(3)
@@ -113,7 +113,7 @@ rows = (
     ("phi = 0, k = 3: top values / set", None, ratio[0.0, TOP, SET], "ours has no baseline"),
 )
 caption = "Three tied bits: Liu et al. (2019), Kool et al. (2020)"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption, ASKED, QUICK)
 assert abs(OTHER / 0.0127 - 1.0) < 0.05, "sampled by the authors: about three standard errors"
 assert all(CURVES[phi, SET][k] < CURVES[phi, LOO][k] for phi in PHIS for k in (2, 3)), "none twice is better"
 assert ratio[-4.0, TOP, LOO] < 0.2, "nearly all probability is summed"

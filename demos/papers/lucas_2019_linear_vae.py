@@ -24,16 +24,16 @@ import os
 import numpy as np
 
 from elbo_lab.blas import single_threaded_blas
-from elbo_lab.cli.paper import publish
+from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.learning import ascend
 from elbo_lab.models import PPCA
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 K, STARTS, STEPS = 4 if QUICK else 10, 1 if QUICK else 3, 600 if QUICK else 3000
 COUNTS = (0, 4) if QUICK else (0, 1, 2, 3, 5, 7, 9, 12)
 SHORT_OF, LEAST = 0.03, 0.01  # nats that may be missing to the top; variance of an active unit's mean
@@ -111,10 +111,10 @@ above = np.minimum((eigenvalues > grid[:, None]).sum(axis=1), K)
 ax.semilogx(grid, above, label="eigenvalues above σ², at most K", **EXACT_LINE)
 ax.plot(list(SIGMA2.values()), [max(found[c]) for c in SIGMA2], "o", color="#D55E00", label="ELBO, by ascent")
 ax.axvline(noise, color="#0072B2", label="σ² learned along")
-ax.legend(frameon=False)
+ax.set_yticks(range(0, K + 1, 2)), ax.legend(frameon=False)
 print("figure:", save_figure(figure, OUT, "linear-vae")[0])
 
 # %% The claim
-publish(rows, "Lucas et al. (2019), linear VAE; published: formulas, here with the numbers of these data")
+publish(rows, "Lucas et al. (2019), linear VAE; published: formulas, with these data", ASKED, QUICK)
 assert np.abs(slope).max() < 1e-8 and top - pushed < SHORT_OF < top - low, "no other maximum"
 assert abs(noise / rest - 1.0) < 0.02 and active(learned) == K, "learned noise should keep all latents"

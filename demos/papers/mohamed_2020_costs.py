@@ -24,9 +24,9 @@ import os
 import numpy as np
 
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian, draw_noise
-from elbo_lab.plots import estimator_style, new_figure, save_figure
+from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.cost_model import NO_DATA, CostModel
@@ -34,7 +34,7 @@ from elbo_lab.study.theory import COSTS, cost_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 POINTS, REPEATS, BATCHES = (5, 500, 20) if QUICK else (61, 2000, 50)
 RANGES = {"quadratic": np.linspace(-3.0, 3.0, POINTS)}
 RANGES |= {name: np.geomspace(0.1, 10.0, POINTS) for name in ("bell", "wave")}
@@ -111,7 +111,7 @@ rows = (
     ("cos(kz), mu: pathwise / score, k = 10", "far above", path[-1, 0] / score[-1, 0], "shape of figure 3"),
 )
 caption = "Mohamed et al. (2020), figures 2 and 3: variance of one draw"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption, ASKED, QUICK)
 assert np.ptp(flat) < 1e-9 and abs(flat[0] - 4.0) < 1e-9, "pathwise in the mean: the same at every k"
 assert np.allclose(steep, 15.0 + 14.0 * a**2 + a**4, rtol=1e-9), "the score function: a quartic in k"
 assert abs(slope["wave"] - 2.0) < 0.1 and abs(slope["bell"] - 0.5) < 0.1, "pathwise grows without bound"

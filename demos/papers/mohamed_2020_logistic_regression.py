@@ -23,13 +23,13 @@ import os
 import numpy as np
 
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.exact.projected import expected_log_joint
 from elbo_lab.learning import maximise_exact_elbo
 from elbo_lab.models import LogisticRegression
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.cost_model import NO_DATA, CostModel
@@ -37,7 +37,7 @@ from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 STEPS, SHOWN, REPEATS = (100, 50, 60) if QUICK else (5000, 250, 100)  # REPEATS for the variances
 BATCH, RATE, DRAWS = 32, 1e-3, 50
 RUNS = {  # estimator and draws
@@ -111,7 +111,7 @@ rows = (
     ("variance / pathwise: score function", "far above 1", noise[BARE], "at equal S, on the way"),
 )
 caption = "Mohamed et al. (2020): logistic regression on breast cancer data"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption, ASKED, QUICK)
 assert all(gap > 0.0 for curve in GAP.values() for gap in curve), "nothing is above the best"
 assert noise[BARE] > 100.0 and 1.0 < noise[LOO] < 0.2 * noise[BARE], "a baseline takes off most, not all"
 assert 0.5 < noise[MEASURE] < 2.0, "as quiet as the path, draw for draw"

@@ -24,9 +24,9 @@ import os
 import numpy as np
 
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.plots import new_figure, plot_exact_variance, save_figure
+from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.plots.style import legend_below, marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.study.cost_model import NO_DATA, CostModel
@@ -34,7 +34,7 @@ from elbo_lab.study.theory import Cost, gradient_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 D, STEPS, SHOWN, RATE = 100, 1000 if QUICK else 3000, 50, 0.02
 ESTIMATORS = (lab.Reparameterization(), lab.StickingTheLanding())
 
@@ -100,7 +100,7 @@ rows = (
     ("path derivative is noisier from t =", None, turns, "q narrower by e^-t"),
 )
 caption = "Roeder et al. (2017): a Gaussian fitted to a Gaussian, 100 dimensions"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption, ASKED, QUICK)
 assert (
     at_target["sticking-the-landing"] < 1e-20 and abs(at_target["reparameterization"] / score - 1.0) < 1e-12
 )

@@ -22,9 +22,9 @@ import numpy as np
 from scipy.optimize import brentq
 
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import sigmoid
@@ -33,12 +33,11 @@ from elbo_lab.study.theory import Cost
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 TARGETS, TEMPERATURES = (0.45, 0.499) if QUICK else (0.45, 0.49, 0.499), (1.0, 0.5, 0.25, 0.1, 0.05)
 PATH = np.linspace(0.0, -4.0, 2 if QUICK else 9)  # descent moves a down, at every t
 STEPS, DRAWS, RELAX = 100 if QUICK else 600, 20, lab.Relax(0.5)  # to train it at every point of the path
-NAMES, FAMILY = ("score-function", "rebar-0.5", "relax-0.5"), IndependentBernoulli(1)
-Q = FreePosterior(FAMILY, 1)
+NAMES, Q = ("score-function", "rebar-0.5", "relax-0.5"), FreePosterior(IndependentBernoulli(1), 1)
 
 
 # %% All noise: Gauss-Legendre on pieces, short where a relaxation bends, long in the tails
@@ -62,8 +61,9 @@ def both_noises(a, temperature):  # |zeta~| = z at v = (1 + e^m) / (e^z + e^m), 
 
 
 def run(estimator, a, t, noise, state=lab.NO_STATE):
-    model = CostModel(FAMILY, Cost("loss", lambda z: -((z - t) ** 2), lambda z: -2.0 * (z - t)))  # it climbs
-    return estimator.estimate(model, Q, np.array([a]), np.array([a]), NO_DATA, noise, state)
+    climbed = Cost("minus the loss", lambda z: -((z - t) ** 2), lambda z: -2.0 * (z - t))
+    model, at = CostModel(Q.family, climbed), np.array([a])
+    return estimator.estimate(model, Q, at, at, NO_DATA, noise, state)
 
 
 # %% Where descent along Concrete ends: its mean changes sign, the exact gradient never does
@@ -99,21 +99,21 @@ left, right = (figure := new_figure(3.4)).subplots(1, 2)
 style_axes(left, title="Where Concrete ends; optimum: 0", xlabel="temperature", ylabel="P(b = 1)")
 for t, color in zip(TARGETS, ("#0072B2", "#D55E00", "#222222"), strict=False):
     left.semilogx(TEMPERATURES, [ENDS[t, one] for one in TEMPERATURES], "o-", color=color, label=f"t = {t}")
-style_axes(right, title="Variance of one draw, t = 0.499, exact", xlabel="minus the logit: down from a = 0")
+style_axes(right, title="Variance of one draw, t = 0.499, exact", xlabel="P(b = 1), down from 1/2")
 for name in NAMES:
     curve = [VARIANCE[0.499, a, 0.5, name] for a in PATH]
-    right.semilogy(-PATH, curve, **marker_keywords(name), label=name)
-left.legend(frameon=False, fontsize=8), right.legend(frameon=False, fontsize=8)
+    right.semilogy(sigmoid(PATH), curve, ls="none" if QUICK else "-", **marker_keywords(name), label=name)
+right.invert_xaxis(), left.legend(frameon=False, fontsize=8), right.legend(frameon=False, fontsize=8)
 print("figure:", save_figure(figure, OUT, "tucker-2017-one-bernoulli")[0])
 
 # %% The claim
 relax = {t: max(VARIANCE[t, a, 0.5, NAMES[2]] / VARIANCE[t, a, 0.5, NAMES[0]] for a in PATH) for t in TARGETS}
 rows = [(f"Concrete 0.5 ends at, t = {t}", "stochastic", ENDS[t, 0.5], "Tucker, figure 1") for t in TARGETS]
 rows += [("Concrete 0.1 ends at, t = 0.45", "close to 0", ENDS[0.45, 0.1], "Tucker, toy")]
-rows += [(f"REBAR, best c / REINFORCE, t = {t}", None, LEFT[t, 0.0, 0.5], "temperature 0.5") for t in TARGETS]
-rows += [(f"the same, t = {t}", None, LEFT[t, 0.0, 100.0], "temperature 100") for t in TARGETS]
+for hot, t in itertools.product((0.5, 100.0), TARGETS):
+    rows += [(f"REBAR {hot:g}, best c / REINFORCE, t = {t}", None, LEFT[t, 0.0, hot], "curves there, tuned")]
 rows += [(f"RELAX / REINFORCE, t = {t}", "below 1", relax[t], "Grathwohl, toy") for t in TARGETS]
-publish([dict(zip(COLUMNS, row, strict=True)) for row in rows], "One bit: Tucker 2017, Grathwohl 2018")
+publish([dict(zip(COLUMNS, row, strict=True)) for row in rows], "One bit: REBAR and RELAX", ASKED, QUICK)
 assert all(ENDS[t, 0.5] > 0.3 for t in TARGETS) and ENDS[0.45, 0.1] < 1e-4 < 0.4 < ENDS[0.499, 0.05]
 assert min(LEFT[t, a, 0.5] for t in TARGETS for a in PATH) > 0.99, "REBAR at temperature 0.5 is no help"
 assert LEFT[0.45, 0.0, 100.0] < 0.1 < 0.9 < LEFT[0.499, 0.0, 100.0], "a baseline by another name"

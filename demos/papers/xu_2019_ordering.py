@@ -24,17 +24,17 @@ import os
 
 import numpy as np
 
-from elbo_lab.cli.paper import COLUMNS, publish
+from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
-from elbo_lab.plots import new_figure, save_figure
+from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
 from elbo_lab.study.cost_model import NO_DATA, CostModel
 from elbo_lab.study.theory import COSTS, Cost, cost_variances, gradient_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-OUT = os.environ.get("ELBO_LAB_OUT", "elbo-lab-figures")
+ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
 SEED, MODELS, DIMENSIONS = 0, 30 if QUICK else 300, (1, 2, 4, 8, 16)
 PATHWISE, SCORE, BEST = "reparameterization-analytic-kl", "score-function", "score-function-oracle-baseline"
 
@@ -109,7 +109,7 @@ lines = (
     ("ELBO at the posterior: pathwise", None, ELBO["reparameterization"].sum(), "outside: -log q sampled"),
 )
 caption = "Xu et al. (2019): variance of the score function over that of the path"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], caption)
+publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], caption, ASKED, QUICK)
 assert LEAST[BEST, "means"] >= 1.5 - 1e-9 and LEAST[BEST, "log-sds"] >= 3.0 - 1e-9, "no exception"
 assert all(LEAST[SCORE, which] >= LEAST[BEST, which] for which in ("means", "log-sds")), "a constant helps"
 assert np.allclose(ATTAINED, [1.5, 3.0], rtol=1e-12), "and one dimension attains both"

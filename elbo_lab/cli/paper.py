@@ -1,12 +1,12 @@
 """What a paper printed beside what its script found: a table, and a JSON file for those who ask for one.
 
-A script of demos/papers ends with `publish`. Run by itself it takes one option:
+A script of demos/papers reads its command line with `read_options` before it computes, so that a mistake is
+told in the first second, and ends with `publish`. Run by itself it takes one option:
 
   python demos/papers/grosse_2015_sandwich.py --json out.json
 
-A script with options of its own adds them to `paper_parser()`, reads them with `own_options`, and hands the
-parser on to `publish`. Run by somebody else (a test, a gallery, a notebook), the words on the command line
-belong to that program and are not read.
+A script with options of its own adds them to its `paper_parser` first. Run by somebody else (a test, a
+gallery, a notebook), the words on the command line belong to that program and are not read.
 """
 
 import argparse
@@ -21,21 +21,48 @@ from elbo_lab.text_files import check_writable, write_text
 
 SCHEMA = 1
 COLUMNS = ("quantity", "published", "ours", "note")
+QUICK_MARK = "(quick run: less far than the paper)"
 
 
-def paper_parser():
-    """Return the parser of a script of a paper, with its option --json."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
+def paper_parser(description):
+    """Return the parser of a script of a paper, with its option --json.
+
+    Parameters
+    ----------
+    description : str
+        What --help shows above the options: the docstring of the script.
+    """
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]", description=description, formatter_class=as_written, allow_abbrev=False
+    )
     parser.add_argument("--json", metavar="FILE", help="write the table, for programs")
     return parser
 
 
-def own_options(parser):
-    """Return the options of the script, or the defaults if somebody else runs it."""
-    return parser.parse_args(None if _is_own_command_line() else [])
+def read_options(parser):
+    """Return the options of a script, or the defaults if somebody else runs it.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        From `paper_parser`.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 and one line, if the command line makes no sense or names a file that cannot be written.
+    """
+    options = parser.parse_args(None if _is_own_command_line() else [])
+    if options.json is not None:
+        try:
+            check_writable("--json", options.json)
+        except ValueError as error:
+            parser.error(str(error))
+    return options
 
 
-def publish(rows, caption, parser=None):
+def publish(rows, caption, options, quick=False):
     """Print published results beside ours; write them as JSON where the command line says so.
 
     Parameters
@@ -45,21 +72,22 @@ def publish(rows, caption, parser=None):
         'published' (number, str such as "falls", or None) and 'note' (str, such as a figure or table number).
     caption : str
         What stands in the table, and whose.
-    parser : argparse.ArgumentParser, optional
-        From `paper_parser`, for a script with options of its own.
+    options : argparse.Namespace
+        From `read_options`.
+    quick : bool
+        Whether ours are those of a quick run, shorter or coarser than the paper's; the caption then says so.
 
     Raises
     ------
     ValueError
         If a row lacks a column, has an unknown one, or holds a number that is not finite.
-    SystemExit
-        With code 2 and one line, if the command line of the script makes no sense.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     rows = [_complete(row, index) for index, row in enumerate(rows)]
+    caption = f"{caption} {QUICK_MARK}" if quick else caption
     table = Table(title=caption, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:
         is_number = column in ("published", "ours")
@@ -67,7 +95,10 @@ def publish(rows, caption, parser=None):
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in COLUMNS))
     Console(highlight=False, markup=False).print(table)
-    _write(rows, caption, paper_parser() if parser is None else parser)
+    if options.json is not None:
+        content = {"schema": SCHEMA, "title": caption, "rows": rows}
+        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        print(f"written: {options.json}")
 
 
 def _complete(row, index):
@@ -108,17 +139,3 @@ def _is_own_command_line():
         frame = frame.f_back
     is_main = frame.f_globals is vars(sys.modules["__main__"])
     return is_main and bool(sys.argv[0]) and sys.orig_argv[-len(sys.argv) :] == sys.argv
-
-
-def _write(rows, caption, parser):
-    parser.description = parser.description or caption
-    path = own_options(parser).json
-    if path is None:
-        return
-    try:
-        check_writable("--json", path)
-        content = {"schema": SCHEMA, "title": caption, "rows": rows}
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    print(f"written: {path}")

@@ -7,7 +7,7 @@ from elbo_lab.plots.dimension import (
     plot_prior_failure,
 )
 from elbo_lab.plots.draws import plot_variance_against_draws
-from elbo_lab.plots.files import save_figure
+from elbo_lab.plots.files import figure_folder, save_figure
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.images import (
     plot_images,
@@ -30,6 +30,7 @@ __all__ = [
     "STYLE",
     "cloud_limits",
     "estimator_style",
+    "figure_folder",
     "latent_grid",
     "new_figure",
     "plot_cloud",

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import STYLE
+from elbo_lab.text_files import check_folder_writable
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
@@ -39,6 +41,25 @@ def _svg(figure):
 
 
 FORMATS = ("png", "svg")
+
+
+def figure_folder():
+    """Return the folder in the environment variable ELBO_LAB_OUT, by default elbo-lab-figures.
+
+    For a script that will draw: it asks before it computes, and a folder that cannot be written ends it
+    there, with one line and code 2.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    folder = os.environ.get("ELBO_LAB_OUT") or "elbo-lab-figures"
+    try:
+        check_folder_writable("ELBO_LAB_OUT", folder)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return Path(folder)
 
 
 def render_figure(figure):
