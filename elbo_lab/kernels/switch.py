@@ -114,11 +114,7 @@ def twin(module):
                 return kernel(x)
             return definition(x)
 
-        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
-        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float array in, array out."
-        dispatch.definition = definition
-        dispatch.kernel = kernel
-        return dispatch
+        return _joined(dispatch, definition, kernel, "float array in, array out")
 
     return decorate
 
@@ -159,11 +155,7 @@ def twin_in_place(module):
             else:
                 definition(*vectors, **numbers)
 
-        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
-        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float vectors, changed in place."
-        dispatch.definition = definition
-        dispatch.kernel = kernel
-        return dispatch
+        return _joined(dispatch, definition, kernel, "float vectors, changed in place")
 
     return decorate
 
@@ -199,13 +191,18 @@ def twin_of_arrays(module):
             else:
                 definition(*arrays)
 
-        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
-        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: float arrays, some changed in place."
-        dispatch.definition = definition
-        dispatch.kernel = kernel
-        return dispatch
+        return _joined(dispatch, definition, kernel, "float arrays, some changed in place")
 
     return decorate
+
+
+def _joined(dispatch, definition, kernel, about):
+    """Return `dispatch` with both sides as its attributes; `about` says what the kernel takes and gives."""
+    kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
+    kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: {about}."
+    dispatch.definition = definition
+    dispatch.kernel = kernel
+    return dispatch
 
 
 def _loop_of(module, definition):

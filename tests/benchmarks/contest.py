@@ -21,9 +21,8 @@ SECONDS_PER_TURN = 0.2
 # Thread pools of OpenBLAS and OpenMP spin for a while after their work, on cores that the next one needs.
 PAUSE = 0.2
 ROUNDS = (3, 9)
-# Whoever takes longer is called once more after the first time and then left alone; whoever takes this many
-# times longer is taken at its first call.
-SLOW, VERY_SLOW = 5.0, 20.0
+# Whoever takes more seconds a call is called once after the first time and then left alone.
+SLOW = 5.0
 
 
 @dataclass
@@ -104,9 +103,6 @@ def start(module, work, name, say):
     contestant = Contestant(name, process)
     told = contestant.answer()
     if told.get("ready"):
-        contestant.seconds, contestant.peak_mb = told["first_s"], told["peak_mb"]
-        if contestant.seconds > VERY_SLOW:
-            say(f"{work.name}: {name} is taken at its first call, {contestant.seconds:.0f} s")
         return contestant
     reason = f"{told['missing']} is not installed" if "missing" in told else told["failed"]
     say(f"{work.name}: {name} left out, {reason}")
@@ -117,10 +113,8 @@ def start(module, work, name, say):
 def take_turns(contestants):
     """Give every contestant its rounds, and ask for its peak of memory at the end."""
     for contestant in contestants:
-        if contestant.seconds < VERY_SLOW:
-            # The first call may have compiled; this one has not.
-            (contestant.seconds,) = contestant.ask({"calls": 1})["seconds"]
-            contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]
+        # The first call, before it was ready, may have compiled; this one has not.
+        (contestant.seconds,) = contestant.ask({"calls": 1})["seconds"]
     quick = [contestant for contestant in contestants if contestant.seconds < SLOW]
     for contestant in quick:
         contestant.calls = math.ceil(SECONDS_PER_TURN / contestant.seconds)
@@ -130,7 +124,7 @@ def take_turns(contestants):
         for contestant in quick:
             time.sleep(PAUSE)
             contestant.rounds.append(median(contestant.ask({"calls": contestant.calls})["seconds"]))
-    for contestant in quick:
+    for contestant in contestants:
         contestant.peak_mb = contestant.ask({"memory": True})["peak_mb"]
 
 

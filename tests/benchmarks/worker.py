@@ -2,10 +2,9 @@
 
 It reads one JSON line per order from standard input and answers each with one JSON line:
 
-    (at the start)      {"ready": true, "first_s": ..., "peak_mb": ...}
-                        or {"missing": "torch"} or {"failed": "..."}
-    {"calls": 5}        {"seconds": [...]}
-    {"memory": true}    {"peak_mb": ...}, or null where the system does not tell
+    (after a first call)  {"ready": true} or {"missing": "torch"} or {"failed": "..."}
+    {"calls": 5}          {"seconds": [...]}
+    {"memory": true}      {"peak_mb": ...}, or null where the system does not tell
 
 The peak is what the process held at most while it worked, over what it held before its first call; data and
 imported libraries therefore do not count, workspaces and compiled code do.
@@ -57,12 +56,9 @@ def serve(module, work, contestant, orders, answer):
     except ImportError as error:
         return answer({"missing": error.name or str(error)})
     before = held_mb("VmRSS")
-    forget_peak()
-    start = time.perf_counter()
     once()
-    first = time.perf_counter() - start
-    answer({"ready": True, "first_s": first, "peak_mb": extra_mb(before)})
     forget_peak()
+    answer({"ready": True})
     for line in orders:
         order = json.loads(line)
         if "calls" in order:
