@@ -10,12 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
+from elbo_lab.errors import check_count
+
 
 def available_cores():
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_threads(threads):
+    """Return how many threads are asked for: at least one, or where None is given one per core."""
+    return available_cores() if threads is None else check_count("threads", threads)
 
 
 @contextmanager

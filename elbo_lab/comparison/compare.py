@@ -17,7 +17,7 @@ workers changes nothing but the time.
 import numpy as np
 
 from elbo_lab import __version__
-from elbo_lab.blas import available_cores, single_threaded_blas
+from elbo_lab.blas import check_threads, single_threaded_blas
 from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
     build_benches,
@@ -132,7 +132,7 @@ def compare(
     if against is not None:
         check_against(against, chosen)
     at = _place_name(at, posterior)
-    n_threads = available_cores() if threads is None else check_count("threads", threads)
+    n_threads = check_threads(threads)
     placing = (data, latent, posterior, at, rows, seed, source)
     settings = {
         "version": __version__,

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import available_cores, pool_of_pieces
+from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
@@ -99,7 +99,7 @@ def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, thre
     """
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
-    threads = available_cores() if threads is None else check_count("threads", threads)
+    threads = check_threads(threads)
     starts = range(0, len(x), ROWS_PER_BLOCK)
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
 

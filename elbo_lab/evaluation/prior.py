@@ -16,7 +16,7 @@ BLAS and are added in order: the same bits for any number of threads.
 
 import numpy as np
 
-from elbo_lab.blas import available_cores, pool_of_pieces
+from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
 from elbo_lab.evaluation.importance import Nll
@@ -74,7 +74,7 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     """
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
-    threads = available_cores() if threads is None else check_count("threads", threads)
+    threads = check_threads(threads)
     shares = [(n_samples + lane) // LANES for lane in range(LANES)]
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
     running, rows = RunningWeights(len(x)), np.array_split(x, LANES)

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from elbo_lab.blas import available_cores
+from elbo_lab.blas import check_threads
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import (
     NotApplicable,
@@ -102,7 +102,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     if checkpoint is not None:
         check_writable("checkpoint", checkpoint)
         refuse_overwriting(checkpoint, resume)
-    threads = available_cores() if threads is None else check_count("threads", threads)
+    threads = check_threads(threads)
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
     dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)

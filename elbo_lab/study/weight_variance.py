@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import available_cores, pool_of_pieces
+from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.bounds import log_weight
-from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.study.theory.integrated import path_of_each_draw
@@ -206,7 +206,7 @@ def decoder_variance(model, theta, x, z, threads=None):
 
 
 def _pool(threads):
-    return pool_of_pieces(available_cores() if threads is None else check_count("threads", threads))
+    return pool_of_pieces(check_threads(threads))
 
 
 def _passes(n_draws, n_data):

@@ -9,7 +9,7 @@ floor, the best of them is returned with a warning.
 
 import numpy as np
 
-from elbo_lab.blas import available_cores, single_threaded_blas
+from elbo_lab.blas import check_threads, single_threaded_blas
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
 from elbo_lab.learning.em.base import EMRun
 from elbo_lab.learning.em.linear_gaussian import linear_start
@@ -78,7 +78,7 @@ class EMFit:
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
-        threads = available_cores() if threads is None else check_count("threads", threads)
+        threads = check_threads(threads)
         self.problem = problem_kind(model, self.x, self.floor, threads)
         self.runs = [self._run(0)]
 
