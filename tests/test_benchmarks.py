@@ -17,6 +17,10 @@ def sleeping(seconds):
 def hoarding():
     return lambda: bytearray(64 * 2**20).find(1)
 
+def compiling():
+    first = [64 * 2**20]
+    return lambda: bytearray(first.pop() if first else 8).find(1)
+
 def absent():
     import no_such_framework
 
@@ -34,6 +38,7 @@ WORKS = (
         least_over_peer={"slow": 2.0, "quick": 2.0},
     ),
     Work(name="hoard", ours=hoarding, most_ms=1e-9),
+    Work(name="compile", ours=compiling),
 )
 """
 
@@ -61,7 +66,7 @@ def toy(runner, tmp_path_factory):
 
 def test_every_peer_that_is_there_has_a_row(toy):
     rows, said = toy
-    assert list(rows) == [("nap", "slow"), ("nap", "quick"), ("hoard", None)]
+    assert list(rows) == [("nap", "slow"), ("nap", "quick"), ("hoard", None), ("compile", None)]
     assert "nap: absent left out, no_such_framework is not installed" in said
     assert "nap: broken left out, RuntimeError: no such device" in said
 
@@ -93,6 +98,8 @@ def test_memory_is_what_the_work_took_over_what_was_held_before(toy):
     rows, _ = toy
     assert 60 < rows["hoard", None]["peak_mb"] < 80
     assert rows["nap", "slow"]["peak_mb"] < 10
+    # What only the first call took, as a compiler does, is forgotten.
+    assert rows["compile", None]["peak_mb"] < 10
 
 
 def test_the_table_names_what_was_missed(runner, toy, capsys):
