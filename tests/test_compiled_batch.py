@@ -7,18 +7,24 @@ import numpy as np
 import pytest
 from numba import njit
 
+from elbo_lab.crew import Crew
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.estimators import ScoreFunction
 from elbo_lab.kernels import elementwise, use_kernels
 from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
 from elbo_lab.kernels.mlp import weight_gradient
 from elbo_lab.kernels.products import address_of_matmul, product
+from elbo_lab.kernels.vae_step import take_part
 from elbo_lab.learning.training import batch as batch_module
-from elbo_lab.learning.training import compiled_batch, fresh_bits
-from elbo_lab.learning.training.batch import Batch
-from elbo_lab.learning.training.compiled_batch import CompiledBatch, Tape, parts_of
+from elbo_lab.learning.training import compiled_batch, compiled_step, fresh_bits
+from elbo_lab.learning.training.adam import Adam
+from elbo_lab.learning.training.batch import Batch, Move
+from elbo_lab.learning.training.compiled_batch import CompiledBatch
+from elbo_lab.learning.training.compiled_step import CompiledStep
 from elbo_lab.learning.training.objectives import ElboObjective
+from elbo_lab.learning.training.optimizers import SGD
 from elbo_lab.learning.training.plan import Plan
+from elbo_lab.learning.training.tapes import Tape, row_edges
 from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli, DeepGaussianLearned
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -117,20 +123,14 @@ class OnePercentMore(CompiledBatch):
         return pieces, [1.01]
 
 
-class BlocksOverOneAnother(CompiledBatch):
-    def __init__(self, *where):
-        super().__init__(*where)
-        self.starts = [0] * len(self.starts)
-
-
 class MixedUpActivations(CompiledBatch):
     def __init__(self, *where):
         super().__init__(*where)
-        self.networks["phi"] = replace(self.networks["phi"], activation="softplus")
+        self.tapes["phi"].network = replace(self.tapes["phi"].network, activation="softplus")
 
 
 @needs_jit
-@pytest.mark.parametrize("fault", [OtherNoise, OnePercentMore, BlocksOverOneAnother, MixedUpActivations])
+@pytest.mark.parametrize("fault", [OtherNoise, OnePercentMore, MixedUpActivations])
 def test_a_planted_fault_in_the_step_is_caught(fault):
     with pytest.raises(AssertionError):
         check_step(fault, CASES[0], np.float64)
@@ -151,6 +151,166 @@ def test_a_whole_training_goes_the_same_way(dtype, phi_steps):
         one, other = (training.params[name] for training in ends)
         # Adam divides by the root of squared gradients: what is nearly zero there loses digits.
         assert np.abs(one - other).max() <= 100 * TOLERANCE[dtype] * np.abs(one).max()
+
+
+# -- the step of a whole crew under Adam -------------------------------------------------------------
+
+
+# Without memory of earlier steps its first slot is the gradient.
+FORGETFUL = Adam(beta1=0.0, beta2=0.5)
+
+
+def ascended(kind, objective, params, names=NAMES, size=1, optimizer=FORGETFUL):
+    """Return the value of one step over all rows, the parameters after it, and the slots."""
+    params = {name: vector.copy() for name, vector in params.items()}
+    slots = {name: np.zeros((optimizer.n_slots, v.size), v.dtype) for name, v in params.items()}
+    moves = {name: Move(params[name], optimizer, slots[name], 1, 0.01) for name in names}
+    rows = np.random.default_rng(2).permutation(objective.n_rows)
+    step = kind(objective, rows, names, params, {})
+    keys = np.random.default_rng(3).integers(0, 1 << 32, (len(step.blocks), 4), dtype=np.uint32)
+    with Crew(size) as crew:
+        step.ascend(crew, keys, {}, moves)
+    return step.value, params, slots
+
+
+def check_ascent(case, dtype, names=NAMES, size=2):
+    objective = case.objective(dtype)
+    params = params_of(objective, dtype)
+    with use_kernels("numpy"):
+        value, moved, slots = ascended(Batch, objective, params, names)
+    found_value, found, found_slots = ascended(CompiledBatch, objective, params, names, size)
+    assert np.isclose(found_value, value, rtol=TOLERANCE[dtype], atol=0.0)
+    for name in NAMES:
+        assert np.array_equal(found[name], params[name]) == (name not in names)
+        gradient, found_gradient = slots[name][0], found_slots[name][0]
+        assert np.abs(found_gradient - gradient).max() <= TOLERANCE[dtype] * np.abs(gradient).max()
+        large = np.abs(gradient) > 1e-3 * np.abs(gradient).max()
+        assert np.allclose(
+            found[name][large], moved[name][large], rtol=0.0, atol=1e3 * TOLERANCE[dtype] * 0.01
+        )
+
+
+@needs_jit
+@both_dtypes
+@over_cases
+@pytest.mark.parametrize("tile", [1 << 16, 17])
+def test_a_step_under_adam_is_that_of_the_definition(case, dtype, tile, monkeypatch):
+    monkeypatch.setattr(compiled_step, "TILE", tile)
+    check_ascent(case, dtype)
+
+
+@needs_jit
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_named_stands_still(name):
+    check_ascent(CASES[0], np.float64, (name,))
+
+
+@needs_jit
+@both_dtypes
+@over_cases
+def test_any_size_of_the_crew_gives_the_same_bits(case, dtype, monkeypatch):
+    monkeypatch.setattr(compiled_step, "TILE", 40)
+    objective = case.objective(dtype)
+    params = params_of(objective, dtype)
+    value, moved, slots = ascended(CompiledBatch, objective, params)
+    for size in (2, 3):
+        other_value, other_moved, other_slots = ascended(CompiledBatch, objective, params, size=size)
+        assert other_value == value
+        for name in NAMES:
+            assert np.array_equal(other_moved[name], moved[name])
+            assert np.array_equal(other_slots[name], slots[name])
+
+
+def other_keys(right):
+    def prepare(self, blocks, keys, moves):
+        right(self, blocks, keys[::-1], moves)
+
+    return prepare
+
+
+def one_percent_faster(right):
+    def prepare(self, blocks, keys, moves):
+        right(
+            self, blocks, keys, {name: replace(move, rate=1.01 * move.rate) for name, move in moves.items()}
+        )
+
+    return prepare
+
+
+def blocks_over_one_another(right):
+    def prepare(self, blocks, keys, moves):
+        right(self, blocks, keys, moves)
+        self.edges[1:] = self.edges[1]
+
+    return prepare
+
+
+def rows_of_the_block_before(right):
+    def prepare(self, blocks, keys, moves):
+        right(self, blocks[::-1], keys, moves)
+
+    return prepare
+
+
+@needs_jit
+@pytest.mark.parametrize(
+    "fault", [other_keys, one_percent_faster, blocks_over_one_another, rows_of_the_block_before]
+)
+def test_a_planted_fault_in_a_step_under_adam_is_caught(fault, monkeypatch):
+    monkeypatch.setattr(CompiledStep, "prepare", fault(CompiledStep.prepare))
+    with pytest.raises(AssertionError):
+        check_ascent(CASES[0], np.float64)
+
+
+@needs_jit
+def test_a_bound_that_is_lost_moves_nothing():
+    objective = CASES[0].objective(np.float32)
+    params = params_of(objective, np.float32)
+    params["phi"][-3:] = 1e3  # log standard deviations whose exponential is inf
+    for kind in (Batch, CompiledBatch):
+        value, moved, slots = ascended(kind, objective, params, size=2)
+        assert not np.isfinite(value)
+        for name in NAMES:
+            assert np.array_equal(moved[name], params[name]) and not slots[name].any()
+
+
+@needs_jit
+def test_another_optimiser_gets_the_gradient_in_parts():
+    objective = CASES[0].objective(np.float64)
+    params = params_of(objective, np.float64)
+    with use_kernels("numpy"):
+        _, moved, _ = ascended(Batch, objective, params, optimizer=SGD())
+    _, found, _ = ascended(CompiledBatch, objective, params, size=2, optimizer=SGD())
+    for name in NAMES:
+        assert np.allclose(found[name], moved[name], rtol=0.0, atol=1e-12)
+
+
+@needs_jit
+def test_a_step_is_kept_for_its_arrays_and_no_others():
+    objective = CASES[0].objective(np.float64)
+    workspace, steps = {}, []
+    for seed in (1, 1, 2):
+        if seed == 2 or not steps:
+            params = {name: seed * vector for name, vector in params_of(objective, np.float64).items()}
+            slots = {name: np.zeros((2, vector.size)) for name, vector in params.items()}
+        moves = {name: Move(params[name], FORGETFUL, slots[name], 1, 0.01) for name in NAMES}
+        step = CompiledBatch(objective, np.arange(100), NAMES, params, workspace)
+        with Crew(1) as crew:
+            step.ascend(crew, np.zeros((2, 4), np.uint32), {}, moves)
+        steps.append(workspace[step.kind])
+    assert steps[0] is steps[1] and steps[1] is not steps[2]
+
+
+@needs_jit
+def test_data_that_are_read_only_compile_nothing():
+    objective = Case(dynamic=False).objective(np.float64)
+    params = params_of(objective, np.float64)
+    expected = ascended(CompiledBatch, objective, params)[0]
+    before = len(take_part.signatures)
+    objective.x.flags.writeable = False
+    locked = replace(objective)
+    assert ascended(CompiledBatch, locked, params)[0] == expected
+    assert len(take_part.signatures) == before
 
 
 class Renamed(ElboObjective):
@@ -188,14 +348,20 @@ def test_the_compiled_step_is_taken_where_it_fits():
 
 @needs_jit
 def test_another_depth_and_width_compiles_nothing():
+    kernels = bernoulli_vae, weight_gradient, take_part
+
+    def go(case):
+        objective = case.objective(np.float64)
+        params = params_of(objective, np.float64)
+        run(CompiledBatch, objective, params)
+        ascended(CompiledBatch, objective, params)
+
     for case in CASES[:2]:
-        objective = case.objective(np.float64)
-        run(CompiledBatch, objective, params_of(objective, np.float64))
-    before = len(bernoulli_vae.signatures), len(weight_gradient.signatures)
+        go(case)
+    before = [len(kernel.signatures) for kernel in kernels]
     for case in CASES[2:]:
-        objective = case.objective(np.float64)
-        run(CompiledBatch, objective, params_of(objective, np.float64))
-    assert (len(bernoulli_vae.signatures), len(weight_gradient.signatures)) == before
+        go(case)
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 def test_overflow_shows_in_the_value():
@@ -210,13 +376,15 @@ def test_overflow_shows_in_the_value():
 @pytest.mark.parametrize("sizes", [(3, 2), (14, 6, 4, 5), (784, 500, 40)])
 @pytest.mark.parametrize("most", [5, 1 << 18])
 def test_parts_are_cut_between_rows_of_weights(sizes, most):
-    parts, size = parts_of(sizes, most), sum((a + 1) * b for a, b in pairwise(sizes))
-    assert (parts[0].start, parts[-1].stop) == (0, size)
-    starts, begin = set(), 0
+    edges = row_edges(sizes, most).tolist()
+    starts, begin = {0}, 0
     for narrow, wide in pairwise(sizes):
-        starts |= {begin + row * wide for row in range(narrow + 1)}
+        starts |= {begin + row * wide for row in range(narrow + 2)}
         begin += (narrow + 1) * wide
-    assert {part.start for part in parts} <= starts
+    assert (edges[0], edges[-1]) == (0, begin)
+    assert all(a < b for a, b in pairwise(edges)) and set(edges) <= starts
+    # No part is larger than asked for by more than a row.
+    assert max(b - a for a, b in pairwise(edges)) <= most + max(sizes)
 
 
 # -- products, slopes, bits ----------------------------------------------------------------------
@@ -253,7 +421,7 @@ def test_no_loop_is_taken_from_what_is_not_matmul(other, monkeypatch):
 
 def test_without_the_loop_the_step_is_that_of_the_definition(monkeypatch):
     objective = Case().objective(np.float64)
-    monkeypatch.setattr(compiled_batch, "_matmul", lambda _: 0)
+    monkeypatch.setattr(compiled_batch, "address_of_matmul", lambda _: 0)
     batch = objective.batch(np.arange(100), NAMES, params_of(objective, np.float64), {})
     assert type(batch) is Batch
 

@@ -90,8 +90,8 @@ def test_theta_stands_still_while_phi_closes_the_gap():
 
 def test_an_alternation_that_moves_theta_along_is_caught():
     class Joint(Training):
-        def _ascend(self, pool, rows, names):  # noqa: ARG002
-            super()._ascend(pool, rows, ("theta", "phi"))
+        def _ascend(self, crew, rows, names):  # noqa: ARG002
+            super()._ascend(crew, rows, ("theta", "phi"))
 
     with pytest.raises(AssertionError):
         check_alternation(Joint)

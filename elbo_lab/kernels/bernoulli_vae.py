@@ -23,11 +23,12 @@ from elbo_lab.kernels.views import matrix, vector
 
 
 @inner_loop
-def standardise(x, shift, inverse, out):
-    """Write (x - shift) inverse into out, all (n, D) by (D,)."""
-    for i in range(x.shape[0]):
+def standardise(x, rows, shift, inverse, out):
+    """Write (x - shift) inverse of some rows of x (M, D) into out (n, D); shift and inverse (D,)."""
+    for i in range(rows.size):
+        row = rows[i]
         for j in range(x.shape[1]):
-            out[i, j] = (x[i, j] - shift[j]) * inverse[j]
+            out[i, j] = (x[row, j] - shift[j]) * inverse[j]
 
 
 @inner_loop
@@ -63,23 +64,23 @@ def draw_backward(eta, noise, grad_z, share):
 
 
 @inner_loop
-def observe(x, flat_logits, flat_spare, column, share):
+def observe(x, own, flat_logits, flat_spare, column, share):
     """Lay the slopes share (x - sigmoid(l)) over the logits (S n D,); return the sum of log p(x | z).
 
-    flat_spare (S n D,) and column (D,) are written to.
+    x (M, D) are all data, own (n,) the rows of these; flat_spare (S n D,) and column (D,) are written to.
     """
-    n_data, n_out = x.shape
+    n_data, n_out = own.size, x.shape[1]
     rows = flat_logits.size // n_out
     logits, spare = matrix(flat_logits, 0, rows, n_out), matrix(flat_spare, 0, rows, n_out)
     column[:] = 0.0
     elementwise.softplus(flat_logits, flat_spare)
     for i in range(rows):
-        n = i % n_data
+        n = own[i % n_data]
         for j in range(n_out):
             column[j] += x[n, j] * logits[i, j] - spare[i, j]
     elementwise.sigmoid(flat_logits, flat_spare)
     for i in range(rows):
-        n = i % n_data
+        n = own[i % n_data]
         for j in range(n_out):
             logits[i, j] = (x[n, j] - spare[i, j]) * share
     total = 0.0
@@ -90,7 +91,7 @@ def observe(x, flat_logits, flat_spare, column, share):
 
 @loop
 def bernoulli_vae(
-    matmul, x, noise, shift, inverse, theta, phi, decoder, encoder, kinds, first, inputs, z, down, up
+    matmul, x, own, noise, shift, inverse, theta, phi, decoder, encoder, kinds, first, inputs, z, down, up
 ):
     """Fill the rows of one block in the arrays of its batch, and return the mean ELBO of the block.
 
@@ -98,7 +99,10 @@ def bernoulli_vae(
     ----------
     matmul : int
         As from `products.address_of_matmul`.
-    x : ndarray (n, D)
+    x : ndarray (M, D)
+        All data.
+    own : ndarray (n,) of intp
+        The rows of the block in x.
     noise : ndarray (S, n, K)
     shift, inverse : ndarray (D,)
         Of the encoder's inputs.
@@ -122,10 +126,10 @@ def bernoulli_vae(
     value : float
         Nats per datum.
     """
-    (n_data, n_out), n_draws, n_latent = x.shape, noise.shape[0], z.shape[1]
+    n_data, n_out, n_draws, n_latent = own.size, x.shape[1], noise.shape[0], z.shape[1]
     total, rows, start = inputs.shape[0], n_draws * n_data, n_draws * first
     own_inputs = matrix(inputs, first * n_out, n_data, n_out)
-    standardise(x, shift, inverse, own_inputs)
+    standardise(x, own, shift, inverse, own_inputs)
     forward(matmul, kinds[1], encoder, phi, own_inputs, up[0], up[1], first, total)
     eta_place = up.shape[1] - 2 * n_latent * (total - first)
     eta = matrix(up, eta_place, n_data, 2 * n_latent)
@@ -140,7 +144,7 @@ def bernoulli_vae(
     )
     column = np.empty(n_out, x.dtype)
     by_logit = x.dtype.type(1.0 / (n_draws * total))
-    log_likelihood = observe(x, logits, spare, column, by_logit)
+    log_likelihood = observe(x, own, logits, spare, column, by_logit)
 
     backward(matmul, kinds[0], decoder, theta, down[0], down[1], start, rows, n_draws * total)
     grad_z = np.empty((rows, n_latent), x.dtype)

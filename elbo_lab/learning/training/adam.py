@@ -83,7 +83,8 @@ class Adam(Optimizer):
         keep_fraction(self, "beta2")
         keep_eps(self)
 
-    def _numbers(self, count, rate):
+    def numbers(self, count, rate):
+        """Return the numbers of `adam_step` in step `count`, by their names."""
         return {
             "beta1": self.beta1,
             "beta2": self.beta2,
@@ -95,12 +96,12 @@ class Adam(Optimizer):
         }
 
     def _move(self, params, gradient, state, count, rate):
-        adam_step(params, gradient, *state, **self._numbers(count, rate))
+        adam_step(params, gradient, *state, **self.numbers(count, rate))
 
     def _move_along_sum(self, params, gradients, shares, state, count, rate):
         *others, last = gradients
         first, share = others[0], shares[0]
         if len(others) > 1:
             first, share = weighted_sum(others, shares[:-1]), 1.0
-        numbers = self._numbers(count, rate) | {"share1": share, "share2": shares[-1]}
+        numbers = self.numbers(count, rate) | {"share1": share, "share2": shares[-1]}
         adam_step_of_two(params, first, last, *state, **numbers)

@@ -224,17 +224,19 @@ class ElboObjective(Objective):
         return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
 
     @cached_property
-    def _rows(self):
-        """The table to draw rows from, in the dtype of the training."""
+    def table(self):
+        """What rows are drawn from, (N, D) in the dtype of the training: data, or chances of a one."""
         source = self.x if self.probabilities is None else self.probabilities
-        return source.astype(self.dtype, copy=False)
+        table = np.ascontiguousarray(source, self.dtype)
+        # To Numba a read-only array is another type, for which kernels would be compiled anew.
+        return table if table.flags.writeable else table.copy()
 
     def initial(self, rng):
         theta = self.model.random_theta(self.x, rng)
         return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
 
     def blocks(self, rows):
-        _ = self._rows  # made here by one thread, before several ask for it
+        _ = self.table  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
     def batch(self, rows, names, params, workspace):
@@ -244,8 +246,8 @@ class ElboObjective(Objective):
         return super().batch(rows, names, params, workspace)
 
     def draw(self, rows, rng):
-        x = self._rows[rows] if self.probabilities is None else fresh_bits(self._rows, rows, rng)
-        return x, self.noise(len(x), rng)
+        x = self.table[rows] if self.probabilities is None else fresh_bits(self.table, rows, rng)
+        return x, self.noise(len(rows), rng)
 
     def noise(self, n_data, rng):
         """Return {spec: noise}: estimators with equal specs share the draws."""

@@ -11,13 +11,14 @@ fixed order, and the optimisers are element-wise, so that the result is bitwise 
 threads.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import math
 
 import numpy as np
 
 from elbo_lab.blas import single_threaded_blas
+from elbo_lab.crew import Crew
 from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.learning.training.batch import Move
 from elbo_lab.learning.training.minibatches import Minibatches
 from elbo_lab.learning.training.state import restore, state_of
 
@@ -69,6 +70,8 @@ class Training:
         self.value_sum, self.rows_seen = 0.0, 0
         self.best, self.best_params, self.waited = None, None, 0
         self._workspace = {}
+        # Does the steps that have nothing to share.
+        self._alone = Crew(1)
 
     # -- what a caller asks ----------------------------------------------------------------------
 
@@ -99,92 +102,67 @@ class Training:
             If the bound or a parameter is no finite number any more, or the bound has fallen far below
             where it began. The state is then of no use; an earlier checkpoint is.
         """
-        with single_threaded_blas(), ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
+        with single_threaded_blas(), Crew(self.threads) as crew:
             if not self.history:
                 self._record("start")
             while not self.finished:
-                self._advance(pool)
+                self._advance(crew)
                 if after_minibatch is not None and after_minibatch(self):
                     return
 
     # -- one minibatch ---------------------------------------------------------------------------
 
-    def _advance(self, pool):
+    def _advance(self, crew):
         last = self.minibatches.last_of_epoch
         self.seen += 1
         rows = self.minibatches.next()
         evaluate = last and (self.epoch + 1) % self.plan.evaluate_every == 0
         if self.plan.phi_steps is None:
-            self._ascend(pool, rows, self.objective.names)
+            self._ascend(crew, rows, self.objective.names)
         else:
             for _ in range(self.plan.phi_steps):
-                self._ascend(pool, rows, ("phi",))
+                self._ascend(crew, rows, ("phi",))
             if evaluate:
                 self._record("phi", self.epoch + 1)
-            self._ascend(pool, rows, ("theta",))
+            self._ascend(crew, rows, ("theta",))
         if last:
             self._end_epoch(evaluate)
 
-    def _ascend(self, pool, rows, names):
+    def _ascend(self, crew, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
         batch = self.objective.batch(rows, names, self.params, self._workspace)
-        keys = [self.noise_rng] if len(batch.blocks) == 1 else self._keys(len(batch.blocks))
-        results = self._share(pool, partial(self._work, batch), list(enumerate(keys)))
-        value = sum(share * result[0] for share, result in zip(batch.shares, results, strict=True))
+        alone = len(batch.blocks) == 1
+        keys = [self.noise_rng] if alone else self._keys(len(batch.blocks))
+        moves = {name: self._move(name) for name in names}
+        batch.ascend(crew if batch.shared else self._alone, keys, self.memory, moves)
         self.step += 1
+        value = batch.value
         self._check_finite(value)
-        if len(batch.blocks) == 1:
-            self.memory = results[0][1]
+        if alone:
+            self.memory = batch.memory
         for name in names:
             self.counts[name] += 1
-        self._move(pool, names, batch)
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
-
-    def _share(self, pool, work, tasks):
-        """Return [work(*task) for task in tasks], worked on by n threads: this one and n - 1 of the pool."""
-        n = min(self.threads, len(tasks))
-
-        def every_nth(first):
-            return [work(*task) for task in tasks[first::n]]
-
-        others = [pool.submit(every_nth, first) for first in range(1, n)]
-        done = [every_nth(0), *(other.result() for other in others)]
-        return [done[i % n][i // n] for i in range(len(tasks))]
 
     def _keys(self, count):
         """Return a key of 128 random bits per block, from which its thread makes its own generator."""
         return self.noise_rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
 
-    def _work(self, batch, number, key):
-        # Overflow on the way is found in the value; a warning from a thread would only hide the line.
-        with np.errstate(all="ignore"):
-            return batch.work(number, np.random.default_rng(key), self.memory)
-
     def _rate(self, name):
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
 
-    def _move(self, pool, names, batch):
-        """Step along the gradient of the batch: part by part, on all threads."""
-        parts = [(name, part) for name in names for part in batch.parts(name)]
-
-        def move(name, part):
-            vector, (pieces, shares) = self.params[name][part], batch.pieces(name, part)
-            slots, count = self.slots[name][:, part], self.counts[name]
-            self.plan.optimizer.step_of_sum(vector, pieces, shares, slots, count, self._rate(name))
-
-        if len(parts) > len(names):
-            self._share(pool, move, parts)
-        else:
-            for where in parts:
-                move(*where)
+    def _move(self, name):
+        """Return how a parameter vector moves in this step."""
+        count, rate = self.counts[name] + 1, self._rate(name)
+        return Move(self.params[name], self.plan.optimizer, self.slots[name], count, rate)
 
     # -- epochs and rows -------------------------------------------------------------------------
 
     def _check_finite(self, value):
         if self.first_value is None:
             self.first_value = value
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise Diverged(f"the bound became {value} in step {self.step} (epoch {self.epoch + 1})")
 
     def check(self):
