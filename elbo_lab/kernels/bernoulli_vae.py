@@ -33,32 +33,32 @@ def standardise(x, rows, shift, inverse, out):
 
 @inner_loop
 def draw(eta, noise, z):
-    """Write z = m + s eps (S n, K), and return the sum over data of KL(q || N(0, I))."""
-    n_data, n_latent = noise.shape[1:]
+    """Write z = m + s eps (S n, K), and return the sum over data of KL(q || N(0, I)); noise (S n, K)."""
+    n_data, n_latent = eta.shape[0], z.shape[1]
     total = 0.0
     for n in range(n_data):
         for k in range(n_latent):
             mean, log_std = eta[n, k], eta[n, n_latent + k]
             std = np.exp(log_std)
             total += 0.5 * np.expm1(2.0 * log_std) - log_std + 0.5 * mean * mean
-            for s in range(noise.shape[0]):
-                z[s * n_data + n, k] = mean + std * noise[s, n, k]
+            for i in range(n, z.shape[0], n_data):
+                z[i, k] = mean + std * noise[i, k]
     return total
 
 
 @inner_loop
 def draw_backward(eta, noise, grad_z, share):
     """Lay the gradient in eta over eta; `share` is that of a datum in the batch."""
-    n_data, n_latent = noise.shape[1:]
+    n_data, n_latent = eta.shape[0], grad_z.shape[1]
     zero, one = eta.dtype.type(0.0), eta.dtype.type(1.0)
     for n in range(n_data):
         for k in range(n_latent):
             mean, std = eta[n, k], np.exp(eta[n, n_latent + k])
             by_z, by_scale = zero, zero
-            for s in range(noise.shape[0]):
-                g = grad_z[s * n_data + n, k]
+            for i in range(n, grad_z.shape[0], n_data):
+                g = grad_z[i, k]
                 by_z += g
-                by_scale += g * noise[s, n, k]
+                by_scale += g * noise[i, k]
             eta[n, k] = by_z - share * mean
             eta[n, n_latent + k] = std * by_scale - share * (std * std - one)
 
@@ -103,7 +103,8 @@ def bernoulli_vae(
         All data.
     own : ndarray (n,) of intp
         The rows of the block in x.
-    noise : ndarray (S, n, K)
+    noise : ndarray (S n, K)
+        Draw after draw.
     shift, inverse : ndarray (D,)
         Of the encoder's inputs.
     theta, phi : ndarray (P_theta,), (P_phi,)
@@ -126,7 +127,8 @@ def bernoulli_vae(
     value : float
         Nats per datum.
     """
-    n_data, n_out, n_draws, n_latent = own.size, x.shape[1], noise.shape[0], z.shape[1]
+    n_data, n_out, n_latent = own.size, x.shape[1], z.shape[1]
+    n_draws = noise.shape[0] // n_data
     total, rows, start = inputs.shape[0], n_draws * n_data, n_draws * first
     own_inputs = matrix(inputs, first * n_out, n_data, n_out)
     standardise(x, own, shift, inverse, own_inputs)

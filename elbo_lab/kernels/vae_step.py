@@ -18,8 +18,9 @@ import numpy as np
 from elbo_lab.kernels.adam import adam_step
 from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
 from elbo_lab.kernels.compiling import inner_loop, loop
+from elbo_lab.kernels.fresh_bits import fresh_bits
 from elbo_lab.kernels.mlp import weight_gradient
-from elbo_lab.kernels.views import vector
+from elbo_lab.kernels.views import matrix, vector
 from elbo_lab.kernels.waiting import has_order, meet
 
 
@@ -42,21 +43,39 @@ def _move(member, size, turn, matmul, network, gradient):
 
 
 @inner_loop
+def _draw(b, first, count, fresh, x):
+    """Draw the bits of a block into x, if they are drawn here."""
+    here, states, words, numbers, table, rows = fresh
+    if here[b]:
+        size = count * x.shape[1]
+        n_words = size * words.shape[1] // numbers.shape[1]
+        fresh_bits(
+            vector(states, 4 * b, 4),
+            vector(words, words.shape[1] * b, n_words),
+            vector(numbers, numbers.shape[1] * b, size),
+            table,
+            vector(rows, first, count),
+            matrix(x, first * x.shape[1], count, x.shape[1]),
+        )
+
+
+@inner_loop
 def _step(member, meeting, step):
     """Do the step of a member; return whether all members did theirs."""
     arrivals, size, offer_core = meeting
-    matmul, x, rows, noise, shift, inverse, kinds, theta, phi, edges, values, shares, gradient = step
+    matmul, fresh, x, rows, noise, shift, inverse, kinds, theta, phi, edges, values, shares, gradient = step
     _, decoder, z, down, theta_vector, _, _ = theta
     _, encoder, inputs, up, phi_vector, _, _ = phi
     n_latent, n_draws = z.shape[1], noise.size // (rows.size * z.shape[1])
     for b in range(member, values.size, size):
-        first, last = edges[b], edges[b + 1]
-        own_noise = noise[n_draws * n_latent * first : n_draws * n_latent * last]
+        first, count = edges[b], edges[b + 1] - edges[b]
+        _draw(b, first, count, fresh, x)
+        own_noise = matrix(noise, n_draws * n_latent * first, n_draws * count, n_latent)
         values[b] = bernoulli_vae(
             matmul,
             x,
-            rows[first:last],
-            own_noise.reshape((n_draws, last - first, n_latent)),
+            vector(rows, first, count),
+            own_noise,
             shift,
             inverse,
             theta_vector,
@@ -99,6 +118,8 @@ def take_part(member, orders, order, last, kind, looks, meeting, step):
         arrivals, size, offer_core: as for `waiting.meet`.
     step : tuple
         matmul : int, as from `products.address_of_matmul`;
+        fresh : tuple of whether the bits of a block are drawn here (n_blocks,), and for `fresh_bits` states
+        (n_blocks, 4), words and numbers (n_blocks, most), table and rows (B,);
         x (M, D), rows (B,), shift (D,), inverse (D,), kinds: as for `bernoulli_vae`;
         noise (S B K,): (S, n, K) of each block;
         theta, phi : tuples of edges (n + 1,) of the parts that move, sizes, inputs and layers as

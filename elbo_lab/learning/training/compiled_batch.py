@@ -68,7 +68,8 @@ class CompiledBatch(Batch):
     def work(self, number, rng, memory):
         from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
 
-        x, noise = self.objective.draw(self.blocks[number], rng)
+        x, drawn = self.objective.draw(self.blocks[number], rng)
+        (noise,) = drawn.values()
         theta, phi = self.params["theta"], self.params["phi"]
         down, up = self.tapes.values()
         first = sum(len(block) for block in self.blocks[:number])
@@ -76,7 +77,7 @@ class CompiledBatch(Batch):
             self.matmul,
             x,
             np.arange(len(x)),
-            *noise.values(),
+            noise.reshape(-1, noise.shape[-1]),
             *self.objective.posterior.affine(theta.dtype),
             theta,
             phi,

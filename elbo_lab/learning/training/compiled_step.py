@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from elbo_lab.crew import KIND, LOOKS, CompiledWork
-from elbo_lab.learning.training.fresh_bits import fresh_bits
+from elbo_lab.learning.training.fresh_bits import WORD, fits, fresh_bits, numbers_in, taken_state
 from elbo_lab.learning.training.tapes import kinds_of, row_edges
 
 # Coordinates of a part that one member moves at a time, about: its gradient stays in the cache.
@@ -49,9 +49,16 @@ class CompiledStep(CompiledWork):
         self.offer_core = address_of_yield()
         dtype, n_rows = params["theta"].dtype, sum(len(block) for block in blocks)
         self.edges = np.array([0, *accumulate(len(block) for block in blocks)])
-        self.rows = np.arange(n_rows)
-        self.fresh = objective.probabilities is not None
-        self.x = np.empty((n_rows, objective.table.shape[1]), dtype) if self.fresh else objective.table
+        self.rows, self.table = np.arange(n_rows), objective.table
+        self.x, own, self.fresh = self.table, self.rows, objective.probabilities is not None
+        if self.fresh:
+            # The table holds chances, and what the networks see are bits, row by row.
+            self.x, own = np.empty((n_rows, self.table.shape[1]), dtype), np.arange(n_rows)
+        most = max(len(block) for block in blocks) * self.table[0].nbytes if self.fresh else 0
+        words = np.empty((len(blocks), -(-most // WORD)), np.uint64)
+        # Whether the bits of a block are drawn in compiled code, and the generators for that.
+        self.drawn_there = np.zeros(len(blocks), np.bool_)
+        self.states = np.empty((len(blocks), 4), np.uint64)
         self.noise = np.empty(objective.draws * n_rows * objective.model.n_latent, dtype)
         per_row, slices = self.noise.size // n_rows, pairwise(self.edges.tolist())
         # Where the rows and the noise of each block lie.
@@ -62,8 +69,9 @@ class CompiledStep(CompiledWork):
         largest = max(np.diff(network[0]).max(initial=0) for network in networks)
         self.arguments = (
             matmul,
+            (self.drawn_there, self.states, words, numbers_in(words, dtype), self.table, self.rows),
             self.x,
-            self.rows,
+            own,
             self.noise,
             *objective.posterior.affine(dtype),
             kinds_of(tapes),
@@ -90,12 +98,14 @@ class CompiledStep(CompiledWork):
 
     def prepare(self, blocks, keys, moves):
         """Draw for the blocks, each with a generator of its own, and set the numbers of Adam."""
-        for block, key, (rows, noise) in zip(blocks, keys, self.places, strict=True):
+        for b, (block, key, (rows, noise)) in enumerate(zip(blocks, keys, self.places, strict=True)):
             rng = np.random.default_rng(key)
-            if self.fresh:
-                self.x[rows] = fresh_bits(self.objective.table, block, rng)
-            else:
-                self.rows[rows] = block
+            self.rows[rows] = block
+            self.drawn_there[b] = self.fresh and fits(self.table, block, rng)
+            if self.drawn_there[b]:
+                self.states[b] = taken_state(rng, len(block) * self.table[0].nbytes // WORD)
+            elif self.fresh:
+                self.x[rows] = fresh_bits(self.table, block, rng)
             (drawn,) = self.objective.noise(len(block), rng).values()
             self.noise[noise] = drawn.reshape(-1)
         for name, move in moves.items():

@@ -11,6 +11,8 @@ from numpy.random import PCG64
 
 from elbo_lab.kernels import kernels_in_use
 
+WORD = 8
+
 
 def fresh_bits(table, rows, rng):
     """Draw bits for some rows of a table of chances.
@@ -28,7 +30,7 @@ def fresh_bits(table, rows, rng):
     x : ndarray (N, D)
         Zeros and ones.
     """
-    if kernels_in_use() == "numba" and _fits(table, rows, rng):
+    if kernels_in_use() == "numba" and fits(table, rows, rng):
         return kernel(table, rows, rng)
     return definition(table, rows, rng)
 
@@ -43,19 +45,31 @@ def kernel(table, rows, rng):
     from elbo_lab.kernels.fresh_bits import fresh_bits as loop
 
     out = np.empty((len(rows), table.shape[1]), table.dtype)
-    words = rng.bit_generator.random_raw(out.nbytes // 8)
-    loop(words.view(np.uint32) if out.itemsize == 4 else words, table, rows, out)
+    words = np.empty(out.nbytes // WORD, np.uint64)
+    loop(taken_state(rng, words.size), words, numbers_in(words, out.dtype), table, rows, out)
     return out
 
 
-def _fits(table, rows, rng):
+def numbers_in(words, dtype):
+    """Return the integers in some words from which uniform numbers of a dtype are made."""
+    return words.view(np.uint32) if dtype == np.float32 else words
+
+
+def taken_state(rng, count):
+    """Return the state of a generator, (4,) uint64, and move it on as if it had given so many words."""
+    from elbo_lab.kernels.pcg64 import state_of
+
+    state = np.array(state_of(rng.bit_generator), np.uint64)
+    rng.bit_generator.advance(count)
+    return state
+
+
+def fits(table, rows, rng):
     """Whether raw words of 64 bits are what the definition would use up, and the loop can read the rows."""
     if type(rng.bit_generator) is not PCG64 or sys.byteorder != "little":
         return False
     if type(table) is not np.ndarray or not table.flags.c_contiguous or rows.dtype != np.intp:
         return False
-    if table.dtype == np.float64:
-        return True
     # A word gives two short numbers, the lower half first; one may be left over from before.
-    even = len(rows) * table.shape[1] % 2 == 0
-    return table.dtype == np.float32 and even and not rng.bit_generator.state["has_uint32"]
+    whole = table.dtype == np.float64 or (table.dtype == np.float32 and len(rows) * table.shape[1] % 2 == 0)
+    return whole and not rng.bit_generator.state["has_uint32"]
