@@ -34,7 +34,7 @@ class Layout:
 
     entries: tuple
     size: int = field(init=False)
-    _parts: tuple = field(init=False, repr=False, compare=False)
+    _where: dict = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         names = [name for name, _ in self.entries]
@@ -42,16 +42,26 @@ class Layout:
             raise bad_value("entries", "different names", names)
         sizes = [math.prod(shape) for _, shape in self.entries]
         ends = list(accumulate(sizes, initial=0))
-        parts = [(name, slice(*ends[i : i + 2]), shape) for i, (name, shape) in enumerate(self.entries)]
+        where = {name: (slice(*ends[i : i + 2]), shape) for i, (name, shape) in enumerate(self.entries)}
         object.__setattr__(self, "size", ends[-1])
-        object.__setattr__(self, "_parts", tuple(parts))
+        object.__setattr__(self, "_where", where)
 
     def views(self, vector):
         """Return {name: view of shape (..., *shape)} of `vector` (..., P)."""
-        *lead, size = vector.shape or (None,)
-        if size != self.size:
-            raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {vector.shape}")
-        return {name: vector[..., part].reshape((*lead, *shape)) for name, part, shape in self._parts}
+        lead = self._lead(vector)
+        return {name: vector[..., part].reshape(lead + shape) for name, (part, shape) in self._where.items()}
+
+    def view(self, vector, name):
+        """Return one of the `views`, where no other is needed."""
+        part, shape = self._where[name]
+        return vector[..., part].reshape(self._lead(vector) + shape)
+
+    def _lead(self, vector):
+        """Return the axes of `vector` in front of the parameters, whose number is checked."""
+        shape = vector.shape
+        if not shape or shape[-1] != self.size:
+            raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {shape}")
+        return shape[:-1]
 
     def pack(self, parts, lead=()):
         """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero.

@@ -57,13 +57,13 @@ def log_sum_exp(a, axis):
         a few units in the last place of max(1, m), not of a result that happens to be near zero.
     """
     a = np.asarray(a)
-    peak = np.max(a, axis=axis, keepdims=True)
+    peak = np.maximum.reduce(a, axis=axis, keepdims=True)
     # An infinite peak would give inf - inf; with no shift the infinities come out right, while
     # log(0) = -inf and exp(1000) = inf beside a +inf are then the answer and not an accident.
     peak = np.where(np.isfinite(peak), peak, 0)
     with np.errstate(divide="ignore", over="ignore"):
-        total = np.log(np.sum(np.exp(a - peak), axis=axis))
-    return total + np.squeeze(peak, axis=axis)
+        total = np.log(np.add.reduce(np.exp(a - peak), axis=axis))
+    return total + peak.reshape(total.shape)
 
 
 def log_mean_exp(a, axis):
@@ -107,7 +107,7 @@ def softmax(a, axis):
         nan along a slice whose peak is not finite (all -inf: there is no mass to share; a +inf:
         the limit depends on the path).
     """
-    weights = np.exp(_below_peak(a, axis))
+    weights = np.exp(below_peak(a, axis))
     return weights / np.add.reduce(weights, axis=axis, keepdims=True)
 
 
@@ -129,13 +129,25 @@ def log_softmax(a, axis):
     array (...)
         nan along a slice whose peak is not finite, as in `softmax`.
     """
-    shifted = _below_peak(a, axis)
+    shifted = below_peak(a, axis)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
 @np.errstate(invalid="ignore")
-def _below_peak(a, axis):
-    """Return a - max(a); nan (quietly) where the peak is infinite."""
+def below_peak(a, axis):
+    """Return a - max(a), the logarithms of weights of which the largest is one.
+
+    Parameters
+    ----------
+    a : array (...)
+    axis : int, tuple of int or None
+        Axes of the maximum.
+
+    Returns
+    -------
+    array (...)
+        nan (quietly) along a slice whose peak is infinite.
+    """
     a = np.asarray(a)
     return a - np.maximum.reduce(a, axis=axis, keepdims=True)
 

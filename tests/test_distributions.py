@@ -228,6 +228,38 @@ def test_the_log_prob_pullback_is_the_score_summed_over_draws(family):
     assert_close(family.log_prob_vjp(eta, z, cotangent), expected)
 
 
+@every_family
+@pytest.mark.parametrize("lead", [(), (2, 3)])
+def test_a_draw_is_sample_log_prob_and_its_pullback(family, lead):
+    eta, _, _, _, rng = members(family)
+    noise = draw_noise(family.noise_spec(N_DRAWS, N_DATA), rng, lead=lead)
+    cotangent = rng.standard_normal((*lead, N_DRAWS, N_DATA))
+    z, log_q, pullback = family.draw(eta, noise)
+    assert np.array_equal(z, family.sample(eta, noise))
+    assert_close(log_q, family.log_prob(eta, z))
+    assert_close(pullback(cotangent), family.log_prob_vjp(eta, z, cotangent))
+
+
+@pytest.mark.parametrize("family", CONTINUOUS + BITS, ids=family_id)
+def test_both_pullbacks_of_log_prob_are_those_of_eta_and_of_z(family):
+    eta, _, _, z, rng = members(family)
+    cotangent = rng.standard_normal((N_DRAWS, N_DATA))
+    by_eta, by_z = family.log_prob_vjps(eta, z, cotangent)
+    assert_close(by_eta, family.log_prob_vjp(eta, z, cotangent))
+    assert_close(by_z, cotangent[..., None] * family.log_prob_grad_z(eta, z))
+
+
+@every_categorical
+@pytest.mark.parametrize("lead", [(), (2, 3)])
+@pytest.mark.parametrize("n_seen", [1, N_DATA])
+def test_cotangents_by_category_are_sums_over_indicators(family, lead, n_seen):
+    rng = np.random.default_rng(0)
+    z = rng.integers(family.size, size=(*lead, N_DRAWS, n_seen))
+    cotangent = rng.standard_normal((*lead, N_DRAWS, N_DATA))
+    expected = (family.one_hot(z) * cotangent[..., None]).sum(axis=-3)
+    assert_close(family.by_category(z, cotangent), expected)
+
+
 @pytest.mark.parametrize("family", CONTINUOUS + BITS, ids=family_id)
 def test_log_prob_grad_z_is_the_derivative_in_z(family):
     eta, _, _, z, rng = members(family)
@@ -495,6 +527,7 @@ def test_inputs_are_never_written_into(family):
     family.sample(eta, noise)
     family.log_prob(eta, z)
     family.log_prob_vjp(eta, z, cotangent)
+    family.draw(eta, noise)[2](cotangent)
     family.entropy(eta)
     family.entropy_grad(eta)
     family.near(eta)
@@ -503,6 +536,7 @@ def test_inputs_are_never_written_into(family):
         family.kl_grad(eta, other)
     if family.event_axes:
         family.log_prob_grad_z(eta, z)
+        family.log_prob_vjps(eta, z, cotangent)
     if not family.discrete:
         family.sample_vjp(eta, noise, z)
 

@@ -36,6 +36,14 @@ def test_views_are_never_copies(lead):
     assert np.all(vector[..., [5, 9]] == [7.0, 8.0]) and vector.sum() == 15.0 * np.prod(lead)
 
 
+@pytest.mark.parametrize("lead", [(), (4,), (2, 3)])
+def test_one_view_is_that_among_all_and_no_copy(lead):
+    vector = np.random.default_rng(0).standard_normal((*lead, 10))
+    for name, view in LAYOUT.views(vector).items():
+        assert np.array_equal(LAYOUT.view(vector, name), view)
+        assert np.shares_memory(LAYOUT.view(vector, name), vector)
+
+
 @given(layouts, st.lists(st.integers(1, 2), max_size=2).map(tuple), st.integers(0, 9))
 def test_pack_undoes_views(layout, lead, seed):
     vector = np.random.default_rng(seed).standard_normal((*lead, layout.size))

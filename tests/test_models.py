@@ -145,6 +145,16 @@ def test_leading_axes_of_repeats_equal_looped_calls(case):
 
 @laws(VECTORS)
 @pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("n_seen", [1, 3])
+def test_a_slope_in_z_alone_is_that_beside_the_slope_in_theta(case, lead, n_seen):
+    z, cotangent, _ = draws(case, lead)
+    model, arguments = case.model, (case.theta, case.x, z[..., :n_seen, :], cotangent)
+    assert_close(model.log_joint_grad_z(*arguments), model.log_joint_vjp(*arguments)[1])
+    assert_close(model.log_likelihood_grad_z(*arguments), model.log_likelihood_vjp(*arguments)[1])
+
+
+@laws(VECTORS)
+@pytest.mark.parametrize("lead", [(), (2,)])
 def test_a_draw_shared_by_all_data_equals_its_copies(case, lead):
     z, cotangent, _ = draws(case, lead)
     model, theta, x, shared = case.model, case.theta, case.x, z[..., :1, :]

@@ -128,6 +128,14 @@ def test_leading_axes_are_kept_and_equal_looped_calls(network):
 
 
 @every_network
+def test_backward_to_the_inputs_alone_is_the_second_part_of_backward(network):
+    params, inputs, cotangent, _ = setting(network, lead=(2,))
+    activations = network.forward(params, inputs)[1]
+    expected = network.backward(params, activations, cotangent)[1]
+    assert np.array_equal(network.backward_inputs(params, activations, cotangent), expected)
+
+
+@every_network
 def test_many_cotangents_share_one_forward_pass(network):
     params, inputs, _, rng = setting(network)
     activations = network.forward(params, inputs)[1]

@@ -28,7 +28,8 @@ from elbo_lab.estimators.pathwise import reparameterization
 from elbo_lab.estimators.score import score_function_loo, score_function_optimal_baseline
 from elbo_lab.exact import closed_form, enumeration, quadrature
 from elbo_lab.models import DeepGaussianFixed, GaussianMixture, GaussianMLE
-from elbo_lab.models.base import Model
+from elbo_lab.models.base import Model, StandardNormalPrior
+from elbo_lab.models.deep import DeepModel
 from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior
@@ -193,6 +194,30 @@ def std_without_factor(_):
         return self.join(grad_z.sum(axis=-3), (grad_z * noise).sum(axis=-3))
 
     return sample_vjp
+
+
+def per_cent_in_the_pullback(right):
+    def draw(self, eta, noise):
+        z, log_q, pullback = right(self, eta, noise)
+        return z, log_q, lambda cotangent: 1.01 * pullback(cotangent)
+
+    return draw
+
+
+def per_cent_in_log_q(right):
+    def draw(self, eta, noise):
+        z, log_q, pullback = right(self, eta, noise)
+        return z, 1.01 * log_q, pullback
+
+    return draw
+
+
+def other_path_of_log_q(right):
+    def vjps(self, eta, z, cotangent):
+        by_eta, by_z = right(self, eta, z, cotangent)
+        return by_eta, -by_z
+
+    return vjps
 
 
 def without_path_of_log_q(_):
@@ -393,11 +418,26 @@ FAULTS = (
         "score",
         replaced(lambda self, eta, z: self.one_hot(z) + 0.0 * eta),
     ),
+    Fault(
+        "categorical pullback not centred",
+        Categorical,
+        "_summed_score",
+        replaced(lambda self, _, z, cotangent: self.by_category(z, cotangent)),
+    ),
+    Fault("pullback of a draw one per cent too large", DiagonalGaussian, "draw", per_cent_in_the_pullback),
+    Fault("log q of a draw one per cent too large", DiagonalGaussian, "draw", per_cent_in_log_q),
+    Fault("log q of a drawn category too large", Categorical, "draw", per_cent_in_log_q),
+    Fault("path through log q turned around", DiagonalGaussian, "log_prob_vjps", other_path_of_log_q),
     Fault("grad_z of log q with the wrong sign", DiagonalGaussian, "log_prob_grad_z", scaled(-1.0)),
     # models, networks, posteriors
     Fault("dropped D log sigma in a likelihood", DeepGaussianFixed, "likelihood", without_log_determinant),
     Fault("likelihood gradient one per cent too large", Model, "log_likelihood_vjp", per_cent),
     Fault("grad_z one per cent too large", Model, "log_likelihood_vjp", per_cent_in_z),
+    Fault("slope in z alone one per cent too large", LinearGaussian, "log_likelihood_grad_z", scaled(1.01)),
+    Fault("slope of a network in z alone too large", DeepModel, "log_likelihood_grad_z", scaled(1.01)),
+    Fault(
+        "slope of the prior in z alone turned around", StandardNormalPrior, "log_prior_grad_z", scaled(-1.0)
+    ),
     Fault("prior gradient dropped", Model, "log_joint_vjp", without_prior_gradient),
     Fault("prior's path to theta dropped", GaussianMLE, "prior_eta_vjp", without_prior_path),
     Fault("mixture weights' gradient dropped", GaussianMixture, "prior_eta_vjp", without_prior_path),

@@ -128,3 +128,17 @@ class Family(ABC):
     def log_prob_vjp(self, eta, z, cotangent):
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
         return (cotangent[..., None] * self.score(eta, z)).sum(axis=-3)
+
+    def log_prob_vjps(self, eta, z, cotangent):
+        """Return (grad_eta (..., N, E), grad_z) of sum(cotangent * log_prob), for z with a slope."""
+        by_z = cotangent[..., None] * self.log_prob_grad_z(eta, z)
+        return self.log_prob_vjp(eta, z, cotangent), by_z
+
+    def draw(self, eta, noise):
+        """Return z, log q(z; eta) and the function that pulls a cotangent of it back to eta, z held still.
+
+        `sample`, `log_prob` and `log_prob_vjp` in one pass: a family that knows log q of a draw from the
+        draw's own noise need not look at z again.
+        """
+        z = self.sample(eta, noise)
+        return z, self.log_prob(eta, z), lambda cotangent: self.log_prob_vjp(eta, z, cotangent)

@@ -5,6 +5,7 @@ u ~ U(0, 1). As a function of the logits that z is piecewise constant: its deriv
 it exists, so there is no pathwise gradient, and expectations are exact by enumeration instead.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,7 @@ import numpy as np
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
-from elbo_lab.special import log_softmax, softmax
+from elbo_lab.special import below_peak, log_softmax, softmax
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,16 @@ class Categorical(Family):
 
     def sample(self, eta, noise):
         """Return z (..., S, N), integers in 0..K-1."""
-        cumulated = np.add.accumulate(softmax(eta, axis=-1), axis=-1)
-        # The last sum may fall short of one by rounding: a u in that gap would draw a category of
-        # probability zero. So the sums are divided by it, and left out, for z <= K - 1.
-        inner = cumulated[..., :-1] / cumulated[..., -1:]
-        return np.add.reduce(noise[..., None] >= inner, axis=-1, dtype=np.intp)
+        return self._inverted(np.exp(below_peak(eta, axis=-1)), noise)[0]
+
+    def _inverted(self, weights, noise):
+        """Return z, and the sum of the weights (N, 1), which are proportional to p_k."""
+        cumulated = np.add.accumulate(weights, axis=-1)
+        total = cumulated[..., -1:]
+        # Sums of p_k may end short of one by rounding: a u in that gap would draw a category of
+        # probability zero. So the last sum divides the others, and is left out, for z <= K - 1.
+        inner = cumulated[..., :-1] / total
+        return np.add.reduce(noise[..., None] >= inner, axis=-1, dtype=np.intp), total
 
     def values(self):
         """Return 0..K-1 (K,)."""
@@ -66,8 +72,31 @@ class Categorical(Family):
 
     def log_prob(self, eta, z):
         """Return log softmax(logits)[z] (..., S, N)."""
-        table = self.log_table(eta)
-        return table[0][z] if len(table) == 1 else table[np.arange(z.shape[-1]), z]
+        return looked_up(self.log_table(eta), z)
+
+    def log_prob_vjp(self, eta, z, cotangent):
+        return self._summed_score(softmax(eta, axis=-1), z, cotangent)
+
+    def draw(self, eta, noise):
+        shifted = below_peak(eta, axis=-1)
+        weights = np.exp(shifted)
+        z, total = self._inverted(weights, noise)
+        log_q = looked_up(shifted - np.log(total), z)
+        return z, log_q, lambda cotangent: self._summed_score(weights / total, z, cotangent)
+
+    def _summed_score(self, p, z, cotangent):
+        """Return sum_s c_s ([z_s = k] - p_k)."""
+        return self.by_category(z, cotangent) - cotangent.sum(axis=-2)[..., None] * p
+
+    def by_category(self, z, cotangent):
+        """Return the cotangents (..., S, N) that each category has drawn, sum_s c_s [z_s = k] (..., N, K)."""
+        if z.shape != cotangent.shape:
+            z, cotangent = np.broadcast_arrays(z, cotangent)
+        *lead, _, n_data = z.shape
+        first = np.arange(0, math.prod(lead) * n_data * self.size, self.size).reshape(*lead, 1, n_data)
+        # A count with weights never forms indicators, which are K times as many as the draws.
+        found = np.bincount((z + first).ravel(), cotangent.ravel(), first.size * self.size)
+        return found.reshape(*lead, n_data, self.size)
 
     def score(self, eta, z):
         """Return [z = k] - p_k (..., S, N, K)."""
@@ -103,3 +132,8 @@ class Categorical(Family):
     def near(self, eta):
         """Return the centred logits times one half."""
         return 0.5 * (eta - eta.mean(axis=-1, keepdims=True))
+
+
+def looked_up(table, z):
+    """Return the entry of category z (..., S, N) in the row of its datum in `table` (N, K) or (1, K)."""
+    return table[0][z] if len(table) == 1 else table[np.arange(z.shape[-1]), z]

@@ -77,9 +77,10 @@ class DiagonalGaussian(Family):
 
     def log_prob(self, eta, z):
         """Return sum_k [-u_k^2 / 2 - log s_k - log(2 pi) / 2] (..., S, N)."""
-        _, log_std = self.split(eta)
-        u = self.standardise(eta, z)
-        constant = log_std.sum(axis=-1) + 0.5 * self.size * LOG_2PI
+        return self._log_density(eta, self.standardise(eta, z))
+
+    def _log_density(self, eta, u):
+        constant = self.split(eta)[1].sum(axis=-1) + 0.5 * self.size * LOG_2PI
         return -0.5 * np.einsum("...k,...k->...", u, u) - constant
 
     def log_prob_grad_z(self, eta, z):
@@ -94,12 +95,25 @@ class DiagonalGaussian(Family):
         return self.join(u * np.exp(-log_std), u * u - 1.0)
 
     def log_prob_vjp(self, eta, z, cotangent):
+        return self._summed_score(eta, self.standardise(eta, z), cotangent)
+
+    def _summed_score(self, eta, u, cotangent):
         """Sum before anything is as wide as a score: (sum c u / s, sum c u^2 - sum c)."""
-        u = self.standardise(eta, z)
         weighted = cotangent[..., None] * u
         by_mean = weighted.sum(axis=-3) * np.exp(-self.split(eta)[1])
         weighted *= u
         return self.join(by_mean, weighted.sum(axis=-3) - cotangent.sum(axis=-2)[..., None])
+
+    def log_prob_vjps(self, eta, z, cotangent):
+        u = self.standardise(eta, z)
+        by_z = cotangent[..., None] * u
+        by_z *= -np.exp(-self.split(eta)[1])
+        return self._summed_score(eta, u, cotangent), by_z
+
+    def draw(self, eta, noise):
+        """The standardised draw is the noise it was made of."""
+        log_q = self._log_density(eta, noise)
+        return self.sample(eta, noise), log_q, lambda cotangent: self._summed_score(eta, noise, cotangent)
 
     def moments(self, eta):
         mean, log_std = self.split(eta)

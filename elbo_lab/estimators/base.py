@@ -167,6 +167,16 @@ def mean_cotangent(family, z):
     return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)
 
 
-def score_gradient(family, eta, z, signal):
-    """Return the mean over draws and rows of signal (..., S, N) times the score of q: by eta (..., N, E)."""
-    return family.log_prob_vjp(eta, z, signal) / (signal.shape[-2] * signal.shape[-1])
+def log_weight_and_score(model, posterior, theta, phi, x, noise):
+    """Draw from q; return log w (..., S, N) and the function that weighs the scores of the draws.
+
+    The function takes a signal (..., S, N) and returns the mean over draws and rows of signal times score,
+    by phi (..., P).
+    """
+    z, log_q, pull_q = posterior.family.draw(posterior.eta(phi, x), noise)
+
+    def mean_score(signal):
+        grad_eta = pull_q(signal) / (signal.shape[-2] * signal.shape[-1])
+        return posterior.eta_vjp(phi, x, grad_eta)
+
+    return model.log_joint(theta, x, z) - log_q, mean_score

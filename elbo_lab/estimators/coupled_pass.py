@@ -42,6 +42,6 @@ def coupled_pass(model, posterior, theta, phi, x, noise):
     by_prior, z_prior = model.log_prior_vjp(theta, z, share)
     if not model.fixed_prior:
         grad_theta = grad_theta + by_prior
-    grad_z = grad_z + z_prior - share[..., None] * family.log_prob_grad_z(eta, z)
-    grad_eta = family.sample_vjp(eta, noise, grad_z) - family.log_prob_vjp(eta, z, share)
+    by_eta, z_q = family.log_prob_vjps(eta, z, share)
+    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior - z_q) - by_eta
     return float(log_mean_exp(log_w, axis=-2).mean()), grad_theta, pull_eta(grad_eta)

@@ -128,11 +128,7 @@ class DeepModel(StandardNormalPrior, Model):
 
         def pullback(cotangent):
             cotangent = cotangent.astype(theta.dtype, copy=False)
-            if z.shape[-2] < cotangent.shape[-1]:
-                # One draw for all data: contract over the data before anything is stored.
-                rows = np.einsum("...sn,...sno->...so", cotangent, slopes())
-            else:
-                rows = (cotangent[..., None] * slopes()).reshape(flat.shape)
+            rows = self._by_output(cotangent, slopes(), z).reshape(flat.shape)
             grad_weights, grad_rows = decoder.backward(weights, activations, rows)
             if not self.extra_entries:
                 return grad_weights, grad_rows.reshape(z.shape)
@@ -140,6 +136,19 @@ class DeepModel(StandardNormalPrior, Model):
             return np.concatenate([grad_weights, by_extra], axis=-1), grad_rows.reshape(z.shape)
 
         return value, pullback
+
+    def log_likelihood_grad_z(self, theta, x, z, cotangent):
+        slopes, activations = self.output_slopes(theta, x, z)
+        rows = self._by_output(cotangent.astype(theta.dtype, copy=False), slopes, z)
+        return self.decoder.backward_inputs(self._split(theta)[0], activations, rows)
+
+    @staticmethod
+    def _by_output(cotangent, slopes, z):
+        """Return the cotangent (..., S, N or 1, out) of the outputs, as many for a draw as z has."""
+        if z.shape[-2] < cotangent.shape[-1]:
+            # One draw for all data: contract over the data before anything is stored.
+            return np.einsum("...sn,...sno->...so", cotangent, slopes)[..., None, :]
+        return cotangent[..., None] * slopes
 
     def sample_x(self, theta, z, rng):
         return self.observe_sample(self._split(theta)[1], self.decode(theta, z), rng)

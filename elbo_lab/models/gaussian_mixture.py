@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.distributions import Categorical
+from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import Model, refuse_constant
@@ -77,7 +78,7 @@ class GaussianMixture(Model):
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=by_column)
 
     def prior_eta(self, theta):
-        return self.layout.views(theta)["logits"][None]
+        return self.layout.view(theta, "logits")[None]
 
     def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is linear
         return self.layout.pack({"logits": grad_eta}, lead=grad_eta.shape[:-1])
@@ -86,7 +87,7 @@ class GaussianMixture(Model):
         """Return log N(x_n; mu_c, Sigma_c) (N, C) and its pullback from weights (..., N, C)."""
         t = self.layout.views(theta)
         y, log_det = self.covariance.whiten(t, x[:, None, :] - t["mean"])
-        table = -0.5 * np.add.reduce(y * y, axis=-1) - log_det - 0.5 * self.n_columns * LOG_2PI
+        table = -0.5 * np.vecdot(y, y) - (log_det + 0.5 * self.n_columns * LOG_2PI)
 
         def pullback(weights):
             grads, by_mean = self.covariance.vjp(t, y, weights)
@@ -97,13 +98,19 @@ class GaussianMixture(Model):
     def likelihood(self, theta, x, z):
         """Look up log N(x_n; mu_z, Sigma_z); the pullback collects the cotangent per component."""
         table, table_pullback = self.likelihood_table(theta, x)
-        value = table[np.arange(len(x)), z]
 
         def pullback(cotangent):
-            weights = (self.family.one_hot(z) * cotangent[..., None]).sum(axis=-3)
-            return table_pullback(weights), None
+            return table_pullback(self.family.by_category(z, cotangent)), None
 
-        return value, pullback
+        return looked_up(table, z), pullback
+
+    def joint_table(self, theta, x):
+        """Return log pi_c + log N(x_n; mu_c, Sigma_c) (N, C)."""
+        return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
+
+    def log_joint(self, theta, x, z):
+        """Return log p_theta(x, z) (..., S, N): one look into the table of both terms."""
+        return looked_up(self.joint_table(theta, x), z)
 
     def relaxed_likelihood(self, theta, x, y):
         """Return sum_c y_c log N(x_n; mu_c, Sigma_c), which is log p(x | z) where y indicates z.
@@ -129,7 +136,7 @@ class GaussianMixture(Model):
 
     def expected_x(self, theta, z):
         """Return E[x | z] = mu_z (..., D) at categories z (...)."""
-        return self.layout.views(theta)["mean"][z]
+        return self.layout.view(theta, "mean")[z]
 
     def random_theta(self, x, rng):
         """Means at randomly chosen data, the spread of all data in every component."""
@@ -144,7 +151,7 @@ class GaussianMixture(Model):
 
     def posterior_eta(self, theta, x):
         """Return the logits log pi_c + log N(x; mu_c, Sigma_c) (N, C): Bayes' rule."""
-        return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
+        return self.joint_table(theta, x)
 
     def described(self, theta):
         """Return {'weights' (C,), 'means' (C, D), 'covariances' (C, D, D)}: theta in natural units."""

@@ -74,21 +74,29 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
 
     # -- the formula and its derivative ----------------------------------------------------------
 
+    def _standardised(self, t, x, z):
+        """Return r = y - A z (..., S, N, D), and A (D, K): both in units of sigma."""
+        precision_root = np.exp(-t["log_sigma"])
+        A = precision_root[..., None] * t["W"]
+        # One product of all rows: repeats and draws in front of them would make it many small ones.
+        Az = (z.reshape(-1, self.n_latent) @ A.T).reshape((*z.shape[:-1], self.n_columns))
+        return (x - t["b"]) * precision_root - Az, A
+
+    def _pull_to_z(self, A, weighted, z):
+        """Return A^T (c r), shaped as z, from the rows c r (..., S, N, D)."""
+        rows = weighted.reshape(-1, self.n_columns) @ A
+        return fold_shared(rows.reshape((*weighted.shape[:-1], self.n_latent)), z)
+
     def likelihood(self, theta, x, z):
         """log N(x; W z + b, Psi), with r = (x - W z - b) / sigma.
 
         d/dz = W^T r / sigma, d/dW = (r / sigma) z^T, d/db = r / sigma, d/dlog sigma_d = r_d^2 - 1.
         """
         t = self.layout.views(theta)
-        precision_root = np.exp(-t["log_sigma"])
-        # One product of all rows: repeats and draws in front of them would make it many small ones.
-        r = x - (z.reshape(-1, self.n_latent) @ t["W"].T).reshape((*z.shape[:-1], self.n_columns))
-        r -= t["b"]
-        r *= precision_root
-        squares = np.einsum("...d,...d->...", r, r)
+        r, A = self._standardised(t, x, z)
         share = x.shape[-1] // t["log_sigma"].size  # columns that one sigma stands for
         constant = share * t["log_sigma"].sum() + 0.5 * x.shape[-1] * LOG_2PI
-        value = -0.5 * squares - constant
+        value = -0.5 * np.vecdot(r, r) - constant
 
         def pullback(cotangent):
             lead = cotangent.shape[:-2]
@@ -97,20 +105,23 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
             codes = codes.reshape((*lead, -1, self.n_latent))
             by_column = np.einsum("...snd,...snd->...d", weighted, r)
             by_column -= cotangent.sum(axis=(-2, -1))[..., None]
-            weighted *= precision_root
             rows = weighted.reshape((*lead, -1, self.n_columns))
-            grad_z = (rows @ t["W"]).reshape((*cotangent.shape, self.n_latent))
+            precision_root = np.exp(-t["log_sigma"])
             grad_theta = self.layout.pack(
                 {
-                    "W": np.swapaxes(rows, -1, -2) @ codes,
-                    "b": rows.sum(axis=-2),
+                    "W": precision_root[..., None] * (np.swapaxes(rows, -1, -2) @ codes),
+                    "b": precision_root * rows.sum(axis=-2),
                     "log_sigma": self._reduce(by_column),
                 },
                 lead=lead,
             )
-            return grad_theta, fold_shared(grad_z, z)
+            return grad_theta, self._pull_to_z(A, weighted, z)
 
         return value, pullback
+
+    def log_likelihood_grad_z(self, theta, x, z, cotangent):
+        r, A = self._standardised(self.layout.views(theta), x, z)
+        return self._pull_to_z(A, cotangent[..., None] * r, z)
 
     def expected_x(self, theta, z):
         """Return E[x | z] = W z + b (..., D) at z (..., K)."""

@@ -76,7 +76,7 @@ class SigmoidBelief(Model):
         return refuse_grey(super().check_support(x, argument), argument, self.name)
 
     def prior_eta(self, theta):
-        return self.layout.views(theta)["logits"][None]
+        return self.layout.view(theta, "logits")[None]
 
     def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is linear
         return self.layout.pack({"logits": grad_eta}, lead=grad_eta.shape[:-1])

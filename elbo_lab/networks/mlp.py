@@ -152,6 +152,11 @@ class MLP:
         """
         return self._weight_gradient(params, activations, cotangent)[0]
 
+    def backward_inputs(self, params, activations, cotangent):
+        """Pull the cotangent back to the inputs alone (..., M, sizes[0]); no weight's gradient is formed."""
+        delta = self.deltas(params, activations, cotangent)[0]
+        return _times(delta, self.layout.views(params)["W1"].T)
+
     def _weight_gradient(self, params, activations, cotangent):
         """Return the gradient (..., P) and delta_1 (..., M, sizes[1])."""
         p = self.layout.views(params)

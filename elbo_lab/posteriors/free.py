@@ -37,14 +37,16 @@ class FreePosterior(Posterior):
     def eta(self, phi, x):
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
-        blocks = list(self.layout.views(phi).values())
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
+        if len(self.layout.entries) == 1:
+            return self.layout.view(phi, self.layout.entries[0][0])
+        return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
 
     def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002 - the map is the identity
-        lead = grad_eta.shape[:-2]
+        flat = (*grad_eta.shape[:-2], -1)
         if len(self.layout.entries) == 1:
-            return grad_eta.reshape((*lead, self.layout.size))
-        return self.layout.pack(self.family.eta_layout.views(grad_eta), lead=lead)
+            return grad_eta.reshape(flat)
+        blocks = self.family.eta_layout.views(grad_eta).values()
+        return np.concatenate([block.reshape(flat) for block in blocks], axis=-1)
 
     def eta_error(self, phi, x, error):  # noqa: ARG002
         return self.phi_from_eta(error)

@@ -30,7 +30,7 @@ class CoupledPath(Estimator):
         family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
         factors = self.factors(log_weight(model, theta, x, family, eta, z)) / len(x)
-        _, grad_z = model.log_joint_vjp(theta, x, z, factors)
+        grad_z = model.log_joint_grad_z(theta, x, z, factors)
         grad_z = grad_z - factors[..., None] * family.log_prob_grad_z(eta, z)
         grad_eta = family.sample_vjp(eta, noise, grad_z) + self.through_parameters(family, eta, z, factors)
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -25,8 +25,7 @@ class Reparameterization(Estimator):
         family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
         cotangent = mean_cotangent(family, z)
-        _, grad_z = model.log_joint_vjp(theta, x, z, cotangent)
-        grad_z = grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
-        through_parameters = family.log_prob_vjp(eta, z, cotangent)
+        through_parameters, of_log_q = family.log_prob_vjps(eta, z, cotangent)
+        grad_z = model.log_joint_grad_z(theta, x, z, cotangent) - of_log_q
         grad_eta = family.sample_vjp(eta, noise, grad_z) - through_parameters
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -25,7 +25,7 @@ class ReparameterizationAnalyticKL(Estimator):
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
         family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
-        _, grad_z = model.log_likelihood_vjp(theta, x, z, mean_cotangent(family, z))
+        grad_z = model.log_likelihood_grad_z(theta, x, z, mean_cotangent(family, z))
         by_eta, _ = family.kl_grad(eta, model.prior_eta(theta))
         grad_eta = family.sample_vjp(eta, noise, grad_z) - by_eta / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state

@@ -30,6 +30,6 @@ class StickingTheLanding(Estimator):
         family = posterior.family
         eta, z = posterior_draws(posterior, phi, x, noise)
         cotangent = mean_cotangent(family, z)
-        _, grad_z = model.log_joint_vjp(theta, x, z, cotangent)
+        grad_z = model.log_joint_grad_z(theta, x, z, cotangent)
         grad_z = grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
         return posterior.eta_vjp(phi, x, family.sample_vjp(eta, noise, grad_z)), state

@@ -29,7 +29,7 @@ def linear_part(model, theta, x, family, eta, z):
     """Return l(z) (..., S, N) in nats, its variance (N,) and E[l score] (N, E)."""
     mean, log_std = family.split(eta)
     at_mean = mean[None]
-    slope = model.log_joint_vjp(theta, x, at_mean, np.ones_like(at_mean[..., 0]))[1][0]
+    slope = model.log_joint_grad_z(theta, x, at_mean, np.ones_like(at_mean[..., 0]))[0]
     variance = ((slope * np.exp(log_std)) ** 2).sum(axis=-1)
     by_score = family.join(slope, np.zeros_like(slope))
     return (slope * (z - mean)).sum(axis=-1), variance, by_score

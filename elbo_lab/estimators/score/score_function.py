@@ -7,8 +7,7 @@ Needs no derivative of the model and works for discrete z. Its variance grows wi
 additive constant in f changes nothing in mean and everything in noise.
 """
 
-from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws, score_gradient
+from elbo_lab.estimators.base import NO_STATE, Estimator, log_weight_and_score
 
 
 class ScoreFunction(Estimator):
@@ -22,7 +21,5 @@ class ScoreFunction(Estimator):
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, posterior.family, eta, z)
-        grad_eta = score_gradient(posterior.family, eta, z, f)
-        return posterior.eta_vjp(phi, x, grad_eta), state
+        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
+        return mean_score(f), state

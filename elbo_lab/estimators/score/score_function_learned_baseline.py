@@ -17,8 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import Estimator, posterior_draws, score_gradient
+from elbo_lab.estimators.base import Estimator, log_weight_and_score
 from elbo_lab.estimators.score.running import decayed
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
@@ -49,13 +48,11 @@ class ScoreFunctionLearnedBaseline(Estimator):
         return _layout(x).pack({"shift": x.mean(axis=0), "scale": scale, "network": network})
 
     def estimate(self, model, posterior, theta, phi, x, noise, state):
-        eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, posterior.family, eta, z)
+        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
         known = _layout(x).views(state)
         output, activations = _network(x).forward(known["network"], (x - known["shift"]) / known["scale"])
         baseline = (known["centre"] + np.sqrt(known["square"]) * output[:, 0]).astype(f.dtype)
-        grad_eta = score_gradient(posterior.family, eta, z, f - baseline)
-        return posterior.eta_vjp(phi, x, grad_eta), _learned(x, state, f, output[:, 0], activations)
+        return mean_score(f - baseline), _learned(x, state, f, output[:, 0], activations)
 
 
 def _network(x):

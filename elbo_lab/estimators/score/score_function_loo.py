@@ -8,8 +8,7 @@ out: at the exact posterior, where every f equals log p(x), the variance is exac
 independent.
 """
 
-from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import NO_STATE, Estimator, posterior_draws, score_gradient
+from elbo_lab.estimators.base import NO_STATE, Estimator, log_weight_and_score
 
 
 class ScoreFunctionLOO(Estimator):
@@ -23,9 +22,7 @@ class ScoreFunctionLOO(Estimator):
     vectorised = True
 
     def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, posterior.family, eta, z)
+        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
         n_draws = f.shape[-2]
-        centred = (f - f.mean(axis=-2, keepdims=True)) * (n_draws / (n_draws - 1))
-        grad_eta = score_gradient(posterior.family, eta, z, centred)
-        return posterior.eta_vjp(phi, x, grad_eta), state
+        centred = (f - f.sum(axis=-2, keepdims=True) / n_draws) * (n_draws / (n_draws - 1))
+        return mean_score(centred), state

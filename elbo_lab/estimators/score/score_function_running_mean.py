@@ -13,8 +13,7 @@ behind while theta moves. The first call has seen nothing: its baseline is zero.
 
 import numpy as np
 
-from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import Estimator, posterior_draws, score_gradient
+from elbo_lab.estimators.base import Estimator, log_weight_and_score
 from elbo_lab.estimators.score.running import decayed
 
 
@@ -33,9 +32,7 @@ class ScoreFunctionRunningMean(Estimator):
         return np.zeros(2)
 
     def estimate(self, model, posterior, theta, phi, x, noise, state):
-        eta, z = posterior_draws(posterior, phi, x, noise)
-        f = log_weight(model, theta, x, posterior.family, eta, z)
+        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
         baseline, weight = map(float, state)
-        grad_eta = score_gradient(posterior.family, eta, z, f - baseline)
         learned = np.array(decayed(baseline, weight, float(f.mean())))
-        return posterior.eta_vjp(phi, x, grad_eta), learned
+        return mean_score(f - baseline), learned
