@@ -126,13 +126,14 @@ def by_kernels(x, mean, whitener, scale, scatter, threads=1):
 def _loop(x, mean, whitener, scale):
     """Return the loop (start, stop, total, shift, moment) -> values for these data, and moment's shape."""
     n_components, n_columns = mean.shape
-    scale = np.array(scale)
+    from elbo_lab.kernels.mixture import LOG_2, ROOT_OF_BITS
+
+    scale, whitener = scale / LOG_2, whitener * ROOT_OF_BITS
     if n_columns == 2:
         from elbo_lab.kernels.mixture_plane import plane_sums
 
         triangle = whitener if whitener.ndim == 3 else whitener[:, :, None] * np.eye(2)
-        mean, triangle = np.array(mean), np.array(triangle)
-        return partial(plane_sums, x, mean, triangle, scale), (n_components, 2, 2)
+        return partial(plane_sums, x, np.array(mean), triangle, scale), (n_components, 2, 2)
     # Among the data, wherever a lost component may stand.
     centre = np.median(x[:: -(-len(x) // CENTRE_ROWS)], axis=0)
     filled = 4 * -(-n_columns // 4)
