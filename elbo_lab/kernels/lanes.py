@@ -1,10 +1,11 @@
-"""Eight numbers at a time, said outright, for loops whose vectors a compiler would not see by itself.
+"""Sixteen numbers at a time, said outright, for loops whose vectors a compiler would not see by itself.
 
 A loop over rows becomes vector code by itself as long as it is one loop. Where every row has an inner loop
 over components, whose running maximum and sums are to stay in registers, the compiler looks at the inner
-loop alone. So here is a kind of value for compiled code, `LANES` float64 side by side: sums, products and
-quotients act lane by lane, a number beside lanes counts for all of them. `LANES` is a fixed eight (two
-registers of AVX2, one of AVX-512), so values do not depend on the machine's registers.
+loop alone. So here is a kind of value for compiled code, `LANES` float64 side by side: sums, differences
+and products act lane by lane, a number beside lanes counts for all of them. `LANES` is a fixed sixteen, so values do not depend on the
+machine's registers: four of AVX2, so that a constant fetched is used four times and one chain of
+multiply-adds does not wait for itself.
 
     for i in range(0, n, LANES):
         best = everywhere(-np.inf)
@@ -27,7 +28,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
-LANES = 8
+LANES = 16
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _BITS = ir.VectorType(ir.IntType(64), LANES)
 _INDEX = ir.IntType(32)
@@ -79,7 +80,6 @@ for _function, _instruction in (
     (operator.add, "fadd"),
     (operator.sub, "fsub"),
     (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
 ):
     _act_lane_by_lane(_function, _instruction)
 

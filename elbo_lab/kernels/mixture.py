@@ -9,7 +9,7 @@ what a power of two needs. For every row, with l_c = log2 pi_c + log2 p(x | c) a
 
 so that a row takes C powers, one logarithm and one division. The scalar functions of the C library would
 take five times as long as all the rest. The maximum and the two sums over components stay in registers
-while eight rows go through all components (`lanes`). A share below 2^-1023 of the greatest counts as zero.
+while `LANES` rows go through all components (`lanes`). A share below 2^-1023 of the greatest counts as zero.
 
 Sums over rows are taken in the order of the vector registers (`sum_loop`): other last bits on a machine with
 other registers, the same for any number of threads.

@@ -40,7 +40,7 @@ def two_to(t):
     """Return 2^t for lanes from LOWEST, where it is 0, to 0; below -1021 off by 2^-1022 at most; nan at nan."""
     shifted = t + ROUND
     f = t - (shifted - ROUND)
-    f2 = f * f
-    even = C0 + f2 * (C2 + f2 * (C4 + f2 * (C6 + f2 * C8)))
-    odd = C1 + f2 * (C3 + f2 * (C5 + f2 * (C7 + f2 * C9)))
-    return raise_exponent(1.0 + f * (even + f * odd), shifted)
+    series = C5 + f * (C6 + f * (C7 + f * (C8 + f * C9)))
+    series = C0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * series))))
+    # One chain and not two as in `exponential`: the lanes hide the waiting, and registers are scarce.
+    return raise_exponent(1.0 + f * series, shifted)
