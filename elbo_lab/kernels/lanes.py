@@ -3,9 +3,9 @@
 A loop over rows becomes vector code by itself as long as it is one loop. Where every row has an inner loop
 over components, whose running maximum and sums are to stay in registers, the compiler looks at the inner
 loop alone. So here is a kind of value for compiled code, `LANES` float64 side by side: sums, differences
-and products act lane by lane, a number beside lanes counts for all of them. `LANES` is a fixed sixteen, so values do not depend on the
-machine's registers: four of AVX2, so that a constant fetched is used four times and one chain of
-multiply-adds does not wait for itself.
+and products act lane by lane, a number beside lanes counts for all of them. `LANES` is a fixed sixteen, so
+values do not depend on the machine's registers. That is four registers of AVX2: a constant fetched is used
+four times, and one chain of multiply-adds does not wait for itself.
 
     for i in range(0, n, LANES):
         best = everywhere(-np.inf)

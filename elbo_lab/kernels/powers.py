@@ -37,7 +37,10 @@ def at_least_lowest(t):
 
 @formula
 def two_to(t):
-    """Return 2^t for lanes from LOWEST, where it is 0, to 0; below -1021 off by 2^-1022 at most; nan at nan."""
+    """Return 2^t for lanes from LOWEST, where it is 0, to 0; nan at nan.
+
+    Below -1021 it is off by 2^-1022 at most.
+    """
     shifted = t + ROUND
     f = t - (shifted - ROUND)
     series = C5 + f * (C6 + f * (C7 + f * (C8 + f * C9)))
