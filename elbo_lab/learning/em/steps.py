@@ -6,6 +6,7 @@ floor of the variances binds it leaves the M-step to the definition.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -90,31 +91,32 @@ class Steps:
         return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
 
 
+@cache
+def _loops():
+    # Numba is imported when the first of them runs.
+    from elbo_lab.kernels import mixture_steps
+
+    return mixture_steps
+
+
 class CompiledSteps(Steps):
     """The same for full covariances by compiled loops, to 1e-12."""
-
-    def __init__(self, model, n_data, floor):
-        super().__init__(model, n_data, floor)
-        from elbo_lab.kernels import mixture_steps
-
-        self.loops = mixture_steps
 
     def densities(self, theta):
         n_components, n_columns = self.model.n_components, self.model.n_columns
         theta = np.array(theta)
         scale, whitener = np.empty(n_components), np.empty((n_components, n_columns, n_columns))
-        self.loops.densities(theta, scale, whitener)
+        _loops().densities(theta, scale, whitener)
         mean = theta[n_components : n_components * (1 + n_columns)].reshape(n_components, n_columns)
         return Densities(mean, scale, whitener)
 
     def expected_log_joint(self, densities, q):
         moment = np.ascontiguousarray(q.moment)
         at, where = (densities.mean, densities.scale, densities.whitener), (q.total, q.mean, moment)
-        return self.loops.expected_log_joint(*at, *where)
+        return _loops().expected_log_joint(*at, *where)
 
     def best_theta(self, q):
         theta, moment = np.empty(self.model.layout.size), np.ascontiguousarray(q.moment)
-        numbers = float(self.n_data), float(self.floor)
-        if self.loops.best_theta(q.total, numbers[0], q.mean, moment, numbers[1], LEAST_WEIGHT, theta):
-            return theta
-        return super().best_theta(q)
+        n_data, floor = float(self.n_data), float(self.floor)
+        done = _loops().best_theta(q.total, n_data, q.mean, moment, floor, LEAST_WEIGHT, theta)
+        return theta if done else super().best_theta(q)
