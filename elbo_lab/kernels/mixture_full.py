@@ -6,9 +6,10 @@ For component c with whitener A (lower triangular, A Sigma A^T = I) a row x has
 
 and with its responsibility r adds r to R_c, r d to the shift and r d d^T to the moment, d = x - mu: D(D+1)/2
 multiply-adds for y and as many for the moment. That is all the work there is, and the art is to do it at
-the speed of the registers. Both triangles are cut into tiles of two rows by four columns: eight coefficients
-(or eight sums) stay in registers while the loop runs down the ROWS rows of a block, and a number loaded is
-used twice. Triangles on the diagonal are four by four; D is filled up with zeros to a multiple of four.
+the speed of the registers. Both triangles are cut into tiles, the first of two rows by four columns, the
+second of four by two: eight coefficients (or eight sums) stay in registers while the loop runs down the ROWS
+rows of a block, and a number loaded is used twice or four times. Triangles on the diagonal are four by four;
+D is filled up with zeros to a multiple of four.
 
 x and mu are taken about one centre of the data, and y as a difference of products: an error of
 |x - centre| / sigma last places in y, which is what x itself is known to. The moment is about the present
@@ -30,16 +31,17 @@ R1, R2, R3 = ROWS, 2 * ROWS, 3 * ROWS
 def _begin(x, y, p, q, a0, a1, a2, a3, b0, b1, b2, b3):
     for i in range(ROWS):
         d0, d1, d2, d3 = x[i], x[R1 + i], x[R2 + i], x[R3 + i]
-        y[i] = a0 * d0 + a1 * d1 + a2 * d2 + a3 * d3 - p
-        y[R1 + i] = b0 * d0 + b1 * d1 + b2 * d2 + b3 * d3 - q
+        y[i] = a0 * d0 - p + a1 * d1 + a2 * d2 + a3 * d3
+        y[R1 + i] = b0 * d0 - q + b1 * d1 + b2 * d2 + b3 * d3
 
 
 @formula
 def _add(x, y, a0, a1, a2, a3, b0, b1, b2, b3):
     for i in range(ROWS):
         d0, d1, d2, d3 = x[i], x[R1 + i], x[R2 + i], x[R3 + i]
-        y[i] += a0 * d0 + a1 * d1 + a2 * d2 + a3 * d3
-        y[R1 + i] += b0 * d0 + b1 * d1 + b2 * d2 + b3 * d3
+        # y comes first, so that every product is fused with a sum.
+        y[i] = y[i] + a0 * d0 + a1 * d1 + a2 * d2 + a3 * d3
+        y[R1 + i] = y[R1 + i] + b0 * d0 + b1 * d1 + b2 * d2 + b3 * d3
 
 
 @formula
@@ -123,15 +125,15 @@ def _next_two(x, r, m0, m1, m2, m3, weighted):
 
 
 @sum_loop
-def _tile_moments(x, weighted, m0, m1, m2, m3):
-    """Return the sums of (r d)_a d_b for two a and four b."""
-    a0, a1, a2, a3, b0, b1, b2, b3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+def _tile_moments(x, weighted, m0, m1):
+    """Return the sums of (r d)_a d_b for four a and two b."""
+    a0, a1, b0, b1, c0, c1, e0, e1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(ROWS):
-        u, v = weighted[i], weighted[R1 + i]
-        d0, d1, d2, d3 = x[i] - m0, x[R1 + i] - m1, x[R2 + i] - m2, x[R3 + i] - m3
-        a0, a1, a2, a3 = a0 + u * d0, a1 + u * d1, a2 + u * d2, a3 + u * d3
-        b0, b1, b2, b3 = b0 + v * d0, b1 + v * d1, b2 + v * d2, b3 + v * d3
-    return a0, a1, a2, a3, b0, b1, b2, b3
+        d0, d1 = x[i] - m0, x[R1 + i] - m1
+        w0, w1, w2, w3 = weighted[i], weighted[R1 + i], weighted[R2 + i], weighted[R3 + i]
+        a0, a1, b0, b1 = a0 + w0 * d0, a1 + w0 * d1, b0 + w1 * d0, b1 + w1 * d1
+        c0, c1, e0, e1 = c0 + w2 * d0, c1 + w2 * d1, e0 + w3 * d0, e1 + w3 * d1
+    return a0, a1, b0, b1, c0, c1, e0, e1
 
 
 @formula
@@ -151,16 +153,11 @@ def _moments(x, r, mean, c, weighted, shift, moment):
             moment[c, k + 2, k + j] += s
         for j, s in enumerate((e0, e1, e2, e3)):
             moment[c, k + 3, k + j] += s
-        for b in range(0, k, 4):
-            for h in range(2):
-                a = k + 2 * h
-                tile = _tile_moments(
-                    x[b * ROWS :], weighted[2 * h * ROWS :],
-                    mean[c, b], mean[c, b + 1], mean[c, b + 2], mean[c, b + 3],
-                )  # fmt: skip
-                for j in range(4):
-                    moment[c, a, b + j] += tile[j]
-                    moment[c, a + 1, b + j] += tile[4 + j]
+        for b in range(0, k, 2):
+            tile = _tile_moments(x[b * ROWS :], weighted, mean[c, b], mean[c, b + 1])
+            for j in range(4):
+                moment[c, k + j, b] += tile[2 * j]
+                moment[c, k + j, b + 1] += tile[2 * j + 1]
 
 
 @loop
