@@ -24,16 +24,13 @@ def _turn(flat, first, n, left, right):
 
 
 @formula
-def _log_joint(left, right, m0, m1, a, b0, b1, scale, out, top, raised):
-    """Write scale - |y|^2 / 2 into out (ROWS,), and its maximum with top into raised."""
+def _log_joint(left, right, m0, m1, a, b0, b1, scale, out):
+    """Write scale - |y|^2 into out (ROWS,)."""
     for i in range(ROWS):
         d0, d1 = left[i] - m0, right[i] - m1
         y0 = a * d0
         y1 = b0 * d0 + b1 * d1
-        log_joint = scale - 0.5 * (y0 * y0 + y1 * y1)
-        out[i] = log_joint
-        # A maximum in place would become a slow masked store.
-        raised[i] = log_joint if log_joint > top[i] else top[i]
+        out[i] = scale - (y0 * y0 + y1 * y1)
 
 
 @sum_loop
@@ -59,32 +56,29 @@ def plane_sums(x, mean, whitener, scale, start, stop, total, shift, moment):
     x : ndarray (N, 2)
     mean : ndarray (C, 2)
     whitener : ndarray (C, 2, 2)
-        Lower triangular.
+        L_c^-1 ROOT_OF_BITS, lower triangular.
     scale : ndarray (C,)
-        log pi_c - log |L_c| - log(2 pi).
+        log pi_c - log |L_c| - log(2 pi), in bits.
     total, shift, moment : ndarray (C,), (C, 2), (C, 2, 2)
         Sums so far; of moment only the lower triangle.
     """
     flat = x.reshape(-1)
     left, right = np.zeros(ROWS), np.zeros(ROWS)
-    log_joint = np.empty((len(mean), ROWS))
-    top, raised = np.empty(ROWS), np.empty(ROWS)
-    share, entropy = np.empty(ROWS), np.empty(ROWS)
+    log_joint = np.empty(len(mean) * ROWS)
+    top, share, entropy = np.empty(ROWS), np.empty(ROWS), np.empty(ROWS)
     sum_log_p, sum_entropy = 0.0, 0.0
     for first in range(start, stop, ROWS):
         n = min(ROWS, stop - first)
         _turn(flat, first, n, left, right)
-        top[:] = -np.inf
         for c in range(len(mean)):
             m0, m1 = mean[c, 0], mean[c, 1]
             a, b0, b1 = whitener[c, 0, 0], whitener[c, 1, 0], whitener[c, 1, 1]
-            _log_joint(left, right, m0, m1, a, b0, b1, scale[c], log_joint[c], top, raised)
-            top, raised = raised, top
-        log_p, h = normalise(log_joint, top, share, entropy, n)
+            _log_joint(left, right, m0, m1, a, b0, b1, scale[c], log_joint[c * ROWS :])
+        log_p, h = normalise(log_joint, len(mean), top, share, entropy, n)
         sum_log_p += log_p
         sum_entropy += h
         for c in range(len(mean)):
-            r, s0, s1, a, b0, b1 = _moments(left, right, log_joint[c], share, mean[c, 0], mean[c, 1])
+            r, s0, s1, a, b0, b1 = _moments(left, right, log_joint[c * ROWS :], share, mean[c, 0], mean[c, 1])
             total[c] += r
             shift[c, 0] += s0
             shift[c, 1] += s1

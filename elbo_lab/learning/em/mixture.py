@@ -16,39 +16,17 @@ total responsibility underflows, keeps its mean and covariance and has weight 1e
 is taken, and the likelihood does not feel it.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from elbo_lab.kernels import kernels_in_use
 from elbo_lab.learning.em.base import EMProblem
 from elbo_lab.learning.em.scatter import SCATTERS, is_at_floor
+from elbo_lab.learning.em.steps import CompiledSteps, Responsibilities, Steps
 from elbo_lab.learning.em.sums import weighted_sums
-from elbo_lab.special import LOG_2PI, log_softmax
+from elbo_lab.special import log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.
 DEAD = 1e-200
-LEAST_WEIGHT = 1e-300
-
-
-@dataclass(frozen=True, eq=False)
-class Responsibilities:
-    """The statistics of q(z | x) that determine the ELBO.
-
-    Attributes
-    ----------
-    total : ndarray (C,)
-        R_c.
-    mean : ndarray (C, D)
-    moment : ndarray (C,), (C, D) or (C, D, D)
-        Weighted second moments about `mean`, in the shape of the covariance.
-    entropy : float
-        -sum_nc r_nc log r_nc, in nats.
-    """
-
-    total: np.ndarray
-    mean: np.ndarray
-    moment: np.ndarray
-    entropy: float
 
 
 class MixtureEM(EMProblem):
@@ -68,6 +46,8 @@ class MixtureEM(EMProblem):
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
+        # By the road of the kernels: each is made when it is first taken.
+        self._steps = {}
         self._last, self._last_read = None, None
 
     def prepared(self, theta):
@@ -87,28 +67,35 @@ class MixtureEM(EMProblem):
 
     def _passed(self, theta):
         """Return (q, log-likelihood) at theta; the last answer is kept."""
-        key = theta.tobytes()
+        key = kernels_in_use(), theta.tobytes()
         if self._last is None or self._last[0] != key:
             self._last = (key, *self._pass(theta))
         return self._last[1:]
 
     def _read(self, theta):
-        """Return (views, log pi - log |L| - D log(2 pi) / 2 (C,), L^-1) at theta; the last answer is kept."""
-        key = theta.tobytes()
+        """Return the Densities at theta; the last answer is kept."""
+        key = kernels_in_use(), theta.tobytes()
         if self._last_read is None or self._last_read[0] != key:
-            t = self.model.layout.views(np.array(theta))
-            whitener, log_det = self.model.covariance.whitener(t)
-            scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
-            self._last_read = key, t, scale, whitener
-        return self._last_read[1:]
+            self._last_read = key, self.steps.densities(np.array(theta))
+        return self._last_read[1]
+
+    @property
+    def steps(self):
+        """The formulas without data, by whichever road the switch of the kernels says."""
+        road = kernels_in_use()
+        if road not in self._steps:
+            compiled = road == "numba" and self.model.variant == "full"
+            kind = CompiledSteps if compiled else Steps
+            self._steps[road] = kind(self.model, self.n_data, self.floor)
+        return self._steps[road]
 
     def _pass(self, theta):
-        t, scale, whitener = self._read(theta)
-        sums = weighted_sums(self.x, t["mean"], whitener, scale, self.scatter, self.threads)
+        at = self._read(theta)
+        sums = weighted_sums(self.x, at.mean, at.whitener, at.scale, self.scatter, self.threads)
         *statistics, log_likelihood = sums
-        return self._statistics(t, *statistics), log_likelihood
+        return self._statistics(theta, at.mean, *statistics), log_likelihood
 
-    def _statistics(self, t, total, shift, moment, entropy):
+    def _statistics(self, theta, mean, total, shift, moment, entropy):
         """Move sums about the present means to moments about the weighted ones."""
         by_component = (-1,) + (1,) * (moment.ndim - 1)
         dead = total <= DEAD
@@ -118,21 +105,15 @@ class MixtureEM(EMProblem):
         step = shift / count[:, None]
         moment = moment / count.reshape(by_component) - self.scatter.outer(step)
         if some_dead:
-            moment = np.where(dead.reshape(by_component), self.model.covariance.natural(t), moment)
-        return Responsibilities(total, t["mean"] + step, moment, entropy)
+            present = self.model.covariance.natural(self.model.layout.views(theta))
+            moment = np.where(dead.reshape(by_component), present, moment)
+        return Responsibilities(total, mean + step, moment, entropy)
 
     def m_step(self, q):
-        variance = self.scatter.clip(q.moment, self.floor)
-        weights = np.maximum(q.total / self.n_data, LEAST_WEIGHT)
-        stored = self.model.covariance.stored(variance)
-        return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
+        return self.steps.best_theta(q)
 
     def elbo(self, theta, q):
-        """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
-        t, scale, whitener = self._read(theta)
-        about_mean = q.moment + self.scatter.outer(q.mean - t["mean"])
-        per_component = scale - 0.5 * self.scatter.misfit(whitener, about_mean)
-        return float(q.total @ per_component + q.entropy)
+        return self.steps.expected_log_joint(self._read(theta), q) + q.entropy
 
     def at_floor(self, theta):
         """Return the components with an eigenvalue at the floor."""
