@@ -34,14 +34,44 @@ def single_threaded_blas():
 
 @contextmanager
 def pool_of_pieces(threads):
-    """Run a block with a pool for pieces of work, `threads` at a time, each on single-threaded BLAS."""
-    pool = ThreadPoolExecutor(threads)
+    """Run a block with `PoolOfPieces`, `threads` pieces at a time, each on single-threaded BLAS."""
     with single_threaded_blas():
+        if threads == 1:
+            yield PoolOfPieces(None)
+            return
+        # The calling thread is one of them: two new threads beside one that waits often share a core.
+        executor = ThreadPoolExecutor(threads - 1)
         try:
-            yield pool
+            yield PoolOfPieces(executor)
         finally:
             # After an error or Ctrl-C nothing that has not begun is begun.
-            pool.shutdown(cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
+
+
+class PoolOfPieces:
+    """Work for the calling thread and those of an executor, or for the calling thread alone (None)."""
+
+    def __init__(self, executor):
+        self._executor = executor
+
+    def map(self, work, *arguments):
+        """Yield work(*argument of each) in their order; all may begin at once."""
+        pieces = list(zip(*arguments, strict=True))
+        if self._executor is None:
+            return (work(*piece) for piece in pieces)
+        return _taking_part(work, pieces, [self._executor.submit(work, *piece) for piece in pieces])
+
+
+def _taking_part(work, pieces, futures):
+    """Yield the results in order; whoever waits for one does a piece that no thread has begun."""
+    left, own = iter(range(len(pieces))), {}
+    for index, future in enumerate(futures):
+        while index not in own and not future.done():
+            mine = next((i for i in left if futures[i].cancel()), None)
+            if mine is None:
+                break
+            own[mine] = work(*pieces[mine])
+        yield own.pop(index) if index in own else future.result()
 
 
 @cache

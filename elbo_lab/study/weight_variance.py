@@ -13,6 +13,7 @@ moment of the summed gradient.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def weight_variance(
     n_draws, n_data = noise.shape[:2]
     encoder = SharedInputs(posterior.network, phi, n_draws, by_phi)
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), by_theta)
         for data, draws in _passes(n_draws, n_data):
             if draws.start == 0:
                 eta, encoder_pass = posterior.forward(phi, x[data])
@@ -166,7 +167,7 @@ def weight_variance(
             last = _feed(pool, decoder, data, draws, piece, lambda by_eta=by_eta: encoder.put(by_eta))
             if last:
                 _each(pool, encoder.add, len(encoder.tiles))
-        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
+        _each(pool, decoder.close, len(decoder.tiles))
     return WeightVariance(by_theta, by_phi)
 
 
@@ -193,7 +194,7 @@ def decoder_variance(model, theta, x, z, threads=None):
     _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), by_theta)
 
         def piece(part, some):
             by_output, activations = model.output_slopes(theta, x[part], z[some, part])
@@ -201,7 +202,7 @@ def decoder_variance(model, theta, x, z, threads=None):
 
         for data, draws in _passes(n_draws, n_data):
             _feed(pool, decoder, data, draws, piece)
-        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
+        _each(pool, decoder.close, len(decoder.tiles))
     return by_theta
 
 
@@ -233,10 +234,9 @@ def _feed(pool, decoder, data, draws, piece, beside=None):
 
     list(pool.map(one, *zip(*pieces, strict=True)))
     last = draws.stop == decoder.n_draws
-    done = None if beside is None else pool.submit(beside)
-    _each(pool, lambda index: decoder.add(index, n_data, n_draws, last), len(decoder.tiles))
-    if done is not None:
-        done.result()
+    work = [] if beside is None else [beside]
+    work += [partial(decoder.add, index, n_data, n_draws, last) for index in range(len(decoder.tiles))]
+    _each(pool, lambda index: work[index](), len(work))
     return last
 
 
