@@ -130,14 +130,14 @@ def _centre_of_each_pass(monkeypatch):
 
 def _divided_by_draws(monkeypatch):
     """S in place of S - 1."""
-    honest = OwnInputs.close
+    honest = OwnInputs._divide
 
-    def close(self, index):
+    def divide(self, total):
         self.n_draws += 1
-        honest(self, index)
+        honest(self, total)
         self.n_draws -= 1
 
-    monkeypatch.setattr(OwnInputs, "close", close)
+    monkeypatch.setattr(OwnInputs, "_divide", divide)
 
 
 @pytest.mark.parametrize("fault", [_without_means, _means_of_passes, _centre_of_each_pass, _divided_by_draws])

@@ -25,7 +25,7 @@ import numpy as np
 from elbo_lab.kernels import twin_in_place
 
 # Tiles of a layer; rows per tile at least this many.
-TILES, FEWEST_ROWS = 4, 64
+TILES, FEWEST_ROWS = 4, 10
 
 
 @twin_in_place("squares")
@@ -87,16 +87,16 @@ class OwnInputs:
     Parameters
     ----------
     network : MLP
-    n_draws : int
-        S, of each datum.
+    n_draws, n_data : int
+        S, of each datum, and N.
     n_rows : int
         Most rows (draws x data) of one pass.
     variance : ndarray (P,)
-        Where the sums are kept, and at last the variances.
+        Where the sums are kept, and the variances when all data have been added.
     """
 
-    def __init__(self, network, n_draws, n_rows, variance):
-        self.n_draws, self.tiles = n_draws, tiles_of(network)
+    def __init__(self, network, n_draws, n_data, n_rows, variance):
+        self.n_draws, self.n_data, self.tiles = n_draws, n_data, tiles_of(network)
         views = network.affine_views(variance)
         self.totals = [views[layer][rows] for layer, rows in self.tiles]
         inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
@@ -109,9 +109,8 @@ class OwnInputs:
         )
         for array in (*self.a, *self.a2):
             array[:, -1] = 1.0
-        self.begun = [False for _ in self.tiles]
-        # Whether the sum of a datum that takes several passes goes on.
-        self.open = [False for _ in self.tiles]
+        # Of each tile: whether anything has been added, to the sum of a datum too, and the data that are in.
+        self.begun, self.open, self.done = ([value for _ in self.tiles] for value in (False, False, 0))
 
     def put(self, rows, activations, deltas):
         """Store activations and deltas (S, N, H) of each layer.
@@ -146,10 +145,11 @@ class OwnInputs:
             self.open[index] = not last
             if last:
                 subtract_squares(total.reshape(-1), sums.reshape(-1), share=1.0 / self.n_draws)
+                self.done[index] += 1
+        if self.done[index] == self.n_data:
+            self._divide(total)
 
-    def close(self, index):
-        """Make the variances of tile `index` of its sums, when all data have been added."""
-        total = self.totals[index]
+    def _divide(self, total):
         total *= 1.0 / (self.n_draws - 1)
         # A difference of two sums falls below zero by rounding where nothing varies.
         np.maximum(total, 0.0, out=total)

@@ -145,7 +145,7 @@ def weight_variance(
     n_draws, n_data = noise.shape[:2]
     encoder = SharedInputs(posterior.network, phi, n_draws, by_phi)
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), by_theta)
+        decoder = _sums(model, n_draws, n_data, by_theta)
         for data, draws in _passes(n_draws, n_data):
             if draws.start == 0:
                 eta, encoder_pass = posterior.forward(phi, x[data])
@@ -167,7 +167,6 @@ def weight_variance(
             last = _feed(pool, decoder, data, draws, piece, lambda by_eta=by_eta: encoder.put(by_eta))
             if last:
                 _each(pool, encoder.add, len(encoder.tiles))
-        _each(pool, decoder.close, len(decoder.tiles))
     return WeightVariance(by_theta, by_phi)
 
 
@@ -194,7 +193,7 @@ def decoder_variance(model, theta, x, z, threads=None):
     _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), by_theta)
+        decoder = _sums(model, n_draws, n_data, by_theta)
 
         def piece(part, some):
             by_output, activations = model.output_slopes(theta, x[part], z[some, part])
@@ -202,8 +201,11 @@ def decoder_variance(model, theta, x, z, threads=None):
 
         for data, draws in _passes(n_draws, n_data):
             _feed(pool, decoder, data, draws, piece)
-        _each(pool, decoder.close, len(decoder.tiles))
     return by_theta
+
+
+def _sums(model, n_draws, n_data, variance):
+    return OwnInputs(model.decoder, n_draws, n_data, min(n_draws * n_data, ROWS_PER_PASS), variance)
 
 
 def _pool(threads):
