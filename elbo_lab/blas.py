@@ -6,7 +6,7 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 
@@ -35,31 +35,37 @@ def single_threaded_blas():
 @contextmanager
 def pool_of_pieces(threads):
     """Run a block with `PoolOfPieces`, `threads` pieces at a time, each on single-threaded BLAS."""
+    pool = PoolOfPieces(threads)
     with single_threaded_blas():
-        if threads == 1:
-            yield PoolOfPieces(None)
-            return
-        # The calling thread is one of them: two new threads beside one that waits often share a core.
-        executor = ThreadPoolExecutor(threads - 1)
         try:
-            yield PoolOfPieces(executor)
+            yield pool
         finally:
-            # After an error or Ctrl-C nothing that has not begun is begun.
-            executor.shutdown(cancel_futures=True)
+            pool.end()
 
 
 class PoolOfPieces:
-    """Work for the calling thread and those of an executor, or for the calling thread alone (None)."""
+    """Work for the calling thread and `threads` - 1 others.
 
-    def __init__(self, executor):
-        self._executor = executor
+    The calling thread is one of them, and the others are kept from call to call: of new threads beside one that
+    only waits, two often begin on the same core.
+    """
+
+    def __init__(self, threads):
+        self._others = None if threads == 1 else _kept_threads(threads - 1)
+        self._begun = []
 
     def map(self, work, *arguments):
         """Yield work(*argument of each) in their order; all may begin at once."""
         pieces = list(zip(*arguments, strict=True))
-        if self._executor is None:
+        if self._others is None:
             return (work(*piece) for piece in pieces)
-        return _taking_part(work, pieces, [self._executor.submit(work, *piece) for piece in pieces])
+        futures = [self._others.submit(work, *piece) for piece in pieces]
+        self._begun = [future for future in self._begun if not future.done()] + futures
+        return _taking_part(work, pieces, futures)
+
+    def end(self):
+        """Begin nothing that has not begun, as after an error or Ctrl-C, and wait for what has."""
+        wait([future for future in self._begun if not future.cancel()])
 
 
 def _taking_part(work, pieces, futures):
@@ -72,6 +78,16 @@ def _taking_part(work, pieces, futures):
                 break
             own[mine] = work(*pieces[mine])
         yield own.pop(index) if index in own else future.result()
+
+
+@cache
+def _kept_threads(count):
+    """Return an executor that lasts as long as the process: a thread takes as long to start as a product."""
+    return ThreadPoolExecutor(count)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kept_threads.cache_clear)  # threads do not survive a fork
 
 
 @cache
