@@ -73,6 +73,7 @@ def cut(monkeypatch, per_pass, per_piece):
     monkeypatch.setattr(home, "ROWS_PER_PASS", per_pass)
     monkeypatch.setattr(home, "ROWS_PER_PIECE", per_piece)
     monkeypatch.setattr(weight_sums, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(weight_sums, "MOST_ROWS", 1)
 
 
 @pytest.mark.parametrize("cuts", CUTS, ids=str)
