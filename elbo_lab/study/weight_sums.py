@@ -24,8 +24,8 @@ import numpy as np
 
 from elbo_lab.kernels import twin_in_place
 
-# Rows of a tile: a product of fewer spends its time on packing, and is not shared where there are fewer still.
-MOST_ROWS, FEWEST_ROWS = 256, 10
+# Rows of a tile: a product of fewer spends its time on packing.
+MOST_ROWS, FEWEST_ROWS = 256, 64
 
 
 @twin_in_place("squares")
@@ -50,10 +50,12 @@ def tiles_of(network):
 
 def _put_product(left, right, out, onto):
     """Write left @ right into `out`, or add it onto what is there."""
+    # (n, 1) by (1, m) is a product of matrices that has no sums.
+    product = np.matmul if len(right) > 1 else np.multiply
     if onto:
-        out += left @ right
+        out += product(left, right)
     else:
-        np.matmul(left, right, out=out)
+        product(left, right, out=out)
 
 
 def _in_one_piece(shapes, dtype):
@@ -170,9 +172,7 @@ class SharedInputs:
 
     def __init__(self, network, params, n_draws, variance):
         self.network, self.params, self.n_draws = network, params, n_draws
-        self.tiles, views = tiles_of(network), network.affine_views(variance)
-        self.places = [views[layer][rows] for layer, rows in self.tiles]
-        self.begun = [False for _ in self.tiles]
+        self.places, self.begun = network.affine_views(variance), False
 
     def begin(self, activations):
         """Begin with other data, whose activations are (N, H)."""
@@ -193,13 +193,12 @@ class SharedInputs:
             sums += delta.sum(axis=0)
             squares += np.einsum("snh,snh->nh", delta, delta)
 
-    def add(self, index):
-        """Add the variances of these data to tile `index`, when all of their draws have been put."""
-        layer, rows = self.tiles[index]
-        sums = self.sums[layer]
-        by_delta = self.squares[layer] - sums * sums * (1.0 / self.n_draws)
-        by_delta *= 1.0 / (self.n_draws - 1)
-        # Sums about a rounded centre fall below zero where nothing varies.
-        np.maximum(by_delta, 0.0, out=by_delta)
-        _put_product(self.a2[layer][:, rows].T, by_delta, self.places[index], self.begun[index])
-        self.begun[index] = True
+    def add(self):
+        """Add the variances of these data, when all of their draws have been put."""
+        for place, a2, sums, squares in zip(self.places, self.a2, self.sums, self.squares, strict=True):
+            by_delta = squares - sums * sums * (1.0 / self.n_draws)
+            by_delta *= 1.0 / (self.n_draws - 1)
+            # Sums about a rounded centre fall below zero where nothing varies.
+            np.maximum(by_delta, 0.0, out=by_delta)
+            _put_product(a2.T, by_delta, place, self.begun)
+        self.begun = True

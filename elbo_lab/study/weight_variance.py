@@ -164,9 +164,12 @@ def weight_variance(
                 )
                 return activations, deltas
 
-            last = _feed(pool, decoder, data, draws, piece, lambda by_eta=by_eta: encoder.put(by_eta))
-            if last:
-                _each(pool, encoder.add, len(encoder.tiles))
+            def beside(last, by_eta=by_eta):
+                encoder.put(by_eta)
+                if last:
+                    encoder.add()
+
+            _feed(pool, decoder, data, draws, piece, beside)
     return WeightVariance(by_theta, by_phi)
 
 
@@ -226,7 +229,7 @@ def _cut(start, stop, step):
 
 
 def _feed(pool, decoder, data, draws, piece, beside=None):
-    """Put a pass through `piece`, add it to all tiles, `beside` at the same time; return if its data end."""
+    """Put a pass through `piece`, add it to all tiles, and call `beside` at the same time, if its data end."""
     n_draws, n_data = draws.stop - draws.start, data.stop - data.start
     parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
     pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]
@@ -236,11 +239,6 @@ def _feed(pool, decoder, data, draws, piece, beside=None):
 
     list(pool.map(one, *zip(*pieces, strict=True)))
     last = draws.stop == decoder.n_draws
-    work = [] if beside is None else [beside]
+    work = [] if beside is None else [partial(beside, last)]
     work += [partial(decoder.add, index, n_data, n_draws, last) for index in range(len(decoder.tiles))]
-    _each(pool, lambda index: work[index](), len(work))
-    return last
-
-
-def _each(pool, work, count):
-    list(pool.map(work, range(count)))
+    list(pool.map(lambda begin: begin(), work))
