@@ -80,7 +80,7 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     running, rows = RunningWeights(len(x)), np.array_split(x, LANES)
     with pool_of_pieces(threads) as pool:
         terms = np.concatenate(
-            list(pool.map(lambda part: model.data_terms(theta, part.astype(theta.dtype)), rows))
+            list(pool.map(lambda part: model.data_terms(theta, part.astype(theta.dtype, copy=False)), rows))
         )
 
         def one(share, stream):
