@@ -46,8 +46,8 @@ def pool_of_pieces(threads):
 class PoolOfPieces:
     """Work for the calling thread and `threads` - 1 others.
 
-    The calling thread is one of them, and the others are kept from call to call: of new threads beside one that
-    only waits, two often begin on the same core.
+    The calling thread is one of them, and the others are kept from call to call: of several that wake up
+    beside a caller that only waits, two often begin on the same core.
     """
 
     def __init__(self, threads):

@@ -13,8 +13,7 @@ outer product a delta^T. Two kinds of network need two kinds of sums:
   which nothing cancels; the centre goes through the network like any delta, for the slopes are shared too.
 
 The sums are kept where the variances will stand. Weights are cut into fixed tiles of rows, neighbours in
-memory, each owned by one piece of work at a time: small enough for the cache, and independent of the number of
-threads.
+memory, each owned by one piece of work at a time, whatever the number of threads.
 """
 
 import math

@@ -229,7 +229,7 @@ def _cut(start, stop, step):
 
 
 def _feed(pool, decoder, data, draws, piece, beside=None):
-    """Put a pass through `piece`, add it to all tiles, and call `beside` at the same time, if its data end."""
+    """Put a pass through `piece`; add it to all tiles, and do `beside`, told whether its data end."""
     n_draws, n_data = draws.stop - draws.start, data.stop - data.start
     parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
     pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]
