@@ -32,7 +32,7 @@ import math
 
 import numpy as np
 
-from elbo_lab.kernels import twin, twin_of_arrays
+from elbo_lab.kernels import twin
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -157,12 +157,6 @@ def softplus(x):
         0 at -inf, inf at +inf.
     """
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-@twin_of_arrays("elementwise")
-def add_softplus(x, total):
-    """Add sum_d softplus(x_d) of each row of x (n, D) to total (n,), in place."""
-    total += softplus(x).sum(axis=-1)
 
 
 @twin("elementwise")

@@ -15,7 +15,6 @@ from elbo_lab.evaluation.prior import stream_prior
 from elbo_lab.evaluation.running import RunningWeights, add_exponentials
 from elbo_lab.kernels import running, use_kernels
 from elbo_lab.models import DeepBernoulli
-from elbo_lab.special import add_softplus
 
 over_all = pytest.mark.parametrize("case", CASES, ids=model_id)
 over_roads = pytest.mark.parametrize("road", ["numba", "numpy"])
@@ -264,19 +263,3 @@ def test_a_second_call_compiles_nothing():
     for dtype in (np.float64, np.float32):
         sums_of(add_exponentials.kernel, log_weights(dtype, (30, 40)), np.zeros(40))
     assert list(loop.signatures) == known
-
-
-@pytest.mark.parametrize("dtype, relative", [(np.float64, 1e-14), (np.float32, 1e-6)])
-def test_softplus_is_summed_as_in_its_definition(dtype, relative):
-    edges = np.array([0.0, -0.0, 1e-30, -1e-30, 1e3, -1e3], dtype)
-    for shape in [(1, 1), (3, 7), (2, 784), (5, 33)]:
-        x = (5.0 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
-        x.reshape(-1)[: edges.size] = edges[: x.size]
-        wanted, got = (np.arange(len(x), dtype=dtype) for _ in range(2))
-        add_softplus.definition(x, wanted)
-        add_softplus.kernel(x, got)
-        np.testing.assert_allclose(got, wanted, rtol=relative)
-    for wrong in (np.inf, np.nan):
-        total = np.zeros(2, dtype)
-        add_softplus.kernel(np.array([[1.0, wrong], [1.0, -np.inf]], dtype), total)
-        assert np.array_equal(total[:1], [wrong], equal_nan=True) and np.isfinite(total[1])

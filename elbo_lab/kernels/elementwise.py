@@ -31,7 +31,7 @@ import math
 import numpy as np
 
 from elbo_lab.kernels import exponential32 as short
-from elbo_lab.kernels.compiling import formula, loop, sum_loop
+from elbo_lab.kernels.compiling import formula, loop
 from elbo_lab.kernels.exponential import exp_of_negative, expm1_of_positive, log1p_of_fraction
 
 # Bytes of a float32: the machine code for one dtype holds only one of the two roads.
@@ -115,27 +115,6 @@ def softplus(x, out):
     else:
         for i in range(x.shape[0]):
             out[i] = _softplus(np.float64(x[i]))
-
-
-@sum_loop
-def _sum(values):
-    total = values.dtype.type(0.0)
-    for i in range(values.size):
-        total += values[i]
-    return total
-
-
-@loop
-def add_softplus(x, total):
-    """Add the sums of log(1 + exp(x)) over the rows of x (n, D) to total (n,); both contiguous."""
-    spare = np.empty_like(x[0])
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            if x.itemsize == SHORT:
-                spare[j] = _softplus_short(np.float32(x[i, j]))
-            else:
-                spare[j] = _softplus(np.float64(x[i, j]))
-        total[i] += _sum(spare)
 
 
 @loop

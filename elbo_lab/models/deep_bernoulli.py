@@ -12,7 +12,7 @@ import numpy as np
 
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.models.deep import DeepModel
-from elbo_lab.special import add_softplus, sigmoid, softplus
+from elbo_lab.special import sigmoid, softplus
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class DeepBernoulli(DeepModel):
         """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)
-        below, softplus_sums = activations[-1], np.zeros(len(z), theta.dtype)
-        add_softplus(outputs, softplus_sums)
-        rows = np.concatenate([below, np.ones((len(z), 1), theta.dtype), -softplus_sums[:, None]], axis=1)
+        rows = np.empty((len(z), terms.shape[1]), theta.dtype)
+        rows[:, :-2] = activations[-1]
+        rows[:, -2] = 1.0
+        rows[:, -1] = -softplus(outputs).sum(axis=-1)
         return rows @ terms.T
 
     def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
