@@ -6,7 +6,7 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 
@@ -34,14 +34,60 @@ def single_threaded_blas():
 
 @contextmanager
 def pool_of_pieces(threads):
-    """Run a block with a pool for pieces of work, `threads` at a time, each on single-threaded BLAS."""
-    pool = ThreadPoolExecutor(threads)
+    """Run a block with `PoolOfPieces`, `threads` pieces at a time, each on single-threaded BLAS."""
+    pool = PoolOfPieces(threads)
     with single_threaded_blas():
         try:
             yield pool
         finally:
-            # After an error or Ctrl-C nothing that has not begun is begun.
-            pool.shutdown(cancel_futures=True)
+            pool.end()
+
+
+class PoolOfPieces:
+    """Work for the calling thread and `threads` - 1 others.
+
+    The calling thread is one of them, and the others are kept from call to call: of several that wake up
+    beside a caller that only waits, two often begin on the same core.
+    """
+
+    def __init__(self, threads):
+        self._others = None if threads == 1 else _kept_threads(threads - 1)
+        self._begun = []
+
+    def map(self, work, *arguments):
+        """Yield work(*argument of each) in their order; all may begin at once."""
+        pieces = list(zip(*arguments, strict=True))
+        if self._others is None:
+            return (work(*piece) for piece in pieces)
+        futures = [self._others.submit(work, *piece) for piece in pieces]
+        self._begun = [future for future in self._begun if not future.done()] + futures
+        return _taking_part(work, pieces, futures)
+
+    def end(self):
+        """Begin nothing that has not begun, as after an error or Ctrl-C, and wait for what has."""
+        wait([future for future in self._begun if not future.cancel()])
+
+
+def _taking_part(work, pieces, futures):
+    """Yield the results in order; whoever waits for one does a piece that no thread has begun."""
+    left, own = iter(range(len(pieces))), {}
+    for index, future in enumerate(futures):
+        while index not in own and not future.done():
+            mine = next((i for i in left if futures[i].cancel()), None)
+            if mine is None:
+                break
+            own[mine] = work(*pieces[mine])
+        yield own.pop(index) if index in own else future.result()
+
+
+@cache
+def _kept_threads(count):
+    """Return an executor that lasts as long as the process: a thread takes as long to start as a product."""
+    return ThreadPoolExecutor(count)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kept_threads.cache_clear)  # threads do not survive a fork
 
 
 @cache

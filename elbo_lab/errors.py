@@ -136,7 +136,12 @@ def check_vector(argument, value, size):
 
 
 def check_data(x, argument="data", n_columns=None):
-    """Return `x` as a float64 array (N, D) of finite numbers, or raise."""
+    """Return `x` as a new float64 array (N, D) of finite numbers, or raise."""
+    return check_table(x, argument, n_columns).astype(np.float64)
+
+
+def check_table(x, argument="data", n_columns=None):
+    """Return `x` as an array (N, D) of finite numbers in the dtype it has, or raise."""
     try:
         x = np.asarray(x)
     except ValueError:
@@ -149,9 +154,8 @@ def check_data(x, argument="data", n_columns=None):
         raise bad_value(argument, "at least one row and one column", f"shape {x.shape}")
     if n_columns is not None and x.shape[1] != n_columns:
         raise bad_value(argument, f"{n_columns} columns", f"{x.shape[1]} columns")
-    x = x.astype(np.float64)
     # Two looks without arrays on the way tell that all is well; nan fails any comparison.
-    if -LARGEST_DATUM <= x.min() and x.max() <= LARGEST_DATUM:
+    if -LARGEST_DATUM <= float(x.min()) and float(x.max()) <= LARGEST_DATUM:
         return x
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):

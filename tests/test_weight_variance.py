@@ -72,7 +72,8 @@ CUTS = [(512, 128), (18, 6), (12, 4), (5, 2), (4, 4)]
 def cut(monkeypatch, per_pass, per_piece):
     monkeypatch.setattr(home, "ROWS_PER_PASS", per_pass)
     monkeypatch.setattr(home, "ROWS_PER_PIECE", per_piece)
-    monkeypatch.setattr(weight_sums, "FEWEST_COLUMNS", 1)
+    monkeypatch.setattr(weight_sums, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(weight_sums, "MOST_ROWS", 1)
 
 
 @pytest.mark.parametrize("cuts", CUTS, ids=str)
@@ -130,14 +131,14 @@ def _centre_of_each_pass(monkeypatch):
 
 def _divided_by_draws(monkeypatch):
     """S in place of S - 1."""
-    honest = OwnInputs.write
+    honest = OwnInputs._divide
 
-    def write(self, index, variance):
+    def divide(self, total):
         self.n_draws += 1
-        honest(self, index, variance)
+        honest(self, total)
         self.n_draws -= 1
 
-    monkeypatch.setattr(OwnInputs, "write", write)
+    monkeypatch.setattr(OwnInputs, "_divide", divide)
 
 
 @pytest.mark.parametrize("fault", [_without_means, _means_of_passes, _centre_of_each_pass, _divided_by_draws])

@@ -106,7 +106,9 @@ def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, thre
     def one(start, stream):
         part = slice(start, start + ROWS_PER_BLOCK)
         rng = np.random.default_rng(stream)
-        return stream_weights(model, theta, x[part].astype(theta.dtype), eta[part], n_samples, rng)
+        return stream_weights(
+            model, theta, x[part].astype(theta.dtype, copy=False), eta[part], n_samples, rng
+        )
 
     blocks = []
     with pool_of_pieces(threads) as pool:

@@ -18,7 +18,7 @@ import numpy as np
 
 from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import check_count, check_data
+from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
 from elbo_lab.evaluation.running import RunningWeights
 
@@ -72,16 +72,19 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     -------
     Nll
     """
-    x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
+    x, theta = check_table(x, "data", model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
     threads = check_threads(threads)
     shares = [(n_samples + lane) // LANES for lane in range(LANES)]
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
-    running, rows = RunningWeights(len(x)), np.array_split(x, LANES)
+    rows = [slice(len(x) * lane // LANES, len(x) * (lane + 1) // LANES) for lane in range(LANES)]
+    running, terms = RunningWeights(len(x)), _no_terms(model, theta, x)
+
+    def of_rows(part):
+        terms[part] = model.data_terms(theta, x[part].astype(theta.dtype, copy=False))
+
     with pool_of_pieces(threads) as pool:
-        terms = np.concatenate(
-            list(pool.map(lambda part: model.data_terms(theta, part.astype(theta.dtype)), rows))
-        )
+        list(pool.map(of_rows, rows))
 
         def one(share, stream):
             return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
@@ -92,3 +95,9 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
             if progress is not None:
                 progress(running.count, n_samples)
     return Nll(-running.log_mean(), running.standard_error(), running.effective_sample_size())
+
+
+def _no_terms(model, theta, x):
+    """Return room for the `data_terms` of all rows of x."""
+    none = model.data_terms(theta, x[:0].astype(theta.dtype))
+    return np.empty((len(x), *none.shape[1:]), none.dtype)

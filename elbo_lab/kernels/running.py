@@ -2,14 +2,15 @@
 
     total_n += sum_s exp(log w_sn - shift_n),   squares_n += sum_s exp(log w_sn - shift_n)^2
 
-The definition makes four passes over the (S, N) log-weights, with float64 copies on the way; here it is one.
+The definition makes four passes over the (S, N) log-weights, with float64 copies on the way; here it is one,
+and four draws are added at a time.
 The shift is the greatest log-weight so far, so that every exponent is at most zero. Float32 log-weights are
 exponentiated in float32 (1e-7 of a weight; log-weights of -500 are themselves known to 3e-5) and added in
 float64. A weight below e^-87 (float32) or e^-708 of the greatest counts as zero: numbers that small are slow
 to form and vanish in the sum.
 
-Measured against the definition, one thread (AMD EPYC, AVX2, 512 draws x 1000 data): float32 4.0 -> 0.4 ms,
-float64 4.0 -> 1.0 ms.
+Measured against the definition, one thread (AMD EPYC, AVX2, 512 draws x 1000 data): float32 13 -> 0.36 ms,
+float64 13 -> 0.77 ms; where the definition's copies come in memory that has been used before, it takes 4 ms.
 """
 
 import math
@@ -18,10 +19,12 @@ import numpy as np
 
 from elbo_lab.kernels import exponential as long
 from elbo_lab.kernels import exponential32 as short
-from elbo_lab.kernels.compiling import formula, loop
+from elbo_lab.kernels.compiling import formula, inner_loop, loop
 
 # Bytes of a float32: the machine code for one dtype holds only one of the two roads.
 SHORT = 4
+# Draws that are added together: sums are read and written once for all of them.
+TOGETHER = 4
 LOWEST, LOWEST_SHORT, ZERO_SHORT = -708.0, np.float32(-87.0), np.float32(0.0)
 
 
@@ -39,25 +42,35 @@ def _weight_short(x):
     return ZERO_SHORT if x < LOWEST_SHORT else scale * tail + scale
 
 
+@inner_loop
+def _exponentiate(log_w, near, weights):
+    for n in range(log_w.size):
+        if log_w.itemsize == SHORT:
+            weights[n] = _weight_short(np.float32(log_w[n] - near[n]))
+        else:
+            weights[n] = _weight(np.float64(log_w[n] - near[n]))
+
+
 @loop
 def add_exponentials(log_w, shift, total, squares):
     """Add to total and squares; log_w (S, N), the others (N,) float64, all contiguous."""
     n_draws, n_data = log_w.shape
     sums, sums2 = np.zeros(n_data), np.zeros(n_data)
-    near, weights = np.empty_like(log_w[0]), np.empty_like(log_w[0])
+    near, weights = np.empty_like(log_w[0]), np.zeros((TOGETHER, n_data), log_w.dtype)
     for n in range(n_data):
         near[n] = shift[n]
-    for s in range(n_draws):
+    for start in range(0, n_draws, TOGETHER):
         # Two loops: one that changes the dtype on the way does not vectorise.
-        for n in range(n_data):
-            if log_w.itemsize == SHORT:
-                weights[n] = _weight_short(np.float32(log_w[s, n] - near[n]))
+        for row in range(TOGETHER):
+            if start + row < n_draws:
+                _exponentiate(log_w[start + row], near, weights[row])
             else:
-                weights[n] = _weight(np.float64(log_w[s, n] - near[n]))
+                weights[row] = 0.0
         for n in range(n_data):
-            weight = np.float64(weights[n])
-            sums[n] += weight
-            sums2[n] += weight * weight
+            one, two, three, four = weights[0, n], weights[1, n], weights[2, n], weights[3, n]
+            a, b, c, d = np.float64(one), np.float64(two), np.float64(three), np.float64(four)
+            sums[n] += (a + b) + (c + d)
+            sums2[n] += (a * a + b * b) + (c * c + d * d)
     for n in range(n_data):
         # The shift in float32 may not be the shift.
         rounded = math.exp(near[n] - shift[n])

@@ -57,8 +57,9 @@ class DeepBernoulli(DeepModel):
         """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)
-        rows = np.ones((len(z), terms.shape[1]), theta.dtype)
+        rows = np.empty((len(z), terms.shape[1]), theta.dtype)
         rows[:, :-2] = activations[-1]
+        rows[:, -2] = 1.0
         rows[:, -1] = -softplus(outputs).sum(axis=-1)
         return rows @ terms.T
 

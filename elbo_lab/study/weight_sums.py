@@ -12,8 +12,8 @@ outer product a delta^T. Two kinds of network need two kinds of sums:
   data with the variance of the deltas. These come from sums about a centre (the mean of the first draws), in
   which nothing cancels; the centre goes through the network like any delta, for the slopes are shared too.
 
-Weights are cut into fixed tiles of columns, each owned by one piece of work at a time: small enough for the
-cache, and independent of the number of threads.
+The sums are kept where the variances will stand. Weights are cut into fixed tiles of rows, neighbours in
+memory, each owned by one piece of work at a time, whatever the number of threads.
 """
 
 import math
@@ -23,8 +23,8 @@ import numpy as np
 
 from elbo_lab.kernels import twin_in_place
 
-# Tiles of a layer; columns per tile at least this many.
-TILES, FEWEST_COLUMNS = 4, 64
+# Rows of a tile: a product of fewer spends its time on packing.
+MOST_ROWS, FEWEST_ROWS = 256, 64
 
 
 @twin_in_place("squares")
@@ -36,14 +36,25 @@ def subtract_squares(total, product, *, share):
 
 
 def tiles_of(network):
-    """Return [(layer, slice of columns)], the largest layers first."""
+    """Return [(layer, slice of rows)], the largest layers first; the last row of a layer is its bias."""
     sizes = sorted(enumerate(pairwise(network.sizes)), key=lambda entry: -entry[1][0] * entry[1][1])
     found = []
-    for layer, (_, n_out) in sizes:
-        n_tiles = max(1, min(TILES, n_out // FEWEST_COLUMNS))
-        edges = [n_out * i // n_tiles for i in range(n_tiles + 1)]
+    for layer, (n_in, _) in sizes:
+        # An even number, for two threads.
+        n_tiles = 2 * math.ceil(n_in / (2 * MOST_ROWS)) if n_in >= 2 * FEWEST_ROWS else 1
+        edges = [(n_in + 1) * i // n_tiles for i in range(n_tiles + 1)]
         found += [(layer, slice(*pair)) for pair in pairwise(edges)]
     return found
+
+
+def _put_product(left, right, out, onto):
+    """Write left @ right into `out`, or add it onto what is there."""
+    # (n, 1) by (1, m) is a product of matrices that has no sums.
+    product = np.matmul if len(right) > 1 else np.multiply
+    if onto:
+        out += product(left, right)
+    else:
+        product(left, right, out=out)
 
 
 def _in_one_piece(shapes, dtype):
@@ -78,29 +89,30 @@ class OwnInputs:
     Parameters
     ----------
     network : MLP
-    n_draws : int
-        S, of each datum.
+    n_draws, n_data : int
+        S, of each datum, and N.
     n_rows : int
         Most rows (draws x data) of one pass.
-    dtype : dtype
+    variance : ndarray (P,)
+        Where the sums are kept, and the variances when all data have been added.
     """
 
-    def __init__(self, network, n_draws, n_rows, dtype):
-        self.network, self.n_draws, self.dtype = network, n_draws, dtype
-        self.tiles = tiles_of(network)
+    def __init__(self, network, n_draws, n_data, n_rows, variance):
+        self.n_draws, self.n_data, self.tiles = n_draws, n_data, tiles_of(network)
+        views = network.affine_views(variance)
+        self.totals = [views[layer][rows] for layer, rows in self.tiles]
         inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
         outputs = [(n_rows, width) for width in network.sizes[1:]]
-        shapes = [(network.sizes[layer] + 1, cols.stop - cols.start) for layer, cols in self.tiles]
-        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *shapes, *shapes], dtype)
-        kinds = (inputs, outputs, inputs, outputs, shapes, shapes)
-        self.a, self.delta, self.a2, self.delta2, self.total, self.product = (
+        sums = [total.shape for total in self.totals]
+        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
+        kinds = (inputs, outputs, inputs, outputs, sums)
+        self.a, self.delta, self.a2, self.delta2, self.sums = (
             list(islice(arrays, len(kind))) for kind in kinds
         )
         for array in (*self.a, *self.a2):
             array[:, -1] = 1.0
-        self.begun = [False for _ in shapes]
-        # The sum over draws of a datum that takes several passes.
-        self.open_sum = [None for _ in shapes]
+        # Of each tile: whether anything has been added, to the sum of a datum too, and the data that are in.
+        self.begun, self.open, self.done = ([value for _ in self.tiles] for value in (False, False, 0))
 
     def put(self, rows, activations, deltas):
         """Store activations and deltas (S, N, H) of each layer.
@@ -123,33 +135,26 @@ class OwnInputs:
 
     def add(self, index, n_data, n_draws, last):
         """Add what is stored, n_draws of each of n_data, to tile `index`; `last` if these end their data."""
-        (layer, cols), product, total = self.tiles[index], self.product[index], self.total[index]
+        (layer, own), total, sums = self.tiles[index], self.totals[index], self.sums[index]
+        a, a2 = self.a[layer][:, own].T, self.a2[layer][:, own].T
+        delta, delta2 = self.delta[layer], self.delta2[layer]
         stop = n_data * n_draws
-        squares = self.a2[layer][:stop].T, self.delta2[layer][:stop, cols]
-        if self.begun[index]:
-            total += np.matmul(*squares, out=product)
-        else:
-            np.matmul(*squares, out=total)
+        _put_product(a2[:, :stop], delta2[:stop], total, self.begun[index])
         self.begun[index] = True
-        a, delta = self.a[layer], self.delta[layer][:, cols]
         for start in range(0, stop, n_draws):
             rows = slice(start, start + n_draws)
-            np.matmul(a[rows].T, delta[rows], out=product)
-            if self.open_sum[index] is not None:
-                product += self.open_sum[index]
+            _put_product(a[:, rows], delta[rows], sums, self.open[index])
+            self.open[index] = not last
             if last:
-                subtract_squares(total.reshape(-1), product.reshape(-1), share=1.0 / self.n_draws)
-                self.open_sum[index] = None
-            else:
-                self.open_sum[index] = product.copy()
+                subtract_squares(total.reshape(-1), sums.reshape(-1), share=1.0 / self.n_draws)
+                self.done[index] += 1
+        if self.done[index] == self.n_data:
+            self._divide(total)
 
-    def write(self, index, variance):
-        """Write tile `index` of the variances into `variance` (P,)."""
-        layer, cols = self.tiles[index]
-        place = self.network.affine_views(variance)[layer][:, cols]
-        np.multiply(self.total[index], 1.0 / (self.n_draws - 1), out=place)
+    def _divide(self, total):
+        total *= 1.0 / (self.n_draws - 1)
         # A difference of two sums falls below zero by rounding where nothing varies.
-        np.maximum(place, 0.0, out=place)
+        np.maximum(total, 0.0, out=total)
 
 
 class SharedInputs:
@@ -166,8 +171,7 @@ class SharedInputs:
 
     def __init__(self, network, params, n_draws, variance):
         self.network, self.params, self.n_draws = network, params, n_draws
-        self.views, self.tiles = network.affine_views(variance), tiles_of(network)
-        self.begun = [False for _ in self.tiles]
+        self.places, self.begun = network.affine_views(variance), False
 
     def begin(self, activations):
         """Begin with other data, whose activations are (N, H)."""
@@ -188,17 +192,12 @@ class SharedInputs:
             sums += delta.sum(axis=0)
             squares += np.einsum("snh,snh->nh", delta, delta)
 
-    def add(self, index):
-        """Add the variances of these data to tile `index`, when all of their draws have been put."""
-        layer, cols = self.tiles[index]
-        sums = self.sums[layer][:, cols]
-        by_delta = self.squares[layer][:, cols] - sums * sums * (1.0 / self.n_draws)
-        by_delta *= 1.0 / (self.n_draws - 1)
-        # Sums about a rounded centre fall below zero where nothing varies.
-        np.maximum(by_delta, 0.0, out=by_delta)
-        place, a2 = self.views[layer][:, cols], self.a2[layer]
-        if self.begun[index]:
-            place += a2.T @ by_delta
-        else:
-            np.matmul(a2.T, by_delta, out=place)
-        self.begun[index] = True
+    def add(self):
+        """Add the variances of these data, when all of their draws have been put."""
+        for place, a2, sums, squares in zip(self.places, self.a2, self.sums, self.squares, strict=True):
+            by_delta = squares - sums * sums * (1.0 / self.n_draws)
+            by_delta *= 1.0 / (self.n_draws - 1)
+            # Sums about a rounded centre fall below zero where nothing varies.
+            np.maximum(by_delta, 0.0, out=by_delta)
+            _put_product(a2.T, by_delta, place, self.begun)
+        self.begun = True

@@ -13,6 +13,7 @@ moment of the summed gradient.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def weight_variance(
     n_draws, n_data = noise.shape[:2]
     encoder = SharedInputs(posterior.network, phi, n_draws, by_phi)
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+        decoder = _sums(model, n_draws, n_data, by_theta)
         for data, draws in _passes(n_draws, n_data):
             if draws.start == 0:
                 eta, encoder_pass = posterior.forward(phi, x[data])
@@ -163,10 +164,12 @@ def weight_variance(
                 )
                 return activations, deltas
 
-            last = _feed(pool, decoder, data, draws, piece, lambda by_eta=by_eta: encoder.put(by_eta))
-            if last:
-                _each(pool, encoder.add, len(encoder.tiles))
-        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
+            def beside(last, by_eta=by_eta):
+                encoder.put(by_eta)
+                if last:
+                    encoder.add()
+
+            _feed(pool, decoder, data, draws, piece, beside)
     return WeightVariance(by_theta, by_phi)
 
 
@@ -193,7 +196,7 @@ def decoder_variance(model, theta, x, z, threads=None):
     _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
     with _pool(threads) as pool:
-        decoder = OwnInputs(model.decoder, n_draws, min(n_draws * n_data, ROWS_PER_PASS), theta.dtype)
+        decoder = _sums(model, n_draws, n_data, by_theta)
 
         def piece(part, some):
             by_output, activations = model.output_slopes(theta, x[part], z[some, part])
@@ -201,8 +204,11 @@ def decoder_variance(model, theta, x, z, threads=None):
 
         for data, draws in _passes(n_draws, n_data):
             _feed(pool, decoder, data, draws, piece)
-        _each(pool, lambda index: decoder.write(index, by_theta), len(decoder.tiles))
     return by_theta
+
+
+def _sums(model, n_draws, n_data, variance):
+    return OwnInputs(model.decoder, n_draws, n_data, min(n_draws * n_data, ROWS_PER_PASS), variance)
 
 
 def _pool(threads):
@@ -223,7 +229,7 @@ def _cut(start, stop, step):
 
 
 def _feed(pool, decoder, data, draws, piece, beside=None):
-    """Put a pass through `piece`, add it to all tiles, `beside` at the same time; return if its data end."""
+    """Put a pass through `piece`; add it to all tiles, and do `beside`, told whether its data end."""
     n_draws, n_data = draws.stop - draws.start, data.stop - data.start
     parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
     pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]
@@ -233,12 +239,6 @@ def _feed(pool, decoder, data, draws, piece, beside=None):
 
     list(pool.map(one, *zip(*pieces, strict=True)))
     last = draws.stop == decoder.n_draws
-    done = None if beside is None else pool.submit(beside)
-    _each(pool, lambda index: decoder.add(index, n_data, n_draws, last), len(decoder.tiles))
-    if done is not None:
-        done.result()
-    return last
-
-
-def _each(pool, work, count):
-    list(pool.map(work, range(count)))
+    work = [] if beside is None else [partial(beside, last)]
+    work += [partial(decoder.add, index, n_data, n_draws, last) for index in range(len(decoder.tiles))]
+    list(pool.map(lambda begin: begin(), work))

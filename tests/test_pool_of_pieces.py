@@ -1,0 +1,88 @@
+"""Pieces of work on threads: the calling thread takes part, results keep their order, errors end the work."""
+
+import os
+import sys
+import threading
+
+import pytest
+
+from elbo_lab.blas import pool_of_pieces
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 20])
+def test_results_come_in_the_order_of_the_pieces(threads, count):
+    with pool_of_pieces(threads) as pool:
+        for _ in range(3):
+            found = list(pool.map(lambda a, b: (a, b), range(count), range(count)[::-1]))
+            assert found == [(i, count - 1 - i) for i in range(count)]
+
+
+def test_pieces_must_be_of_one_number():
+    with pool_of_pieces(2) as pool, pytest.raises(ValueError, match="shorter"):
+        list(pool.map(max, [1, 2], [1]))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_calling_thread_takes_part_and_there_are_no_more_threads_than_asked_for(threads):
+    # As many pieces as threads, each of which waits until all of them are at work.
+    together, seen = threading.Barrier(threads, timeout=20), set()
+
+    def piece(_):
+        together.wait()
+        seen.add(threading.get_ident())
+
+    with pool_of_pieces(threads) as pool:
+        list(pool.map(piece, range(threads)))
+        list(pool.map(piece, range(5 * threads)))
+    assert threading.get_ident() in seen and len(seen) == threads
+
+
+def test_who_waits_for_a_result_does_what_nobody_has_begun():
+    # The first piece ends when the last one has been done: by whoever does not hold the first.
+    last = threading.Event()
+    with pool_of_pieces(2) as pool:
+        done = pool.map(lambda i: last.set() if i == 9 else i or last.wait(20), range(10))
+        assert list(done) == [True, *range(1, 9), None]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_after_an_error_nothing_is_begun_any_more_and_all_that_began_has_ended(threads):
+    begun, ended = [], []
+
+    def piece(i):
+        begun.append(i)
+        if i == 3:
+            raise RuntimeError("piece three")
+        ended.append(i)
+
+    with pytest.raises(RuntimeError, match="piece three"), pool_of_pieces(threads) as pool:
+        list(pool.map(piece, range(1000)))
+    assert len(begun) < 1000 and sorted(begun) == sorted([*ended, 3])
+    with pool_of_pieces(threads) as pool:  # and the threads that are kept go on with other work
+        assert list(pool.map(abs, [-1, -2])) == [1, 2]
+
+
+def test_a_piece_may_cut_its_own_work_into_pieces():
+    def outer(i):
+        with pool_of_pieces(2) as pool:
+            return sum(pool.map(lambda j: i * j, range(4)))
+
+    with pool_of_pieces(2) as pool:
+        assert list(pool.map(outer, range(6))) == [6 * i for i in range(6)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads elsewhere do not bear a fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    together = threading.Barrier(2, timeout=20)
+
+    def both_at_work():
+        with pool_of_pieces(2) as pool:
+            return len(list(pool.map(lambda _: together.wait(), range(2))))
+
+    both_at_work()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if both_at_work() == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
