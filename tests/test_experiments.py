@@ -49,7 +49,8 @@ def test_the_cloud_is_shown_where_its_noise_is_largest(mixture):
     everything = list(range(scene.posterior.layout.size))
     sample = gradient_cloud(scene, estimators, 10, 0, everything, 256)["score-function-loo"]
     deviation = sample.std(axis=0)
-    assert deviation[chosen].max() == deviation.max() and deviation[chosen].min() > 1e-6
+    # Two logits have mirrored gradients, whose deviations are equal up to rounding.
+    assert deviation[chosen].max() > (1.0 - 1e-12) * deviation.max() and deviation[chosen].min() > 1e-6
     assert abs(np.corrcoef(sample[:, chosen].T)[0, 1]) < 0.9
 
 

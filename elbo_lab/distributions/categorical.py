@@ -135,5 +135,5 @@ class Categorical(Family):
 
 
 def looked_up(table, z):
-    """Return the entry of category z (..., S, N) in the row of its datum in `table` (N, K) or (1, K)."""
-    return table[0][z] if len(table) == 1 else table[np.arange(z.shape[-1]), z]
+    """Return the entry of category z (..., S, N or 1) in the row of its datum in `table` (N, K) or (1, K)."""
+    return table[0][z] if len(table) == 1 else table[np.arange(len(table)), z]

@@ -62,6 +62,7 @@ class CompiledBatch(Batch):
             where = self.params, moves, self.tapes, self.matmul, crew.size
             step = self.workspace[self.kind] = CompiledStep(self.objective, self.blocks, *where)
         step.prepare(self.blocks, keys, moves)
+        self.memory = memory
         crew.lead(step)
         self.values = step.values.tolist()
 

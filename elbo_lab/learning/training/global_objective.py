@@ -38,7 +38,7 @@ class GlobalElboObjective(ElboObjective):
 
     def draw(self, rows, rng):
         """Return the rows as the one datum (1, B C), and the noise of its draws."""
-        return self.model.as_data(self._rows[rows]), self.noise(1, rng)
+        return self.model.as_data(self.table[rows]), self.noise(1, rng)
 
     def gradients(self, params, block, names, memory):
         value, gradients, memory = super().gradients(params, block, names, memory)
