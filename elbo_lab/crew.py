@@ -11,8 +11,8 @@ sleep. Short waits are short, and nobody keeps a core busy while another member 
 
 A member who fails breaks the meeting: the others leave it, and `do` raises what went wrong.
 
-Source: J. K. Ousterhout, "Scheduling techniques for concurrent systems", ICDCS, 22-30, 1982 (on waiting in two
-phases).
+Source: J. K. Ousterhout, "Scheduling techniques for concurrent systems", ICDCS, 22-30, 1982 (on waiting in
+two phases).
 """
 
 import sys

@@ -5,8 +5,8 @@ for being called than for being done. The loops here repeat `elbo_lab.learning.e
 
     logits (C), means (C, D), log diagonals of L (C, D), lower triangles of L row by row (C, D (D - 1) / 2).
 
-Measured (AMD EPYC, C = D = 2): a fit of 272 data in 100 iterations takes 8 to 14 ms, all included; before there
-were these loops and the present pass over the data it took 22 to 37.
+Measured (AMD EPYC, C = D = 2): a fit of 272 data in 100 iterations takes 8 to 14 ms, all included; before
+there were these loops and the present pass over the data it took 22 to 37.
 """
 
 import math
