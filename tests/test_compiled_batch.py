@@ -45,12 +45,13 @@ class Case:
     rows: int = 100
     latent: int = 3
     dynamic: bool = True
+    columns: int = 14
 
     def objective(self, dtype):
         rng = np.random.default_rng(0)
-        chances = rng.random((self.rows, 14))
+        chances = rng.random((self.rows, self.columns))
         x = (rng.random(chances.shape) < chances).astype(np.float64)
-        model = DeepBernoulli(14, self.latent, self.hidden, self.activation)
+        model = DeepBernoulli(self.columns, self.latent, self.hidden, self.activation)
         # Another shape than the decoder's, so that a mix-up shows.
         posterior = AmortisedPosterior.for_data(model.family, x, (*self.hidden, 4), self.activation)
         return ElboObjective(
@@ -65,6 +66,8 @@ CASES = (
     Case(hidden=(), draws=3, rows=23),
     Case(hidden=(3, 6, 5), rows=230, latent=1),
     Case(rows=1, dynamic=False),
+    # Blocks of an odd number of bits, which in float32 leave half a word behind.
+    Case(rows=110, columns=15),
 )
 over_cases = pytest.mark.parametrize("case", CASES, ids=str)
 

@@ -26,7 +26,7 @@ def fresh_bits(state, words, numbers, table, rows, out):
     Parameters
     ----------
     state : ndarray (4,) uint64
-        Of the generator, as from `pcg64.state_of`; not changed.
+        Of the generator, as from `pcg64.halves`; not changed.
     words, numbers : ndarray
         Room for N D numbers in the same memory: uint64, and uint32 for float32; written to.
     table : ndarray (M, D)

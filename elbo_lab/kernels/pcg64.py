@@ -42,7 +42,7 @@ def _next(context, high, low, more_high, more_low):  # noqa: ARG001 - the signat
 
 @inner_loop
 def raw_words(state, out):
-    """Write the next words into out (n,) uint64; state (4,) uint64 as from `state_of`, not changed."""
+    """Write the next words into out (n,) uint64; state (4,) uint64 as from `halves`, not changed."""
     high, low, more_high, more_low = state[0], state[1], state[2], state[3]
     for i in range(out.size):
         high, low = _next(high, low, more_high, more_low)
@@ -50,7 +50,6 @@ def raw_words(state, out):
         out[i] = (word >> turn) | (word << ((np.uint64(64) - turn) & np.uint64(63)))
 
 
-def state_of(bit_generator):
-    """Return the halves of state and increment of a PCG64, (4,) uint64."""
-    numbers = bit_generator.state["state"]
+def halves(numbers):
+    """Return the upper and lower halves of state and increment: {"state": int, "inc": int} of a PCG64."""
     return [half for name in ("state", "inc") for half in (numbers[name] >> WORD, numbers[name] & LOWER)]

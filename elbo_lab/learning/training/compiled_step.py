@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from elbo_lab.crew import KIND, LOOKS, CompiledWork
-from elbo_lab.learning.training.fresh_bits import WORD, fits, fresh_bits, numbers_in, taken_state
+from elbo_lab.learning.training.fresh_bits import WORD, fresh_bits, numbers_in, taken_state
 from elbo_lab.learning.training.tapes import kinds_of, row_edges
 
 # Coordinates of a part that one member moves at a time, about: its gradient stays in the cache.
@@ -101,11 +101,13 @@ class CompiledStep(CompiledWork):
         for b, (block, key, (rows, noise)) in enumerate(zip(blocks, keys, self.places, strict=True)):
             rng = np.random.default_rng(key)
             self.rows[rows] = block
-            self.drawn_there[b] = self.fresh and fits(self.table, block, rng)
-            if self.drawn_there[b]:
-                self.states[b] = taken_state(rng, len(block) * self.table[0].nbytes // WORD)
-            elif self.fresh:
-                self.x[rows] = fresh_bits(self.table, block, rng)
+            if self.fresh:
+                state = taken_state(self.table, block, rng)
+                self.drawn_there[b] = state is not None
+                if state is None:
+                    self.x[rows] = fresh_bits(self.table, block, rng)
+                else:
+                    self.states[b] = state
             (drawn,) = self.objective.noise(len(block), rng).values()
             self.noise[noise] = drawn.reshape(-1)
         for name, move in moves.items():

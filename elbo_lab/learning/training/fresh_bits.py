@@ -30,9 +30,8 @@ def fresh_bits(table, rows, rng):
     x : ndarray (N, D)
         Zeros and ones.
     """
-    if kernels_in_use() == "numba" and fits(table, rows, rng):
-        return kernel(table, rows, rng)
-    return definition(table, rows, rng)
+    state = taken_state(table, rows, rng) if kernels_in_use() == "numba" else None
+    return definition(table, rows, rng) if state is None else kernel(table, rows, state)
 
 
 def definition(table, rows, rng):
@@ -40,13 +39,13 @@ def definition(table, rows, rng):
     return (rng.random(chances.shape, dtype=table.dtype) < chances).astype(table.dtype)
 
 
-def kernel(table, rows, rng):
-    """Compiled twin of `definition`, from the same words of the generator: the same bits."""
+def kernel(table, rows, state):
+    """Compiled twin of `definition`, from the words of a generator in that state: the same bits."""
     from elbo_lab.kernels.fresh_bits import fresh_bits as loop
 
     out = np.empty((len(rows), table.shape[1]), table.dtype)
     words = np.empty(out.nbytes // WORD, np.uint64)
-    loop(taken_state(rng, words.size), words, numbers_in(words, out.dtype), table, rows, out)
+    loop(state, words, numbers_in(words, out.dtype), table, rows, out)
     return out
 
 
@@ -55,21 +54,23 @@ def numbers_in(words, dtype):
     return words.view(np.uint32) if dtype == np.float32 else words
 
 
-def taken_state(rng, count):
-    """Return the state of a generator, (4,) uint64, and move it on as if it had given so many words."""
-    from elbo_lab.kernels.pcg64 import state_of
+def taken_state(table, rows, rng):
+    """Return the state of a generator, (4,) uint64, and move it on as if `definition` had drawn.
 
-    state = np.array(state_of(rng.bit_generator), np.uint64)
-    rng.bit_generator.advance(count)
-    return state
-
-
-def fits(table, rows, rng):
-    """Whether raw words of 64 bits are what the definition would use up, and the loop can read the rows."""
+    None, and a generator that stays where it is, where raw words of 64 bits are not what the definition would
+    use up, or the loop cannot read the rows.
+    """
     if type(rng.bit_generator) is not PCG64 or sys.byteorder != "little":
-        return False
+        return None
     if type(table) is not np.ndarray or not table.flags.c_contiguous or rows.dtype != np.intp:
-        return False
+        return None
     # A word gives two short numbers, the lower half first; one may be left over from before.
-    whole = table.dtype == np.float64 or (table.dtype == np.float32 and len(rows) * table.shape[1] % 2 == 0)
-    return whole and not rng.bit_generator.state["has_uint32"]
+    size = len(rows) * table.shape[1]
+    whole = table.dtype == np.float64 or (table.dtype == np.float32 and size % 2 == 0)
+    state = rng.bit_generator.state
+    if not whole or state["has_uint32"]:
+        return None
+    from elbo_lab.kernels.pcg64 import halves
+
+    rng.bit_generator.advance(size * table.itemsize // WORD)
+    return np.array(halves(state["state"]), np.uint64)
