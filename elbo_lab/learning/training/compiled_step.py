@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from elbo_lab.crew import KIND, LOOKS, CompiledWork
+from elbo_lab.distributions import draw_noise
 from elbo_lab.learning.training.fresh_bits import WORD, fresh_bits, numbers_in, taken_state
 from elbo_lab.learning.training.tapes import kinds_of, row_edges
 
@@ -60,9 +61,11 @@ class CompiledStep(CompiledWork):
         self.drawn_there = np.zeros(len(blocks), np.bool_)
         self.states = np.empty((len(blocks), 4), np.uint64)
         self.noise = np.empty(objective.draws * n_rows * objective.model.n_latent, dtype)
-        per_row, slices = self.noise.size // n_rows, pairwise(self.edges.tolist())
-        # Where the rows and the noise of each block lie.
-        self.places = [(slice(a, b), slice(per_row * a, per_row * b)) for a, b in slices]
+        per_row, self.places = self.noise.size // n_rows, []
+        for first, last in pairwise(self.edges.tolist()):
+            # Where the rows and the noise of a block lie, and the one kind of noise that its pass takes.
+            (spec,) = objective.noise_specs(last - first)
+            self.places.append((slice(first, last), slice(per_row * first, per_row * last), spec))
         self.values = np.empty(len(blocks))
         self.numbers = {name: np.empty(NUMBERS, dtype) for name in params}
         networks = [self._network(name, tape, moves) for name, tape in tapes.items()]
@@ -98,7 +101,7 @@ class CompiledStep(CompiledWork):
 
     def prepare(self, blocks, keys, moves):
         """Draw for the blocks, each with a generator of its own, and set the numbers of Adam."""
-        for b, (block, key, (rows, noise)) in enumerate(zip(blocks, keys, self.places, strict=True)):
+        for b, (block, key, (rows, noise, spec)) in enumerate(zip(blocks, keys, self.places, strict=True)):
             rng = np.random.default_rng(key)
             self.rows[rows] = block
             if self.fresh:
@@ -108,8 +111,7 @@ class CompiledStep(CompiledWork):
                     self.x[rows] = fresh_bits(self.table, block, rng)
                 else:
                     self.states[b] = state
-            (drawn,) = self.objective.noise(len(block), rng).values()
-            self.noise[noise] = drawn.reshape(-1)
+            self.noise[noise] = draw_noise(spec, rng, dtype=self.noise.dtype).reshape(-1)
         for name, move in moves.items():
             self.numbers[name][:] = list(move.optimizer.numbers(move.count, move.rate).values())
 

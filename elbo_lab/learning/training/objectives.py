@@ -249,13 +249,17 @@ class ElboObjective(Objective):
         x = self.table[rows] if self.probabilities is None else fresh_bits(self.table, rows, rng)
         return x, self.noise(len(rows), rng)
 
-    def noise(self, n_data, rng):
-        """Return {spec: noise}: estimators with equal specs share the draws."""
+    def noise_specs(self, n_data):
+        """Return the kinds of noise that the estimators ask for; those with equal ones share the draws."""
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
             estimators.append(self.bound)
         specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
-        return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in dict.fromkeys(specs)}
+        return tuple(dict.fromkeys(specs))
+
+    def noise(self, n_data, rng):
+        """Return {spec: noise}."""
+        return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in self.noise_specs(n_data)}
 
     def gradients(self, params, block, names, memory):
         x, noise = block
