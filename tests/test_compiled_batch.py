@@ -21,6 +21,7 @@ from elbo_lab.learning.training.adam import Adam
 from elbo_lab.learning.training.batch import Batch, Move
 from elbo_lab.learning.training.compiled_batch import CompiledBatch
 from elbo_lab.learning.training.compiled_step import CompiledStep
+from elbo_lab.learning.training.keys import Keys
 from elbo_lab.learning.training.objectives import ElboObjective
 from elbo_lab.learning.training.optimizers import SGD
 from elbo_lab.learning.training.plan import Plan
@@ -170,9 +171,8 @@ def ascended(kind, objective, params, names=NAMES, size=1, optimizer=FORGETFUL):
     moves = {name: Move(params[name], optimizer, slots[name], 1, 0.01) for name in names}
     rows = np.random.default_rng(2).permutation(objective.n_rows)
     step = kind(objective, rows, names, params, {})
-    keys = np.random.default_rng(3).integers(0, 1 << 32, (len(step.blocks), 4), dtype=np.uint32)
     with Crew(size) as crew:
-        step.ascend(crew, keys, {}, moves)
+        step.ascend(crew, Keys(np.random.default_rng(3)), {}, moves)
     return step.value, params, slots
 
 
@@ -224,40 +224,56 @@ def test_any_size_of_the_crew_gives_the_same_bits(case, dtype, monkeypatch):
             assert np.array_equal(other_slots[name], slots[name])
 
 
-def other_keys(right):
-    def prepare(self, blocks, keys, moves):
-        right(self, blocks, keys[::-1], moves)
+def noise_of_the_other_block(right):
+    def prepare(self, blocks, drawn, moves):
+        noise, sources = drawn
+        right(self, blocks, (noise[::-1], sources), moves)
+
+    return prepare
+
+
+def bits_of_the_other_block(right):
+    def prepare(self, blocks, drawn, moves):
+        noise, sources = drawn
+        right(self, blocks, (noise, sources[::-1]), moves)
 
     return prepare
 
 
 def one_percent_faster(right):
-    def prepare(self, blocks, keys, moves):
+    def prepare(self, blocks, drawn, moves):
         right(
-            self, blocks, keys, {name: replace(move, rate=1.01 * move.rate) for name, move in moves.items()}
+            self, blocks, drawn, {name: replace(move, rate=1.01 * move.rate) for name, move in moves.items()}
         )
 
     return prepare
 
 
 def blocks_over_one_another(right):
-    def prepare(self, blocks, keys, moves):
-        right(self, blocks, keys, moves)
+    def prepare(self, blocks, drawn, moves):
+        right(self, blocks, drawn, moves)
         self.edges[1:] = self.edges[1]
 
     return prepare
 
 
 def rows_of_the_block_before(right):
-    def prepare(self, blocks, keys, moves):
-        right(self, blocks[::-1], keys, moves)
+    def prepare(self, blocks, drawn, moves):
+        right(self, blocks[::-1], drawn, moves)
 
     return prepare
 
 
 @needs_jit
 @pytest.mark.parametrize(
-    "fault", [other_keys, one_percent_faster, blocks_over_one_another, rows_of_the_block_before]
+    "fault",
+    [
+        noise_of_the_other_block,
+        bits_of_the_other_block,
+        one_percent_faster,
+        blocks_over_one_another,
+        rows_of_the_block_before,
+    ],
 )
 def test_a_planted_fault_in_a_step_under_adam_is_caught(fault, monkeypatch):
     monkeypatch.setattr(CompiledStep, "prepare", fault(CompiledStep.prepare))
@@ -299,7 +315,7 @@ def test_a_step_is_kept_for_its_arrays_and_no_others():
         moves = {name: Move(params[name], FORGETFUL, slots[name], 1, 0.01) for name in NAMES}
         step = CompiledBatch(objective, np.arange(100), NAMES, params, workspace)
         with Crew(1) as crew:
-            step.ascend(crew, np.zeros((2, 4), np.uint32), {}, moves)
+            step.ascend(crew, Keys(np.random.default_rng(0)), {}, moves)
         steps.append(workspace[step.kind])
     assert steps[0] is steps[1] and steps[1] is not steps[2]
 

@@ -14,6 +14,7 @@ from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
 from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.learning.training import batch as batch_module
+from elbo_lab.learning.training.keys import Keys
 from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
 from elbo_lab.learning.training.optimizers import SGD, Adam, Optimizer
 from elbo_lab.learning.training.plan import Plan
@@ -203,8 +204,13 @@ def test_blocks_draw_for_themselves():
 
 def test_blocks_that_share_a_key_are_caught():
     class OneKey(Training):
-        def _keys(self, count):
-            return np.repeat(super()._keys(1), count, axis=0)
+        def __init__(self, *where):
+            super().__init__(*where)
+            self._keys = SharedKeys(self.noise_rng)
+
+    class SharedKeys(Keys):
+        def take(self, count):
+            return np.repeat(super().take(count)[:1], count, axis=0)
 
     with pytest.raises(AssertionError):
         check_blocks_draw_for_themselves(OneKey)

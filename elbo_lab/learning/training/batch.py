@@ -91,14 +91,15 @@ class Batch:
         Parameters
         ----------
         crew : Crew
-        keys : sequence
-            Per block, what its generator is made from.
+        keys : Keys
+            Per block there is one that its generator is made from.
         memory : dict
             What the estimators remember.
         moves : dict of Move
             Of `names`.
         """
-        crew.do(lambda member: self._take_part(member, crew, keys, memory, moves))
+        own = keys.take(len(self.blocks))
+        crew.do(lambda member: self._take_part(member, crew, own, memory, moves))
 
     def _take_part(self, member, crew, keys, memory, moves):
         for number in range(member, len(self.blocks), crew.size):

@@ -9,7 +9,7 @@ optimiser the blocks are compiled and the parts of their gradient (`tapes`) hand
 float32, 1e-12 in float64.
 """
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from elbo_lab.learning.training import batch
 from elbo_lab.learning.training.adam import Adam
 from elbo_lab.learning.training.batch import Batch
 from elbo_lab.learning.training.compiled_step import CompiledStep
+from elbo_lab.learning.training.draws import Draws
 from elbo_lab.learning.training.tapes import address_of_matmul, kinds_of, row_edges, tapes_of
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
@@ -50,8 +51,10 @@ class CompiledBatch(Batch):
         super().__init__(objective, rows, names, params, workspace)
         self.workspace, self.kind = workspace, (len(rows), names)
         if len(rows) not in workspace:
-            workspace[len(rows)] = tapes_of(objective, len(rows), params["theta"].dtype)
-        self.tapes = workspace[len(rows)]
+            edges = [0, *accumulate(len(block) for block in self.blocks)]
+            tapes = tapes_of(objective, len(rows), params["theta"].dtype)
+            workspace[len(rows)] = tapes, Draws(objective, edges)
+        self.tapes, self.draws = workspace[len(rows)]
         self.matmul = address_of_matmul(params["theta"].dtype)
 
     def ascend(self, crew, keys, memory, moves):
@@ -61,7 +64,7 @@ class CompiledBatch(Batch):
         if step is None or not step.fits(self.params, moves, crew.size):
             where = self.params, moves, self.tapes, self.matmul, crew.size
             step = self.workspace[self.kind] = CompiledStep(self.objective, self.blocks, *where)
-        step.prepare(self.blocks, keys, moves)
+        step.prepare(self.blocks, self.draws.next(keys, self.blocks), moves)
         self.memory = memory
         crew.lead(step)
         self.values = step.values.tolist()

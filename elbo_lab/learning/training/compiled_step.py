@@ -10,8 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from elbo_lab.crew import KIND, LOOKS, CompiledWork
-from elbo_lab.distributions import draw_noise
-from elbo_lab.learning.training.fresh_bits import WORD, fresh_bits, numbers_in, taken_state
+from elbo_lab.learning.training.fresh_bits import WORD, numbers_in
 from elbo_lab.learning.training.tapes import kinds_of, row_edges
 
 # Coordinates of a part that one member moves at a time, about: its gradient stays in the cache.
@@ -51,21 +50,22 @@ class CompiledStep(CompiledWork):
         dtype, n_rows = params["theta"].dtype, sum(len(block) for block in blocks)
         self.edges = np.array([0, *accumulate(len(block) for block in blocks)])
         self.rows, self.table = np.arange(n_rows), objective.table
-        self.x, own, self.fresh = self.table, self.rows, objective.probabilities is not None
-        if self.fresh:
+        self.x, own, most = self.table, self.rows, 0
+        if objective.probabilities is not None:
             # The table holds chances, and what the networks see are bits, row by row.
             self.x, own = np.empty((n_rows, self.table.shape[1]), dtype), np.arange(n_rows)
-        most = max(len(block) for block in blocks) * self.table[0].nbytes if self.fresh else 0
+            most = max(len(block) for block in blocks) * self.table[0].nbytes
         words = np.empty((len(blocks), -(-most // WORD)), np.uint64)
         # Whether the bits of a block are drawn in compiled code, and the generators for that.
         self.drawn_there = np.zeros(len(blocks), np.bool_)
         self.states = np.empty((len(blocks), 4), np.uint64)
         self.noise = np.empty(objective.draws * n_rows * objective.model.n_latent, dtype)
-        per_row, self.places = self.noise.size // n_rows, []
-        for first, last in pairwise(self.edges.tolist()):
-            # Where the rows and the noise of a block lie, and the one kind of noise that its pass takes.
-            (spec,) = objective.noise_specs(last - first)
-            self.places.append((slice(first, last), slice(per_row * first, per_row * last), spec))
+        per_row = self.noise.size // n_rows
+        # Where the rows and the noise of a block lie.
+        self.places = [
+            (slice(first, last), slice(per_row * first, per_row * last))
+            for first, last in pairwise(self.edges.tolist())
+        ]
         self.values = np.empty(len(blocks))
         self.numbers = {name: np.empty(NUMBERS, dtype) for name in params}
         networks = [self._network(name, tape, moves) for name, tape in tapes.items()]
@@ -99,19 +99,26 @@ class CompiledStep(CompiledWork):
             a is b for name in held for a, b in zip(held[name], self.held[name], strict=True)
         )
 
-    def prepare(self, blocks, keys, moves):
-        """Draw for the blocks, each with a generator of its own, and set the numbers of Adam."""
-        for b, (block, key, (rows, noise, spec)) in enumerate(zip(blocks, keys, self.places, strict=True)):
-            rng = np.random.default_rng(key)
-            self.rows[rows] = block
-            if self.fresh:
-                state = taken_state(self.table, block, rng)
-                self.drawn_there[b] = state is not None
-                if state is None:
-                    self.x[rows] = fresh_bits(self.table, block, rng)
+    def prepare(self, blocks, drawn, moves):
+        """Lay what the step needs where it is looked for.
+
+        Parameters
+        ----------
+        blocks : sequence of ndarray (n,)
+            Row numbers.
+        drawn : tuple
+            As from `Draws.next`.
+        moves : dict of Move
+        """
+        for b, (block, noise, source, place) in enumerate(zip(blocks, *drawn, self.places, strict=True)):
+            rows, own = place
+            self.rows[rows], self.noise[own] = block, noise.reshape(-1)
+            if source is not None:
+                self.drawn_there[b] = source.ndim == 1
+                if self.drawn_there[b]:
+                    self.states[b] = source
                 else:
-                    self.states[b] = state
-            self.noise[noise] = draw_noise(spec, rng, dtype=self.noise.dtype).reshape(-1)
+                    self.x[rows] = source
         for name, move in moves.items():
             self.numbers[name][:] = list(move.optimizer.numbers(move.count, move.rate).values())
 

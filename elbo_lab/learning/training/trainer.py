@@ -19,6 +19,7 @@ from elbo_lab.blas import single_threaded_blas
 from elbo_lab.crew import Crew
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.learning.training.batch import Move
+from elbo_lab.learning.training.keys import Keys
 from elbo_lab.learning.training.minibatches import Minibatches
 from elbo_lab.learning.training.state import restore, state_of
 
@@ -55,7 +56,8 @@ class Training:
         if plan.phi_steps is not None and "phi" not in objective.names:
             raise bad_value("phi_steps", "none for an objective without phi", plan.phi_steps)
         streams = np.random.SeedSequence(seed).spawn(3)
-        start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
+        start, order, noise = (np.random.default_rng(stream) for stream in streams)
+        self._keys = Keys(noise)
         self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
         self.params = objective.initial(start)
         self.slots = {
@@ -78,6 +80,15 @@ class Training:
     @property
     def out_of_patience(self):
         return self.plan.patience is not None and self.waited >= self.plan.patience
+
+    @property
+    def noise_rng(self):
+        """The generator of the noise, where the last step has left it."""
+        return self._keys.generator()
+
+    @noise_rng.setter
+    def noise_rng(self, rng):
+        self._keys = Keys(rng)
 
     @property
     def finished(self):
@@ -132,9 +143,8 @@ class Training:
         """One step of the named parameters along the gradient of a minibatch."""
         batch = self.objective.batch(rows, names, self.params, self._workspace)
         alone = len(batch.blocks) == 1
-        keys = [self.noise_rng] if alone else self._keys(len(batch.blocks))
         moves = {name: self._move(name) for name in names}
-        batch.ascend(crew if batch.shared else self._alone, keys, self.memory, moves)
+        batch.ascend(crew if batch.shared else self._alone, self._keys, self.memory, moves)
         self.step += 1
         value = batch.value
         self._check_finite(value)
@@ -144,10 +154,6 @@ class Training:
             self.counts[name] += 1
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
-
-    def _keys(self, count):
-        """Return a key of 128 random bits per block, from which its thread makes its own generator."""
-        return self.noise_rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
 
     def _rate(self, name):
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
