@@ -6,6 +6,7 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 """
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
@@ -28,8 +29,33 @@ def check_threads(threads):
 @contextmanager
 def single_threaded_blas():
     """Run a block with single-threaded BLAS in NumPy, SciPy, and all that was loaded at the first call."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    _limit.enter()
+    try:
         yield
+    finally:
+        _limit.leave()
+
+
+class _Limit:
+    """The limit is the process's own: the first block of all threads sets it, and the last lifts it."""
+
+    def __init__(self):
+        self._blocks, self._set, self._lock = 0, None, threading.Lock()
+
+    def enter(self):
+        with self._lock:
+            if self._blocks == 0:
+                self._set = _libraries().limit(limits=1, user_api="blas")
+            self._blocks += 1
+
+    def leave(self):
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks == 0:
+                self._set.restore_original_limits()
+
+
+_limit = _Limit()
 
 
 @contextmanager

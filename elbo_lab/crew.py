@@ -9,7 +9,7 @@ A pool of threads is made for work of many milliseconds: to wake a thread that s
 at a number in memory for up to a millisecond, without the lock of the interpreter, and only then goes to
 sleep. Short waits are short, and nobody keeps a core busy while another member evaluates for seconds.
 
-A member who fails breaks the meeting: the others leave it, and `do` raises what went wrong.
+A member who fails breaks the meeting: the others leave it, and `do` and `lead` raise what went wrong.
 
 Source: J. K. Ousterhout, "Scheduling techniques for concurrent systems", ICDCS, 22-30, 1982 (on waiting in
 two phases).
@@ -24,10 +24,10 @@ import numpy as np
 
 from elbo_lab.errors import check_count
 from elbo_lab.kernels import kernels_in_use
+from elbo_lab.kernels.signals import BROKEN, COUNT, KIND
 
 # Looks of a member who waits, about a millisecond of them.
 LOOKS = 2_000_000
-COUNT, BROKEN, KIND = 0, 1, 2
 
 
 class Signal:
@@ -107,20 +107,30 @@ class Crew:
     ----------
     size : int
         Members, the calling thread among them.
+
+    Attributes
+    ----------
+    alone : Crew
+        Of the calling thread, for what is not worth sharing.
     """
 
     def __init__(self, size):
         self.size = check_count("size", size)
+        self.alone = self if size == 1 else Crew(1)
         self._orders, self._arrivals, self._endings = Signal(), Signal(), Signal()
-        self._work, self._awaited, self._failures = None, 0, []
+        self._work, self._awaited, self._failures, self._lost = None, 0, [], False
         # Daemons: nothing keeps a process alive that has been interrupted twice.
         self._others = [
             threading.Thread(target=self._serve, args=(member,), daemon=True) for member in range(1, size)
         ]
 
     def __enter__(self):
-        for other in self._others:
-            other.start()
+        try:
+            for other in self._others:
+                other.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error):
@@ -128,7 +138,8 @@ class Crew:
         self._arrivals.release()
         self._give(None)
         for other in self._others:
-            other.join()
+            if other.ident is not None:
+                other.join()
 
     def do(self, work):
         """Call work(member) for every member, 0 to size - 1, at the same time; return when all are done.
@@ -142,7 +153,10 @@ class Crew:
         ------
         Exception
             What the first member who failed has raised, when the others are done or have left.
+        RuntimeError
+            If a member has been lost before.
         """
+        self._check_whole()
         self._give(work)
         self._awaited += self.size - 1
         self._guarded(work, 0)
@@ -152,14 +166,22 @@ class Crew:
     def lead(self, work):
         """Do compiled work once, as `do`; with a work that is given again the others are still at it.
 
-        After a failure a crew cannot be led again.
-
         Parameters
         ----------
         work : CompiledWork
+
+        Raises
+        ------
+        Exception
+            What the first member who failed has raised. The others may still be on their way: the crew takes
+            no more work.
+        RuntimeError
+            If there was such a failure before.
         """
+        self._check_whole()
         order = self._give(work)
         self._obey(work, 0, order, order)
+        self._lost = self._lost or bool(self._failures)
         self._raise()
 
     def meet(self):
@@ -169,6 +191,10 @@ class Crew:
         self._arrivals.wait(-(-number // self.size) * self.size)
         if self._failures:
             raise Left
+
+    def _check_whole(self):
+        if self._lost:
+            raise RuntimeError("this crew has lost a member to a failure, and a new one is needed")
 
     def _give(self, work):
         if work is not self._work:
@@ -182,6 +208,15 @@ class Crew:
             raise failure
 
     def _serve(self, member):
+        try:
+            self._follow(member)
+        except BaseException as failure:  # outside of all work, which has its own guard
+            self._lost = True
+            self._failures.append(failure)
+            self._arrivals.release()
+            self._endings.release()
+
+    def _follow(self, member):
         order = 1
         while True:
             self._orders.wait(order)

@@ -1,5 +1,6 @@
 """The compiled step of a VAE is the step of its definition; what it cannot do stays with the definition."""
 
+import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -305,19 +306,88 @@ def test_another_optimiser_gets_the_gradient_in_parts():
 
 
 @needs_jit
-def test_a_step_is_kept_for_its_arrays_and_no_others():
+@pytest.mark.parametrize("changed", ["nothing", "params", "slots", "size", "objective"])
+def test_a_step_is_kept_for_its_arrays_its_crew_and_its_objective(changed):
     objective = CASES[0].objective(np.float64)
+    params = params_of(objective, np.float64)
+    slots = {name: np.zeros((2, vector.size)) for name, vector in params.items()}
     workspace, steps = {}, []
-    for seed in (1, 1, 2):
-        if seed == 2 or not steps:
-            params = {name: seed * vector for name, vector in params_of(objective, np.float64).items()}
-            slots = {name: np.zeros((2, vector.size)) for name, vector in params.items()}
+    for size in (1, 2 if changed == "size" else 1):
+        if steps and changed == "params":
+            params = params | {"phi": params["phi"].copy()}
+        if steps and changed == "slots":
+            slots = slots | {"phi": slots["phi"].copy()}
+        if steps and changed == "objective":
+            objective = replace(objective, draws=7)
         moves = {name: Move(params[name], FORGETFUL, slots[name], 1, 0.01) for name in NAMES}
         step = CompiledBatch(objective, np.arange(100), NAMES, params, workspace)
-        with Crew(1) as crew:
+        with Crew(size) as crew:
             step.ascend(crew, Keys(np.random.default_rng(0)), {}, moves)
         steps.append(workspace[step.kind])
-    assert steps[0] is steps[1] and steps[1] is not steps[2]
+    assert (steps[0] is steps[1]) == (changed == "nothing")
+
+
+@needs_jit
+def test_bits_are_drawn_in_compiled_code_where_words_are_whole():
+    for case, dtype, there in ((CASES[0], np.float32, True), (CASES[-1], np.float32, False)):
+        objective, workspace = case.objective(dtype), {}
+        params = params_of(objective, dtype)
+        moves = {n: Move(v, FORGETFUL, np.zeros((2, v.size), dtype), 1, 0.01) for n, v in params.items()}
+        step = CompiledBatch(objective, np.arange(case.rows), NAMES, params, workspace)
+        with Crew(1) as crew:
+            step.ascend(crew, Keys(np.random.default_rng(0)), {}, moves)
+        assert (workspace[step.kind].drawn_there == there).all()
+
+
+@needs_jit
+def test_members_do_not_write_over_one_another():
+    case = Case(hidden=(64,), columns=200, rows=150)
+    plan = Plan(epochs=30, batch=150, rates={"theta": 0.01, "phi": 0.01})
+    ends = []
+    for threads in (1, 3):
+        training = Training(case.objective(np.float32), plan, threads=threads)
+        training.run()
+        ends.append(training.params)
+    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in NAMES)
+
+
+@needs_jit
+def test_a_training_goes_on_with_more_threads_and_as_a_copy():
+    plan = Plan(epochs=4, batch=100, rates={"theta": 0.01, "phi": 0.01})
+
+    def begun():
+        training = Training(Case(rows=250).objective(np.float32), plan, threads=1)
+        training.run(lambda now: now.step == 5)
+        return training
+
+    straight = Training(Case(rows=250).objective(np.float32), plan)
+    straight.run()
+    wider, first = begun(), begun()
+    wider.threads = 3
+    wider.run()
+    copied = copy.deepcopy(first)
+    for other in (first, copied):
+        other.run()
+    for name in NAMES:
+        for other in (wider, first, copied):
+            assert np.array_equal(other.params[name], straight.params[name])
+
+
+@needs_jit
+def test_slots_in_another_order_are_taken_in_by_value():
+    plan = Plan(epochs=4, batch=100, rates={"theta": 0.01, "phi": 0.01})
+    ends = []
+    for order in "CF":
+        training = Training(Case(rows=200).objective(np.float64), plan)
+        training.run(lambda now: now.step == 3)
+        header, arrays = training.state()
+        arrays = {key: np.array(array, order=order) for key, array in arrays.items()}
+        for array in arrays.values():
+            array.flags.writeable = False
+        training.restore(header, arrays)
+        training.run()
+        ends.append(training.params)
+    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in NAMES)
 
 
 @needs_jit
@@ -361,7 +431,8 @@ def test_the_compiled_step_is_taken_where_it_fits():
     for dtype in TOLERANCE:
         objective = Case().objective(dtype)
         assert isinstance(objective.model.family, DiagonalGaussian)
-        batch = objective.batch(np.arange(100), NAMES, params_of(objective, dtype), {})
+        with use_kernels("numba"):
+            batch = objective.batch(np.arange(100), NAMES, params_of(objective, dtype), {})
         assert type(batch) is CompiledBatch
 
 

@@ -1,5 +1,6 @@
 """A crew: its members work at the same time, wait for each other, and leave together when one fails."""
 
+import faulthandler
 import threading
 import time
 
@@ -9,9 +10,18 @@ import pytest
 from elbo_lab import crew as crew_module
 from elbo_lab.crew import CompiledWork, Crew, Signal
 from elbo_lab.kernels import use_kernels, waiting
+from elbo_lab.kernels.signals import KIND
 
 needs_jit = pytest.mark.skipif(not hasattr(waiting._look, "py_func"), reason="NUMBA_DISABLE_JIT is set")
 sizes = pytest.mark.parametrize("size", [1, 2, 3])
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """A crew that hangs shall not hang the suite."""
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(params=["numba", "numpy"], autouse=True)
@@ -98,6 +108,54 @@ def test_a_failure_of_one_lets_the_others_leave_the_meeting(failing, error):
         check_meetings(crew, 20)
 
 
+def test_the_first_failure_is_the_one_that_is_told():
+    def work(member):
+        time.sleep(0.05 * member)
+        raise Odd(f"member {member}")
+
+    with Crew(2) as crew, pytest.raises(Odd, match="member 0"):
+        crew.do(work)
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_jit)])
+def test_a_thread_that_is_lost_between_two_pieces_of_work_is_told(compiled, monkeypatch):
+    def give(crew):
+        if compiled:
+            crew.lead(Counting(2))
+        else:
+            crew.do(lambda _: crew.meet())
+
+    def failing(signal, goal):
+        if threading.current_thread() is not threading.main_thread():
+            raise Odd("on purpose")
+        waiting_as_before(signal, goal)
+
+    waiting_as_before = Signal.wait
+    with Crew(2) as crew:
+        give(crew)
+        monkeypatch.setattr(Signal, "wait", failing)
+        with pytest.raises(Odd, match="on purpose"):
+            for _ in range(3):
+                time.sleep(0.02)  # a member who is still looking does not wait anew
+                give(crew)
+        with pytest.raises(RuntimeError, match="lost a member"):
+            give(crew)
+
+
+def test_threads_that_cannot_all_be_started_are_ended(monkeypatch):
+    def start(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start_as_before(thread)
+
+    started, start_as_before = [], threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"):
+        Crew(4).__enter__()
+    assert len(started) == 2 and not any(thread.is_alive() for thread in started)
+
+
 def test_the_threads_end_with_the_context():
     before = threading.active_count()
     with Crew(3), pytest.raises(Odd), Crew(2):
@@ -126,7 +184,7 @@ if hasattr(waiting._look, "py_func"):
 
     @njit(nogil=True)
     def count_together(member, orders, order, last, kind, looks, arrivals, size, offer_core, numbers, good):
-        while order <= last and waiting.has_order(orders, order, kind, looks):
+        while order <= last and waiting.has_order(orders, order, kind, looks, offer_core):
             order += 1
             numbers[member] += 1
             if not waiting.meet(arrivals, size, offer_core):
@@ -146,7 +204,7 @@ class Counting(CompiledWork):
 
     def take_part(self, member, arrivals, size, orders, order, last):
         self.calls.append(member)
-        kind, address = orders[crew_module.KIND], waiting.address_of_yield()
+        kind, address = orders[KIND], waiting.address_of_yield()
         where = arrivals, size, address, self.numbers, self.good
         return count_together(member, orders, order, last, kind, crew_module.LOOKS, *where)
 
@@ -194,3 +252,8 @@ class Failing(Counting):
 def test_a_failure_before_compiled_work_lets_the_other_go(failing):
     with Crew(2) as crew, pytest.raises(Odd, match="on purpose"):
         crew.lead(Failing(failing))
+    with Crew(2) as crew:
+        with pytest.raises(Odd):
+            crew.lead(Failing(failing))
+        with pytest.raises(RuntimeError, match="lost a member"):
+            crew.do(lambda _: None)

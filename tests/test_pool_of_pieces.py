@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from elbo_lab import blas
 from elbo_lab.blas import pool_of_pieces
 
 
@@ -86,3 +87,17 @@ def test_a_forked_process_has_threads_of_its_own():
     if child == 0:
         os._exit(0 if both_at_work() == 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_blas_is_single_threaded_until_the_last_block_ends_and_then_as_before():
+    def threads():
+        return {library.num_threads for library in blas._libraries().select(user_api="blas").lib_controllers}
+
+    with blas._libraries().limit(limits=2, user_api="blas"):
+        first, second = blas.single_threaded_blas(), blas.single_threaded_blas()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads() == {1}
+        second.__exit__(None, None, None)
+        assert threads() == {2}

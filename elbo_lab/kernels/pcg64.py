@@ -11,7 +11,7 @@ number generation", HMC-CS-2014-0905 (PCG XSL RR 128/64); NumPy reference, "PCG6
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -20,6 +20,8 @@ from elbo_lab.kernels.compiling import inner_loop
 MULTIPLIER = 47026247687942121848144207491837523525
 WORD = 64
 LOWER = (1 << WORD) - 1
+# Products of 128 bits are made of instructions; there is no form of them for the interpreter.
+COMPILED = not config.DISABLE_JIT
 
 
 @intrinsic

@@ -127,7 +127,7 @@ def take_part(member, orders, order, last, kind, looks, meeting, step):
         edges (n_blocks + 1,), values (n_blocks,), shares (n_blocks,) of the blocks, values written to;
         gradient (size, largest part), written to.
     """
-    while order <= last and has_order(orders, order, kind, looks):
+    while order <= last and has_order(orders, order, kind, looks, meeting[2]):
         order += 1
         if not _step(member, meeting, step):
             break

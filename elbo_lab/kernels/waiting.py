@@ -1,9 +1,8 @@
 """Loops behind a short wait: look at a number in memory until it has risen, without the interpreter's lock.
 
 The user is `elbo_lab.crew`. The number is read anew at every look (an atomic load); an ordinary load would be
-taken out of the loop by the compiler. Who meets in compiled code adds itself to the number there, and between
-two looks at last offers its core to other threads: on a machine with more threads than cores the one that is
-waited for may not be running.
+taken out of the loop by the compiler. Now and then whoever waits offers the core to other threads: where
+there are more threads than cores the one that is waited for may not be running.
 """
 
 import ctypes
@@ -15,11 +14,11 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from elbo_lab.kernels.compiling import inner_loop, loop
+from elbo_lab.kernels.signals import BROKEN, COUNT, KIND
 
 WORD = 8
 # Looks before a core is offered, some microseconds of them.
 LOOKS_BEFORE_YIELD = 10_000
-COUNT, BROKEN, KIND = 0, 1, 2
 
 
 @intrinsic
@@ -69,11 +68,19 @@ def address_of_yield():
     return ctypes.cast(function, ctypes.c_void_p).value
 
 
+@inner_loop
+def _offer(offer_core):
+    if offer_core != 0:
+        _call(offer_core)
+
+
 @loop
-def _look(signal, goal, looks):
-    for _ in range(looks):
+def _look(signal, goal, looks, offer_core):
+    for look in range(looks):
         if _now(signal, COUNT) >= goal or _now(signal, BROKEN) != 0:
             return True
+        if look % LOOKS_BEFORE_YIELD == LOOKS_BEFORE_YIELD - 1:
+            _offer(offer_core)
     return False
 
 
@@ -92,7 +99,9 @@ def has_risen(signal, goal, looks):
     goal, looks : int
         Where compiling is switched off there is one look.
     """
-    return bool(signal[COUNT] >= goal or signal[BROKEN]) if config.DISABLE_JIT else _look(signal, goal, looks)
+    if config.DISABLE_JIT:
+        return bool(signal[COUNT] >= goal or signal[BROKEN])
+    return _look(signal, goal, looks, address_of_yield())
 
 
 def rise(signal):
@@ -104,11 +113,13 @@ def rise(signal):
 
 
 @inner_loop
-def has_order(orders, order, kind, looks):
+def has_order(orders, order, kind, looks, offer_core):
     """Return whether an order of a kind has come within so many looks."""
-    for _ in range(looks):
+    for look in range(looks):
         if _now(orders, COUNT) >= order:
             return _now(orders, KIND) == kind
+        if look % LOOKS_BEFORE_YIELD == LOOKS_BEFORE_YIELD - 1:
+            _offer(offer_core)
     return False
 
 
@@ -132,5 +143,4 @@ def meet(arrivals, size, offer_core):
                 return False
             if _now(arrivals, COUNT) >= goal:
                 return True
-        if offer_core != 0:
-            _call(offer_core)
+        _offer(offer_core)

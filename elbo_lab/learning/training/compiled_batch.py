@@ -49,6 +49,9 @@ class CompiledBatch(Batch):
 
     def __init__(self, objective, rows, names, params, workspace):
         super().__init__(objective, rows, names, params, workspace)
+        if workspace.get("objective") is not objective:
+            workspace.clear()
+            workspace["objective"] = objective
         self.workspace, self.kind = workspace, (len(rows), names)
         if len(rows) not in workspace:
             edges = [0, *accumulate(len(block) for block in self.blocks)]

@@ -9,7 +9,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from elbo_lab.crew import KIND, LOOKS, CompiledWork
+from elbo_lab.crew import LOOKS, CompiledWork
+from elbo_lab.kernels.signals import KIND
 from elbo_lab.learning.training.fresh_bits import WORD, numbers_in
 from elbo_lab.learning.training.tapes import kinds_of, row_edges
 
@@ -45,16 +46,16 @@ class CompiledStep(CompiledWork):
     def __init__(self, objective, blocks, params, moves, tapes, matmul, size):
         from elbo_lab.kernels.waiting import address_of_yield
 
-        self.objective, self.held, self.size = objective, held_by(params, moves), size
+        self.held, self.size = held_by(params, moves), size
         self.offer_core = address_of_yield()
         dtype, n_rows = params["theta"].dtype, sum(len(block) for block in blocks)
         self.edges = np.array([0, *accumulate(len(block) for block in blocks)])
-        self.rows, self.table = np.arange(n_rows), objective.table
-        self.x, own, most = self.table, self.rows, 0
+        self.rows, table = np.arange(n_rows), objective.table
+        self.x, own, most = table, self.rows, 0
         if objective.probabilities is not None:
             # The table holds chances, and what the networks see are bits, row by row.
-            self.x, own = np.empty((n_rows, self.table.shape[1]), dtype), np.arange(n_rows)
-            most = max(len(block) for block in blocks) * self.table[0].nbytes
+            self.x, own = np.empty((n_rows, table.shape[1]), dtype), np.arange(n_rows)
+            most = max(len(block) for block in blocks) * table[0].nbytes
         words = np.empty((len(blocks), -(-most // WORD)), np.uint64)
         # Whether the bits of a block are drawn in compiled code, and the generators for that.
         self.drawn_there = np.zeros(len(blocks), np.bool_)
@@ -72,7 +73,7 @@ class CompiledStep(CompiledWork):
         largest = max(np.diff(network[0]).max(initial=0) for network in networks)
         self.arguments = (
             matmul,
-            (self.drawn_there, self.states, words, numbers_in(words, dtype), self.table, self.rows),
+            (self.drawn_there, self.states, words, numbers_in(words, dtype), table, self.rows),
             self.x,
             own,
             self.noise,

@@ -68,9 +68,9 @@ def taken_state(table, rows, rng):
     size = len(rows) * table.shape[1]
     whole = table.dtype == np.float64 or (table.dtype == np.float32 and size % 2 == 0)
     state = rng.bit_generator.state
-    if not whole or state["has_uint32"]:
-        return None
-    from elbo_lab.kernels.pcg64 import halves
+    from elbo_lab.kernels import pcg64
 
+    if not (whole and pcg64.COMPILED) or state["has_uint32"]:
+        return None
     rng.bit_generator.advance(size * table.itemsize // WORD)
-    return np.array(halves(state["state"]), np.uint64)
+    return np.array(pcg64.halves(state["state"]), np.uint64)

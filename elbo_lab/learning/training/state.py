@@ -88,6 +88,7 @@ def restore(training, header, arrays):
     for key, array in arrays.items():
         group, _, name = key.partition(".")
         if group in groups:
-            groups[group][name] = array
+            # A copy, in the order that compiled code reads.
+            groups[group][name] = np.array(array, order="C")
     training.params, training.slots, training.memory = groups["params"], groups["slots"], groups["memory"]
     training.best_params = groups["best"] or None

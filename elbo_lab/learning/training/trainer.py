@@ -4,11 +4,11 @@ A joint step moves theta and phi along gradients from the same draws. An alterna
 bound in phi, m times (the gap KL(q || posterior) closes while log p(x) stands still), then in theta (log
 p(x) rises, and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
 comes from three streams of one seed: the start, the order of the data, the noise. A batch of several
-blocks takes only a key per block from the stream of noise, and each thread draws for its block.
+blocks takes only a key per block from the stream of noise, for a generator of its own.
 
-The blocks of a batch are worked on by Python threads with single-threaded BLAS in each and added in a
-fixed order, and the optimisers are element-wise, so that the result is bitwise the same for any number of
-threads.
+The blocks of a batch are worked on by the members of a crew, with single-threaded BLAS in each, and what they
+leave is put together in a fixed order; the optimisers are element-wise. So the result is bitwise the same for
+any number of threads.
 """
 
 import math
@@ -72,8 +72,10 @@ class Training:
         self.value_sum, self.rows_seen = 0.0, 0
         self.best, self.best_params, self.waited = None, None, 0
         self._workspace = {}
-        # Does the steps that have nothing to share.
-        self._alone = Crew(1)
+
+    def __getstate__(self):
+        # A copy makes a workspace of its own: views into other arrays would be views no more.
+        return self.__dict__ | {"_workspace": {}}
 
     # -- what a caller asks ----------------------------------------------------------------------
 
@@ -142,13 +144,12 @@ class Training:
     def _ascend(self, crew, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
         batch = self.objective.batch(rows, names, self.params, self._workspace)
-        alone = len(batch.blocks) == 1
         moves = {name: self._move(name) for name in names}
-        batch.ascend(crew if batch.shared else self._alone, self._keys, self.memory, moves)
+        batch.ascend(crew if batch.shared else crew.alone, self._keys, self.memory, moves)
         self.step += 1
         value = batch.value
         self._check_finite(value)
-        if alone:
+        if len(batch.blocks) == 1:
             self.memory = batch.memory
         for name in names:
             self.counts[name] += 1
