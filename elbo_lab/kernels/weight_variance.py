@@ -12,6 +12,8 @@ the results are the same bits for any number of threads.
 The definition is `elbo_lab.study.weight_sums.OwnInputs`; the two agree to rounding.
 """
 
+import numpy as np
+
 from elbo_lab.kernels import elementwise
 from elbo_lab.kernels.compiling import inner_loop, loop
 from elbo_lab.kernels.mlp import backward, forward, weight_gradient
@@ -127,6 +129,8 @@ def take_part(network, x, z, block, tiles, rows, squares, totals, stage, shares,
     later, goes_on, ends, is_last = stage
     n_draws, n_data = z.shape[0], z.shape[1]
     n_rows = n_draws * n_data
+    # A plain 0 has a type of its own, for which the products would be compiled once more.
+    top = np.intp(0)
     taken, filled, done = vector(counts, TAKEN, 1), vector(counts, FILLED, 1), vector(counts, TILES, 1)
     first = block * (add_one(taken) - 1)
     while first < n_rows:
@@ -142,7 +146,7 @@ def take_part(network, x, z, block, tiles, rows, squares, totals, stage, shares,
             vector(sums, start, size),
             vector(spare, start, size),
         )
-        _put_product(network, squares, 0, n_rows, n_rows, start, free, total, later)
+        _put_product(network, squares, top, n_rows, n_rows, start, free, total, later)
         for n in range(n_data):
             _put_product(network, rows, n * n_draws, n_draws, n_rows, start, free, own, goes_on)
             if ends:

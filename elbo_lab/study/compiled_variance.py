@@ -42,11 +42,10 @@ def is_compiled(model, theta, x, z):
 def _tiles(network):
     """Return (n_tiles, 2): the first coordinate and the size of each tile in the vector of parameters."""
     starts = [0, *accumulate((n_in + 1) * n_out for n_in, n_out in pairwise(network.sizes))]
-    widths = network.sizes[1:]
-    found = [
-        (starts[layer] + rows.start * widths[layer], (rows.stop - rows.start) * widths[layer])
-        for layer, rows in tiles_of(network)
-    ]
+    found = []
+    for layer, rows in tiles_of(network):
+        width = network.sizes[layer + 1]
+        found.append((starts[layer] + rows.start * width, (rows.stop - rows.start) * width))
     return np.array(found, np.intp)
 
 
