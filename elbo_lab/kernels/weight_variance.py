@@ -9,7 +9,9 @@ the same call at the same time. Each takes the next block or tile that nobody ha
 or when all is done, keeps nobody waiting. What a block or tile holds does not depend on who took it, and so
 the results are the same bits for any number of threads.
 
-The definition is `elbo_lab.study.weight_sums.OwnInputs`; the two agree to rounding.
+The definition is `elbo_lab.study.weight_sums.OwnInputs`; the two agree to rounding. Measured for 20-500-784,
+256 draws of one datum, float32, two threads (AMD EPYC, AVX2): pieces in Python 9.2 ms, this 7.6 ms, the
+products alone 6.5 ms. The first call on a machine compiles for 9 s of one core.
 """
 
 import numpy as np

@@ -33,7 +33,7 @@ def is_compiled(model, theta, x, z):
         and type(model) is DeepBernoulli
         and all(type(array) is np.ndarray for array in (theta, x, z))
         and theta.dtype in KERNEL_DTYPES
-        and (theta.shape, x.shape) == ((model.layout.size,), (len(x), model.n_columns))
+        and (theta.shape, x.shape) == ((model.decoder.layout.size,), (len(x), model.n_columns))
         and z.shape == (len(z), len(x), model.n_latent)
         and address_of_matmul(theta.dtype) != 0
     )

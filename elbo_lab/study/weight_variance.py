@@ -6,7 +6,7 @@ layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
 enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
 copies of the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in
-memory.
+memory. For the decoder of bits alone a pass is compiled (`compiled_variance`).
 
 Over several data the noise is independent: variances of the data add. That is *not* the factored second
 moment of the summed gradient.
