@@ -30,11 +30,13 @@ from elbo_lab.kernels import (
     exponential,
     exponential32,
     kernels_in_use,
+    squares,
     twin_in_place,
     use_kernels,
 )
 from elbo_lab.learning.training.adam import adam_step, adam_step_of_two
 from elbo_lab.learning.training.optimizer import weighted_sum
+from elbo_lab.study.weight_sums import subtract_squares
 
 NAMES = ("tanh", "softplus", "sigmoid")
 # Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the
@@ -663,6 +665,25 @@ def test_machine_code_of_adam_on_disk_is_that_of_the_present_source(dtype):
         vectors = adam_vectors(dtype, 1001)
         assert_same_update(adam_step.kernel, one, vectors, count)
         assert_same_update(adam_step_of_two.kernel, two, of_two(vectors), count, **SHARES)
+
+
+@needs_jit
+@both_dtypes
+@pytest.mark.parametrize("flags, exact", [(compiling.EXACT_FLAGS, True), ({"nogil": True}, False)])
+def test_an_exact_loop_stays_exact_in_a_loop_that_may_contract(flags, exact, dtype):
+    part = njit(**flags)(squares.subtract_squares.py_func)
+
+    @njit(**compiling.FLAGS)
+    def whole(total, product, share):
+        part(total, product, share)
+
+    wanted, product = np.random.default_rng(0).standard_normal((2, 1000)).astype(dtype)
+    inside, alone, share = wanted.copy(), wanted.copy(), dtype(1.0 / 7)
+    whole(inside, product, share)
+    part(alone, product, share)
+    subtract_squares.definition(wanted, product, share=share)
+    # Flags that leave `fastmath` open take over that of the loop around.
+    assert (np.array_equal(inside, wanted) and np.array_equal(alone, wanted)) == exact
 
 
 def _adam_fault(change):

@@ -30,9 +30,10 @@ from pathlib import Path
 
 from numba import njit
 
-EXACT_FLAGS = {"error_model": "numpy", "nogil": True}
-FLAGS = {"fastmath": {"contract"}, **EXACT_FLAGS}
-SUM_FLAGS = {"fastmath": {"contract", "reassoc"}, **EXACT_FLAGS}
+# `fastmath` is said here too: a function without it takes over that of the loop it is compiled for first.
+EXACT_FLAGS = {"fastmath": False, "error_model": "numpy", "nogil": True}
+FLAGS = EXACT_FLAGS | {"fastmath": {"contract"}}
+SUM_FLAGS = EXACT_FLAGS | {"fastmath": {"contract", "reassoc"}}
 
 
 def formula(function):

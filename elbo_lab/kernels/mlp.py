@@ -103,17 +103,18 @@ def backward(matmul, kind, sizes, params, deltas, post, first, n, total):
 
 
 @loop
-def weight_gradient(matmul, sizes, inputs, deltas, post, start, out):
-    """Write the coordinates from `start` on of the gradient into out.
+def weight_gradient(matmul, sizes, inputs, deltas, post, first, total, start, out):
+    """Write the coordinates from `start` on of the gradient of some rows into out.
 
     Parameters
     ----------
     matmul : int
     sizes : ndarray of intp
     inputs : ndarray (n, sizes[0])
-        All rows of a batch.
+        The rows from `first` on of a batch of `total`.
     deltas, post : ndarray
         As `backward` and `forward` leave them, for all rows.
+    first, total : int
     start : int
         Where a row of a weight matrix or a bias begins, as does the coordinate behind the last of `out`.
     out : ndarray
@@ -122,7 +123,7 @@ def weight_gradient(matmul, sizes, inputs, deltas, post, start, out):
     below, weights, place = inputs, 0, 0
     for layer in range(1, sizes.size):
         wide, narrow = sizes[layer], sizes[layer - 1]
-        delta = matrix(deltas, place, n, wide)
+        delta = matrix(deltas, place + first * wide, n, wide)
         low, high = max(start, weights), min(stop, weights + narrow * wide)
         if low < high:
             part = matrix(out, low - start, (high - low) // wide, wide)
@@ -132,5 +133,5 @@ def weight_gradient(matmul, sizes, inputs, deltas, post, start, out):
         if start <= weights < stop:
             column_sums(delta, vector(out, weights - start, wide))
         weights += wide
-        below = matrix(post, place, n, wide)
-        place += n * wide
+        below = matrix(post, place + first * wide, n, wide)
+        place += total * wide

@@ -32,7 +32,8 @@ def _move(member, size, turn, matmul, network, gradient):
         if (turn + i) % size == member:
             start, count = edges[i], edges[i + 1] - edges[i]
             own = vector(gradient, member * gradient.shape[1], count)
-            weight_gradient(matmul, sizes, inputs, layers[0], layers[1], start, own)
+            n_rows = inputs.shape[0]
+            weight_gradient(matmul, sizes, inputs, layers[0], layers[1], 0, n_rows, start, own)
             part, m, v = (
                 vector(params, start, count),
                 vector(slots, start, count),

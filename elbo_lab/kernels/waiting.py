@@ -33,8 +33,11 @@ def _now(context, signal, index):  # noqa: ARG001 - the signature of an intrinsi
 
 
 @intrinsic
-def _add_one(context, signal):  # noqa: ARG001
-    """Add one to signal[0] of an int64 array, and return the sum; no thread comes between."""
+def add_one(context, signal):  # noqa: ARG001
+    """Add one to signal[0] of an int64 array, and return the sum; no thread comes between.
+
+    For compiled code only.
+    """
 
     def generate(context, builder, signature, values):
         array, one = (
@@ -86,7 +89,7 @@ def _look(signal, goal, looks, offer_core):
 
 @loop
 def _rise(signal):
-    _add_one(signal)
+    add_one(signal)
 
 
 def has_risen(signal, goal, looks):
@@ -136,11 +139,21 @@ def meet(arrivals, size, offer_core):
     offer_core : int
         As from `address_of_yield`.
     """
-    goal = (_add_one(arrivals) + size - 1) // size * size
+    goal = (add_one(arrivals) + size - 1) // size * size
     while True:
         for _ in range(LOOKS_BEFORE_YIELD):
             if _now(arrivals, BROKEN) != 0:
                 return False
             if _now(arrivals, COUNT) >= goal:
                 return True
+        _offer(offer_core)
+
+
+@inner_loop
+def wait_for(count, goal, offer_core):
+    """Wait until count[0] of an int64 array has risen to the goal; `offer_core` as in `meet`."""
+    while True:
+        for _ in range(LOOKS_BEFORE_YIELD):
+            if _now(count, COUNT) >= goal:
+                return
         _offer(offer_core)

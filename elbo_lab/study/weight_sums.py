@@ -57,7 +57,7 @@ def _put_product(left, right, out, onto):
         product(left, right, out=out)
 
 
-def _in_one_piece(shapes, dtype):
+def in_one_piece(shapes, dtype):
     """Yield new arrays of these shapes, neighbours in memory.
 
     The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend
@@ -104,7 +104,7 @@ class OwnInputs:
         inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
         outputs = [(n_rows, width) for width in network.sizes[1:]]
         sums = [total.shape for total in self.totals]
-        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
+        arrays = in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
         kinds = (inputs, outputs, inputs, outputs, sums)
         self.a, self.delta, self.a2, self.delta2, self.sums = (
             list(islice(arrays, len(kind))) for kind in kinds

@@ -77,7 +77,8 @@ class Tape:
         if part.start not in self.parts:
             self.parts[part.start] = np.empty(part.stop - part.start, self.inputs.dtype)
         out = self.parts[part.start]
-        weight_gradient(address_of_matmul(out.dtype), self.sizes, self.inputs, *self.layers, part.start, out)
+        where = 0, len(self.inputs), part.start
+        weight_gradient(address_of_matmul(out.dtype), self.sizes, self.inputs, *self.layers, *where, out)
         return out
 
 
