@@ -194,7 +194,8 @@ class Crew:
 
     def _check_whole(self):
         if self._lost:
-            raise RuntimeError("this crew has lost a member to a failure, and a new one is needed")
+            cause = self._failures[0] if self._failures else None
+            raise RuntimeError("this crew has lost a member to a failure, and a new one is needed") from cause
 
     def _give(self, work):
         if work is not self._work:
