@@ -26,6 +26,14 @@ def check_threads(threads):
     return available_cores() if threads is None else check_count("threads", threads)
 
 
+def address_of_matmul(dtype):
+    """Return what compiled code calls NumPy's product of two matrices by (`kernels.products`), or 0."""
+    # Here and not above: the first kernel that runs imports Numba.
+    from elbo_lab.kernels import products
+
+    return products.address_of_matmul(dtype)
+
+
 @contextmanager
 def single_threaded_blas():
     """Run a block with single-threaded BLAS in NumPy, SciPy, and all that was loaded at the first call."""

@@ -11,18 +11,11 @@ from itertools import accumulate, islice, pairwise
 
 import numpy as np
 
+from elbo_lab.blas import address_of_matmul
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.kernels.switch import KERNEL_DTYPES
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.study.weight_sums import in_one_piece, tiles_of
-
-
-def address_of_matmul(dtype):
-    """Return what `kernels.products` calls a product of two matrices by, or 0 where there is none."""
-    # Here and not above: the first kernel that runs imports Numba.
-    from elbo_lab.kernels import products
-
-    return products.address_of_matmul(dtype)
 
 
 def is_compiled(model, theta, x, z):

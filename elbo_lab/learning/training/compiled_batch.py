@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from elbo_lab.blas import address_of_matmul
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.learning.training import batch
@@ -20,7 +21,7 @@ from elbo_lab.learning.training.adam import Adam
 from elbo_lab.learning.training.batch import Batch
 from elbo_lab.learning.training.compiled_step import CompiledStep
 from elbo_lab.learning.training.draws import Draws
-from elbo_lab.learning.training.tapes import address_of_matmul, kinds_of, row_edges, tapes_of
+from elbo_lab.learning.training.tapes import kinds_of, row_edges, tapes_of
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 

@@ -11,15 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from elbo_lab.blas import address_of_matmul
 from elbo_lab.learning.training.batch import edges_of
-
-
-def address_of_matmul(dtype):
-    """Return what `kernels.products` calls a product of two matrices by, or 0 where there is none."""
-    # Here and not above: the first kernel that runs imports Numba.
-    from elbo_lab.kernels import products
-
-    return products.address_of_matmul(dtype)
 
 
 @cache
