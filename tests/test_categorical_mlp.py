@@ -10,8 +10,8 @@ from checks import assert_close, check_vjp, read_only
 
 from elbo_lab.datasets import load
 from elbo_lab.errors import UserMistake
-from elbo_lab.learning.training.optimizers import Adam
 from elbo_lab.models.categorical_mlp import CategoricalMLP, check_labels
+from elbo_lab.training.optimizers import Adam
 
 SHIFT, SCALE = (1.0, -2.0, 0.5), (2.0, 0.5, 3.0)
 MODELS = {

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from elbo_lab.errors import BadValue, UserMistake
 from elbo_lab.fitting import fit, load_fitted
-from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.learning.training.objectives import EvidenceObjective
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import GaussianMLE
+from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.training.objectives import EvidenceObjective
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 HEADER = {"epoch": 3, "best": None, "history": [{"elbo": -1.25, "phase": "joint"}], "seed": 2**100}
 ARRAYS = {
@@ -100,7 +100,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(file, monk
 SAVER = """
 import sys
 import numpy as np
-from elbo_lab.learning.training.checkpoint import save_checkpoint
+from elbo_lab.training.checkpoint import save_checkpoint
 count = 0
 while True:
     count += 1

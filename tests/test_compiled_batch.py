@@ -16,20 +16,20 @@ from elbo_lab.kernels.bernoulli_vae import bernoulli_vae
 from elbo_lab.kernels.mlp import weight_gradient
 from elbo_lab.kernels.products import address_of_matmul, product
 from elbo_lab.kernels.vae_step import take_part
-from elbo_lab.learning.training import batch as batch_module
-from elbo_lab.learning.training import compiled_batch, compiled_step, fresh_bits
-from elbo_lab.learning.training.adam import Adam
-from elbo_lab.learning.training.batch import Batch, Move
-from elbo_lab.learning.training.compiled_batch import CompiledBatch
-from elbo_lab.learning.training.compiled_step import CompiledStep
-from elbo_lab.learning.training.keys import Keys
-from elbo_lab.learning.training.objectives import ElboObjective
-from elbo_lab.learning.training.optimizers import SGD
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.tapes import Tape, row_edges
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli, DeepGaussianLearned
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.training import batch as batch_module
+from elbo_lab.training import compiled_batch, compiled_step, fresh_bits
+from elbo_lab.training.adam import Adam
+from elbo_lab.training.batch import Batch, Move
+from elbo_lab.training.compiled_batch import CompiledBatch
+from elbo_lab.training.compiled_step import CompiledStep
+from elbo_lab.training.keys import Keys
+from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training.optimizers import SGD
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.tapes import Tape, row_edges
+from elbo_lab.training.trainer import Training
 
 NAMES = ("theta", "phi")
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}

@@ -9,9 +9,9 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ElboAnalyticKL, ElboReconstructionKL, ReparameterizationAnalyticKL
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.layout import Layout
-from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.training.objectives import ConditionalObjective, ElboObjective
 
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 over_continuous = pytest.mark.parametrize("case", CONTINUOUS, ids=model_id)

@@ -20,12 +20,12 @@ from elbo_lab.estimators import (
 from elbo_lab.estimators import coupled_pass as module
 from elbo_lab.estimators.coupled_pass import coupled_pass
 from elbo_lab.exact import log_evidence
-from elbo_lab.learning.training.importance_objective import ImportanceWeightedObjective
-from elbo_lab.learning.training.optimizers import Adam
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.importance_objective import ImportanceWeightedObjective
+from elbo_lab.training.optimizers import Adam
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
 GREY = load("digits:dequantised").rows(40, 0).x[:, 18:30]

@@ -34,9 +34,9 @@ from elbo_lab.kernels import (
     twin_in_place,
     use_kernels,
 )
-from elbo_lab.learning.training.adam import adam_step, adam_step_of_two
-from elbo_lab.learning.training.optimizer import weighted_sum
 from elbo_lab.study.weight_sums import subtract_squares
+from elbo_lab.training.adam import adam_step, adam_step_of_two
+from elbo_lab.training.optimizer import weighted_sum
 
 NAMES = ("tanh", "softplus", "sigmoid")
 # Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compiled_batch import Case
 
-from elbo_lab.learning.training import fresh_bits
-from elbo_lab.learning.training.draws import MOST_STEPS, Draws
-from elbo_lab.learning.training.keys import Keys
+from elbo_lab.training import fresh_bits
+from elbo_lab.training.draws import MOST_STEPS, Draws
+from elbo_lab.training.keys import Keys
 
 counts = st.integers(1, 3)
 # (blocks of the step, steps of so many blocks that are looked at before it)

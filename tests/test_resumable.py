@@ -6,11 +6,11 @@ import pytest
 from elbo_lab.datasets import load
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.resumable import train_in_pieces
-from elbo_lab.learning.training.importance_objective import ImportanceWeightedObjective
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.importance_objective import ImportanceWeightedObjective
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
 WORDS = {"draws": 3, "seed": 1}

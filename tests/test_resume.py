@@ -11,15 +11,15 @@ from elbo_lab.estimators import (
     ScoreFunctionLearnedBaseline,
     ScoreFunctionRunningMean,
 )
-from elbo_lab.learning.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
-from elbo_lab.learning.training.optimizers import SGD, Adagrad
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.schedules import Cosine
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli, GaussianMLE
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.training.optimizers import SGD, Adagrad
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.schedules import Cosine
+from elbo_lab.training.trainer import Training
 
 BITS = (np.random.default_rng(0).random((11, 4)) < 0.4).astype(np.float64)
 

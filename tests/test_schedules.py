@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbo_lab.errors import UserMistake
-from elbo_lab.learning.training.schedules import (
+from elbo_lab.training.schedules import (
     SCHEDULES,
     Constant,
     Cosine,

@@ -32,17 +32,17 @@ from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import active_units, importance_nll
 from elbo_lab.fitting.resumable import train_in_pieces
-from elbo_lab.learning.training.importance_objective import ImportanceWeightedObjective
-from elbo_lab.learning.training.objectives import ElboObjective
-from elbo_lab.learning.training.optimizers import Adam
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.schedules import Schedule
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.importance_objective import ImportanceWeightedObjective
+from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training.optimizers import Adam
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.schedules import Schedule
+from elbo_lab.training.trainer import Training
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -33,14 +33,14 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
 from elbo_lab.learning import ascend_exact_elbo, fit_eta
-from elbo_lab.learning.training.objectives import ElboObjective
-from elbo_lab.learning.training.optimizers import Adam
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli, FactorAnalysis
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training.optimizers import Adam
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -32,15 +32,15 @@ from elbo_lab.datasets import load
 from elbo_lab.errors import Diverged
 from elbo_lab.fitting.recorders import validation_recorder
 from elbo_lab.fitting.resumable import train_in_pieces
-from elbo_lab.learning.training.objectives import ElboObjective
-from elbo_lab.learning.training.optimizers import Adagrad
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training.optimizers import Adagrad
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -7,14 +7,14 @@ from elbo_lab.fitting.gradient import GradientJob
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
 from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
 from elbo_lab.fitting.regression import exact_elbo_recorder
-from elbo_lab.learning.training.global_objective import GlobalElboObjective
-from elbo_lab.learning.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
-from elbo_lab.learning.training.optimizers import find_optimizer
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.schedules import parse_schedule
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.registry import find_estimators
+from elbo_lab.training.global_objective import GlobalElboObjective
+from elbo_lab.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.training.optimizers import find_optimizer
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.schedules import parse_schedule
+from elbo_lab.training.trainer import Training
 
 # Of the training rows, the share that early stopping watches.
 VALIDATION = 0.1

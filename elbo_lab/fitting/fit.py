@@ -29,11 +29,11 @@ from elbo_lab.fitting.regression import elbo_per_row, prediction_numbers, tabled
 from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.resuming import find_data, name_of, path_of, refuse_overwriting
 from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
-from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.study.registry import find_models
 from elbo_lab.text_files import check_writable
+from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
 # Where a name has several variants and none was named.
 USUAL_VARIANT = {"gaussian-mixture": "full", "deep-gaussian": "learned"}

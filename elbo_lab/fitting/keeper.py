@@ -2,7 +2,7 @@
 
 import time
 
-from elbo_lab.learning.training.checkpoint import save_checkpoint
+from elbo_lab.training.checkpoint import save_checkpoint
 
 INTERVAL = 10.0
 

@@ -64,7 +64,7 @@ class Options:
     epochs : int
         Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
     batch, optimizer, learning_rate, phi_learning_rate, schedule, phi_steps, evaluate_every, patience
-        See `learning.training.Plan`; `momentum` is part of the optimizer's name, as in 'sgd:0.9'.
+        See `training.Plan`; `momentum` is part of the optimizer's name, as in 'sgd:0.9'.
     posterior : {'amortised', 'free'}
     theta_estimator, phi_estimator : str
     draws : int

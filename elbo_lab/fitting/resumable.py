@@ -12,7 +12,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.keeper import Keeper
 from elbo_lab.fitting.result import plain
-from elbo_lab.learning.training.checkpoint import Parts, load_checkpoint
+from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
 
 def shown(training):

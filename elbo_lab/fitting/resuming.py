@@ -3,7 +3,7 @@
 import os
 
 from elbo_lab.errors import bad_value
-from elbo_lab.learning.training.checkpoint import damaged
+from elbo_lab.training.checkpoint import damaged
 
 
 def name_of(source, dataset):

@@ -6,7 +6,7 @@ import numpy as np
 
 from elbo_lab.evaluation import Fitted
 from elbo_lab.fitting.specs import build_model, build_posterior
-from elbo_lab.learning.training.checkpoint import damaged, load_checkpoint
+from elbo_lab.training.checkpoint import damaged, load_checkpoint
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The loops behind Adam: the compiled twins of the two updates in `elbo_lab.learning.training.adam`.
+"""The loops behind Adam: the compiled twins of the two updates in `elbo_lab.training.adam`.
 
     m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2,   params += rate m / (sqrt(v) correction + eps)
 

@@ -1,4 +1,4 @@
-"""The loop behind fresh bits: the compiled twin of `elbo_lab.learning.training.fresh_bits`.
+"""The loop behind fresh bits: the compiled twin of `elbo_lab.training.fresh_bits`.
 
     x_nd = [u_nd < p_nd],   u uniform: the upper 24 bits of 32 (float32), or 53 of 64 (float64)
 

@@ -22,12 +22,12 @@ from work import Work
 
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.kernels import use_kernels
-from elbo_lab.learning.training.minibatches import Minibatches
-from elbo_lab.learning.training.objectives import ElboObjective
-from elbo_lab.learning.training.plan import Plan
-from elbo_lab.learning.training.trainer import Training
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training.minibatches import Minibatches
+from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training.plan import Plan
+from elbo_lab.training.trainer import Training
 
 D, H, K, BATCH = 784, 500, 20, 100
 STEPS, ROWS, EPOCH_ROWS = 100, 10_000, 60_000

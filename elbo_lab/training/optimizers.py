@@ -40,8 +40,8 @@ from types import MappingProxyType
 import numpy as np
 
 from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.learning.training.adam import Adam
-from elbo_lab.learning.training.optimizer import Optimizer, keep_eps, keep_fraction
+from elbo_lab.training.adam import Adam
+from elbo_lab.training.optimizer import Optimizer, keep_eps, keep_fraction
 
 
 @dataclass(frozen=True)

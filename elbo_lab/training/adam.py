@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.kernels import twin_in_place
-from elbo_lab.learning.training.optimizer import Optimizer, keep_eps, keep_fraction, weighted_sum
+from elbo_lab.training.optimizer import Optimizer, keep_eps, keep_fraction, weighted_sum
 
 
 @twin_in_place("adam")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from elbo_lab.errors import bad_value, check_count, check_positive
-from elbo_lab.learning.training.optimizers import Adam, Optimizer
-from elbo_lab.learning.training.schedules import Constant
+from elbo_lab.training.optimizers import Adam, Optimizer
+from elbo_lab.training.schedules import Constant
 
 
 @dataclass(frozen=True)

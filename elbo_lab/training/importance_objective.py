@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from elbo_lab.estimators import ImportanceWeightedBound, IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.coupled_pass import coupled_pass
-from elbo_lab.learning.training.objectives import ElboObjective
+from elbo_lab.training.objectives import ElboObjective
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ import numpy as np
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.crew import Crew
 from elbo_lab.errors import Diverged, bad_value
-from elbo_lab.learning.training.batch import Move
-from elbo_lab.learning.training.keys import Keys
-from elbo_lab.learning.training.minibatches import Minibatches
-from elbo_lab.learning.training.state import restore, state_of
+from elbo_lab.training.batch import Move
+from elbo_lab.training.keys import Keys
+from elbo_lab.training.minibatches import Minibatches
+from elbo_lab.training.state import restore, state_of
 
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0

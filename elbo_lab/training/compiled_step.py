@@ -11,8 +11,8 @@ import numpy as np
 
 from elbo_lab.crew import LOOKS, CompiledWork
 from elbo_lab.kernels.signals import KIND
-from elbo_lab.learning.training.fresh_bits import WORD, numbers_in
-from elbo_lab.learning.training.tapes import kinds_of, row_edges
+from elbo_lab.training.fresh_bits import WORD, numbers_in
+from elbo_lab.training.tapes import kinds_of, row_edges
 
 # Coordinates of a part that one member moves at a time, about: its gradient stays in the cache.
 TILE = 1 << 16

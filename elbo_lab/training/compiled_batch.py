@@ -16,14 +16,14 @@ import numpy as np
 from elbo_lab.blas import address_of_matmul
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import kernels_in_use
-from elbo_lab.learning.training import batch
-from elbo_lab.learning.training.adam import Adam
-from elbo_lab.learning.training.batch import Batch
-from elbo_lab.learning.training.compiled_step import CompiledStep
-from elbo_lab.learning.training.draws import Draws
-from elbo_lab.learning.training.tapes import kinds_of, row_edges, tapes_of
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training import batch
+from elbo_lab.training.adam import Adam
+from elbo_lab.training.batch import Batch
+from elbo_lab.training.compiled_step import CompiledStep
+from elbo_lab.training.draws import Draws
+from elbo_lab.training.tapes import kinds_of, row_edges, tapes_of
 
 
 def is_compiled(objective, params):

@@ -27,9 +27,9 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.exact import evidence
-from elbo_lab.learning.training.batch import Batch
-from elbo_lab.learning.training.compiled_batch import CompiledBatch, is_compiled
-from elbo_lab.learning.training.fresh_bits import fresh_bits
+from elbo_lab.training.batch import Batch
+from elbo_lab.training.compiled_batch import CompiledBatch, is_compiled
+from elbo_lab.training.fresh_bits import fresh_bits
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.

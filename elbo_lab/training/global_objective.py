@@ -9,7 +9,7 @@ of its own. Values and gradients are per row of the table, as in the other objec
 
 from dataclasses import dataclass
 
-from elbo_lab.learning.training.objectives import ElboObjective
+from elbo_lab.training.objectives import ElboObjective
 
 
 @dataclass(frozen=True, eq=False)

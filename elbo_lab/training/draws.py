@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.learning.training.fresh_bits import fresh_bits, taken_state
+from elbo_lab.training.fresh_bits import fresh_bits, taken_state
 
 # Steps that are drawn at once, at most; fewer at first, and when they were drawn in vain.
 MOST_STEPS = 16
