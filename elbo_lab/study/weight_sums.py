@@ -21,15 +21,12 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from elbo_lab.kernels import twin_in_place
-
 # Rows of a tile: a product of fewer spends its time on packing.
 MOST_ROWS, FEWEST_ROWS = 256, 64
 
 
-@twin_in_place("squares")
 def subtract_squares(total, product, *, share):
-    """Subtract share product^2 from total, both (n,), in place."""
+    """Subtract share product^2 from total, of one shape, in place."""
     square = product * product
     square *= share
     total -= square
@@ -57,7 +54,7 @@ def _put_product(left, right, out, onto):
         product(left, right, out=out)
 
 
-def in_one_piece(shapes, dtype):
+def _in_one_piece(shapes, dtype):
     """Yield new arrays of these shapes, neighbours in memory.
 
     The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend
@@ -104,7 +101,7 @@ class OwnInputs:
         inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
         outputs = [(n_rows, width) for width in network.sizes[1:]]
         sums = [total.shape for total in self.totals]
-        arrays = in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
+        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
         kinds = (inputs, outputs, inputs, outputs, sums)
         self.a, self.delta, self.a2, self.delta2, self.sums = (
             list(islice(arrays, len(kind))) for kind in kinds
@@ -146,7 +143,7 @@ class OwnInputs:
             _put_product(a[:, rows], delta[rows], sums, self.open[index])
             self.open[index] = not last
             if last:
-                subtract_squares(total.reshape(-1), sums.reshape(-1), share=1.0 / self.n_draws)
+                subtract_squares(total, sums, share=1.0 / self.n_draws)
                 self.done[index] += 1
         if self.done[index] == self.n_data:
             self._divide(total)

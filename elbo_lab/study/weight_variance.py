@@ -6,7 +6,7 @@ layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
 enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
 copies of the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in
-memory. For the decoder of bits alone a pass is compiled (`compiled_variance`).
+memory.
 
 Over several data the noise is independent: variances of the data add. That is *not* the factored second
 moment of the summed gradient.
@@ -22,7 +22,6 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior
-from elbo_lab.study.compiled_variance import CompiledSums, is_compiled
 from elbo_lab.study.theory.integrated import path_of_each_draw
 from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
 
@@ -196,8 +195,6 @@ def decoder_variance(model, theta, x, z, threads=None):
     """
     _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
-    if is_compiled(model, theta, x, z):
-        return _compiled_variance(model, theta, x, z, by_theta, check_threads(threads))
     with _pool(threads) as pool:
         decoder = _sums(model, n_draws, n_data, by_theta)
 
@@ -210,22 +207,9 @@ def decoder_variance(model, theta, x, z, threads=None):
     return by_theta
 
 
-def _compiled_variance(model, theta, x, z, variance, threads):
-    n_draws, n_data = z.shape[:2]
-    n_rows = _rows_of_pass(n_draws, n_data)
-    sums = CompiledSums(model.decoder, theta, n_draws, n_data, n_rows, ROWS_PER_PIECE, variance)
-    with pool_of_pieces(threads) as pool:
-        for data, draws in _passes(n_draws, n_data):
-            sums.add(pool, threads, data, draws, x[data], z[draws, data])
-    return variance
-
-
 def _sums(model, n_draws, n_data, variance):
-    return OwnInputs(model.decoder, n_draws, n_data, _rows_of_pass(n_draws, n_data), variance)
-
-
-def _rows_of_pass(n_draws, n_data):
-    return min(n_draws * n_data, ROWS_PER_PASS)
+    n_rows = min(n_draws * n_data, ROWS_PER_PASS)
+    return OwnInputs(model.decoder, n_draws, n_data, n_rows, variance)
 
 
 def _pool(threads):

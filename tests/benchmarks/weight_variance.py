@@ -238,6 +238,6 @@ WORKS = (
         definition=definition_decoder,
         limit=limit(ONE_DATUM),
         peers={"backpack": backpack},
-        least_over_peer={"backpack": 1.3},
+        least_over_peer={"backpack": 1.25},
     ),
 )
