@@ -15,8 +15,7 @@ from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.fitting import evaluate, fit
-from elbo_lab.fitting.methods import choose_method
-from elbo_lab.fitting.options import Options, resolve
+from elbo_lab.fitting.settings import Options, choose_method, resolve
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.study import PLACES, find_models

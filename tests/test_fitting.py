@@ -12,7 +12,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
-from elbo_lab.fitting.methods import methods_of
+from elbo_lab.fitting.settings import methods_of
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.study.registry import find_models
 

@@ -6,7 +6,7 @@ import pytest
 from elbo_lab import fit
 from elbo_lab.cli.main import main
 from elbo_lab.datasets import load
-from elbo_lab.fitting.gradient import ARRIVED, still_to_gain
+from elbo_lab.fitting.jobs import ARRIVED, still_to_gain
 from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.learning.em.identified import most_factors
 from elbo_lab.learning.em.verdict import vanished

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from elbo_lab.datasets import load
+from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.fitting.jobs import TrainingJob
-from elbo_lab.fitting.resumable import train_in_pieces
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training.importance_objective import ImportanceWeightedObjective

@@ -14,9 +14,9 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ElboSampled, ReparameterizationAnalyticKL, ScoreFunctionLOO
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting import evaluate, fit
-from elbo_lab.fitting.regression import prediction_numbers
+from elbo_lab.fitting.checkpoints import load_fitted
+from elbo_lab.fitting.final import prediction_numbers
 from elbo_lab.fitting.samples import write_samples
-from elbo_lab.fitting.stored import load_fitted
 from elbo_lab.learning import maximise_exact_elbo
 from elbo_lab.models import LogisticRegression
 from elbo_lab.posteriors import FreePosterior

@@ -31,7 +31,7 @@ from elbo_lab.cli.paper import publish, read_options
 from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import active_units, importance_nll
-from elbo_lab.fitting.resumable import train_in_pieces
+from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure

@@ -29,7 +29,7 @@ def _methods():
     """Return [(method of fit, what it does and for which models)]."""
     import numpy as np
 
-    from elbo_lab.fitting.methods import methods_of
+    from elbo_lab.fitting.settings import methods_of
     from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.study import find_models
 

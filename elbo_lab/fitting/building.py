@@ -1,12 +1,17 @@
-"""From settings to a job: the objective, the posterior, the plan and the recorders of each method."""
+"""From settings to a job: the objective, the posterior, the plan and the recorders of each method.
+
+A recorder is called at every evaluation of a training and adds to its history: the validation bound, the
+exact gap, the exact likelihood.
+"""
 
 import numpy as np
 
-from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.fitting.gradient import GradientJob
-from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, TrainingJob
-from elbo_lab.fitting.recorders import gap_recorder, likelihood_recorder, validation_recorder
-from elbo_lab.fitting.regression import exact_elbo_recorder
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.estimators import ElboReconstructionKL
+from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
+from elbo_lab.fitting.final import exact_elbo_recorder
+from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, TrainingJob
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.registry import find_estimators
 from elbo_lab.training.global_objective import GlobalElboObjective
@@ -113,3 +118,48 @@ def build_job(model, method, settings, train, seed, threads):
     if settings["gap_rows"]:
         recorders.append(gap_recorder(model, posterior, gap_rows(train, settings)))
     return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
+
+
+# Draws of z that a validation bound averages.
+VALIDATION_DRAWS = 10
+
+
+def validation_recorder(model, posterior, x, seed, dtype):
+    """Return a recorder of the bound on rows that the training does not see, with fixed noise."""
+    bound, x = ElboReconstructionKL(), x.astype(dtype)
+    spec = bound.noise_spec(model.family, VALIDATION_DRAWS, len(x))
+    noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
+
+    def record(params, phase):
+        if phase == "phi":
+            return {}
+        value = bound.estimate(model, posterior, params["theta"], params["phi"], x, noise)[0][0]
+        return {"elbo_validation": float(value)}
+
+    return record
+
+
+def gap_recorder(model, posterior, x):
+    """Return a recorder of the exact log p, ELBO and KL on given rows.
+
+    Where nothing is exact at the start, it says so (NotApplicable). Later a decoder may grow too steep for
+    the quadrature: the rows then go without, for the training matters more than its record.
+    """
+
+    def record(params, phase):
+        theta, phi = (params[name].astype(np.float64) for name in ("theta", "phi"))
+        try:
+            return measure_gap(model, posterior, theta, phi, x).means()
+        except NotApplicable:
+            if phase == "start":
+                raise
+            return {}
+
+    return record
+
+
+def likelihood_recorder(model, x):
+    def record(params, phase):  # noqa: ARG001
+        return {"log_likelihood": float(held_out_log_likelihood(model, params["theta"], x).sum())}
+
+    return record

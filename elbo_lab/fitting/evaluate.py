@@ -12,11 +12,17 @@ import numpy as np
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units, importance_nll
-from elbo_lab.fitting.final import exact_numbers, label_numbers, mean_elbo, tractable
-from elbo_lab.fitting.regression import check_same_columns, prediction_numbers, tabled
+from elbo_lab.fitting.checkpoints import data_spec, load_fitted
+from elbo_lab.fitting.final import (
+    check_same_columns,
+    exact_numbers,
+    label_numbers,
+    mean_elbo,
+    prediction_numbers,
+    tabled,
+    tractable,
+)
 from elbo_lab.fitting.result import plain
-from elbo_lab.fitting.specs import data_spec
-from elbo_lab.fitting.stored import load_fitted
 from elbo_lab.text_files import write_text
 
 SCHEMA = "elbo_lab/evaluation/1"

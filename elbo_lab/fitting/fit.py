@@ -21,14 +21,26 @@ from elbo_lab.errors import (
 )
 from elbo_lab.evaluation import active_units
 from elbo_lab.fitting.building import build_job, gap_rows
-from elbo_lab.fitting.final import gap_numbers, latent_numbers, numbers_of
-from elbo_lab.fitting.keeper import Keeper
-from elbo_lab.fitting.methods import choose_method, complete, with_networks
-from elbo_lab.fitting.options import Options, overlay, resolve
-from elbo_lab.fitting.regression import elbo_per_row, prediction_numbers, tabled
+from elbo_lab.fitting.checkpoints import (
+    Keeper,
+    data_spec,
+    find_data,
+    model_spec,
+    name_of,
+    path_of,
+    posterior_spec,
+    refuse_overwriting,
+)
+from elbo_lab.fitting.final import (
+    elbo_per_row,
+    gap_numbers,
+    latent_numbers,
+    numbers_of,
+    prediction_numbers,
+    tabled,
+)
 from elbo_lab.fitting.result import FitResult, plain
-from elbo_lab.fitting.resuming import find_data, name_of, path_of, refuse_overwriting
-from elbo_lab.fitting.specs import data_spec, model_spec, posterior_spec
+from elbo_lab.fitting.settings import Options, choose_method, complete, overlay, resolve, with_networks
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.study.registry import find_models

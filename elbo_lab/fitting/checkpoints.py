@@ -1,0 +1,305 @@
+"""Checkpoints: a fit on disk, from which it goes on or comes back as a fitted model.
+
+A checkpoint holds the model, the posterior and the data in words, the parameters so far, and the state of the
+job. It is written after every epoch, and at least every ten seconds.
+
+`fit` does this for the models and objectives that it knows by name. `train_in_pieces` is for a `Training` of
+any objective and plan, put together by hand: the same state, the same file format, and a limit in seconds for
+machines that cannot be had for a whole night. Pieces change no bit: the state holds the generators.
+"""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.evaluation import Fitted
+from elbo_lab.fitting.jobs import TrainingJob
+from elbo_lab.fitting.result import plain
+from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.networks import MLP
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.study.registry import all_models
+from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
+
+
+def model_spec(model):
+    """Return {'name', 'variant', 'fields'} of a model made of numbers, strings and tuples."""
+    values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
+    return {"name": model.name, "variant": getattr(model, "variant", None), "fields": values}
+
+
+def build_model(spec):
+    """Return the model of a spec.
+
+    Raises
+    ------
+    ValueError
+        If no installed package has a model of that name.
+    """
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in spec["fields"].items()}
+    kinds = [CategoricalMLP, *all_models()]
+    for kind in kinds:
+        if kind.name == spec["name"] and spec["variant"] in getattr(kind, "variants", (None,)):
+            return kind(**values)
+    raise unknown_name("model", spec["name"], [kind.name for kind in kinds])
+
+
+def posterior_spec(posterior):
+    """Return the words for a posterior, or None."""
+    if posterior is None:
+        return None
+    if isinstance(posterior, FreePosterior):
+        return {"name": posterior.name, "n_data": posterior.n_data}
+    return {
+        "name": posterior.name,
+        "sizes": list(posterior.network.sizes),
+        "activation": posterior.network.activation,
+        "shift": list(posterior.shift),
+        "scale": list(posterior.scale),
+    }
+
+
+def build_posterior(spec, model):
+    """Return the posterior of a spec, in the family of the model."""
+    if spec is None:
+        return None
+    if spec["name"] == FreePosterior.name:
+        return FreePosterior(model.family, spec["n_data"])
+    network = MLP(tuple(spec["sizes"]), spec["activation"])
+    return AmortisedPosterior(model.family, network, tuple(spec["shift"]), tuple(spec["scale"]))
+
+
+def data_spec(dataset):
+    """Return what a checkpoint says about its data: name, shape, how it is drawn, and a fingerprint."""
+    source = dataset.x if dataset.probabilities is None else dataset.probabilities
+    return {
+        "name": dataset.name,
+        "rows": len(dataset.x),
+        "columns": None if dataset.columns is None else list(dataset.columns),
+        "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
+        "sha256": hashlib.sha256(np.ascontiguousarray(source)).hexdigest(),
+    }
+
+
+INTERVAL = 10.0
+
+
+class Keeper:
+    """Writes the state of a job to one file.
+
+    Parameters
+    ----------
+    path : str, path or None
+        None keeps nothing.
+    job : Job
+    header : dict
+        What stands in front of the job's own state.
+    """
+
+    def __init__(self, path, job, header):
+        self.path, self.job, self.header = path, job, header
+        self.saved_at, self.saved_milestone = time.monotonic(), job.milestone
+
+    def tick(self):
+        """Save if an epoch has ended since the last time, or ten seconds have passed."""
+        if self.path is None:
+            return
+        due = self.job.milestone != self.saved_milestone or time.monotonic() - self.saved_at >= INTERVAL
+        if due:
+            self.save()
+
+    def save(self):
+        """Save now; a state that is no good (see `Job.check`) raises and leaves the older file."""
+        self.job.check()
+        if self.path is None:
+            return
+        header, arrays = self.job.state()
+        outcome = self.job.vectors()
+        named = {f"result.{name}": vector for name, vector in outcome.items()}
+        named |= {f"job.{name}": array for name, array in arrays.items()}
+        save_checkpoint(self.path, {**self.header, "job": header}, named)
+        self.saved_at, self.saved_milestone = time.monotonic(), self.job.milestone
+
+
+def name_of(source, dataset):
+    """Return how the data were named: a registered name with its view, a path as given, or 'array'."""
+    if dataset.licence:
+        return dataset.name
+    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
+
+
+def path_of(source, dataset):
+    """Return the absolute path of data in a file of the user's own, else None."""
+    if dataset.licence or not isinstance(source, (str, os.PathLike)):
+        return None
+    return os.path.abspath(source)
+
+
+def find_data(stored, resume):
+    """Return what to load for a checkpoint: the name of a data set, or the path of a file.
+
+    A path is looked for where it was, from any folder, and then as it was named, should both files have
+    moved together. That the rows are the same is checked later, by their fingerprint.
+
+    Parameters
+    ----------
+    stored : dict
+        The header of the checkpoint.
+    resume : path
+        The checkpoint, for messages.
+    """
+    name, path = stored["settings"]["data"], stored["data"].get("path")
+    if path is None:
+        if name == "array":
+            raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
+        return name
+    if not isinstance(path, str):
+        raise damaged(resume, "its 'path' is no path", "resume")
+    for place in (path, name):
+        if os.path.exists(place):
+            return place
+    raise bad_value(
+        "data", "the file of the checkpoint", f"{path!r}, where no file is", "name it with --data"
+    )
+
+
+def refuse_overwriting(checkpoint, resume):
+    """Refuse a checkpoint where a file is already, unless it is the one to go on from."""
+    if not os.path.lexists(checkpoint):
+        return
+    if resume is not None and os.path.exists(checkpoint) and os.path.samefile(checkpoint, resume):
+        return
+    remedy = "go on from it with --resume, or remove it"
+    raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
+
+
+def shown(training):
+    """Return what the newest row of a history says beside the counters."""
+    counters = ("epoch", "step", "phase", "learning_rate")
+    return [key for key in training.history[-1] if key not in counters]
+
+
+def train_in_pieces(training, path, words, seconds=None, say=None):
+    """Train on from the checkpoint at `path`, if there is one, to the end or for some seconds.
+
+    Parameters
+    ----------
+    training : Training
+        As it was built at first, but for its number of epochs.
+    path : str or path
+        Written after every epoch and every ten seconds; its folder is made where there is none.
+    words : dict
+        What makes this training what it is, in JSON values; it stands in the file, and must be the same
+        in every piece.
+    seconds : float, optional
+        Stop after the minibatch in which they have passed.
+    say : callable, optional
+        Called with a line of text after every epoch, such as `print`.
+
+    Returns
+    -------
+    bool
+        Whether the training has come to its end.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or of another training.
+    """
+    job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
+    if Path(path).exists():
+        header, arrays = load_checkpoint(path)
+        if dict(header["settings"]) != words:
+            different = [key for key, value in words.items() if header["settings"].get(key) != value]
+            got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
+            raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
+        own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
+        job.restore(header["job"], Parts(own, path, "checkpoint"))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    keeper = Keeper(path, job, {"settings": words})
+
+    def tick():
+        ended = job.milestone != keeper.saved_milestone
+        keeper.tick()
+        if ended and say is not None:
+            row = " ".join(f"{key} {training.history[-1][key]:.2f}" for key in shown(training))
+            say(f"epoch {training.epoch} of {training.plan.epochs}: {row}")
+        return seconds is not None and time.monotonic() - begun >= seconds
+
+    job.run(tick)
+    keeper.save()
+    return job.finished
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a checkpoint holds beside the state of the job.
+
+    Attributes
+    ----------
+    model : Model or CategoricalMLP
+    posterior : Posterior or None
+    theta, phi : ndarray or None
+        In float64, or float32 as trained.
+    settings, data : dict
+    """
+
+    model: object
+    posterior: object
+    theta: np.ndarray
+    phi: np.ndarray | None
+    settings: dict
+    data: dict
+
+    @property
+    def fitted(self):
+        """The model ready for use."""
+        return Fitted(self.model, self.theta, self.posterior, self.phi)
+
+    @property
+    def image_shape(self):
+        shape = self.data["image_shape"]
+        return None if shape is None else tuple(shape)
+
+
+def load_fitted(path):
+    """Return the Stored model of a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        In one line, if the file is no checkpoint of this version, or is damaged.
+    """
+    header, arrays = load_checkpoint(path)
+    specs = {name: header[name] for name in ("model", "posterior", "settings", "data", "job")}
+    theta, phi = arrays["result.theta"], arrays.get("result.phi")
+    try:
+        model = build_model(specs["model"])
+        posterior = build_posterior(specs["posterior"], model)
+    except Exception as error:  # what constructors trip over in wrong values is no closed list
+        reason = " ".join(str(error).split())
+        raise damaged(path, f"or not of this installation: no model from it, {reason}") from None
+    _check_vector(path, "theta", theta, model)
+    if (posterior is None) != (phi is None):
+        raise damaged(path, f"only {'phi' if posterior is None else 'a posterior'} of the posterior and phi")
+    if posterior is not None:
+        _check_vector(path, "phi", phi, posterior)
+    for name in ("model", "data"):
+        if not isinstance(specs["settings"][name], str):
+            raise damaged(path, f"its {name!r} in 'settings' is no name")
+    shape = specs["data"]["image_shape"]
+    if shape is not None and not (isinstance(shape, list) and all(isinstance(n, int) for n in shape)):
+        raise damaged(path, "its 'image_shape' is no shape")
+    return Stored(model, posterior, theta, phi, specs["settings"], specs["data"])
+
+
+def _check_vector(path, name, vector, owner):
+    """Refuse parameters of another shape than the model's or the posterior's, or no floats."""
+    if vector.shape != (owner.layout.size,) or vector.dtype not in (np.float32, np.float64):
+        found = f"{vector.dtype} of shape {vector.shape}"
+        raise damaged(path, f"{name} is {found}, not {owner.layout.size} floats")
