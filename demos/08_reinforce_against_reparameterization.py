@@ -31,7 +31,7 @@ from elbo_lab.plots import (
     plot_target_variance,
     save_figure,
 )
-from elbo_lab.study import find_estimators
+from elbo_lab.registry import find_estimators
 from elbo_lab.study.experiments import gradient_cloud
 
 # %% Constants

@@ -36,7 +36,7 @@ from elbo_lab.plots import (
     save_figure,
 )
 from elbo_lab.plots.style import EXACT_LINE, style_axes
-from elbo_lab.study import find_estimators
+from elbo_lab.registry import find_estimators
 from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
 
 # %% Constants

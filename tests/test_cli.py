@@ -14,7 +14,7 @@ from elbo_lab import __version__
 from elbo_lab.cli import compare as compare_command
 from elbo_lab.cli.main import main
 from elbo_lab.estimators import ESTIMATORS
-from elbo_lab.study.registry import find_models
+from elbo_lab.registry import find_models
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--rows", "4", "--repeats", "40", "--threads", "2"]

@@ -9,13 +9,12 @@ import math
 import numpy as np
 import pytest
 
-from elbo_lab import Comparison, compare, load
+from elbo_lab import Comparison, compare, load, registry
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
-from elbo_lab.study import registry
-from elbo_lab.study.registry import all_estimators, all_models, find_models
+from elbo_lab.registry import all_estimators, all_models, find_models
 from elbo_lab.study.scene import WHERE
 from elbo_lab.study.tables import verdict
 

@@ -10,6 +10,7 @@ from elbo_lab import compare
 from elbo_lab.comparison.cautions import caution_lines
 from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
+from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import tails, weights
 from elbo_lab.study.diagnostics import (
     bias_error,
@@ -22,7 +23,6 @@ from elbo_lab.study.diagnostics import (
 from elbo_lab.study.intervals import batch_weights, positive_interval, ratio_interval
 from elbo_lab.study.measure import batch_sizes
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.registry import find_estimators, find_models
 from elbo_lab.study.scene import build_scene
 from elbo_lab.study.tails import pareto_k
 from elbo_lab.study.weights import log_weights, weight_numbers

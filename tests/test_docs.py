@@ -18,7 +18,8 @@ from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.settings import Options, choose_method, resolve
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.study import PLACES, find_models
+from elbo_lab.registry import find_models
+from elbo_lab.study import PLACES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

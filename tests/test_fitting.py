@@ -14,7 +14,7 @@ from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
 from elbo_lab.fitting.settings import methods_of
 from elbo_lab.models.categorical_mlp import CategoricalMLP
-from elbo_lab.study.registry import find_models
+from elbo_lab.registry import find_models
 
 # Old Faithful, two full components: the best maximum, as in mclust and scikit-learn.
 BEST_OLD_FAITHFUL = -1130.264

@@ -19,8 +19,8 @@ from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.learning import fit_eta
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.posteriors import FullPosterior
+from elbo_lab.registry import ModelChoice
 from elbo_lab.study import build_scene
-from elbo_lab.study.registry import ModelChoice
 
 FULL = [family for family in FAMILIES if family.name == "full-gaussian"]
 PLANES = [case for case in CASES if case.model.latent_dim == 2 and not case.model.family.discrete]

@@ -17,8 +17,8 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import laplace, long_run, projected, quadrature
 from elbo_lab.models import PPCA, LogisticRegression
 from elbo_lab.models.linear_predictor import LinearPredictor
+from elbo_lab.registry import ModelChoice
 from elbo_lab.study import build_scene
-from elbo_lab.study.registry import ModelChoice
 
 THETA = np.zeros(0)
 TUMOURS = load("breast-cancer")

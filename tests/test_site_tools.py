@@ -83,7 +83,7 @@ def test_links_into_the_repository_lead_into_the_site():
 
 def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
     from elbo_lab.cli.main import build_parser
-    from elbo_lab.study import find_estimators
+    from elbo_lab.registry import find_estimators
 
     found = []
     for page in sorted((ROOT / "docs").glob("*.md")):

@@ -12,7 +12,8 @@ from scipy.stats import binom
 
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
-from elbo_lab.study import Moments, build_scene, find_models, run_batch, theory
+from elbo_lab.registry import find_models
+from elbo_lab.study import Moments, build_scene, run_batch, theory
 from elbo_lab.study.theory import COSTS, Cost, cost_variances, gradient_variances, integrated, quadratic
 from elbo_lab.study.theory import score as score_module
 

@@ -31,7 +31,7 @@ def _methods():
 
     from elbo_lab.fitting.settings import methods_of
     from elbo_lab.models.categorical_mlp import CategoricalMLP
-    from elbo_lab.study import find_models
+    from elbo_lab.registry import find_models
 
     x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them, and no method depends on them
     models = [choice.build(x, None) for choice in find_models()]
@@ -49,7 +49,7 @@ def run(options):  # noqa: ARG001 - every subcommand is called alike
     from elbo_lab.distributions import SOURCES
     from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.posteriors import POSTERIORS
-    from elbo_lab.study import all_estimators, find_models
+    from elbo_lab.registry import all_estimators, find_models
 
     models = [(choice.label, choice.kind.summary) for choice in find_models()]
     print(_block("models", models))

@@ -32,8 +32,8 @@ from elbo_lab.comparison.ratios import check_against, check_applicable, rows_wit
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.special import sigmoid, softplus, tanh
-from elbo_lab.study.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.tails import pareto_source
 from elbo_lab.workers import Workers

@@ -13,7 +13,7 @@ from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
 from elbo_lab.fitting.final import exact_elbo_recorder
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, TrainingJob
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
-from elbo_lab.study.registry import find_estimators
+from elbo_lab.registry import find_estimators
 from elbo_lab.training.global_objective import GlobalElboObjective
 from elbo_lab.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
 from elbo_lab.training.optimizers import find_optimizer

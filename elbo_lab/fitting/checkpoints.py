@@ -23,7 +23,7 @@ from elbo_lab.fitting.result import plain
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
-from elbo_lab.study.registry import all_models
+from elbo_lab.registry import all_models
 from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
 
 

@@ -43,7 +43,7 @@ from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.settings import Options, choose_method, complete, overlay, resolve, with_networks
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
-from elbo_lab.study.registry import find_models
+from elbo_lab.registry import find_models
 from elbo_lab.text_files import check_writable
 from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
