@@ -22,7 +22,7 @@ import os
 import numpy as np
 
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_closed_form
+from elbo_lab.em import fit_closed_form
 from elbo_lab.models import PPCA, GaussianMLE
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes

@@ -25,7 +25,7 @@ from scipy.stats import gaussian_kde
 
 from elbo_lab import exact
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_em
+from elbo_lab.em import fit_em
 from elbo_lab.models import GaussianMixture
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes

@@ -26,7 +26,7 @@ import numpy as np
 
 from elbo_lab import fit
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_closed_form, fit_em
+from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.models import GaussianMixture
 from elbo_lab.plots import (
     STYLE,

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab import fit
+from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import importance_nll
-from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import DeepGaussianFixed, GaussianMLE
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes

@@ -25,8 +25,8 @@ import numpy as np
 from elbo_lab import fit
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.evaluation import held_out_log_likelihood, principal_scores
-from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.models import PPCA, FactorAnalysis
 from elbo_lab.plots import (
     STYLE,

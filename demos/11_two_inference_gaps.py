@@ -26,7 +26,7 @@ from elbo_lab import exact, fit
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
-from elbo_lab.learning import fit_eta
+from elbo_lab.optimise import fit_eta
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.mixture import ellipse
 from elbo_lab.plots.style import style_axes

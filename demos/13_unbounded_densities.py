@@ -24,7 +24,7 @@ import numpy as np
 
 from elbo_lab import exact, fit
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_em
+from elbo_lab.em import fit_em
 from elbo_lab.models import DeepGaussianLearned, GaussianMixture
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes

@@ -25,8 +25,8 @@ import numpy as np
 
 from elbo_lab import fit
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
-from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes

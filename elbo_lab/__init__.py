@@ -7,8 +7,8 @@ Every estimator is held against the exact answer, on the same models, with the s
 >>> print(result.table())  # doctest: +SKIP
 
 The rooms, from the ground up: `special`, `distributions`, `networks`, `models`, `posteriors`, `bounds`,
-`exact`, `estimators`, `learning`, `study`, `comparison`, with `datasets` and `plots` beside them. Names
-below are loaded on first use, so that `import elbo_lab` costs next to nothing.
+`exact`, `estimators`, `optimise`, `em`, `training`, `study`, `comparison`, with `datasets` and `plots` beside
+them. Names below are loaded on first use, so that `import elbo_lab` costs next to nothing.
 """
 
 from importlib import import_module

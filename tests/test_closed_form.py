@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form, has_closed_form
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import evidence
-from elbo_lab.learning import fit_closed_form, has_closed_form
 from elbo_lab.models import (
     PPCA,
     DeepBernoulli,

@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 from elbo_lab.datasets import load
+from elbo_lab.em import NormalInverseGamma, conjugate, fit_closed_form
 from elbo_lab.errors import NotApplicable
-from elbo_lab.learning import NormalInverseGamma, conjugate, fit_closed_form
 from elbo_lab.models import GaussianMLE
 
 FAITHFUL = load("faithful").x

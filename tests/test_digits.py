@@ -10,8 +10,8 @@ import pytest
 
 from elbo_lab import fit
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import held_out_log_likelihood
-from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
 
 DATA, HOLDOUT = "digits:dequantised", 0.2

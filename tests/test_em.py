@@ -12,15 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbo_lab.datasets import load
+from elbo_lab.em import (
+    EMFit,
+    GeneticLinkage,
+    LinearGaussianEM,
+    MixtureEM,
+    fit_closed_form,
+    fit_em,
+    run_em,
+    steps,
+    sums,
+)
+from elbo_lab.em.scatter import SCATTERS, FullScatter
+from elbo_lab.em.starts import cluster, mixture_start, plus_plus
+from elbo_lab.em.verdict import _named
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import evidence
 from elbo_lab.kernels import use_kernels
-from elbo_lab.learning import EMFit, fit_closed_form, fit_em, maximise_evidence
-from elbo_lab.learning.em import GeneticLinkage, LinearGaussianEM, MixtureEM, run_em, steps, sums
-from elbo_lab.learning.em.scatter import SCATTERS, FullScatter
-from elbo_lab.learning.em.starts import cluster, mixture_start, plus_plus
-from elbo_lab.learning.em.verdict import _named
 from elbo_lab.models import PPCA, DeepBernoulli, FactorAnalysis, GaussianMixture, GaussianMLE
+from elbo_lab.optimise import maximise_evidence
 from elbo_lab.special import log_softmax, log_sum_exp
 
 FAITHFUL = load("faithful").x

@@ -18,10 +18,9 @@ from test_em import (
     staircase,
 )
 
+from elbo_lab.em import EMFit, fit_em, run_em, sums
+from elbo_lab.em.scatter import SCATTERS
 from elbo_lab.kernels import exponential, mixture_columns, mixture_full, mixture_plane, use_kernels
-from elbo_lab.learning import EMFit, fit_em
-from elbo_lab.learning.em import run_em, sums
-from elbo_lab.learning.em.scatter import SCATTERS
 from elbo_lab.models import GaussianMixture
 from elbo_lab.special import LOG_2PI, log_softmax
 

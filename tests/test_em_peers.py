@@ -6,8 +6,8 @@ import sklearn.decomposition
 from sklearn.mixture import GaussianMixture as PeerMixture
 
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_closed_form, fit_em
-from elbo_lab.learning.em.starts import mixture_start
+from elbo_lab.em import fit_closed_form, fit_em
+from elbo_lab.em.starts import mixture_start
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture
 
 FAITHFUL = load("faithful").x

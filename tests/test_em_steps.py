@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elbo_lab.em import MixtureEM
+from elbo_lab.em.steps import CompiledSteps, Densities, Responsibilities, Steps
 from elbo_lab.kernels import mixture_steps, use_kernels
-from elbo_lab.learning.em import MixtureEM
-from elbo_lab.learning.em.steps import CompiledSteps, Densities, Responsibilities, Steps
 from elbo_lab.models import GaussianMixture
 
 # Of the size of each number. Measured: 1e-15 to 1e-14.

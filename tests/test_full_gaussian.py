@@ -16,8 +16,8 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Exact
 from elbo_lab.exact import cubature, expectation, inclusive_gradient, log_evidence, quadrature
 from elbo_lab.exact.noise_rules import hermite_rule
-from elbo_lab.learning import fit_eta
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
+from elbo_lab.optimise import fit_eta
 from elbo_lab.posteriors import FullPosterior
 from elbo_lab.registry import ModelChoice
 from elbo_lab.study import build_scene

@@ -6,10 +6,10 @@ import pytest
 from elbo_lab import fit
 from elbo_lab.cli.main import main
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form, fit_em
+from elbo_lab.em.identified import most_factors
+from elbo_lab.em.verdict import vanished
 from elbo_lab.fitting.jobs import ARRIVED, still_to_gain
-from elbo_lab.learning import fit_closed_form, fit_em
-from elbo_lab.learning.em.identified import most_factors
-from elbo_lab.learning.em.verdict import vanished
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture, GaussianMLE
 
 FAITHFUL = load("faithful").x

@@ -8,9 +8,9 @@ from scipy.optimize import rosen, rosen_der
 
 from elbo_lab.datasets import load
 from elbo_lab.exact import evidence
-from elbo_lab.learning import ascend, fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
-from elbo_lab.learning.frozen_elbo import TOTAL_DRAWS, _frozen_elbo, _paired_noise, _start_eta
 from elbo_lab.models import PPCA, DeepBernoulli, FactorAnalysis, GaussianMixture, GaussianMLE
+from elbo_lab.optimise import ascend, fit_encoder, fit_eta, maximise_evidence, maximise_frozen_elbo
+from elbo_lab.optimise.frozen_elbo import TOTAL_DRAWS, _frozen_elbo, _paired_noise, _start_eta
 from elbo_lab.posteriors import AmortisedPosterior
 
 FAITHFUL = load("faithful").x

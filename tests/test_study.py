@@ -19,8 +19,8 @@ from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.estimators.score import ScoreFunctionLOO
 from elbo_lab.estimators.targets import numbered, parse
 from elbo_lab.exact import evidence, expectation
-from elbo_lab.learning import maximise_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
+from elbo_lab.optimise import maximise_evidence
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.special import softmax

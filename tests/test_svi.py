@@ -17,8 +17,8 @@ from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.checkpoints import load_fitted
 from elbo_lab.fitting.final import prediction_numbers
 from elbo_lab.fitting.samples import write_samples
-from elbo_lab.learning import maximise_exact_elbo
 from elbo_lab.models import LogisticRegression
+from elbo_lab.optimise import maximise_exact_elbo
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.training.global_objective import GlobalElboObjective
 

@@ -8,11 +8,11 @@ from cases import CASES, admits, make_case
 from checks import assert_close
 
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.errors import Diverged
 from elbo_lab.estimators import ESTIMATORS, ElboSampled, ReparameterizationAnalyticKL, ScoreFunction
 from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
-from elbo_lab.learning import fit_closed_form, fit_em
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import AmortisedPosterior

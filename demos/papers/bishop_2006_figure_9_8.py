@@ -25,8 +25,7 @@ import numpy as np
 
 from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
-from elbo_lab.learning import fit_em
-from elbo_lab.learning.em import MixtureEM, run_em
+from elbo_lab.em import MixtureEM, fit_em, run_em
 from elbo_lab.models import GaussianMixture
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.mixture import ellipse

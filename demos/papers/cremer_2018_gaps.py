@@ -32,8 +32,8 @@ from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
-from elbo_lab.learning import ascend_exact_elbo, fit_eta
 from elbo_lab.models import DeepBernoulli, FactorAnalysis
+from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior

@@ -29,8 +29,8 @@ from elbo_lab import fit
 from elbo_lab.bounds import chi_square_estimate, jackknife_evidence, log_weight, prior_evidence
 from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
+from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import HamiltonianMonteCarlo, bidirectional, sigmoidal_schedule
-from elbo_lab.learning import fit_closed_form
 from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_sandwich, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes

@@ -27,8 +27,8 @@ from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.exact.projected import expected_log_joint
-from elbo_lab.learning import maximise_exact_elbo
 from elbo_lab.models import LogisticRegression
+from elbo_lab.optimise import maximise_exact_elbo
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior

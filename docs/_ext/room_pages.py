@@ -18,7 +18,7 @@ FLOORS = {
         *(f"estimators.{name}" for name in ("evidence", "elbo", "several_draws", "score", "pathwise")),
         *(f"estimators.{name}" for name in ("measure", "discrete", "multi_sample")),
     ),
-    "Learning": ("datasets", "learning", "evaluation"),
+    "Learning": ("datasets", "optimise", "em", "evaluation"),
     "Studies and main jobs": ("study", "study.theory", "plots", "comparison", "fitting"),
 }
 ROOMS = [f"elbo_lab.{room}" for floor in FLOORS.values() for room in floor]

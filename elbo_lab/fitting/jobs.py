@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from elbo_lab.blas import single_threaded_blas
+from elbo_lab.em import EMFit
+from elbo_lab.em.closed_form import fit_closed_form
+from elbo_lab.em.identified import about_identification
+from elbo_lab.em.verdict import vanished
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.exact import evidence
-from elbo_lab.learning.ascent import ascend
-from elbo_lab.learning.closed_form import fit_closed_form
-from elbo_lab.learning.em import EMFit
-from elbo_lab.learning.em.identified import about_identification
-from elbo_lab.learning.em.verdict import vanished
+from elbo_lab.optimise.ascent import ascend
 
 
 @dataclass(frozen=True, eq=False)

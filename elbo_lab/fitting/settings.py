@@ -6,10 +6,10 @@ resolved options are the `settings` of the JSON file and of the checkpoint.
 
 from dataclasses import dataclass, fields, replace
 
+from elbo_lab.em.closed_form import has_closed_form
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.fitting.final import tractable
 from elbo_lab.fitting.result import plain
-from elbo_lab.learning.closed_form import has_closed_form
 from elbo_lab.models import PPCA, GaussianMixture
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.models.linear_gaussian import LinearGaussian
@@ -76,7 +76,7 @@ class Options:
     gap_rows : int
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
     restarts, tolerance, floor
-        See `learning.em.fit_em`.
+        See `em.fit_em`.
     dtype : {'float32', 'float64'}
     holdout : float
         Share of the rows that is held out.

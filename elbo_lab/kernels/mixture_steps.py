@@ -1,7 +1,7 @@
 """What an iteration of EM does besides its pass over the data, for full covariances, in three loops.
 
 On small data an iteration is a dozen operations on arrays of a few numbers, each of which costs NumPy more
-for being called than for being done. The loops here repeat `elbo_lab.learning.em.steps.Steps`; theta is
+for being called than for being done. The loops here repeat `elbo_lab.em.steps.Steps`; theta is
 
     logits (C), means (C, D), log diagonals of L (C, D), lower triangles of L row by row (C, D (D - 1) / 2).
 

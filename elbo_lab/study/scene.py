@@ -19,7 +19,7 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import SOURCES, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
 from elbo_lab.exact import closed_form, enumeration, projected
-from elbo_lab.learning import (
+from elbo_lab.optimise import (
     ascend_exact_elbo,
     fit_encoder,
     fit_eta,

@@ -14,9 +14,8 @@ from work import Work
 
 from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.datasets import load
+from elbo_lab.em import EMRun, MixtureEM, fit_em
 from elbo_lab.kernels import use_kernels
-from elbo_lab.learning import fit_em
-from elbo_lab.learning.em import EMRun, MixtureEM
 from elbo_lab.models import GaussianMixture
 
 FLOOR = 1e-9

@@ -22,11 +22,11 @@ from work import SetUp
 
 from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
+from elbo_lab.em.mixture import MixtureEM
+from elbo_lab.em.starts import mixture_start
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.estimators.base import NO_STATE
 from elbo_lab.evaluation import importance_nll
-from elbo_lab.learning.em.mixture import MixtureEM
-from elbo_lab.learning.em.starts import mixture_start
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.weight_variance import weight_variance

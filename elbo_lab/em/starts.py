@@ -9,7 +9,7 @@ millimetres have no common length; the means and covariances of the start are in
 
 import numpy as np
 
-from elbo_lab.learning.em.scatter import SCATTERS
+from elbo_lab.em.scatter import SCATTERS
 
 LLOYD_ITERATIONS = 100
 

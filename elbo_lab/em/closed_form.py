@@ -13,8 +13,8 @@ density is unbounded there and no maximum exists; such data are refused.
 
 import numpy as np
 
+from elbo_lab.em.fit import LEAST_VARIANCE, Fit, mean_column_variance
 from elbo_lab.errors import NotApplicable, bad_value
-from elbo_lab.learning.fit import LEAST_VARIANCE, Fit, mean_column_variance
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture, GaussianMLE
 
 

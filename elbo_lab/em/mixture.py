@@ -18,11 +18,11 @@ is taken, and the likelihood does not feel it.
 
 import numpy as np
 
+from elbo_lab.em.base import EMProblem
+from elbo_lab.em.scatter import SCATTERS, is_at_floor
+from elbo_lab.em.steps import CompiledSteps, Responsibilities, Steps
+from elbo_lab.em.sums import weighted_sums
 from elbo_lab.kernels import kernels_in_use
-from elbo_lab.learning.em.base import EMProblem
-from elbo_lab.learning.em.scatter import SCATTERS, is_at_floor
-from elbo_lab.learning.em.steps import CompiledSteps, Responsibilities, Steps
-from elbo_lab.learning.em.sums import weighted_sums
 from elbo_lab.special import log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.

@@ -1,9 +1,9 @@
 """Which of several runs is the answer, and what has to be said about it."""
 
-from elbo_lab.learning.em.identified import about_identification
-from elbo_lab.learning.em.linear_gaussian import NEARLY_NONE, LinearGaussianEM
-from elbo_lab.learning.em.mixture import MixtureEM
-from elbo_lab.learning.fit import DEFAULT_FLOOR, Fit, mean_column_variance
+from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, mean_column_variance
+from elbo_lab.em.identified import about_identification
+from elbo_lab.em.linear_gaussian import NEARLY_NONE, LinearGaussianEM
+from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture
 from elbo_lab.models.linear_gaussian import LinearGaussian
 

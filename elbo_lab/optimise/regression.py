@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elbo_lab.learning.ascent import ascend
+from elbo_lab.optimise.ascent import ascend
 
 
 def fit_encoder(posterior, x, eta, rng, max_iterations=500):

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.learning.em.base import EMProblem
-from elbo_lab.learning.em.scatter import AT_FLOOR
+from elbo_lab.em.base import EMProblem
+from elbo_lab.em.scatter import AT_FLOOR
 from elbo_lab.models import PPCA
 from elbo_lab.special import LOG_2PI
 

@@ -16,7 +16,7 @@ import numpy as np
 from elbo_lab.exact import expectation
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
-from elbo_lab.learning.ascent import ascend
+from elbo_lab.optimise.ascent import ascend
 from elbo_lab.special import softmax
 
 # The ascent must be able to leave its start: the slope in a logit carries the factor p (1 - p).

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from elbo_lab.learning.em.scatter import SCATTERS
+from elbo_lab.em.scatter import SCATTERS
 from elbo_lab.special import LOG_2PI, log_softmax
 
 LEAST_WEIGHT = 1e-300

@@ -14,8 +14,8 @@ is what the floating-point path is held against.
 
 import math
 
+from elbo_lab.em.base import EMProblem
 from elbo_lab.errors import bad_value, check_count
-from elbo_lab.learning.em.base import EMProblem
 
 COUNTS = (125, 18, 20, 34)
 

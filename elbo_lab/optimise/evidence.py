@@ -1,7 +1,7 @@
 """Maximum likelihood where the evidence is exact: ascent of the mean of log p_theta(x)."""
 
 from elbo_lab.exact import evidence
-from elbo_lab.learning.ascent import ascend
+from elbo_lab.optimise.ascent import ascend
 
 
 def maximise_evidence(model, x, max_iterations=1000):

@@ -13,7 +13,7 @@ import numpy as np
 
 from elbo_lab.distributions import find_source
 from elbo_lab.exact.noise_rules import hermite_rule
-from elbo_lab.learning.ascent import ascend
+from elbo_lab.optimise.ascent import ascend
 
 # Rows (draws x data) through the decoder at once: activations that stay in the cache.
 ROWS_PER_PASS = 1024
