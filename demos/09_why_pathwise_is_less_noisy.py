@@ -28,7 +28,7 @@ from elbo_lab.models import PPCA
 from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import Moments, build_scene, run_batch
-from elbo_lab.study.theory import COSTS, cost_variances, gradient_variances, known_variances
+from elbo_lab.theory import COSTS, cost_variances, gradient_variances, known_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -26,8 +26,8 @@ from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import Cost
+from elbo_lab.theory import Cost
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -11,8 +11,8 @@ from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import COSTS, Cost, cost_variances
+from elbo_lab.theory import COSTS, Cost, cost_variances
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 ETA = np.array([0.7, -0.3])
 LINES = {

@@ -36,7 +36,7 @@ from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.exact.tail_rule import tail_rule
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.families import (
+from elbo_lab.theory.by_family import (
     COSTS,
     MEMBERS,
     expected_cost,

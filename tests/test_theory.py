@@ -10,12 +10,13 @@ from estimator_laws import BY_NAME
 from noise_integrals import moments
 from scipy.stats import binom
 
+from elbo_lab import theory
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.registry import find_models
-from elbo_lab.study import Moments, build_scene, run_batch, theory
-from elbo_lab.study.theory import COSTS, Cost, cost_variances, gradient_variances, integrated, quadratic
-from elbo_lab.study.theory import score as score_module
+from elbo_lab.study import Moments, build_scene, run_batch
+from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances, integrated, quadratic
+from elbo_lab.theory import score as score_module
 
 QUADRATIC = [case for case in CASES if hasattr(case.model, "log_evidence")]
 

@@ -29,8 +29,8 @@ from elbo_lab.distributions import DiagonalGaussian, draw_noise
 from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import style_axes
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import COSTS, cost_variances
+from elbo_lab.theory import COSTS, cost_variances
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

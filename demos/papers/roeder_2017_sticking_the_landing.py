@@ -29,8 +29,8 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.plots.style import legend_below, marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import Cost, gradient_variances
+from elbo_lab.theory import Cost, gradient_variances
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -28,8 +28,8 @@ from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import marker_keywords, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import sigmoid
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import Cost
+from elbo_lab.theory import Cost
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -29,8 +29,8 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
-from elbo_lab.study.cost_model import NO_DATA, CostModel
-from elbo_lab.study.theory import COSTS, Cost, cost_variances, gradient_variances
+from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

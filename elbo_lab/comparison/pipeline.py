@@ -23,8 +23,8 @@ from elbo_lab.study.rows import (
     z_limit,
 )
 from elbo_lab.study.scene import build_scene
-from elbo_lab.study.theory import known_variances
 from elbo_lab.study.weights import weight_numbers
+from elbo_lab.theory import known_variances
 
 RERUN_FACTOR = 10
 # Bytes; log-weights, scores and a decoder's activations take several times as much.

@@ -1,6 +1,5 @@
 """Repeat estimators, stream their moments, hold them against exact answers."""
 
-from elbo_lab.study.families import family_variances
 from elbo_lab.study.measure import run_batch, run_sample, seconds_per_estimate
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.references import references
@@ -11,7 +10,6 @@ __all__ = [
     "Moments",
     "Scene",
     "build_scene",
-    "family_variances",
     "references",
     "run_batch",
     "run_sample",

@@ -15,7 +15,7 @@ from elbo_lab.study.measure import batch_sizes, run_batch, run_sample, settle_st
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import spawn
-from elbo_lab.study.theory import known_variances
+from elbo_lab.theory import known_variances
 
 PILOT = 256
 # A coordinate of another block is shown if its sd is at least this share of the largest.

@@ -20,7 +20,7 @@ import numpy as np
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import Model
-from elbo_lab.study.theory.costs import Cost
+from elbo_lab.theory.costs import Cost
 
 NO_DATA = np.zeros((1, 0))
 """The x (1, 0) of a cost without data: one q."""

@@ -23,7 +23,7 @@ square of f, hence with the number of latent dimensions: Var f = |a|^2 + |H|^2 /
 import numpy as np
 
 from elbo_lab.exact.noise_rules import hermite_rule
-from elbo_lab.study.theory.score import DrawMoments, ScoreMoments
+from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 # Exact for polynomials up to degree 15; the highest here is 8.
 NODES = 8

@@ -6,7 +6,7 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, check_count
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.exact.quadrature import ToleranceMissed
-from elbo_lab.study.theory import enumerated, integrated, quadratic
+from elbo_lab.theory import enumerated, integrated, quadratic
 
 # Posteriors that are a table with one row of eta per datum.
 FREE = ("free", "full")

@@ -4,7 +4,7 @@ import numpy as np
 
 from elbo_lab.bounds import log_weight
 from elbo_lab.exact.enumeration import all_values
-from elbo_lab.study.theory.score import DrawMoments, ScoreMoments
+from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 
 def draw_moments(model, theta, x, family, eta):

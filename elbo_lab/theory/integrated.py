@@ -4,7 +4,7 @@ import numpy as np
 
 from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.exact.quadrature import ToleranceMissed, passes_under_q
-from elbo_lab.study.theory.score import DrawMoments, ScoreMoments
+from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 TOLERANCE = 1e-5
 

@@ -35,7 +35,7 @@ from elbo_lab.distributions import (
 )
 from elbo_lab.errors import bad_kind, bad_value, check_vector
 from elbo_lab.exact.tail_rule import tail_rule
-from elbo_lab.study.theory.costs import Cost
+from elbo_lab.theory.costs import Cost
 
 # Nodes with a tail below this only serve to see that nothing is left there.
 FAR_OUT = 1e-80

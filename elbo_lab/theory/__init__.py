@@ -1,0 +1,25 @@
+"""The variance of gradient estimators without sampling: why one is less noisy than another, as numbers.
+
+    quadratic     Gaussian q, log p(x, z) quadratic in z: closed form (gaussian-mle, ppca, factor-analysis)
+    enumerated    discrete z: sums over all values
+    integrated    one or two continuous latents under any model: quadrature
+    costs         one-dimensional costs f(z) under N(mu, sigma^2), for every Gaussian estimator
+    by_family     the same costs under every other continuous family: score function or pathwise
+    cost_model    a cost as a model, so that every estimator runs on it
+
+`gradient_variances` takes the first of the first three that applies.
+"""
+
+from elbo_lab.theory.by_family import family_variances
+from elbo_lab.theory.costs import COSTS, Cost, cost_variances
+from elbo_lab.theory.variances import free_variances, gradient_variances, known_variances
+
+__all__ = [
+    "COSTS",
+    "Cost",
+    "cost_variances",
+    "family_variances",
+    "free_variances",
+    "gradient_variances",
+    "known_variances",
+]
