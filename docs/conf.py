@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE / "_ext"), str(ROOT)]
 
+import catalogue
 import command_output
 import demo_gallery
 import room_pages
@@ -114,6 +115,7 @@ def add_contents(_, page, source):
 def setup(app):
     room_pages.write(HERE / "api")
     app.connect("source-read", add_contents)
+    app.connect("source-read", catalogue.insert)
     app.connect("source-read", command_output.insert)
     app.connect("source-read", source_pages.point_into_the_site)
     app.connect("html-collect-pages", source_pages.collect)

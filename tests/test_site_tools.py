@@ -5,15 +5,22 @@ import importlib
 import re
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from elbo_lab.datasets import DATASETS
+from elbo_lab.estimators import ESTIMATORS, Exact
+from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.study import find_models
+
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-command_output, demo_gallery, plain_text, source_pages = map(
-    importlib.import_module, ("command_output", "demo_gallery", "plain_text", "source_pages")
+catalogue, command_output, demo_gallery, plain_text, source_pages = map(
+    importlib.import_module, ("catalogue", "command_output", "demo_gallery", "plain_text", "source_pages")
 )
 
 DEMOS = sorted((ROOT / "demos").rglob("*.py"))
@@ -79,6 +86,26 @@ def test_links_into_the_repository_lead_into_the_site():
         "[a](gallery/08_x.rst) [b](gallery/papers/y_2015_z.rst) [c](gallery/index.rst) "
         "[d](source:elbo_lab/bounds/elbo.py) [e](source:tests) [f](glossary.md#letters)"
     ]
+
+
+def test_the_catalogue_holds_every_name_of_the_registries_with_its_file():
+    page = [(ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")]
+    catalogue.insert(None, "catalogue", page)
+    names = [choice.label for choice in find_models()] + [CategoricalMLP.name]
+    names += [item.name for item in (*ESTIMATORS, *POSTERIORS, *DATASETS)]
+    assert [name for name in names if f"`{name}`" not in page[0]] == []
+    files = re.findall(r"\]\(\.\./(\S+)\)", page[0])
+    assert len(files) >= len(ESTIMATORS) and all((ROOT / file).is_file() for file in files)
+
+
+def test_an_estimator_from_elsewhere_stands_in_the_catalogue_without_an_edit(monkeypatch):
+    stranger = replace(Exact("elbo"))
+    object.__setattr__(stranger, "name", "stranger")
+    object.__setattr__(stranger, "summary", "a | b_c")
+    monkeypatch.setattr(catalogue, "all_estimators", lambda: [stranger])
+    assert catalogue.estimators().endswith(
+        r"| [`stranger`](../elbo_lab/estimators/exact.py) | yes | a \| b\_c |"
+    )
 
 
 def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
