@@ -26,7 +26,7 @@ from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.tables import verdict
+from elbo_lab.report import verdict
 
 # %% Constants, and your guess
 QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()

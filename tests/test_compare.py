@@ -15,8 +15,8 @@ from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
 from elbo_lab.registry import all_estimators, all_models, find_models
+from elbo_lab.report import verdict
 from elbo_lab.study.scene import WHERE
-from elbo_lab.study.tables import verdict
 
 KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "

@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import binom
 
 from elbo_lab import compare
-from elbo_lab.comparison.cautions import caution_lines
 from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
 from elbo_lab.registry import find_estimators, find_models
+from elbo_lab.report.cautions import caution_lines
 from elbo_lab.study import tails, weights
 from elbo_lab.study.diagnostics import (
     bias_error,

@@ -13,7 +13,7 @@ from elbo_lab import compare
 from elbo_lab.distributions import SOURCES, NoiseSpec, draw_noise, find_source, mirrored
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import NO_STATE
-from elbo_lab.study.tables import verdict
+from elbo_lab.report import verdict
 
 INDEPENDENT, ANTITHETIC, SOBOL = SOURCES
 DEPENDENT = (ANTITHETIC, SOBOL)

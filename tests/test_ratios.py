@@ -9,7 +9,8 @@ from estimator_laws import BY_NAME, noise_for
 from noise_integrals import estimate, exact_variance
 
 from elbo_lab import compare
-from elbo_lab.comparison.ratios import Ratio, judged, paired_ratio, ratio_lines
+from elbo_lab.comparison.ratios import Ratio, judged, paired_ratio
+from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.study.measure import batch_sizes
 from elbo_lab.study.moments import Moments
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
-from elbo_lab.study.cells import interval_text, number_text, time_text, verdict
-from elbo_lab.study.grouping import order_targets
-from elbo_lab.study.tables import print_tables, table_text
+from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
+from elbo_lab.report.grouping import order_targets
+from elbo_lab.report.tables import print_tables, table_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -223,5 +223,5 @@ def test_a_console_that_knows_only_ascii_gets_ascii():
 
 
 def test_rich_is_loaded_on_use_only():
-    code = "import sys, elbo_lab.study.tables; assert 'rich' not in sys.modules"
+    code = "import sys, elbo_lab.report.tables; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

@@ -19,7 +19,7 @@ FLOORS = {
         *(f"estimators.{name}" for name in ("measure", "discrete", "multi_sample")),
     ),
     "Learning": ("datasets", "optimise", "em", "evaluation"),
-    "Studies and main jobs": ("study", "theory", "plots", "comparison", "fitting"),
+    "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),
 }
 ROOMS = [f"elbo_lab.{room}" for floor in FLOORS.values() for room in floor]
 SECTION = re.compile(r"^(Parameters|Returns|Yields|Raises|Attributes|Notes|References|Examples|See Also)$")

@@ -76,10 +76,10 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
-    from elbo_lab.comparison.blocks import print_lines
-    from elbo_lab.comparison.cautions import caution_lines
-    from elbo_lab.comparison.ratios import print_ratios
-    from elbo_lab.study.tables import print_tables
+    from elbo_lab.report.blocks import print_lines
+    from elbo_lab.report.cautions import caution_lines
+    from elbo_lab.report.ratios import print_ratios
+    from elbo_lab.report.tables import print_tables
     from elbo_lab.study.tails import INSTALL
     from elbo_lab.text_files import check_folder_writable, check_writable
 

@@ -33,8 +33,8 @@ def run(options):
     """Compare, print, write; return 1 if something changed."""
     from rich.console import Console
 
-    from elbo_lab.comparison.blocks import dash_of, print_lines
     from elbo_lab.comparison.difference import difference
+    from elbo_lab.report.blocks import dash_of, print_lines
     from elbo_lab.text_files import check_writable
 
     if options.json is not None:

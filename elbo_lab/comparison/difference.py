@@ -18,10 +18,10 @@ import json
 import math
 from dataclasses import dataclass
 
-from elbo_lab.comparison.blocks import block_lines, wrapped_texts
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
-from elbo_lab.study.cells import interval_text, number_text
-from elbo_lab.study.grouping import group_rows, model_label, order_targets
+from elbo_lab.report.blocks import block_lines, wrapped_texts
+from elbo_lab.report.cells import interval_text, number_text
+from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.study.rows import z_limit
 from elbo_lab.text_files import check_writable, write_text
 

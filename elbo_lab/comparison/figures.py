@@ -19,6 +19,7 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
+from elbo_lab.report.grouping import order_targets
 from elbo_lab.study.experiments import (
     fitting,
     gradient_cloud,
@@ -27,7 +28,6 @@ from elbo_lab.study.experiments import (
     theory_against_draws,
     variance_against_draws,
 )
-from elbo_lab.study.grouping import order_targets
 from elbo_lab.study.scene import WHERE
 from elbo_lab.workers import Workers
 

@@ -21,7 +21,7 @@ from elbo_lab.plots.style import (
     style_axes,
 )
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
-from elbo_lab.study.grouping import group_rows, is_gradient, model_label, order_targets
+from elbo_lab.report.grouping import group_rows, is_gradient, model_label, order_targets
 
 EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
 BAND_GAP = 1.0

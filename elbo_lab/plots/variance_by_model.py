@@ -17,7 +17,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import EXACT_LINE, STYLE, new_figure, style_axes
 from elbo_lab.plots.variance import band_labels, draw_rows, estimator_order, key_handles, variance_label
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
-from elbo_lab.study.grouping import group_rows, order_targets
+from elbo_lab.report.grouping import group_rows, order_targets
 
 COLUMNS = 4
 # Inches, for the sizes of type in `STYLE`.

@@ -5,7 +5,7 @@ What a narrow terminal cannot hold is left out column by column, the most derive
 
 from typing import NamedTuple
 
-from elbo_lab.study.cells import (
+from elbo_lab.report.cells import (
     clean_text,
     interval_text,
     number_text,

@@ -13,9 +13,9 @@ import io
 import textwrap
 
 from elbo_lab.estimators.targets import describe
-from elbo_lab.study.cells import clean_text, number_text, span_text, verdict
-from elbo_lab.study.columns import fit_columns
-from elbo_lab.study.grouping import (
+from elbo_lab.report.cells import clean_text, number_text, span_text, verdict
+from elbo_lab.report.columns import fit_columns
+from elbo_lab.report.grouping import (
     common_value,
     group_rows,
     is_gradient,

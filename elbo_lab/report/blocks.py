@@ -6,7 +6,7 @@ left out, and none is cut.
 
 import textwrap
 
-from elbo_lab.study.cells import clean_text
+from elbo_lab.report.cells import clean_text
 
 COLORS = dict.fromkeys(("beats", "same", "identical", "best"), "green")
 COLORS |= dict.fromkeys(("loses", "changed"), "red") | {"undecided": "yellow"}
@@ -28,7 +28,7 @@ def block_lines(blocks, titles, width, dash="-"):
     """
     from rich.text import Text
 
-    from elbo_lab.study.tables import name_cell, wrapped
+    from elbo_lab.report.tables import name_cell, wrapped
 
     rows = [row for _, block in blocks for row in block]
     sizes = [max(len(title), *(len(cells[i]) for _, cells in rows)) for i, title in enumerate(titles)]

@@ -4,9 +4,9 @@ Pareto k-hat stands in JSON and CSV; what lies above its limit is said below the
 weights is 0.7 (Vehtari et al. 2024), that of gradients 0.5, from where on the variance is infinite.
 """
 
-from elbo_lab.comparison.blocks import wrapped_texts
-from elbo_lab.study.cells import clean_text
-from elbo_lab.study.grouping import model_label
+from elbo_lab.report.blocks import wrapped_texts
+from elbo_lab.report.cells import clean_text
+from elbo_lab.report.grouping import model_label
 
 LIMITS = {
     "pareto_k_weights": (0.7, "importance weights not to be trusted"),

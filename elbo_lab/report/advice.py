@@ -1,6 +1,6 @@
 """The advice in words: what to use, how far the next one is behind, what a budget buys."""
 
-from elbo_lab.study.cells import interval_text, number_text, time_text
+from elbo_lab.report.cells import interval_text, number_text, time_text
 from elbo_lab.study.scene import WHERE
 
 TIMING = 1.5
