@@ -14,7 +14,7 @@ from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, Exact
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.study import find_models
+from elbo_lab.registry import find_models
 
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.

@@ -12,7 +12,7 @@ from elbo_lab.datasets import DATASETS, load
 from elbo_lab.exact import evidence
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.study import all_estimators, find_models
+from elbo_lab.registry import all_estimators, find_models
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
