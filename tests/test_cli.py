@@ -298,19 +298,19 @@ def test_faults_of_the_program_are_not_hidden(monkeypatch):
 
 
 def test_a_failed_run_leaves_no_half_written_file(here, monkeypatch):
-    from elbo_lab import text_files
+    from elbo_lab import files
 
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(text_files.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="disk full"):
-        text_files.write_text(here / "o.json", "text")
+        files.write_text(here / "o.json", "text")
     assert list(here.iterdir()) == []
 
 
 def test_an_older_file_is_replaced_whole(here):
-    from elbo_lab.text_files import write_text
+    from elbo_lab.files import write_text
 
     write_text(here / "o.json", "old and long")
     write_text(here / "o.json", "new")

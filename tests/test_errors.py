@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elbo_lab import text_files
+from elbo_lab import files
 from elbo_lab.errors import (
     BadKind,
     BadValue,
@@ -23,7 +23,7 @@ from elbo_lab.errors import (
     columns_by_name,
     unknown_name,
 )
-from elbo_lab.text_files import check_folder_writable, check_writable, write_text
+from elbo_lab.files import check_folder_writable, check_writable, write_text
 
 # -- kinds and messages --------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_no_half_file(tmp_path, monkey
     def full_disk(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(text_files.os, "replace", full_disk)
+    monkeypatch.setattr(files.os, "replace", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_text(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text() == "old"
@@ -243,6 +243,6 @@ def test_a_file_where_a_folder_is_meant_is_refused(tmp_path):
 @pytest.mark.parametrize("check", [check_writable, check_folder_writable])
 def test_a_folder_without_permission_is_refused(check, tmp_path, monkeypatch):
     # Root may write everywhere, so the answer of the system is replaced.
-    monkeypatch.setattr(text_files.os, "access", lambda *_: False)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
     with pytest.raises(ValueError, match=r"--out: expected a writable place, got .*locked"):
         check("--out", tmp_path / "locked")

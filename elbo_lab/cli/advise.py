@@ -39,8 +39,8 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison.advice import advise
+    from elbo_lab.files import check_writable
     from elbo_lab.report.blocks import dash_of, print_lines
-    from elbo_lab.text_files import check_writable
 
     if options.json is not None:
         check_writable("--json", options.json)

@@ -76,12 +76,12 @@ def run(options):
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
+    from elbo_lab.files import check_folder_writable, check_writable
     from elbo_lab.report.blocks import print_lines
     from elbo_lab.report.cautions import caution_lines
     from elbo_lab.report.ratios import print_ratios
     from elbo_lab.report.tables import print_tables
     from elbo_lab.study.tails import INSTALL
-    from elbo_lab.text_files import check_folder_writable, check_writable
 
     for argument, path in (("--json", options.json), ("--csv", options.csv)):
         if path is not None:

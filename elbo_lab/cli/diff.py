@@ -34,8 +34,8 @@ def run(options):
     from rich.console import Console
 
     from elbo_lab.comparison.difference import difference
+    from elbo_lab.files import check_writable
     from elbo_lab.report.blocks import dash_of, print_lines
-    from elbo_lab.text_files import check_writable
 
     if options.json is not None:
         check_writable("--json", options.json)

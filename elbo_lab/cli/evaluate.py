@@ -35,8 +35,8 @@ def run(options):
 
     from elbo_lab.cli.numbers import number_table
     from elbo_lab.cli.progress import progress_bar
+    from elbo_lab.files import check_writable
     from elbo_lab.fitting import evaluate
-    from elbo_lab.text_files import check_writable
 
     if options.json is not None:
         check_writable("--json", options.json)

@@ -150,8 +150,8 @@ def run_fit(options):
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.numbers import print_numbers
     from elbo_lab.cli.progress import training_bar
+    from elbo_lab.files import check_folder_writable, check_writable
     from elbo_lab.fitting import fit
-    from elbo_lab.text_files import check_folder_writable, check_writable
 
     if options.json is not None:
         check_writable("--json", options.json)

@@ -17,7 +17,7 @@ import numbers
 import sys
 
 from elbo_lab.errors import bad_kind, bad_value
-from elbo_lab.text_files import check_writable, write_text
+from elbo_lab.files import check_writable, write_text
 
 SCHEMA = 1
 COLUMNS = ("quantity", "published", "ours", "note")

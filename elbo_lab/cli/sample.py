@@ -14,9 +14,9 @@ def add_parser(commands):
 
 def run(options):
     """Draw, write."""
+    from elbo_lab.files import check_folder_writable
     from elbo_lab.fitting import load_fitted
     from elbo_lab.fitting.samples import write_samples
-    from elbo_lab.text_files import check_folder_writable
 
     check_folder_writable("--out", options.out)
     stored = load_fitted(options.checkpoint)

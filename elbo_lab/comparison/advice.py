@@ -21,13 +21,13 @@ from elbo_lab.blas import single_threaded_blas
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.files import check_writable, write_text
 from elbo_lab.registry import all_estimators, find_models
 from elbo_lab.report.advice import TIMING, it_depends, nobody, recommend, row_of
 from elbo_lab.report.blocks import block_lines, wrapped_texts
 from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
 from elbo_lab.study.measure import seconds_per_estimate
 from elbo_lab.study.scene import WHERE
-from elbo_lab.text_files import check_writable, write_text
 
 SCHEMA = "elbo_lab/advice/1"
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")

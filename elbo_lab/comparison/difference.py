@@ -19,11 +19,11 @@ import math
 from dataclasses import dataclass
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
+from elbo_lab.files import check_writable, write_text
 from elbo_lab.report.blocks import block_lines, wrapped_texts
 from elbo_lab.report.cells import interval_text, number_text
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.study.rows import z_limit
-from elbo_lab.text_files import check_writable, write_text
 
 SCHEMA = "elbo_lab/diff/1"
 FALSE_ALARM = 0.01

@@ -5,9 +5,9 @@ import io
 import json
 from dataclasses import dataclass, field
 
+from elbo_lab.files import check_folder_writable, check_writable, write_text
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.tables import table_text
-from elbo_lab.text_files import check_folder_writable, check_writable, write_text
 
 SCHEMA = 1
 

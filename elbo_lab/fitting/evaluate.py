@@ -12,6 +12,7 @@ import numpy as np
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.evaluation import active_units, importance_nll
+from elbo_lab.files import write_text
 from elbo_lab.fitting.checkpoints import data_spec, load_fitted
 from elbo_lab.fitting.final import (
     check_same_columns,
@@ -23,7 +24,6 @@ from elbo_lab.fitting.final import (
     tractable,
 )
 from elbo_lab.fitting.result import plain
-from elbo_lab.text_files import write_text
 
 SCHEMA = "elbo_lab/evaluation/1"
 

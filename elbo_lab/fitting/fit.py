@@ -20,6 +20,7 @@ from elbo_lab.errors import (
     unknown_name,
 )
 from elbo_lab.evaluation import active_units
+from elbo_lab.files import check_writable
 from elbo_lab.fitting.building import build_job, gap_rows
 from elbo_lab.fitting.checkpoints import (
     Keeper,
@@ -44,7 +45,6 @@ from elbo_lab.fitting.settings import Options, choose_method, complete, overlay,
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.registry import find_models
-from elbo_lab.text_files import check_writable
 from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
 # Where a name has several variants and none was named.

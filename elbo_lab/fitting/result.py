@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from elbo_lab.evaluation import Fitted
-from elbo_lab.text_files import write_arrays, write_text
+from elbo_lab.files import write_arrays, write_text
 
 SCHEMA = "elbo_lab/fit/1"
 # More numbers of a network than this nobody reads as text: they go to a file of arrays.

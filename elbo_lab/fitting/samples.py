@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from elbo_lab.errors import NotApplicable, check_count
+from elbo_lab.files import write_arrays
 from elbo_lab.fitting.figures import POINTS, sample_figures
 from elbo_lab.plots import save_figure
 from elbo_lab.plots.history import BOUND_COLOR
 from elbo_lab.plots.images import label_columns
 from elbo_lab.plots.style import new_figure, style_axes
-from elbo_lab.text_files import write_arrays
 
 
 def write_samples(stored, folder, count, seed=0):

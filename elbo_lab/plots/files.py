@@ -13,8 +13,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from PIL import Image
 
 from elbo_lab.errors import bad_value
+from elbo_lab.files import check_folder_writable
 from elbo_lab.plots.style import STYLE
-from elbo_lab.text_files import check_folder_writable
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}

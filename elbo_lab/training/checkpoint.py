@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from elbo_lab.errors import bad_value
-from elbo_lab.text_files import write_bytes
+from elbo_lab.files import write_bytes
 
 FORMAT = "elbo_lab checkpoint"
 VERSION = 1

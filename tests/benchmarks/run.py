@@ -18,7 +18,7 @@ from machine import describe
 from rows import make_rows
 from table import print_table
 
-from elbo_lab.text_files import check_writable, write_text
+from elbo_lab.files import check_writable, write_text
 
 TOPICS = (
     "vae_step",

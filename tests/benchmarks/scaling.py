@@ -27,10 +27,10 @@ from elbo_lab.em.starts import mixture_start
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.estimators.base import NO_STATE
 from elbo_lab.evaluation import importance_nll
+from elbo_lab.files import write_text
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.weight_variance import weight_variance
-from elbo_lab.text_files import write_text
 
 BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS}
 

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from elbo_lab import text_files
+from elbo_lab import files
 from elbo_lab.errors import BadValue
-from elbo_lab.text_files import check_folder_writable, check_writable, write_bytes, write_text
+from elbo_lab.files import check_folder_writable, check_writable, write_bytes, write_text
 
 OLD, NEW = b"old\x00\xff\r\n" * 3, b"new\n\x80" * 50_000
 
@@ -47,8 +47,8 @@ def test_the_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path, monk
         calls.append(("replace", os.path.basename(target)))
         replace(source, target)
 
-    monkeypatch.setattr(text_files.os, "fsync", watched_fsync)
-    monkeypatch.setattr(text_files.os, "replace", watched_replace)
+    monkeypatch.setattr(files.os, "fsync", watched_fsync)
+    monkeypatch.setattr(files.os, "replace", watched_replace)
     write_bytes(path, data)
     assert calls == [("fsync", len(data)), ("replace", "a.bin")]
 
@@ -58,7 +58,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path, monk
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step, existed):
     if existed:
         (tmp_path / "a.bin").write_bytes(OLD)
-    monkeypatch.setattr(text_files.os, step, full_disk)
+    monkeypatch.setattr(files.os, step, full_disk)
     with pytest.raises(OSError, match="No space left") as caught:
         write_bytes(tmp_path / "a.bin", NEW)
     assert caught.value.errno == errno.ENOSPC
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_amid_the_bytes_leaves_the_old_file(tmp_path, monke
             full_disk()
 
     (tmp_path / "a.bin").write_bytes(OLD)
-    monkeypatch.setattr(text_files, "open", lambda path, _mode: HalfFull(path, "w"), raising=False)
+    monkeypatch.setattr(files, "open", lambda path, _mode: HalfFull(path, "w"), raising=False)
     with pytest.raises(OSError, match="No space left"):
         write_bytes(tmp_path / "a.bin", NEW)
     assert (tmp_path / "a.bin").read_bytes() == OLD
@@ -98,10 +98,10 @@ def test_a_limit_of_the_system_leaves_the_old_file(tmp_path):
 # Killed just before a step; unlink, the tidying up, is the first one after the rename.
 KILLED = """
 import os, signal, sys
-from elbo_lab import text_files
+from elbo_lab import files
 step, path = sys.argv[1:]
-setattr(text_files.os, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-text_files.write_bytes(path, b"new")
+setattr(files.os, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+files.write_bytes(path, b"new")
 """
 
 
@@ -115,8 +115,8 @@ def test_kill_9_leaves_old_or_new(tmp_path, step, expected):
 
 
 def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files.os, "getpid", lambda: 7)
-    monkeypatch.setattr(text_files.threading, "get_ident", lambda: 8)
+    monkeypatch.setattr(files.os, "getpid", lambda: 7)
+    monkeypatch.setattr(files.threading, "get_ident", lambda: 8)
     (tmp_path / ".a.bin.7-8").write_bytes(OLD * 100_000)
     write_bytes(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"new"
@@ -128,13 +128,13 @@ def test_the_checks_above_catch_a_careless_writer(tmp_path, monkeypatch, write):
     def plain(path, data):
         with open(path, "wb") as file:
             file.write(data)
-            text_files.os.fsync(file.fileno())
+            files.os.fsync(file.fileno())
 
     def without_fsync(path, data):
         temporary = f"{path}.part"
         with open(temporary, "wb") as file:
             file.write(data)
-        text_files.os.replace(temporary, path)
+        files.os.replace(temporary, path)
 
     careless = {"plain": plain, "without fsync": without_fsync}[write]
     monkeypatch.setitem(globals(), "write_bytes", careless)
@@ -221,7 +221,7 @@ def test_a_place_that_only_looks_writable_is_found_out(tmp_path, monkeypatch, ch
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir / f"{prefix}temporary"))
 
     check("--out", tmp_path / place)
-    monkeypatch.setattr(text_files.tempfile, made, refuse)
+    monkeypatch.setattr(files.tempfile, made, refuse)
     with pytest.raises(BadValue, match=r"^--out: expected a writable place, got .*Read-only") as caught:
         check("--out", tmp_path / place)
     assert "probe" not in str(caught.value) and "temporary" not in str(caught.value)
