@@ -37,11 +37,15 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def layers():
+    """Return the floors of the contract as they are written, highest first."""
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return contract["tool"]["importlinter"]["contracts"][0]["layers"]
+
+
 def floors():
     """Return [{module prefix, ...}, ...] from the contract, highest first."""
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    layers = contract["tool"]["importlinter"]["contracts"][0]["layers"]
-    return [{name.strip() for name in re.split(r"[|:]", layer)} for layer in layers]
+    return [{name.strip(" ()") for name in re.split(r"[|:]", layer)} for layer in layers()]
 
 
 def floor_of(name):
@@ -64,13 +68,17 @@ def test_imports_only_go_down(path):
         return
     for target in imports_of(path):
         below, other = floor_of(target)
-        if below is not None and other != room:
-            assert below > height, f"{name_of(path)} imports {target}"
+        if below is None or other == room or (below == height and ":" in layers()[height]):
+            continue  # rooms with a colon between them may know each other
+        assert below > height, f"{name_of(path)} imports {target}"
+
+
+def test_the_house_has_at_most_twelve_floors():
+    assert len(layers()) <= 12
 
 
 def test_every_room_stands_in_the_contract():
-    # Rooms above or beside the contract: the main job over all, and three leaves without imports upwards.
-    free = {"elbo_lab.__main__", "elbo_lab.blas", "elbo_lab.files"}
+    free = {"elbo_lab.__main__"}
     for path in MODULES:
         name = ".".join(name_of(path).split(".")[:2])
         assert name == "elbo_lab" or name in free or floor_of(name)[0] is not None, name
