@@ -23,7 +23,6 @@ import os
 import numpy as np
 
 from elbo_lab import fit
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.evaluation import held_out_log_likelihood, principal_scores
@@ -41,6 +40,7 @@ from elbo_lab.plots import (
     save_figure,
 )
 from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.threads import single_threaded_blas
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import available_cores
 from elbo_lab.cli.paper import publish, read_options
 from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
@@ -37,6 +36,7 @@ from elbo_lab.networks import MLP
 from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.threads import available_cores
 from elbo_lab.training.importance_objective import ImportanceWeightedObjective
 from elbo_lab.training.objectives import ElboObjective
 from elbo_lab.training.optimizers import Adam

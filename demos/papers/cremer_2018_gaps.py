@@ -27,7 +27,6 @@ import os
 import numpy as np
 
 from elbo_lab import exact
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
@@ -37,6 +36,7 @@ from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training.objectives import ElboObjective
 from elbo_lab.training.optimizers import Adam
 from elbo_lab.training.plan import Plan

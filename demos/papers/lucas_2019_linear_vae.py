@@ -23,13 +23,13 @@ import os
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.models import PPCA
 from elbo_lab.optimise import ascend
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.threads import single_threaded_blas
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

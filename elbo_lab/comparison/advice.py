@@ -17,7 +17,6 @@ import json
 import math
 from dataclasses import dataclass
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.errors import bad_value, check_count, check_positive
@@ -28,6 +27,7 @@ from elbo_lab.report.blocks import block_lines, wrapped_texts
 from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
 from elbo_lab.study.measure import seconds_per_estimate
 from elbo_lab.study.scene import WHERE
+from elbo_lab.threads import single_threaded_blas
 
 SCHEMA = "elbo_lab/advice/1"
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")

@@ -17,7 +17,6 @@ workers changes nothing but the time.
 import numpy as np
 
 from elbo_lab import __version__
-from elbo_lab.blas import check_threads, single_threaded_blas
 from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
     build_benches,
@@ -36,6 +35,7 @@ from elbo_lab.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.tails import pareto_source
+from elbo_lab.threads import check_threads, single_threaded_blas
 from elbo_lab.workers import Workers
 
 

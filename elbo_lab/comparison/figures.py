@@ -10,7 +10,6 @@ prior-monte-carlo   why does sampling from the prior fail? Drawn, on PPCA, where
 
 from functools import partial
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.plots import (
     plot_cloud,
     plot_prior_failure,
@@ -29,6 +28,7 @@ from elbo_lab.study.experiments import (
     variance_against_draws,
 )
 from elbo_lab.study.scene import WHERE
+from elbo_lab.threads import single_threaded_blas
 from elbo_lab.workers import Workers
 
 FEW_CURVES = 8

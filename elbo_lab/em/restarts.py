@@ -9,7 +9,6 @@ floor, the best of them is returned with a warning.
 
 import numpy as np
 
-from elbo_lab.blas import check_threads, single_threaded_blas
 from elbo_lab.em.base import EMRun
 from elbo_lab.em.fit import DEFAULT_FLOOR, mean_column_variance
 from elbo_lab.em.linear_gaussian import linear_start
@@ -17,6 +16,7 @@ from elbo_lab.em.starts import mixture_start
 from elbo_lab.em.verdict import PROBLEMS, judge
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
 from elbo_lab.models import GaussianMixture, GaussianMLE
+from elbo_lab.threads import check_threads, single_threaded_blas
 
 # Of the mean column variance: the least that double precision keeps from zero.
 LEAST_FLOOR = 1e-12

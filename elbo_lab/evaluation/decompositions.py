@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab import exact
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.errors import check_data
+from elbo_lab.threads import single_threaded_blas
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab import exact
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.exact import closed_form, enumeration
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
+from elbo_lab.threads import single_threaded_blas
 
 # Data per ascent: their problems are separate, and few of them share a step size better.
 ROWS_PER_ASCENT = 64

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Rows of data per block: enough blocks for all cores, and few calls.
 ROWS_PER_BLOCK = 20

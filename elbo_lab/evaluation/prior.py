@@ -16,11 +16,11 @@ BLAS and are added in order: the same bits for any number of threads.
 
 import numpy as np
 
-from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Lanes of draws: enough for all cores of a small machine.
 LANES = 8

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, check_count, check_data
 from elbo_lab.evaluation.decompositions import reconstruction_and_rate
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.special import log_mean_exp
+from elbo_lab.threads import single_threaded_blas
 
 # Of the last change of the information of one datum, in nats.
 TOLERANCE = 1e-7

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value
 from elbo_lab.estimators import ElboReconstructionKL
@@ -26,6 +25,7 @@ from elbo_lab.evaluation import (
 )
 from elbo_lab.exact import closed_form, enumeration, expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
+from elbo_lab.threads import single_threaded_blas
 
 # The estimate of -log p(x) that a fit makes by itself; `elbo-lab evaluate` does it in full.
 NLL_ROWS, NLL_SAMPLES = 500, 1000

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 
-from elbo_lab.blas import check_threads
 from elbo_lab.datasets import load_for
 from elbo_lab.errors import (
     NotApplicable,
@@ -45,6 +44,7 @@ from elbo_lab.fitting.settings import Options, choose_method, complete, overlay,
 from elbo_lab.models import Model
 from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.registry import find_models
+from elbo_lab.threads import check_threads
 from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
 # Where a name has several variants and none was named.

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.em import EMFit
 from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.identified import about_identification
@@ -26,6 +25,7 @@ from elbo_lab.em.verdict import vanished
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.exact import evidence
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.threads import single_threaded_blas
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,13 +17,13 @@ from functools import partial
 
 import numpy as np
 
-from elbo_lab.blas import check_threads, pool_of_pieces
 from elbo_lab.bounds import log_weight
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
 from elbo_lab.theory.integrated import path_of_each_draw
+from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Rows (draws x data) of which the deltas are in memory at once, and of one piece of work.
 ROWS_PER_PASS, ROWS_PER_PIECE = 512, 128

@@ -13,11 +13,11 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from elbo_lab.blas import address_of_matmul
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.threads import address_of_matmul
 from elbo_lab.training import batch
 from elbo_lab.training.adam import Adam
 from elbo_lab.training.batch import Batch

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from elbo_lab.blas import address_of_matmul
+from elbo_lab.threads import address_of_matmul
 from elbo_lab.training.batch import edges_of
 
 

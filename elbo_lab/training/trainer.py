@@ -15,9 +15,9 @@ import math
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.crew import Crew
 from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training.batch import Move
 from elbo_lab.training.keys import Keys
 from elbo_lab.training.minibatches import Minibatches

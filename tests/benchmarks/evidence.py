@@ -7,13 +7,13 @@ adds them in float32.
 import numpy as np
 from work import Work
 
-from elbo_lab.blas import pool_of_pieces
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
 from elbo_lab.evaluation import importance_nll, prior_nll
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.threads import pool_of_pieces
 
 PIXELS, HIDDEN, LATENT, CORES = 784, 500, 20, 2
 POINTS, DRAWS = 1000, 4096

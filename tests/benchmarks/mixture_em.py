@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from work import Work
 
-from elbo_lab.blas import available_cores, single_threaded_blas
 from elbo_lab.datasets import load
 from elbo_lab.em import EMRun, MixtureEM, fit_em
 from elbo_lab.kernels import use_kernels
 from elbo_lab.models import GaussianMixture
+from elbo_lab.threads import available_cores, single_threaded_blas
 
 FLOOR = 1e-9
 FAITHFUL_ITERATIONS = 100

@@ -20,7 +20,6 @@ import numpy as np
 from machine import describe
 from work import SetUp
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.em.starts import mixture_start
@@ -31,6 +30,7 @@ from elbo_lab.files import write_text
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.weight_variance import weight_variance
+from elbo_lab.threads import single_threaded_blas
 
 BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS}
 

@@ -20,10 +20,10 @@ from statistics import median
 import numpy as np
 from work import Work
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.kernels import use_kernels
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training.minibatches import Minibatches
 from elbo_lab.training.objectives import ElboObjective
 from elbo_lab.training.plan import Plan

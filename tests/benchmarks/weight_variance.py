@@ -10,10 +10,10 @@ import warnings
 import numpy as np
 from work import Work
 
-from elbo_lab.blas import pool_of_pieces
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.study.weight_variance import decoder_variance, variance_at_once, weight_variance
+from elbo_lab.threads import pool_of_pieces
 
 PIXELS, HIDDEN, LATENT, CORES = 784, 500, 20, 2
 ONE_DATUM, BATCH = (256, 1), (16, 100)  # draws, data

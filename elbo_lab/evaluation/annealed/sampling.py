@@ -22,12 +22,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.blas import single_threaded_blas
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.path import Path
 from elbo_lab.evaluation.annealed.schedules import check_schedule
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.threads import single_threaded_blas
 
 # Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
 PILOT_MOVES = 60

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from elbo_lab import blas
-from elbo_lab.blas import pool_of_pieces
+from elbo_lab import threads as threads_module
+from elbo_lab.threads import pool_of_pieces
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -91,10 +91,13 @@ def test_a_forked_process_has_threads_of_its_own():
 
 def test_blas_is_single_threaded_until_the_last_block_ends_and_then_as_before():
     def threads():
-        return {library.num_threads for library in blas._libraries().select(user_api="blas").lib_controllers}
+        return {
+            library.num_threads
+            for library in threads_module._libraries().select(user_api="blas").lib_controllers
+        }
 
-    with blas._libraries().limit(limits=2, user_api="blas"):
-        first, second = blas.single_threaded_blas(), blas.single_threaded_blas()
+    with threads_module._libraries().limit(limits=2, user_api="blas"):
+        first, second = threads_module.single_threaded_blas(), threads_module.single_threaded_blas()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
