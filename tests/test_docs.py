@@ -16,7 +16,6 @@ from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.settings import Options, choose_method, resolve
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import find_models
 from elbo_lab.study import PLACES
@@ -93,10 +92,7 @@ def check_fit_command(options):
     check_data_name(options.data)
     x = np.random.default_rng(0).integers(0, 2, (60, 30)).astype(float)
     name = model_name(options.model, options.covariance, options.likelihood)
-    if name == CategoricalMLP.name:
-        model = CategoricalMLP.for_data(x, np.arange(60) % 10)
-    else:
-        model = find_models(name)[-1].build(x, options.latent or options.components)
+    model = find_models(name)[-1].build(x, options.latent or options.components)
     given = {field.name: getattr(options, field.name, None) for field in fields(Options)}
     settings = resolve(Options(**given), choose_method(model, options.method), hasattr(model, "hidden"))
     for key in ("theta_estimator", "phi_estimator"):
@@ -224,9 +220,9 @@ def records(tmp_path_factory):
         fit(*mixture, latent=2, method="gradient", **small),
         fit("ppca", "digits", latent=2),
         fit("deep-bernoulli", "digits", **small, **net, **watched),
-        fit("categorical-mlp", "digits", **small, **{**net, "checkpoint": folder / "labels.npz"}),
+        fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
     ]
-    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "digits")]
+    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer")]
     judged = [evaluate(folder / f"{name}.npz", data, rows=10, importance_samples=5) for name, data in judged]
     of_fits = [result.to_dict() | {"parameters": None} for result in fits]
     return of_fits, [{"settings": found.settings, "final": found.final} for found in judged]

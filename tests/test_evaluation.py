@@ -528,11 +528,3 @@ def test_an_interpolation_goes_straight_from_one_reconstruction_to_the_other(cas
 def test_a_fitted_model_with_parts_missing_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Fitted(VAE.model, *arguments)
-
-
-def test_a_model_without_latents_is_not_a_fitted_latent_variable_model():
-    class Classifier:
-        name = "classifier"
-
-    with pytest.raises(NotApplicable, match="classifier has no latents"):
-        Fitted(Classifier(), np.zeros(3))

@@ -121,7 +121,7 @@ MISTAKES = {
     "ppca --data digits --view bin": ["did you mean 'binary'?"],
     "nosuch": ["error: model: expected one of ", "got 'nosuch'"],
     "ppca": ["error: --data: expected a data set, a file or an array, got nothing; try 'digits:raw'"],
-    "categorical-mpl --data digits": ["error: model: ", "did you mean 'categorical-mlp'?"],
+    "gaussian-mixtrue --data digits": ["error: model: ", "did you mean 'gaussian-mixture'?"],
     "ppca --data digits:bin": ["--data: ", "did you mean 'binary'?"],
     f"{VAE_TEXT} --theta-estimator elbo-analytic": [
         "--theta-estimator: ",
@@ -134,10 +134,10 @@ MISTAKES = {
     "ppca --data ok.csv --method em --hidden 5": ["--hidden", "em"],
     "ppca --data ok.csv --method gradient --draws 5": ["--draws", "gradient"],
     f"{VAE_TEXT} --restarts 5": ["--restarts", "vae"],
-    "categorical-mlp --data digits --phi-steps 3": ["--phi-steps"],
-    "categorical-mlp --data digits --patience 3": ["--patience"],
-    "categorical-mlp --data digits --method vae": ["method", "maximum-likelihood"],
-    "categorical-mlp --data ok.csv": ["labelled"],
+    "logistic-regression --data breast-cancer --phi-steps 3": ["--phi-steps"],
+    "logistic-regression --data breast-cancer --patience 3": ["--patience"],
+    "logistic-regression --data breast-cancer --method vae": ["method", "svi"],
+    "logistic-regression --data ok.csv": ["labels"],
     f"{VAE_TEXT} --method em": ["method", "'em'"],
     "ppca --data ok.csv --components 2": ["--components", "--latent"],
     "ppca --data ok.csv --covariance full": ["--covariance"],
@@ -176,7 +176,7 @@ ROUTES = {
     "score function": (["gaussian-mixture", "--data", "ok.csv", "--method", "vae", *SMALL], 3),
     "gradient": (["factor-analysis", "--data", "ok.csv", "--method", "gradient", "--batch", "20"], 3),
     "em with restarts": (["gaussian-mixture", "--data", "ok.csv", "--components", "3", "--restarts", "3"], 4),
-    "classifier": (["categorical-mlp", "--data", "digits", "--hidden", "5", "--batch", "300"], 1),
+    "regression": (["logistic-regression", "--data", "breast-cancer"], 1),
 }
 
 
@@ -424,8 +424,8 @@ def test_tables_of_any_width_can_be_sampled(columns):
     assert sorted(os.listdir("f")) == ["samples.npz", "samples.png", "samples.svg"]
 
 
-def test_a_classifier_generates_nothing(capsys):
-    arguments = ["categorical-mlp", "--data", "digits", "--epochs", "1", "--hidden", "5"]
+def test_a_regression_generates_nothing(capsys):
+    arguments = ["logistic-regression", "--data", "breast-cancer", "--epochs", "1"]
     assert main(["fit", *arguments, "--checkpoint", "c.npz"]) == 0
     mistake(capsys, ["sample", "c.npz", "--out", "f"], "nothing to sample")
 

@@ -13,7 +13,6 @@ from elbo_lab.datasets import Dataset, load
 from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
 from elbo_lab.fitting.settings import methods_of
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.registry import find_models
 
 # Old Faithful, two full components: the best maximum, as in mclust and scikit-learn.
@@ -25,7 +24,6 @@ OPTIONS = {
     "gradient": STEPS,
     "vae": STEPS | {"hidden": (5,)},
     "svi": STEPS,
-    "maximum-likelihood": STEPS | {"hidden": (5,)},
 }
 
 
@@ -74,8 +72,7 @@ def test_one_component_is_the_closed_form():
 
 
 def test_the_list_of_pairs_misses_no_method():
-    assert {method for _, method in PAIRS} == set(OPTIONS) - {"maximum-likelihood"}
-    assert methods_of(CategoricalMLP(2, 2)) == ["maximum-likelihood"]
+    assert {method for _, method in PAIRS} == set(OPTIONS)
 
 
 @pytest.mark.parametrize(("choice", "method"), PAIRS, ids=lambda item: getattr(item, "label", item))
@@ -106,12 +103,6 @@ def test_importance_samples_from_a_trained_q_meet_the_formula():
     assert result.final["nll_per_datum"] == pytest.approx(exact, abs=2e-3)
     barely = fit("gaussian-mle", table(), method="vae", hidden=(5,), epochs=3, batch=20)
     assert barely.final["nll_per_datum"] > -barely.final["log_likelihood_per_datum"] + 0.1
-
-
-def test_the_classifier_learns_and_reports_accuracy():
-    result = fit("categorical-mlp", "digits", epochs=4, batch=50, hidden=(30,), holdout=0.2)
-    assert result.final["held_out"]["accuracy"] > 0.75
-    assert result.final["held_out"]["log_p_per_datum"] > np.log(0.1)
 
 
 def test_alternating_steps_are_recorded_after_each_phase():
@@ -257,14 +248,6 @@ def test_evaluation_of_a_vae_has_a_bound_below_its_estimate(tmp_path):
     assert final["elbo_per_datum"] < -final["nll_per_datum"] < 0
     assert 0 < final["nll_standard_error"] < 1 <= final["effective_sample_size"] <= 300
     assert final["latent_units"] == 2 >= final["active_units"]
-
-
-def test_evaluation_of_a_classifier_needs_labels_and_gives_accuracy(tmp_path):
-    path = tmp_path / "c.npz"
-    result = fit("categorical-mlp", "digits", epochs=2, hidden=(10,), checkpoint=path)
-    assert evaluate(path, "digits").final["accuracy"] == result.final["accuracy"]
-    with pytest.raises(ValueError, match="labelled"):
-        evaluate(path, np.zeros((4, 64)) + np.arange(64))
 
 
 # -- figures -------------------------------------------------------------------------------------

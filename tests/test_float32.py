@@ -10,8 +10,7 @@ from elbo_lab.estimators import ElboAnalyticKL, ElboReconstructionKL, Reparamete
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
 from elbo_lab.layout import Layout
 from elbo_lab.models import DeepBernoulli
-from elbo_lab.models.categorical_mlp import CategoricalMLP
-from elbo_lab.training.objectives import ConditionalObjective, ElboObjective
+from elbo_lab.training.objectives import ElboObjective
 
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 over_continuous = pytest.mark.parametrize("case", CONTINUOUS, ids=model_id)
@@ -200,17 +199,3 @@ def test_nothing_that_a_float32_objective_draws_or_returns_is_float64(dynamic):
     value, gradients, _ = objective.gradients(params, block, objective.names, {})
     assert isinstance(value, float)
     assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
-
-
-def test_a_conditional_objective_in_float32_returns_float32():
-    x, y = np.random.default_rng(6).standard_normal((20, 3)), np.arange(20) % 3
-    results = []
-    for dtype in (np.float32, np.float64):
-        objective = ConditionalObjective(CategoricalMLP.for_data(x, y, (4,)), x, y, dtype)
-        params = objective.initial(np.random.default_rng(0))
-        block = objective.draw(np.arange(20), None)
-        value, gradients, _ = objective.gradients(params, block, ("theta",), {})
-        assert params["theta"].dtype == gradients["theta"].dtype == dtype
-        results.append((value, gradients["theta"]))
-    for narrow, wide in zip(*results, strict=True):
-        assert_close(narrow, wide, SHORT)

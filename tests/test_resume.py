@@ -12,10 +12,9 @@ from elbo_lab.estimators import (
     ScoreFunctionRunningMean,
 )
 from elbo_lab.models import DeepBernoulli, GaussianMLE
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
 from elbo_lab.training.optimizers import SGD, Adagrad
 from elbo_lab.training.plan import Plan
 from elbo_lab.training.schedules import Cosine
@@ -49,11 +48,6 @@ def two_blocks():
     return ElboObjective(model, posterior, x, chances, dtype=np.float32)
 
 
-def classes():
-    x, y = np.random.default_rng(1).standard_normal((11, 3)), np.arange(11) % 3
-    return ConditionalObjective(CategoricalMLP.for_data(x, y, (4,)), x, y, np.float32)
-
-
 OBJECTIVES = {
     "elbo": bernoulli,
     "elbo in float32": lambda: bernoulli(dtype=np.float32),
@@ -66,7 +60,6 @@ OBJECTIVES = {
         phi_estimator=ScoreFunctionLearnedBaseline(), dtype=np.float32
     ),
     "evidence": lambda: EvidenceObjective(GaussianMLE(4), BITS),
-    "conditional": classes,
     "two blocks": two_blocks,
 }
 PLAN = Plan(epochs=4, batch=4, rates={"theta": 0.02, "phi": 0.05}, schedule=Cosine(15))

@@ -12,7 +12,6 @@ import pytest
 
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, Exact
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import find_models
 
@@ -91,7 +90,7 @@ def test_links_into_the_repository_lead_into_the_site():
 def test_the_catalogue_holds_every_name_of_the_registries_with_its_file():
     page = [(ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")]
     catalogue.insert(None, "catalogue", page)
-    names = [choice.label for choice in find_models()] + [CategoricalMLP.name]
+    names = [choice.label for choice in find_models()]
     names += [item.name for item in (*ESTIMATORS, *POSTERIORS, *DATASETS)]
     assert [name for name in names if f"`{name}`" not in page[0]] == []
     files = re.findall(r"\]\(\.\./(\S+)\)", page[0])

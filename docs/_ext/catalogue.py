@@ -10,7 +10,6 @@ from pathlib import Path
 
 from elbo_lab.datasets import DATASETS, load
 from elbo_lab.exact import evidence
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import all_estimators, find_models
 
@@ -52,8 +51,6 @@ def models():
         kind = choice.kind
         link = _link(choice.label, kind)
         rows.append([link, _plain(kind.summary), _evidence(choice), f"`{kind.default_data}`"])
-    kind = CategoricalMLP
-    rows.append([f"{_link(kind.name, kind)} (only for `fit`)", _plain(kind.summary), "no z", "`digits:raw`"])
     return _table(["name", "model", "evidence", "usual data"], rows)
 
 

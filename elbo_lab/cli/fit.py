@@ -13,7 +13,6 @@ EXAMPLES = r"""examples:
       --hidden 256 128 64 --batch 50 --epochs 200 --learning-rate 3e-3 --schedule cosine:5200 --patience 60
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
-  elbo-lab fit categorical-mlp --data digits --holdout 0.2
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
@@ -40,7 +39,7 @@ def add_parser(commands):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list', or categorical-mlp (a classifier)")
+    add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
     add(
         "--data",
         metavar="NAME_OR_PATH",

@@ -21,7 +21,6 @@ METHODS = {
     "gradient": "steps along the gradient of the exact evidence",
     "vae": "steps along estimated gradients of the ELBO",
     "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
-    "maximum-likelihood": "steps along the gradient of log p(y | x)",
 }
 
 
@@ -30,12 +29,10 @@ def _methods():
     import numpy as np
 
     from elbo_lab.fitting.settings import methods_of
-    from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.registry import find_models
 
     x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them, and no method depends on them
     models = [choice.build(x, None) for choice in find_models()]
-    models.append(CategoricalMLP.for_data(x, np.array([0, 1, 0, 1])))
     lines = []
     for method, summary in METHODS.items():
         names = dict.fromkeys(model.name for model in models if method in methods_of(model))
@@ -47,13 +44,11 @@ def run(options):  # noqa: ARG001 - every subcommand is called alike
     """Print the registries."""
     from elbo_lab.datasets import DATASETS
     from elbo_lab.distributions import SOURCES
-    from elbo_lab.models.categorical_mlp import CategoricalMLP
     from elbo_lab.posteriors import POSTERIORS
     from elbo_lab.registry import all_estimators, find_models
 
     models = [(choice.label, choice.kind.summary) for choice in find_models()]
     print(_block("models", models))
-    print(_block("only for fit", [(CategoricalMLP.name, CategoricalMLP.summary)]))
     print(_block("methods of fit", _methods()))
     print(_block("posteriors", [(kind.name, kind.summary) for kind in POSTERIORS]))
     print(_block("noise (for compare)", [(source.name, source.summary) for source in SOURCES]))

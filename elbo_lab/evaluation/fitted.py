@@ -46,8 +46,6 @@ class Fitted:
     phi: np.ndarray | None = None
 
     def __post_init__(self):
-        if not hasattr(self.model, "family"):
-            raise NotApplicable(f"{self.model.name} has no latents to draw or to encode; use its predict")
         check_vector("theta", self.theta, self.model.layout.size)
         if (self.posterior is None) != (self.phi is None):
             given = "phi" if self.posterior is None else "a posterior"

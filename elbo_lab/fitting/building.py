@@ -15,7 +15,7 @@ from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, TrainingJob
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.registry import find_estimators
 from elbo_lab.training.global_objective import GlobalElboObjective
-from elbo_lab.training.objectives import ConditionalObjective, ElboObjective, EvidenceObjective
+from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
 from elbo_lab.training.optimizers import find_optimizer
 from elbo_lab.training.plan import Plan
 from elbo_lab.training.schedules import parse_schedule
@@ -72,7 +72,7 @@ def build_job(model, method, settings, train, seed, threads):
 
     Parameters
     ----------
-    model : Model or CategoricalMLP
+    model : Model
     method : str
     settings : dict
         As from `options.resolve`.
@@ -97,9 +97,6 @@ def build_job(model, method, settings, train, seed, threads):
         recorders.append(exact_elbo_recorder(model, posterior, train.x))
         return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
     dtype = np.dtype(settings["dtype"]).type
-    if method == "maximum-likelihood":
-        objective = ConditionalObjective(model, train.x.astype(dtype), train.labels, dtype)
-        return TrainingJob(Training(objective, plan, seed, recorders, threads)), None, train
     if plan.patience is not None:
         train, validation = train.split(VALIDATION)
     posterior = build_posterior(model, settings, train)

@@ -20,7 +20,6 @@ from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.result import plain
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.registry import all_models
@@ -30,7 +29,7 @@ from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_c
 def model_spec(model):
     """Return {'name', 'variant', 'fields'} of a model made of numbers, strings and tuples."""
     values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
-    return {"name": model.name, "variant": getattr(model, "variant", None), "fields": values}
+    return {"name": model.name, "variant": model.variant, "fields": values}
 
 
 def build_model(spec):
@@ -42,9 +41,9 @@ def build_model(spec):
         If no installed package has a model of that name.
     """
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in spec["fields"].items()}
-    kinds = [CategoricalMLP, *all_models()]
+    kinds = all_models()
     for kind in kinds:
-        if kind.name == spec["name"] and spec["variant"] in getattr(kind, "variants", (None,)):
+        if kind.name == spec["name"] and spec["variant"] in kind.variants:
             return kind(**values)
     raise unknown_name("model", spec["name"], [kind.name for kind in kinds])
 
@@ -242,7 +241,7 @@ class Stored:
 
     Attributes
     ----------
-    model : Model or CategoricalMLP
+    model : Model
     posterior : Posterior or None
     theta, phi : ndarray or None
         In float64, or float32 as trained.

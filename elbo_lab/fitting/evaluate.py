@@ -17,7 +17,6 @@ from elbo_lab.fitting.checkpoints import data_spec, load_fitted
 from elbo_lab.fitting.final import (
     check_same_columns,
     exact_numbers,
-    label_numbers,
     mean_elbo,
     prediction_numbers,
     tabled,
@@ -87,7 +86,7 @@ def evaluate(
     model = stored.model
     settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
-    if getattr(model, "global_latents", False):
+    if model.global_latents:
         table = tabled(type(model), dataset).x
         check_same_columns(model, table)
         return Evaluation(settings, plain(prediction_numbers(model, stored.posterior, stored.phi, table)))
@@ -97,11 +96,7 @@ def evaluate(
     with columns_by_name(dataset.columns):
         model.check_support(x)
     final = {"rows": len(x)}
-    if not hasattr(model, "family"):
-        if dataset.labels is None:
-            raise bad_value("data", f"labelled data for {model.name}", dataset.name)
-        final |= label_numbers(model, stored.theta, dataset)
-    elif tractable(model):
+    if tractable(model):
         final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
         if stored.posterior.name == "free" and data_spec(dataset)["sha256"] != stored.data["sha256"]:
@@ -116,7 +111,7 @@ class _FittedView:
 
     def __init__(self, stored):
         view = str(stored.settings["data"]).partition(":")[2]
-        self.natural_views = (view,) if view else getattr(stored.model, "natural_views", ())
+        self.natural_views = (view,) if view else stored.model.natural_views
 
 
 def _bounded(stored, x, n_samples, seed, threads, progress):

@@ -44,7 +44,7 @@ def _figures(result):
         yield "staircase", _figure(plot_staircase(result.history, title=label))
     if any("kl" in row for row in result.history):
         yield "surprisal-and-gap", plot_surprisal_and_gap(result.history, title=label)
-    if not hasattr(result.model, "family") or result.model.global_latents:
+    if result.model.global_latents:
         return
     yield from _samples(result, label)
     if not result.model.family.discrete and result.model.latent_dim >= 2:

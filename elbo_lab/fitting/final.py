@@ -82,18 +82,9 @@ def exact_numbers(model, theta, x):
     return {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
 
 
-def label_numbers(model, theta, dataset):
-    """Return the log-likelihood per datum and the accuracy of a classifier on labelled rows."""
-    log_p = model.log_likelihood(theta, dataset.x, dataset.labels)
-    right = model.predict(theta, dataset.x) == dataset.labels
-    return {"log_p_per_datum": float(log_p.mean()), "accuracy": float(right.mean())}
-
-
 def numbers_of(model, posterior, vectors, dataset, seed, threads):
     """Return {name: number} for one set of rows."""
     found = {"rows": len(dataset.x)}
-    if not hasattr(model, "family"):
-        return found | label_numbers(model, vectors["theta"], dataset)
     if tractable(model):
         found |= exact_numbers(model, vectors["theta"], dataset.x)
     if posterior is not None:

@@ -41,8 +41,6 @@ from elbo_lab.fitting.final import (
 )
 from elbo_lab.fitting.result import FitResult, plain
 from elbo_lab.fitting.settings import Options, choose_method, complete, overlay, resolve, with_networks
-from elbo_lab.models import Model
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.registry import find_models
 from elbo_lab.threads import check_threads
 from elbo_lab.training.checkpoint import Parts, load_checkpoint
@@ -57,7 +55,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     Parameters
     ----------
     model : str, Model class or Model
-        As in `elbo-lab list`, with or without a variant, or 'categorical-mlp' for a classifier.
+        As in `elbo-lab list`, with or without a variant.
     data : str, path, array (N, D) or Dataset
     threads : int, optional
         Changes nothing but the time; all cores by default.
@@ -118,7 +116,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     seed = check_count("seed", asked.seed or 0, minimum=0)
 
     dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)
-    if _is_global(choice.kind):
+    if choice.kind.global_latents:
         dataset = tabled(choice.kind, dataset)
     train, held_out = dataset, None
     if asked.holdout is not None:
@@ -131,7 +129,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     with columns_by_name(dataset.columns):
         _check_data(built, train, held_out)
     settings = {
-        "model": built.label if isinstance(built, Model) else built.name,
+        "model": built.label,
         "data": named or name_of(asked.data, dataset),
         "view": None,
         "method": method,
@@ -158,14 +156,9 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     return _result(outcome, built, posterior, settings, train, held_out, final)
 
 
-def _is_global(kind):
-    """Whether the data are one table; a classifier has no latents at all."""
-    return getattr(kind, "global_latents", False)
-
-
 def _check_data(model, train, held_out):
     """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
-    if _is_global(model):
+    if model.global_latents:
         model.check_data(model.as_data(train.x))
         return
     model.check_data(train.x)
@@ -187,9 +180,7 @@ def _options(**given):
 
 
 def _choose_model(name):
-    if isinstance(name, str) and name == CategoricalMLP.name:
-        return _Classifier
-    known = [choice.kind.name for choice in find_models()] + [CategoricalMLP.name]
+    known = [choice.kind.name for choice in find_models()]
     known += [choice.label for choice in find_models()]
     if isinstance(name, str) and name not in known:
         raise unknown_name("model", name, list(dict.fromkeys(known)))
@@ -200,21 +191,7 @@ def _choose_model(name):
     return choices[0]
 
 
-class _Classifier:
-    """Stands where a ModelChoice stands."""
-
-    kind = CategoricalMLP
-
-
 def _build_model(choice, train, latent):
-    if choice is _Classifier:
-        if train.labels is None:
-            raise bad_value(
-                "data", f"labelled data for {CategoricalMLP.name}", train.name, "use digits or mnist"
-            )
-        if latent is not None:
-            raise bad_value("latent", f"no value for {CategoricalMLP.name}", latent)
-        return CategoricalMLP.for_data(train.x, train.labels)
     if latent is not None:
         check_count("latent", latent)
     model = choice.build(train.x, latent)
@@ -241,7 +218,7 @@ def _closing_numbers(outcome, model, posterior, settings, parts, threads):
     (train, held_out, seen), seed = parts, settings["seed"]
     vectors = outcome.vectors
     notes = {"warnings": outcome.warnings, "converged": outcome.converged, "stopped": outcome.stopped}
-    if _is_global(model):
+    if model.global_latents:
         return notes | _regression_numbers(model, posterior, vectors["phi"], train, held_out)
     final = numbers_of(model, posterior, vectors, train, seed, threads)
     amortised = posterior if posterior is not None and posterior.name == "amortised" else None

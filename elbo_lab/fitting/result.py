@@ -35,7 +35,7 @@ class FitResult:
 
     Attributes
     ----------
-    model : Model or CategoricalMLP
+    model : Model
     posterior : Posterior or None
     theta : ndarray (P,)
     phi : ndarray or None

@@ -26,12 +26,10 @@ def write_samples(stored, folder, count, seed=0):
     Raises
     ------
     NotApplicable
-        For a classifier, which generates nothing.
+        For a regression, which generates nothing.
     """
     check_count("count", count)
     check_count("seed", seed, minimum=0)
-    if not hasattr(stored.model, "family"):
-        raise NotApplicable(f"{stored.model.name} says nothing about x: there is nothing to sample")
     if stored.model.global_latents:
         raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
     fitted, rng = stored.fitted, np.random.default_rng(seed)

@@ -11,7 +11,6 @@ from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, che
 from elbo_lab.fitting.final import tractable
 from elbo_lab.fitting.result import plain
 from elbo_lab.models import PPCA, GaussianMixture
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.models.linear_gaussian import LinearGaussian
 
 STEPS = {
@@ -42,7 +41,6 @@ METHOD_OPTIONS = {
         "dtype": "float32",
     },
     "svi": STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None},
-    "maximum-likelihood": STEPS | {"dtype": "float32"},
 }
 NETWORK_OPTIONS = {"hidden": (200, 100), "activation": "tanh"}
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
@@ -57,7 +55,7 @@ class Options:
     Parameters
     ----------
     model : str
-        As in `elbo-lab list`, or 'categorical-mlp'.
+        As in `elbo-lab list`.
     data : str, path, array or Dataset
     view : str
     method : str
@@ -199,8 +197,6 @@ CATEGORICAL = {"phi_estimator": "score-function-loo", "draws": 10}
 
 def methods_of(model):
     """Return the names of the methods that fit a model, the usual one first."""
-    if isinstance(model, CategoricalMLP):
-        return ["maximum-likelihood"]
     if model.global_latents:
         return ["svi"]
     found = []
@@ -227,8 +223,7 @@ def choose_method(model, asked):
     if asked not in METHOD_OPTIONS:
         raise unknown_name("method", asked, list(METHOD_OPTIONS))
     if asked not in usable:
-        label = getattr(model, "label", model.name)
-        raise bad_value("method", f"one of {', '.join(usable)} for {label}", repr(asked))
+        raise bad_value("method", f"one of {', '.join(usable)} for {model.label}", repr(asked))
     return asked
 
 
@@ -237,9 +232,8 @@ def with_networks(model, settings):
     names = {field.name for field in fields(model)}
     if "hidden" not in names:
         return model
-    # Given from the data's side: a classifier begins there, a decoder ends there.
-    hidden = tuple(settings["hidden"])
-    hidden = hidden if isinstance(model, CategoricalMLP) else hidden[::-1]
+    # Given from the data's side, where a decoder ends.
+    hidden = tuple(settings["hidden"])[::-1]
     return replace(model, hidden=hidden, activation=settings["activation"])
 
 

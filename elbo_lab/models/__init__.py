@@ -1,7 +1,6 @@
 """Latent-variable models p_theta(x, z), their derivatives by hand."""
 
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
-from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.factor_analysis import FactorAnalysis
@@ -27,7 +26,6 @@ MODELS = (
 __all__ = [
     "MODELS",
     "PPCA",
-    "CategoricalMLP",
     "ClosedForm",
     "DeepBernoulli",
     "DeepGaussianFixed",

@@ -1,8 +1,7 @@
-"""What stochastic ascent climbs: three objectives with one face.
+"""What stochastic ascent climbs: two objectives with a common interface.
 
     evidence      mean log p_theta(x)                        theta, exact (closed form or enumeration)
     elbo          mean ELBO(theta, phi; x)                   theta and phi, by any estimators of the lab
-    conditional   mean log p_theta(y | x)                    theta, a model without latents
 
 Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
 of the whole, whatever its size. A batch is cut into blocks of rows that can be worked on at the same time:
@@ -120,40 +119,6 @@ class EvidenceObjective(Objective):
     def gradients(self, params, block, names, memory):  # noqa: ARG002
         answer = evidence(self.model, params["theta"], block)
         return float(answer.value.mean()), {"theta": answer.grad_theta}, memory
-
-
-@dataclass(frozen=True, eq=False)
-class ConditionalObjective(Objective):
-    """log p_theta(y | x) of a fully observed model.
-
-    Parameters
-    ----------
-    model : CategoricalMLP
-    x : ndarray (N, D)
-    y : ndarray (N,)
-        Classes.
-    """
-
-    model: object
-    x: np.ndarray
-    y: np.ndarray
-    dtype: type = np.float64
-
-    @property
-    def n_rows(self):
-        return len(self.x)
-
-    def initial(self, rng):
-        return {"theta": self.model.initial_theta(rng).astype(self.dtype)}
-
-    def draw(self, rows, rng):  # noqa: ARG002
-        return self.x[rows], self.y[rows]
-
-    def gradients(self, params, block, names, memory):  # noqa: ARG002
-        x, y = block
-        theta, weights = params["theta"], np.full(len(x), 1.0 / len(x), dtype=self.dtype)
-        value, pullback = self.model.likelihood(theta, x, y)
-        return float(value.mean()), {"theta": pullback(weights)}, memory
 
 
 @dataclass(frozen=True, eq=False)
