@@ -9,7 +9,7 @@
     timing      single calls, one after another, when nothing else runs
     rows        what is reported of each pairing
 
-Everything but the timing is cut into pieces for workers (`elbo_lab.workers`); each piece
+Everything but the timing is cut into pieces for workers (`elbo_lab.processes`); each piece
 has its own seed and is merged in its own order, and BLAS runs single-threaded inside, so that the number of
 workers changes nothing but the time.
 """
@@ -31,12 +31,12 @@ from elbo_lab.comparison.ratios import check_against, check_applicable, rows_wit
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.processes import Workers
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.tails import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
-from elbo_lab.workers import Workers
 
 
 def compare(

@@ -18,6 +18,7 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
+from elbo_lab.processes import Workers
 from elbo_lab.report.grouping import order_targets
 from elbo_lab.study.experiments import (
     fitting,
@@ -29,7 +30,6 @@ from elbo_lab.study.experiments import (
 )
 from elbo_lab.study.scene import WHERE
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.workers import Workers
 
 FEW_CURVES = 8
 

@@ -10,8 +10,8 @@ import types
 
 import pytest
 
-from elbo_lab import workers
-from elbo_lab.workers import Workers, can_fork
+from elbo_lab import processes
+from elbo_lab.processes import Workers, can_fork
 
 needs_fork = pytest.mark.skipif(not can_fork(), reason="no forked processes here")
 
@@ -21,7 +21,7 @@ def spread(request, monkeypatch):
     """Both ways of having several workers."""
     if request.param == "processes" and not can_fork():
         pytest.skip("no forked processes here")
-    monkeypatch.setattr(workers, "can_fork", lambda: request.param == "processes")
+    monkeypatch.setattr(processes, "can_fork", lambda: request.param == "processes")
     return request.param
 
 
@@ -94,7 +94,7 @@ def test_no_worker_outlives_its_block():
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("framework", workers.THREADED_FRAMEWORKS)
+@pytest.mark.parametrize("framework", processes.THREADED_FRAMEWORKS)
 def test_beside_frameworks_with_threads_of_their_own_nothing_is_forked(framework, monkeypatch):
     monkeypatch.setitem(sys.modules, framework, types.ModuleType(framework))
     assert not can_fork()
@@ -116,7 +116,7 @@ SLEEPERS = """
 import os, sys, time
 import elbo_lab.comparison
 from elbo_lab.cli.main import main
-from elbo_lab.workers import Workers
+from elbo_lab.processes import Workers
 
 def compare(*_, **__):
     with Workers(2) as crew:
