@@ -11,26 +11,28 @@ from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.report.cautions import caution_lines
-from elbo_lab.study import tails, weights
-from elbo_lab.study.diagnostics import (
+from elbo_lab.study import statistics, weights
+from elbo_lab.study.measure import batch_sizes
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.scene import build_scene
+from elbo_lab.study.statistics import (
+    batch_weights,
     bias_error,
     error_tail,
     mse_interval,
+    pareto_k,
+    positive_interval,
+    ratio_interval,
     snr,
     snr_groups,
     snr_interval,
 )
-from elbo_lab.study.intervals import batch_weights, positive_interval, ratio_interval
-from elbo_lab.study.measure import batch_sizes
-from elbo_lab.study.moments import Moments
-from elbo_lab.study.scene import build_scene
-from elbo_lab.study.tails import pareto_k
 from elbo_lab.study.weights import log_weights, weight_numbers
 
 STUDIES = 400
 # A 95 % interval covers fewer than this of 400 with probability 2e-5, one of 85 % more with 0.002.
 LEAST_COVERED = int(np.ceil(0.90 * STUDIES))
-HAS_PARETO = tails.pareto_source() is not None
+HAS_PARETO = statistics.pareto_source() is not None
 needs_pareto = pytest.mark.skipif(not HAS_PARETO, reason="arviz-stats is not installed")
 
 
@@ -98,15 +100,15 @@ def test_where_there_is_no_tail_there_is_no_k_hat(log_values):
 
 def test_without_arviz_stats_k_hat_is_null_and_the_settings_say_so(monkeypatch):
     def missing(name):
-        raise tails.PackageNotFoundError(name)
+        raise statistics.PackageNotFoundError(name)
 
-    monkeypatch.setattr(tails, "version", missing)
-    for cached in (tails.pareto_source, weights._numbers):
+    monkeypatch.setattr(statistics, "version", missing)
+    for cached in (statistics.pareto_source, weights._numbers):
         cached.cache_clear()
     try:
         result = compare("ppca", estimators=["importance-sampling", "score-function"], rows=2, repeats=100)
     finally:
-        tails.pareto_source.cache_clear()
+        statistics.pareto_source.cache_clear()
     assert result.settings["pareto_k"] is None
     for row in result.rows:
         assert row["pareto_k_weights"] is None and row["pareto_k_gradient"] is None

@@ -81,7 +81,7 @@ def run(options):
     from elbo_lab.report.cautions import caution_lines
     from elbo_lab.report.ratios import print_ratios
     from elbo_lab.report.tables import print_tables
-    from elbo_lab.study.tails import INSTALL
+    from elbo_lab.study.statistics import INSTALL
 
     for argument, path in (("--json", options.json), ("--csv", options.csv)):
         if path is not None:

@@ -35,7 +35,7 @@ from elbo_lab.processes import Workers
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.scene import PLACES
-from elbo_lab.study.tails import pareto_source
+from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
 
 

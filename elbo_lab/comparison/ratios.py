@@ -5,7 +5,7 @@ noise, batch by batch, so that what is hard for one is mostly hard for the other
 
     r = Var A / Var B,   log r +- t se,   d_b = v_b(A) / v(A) - v_b(B) / v(B),   se = sd(d) / sqrt(B)
 
-is known better than either (delta method over the batches, `study.intervals`). Without shared noise the same
+is known better than either (delta method over the batches, `study.statistics`). Without shared noise the same
 interval holds, and is wider. It says who has less variance for the same number of draws, not who is cheaper.
 An estimator that was repeated because it looked biased is compared on its first repeats, which are the shared
 ones.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.study.intervals import batch_weights, ratio_interval
+from elbo_lab.study.statistics import batch_weights, ratio_interval
 
 
 class Ratio(NamedTuple):

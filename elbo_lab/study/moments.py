@@ -10,19 +10,19 @@ standard error, on the log scale because a variance is positive and skewed:
 
 Where the batches themselves are skewed to the right the true variance lies above such an interval too
 often, so its upper end is at least that of Hall's skewness-corrected t (Hall 1992, eq. 2.6), whichever is
-higher (`study.intervals`). Measured coverage on heavy-tailed score functions: 0.93 to 0.95
+higher (`study.statistics`). Measured coverage on heavy-tailed score functions: 0.93 to 0.95
 (`tests/test_moments.py`).
 
 The mean of every batch is kept as well (40 vectors, whatever the number of repeats), for intervals of what
 depends on the mean, and the size of the first errors of every batch, for the tail of their distribution
-(`study.diagnostics`).
+(`study.statistics`).
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from elbo_lab.study.intervals import batch_weights, positive_interval
+from elbo_lab.study.statistics import batch_weights, positive_interval
 
 # Single errors that a batch remembers: 2000 of 40 batches show a tail well enough.
 ERRORS_KEPT = 50

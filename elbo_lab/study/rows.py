@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.study.diagnostics import (
+from elbo_lab.study.statistics import (
     bias_error,
     error_tail,
     mse_interval,

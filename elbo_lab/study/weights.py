@@ -1,7 +1,7 @@
 """The importance weights of a scene: how many of the draws count, and how heavy is their tail.
 
     effective sample size   (sum w)^2 / sum w^2 of S weights (Kong 1992), from 1 (one draw carries all) to S
-    Pareto k-hat            shape of the tail of w, see `study.tails`
+    Pareto k-hat            shape of the tail of w, see `study.statistics`
 
 The effective sample size sees only what was drawn: a q that misses a part of the posterior looks good.
 k-hat looks at the tail and warns earlier. Weights are w = p(x, z) / q(z | x) with z from q, and w = p(x | z)
@@ -17,7 +17,7 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.special import softmax
 from elbo_lab.study.scene import spawn
-from elbo_lab.study.tails import pareto_k
+from elbo_lab.study.statistics import pareto_k
 
 # Draws per datum, and at least so many groups of S.
 DRAWS, GROUPS = 1000, 20

@@ -1,0 +1,242 @@
+"""What the batches of a study say: intervals, signal against noise, and how heavy a tail is.
+
+**Intervals.** The repeats of a study fall into B batches. What is studied, T, is smooth in the batch means,
+so each batch has an influence d_b on it (a deviation with weighted mean zero), and se(T) = sd(d) / sqrt(B)
+(delta method), with Student's t for B - 1 degrees of freedom. Nothing is assumed about the draws but that
+the batches are alike and independent.
+
+Gradient draws have heavy tails, and the batches inherit their skewness: a long tail is seen in few batches,
+most others miss it. An end that lies on the side of the tail is therefore pushed out to that of Hall's
+skewness-corrected t (Hall 1992, eq. 2.6), if that is further.
+
+    a positive number v     v exp(+- t se / v), the upper end at least Hall's
+    a ratio r = v / u       r exp(+- t se), se of log r, both ends at least Hall's; exchanging v and u
+                            turns the interval around exactly
+    a signal-to-noise s     on the scale of s^2, both ends Hall's, cut at 0
+
+**Numbers of a row** beside bias and variance, each with its uncertainty.
+
+    bias    standard error of the mean, as a norm: a bias below about twice this was not seen
+    mse     E |g - exact|^2 per batch, hence an interval
+    snr     |E g| / sqrt(Var g), with an interval and per block of parameters. The norm of a mean contains its
+            own noise, E |mean|^2 = |E g|^2 + Var g / R, which is taken out; what is left may be 0
+    tail    Pareto k-hat of |g - exact| over single estimates: one number per row, which the noisiest
+            coordinates dominate as they dominate the variance. At 1/2 the variance is infinite; from 1/4 its
+            own standard error is, and its interval is worth little
+
+**Pareto k-hat.** Above a high threshold most distributions look like a generalised Pareto distribution
+(Pickands 1975), whose shape k tells which moments exist: those of order below 1 / k. A k above 1/2 means an
+infinite variance, above 1 an infinite mean. k-hat fits that shape to the largest draws, 3 sqrt(n) of n
+(Vehtari, Simpson, Gelman, Yao and Gabry 2024, Pareto smoothed importance sampling; the fit is that of Zhang
+and Stephens 2009). Their rule: importance weights with k-hat above 0.7 are not to be trusted, whatever their
+variance looks like. It is an estimate: from 1000 draws its standard error is about 0.13, and a weak prior
+pulls it towards 0.5. The computation is that of `arviz-stats`, an optional package
+(`pip install 'elbo-lab[diagnostics]'`); without it there is no k-hat.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+# Fewer draws have hardly a tail.
+LEAST_DRAWS = 100
+# exp() of a log-weight further below the largest is lost in float64.
+FLOAT_RANGE = 700.0
+# Draws that agree to this are equal but for rounding.
+EQUAL = 1e-9
+INSTALL = "pip install 'elbo-lab[diagnostics]'"
+
+
+# -- intervals ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What the batches say about an estimate.
+
+    Attributes
+    ----------
+    half : float
+        t times the standard error.
+    upper, lower : float
+        The distances to the two ends with the skewness of the batches; at least `half`.
+    """
+
+    half: float
+    upper: float
+    lower: float
+
+
+def batch_weights(sizes):
+    """Return the weights (B,) of batches of these sizes, by their degrees of freedom."""
+    freedom = np.asarray(sizes) - 1
+    return freedom / freedom.sum()
+
+
+def spread(deviations, weights, level=0.95):
+    """Return the Spread of an estimate with these influences.
+
+    Parameters
+    ----------
+    deviations : ndarray (B,)
+        Influence of each batch, with weighted mean zero.
+    weights : ndarray (B,)
+    level : float
+    """
+    from scipy.special import stdtrit  # heavy: loaded on use
+
+    n_batches = len(deviations)
+    variance = weights @ deviations**2
+    error = np.sqrt(variance / (n_batches - 1))
+    quantile = float(stdtrit(n_batches - 1, 0.5 + 0.5 * level))
+    skewness = weights @ deviations**3 / max(variance**1.5, np.finfo(float).tiny)
+    ends = (error * _skewed_quantile(quantile, sign * skewness, n_batches) for sign in (1.0, -1.0))
+    return Spread(float(quantile * error), *map(float, ends))
+
+
+def positive_interval(value, batches, weights, level=0.95):
+    """Return (low, high) for a positive number that has the values `batches` (B,) in the batches."""
+    found = spread(batches - weights @ batches, weights, level)
+    high = max(value * np.exp(found.half / value), value + found.upper)
+    return float(value * np.exp(-found.half / value)), float(high)
+
+
+def ratio_interval(ratio, top, bottom, weights, level=0.95):
+    """Return (low, high) for a ratio of two positive numbers from the same batches.
+
+    Parameters
+    ----------
+    ratio : float
+    top, bottom : ndarray (B,)
+        Numerator and denominator in every batch, both from the same random numbers or not.
+    weights : ndarray (B,)
+    """
+    influence = top / (weights @ top) - bottom / (weights @ bottom)
+    found = spread(influence, weights, level)
+    high = max(np.exp(found.half), 1.0 + found.upper)
+    low = max(np.exp(found.half), 1.0 + found.lower)
+    return float(ratio / low), float(ratio * high)
+
+
+def _skewed_quantile(quantile, skewness, n_batches):
+    """Return -g^{-1}(-q), Hall's transformed quantile for the upper end, for right-skewed batches.
+
+    g(x) = x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 removes the skewness of a studentised mean; here
+    a = 1.5 skewness / sqrt(B), the factor for a skewness that B batches of a heavy tail still underrate.
+    """
+    a = 1.5 * max(float(skewness), 0.0) / np.sqrt(n_batches)
+    if a < 1e-6:
+        return quantile
+    return -3.0 / a * (np.cbrt(1.0 + a * (-quantile - a / 6.0)) - 1.0)
+
+
+# -- how heavy a tail is ------------------------------------------------------------------------------
+
+
+@cache
+def pareto_source():
+    """Return name and version of what computes k-hat, or None where it is not installed."""
+    try:
+        return f"arviz-stats {version('arviz-stats')}"
+    except PackageNotFoundError:
+        return None
+
+
+def pareto_k(log_values):
+    """Return k-hat of the right tail of positive numbers, given by their logarithms (n,).
+
+    None where there is no tail to speak of (fewer than 100 draws, the largest all equal, not finite numbers),
+    and without arviz-stats.
+
+    Parameters
+    ----------
+    log_values : ndarray (n,)
+        -inf stands for zero.
+
+    Returns
+    -------
+    float or None
+    """
+    if len(log_values) < LEAST_DRAWS or pareto_source() is None:
+        return None
+    if not np.isfinite(log_values.max()):  # of a nan among them as well
+        return None
+    ordered = np.sort(log_values) - log_values.max()
+    n_tail = int(3.0 * np.sqrt(len(ordered))) if len(ordered) > 225 else len(ordered) // 5
+    cutoff, tail = ordered[-n_tail - 1], ordered[-n_tail:]
+    if tail[0] > -EQUAL:
+        return None
+    if tail[0] < -FLOAT_RANGE:
+        # A tail over hundreds of nats exists in logarithms only; Hill's estimate (1975) lives there.
+        return None if np.isneginf(cutoff) else float(tail.mean() - cutoff)
+    from arviz_stats.base import array_stats  # heavy: loaded on use
+
+    with np.errstate(all="ignore"):
+        # It takes log-ratios with the sign of a log-likelihood.
+        k = float(array_stats.psislw(-np.maximum(ordered, -FLOAT_RANGE))[1])
+    return k if np.isfinite(k) else None
+
+
+# -- numbers of a row --------------------------------------------------------------------------------
+
+
+def bias_error(moments, answer):
+    """Return the norm of the standard errors of mean minus exact, or None for a single repeat."""
+    if moments.count < 2:
+        return None
+    return float(np.sqrt((moments.standard_error**2 + answer.error**2).sum()))
+
+
+def mse_interval(moments, answer, mse):
+    """Return the 95 % interval of the mean squared error, from the batches; the reference counts as exact."""
+    if len(moments.traces) < 2:
+        return None, None
+    sizes, traces = np.array(moments.traces).T
+    errors = traces * (sizes - 1) / sizes + ((np.array(moments.means) - answer.value) ** 2).sum(axis=1)
+    return positive_interval(mse, errors, batch_weights(sizes))
+
+
+def _snr(mean, variance, count):
+    """Return the square of the signal-to-noise ratio, the noise of the mean taken out; may be negative."""
+    return float((mean**2).sum() / variance - 1.0 / count)
+
+
+def snr(moments):
+    """Return the signal-to-noise ratio, or None without noise."""
+    variance = moments.variance
+    return float(np.sqrt(max(0.0, _snr(moments.mean, variance, moments.count)))) if variance else None
+
+
+def snr_interval(moments, level=0.95):
+    """Return (low, high) of the signal-to-noise ratio, (None, None) for fewer than two batches."""
+    if len(moments.traces) < 2 or not moments.variance:
+        return None, None
+    sizes, traces = np.array(moments.traces).T
+    weights, mean, variance = batch_weights(sizes), moments.mean, moments.variance
+    squared = _snr(mean, variance, moments.count)
+    along = (np.array(moments.means) - mean) @ mean
+    influence = (2.0 * along - (mean @ mean) * (traces / variance - 1.0)) / variance
+    found = spread(influence - weights @ influence, weights, level)
+    low, high = max(0.0, squared - found.lower), max(0.0, squared + found.upper)
+    return float(np.sqrt(low)), float(np.sqrt(high))
+
+
+def snr_groups(moments, layout):
+    """Return {name of a block of parameters: its signal-to-noise ratio, None without noise}."""
+    if moments.count < 2:
+        return None
+    means = layout.views(moments.mean)
+    squares = layout.views(moments.squares)
+    found = {}
+    for name, mean in means.items():
+        variance = float(squares[name].sum() / (moments.count - 1))
+        found[name] = float(np.sqrt(max(0.0, _snr(mean, variance, moments.count)))) if variance > 0 else None
+    return found
+
+
+def error_tail(moments):
+    """Return k-hat of the norms of single errors, or None."""
+    with np.errstate(divide="ignore"):
+        return pareto_k(np.log(np.array(moments.errors)))
