@@ -8,7 +8,7 @@ from elbo_lab.estimators import OvisTilde
 from elbo_lab.estimators.multi_sample import ALL
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
-from elbo_lab.study.missed_coupled import missed_of_bound, rare_events
+from elbo_lab.study.rare_events import missed_of_bound, rare_events
 from elbo_lab.study.scene import build_scene
 
 DISCRETE = [estimator for estimator in ALL if not estimator.needs_pathwise]

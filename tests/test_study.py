@@ -26,7 +26,7 @@ from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.special import softmax
 from elbo_lab.study import Moments, Scene, build_scene, measure, references, run_batch, run_sample
 from elbo_lab.study.measure import batch_sizes, estimate_repeats, noise_groups
-from elbo_lab.study.missed import missed_variance
+from elbo_lab.study.rare_events import missed_variance
 from elbo_lab.study.rows import bias_test, z_limit
 from elbo_lab.study.scene import spawn
 from elbo_lab.study.sharing import shared_model

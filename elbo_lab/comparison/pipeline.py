@@ -10,9 +10,8 @@ from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Exact
 from elbo_lab.estimators.targets import parse
 from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settle_states
-from elbo_lab.study.missed import missed_variance
-from elbo_lab.study.missed_coupled import missed_of_bound
 from elbo_lab.study.moments import Moments
+from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
     bias_test,

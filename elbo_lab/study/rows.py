@@ -39,7 +39,7 @@ def bias_test(moments, answer, missed=0.0):
     moments : Moments
     answer : Answer
     missed : ndarray (P,), optional
-        Variance of the mean that the repeats are expected to miss (see `study.missed`).
+        Variance of the mean that the repeats are expected to miss (see `study.rare_events`).
     """
     if moments.count < 2:
         return BiasTest(None, 0)
