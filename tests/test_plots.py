@@ -6,11 +6,9 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from figure_checks import VISION, apart, check_text, check_theme, exact_lines, markers, words
 from matplotlib.figure import Figure
 from synthetic_rows import ESTIMATORS, find_row, make_rows
 
@@ -70,57 +68,7 @@ def cloud_samples():
     }
 
 
-def words(figure):
-    """Return every text of a figure that has been laid out."""
-    figure.draw_without_rendering()
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-def exact_lines(ax):
-    return [line for line in ax.lines if line.get_linestyle() == "--" and line.get_color() == "black"]
-
-
-def markers(ax, name):
-    """Return the lines of an axes that carry the marker and colour of an estimator."""
-    style = estimator_style(name)
-    return [
-        line
-        for line in ax.lines
-        if line.get_marker() == style.marker and to_hex(line.get_color()) == style.color.lower()
-    ]
-
-
 # -- colours ---------------------------------------------------------------------------------------
-
-# Machado, Oliveira and Fernandes (2009), full severity, on linear RGB.
-VISION = {
-    "normal": np.eye(3),
-    "protanopia": np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
-    "deuteranopia": np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-}
-
-
-def lab(color, vision):
-    """Return CIE Lab (D65) of a colour as an eye sees it."""
-    rgb = np.array(to_rgb(color))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(VISION[vision] @ linear, 0, 1)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = to_xyz @ linear / to_xyz.sum(axis=1)
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 @pytest.mark.parametrize("vision", VISION)
@@ -129,8 +77,7 @@ def test_estimators_of_one_target_are_told_apart_by_colour_and_by_marker(target,
     for first, second in combinations(ESTIMATORS[target], 2):
         one, other = estimator_style(first), estimator_style(second)
         assert one.marker != other.marker, (first, second)
-        distance = np.linalg.norm(lab(one.color, vision) - lab(other.color, vision))
-        assert distance > 15, (first, second, distance)
+        assert apart(one.color, other.color, vision) > 15, (first, second)
 
 
 def test_no_two_estimators_of_the_house_share_their_look():
@@ -172,36 +119,15 @@ def test_an_estimator_has_one_colour_in_every_figure():
 @pytest.mark.parametrize("target", ESTIMATORS)
 def test_the_variance_figure_has_a_panel_for_every_model_and_names_what_it_shows(target):
     rows = make_rows([target])
-    figure = plot_variance(rows)
+    figure = plot_variance(rows, "faithful, S = 10")
     assert isinstance(figure, Figure)
     found = sorted(ax.get_title("left").replace("\n", " ") for ax in figure.axes)
     assert found == sorted({f"{row['model']} {row['variant'] or ''}".strip() for row in rows})
     unit = "nats² per unit²" if target.startswith("grad") else "nats²"
     told = words(figure)
-    assert {target, f"variance, {unit}", *ESTIMATORS[target][:-1]} <= set(told)
+    assert {target, f"variance, {unit}", "faithful, S = 10", *ESTIMATORS[target][:-1]} <= set(told)
     assert any("95 % interval" in text for text in told)
     assert all(ax.get_xscale() == "log" and exact_lines(ax) for ax in figure.axes)
-
-
-def test_models_that_admit_other_estimators_stand_in_another_line_without_the_names_they_lack():
-    some = ("score-function", "reparameterization", "reparameterization-analytic-kl", "exact")
-    by_line = {}
-    for ax in plot_variance([row for row in phi_rows() if row["estimator"] in some]).axes:
-        names = [text.get_text() for text in ax.get_yticklabels()]
-        by_line.setdefault(round(ax.get_position().y0, 6), []).append(names)
-    # Named once per line, at its left panel.
-    assert all(not names for line in by_line.values() for names in line[1:])
-    lists = [line[0] for line in by_line.values()]
-    assert len(lists) == 3
-    assert sum("reparameterization" in names for names in lists) == 2
-    assert all("score-function" in names for names in lists)
-
-
-def test_the_height_of_the_variance_figure_follows_its_rows():
-    few = [row for row in phi_rows() if row["estimator"] in ("score-function", "exact")]
-    assert plot_variance(few).get_figheight() < plot_variance(phi_rows()).get_figheight()
-    one = [row for row in few if row["model"] == "ppca"]
-    assert plot_variance(one).get_figheight() < 2.0 < plot_variance(few).get_figheight()
 
 
 def drawn_intervals(axes):
@@ -217,23 +143,14 @@ def drawn_intervals(axes):
     return found
 
 
-def test_every_finite_variance_and_interval_is_drawn_by_model():
+@pytest.mark.parametrize("by_model", [True, False])
+def test_every_finite_variance_and_interval_is_drawn(by_model):
     rows = [row for row in phi_rows() if row["estimator"] != "exact"]
-    axes = plot_variance(rows).axes
+    axes = plot_variance(rows).axes if by_model else [plot_target_variance(rows, new_figure(6).subplots())]
     for name in ESTIMATORS["grad-phi-elbo"][:-1]:
         finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
         assert sum(len(markers(ax, name)) for ax in axes) == len(finite)
     drawn = drawn_intervals(axes)
-    assert all((row["variance_low"], row["variance_high"]) in drawn for row in rows if row["variance"])
-
-
-def test_every_finite_variance_and_interval_is_drawn_in_one_panel():
-    rows = [row for row in phi_rows() if row["estimator"] != "exact"]
-    ax = plot_target_variance(rows, new_figure(6).subplots())
-    for name in ESTIMATORS["grad-phi-elbo"][:-1]:
-        finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
-        assert len(markers(ax, name)) == len(finite)
-    drawn = drawn_intervals([ax])
     assert all((row["variance_low"], row["variance_high"]) in drawn for row in rows if row["variance"])
 
 
@@ -258,10 +175,6 @@ def test_biased_estimators_have_hollow_markers_and_the_legend_says_so():
         for line in [line for one in (ax, *figure.axes) for line in markers(one, name)]:
             assert (line.get_markerfacecolor() == STYLE["background"]) is hollow
     assert words_of_all in words(figure) and words_of_all in words(ax.figure)
-
-
-def test_the_note_stands_under_the_title():
-    assert "faithful, S = 10" in words(plot_variance(phi_rows(), "faithful, S = 10"))
 
 
 def test_what_cannot_be_drawn_says_so():
@@ -290,19 +203,10 @@ def test_a_single_row_makes_a_figure(variance):
     words(plot_variance([row]))
 
 
-def test_no_rows_are_refused_and_two_targets_do_not_fit_one_panel():
-    two = make_rows(["elbo", "grad-phi-elbo"])
-    for draw in (plot_variance, lambda rows: plot_target_variance(rows, new_figure(4).subplots())):
-        with pytest.raises(ValueError, match="rows of one target, got none"):
-            draw([])
-        with pytest.raises(ValueError, match="elbo, grad-phi-elbo"):
-            draw(two)
-
-
 def test_rows_are_not_changed_by_drawing():
-    rows, again = phi_rows(), phi_rows()
+    rows = phi_rows()
     plot_variance(rows)
-    assert rows == again
+    assert rows == phi_rows()
 
 
 @pytest.mark.parametrize("values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]])
@@ -368,13 +272,6 @@ def test_a_cloud_of_rounding_is_a_point_at_the_exact_value_and_is_not_magnified(
     assert np.ptp(ax.get_xlim()) > 1e-9 and not ax.child_axes
 
 
-def test_draws_of_a_wrong_shape_are_refused():
-    with pytest.raises(ValueError, match=r"samples\['a'\].*\(4, 3\)"):
-        plot_cloud({"a": np.zeros((4, 3))}, [0, 0])
-    with pytest.raises(ValueError, match=r"exact.*nan"):
-        plot_cloud({"a": np.zeros((4, 2))}, [0, np.nan])
-
-
 # -- draws and dimension ---------------------------------------------------------------------------
 
 
@@ -416,19 +313,34 @@ def test_an_exact_record_is_the_dashed_line_and_no_estimator():
     records["exact"] = {key: [0.0] * 4 for key in ("draws", "variance", "low", "high")}
     ax = plot_variance_against_draws(records)
     assert len(exact_lines(ax)) == 1 and not markers(ax, "exact")
-    with pytest.raises(ValueError, match="beside the exact answer"):
-        plot_variance_against_draws({"exact": records["exact"]})
 
 
-def test_records_of_unequal_length_are_refused():
-    records = draw_records()
-    records["score-function"]["low"] = [1.0]
-    with pytest.raises(ValueError, match="lengths 4, 4, 1, 4"):
-        plot_variance_against_draws(records)
-    records = prior_records()
-    records["error"][10] = [0.0]
-    with pytest.raises(ValueError, match=r"records\['error'\]\[10\]: expected 4 numbers, got 1"):
-        plot_prior_failure(records)
+def plot_in_one_panel(rows):
+    return plot_target_variance(rows, new_figure(4).subplots())
+
+
+UNEQUAL = {"draws": [1, 2], "variance": [1.0, 2.0], "low": [1.0], "high": [1.0, 2.0]}
+BAD_INPUT = [
+    (plot_variance, ([],), "rows of one target, got none"),
+    (plot_in_one_panel, ([],), "rows of one target, got none"),
+    (plot_variance, (make_rows(["elbo", "grad-phi-elbo"]),), "elbo, grad-phi-elbo"),
+    (plot_in_one_panel, (make_rows(["elbo", "grad-phi-elbo"]),), "elbo, grad-phi-elbo"),
+    (plot_cloud, ({"a": np.zeros((4, 3))}, [0, 0]), r"samples\['a'\].*\(4, 3\)"),
+    (plot_cloud, ({"a": np.zeros((4, 2))}, [0, np.nan]), r"exact.*nan"),
+    (plot_variance_against_draws, ({"exact": {**UNEQUAL, "low": [0, 0]}},), "beside the exact answer"),
+    (plot_variance_against_draws, ({"score-function": UNEQUAL},), "lengths 2, 2, 1, 2"),
+    (
+        plot_prior_failure,
+        (prior_records() | {"error": {10: [0.0]}},),
+        r"records\['error'\]\[10\]: expected 4 numbers, got 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("plot", "given", "message"), BAD_INPUT)
+def test_what_cannot_be_a_figure_is_refused(plot, given, message):
+    with pytest.raises(ValueError, match=message):
+        plot(*given)
 
 
 def test_prior_failure_shows_the_error_in_nats_around_an_exact_zero():
@@ -464,55 +376,25 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_text_is_cut_off_by_the_edge_of_the_figure(name):
-    figure = FIGURES[name]()
-    figure.draw_without_rendering()
-    box = figure.bbox
-    for text in figure.findobj(matplotlib.text.Text):
-        if not (text.get_text().strip() and text.get_visible()):
-            continue
-        # Tick labels beyond the limits exist, but are not drawn.
-        place = text.get_window_extent()
-        ticks = [t for ax in figure.axes for t in (*ax.get_xticklabels(), *ax.get_yticklabels())]
-        if text in ticks:
-            continue
-        assert box.x0 <= place.x0 and place.x1 <= box.x1, text.get_text()
-        assert box.y0 - 1 <= place.y0 and place.y1 <= box.y1 + 1, text.get_text()
+def test_no_text_is_cut_off_or_collides_and_no_legend_lies_on_the_data(name):
+    check_text(FIGURES[name]())
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_legends_lie_outside_of_the_data(name):
-    figure = FIGURES[name]()
-    figure.draw_without_rendering()
-    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
-    assert legends
-    for legend in legends:
-        for ax in figure.axes:
-            assert not legend.get_window_extent().overlaps(ax.get_window_extent())
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_dark_theme_of_the_user_changes_no_ink_and_no_global_setting(name):
-    with matplotlib.rc_context():
-        matplotlib.style.use("dark_background")
-        before = dict(matplotlib.rcParams)
-        figure = FIGURES[name]()
-        figure.draw_without_rendering()
-        assert dict(matplotlib.rcParams) == before
-    assert to_hex(figure.get_facecolor()) == "#ffffff"
-    for text in figure.findobj(matplotlib.text.Text):
-        if text.get_text().strip():
-            assert sum(to_rgb(text.get_color())) < 1.5, text.get_text()
-    for ax in figure.axes:
-        assert to_hex(ax.get_facecolor()) == "#ffffff"
+def test_a_theme_of_the_user_changes_nothing_and_drawing_no_global_setting(name):
+    check_theme(FIGURES[name])
 
 
 def test_drawing_and_saving_never_loads_pyplot(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from synthetic_rows import make_rows\n"
+        "from elbo_lab.plots import plot_images, plot_latent_plane, plot_learning_curves\n"
         "from elbo_lab.plots import plot_variance, save_figure\n"
         "save_figure(plot_variance(make_rows(['elbo'])), sys.argv[2], 'f')\n"
+        "plot_learning_curves([{'epoch': 1, 'elbo': -1.0}])\n"
+        "plot_images([[0.0, 1.0]], (1, 2)).figure.draw_without_rendering()\n"
+        "plot_latent_plane([[0.0, 1.0]], [1]).figure.draw_without_rendering()\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
