@@ -57,10 +57,9 @@ TOLERANCE = 0.25 if QUICK else 0.1
 
 # %% The exact answers first: the gap of the bound falls as 1/K, and so does its gradient
 scene = linear_gaussian_scene(SEED)
-place = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
-signal = [np.linalg.norm(Exact("grad-phi-iwae").answer(*place, k).value) for k in DRAWS]
+signal = [np.linalg.norm(Exact("grad-phi-iwae").answer(scene.problem, k).value) for k in DRAWS]
 log_p = scene.model.log_evidence(scene.theta, scene.x).mean()
-bounds = np.array([Exact("iwae").answer(*place, k).value[0] for k in (1, *DRAWS)])
+bounds = np.array([Exact("iwae").answer(scene.problem, k).value[0] for k in (1, *DRAWS)])
 print(f"log p(x) = {log_p:.5f} nats, ELBO {bounds[0]:.5f}")
 for k, bound, size in zip(DRAWS, bounds[1:], signal, strict=True):
     print(f"K = {k:>3}: bound {bound:.5f} nats, |exact gradient| {size:.5f} per unit, {k * size:.3f} / K")

@@ -21,6 +21,7 @@ import os
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
@@ -55,10 +56,11 @@ def panels(edges):
 
 
 def mean_and_variance(estimator, logit, target, rng):
-    model, q, phi, x = toy(target), FreePosterior(FAMILY, 1), np.array([logit]), NO_DATA
-    spec, state = estimator.noise_spec(FAMILY, DRAWS, 1), estimator.initial_state(model, q, x)
+    phi = np.array([logit])
+    problem = Problem(toy(target), FreePosterior(FAMILY, 1), phi, phi, NO_DATA)
+    spec, state = estimator.noise_spec(FAMILY, DRAWS, 1), estimator.initial_state(problem)
     for _ in range(STEPS if estimator.burn_in else 0):
-        state = estimator.estimate(model, q, phi, phi, x, rng.random(spec.shape), state)[1]
+        state = estimator.estimate(problem, rng.random(spec.shape), state)[1]
     p = 1 / (1 + np.exp(-logit))
     bends = 1 / (1 + np.exp(-np.add.outer([logit, -logit], np.arange(-6.0, 7.0, 2.0)).ravel()))
     (u, weight), (v, weight_v) = panels((p, 1 - p, *bends)), panels(1 - 0.25 ** np.arange(1, 5))
@@ -66,7 +68,7 @@ def mean_and_variance(estimator, logit, target, rng):
     if len(spec.shape) == 4:  # a second uniform per bit
         noise = np.stack([np.repeat(u, len(v)), np.tile(v, len(u))], axis=-1).reshape(-1, 1, 1, 1, 2)
         weight = np.repeat(weight, len(v)) * np.tile(weight_v, len(u))
-    g = estimator.estimate(model, q, phi, phi, x, noise, state)[0][:, 0]
+    g = estimator.estimate(problem, noise, state)[0][:, 0]
     return weight @ g, weight @ (g - weight @ g) ** 2
 
 

@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from elbo_lab import Estimator, Exact, compare
+from elbo_lab import Estimator, Exact, Problem, compare
 from elbo_lab.bounds import log_weight
 from elbo_lab.estimators import NO_STATE
 from elbo_lab.models import PPCA
@@ -38,10 +38,11 @@ LOOKS = (("o", "#0072B2"), ("s", "#D55E00"), ("^", "#117733"), ("D", "#882255"),
 
 # %% The candidates. To try one of your own, write a class like these, last in CANDIDATES
 class Candidate(Estimator):
-    target = unbiased_for = "grad-phi-elbo"  # what each of them claims
-    vectorised = True
+    target = "grad-phi-elbo"
+    unbiased = True  # what each of them claims
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         z, mean = family.sample(eta, noise), family.sample(eta, 0.0 * noise)
         f, f_at_mean = (log_weight(model, theta, x, family, eta, at) for at in (z, mean))  # (..., S, N)
@@ -52,7 +53,8 @@ class Candidate(Estimator):
 class CandidateA(Candidate):
     name, needs_pathwise = "candidate-a", True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         z = family.sample(eta, noise)
         slope = model.log_joint_vjp(theta, x, z, np.ones(z.shape[:-1]))[1] - family.log_prob_grad_z(eta, z)
@@ -79,10 +81,11 @@ wrong, deviations = ({candidate.name: [] for candidate in CANDIDATES} for _ in r
 for n_rows in BATCHES:
     x, q = model.sample(theta, n_rows, rng)[0], FreePosterior(model.family, n_rows)
     phi = q.phi_from_eta(model.family.near(model.posterior_eta(theta, x)))
-    exact = Exact("grad-phi-elbo").answer(model, q, theta, phi, x).value
+    problem = Problem(model, q, theta, phi, x)
+    exact = Exact("grad-phi-elbo").answer(problem).value
     noise, mass = (np.stack(np.meshgrid(*[part] * n_rows), -1).reshape(-1, n_rows) for part in (node, weight))
     for candidate in CANDIDATES:
-        g = candidate.estimate(model, q, theta, phi, x, noise[:, None, :, None])[0]  # noise (R, S, N, K)
+        g = candidate.estimate(problem, noise[:, None, :, None])[0]  # noise (R, S, N, K)
         bias = np.average(g, axis=0, weights=mass.prod(axis=1)) - exact
         wrong[candidate.name].append(np.linalg.norm(bias) / np.linalg.norm(exact))
 

@@ -26,6 +26,7 @@ _HOMES = {
     "Comparison": "comparison",
     "Estimator": "estimators",
     "Exact": "estimators",
+    "Problem": "estimators",
     "Model": "models",
     "ClosedForm": "models",
     "Layout": "layout",

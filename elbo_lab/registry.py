@@ -71,6 +71,9 @@ def _complete(estimator):
             raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
     if estimator.name == Exact.name and not isinstance(estimator, Exact):
         raise bad_value("estimators", "a name of its own", "'exact', which is the reference's")
+    if not isinstance(estimator.unbiased, bool):
+        expected = f"True or False: whether its expectation is {estimator.target}"
+        raise bad_kind(f"unbiased of {estimator.name}", expected, repr(estimator.unbiased))
     if estimator.target not in TARGETS:
         raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
     for attribute, least in (("minimum_draws", 1), ("burn_in", 0)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab.distributions import (
     Beta,
     Categorical,
@@ -98,6 +99,12 @@ class Case:
     free_phi: np.ndarray
     amortised: AmortisedPosterior
     amortised_phi: np.ndarray
+
+    def problem(self, posterior=None, phi=None):
+        """Return the Problem of the free table, or of another posterior and its phi."""
+        if posterior is None:
+            posterior, phi = self.free, self.free_phi
+        return Problem(self.model, posterior, self.theta, phi, self.x)
 
     def posteriors(self):
         """Return [(posterior, phi), ...]."""

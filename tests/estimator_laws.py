@@ -1,7 +1,7 @@
 """Laws of estimators as plain functions: `test_estimators` runs them over all cases, and
 `test_planted_faults` shows that each plausible bug breaks at least one of them."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -74,10 +74,9 @@ def couples_draws(estimator):
 
 def exact_answer(estimator, case, posterior, phi, n_draws=1):
     """Return the exact Answer of the estimator's target for so many draws."""
-    where = case.model, posterior, case.theta, phi, case.x
     # A law wants more digits of a bound of several draws than a study does.
     with patch.object(coupled, "TOLERANCE", 1e-10):
-        return Exact(estimator.target).answer(*where, estimator.group_size(n_draws))
+        return Exact(estimator.target).answer(case.problem(posterior, phi), estimator.group_size(n_draws))
 
 
 def exact_value(estimator, case, posterior, phi, n_draws=1):
@@ -260,7 +259,7 @@ def permuted_data(estimator, case, posterior, phi, n_draws=4):
     """Return the estimate on reordered data, noise and table, put back in the first order."""
     order = np.random.default_rng(5).permutation(len(case.x))
     noise = noise_for(estimator, case, n_draws)
-    moved = SimpleNamespace(model=case.model, theta=case.theta, x=case.x[order])
+    moved = replace(case, x=case.x[order])
     if posterior.name != "free":
         return estimate(estimator, moved, posterior, phi, noise[:, order])
     moved_phi = posterior.phi_from_eta(posterior.eta(phi, case.x)[order])
@@ -287,7 +286,7 @@ class Shifted:
 def ignores_a_constant(estimator, case, posterior, phi, n_draws=4):
     """A constant in log p(x, z) changes nothing."""
     noise = noise_for(estimator, case, n_draws)
-    shifted = SimpleNamespace(model=Shifted(case.model, 100.0), theta=case.theta, x=case.x)
+    shifted = replace(case, model=Shifted(case.model, 100.0))
     found = estimate(estimator, shifted, posterior, phi, noise)
     assert_same(found, estimate(estimator, case, posterior, phi, noise), 1e-11)
 

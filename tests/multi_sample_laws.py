@@ -28,7 +28,7 @@ def noise_of(case, n_draws, lead=(), seed=0):
 def slopes_along_the_paths(case, posterior, phi, noise, factors):
     """Return sum_k c_k dlog w/dz dz/deta (..., P), one draw and one datum at a time."""
     family, model = case.model.family, case.model
-    eta, z = posterior_draws(posterior, phi, case.x, noise)
+    eta, z = posterior_draws(case.problem(posterior, phi), noise)
     grad_eta = np.zeros(eta.shape)
     for s in range(len(z)):
         for n in range(len(case.x)):
@@ -42,13 +42,13 @@ def slopes_along_the_paths(case, posterior, phi, noise, factors):
 
 def log_weights(case, posterior, phi, noise):
     """Return log w (..., S, N)."""
-    eta, z = posterior_draws(posterior, phi, case.x, noise)
+    eta, z = posterior_draws(case.problem(posterior, phi), noise)
     return log_weight(case.model, case.theta, case.x, case.model.family, eta, z)
 
 
 def mean_score(case, posterior, phi, noise):
     """Return the mean over draws and rows of the score of q (..., P)."""
-    eta, z = posterior_draws(posterior, phi, case.x, noise)
+    eta, z = posterior_draws(case.problem(posterior, phi), noise)
     score = case.model.family.score(eta, z).mean(axis=-3) / len(case.x)
     return posterior.eta_vjp(phi, case.x, score)
 

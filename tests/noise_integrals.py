@@ -179,9 +179,9 @@ def uniform_rule(estimator, family, logits):
     return one_uniform_per_bit(logits, UNIFORM_NODES)
 
 
-def arbitrary_state(estimator, case, posterior):
+def arbitrary_state(estimator, case, posterior, phi):
     """Return some state: laws hold whatever an estimator remembers (numbers, none of them negative)."""
-    state = estimator.initial_state(case.model, posterior, case.x)
+    state = estimator.initial_state(case.problem(posterior, phi))
     return state + 0.5 * np.abs(np.random.default_rng(23).standard_normal(state.shape))
 
 
@@ -189,19 +189,19 @@ def holding(estimator, state):
     """Return the estimator with one state for good, for the integrals over its noise."""
 
     class Held(type(estimator)):
-        def initial_state(self, model, posterior, x):  # noqa: ARG002
+        def initial_state(self, problem):  # noqa: ARG002
             return np.zeros(0)
 
-        def estimate(self, model, posterior, theta, phi, x, noise, _):
-            return super().estimate(model, posterior, theta, phi, x, noise, state)[0], np.zeros(0)
+        def estimate(self, problem, noise, _):
+            return super().estimate(problem, noise, state)[0], np.zeros(0)
 
     return Held()
 
 
 def estimate(estimator, case, posterior, phi, noise):
     """Return the estimates of a case (..., P) on given noise, an estimator with a memory in some state."""
-    state = arbitrary_state(estimator, case, posterior)
-    return estimator.estimate(case.model, posterior, case.theta, phi, case.x, noise, state)[0]
+    state = arbitrary_state(estimator, case, posterior, phi)
+    return estimator.estimate(case.problem(posterior, phi), noise, state)[0]
 
 
 def _moments(estimator, case, posterior, phi, n_draws, level):

@@ -151,9 +151,7 @@ def test_only_unbiased_estimators_of_the_two_gradients_are_candidates(timed):  #
     found = advise("ppca", **SMALL)
     names = {(row["target"], row["estimator"]) for row in found.rows}
     wanted = {
-        (e.target, e.name)
-        for e in ESTIMATORS
-        if e.target in TARGETS and e.unbiased_for == e.target and e.minimum_draws <= 10
+        (e.target, e.name) for e in ESTIMATORS if e.target in TARGETS and e.unbiased and e.minimum_draws <= 10
     }
     references = ("exact", "score-function-oracle-baseline")
     assert names == {(target, name) for target, name in wanted if name not in references}

@@ -256,14 +256,13 @@ def test_sharp_mixtures_are_not_called_biased(posterior):
 
 class Own(Reparameterization):
     name = "own"
-    vectorised = False
 
 
 class Stretched(Reparameterization):
     name = "stretched"
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):
-        value, state = super().estimate(model, posterior, theta, phi, x, noise, state)
+    def estimate(self, problem, noise, state=None):
+        value, state = super().estimate(problem, noise, state)
         return 1.5 * value, state
 
 
@@ -358,11 +357,11 @@ class Remembers(Reparameterization):
     def __init__(self, first, then):
         self.first, self.then = first, then
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
+    def initial_state(self, problem):  # noqa: ARG002
         return self.first
 
-    def estimate(self, *arguments):
-        return super().estimate(*arguments)[0], self.then
+    def estimate(self, problem, noise, state):
+        return super().estimate(problem, noise, state)[0], self.then
 
     burn_in = 1
 
@@ -379,6 +378,10 @@ def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
     ("attributes", "line"),
     [
         ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
+        (
+            {"unbiased": "elbo"},
+            "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'",
+        ),
         ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
         ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
     ],

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli
@@ -26,7 +27,7 @@ def moments(estimator, cost):
     family = DiagonalGaussian(1)
     nodes, weights = hermite_rule(40, 1)
     posterior, model = FreePosterior(family, 1), CostModel(family, cost)
-    g, _ = estimator.estimate(model, posterior, ETA, ETA, NO_DATA, nodes[:, None, None, :])
+    g, _ = estimator.estimate(Problem(model, posterior, ETA, ETA, NO_DATA), nodes[:, None, None, :])
     mean = weights @ g
     return mean, weights @ (g - mean) ** 2
 

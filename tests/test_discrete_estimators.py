@@ -3,13 +3,14 @@
 The general laws (`test_estimators`) hold for these estimators as well; here stands what is their own.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import estimator_laws as laws
 import noise_integrals
 import numpy as np
 import pytest
-from cases import BINARY, CASES, CATEGORICAL, make_case
+from cases import BINARY, CASES, CATEGORICAL, Case, make_case
 from checks import assert_close, check_vjp, exact_draws
 from noise_integrals import arbitrary_state, estimate, expected_estimate, holding, moments
 from uniform_rules import one_uniform_per_bit, panels, tensor
@@ -50,7 +51,7 @@ MIXTURE = next(case for case in CATEGORICAL if case.model.latent_dim == 2)
 
 
 def exact_gradient(case):
-    answer = Exact("grad-phi-elbo").answer(case.model, case.free, case.theta, case.free_phi, case.x)
+    answer = Exact("grad-phi-elbo").answer(case.problem())
     return answer.value
 
 
@@ -63,11 +64,11 @@ def variance_of(estimator, case):
 
 
 def initial_state(estimator, case):
-    return estimator.initial_state(case.model, case.free, case.x)
+    return estimator.initial_state(case.problem())
 
 
 def some_state(estimator, case):
-    return arbitrary_state(estimator, case, case.free)
+    return arbitrary_state(estimator, case, case.free, case.free_phi)
 
 
 # -- unbiased, all noise integrated ----------------------------------------------------------------
@@ -109,7 +110,7 @@ def mean_of_single_draws(estimator, case):
     table, one = case.free.eta(case.free_phi, case.x), FreePosterior(case.model.family, 1)
     assert family.eta_size == found.shape[1]
     for n in range(len(case.x)):
-        row = SimpleNamespace(model=case.model, theta=case.theta, x=case.x[n : n + 1])
+        row = replace(case, x=case.x[n : n + 1])
         phi = one.phi_from_eta(table[n : n + 1])
         single = [estimate(estimator, row, one, phi, noise[s : s + 1, n : n + 1]) for s in range(3)]
         assert_close(found[n], np.mean(single, axis=0) / len(case.x))
@@ -125,9 +126,9 @@ def test_an_estimate_is_the_mean_of_single_draws_of_single_rows(estimator, monke
     }
     for factor in faults.values():
 
-        def wrong(self, model, posterior, theta, phi, x, noise, state=None, factor=factor):
-            found, state = right(self, model, posterior, theta, phi, x, noise, state)
-            return found * factor(noise, x), state
+        def wrong(self, problem, noise, state=None, factor=factor):
+            found, state = right(self, problem, noise, state)
+            return found * factor(noise, problem.x), state
 
         monkeypatch.setattr(type(estimator), "estimate", wrong)
         with pytest.raises(AssertionError):
@@ -169,13 +170,8 @@ def test_away_from_even_odds_the_bias_of_concrete_falls_like_t():
     # E f(y) - E f(b) = t C sigmoid(l) sigmoid(-l) + O(t^2), C the area between f of relaxed and hard bits.
     model, logit = SigmoidBelief(3, 1), 1.0
     theta = model.layout.pack({"W": np.array([[3.0], [-2.0], [1.5]])})
-    case = SimpleNamespace(
-        model=model,
-        theta=theta,
-        x=np.array([[1.0, 0.0, 1.0]]),
-        free=FreePosterior(model.family, 1),
-        free_phi=np.array([logit]),
-    )
+    x, free = np.array([[1.0, 0.0, 1.0]]), FreePosterior(model.family, 1)
+    case = Case(model, theta, x, free, np.array([logit]), None, None)
     v, step = np.linspace(-40.0, 40.0, 8001, retstep=True)
     bits = np.concatenate([1.0 / (1.0 + np.exp(-v)), [0.0, 1.0]])[:, None, None]
     f = weight_and_slope(model, theta, case.x, model.family, np.array([[logit]]), bits)[0][:, 0]
@@ -373,20 +369,20 @@ def test_the_derivatives_of_the_surrogate_are_its_derivatives(name):
 
 def test_relax_learns_along_the_gradient_of_the_mean_square(monkeypatch):
     case, estimator = TWO_BITS, Relax()
-    where = case.model, case.free, case.theta, case.free_phi, case.x
+    problem = case.problem()
     noise = laws.noise_for(estimator, case, 4, lead=(3,))
     first = some_state(estimator, case)
     size = len(first) // 3
     seen = []
     monkeypatch.setattr("elbo_lab.estimators.discrete.relax.adam_step", lambda s, g: (seen.append(g), s)[1])
-    estimator.estimate(*where, noise, first)
+    estimator.estimate(problem, noise, first)
 
     def mean_square(parameters):
         # Single draws of single data: an estimate from one draw, its block of the table times N.
         state = np.concatenate([parameters, first[size:]])
         total = 0.0
         for s in range(4):
-            one = estimator.estimate(*where, noise[:, s : s + 1], state)[0] * len(case.x)
+            one = estimator.estimate(problem, noise[:, s : s + 1], state)[0] * len(case.x)
             total += (one**2).sum()
         return np.array([total / (3 * 4 * len(case.x))])
 
@@ -399,7 +395,7 @@ def test_learning_lowers_the_variance_of_relax():
     spec = estimator.noise_spec(case.model.family, 50, len(case.x))
     for _ in range(estimator.burn_in):
         noise = rng.random(spec.shape)
-        _, state = estimator.estimate(case.model, case.free, case.theta, case.free_phi, case.x, noise, state)
+        _, state = estimator.estimate(case.problem(), noise, state)
     assert variance_of(holding(estimator, state), case) < 0.2 * variance_of(Rebar(), case)
 
 
@@ -509,9 +505,9 @@ def test_a_planted_fault_is_caught(owner, attribute, wrong, estimator, monkeypat
 
 def test_forgetting_the_control_variate_correction_is_caught():
     class Uncorrected(Rebar):
-        def estimate(self, model, posterior, theta, phi, x, noise, state=None):
-            full, state = super().estimate(model, posterior, theta, phi, x, noise, state)
-            relaxed, _ = Concrete(self.temperature).estimate(model, posterior, theta, phi, x, noise[..., 0])
+        def estimate(self, problem, noise, state=None):
+            full, state = super().estimate(problem, noise, state)
+            relaxed, _ = Concrete(self.temperature).estimate(problem, noise[..., 0])
             return full - relaxed, state
 
     found = expected_estimate(Uncorrected(), ONE_BIT, ONE_BIT.free, ONE_BIT.free_phi, 1)

@@ -11,16 +11,17 @@ from multi_sample_laws import ONE_LATENT
 from noise_integrals import arbitrary_state, estimate, exact_variance, expected_estimate, moments
 from scipy.optimize import minimize
 
+from elbo_lab import Problem
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator, Exact
+from elbo_lab.estimators import ESTIMATORS, NO_STATE, TARGETS, Estimator, Exact, ScoreFunction
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 PAIRS = pairings()
 # Two coupled draws of one latent are two dimensions of noise; of two latents four, too many for a rule.
 INTEGRABLE = [p for p in PAIRS if p[0].model.family.discrete or not laws.couples_draws(p[1])]
 INTEGRABLE += [pair for pair in pairings(ONE_LATENT) if laws.couples_draws(pair[1])]
-UNBIASED = [pair for pair in INTEGRABLE if not pair[1].biased]
-BIASED = [pair for pair in INTEGRABLE if pair[1].biased]
+UNBIASED = [pair for pair in INTEGRABLE if pair[1].unbiased]
+BIASED = [pair for pair in INTEGRABLE if not pair[1].unbiased]
 # A correction overshoots, and the power of a weight is no weight: their bias has no sign.
 NO_SIGN = ("jackknife", "cubo")
 # A bias that draws do not take away; `test_bound_family` knows where each of them goes, and how fast.
@@ -64,7 +65,7 @@ def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
 # Beyond two dimensions of noise the rules are too coarse; the cases with one latent show the bias.
 @over([p for p in BIASED if laws.telling_draws(p[1], p[0]) * p[0].model.latent_dim <= 2 or p[0] in DISCRETE])
 def test_a_biased_estimator_is_biased(case, estimator):
-    assert estimator.unbiased_for is None
+    assert not estimator.unbiased
     n_draws = laws.telling_draws(estimator, case)
     phi = laws.integrable_phi(estimator, case, case.free, case.free_phi)
     bias = laws.bias(estimator, case, case.free, phi, n_draws, tolerance=1e-6)
@@ -116,7 +117,6 @@ def test_equal_noise_gives_equal_estimates_of_the_promised_shape(case, estimator
 
 @over(PAIRS)
 def test_a_call_on_many_repeats_is_the_stack_of_single_calls(case, estimator):
-    assert estimator.vectorised
     noise = noise_for(estimator, case, 3, lead=(5,))
     for posterior, phi in case.posteriors():
         stacked = np.stack([estimate(estimator, case, posterior, phi, one) for one in noise])
@@ -126,12 +126,13 @@ def test_a_call_on_many_repeats_is_the_stack_of_single_calls(case, estimator):
 @over(PAIRS)
 def test_inputs_are_never_written_to(case, estimator):
     for posterior, phi in case.posteriors():
-        state = arbitrary_state(estimator, case, posterior)
-        inputs = [case.theta.copy(), phi.copy(), case.x.copy(), noise_for(estimator, case, 3), state]
+        state = arbitrary_state(estimator, case, posterior, phi)
+        problem = Problem(case.model, posterior, case.theta.copy(), phi.copy(), case.x.copy())
+        noise = noise_for(estimator, case, 3)
         before = state.copy()
-        for array in inputs:
+        for array in (*problem[2:], noise, state):
             array.flags.writeable = False
-        _, after = estimator.estimate(case.model, posterior, *inputs)
+        _, after = estimator.estimate(problem, noise, state)
         np.testing.assert_array_equal(state, before)
         assert after.shape == state.shape and np.isfinite(after).all()
         assert bool(state.size) == bool(estimator.burn_in) == bool(np.any(after != state))
@@ -171,8 +172,7 @@ def test_names_are_unique_and_targets_are_known():
     exact = [estimator.target for estimator in ESTIMATORS if estimator.name == "exact"]
     assert sorted(exact) == sorted(TARGETS)
     for estimator in ESTIMATORS:
-        assert estimator.unbiased_for in (None, *TARGETS)
-        assert estimator.biased == (estimator.unbiased_for != estimator.target)
+        assert estimator.unbiased in (True, False)
         assert estimator.summary
 
 
@@ -181,11 +181,56 @@ def test_the_exact_answer_ignores_the_noise_and_has_the_same_call():
     for target in TARGETS:
         exact = Exact(target)
         first, other = (
-            exact.estimate(case.model, case.free, case.theta, case.free_phi, case.x, noise)[0]
+            exact.estimate(case.problem(), noise)[0]
             for noise in (noise_for(exact, case, 4, seed) for seed in (0, 1))
         )
         np.testing.assert_array_equal(first, other)
-        assert not exact.biased
+        assert exact.unbiased
+
+
+def test_a_problem_unpacks_in_the_order_of_its_names():
+    case = CASES[0]
+    model, posterior, theta, phi, x = problem = case.problem()
+    assert problem == Problem(model=model, posterior=posterior, theta=theta, phi=phi, x=x)
+    assert (model, posterior) == (case.model, case.free) and theta is case.theta and x is case.x
+
+
+def old_estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG001
+    return phi, state
+
+
+def old_initial_state(self, model, posterior, x):  # noqa: ARG001
+    return x
+
+
+OLD_FORM = {
+    "estimate(self, model, posterior, theta, phi, x, noise, state": {"estimate": old_estimate},
+    "unbiased_for": {"unbiased_for": "grad-phi-elbo"},
+    "vectorised": {"vectorised": True},
+    "initial_state(self, model, posterior, x)": {"initial_state": old_initial_state},
+}
+
+
+@pytest.mark.parametrize("got", OLD_FORM)
+def test_the_old_form_of_an_estimator_is_refused_with_the_new_one(got):
+    form = r"estimate\(self, problem, noise, state=NO_STATE\) and unbiased = True or False"
+    line = (
+        rf"^estimator Mine: expected {form}, got {re.escape(got)}.*model, posterior, theta, phi, x = problem"
+    )
+    with pytest.raises(TypeError, match=line) as caught:
+        type("Mine", (Estimator,), {"name": "mine", "target": "grad-phi-elbo", **OLD_FORM[got]})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_subclass_may_take_its_arguments_as_it_likes():
+    class Mine(ScoreFunction):
+        def estimate(self, *arguments, scale=2.0, **options):
+            value, state = super().estimate(*arguments, **options)
+            return scale * value, state
+
+    noise = noise_for(Mine(), CASES[0], 2)
+    value = ScoreFunction().estimate(CASES[0].problem(), noise)[0]
+    np.testing.assert_array_equal(Mine().estimate(CASES[0].problem(), noise)[0], 2.0 * value)
 
 
 def test_an_unknown_target_is_refused_with_the_nearest():
@@ -424,7 +469,7 @@ def best_gaussian(case):
 
     def negative(phi):
         value, gradient = (
-            Exact(target).answer(case.model, case.free, case.theta, phi, case.x).value
+            Exact(target).answer(Problem(case.model, case.free, case.theta, phi, case.x)).value
             for target in ("elbo", "grad-phi-elbo")
         )
         return -value[0], -gradient

@@ -13,7 +13,7 @@ from checks import assert_close, check_vjp, exact_draws
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbo_lab import exact
+from elbo_lab import Problem, exact
 from elbo_lab.distributions import (
     FAMILIES,
     Beta,
@@ -441,7 +441,9 @@ def test_estimators_of_the_elbo_gradient_are_unbiased_under_another_q(family, et
     posterior, x = FreePosterior(family, 1), case.x[:1]
     phi = posterior.phi_from_eta(row(eta))
     lower, _, weights = tail_rule()
-    estimates, _ = estimator.estimate(case.model, posterior, case.theta, phi, x, lower[:, None, None, None])
+    estimates, _ = estimator.estimate(
+        Problem(case.model, posterior, case.theta, phi, x), lower[:, None, None, None]
+    )
     step = 1e-5 * np.eye(len(phi))
 
     def elbo(point):

@@ -5,6 +5,7 @@ import pytest
 from cases import CASES, NETWORKS, make_case, model_id
 from checks import assert_close
 
+from elbo_lab import Problem
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ElboAnalyticKL, ElboReconstructionKL, ReparameterizationAnalyticKL
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
@@ -32,11 +33,11 @@ def short(*arrays):
 
 
 def check_pass(one_pass, case, posterior, phi, noise):
-    where = (case.model, posterior, case.theta, phi, case.x, noise)
-    value, grad_theta, grad_phi = one_pass(*where)
-    assert_close(value, ElboReconstructionKL().estimate(*where)[0][0], 1e-12)
-    assert_close(grad_theta, ElboAnalyticKL().estimate(*where)[0], 1e-12)
-    assert_close(grad_phi, ReparameterizationAnalyticKL().estimate(*where)[0], 1e-12)
+    problem = case.problem(posterior, phi)
+    value, grad_theta, grad_phi = one_pass(problem, noise)
+    assert_close(value, ElboReconstructionKL().estimate(problem, noise)[0][0], 1e-12)
+    assert_close(grad_theta, ElboAnalyticKL().estimate(problem, noise)[0], 1e-12)
+    assert_close(grad_phi, ReparameterizationAnalyticKL().estimate(problem, noise)[0], 1e-12)
 
 
 @both_maps
@@ -45,16 +46,18 @@ def test_one_pass_is_the_three_estimators_on_the_same_noise(case, which):
     check_pass(pathwise_pass, case, *case.posteriors()[which], noise_of(case))
 
 
-def _without_prior(model, posterior, theta, phi, x, noise):
+def _without_prior(problem, noise):
     """Drop the KL's gradient in the parameters of the prior."""
-    value, grad_theta, grad_phi = pathwise_pass(model, posterior, theta, phi, x, noise)
+    model, posterior, theta, phi, x = problem
+    value, grad_theta, grad_phi = pathwise_pass(problem, noise)
     by_prior = model.family.kl_grad(posterior.eta(phi, x), model.prior_eta(theta))[1].mean(axis=0)
     return value, grad_theta + model.prior_eta_vjp(theta, by_prior), grad_phi
 
 
-def _kl_summed(model, posterior, theta, phi, x, noise):
+def _kl_summed(problem, noise):
     """Sum the KL's gradient over the rows instead of averaging it."""
-    value, grad_theta, grad_phi = pathwise_pass(model, posterior, theta, phi, x, noise)
+    model, posterior, theta, phi, x = problem
+    value, grad_theta, grad_phi = pathwise_pass(problem, noise)
     by_eta = model.family.kl_grad(posterior.eta(phi, x), model.prior_eta(theta))[0]
     return value, grad_theta, grad_phi - posterior.eta_vjp(phi, x, by_eta * (1.0 - 1.0 / len(x)))
 
@@ -145,8 +148,9 @@ def test_an_encoder_in_float32_stays_there_both_ways(case, which):
 def test_one_pass_in_float32_gives_float32_gradients(case, which):
     posterior, phi = case.posteriors()[which]
     noise = noise_of(case)
-    expected = pathwise_pass(case.model, posterior, case.theta, phi, case.x, noise)
-    found = pathwise_pass(case.model, posterior, *short(case.theta, phi, case.x, noise))
+    expected = pathwise_pass(case.problem(posterior, phi), noise)
+    theta, short_phi, x, short_noise = short(case.theta, phi, case.x, noise)
+    found = pathwise_pass(Problem(case.model, posterior, theta, short_phi, x), short_noise)
     assert isinstance(found[0], float)
     assert found[1].dtype == found[2].dtype == np.float32
     for narrow, wide in zip(found, expected, strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from checks import assert_close
 
+from elbo_lab import Problem
 from elbo_lab.datasets import load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import (
@@ -39,23 +40,23 @@ over_draws = pytest.mark.parametrize("draws", [1, 5])
 
 
 def place(model, x, seed=0):
-    """Return (model, posterior, theta, phi, x) away from every optimum."""
+    """Return a Problem away from every optimum."""
     rng = np.random.default_rng(seed)
     posterior = AmortisedPosterior.for_data(model.family, x, (5,))
     phi = posterior.initial(rng)
     phi = phi + 0.2 * rng.standard_normal(phi.shape)
-    return model, posterior, model.random_theta(x, rng), phi, x
+    return Problem(model, posterior, model.random_theta(x, rng), phi, x)
 
 
 def check_pass(model, x, draws):
-    where = place(model, x)
+    problem = place(model, x)
     noise = draw_noise(model.family.noise_spec(draws, len(x)), np.random.default_rng(1))
-    found = coupled_pass(*where, noise)
+    found = coupled_pass(problem, noise)
     definitions = (ImportanceWeightedBound(), IwaeTheta(), IwaeReparameterization())
     for value, estimator in zip(found, definitions, strict=True):
-        assert_close(np.atleast_1d(value), estimator.estimate(*where, noise)[0], 1e-12)
+        assert_close(np.atleast_1d(value), estimator.estimate(problem, noise)[0], 1e-12)
     if draws == 1:
-        assert_close(np.atleast_1d(found[0]), ElboLogWeight().estimate(*where, noise)[0], 1e-12)
+        assert_close(np.atleast_1d(found[0]), ElboLogWeight().estimate(problem, noise)[0], 1e-12)
 
 
 @over_draws
@@ -73,11 +74,11 @@ def test_a_pass_whose_shares_do_not_sum_to_one_is_caught(monkeypatch):
 
 @over_models
 def test_float32_stays_float32_and_near(model, x):
-    where = place(model, x)
+    problem = place(model, x)
     noise = draw_noise(model.family.noise_spec(5, len(x)), np.random.default_rng(1))
-    exact = coupled_pass(*where, noise)
-    short = [part.astype(np.float32) for part in (*where[2:], noise)]
-    found = coupled_pass(*where[:2], *short)
+    exact = coupled_pass(problem, noise)
+    theta, phi, data, short_noise = (part.astype(np.float32) for part in (*problem[2:], noise))
+    found = coupled_pass(Problem(model, problem.posterior, theta, phi, data), short_noise)
     for one, other in zip(found, exact, strict=True):
         assert np.linalg.norm(one - other) <= 1e-4 * max(1.0, np.linalg.norm(other))
     assert found[2].dtype == np.float32
@@ -94,7 +95,7 @@ def climbed(phi_estimator):
     exact = Exact("iwae")
 
     def bound():
-        return exact.answer(model, posterior, *training.params.values(), x, 5).value[0]
+        return exact.answer(Problem(model, posterior, *training.params.values(), x), 5).value[0]
 
     before = bound()
     training.run()
@@ -109,15 +110,17 @@ def test_training_raises_the_exact_bound_of_five_draws(phi_estimator):
 
 
 def test_other_estimators_give_the_gradients_that_they_are():
-    where = place(*MODELS[0])
-    objective = ImportanceWeightedObjective(where[0], where[1], DIGITS, phi_estimator=Dreg(), draws=5)
+    problem = place(*MODELS[0])
+    model, posterior, *_ = problem
+    objective = ImportanceWeightedObjective(model, posterior, DIGITS, phi_estimator=Dreg(), draws=5)
     block = objective.draw(np.arange(40), np.random.default_rng(0))
-    params = {"theta": where[2], "phi": where[3]}
-    value, gradients, _ = objective.gradients(params, block, ("theta", "phi"), objective.initial_memory())
+    params = {"theta": problem.theta, "phi": problem.phi}
+    memory = objective.initial_memory(params)
+    value, gradients, _ = objective.gradients(params, block, ("theta", "phi"), memory)
     (noise,) = block[1].values()
-    assert_close(gradients["phi"], Dreg().estimate(*where, noise)[0], 1e-12)
-    assert_close(gradients["theta"], IwaeTheta().estimate(*where, noise)[0], 1e-12)
-    assert value == pytest.approx(coupled_pass(*where, noise)[0], rel=1e-12)
+    assert_close(gradients["phi"], Dreg().estimate(problem, noise)[0], 1e-12)
+    assert_close(gradients["theta"], IwaeTheta().estimate(problem, noise)[0], 1e-12)
+    assert value == pytest.approx(coupled_pass(problem, noise)[0], rel=1e-12)
     assert replace(objective, phi_estimator=IwaeReparameterization()).one_pass and not objective.one_pass
 
 

@@ -39,11 +39,11 @@ class Mirrored:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        spec = self._inner.noise_spec(model.family, 1, len(x))
+    def estimate(self, problem, noise, state=NO_STATE):
+        spec = self._inner.noise_spec(problem.model.family, 1, len(problem.x))
         axis = noise.ndim - len(spec.shape)
         both = np.concatenate([noise, mirrored(spec.kind, noise)], axis=axis)
-        return self._inner.estimate(model, posterior, theta, phi, x, both, state)
+        return self._inner.estimate(problem, both, state)
 
     @staticmethod
     def every_outcome(logits, n_draws):
@@ -160,7 +160,7 @@ AFFORDABLE = [
 
 def own_mean(case, estimator, phi):
     """Return the expectation with independent draws: the exact target, unless it is biased."""
-    if estimator.biased:
+    if not estimator.unbiased:
         return expected_estimate(estimator, case, case.free, phi, 1)
     return exact_value(estimator, case, case.free, phi)
 
@@ -249,7 +249,7 @@ def test_compare_runs_plain_means_on_other_noise_and_refuses_the_rest():
         refused = [row for row in result.rows if not row["applicable"]]
         assert [row["estimator"] for row in refused] == ["score-function-loo"]
         assert refused[0]["reason"] == (
-            "declares that it needs independent draws (independent_draws = True, the default); "
+            "declares that it needs independent draws (independent_draws = True); "
             f"{source.name} draws could change its expectation"
         )
         assert {verdict(row) for row in result.rows} == {"ok", "-"}

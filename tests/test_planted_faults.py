@@ -88,7 +88,7 @@ def elbo_gradient(case):
     def value(step, target="elbo"):
         phi = case.amortised_phi + step * direction
         answer = exact_estimator.Exact(target).answer
-        return answer(case.model, case.amortised, case.theta, phi, case.x).value
+        return answer(case.problem(case.amortised, phi)).value
 
     slope = (value(1e-4) - value(-1e-4))[0] / 2e-4
     found = value(0.0, "grad-phi-elbo") @ direction
@@ -116,7 +116,7 @@ def all_laws():
     found.append(("wake phases agree", several.wake_phases_agree_in_mean, COUPLED))
     for case, estimator in pairs():
         free = estimator, case, case.free, case.free_phi
-        if not estimator.biased:
+        if estimator.unbiased:
             found.append(("unbiased", laws.unbiased, *free))
         if estimator.name in FROZEN_PHI:
             amortised = estimator, case, case.amortised, case.amortised_phi
@@ -222,9 +222,10 @@ def other_path_of_log_q(right):
 
 def without_path_of_log_q(_):
     # log q is differentiated in its parameters only, not through z.
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
+    def estimate(self, problem, noise, state=None):  # noqa: ARG001
+        model, posterior, theta, phi, x = problem
         family = model.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         cotangent = np.full(z.shape[:-1], 1.0 / (z.shape[-3] * z.shape[-2]))
         grad_z = model.log_joint_vjp(theta, x, z, cotangent)[1]
         grad_eta = family.sample_vjp(eta, noise, grad_z)
@@ -236,9 +237,10 @@ def without_path_of_log_q(_):
 
 def without_parameter_term(_):
     # Sticking the landing under the wrong name: right in mean, caught as a frozen-noise derivative.
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
+    def estimate(self, problem, noise, state=None):  # noqa: ARG001
+        model, posterior, theta, phi, x = problem
         family = model.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         cotangent = np.full(z.shape[:-1], 1.0 / (z.shape[-3] * z.shape[-2]))
         grad_z = model.log_joint_vjp(theta, x, z, cotangent)[1]
         grad_z = grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
@@ -248,8 +250,9 @@ def without_parameter_term(_):
 
 
 def own_draw_in_the_mean(_):
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=None):  # noqa: ARG001
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = elbo.log_weight(model, theta, x, posterior.family, eta, z)
         f = f - f.mean(axis=-2, keepdims=True)
         grad_eta = (f[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
@@ -259,8 +262,9 @@ def own_draw_in_the_mean(_):
 
 
 def own_draw_in_the_optimum(_):
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):  # noqa: ARG001
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=None):  # noqa: ARG001
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = elbo.log_weight(model, theta, x, posterior.family, eta, z)[..., None]
         score = model.family.score(eta, z)
         squares = score**2
@@ -282,18 +286,18 @@ def other_moves(wrong):
 
 
 def wrong_draw_count(right):
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):
-        found, state = right(self, model, posterior, theta, phi, x, noise, state)
-        n_draws = noise.shape[-3] if not model.family.discrete else noise.shape[-2]
+    def estimate(self, problem, noise, state=None):
+        found, state = right(self, problem, noise, state)
+        n_draws = noise.shape[-3] if not problem.model.family.discrete else noise.shape[-2]
         return found * n_draws / max(n_draws - 1, 1), state
 
     return estimate
 
 
 def sum_over_rows(right):
-    def estimate(self, model, posterior, theta, phi, x, noise, state=None):
-        found, state = right(self, model, posterior, theta, phi, x, noise, state)
-        return found * len(x), state
+    def estimate(self, problem, noise, state=None):
+        found, state = right(self, problem, noise, state)
+        return found * len(problem.x), state
 
     return estimate
 

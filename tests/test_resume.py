@@ -26,11 +26,11 @@ BITS = (np.random.default_rng(0).random((11, 4)) < 0.4).astype(np.float64)
 class Remembering(ScoreFunction):
     """A score function that subtracts the running mean of what it has seen of phi's gradient."""
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
+    def initial_state(self, problem):  # noqa: ARG002
         return np.zeros(1)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state):
-        gradient, _ = super().estimate(model, posterior, theta, phi, x, noise)
+    def estimate(self, problem, noise, state):
+        gradient, _ = super().estimate(problem, noise)
         return gradient - 1e-2 * state, state + 1.0 + gradient[:1]
 
 

@@ -1,11 +1,11 @@
 """What each score-function estimator claims of itself: known answers, identities, and who beats whom."""
 
 import itertools
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BINARY, CASES, admits, make_case
+from cases import BINARY, CASES, Case, admits, make_case
 from estimator_laws import BY_NAME, assert_same, exact_value, noise_for, with_theta
 from noise_integrals import (
     NotIntegrated,
@@ -73,9 +73,7 @@ class Tabulated:
     def case(self):
         """Return one datum with the free posterior."""
         free = FreePosterior(self.family, 1)
-        return SimpleNamespace(
-            model=self, theta=np.zeros(0), x=np.zeros((1, 1)), free=free, free_phi=self.log_q.copy()
-        )
+        return Case(self, np.zeros(0), np.zeros((1, 1)), free, self.log_q.copy(), None, None)
 
     @property
     def exact(self):
@@ -87,13 +85,14 @@ class Tabulated:
 class Constant(Estimator):
     """Score function with a given constant baseline (N, E)."""
 
-    name, target, unbiased_for, vectorised = "constant-baseline", "grad-phi-elbo", "grad-phi-elbo", True
+    name, target = "constant-baseline", "grad-phi-elbo"
 
     def __init__(self, baseline):
         self.baseline = baseline
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)[..., None]
         grad_eta = ((f - self.baseline) * posterior.family.score(eta, z)).mean(axis=-3) / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state
@@ -101,7 +100,7 @@ class Constant(Estimator):
 
 def settled(estimator, case, n_draws, calls=None, seed=0):
     """Return the state after its burn-in, or after so many calls."""
-    state, rng = estimator.initial_state(case.model, case.free, case.x), np.random.default_rng(seed)
+    state, rng = estimator.initial_state(case.problem()), np.random.default_rng(seed)
     spec = estimator.noise_spec(case.model.family, n_draws, len(case.x))
     for _ in range(estimator.burn_in if calls is None else calls):
         state = run(estimator, case, draw_noise(spec, rng), state)[1]
@@ -109,7 +108,7 @@ def settled(estimator, case, n_draws, calls=None, seed=0):
 
 
 def run(estimator, case, noise, state):
-    return estimator.estimate(case.model, case.free, case.theta, case.free_phi, case.x, noise, state)
+    return estimator.estimate(case.problem(), noise, state)
 
 
 def spread(case, factor=1.5):
@@ -328,7 +327,7 @@ def of_width(case, log_std):
     """Return the case with that width of every q."""
     phi = case.free_phi.copy()
     case.free.layout.views(phi)["log_std"][...] = log_std
-    return SimpleNamespace(**{**vars(case), "free_phi": phi})
+    return replace(case, free_phi=phi)
 
 
 def mean_baseline(case):
@@ -427,7 +426,7 @@ def test_the_running_mean_is_the_weighted_mean_of_the_past():
 def running_mean_of_the_past():
     case, estimator = FIVE, ScoreFunctionRunningMean()
     family, eta = case.model.family, case.free.eta(case.free_phi, case.x)
-    state, past = estimator.initial_state(case.model, case.free, case.x), []
+    state, past = estimator.initial_state(case.problem()), []
     for seed in range(5):
         noise = noise_for(estimator, case, 2, seed)
         gradient, state = run(estimator, case, noise, state)
@@ -501,9 +500,8 @@ def unbiased_in(case):
 def after_the_draws(right):
     """The state learns from the draws before it is used."""
 
-    def estimate(self, *arguments):
-        *where, state = arguments
-        return right(self, *where, right(self, *where, state)[1])
+    def estimate(self, problem, noise, state):
+        return right(self, problem, noise, right(self, problem, noise, state)[1])
 
     return estimate
 

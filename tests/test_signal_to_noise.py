@@ -27,10 +27,9 @@ def test_draws_that_an_estimator_cannot_do_with_are_left_out(records):
 
 def test_the_ratio_is_the_exact_norm_over_the_measured_deviation(records):
     scene = linear_gaussian_scene(0)
-    where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
     # At one draw dreg is linear in the noise of a linear-Gaussian model: d log w / dz has the slope
     # 1/s^2 - 1/v and the value (mean - q's mean) / v at eps = 0, with v the posterior's variance.
-    signal = np.linalg.norm(Exact("grad-phi-elbo").answer(*where).value)
+    signal = np.linalg.norm(Exact("grad-phi-elbo").answer(scene.problem).value)
     mean, log_std = scene.model.family.split(scene.posterior.eta(scene.phi, scene.x))
     best, best_log = scene.model.family.split(scene.best_eta)
     s, v = np.exp(log_std), np.exp(2.0 * best_log)

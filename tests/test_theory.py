@@ -116,8 +116,7 @@ def test_many_latents_of_a_linear_model_take_no_time_and_agree_with_samples():
     found = known(case, 4)
     noise = np.random.default_rng(0).standard_normal((40_000, 4, 2, 12))
     for name in ("score-function", "score-function-loo", "reparameterization"):
-        arguments = case.model, case.free, case.theta, case.free_phi, case.x
-        estimates = BY_NAME[name].estimate(*arguments, noise)[0]
+        estimates = BY_NAME[name].estimate(case.problem(), noise)[0]
         squares = ((estimates - estimates.mean(axis=0)) ** 2).sum(axis=1)
         error = squares.std() / np.sqrt(len(squares))
         # |z| beyond 5.5 of a mean of 40 000: 4e-8 for each of three.

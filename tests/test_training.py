@@ -7,6 +7,7 @@ import pytest
 from cases import CASES, admits, make_case
 from checks import assert_close
 
+from elbo_lab import Problem
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.errors import Diverged
@@ -114,11 +115,12 @@ def test_any_pairing_of_estimators_drives_the_bound_up(case, which, phi, theta):
     training = Training(objective, Plan(epochs=15, batch=3, rates={"theta": 0.03, "phi": 0.03}))
     before = record(training.params, "start")["elbo_exact"]
     block = objective.draw(np.arange(3), np.random.default_rng(0))
-    where = (case.model, posterior, *training.params.values(), block[0])
+    problem = Problem(case.model, posterior, *training.params.values(), block[0])
     _, gradients, _ = objective.gradients(training.params, block, ("theta", "phi"), training.memory)
     for name, estimator in (("theta", theta), ("phi", phi)):
         noise = block[1][estimator.noise_spec(case.model.family, 30, 3)]
-        assert_close(gradients[name], estimator.estimate(*where, noise, training.memory[name])[0], 1e-12)
+        wanted = estimator.estimate(problem, noise, training.memory[name])[0]
+        assert_close(gradients[name], wanted, 1e-12)
     training.run()
     assert record(training.params, "joint")["elbo_exact"] > before + 0.05
 
@@ -139,11 +141,11 @@ def test_estimators_of_another_target_and_phi_steps_without_phi_are_refused():
 
 
 class Counting(ScoreFunction):
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
+    def initial_state(self, problem):  # noqa: ARG002
         return np.zeros(1)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state):
-        return super().estimate(model, posterior, theta, phi, x, noise)[0], state + 1.0
+    def estimate(self, problem, noise, state):
+        return super().estimate(problem, noise)[0], state + 1.0
 
 
 @pytest.mark.parametrize("phi_steps, calls", [(None, 6), (3, 18)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from checks import assert_close
 
+from elbo_lab import Problem
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ReparameterizationAnalyticKL
 from elbo_lab.estimators.elbo import ElboAnalyticKL
@@ -39,7 +40,10 @@ def one_by_one(estimator, model, posterior, theta, phi, x, noise):
     total = 0.0
     for n in range(len(x)):
         row = slice(n, n + 1)
-        draws = [estimator.estimate(model, posterior, theta, phi, x[row], one[None, row])[0] for one in noise]
+        draws = [
+            estimator.estimate(Problem(model, posterior, theta, phi, x[row]), one[None, row])[0]
+            for one in noise
+        ]
         total = total + np.var(draws, axis=0, ddof=1)
     return total
 
@@ -98,7 +102,9 @@ def test_the_factored_moment_of_the_sum_would_be_another_number():
     model, posterior, theta, phi, x, noise = case
     sums = []
     for one in noise:  # draws of different data tied together: the gradient of the whole batch per draw
-        sums.append(ElboAnalyticKL().estimate(model, posterior, theta, phi, x, one[None])[0] * len(x))
+        sums.append(
+            ElboAnalyticKL().estimate(Problem(model, posterior, theta, phi, x), one[None])[0] * len(x)
+        )
     tied = np.var(sums, axis=0, ddof=1)
     assert np.abs(tied - weight_variance(*case).theta).max() > 0.1 * tied.max()
 

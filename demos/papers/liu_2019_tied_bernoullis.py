@@ -23,6 +23,7 @@ import os
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import IndependentBernoulli
@@ -81,7 +82,7 @@ for phi in PHIS:
     plan += [(lab.ScoreFunctionTopCategories(k - 1), k, of_numbers(q, 1, top[: k - 1])) for k in range(2, 8)]
     plan += [(lab.ScoreFunctionUnorderedSet(), k, of_numbers(q, k)) for k in range(2, DIFFERENT + 1)]
     for estimator, k, (noise, p) in plan:
-        g = estimator.estimate(MODEL, Q, logits, logits, NO_DATA, noise)[0].sum(axis=-1)  # tied
+        g = estimator.estimate(Problem(MODEL, Q, logits, logits, NO_DATA), noise)[0].sum(axis=-1)  # tied
         assert abs(p @ g - GRADIENT[phi]) < 1e-12, f"{estimator.name} should be unbiased"
         name = estimator.name.removesuffix(f"-{k - 1}")
         CURVES.setdefault((phi, name), {})[k] = p @ (g - GRADIENT[phi]) ** 2

@@ -23,6 +23,7 @@ import os
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian, draw_noise
@@ -64,7 +65,7 @@ for cost, ks in RANGES.items():
         for name in filter(LINES.get, LINES):
             spec, rng = LINES[name].noise_spec(family, 1, 1), np.random.default_rng(i)
             draws = (draw_noise(spec, rng, (REPEATS,)) for _ in range(BATCHES))
-            g = [LINES[name].estimate(model, q, eta, eta, NO_DATA, noise)[0] for noise in draws]
+            g = [LINES[name].estimate(Problem(model, q, eta, eta, NO_DATA), noise)[0] for noise in draws]
             batches = np.var(g, axis=1, ddof=1)
             SAMPLED[cost, name, i] = batches.mean(axis=0)
             error = batches.std(axis=0, ddof=1) / np.sqrt(BATCHES) + 1e-12

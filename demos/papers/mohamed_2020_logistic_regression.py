@@ -22,6 +22,7 @@ import os
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
@@ -66,7 +67,7 @@ def gradient(estimator, draws, eta, x, rng, lead=()):
     value = lambda z: model.log_likelihood(theta, x, z)[..., None]  # noqa: E731
     slope = lambda z: model.log_likelihood_vjp(theta, x, z, np.ones(z.shape[:-1]))[1]  # noqa: E731
     noise, f = draw_noise(estimator.noise_spec(family, draws, 1), rng, lead), Cost("rows", value, slope)
-    by_f = estimator.estimate(CostModel(family, f), q, eta, eta, NO_DATA, noise)[0]
+    by_f = estimator.estimate(Problem(CostModel(family, f), q, eta, eta, NO_DATA), noise)[0]
     return by_f - family.kl_grad(eta[None], prior)[0][0]
 
 

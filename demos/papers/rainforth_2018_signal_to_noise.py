@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
@@ -78,7 +79,7 @@ def of_datum(n):  # {(estimator, K): mean and variance (2, D) of its share}
         noise = rng.standard_normal((max(TOTAL // k, 2), k, 1, D))
         for estimator in (*PHI, THETA):
             if k >= estimator.minimum_draws:
-                g = estimator.estimate(model, q, mu, eta[n], x[n : n + 1], noise)[0][:, :D] / N
+                g = estimator.estimate(Problem(model, q, mu, eta[n], x[n : n + 1]), noise)[0][:, :D] / N
                 found[estimator.name, k] = np.stack([g.mean(axis=0), g.var(axis=0, ddof=1)])
     return found
 

@@ -23,6 +23,7 @@ import os
 
 import numpy as np
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
@@ -62,7 +63,7 @@ for estimator in ESTIMATORS:
     for step in range(STEPS + 1):
         if step % SHOWN == 0:
             curve.append(family.kl(eta[None], target[None])[0])
-        g, _ = estimator.estimate(model, q, target, eta, NO_DATA, rng.standard_normal((1, 1, D)))
+        g, _ = estimator.estimate(Problem(model, q, target, eta, NO_DATA), rng.standard_normal((1, 1, D)))
         eta = eta + RATE * scale * g
     CURVES[estimator.name] = np.array(curve)
 

@@ -21,6 +21,7 @@ import os
 import numpy as np
 from scipy.optimize import brentq
 
+from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import IndependentBernoulli
@@ -63,7 +64,7 @@ def both_noises(a, temperature):  # |zeta~| = z at v = (1 + e^m) / (e^z + e^m), 
 def run(estimator, a, t, noise, state=lab.NO_STATE):
     climbed = Cost("minus the loss", lambda z: -((z - t) ** 2), lambda z: -2.0 * (z - t))
     model, at = CostModel(Q.family, climbed), np.array([a])
-    return estimator.estimate(model, Q, at, at, NO_DATA, noise, state)
+    return estimator.estimate(Problem(model, Q, at, at, NO_DATA), noise, state)
 
 
 # %% Where descent along Concrete ends: its mean changes sign, the exact gradient never does
@@ -81,7 +82,8 @@ for where in itertools.product(TARGETS, TEMPERATURES):
 VARIANCE, LEFT = {}, {}
 for t, a, temperature in [(t, a, 0.5) for t in TARGETS for a in PATH] + [(t, 0.0, 100.0) for t in TARGETS]:
     if (a, temperature) == (0.0, 0.5):
-        rng, state = np.random.default_rng(0), RELAX.initial_state(None, Q, NO_DATA)
+        rng = np.random.default_rng(0)
+        state = RELAX.initial_state(Problem(None, Q, np.array([a]), np.array([a]), NO_DATA))
     for _ in range(STEPS):
         state = run(RELAX, a, t, rng.random((DRAWS, 1, 1, 2)), state)[1]
     (noise, p), exact = both_noises(a, temperature), -sigmoid(a) * sigmoid(-a) * (1.0 - 2.0 * t)

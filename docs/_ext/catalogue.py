@@ -77,7 +77,7 @@ def estimators():
     rows = []
     for target, members in by_target.items():
         for estimator in members:
-            unbiased = "yes" if estimator.unbiased_for == target else "no"
+            unbiased = "yes" if estimator.unbiased else "no"
             link = _link(estimator.name, type(estimator))
             rows.append([f"`{target}`", link, unbiased, _plain(estimator.summary)])
     return _table(["target", "name", "unbiased", "in short"], rows)

@@ -196,7 +196,7 @@ def _is_candidate(estimator, draws):
     return (
         estimator.target in TARGETS
         and not estimator.is_reference
-        and estimator.unbiased_for == estimator.target
+        and estimator.unbiased
         and estimator.minimum_draws <= draws
     )
 

@@ -151,7 +151,7 @@ def repeat(workers, benches, draws, repeats, seed, progress):
 def check_bias(workers, benches, draws, repeats, seed):
     """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
 
-    claims = [(b, e) for b in benches for e in b.moments if not e.biased]
+    claims = [(b, e) for b in benches for e in b.moments if e.unbiased]
     tests = [_bias_test(bench, estimator, draws) for bench, estimator in claims]
     limit = z_limit(sum(found.coordinates for found in tests), FALSE_ALARM)
     suspects = [

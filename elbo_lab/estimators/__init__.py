@@ -22,6 +22,7 @@ from elbo_lab.estimators.exact import Answer, Exact
 from elbo_lab.estimators.measure import *  # noqa: F403
 from elbo_lab.estimators.multi_sample import *  # noqa: F403
 from elbo_lab.estimators.pathwise import *  # noqa: F403
+from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score import *  # noqa: F403
 from elbo_lab.estimators.several_draws import *  # noqa: F403
 from elbo_lab.estimators.targets import COUPLED, TARGETS
@@ -31,5 +32,5 @@ _EXACT = tuple(Exact(target) for target in TARGETS)
 
 ESTIMATORS = (*(estimator for room in ROOMS for estimator in room.ALL), *_EXACT)
 
-__all__ = ["COUPLED", "ESTIMATORS", "NO_STATE", "TARGETS", "Answer", "Estimator", "Exact"]
+__all__ = ["COUPLED", "ESTIMATORS", "NO_STATE", "TARGETS", "Answer", "Estimator", "Exact", "Problem"]
 __all__ += [name for room in ROOMS for name in room.__all__]

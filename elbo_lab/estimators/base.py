@@ -4,19 +4,30 @@ An estimator is a small frozen object that turns given noise into one estimate. 
 estimates without bias, what it needs, and nothing else varies: a different formula is a different
 object with a different name.
 
+    estimate(problem, noise, state) -> (estimate, state),   problem = (model, posterior, theta, phi, x)
+
+Repeats come in front of everything: noise (R, *spec.shape) gives estimates (R, P). A formula that counts its
+axes from the end (draws are axis -2 of log-weights, -3 of anything with coordinates behind) needs nothing
+else for that.
+
 To bring your own, subclass `Estimator`, set the class attributes, write `estimate`, and pass an
 instance to `elbo_lab.compare(..., estimators=[...])`.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
 
-from elbo_lab.errors import NotApplicable, bad_value
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value
 from elbo_lab.estimators.targets import numbered
 
 NO_STATE = np.zeros(0)
+
+# What an estimator had before there was `Problem`, and how many arguments its methods take now.
+OLD_ATTRIBUTES = ("unbiased_for", "vectorised")
+ARGUMENTS = {"estimate": 4, "initial_state": 2}
 
 
 class Estimator(ABC):
@@ -27,8 +38,8 @@ class Estimator(ABC):
     name : str
     target : str
         What its estimates are held against, one of `targets.TARGETS`.
-    unbiased_for : str or None
-        The target for which its expectation is exact, or None.
+    unbiased : bool
+        Whether its expectation is its target. A study tests this claim.
     summary : str
         One line for lists.
     draws_from : {'posterior', 'prior'} or None
@@ -39,53 +50,45 @@ class Estimator(ABC):
         Whether KL(q || prior) must be in closed form (`Family.has_kl_to`).
     minimum_draws : int
     independent_draws : bool
-        Whether the formula assumes that the S draws are independent: antithetic or Sobol draws are then
-        refused. A plain mean over draws does not assume it.
+        Whether the formula assumes that the S draws are independent, as a leave-one-out baseline or the
+        logarithm of a mean does: antithetic or Sobol draws are then refused. A plain mean over draws does
+        not assume it.
     is_reference : bool
         Whether it needs what nobody has in practice, such as the exact answer: shown, but never advised.
     burn_in : int
         Estimates, one after the other, by which the state of an estimator has settled; it is studied with
         the state that it then has, held still. Zero without a state.
-    vectorised : bool
-        Whether `estimate` accepts noise with extra leading axes (R, *spec.shape) and then returns
-        (R, P): write axes from the end (draws are axis -2 of log-weights). If False, the study calls it
-        once per repeat.
     """
 
     name: ClassVar[str]
     target: ClassVar[str]
-    unbiased_for: ClassVar[str | None] = None
+    unbiased: ClassVar[bool] = True
     summary: ClassVar[str] = ""
     draws_from: ClassVar[str | None] = "posterior"
     needs_pathwise: ClassVar[bool] = False
     needs_kl: ClassVar[bool] = False
     minimum_draws: ClassVar[int] = 1
-    independent_draws: ClassVar[bool] = True
+    independent_draws: ClassVar[bool] = False
     is_reference: ClassVar[bool] = False
-    vectorised: ClassVar[bool] = False
     burn_in: ClassVar[int] = 0
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        _refuse_old_form(cls)
+
     @abstractmethod
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
         """Return (estimate (P,), state); deterministic given the noise.
 
         Parameters
         ----------
-        model : Model
-        posterior : Posterior or None
-        theta, phi : ndarray (P_theta,), (P_phi,)
-        x : ndarray (N, D)
-        noise : ndarray
-            Of the shape of `noise_spec`.
+        problem : Problem
+        noise : ndarray (..., *spec.shape)
+            Of the shape of `noise_spec`, with any repeats R in front; the estimate is then (R, P).
         state : ndarray
-            Memory carried from call to call; empty for most. With R repeats in front all of them see the
+            Memory carried from call to call; empty for most. With repeats in front all of them see the
             state given, and the state returned has learned from all of them.
         """
-
-    @property
-    def biased(self):
-        """Whether its expectation differs from its target."""
-        return self.unbiased_for != self.target
 
     def group_size(self, n_draws):
         """Return how many of S draws stand in one bound of several draws: all, unless groups are formed."""
@@ -95,17 +98,12 @@ class Estimator(ABC):
         """Return the target of an estimate from S draws, as it stands in a row: 'grad-phi-iwae-10'."""
         return numbered(self.target, self.group_size(n_draws))
 
-    def unbiased_at(self, n_draws):
-        """Return the target for which the expectation of an estimate from S draws is exact, or None."""
-        name = self.unbiased_for
-        return None if name is None else numbered(name, self.group_size(n_draws))
-
     def noise_spec(self, family, n_draws, n_data):
         """Return the NoiseSpec of one estimate; equal specs share their draws."""
         return family.noise_spec(n_draws, n_data)
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002 - most remember nothing
-        """Return the state before the first call, for these data."""
+    def initial_state(self, problem):  # noqa: ARG002 - most remember nothing
+        """Return the state before the first call, for the data of a problem."""
         return NO_STATE
 
     def check_pairing(self, model, posterior):
@@ -144,15 +142,39 @@ class Estimator(ABC):
             )
 
 
+def _refuse_old_form(kind):
+    """Refuse a class that is written for the contract without `Problem`.
+
+    Raises
+    ------
+    TypeError
+    """
+    old = [name for name in OLD_ATTRIBUTES if name in vars(kind)]
+    for name, most in ARGUMENTS.items():
+        method = vars(kind).get(name)
+        if inspect.isfunction(method):
+            signature = inspect.signature(method)
+            needed = (p for p in signature.parameters.values() if p.default is p.empty)
+            if sum(p.kind < p.VAR_POSITIONAL for p in needed) > most:
+                old.append(f"{name}{signature}")
+    if old:
+        expected = "estimate(self, problem, noise, state=NO_STATE) and unbiased = True or False"
+        remedy = (
+            "write `model, posterior, theta, phi, x = problem` in estimate and initial_state(self, problem), "
+            "leave out unbiased_for and vectorised, and let noise come with repeats in front"
+        )
+        raise bad_kind(f"estimator {kind.__name__}", expected, ", ".join(old), remedy)
+
+
 def mean_over_rows(values):
     """Return the mean of (..., N) over rows as a vector of one (..., 1)."""
     return values.mean(axis=-1, keepdims=True)
 
 
-def posterior_draws(posterior, phi, x, noise):
+def posterior_draws(problem, noise):
     """Return eta (N, E) and z = sample(eta, noise)."""
-    eta = posterior.eta(phi, x)
-    return eta, posterior.family.sample(eta, noise)
+    eta = problem.posterior.eta(problem.phi, problem.x)
+    return eta, problem.posterior.family.sample(eta, noise)
 
 
 def prior_draws(model, theta, noise):
@@ -167,12 +189,13 @@ def mean_cotangent(family, z):
     return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)
 
 
-def log_weight_and_score(model, posterior, theta, phi, x, noise):
+def log_weight_and_score(problem, noise):
     """Draw from q; return log w (..., S, N) and the function that weighs the scores of the draws.
 
     The function takes a signal (..., S, N) and returns the mean over draws and rows of signal times score,
     by phi (..., P).
     """
+    model, posterior, theta, phi, x = problem
     z, log_q, pull_q = posterior.family.draw(posterior.eta(phi, x), noise)
 
     def mean_score(signal):

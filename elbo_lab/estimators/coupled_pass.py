@@ -12,16 +12,13 @@ itself. At K = 1 it is the sampled ELBO, with neither KL nor entropy in closed f
 from elbo_lab.special import log_mean_exp, softmax
 
 
-def coupled_pass(model, posterior, theta, phi, x, noise):
+def coupled_pass(problem, noise):
     """Return the mean importance-weighted bound and its gradients.
 
     Parameters
     ----------
-    model : Model
-        With continuous latents.
-    posterior : Posterior
-    theta, phi : ndarray (P_theta,), (P_phi,)
-    x : ndarray (N, D)
+    problem : Problem
+        Of a model with continuous latents.
     noise : ndarray (K, N, latents)
         K draws, all in one bound.
 
@@ -32,6 +29,7 @@ def coupled_pass(model, posterior, theta, phi, x, noise):
     grad_theta : ndarray (P_theta,)
     grad_phi : ndarray (P_phi,)
     """
+    model, posterior, theta, phi, x = problem
     family = posterior.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     z = family.sample(eta, noise)

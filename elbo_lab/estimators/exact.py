@@ -39,8 +39,6 @@ class Exact(Estimator):
     proposal: np.ndarray | None = None
     name = "exact"
     summary = "closed form, enumeration, quadrature or a long run"
-    independent_draws = False
-    vectorised = True
     is_reference = True
 
     def __post_init__(self):
@@ -48,29 +46,26 @@ class Exact(Estimator):
             raise unknown_name("target", self.target, TARGETS)
 
     @property
-    def unbiased_for(self):
-        return self.target
-
-    @property
     def draws_from(self):
         """None for the evidence, which has no q; the posterior for everything about the ELBO."""
         return None if self.target.endswith("log-evidence") else "posterior"
 
-    def answer(self, model, posterior, theta, phi, x, n_draws=None):
+    def answer(self, problem, n_draws=None):
         """Return the Answer for the mean over the rows of x.
 
-        `n_draws` is the number of draws of a bound of several draws, and of no matter to other targets.
+        `n_draws` is the number of draws of a bound of several draws; other targets ignore it.
         """
         if self.target.endswith("log-evidence"):
-            return evidence_answers(evidence(model, theta, x, self.proposal))[self.target]
-        return answers_under_q(self.target, n_draws, model, posterior, theta, phi, x)[self.target]
+            found = evidence(problem.model, problem.theta, problem.x, self.proposal)
+            return evidence_answers(found)[self.target]
+        return answers_under_q(self.target, problem, n_draws)[self.target]
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
         n_draws = None
         if self.target in COUPLED:
-            spec = self.noise_spec(posterior.family, 1, len(x))
+            spec = self.noise_spec(problem.posterior.family, 1, len(problem.x))
             n_draws = noise.shape[noise.ndim - len(spec.shape)]
-        return self.answer(model, posterior, theta, phi, x, n_draws).value, state
+        return self.answer(problem, n_draws).value, state
 
 
 def _mean_answer(value, error, rung):
@@ -92,11 +87,12 @@ def _phi_answer(posterior, phi, x, grad_eta, error, rung):
     return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
 
 
-def answers_under_q(target, n_draws, model, posterior, theta, phi, x):
+def answers_under_q(target, problem, n_draws=None):
     """Return {target: Answer} for a target that needs q, and for all that the same climb answers.
 
     The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
     """
+    model, posterior, theta, phi, x = problem
     family, eta = posterior.family, posterior.eta(phi, x)
     if target == "grad-phi-inclusive-kl":
         found = inclusive_gradient(model, theta, x, family, eta)

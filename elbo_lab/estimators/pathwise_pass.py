@@ -11,16 +11,13 @@ networks for itself.
 from elbo_lab.estimators.base import mean_cotangent
 
 
-def pathwise_pass(model, posterior, theta, phi, x, noise):
+def pathwise_pass(problem, noise):
     """Return the mean ELBO and its gradients.
 
     Parameters
     ----------
-    model : Model
-        With continuous latents.
-    posterior : Posterior
-    theta, phi : ndarray (P_theta,), (P_phi,)
-    x : ndarray (N, D)
+    problem : Problem
+        Of a model with continuous latents.
     noise : ndarray (S, N, K)
 
     Returns
@@ -30,6 +27,7 @@ def pathwise_pass(model, posterior, theta, phi, x, noise):
     grad_theta : ndarray (P_theta,)
     grad_phi : ndarray (P_phi,)
     """
+    model, posterior, theta, phi, x = problem
     family = model.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     log_likelihood, pull_likelihood = model.likelihood(theta, x, family.sample(eta, noise))

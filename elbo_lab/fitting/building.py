@@ -8,7 +8,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
-from elbo_lab.estimators import ElboReconstructionKL
+from elbo_lab.estimators import ElboReconstructionKL, Problem
 from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
 from elbo_lab.fitting.final import exact_elbo_recorder
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, TrainingJob
@@ -130,7 +130,7 @@ def validation_recorder(model, posterior, x, seed, dtype):
     def record(params, phase):
         if phase == "phi":
             return {}
-        value = bound.estimate(model, posterior, params["theta"], params["phi"], x, noise)[0][0]
+        value = bound.estimate(Problem(model, posterior, params["theta"], params["phi"], x), noise)[0][0]
         return {"elbo_validation": float(value)}
 
     return record

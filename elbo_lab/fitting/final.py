@@ -15,7 +15,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value
-from elbo_lab.estimators import ElboReconstructionKL
+from elbo_lab.estimators import ElboReconstructionKL, Problem
 from elbo_lab.evaluation import (
     held_out_log_likelihood,
     importance_nll,
@@ -47,7 +47,7 @@ def mean_elbo(model, posterior, theta, phi, x, rng, draws=1):
         for start in range(0, len(x), per_pass):
             part = x[start : start + per_pass]
             noise = draw_noise(bound.noise_spec(model.family, draws, len(part)), rng, dtype=phi.dtype)
-            total += len(part) * bound.estimate(model, posterior, theta, phi, part, noise)[0][0]
+            total += len(part) * bound.estimate(Problem(model, posterior, theta, phi, part), noise)[0][0]
     return float(total / len(x))
 
 

@@ -153,7 +153,8 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws
     totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, pool, repeats, draws)
     keys, records = ("draws", "variance", "low", "high"), {}
     for (estimator, n_draws), total in totals.items():
-        record = records.setdefault(estimator.name, {"biased": estimator.biased} | {key: [] for key in keys})
+        empty = {"biased": not estimator.unbiased} | {key: [] for key in keys}
+        record = records.setdefault(estimator.name, empty)
         silent = total.count > 1 and is_rounding(total, answer)
         numbers = (0.0, 0.0, 0.0) if silent else (total.variance, *total.interval())
         for key, value in zip(keys, (n_draws, *numbers), strict=True):

@@ -27,17 +27,13 @@ def batch_sizes(repeats):
     return [len(part) for part in np.array_split(np.arange(repeats), count)]
 
 
-def estimate_repeats(estimator, model, scene, noise, state):
+def estimate_repeats(estimator, problem, noise, state):
     """Return the estimates (R, P) for noise (R, *spec.shape), all from the same state."""
-    arguments = (model, scene.posterior, scene.theta, scene.phi, scene.x)
-    if estimator.vectorised:
-        values = _pair(estimator, estimator.estimate(*arguments, noise, state))[0]
-    else:
-        values = [_pair(estimator, estimator.estimate(*arguments, one, state))[0] for one in noise]
-    values = np.asarray(values)
+    values = np.asarray(_pair(estimator, estimator.estimate(problem, noise, state))[0])
     if values.ndim != 2 or len(values) != len(noise):
         got = f"shape {values.shape} for {len(noise)} repeats"
-        raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got)
+        remedy = "noise comes as (repeats, *spec.shape): count axes from the end"
+        raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got, remedy)
     return values
 
 
@@ -70,14 +66,14 @@ def settle_states(pool, wanted):
 
 
 def _learned(scene, estimator, draws, seed):
-    where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
-    state = _array(estimator, estimator.initial_state(scene.model, scene.posterior, scene.x))
+    problem = scene.problem
+    state = _array(estimator, estimator.initial_state(problem))
     if estimator.burn_in:
         spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
-            state = _pair(estimator, estimator.estimate(*where, scene.source.draw(spec, rng), state))[1]
-            state = _array(estimator, state)
+            noise = scene.source.draw(spec, rng)
+            state = _array(estimator, _pair(estimator, estimator.estimate(problem, noise, state))[1])
     return state
 
 
@@ -108,7 +104,8 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
 
     All repeats of an estimator with a state see the state that it has after its burn-in.
     """
-    model, states = shared_model(scene.model), [settled_state(scene, e, draws, seed) for e in estimators]
+    problem = scene.problem._replace(model=shared_model(scene.model))
+    states = [settled_state(scene, e, draws, seed) for e in estimators]
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
@@ -116,7 +113,7 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
             noise = scene.source.draw(spec, rng, (min(per_pass, repeats - start),))
             noise.flags.writeable = False  # the next estimator sees it as well
             for i in members:
-                yield i, estimate_repeats(estimators[i], model, scene, noise, states[i])
+                yield i, estimate_repeats(estimators[i], problem, noise, states[i])
 
 
 def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None):
@@ -163,10 +160,10 @@ def seconds_per_estimate(scene, estimator, draws, seed, budget=0.001, least=2):
     """Return the median seconds of a single call, over at least `least` calls after a first one."""
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = scene.source.draw(spec, spawn(seed, "timing"))
-    arguments = (scene.model, scene.posterior, scene.theta, scene.phi, scene.x, noise)
-    state, times = settled_state(scene, estimator, draws, seed), []
+    problem, times = scene.problem, []
+    state = settled_state(scene, estimator, draws, seed)
     while len(times) <= least or sum(times[1:]) < budget:
         start = perf_counter()
-        estimator.estimate(*arguments, state)
+        estimator.estimate(problem, noise, state)
         times.append(perf_counter() - start)
     return float(np.median(times[1:]))

@@ -27,8 +27,7 @@ def references(scene, targets):
         elif scene.posterior is None:
             continue
         else:
-            place = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
-            found = answers_under_q(stem, n_draws, *place)
+            found = answers_under_q(stem, scene.problem, n_draws)
         elapsed = perf_counter() - start
         for name, answer in found.items():
             answers[numbered(name, n_draws)] = answer

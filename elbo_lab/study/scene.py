@@ -18,6 +18,7 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.distributions import SOURCES, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
+from elbo_lab.estimators import Problem
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.optimise import (
     ascend_exact_elbo,
@@ -86,6 +87,11 @@ class Scene:
         self.__dict__.update(state | {"states": {}})
         self.__post_init__()
 
+    @property
+    def problem(self):
+        """The Problem that the estimators of this scene are asked about."""
+        return Problem(self.model, self.posterior, self.theta, self.phi, self.x)
+
     def refusal(self, estimator, n_draws):
         """Return why an estimator makes no sense here, or None."""
         if self.posterior is None and estimator.draws_from == "posterior":
@@ -95,7 +101,7 @@ class Scene:
             estimator.check_pairing(self.model, self.posterior)
             if estimator.independent_draws and not self.source.independent:
                 return (
-                    "declares that it needs independent draws (independent_draws = True, the default); "
+                    "declares that it needs independent draws (independent_draws = True); "
                     f"{self.source.name} draws could change its expectation"
                 )
             self.source.check(estimator.noise_spec(self.model.family, n_draws, len(self.x)))

@@ -61,12 +61,11 @@ def signal_to_noise(scene, estimators, seed, pool, repeats, draws=(2, 4, 8, 16, 
         By estimator: lists `draws`, `snr`, `low`, `high` (from the 95 % interval of the variance).
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-iwae", seed, pool, repeats, draws)
-    where = scene.model, scene.posterior, scene.theta, scene.phi, scene.x
     signals, records = {}, {}
     for (estimator, n_draws), total in totals.items():
         size = estimator.group_size(n_draws)
         if size not in signals:
-            signals[size] = np.linalg.norm(Exact(estimator.target).answer(*where, size).value)
+            signals[size] = np.linalg.norm(Exact(estimator.target).answer(scene.problem, size).value)
         record = records.setdefault(estimator.name, {key: [] for key in ("draws", "snr", "low", "high")})
         low, high = total.interval()
         record["draws"].append(n_draws)

@@ -32,9 +32,9 @@ class GlobalElboObjective(ElboObjective):
     def _targets(self):
         return ((self.phi_estimator, "grad-phi-elbo"),)
 
-    def initial_memory(self):
-        x = self.model.as_data(self.x)
-        return {"phi": self.phi_estimator.initial_state(self.model, self.posterior, x)}
+    def initial_memory(self, params):
+        problem = self.problem(params, self.model.as_data(self.x))
+        return {"phi": self.phi_estimator.initial_state(problem)}
 
     def draw(self, rows, rng):
         """Return the rows as the one datum (1, B C), and the noise of its draws."""

@@ -22,6 +22,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.estimators import (
     ElboAnalyticKL,
     ElboReconstructionKL,
+    Problem,
     ReparameterizationAnalyticKL,
 )
 from elbo_lab.estimators.pathwise_pass import pathwise_pass
@@ -88,8 +89,8 @@ class Objective(ABC):
     def gradients(self, params, block, names, memory):
         """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
 
-    def initial_memory(self):
-        """Return what estimators remember before the first step, {name: array}; nothing for most."""
+    def initial_memory(self, params):  # noqa: ARG002 - most remember nothing
+        """Return what estimators remember before the first step from `params`, {name: array}."""
         return {}
 
 
@@ -174,14 +175,24 @@ class ElboObjective(Objective):
     def whole(self):
         return self.posterior.name == "free"
 
-    def initial_memory(self):
+    def problem(self, params, x):
+        """Return the Problem of data x (N, D) at the parameters `params`."""
+        return Problem(self.model, self.posterior, params["theta"], params["phi"], x)
+
+    def initial_memory(self, params):
+        problem = self.problem(params, self.x)
         pairs = zip(self.names, self._targets(), strict=True)
-        return {name: e.initial_state(self.model, self.posterior, self.x) for name, (e, _) in pairs}
+        return {name: estimator.initial_state(problem) for name, (estimator, _) in pairs}
 
     @cached_property
     def _one_block(self):
         """Whether rows belong together: a table of all data, or an estimator that remembers."""
-        return self.whole or any(state.size for state in self.initial_memory().values())
+        return self.whole or self._remembers
+
+    @cached_property
+    def _remembers(self):
+        start = self.initial(np.random.default_rng(0))
+        return any(state.size for state in self.initial_memory(start).values())
 
     @cached_property
     def one_pass(self):
@@ -228,14 +239,14 @@ class ElboObjective(Objective):
 
     def gradients(self, params, block, names, memory):
         x, noise = block
-        where = (self.model, self.posterior, params["theta"], params["phi"], x)
+        problem = self.problem(params, x)
         if self.one_pass:
-            value, grad_theta, grad_phi = self.pass_of_pair(*where, *noise.values())
+            value, grad_theta, grad_phi = self.pass_of_pair(problem, *noise.values())
             return value, {"theta": grad_theta, "phi": grad_phi}, memory
         memory, gradients = dict(memory), {}
         for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
             if name in names:
                 draws = noise[estimator.noise_spec(self.model.family, self.draws, len(x))]
-                gradients[name], memory[name] = estimator.estimate(*where, draws, memory[name])
+                gradients[name], memory[name] = estimator.estimate(problem, draws, memory[name])
         draws = noise[self.bound.noise_spec(self.model.family, self.draws, len(x))]
-        return float(self.bound.estimate(*where, draws)[0][0]), gradients, memory
+        return float(self.bound.estimate(problem, draws)[0][0]), gradients, memory

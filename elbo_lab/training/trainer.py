@@ -65,7 +65,7 @@ class Training:
             for name, vector in self.params.items()
         }
         self.counts = dict.fromkeys(self.params, 0)
-        self.memory = objective.initial_memory()
+        self.memory = objective.initial_memory(self.params)
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
         self.epoch, self.step, self.seen, self.history = 0, 0, 0, []
         self.first_value, self.last_value = None, None

@@ -20,6 +20,7 @@ import numpy as np
 from machine import describe
 from work import SetUp
 
+from elbo_lab import Problem
 from elbo_lab.distributions import draw_noise
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.em.starts import mixture_start
@@ -94,7 +95,7 @@ def gradient_of_ppca(N, D, K, S):
     theta, phi = model.random_theta(x, rng), posterior.initial(rng)
     estimator = BY_NAME["reparameterization"]
     noise = draw_noise(estimator.noise_spec(model.family, S, N), rng)
-    return lambda: estimator.estimate(model, posterior, theta, phi, x, noise, NO_STATE)
+    return lambda: estimator.estimate(Problem(model, posterior, theta, phi, x), noise, NO_STATE)
 
 
 def vae(N, H, K):
@@ -115,8 +116,8 @@ def gradient_of_vae(N, H, K, S):
     noise = draw_noise(in_phi.noise_spec(model.family, S, N), rng, dtype=np.float32)
 
     def once():
-        in_theta.estimate(model, posterior, theta, phi, x, noise, NO_STATE)
-        in_phi.estimate(model, posterior, theta, phi, x, noise, NO_STATE)
+        in_theta.estimate(Problem(model, posterior, theta, phi, x), noise, NO_STATE)
+        in_phi.estimate(Problem(model, posterior, theta, phi, x), noise, NO_STATE)
 
     return once
 

@@ -6,6 +6,7 @@ The estimators themselves are the definition; nothing stands beside them.
 import numpy as np
 from work import Work
 
+from elbo_lab import Problem
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import Reparameterization, ScoreFunction, ScoreFunctionLOO
 from elbo_lab.models import PPCA, GaussianMixture
@@ -22,7 +23,7 @@ def one_estimate(model, columns, estimator):
     posterior = FreePosterior(model.family, DATA)
     phi = 0.3 * rng.standard_normal(posterior.layout.size)
     noise = draw_noise(estimator.noise_spec(model.family, DRAWS, DATA), rng)
-    return lambda: estimator.estimate(model, posterior, theta, phi, x, noise)
+    return lambda: estimator.estimate(Problem(model, posterior, theta, phi, x), noise)
 
 
 def mixture_score_function():

@@ -22,11 +22,10 @@ class ARM(BitEstimator):
     """Difference of an antithetic pair times the centred noise."""
 
     name = "arm"
-    unbiased_for = "grad-phi-elbo"
     summary = "antithetic pair of noise u and 1 - u, times u - 1/2; two evaluations per draw"
-    independent_draws = False
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         eta = posterior.eta(phi, x)
         _, _, f, f_other = antithetic_pair(model, theta, x, posterior.family, eta, noise)
         grad_eta = (f_other - f)[..., None] * (noise - 0.5)

@@ -14,7 +14,6 @@ class BitEstimator(Estimator):
     """An estimator of the gradient in phi for independent bits."""
 
     target = "grad-phi-elbo"
-    vectorised = True
 
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)

@@ -33,9 +33,9 @@ class Concrete(WithTemperature, RelaxedEstimator):
 
     stem = "concrete"
     summary = "pathwise derivative at a relaxed z (Gumbel-softmax); biased"
-    independent_draws = False
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         eta, relaxation = posterior.eta(phi, x), relaxation_of(posterior.family)
         y = relaxation.relax(eta, noise, self.temperature)
         slope = relaxation.slope(model, theta, x, eta, y)

@@ -20,11 +20,10 @@ class DisARM(BitEstimator):
     """Rao-Blackwellised ARM."""
 
     name = "disarm"
-    unbiased_for = "grad-phi-elbo"
     summary = "ARM with the noise beside the outcomes integrated (U2G); two evaluations per draw"
-    independent_draws = False
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         eta = posterior.eta(phi, x)
         z, other, f, f_other = antithetic_pair(model, theta, x, posterior.family, eta, noise)
         grad_eta = 0.5 * (f - f_other)[..., None] * (z - other) * sigmoid(np.abs(eta))

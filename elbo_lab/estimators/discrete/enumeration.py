@@ -21,17 +21,15 @@ class Enumeration(Estimator):
 
     name = "enumeration"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "exact sum over every value of a discrete z; no variance, 2^K evaluations"
-    independent_draws = False
-    vectorised = True
 
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)
         if not model.family.discrete:
             raise NotApplicable(f"{model.family.name} z cannot be enumerated")
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         z = all_values(family, len(x))
         f, q = log_weight(model, theta, x, family, eta, z), np.exp(family.log_prob(eta, z))

@@ -24,14 +24,13 @@ class Rebar(WithTemperature, BitEstimator):
     """Score function, relaxed control variate, pathwise correction."""
 
     stem = "rebar"
-    unbiased_for = "grad-phi-elbo"
     summary = "score function with a relaxed control variate, corrected to be unbiased"
-    independent_draws = False
 
     def noise_spec(self, family, n_draws, n_data):
         return paired_noise_spec(n_draws, n_data, family.size)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         pair = conditional_pair(family, eta, noise, self.temperature)
         f = log_weight(model, theta, x, family, eta, pair.b)

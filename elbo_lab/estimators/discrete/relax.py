@@ -44,19 +44,18 @@ class Relax(WithTemperature, BitEstimator):
     """Score function, learned control variate, pathwise correction."""
 
     stem = "relax"
-    unbiased_for = "grad-phi-elbo"
     summary = "REBAR with a learned coefficient and network in the control variate; unbiased"
-    independent_draws = False
     burn_in = 300
 
     def noise_spec(self, family, n_draws, n_data):
         return paired_noise_spec(n_draws, n_data, family.size)
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
-        parameters = np.concatenate([[1.0], Surrogate(posterior.family.size).initial()])
+    def initial_state(self, problem):
+        parameters = np.concatenate([[1.0], Surrogate(problem.posterior.family.size).initial()])
         return np.concatenate([parameters, np.zeros(2 * len(parameters) + 1)])
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         network = Surrogate(family.size)
         a, psi = state[0], state[1 : 1 + network.layout.size]

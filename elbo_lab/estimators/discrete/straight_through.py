@@ -18,10 +18,11 @@ class StraightThrough(BitEstimator):
     """Slope at the discrete z, times the derivative of its probability."""
 
     name = "straight-through"
+    unbiased = False
     summary = "slope at the discrete z times p (1 - p); biased"
-    independent_draws = False
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         slope = BinaryConcrete(posterior.family).slope(model, theta, x, eta, z)
         return mean_gradient(posterior, phi, x, slope * sigmoid(eta) * sigmoid(-eta)), state

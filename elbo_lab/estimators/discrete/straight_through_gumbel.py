@@ -22,9 +22,9 @@ class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
 
     stem = "straight-through-gumbel"
     summary = "slope at the discrete z, path of the relaxed z; biased"
-    independent_draws = False
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         eta, relaxation = posterior.eta(phi, x), relaxation_of(posterior.family)
         y = relaxation.relax(eta, noise, self.temperature)
         slope = relaxation.slope(model, theta, x, eta, relaxation.harden(eta, noise))

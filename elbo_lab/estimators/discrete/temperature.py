@@ -31,7 +31,7 @@ class RelaxedEstimator(Estimator):
     """An estimator that sends the gradient through a relaxation, and is biased for it."""
 
     target = "grad-phi-elbo"
-    vectorised = True
+    unbiased = False
 
     def noise_spec(self, family, n_draws, n_data):
         """Return the noise of the relaxation where there is one: a Gumbel for every category."""

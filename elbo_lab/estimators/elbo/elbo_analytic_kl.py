@@ -13,14 +13,12 @@ class ElboAnalyticKL(Estimator):
 
     name = "elbo-analytic-kl"
     target = "grad-theta-elbo"
-    unbiased_for = "grad-theta-elbo"
     summary = "mean gradient of log p(x | z), the KL to the prior differentiated in closed form"
     needs_kl = True
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         sampled, _ = model.log_likelihood_vjp(theta, x, z, mean_cotangent(model.family, z))
         _, by_prior = posterior.family.kl_grad(eta, model.prior_eta(theta))
         return sampled - model.prior_eta_vjp(theta, by_prior.mean(axis=-2)), state

@@ -12,11 +12,9 @@ class ElboJointEntropy(Estimator):
 
     name = "elbo-joint-entropy"
     target = "elbo"
-    unbiased_for = "elbo"
     summary = "mean log p(x, z) plus the closed-form entropy of q"
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         return mean_over_rows(joint_entropy(model, theta, x, posterior.family, eta, z).mean(axis=-2)), state

@@ -13,11 +13,9 @@ class ElboLogWeight(Estimator):
 
     name = "elbo-log-weight"
     target = "elbo"
-    unbiased_for = "elbo"
     summary = "mean log w = log p(x, z) - log q(z), fully sampled"
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         return mean_over_rows(log_weight(model, theta, x, posterior.family, eta, z).mean(axis=-2)), state

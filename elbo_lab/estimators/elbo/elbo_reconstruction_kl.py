@@ -12,14 +12,12 @@ class ElboReconstructionKL(Estimator):
 
     name = "elbo-reconstruction-kl"
     target = "elbo"
-    unbiased_for = "elbo"
     summary = "mean log p(x | z) minus the closed-form KL(q || prior)"
     needs_kl = True
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         return mean_over_rows(
             reconstruction_kl(model, theta, x, posterior.family, eta, z).mean(axis=-2)
         ), state

@@ -15,11 +15,9 @@ class ElboSampled(Estimator):
 
     name = "elbo-sampled"
     target = "grad-theta-elbo"
-    unbiased_for = "grad-theta-elbo"
     summary = "mean gradient of log p(x, z) over draws from q"
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        _, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, _, theta, _, x = problem
+        _, z = posterior_draws(problem, noise)
         return model.log_joint_vjp(theta, x, z, mean_cotangent(model.family, z))[0], state

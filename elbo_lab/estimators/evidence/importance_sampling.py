@@ -16,9 +16,11 @@ class ImportanceSampling(Estimator):
 
     name = "importance-sampling"
     target = "log-evidence"
+    unbiased = False
     summary = "log mean of the weights p(x, z) / q(z) over draws from q; biased low"
-    vectorised = True
+    independent_draws = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         return mean_over_rows(importance_evidence(model, theta, x, posterior.family, eta, z)), state

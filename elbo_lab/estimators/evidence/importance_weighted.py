@@ -16,10 +16,12 @@ class ImportanceWeighted(Estimator):
 
     name = "importance-weighted"
     target = "grad-theta-log-evidence"
+    unbiased = False
     summary = "draws from q, self-normalised weights; biased by order 1/S"
-    vectorised = True
+    independent_draws = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         weights = softmax(log_weight(model, theta, x, posterior.family, eta, z), axis=-2)
         return model.log_joint_vjp(theta, x, z, weights / len(x))[0], state

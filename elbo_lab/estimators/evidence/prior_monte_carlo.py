@@ -16,10 +16,12 @@ class PriorMonteCarlo(Estimator):
 
     name = "prior-monte-carlo"
     target = "log-evidence"
+    unbiased = False
     summary = "log mean of p(x | z) over draws from the prior; biased low"
+    independent_draws = True
     draws_from = "prior"
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG002
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, _, theta, _, x = problem
         z = prior_draws(model, theta, noise)
         return mean_over_rows(prior_evidence(model, theta, x, z)), state

@@ -17,12 +17,14 @@ class PriorMonteCarloPathwise(Estimator):
 
     name = "prior-monte-carlo-pathwise"
     target = "grad-theta-log-evidence"
+    unbiased = False
     summary = "prior draws weighted by p(x | z); the prior's parameters through z = mu + tau eps"
+    independent_draws = True
     draws_from = "prior"
     needs_pathwise = True
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG002
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, _, theta, _, x = problem
         prior_eta = model.prior_eta(theta)
         z = model.family.sample(prior_eta, noise)
         weights = softmax(model.log_likelihood(theta, x, z), axis=-2)

@@ -18,11 +18,13 @@ class PriorMonteCarloScore(Estimator):
 
     name = "prior-monte-carlo-score"
     target = "grad-theta-log-evidence"
+    unbiased = False
     summary = "prior draws weighted by p(x | z); the prior's parameters through log p(z)"
+    independent_draws = True
     draws_from = "prior"
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):  # noqa: ARG002
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, _, theta, _, x = problem
         z = prior_draws(model, theta, noise)
         weights = softmax(model.log_likelihood(theta, x, z), axis=-2)
         return model.log_joint_vjp(theta, x, z, weights / len(x))[0], state

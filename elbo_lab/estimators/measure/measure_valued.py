@@ -25,10 +25,7 @@ class MeasureValued(Estimator):
 
     name = "measure-valued"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "differences of log w under Weibull and Maxwell moves of one coordinate at a time"
-    independent_draws = False
-    vectorised = True
 
     def noise_spec(self, family, n_draws, n_data):
         return NoiseSpec("normal", (n_draws, n_data, family.size, 6))
@@ -37,7 +34,8 @@ class MeasureValued(Estimator):
         super().check_pairing(model, posterior)
         refuse_other_families(posterior)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         a, b, c, d, e, g = np.moveaxis(noise, -1, 0)
         up, down = np.hypot(b, c), np.hypot(e, g)
         maxwell = np.copysign(np.hypot(up, d), d)

@@ -26,10 +26,7 @@ class MeasureValuedCoupled(Estimator):
 
     name = "measure-valued-coupled"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "measure-valued gradient, both measures of a pair on the same random numbers"
-    independent_draws = False
-    vectorised = True
 
     def noise_spec(self, family, n_draws, n_data):
         return NoiseSpec("normal", (n_draws, n_data, family.size, 3))
@@ -38,7 +35,8 @@ class MeasureValuedCoupled(Estimator):
         super().check_pairing(model, posterior)
         refuse_other_families(posterior)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         a, b, c = np.moveaxis(noise, -1, 0)
         weibull = np.hypot(b, c)
         maxwell = np.copysign(np.hypot(weibull, a), a)

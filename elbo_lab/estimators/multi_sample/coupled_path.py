@@ -16,7 +16,7 @@ class CoupledPath(Estimator):
     """Sum of factors times slopes along the paths of the draws."""
 
     needs_pathwise = True
-    vectorised = True
+    independent_draws = True
 
     @abstractmethod
     def factors(self, log_w):
@@ -26,9 +26,10 @@ class CoupledPath(Estimator):
         """Return what comes in through the parameters of log q (..., N, E): nothing."""
         return 0.0
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family = posterior.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         factors = self.factors(log_weight(model, theta, x, family, eta, z)) / len(x)
         grad_z = model.log_joint_grad_z(theta, x, z, factors)
         grad_z = grad_z - factors[..., None] * family.log_prob_grad_z(eta, z)

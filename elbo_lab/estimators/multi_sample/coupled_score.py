@@ -23,7 +23,7 @@ from elbo_lab.special import log_sum_exp
 class CoupledScore(Estimator):
     """Sum of signals times scores."""
 
-    vectorised = True
+    independent_draws = True
 
     @abstractmethod
     def signal(self, log_w):
@@ -32,9 +32,10 @@ class CoupledScore(Estimator):
         Draws behind the first K serve the signals only.
         """
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family = posterior.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         signal = self.signal(log_weight(model, theta, x, family, eta, z))
         score = family.score(eta, z)[..., : signal.shape[-2], :, :]
         grad_eta = (signal[..., None] * score).sum(axis=-3) / len(x)

@@ -19,7 +19,6 @@ class Dreg(CoupledPath):
 
     name = "dreg"
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "doubly reparameterised: squared weights times the slopes along the paths"
 
     def factors(self, log_w):

@@ -17,7 +17,6 @@ class IwaeReparameterization(CoupledPath):
 
     name = "iwae-reparameterization"
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "pathwise derivative of log mean w; its signal-to-noise ratio falls with the draws"
 
     def factors(self, log_w):

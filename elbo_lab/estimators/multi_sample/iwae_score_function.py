@@ -16,7 +16,6 @@ class IwaeScoreFunction(CoupledScore):
 
     name = "iwae-score-function"
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, without a baseline"
 
     def signal(self, log_w):

@@ -16,5 +16,5 @@ class IwaeTheta(ImportanceWeighted):
 
     name = "iwae-theta"
     target = "grad-theta-iwae"
-    unbiased_for = "grad-theta-iwae"
+    unbiased = True
     summary = "the importance-weighted bound's own gradient: importance-weighted, another target"

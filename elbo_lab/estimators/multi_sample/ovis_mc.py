@@ -30,7 +30,6 @@ class OvisMonteCarlo(CoupledScore):
 
     further: int
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, baseline: the signal with further draws in a draw's place"
     minimum_draws = 2
 

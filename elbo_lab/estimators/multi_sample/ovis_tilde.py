@@ -41,8 +41,8 @@ class OvisTilde(CoupledScore):
         return f"ovis-tilde-{self.gamma:g}"
 
     @property
-    def unbiased_for(self):
-        return self.target if self.gamma == 0.0 else None
+    def unbiased(self):
+        return self.gamma == 0.0
 
     @property
     def summary(self):

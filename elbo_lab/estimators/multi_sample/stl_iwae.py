@@ -17,6 +17,7 @@ class StlIwae(CoupledPath):
 
     name = "stl-iwae"
     target = "grad-phi-iwae"
+    unbiased = False
     summary = "iwae-reparameterization without its score term; biased from two draws on"
 
     def factors(self, log_w):

@@ -20,7 +20,6 @@ class Vimco(CoupledScore):
 
     name = "vimco"
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, each draw's baseline from the others (geometric mean)"
     minimum_draws = 2
 

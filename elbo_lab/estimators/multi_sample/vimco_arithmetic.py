@@ -19,7 +19,6 @@ class VimcoArithmetic(CoupledScore):
 
     name = "vimco-arithmetic"
     target = "grad-phi-iwae"
-    unbiased_for = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, the bound of the other draws as baseline"
     minimum_draws = 2
 

@@ -17,6 +17,7 @@ class WakePhi(CoupledScore):
 
     name = "wake-phi"
     target = "grad-phi-inclusive-kl"
+    unbiased = False
     summary = "reweighted wake-sleep: self-normalised weights times the score of q; biased"
 
     def signal(self, log_w):

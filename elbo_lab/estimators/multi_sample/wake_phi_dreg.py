@@ -16,6 +16,7 @@ class WakePhiDreg(CoupledPath):
 
     name = "wake-phi-dreg"
     target = "grad-phi-inclusive-kl"
+    unbiased = False
     summary = "wake-phi reparameterised: same bias, no noise at the exact posterior"
     minimum_draws = 2
 

@@ -15,15 +15,13 @@ class Reparameterization(Estimator):
 
     name = "reparameterization"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x, z) - log q(z), log q sampled"
     needs_pathwise = True
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family = posterior.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         cotangent = mean_cotangent(family, z)
         through_parameters, of_log_q = family.log_prob_vjps(eta, z, cotangent)
         grad_z = model.log_joint_grad_z(theta, x, z, cotangent) - of_log_q

@@ -15,16 +15,14 @@ class ReparameterizationAnalyticKL(Estimator):
 
     name = "reparameterization-analytic-kl"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x | z), the KL to the prior in closed form"
     needs_pathwise = True
     needs_kl = True
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family = posterior.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         grad_z = model.log_likelihood_grad_z(theta, x, z, mean_cotangent(family, z))
         by_eta, _ = family.kl_grad(eta, model.prior_eta(theta))
         grad_eta = family.sample_vjp(eta, noise, grad_z) - by_eta / len(x)

@@ -20,15 +20,13 @@ class StickingTheLanding(Estimator):
 
     name = "sticking-the-landing"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "pathwise derivative of log w through z alone; no noise at the exact posterior"
     needs_pathwise = True
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family = posterior.family
-        eta, z = posterior_draws(posterior, phi, x, noise)
+        eta, z = posterior_draws(problem, noise)
         cotangent = mean_cotangent(family, z)
         grad_z = model.log_joint_grad_z(theta, x, z, cotangent)
         grad_z = grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)

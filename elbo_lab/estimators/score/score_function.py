@@ -15,11 +15,8 @@ class ScoreFunction(Estimator):
 
     name = "score-function"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE: mean of log w times the score of q"
-    independent_draws = False
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        f, mean_score = log_weight_and_score(problem, noise)
         return mean_score(f), state

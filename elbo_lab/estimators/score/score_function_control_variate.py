@@ -34,13 +34,13 @@ class ScoreFunctionControlVariate(Estimator):
 
     name = "score-function-control-variate"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE minus a multiple of the score, one fitted per datum on the other draws"
+    independent_draws = True
     minimum_draws = 3
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)
         score = posterior.family.score(eta, z)
         # Centring by all draws is a shift of f and a alike: it changes rounding, not the estimate.

@@ -34,17 +34,17 @@ class ScoreFunctionDelta(Estimator):
 
     name = "score-function-delta"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE minus a fitted multiple of log w linearised at the mean of q"
+    independent_draws = True
     minimum_draws = 2
-    vectorised = True
 
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)
         refuse_without_mean(posterior.family)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         family = posterior.family
         f = log_weight(model, theta, x, family, eta, z)
         # Centring by all draws is a shift of f and b alike: it changes rounding, not the estimate.

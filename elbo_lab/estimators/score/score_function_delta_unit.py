@@ -21,17 +21,15 @@ class ScoreFunctionDeltaUnit(Estimator):
 
     name = "score-function-delta-unit"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE minus log w linearised at the mean of q, coefficient one; can hurt"
-    independent_draws = False
-    vectorised = True
 
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)
         refuse_without_mean(posterior.family)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         family = posterior.family
         linear, _, by_score = linear_part(model, theta, x, family, eta, z)
         at_mean = log_weight(model, theta, x, family, eta, family.split(eta)[0][None])

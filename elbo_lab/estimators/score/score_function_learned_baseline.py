@@ -34,21 +34,19 @@ class ScoreFunctionLearnedBaseline(Estimator):
 
     name = "score-function-learned-baseline"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with a baseline that a small network learns from x (NVIL)"
-    independent_draws = False
-    vectorised = True
     burn_in = 300
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
+    def initial_state(self, problem):
         # The hidden layer of every start is the same, and the output layer is zero.
-        network = _network(x).initial(np.random.default_rng(0))
-        _network(x).layout.views(network)["W2"][...] = 0.0
-        scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
-        return _layout(x).pack({"shift": x.mean(axis=0), "scale": scale, "network": network})
+        network = _network(problem.x).initial(np.random.default_rng(0))
+        _network(problem.x).layout.views(network)["W2"][...] = 0.0
+        scale = np.where(np.ptp(problem.x, axis=0) > 0, problem.x.std(axis=0), 1.0)
+        return _layout(problem.x).pack({"shift": problem.x.mean(axis=0), "scale": scale, "network": network})
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state):
-        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
+    def estimate(self, problem, noise, state):
+        f, mean_score = log_weight_and_score(problem, noise)
+        x = problem.x
         known = _layout(x).views(state)
         output, activations = _network(x).forward(known["network"], (x - known["shift"]) / known["scale"])
         baseline = (known["centre"] + np.sqrt(known["square"]) * output[:, 0]).astype(f.dtype)

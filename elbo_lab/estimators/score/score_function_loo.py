@@ -16,13 +16,12 @@ class ScoreFunctionLOO(Estimator):
 
     name = "score-function-loo"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with the mean of the other draws as baseline"
+    independent_draws = True
     minimum_draws = 2
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        f, mean_score = log_weight_and_score(problem, noise)
         n_draws = f.shape[-2]
         centred = (f - f.sum(axis=-2, keepdims=True) / n_draws) * (n_draws / (n_draws - 1))
         return mean_score(centred), state

@@ -22,13 +22,13 @@ class ScoreFunctionOptimalBaseline(Estimator):
 
     name = "score-function-optimal-baseline"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with the variance-optimal baseline of each coordinate, from the other draws"
+    independent_draws = True
     minimum_draws = 2
-    vectorised = True
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)[..., None]
         score = posterior.family.score(eta, z)
         # Centring by all draws is a shift of f and b alike: it changes rounding, not the estimate.

@@ -39,11 +39,8 @@ class ScoreFunctionOracleBaseline(Estimator):
 
     name = "score-function-oracle-baseline"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with the exact optimal baseline; a reference, not available in practice"
-    independent_draws = False
     is_reference = True
-    vectorised = True
 
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)
@@ -54,8 +51,9 @@ class ScoreFunctionOracleBaseline(Estimator):
             wanted = f"the exact optimal baseline is an integral over z: at most {MOST_DIMENSIONS} latents"
             raise NotApplicable(f"{wanted}, not {family.size}")
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
+        eta, z = posterior_draws(problem, noise)
         f = log_weight(model, theta, x, posterior.family, eta, z)[..., None]
         baseline = optimal_baseline(model, theta, x, posterior.family, eta)
         grad_eta = ((f - baseline) * posterior.family.score(eta, z)).mean(axis=-3) / len(x)

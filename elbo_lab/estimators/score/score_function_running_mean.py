@@ -22,17 +22,14 @@ class ScoreFunctionRunningMean(Estimator):
 
     name = "score-function-running-mean"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE with a decaying mean of past log w as baseline"
-    independent_draws = False
-    vectorised = True
     burn_in = 100
 
-    def initial_state(self, model, posterior, x):  # noqa: ARG002
+    def initial_state(self, problem):  # noqa: ARG002
         return np.zeros(2)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state):
-        f, mean_score = log_weight_and_score(model, posterior, theta, phi, x, noise)
+    def estimate(self, problem, noise, state):
+        f, mean_score = log_weight_and_score(problem, noise)
         baseline, weight = map(float, state)
         learned = np.array(decayed(baseline, weight, float(f.mean())))
         return mean_score(f - baseline), learned

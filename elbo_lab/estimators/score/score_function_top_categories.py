@@ -34,10 +34,7 @@ class ScoreFunctionTopCategories(Estimator):
 
     k: int = 1
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "the most probable value exactly, REINFORCE for the rest"
-    independent_draws = False
-    vectorised = True
 
     def __post_init__(self):
         check_count("k", self.k)
@@ -54,7 +51,8 @@ class ScoreFunctionTopCategories(Estimator):
         super().check_pairing(model, posterior)
         refuse_many_values(posterior.family)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         log_q = log_table(family, eta)
         top = np.argsort(-log_q, axis=-1, kind="stable").T[: self.k]  # (k, N)

@@ -36,10 +36,9 @@ class ScoreFunctionUnorderedSet(Estimator):
 
     name = "score-function-unordered-set"
     target = "grad-phi-elbo"
-    unbiased_for = "grad-phi-elbo"
     summary = "REINFORCE over a set of different values, drawn without replacement"
+    independent_draws = True
     minimum_draws = 2
-    vectorised = True
 
     def noise_spec(self, family, n_draws, n_data):  # noqa: ARG002
         """One uniform per draw: it picks among what is left."""
@@ -49,7 +48,8 @@ class ScoreFunctionUnorderedSet(Estimator):
         super().check_pairing(model, posterior)
         refuse_many_values(posterior.family)
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, phi, x = problem
         family, eta = posterior.family, posterior.eta(phi, x)
         numbers, left = draw_set(log_table(family, eta), noise)
         z = family.values()[numbers]

@@ -26,6 +26,7 @@ class ChiSquareEstimate(DrawnBound):
 
     order: float = 2
     target = "log-evidence"
+    unbiased = False
 
     def __post_init__(self):
         check_order(self.order)

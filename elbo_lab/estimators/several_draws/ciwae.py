@@ -34,9 +34,9 @@ class CombinedBound(DrawnBound):
         return f"ciwae-{self.beta:g}"
 
     @property
-    def unbiased_for(self):
-        """The importance-weighted bound or the ELBO at the two ends, else neither."""
-        return {0.0: "iwae", 1.0: "elbo"}.get(float(self.beta))
+    def unbiased(self):
+        """Whether nothing of the ELBO is mixed in."""
+        return self.beta == 0
 
     @property
     def summary(self):

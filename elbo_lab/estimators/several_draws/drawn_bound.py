@@ -9,13 +9,14 @@ from elbo_lab.estimators.base import NO_STATE, Estimator, mean_over_rows, poster
 class DrawnBound(Estimator):
     """The mean over rows of a bound of the log-weights of S draws."""
 
-    vectorised = True
+    independent_draws = True
 
     @abstractmethod
     def bound(self, log_w):
         """Return one value per datum (..., N) of log-weights (..., S, N)."""
 
-    def estimate(self, model, posterior, theta, phi, x, noise, state=NO_STATE):
-        eta, z = posterior_draws(posterior, phi, x, noise)
+    def estimate(self, problem, noise, state=NO_STATE):
+        model, posterior, theta, _, x = problem
+        eta, z = posterior_draws(problem, noise)
         log_w = log_weight(model, theta, x, posterior.family, eta, z)
         return mean_over_rows(self.bound(log_w)), state

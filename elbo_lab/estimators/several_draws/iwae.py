@@ -14,7 +14,6 @@ class ImportanceWeightedBound(DrawnBound):
 
     name = "iwae"
     target = "iwae"
-    unbiased_for = "iwae"
     summary = "log mean weight of all draws, as a sample of the bound of S draws"
 
     def bound(self, log_w):

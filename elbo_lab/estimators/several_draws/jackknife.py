@@ -26,6 +26,7 @@ class Jackknife(DrawnBound):
 
     order: int = 1
     target = "log-evidence"
+    unbiased = False
 
     def __post_init__(self):
         check_order(self.order)

@@ -25,7 +25,6 @@ class GroupedBound(DrawnBound):
 
     n_groups: int = 2
     target = "iwae"
-    unbiased_for = "iwae"
 
     def __post_init__(self):
         check_count("groups", self.n_groups)

@@ -26,6 +26,7 @@ class RenyiBound(DrawnBound):
 
     alpha: float = 0.5
     target = "log-evidence"
+    unbiased = False
 
     def __post_init__(self):
         check_alpha(self.alpha)

@@ -1,0 +1,33 @@
+"""What an estimator is asked about: a model, a q, both parameter vectors and the data, as one thing."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
+
+
+class Problem(NamedTuple):
+    """Where an estimate is made; `model, posterior, theta, phi, x = problem` unpacks it.
+
+    Attributes
+    ----------
+    model : Model
+        log p_theta(x, z).
+    posterior : Posterior
+        q_phi(z | x). None is allowed where no q is needed: for log p(x) and its gradient.
+    theta : ndarray (P_theta,)
+        Parameters of the model.
+    phi : ndarray (P_phi,)
+        Variational parameters.
+    x : ndarray (N, D)
+        The rows over which estimates are means.
+    """
+
+    model: Model
+    posterior: Posterior
+    theta: NDArray[np.floating]
+    phi: NDArray[np.floating]
+    x: NDArray[np.floating]
