@@ -13,6 +13,11 @@ PROBLEMS = {GaussianMixture: MixtureEM, LinearGaussian: LinearGaussianEM}
 MOST_NAMED = 3
 
 
+def has_em(model):
+    """Whether EM fits this model."""
+    return isinstance(model, tuple(PROBLEMS))
+
+
 def judge(fit):
     """Return the Fit of an `EMFit` as it stands.
 

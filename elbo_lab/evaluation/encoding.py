@@ -15,6 +15,6 @@ def encoded(posterior, phi, x):
     phi : ndarray (P,)
     x : ndarray (N, D)
     """
-    step = len(x) if posterior.name == "free" else ROWS_PER_PASS
+    step = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     parts = [posterior.eta(phi, x[start : start + step]) for start in range(0, len(x), step)]
     return np.concatenate(parts).astype(np.float64, copy=False)

@@ -79,12 +79,8 @@ class Fitted:
         if self.posterior is not None:
             return self.model.family.moments(encoded(self.posterior, self.phi, x))
         theta = self.theta.astype(np.float64)
-        if hasattr(self.model, "posterior_moments"):
-            # Correlated coordinates, in general: no member of the family.
-            mean, covariance = self.model.posterior_moments(theta, x)
-            return mean, np.tile(np.sqrt(np.diag(covariance)), (len(x), 1))
         try:
-            return self.model.family.moments(self.model.posterior_eta(theta, x))
+            return self.model.posterior_mean_and_std(theta, x)
         except NotApplicable as reason:
             raise NotApplicable(f"{reason}; give an encoder (posterior and phi)") from None
 

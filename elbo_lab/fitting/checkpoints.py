@@ -20,8 +20,7 @@ from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.result import plain
-from elbo_lab.networks import MLP
-from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import all_models
 from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
 
@@ -48,29 +47,14 @@ def build_model(spec):
     raise unknown_name("model", spec["name"], [kind.name for kind in kinds])
 
 
-def posterior_spec(posterior):
-    """Return the words for a posterior, or None."""
-    if posterior is None:
-        return None
-    if isinstance(posterior, FreePosterior):
-        return {"name": posterior.name, "n_data": posterior.n_data}
-    return {
-        "name": posterior.name,
-        "sizes": list(posterior.network.sizes),
-        "activation": posterior.network.activation,
-        "shift": list(posterior.shift),
-        "scale": list(posterior.scale),
-    }
-
-
 def build_posterior(spec, model):
-    """Return the posterior of a spec, in the family of the model."""
+    """Return the posterior of a spec, in the family of the model; None for None."""
     if spec is None:
         return None
-    if spec["name"] == FreePosterior.name:
-        return FreePosterior(model.family, spec["n_data"])
-    network = MLP(tuple(spec["sizes"]), spec["activation"])
-    return AmortisedPosterior(model.family, network, tuple(spec["shift"]), tuple(spec["scale"]))
+    kinds = {kind.name: kind for kind in POSTERIORS}
+    if spec["name"] not in kinds:
+        raise unknown_name("posterior", spec["name"], list(kinds))
+    return kinds[spec["name"]].from_dict(model.family, spec)
 
 
 def data_spec(dataset):

@@ -99,7 +99,7 @@ def evaluate(
     if tractable(model):
         final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
-        if stored.posterior.name == "free" and data_spec(dataset)["sha256"] != stored.data["sha256"]:
+        if stored.posterior.needs_all_rows and data_spec(dataset)["sha256"] != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
         final |= _bounded(stored, x, importance_samples, seed, threads, progress)
@@ -126,7 +126,7 @@ def _bounded(stored, x, n_samples, seed, threads, progress):
         "nll_standard_error": np.sqrt((found.standard_error**2).sum()) / len(x),
         "effective_sample_size": np.median(found.effective_sample_size),
     }
-    if not model.family.discrete and posterior.name == "amortised":
+    if not model.family.discrete and not posterior.needs_all_rows:
         units = active_units(posterior, phi, x)
         numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
     return numbers

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from elbo_lab.exact import closed_form
 from elbo_lab.plots import (
     latent_grid,
     plot_images,
@@ -97,8 +98,8 @@ def _samples(result, label):
     fitted, rng = result.fitted, np.random.default_rng(result.settings["seed"])
     train, shape = result.train, result.train.image_shape
     if shape is None:
-        if result.model.family.discrete and hasattr(result.model, "described") and train.x.shape[1] > 1:
-            described = result.model.described(result.theta)
+        described = result.model.described(result.theta)
+        if result.model.family.discrete and described is not None and train.x.shape[1] > 1:
             yield "mixture", _figure(plot_mixture(train.x, described, names=_with_units(train), title=label))
         samples = fitted.generate(min(len(train.x), POINTS), rng)
         yield (
@@ -132,10 +133,10 @@ def _samples(result, label):
 
 
 def _encodes(result):
-    """Whether any row can be given its code: by an encoder, or by the exact posterior."""
+    """Whether any row can be given a code shorter than itself: by an encoder, or by the exact posterior."""
     if result.posterior is None:
-        return hasattr(result.model, "posterior_moments")
-    return result.posterior.name != "free"
+        return closed_form.applies(result.model) and result.model.latent_dim < result.model.n_columns
+    return not result.posterior.needs_all_rows
 
 
 def _latent_plane(result, label):

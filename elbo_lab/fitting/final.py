@@ -42,7 +42,7 @@ def mean_elbo(model, posterior, theta, phi, x, rng, draws=1):
     """Return the mean ELBO over all rows of x, in nats, with `draws` draws each."""
     bound, total = ElboReconstructionKL(), 0.0
     # A free table belongs to all of its rows at once.
-    per_pass = len(x) if posterior.name == "free" else ROWS_PER_PASS
+    per_pass = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     with single_threaded_blas():
         for start in range(0, len(x), per_pass):
             part = x[start : start + per_pass]
@@ -61,7 +61,7 @@ def _bound_numbers(model, posterior, vectors, x, seed, threads):
     theta, phi = vectors["theta"], vectors["phi"]
     rng = np.random.default_rng(seed)
     rows = x
-    if posterior.name != "free" and len(x) > NLL_ROWS:
+    if not posterior.needs_all_rows and len(x) > NLL_ROWS:
         rows = x[np.random.default_rng((seed, 2)).permutation(len(x))[:NLL_ROWS]]
     nll = importance_nll(model, posterior, theta, phi, rows, NLL_SAMPLES, seed=seed, threads=threads)
     on_all, on_some = (

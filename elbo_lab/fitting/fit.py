@@ -28,7 +28,6 @@ from elbo_lab.fitting.checkpoints import (
     model_spec,
     name_of,
     path_of,
-    posterior_spec,
     refuse_overwriting,
 )
 from elbo_lab.fitting.final import (
@@ -44,9 +43,6 @@ from elbo_lab.fitting.settings import Options, choose_method, complete, overlay,
 from elbo_lab.registry import find_models
 from elbo_lab.threads import check_threads
 from elbo_lab.training.checkpoint import Parts, load_checkpoint
-
-# Where a name has several variants and none was named.
-USUAL_VARIANT = {"gaussian-mixture": "full", "deep-gaussian": "learned"}
 
 
 def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, data_dir=None, **options):
@@ -106,7 +102,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         raise bad_value("model", "a name", "nothing", "see elbo-lab list")
     choice = _choose_model(asked.model)
     if asked.data is None:
-        usual = getattr(choice.kind, "default_data", "digits")
+        usual = choice.kind.default_data
         expected = "a data set, a file or an array"
         raise bad_value("data", expected, "nothing", f"try {usual!r}, or another of elbo-lab list")
     if checkpoint is not None:
@@ -123,7 +119,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         train, held_out = dataset.split(asked.holdout)
     built = _build_model(choice, train, asked.latent)
     method = choose_method(built, asked.method)
-    settings = resolve(asked, method, networks=method == "vae" or hasattr(built, "hidden"))
+    settings = resolve(asked, method, networks=method == "vae" or built.hidden is not None)
     built = with_networks(built, settings)
     settings = complete(built, method, settings)
     with columns_by_name(dataset.columns):
@@ -133,7 +129,7 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         "data": named or name_of(asked.data, dataset),
         "view": None,
         "method": method,
-        "latent": built.latent_dim if getattr(choice.kind, "default_latent", None) else None,
+        "latent": built.latent_dim if choice.kind.default_latent else None,
         "holdout": asked.holdout,
         "seed": seed,
         **settings,
@@ -146,7 +142,9 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
         job.restore(stored["job"], Parts(own, resume, "resume"))
     head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
-    keeper = Keeper(checkpoint, job, head | {"posterior": plain(posterior_spec(posterior))})
+    keeper = Keeper(
+        checkpoint, job, head | {"posterior": None if posterior is None else plain(posterior.to_dict())}
+    )
     seconds = _run(job, keeper, progress)
     if not job.finished:
         raise Stopped(_what_was_kept(checkpoint))
@@ -186,8 +184,8 @@ def _choose_model(name):
         raise unknown_name("model", name, list(dict.fromkeys(known)))
     choices = find_models(name)
     if len(choices) > 1:
-        usual = USUAL_VARIANT.get(choices[0].kind.name, choices[0].variant)
-        choices = [choice for choice in choices if choice.variant == usual]
+        usual = choices[0].kind.usual_variant
+        return next((choice for choice in choices if choice.variant == usual), choices[0])
     return choices[0]
 
 
@@ -221,7 +219,7 @@ def _closing_numbers(outcome, model, posterior, settings, parts, threads):
     if model.global_latents:
         return notes | _regression_numbers(model, posterior, vectors["phi"], train, held_out)
     final = numbers_of(model, posterior, vectors, train, seed, threads)
-    amortised = posterior if posterior is not None and posterior.name == "amortised" else None
+    amortised = posterior if posterior is not None and not posterior.needs_all_rows else None
     if held_out is not None:
         # A free table says nothing about rows that it was not made for.
         final["held_out"] = numbers_of(model, amortised, vectors, held_out, seed, threads)

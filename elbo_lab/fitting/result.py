@@ -69,8 +69,9 @@ class FitResult:
     @property
     def parameters(self):
         """The parameters by name: in natural units where the model has them, else as stored."""
-        if hasattr(self.model, "described"):
-            return self.model.described(self.theta)
+        described = self.model.described(self.theta)
+        if described is not None:
+            return described
         found = dict(self.model.layout.views(self.theta))
         if self.phi is not None:
             found |= self.posterior.layout.views(self.phi)
@@ -80,7 +81,8 @@ class FitResult:
     def _left_out(self):
         """How many numbers are too many for text, or 0."""
         numbers = sum(np.size(array) for array in self.parameters.values())
-        return 0 if hasattr(self.model, "described") or numbers <= MOST_AS_TEXT else numbers
+        described = self.model.described(self.theta) is not None
+        return 0 if described or numbers <= MOST_AS_TEXT else numbers
 
     def to_dict(self, parameters_file=None):
         """Return the record: schema, settings, history, parameters, final.

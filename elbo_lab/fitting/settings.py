@@ -7,11 +7,10 @@ resolved options are the `settings` of the JSON file and of the checkpoint.
 from dataclasses import dataclass, fields, replace
 
 from elbo_lab.em.closed_form import has_closed_form
+from elbo_lab.em.verdict import has_em
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.fitting.final import tractable
 from elbo_lab.fitting.result import plain
-from elbo_lab.models import PPCA, GaussianMixture
-from elbo_lab.models.linear_gaussian import LinearGaussian
 
 STEPS = {
     "epochs": 100,
@@ -202,7 +201,7 @@ def methods_of(model):
     found = []
     if has_closed_form(model):
         found.append("closed-form")
-    if isinstance(model, (GaussianMixture, LinearGaussian)):
+    if has_em(model):
         found.append("em")
     if tractable(model):
         found.append("gradient")
@@ -229,8 +228,7 @@ def choose_method(model, asked):
 
 def with_networks(model, settings):
     """Return the model with the hidden layers that were asked for, if it has any."""
-    names = {field.name for field in fields(model)}
-    if "hidden" not in names:
+    if model.hidden is None:
         return model
     # Given from the data's side, where a decoder ends.
     hidden = tuple(settings["hidden"])[::-1]
@@ -239,9 +237,6 @@ def with_networks(model, settings):
 
 def complete(model, method, settings):
     """Return the settings with what depends on the model filled in, or refuse what could only fail later."""
-    if isinstance(model, PPCA) and model.n_latent >= model.n_columns:
-        expected = f"fewer than the {model.n_columns} columns (none is left for the noise)"
-        raise bad_value("latent", expected, model.n_latent)
     if method == "svi":
         return settings | {name: value for name, value in CONTINUOUS.items() if settings[name] is None}
     if method != "vae":

@@ -46,6 +46,18 @@ class Model(ABC):
     ----------
     name, variant : str, str or None
         As on the command line.
+    summary : str
+        The formula in one line, for `elbo-lab list`.
+    variants : tuple
+        The variants that the class builds, (None,) without any.
+    usual_variant : str or None
+        Of all variants of this name, the one that a fit takes where none is named; None for the first.
+    default_data : str
+        The data set that an example takes.
+    default_latent : int or None
+        The latent size where none is asked; None where the data decide it.
+    hidden : tuple of int or None
+        Hidden widths of the model's network, from the latent side; None without a network.
     family : Family
         Family of the prior, and of the posteriors that fit this model.
     layout : Layout
@@ -55,18 +67,27 @@ class Model(ABC):
     natural_views : tuple of str
         Views of a built-in data set that suit the likelihood, the usual one first; () for any.
     fixed_prior : bool
-        Whether p(z) has no parameters, so that nobody forms a gradient of zeros.
+        Whether p(z) has no parameters, so that no gradient of zeros is formed.
     global_latents : bool
         Whether one z explains a whole table instead of one z each row: there is then one datum, N = 1.
     quadratic : bool
         Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
+    relaxes : bool
+        Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
     """
 
     name: str
+    summary: str = ""
     variant: str | None = None
+    variants: tuple = (None,)
+    usual_variant: str | None = None
+    default_data = "digits"
+    default_latent: int | None = None
+    hidden: tuple | None = None
     fixed_prior = False
     global_latents = False
     quadratic = False
+    relaxes = False
     natural_views: tuple = ()
 
     # -- what a model must say -------------------------------------------------------------------
@@ -105,7 +126,36 @@ class Model(ABC):
         """Return a start for stochastic training on x, which knows nothing of the maximum: (P,)."""
         return self.initial_theta(x)
 
+    def expected_x(self, theta, z):  # noqa: ARG002
+        """Return E[x | z] (..., D) at z (..., K) or categories z (...).
+
+        Raises
+        ------
+        NotApplicable
+            If the model does not say.
+        """
+        raise NotApplicable(f"{self.label} does not say E[x | z]; write expected_x")
+
     # -- from a data set to x --------------------------------------------------------------------
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        """Return the model for data like x (N, D).
+
+        Parameters
+        ----------
+        x : ndarray (N, D)
+        variant : str, optional
+            One of `variants`.
+        latent : int, optional
+            K; by default `default_latent`.
+
+        Raises
+        ------
+        NotApplicable
+            If this class is not built from data.
+        """
+        raise NotApplicable(f"{cls.name} is not built from data: write for_data, or give a finished model")
 
     @classmethod
     def table_of(cls, dataset):
@@ -221,6 +271,32 @@ class Model(ABC):
             If the exact posterior is not known in this family.
         """
         raise NotApplicable(f"the exact posterior of {self.label} has no closed form")
+
+    def posterior_mean_and_std(self, theta, x):
+        """Return mean and standard deviation (N, K) each of the exact posterior.
+
+        Of categories they are those of the indicator vector: r and sqrt(r (1 - r)).
+
+        Raises
+        ------
+        NotApplicable
+            If the exact posterior is not known.
+        """
+        return self.family.moments(self.posterior_eta(theta, x))
+
+    def relaxed_likelihood(self, theta, x, y):  # noqa: ARG002
+        """Return log p(x | z) for shares y (..., S, N, C) of categories, and its pullback (see `relaxes`).
+
+        Raises
+        ------
+        NotApplicable
+            If the formula does not extend to shares.
+        """
+        raise NotApplicable(f"log p(x | z) of {self.label} is not defined between categories")
+
+    def described(self, theta):  # noqa: ARG002
+        """Return {name: array}, theta in natural units; None where theta as stored says it best."""
+        return None
 
 
 class StandardNormalPrior:

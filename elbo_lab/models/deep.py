@@ -43,6 +43,10 @@ class DeepModel(StandardNormalPrior, Model):
         check_count("latent", self.n_latent)
         _ = self.decoder  # which checks the hidden widths and the activation
 
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        return cls(x.shape[1], cls.default_latent if latent is None else latent)
+
     @cached_property
     def family(self):
         return DiagonalGaussian(self.n_latent)

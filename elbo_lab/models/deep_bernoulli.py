@@ -21,13 +21,8 @@ class DeepBernoulli(DeepModel):
 
     name = "deep-bernoulli"
     summary = "z ~ N(0, I), x | z ~ Bernoulli(sigmoid(MLP(z)))"
-    variants = (None,)
     default_data = "digits:binary"
     natural_views = ("binary",)
-
-    @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
-        return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
     def check_support(self, x, argument="data"):
         """Refuse anything but zeros and ones."""

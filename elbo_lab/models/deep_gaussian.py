@@ -43,13 +43,10 @@ class DeepGaussianFixed(_Varies, DeepModel):
     name = "deep-gaussian"
     variant = "fixed"
     variants = ("fixed",)
+    usual_variant = "learned"
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), sigma^2 I)"
     default_data = "digits:dequantised"
     natural_views = ("dequantised",)
-
-    @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
-        return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
     @property
     def extra_entries(self):
@@ -93,6 +90,7 @@ class DeepGaussianLearned(_Varies, DeepModel):
     name = "deep-gaussian"
     variant = "learned"
     variants = ("learned",)
+    usual_variant = "learned"
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), diag exp(bounded MLP(z)))"
     default_data = "digits:dequantised"
     natural_views = ("dequantised",)

@@ -44,6 +44,8 @@ class GaussianMixture(Model):
     default_data = "faithful"
     natural_views = ("dequantised",)
     default_latent = 2
+    usual_variant = "full"
+    relaxes = True
 
     def __post_init__(self):
         check_count("n_columns", self.n_columns)

@@ -34,9 +34,7 @@ class GaussianMLE(ClosedForm, Model):
     n_columns: int
     name = "gaussian-mle"
     summary = "x ~ N(mu, sigma^2 I), with a latent Gaussian mean per datum"
-    variants = (None,)
     default_data = "faithful"
-    default_latent = None
     quadratic = True
 
     def __post_init__(self):

@@ -39,7 +39,6 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
 
     n_columns: int
     n_latent: int
-    variants = (None,)
     default_latent = 10
     quadratic = True
 
@@ -159,6 +158,11 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         A, y, M = self._whitened(theta, x)
         covariance = np.linalg.inv(M)
         return np.linalg.solve(M, A.T @ y.T).T, 0.5 * (covariance + covariance.T)
+
+    def posterior_mean_and_std(self, theta, x):
+        """Return mean and standard deviation (N, K) each; the coordinates may be correlated."""
+        mean, covariance = self.posterior_moments(theta, x)
+        return mean, np.tile(np.sqrt(np.diag(covariance)), (len(x), 1))
 
     def posterior_eta(self, theta, x):
         """Return the exact posterior if its coordinates are independent.

@@ -49,9 +49,7 @@ class LogisticRegression(LinearPredictor):
     scale: tuple
     name = "logistic-regression"
     summary = "weights z ~ N(0, I), labels y | z ~ Bernoulli(sigmoid(z . features)): one z for the table"
-    variants = (None,)
     default_data = "breast-cancer"
-    default_latent = None
     global_latents = True
     layout = Layout(())
 

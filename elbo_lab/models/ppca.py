@@ -21,6 +21,13 @@ class PPCA(LinearGaussian):
     default_data = "digits:raw"
     _noise_shape = ()
 
+    def check_data(self, x, argument="data"):
+        """Refuse as many latents as columns: the noise variance would be zero, the density unbounded."""
+        if self.n_latent >= self.n_columns:
+            expected = f"fewer than the {self.n_columns} columns (none is left for the noise)"
+            raise bad_value("latent", expected, self.n_latent)
+        return super().check_data(x, argument)
+
     def maximum_likelihood(self, x):
         """Return the maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I).
 
@@ -31,9 +38,6 @@ class PPCA(LinearGaussian):
         """
         x = self.check_data(x)
         mean, directions, eigenvalues = principal_start(x, self.n_latent)
-        if self.n_latent >= self.n_columns:
-            expected = f"fewer than the {self.n_columns} columns (none is left for the noise)"
-            raise bad_value("latent", expected, self.n_latent)
         # A smaller share of the largest eigenvalue (a squared singular value) is rounding.
         rank = int((eigenvalues > (max(x.shape) * np.finfo(float).eps) ** 2 * eigenvalues[0]).sum())
         if rank <= self.n_latent:

@@ -47,7 +47,6 @@ class SigmoidBelief(Model):
     n_units: int
     name = "sigmoid-belief"
     summary = "z_k ~ Bernoulli(pi_k), x | z ~ Bernoulli(sigmoid(W z + b))"
-    variants = (None,)
     default_data = "digits:binary"
     natural_views = ("binary",)
     default_latent = 4

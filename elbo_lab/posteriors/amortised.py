@@ -100,6 +100,20 @@ class AmortisedPosterior(Posterior):
 
         return eta, pullback
 
+    def to_dict(self):
+        return {
+            "name": self.name,
+            "sizes": list(self.network.sizes),
+            "activation": self.network.activation,
+            "shift": list(self.shift),
+            "scale": list(self.scale),
+        }
+
+    @classmethod
+    def from_dict(cls, family, values):
+        network = MLP(tuple(values["sizes"]), values["activation"])
+        return cls(family, network, tuple(values["shift"]), tuple(values["scale"]))
+
     def initial(self, rng):
         """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits."""
         phi = self.network.initial(rng)

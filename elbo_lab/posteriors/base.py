@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from elbo_lab.errors import NotApplicable
+
 
 class Posterior(ABC):
     """A family with a map from data to its parameters.
@@ -19,9 +21,16 @@ class Posterior(ABC):
     family : Family
     layout : Layout
         Names and shapes in phi.
+    summary : str
+        In one line, for `elbo-lab list`.
+    needs_all_rows : bool
+        Whether phi is a table with an eta for each datum that it was made for: `eta` takes all of these at
+        once, in their order, and knows nothing of other data.
     """
 
     name: str
+    summary: str = ""
+    needs_all_rows = False
 
     @abstractmethod
     def eta(self, phi, x):
@@ -50,6 +59,21 @@ class Posterior(ABC):
             one_datum[:, n, :] = np.diag(error[n])
             variance += (self.eta_vjp(phi, x, one_datum) ** 2).sum(axis=0)
         return np.sqrt(variance)
+
+    def to_dict(self):
+        """Return the name and the numbers that `from_dict` builds this map from, for checkpoints.
+
+        Raises
+        ------
+        NotApplicable
+            If this kind of posterior is not trained.
+        """
+        raise NotApplicable(f"a posterior of kind {self.name!r} is not kept in checkpoints")
+
+    @classmethod
+    def from_dict(cls, family, values):  # noqa: ARG003
+        """Return the posterior in a family, from what `to_dict` returned."""
+        raise NotApplicable(f"a posterior of kind {cls.name!r} is not kept in checkpoints")
 
     @property
     def has_parameters(self):

@@ -28,6 +28,7 @@ class FreePosterior(Posterior):
     n_data: int
     name = "free"
     summary = "a free eta for every datum"
+    needs_all_rows = True
 
     @cached_property
     def layout(self):
@@ -50,6 +51,13 @@ class FreePosterior(Posterior):
 
     def eta_error(self, phi, x, error):  # noqa: ARG002
         return self.phi_from_eta(error)
+
+    def to_dict(self):
+        return {"name": self.name, "n_data": self.n_data}
+
+    @classmethod
+    def from_dict(cls, family, values):
+        return cls(family, values["n_data"])
 
     def phi_from_eta(self, eta):
         """Return the phi whose table is eta (N, E)."""

@@ -173,7 +173,7 @@ class ElboObjective(Objective):
 
     @property
     def whole(self):
-        return self.posterior.name == "free"
+        return self.posterior.needs_all_rows
 
     def problem(self, params, x):
         """Return the Problem of data x (N, D) at the parameters `params`."""

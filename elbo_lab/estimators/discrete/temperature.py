@@ -42,5 +42,5 @@ class RelaxedEstimator(Estimator):
     def check_pairing(self, model, posterior):
         super().check_pairing(model, posterior)
         relaxation_of(model.family)
-        if not (model.family.event_axes or hasattr(model, "relaxed_likelihood")):
+        if not (model.family.event_axes or model.relaxes):
             raise NotApplicable(f"{model.label} has no relaxed likelihood")
