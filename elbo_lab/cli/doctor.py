@@ -17,7 +17,7 @@ def facts():
     from threadpoolctl import threadpool_info
 
     from elbo_lab import __version__
-    from elbo_lab.kernels import elementwise, kernels_in_use
+    from elbo_lab.kernels import kernels_in_use
 
     lines = [("elbo-lab", __version__), ("python", platform.python_version())]
     names = ("numpy", "scipy", "numba", "matplotlib", "rich", "threadpoolctl")
@@ -27,8 +27,17 @@ def facts():
         kind = f"{pool['user_api']} ({os.path.basename(pool['filepath']).split('-')[0]})"
         lines.append((kind, f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"))
     lines.append(("kernels", kernels_in_use()))
-    lines.append(("kernel cache", elementwise.tanh.stats.cache_path or "none that can be written"))
+    lines.append(("kernel cache", _kernel_cache()))
     return lines
+
+
+def _kernel_cache():
+    """Return the folder of the compiled kernels, and what all versions in it take."""
+    from elbo_lab.kernels.machine_code import cache_folder
+
+    folder = cache_folder()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{folder} ({size / 1e6:.1f} MB)"
 
 
 def run(options):  # noqa: ARG001

@@ -1,7 +1,7 @@
-"""How kernels are compiled: five decorators, so that the flags stand in one place.
+"""How kernels are compiled: decorators, so that the flags stand in one place.
 
 `formula` is for a scalar formula that is built into loops, `loop` for the loop that is called,
-`inner_loop` for a part of a long one, and
+`parallel_loop` for one that starts threads (`prange`), `inner_loop` for a part of a long one, and
 `exact_formula` and `exact_loop` for a loop of a few roundings that gives the very bits of its definition:
 no `contract`. `sum_loop` is for a sum over an array that is built into a loop.
 
@@ -15,20 +15,17 @@ no `contract`. `sum_loop` is for a sum over an array that is built into a loop.
   exception is a branch, and one branch in the body keeps LLVM from vectorising the whole loop.
 - `forceinline`: a formula that stays a function call does the same. LLVM stops inlining at about
   the length of `softplus`, which then takes 42 ns per element and not 3.
-- `nogil`: threads that work on blocks run at the same time. No loop starts threads itself.
-- `cache`: machine code is kept on disk, in the package's `__pycache__` or, when that cannot be
-  written, in the user's cache folder. Numba looks at the file of the *loop* alone, and not at the
-  formulas and flags that come from other files; so the sources of all kernels are part of the name
-  under which machine code is kept, and an edit of any of them compiles anew.
+- `nogil`: threads that work on blocks run at the same time.
 
-Source: Numba manual, "Performance tips" and "Notes on caching"; LLVM, "Auto-vectorization".
+Machine code of the three kinds of loop that Python calls (`loop`, `exact_loop`, `parallel_loop`) is kept on
+disk (`machine_code`).
+
+Source: Numba manual, "Performance tips"; LLVM, "Auto-vectorization".
 """
 
-import hashlib
-from functools import cache
-from pathlib import Path
+from numba import config, njit
 
-from numba import njit
+from elbo_lab.kernels.machine_code import KeptLoop
 
 # `fastmath` is said here too: a function without it takes over that of the loop it is compiled for first.
 EXACT_FLAGS = {"fastmath": False, "error_model": "numpy", "nogil": True}
@@ -53,7 +50,12 @@ def sum_loop(function):
 
 def loop(function):
     """Compile a loop `name(x, out)`, and keep its machine code where a folder can be written."""
-    return _cached(function, FLAGS)
+    return _kept(function, FLAGS)
+
+
+def parallel_loop(function):
+    """Compile a loop whose `prange` runs on Numba's threads, and keep its machine code as `loop` does."""
+    return _kept(function, FLAGS | {"parallel": True})
 
 
 def inner_loop(function):
@@ -63,27 +65,10 @@ def inner_loop(function):
 
 def exact_loop(function):
     """Compile a loop whose every sum, product, quotient and root is rounded, as in NumPy."""
-    return _cached(function, EXACT_FLAGS)
+    return _kept(function, EXACT_FLAGS)
 
 
-@cache
-def _sources():
-    """Return the digest of all kernels' sources."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _cached(function, flags):
-    name = function.__qualname__
-    # Numba names the files of the machine code after the function; that of the kernel is put back below.
-    function.__qualname__ = f"{name}-{_sources()}"
-    try:
-        kernel = njit(**flags, cache=True)(function)
-    except RuntimeError:
-        # Numba found neither the package nor the user's cache folder writeable ("no locator
-        # available"). Compiling anew in each process is slower and right.
-        kernel = njit(**flags)(function)
-    function.__qualname__ = kernel.__qualname__ = name
-    return kernel
+def _kept(function, flags):
+    if config.DISABLE_JIT:
+        return function
+    return KeptLoop(function, flags)

@@ -1,0 +1,200 @@
+"""Machine code is kept from one process to the next, in the user's cache folder.
+
+Compiling a kernel takes seconds, so Numba's `cache=True` writes the machine code to disk. By itself it writes
+into the package, where an uninstallation leaves it behind; it trusts every file that it finds; and two
+processes that compile one function for different dtypes at the same time can mix up their entries. So a
+process gives Numba a folder of its own, and hands what it has compiled to the next process in one file per
+function, whole and with its digest:
+
+    ~/.cache/elbo-lab/0.1.0-<digest>/                 a folder per version of package, sources, Numba, Python
+        elbo_lab.kernels.elementwise.tanh.code        SHA-256 of the rest, then Numba's files as a ZIP
+        process-x7k2_q/                               Numba's own folder, removed when the process ends
+
+- *Before* a kernel is called its file is compared with its digest. One that is truncated, empty or altered is
+  removed, and the kernel is compiled anew. So it is where the folder cannot be written or the disk is full.
+- The user's `NUMBA_CACHE_DIR` wins over the cache folder of the system. Other packages keep theirs: Numba is
+  told of ours only while a kernel of ours is decorated.
+- Numba's files are pickles: whoever can write there can run code as this user. So the folders are for
+  their owner alone (mode 0700).
+- A folder that no process has used for a day is removed when another version needs one.
+
+A digest of the sources names the folder, because Numba looks at the file of the *loop* alone, and not at the
+formulas and flags that come from other files. It covers this room and the file of the function: what a
+compiled function calls stands in one of the two.
+
+Source: Numba manual, "Notes on caching" and "NUMBA_CACHE_DIR".
+"""
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numba
+import platformdirs
+
+import elbo_lab
+from elbo_lab.files import write_bytes
+
+DAY = 24 * 60 * 60
+DIGEST_SIZE = hashlib.sha256().digest_size
+NUMBAS_FILES = (".nbi", ".nbc")
+
+# Decorating sets a setting of the whole process for a moment.
+_decorating = threading.Lock()
+
+
+class KeptLoop:
+    """A compiled function that finds its machine code of an earlier process, and keeps what it compiles.
+
+    It has the attributes of Numba's dispatcher: `py_func`, `signatures`, `stats`. Compiled functions cannot
+    call it: what they call is an `inner_loop` or a `formula`.
+
+    Parameters
+    ----------
+    function : callable
+        What is compiled, at its first call with arguments of a kind.
+    flags : dict
+        Options of `numba.njit`.
+    """
+
+    def __init__(self, function, flags):
+        functools.update_wrapper(self, function)
+        self._n_known = 0
+        try:
+            folder = code_folder(function.__code__.co_filename)
+            name = f"{function.__module__}.{function.__qualname__}"
+            self._file = folder / f"{name}.code"
+            self._dispatcher = _decorated(function, flags, _process_folder(folder) / name)
+            _unpack(self._file, Path(self._dispatcher.stats.cache_path))
+        except OSError:
+            # Compiling anew in each process is slower and right.
+            self._file = None
+            self._dispatcher = numba.njit(**flags)(function)
+
+    def __call__(self, *arguments):
+        try:
+            result = self._dispatcher(*arguments)
+        except OSError:
+            # No kernel opens a file: Numba could not save what it had compiled, which it has at hand now.
+            self._file = None
+            result = self._dispatcher(*arguments)
+        if len(self._dispatcher.overloads) != self._n_known:
+            self._keep()
+        return result
+
+    def __getattr__(self, name):
+        return getattr(self._dispatcher, name)
+
+    def __reduce__(self):
+        # Pickled by name, as functions are.
+        return self.__qualname__
+
+    def _keep(self):
+        """Hand what this process has compiled to the next one."""
+        n_compiled = len(self._dispatcher.overloads)
+        try:
+            if self._file is not None and self._dispatcher.stats.cache_misses:
+                _pack(Path(self._dispatcher.stats.cache_path), self._file)
+        except OSError:
+            # A full disk, or a folder that is gone: the next process compiles.
+            self._file = None
+        self._n_known = n_compiled
+
+
+def cache_folder():
+    """Return the folder of all versions, in `NUMBA_CACHE_DIR` if the user has set it."""
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR).absolute() / "elbo-lab"
+    return platformdirs.user_cache_path("elbo-lab", appauthor=False)
+
+
+@functools.cache
+def code_folder(source):
+    """Make and return the folder for functions of the file `source`; OSError where that cannot be."""
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version} {sys.platform}".encode())
+    for path in sorted({*Path(__file__).parent.glob("*.py"), Path(source)}):
+        digest.update(path.name.encode() + path.read_bytes())
+    top = cache_folder()
+    folder = top / f"{elbo_lab.__version__}-{digest.hexdigest()[:16]}"
+    is_new = not folder.exists()
+    for made in (top, folder):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made.chmod(0o700)
+    if is_new:
+        _prune(top)
+    _prune(folder)
+    return folder
+
+
+def _prune(folder):
+    """Remove the folders in `folder` that no process has begun to use for a day."""
+    for path in folder.iterdir():
+        # Another process may remove it at the same time.
+        with contextlib.suppress(OSError):
+            if path.is_dir() and time.time() - path.stat().st_mtime > DAY:
+                shutil.rmtree(path)
+
+
+@functools.cache
+def _process_folder(folder):
+    """Make the folder that Numba has to itself in this process; its making tells that `folder` is used."""
+    made = Path(tempfile.mkdtemp(prefix="process-", dir=folder))
+    atexit.register(_remove, made, os.getpid())
+    return made
+
+
+def _remove(folder, process):
+    # A forked child leaves the folder of its parent alone.
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _decorated(function, flags, folder):
+    """Return Numba's dispatcher, whose cache is in `folder`; OSError where that cannot be."""
+    with _decorating:
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder)
+        try:
+            dispatcher = numba.njit(**flags, cache=True)(function)
+        except RuntimeError as error:
+            # Numba found no folder that it could write.
+            raise OSError(str(error)) from None
+        finally:
+            numba.config.CACHE_DIR = before
+    if folder not in Path(dispatcher.stats.cache_path).parents:
+        raise OSError(f"Numba chose the folder {dispatcher.stats.cache_path}")
+    return dispatcher
+
+
+def _pack(folder, file):
+    """Write Numba's files in `folder` to `file`, whole or not at all."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in NUMBAS_FILES:
+                archive.writestr(path.name, path.read_bytes())
+    content = packed.getvalue()
+    write_bytes(file, hashlib.sha256(content).digest() + content)
+
+
+def _unpack(file, folder):
+    """Write the content of `file` into `folder`; a file that is not what was written is removed."""
+    if not file.exists():
+        return
+    data = file.read_bytes()
+    digest, content = data[:DIGEST_SIZE], data[DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        file.unlink()
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
