@@ -344,7 +344,7 @@ def test_a_wrong_kernel_switch_is_one_line(tmp_path):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = ["scipy.optimize", "scipy.stats", "scipy.linalg", "numba", "matplotlib", "rich"]
+    heavy = ["scipy.special", "scipy.optimize", "scipy.stats", "scipy.linalg", "numba", "matplotlib", "rich"]
     tell = f"import sys; print([m for m in {heavy} if m in sys.modules])"
     code = f"import elbo_lab; from elbo_lab.cli import main; {tell}"
     assert run("-c", code).stdout.strip() == "[]"

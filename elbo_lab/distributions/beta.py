@@ -22,11 +22,11 @@ Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 8.17
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv, betaln, polygamma, psi
 
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
 from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
+from elbo_lab.distributions.special_functions import betainccinv, betaincinv, betaln, polygamma, psi
 
 
 def _log_shrink(x, y, tau):

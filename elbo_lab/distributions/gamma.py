@@ -18,11 +18,11 @@ Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 8.8 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv, gammaln, polygamma, psi
 
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
 from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
+from elbo_lab.distributions.special_functions import gammainccinv, gammaincinv, gammaln, polygamma, psi
 
 
 def _velocity_below(shape, z):

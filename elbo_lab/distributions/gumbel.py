@@ -14,10 +14,10 @@ Source: N. L. Johnson, S. Kotz, N. Balakrishnan, "Continuous Univariate Distribu
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, psi
 
 from elbo_lab.distributions.exponential import standard_exponential
 from elbo_lab.distributions.location_scale import LocationScale
+from elbo_lab.distributions.special_functions import gammaln, psi
 
 
 def extreme_value_kl(shift, log_ratio):

@@ -11,11 +11,11 @@ Source: J. Aitchison and J. A. C. Brown, "The Lognormal Distribution" (1957), ch
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
+from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.special import LOG_2PI
 
 

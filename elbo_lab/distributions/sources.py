@@ -26,6 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise, unknown_kind
+from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 
 BITS = 30
@@ -95,8 +96,6 @@ class Sobol(NoiseSource):
         # The middle of a cell of width 2^-30: never 0 or 1.
         u = ((digits + 0.5) * 2.0**-BITS).reshape(*lead, *spec.shape)
         if spec.kind == "normal":
-            from scipy.special import ndtri  # heavy: loaded on use
-
             u = ndtri(u)
         elif spec.kind != "uniform":
             raise unknown_kind(spec.kind)

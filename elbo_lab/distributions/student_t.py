@@ -19,11 +19,11 @@ Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 5.11
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln, polygamma, psi
 
 from elbo_lab.distributions.beta import quantile_from_above, quantile_from_below
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, span_integral, tail_integral
 from elbo_lab.distributions.location_scale import LocationScale
+from elbo_lab.distributions.special_functions import betaln, polygamma, psi
 
 # x / (1 + x) - log(1 + x) = sum_n (-1)^(n - 1) (1 - 1 / n) x^n, n >= 2, for |x| < 0.1.
 SERIES = [(-1.0) ** (n - 1) * (1.0 - 1.0 / n) for n in range(18, 1, -1)] + [0.0, 0.0]

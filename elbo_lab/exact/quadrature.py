@@ -15,7 +15,7 @@ The last change is reported as the error.
 from functools import partial
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 from elbo_lab.exact.answer import Evidence, Expectation
 from elbo_lab.exact.lattice import boxes, children, lattice
@@ -62,7 +62,7 @@ def passes_under_q(family, eta, rule):
     """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
     eps, weights = rule
     if family.noise_spec(1, 1).kind == "uniform":
-        eps = ndtr(eps)
+        eps = scipy.special.ndtr(eps)
     per_pass = max(1, ROWS_PER_PASS // len(eta))
     for start in range(0, len(eps), per_pass):
         part = slice(start, start + per_pass)
