@@ -5,7 +5,6 @@ import importlib.resources
 import io
 import subprocess
 import sys
-import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -126,11 +125,6 @@ def test_the_seed_reproduces_a_view_and_only_noise_depends_on_it(name):
     assert np.array_equal(first, other) != noisy
 
 
-def test_the_noise_of_a_view_is_not_the_stream_of_a_plain_generator_of_the_same_seed():
-    noise = load("digits:dequantised", seed=0).x - load("digits").x
-    assert not np.allclose(noise, np.random.default_rng(0).random(noise.shape), atol=1e-9)
-
-
 def test_the_view_can_stand_in_the_name_or_beside_it():
     for spelt in (load("digits", view="binary"), load("digits:binary", view="binary")):
         assert spelt.name == "digits:binary"
@@ -162,13 +156,6 @@ def test_images_know_their_shape_and_tables_have_none():
     assert data.x[0].reshape(data.image_shape)[1, 2] == data.x[0, 10]
 
 
-@pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
-def test_every_set_says_in_one_line_what_it_is_and_where_it_is_from(entry):
-    assert entry.summary and "\n" not in entry.summary
-    data = load(entry.name)
-    assert data.source and data.licence
-
-
 def test_the_files_are_inside_the_package_with_their_licences():
     files = importlib.resources.files("elbo_lab.datasets") / "files"
     for name in ("faithful.csv", "digits.csv.gz", "breast_cancer.csv.gz", "LICENCES.md"):
@@ -194,20 +181,15 @@ def test_importing_the_room_loads_no_heavy_library():
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_rows_are_a_seeded_permutation_cut_short(seed):
-    data = load("digits")
+    data = load("digits:dynamic")
     expected = np.random.default_rng(seed).permutation(1797)[:32]
     some = data.rows(32, seed)
     assert len(set(expected)) == 32
     np.testing.assert_array_equal(some.x, data.x[expected])
     np.testing.assert_array_equal(some.labels, data.labels[expected])
-    assert (some.name, some.columns, some.source) == (data.name, data.columns, data.source)
-
-
-def test_all_rows_are_the_whole_set_in_another_order():
-    data = load("faithful")
-    every = data.rows(272, seed=1)
-    assert not np.array_equal(every.x, data.x)
-    np.testing.assert_array_equal(every.x[np.lexsort(every.x.T)], data.x[np.lexsort(data.x.T)])
+    np.testing.assert_array_equal(some.probabilities, data.probabilities[expected])
+    kept = ("name", "columns", "source", "image_shape")
+    assert [getattr(some, name) for name in kept] == [getattr(data, name) for name in kept]
 
 
 def test_more_rows_keep_the_first_ones_and_another_seed_changes_them():
@@ -229,14 +211,6 @@ def test_more_rows_keep_the_first_ones_and_another_seed_changes_them():
 def test_impossible_numbers_of_rows_are_refused(count, seed, kind, what):
     with pytest.raises(kind, match=what):
         load("faithful").rows(count, seed)
-
-
-def test_rows_carry_everything_that_belongs_to_a_row():
-    data = load("digits:dynamic")
-    some = data.rows(20, seed=2)
-    chosen = np.random.default_rng(2).permutation(1797)[:20]
-    np.testing.assert_array_equal(some.probabilities, data.probabilities[chosen])
-    assert some.image_shape == (8, 8)
 
 
 # --- split ---------------------------------------------------------------------------------------
@@ -284,11 +258,6 @@ def test_a_split_is_the_same_again_and_another_with_another_seed():
     assert not np.array_equal(first, other)
 
 
-def test_held_out_rows_are_not_the_first_rows_of_the_same_seed():
-    data = row_numbers(200)
-    assert set(data.split(0.25)[1].x[:, 0]) != set(data.rows(50, seed=0).x[:, 0])
-
-
 def test_every_row_is_held_out_equally_often():
     counts, splits = np.zeros(20), 4000
     data = row_numbers(20)
@@ -329,12 +298,6 @@ def test_an_impossible_split_is_refused(count, holdout, kind, what):
         row_numbers(count).split(holdout)
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(-1, BadValue), (0.5, BadKind)])
-def test_a_split_needs_a_seed(seed, kind):
-    with pytest.raises(kind, match=f"seed: .* got {seed}"):
-        row_numbers(10).split(0.5, seed)
-
-
 # --- the view that suits a model -----------------------------------------------------------------
 
 
@@ -369,20 +332,6 @@ def test_a_file_has_no_natural_view(csv_file):
         assert load_for(kind_with("binary"), source).name == "table"
     data = load("faithful")
     assert load_for(kind_with("binary"), data) is data
-
-
-@pytest.mark.parametrize(
-    ("source", "view", "what"),
-    [
-        ("digits:", None, "got ''"),
-        ("digits", "binry", "did you mean 'binary'"),
-        ("digits:raw", "binary", "the same view"),
-        ("faithful", "binary", "has only one"),
-    ],
-)
-def test_a_natural_view_hides_no_mistake(source, view, what):
-    with pytest.raises(BadValue, match=f"^view: .*{what}"):
-        load_for(kind_with("binary"), source, view=view)
 
 
 # --- the user's own arrays and files -------------------------------------------------------------
@@ -503,168 +452,120 @@ def test_bad_arrays_in_files_are_refused_alike(tmp_path, case):
         load(tmp_path / "bad.npy")
 
 
-BAD_CSV = {
-    "a short row": ("a,b\n1,2\n3\n", "2 fields in every row of .*, got 1 on line 3"),
-    "a long row": ("1,2\n\n3,4,5\n", "2 fields in every row of .*, got 3 on line 3"),
-    "a header of another width": ("a,b\n1,2,3\n4,5,6\n", "2 fields .*, got 3 on line 2"),
-    "a column of text": (
+BAD_CSV = [
+    ("a,b\n1,2\n3\n", "2 fields in every row of .*, got 1 on line 3"),
+    ("1,2\n\n3,4,5\n", "2 fields in every row of .*, got 3 on line 3"),
+    ("a,b\n1,2,3\n4,5,6\n", "2 fields .*, got 3 on line 2; mend or drop"),
+    ("a,b\n" + "1,2\n" * 3000 + "1,2,3\n", "2 fields in every row of .*, got 3 on line 3002"),
+    ('a,b\n"1,2\n3,4\n', "2 fields in every row of .*, got 1 on line 3"),
+    (
         "size,kind\n1,setosa\n2,other\n",
-        r"numbers in column 'kind' \(index 1\) .*, got 'setosa' on line 2; drop the column",
+        r"column 'kind' \(index 1\) .*, got 'setosa' on line 2; drop the column",
     ),
-    "text without a header": ("1,2\n3,abc\n", "numbers in column index 1 .*, got 'abc' on line 2"),
-    "an empty column": (
-        "a,b\n1,\n2,\n",
-        r"column 'b' \(index 1\) .*, got an empty field on line 2; drop the column",
+    (
+        "a,b,class\n1,2,cat\n3,4,dog\n",
+        r"'class' \(index 2\) .*, got 'cat' on line 2; drop the column, or code it",
     ),
-    "a gap": ("a,b\n1,2\n3,NA\n", r"column 'b' \(index 1\) .*, got 'NA' on line 3; drop the col"),
-    "a gap in a first row of data": ("1,NA\n3,4\n", "index 1 .*, got 'NA' on line 1"),
-    "a row of gaps": ("a,b\n1,2\n,\n", r"column 'a' \(index 0\) .*, got an empty field on line 3"),
-    "row numbers without a name": (",a\n0,5\n1,6\n", "got an empty name for column 0; name it"),
-    "class labels": (
-        "width,length,class\n1,2,cat\n3,4,dog\n",
-        r"numbers in column 'class' \(index 2\) .*, got 'cat' on line 2; drop the column, or code it",
-    ),
-    "dates": ("day,v\n2020-01-01,1\n", r"column 'day' \(index 0\) .*, got '2020-01-01' on line 2"),
-    "truth values": ("a,b\n1,True\n", r"column 'b' \(index 1\) .*, got 'True' on line 2"),
-    "names of rows": ("a,b\nr1,1,2\nr2,3,4\n", "2 fields in every row .*, got 3 on line 2; mend or drop"),
-    "a ragged row far down": (
-        "a,b\n" + "1,2\n" * 3000 + "1,2,3\n",
-        "2 fields in every row of .*, got 3 on line 3002",
-    ),
-    "decimal commas": ("a;b\n1,5;2,5\n", "got 3 on line 2; separate the fields with commas"),
-    "tabs": ("a\tb\n1\t2\n", "on line 2; separate the fields with commas"),
-    "a comma at every end": ("1,2,\n3,4,\n", "column index 2 .*, got an empty field on line 1; drop the col"),
-    "an open quote": ('a,b\n"1,2\n3,4\n', "2 fields in every row of .*, got 1 on line 3"),
-    "zero bytes": ("a,b\n1,\x002\n", "x002' on line 2"),
-    "too large": ("a,b\n1,1e200\n", "at most 1e.100, got 1e.200 at row 0, column 'b'"),
-    "semicolons": ("a;b\n1;2\n", "got '1;2' on line 2; separate the fields with commas"),
-    "a row that looks like a comment": ("1,2\n#3,4\n5,6\n", "index 0 .*, got '#3' on line 2"),
-    "a number that only Python reads": ("a,b\n1_0,2\n", "1_0"),
-    "nan": ("a,b\n1,2\n3,nan\n", r"got nan at row 1, column 'b' \(index 1\)"),
-    "an overflow": ("a,b\n1,2\n3,1e999\n", r"got inf at row 1, column 'b' \(index 1\)"),
-    "only a header": ("a,b\n", "only a header in"),
-    "nothing": ("", "the empty file"),
-    "only blank lines": ("\n \n\n", "the empty file"),
-    "an endless field": ("a" * 200_000 + ",b\n1,2\n", "field larger than field limit"),
-}
+    ("1,2\n3,abc\n", "numbers in column index 1 .*, got 'abc' on line 2"),
+    ("a,b\n1,\n2,\n", r"column 'b' \(index 1\) .*, got an empty field on line 2; drop the column"),
+    ("a,b\n1,2\n3,NA\n", r"column 'b' \(index 1\) .*, got 'NA' on line 3; drop the col"),
+    ("1,NA\n3,4\n", "index 1 .*, got 'NA' on line 1"),
+    ("a,b\n1,2\n,\n", r"column 'a' \(index 0\) .*, got an empty field on line 3"),
+    (",a\n0,5\n1,6\n", "got an empty name for column 0; name it"),
+    ("day,v\n2020-01-01,1\n", r"column 'day' \(index 0\) .*, got '2020-01-01' on line 2"),
+    ("a;b\n1,5;2,5\n", "got 3 on line 2; separate the fields with commas"),
+    ("a;b\n1;2\n", "got '1;2' on line 2; separate the fields with commas"),
+    ("a\tb\n1\t2\n", "on line 2; separate the fields with commas"),
+    ("1,2,\n3,4,\n", "column index 2 .*, got an empty field on line 1; drop the col"),
+    ("1,2\n#3,4\n5,6\n", "index 0 .*, got '#3' on line 2"),
+    ("a,b\n1,\x002\n", "x002' on line 2"),
+    ("a,b\n1_0,2\n", "1_0"),
+    ("a,b\n1,True\n", r"column 'b' \(index 1\) .*, got 'True' on line 2"),
+    ("a,b\n1,1e200\n", "at most 1e.100, got 1e.200 at row 0, column 'b'"),
+    ("a,b\n1,2\n3,nan\n", r"got nan at row 1, column 'b' \(index 1\)"),
+    ("a,b\n1,2\n3,1e999\n", r"got inf at row 1, column 'b' \(index 1\)"),
+    ("a,b\n", "only a header in"),
+    ("", "the empty file"),
+    (" \n \n\n", "the empty file"),
+    ("a" * 200_000 + ",b\n1,2\n", "field larger than field limit"),
+]
 
 
-@pytest.mark.parametrize("case", BAD_CSV)
-def test_bad_csv_files_are_refused(csv_file, case):
-    text, what = BAD_CSV[case]
+@pytest.mark.parametrize(("text", "what"), BAD_CSV, ids=[what for _, what in BAD_CSV])
+def test_bad_csv_files_are_refused(csv_file, text, what):
     with pytest.raises(BadValue, match=f"^data: expected .*{what}") as caught:
         load(csv_file(text))
     assert "\n" not in str(caught.value)
 
 
-def save_objects(path):
-    np.save(path, np.array([[{"a": 1}]], dtype=object), allow_pickle=True)
+def written(save, *arrays, **options):
+    """Return the bytes that NumPy writes."""
+    buffer = io.BytesIO()
+    save(buffer, *arrays, **options)
+    return buffer.getvalue()
 
 
-def save_objects_in_zip(path):
-    np.savez(path, x=np.array([[None]], dtype=object), allow_pickle=True)
-
-
-def save_two(path):
-    np.savez(path, train=TABLE, test=TABLE)
-
-
-def save_half(path):
-    np.save(path, np.zeros((50, 50)))
-    path.write_bytes(path.read_bytes()[:500])
-
-
-def save_half_gzip(path):
-    text = "".join(f"{i},{i * i}\n" for i in range(5000))
-    path.write_bytes(gzip.compress(text.encode())[:2000])
-
-
-def numpy_header(shape):
+def npy_header(shape):
     """Return the start of a .npy file that promises float64 numbers of a shape."""
     text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
 
 
-def save_header(shape):
-    return lambda path: path.write_bytes(numpy_header(shape) + bytes(64))
+OBJECTS = np.array([[None]], dtype=object)
+LONG_CSV = b"".join(b"%d,%d\n" % (i, i * i) for i in range(5000))
+BAD_FILES = [
+    ("header.npy", npy_header("(1000000000000, 100)"), "header.npy.* allocate"),
+    ("count.npy", npy_header("(10000000000000000000, 100)"), "count.npy"),
+    ("negative.npy", npy_header("(-3, 2)"), "negative.npy"),
+    ("objects.npy", written(np.save, OBJECTS), "pickled objects are never loaded"),
+    ("objects.npz", written(np.savez, x=OBJECTS), "pickled objects are never loaded"),
+    ("two.npz", written(np.savez, train=TABLE, test=TABLE), r"got 2 arrays \['train', 'test'\]"),
+    ("no.npz", written(np.savez), r"got 0 arrays \[\]"),
+    ("cut.npy", written(np.save, np.zeros((50, 50)))[:500], "cut.npy"),
+    ("empty.npy", b"", "empty.npy"),
+    ("text.npy", b"1,2\n3,4\n", "text.npy"),
+    ("cut.npz", written(np.savez, x=np.zeros((50, 50)))[:-200], "no zip of arrays"),
+    ("text.npz", b"1,2\n3,4\n", "no zip of arrays"),
+    ("cut.csv.gz", gzip.compress(LONG_CSV)[:2000], "readable file.*cut.csv.gz"),
+    ("text.csv.gz", b"1,2\n", "readable file.*text.csv.gz"),
+    ("latin.csv", b"gr\xf6sse,b\n1,2\n", "UTF-8.*latin.csv"),
+    ("below.csv", b"a,b\n" + b"1,2\n" * 9000 + b"\xf6,2\n", "UTF-8.*below.csv"),
+    ("table.pkl", b"", "ends with .csv, .*, got '.*table.pkl'"),
+]
 
 
-def save_header_in_zip(path):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x.npy", numpy_header("(1000000000000, 100)") + bytes(64))
-
-
-def save_changed_zip(offset_here, offset_in_list, value):
-    """Return a writer of an .npz whose one member has a byte changed in both of its headers."""
-
-    def save(path):
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, x=TABLE)
-        data = bytearray(buffer.getvalue())
-        data[offset_here] = data[data.find(b"PK\x01\x02") + offset_in_list] = value
-        path.write_bytes(data)
-
-    return save
-
-
-def save_flipped_zip(path):
-    np.savez_compressed(path, x=np.random.default_rng(0).random((200, 50)))
-    data = bytearray(path.read_bytes())
-    data[5000] ^= 255
-    path.write_bytes(data)
-
-
-def save_half_zip(path):
-    np.savez(path, x=np.zeros((50, 50)))
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-BAD_FILES = {
-    "a header of petabytes": ("p.npy", save_header("(1000000000000, 100)"), "p.npy.* allocate"),
-    "a header beyond all counting": ("p.npy", save_header("(10000000000000000000, 100)"), "p.npy"),
-    "a header of a negative length": ("p.npy", save_header("(-3, 2)"), "p.npy"),
-    "a header that is no header": (
-        "p.npy",
-        lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 16),
-        "p.npy",
-    ),
-    "a header of petabytes in a zip": ("p.npz", save_header_in_zip, "p.npz.* allocate"),
-    "an encrypted zip": ("e.npz", save_changed_zip(6, 8, 1), "e.npz.*encrypted"),
-    "a zip packed in an unknown way": ("m.npz", save_changed_zip(8, 10, 99), "m.npz.*compression method"),
-    "a zip with a flipped byte": ("f.npz", save_flipped_zip, "f.npz"),
-    "a cut zip": ("h.npz", save_half_zip, "no zip of arrays"),
-    "pickled objects": ("o.npy", save_objects, "pickled objects are never loaded"),
-    "pickled objects in a zip": ("o.npz", save_objects_in_zip, "pickled objects are never loaded"),
-    "two unnamed arrays": ("t.npz", save_two, r"got 2 arrays \['train', 'test'\]"),
-    "an empty zip": ("e.npz", lambda path: np.savez(path), r"got 0 arrays \[\]"),
-    "a cut array": ("h.npy", save_half, "h.npy"),
-    "an empty array file": ("e.npy", lambda path: path.touch(), "e.npy"),
-    "text called npy": ("t.npy", lambda path: path.write_text("1,2\n3,4\n"), "t.npy"),
-    "text called npz": ("t.npz", lambda path: path.write_text("1,2\n3,4\n"), "no zip of arrays"),
-    "a cut gzip": ("h.csv.gz", save_half_gzip, "readable file.*h.csv.gz"),
-    "text called gz": (
-        "t.csv.gz",
-        lambda path: path.write_text("1,2\n"),
-        "readable file.*t.csv.gz",
-    ),
-    "not UTF-8": ("l.csv", lambda path: path.write_bytes(b"gr\xf6sse,b\n1,2\n"), "UTF-8.*l.csv"),
-    "not UTF-8 far down": (
-        "l.csv",
-        lambda path: path.write_bytes(b"a,b\n" + b"1,2\n" * 9000 + b"\xf6,2\n"),
-        "UTF-8.*l.csv",
-    ),
-    "a folder": ("d.csv", lambda path: path.mkdir(), "Is a directory"),
-    "another suffix": ("t.pkl", lambda path: path.touch(), "ends with .csv, .*, got '.*t.pkl'"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files_are_refused(tmp_path, case):
-    name, save, what = BAD_FILES[case]
-    save(tmp_path / name)
+@pytest.mark.parametrize(("name", "data", "what"), BAD_FILES, ids=[name for name, *_ in BAD_FILES])
+def test_bad_files_are_refused(tmp_path, name, data, what):
+    (tmp_path / name).write_bytes(data)
     with pytest.raises(BadValue, match=f"^data: expected .*{what}") as caught:
         load(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(BadValue, match=r"^data: expected .*Is a directory"):
+        load(tmp_path / "folder.csv")
+
+
+@pytest.mark.parametrize("name", ["t.npy", "t.npz", "t.csv.gz"])
+def test_a_damaged_file_is_read_or_refused_in_one_line_wherever_the_damage_is(tmp_path, name):
+    # Among them an encrypted member, an unknown compression, a checksum that fails, a header that is none.
+    good = {
+        "t.npy": written(np.save, TABLE),
+        "t.npz": written(np.savez_compressed, x=TABLE),
+        "t.csv.gz": gzip.compress(b"1,2\n3,4\n"),
+    }[name]
+    refused = 0
+    for place in range(len(good)):
+        for damaged in (good[:place], good[:place] + bytes([good[place] ^ 255]) + good[place + 1 :]):
+            (tmp_path / name).write_bytes(damaged)
+            try:
+                load(tmp_path / name)
+            except BadValue as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > len(good)
 
 
 class Trap:

@@ -12,12 +12,13 @@ import types
 import numpy as np
 import pytest
 
-from elbo_lab.datasets import DATASETS, load, load_for, mnist_files
+from elbo_lab.datasets import DATASETS, load, mnist_files
 from elbo_lab.datasets.idx import read_idx
 from elbo_lab.errors import BadKind, BadValue
 
 NAMES = {"mnist": "train", "mnist-test": "t10k"}
 PUBLISHED = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
+VIEWS = ("raw", "dequantised", "binary", "dynamic")
 N = 12
 
 
@@ -82,43 +83,25 @@ def test_mnist_is_what_the_files_hold(folder, name):
 def test_both_parts_are_in_the_registry_with_the_views_of_digits():
     entries = {entry.name: entry for entry in DATASETS}
     for name in NAMES:
-        assert entries[name].views == entries["digits"].views == ("raw", "dequantised", "binary", "dynamic")
+        assert entries[name].views == entries["digits"].views == VIEWS
         assert not entries[name].shipped and "\n" not in entries[name].summary
     assert entries["faithful"].shipped and entries["digits"].shipped
 
 
-def test_dequantised_adds_one_uniform_to_every_pixel(folder):
-    noise = load("mnist:dequantised", data_dir=folder).x - load("mnist", data_dir=folder).x
-    assert noise.min() >= 0 and noise.max() <= 1
-    # 9408 uniforms: mean and variance within 6 of their own standard errors.
-    assert abs(noise.mean() - 1 / 2) < 6 * np.sqrt(1 / 12 / noise.size)
-    assert abs(noise.var() - 1 / 12) < 6 * np.sqrt(1 / 180 / noise.size)
+def test_the_views_are_those_of_digits_on_the_scale_of_mnist(folder):
+    raw, dequantised, binary, dynamic = (load("mnist", view=v, data_dir=folder) for v in VIEWS)
+    noise = dequantised.x - raw.x
+    assert 0 <= noise.min() < 0.01 and 0.99 < noise.max() <= 1
+    np.testing.assert_array_equal(binary.x, np.where(raw.x >= 128, 1.0, 0.0))
+    assert dynamic.probabilities.dtype == np.float32
+    np.testing.assert_allclose(dynamic.probabilities, raw.x / 255, rtol=1e-7)
+    assert not dynamic.x[raw.x == 0].any() and (dynamic.x[raw.x == 255] == 1).all()
+    # 9408 independent bits: their sum is within 6 of its standard deviations.
+    p = dynamic.probabilities.astype(float)
+    assert abs((dynamic.x - p).sum()) < 6 * np.sqrt((p * (1 - p)).sum())
 
 
-def test_binary_is_one_from_128(folder):
-    raw, binary = load("mnist", data_dir=folder).x, load("mnist:binary", data_dir=folder).x
-    assert (raw == 127).any() and (raw == 128).any()
-    np.testing.assert_array_equal(binary, np.where(raw >= 128, 1.0, 0.0))
-
-
-def test_dynamic_is_a_draw_from_the_chances_that_come_along(folder):
-    raw = load("mnist", data_dir=folder).x
-    draws = [load("mnist:dynamic", data_dir=folder, seed=seed) for seed in range(60)]
-    chances = draws[0].probabilities
-    assert chances.dtype == np.float32 and chances.shape == raw.shape
-    np.testing.assert_allclose(chances, raw / 255, rtol=1e-7)
-    mean = np.mean([data.x for data in draws], axis=0)
-    assert set(np.unique(draws[0].x)) == {0, 1}
-    assert not mean[raw == 0].any() and (mean[raw == 255] == 1).all()
-    # Pixels in ten groups by their chance: about 56,000 draws each, within 6 standard errors.
-    group = np.digitize(chances, np.linspace(0, 1, 11)[1:-1])
-    for g in range(10):
-        p = chances[group == g].astype(float)
-        se = np.sqrt((p * (1 - p)).sum() / 60) / p.size
-        assert abs(mean[group == g].mean() - p.mean()) < 6 * se, g
-
-
-@pytest.mark.parametrize("view", ["raw", "dequantised", "binary", "dynamic"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_seed_reproduces_a_view_and_only_noise_depends_on_it(folder, view):
     first, again, other = (load("mnist", view=view, data_dir=folder, seed=seed).x for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
@@ -126,25 +109,8 @@ def test_the_seed_reproduces_a_view_and_only_noise_depends_on_it(folder, view):
 
 
 def test_the_two_parts_have_noise_of_their_own(folder):
-    noise = [
-        (load(f"{name}:dequantised", data_dir=folder).x - load(name, data_dir=folder).x) for name in NAMES
-    ]
-    assert not np.allclose(*noise, atol=1e-9)
-
-
-def test_a_model_takes_its_natural_view(folder):
-    kind = types.SimpleNamespace(natural_views=("binary",))
-    assert load_for(kind, "mnist", data_dir=folder).name == "mnist:binary"
-    assert load_for(kind, "mnist-test:raw", data_dir=folder).name == "mnist-test:raw"
-
-
-def test_labels_and_chances_stay_with_their_rows(folder):
-    data = load("mnist:dynamic", data_dir=folder)
-    for part in (data.rows(5, seed=1), *data.split(0.25)):
-        where = [np.flatnonzero((data.probabilities == row).all(axis=1))[0] for row in part.probabilities]
-        np.testing.assert_array_equal(part.x, data.x[where])
-        np.testing.assert_array_equal(part.labels, data.labels[where])
-        assert part.image_shape == (28, 28)
+    one, other = (load(f"{name}:dequantised", data_dir=folder).x % 1 for name in NAMES)
+    assert not np.allclose(one, other, atol=1e-9)
 
 
 # --- where the files are -------------------------------------------------------------------------
@@ -180,12 +146,6 @@ def test_a_folder_that_is_named_goes_before_the_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("ELBO_LAB_DATA", str(tmp_path / "b"))
     np.testing.assert_array_equal(load("mnist", data_dir=tmp_path / "a").labels, labels("train"))
     np.testing.assert_array_equal(load("mnist").labels, labels("t10k"))
-
-
-def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path):
-    put(tmp_path, "train", suffix=".gz", pack=gzip.compress)
-    (tmp_path / "train-images-idx3-ubyte").mkdir()
-    assert len(load("mnist", data_dir=tmp_path).x) == N
 
 
 def test_the_two_files_come_from_one_place(folder):
@@ -240,13 +200,6 @@ def test_the_second_mirror_helps_out(tmp_path, monkeypatch, pooch):
     serve(pooch, monkeypatch, tmp_path, lambda url: ValueError("hash") if "amazonaws" in url else None)
     np.testing.assert_array_equal(load("mnist-test").labels, labels("t10k"))
     assert "storage.googleapis.com" in pooch.asked[-1][0]
-
-
-def test_a_variable_whose_folder_has_no_mnist_leads_to_the_network(tmp_path, monkeypatch, pooch):
-    put(tmp_path / "cache", "train", suffix=".gz", pack=gzip.compress)
-    serve(pooch, monkeypatch, tmp_path / "cache")
-    monkeypatch.setenv("ELBO_LAB_DATA", str(tmp_path))
-    assert len(load("mnist").x) == N
 
 
 def test_without_network_one_line_says_what_where_and_how(tmp_path, monkeypatch, pooch):
@@ -326,48 +279,22 @@ def test_an_idx_file_is_read_compressed_or_not(tmp_path, pack):
     np.testing.assert_array_equal(read_idx(tmp_path / "a", n_axes=3), SMALL)
 
 
-def test_an_idx_file_that_shrinks_well_is_no_fraud(tmp_path):
-    blank = np.zeros((500, 28, 28), np.uint8)
-    (tmp_path / "a").write_bytes(gzip.compress(idx_bytes(blank)))
-    np.testing.assert_array_equal(read_idx(tmp_path / "a", n_axes=3), blank)
-
-
-def flipped(data, at):
-    """Return data with one byte changed."""
-    changed = bytearray(data)
-    changed[at] ^= 255
-    return bytes(changed)
-
-
+PETABYTES = GOOD[:4] + b"\xff" * 12 + GOOD[16:]
 BAD_IDX = {
     "empty": (b"", "empty"),
-    "one byte": (b"\0", "no IDX file"),
     "text": (b"1,2\n3,4\n", "no IDX file"),
     "a foreign magic number": (b"\x01" + GOOD[1:], "no IDX file"),
-    "an unknown kind": (b"\0\0\x07\x03" + GOOD[4:], "no IDX file"),
     "floats": (b"\0\0\x0d\x03" + GOOD[4:], "an IDX file of floats"),
     "labels": (idx_bytes(SMALL.ravel()), "with 1 axes instead of 3"),
     "half a header": (GOOD[:10], "cut off"),
-    "no entries": (GOOD[:16], "cut off: the header promises 24"),
-    "all but one entry": (GOOD[:-1], "cut off"),
+    "all but one entry": (GOOD[:-1], "cut off: 23 of 24"),
     "one entry too many": (GOOD + b"\0", "longer than the 24"),
-    "a header of petabytes": (GOOD[:4] + b"\xff" * 12 + GOOD[16:], "cut off: the header promises 79228"),
-    "gzip, cut": (gzip.compress(LARGE)[:-4000], "cut off"),
-    "gzip, cut in its last bytes": (gzip.compress(LARGE)[:-3], "cut off"),
+    "a header of petabytes": (PETABYTES, "cut off: the header promises 79228"),
     "gzip, only its mark": (b"\x1f\x8b", "cut off"),
     "gzip of a cut file": (gzip.compress(LARGE[:-5]), "cut off: 31355 of 31360"),
     "gzip of a long file": (gzip.compress(GOOD + b"\0"), "longer than"),
     "gzip of nothing": (gzip.compress(b""), "empty"),
-    "gzip of text": (gzip.compress(b"1,2\n3,4\n"), "no IDX file"),
-    "gzip with a changed byte": (flipped(gzip.compress(LARGE), 5000), "damaged|cut off|longer"),
-    "gzip with another checksum": (flipped(gzip.compress(LARGE), -5), "damaged: CRC check failed"),
-    # 7 in the first byte after the header: the reserved kind of block.
-    "gzip with an impossible block": (gzip.compress(GOOD)[:10] + b"\x07" + GOOD, "damaged: .*block type"),
-    "gzip packed in an unknown way": (flipped(gzip.compress(GOOD), 2), "damaged: Unknown compression"),
-    "gzip of a header of petabytes": (
-        gzip.compress(GOOD[:4] + b"\xff" * 12 + GOOD[16:]),
-        "cut off: the header promises 79228",
-    ),
+    "gzip of petabytes": (gzip.compress(PETABYTES), "cut off: the header promises 79228"),
     "gzip and then rubbish": (gzip.compress(GOOD) + b"rubbish", "damaged: Not a gzipped file"),
 }
 
@@ -379,6 +306,20 @@ def test_what_is_no_idx_file_is_refused_in_one_line(folder, case):
     with pytest.raises(BadValue, match=f"^data: expected an IDX file.*train-images.*({what})") as caught:
         load("mnist", data_dir=folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_gzip_is_read_or_refused_in_one_line_wherever_the_damage_is(tmp_path):
+    good, path = gzip.compress(GOOD), tmp_path / "a"
+    refused = 0
+    for place in range(len(good)):
+        for damaged in (good[:place], good[:place] + bytes([good[place] ^ 255]) + good[place + 1 :]):
+            path.write_bytes(damaged)
+            try:
+                read_idx(path, n_axes=3)
+            except BadValue as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > len(good)
 
 
 def test_a_file_that_may_not_be_read_is_refused(folder, monkeypatch):

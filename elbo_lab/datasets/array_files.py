@@ -30,12 +30,14 @@ def read_npz(path):
     if not zipfile.is_zipfile(path):
         raise _not_numbers(path, "no zip of arrays")
     try:
-        with np.load(path, allow_pickle=False) as arrays, np.errstate(all="ignore"):
+        # NumPy leaves a file of its own open where the list inside of the zip is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = arrays.files
-            if "x" in names:
-                return arrays["x"]
-            if len(names) == 1:
-                return arrays[names[0]]
+            with np.errstate(all="ignore"):
+                if "x" in names:
+                    return arrays["x"]
+                if len(names) == 1:
+                    return arrays[names[0]]
     except BROKEN as error:
         raise _not_numbers(path, error) from None
     raise bad_value(
