@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path[:0] = [str(HERE / "_ext"), str(ROOT)]
+sys.path[:0] = [str(HERE / "_ext"), str(ROOT), str(ROOT / "demos" / "papers")]
 
 import catalogue
 import command_output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-DEMOS = sorted((Path(__file__).parents[1] / "demos").rglob("*.py"))
+DEMOS = sorted((Path(__file__).parents[1] / "demos").rglob("[!_]*.py"))
 
 
 def test_there_are_demos():

@@ -22,7 +22,7 @@ catalogue, command_output, demo_gallery, plain_text, source_pages = map(
     importlib.import_module, ("catalogue", "command_output", "demo_gallery", "plain_text", "source_pages")
 )
 
-DEMOS = sorted((ROOT / "demos").rglob("*.py"))
+DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
 NAME = r"[A-Z][\w'-]+"
 LINK = rf"(?:, (?:(?:van|van den) )?{NAME})*(?: (?:and|et) (?:van )?{NAME.replace('A-Z', 'A-Za-z')}\.?)?"
 CITED = re.compile(rf"\b({NAME}){LINK},? \(?((?:19|20)\d\d)\b")

@@ -22,8 +22,8 @@ Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by defau
 """
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.em import MixtureEM, fit_em, run_em
 from elbo_lab.models import GaussianMixture

@@ -25,8 +25,8 @@ import os
 from itertools import pairwise
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.exact import log_evidence
 from elbo_lab.exact.coupled import bound_of_draws
 from elbo_lab.exact.enumeration import all_values

@@ -25,9 +25,8 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+from _paper import mnist_parser, publish, read_mnist_sets, read_options
 
-from elbo_lab.cli.paper import publish, read_options
-from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import active_units, importance_nll
 from elbo_lab.fitting.checkpoints import train_in_pieces

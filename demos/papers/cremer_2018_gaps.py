@@ -25,9 +25,9 @@ Expected time: a minute; with ELBO_LAB_QUICK=1 three seconds. The figure goes to
 import os
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
 from elbo_lab import exact
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap

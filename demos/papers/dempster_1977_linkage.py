@@ -25,8 +25,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.em import GeneticLinkage, run_em
 from elbo_lab.plots import figure_folder, new_figure, plot_staircase, save_figure
 from elbo_lab.plots.style import EXACT_LINE, style_axes

@@ -22,8 +22,8 @@ Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the f
 import os
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.exact.noise_rules import hermite_rule

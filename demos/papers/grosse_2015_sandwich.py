@@ -24,10 +24,10 @@ Expected time: half a minute on two cores; with ELBO_LAB_QUICK=1 two seconds. Th
 import os
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
 from elbo_lab import fit
 from elbo_lab.bounds import chi_square_estimate, jackknife_evidence, log_weight, prior_evidence
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import HamiltonianMonteCarlo, bidirectional, sigmoidal_schedule

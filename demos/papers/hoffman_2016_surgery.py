@@ -25,9 +25,9 @@ Expected time: half a minute; with ELBO_LAB_QUICK=1 three seconds. The figure go
 import os
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
 from elbo_lab import fit
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.exact.noise_rules import hermite_rule

@@ -24,9 +24,8 @@ import os
 import time
 
 import numpy as np
+from _paper import mnist_parser, publish, read_mnist_sets, read_options
 
-from elbo_lab.cli.paper import publish, read_options
-from elbo_lab.cli.paper_mnist import mnist_parser, read_mnist_sets
 from elbo_lab.datasets import load
 from elbo_lab.errors import Diverged
 from elbo_lab.fitting.building import validation_recorder

@@ -22,8 +22,8 @@ Expected time: a minute; with ELBO_LAB_QUICK=1 two seconds. The figure goes to t
 import os
 
 import numpy as np
+from _paper import paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.models import PPCA
 from elbo_lab.optimise import ascend

@@ -21,10 +21,10 @@ Expected time: half a minute; with ELBO_LAB_QUICK=1 two seconds, less far. The f
 import os
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.exact.projected import expected_log_joint

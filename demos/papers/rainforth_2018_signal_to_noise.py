@@ -22,10 +22,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model

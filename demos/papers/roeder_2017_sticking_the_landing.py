@@ -22,10 +22,10 @@ Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the f
 import os
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.plots.style import legend_below, marker_keywords, style_axes

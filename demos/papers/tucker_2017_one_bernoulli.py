@@ -19,11 +19,11 @@ import itertools
 import os
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 from scipy.optimize import brentq
 
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import marker_keywords, style_axes

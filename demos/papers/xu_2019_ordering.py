@@ -23,8 +23,8 @@ Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the f
 import os
 
 import numpy as np
+from _paper import COLUMNS, paper_parser, publish, read_options
 
-from elbo_lab.cli.paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
 from elbo_lab.plots import figure_folder, new_figure, save_figure

@@ -80,7 +80,7 @@ def prepare(root, target):
         (folder / "GALLERY_HEADER.rst").write_text(
             f"{title}\n{'=' * len(title)}\n\n{text}\n", encoding="utf-8"
         )
-        for demo in sorted((root / name).glob("*.py")):
+        for demo in sorted((root / name).glob("[!_]*.py")):
             path = demo.relative_to(root).as_posix()
             (folder / demo.name).write_text(
                 rewritten(demo.read_text(encoding="utf-8"), path), encoding="utf-8"

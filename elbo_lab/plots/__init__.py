@@ -21,18 +21,31 @@ from elbo_lab.plots.mixture import plot_mixture
 from elbo_lab.plots.sandwich import plot_sandwich
 from elbo_lab.plots.signal_to_noise import plot_signal_to_noise
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
-from elbo_lab.plots.style import STYLE, estimator_style, new_figure
+from elbo_lab.plots.style import (
+    EXACT_LINE,
+    STYLE,
+    estimator_style,
+    legend_below,
+    legend_inside,
+    new_figure,
+    panels,
+    style_axes,
+)
 from elbo_lab.plots.theory import plot_exact_variance
 from elbo_lab.plots.variance import plot_target_variance
 from elbo_lab.plots.variance_by_model import plot_variance
 
 __all__ = [
+    "EXACT_LINE",
     "STYLE",
     "cloud_limits",
     "estimator_style",
     "figure_folder",
     "latent_grid",
+    "legend_below",
+    "legend_inside",
     "new_figure",
+    "panels",
     "plot_cloud",
     "plot_cloud_panel",
     "plot_distance_to_maximum",
@@ -58,4 +71,5 @@ __all__ = [
     "plot_variance",
     "plot_variance_against_draws",
     "save_figure",
+    "style_axes",
 ]

@@ -187,6 +187,25 @@ def new_figure(height, width=STYLE["width"]):
     )
 
 
+def panels(rows, columns, height):
+    """Return an empty figure and its axes, row by row.
+
+    Parameters
+    ----------
+    rows, columns : int
+    height : float
+        Of the whole figure, in inches.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes : list of matplotlib.axes.Axes (rows x columns)
+    """
+    figure = new_figure(height)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.ravel())
+
+
 def style_axes(ax, *, title="", xlabel="", ylabel="", grid="both"):
     """Give one axes the inks, sizes and grid of the house, and its words.
 
@@ -216,6 +235,21 @@ def style_axes(ax, *, title="", xlabel="", ylabel="", grid="both"):
     ax.grid(True, axis=grid, color=STYLE["grid"], linewidth=STYLE["grid_width"], linestyle="-")
     ax.set_axisbelow(True)
     return ax
+
+
+def legend_inside(ax, place="best", columns=1):
+    """Put a legend in small print into the axes.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    place : str
+        One of Matplotlib's places, such as 'upper right'.
+    columns : int
+    """
+    return ax.legend(
+        loc=place, ncols=columns, frameon=False, fontsize=STYLE["note_size"], labelcolor=STYLE["ink"]
+    )
 
 
 def legend_below(ax, handles=None, columns=3, gap=38):

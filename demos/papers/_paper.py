@@ -5,8 +5,11 @@ told in the first second, and ends with `publish`. Run by itself it takes one op
 
   python demos/papers/grosse_2015_sandwich.py --json out.json
 
-A script with options of its own adds them to its `paper_parser` first. Run by somebody else (a test, a
+A script with options of its own adds them to its `paper_parser` first. Run by another program (a test, a
 gallery, a notebook), the words on the command line belong to that program and are not read.
+
+Two scripts train on MNIST, which is no part of the package and may be fetched at first use. They read their
+command line with `mnist_parser` before they look for the digits, and end with one line if there are none.
 """
 
 import argparse
@@ -16,12 +19,14 @@ import math
 import numbers
 import sys
 
-from elbo_lab.errors import bad_kind, bad_value
+from elbo_lab.datasets import load
+from elbo_lab.errors import UserMistake, bad_kind, bad_value
 from elbo_lab.files import check_writable, write_text
 
 SCHEMA = 1
 COLUMNS = ("quantity", "published", "ours", "note")
 QUICK_MARK = "(quick run: less far than the paper)"
+MNIST = ("mnist:dynamic", "mnist-test:dynamic")
 
 
 def paper_parser(description):
@@ -60,6 +65,57 @@ def read_options(parser):
         except ValueError as error:
             parser.error(str(error))
     return options
+
+
+def mnist_parser(description):
+    """Return a `paper_parser` that also knows --seconds and --data-dir.
+
+    Parameters
+    ----------
+    description : str
+        What --help shows above the options.
+    """
+    parser = paper_parser(description)
+    parser.add_argument("--seconds", type=_seconds, help="stop every training after so many")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="where the IDX files of MNIST are")
+    return parser
+
+
+def read_mnist_sets(parser, options):
+    """Return training and test digits, with the pixels' probabilities.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        From `mnist_parser`.
+    options : argparse.Namespace
+        From `read_options`.
+
+    Returns
+    -------
+    tuple of Dataset
+        60,000 and 10,000 rows.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 and one line, if the files are nowhere or are none of MNIST.
+    """
+    try:
+        return tuple(load(name, data_dir=options.data_dir) for name in MNIST)
+    except UserMistake as mistake:
+        return parser.error(str(mistake))
+
+
+def _seconds(text):
+    """Return a positive number of seconds, as argparse asks for it."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text!r}")
+    return seconds
 
 
 def publish(rows, caption, options, quick=False):
