@@ -6,14 +6,42 @@ Every estimator is held against the exact answer, on the same models, with the s
 >>> result = compare("gaussian-mle", repeats=50)
 >>> print(result.table())  # doctest: +SKIP
 
-The rooms, from the ground up: `special`, `distributions`, `networks`, `models`, `posteriors`, `bounds`,
-`exact`, `estimators`, `optimise`, `em`, `training`, `study`, `comparison`, with `datasets` and `plots` beside
-them. Names below are loaded on first use, so that `import elbo_lab` costs next to nothing.
+Names and rooms are loaded on first use, so that `import elbo_lab` costs next to nothing; `elbo_lab.<TAB>`
+shows them all. The rooms, from the ground up: `special`, `layout`, `distributions`, `networks`, `models`,
+`posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`, `registry`,
+`evaluation`, `theory`, `study`, `report`, `plots`, `fitting`, `comparison`.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what type checkers and editors see of the names that are loaded on first use
+    from elbo_lab.comparison import Comparison as Comparison
+    from elbo_lab.comparison import advise as advise
+    from elbo_lab.comparison import compare as compare
+    from elbo_lab.comparison import difference as difference
+    from elbo_lab.comparison import paired_ratio as paired_ratio
+    from elbo_lab.datasets import load as load
+    from elbo_lab.distributions import Family as Family
+    from elbo_lab.distributions import NoiseSpec as NoiseSpec
+    from elbo_lab.estimators import Estimator as Estimator
+    from elbo_lab.estimators import Exact as Exact
+    from elbo_lab.estimators import Problem as Problem
+    from elbo_lab.fitting import evaluate as evaluate
+    from elbo_lab.fitting import fit as fit
+    from elbo_lab.fitting import load_fitted as load_fitted
+    from elbo_lab.kernels import use_kernels as use_kernels
+    from elbo_lab.layout import Layout as Layout
+    from elbo_lab.models import ClosedForm as ClosedForm
+    from elbo_lab.models import Model as Model
+    from elbo_lab.posteriors import Posterior as Posterior
+    from elbo_lab.registry import BOUNDS as BOUNDS
+    from elbo_lab.registry import DATASETS as DATASETS
+    from elbo_lab.registry import ESTIMATORS as ESTIMATORS
+    from elbo_lab.registry import FAMILIES as FAMILIES
+    from elbo_lab.registry import MODELS as MODELS
 
 _HOMES = {
     "compare": "comparison",
@@ -24,23 +52,59 @@ _HOMES = {
     "difference": "comparison",
     "paired_ratio": "comparison",
     "Comparison": "comparison",
-    "Estimator": "estimators",
-    "Exact": "estimators",
     "Problem": "estimators",
     "Model": "models",
+    "Family": "distributions",
+    "Posterior": "posteriors",
+    "Estimator": "estimators",
+    "Exact": "estimators",
     "ClosedForm": "models",
     "Layout": "layout",
+    "NoiseSpec": "distributions",
     "load": "datasets",
+    "use_kernels": "kernels",
+    "MODELS": "registry",
+    "ESTIMATORS": "registry",
+    "BOUNDS": "registry",
+    "FAMILIES": "registry",
+    "DATASETS": "registry",
 }
+_ROOMS = (
+    "bounds",
+    "comparison",
+    "datasets",
+    "distributions",
+    "em",
+    "errors",
+    "estimators",
+    "evaluation",
+    "exact",
+    "fitting",
+    "kernels",
+    "layout",
+    "models",
+    "networks",
+    "optimise",
+    "plots",
+    "posteriors",
+    "registry",
+    "report",
+    "special",
+    "study",
+    "theory",
+    "training",
+)
 
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"elbo_lab.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"elbo_lab.{name}")
     raise AttributeError(f"module 'elbo_lab' has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted(__all__)
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS])

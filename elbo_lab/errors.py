@@ -23,6 +23,13 @@ class BadValue(UserMistake, ValueError):
     """An argument of the right kind with an impossible value or shape."""
 
 
+class UnknownName(BadValue, KeyError):
+    """A name that no registry holds: a wrong value, and for a mapping a key that it does not have."""
+
+    def __str__(self) -> str:
+        return ValueError.__str__(self)  # that of KeyError puts quotes around the sentence
+
+
 class BadColumn(BadValue):
     """A column of a table with an impossible value; who knows the names of the columns can add this one's.
 
@@ -91,11 +98,12 @@ def bad_kind(argument, expected, got, remedy=""):
 
 def unknown_name(argument, name, known):
     """Build the error for a name that no registry holds, with the nearest known one."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    listed, hint = ", ".join(known), f"did you mean {near[0]!r}?" if near else ""
+    lowered = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
+    listed, hint = ", ".join(known), f"did you mean {lowered[near[0]]!r}?" if near else ""
     if hint and len(known) > SHORT_LIST:
-        return bad_value(argument, "a known name", repr(name), f"{hint} Known: {listed}")
-    return bad_value(argument, f"one of {listed}", repr(name), hint)
+        return UnknownName(_line(argument, "a known name", repr(name), f"{hint} Known: {listed}"))
+    return UnknownName(_line(argument, f"one of {listed}", repr(name), hint))
 
 
 def check_count(argument, value, minimum=1):

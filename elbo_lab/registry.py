@@ -1,28 +1,205 @@
 """From names to objects: what comes with the package and what other packages registered.
 
+    MODELS        classes                      "ppca", "gaussian-mixture", "deep-gaussian:fixed", ...
+    ESTIMATORS    objects                      "reparameterization", "exact:elbo", ...
+    BOUNDS        functions of draws           "importance-evidence", "renyi-bound", ...
+    FAMILIES      classes of distributions     "diagonal-gaussian", ...
+    DATASETS      data sets, to be read        "digits", ...
+
+Each is a read-only mapping: `list(MODELS)`, `MODELS["ppca"]`, `"ppca" in MODELS`. Where two of a kind share a
+name, a colon and what differs follow it.
+
 Other packages add theirs through the entry-point groups `elbo_lab.models` (a Model class) and
-`elbo_lab.estimators` (an Estimator instance or a class without arguments).
+`elbo_lab.estimators` (an Estimator instance, or a class that takes no arguments). They are loaded when all
+names are asked for, or one that the package does not have. A plug-in that cannot be used (it raises when it
+is imported, is something else, has a name that is taken) is left out with a warning of one line, and its
+reason is the error where it is asked for by name.
 """
 
-from collections.abc import Iterable
+import inspect
+import textwrap
+import warnings
+from abc import ABCMeta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
 
-from elbo_lab.errors import bad_kind, bad_value, check_count, unknown_name
-from elbo_lab.estimators import ESTIMATORS, TARGETS, Estimator, Exact
-from elbo_lab.models import MODELS, Model
+import numpy as np
+
+from elbo_lab import bounds, distributions, estimators, models
+from elbo_lab.datasets import DATASETS as DATA_SETS
+from elbo_lab.datasets import BuiltIn
+from elbo_lab.distributions import Family
+from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, unknown_name
+from elbo_lab.estimators import TARGETS, Estimator, Exact
+from elbo_lab.models import Model
+from elbo_lab.plugins import Plugins, load_plugins
 from elbo_lab.posteriors import POSTERIORS
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Names and what they stand for; shown, it lists its names.
+
+    Parameters
+    ----------
+    title : str
+        What they are, in the plural: what a mistake is blamed on.
+    built_in : sequence of T
+        What comes with the package.
+    name_of : callable
+        From a thing to (its name, what tells it from another of that name).
+    group : str, optional
+        Entry-point group of the plug-ins.
+    accept : callable, optional
+        Takes what a plug-in holds; returns the thing, or raises with the reason why it cannot be used.
+
+    Raises
+    ------
+    ValueError, KeyError
+        One error that is both, in one line with the nearest name, when a name is not known.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        built_in: Sequence[T],
+        name_of: Callable[[T], tuple[str, str]],
+        group: str = "",
+        accept: Callable[[Any], T] | None = None,
+    ) -> None:
+        self.title, self._name_of, self._group, self._accept = title, name_of, group, accept
+        names = [name_of(thing) for thing in built_in]
+        shared = {name for name, _ in names if [other for other, _ in names].count(name) > 1}
+        keys = [f"{name}:{difference}" if name in shared else name for name, difference in names]
+        self.built_in: dict[str, T] = dict(zip(keys, built_in, strict=True))
+        self._plugins: Plugins[T] | None = None
+
+    def __getitem__(self, name: str) -> T:
+        if name in self.built_in:
+            return self.built_in[name]
+        found = self.with_plugins(asked=name)
+        if name in found:
+            return found[name]
+        raise self.unknown(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.with_plugins())
+
+    def __len__(self) -> int:
+        return len(self.with_plugins())
+
+    def __repr__(self) -> str:
+        text = f"{self.title}: {', '.join(self)}"
+        return textwrap.fill(text, 100, subsequent_indent="    ", break_on_hyphens=False)
+
+    def with_plugins(self, asked: str = "") -> dict[str, T]:
+        """Return all by name, the package's first; warn once of each plug-in that is left out.
+
+        Parameters
+        ----------
+        asked : str, optional
+            A name whose mistake is about to be an error, and needs no warning.
+        """
+        if self._plugins is None:
+            self._plugins = self._load()
+            for name, reason in self._plugins.broken.items():
+                if name != asked:
+                    warnings.warn(f"plug-in {name!r} of {self._group} is left out: {reason}", stacklevel=3)
+        return self.built_in | dict(self._plugins.found)
+
+    def _load(self) -> Plugins[T]:
+        if self._accept is None:
+            return Plugins()
+        loaded = load_plugins(self._group, self._accept)
+        own_names = {self._name_of(thing)[0] for thing in self.built_in.values()}
+        found: dict[str, T] = {}
+        for entry, thing in loaded.found:
+            name, difference = self._name_of(thing)
+            if name in own_names or (name, difference) in map(self._name_of, found.values()):
+                loaded.broken[entry] = f"its name {name!r} is taken"
+            else:
+                found[f"{name}:{difference}" if name in found else name] = thing
+        return Plugins(list(found.items()), loaded.broken)
+
+    def unknown(self, name: str, argument: str = "", known: Iterable[str] = ()) -> BadValue:
+        """Build the error for a name that is not here; the caller raises it.
+
+        Parameters
+        ----------
+        name : str
+        argument : str, optional
+            What the mistake is blamed on; the title if not given.
+        known : iterable of str, optional
+            The names to choose from; those of the registry if not given.
+        """
+        argument = argument or self.title
+        found = self.with_plugins(asked=name)
+        reason = self._plugins.broken.get(name) if self._plugins is not None else None
+        if reason is not None:
+            return bad_value(argument, "a plug-in that can be used", repr(name), reason)
+        return unknown_name(argument, name, list(known) or list(found))
+
+
+# -- what a plug-in must be ------------------------------------------------------------------------
+
+
+def _model_kind(found: Any) -> type[Model]:
+    """Return a Model class that can be built, or raise."""
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise bad_kind("its object", "a class derived from elbo_lab.Model", repr(found))
+    _check_concrete(found)
+    if not isinstance(getattr(found, "name", None), str) or not found.name.strip():
+        raise bad_value("its object", "a model with a name", f"{found.__name__} without one")
+    return found
+
+
+def _estimator(found: Any) -> Estimator:
+    """Return the estimator, or that of a class without arguments, or raise."""
+    if isinstance(found, type) and issubclass(found, Estimator):
+        _check_concrete(found)
+        found = found()
+    if not isinstance(found, Estimator):
+        raise bad_kind("its object", "an elbo_lab.Estimator, or a class derived from it", repr(found))
+    return _complete(_hashable("its object", found))
+
+
+def _check_concrete(kind: ABCMeta) -> None:
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
+        raise bad_value(
+            "its object", "a class that defines all methods", f"{kind.__name__} without {missing}"
+        )
+
+
+# -- the registries --------------------------------------------------------------------------------
+
+MODELS: Registry[type[Model]] = Registry(
+    "models", models.MODELS, lambda kind: (kind.name, str(kind.variants[0])), "elbo_lab.models", _model_kind
+)
+ESTIMATORS: Registry[Estimator] = Registry(
+    "estimators", estimators.ESTIMATORS, lambda one: (one.name, one.target), "elbo_lab.estimators", _estimator
+)
+BOUNDS: Registry[Callable[..., np.ndarray]] = Registry(
+    "bounds", bounds.BOUNDS, lambda bound: (bound.__name__.replace("_", "-"), "")
+)
+FAMILIES: Registry[type[Family]] = Registry("families", distributions.FAMILIES, lambda kind: (kind.name, ""))
+DATASETS: Registry[BuiltIn] = Registry("data sets", DATA_SETS, lambda entry: (entry.name, ""))
+
+
+# -- what a user names -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ModelChoice:
     """A model to be built for the data (a class and a variant), or a finished one."""
 
-    kind: type
+    kind: type[Model]
     variant: str | None = None
     model: Model | None = None
 
-    def build(self, x, latent):
+    def build(self, x: np.ndarray, latent: int | None) -> Model:
         """Return the model for data x (N, D)."""
         if self.model is not None:
             if latent is not None and latent != self.model.latent_dim:
@@ -32,29 +209,22 @@ class ModelChoice:
         return self.kind.for_data(x, variant=self.variant, latent=latent)
 
     @property
-    def label(self):
+    def label(self) -> str:
+        """Name and variant, as in 'gaussian-mixture:full'."""
         return f"{self.kind.name}:{self.variant}" if self.variant else self.kind.name
 
 
-def _plugins(group, wanted):
-    for entry in entry_points(group=group):
-        found = entry.load()
-        if wanted is Estimator and isinstance(found, type):
-            found = found()
-        yield found
-
-
-def all_models():
+def all_models() -> list[type[Model]]:
     """Return every model class, the package's first."""
-    return [*MODELS, *_plugins("elbo_lab.models", Model)]
+    return list(MODELS.values())
 
 
-def all_estimators():
+def all_estimators() -> list[Estimator]:
     """Return every estimator object, the package's first."""
-    return [*ESTIMATORS, *_plugins("elbo_lab.estimators", Estimator)]
+    return list(ESTIMATORS.values())
 
 
-def _hashable(argument, item):
+def _hashable(argument: str, item: T) -> T:
     """Return the object, or refuse one that cannot be a key."""
     if type(item).__hash__ is None:
         kind = type(item).__name__
@@ -62,7 +232,7 @@ def _hashable(argument, item):
     return item
 
 
-def _complete(estimator):
+def _complete(estimator: Estimator) -> Estimator:
     """Return the estimator if it says what it is and what it estimates, or raise."""
     for attribute in ("name", "target"):
         value = getattr(estimator, attribute, None)
@@ -81,28 +251,36 @@ def _complete(estimator):
     return estimator
 
 
-def find_models(items=None, argument="models"):
+def _choices(kinds: Iterable[type[Model]]) -> list[ModelChoice]:
+    return [ModelChoice(kind, variant) for kind in kinds for variant in kind.variants]
+
+
+def _as_list(items: Any) -> list[Any]:
+    """Return what was asked for as a list; one name, class or object stands for itself."""
+    alone = isinstance(items, str | type) or not isinstance(items, Iterable)
+    return [items] if alone else list(items)
+
+
+def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice]:
     """Return the ModelChoice list for names ('ppca', 'gaussian-mixture:full'), classes or objects.
 
-    `argument` is what a mistake is blamed on.
+    Parameters
+    ----------
+    items : str, Model class, Model, or an iterable of them, optional
+        Everything if not given.
+    argument : str
+        What a mistake is blamed on.
     """
-    every = [ModelChoice(kind, variant) for kind in all_models() for variant in kind.variants]
     if items is None:
-        return every
-    if isinstance(items, (str, type)) or not isinstance(items, Iterable):
-        items = [items]
-    chosen = []
-    for item in items:
+        return _choices(MODELS.values())
+    chosen: list[ModelChoice] = []
+    for item in _as_list(items):
         if isinstance(item, Model):
             chosen.append(ModelChoice(type(item), item.variant, _hashable(argument, item)))
         elif isinstance(item, type) and issubclass(item, Model):
-            chosen += [ModelChoice(item, variant) for variant in item.variants]
+            chosen += _choices([item])
         elif isinstance(item, str):
-            found = [choice for choice in every if item in (choice.kind.name, choice.label)]
-            if not found:
-                names = [choice.kind.name for choice in every] + [c.label for c in every]
-                raise unknown_name(argument, item, list(dict.fromkeys(names)))
-            chosen += found
+            chosen += _models_called(item, argument)
         else:
             raise bad_kind(argument, "names, Model classes or Model objects", repr(item))
     if not chosen:
@@ -110,40 +288,65 @@ def find_models(items=None, argument="models"):
     return list(dict.fromkeys(chosen))
 
 
-def find_estimators(items=None):
-    """Return estimator objects for names or objects; a name may stand for several targets."""
-    every = all_estimators()
+def _models_called(name: str, argument: str) -> list[ModelChoice]:
+    # Those of other packages are loaded only for a name that is not the package's own.
+    every = _choices(MODELS.built_in.values())
+    found = [choice for choice in every if name in (choice.kind.name, choice.label)]
+    if not found:
+        every = _choices(MODELS.with_plugins(asked=name).values())
+        found = [choice for choice in every if name in (choice.kind.name, choice.label)]
+    if not found:
+        names = [choice.kind.name for choice in every] + [choice.label for choice in every]
+        raise MODELS.unknown(name, argument, dict.fromkeys(names))
+    return found
+
+
+def find_estimators(items: Any = None, argument: str = "estimators") -> list[Estimator]:
+    """Return estimator objects for names or objects; a name may stand for several targets.
+
+    Parameters
+    ----------
+    items : str, Estimator, Estimator class, or an iterable of them, optional
+        Everything if not given.
+    argument : str
+        What a mistake is blamed on.
+    """
     if items is None:
-        return every
-    if isinstance(items, (str, type)) or not isinstance(items, Iterable):
-        items = [items]
-    chosen = []
-    for item in items:
+        return all_estimators()
+    chosen: list[Estimator] = []
+    for item in _as_list(items):
         if isinstance(item, type) and issubclass(item, Estimator):
             item = item()
         if isinstance(item, Estimator):
-            chosen.append(_complete(_hashable("estimators", item)))
+            chosen.append(_complete(_hashable(argument, item)))
         elif isinstance(item, str):
-            found = [estimator for estimator in every if estimator.name == item]
-            if not found:
-                names = list(dict.fromkeys(estimator.name for estimator in every))
-                if "," in item:
-                    raise bad_value("estimators", "a name or a list of names", repr(item), "split it")
-                raise unknown_name("estimators", item, names)
-            chosen += found
+            chosen += _estimators_called(item, argument)
         else:
-            raise bad_kind("estimators", "names or Estimator objects", repr(item))
+            raise bad_kind(argument, "names or Estimator objects", repr(item))
     if not chosen:
-        raise bad_value("estimators", "at least one estimator", "none")
+        raise bad_value(argument, "at least one estimator", "none")
     chosen = list(dict.fromkeys(chosen))
     names = [(estimator.target, estimator.name) for estimator in chosen]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise bad_value("estimators", "different names for one target", f"{twice[1]!r} twice", "rename yours")
+        raise bad_value(argument, "different names for one target", f"{twice[1]!r} twice", "rename yours")
     return chosen
 
 
-def check_posterior_name(name):
+def _estimators_called(name: str, argument: str) -> list[Estimator]:
+    if "," in name:
+        raise bad_value(argument, "a name or a list of names", repr(name), "split it")
+    every = list(ESTIMATORS.built_in.values())
+    found = [one for one in every if name in (one.name, f"{one.name}:{one.target}")]
+    if not found:
+        every = list(ESTIMATORS.with_plugins(asked=name).values())
+        found = [one for one in every if name in (one.name, f"{one.name}:{one.target}")]
+    if not found:
+        raise ESTIMATORS.unknown(name, argument, dict.fromkeys(one.name for one in every))
+    return found
+
+
+def check_posterior_name(name: str) -> str:
     """Return the name if it is a posterior's, or raise."""
     names = [posterior.name for posterior in POSTERIORS]
     if name not in names:

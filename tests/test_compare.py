@@ -9,12 +9,12 @@ import math
 import numpy as np
 import pytest
 
-from elbo_lab import Comparison, compare, load, registry
+from elbo_lab import Comparison, compare, load
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
-from elbo_lab.registry import all_estimators, all_models, find_models
+from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
 from elbo_lab.study.scene import WHERE
 
@@ -289,20 +289,6 @@ def test_a_biased_estimator_that_calls_itself_unbiased_fails_after_ten_times_the
     assert wrong["repeats"] == 600 and wrong["bias_max_z"] > wrong["bias_z_limit"]
     assert verdict(wrong) == "FAIL" and " FAIL " in result.table()
     assert right["repeats"] == 60 and verdict(right) == "ok"
-
-
-class Entry:
-    def __init__(self, found):
-        self.load = lambda: found
-
-
-def test_other_packages_register_by_entry_points(monkeypatch):
-    groups = {"elbo_lab.estimators": [Entry(Own), Entry(Stretched())], "elbo_lab.models": [Entry(OwnModel)]}
-    monkeypatch.setattr(registry, "entry_points", lambda group: groups[group])
-    assert [e.name for e in all_estimators()][-2:] == ["own", "stretched"]
-    assert all_models()[-1] is OwnModel
-    row = compare("own-model", estimators="own", data=TABLE, **SMALL).rows[0]
-    assert (row["model"], row["estimator"], row["applicable"]) == ("own-model", "own", True)
 
 
 def test_own_data_for_all_models_keeps_those_that_it_suits():

@@ -11,7 +11,21 @@ from elbo_lab.bounds.renyi import (
     renyi_bound,
 )
 
+BOUNDS = (
+    log_weight,
+    reconstruction_kl,
+    joint_entropy,
+    importance_evidence,
+    prior_evidence,
+    grouped_bound,
+    combined_bound,
+    jackknife_evidence,
+    renyi_bound,
+    chi_square_estimate,
+)
+
 __all__ = [
+    "BOUNDS",
     "chi_square_estimate",
     "combined_bound",
     "exact_chi_square_bound",

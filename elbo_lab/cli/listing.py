@@ -29,10 +29,17 @@ def _methods():
     import numpy as np
 
     from elbo_lab.fitting.settings import methods_of
-    from elbo_lab.registry import find_models
+    from elbo_lab.registry import MODELS, find_models
 
     x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them, and no method depends on them
-    models = [choice.build(x, None) for choice in find_models()]
+    models = []
+    for choice in find_models():
+        try:
+            models.append(choice.build(x, None))
+        except Exception:
+            if choice.kind in MODELS.built_in.values():
+                raise
+            continue  # a plug-in that takes other data, or is broken: its methods are not listed
     lines = []
     for method, summary in METHODS.items():
         names = dict.fromkeys(model.name for model in models if method in methods_of(model))

@@ -6,6 +6,7 @@ training that diverged, 130 interrupted.
 
 import argparse
 import sys
+import warnings
 
 from elbo_lab import __version__
 from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
@@ -59,9 +60,21 @@ def as_typed(line, options):
     return f"{called}: {rest}"
 
 
+def show_warning(message, *_, **__):
+    """Print a warning as one line on standard error."""
+    print(f"elbo-lab: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def main(arguments=None):
     """Run the command line; return the exit code."""
     options = build_parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        return run(options)
+
+
+def run(options):
+    """Run a subcommand; return the exit code, with one line on standard error for what went wrong."""
     try:
         return options.run(options) or 0
     except UserMistake as mistake:

@@ -7,7 +7,7 @@ exact gap, the exact likelihood.
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import ElboReconstructionKL, Problem
 from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
 from elbo_lab.fitting.final import exact_elbo_recorder
@@ -58,13 +58,10 @@ def _plan(settings):
 
 
 def _estimator(argument, name, target):
-    every = find_estimators()
-    found = [estimator for estimator in every if (estimator.name, estimator.target) == (name, target)]
-    if found:
-        return found[0]
-    if any(estimator.name == name for estimator in every):
+    found = [estimator for estimator in find_estimators(name, argument) if estimator.target == target]
+    if not found:
         raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
-    raise unknown_name(argument, name, [estimator.name for estimator in every if estimator.target == target])
+    return found[0]
 
 
 def build_job(model, method, settings, train, seed, threads):

@@ -21,7 +21,7 @@ from elbo_lab.evaluation import Fitted
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.fitting.result import plain
 from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.registry import all_models
+from elbo_lab.registry import find_models
 from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
 
 
@@ -40,11 +40,8 @@ def build_model(spec):
         If no installed package has a model of that name.
     """
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in spec["fields"].items()}
-    kinds = all_models()
-    for kind in kinds:
-        if kind.name == spec["name"] and spec["variant"] in kind.variants:
-            return kind(**values)
-    raise unknown_name("model", spec["name"], [kind.name for kind in kinds])
+    label = ":".join(str(spec[key]) for key in ("name", "variant") if spec[key] is not None)
+    return find_models(label, "model")[0].kind(**values)
 
 
 def build_posterior(spec, model):

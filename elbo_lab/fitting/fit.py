@@ -16,7 +16,6 @@ from elbo_lab.errors import (
     bad_value,
     check_count,
     columns_by_name,
-    unknown_name,
 )
 from elbo_lab.evaluation import active_units
 from elbo_lab.files import check_writable
@@ -178,11 +177,7 @@ def _options(**given):
 
 
 def _choose_model(name):
-    known = [choice.kind.name for choice in find_models()]
-    known += [choice.label for choice in find_models()]
-    if isinstance(name, str) and name not in known:
-        raise unknown_name("model", name, list(dict.fromkeys(known)))
-    choices = find_models(name)
+    choices = find_models(name, "model")
     if len(choices) > 1:
         usual = choices[0].kind.usual_variant
         return next((choice for choice in choices if choice.variant == usual), choices[0])
