@@ -37,7 +37,7 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.style import EXACT_LINE, style_axes
 from elbo_lab.registry import find_estimators
-from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
+from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

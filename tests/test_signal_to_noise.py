@@ -8,7 +8,7 @@ import pytest
 from elbo_lab.estimators import Exact
 from elbo_lab.plots import estimator_style, plot_signal_to_noise
 from elbo_lab.registry import find_estimators
-from elbo_lab.study.signal_to_noise import linear_gaussian_scene, log_slope, signal_to_noise
+from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
 NAMES = ["iwae-reparameterization", "dreg", "piwae-2-phi", "vimco", "ovis-tilde-0", "iwae-score-function"]
 

@@ -18,7 +18,7 @@ def plot_signal_to_noise(records, ax=None, title="", columns=2):
     Parameters
     ----------
     records : dict of str to dict
-        From `study.signal_to_noise.signal_to_noise`: by estimator lists `draws`, `snr`, `low`, `high`.
+        From `study.experiments.signal_to_noise`: by estimator lists `draws`, `snr`, `low`, `high`.
     ax : matplotlib.axes.Axes, optional
         An axes in a new figure if left away.
     title : str
