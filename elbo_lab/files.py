@@ -22,6 +22,8 @@ import numpy as np
 
 from elbo_lab.errors import bad_value
 
+StrPath = str | os.PathLike[str]
+
 
 def check_writable(argument, path):
     """Raise ValueError now if a file at `path` could not be written later."""

@@ -45,5 +45,5 @@ def test_many_names_beside_each_other_leave_the_panel_larger_than_its_legend():
 
 def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():
     fitted = fit("gaussian-mixture:full", "faithful", latent=2, restarts=1)
-    (ax,) = dict(of_a_fit._figures(fitted))["mixture"].axes
+    (ax,) = dict(of_a_fit.figures_of(fitted))["mixture"].axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions, minutes", "waiting, minutes")

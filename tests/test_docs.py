@@ -1,8 +1,8 @@
 """The README and the docs: their code runs, their commands parse, their links lead somewhere."""
 
+import inspect
 import re
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.fitting import evaluate, fit
-from elbo_lab.fitting.settings import Options, choose_method, resolve
+from elbo_lab.fitting.settings import only_asked, resolve
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import find_models
 from elbo_lab.study import PLACES
@@ -93,8 +93,8 @@ def check_fit_command(options):
     x = np.random.default_rng(0).integers(0, 2, (60, 30)).astype(float)
     name = model_name(options.model, options.covariance, options.likelihood)
     model = find_models(name)[-1].build(x, options.latent or options.components)
-    given = {field.name: getattr(options, field.name, None) for field in fields(Options)}
-    settings = resolve(Options(**given), choose_method(model, options.method), hasattr(model, "hidden"))
+    names = inspect.signature(fit).parameters
+    settings = resolve(model, only_asked({name: getattr(options, name, None) for name in names}))
     for key in ("theta_estimator", "phi_estimator"):
         assert settings.get(key) in {None, *(estimator.name for estimator in ESTIMATORS)}
 

@@ -1,6 +1,8 @@
 """`elbo-lab fit`, `evaluate`, `sample`: mistakes in one line, states that survive, resuming bit for bit."""
 
+import argparse
 import errno
+import inspect
 import json
 import os
 import signal
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 from elbo_lab import fit
+from elbo_lab.cli import fit as fit_command
 from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
+from elbo_lab.fitting.settings import COMMON, METHOD_OPTIONS, NETWORK_OPTIONS, RUN
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.training.trainer import Training
 
@@ -428,6 +432,23 @@ def test_a_regression_generates_nothing(capsys):
     arguments = ["logistic-regression", "--data", "breast-cancer", "--epochs", "1"]
     assert main(["fit", *arguments, "--checkpoint", "c.npz"]) == 0
     mistake(capsys, ["sample", "c.npz", "--out", "f"], "nothing to sample")
+
+
+def test_every_option_of_python_is_one_of_the_command_line():
+    parser = argparse.ArgumentParser()
+    command = parser.add_subparsers()
+    fit_command.add_parser(command)
+    asked = set(vars(parser.parse_args(["fit"])))
+    options = set(inspect.signature(fit).parameters)
+    assert options - asked == {"progress"}
+    assert asked - options == {"components", "covariance", "likelihood", "json", "out", "run"}
+    known = set().union(*METHOD_OPTIONS.values(), NETWORK_OPTIONS, COMMON, RUN)
+    assert options == known
+
+
+def test_an_unknown_option_is_refused_by_name():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        fit("ppca", "ok.csv", epoch=5)
 
 
 def test_python_refuses_the_same():

@@ -78,17 +78,17 @@ def load(source, *, view=None, seed=0, data_dir=None):
     return Dataset("array", check_data(source), source="array given by the caller")
 
 
-def load_for(model_kind, source, *, view=None, seed=0, data_dir=None):
+def load_for(natural_views, source, *, view=None, seed=0, data_dir=None):
     """Return the data set that `source` names or holds, in the view that suits a kind of model.
 
-    Where neither `source` nor `view` names a view, the first of ``model_kind.natural_views`` that the
-    set has is taken, and its default view if it has none of them: a Bernoulli likelihood can give
-    grey values no probability, and a free variance per column has no maximum on constant pixels.
+    Where neither `source` nor `view` names a view, the first of `natural_views` that the set has is taken,
+    and its default view if it has none of them: a Bernoulli likelihood can give grey values no probability,
+    and a free variance per column has no maximum on constant pixels.
 
     Parameters
     ----------
-    model_kind : object
-        Anything; its attribute ``natural_views``, where there is one, is a tuple of names of views.
+    natural_views : sequence of str
+        Names of views, as `Model.natural_views`.
     source, view, seed, data_dir
         As for `load`.
 
@@ -99,14 +99,12 @@ def load_for(model_kind, source, *, view=None, seed=0, data_dir=None):
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> load_for(SimpleNamespace(natural_views=("binary",)), "digits").name
+    >>> load_for(("binary",), "digits").name
     'digits:binary'
     """
     entry, view_in_name = _find(source) if isinstance(source, str) else (None, None)
     if entry is not None and view_in_name is None and view is None:
-        natural = getattr(model_kind, "natural_views", ())
-        view = next((name for name in natural if name in entry.views), None)
+        view = next((name for name in natural_views if name in entry.views), None)
     return load(source, view=view, seed=seed, data_dir=data_dir)
 
 

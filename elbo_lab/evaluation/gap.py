@@ -27,7 +27,7 @@ import numpy as np
 from elbo_lab import exact
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.exact import closed_form, enumeration
+from elbo_lab.evaluation.tractable import tractable
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas
 
@@ -135,7 +135,7 @@ def _best_eta(model, theta, x, start, rng):
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
         part = slice(begin, begin + ROWS_PER_ASCENT)
-        if closed_form.applies(model) or enumeration.applies(model):
+        if tractable(model):
             best[part] = ascend_exact_elbo(model, theta, x[part], start[part], max_iterations=MAX_ITERATIONS)
         else:
             best[part] = fit_eta(model, theta, x[part], start[part], rng, MAX_ITERATIONS)

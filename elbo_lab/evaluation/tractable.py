@@ -1,14 +1,24 @@
 """Held-out log-likelihood where log p(x) is exact: by a formula, a sum, or quadrature."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab import exact
 from elbo_lab.errors import check_data
+from elbo_lab.exact import closed_form, enumeration
+from elbo_lab.models import Model
 
 ROWS_PER_PASS = 1000
 
 
-def held_out_log_likelihood(model, theta, x):
+def tractable(model: Model) -> bool:
+    """Whether log p(x) has a formula or is a sum over the values of z."""
+    return closed_form.applies(model) or enumeration.applies(model)
+
+
+def held_out_log_likelihood(
+    model: Model, theta: NDArray[np.floating], x: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Return log p_theta(x_n) (N,) in nats, exact.
 
     Parameters

@@ -1,19 +1,27 @@
-"""From settings to a job: the objective, the posterior, the plan and the recorders of each method.
+"""From what was asked to a task: the model, the rows, the objective, the posterior, the plan of each method.
 
 A recorder is called at every evaluation of a training and adds to its history: the validation bound, the
 exact gap, the exact likelihood.
 """
 
-import numpy as np
+import os
+from collections.abc import Callable, Mapping
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value
-from elbo_lab.estimators import ElboReconstructionKL, Problem
+from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
+from elbo_lab.estimators import ElboReconstructionKL, Estimator, Problem
 from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
-from elbo_lab.fitting.final import exact_elbo_recorder
-from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, TrainingJob
-from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
-from elbo_lab.registry import find_estimators
+from elbo_lab.files import StrPath
+from elbo_lab.fitting.final import as_table, elbo_per_row
+from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, Rows, Task, TrainingJob
+from elbo_lab.fitting.settings import Settings
+from elbo_lab.models import Model
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
+from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.training.global_objective import GlobalElboObjective
 from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
 from elbo_lab.training.optimizers import find_optimizer
@@ -24,23 +32,121 @@ from elbo_lab.training.trainer import Training
 # Of the training rows, the share that early stopping watches.
 VALIDATION = 0.1
 
-
-def gap_rows(train, settings):
-    """Return the rows on which the gap is recorded: all of them with a free table, else the first."""
-    if settings["posterior"] == "free":
-        return train.x
-    return train.x[: settings["gap_rows"]]
+Params = Mapping[str, NDArray[np.floating]]
+Recorder = Callable[[Params, str], dict[str, float]]
 
 
-def build_posterior(model, settings, train):
+def choose_model(model: str | type[Model] | Model | None) -> ModelChoice:
+    """Return the choice for a name, a class or a model; of several variants the usual one."""
+    if model is None:
+        raise bad_value("model", "a name", "nothing", "see elbo-lab list")
+    choices = find_models(model, "model")
+    usual = choices[0].kind.usual_variant
+    return next((choice for choice in choices if choice.variant == usual), choices[0])
+
+
+def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> Rows:
+    """Return the rows that a kind of model explains, split as asked."""
+    if "data" not in asked:
+        expected = "a data set, a file or an array"
+        remedy = f"try {kind.default_data!r}, or another of elbo-lab list"
+        raise bad_value("data", expected, "nothing", remedy)
+    dataset = load_for(kind.natural_views, asked["data"], view=asked.get("view"), data_dir=data_dir)
+    name = name_of(asked["data"], dataset)
+    dataset = as_table(kind, dataset)
+    if "holdout" not in asked:
+        return Rows(name, dataset, None)
+    return Rows(name, *dataset.split(asked["holdout"]))
+
+
+def name_of(source: object, dataset: Dataset) -> str:
+    """Return how the data were named: a registered name with its view, a path as given, or 'array'."""
+    if dataset.licence:
+        return dataset.name
+    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
+
+
+def build_model(choice: ModelChoice, x: NDArray[np.floating], latent: int | None) -> Model:
+    """Return the model for training rows x (N, D), or refuse a latent size that it cannot have."""
+    if latent is not None:
+        check_count("latent", latent)
+    model = choice.build(x, latent)
+    if latent is not None and model.latent_dim != latent:
+        raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
+    return model
+
+
+def check_rows(model: Model, rows: Rows) -> None:
+    """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
+    with columns_by_name(rows.train.columns):
+        model.check_data(model.as_data(rows.train.x))
+        if rows.held_out is not None and not model.global_latents:
+            model.check_support(rows.held_out.x)
+
+
+def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -> Task:
+    """Return the task of the settings (as from `resolve`) on the training rows."""
+    method, seed = settings["method"], settings["seed"]
+    if method == "closed-form":
+        return Task(model, None, settings, ClosedFormJob(model, train.x))
+    if method == "em":
+        return Task(model, None, settings, EMJob(model, train, settings, seed, threads))
+    plan = _plan(settings)
+    if method == "gradient":
+        recorders = [likelihood_recorder(model, train.x)]
+        training = Training(EvidenceObjective(model, train.x), plan, seed, recorders, threads)
+        return Task(model, None, settings, GradientJob(training, train.columns))
+    if method == "svi":
+        posterior = FreePosterior(model.family, 1)
+        objective = GlobalElboObjective(
+            model,
+            posterior,
+            train.x,
+            phi_estimator=_estimator("phi_estimator", settings, "grad-phi-elbo"),
+            draws=settings["draws"],
+        )
+        recorders = [exact_elbo_recorder(model, posterior, train.x)]
+        training = Training(objective, plan, seed, recorders, threads)
+        return Task(model, posterior, settings, TrainingJob(training))
+    return _vae_task(model, settings, plan, train, threads)
+
+
+def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, threads: int) -> Task:
+    seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
+    watched = None
+    if plan.patience is not None:
+        train, watched = train.split(VALIDATION)
+    posterior = build_posterior(model, settings, train)
+    if watched is not None:
+        recorders.append(validation_recorder(model, posterior, watched.x, seed, dtype))
+    gap_rows = None
+    if settings["gap_rows"]:
+        # A free table has an ELBO only for all of its rows at once.
+        gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
+        recorders.append(gap_recorder(model, posterior, gap_rows))
+    objective = ElboObjective(
+        model,
+        posterior,
+        train.x,
+        train.probabilities,
+        _estimator("theta_estimator", settings, "grad-theta-elbo"),
+        _estimator("phi_estimator", settings, "grad-phi-elbo"),
+        settings["draws"],
+        dtype,
+    )
+    training = Training(objective, plan, seed, recorders, threads)
+    return Task(model, posterior, settings, TrainingJob(training), gap_rows)
+
+
+def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posterior:
     """Return the posterior that a VAE is trained with."""
-    if settings["posterior"] == "free":
+    if settings["posterior"] == FreePosterior.name:
         return FreePosterior(model.family, len(train.x))
     for_kind = AmortisedPosterior.for_data if train.image_shape is None else AmortisedPosterior.for_pixels
     return for_kind(model.family, train.x, tuple(settings["hidden"]), settings["activation"])
 
 
-def _plan(settings):
+def _plan(settings: Settings) -> Plan:
     optimizer, _, value = settings["optimizer"].partition(":")
     rates = {"theta": settings["learning_rate"]}
     # Without theta the one step size is that of phi.
@@ -57,74 +163,27 @@ def _plan(settings):
     )
 
 
-def _estimator(argument, name, target):
+def _estimator(argument: str, settings: Settings, target: str) -> Estimator:
+    name = settings[argument]
     found = [estimator for estimator in find_estimators(name, argument) if estimator.target == target]
     if not found:
         raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
     return found[0]
 
 
-def build_job(model, method, settings, train, seed, threads):
-    """Return (job, posterior or None, the rows that its steps see) for the training rows.
-
-    Parameters
-    ----------
-    model : Model
-    method : str
-    settings : dict
-        As from `options.resolve`.
-    train : Dataset
-    seed, threads : int
-    """
-    if method == "closed-form":
-        return ClosedFormJob(model, train.x), None, train
-    if method == "em":
-        return EMJob(model, train, settings, seed, threads), None, train
-    plan, recorders = _plan(settings), []
-    if method == "gradient":
-        objective = EvidenceObjective(model, train.x)
-        recorders.append(likelihood_recorder(model, train.x))
-        return GradientJob(Training(objective, plan, seed, recorders, threads), train.columns), None, train
-    if method == "svi":
-        posterior = FreePosterior(model.family, 1)
-        estimator = _estimator("phi_estimator", settings["phi_estimator"], "grad-phi-elbo")
-        objective = GlobalElboObjective(
-            model, posterior, train.x, phi_estimator=estimator, draws=settings["draws"]
-        )
-        recorders.append(exact_elbo_recorder(model, posterior, train.x))
-        return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
-    dtype = np.dtype(settings["dtype"]).type
-    if plan.patience is not None:
-        train, validation = train.split(VALIDATION)
-    posterior = build_posterior(model, settings, train)
-    objective = ElboObjective(
-        model,
-        posterior,
-        train.x,
-        train.probabilities,
-        _estimator("theta_estimator", settings["theta_estimator"], "grad-theta-elbo"),
-        _estimator("phi_estimator", settings["phi_estimator"], "grad-phi-elbo"),
-        settings["draws"],
-        dtype,
-    )
-    if plan.patience is not None:
-        recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
-    if settings["gap_rows"]:
-        recorders.append(gap_recorder(model, posterior, gap_rows(train, settings)))
-    return TrainingJob(Training(objective, plan, seed, recorders, threads)), posterior, train
-
-
 # Draws of z that a validation bound averages.
 VALIDATION_DRAWS = 10
 
 
-def validation_recorder(model, posterior, x, seed, dtype):
+def validation_recorder(
+    model: Model, posterior: Posterior, x: NDArray[np.floating], seed: int, dtype: DTypeLike
+) -> Recorder:
     """Return a recorder of the bound on rows that the training does not see, with fixed noise."""
     bound, x = ElboReconstructionKL(), x.astype(dtype)
     spec = bound.noise_spec(model.family, VALIDATION_DRAWS, len(x))
     noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
 
-    def record(params, phase):
+    def record(params: Params, phase: str) -> dict[str, float]:
         if phase == "phi":
             return {}
         value = bound.estimate(Problem(model, posterior, params["theta"], params["phi"], x), noise)[0][0]
@@ -133,14 +192,14 @@ def validation_recorder(model, posterior, x, seed, dtype):
     return record
 
 
-def gap_recorder(model, posterior, x):
+def gap_recorder(model: Model, posterior: Posterior, x: NDArray[np.floating]) -> Recorder:
     """Return a recorder of the exact log p, ELBO and KL on given rows.
 
     Where nothing is exact at the start, it says so (NotApplicable). Later a decoder may grow too steep for
     the quadrature: the rows then go without, for the training matters more than its record.
     """
 
-    def record(params, phase):
+    def record(params: Params, phase: str) -> dict[str, float]:
         theta, phi = (params[name].astype(np.float64) for name in ("theta", "phi"))
         try:
             return measure_gap(model, posterior, theta, phi, x).means()
@@ -152,8 +211,19 @@ def gap_recorder(model, posterior, x):
     return record
 
 
-def likelihood_recorder(model, x):
-    def record(params, phase):  # noqa: ARG001
+def likelihood_recorder(model: Model, x: NDArray[np.floating]) -> Recorder:
+    """Return a recorder of the exact log-likelihood of all rows."""
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
         return {"log_likelihood": float(held_out_log_likelihood(model, params["theta"], x).sum())}
+
+    return record
+
+
+def exact_elbo_recorder(model: Model, posterior: Posterior, table: NDArray[np.floating]) -> Recorder:
+    """Return a recorder of the exact ELBO per row of a table with global latents."""
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
+        return {"elbo_exact": elbo_per_row(model, posterior, params["phi"], table)}
 
     return record

@@ -11,27 +11,35 @@ machines that cannot be had for a whole night. Pieces change no bit: the state h
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
-from elbo_lab.fitting.jobs import TrainingJob
+from elbo_lab.files import StrPath, check_writable
+from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.result import plain
-from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.fitting.settings import Settings, overlay
+from elbo_lab.models import Model
+from elbo_lab.posteriors import POSTERIORS, Posterior
 from elbo_lab.registry import find_models
 from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
+from elbo_lab.training.trainer import Training
 
 
-def model_spec(model):
+def model_spec(model: Model) -> Header:
     """Return {'name', 'variant', 'fields'} of a model made of numbers, strings and tuples."""
     values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
     return {"name": model.name, "variant": model.variant, "fields": values}
 
 
-def build_model(spec):
+def build_model(spec: Header) -> Model:
     """Return the model of a spec.
 
     Raises
@@ -44,7 +52,7 @@ def build_model(spec):
     return find_models(label, "model")[0].kind(**values)
 
 
-def build_posterior(spec, model):
+def build_posterior(spec: Header | None, model: Model) -> Posterior | None:
     """Return the posterior of a spec, in the family of the model; None for None."""
     if spec is None:
         return None
@@ -54,18 +62,39 @@ def build_posterior(spec, model):
     return kinds[spec["name"]].from_dict(model.family, spec)
 
 
-def data_spec(dataset):
-    """Return what a checkpoint says about its data: name, shape, how it is drawn, and a fingerprint."""
-    source = dataset.x if dataset.probabilities is None else dataset.probabilities
+def data_spec(dataset: Dataset, source: object) -> Header:
+    """Return what a checkpoint says about its data.
+
+    Name, shape, how it is drawn, a fingerprint, and the absolute path of a file of the user's own.
+    """
+    of_a_file = isinstance(source, (str, os.PathLike)) and not dataset.licence
     return {
         "name": dataset.name,
         "rows": len(dataset.x),
         "columns": None if dataset.columns is None else list(dataset.columns),
         "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
-        "sha256": hashlib.sha256(np.ascontiguousarray(source)).hexdigest(),
+        "sha256": fingerprint(dataset),
+        "path": os.path.abspath(source) if of_a_file else None,
     }
 
 
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 of the rows, or of the probabilities that they are drawn from."""
+    numbers = dataset.x if dataset.probabilities is None else dataset.probabilities
+    return hashlib.sha256(np.ascontiguousarray(numbers)).hexdigest()
+
+
+def header_of(task: Task, about_data: Header) -> Header:
+    """Return what a checkpoint says of a fit, in JSON values: how to build it again."""
+    return {
+        "settings": plain(task.settings),
+        "model": plain(model_spec(task.model)),
+        "data": about_data,
+        "posterior": None if task.posterior is None else plain(task.posterior.to_dict()),
+    }
+
+
+# Seconds between two savings, at most.
 INTERVAL = 10.0
 
 
@@ -75,17 +104,17 @@ class Keeper:
     Parameters
     ----------
     path : str, path or None
-        None keeps nothing.
+        None disables checkpoints.
     job : Job
     header : dict
         What stands in front of the job's own state.
     """
 
-    def __init__(self, path, job, header):
+    def __init__(self, path: StrPath | None, job: Job, header: Header) -> None:
         self.path, self.job, self.header = path, job, header
         self.saved_at, self.saved_milestone = time.monotonic(), job.milestone
 
-    def tick(self):
+    def tick(self) -> None:
         """Save if an epoch has ended since the last time, or ten seconds have passed."""
         if self.path is None:
             return
@@ -93,7 +122,7 @@ class Keeper:
         if due:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Save now; a state that is no good (see `Job.check`) raises and leaves the older file."""
         self.job.check()
         if self.path is None:
@@ -106,50 +135,78 @@ class Keeper:
         self.saved_at, self.saved_milestone = time.monotonic(), self.job.milestone
 
 
-def name_of(source, dataset):
-    """Return how the data were named: a registered name with its view, a path as given, or 'array'."""
-    if dataset.licence:
-        return dataset.name
-    return str(source) if isinstance(source, (str, os.PathLike)) else "array"
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A file to go on from.
 
-
-def path_of(source, dataset):
-    """Return the absolute path of data in a file of the user's own, else None."""
-    if dataset.licence or not isinstance(source, (str, os.PathLike)):
-        return None
-    return os.path.abspath(source)
-
-
-def find_data(stored, resume):
-    """Return what to load for a checkpoint: the name of a data set, or the path of a file.
-
-    A path is looked for where it was, from any folder, and then as it was named, should both files have
-    moved together. That the rows are the same is checked later, by their fingerprint.
-
-    Parameters
+    Attributes
     ----------
-    stored : dict
-        The header of the checkpoint.
-    resume : path
-        The checkpoint, for messages.
+    path : path
+    argument : str
+        What a mistake in it is blamed on.
+    header : dict
+    arrays : dict of ndarray
     """
-    name, path = stored["settings"]["data"], stored["data"].get("path")
-    if path is None:
-        if name == "array":
-            raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
-        return name
-    if not isinstance(path, str):
-        raise damaged(resume, "its 'path' is no path", "resume")
-    for place in (path, name):
-        if os.path.exists(place):
-            return place
-    raise bad_value(
-        "data", "the file of the checkpoint", f"{path!r}, where no file is", "name it with --data"
-    )
+
+    path: StrPath
+    argument: str
+    header: Header
+    arrays: Arrays
+
+    @classmethod
+    def load(cls, path: StrPath, argument: str = "checkpoint") -> Self:
+        """Return the checkpoint at a path, or raise ValueError in one line."""
+        return cls(path, argument, *load_checkpoint(path, argument))
+
+    @property
+    def settings(self) -> Settings:
+        """Of the fit that wrote it."""
+        return self.header["settings"]
+
+    def continued(self, asked: Settings) -> Settings:
+        """Return the options of the fit that goes on: those of the checkpoint, with what may differ replaced.
+
+        The data are the stored ones unless others are given, which `check_data` compares.
+        """
+        merged, name = overlay(asked, self.settings), self.settings["data"]
+        if "data" not in asked:
+            merged["data"] = self._find_data(name)
+        return merged
+
+    def _find_data(self, name: str) -> str:
+        """Return what to load: the name of a data set, or the path of a file.
+
+        A path is looked for where it was, from any folder, and then as it was named, should both files have
+        moved together. That the rows are the same is checked later, by their fingerprint.
+        """
+        path = self.header["data"].get("path")
+        if path is None:
+            if name == "array":
+                raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
+            return name
+        if not isinstance(path, str):
+            raise damaged(self.path, "its 'path' is no path", self.argument)
+        for place in (path, name):
+            if os.path.exists(place):
+                return place
+        got = f"{path!r}, where no file is"
+        raise bad_value("data", "the file of the checkpoint", got, "name it with --data")
+
+    def check_data(self, about_data: Header) -> None:
+        """Refuse other rows than those of the checkpoint."""
+        stored = self.header["data"]
+        if stored["sha256"] != about_data["sha256"]:
+            raise bad_value("data", f"the rows of {stored['name']} as in the checkpoint", "others")
+
+    def restore(self, job: Job) -> None:
+        """Put a job into the state of the checkpoint."""
+        own = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
+        job.restore(self.header["job"], Parts(own, self.path, self.argument))
 
 
-def refuse_overwriting(checkpoint, resume):
-    """Refuse a checkpoint where a file is already, unless it is the one to go on from."""
+def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
+    """Refuse a place that cannot be written to, or where a file is, unless it is the one to go on from."""
+    check_writable("checkpoint", checkpoint)
     if not os.path.lexists(checkpoint):
         return
     if resume is not None and os.path.exists(checkpoint) and os.path.samefile(checkpoint, resume):
@@ -158,13 +215,19 @@ def refuse_overwriting(checkpoint, resume):
     raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
 
 
-def shown(training):
+def shown(training: Training) -> list[str]:
     """Return what the newest row of a history says beside the counters."""
     counters = ("epoch", "step", "phase", "learning_rate")
     return [key for key in training.history[-1] if key not in counters]
 
 
-def train_in_pieces(training, path, words, seconds=None, say=None):
+def train_in_pieces(
+    training: Training,
+    path: StrPath,
+    words: Header,
+    seconds: float | None = None,
+    say: Callable[[str], object] | None = None,
+) -> bool:
     """Train on from the checkpoint at `path`, if there is one, to the end or for some seconds.
 
     Parameters
@@ -193,17 +256,16 @@ def train_in_pieces(training, path, words, seconds=None, say=None):
     """
     job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
     if Path(path).exists():
-        header, arrays = load_checkpoint(path)
-        if dict(header["settings"]) != words:
-            different = [key for key, value in words.items() if header["settings"].get(key) != value]
+        earlier = Checkpoint.load(path)
+        if dict(earlier.settings) != words:
+            different = [key for key, value in words.items() if earlier.settings.get(key) != value]
             got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
             raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
-        own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
-        job.restore(header["job"], Parts(own, path, "checkpoint"))
+        earlier.restore(job)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(path, job, {"settings": words})
 
-    def tick():
+    def tick() -> bool:
         ended = job.milestone != keeper.saved_milestone
         keeper.tick()
         if ended and say is not None:
@@ -229,25 +291,26 @@ class Stored:
     settings, data : dict
     """
 
-    model: object
-    posterior: object
-    theta: np.ndarray
-    phi: np.ndarray | None
-    settings: dict
-    data: dict
+    model: Model
+    posterior: Posterior | None
+    theta: NDArray[np.floating]
+    phi: NDArray[np.floating] | None
+    settings: Settings
+    data: Header
 
     @property
-    def fitted(self):
+    def fitted(self) -> Fitted:
         """The model ready for use."""
         return Fitted(self.model, self.theta, self.posterior, self.phi)
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width, where a row is an image."""
         shape = self.data["image_shape"]
         return None if shape is None else tuple(shape)
 
 
-def load_fitted(path):
+def load_fitted(path: StrPath) -> Stored:
     """Return the Stored model of a checkpoint.
 
     Raises
@@ -278,7 +341,7 @@ def load_fitted(path):
     return Stored(model, posterior, theta, phi, specs["settings"], specs["data"])
 
 
-def _check_vector(path, name, vector, owner):
+def _check_vector(path: StrPath, name: str, vector: NDArray[np.floating], owner: Model | Posterior) -> None:
     """Refuse parameters of another shape than the model's or the posterior's, or no floats."""
     if vector.shape != (owner.layout.size,) or vector.dtype not in (np.float32, np.float64):
         found = f"{vector.dtype} of shape {vector.shape}"

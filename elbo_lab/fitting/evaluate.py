@@ -5,22 +5,26 @@ importance samples from q (Burda et al. 2016, eq. 8), and by the active units of
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from elbo_lab.datasets import load_for
+from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, importance_nll
-from elbo_lab.files import write_text
-from elbo_lab.fitting.checkpoints import data_spec, load_fitted
+from elbo_lab.evaluation.tractable import tractable
+from elbo_lab.files import StrPath, write_text
+from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import (
+    as_table,
     check_same_columns,
     exact_numbers,
     mean_elbo,
     prediction_numbers,
-    tabled,
-    tractable,
 )
 from elbo_lab.fitting.result import plain
 
@@ -36,27 +40,27 @@ class Evaluation:
     settings, final : dict
     """
 
-    settings: dict
-    final: dict
+    settings: dict[str, Any]
+    final: dict[str, Any]
 
-    def to_json(self, path):
+    def to_json(self, path: StrPath) -> None:
         """Write schema, settings and final numbers."""
         record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}
         write_text(path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n")
 
 
 def evaluate(
-    checkpoint,
-    data,
+    checkpoint: StrPath,
+    data: StrPath | ArrayLike | Dataset,
     *,
-    view=None,
-    importance_samples=5000,
-    rows=None,
-    seed=0,
-    threads=None,
-    data_dir=None,
-    progress=None,
-):
+    view: str | None = None,
+    importance_samples: int = 5000,
+    rows: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    data_dir: StrPath | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Evaluation:
     """Judge a stored model on data.
 
     Parameters
@@ -80,14 +84,14 @@ def evaluate(
     check_count("importance_samples", importance_samples, minimum=2)
     check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
-    dataset = load_for(_FittedView(stored), data, view=view, data_dir=data_dir)
+    dataset = load_for(_natural_views(stored), data, view=view, data_dir=data_dir)
     if rows is not None:
         dataset = dataset.rows(rows, seed)
     model = stored.model
     settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
     if model.global_latents:
-        table = tabled(type(model), dataset).x
+        table = as_table(type(model), dataset).x
         check_same_columns(model, table)
         return Evaluation(settings, plain(prediction_numbers(model, stored.posterior, stored.phi, table)))
     x = dataset.x
@@ -99,29 +103,31 @@ def evaluate(
     if tractable(model):
         final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
-        if stored.posterior.needs_all_rows and data_spec(dataset)["sha256"] != stored.data["sha256"]:
+        if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
-        final |= _bounded(stored, x, importance_samples, seed, threads, progress)
+        problem = Problem(model, stored.posterior, stored.theta, stored.phi, x)
+        final |= _bounded(problem, importance_samples, seed, threads, progress)
     return Evaluation(settings, plain(final))
 
 
-class _FittedView:
-    """What `load_for` asks for its natural views: the view that a model was fitted to."""
-
-    def __init__(self, stored):
-        view = str(stored.settings["data"]).partition(":")[2]
-        self.natural_views = (view,) if view else stored.model.natural_views
+def _natural_views(stored: Stored) -> tuple[str, ...]:
+    """Return the view that a model was fitted to, else those that suit it."""
+    view = str(stored.settings["data"]).partition(":")[2]
+    return (view,) if view else stored.model.natural_views
 
 
-def _bounded(stored, x, n_samples, seed, threads, progress):
-    model, posterior, theta, phi = stored.model, stored.posterior, stored.theta, stored.phi
-    rng = np.random.default_rng(seed)
-    found = importance_nll(
-        model, posterior, theta, phi, x, n_samples, seed=seed, threads=threads, progress=progress
-    )
+def _bounded(
+    problem: Problem,
+    n_samples: int,
+    seed: int,
+    threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, Any]:
+    found = importance_nll(*problem, n_samples, seed=seed, threads=threads, progress=progress)
+    model, posterior, _, phi, x = problem
     numbers = {
-        "elbo_per_datum": mean_elbo(model, posterior, theta, phi, x, rng, draws=10),
+        "elbo_per_datum": mean_elbo(problem, np.random.default_rng(seed), draws=10),
         "nll_per_datum": found.nll.mean(),
         "nll_standard_error": np.sqrt((found.standard_error**2).sum()) / len(x),
         "effective_sample_size": np.median(found.effective_sample_size),

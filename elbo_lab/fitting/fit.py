@@ -1,57 +1,106 @@
 """fit: from a name and data to a fitted model with its record.
 
 The data come first (a view that suits the likelihood, a split that is the same for every seed), then the
-model, the method, and a job that can be stopped, saved and resumed.
+model, the settings of its method, and a job that can be stopped, saved and resumed.
 """
 
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from elbo_lab.datasets import load_for
-from elbo_lab.errors import (
-    NotApplicable,
-    Stopped,
-    bad_kind,
-    bad_value,
-    check_count,
-    columns_by_name,
-)
-from elbo_lab.evaluation import active_units
-from elbo_lab.files import check_writable
-from elbo_lab.fitting.building import build_job, gap_rows
-from elbo_lab.fitting.checkpoints import (
-    Keeper,
-    data_spec,
-    find_data,
-    model_spec,
-    name_of,
-    path_of,
-    refuse_overwriting,
-)
-from elbo_lab.fitting.final import (
-    elbo_per_row,
-    gap_numbers,
-    latent_numbers,
-    numbers_of,
-    prediction_numbers,
-    tabled,
-)
-from elbo_lab.fitting.result import FitResult, plain
-from elbo_lab.fitting.settings import Options, choose_method, complete, overlay, resolve, with_networks
-from elbo_lab.registry import find_models
+from elbo_lab.datasets import Dataset
+from elbo_lab.errors import Stopped
+from elbo_lab.files import StrPath
+from elbo_lab.fitting.building import build_model, build_task, check_rows, choose_model, load_rows
+from elbo_lab.fitting.checkpoints import Checkpoint, Keeper, check_new, data_spec, header_of
+from elbo_lab.fitting.final import closing_numbers
+from elbo_lab.fitting.jobs import Job
+from elbo_lab.fitting.result import FitResult
+from elbo_lab.fitting.settings import only_asked, resolve, with_networks
+from elbo_lab.models import Model
 from elbo_lab.threads import check_threads
-from elbo_lab.training.checkpoint import Parts, load_checkpoint
 
 
-def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, data_dir=None, **options):
+def fit(
+    model: str | type[Model] | Model | None = None,
+    data: StrPath | ArrayLike | Dataset | None = None,
+    *,
+    view: str | None = None,
+    method: str | None = None,
+    latent: int | None = None,
+    hidden: Sequence[int] | None = None,
+    activation: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    phi_learning_rate: float | None = None,
+    schedule: str | None = None,
+    phi_steps: int | None = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
+    posterior: str | None = None,
+    theta_estimator: str | None = None,
+    phi_estimator: str | None = None,
+    draws: int | None = None,
+    gap_rows: int | None = None,
+    restarts: int | None = None,
+    tolerance: float | None = None,
+    floor: float | None = None,
+    dtype: str | None = None,
+    holdout: float | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    checkpoint: StrPath | None = None,
+    resume: StrPath | None = None,
+    data_dir: StrPath | None = None,
+    progress: Callable[[Job], object] | None = None,
+) -> FitResult:
     """Fit a model to data.
+
+    An option that is None takes the default of the method (`fitting.settings`). One that the method does not
+    use is refused.
 
     Parameters
     ----------
     model : str, Model class or Model
         As in `elbo-lab list`, with or without a variant.
     data : str, path, array (N, D) or Dataset
+    view : str, optional
+        View of a data set, as in 'digits:binary'; by default the one that suits the likelihood.
+    method : {'closed-form', 'em', 'gradient', 'vae', 'svi'}, optional
+        By default the first that fits the model.
+    latent : int, optional
+        Latent dimensions or mixture components.
+    hidden : sequence of int, optional
+        Widths of the hidden layers, from the data's side; the decoder has them in reverse.
+    activation : {'tanh', 'relu', 'softplus'}, optional
+    epochs : int, optional
+        Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
+    batch : int, optional
+    optimizer : str, optional
+        'adam', 'adagrad' or 'sgd'; `momentum` is part of the name, as in 'sgd:0.9'.
+    learning_rate, phi_learning_rate : float, optional
+    schedule : str, optional
+        As in 'constant', 'cosine:1000'.
+    phi_steps, evaluate_every, patience : int, optional
+        See `training.Plan`, also for `batch`.
+    posterior : {'amortised', 'free'}, optional
+    theta_estimator, phi_estimator : str, optional
+        Of grad-theta-elbo and grad-phi-elbo, as in `elbo-lab list`.
+    draws : int, optional
+        Draws of z per datum and step.
+    gap_rows : int, optional
+        Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
+    restarts, tolerance, floor : optional
+        See `em.fit_em`.
+    dtype : {'float32', 'float64'}, optional
+    holdout : float, optional
+        Share of the rows that is held out; none by default.
+    seed : int, optional
+        Reproduces everything but the seconds; 0 by default.
     threads : int, optional
         Changes nothing but the time; all cores by default.
     checkpoint : path, optional
@@ -61,8 +110,8 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
         Go on from a checkpoint; its settings stand, only `epochs` may be another.
     data_dir : path, optional
         Folder of data sets that do not come with the package.
-    **options
-        As in `Options`, and `progress`, called with the job after every step; it returns True to stop.
+    progress : callable, optional
+        Called with the `Job` after every step; it returns True to stop.
 
     Returns
     -------
@@ -84,166 +133,36 @@ def fit(model=None, data=None, *, threads=None, checkpoint=None, resume=None, da
     >>> round(result.final["log_likelihood"], 3)
     -1130.264
     """
-    progress = options.pop("progress", None)
-    asked = _options(model=model, data=data, **options)
-    stored, arrays, named = None, {}, None
+    asked = only_asked(locals())
+    earlier = None
     if resume is not None:
-        stored, arrays = load_checkpoint(resume, "resume")
-        named = stored["settings"]["data"]
-        settings = overlay(asked, stored["settings"])
-        if asked.data is None:
-            settings |= {"data": find_data(stored, resume), "view": asked.view}
-        else:
-            named, settings = None, settings | {"data": asked.data, "view": asked.view}
-        asked = Options(**{name: value for name, value in settings.items() if value is not None})
+        earlier = Checkpoint.load(resume, "resume")
+        asked = earlier.continued(asked)
         checkpoint = resume if checkpoint is None else checkpoint
-    if asked.model is None:
-        raise bad_value("model", "a name", "nothing", "see elbo-lab list")
-    choice = _choose_model(asked.model)
-    if asked.data is None:
-        usual = choice.kind.default_data
-        expected = "a data set, a file or an array"
-        raise bad_value("data", expected, "nothing", f"try {usual!r}, or another of elbo-lab list")
+    choice = choose_model(asked.get("model"))
     if checkpoint is not None:
-        check_writable("checkpoint", checkpoint)
-        refuse_overwriting(checkpoint, resume)
+        check_new(checkpoint, resume)
     threads = check_threads(threads)
-    seed = check_count("seed", asked.seed or 0, minimum=0)
 
-    dataset = load_for(choice.kind, asked.data, view=asked.view, data_dir=data_dir)
-    if choice.kind.global_latents:
-        dataset = tabled(choice.kind, dataset)
-    train, held_out = dataset, None
-    if asked.holdout is not None:
-        train, held_out = dataset.split(asked.holdout)
-    built = _build_model(choice, train, asked.latent)
-    method = choose_method(built, asked.method)
-    settings = resolve(asked, method, networks=method == "vae" or built.hidden is not None)
+    rows = load_rows(choice.kind, asked, data_dir)
+    built = build_model(choice, rows.train.x, asked.get("latent"))
+    name = rows.name if earlier is None or data is not None else earlier.settings["data"]
+    settings = resolve(built, asked) | {"data": name}
     built = with_networks(built, settings)
-    settings = complete(built, method, settings)
-    with columns_by_name(dataset.columns):
-        _check_data(built, train, held_out)
-    settings = {
-        "model": built.label,
-        "data": named or name_of(asked.data, dataset),
-        "view": None,
-        "method": method,
-        "latent": built.latent_dim if choice.kind.default_latent else None,
-        "holdout": asked.holdout,
-        "seed": seed,
-        **settings,
-    }
-    job, posterior, seen = build_job(built, method, settings, train, seed, threads)
-    spec = data_spec(train) | {"path": path_of(asked.data, dataset)}
-    if stored is not None:
-        if stored["data"]["sha256"] != spec["sha256"]:
-            raise bad_value("data", f"the rows of {stored['data']['name']} as in the checkpoint", "others")
-        own = {key.removeprefix("job."): a for key, a in arrays.items() if key.startswith("job.")}
-        job.restore(stored["job"], Parts(own, resume, "resume"))
-    head = {"settings": plain(settings), "model": plain(model_spec(built)), "data": spec}
-    keeper = Keeper(
-        checkpoint, job, head | {"posterior": None if posterior is None else plain(posterior.to_dict())}
-    )
-    seconds = _run(job, keeper, progress)
-    if not job.finished:
-        raise Stopped(_what_was_kept(checkpoint))
-    outcome = job.outcome()
-    final = _closing_numbers(outcome, built, posterior, settings, (train, held_out, seen), threads)
-    final["seconds"] = seconds
-    return _result(outcome, built, posterior, settings, train, held_out, final)
+    check_rows(built, rows)
+    task = build_task(built, settings, rows.train, threads)
+    about_data = data_spec(rows.train, asked["data"])
+    if earlier is not None:
+        earlier.check_data(about_data)
+        earlier.restore(task.job)
 
-
-def _check_data(model, train, held_out):
-    """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
-    if model.global_latents:
-        model.check_data(model.as_data(train.x))
-        return
-    model.check_data(train.x)
-    if held_out is not None:
-        model.check_support(held_out.x)
-
-
-def _what_was_kept(checkpoint):
-    if checkpoint is None:
-        return "interrupted before the end; without --checkpoint nothing is kept"
-    return f"interrupted before the end; saved in {str(checkpoint)!r}, go on with --resume"
-
-
-def _options(**given):
-    try:
-        return Options(**given)
-    except TypeError as error:
-        raise bad_kind("options", "those of elbo_lab.fitting.Options", str(error).split()[-1]) from None
-
-
-def _choose_model(name):
-    choices = find_models(name, "model")
-    if len(choices) > 1:
-        usual = choices[0].kind.usual_variant
-        return next((choice for choice in choices if choice.variant == usual), choices[0])
-    return choices[0]
-
-
-def _build_model(choice, train, latent):
-    if latent is not None:
-        check_count("latent", latent)
-    model = choice.build(train.x, latent)
-    if latent is not None and model.latent_dim != latent:
-        raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
-    return model
-
-
-def _run(job, keeper, progress):
-    """Run a job to its end or until it is stopped; return the seconds."""
-    begun = time.perf_counter()
-
-    def tick():
-        keeper.tick()
-        return progress is not None and bool(progress(job))
-
-    job.run(tick)
-    keeper.save()
-    return time.perf_counter() - begun
-
-
-def _closing_numbers(outcome, model, posterior, settings, parts, threads):
-    """Return `final` without the seconds, from (training rows, held-out rows or None, rows of the steps)."""
-    (train, held_out, seen), seed = parts, settings["seed"]
-    vectors = outcome.vectors
-    notes = {"warnings": outcome.warnings, "converged": outcome.converged, "stopped": outcome.stopped}
-    if model.global_latents:
-        return notes | _regression_numbers(model, posterior, vectors["phi"], train, held_out)
-    final = numbers_of(model, posterior, vectors, train, seed, threads)
-    amortised = posterior if posterior is not None and not posterior.needs_all_rows else None
-    if held_out is not None:
-        # A free table says nothing about rows that it was not made for.
-        final["held_out"] = numbers_of(model, amortised, vectors, held_out, seed, threads)
-    if amortised is not None and not model.family.discrete:
-        final["active_units"] = active_units(amortised, vectors["phi"], train.x).count
-        if held_out is not None:
-            final["held_out"] |= latent_numbers(amortised, vectors["phi"], train, held_out)
-    if settings.get("gap_rows"):
-        try:
-            final["gap"] = gap_numbers(model, posterior, vectors, gap_rows(seen, settings), seed)
-        except NotApplicable as reason:  # the decoder has grown too steep for an exact value
-            final["warnings"] = (*outcome.warnings, str(reason))
-    return notes | outcome.extra | final
-
-
-def _regression_numbers(model, posterior, phi, train, held_out):
-    """Return the closing numbers of a table with global latents."""
-    final = prediction_numbers(model, posterior, phi, train.x)
-    final["elbo_per_datum"] = elbo_per_row(model, posterior, phi, train.x)
-    if held_out is not None:
-        final["held_out"] = prediction_numbers(model, posterior, phi, held_out.x)
-    return final
-
-
-def _result(outcome, model, posterior, settings, train, held_out, final):
+    seconds = run(task.job, Keeper(checkpoint, task.job, header_of(task, about_data)), progress)
+    outcome = task.job.outcome()
+    final = closing_numbers(task, outcome, rows, threads) | {"seconds": seconds}
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
-        model=model,
-        posterior=posterior,
+        model=built,
+        posterior=task.posterior,
         theta=theta.astype(np.float64),
         phi=None if phi is None else phi.astype(np.float64),
         settings=settings,
@@ -252,6 +171,30 @@ def _result(outcome, model, posterior, settings, train, held_out, final):
         converged=outcome.converged,
         stopped=outcome.stopped,
         warnings=final["warnings"],
-        train=train,
-        held_out=held_out,
+        train=rows.train,
+        held_out=rows.held_out,
     )
+
+
+def run(job: Job, keeper: Keeper, progress: Callable[[Job], object] | None) -> float:
+    """Run a job to its end and return the seconds.
+
+    Raises
+    ------
+    Stopped
+        If `progress` returned True before the end.
+    """
+    begun = time.perf_counter()
+
+    def tick() -> bool:
+        keeper.tick()
+        return progress is not None and bool(progress(job))
+
+    job.run(tick)
+    keeper.save()
+    if not job.finished:
+        kept = "without --checkpoint nothing is kept"
+        if keeper.path is not None:
+            kept = f"saved in {str(keeper.path)!r}, go on with --resume"
+        raise Stopped(f"interrupted before the end; {kept}")
+    return time.perf_counter() - begun

@@ -13,19 +13,31 @@ the likelihood says nothing; the variance is named.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.datasets import Dataset
 from elbo_lab.em import EMFit
 from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.identified import about_identification
 from elbo_lab.em.verdict import vanished
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.exact import evidence
+from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
+from elbo_lab.training.trainer import Training
+
+Vector = NDArray[np.floating]
+Arrays = dict[str, NDArray[Any]]
+Header = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +58,12 @@ class Outcome:
     warnings : tuple of str
     """
 
-    vectors: dict
-    history: list
+    vectors: dict[str, Vector]
+    history: list[Row]
     converged: bool | None
     stopped: str
-    warnings: tuple = ()
-    extra: dict = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    extra: Row = field(default_factory=dict)
 
 
 class Job(ABC):
@@ -66,42 +78,79 @@ class Job(ABC):
     rows_per_unit: int
 
     @abstractmethod
-    def run(self, tick):
+    def run(self, tick: Callable[[], bool]) -> None:
         """Go on to the end, or until `tick()` returns True after a step."""
 
     @property
     @abstractmethod
-    def finished(self):
+    def finished(self) -> bool:
         """Whether there is nothing left to do."""
 
     @property
     @abstractmethod
-    def progress(self):
+    def progress(self) -> tuple[float, float, str, float | None]:
         """(done, total, unit, value): value is the present bound in nats per datum, or None."""
 
     @property
     @abstractmethod
-    def milestone(self):
+    def milestone(self) -> int:
         """A number that changes when the state should be saved at once."""
 
     @abstractmethod
-    def vectors(self):
+    def vectors(self) -> dict[str, Vector]:
         """Return {'theta': ..., 'phi': ...}, the parameters to keep so far."""
 
     @abstractmethod
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         """Return (header, arrays)."""
 
     @abstractmethod
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Arrays) -> None:
         """Go on from a state."""
 
     @abstractmethod
-    def outcome(self):
+    def outcome(self) -> Outcome:
         """Return the Outcome."""
 
-    def check(self):  # noqa: B027 - most states cannot be bad
+    def check(self) -> None:  # noqa: B027 - most states cannot be bad
         """Raise Diverged if the present state is no good."""
+
+
+class Rows(NamedTuple):
+    """The data of a fit.
+
+    Attributes
+    ----------
+    name : str
+        As the data were named: a data set with its view, a path as given, or 'array'.
+    train : Dataset
+    held_out : Dataset or None
+    """
+
+    name: str
+    train: Dataset
+    held_out: Dataset | None
+
+
+class Task(NamedTuple):
+    """A fit that is ready to run.
+
+    Attributes
+    ----------
+    model : Model
+    posterior : Posterior or None
+        None where the method needs no q of its own.
+    settings : dict
+    job : Job
+    gap_rows : ndarray (N, D) or None
+        The training rows on which the gap is recorded.
+    """
+
+    model: Model
+    posterior: Posterior | None
+    settings: dict[str, Any]
+    job: Job
+    gap_rows: NDArray[np.floating] | None = None
 
 
 class ClosedFormJob(Job):
@@ -109,25 +158,34 @@ class ClosedFormJob(Job):
 
     rows_per_unit = 0
 
-    def __init__(self, model, x):
+    def __init__(self, model: Model, x: NDArray[np.floating]) -> None:
         self.fit = fit_closed_form(model, x)
 
-    finished, milestone = True, 0
-    progress = (1, 1, "formula", None)
-
-    def run(self, tick):
+    def run(self, tick: Callable[[], bool]) -> None:
         pass
 
-    def vectors(self):
+    @property
+    def finished(self) -> bool:
+        return True
+
+    @property
+    def progress(self) -> tuple[float, float, str, float | None]:
+        return 1, 1, "formula", None
+
+    @property
+    def milestone(self) -> int:
+        return 0
+
+    def vectors(self) -> dict[str, Vector]:
         return {"theta": self.fit.theta}
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         return {}, {}
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Arrays) -> None:
         pass
 
-    def outcome(self):
+    def outcome(self) -> Outcome:
         fit = self.fit
         return Outcome(self.vectors(), fit.history, fit.converged, fit.stopped, fit.warnings)
 
@@ -137,7 +195,9 @@ class EMJob(Job):
 
     rows_per_unit = 0  # starts differ in their iterations
 
-    def __init__(self, model, dataset, settings, seed, threads):
+    def __init__(
+        self, model: Model, dataset: Dataset, settings: dict[str, Any], seed: int, threads: int
+    ) -> None:
         self.n_data = len(dataset.x)
         self.em = EMFit(
             model,
@@ -151,7 +211,7 @@ class EMJob(Job):
             threads=threads,
         )
 
-    def run(self, tick):
+    def run(self, tick: Callable[[], bool]) -> None:
         with single_threaded_blas():
             while not self.em.finished:
                 self.em.advance()
@@ -159,31 +219,31 @@ class EMJob(Job):
                     return
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self.em.finished
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, float, str, float | None]:
         return self.em.runs_done, self.em.restarts, "starts", self.em.log_likelihood / self.n_data
 
     @property
-    def milestone(self):
+    def milestone(self) -> int:
         return self.em.runs_done
 
-    def vectors(self):
+    def vectors(self) -> dict[str, Vector]:
         return {"theta": self.em.result().theta}
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         return self.em.state()
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Arrays) -> None:
         self.em.restore(header, arrays)
         done = max(run.n_iterations for run in self.em.runs)
         if done > self.em.max_iterations:
             least = f"at least the {done} that the checkpoint has done"
             raise bad_value("epochs", least, self.em.max_iterations)
 
-    def outcome(self):
+    def outcome(self) -> Outcome:
         fit = self.em.result()
         extra = {
             "starts": self.em.restarts,
@@ -197,42 +257,42 @@ class EMJob(Job):
 class TrainingJob(Job):
     """Stochastic ascent of an objective."""
 
-    def __init__(self, training):
+    def __init__(self, training: Training) -> None:
         self.training = training
         self.rows_per_unit = training.objective.n_rows
 
-    def run(self, tick):
+    def run(self, tick: Callable[[], bool]) -> None:
         self.training.run(after_minibatch=lambda _: tick())
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self.training.finished
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, float, str, float | None]:
         t = self.training
         part = t.minibatches.position / t.minibatches.n_rows if t.rows_seen else 0.0
         value = t.running_value if t.rows_seen else t.last_value
         return t.epoch + min(part, 1.0), t.plan.epochs, "epochs", value
 
     @property
-    def milestone(self):
+    def milestone(self) -> int:
         return self.training.epoch
 
-    def vectors(self):
+    def vectors(self) -> dict[str, Vector]:
         return self.training.result
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         return self.training.state()
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Arrays) -> None:
         done = header["epoch"]  # missing, it is told with the name of the file
         self.training.restore(header, arrays)
         if done > self.training.plan.epochs:
             done = f"at least the {done} that the checkpoint has done"
             raise bad_value("epochs", done, self.training.plan.epochs)
 
-    def check(self):
+    def check(self) -> None:
         """Judge the parameters by their own value too: the trainer's is that before its last step."""
         t = self.training
         t.check()
@@ -250,7 +310,7 @@ class TrainingJob(Job):
         now.value_sum, now.rows_seen = value, 1
         now.check()
 
-    def outcome(self):
+    def outcome(self) -> Outcome:
         t = self.training
         if t.out_of_patience:
             stopped = f"no better validation bound in {t.plan.patience} evaluations; the best is kept"
@@ -266,10 +326,10 @@ TRIAL_STEPS = 10
 ARRIVED = 1e-4
 
 
-def still_to_gain(model, theta, x):
+def still_to_gain(model: Model, theta: Vector, x: NDArray[np.floating]) -> float:
     """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum."""
 
-    def objective(vector):
+    def objective(vector: Vector) -> tuple[float, Vector]:
         answer = evidence(model, vector, x)
         return answer.value.mean(), answer.grad_theta
 
@@ -290,11 +350,11 @@ class GradientJob(TrainingJob):
         Names for the warnings.
     """
 
-    def __init__(self, training, columns):
+    def __init__(self, training: Training, columns: Sequence[str] | None) -> None:
         super().__init__(training)
         self.columns = columns
 
-    def outcome(self):
+    def outcome(self) -> Outcome:
         """Return the Outcome, with the end of the ascent tried."""
         ended, objective = super().outcome(), self.training.objective
         model, x, theta = objective.model, objective.x, ended.vectors["theta"]

@@ -3,18 +3,23 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import write_arrays, write_text
+from elbo_lab.files import StrPath, write_arrays, write_text
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 
 SCHEMA = "elbo_lab/fit/1"
 # More numbers of a network than this nobody reads as text: they go to a file of arrays.
 MOST_AS_TEXT = 10_000
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are none as null."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -48,26 +53,26 @@ class FitResult:
     train, held_out : Dataset, Dataset or None
     """
 
-    model: object
-    posterior: object
-    theta: np.ndarray
-    phi: np.ndarray | None
-    settings: dict
-    history: list
-    final: dict
+    model: Model
+    posterior: Posterior | None
+    theta: NDArray[np.float64]
+    phi: NDArray[np.float64] | None
+    settings: dict[str, Any]
+    history: list[dict[str, Any]]
+    final: dict[str, Any]
     converged: bool | None
     stopped: str
-    warnings: tuple
-    train: object
-    held_out: object
+    warnings: tuple[str, ...]
+    train: Dataset
+    held_out: Dataset | None
 
     @property
-    def fitted(self):
+    def fitted(self) -> Fitted:
         """The model ready for use: generate, encode, decode, reconstruct, interpolate."""
         return Fitted(self.model, self.theta, self.posterior, self.phi)
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, NDArray[np.floating]]:
         """The parameters by name: in natural units where the model has them, else as stored."""
         described = self.model.described(self.theta)
         if described is not None:
@@ -78,19 +83,19 @@ class FitResult:
         return found
 
     @property
-    def _left_out(self):
+    def _left_out(self) -> int:
         """How many numbers are too many for text, or 0."""
         numbers = sum(np.size(array) for array in self.parameters.values())
         described = self.model.described(self.theta) is not None
         return 0 if described or numbers <= MOST_AS_TEXT else numbers
 
-    def to_dict(self, parameters_file=None):
+    def to_dict(self, parameters_file: str | None = None) -> dict[str, Any]:
         """Return the record: schema, settings, history, parameters, final.
 
         Networks of more than 10,000 numbers are left out: `parameters` then holds only how many there are,
         and the name of the file that has them.
         """
-        parameters = self.parameters
+        parameters: dict[str, Any] = self.parameters
         if self._left_out:
             parameters = {"numbers": self._left_out, "file": parameters_file}
         return plain(
@@ -103,7 +108,7 @@ class FitResult:
             }
         )
 
-    def to_json(self, path):
+    def to_json(self, path: StrPath) -> list[Path]:
         """Write the record to a file, and large parameters to an NPZ beside it; return the paths.
 
         Each file is written whole or not at all, the arrays first: out.parameters.npz for out.json.
@@ -117,7 +122,7 @@ class FitResult:
         write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
         return written
 
-    def plot(self, folder):
+    def plot(self, folder: StrPath) -> list[str]:
         """Write the figures that suit this fit into a folder; return their names."""
         from elbo_lab.fitting.figures import draw_figures
 

@@ -1,19 +1,23 @@
 """Samples of a stored model on disk: numbers and figures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from elbo_lab.errors import NotApplicable, check_count
-from elbo_lab.files import write_arrays
-from elbo_lab.fitting.figures import POINTS, sample_figures
+from elbo_lab.files import StrPath, write_arrays
+from elbo_lab.fitting.checkpoints import Stored
+from elbo_lab.fitting.figures import POINTS, grey_limits, sample_figures
 from elbo_lab.plots import save_figure
 from elbo_lab.plots.history import BOUND_COLOR
 from elbo_lab.plots.images import label_columns
 from elbo_lab.plots.style import new_figure, style_axes
 
 
-def write_samples(stored, folder, count, seed=0):
+def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) -> list[str]:
     """Write samples.npz (array x (count, D)) and figures into a folder; return the names of the figures.
 
     Parameters
@@ -36,8 +40,7 @@ def write_samples(stored, folder, count, seed=0):
     x = fitted.generate(count, rng)
     label = stored.settings["model"]
     if stored.image_shape is not None:
-        limits = float(x.min()), float(x.max())
-        figures = dict(sample_figures(fitted, stored.image_shape, limits, rng, label))
+        figures = dict(sample_figures(fitted, stored.image_shape, grey_limits(x), rng, label))
     else:
         figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -47,7 +50,7 @@ def write_samples(stored, folder, count, seed=0):
     return list(figures)
 
 
-def _scatter(samples, columns, title):
+def _scatter(samples: NDArray[np.floating], columns: Sequence[str] | None, title: str) -> Figure:
     """Return a figure of samples alone, in the first two columns: a checkpoint does not hold the data."""
     names, single = label_columns(columns, samples.shape[1]), samples.shape[1] == 1
     ax = new_figure(4.4).subplots()
