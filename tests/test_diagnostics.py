@@ -315,7 +315,7 @@ def test_rows_tell_the_tail_of_weights_and_of_gradients(rows):
 
 
 def test_the_bias_of_unbiased_rows_is_of_the_size_of_its_standard_error(rows):
-    unbiased = [r for r in rows.values() if not r["biased"] and r["bias_se"]]
+    unbiased = [r for r in rows.values() if r["unbiased"] and r["bias_se"]]
     assert len(unbiased) > 8
     # The squared norm has mean se^2 and at most twice its square as variance: 5 standard deviations.
     assert all(row["bias_norm"] < np.sqrt(1 + 5 * np.sqrt(2)) * row["bias_se"] for row in unbiased)

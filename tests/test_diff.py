@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_a_ratio_of_variances_has_the_interval_of_both(write, run):
         ({"variance": None, "variance_low": None, "variance_high": None}, "variance .* -> -"),
         ({"reference_norm": 7.0}, "exact answer .* -> 7.00"),
         ({"reference": "long-run"}, "reference closed-form -> long-run"),
-        ({"unbiased_for": None}, "unbiased_for grad-phi-elbo -> None"),
+        ({"unbiased": False}, "unbiased True -> False"),
         ({"applicable": False, "bias_norm": None}, "applicable True -> False"),
     ],
 )
@@ -145,7 +146,7 @@ def study(rng, spread, repeats=400):
         batch.close_batch()
         total.merge(batch)
     answer = Answer(np.zeros(2), np.zeros(2), "closed-form")
-    names = "model variant data latent_dim posterior target estimator applicable unbiased_for"
+    names = "model variant data latent_dim posterior target estimator applicable unbiased"
     return measured_row(dict.fromkeys(names.split()), total, BiasTest(1.0, 2), answer, 1e-3)
 
 
@@ -173,7 +174,7 @@ def test_chance_alone_is_called_a_change_as_rarely_as_stated_and_a_change_is_fou
         ('{"schema": 1, "rows": NaN}', "which is no JSON"),
         ("[1, 2]", "with schema None"),
         ({"schema": "elbo_lab/fit/1", "settings": {}}, "with schema 'elbo_lab/fit/1'"),
-        ({"schema": 2}, "with schema 2"),
+        ({"schema": 3}, "with schema 3"),
         ({"schema": True}, "with schema True"),
         ({"schema": 1, "settings": {}}, "settings or rows are damaged"),
         ({"schema": 1, "settings": {}, "rows": [{"model": "ppca"}]}, "settings or rows are damaged"),
@@ -185,6 +186,15 @@ def test_a_file_that_is_no_run_is_one_clear_line(write, run, content, message, c
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
     assert message in told.err and "elbo-lab: error: B.json: expected a JSON file" in told.err
+
+
+def test_a_run_of_schema_1_is_read_and_todays_numbers_are_those_of_it(write):
+    old = Path(__file__).with_name("run_of_schema_1.json")
+    asked = json.loads(old.read_text(encoding="utf-8"))["settings"]
+    same = {name: asked[name] for name in ("estimators", "at", "draws", "repeats", "rows", "seed")}
+    found = difference(old, write("new.json", compare("ppca", **same, threads=1).to_json()))
+    assert len(found.rows) == 7 and not any(row["verdict"] == "changed" for row in found.rows)
+    assert found.only[0] == [] and list(found.settings) == []
 
 
 def test_a_damaged_number_and_a_row_that_stands_twice_are_refused(write, run):

@@ -168,7 +168,7 @@ def test_biased_estimators_have_hollow_markers_and_the_legend_says_so():
     words_of_all = "hollow: biased for this target"
     assert words_of_all not in words(plot_variance(rows))
     for row in rows:
-        row["biased"] = row["estimator"] == "reparameterization"
+        row["unbiased"] = row["estimator"] != "reparameterization"
     figure = plot_variance(rows)
     ax = plot_target_variance(rows, new_figure(6).subplots())
     for name, hollow in (("reparameterization", True), ("score-function", False)):

@@ -165,7 +165,7 @@ def test_bias_is_told_by_a_word_and_by_a_colour():
     rows = make_rows(["grad-phi-elbo"])
     first = find_row(rows, "gaussian-mle", "score-function")
     first.update(bias_max_z=9.0)
-    find_row(rows, "gaussian-mle", "reparameterization").update(biased=True, bias_max_z=9.0)
+    find_row(rows, "gaussian-mle", "reparameterization").update(unbiased=False, bias_max_z=9.0)
     find_row(rows, "ppca", "reparameterization").update(bias_max_z=None)
     text = table_text(rows, SETTINGS, 120)
     assert row_of(text, "score-function").split()[2] == "FAIL"

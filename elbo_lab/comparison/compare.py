@@ -108,7 +108,7 @@ def compare(
     --------
     >>> from elbo_lab import compare
     >>> result = compare("gaussian-mle", estimators="reparameterization", repeats=50)
-    >>> result.rows[0]["unbiased_for"]
+    >>> result.rows[0]["unbiased"]
     'grad-phi-elbo'
     """
     choices, chosen = find_models(models), find_estimators(estimators)

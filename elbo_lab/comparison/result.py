@@ -9,7 +9,7 @@ from elbo_lab.files import check_folder_writable, check_writable, write_text
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.tables import table_text
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from elbo_lab.errors import bad_value
 
 IDENTITY = ("model", "variant", "data", "latent_dim", "posterior", "target", "estimator")
 """What makes two rows of two runs the same row."""
-DECLARED = ("applicable", "unbiased_for", "reference")
+DECLARED = ("applicable", "unbiased", "reference")
 NUMBERS = (
     "repeats reference_norm reference_se bias_norm variance variance_low variance_high seconds_per_estimate"
 ).split()
@@ -28,15 +28,25 @@ def read_run(argument, path):
     except (ValueError, RecursionError):
         raise bad_value(argument, what, f"{str(path)!r}, which is no JSON") from None
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != 1 or isinstance(schema, bool):
+    if schema not in (1, 2) or isinstance(schema, bool):
         raise bad_value(argument, what, f"{str(path)!r} with schema {schema!r}")
     rows, settings = content.get("rows"), content.get("settings")
+    if schema == 1 and isinstance(rows, list):
+        rows = [_from_schema_1(row) for row in rows]
     if not isinstance(settings, dict) or not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise bad_value(argument, what, f"{str(path)!r}, whose settings or rows are damaged")
     found = {tuple(identity(row).values()): row for row in rows}
     if len(found) < len(rows):
         raise bad_value(argument, "rows that differ in model, data, target or estimator", "one of them twice")
     return settings, found
+
+
+def _from_schema_1(row):
+    """Return a row of schema 1 with the keys of schema 2; one that is damaged stays as it is."""
+    if not isinstance(row, dict) or not {"unbiased_for", "biased"} <= set(row):
+        return row
+    kept = {key: value for key, value in row.items() if key not in ("unbiased_for", "biased")}
+    return kept | {"unbiased": not row["biased"]}
 
 
 def _no_number(word):

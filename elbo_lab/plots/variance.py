@@ -169,4 +169,4 @@ def hollow_handle():
 
 def is_hollow(row):
     """Tell whether the estimator of a row is biased for its target, which a small variance would hide."""
-    return bool(row.get("biased")) and row["applicable"]
+    return row["applicable"] and not row["unbiased"]

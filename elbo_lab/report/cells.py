@@ -52,12 +52,12 @@ def verdict(row):
     """Tell in one word what the bias of a row means.
 
     'FAIL': declared unbiased for this target, yet `bias_max_z` lies above `bias_z_limit`.
-    'biased': declared for another target, or for none. 'ok': unbiased within its limit. The exact
+    'biased': its expectation is declared to be another. 'ok': unbiased within its limit. The exact
     answer and rows without numbers get no verdict.
     """
     if row["estimator"] == "exact" or row.get("bias_norm") is None:
         return "-"
-    if row["biased"]:
+    if not row["unbiased"]:
         return "biased"
     z, limit = row.get("bias_max_z"), row.get("bias_z_limit")
     if z is None or limit is None:

@@ -79,8 +79,7 @@ def row_head(scene_label, scene, posterior, estimator, draws, repeats):
         "repeats": repeats,
         "applicable": True,
         "reason": None,
-        "unbiased_for": estimator.target_at(draws) if estimator.unbiased else None,
-        "biased": not estimator.unbiased,
+        "unbiased": estimator.unbiased,
     }
 
 
