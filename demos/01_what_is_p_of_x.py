@@ -24,97 +24,136 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form
 from elbo_lab.models import PPCA, GaussianMLE
-from elbo_lab.plots import figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, legend_inside, panels, save_figure, style_axes
 from elbo_lab.special import log_sum_exp
 
 # %% Constants
-QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = figure_folder()
 MINUTES = load("faithful").x[:, [0]]  # length of an eruption
-WEIGHT, LOG_SIGMA, CODES = 1.5, np.log(0.6), np.array([-1.5, 0.0, 1.5])
-LATENTS, COLUMNS, REACH, WANTED = range(1, 4 if QUICK else 5), 6, 6.0, 0.01  # sd of the prior; nats
-AGE_OF_THE_UNIVERSE, (BLUE, GREEN, RED) = 4.4e26, ("#004488", "#117733", "#BB5566")  # nanoseconds
+WEIGHT = 1.5
+LOG_SIGMA = np.log(0.6)
+CODES = np.array([-1.5, 0.0, 1.5])
+LATENTS = range(1, 4 if QUICK else 5)
+COLUMNS = 6
+REACH = 6.0  # of the grid, in sd of the prior
+WANTED = 0.01  # nats
+AGE_OF_THE_UNIVERSE = 4.4e26  # nanoseconds
+BLUE = "#004488"
+GREEN = "#117733"
+RED = "#BB5566"
 
 # %% 1. One fit, two units: log p(x) moves by log 60 per datum, a probability does not move
-model, fits = GaussianMLE(1), {}
-for unit, one in (("minute", 1.0), ("hour", 1 / 60)):
-    theta = fit_closed_form(model, MINUTES * one).theta
-    inside, grid = (np.linspace(a, b, 4001) * one for a, b in ((2.0, 3.0), (0.0, 7.0)))
-    density, middle = (np.exp(model.log_evidence(theta, line[:, None])) for line in (grid, inside))
-    share = np.trapezoid(middle, inside)
-    fits[unit] = grid / one, density, share, model.log_evidence(theta, MINUTES * one).mean()
-    print("per {:<7} at most {:7.3f}, P {:.6f}, log p {:+.4f}".format(unit, density.max(), *fits[unit][2:]))
+model = GaussianMLE(1)
+fits = {}
+for unit, hours in (("minute", 1.0), ("hour", 1 / 60)):
+    theta = fit_closed_form(model, MINUTES * hours).theta
+    grid = np.linspace(0.0, 7.0, 4001) * hours
+    inside = np.linspace(2.0, 3.0, 4001) * hours
+    density = np.exp(model.log_evidence(theta, grid[:, None]))
+    probability = np.trapezoid(np.exp(model.log_evidence(theta, inside[:, None])), inside)
+    log_p = model.log_evidence(theta, MINUTES * hours).mean()
+    fits[unit] = {"minutes": grid / hours, "density": density, "probability": probability, "log_p": log_p}
+    print(f"per {unit:<7} at most {density.max():7.3f}, P {probability:.6f}, log p {log_p:+.4f}")
 
 # %% 2. A change of variables: x ~ N(0, 1), y = exp(x), so that |dy/dx| = y
 u = np.linspace(-12.0, 12.0, 4001)  # a grid in x is a grid in y
-y, normal = np.exp(u), np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)
-area_with, area_without = (np.trapezoid(p * y, u) for p in (normal / y, normal))  # dy = y dx
+y = np.exp(u)
+normal = np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)
+area_with = np.trapezoid(normal / y * y, u)  # dy = y dx
+area_without = np.trapezoid(normal * y, u)
 print(f"y = exp(x): area with the Jacobian {area_with:.10f}, without it {area_without:.4f}")
 
+
 # %% 3. Three likelihoods of one model with one latent
-theta_of = lambda model, W: model.layout.pack({"W": W, "log_sigma": LOG_SIGMA})  # noqa: E731
-ppca, x, weights = PPCA(1, 1), np.linspace(-16.0, 16.0, 1601)[:, None], np.linspace(0.0, 8.0, 401)
+def theta_of(model, weights):
+    return model.layout.pack({"W": weights, "log_sigma": LOG_SIGMA})
+
+
+ppca = PPCA(1, 1)
 theta = theta_of(ppca, [[WEIGHT]])
+x = np.linspace(-16.0, 16.0, 1601)[:, None]
 conditional = np.exp(ppca.log_likelihood(theta, x, CODES[:, None, None]))  # (S, N)
 marginal = np.exp(ppca.log_evidence(theta, x))
 seen = ppca.sample(theta, 30, np.random.default_rng(1))[0]
+weights = np.linspace(0.0, 8.0, 401)
 likelihood = np.array([ppca.log_evidence(theta_of(ppca, [[w]]), seen).sum() for w in weights])
-areas, area_of_w = np.trapezoid([*conditional, marginal], x[:, 0]), np.trapezoid(np.exp(likelihood), weights)
+areas = np.trapezoid([*conditional, marginal], x[:, 0])
+area_of_w = np.trapezoid(np.exp(likelihood), weights)
 print(f"areas: p(x | z) {areas[:3].round(10)}, p(x) {areas[3]:.10f}; of p(data; w) over w {area_of_w:.1e}")
 
 
 # %% 4. The evidence on a grid: exact to rounding for one latent, and G^K points for K
-def on_a_grid(model, theta, x, nodes):
+def evidence_on_a_grid(model, theta, x, nodes):
     line, step = np.linspace(-REACH, REACH, nodes, retstep=True)
     z = np.stack(np.meshgrid(*[line] * model.n_latent), axis=-1).reshape(-1, 1, model.n_latent)
     return log_sum_exp(model.log_joint(theta, x, z), axis=0) + model.n_latent * np.log(step)
 
 
+def nodes_needed(model, theta, x):
+    exact = model.log_evidence(theta, x)
+    for nodes in range(6, 60, 2):
+        if np.abs(evidence_on_a_grid(model, theta, x, nodes) - exact).max() < WANTED:
+            return nodes
+    raise ArithmeticError("the grid is too coarse")
+
+
 middle = x[600:1001:25]
-one_latent = on_a_grid(ppca, theta, middle, 401) - ppca.log_evidence(theta, middle)
-rng, points = np.random.default_rng(1), {}
+on_a_grid = evidence_on_a_grid(ppca, theta, middle, 401)
+one_latent = on_a_grid - ppca.log_evidence(theta, middle)
+rng = np.random.default_rng(1)
+points = {}
 for n_latent in LATENTS:
     wide = PPCA(COLUMNS, n_latent)
-    at = theta_of(wide, WEIGHT * np.linalg.qr(rng.standard_normal((COLUMNS, n_latent)))[0])
-    data = wide.sample(at, 4, rng)[0]
-    exact, sizes = wide.log_evidence(at, data), range(6, 60, 2)
-    nodes = next(g for g in sizes if np.abs(on_a_grid(wide, at, data, g) - exact).max() < WANTED)
+    directions, _ = np.linalg.qr(rng.standard_normal((COLUMNS, n_latent)))
+    theta_wide = theta_of(wide, WEIGHT * directions)
+    nodes = nodes_needed(wide, theta_wide, wide.sample(theta_wide, 4, rng)[0])
     points[n_latent] = nodes**n_latent
     print(f"K = {n_latent}: {nodes} nodes per dimension, {points[n_latent]} in all, for {WANTED} nats")
 
 # %% The figure
-axes = (figure := new_figure(5.8)).subplots(2, 3).ravel()
-titles = ["1. A density has a unit", "2. y = exp(x), x ~ N(0, 1)", "3. p(x | z): area one"]
-titles += ["4. p(x): area one", "5. log p(30 data; w)", "6. Points of the grid"]
-names = "minutes", "y", "x", "x", "w", "latents K"
-heights = ["per minute, per hour", "per unit of y", *["per unit of x"] * 2, "nats", "points"]
-windows = [(0, 7, 1e-3, 1e4), (0, 5, 0, 0.8), (-6, 6, 0, 1), (-6, 6, 0, 0.4)]
-windows += [(0, 4, likelihood.max() - 12, likelihood.max() + 4), (0, 40, 1, 1e56)]
-for (unit, (grid, density, *_)), color in zip(fits.items(), (BLUE, RED), strict=True):
-    axes[0].semilogy(grid, density, color=color, label=f"p(x), 1 / {unit}")
-axes[0].axvspan(2.0, 3.0, color="gray", alpha=0.2, lw=0, label=f"P = {share:.3f} in both")
+figure, axes = panels(2, 3, height=5.8)
+style_axes(axes[0], title="1. A density has a unit", xlabel="minutes", ylabel="per minute, per hour")
+style_axes(axes[1], title="2. y = exp(x), x ~ N(0, 1)", xlabel="y", ylabel="per unit of y")
+style_axes(axes[2], title="3. p(x | z): area one", xlabel="x", ylabel="per unit of x")
+style_axes(axes[3], title="4. p(x): area one", xlabel="x", ylabel="per unit of x")
+style_axes(axes[4], title="5. log p(30 data; w)", xlabel="w", ylabel="nats")
+style_axes(axes[5], title="6. Points of the grid", xlabel="latents K", ylabel="points")
+for (unit, found), color in zip(fits.items(), (BLUE, RED), strict=True):
+    axes[0].semilogy(found["minutes"], found["density"], color=color, label=f"p(x), 1 / {unit}")
+axes[0].axvspan(2.0, 3.0, color="gray", alpha=0.2, lw=0, label=f"P = {probability:.3f} in both")
 axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / y, area {area_with:.2f}")
 axes[1].plot(y, normal, ":", color=RED, label=f"p(x), area {area_without:.2f}")
-for z, p, color in zip(CODES, conditional, (BLUE, GREEN, RED), strict=True):
-    axes[2].plot(x, p, color=color, label=f"z = {z:+.1f}")
+for z, density, color in zip(CODES, conditional, (BLUE, GREEN, RED), strict=True):
+    axes[2].plot(x, density, color=color, label=f"z = {z:+.1f}")
 axes[3].plot(x, marginal, label="exact", **EXACT_LINE)
-axes[3].plot(middle, np.exp(on_a_grid(ppca, theta, middle, 401)), "o", color=BLUE, ms=4, label="grid over z")
+axes[3].plot(middle, np.exp(on_a_grid), "o", color=BLUE, ms=4, label="grid over z")
 axes[4].plot(weights, likelihood, color=BLUE)
 axes[4].axvline(WEIGHT, label="w of the data", **EXACT_LINE)
 axes[5].semilogy(range(1, 31), [nodes**k for k in range(1, 31)], color=BLUE, label=f"{nodes}^K")
 axes[5].plot(list(points), list(points.values()), "o", color=RED, label="computed here")
 axes[5].axhline(AGE_OF_THE_UNIVERSE, color="gray", ls=":", label="age of the universe, ns")
-for ax, title, name, height, window in zip(axes, titles, names, heights, windows, strict=True):
-    style_axes(ax, title=title, xlabel=name, ylabel=height).axis(window)
-    ax.legend(frameon=False, fontsize=8, loc="upper right" if name != "latents K" else "upper left")
+axes[0].axis((0, 7, 1e-3, 1e4))
+axes[1].axis((0, 5, 0, 0.8))
+axes[2].axis((-6, 6, 0, 1))
+axes[3].axis((-6, 6, 0, 0.4))
+axes[4].axis((0, 4, likelihood.max() - 12, likelihood.max() + 4))
+axes[5].axis((0, 40, 1, 1e56))
+for ax in axes[:5]:
+    legend_inside(ax, "upper right")
+legend_inside(axes[5], "upper left")
 print("figure:", save_figure(figure, OUT, "what-is-p-of-x")[0])
 
 # %% The claim
-(_, low, by_minutes, per_minute), (_, high, by_hours, per_hour) = fits.values()
-assert high.max() > 1 > low.max() and abs(by_hours - by_minutes) < 1e-12, "a density above one is no harm"
-assert abs(per_hour - per_minute - np.log(60)) < 1e-9, "log p moves by the logarithm of the unit"
-assert abs(area_with - 1) < 1e-10 and abs(area_without - np.exp(0.5)) < 1e-10, "the Jacobian keeps the area"
-assert np.abs(areas - 1).max() < 1e-10 and area_of_w < 1e-3, "densities of x, and a likelihood of w"
+minute, hour = fits["minute"], fits["hour"]
+assert hour["density"].max() > 1 > minute["density"].max(), "a density above one is no harm"
+assert abs(minute["probability"] - hour["probability"]) < 1e-12, "a probability has no unit"
+assert abs(hour["log_p"] - minute["log_p"] - np.log(60)) < 1e-9, "log p moves by the logarithm of the unit"
+assert abs(area_with - 1) < 1e-10, "the Jacobian keeps the area"
+assert abs(area_without - np.exp(0.5)) < 1e-10, "without it the area is lost"
+assert np.abs(areas - 1).max() < 1e-10, "densities of x have area one"
+assert area_of_w < 1e-3, "a likelihood of w has not"
 assert np.abs(one_latent).max() < 1e-10, "one integral gives the evidence to rounding"
-assert all(k * np.log(nodes - 3) < np.log(n) < k * np.log(nodes + 3) for k, n in points.items()), "G^K"
+for n_latent, n_points in points.items():
+    assert n_latent * np.log(nodes - 3) < np.log(n_points) < n_latent * np.log(nodes + 3), "G^K"
 assert nodes**24 > AGE_OF_THE_UNIVERSE, "two dozen latents, a point per nanosecond"

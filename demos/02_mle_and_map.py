@@ -26,8 +26,7 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.em import NormalInverseGamma, fit_closed_form
 from elbo_lab.models import GaussianMLE
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -35,27 +34,32 @@ OUT = figure_folder()
 SEED = 0
 SIZES = (3, 10, 30, 100, 272)
 SUBSETS = 60 if QUICK else 400
-DATA = load("faithful")  # its second column: minutes until the next eruption
+DATA = load("faithful")
+WAITING = DATA.x[:, [1]]  # minutes until the next eruption
 PRIORS = {
     "sensible prior": NormalInverseGamma(np.array([60.0]), strength=4.0, shape=3.0, rate=600.0),
     "stubborn prior": NormalInverseGamma(np.array([50.0]), strength=40.0, shape=3.0, rate=600.0),
     "flat prior": NormalInverseGamma.flat(1),
 }
 LOOKS = {"MLE": ("#222222", "o"), "sensible prior": ("#004488", "s"), "stubborn prior": ("#BB5566", "^")}
-model, waiting = GaussianMLE(1), DATA.x[:, [1]]
+model = GaussianMLE(1)
 
 
 def estimates(x):
     """Return {name: (mu, s2)} of maximum likelihood and of MAP under each prior."""
     theta = fit_closed_form(model, x).theta
-    modes = {name: prior.posterior(x).mode() for name, prior in PRIORS.items()}
-    return {"MLE": (theta[0], model.sigma2(theta)), **{name: (mu[0], s2) for name, (mu, s2) in modes.items()}}
+    found = {"MLE": (theta[0], model.sigma2(theta))}
+    for name, prior in PRIORS.items():
+        mu, s2 = prior.posterior(x).mode()
+        found[name] = (mu[0], s2)
+    return found
 
 
 # %% The exact answer first: at the maximum of all data the gradient of log p(x) is zero
-best = fit_closed_form(model, waiting)
-gradient = model.log_evidence_grad(best.theta, waiting, np.ones(len(waiting)))
-steepest = np.abs(model.log_evidence_grad(model.theta_of(70.0, 180.0), waiting, np.ones(len(waiting)))).max()
+ones = np.ones(len(WAITING))
+best = fit_closed_form(model, WAITING)
+gradient = model.log_evidence_grad(best.theta, WAITING, ones)
+elsewhere = model.log_evidence_grad(model.theta_of(70.0, 180.0), WAITING, ones)
 print(f"closed form: log p(x) = {best.log_likelihood:.3f} nats, slope {np.abs(gradient).max():.0e}")
 
 # %% Few data, more data: one order of the rows
@@ -65,28 +69,35 @@ for n, row in chain.items():
     print(f"{n:>4}" + "".join(f"{mu:>15.3f} {s2**0.5:>8.3f}" for mu, s2 in row.values()))
 
 # %% Many subsets of each size. Three equal rows have a MAP but no MLE: their density is unbounded
-orders = [np.random.default_rng((SEED, i)).permutation(len(waiting)) for i in range(SUBSETS)]
-orders = [order for order in orders if np.ptp(waiting[order[: SIZES[0]]]) > 0]
+orders = []
+for i in range(SUBSETS):
+    order = np.random.default_rng((SEED, i)).permutation(len(WAITING))
+    if np.ptp(WAITING[order[: SIZES[0]]]) > 0:
+        orders.append(order)
 print(f"{len(orders)} of {SUBSETS} subsets have an MLE at n = {SIZES[0]}")
-distance, unseen = {name: [] for name in PRIORS}, {name: [] for name in LOOKS}
+distance = {name: [] for name in PRIORS}
+unseen = {name: [] for name in LOOKS}
 for n in SIZES:
-    found = [estimates(waiting[order[:n]]) for order in orders]
-    rest = [waiting[order[n:]] for order in orders]
+    rows = [estimates(WAITING[order[:n]]) for order in orders]
     for name in PRIORS:
-        distance[name].append(np.mean([abs(row[name][0] - row["MLE"][0]) for row in found]))
-    for name in LOOKS if n < len(waiting) else ():
-        pairs = zip([model.theta_of(*row[name]) for row in found], rest, strict=True)
-        unseen[name].append(np.median([model.log_evidence(*pair).mean() for pair in pairs]))
-truth = best.theta[0], model.sigma2(best.theta) ** 0.5
+        distance[name].append(np.mean([abs(row[name][0] - row["MLE"][0]) for row in rows]))
+    if n == len(WAITING):
+        continue  # nothing is unseen
+    for name in LOOKS:
+        scores = []
+        for row, order in zip(rows, orders, strict=True):
+            scores.append(model.log_evidence(model.theta_of(*row[name]), WAITING[order[n:]]).mean())
+        unseen[name].append(np.median(scores))
+true_mean = best.theta[0]
+true_sd = model.sigma2(best.theta) ** 0.5
 
 # %% The figure
-figure = new_figure(6.4)
-axes = figure.subplots(2, 2).ravel()
-titles = [f"mu from the first n of {len(waiting)} rows", "sd from the same rows"]
-titles += ["|MAP - MLE| of mu, mean over subsets", "log p of the unseen rows, median"]
-for ax, title in zip(axes, titles, strict=True):
-    style_axes(ax, title=title, xlabel="n, rows seen", ylabel="minutes")
-axes[3].set_ylabel("nats per datum")
+figure, axes = panels(2, 2, height=6.4)
+words = {"xlabel": "n, rows seen", "ylabel": "minutes"}
+style_axes(axes[0], title=f"mu from the first n of {len(WAITING)} rows", **words)
+style_axes(axes[1], title="sd from the same rows", **words)
+style_axes(axes[2], title="|MAP - MLE| of mu, mean over subsets", **words)
+style_axes(axes[3], title="log p of the unseen rows, median", xlabel=words["xlabel"], ylabel="nats per datum")
 for name, (color, marker) in LOOKS.items():
     look = {"color": color, "marker": marker, "markersize": 5, "linewidth": STYLE["line_width"]}
     label = name if name == "MLE" else f"MAP, {name}"
@@ -94,23 +105,25 @@ for name, (color, marker) in LOOKS.items():
     axes[1].plot(SIZES, [chain[n][name][1] ** 0.5 for n in SIZES], **look)
     axes[2].loglog(SIZES, distance.get(name, np.full(len(SIZES), np.nan)), **look)
     axes[3].plot(SIZES[:-1], unseen[name], **look)
-for ax, value in zip(axes[:2], truth, strict=True):
-    ax.axhline(value, label="MLE of all rows, exact", **EXACT_LINE)
-line = axes[2].plot(SIZES, truth[1] / np.sqrt(SIZES), ":", c="gray", label="standard error, sd / sqrt(n)")
+axes[0].axhline(true_mean, label="MLE of all rows, exact", **EXACT_LINE)
+axes[1].axhline(true_sd, **EXACT_LINE)
+(guide,) = axes[2].plot(SIZES, true_sd / np.sqrt(SIZES), ":", c="gray", label="standard error, sd / sqrt(n)")
 for ax in axes:
     ax.set_xscale("log")
     ax.set_xticks(SIZES, [str(n) for n in SIZES])
     ax.minorticks_off()
-handles = [*axes[0].get_legend_handles_labels()[0], *line]
+handles = [*axes[0].get_legend_handles_labels()[0], guide]
 figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=STYLE["tick_size"])
 print("figure:", save_figure(figure, OUT, "mle-and-map")[0])
 
 # %% The claim
+steepest = np.abs(elsewhere).max()
 assert np.abs(gradient).max() < 1e-9 * steepest, "the closed form should be a stationary point"
 for n, row in chain.items():
     assert np.allclose(row["flat prior"], row["MLE"], rtol=1e-12, atol=0), "a flat prior changes nothing"
     for name in ("sensible prior", "stubborn prior"):
-        prior, mle = PRIORS[name], row["MLE"][0]
+        prior = PRIORS[name]
+        mle = row["MLE"][0]
         law = prior.strength / (prior.strength + n) * (prior.mean[0] - mle)
         assert np.isclose(row[name][0] - mle, law, rtol=1e-9), "the distance is kappa / (kappa + n)"
 slope = np.diff(np.log(distance["sensible prior"]))[-1] / np.diff(np.log(SIZES))[-1]

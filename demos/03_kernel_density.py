@@ -27,21 +27,27 @@ from elbo_lab import exact
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
 from elbo_lab.models import GaussianMixture
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
-SEED, FOLDS, INNER_FOLDS = 0, 3 if QUICK else 10, 4
+SEED = 0
+FOLDS = 3 if QUICK else 10
+INNER_FOLDS = 4
 BANDWIDTHS = np.logspace(-1.4, 0.2, 7 if QUICK else 25)  # h; 1 is the sd of the data
 COMPONENTS = (2,) if QUICK else (2, 3)
+BEST = "mixture of 2 (EM)"
 X = load("faithful").x
 
 
-# %% What is compared: each learns from training rows, and gives log p of any rows
+# %% What is compared: each method learns from training rows, and gives log p of any rows
 def kernel(bandwidth):
-    return lambda train: lambda x: gaussian_kde(train.T, bandwidth).logpdf(x.T)
+    def learn(train):
+        density = gaussian_kde(train.T, bandwidth)
+        return lambda x: density.logpdf(x.T)
+
+    return learn
 
 
 def mixture(components):
@@ -57,40 +63,52 @@ def held_out(learn, x, folds):
     """Return log p of every row (N,), each by what was learned without its fold."""
     values = np.empty(len(x))
     for part in np.array_split(np.random.default_rng(SEED).permutation(len(x)), folds):
-        values[part] = learn(np.delete(x, part, axis=0))(x[part])
+        log_p = learn(np.delete(x, part, axis=0))
+        values[part] = log_p(x[part])
     return values
 
 
-def chosen_kernel(train):  # by folds of the training rows alone
-    return kernel(max(BANDWIDTHS, key=lambda h: held_out(kernel(h), train, INNER_FOLDS).mean()))(train)
+def chosen_kernel(train):
+    """Learn with the bandwidth that folds of the training rows alone prefer."""
+    scores = [held_out(kernel(h), train, INNER_FOLDS).mean() for h in BANDWIDTHS]
+    return kernel(BANDWIDTHS[np.argmax(scores)])(train)
 
 
 # %% The exact answer first: a kernel density is a mixture, with a component on every datum
-scott, model = gaussian_kde(X.T), GaussianMixture(2, len(X), "full")
+scott = gaussian_kde(X.T)
+model = GaussianMixture(2, len(X), "full")
 stored = model.covariance.stored(np.repeat(scott.covariance[None], len(X), axis=0))
 theta = model.layout.pack({"logits": np.zeros(len(X)), "mean": X, **stored})
 off = np.abs(scott.logpdf(X.T) - exact.log_evidence(model, theta, X)[0]).max()
 print(f"SciPy's kernel density and a mixture of {len(X)} components differ by {off:.0e} nats")
 
 # %% Held-out log-likelihood of every row
-methods = {"one Gaussian (MLE)": mixture(1)} | {f"mixture of {c} (EM)": mixture(c) for c in COMPONENTS}
-methods |= {"kernel, Scott's h": kernel("scott"), "kernel, h by folds": chosen_kernel}
-found = {name: held_out(learn, X, FOLDS) for name, learn in methods.items()}
-lead = {name: values - found["mixture of 2 (EM)"] for name, values in found.items()}
-error = {name: 1.96 * d.std(ddof=1) / np.sqrt(len(X)) for name, d in lead.items()}
+methods = {"one Gaussian (MLE)": mixture(1)}
+for components in COMPONENTS:
+    methods[f"mixture of {components} (EM)"] = mixture(components)
+methods["kernel, Scott's h"] = kernel("scott")
+methods["kernel, h by folds"] = chosen_kernel
+unseen_log_p = {name: held_out(learn, X, FOLDS) for name, learn in methods.items()}
 fitted = {name: learn(X) for name, learn in methods.items()}
+lead = {}
+error = {}
 print(f"{'nats per datum':<20} {'unseen':>7} {'seen':>7}   unseen, against the mixture of 2 (95 % interval)")
-for name, values in found.items():
-    numbers = values.mean(), fitted[name](X).mean(), lead[name].mean(), error[name]
-    print("{:<20} {:7.3f} {:7.3f} {:+10.3f} +- {:.3f}".format(name, *numbers))
-pairs = [(kernel(h)(X)(X).mean(), held_out(kernel(h), X, FOLDS).mean()) for h in BANDWIDTHS]
-seen, unseen = np.array(pairs).T
+for name, values in unseen_log_p.items():
+    ahead = values - unseen_log_p[BEST]
+    lead[name] = ahead.mean()
+    error[name] = 1.96 * ahead.std(ddof=1) / np.sqrt(len(X))
+    own = fitted[name](X).mean()
+    print(f"{name:<20} {values.mean():7.3f} {own:7.3f} {lead[name]:+10.3f} +- {error[name]:.3f}")
+
+# %% The bandwidth: on its own data, and on unseen data
+seen = np.array([kernel(h)(X)(X).mean() for h in BANDWIDTHS])
+unseen = np.array([held_out(kernel(h), X, FOLDS).mean() for h in BANDWIDTHS])
 
 # %% The figure
-axes = (figure := new_figure(6.6)).subplots(2, 2).ravel()
+figure, axes = panels(2, 2, height=6.6)
 grids = np.meshgrid(np.linspace(1.0, 6.0, 80), np.linspace(38.0, 100.0, 80))
 points = np.stack(grids, axis=-1).reshape(-1, 2)
-for ax, name in zip(axes, ("mixture of 2 (EM)", "kernel, Scott's h"), strict=False):
+for ax, name in zip(axes[:2], (BEST, "kernel, Scott's h"), strict=True):
     style_axes(ax, title=f"{name}: log p by nats", xlabel="eruption, minutes", ylabel="waiting, minutes")
     ax.plot(*X.T, ".", color=STYLE["faint"], ms=3, alpha=0.5)
     values = fitted[name](points).reshape(grids[0].shape)
@@ -98,23 +116,24 @@ for ax, name in zip(axes, ("mixture of 2 (EM)", "kernel, Scott's h"), strict=Fal
 style_axes(axes[2], title="Kernel density; vertical: Scott's h", xlabel="h, in sd", ylabel="nats per datum")
 axes[2].semilogx(BANDWIDTHS, seen, ":", color="#BB5566", label="its own data")
 axes[2].semilogx(BANDWIDTHS, unseen, color="#004488", label="unseen data")
-axes[2].axhline(found["mixture of 2 (EM)"].mean(), color="#117733", label="mixture of 2, unseen")
+axes[2].axhline(unseen_log_p[BEST].mean(), color="#117733", label="mixture of 2, unseen")
 axes[2].axvline(scott.factor, color="gray", ls="-.", lw=1)
 axes[2].set_ylim(-5.2, -2.4)
 axes[2].legend(framealpha=1, edgecolor="none", fontsize=STYLE["note_size"], loc="upper right")
 style_axes(axes[3], title="Unseen data, against the mixture", xlabel="nats per datum, 95 % interval")
-axes[3].errorbar(
-    [d.mean() for d in lead.values()], list(lead), xerr=list(error.values()), fmt="o", color="#004488"
-)
+intervals = list(error.values())
+axes[3].errorbar(list(lead.values()), list(lead), xerr=intervals, fmt="o", color="#004488")
 axes[3].axvline(0.0, color="#117733")
 axes[3].invert_yaxis()
 print("figure:", save_figure(figure, OUT, "kernel-density")[0])
 
 # %% The claim
-means = {name: values.mean() for name, values in found.items()}
-assert off < 1e-9 and max(means, key=means.get) == "mixture of 2 (EM)", "two clouds, two Gaussians"
+means = {name: values.mean() for name, values in unseen_log_p.items()}
+assert off < 1e-9, "a kernel density is a mixture"
+assert max(means, key=means.get) == BEST, "two clouds, two Gaussians"
 for name in ("one Gaussian (MLE)", "kernel, Scott's h"):
-    assert lead[name].mean() + error[name] < 0, "too stiff, or too wide"
+    assert lead[name] + error[name] < 0, "too stiff, or too wide"
 assert BANDWIDTHS[unseen.argmax()] < scott.factor, "Scott's rule takes two clouds for one"
 assert means["kernel, h by folds"] > means["kernel, Scott's h"], "folds choose better"
-assert seen.argmax() == 0 and unseen[0] < unseen.max() - 1, "narrower always looks better on its own data"
+assert seen.argmax() == 0, "narrower always looks better on its own data"
+assert unseen[0] < unseen.max() - 1, "and is far worse on unseen data"

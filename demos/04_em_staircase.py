@@ -32,47 +32,54 @@ from elbo_lab.plots import (
     STYLE,
     figure_folder,
     new_figure,
+    panels,
     plot_distance_to_maximum,
     plot_mixture,
     plot_staircase,
     save_figure,
+    style_axes,
 )
-from elbo_lab.plots.style import style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
 MAXIMUM = -1130.264  # nats over all 272 rows: two full-covariance components
 DATA = load("faithful")
-X, N = DATA.x, len(DATA.x)
+X = DATA.x
 STEPS = 30 if QUICK else 600
 # All rows in every step; the mean must travel many minutes, hence the large rate, and then settle.
-GRADIENT = {"method": "gradient", "batch": N, "epochs": STEPS, "schedule": f"cosine:{STEPS}"}
+GRADIENT = {
+    "method": "gradient",
+    "batch": len(X),
+    "epochs": STEPS,
+    "learning_rate": 0.3,
+    "schedule": f"cosine:{STEPS}",
+}
 APART = 8.0  # minutes of waiting between the overall mean and each mean of the poor start
 
 # %% The exact answer first: one component has a formula, and EM and gradient ascent find the same number
 one = GaussianMixture(2, 1, "full")
 formula = fit_closed_form(one, X).log_likelihood
 em_one = fit_em(one, X).log_likelihood
-gradient_one = fit("gaussian-mixture:full", DATA, latent=1, learning_rate=0.3, **GRADIENT)
+gradient_one = fit("gaussian-mixture:full", DATA, latent=1, **GRADIENT)
 print(f"one component: closed form {formula:.6f}, EM {em_one - formula:+.0e}")
 print(f"  gradient ascent {gradient_one.final['log_likelihood'] - formula:+.0e} after {STEPS} steps")
 
 # %% Two components from a poor start: equal clouds, side by side where the data are not
 two = GaussianMixture(2, 2, "full")
-middle, spread = X.mean(axis=0), np.cov(X.T, bias=True)
-means = middle + APART * np.array([[0, 1], [0, -1]])
-start = {"logits": np.zeros(2), "mean": means, **two.covariance.stored(np.array([spread, spread]))}
-start = two.layout.pack(start)
+spread = np.cov(X.T, bias=True)
+means = X.mean(axis=0) + APART * np.array([[0, 1], [0, -1]])
+covariances = two.covariance.stored(np.array([spread, spread]))
+start = two.layout.pack({"logits": np.zeros(2), "mean": means, **covariances})
 poor = fit_em(two, X, start=start)
 plateau = next(row["iteration"] for row in poor.history if row["log_likelihood"] > formula + 10)
 print(f"poor start: {plateau} iterations to gain 10 nats on one component, {len(poor.history) - 1} in all")
 
 # %% The usual starts, and gradient ascent
 usual = fit_em(two, X, restarts=3 if QUICK else 10)
-gradient = fit("gaussian-mixture:full", DATA, latent=2, learning_rate=0.3, **GRADIENT)
-for name, value in (("poor start", poor.log_likelihood), ("k-means++", usual.log_likelihood)):
-    print(f"EM, {name:<12} {value:.6f}")
+gradient = fit("gaussian-mixture:full", DATA, latent=2, **GRADIENT)
+print(f"EM, poor start   {poor.log_likelihood:.6f}")
+print(f"EM, k-means++    {usual.log_likelihood:.6f}")
 print(f"gradient ascent  {gradient.final['log_likelihood']:.6f} after {STEPS} passes over the data")
 
 # %% The figures
@@ -83,35 +90,47 @@ title = "EM leaves the plateau: E- and M-steps by turns"
 plot_staircase(poor.history, above.subplots(), first=plateau - 3, title=title)
 plot_distance_to_maximum(poor.history, below.subplots(), top, title="The whole way from the poor start")
 print("figure:", save_figure(figure, OUT, "em-staircase")[0])
-if not QUICK:
+
+
+def plot_two_mixtures():
     figure = new_figure(3.6)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     names = ("eruption, minutes", "waiting, minutes")
     plot_mixture(X, two.described(start), left, names, "The poor start")
     plot_mixture(X, two.described(poor.theta), right, names, "The maximum")
-    print("figure:", save_figure(figure, OUT, "em-mixture")[0])
-    figure = new_figure(3.4)
+    return figure
+
+
+def plot_ways_up():
+    figure, (ax,) = panels(1, 1, height=3.4)
     title = "Two ways up: Adam swings past the maximum and back, EM never falls"
-    words = {"xlabel": "1 + passes over the data", "ylabel": "nats below the maximum, total"}
-    ax = style_axes(figure.subplots(), title=title, **words)
-    curves = {"EM, poor start": (poor.history, "#004488"), "EM, k-means++": (usual.history, "#117733")}
-    curves["gradient ascent (Adam)"] = (gradient.history, "#BB5566")
-    for name, (history, color) in curves.items():
-        below_top = np.array([top - row["log_likelihood"] for row in history])
-        kept = below_top > 1e-9
-        ax.loglog(
-            1 + np.flatnonzero(kept), below_top[kept], color=color, linewidth=STYLE["line_width"], label=name
-        )
+    style_axes(ax, title=title, xlabel="1 + passes over the data", ylabel="nats below the maximum, total")
+    ways = {
+        "EM, poor start": (poor, "#004488"),
+        "EM, k-means++": (usual, "#117733"),
+        "gradient ascent (Adam)": (gradient, "#BB5566"),
+    }
+    for name, (run, color) in ways.items():
+        missing = np.array([top - row["log_likelihood"] for row in run.history])
+        shown = np.flatnonzero(missing > 1e-9)
+        ax.loglog(1 + shown, missing[shown], color=color, linewidth=STYLE["line_width"], label=name)
     ax.legend(frameon=False, fontsize=STYLE["tick_size"], loc="lower left")
-    print("figure:", save_figure(figure, OUT, "em-against-gradient")[0])
+    return figure
+
+
+if not QUICK:
+    print("figure:", save_figure(plot_two_mixtures(), OUT, "em-mixture")[0])
+    print("figure:", save_figure(plot_ways_up(), OUT, "em-against-gradient")[0])
 
 # %% The claim
 for history in (poor.history, usual.history):
     log_p = np.array([row["log_likelihood"] for row in history])
-    after_e, after_m = (np.array([row[f"elbo_after_{s}"] for row in history[1:]]) for s in "em")
+    after_e = np.array([row["elbo_after_e"] for row in history[1:]])
+    after_m = np.array([row["elbo_after_m"] for row in history[1:]])
     rounding = 1e-12 * np.abs(log_p[:-1])
     assert np.allclose(after_e, log_p[:-1], rtol=1e-12, atol=0), "the E-step should close the gap"
-    assert (after_m >= after_e - rounding).all() and (log_p[1:] >= after_m - rounding).all(), "nothing falls"
+    assert (after_m >= after_e - rounding).all(), "the M-step lowers no bound"
+    assert (log_p[1:] >= after_m - rounding).all(), "and log p never falls"
 assert np.isclose(em_one, formula, rtol=1e-12, atol=0), "one component: EM should be the closed form"
 assert plateau > 20 > len(usual.history), "the poor start should be slow, the usual one not"
 for value in (poor.log_likelihood, usual.log_likelihood):

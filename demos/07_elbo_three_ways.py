@@ -25,14 +25,25 @@ import numpy as np
 
 from elbo_lab import bounds, exact
 from elbo_lab.models import PPCA, DeepGaussianFixed
-from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import (
+    EXACT_LINE,
+    STYLE,
+    estimator_style,
+    figure_folder,
+    legend_inside,
+    panels,
+    save_figure,
+    style_axes,
+)
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
-FORMS = {"elbo-reconstruction-kl": bounds.reconstruction_kl, "elbo-joint-entropy": bounds.joint_entropy}
-FORMS["elbo-log-weight"] = bounds.log_weight
+FORMS = {
+    "elbo-reconstruction-kl": bounds.reconstruction_kl,
+    "elbo-joint-entropy": bounds.joint_entropy,
+    "elbo-log-weight": bounds.log_weight,
+}
 MEANS = np.linspace(-2.5, 2.5, 41 if QUICK else 81)  # of q
 LOG_SDS = np.linspace(-2.5, 1.0, 31 if QUICK else 61)
 LEVELS = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # nats below log p(x)
@@ -41,33 +52,37 @@ MASS = np.exp(-0.5 * EPS[:, 0, 0] ** 2) * (EPS[1, 0, 0] - EPS[0, 0, 0]) / np.sqr
 UNIT = 0.2  # of the softplus, whose sum is |z| with a round corner
 
 # %% The exact answers first: a line (PPCA), and a fold |z|, where z and -z explain x equally well
-line, fold = PPCA(2, 1), DeepGaussianFixed(1, 1, hidden=(2,), activation="softplus")
-W1, W2 = [[1 / UNIT, -1 / UNIT]], [[UNIT], [UNIT]]
-scenes = {
-    "line": (line, line.layout.pack({"W": [[1.2], [-0.7]], "log_sigma": np.log(0.8)}), [[1.0, -0.9]]),
-    "fold": (fold, fold.layout.pack({"decoder.W1": W1, "decoder.W2": W2, "log_sigma": -1.2}), [[1.8]]),
-}
+line = PPCA(2, 1)
+theta_line = line.layout.pack({"W": [[1.2], [-0.7]], "log_sigma": np.log(0.8)})
+fold = DeepGaussianFixed(1, 1, hidden=(2,), activation="softplus")
+decoder = {"decoder.W1": [[1 / UNIT, -1 / UNIT]], "decoder.W2": [[UNIT], [UNIT]]}
+theta_fold = fold.layout.pack({**decoder, "log_sigma": -1.2})
+scenes = {"line": (line, theta_line, [[1.0, -0.9]]), "fold": (fold, theta_fold, [[1.8]])}
 means, log_sds = np.meshgrid(MEANS, LOG_SDS)
 etas = line.family.join(means.reshape(-1, 1), log_sds.reshape(-1, 1))  # (N, E): every q is a row
-posterior = line.posterior_eta(scenes["line"][1], np.array(scenes["line"][2]))
+posterior = line.posterior_eta(theta_line, np.array(scenes["line"][2]))
 
 
 def form_moments(model, theta, x, eta):
     """Return {form: (mean (N,), variance (N,))} of one draw, and log p(x), both without a draw."""
-    x, z = np.repeat(x, len(eta), axis=0), model.family.sample(eta, EPS)
-    found = {}
+    x = np.repeat(x, len(eta), axis=0)
+    z = model.family.sample(eta, EPS)
+    moments = {}
     for name, form in FORMS.items():
         values = form(model, theta, x, model.family, eta, z)  # (S, N)
         mean = MASS @ values
-        found[name] = mean, MASS @ (values - mean) ** 2
-    return found, exact.log_evidence(model, theta, x[:1])[0][0]
+        variance = MASS @ (values - mean) ** 2
+        moments[name] = (mean, variance)
+    return moments, exact.log_evidence(model, theta, x[:1])[0][0]
 
 
-bound, log_p = {}, {}
+bound = {}
+log_p = {}
 for name, scene in scenes.items():
-    found, log_p[name] = form_moments(*scene, etas)
-    bound[name] = values = np.array([mean for mean, _ in found.values()])
-    same, least = np.ptp(values, axis=0).max(), log_p[name] - values[2].max()
+    moments, log_p[name] = form_moments(*scene, etas)
+    bound[name] = np.array([mean for mean, _ in moments.values()])
+    same = np.ptp(bound[name], axis=0).max()
+    least = log_p[name] - bound[name][2].max()
     print(f"{name}: log p(x) = {log_p[name]:.6f}, three forms within {same:.0e}, least KL {least:.4f} nats")
 kl = line.family.kl(etas, posterior)  # by its own formula
 off = np.abs(bound["line"] + kl - log_p["line"]).max()
@@ -75,37 +90,39 @@ print(f"line: bound + KL is log p(x), for all {len(etas)} q, within {off:.0e}")
 
 # %% One slice: q moves past the posterior with the posterior's sd
 slice_eta = line.family.join(MEANS[:, None], np.full((len(MEANS), 1), posterior[0, 1]))
-at_it = form_moments(*scenes["line"], posterior)[0]
-along, slice_kl = form_moments(*scenes["line"], slice_eta)[0], line.family.kl(slice_eta, posterior)
-for name, (mean, variance) in at_it.items():
+slice_moments, _ = form_moments(*scenes["line"], slice_eta)
+slice_kl = line.family.kl(slice_eta, posterior)
+at_posterior, _ = form_moments(*scenes["line"], posterior)
+for name, (mean, variance) in at_posterior.items():
     print(f"  {name:<24} at the posterior: {mean[0]:.6f}, sd of one draw {max(variance[0], 0) ** 0.5:.1e}")
 
 # %% The figure
-axes = (figure := new_figure(7.0)).subplots(2, 2).ravel()
-titles = ["The line: nats below log p(x); star: posterior", "One slice: bound + KL = log p(x)"]
-titles += ["The same slice: sd of one draw", "The fold: nats below log p(x); crosses: best"]
-for ax, title in zip(axes, titles, strict=True):
-    style_axes(ax, title=title, xlabel="mean of q", ylabel="nats")
+figure, axes = panels(2, 2, height=7.0)
+words = {"xlabel": "mean of q", "ylabel": "nats"}
+style_axes(axes[0], title="The line: nats below log p(x); star: posterior", **words)
+style_axes(axes[1], title="One slice: bound + KL = log p(x)", **words)
+style_axes(axes[2], title="The same slice: sd of one draw", **words)
+style_axes(axes[3], title="The fold: nats below log p(x); crosses: best", **words)
+below = {name: log_p[name] - bound[name][2] for name in scenes}
 for name, ax in (("line", axes[0]), ("fold", axes[3])):
-    below = (log_p[name] - bound[name][2]).reshape(means.shape)
-    lines = ax.contour(means, np.exp(log_sds), below, LEVELS, colors="#004488", linewidths=1.0)
+    levels = below[name].reshape(means.shape)
+    lines = ax.contour(means, np.exp(log_sds), levels, LEVELS, colors="#004488", linewidths=1.0)
     ax.clabel(lines, fontsize=STYLE["note_size"], fmt="%g")
     ax.set(yscale="log", ylabel="sd of q")
 axes[0].plot(posterior[0, 0], np.exp(posterior[0, 1]), "k*", ms=11)
-mean, log_sd = etas[below.argmin()]
-axes[3].plot([-mean, mean], np.exp([log_sd, log_sd]), "k+", ms=11)
-axes[1].plot(MEANS, along["elbo-log-weight"][0], color="#004488", label="ELBO")
+best_mean, best_log_sd = etas[below["fold"].argmin()]
+axes[3].plot([-best_mean, best_mean], np.exp([best_log_sd, best_log_sd]), "k+", ms=11)
+axes[1].plot(MEANS, slice_moments["elbo-log-weight"][0], color="#004488", label="ELBO")
 axes[1].axhline(log_p["line"], label="log p(x), exact", **EXACT_LINE)
-axes[1].fill_between(
-    MEANS, log_p["line"] - slice_kl, log_p["line"], color="#BB5566", alpha=0.25, lw=0, label="KL"
-)
-for name, (_, variance) in along.items():
+shade = {"color": "#BB5566", "alpha": 0.25, "lw": 0}
+axes[1].fill_between(MEANS, log_p["line"] - slice_kl, log_p["line"], label="KL", **shade)
+for name, (_, variance) in slice_moments.items():
     color, marker = estimator_style(name)
     look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": name}
     axes[2].plot(MEANS, np.sqrt(np.maximum(variance, 0.0)), **look)
 axes[2].axvline(posterior[0, 0], **EXACT_LINE)
-for ax in axes[1:3]:
-    ax.legend(frameon=False, fontsize=STYLE["note_size"])
+legend_inside(axes[1])
+legend_inside(axes[2])
 print("figure:", save_figure(figure, OUT, "elbo-three-ways")[0])
 
 # %% The claim
@@ -113,7 +130,8 @@ for name, values in bound.items():
     assert np.ptp(values, axis=0).max() < 1e-9, "three forms, one number"
     assert values.max() <= log_p[name] + 1e-9, "a lower bound, everywhere"
 assert off < 1e-9, "bound and KL add up to log p(x)"
-noise = {name: variance[0] for name, (_, variance) in at_it.items()}
+noise = {name: variance[0] for name, (_, variance) in at_posterior.items()}
 assert noise["elbo-log-weight"] < 1e-20, "at the posterior every log-weight is log p(x)"
 assert min(noise["elbo-reconstruction-kl"], noise["elbo-joint-entropy"]) > 0.01, "and the others have noise"
-assert abs(below.min() - np.log(2)) < 0.05 and abs(mean) > 1, "one of two humps: log 2 short"
+assert abs(below["fold"].min() - np.log(2)) < 0.05, "the best Gaussian q lacks log 2"
+assert abs(best_mean) > 1, "since it takes one of two humps"
