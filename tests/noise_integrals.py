@@ -163,7 +163,7 @@ def log_table(family, eta):
 
 def of_discrete_room(estimator):
     """Return whether it sees more of the uniforms than the outcome that they give."""
-    return isinstance(estimator, tuple(type(one) for one in discrete.ALL))
+    return isinstance(estimator, tuple(getattr(discrete, name) for name in discrete.__all__))
 
 
 def uniform_rule(estimator, family, logits):

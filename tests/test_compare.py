@@ -11,8 +11,7 @@ import pytest
 
 from elbo_lab import Comparison, compare, load
 from elbo_lab.datasets import DATASETS
-from elbo_lab.estimators import ESTIMATORS, TARGETS
-from elbo_lab.estimators.pathwise import Reparameterization
+from elbo_lab.estimators import ESTIMATORS, TARGETS, Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict

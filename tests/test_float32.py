@@ -8,7 +8,7 @@ from checks import assert_close
 from elbo_lab import Problem
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import ElboAnalyticKL, ElboReconstructionKL, ReparameterizationAnalyticKL
-from elbo_lab.estimators.pathwise_pass import pathwise_pass
+from elbo_lab.estimators.passes import pathwise_pass
 from elbo_lab.layout import Layout
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.training.objectives import ElboObjective

@@ -18,8 +18,8 @@ from elbo_lab.estimators import (
     IwaeReparameterization,
     IwaeTheta,
 )
-from elbo_lab.estimators import coupled_pass as module
-from elbo_lab.estimators.coupled_pass import coupled_pass
+from elbo_lab.estimators import passes as module
+from elbo_lab.estimators.passes import coupled_pass
 from elbo_lab.exact import log_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed
 from elbo_lab.posteriors import AmortisedPosterior

@@ -1,17 +1,15 @@
 """Measure-valued gradients: the moves have the right laws, the coupling is a coupling, and what it gives."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from cases import CASES, model_id
+from cases import CASES, Case, model_id
 from estimator_laws import BY_NAME, assert_same, noise_for
 from measure_integrals import circle_rule, radial_rule, sphere_rule
 from noise_integrals import estimate, moments
 from scipy.special import gamma
 
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.estimators.measure.moves import moved_draws
+from elbo_lab.estimators.measure_valued import moved_draws
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
 
@@ -22,7 +20,7 @@ CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 def on_a_line(mean, width):
     """Return (case, q, phi): PPCA with W = 0, so that log p(x, z) is log N(z; 0, 1) and a constant."""
     model = PPCA(2, 1)
-    case = SimpleNamespace(model=model, theta=np.zeros(model.layout.size), x=np.zeros((1, 2)))
+    case = Case(model, np.zeros(model.layout.size), np.zeros((1, 2)), None, None, None, None)
     q = FreePosterior(DiagonalGaussian(1), 1)
     return case, q, q.phi_from_eta(np.array([[mean, np.log(width)]]))
 

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
+from estimator_laws import couples_draws
 
 from elbo_lab import compare
-from elbo_lab.estimators import OvisTilde
-from elbo_lab.estimators.multi_sample import ALL
+from elbo_lab.estimators import ESTIMATORS, OvisTilde
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
 from elbo_lab.study.rare_events import missed_of_bound, rare_events
 from elbo_lab.study.scene import build_scene
 
-DISCRETE = [estimator for estimator in ALL if not estimator.needs_pathwise]
+GRADIENTS = [e for e in ESTIMATORS if couples_draws(e) and e.target.startswith("grad") and not e.is_reference]
+DISCRETE = [estimator for estimator in GRADIENTS if not estimator.needs_pathwise]
 
 
 @pytest.mark.parametrize("n_draws", [1, 2, 10])

@@ -13,15 +13,15 @@ from multi_sample_laws import ONE_LATENT
 from noise_integrals import NotIntegrated, expected_estimate
 
 from elbo_lab.estimators import Dreg, ImportanceWeighted, OvisMonteCarlo, OvisTilde, PiwaePhi
-from elbo_lab.estimators.multi_sample import coupled_score
-from elbo_lab.estimators.multi_sample.coupled_path import CoupledPath
-from elbo_lab.estimators.multi_sample.coupled_score import log_sum_of_others
-from elbo_lab.estimators.multi_sample.iwae_reparameterization import IwaeReparameterization
-from elbo_lab.estimators.multi_sample.iwae_score_function import IwaeScoreFunction
-from elbo_lab.estimators.multi_sample.vimco import Vimco
-from elbo_lab.estimators.multi_sample.vimco_arithmetic import VimcoArithmetic
-from elbo_lab.estimators.multi_sample.wake_phi import WakePhi
-from elbo_lab.estimators.multi_sample.wake_phi_dreg import WakePhiDreg
+from elbo_lab.estimators.iwae_gradients import score as coupled_score
+from elbo_lab.estimators.iwae_gradients.path import CoupledPath, IwaeReparameterization
+from elbo_lab.estimators.iwae_gradients.score import (
+    IwaeScoreFunction,
+    Vimco,
+    VimcoArithmetic,
+    log_sum_of_others,
+)
+from elbo_lab.estimators.iwae_gradients.wake import WakePhi, WakePhiDreg
 from elbo_lab.special import log_mean_exp, log_sum_exp, softmax
 
 DISCRETE = [case for case in CASES if case.model.family.discrete]

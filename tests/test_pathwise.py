@@ -1,11 +1,9 @@
 """Sticking the landing: one term less than the total derivative, and no noise at the exact posterior."""
 
-from types import SimpleNamespace
-
 import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES, model_id
+from cases import CASES, Case, model_id
 from estimator_laws import BY_NAME, assert_same, noise_for
 from noise_integrals import estimate, exact_variance
 
@@ -48,7 +46,7 @@ def test_a_narrow_q_reverses_the_order(width, less):
     # PPCA with W = 0: the posterior is the prior, N(0, 1), and both variances are known. In the mean they
     # are (1/s - s)^2 and s^2; in log s the draws are (1 - s^2) eps^2 and 1 - s^2 eps^2 (q centred).
     model = PPCA(2, 1)
-    case = SimpleNamespace(model=model, theta=np.zeros(model.layout.size), x=np.zeros((1, 2)))
+    case = Case(model, np.zeros(model.layout.size), np.zeros((1, 2)), None, None, None, None)
     q = FreePosterior(DiagonalGaussian(1), 1)
     phi = q.phi_from_eta(np.array([[0.0, np.log(width)]]))
     sticking, total = (exact_variance(e, case, q, phi, 1) for e in (STICKING, TOTAL))

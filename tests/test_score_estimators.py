@@ -31,18 +31,11 @@ from elbo_lab.estimators import (
     ScoreFunctionUnorderedSet,
 )
 from elbo_lab.estimators.base import NO_STATE, posterior_draws
-from elbo_lab.estimators.score import few_values, sets
-from elbo_lab.estimators.score import score_function_control_variate as control_variate
-from elbo_lab.estimators.score import score_function_delta as delta
-from elbo_lab.estimators.score import score_function_delta_unit as delta_unit
-from elbo_lab.estimators.score import score_function_oracle_baseline as oracle_module
-from elbo_lab.estimators.score import score_function_running_mean as running_mean
-from elbo_lab.estimators.score import score_function_top_categories as top
-from elbo_lab.estimators.score import score_function_unordered_set as unordered
-from elbo_lab.estimators.score.few_values import refuse_many_values
-from elbo_lab.estimators.score.linearised import linear_part
-from elbo_lab.estimators.score.score_function_oracle_baseline import optimal_baseline
+from elbo_lab.estimators.score import baselines, control_variates, oracle, sets, values
+from elbo_lab.estimators.score.control_variates import linear_part
+from elbo_lab.estimators.score.oracle import optimal_baseline
 from elbo_lab.estimators.score.sets import draw_set, first_draw, log_subset_probabilities
+from elbo_lab.estimators.score.values import refuse_many_values
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.layout import Layout
 from elbo_lab.models import PPCA, GaussianMixture
@@ -309,7 +302,7 @@ def test_the_linear_part_has_the_moments_that_its_formulas_say(case):
     family, eta = case.model.family, case.free.eta(case.free_phi, case.x)
     eps, weights = product_rule("hermite", 8, family.size)
     z = family.sample(eta, eps[:, None])
-    linear, variance, by_score = linear_part(case.model, case.theta, case.x, family, eta, z)
+    linear, variance, by_score = linear_part(case.problem(), eta, z)
     assert_same(weights @ linear, np.zeros(len(x := case.x)), 1e-12)
     assert_same(weights @ linear**2, variance, 1e-12)
     assert_same(np.tensordot(weights, linear[..., None] * family.score(eta, z), 1), by_score, 1e-12)
@@ -319,7 +312,7 @@ def test_the_linear_part_has_the_moments_that_its_formulas_say(case):
     up, down = (
         log_weight(case.model, case.theta, x, family, eta, mean + sign * step * direction) for sign in (1, -1)
     )
-    tangent = linear_part(case.model, case.theta, x, family, eta, mean + direction)[0]
+    tangent = linear_part(case.problem(), eta, mean + direction)[0]
     assert_same((up - down) / (2.0 * step), tangent, 1e-7)
 
 
@@ -556,16 +549,16 @@ def in_another_order(right):
 FAULTS = {
     "running mean sees the draw": ("running-mean", ScoreFunctionRunningMean, "estimate", after_the_draws),
     "network sees the draw": ("learned-baseline", ScoreFunctionLearnedBaseline, "estimate", after_the_draws),
-    "multiple of all draws": ("control-variate", control_variate, "_over_others", covariance_of_all_draws),
-    "mean not put back": ("delta", delta, "linear_part", without_the_mean),
-    "mean not put back, unit": ("delta-unit", delta_unit, "linear_part", without_the_mean),
-    "rest not scaled": ("top-categories", top, "log_sum_exp", lambda _: lambda a, axis: 0.0 * a.max(axis)),
-    "rest drawn from all": ("top-categories", top, "without", lambda _: lambda log_p, _: log_p),
-    "numbers of another list": ("top-categories", few_values, "all_values", in_another_order),
-    "numbers of another list, set": ("unordered-set", few_values, "all_values", in_another_order),
-    "members by their share": ("unordered-set", unordered, "first_draw", weights_by_share),
-    "baseline with the wrong ratio": ("unordered-set", unordered, "first_draw", second_weights_of_the_set),
-    "values outside forgotten": ("unordered-set", unordered, "log_sum_exp", nothing_outside),
+    "multiple of all draws": ("control-variate", control_variates, "_over_others", covariance_of_all_draws),
+    "mean not put back": ("delta", control_variates, "linear_part", without_the_mean),
+    "mean not put back, unit": ("delta-unit", control_variates, "linear_part", without_the_mean),
+    "rest not scaled": ("top-categories", sets, "log_sum_exp", lambda _: lambda a, axis: 0.0 * a.max(axis)),
+    "rest drawn from all": ("top-categories", sets, "without", lambda _: lambda log_p, _: log_p),
+    "numbers of another list": ("top-categories", values, "all_values", in_another_order),
+    "numbers of another list, set": ("unordered-set", values, "all_values", in_another_order),
+    "members by their share": ("unordered-set", sets, "first_draw", weights_by_share),
+    "baseline with the wrong ratio": ("unordered-set", sets, "first_draw", second_weights_of_the_set),
+    "values outside forgotten": ("unordered-set", sets, "log_sum_exp", nothing_outside),
 }
 
 
@@ -589,16 +582,16 @@ def off_by_a_little(right):
 @pytest.mark.parametrize(
     "owner, attribute, wrong, law",
     [
-        (oracle_module, "optimal_baseline", off_by_a_little, lambda: no_better_constant(FIVE)),
+        (oracle, "optimal_baseline", off_by_a_little, lambda: no_better_constant(FIVE)),
         (
-            running_mean,
+            baselines,
             "decayed",
             lambda right: lambda *values: right(values[2], 1.0, values[2]),
             running_mean_of_the_past,
         ),
-        (running_mean, "decayed", lambda right: lambda m, _, v: right(m, 1.0, v), running_mean_of_the_past),
+        (baselines, "decayed", lambda right: lambda m, _, v: right(m, 1.0, v), running_mean_of_the_past),
         (sets, "without", lambda _: lambda log_p, _: log_p, short_formula_of_two),
-        (delta, "_sum_of_others", of_all_draws, leave_one_out_at_two),
+        (control_variates, "_sum_of_others", of_all_draws, leave_one_out_at_two),
     ],
     ids=[
         "not the optimum",

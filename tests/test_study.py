@@ -13,9 +13,8 @@ from scipy.stats import norm
 
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
-from elbo_lab.estimators import NO_STATE, TARGETS, Estimator, Exact
+from elbo_lab.estimators import NO_STATE, TARGETS, Estimator, Exact, Reparameterization
 from elbo_lab.estimators.exact import Answer
-from elbo_lab.estimators.pathwise import Reparameterization
 from elbo_lab.estimators.targets import numbered, parse
 from elbo_lab.exact import evidence, expectation
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE

@@ -8,10 +8,12 @@ from checks import assert_close
 
 from elbo_lab import Problem
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import ReparameterizationAnalyticKL
-from elbo_lab.estimators.elbo import ElboAnalyticKL
-from elbo_lab.estimators.pathwise import Reparameterization
-from elbo_lab.estimators.score import ScoreFunction
+from elbo_lab.estimators import (
+    ElboAnalyticKL,
+    Reparameterization,
+    ReparameterizationAnalyticKL,
+    ScoreFunction,
+)
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study import weight_sums

@@ -15,8 +15,7 @@ FLOORS = {
     "Models, posteriors, bounds": ("models", "posteriors", "bounds", "exact"),
     "Estimators": (
         "estimators",
-        *(f"estimators.{name}" for name in ("evidence", "elbo", "several_draws", "score", "pathwise")),
-        *(f"estimators.{name}" for name in ("measure", "discrete", "multi_sample")),
+        *(f"estimators.{name}" for name in ("score", "discrete", "iwae_gradients")),
     ),
     "Learning": ("datasets", "optimise", "em", "evaluation"),
     "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),

@@ -1,36 +1,89 @@
 """Estimators of the evidence, of bounds and of their gradients: one named object each.
 
-Every family of them has a room of its own, whose `__init__` names its classes and lists its objects in a
-tuple; `ESTIMATORS` is all of them, the exact answers last.
+Siblings, whose difference is a line or two, stand under each other in one file; the chapter in front of them
+says what they share. `ESTIMATORS` below is the registry: tables, laws, the catalogue and the command line
+show what stands in it, in this order, the exact answers last.
 """
 
-from elbo_lab.estimators import (
-    discrete,
-    elbo,
-    evidence,
-    measure,
-    multi_sample,
-    pathwise,
-    score,
-    several_draws,
-)
 from elbo_lab.estimators.base import NO_STATE, Estimator
-from elbo_lab.estimators.discrete import *  # noqa: F403
-from elbo_lab.estimators.elbo import *  # noqa: F403 - every room says in __all__ what it hands on
-from elbo_lab.estimators.evidence import *  # noqa: F403
+from elbo_lab.estimators.discrete import *
+from elbo_lab.estimators.elbo import *
+from elbo_lab.estimators.evidence import *
 from elbo_lab.estimators.exact import Answer, Exact
-from elbo_lab.estimators.measure import *  # noqa: F403
-from elbo_lab.estimators.multi_sample import *  # noqa: F403
-from elbo_lab.estimators.pathwise import *  # noqa: F403
+from elbo_lab.estimators.iwae_gradients import *
+from elbo_lab.estimators.iwae_values import *
+from elbo_lab.estimators.measure_valued import *
+from elbo_lab.estimators.pathwise import *
 from elbo_lab.estimators.problem import Problem
-from elbo_lab.estimators.score import *  # noqa: F403
-from elbo_lab.estimators.several_draws import *  # noqa: F403
+from elbo_lab.estimators.score import *
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 
-ROOMS = (evidence, elbo, several_draws, score, pathwise, measure, discrete, multi_sample)
-_EXACT = tuple(Exact(target) for target in TARGETS)
-
-ESTIMATORS = (*(estimator for room in ROOMS for estimator in room.ALL), *_EXACT)
+ESTIMATORS: tuple[Estimator, ...] = (
+    # log p(x), and its gradient in theta
+    PriorMonteCarlo(),
+    ImportanceSampling(),
+    PriorMonteCarloScore(),
+    PriorMonteCarloPathwise(),
+    ImportanceWeighted(),
+    # the ELBO, and its gradient in theta
+    ElboReconstructionKL(),
+    ElboJointEntropy(),
+    ElboLogWeight(),
+    ElboSampled(),
+    ElboAnalyticKL(),
+    # bounds of several draws
+    ImportanceWeightedBound(),
+    GroupedBound(),
+    CombinedBound(),
+    Jackknife(1),
+    Jackknife(2),
+    RenyiBound(),
+    ChiSquareEstimate(),
+    # the gradient of the ELBO in phi: by the score,
+    ScoreFunction(),
+    ScoreFunctionRunningMean(),
+    ScoreFunctionLearnedBaseline(),
+    ScoreFunctionLOO(),
+    ScoreFunctionOptimalBaseline(),
+    ScoreFunctionControlVariate(),
+    ScoreFunctionDelta(),
+    ScoreFunctionDeltaUnit(),
+    ScoreFunctionTopCategories(),
+    ScoreFunctionUnorderedSet(),
+    ScoreFunctionOracleBaseline(),
+    # by the path, by pairs of measures,
+    Reparameterization(),
+    ReparameterizationAnalyticKL(),
+    StickingTheLanding(),
+    MeasureValued(),
+    MeasureValuedCoupled(),
+    # and through discrete latents
+    Enumeration(),
+    Concrete(),
+    StraightThrough(),
+    StraightThroughGumbel(),
+    Rebar(),
+    Relax(),
+    ARM(),
+    DisARM(),
+    # gradients of the importance-weighted bound, and of the other KL
+    IwaeTheta(),
+    PiwaeTheta(2),
+    IwaeScoreFunction(),
+    Vimco(),
+    VimcoArithmetic(),
+    OvisMonteCarlo(4),
+    OvisTilde(0),
+    OvisTilde(1),
+    IwaeReparameterization(),
+    PiwaePhi(2),
+    StlIwae(),
+    Dreg(),
+    WakePhi(),
+    WakePhiDreg(),
+    # the exact answers
+    *(Exact(target) for target in TARGETS),
+)
 
 __all__ = ["COUPLED", "ESTIMATORS", "NO_STATE", "TARGETS", "Answer", "Estimator", "Exact", "Problem"]
-__all__ += [name for room in ROOMS for name in room.__all__]
+__all__ += sorted({type(estimator).__name__ for estimator in ESTIMATORS} - {"Exact"})

@@ -16,14 +16,25 @@ instance to `elbo_lab.compare(..., estimators=[...])`.
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.bounds import log_weight
+from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value
+from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.targets import numbered
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
 
-NO_STATE = np.zeros(0)
+NO_STATE: Floats = np.zeros(0)
+
+Estimate = tuple[Floats, Floats]
+"""What `estimate` returns: the estimate (..., P), and the state after it."""
 
 # What an estimator had before there was `Problem`, and how many arguments its methods take now.
 OLD_ATTRIBUTES = ("unbiased_for", "vectorised")
@@ -72,12 +83,12 @@ class Estimator(ABC):
     is_reference: ClassVar[bool] = False
     burn_in: ClassVar[int] = 0
 
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         _refuse_old_form(cls)
 
     @abstractmethod
-    def estimate(self, problem, noise, state=NO_STATE):
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         """Return (estimate (P,), state); deterministic given the noise.
 
         Parameters
@@ -90,23 +101,23 @@ class Estimator(ABC):
             state given, and the state returned has learned from all of them.
         """
 
-    def group_size(self, n_draws):
+    def group_size(self, n_draws: int) -> int:
         """Return how many of S draws stand in one bound of several draws: all, unless groups are formed."""
         return n_draws
 
-    def target_at(self, n_draws):
+    def target_at(self, n_draws: int) -> str:
         """Return the target of an estimate from S draws, as it stands in a row: 'grad-phi-iwae-10'."""
         return numbered(self.target, self.group_size(n_draws))
 
-    def noise_spec(self, family, n_draws, n_data):
+    def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         """Return the NoiseSpec of one estimate; equal specs share their draws."""
         return family.noise_spec(n_draws, n_data)
 
-    def initial_state(self, problem):  # noqa: ARG002 - most remember nothing
+    def initial_state(self, problem: Problem) -> Floats:  # noqa: ARG002 - most remember nothing
         """Return the state before the first call, for the data of a problem."""
         return NO_STATE
 
-    def check_pairing(self, model, posterior):
+    def check_pairing(self, model: Model, posterior: Posterior) -> None:
         """Refuse a pairing that makes no sense.
 
         Parameters
@@ -129,7 +140,7 @@ class Estimator(ABC):
         if self.target.startswith("grad-phi") and not posterior.has_parameters:
             raise NotApplicable(f"the {posterior.name} posterior has no parameters phi")
 
-    def check_draws(self, n_draws):
+    def check_draws(self, n_draws: int) -> None:
         """Refuse fewer draws than the formula needs.
 
         Raises
@@ -142,7 +153,7 @@ class Estimator(ABC):
             )
 
 
-def _refuse_old_form(kind):
+def _refuse_old_form(kind: type[Estimator]) -> None:
     """Refuse a class that is written for the contract without `Problem`.
 
     Raises
@@ -166,30 +177,34 @@ def _refuse_old_form(kind):
         raise bad_kind(f"estimator {kind.__name__}", expected, ", ".join(old), remedy)
 
 
-def mean_over_rows(values):
+def mean_over_rows(values: Floats) -> Floats:
     """Return the mean of (..., N) over rows as a vector of one (..., 1)."""
     return values.mean(axis=-1, keepdims=True)
 
 
-def posterior_draws(problem, noise):
-    """Return eta (N, E) and z = sample(eta, noise)."""
+def prior_draws(problem: Problem, noise: Floats) -> Numbers:
+    """Return z from the prior."""
+    return problem.model.family.sample(problem.model.prior_eta(problem.theta), noise)
+
+
+def posterior_draws(problem: Problem, noise: Floats) -> tuple[Floats, Numbers]:
+    """Return eta (N, E) and z = sample(eta, noise) from q."""
     eta = problem.posterior.eta(problem.phi, problem.x)
     return eta, problem.posterior.family.sample(eta, noise)
 
 
-def prior_draws(model, theta, noise):
-    """Return z from the prior."""
-    return model.family.sample(model.prior_eta(theta), noise)
+def weighted_draws(problem: Problem, noise: Floats) -> tuple[Floats, Numbers, Floats]:
+    """Return eta (N, E), z = sample(eta, noise) from q, and log w = log p(x, z) - log q(z) (..., S, N)."""
+    eta, z = posterior_draws(problem, noise)
+    return eta, z, log_weight_at(problem, eta, z)
 
 
-def mean_cotangent(family, z):
-    """Return the cotangent of a mean over draws and rows: 1 / (S N), shaped (..., S, N)."""
-    shape = z.shape[: z.ndim - family.event_axes]
-    dtype = z.dtype if z.dtype.kind == "f" else np.float64
-    return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)
+def log_weight_at(problem: Problem, eta: Floats, z: Numbers) -> Floats:
+    """Return log w = log p(x, z) - log q(z) (..., S, N) at some z."""
+    return log_weight(problem.model, problem.theta, problem.x, problem.posterior.family, eta, z)
 
 
-def log_weight_and_score(problem, noise):
+def log_weight_and_score(problem: Problem, noise: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
     """Draw from q; return log w (..., S, N) and the function that weighs the scores of the draws.
 
     The function takes a signal (..., S, N) and returns the mean over draws and rows of signal times score,
@@ -198,8 +213,21 @@ def log_weight_and_score(problem, noise):
     model, posterior, theta, phi, x = problem
     z, log_q, pull_q = posterior.family.draw(posterior.eta(phi, x), noise)
 
-    def mean_score(signal):
+    def mean_score(signal: Floats) -> Floats:
         grad_eta = pull_q(signal) / (signal.shape[-2] * signal.shape[-1])
         return posterior.eta_vjp(phi, x, grad_eta)
 
     return model.log_joint(theta, x, z) - log_q, mean_score
+
+
+def mean_gradient(problem: Problem, grad_eta: Floats) -> Floats:
+    """Return the mean over draws and rows of gradients in eta (..., S, N, E), pulled back to phi (..., P)."""
+    grad_eta = grad_eta.mean(axis=-3) / len(problem.x)
+    return problem.posterior.eta_vjp(problem.phi, problem.x, grad_eta)
+
+
+def mean_cotangent(family: Family, z: Numbers) -> Floats:
+    """Return the cotangent of a mean over draws and rows: 1 / (S N), shaped (..., S, N)."""
+    shape = z.shape[: z.ndim - family.event_axes]
+    dtype = z.dtype if z.dtype.kind == "f" else np.float64
+    return np.full(shape, 1.0 / (shape[-2] * shape[-1]), dtype=dtype)

@@ -8,18 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import unknown_name
-from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
+from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.targets import COUPLED, TARGETS
-from elbo_lab.exact import evidence, expectation, importance_weighted_bound, inclusive_gradient
+from elbo_lab.exact import (
+    Evidence,
+    evidence,
+    expectation,
+    importance_weighted_bound,
+    inclusive_gradient,
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An exact value (P,), what it may be off by (P,), and the rung it stands on."""
+    """An exact value (P,), its error bound or standard error (P,), and the rung it stands on."""
 
-    value: np.ndarray
-    error: np.ndarray
+    value: Floats
+    error: Floats
     rung: str
 
 
@@ -36,12 +44,12 @@ class Exact(Estimator):
     """
 
     target: str
-    proposal: np.ndarray | None = None
+    proposal: Floats | None = None
     name = "exact"
     summary = "closed form, enumeration, quadrature or a long run"
     is_reference = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise unknown_name("target", self.target, TARGETS)
 
@@ -50,7 +58,7 @@ class Exact(Estimator):
         """None for the evidence, which has no q; the posterior for everything about the ELBO."""
         return None if self.target.endswith("log-evidence") else "posterior"
 
-    def answer(self, problem, n_draws=None):
+    def answer(self, problem: Problem, n_draws: int | None = None) -> Answer:
         """Return the Answer for the mean over the rows of x.
 
         `n_draws` is the number of draws of a bound of several draws; other targets ignore it.
@@ -60,7 +68,7 @@ class Exact(Estimator):
             return evidence_answers(found)[self.target]
         return answers_under_q(self.target, problem, n_draws)[self.target]
 
-    def estimate(self, problem, noise, state=NO_STATE):
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         n_draws = None
         if self.target in COUPLED:
             spec = self.noise_spec(problem.posterior.family, 1, len(problem.x))
@@ -68,13 +76,19 @@ class Exact(Estimator):
         return self.answer(problem, n_draws).value, state
 
 
-def _mean_answer(value, error, rung):
+def _mean_answer(value: Floats, error: Floats, rung: str) -> Answer:
     """Return the Answer for the mean over rows (1,), the errors of the rows being independent."""
     mean_error = np.sqrt((error**2).sum()) / len(error)
     return Answer(value.mean(keepdims=True), np.array([mean_error]), rung)
 
 
-def evidence_answers(found):
+def _phi_answer(problem: Problem, grad_eta: Floats, error: Floats, rung: str) -> Answer:
+    """Return the Answer in phi for a gradient in eta (N, E) and its errors."""
+    _, posterior, _, phi, x = problem
+    return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
+
+
+def evidence_answers(found: Evidence) -> dict[str, Answer]:
     """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
     return {
         "log-evidence": _mean_answer(found.value, found.value_error, found.rung),
@@ -82,12 +96,7 @@ def evidence_answers(found):
     }
 
 
-def _phi_answer(posterior, phi, x, grad_eta, error, rung):
-    """Return the Answer in phi for a gradient in eta (N, E) and its errors."""
-    return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
-
-
-def answers_under_q(target, problem, n_draws=None):
+def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -> dict[str, Answer]:
     """Return {target: Answer} for a target that needs q, and for all that the same climb answers.
 
     The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
@@ -95,19 +104,18 @@ def answers_under_q(target, problem, n_draws=None):
     model, posterior, theta, phi, x = problem
     family, eta = posterior.family, posterior.eta(phi, x)
     if target == "grad-phi-inclusive-kl":
-        found = inclusive_gradient(model, theta, x, family, eta)
-        return {target: _phi_answer(posterior, phi, x, *found)}
+        return {target: _phi_answer(problem, *inclusive_gradient(model, theta, x, family, eta))}
     if target in COUPLED:
-        name = "iwae"
         found = importance_weighted_bound(model, theta, x, eta, n_draws, family)
         value, grad_eta = found.value, found.grad_eta
+        of_value, in_theta, in_phi = "iwae", "grad-theta-iwae", "grad-phi-iwae"
     else:
-        name = "elbo"
         found = expectation(model, theta, x, eta, family)
         value = found.value + family.entropy(eta)
         grad_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
+        of_value, in_theta, in_phi = "elbo", "grad-theta-elbo", "grad-phi-elbo"
     return {
-        name: _mean_answer(value, found.value_error, found.rung),
-        f"grad-theta-{name}": Answer(found.grad_theta, found.grad_theta_error, found.rung),
-        f"grad-phi-{name}": _phi_answer(posterior, phi, x, grad_eta, found.grad_eta_error, found.rung),
+        of_value: _mean_answer(value, found.value_error, found.rung),
+        in_theta: Answer(found.grad_theta, found.grad_theta_error, found.rung),
+        in_phi: _phi_answer(problem, grad_eta, found.grad_eta_error, found.rung),
     }

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from elbo_lab.arrays import Floats
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 
@@ -17,7 +15,7 @@ class Problem(NamedTuple):
     model : Model
         log p_theta(x, z).
     posterior : Posterior
-        q_phi(z | x). None is allowed where no q is needed: for log p(x) and its gradient.
+        q_phi(z | x). None will do where no q is needed: for log p(x) and its gradient.
     theta : ndarray (P_theta,)
         Parameters of the model.
     phi : ndarray (P_phi,)
@@ -28,6 +26,6 @@ class Problem(NamedTuple):
 
     model: Model
     posterior: Posterior
-    theta: NDArray[np.floating]
-    phi: NDArray[np.floating]
-    x: NDArray[np.floating]
+    theta: Floats
+    phi: Floats
+    x: Floats

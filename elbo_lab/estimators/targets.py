@@ -27,12 +27,12 @@ TARGETS = {
 """Targets in the order in which they are shown, each with one line for the reader."""
 
 
-def numbered(target, n_draws):
+def numbered(target: str, n_draws: int | None) -> str:
     """Return the target as it stands in a row, such as 'grad-phi-iwae-10'; most stand as they are."""
     return f"{target}-{n_draws}" if target in COUPLED else target
 
 
-def parse(name):
+def parse(name: str) -> tuple[str, int | None]:
     """Return (target, number of draws or None) of the name that stands in a row.
 
     Raises
@@ -48,7 +48,7 @@ def parse(name):
     return name, None
 
 
-def describe(name):
+def describe(name: str) -> str | None:
     """Return one line for the reader about the target of a row, or None for one that is not known."""
     target, n_draws = parse(name)
     line = TARGETS.get(target)

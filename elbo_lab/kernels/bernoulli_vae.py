@@ -7,8 +7,8 @@ from two threads they wait for the interpreter more often than for each other; h
 without it. Every loop runs along the rows of a matrix, so that it vectorises, and sums over rows are kept per
 column. Products are NumPy's (`products`); any depth and width and all activations of `MLP`.
 
-The definition is `elbo_lab.estimators.pathwise_pass`, the user of whole batches is `kernels.vae_step`, which
-says what is gained.
+The definition is `elbo_lab.estimators.passes.pathwise_pass`, the user of whole batches is `kernels.vae_step`,
+which says what is gained.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ loses its signal as K grows (Rainforth et al. 2018): `dreg` may drive phi instea
 from dataclasses import dataclass
 
 from elbo_lab.estimators import ImportanceWeightedBound, IwaeReparameterization, IwaeTheta
-from elbo_lab.estimators.coupled_pass import coupled_pass
+from elbo_lab.estimators.passes import coupled_pass
 from elbo_lab.training.objectives import ElboObjective
 
 

@@ -25,7 +25,7 @@ from elbo_lab.estimators import (
     Problem,
     ReparameterizationAnalyticKL,
 )
-from elbo_lab.estimators.pathwise_pass import pathwise_pass
+from elbo_lab.estimators.passes import pathwise_pass
 from elbo_lab.exact import evidence
 from elbo_lab.training.batch import Batch
 from elbo_lab.training.compiled_batch import CompiledBatch, is_compiled

@@ -1,32 +1,22 @@
-"""Gradients in phi through discrete latents: sums, relaxations, control variates, antithetic pairs."""
+"""Gradients in phi through discrete latents: sums, relaxations, control variates, antithetic pairs.
 
-from elbo_lab.estimators.discrete.arm import ARM
-from elbo_lab.estimators.discrete.concrete import Concrete
-from elbo_lab.estimators.discrete.disarm import DisARM
-from elbo_lab.estimators.discrete.enumeration import Enumeration
-from elbo_lab.estimators.discrete.rebar import Rebar
-from elbo_lab.estimators.discrete.relax import Relax
-from elbo_lab.estimators.discrete.straight_through import StraightThrough
-from elbo_lab.estimators.discrete.straight_through_gumbel import StraightThroughGumbel
+enumeration    the exact sum over every value
+relaxed        the path or the slope of something continuous near z: biased, quiet
+rebar, relax   a relaxation as control variate of the score function: unbiased
+arm            antithetic pairs of noise
+"""
 
-ALL = (
-    Enumeration(),
-    Concrete(),
-    StraightThrough(),
-    StraightThroughGumbel(),
-    Rebar(),
-    Relax(),
-    ARM(),
-    DisARM(),
-)
+from elbo_lab.estimators.discrete import arm, enumeration, rebar, relax, relaxed
+from elbo_lab.estimators.discrete.arm import *
+from elbo_lab.estimators.discrete.enumeration import *
+from elbo_lab.estimators.discrete.rebar import *
+from elbo_lab.estimators.discrete.relax import *
+from elbo_lab.estimators.discrete.relaxed import *
 
 __all__ = [
-    "ARM",
-    "Concrete",
-    "DisARM",
-    "Enumeration",
-    "Rebar",
-    "Relax",
-    "StraightThrough",
-    "StraightThroughGumbel",
+    *arm.__all__,
+    *enumeration.__all__,
+    *rebar.__all__,
+    *relax.__all__,
+    *relaxed.__all__,
 ]

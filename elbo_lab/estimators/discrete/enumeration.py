@@ -10,10 +10,15 @@ draw the others.)
 
 import numpy as np
 
-from elbo_lab.bounds import log_weight
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
+from elbo_lab.estimators.problem import Problem
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
+
+__all__ = ["Enumeration"]
 
 
 class Enumeration(Estimator):
@@ -23,16 +28,16 @@ class Enumeration(Estimator):
     target = "grad-phi-elbo"
     summary = "exact sum over every value of a discrete z; no variance, 2^K evaluations"
 
-    def check_pairing(self, model, posterior):
+    def check_pairing(self, model: Model, posterior: Posterior) -> None:
         super().check_pairing(model, posterior)
         if not model.family.discrete:
             raise NotApplicable(f"{model.family.name} z cannot be enumerated")
 
-    def estimate(self, problem, noise, state=NO_STATE):
-        model, posterior, theta, phi, x = problem
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
+        posterior, phi, x = problem.posterior, problem.phi, problem.x
         family, eta = posterior.family, posterior.eta(phi, x)
         z = all_values(family, len(x))
-        f, q = log_weight(model, theta, x, family, eta, z), np.exp(family.log_prob(eta, z))
+        f, q = log_weight_at(problem, eta, z), np.exp(family.log_prob(eta, z))
         grad_phi = posterior.eta_vjp(phi, x, family.log_prob_vjp(eta, z, q * f) / len(x))
         lead = noise.shape[: noise.ndim - len(family.noise_spec(1, 1).shape)]
         return np.broadcast_to(grad_phi, (*lead, *grad_phi.shape)).copy(), state

@@ -10,59 +10,57 @@ number of steps; it begins as REBAR. A study lets 300 estimates pass before it h
 
 Helps where the model between the corners misleads, or where the number of estimates is large. One network
 of y serves all data: it corrects what they have in common.
+
+**The network** is small, r(y) = w^T tanh(W y + b), and its weights are chosen such that a gradient has little
+variance. That gradient contains
+
+    dr/dy = W^T (w * (1 - h^2)),   h = tanh(W y + b)
+
+so the derivative of dr/dy in the weights is needed as well. With a = w * (1 - h^2) and t = W d for a
+direction d,
+
+    d/dw (d . dr/dy) = (1 - h^2) * t,   d/db (d . dr/dy) = -2 a * h * t =: e
+    d/dW (d . dr/dy) = a d^T + e y^T
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from elbo_lab.bounds import log_weight
-from elbo_lab.estimators.base import NO_STATE
-from elbo_lab.estimators.discrete.bit_estimator import BitEstimator, mean_gradient, weight_and_slope
-from elbo_lab.estimators.discrete.conditional_pair import conditional_pair, paired_noise_spec
-from elbo_lab.estimators.discrete.surrogate import Surrogate
-from elbo_lab.estimators.discrete.temperature import WithTemperature
+from elbo_lab.arrays import Floats
+from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
+from elbo_lab.estimators.discrete.bits import WithTemperature, slope_at
+from elbo_lab.estimators.discrete.rebar import FromPairs, conditional_pair
+from elbo_lab.estimators.problem import Problem
+from elbo_lab.layout import Layout
+
+__all__ = ["Relax"]
 
 RATE = 0.01
 # Adam's own defaults (Kingma and Ba 2015).
 DECAY, SQUARE_DECAY, SMALL = 0.9, 0.999, 1e-8
 
 
-def adam_step(state, gradient):
-    """Return the state (parameters, both running means, steps) after one step down the gradient (P,)."""
-    parameters, mean, square = state[:-1].reshape(3, -1)
-    steps = state[-1] + 1.0
-    mean = DECAY * mean + (1.0 - DECAY) * gradient
-    square = SQUARE_DECAY * square + (1.0 - SQUARE_DECAY) * gradient**2
-    size = np.sqrt(square / (1.0 - SQUARE_DECAY**steps)) + SMALL
-    parameters = parameters - RATE * mean / (1.0 - DECAY**steps) / size
-    return np.concatenate([parameters, mean, square, [steps]])
-
-
 @dataclass(frozen=True)
-class Relax(WithTemperature, BitEstimator):
+class Relax(WithTemperature, FromPairs):
     """Score function, learned control variate, pathwise correction."""
 
     stem = "relax"
     summary = "REBAR with a learned coefficient and network in the control variate; unbiased"
     burn_in = 300
 
-    def noise_spec(self, family, n_draws, n_data):
-        return paired_noise_spec(n_draws, n_data, family.size)
-
-    def initial_state(self, problem):
+    def initial_state(self, problem: Problem) -> Floats:
         parameters = np.concatenate([[1.0], Surrogate(problem.posterior.family.size).initial()])
         return np.concatenate([parameters, np.zeros(2 * len(parameters) + 1)])
 
-    def estimate(self, problem, noise, state=NO_STATE):
-        model, posterior, theta, phi, x = problem
-        family, eta = posterior.family, posterior.eta(phi, x)
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
+        family, eta = problem.posterior.family, problem.posterior.eta(problem.phi, problem.x)
         network = Surrogate(family.size)
         a, psi = state[0], state[1 : 1 + network.layout.size]
         pair = conditional_pair(family, eta, noise, self.temperature)
-        f = log_weight(model, theta, x, family, eta, pair.b)
-        f_given, slope_given = weight_and_slope(model, theta, x, family, eta, pair.y_given)
-        _, slope = weight_and_slope(model, theta, x, family, eta, pair.y)
+        f, f_given = log_weight_at(problem, eta, pair.b), log_weight_at(problem, eta, pair.y_given)
+        slope, slope_given = slope_at(problem, eta, pair.y), slope_at(problem, eta, pair.y_given)
         score = family.score(eta, pair.b)
         # What a and r contribute: both enter linearly.
         by_f = slope * pair.path - slope_given * pair.path_given - f_given[..., None] * score
@@ -74,4 +72,75 @@ class Relax(WithTemperature, BitEstimator):
         by_psi -= network.slope_vjp(psi, pair.y_given, pull * pair.path_given)
         by_psi -= network.value_vjp(psi, pair.y_given, (pull * score).sum(axis=-1))
         state = adam_step(state, np.concatenate([[(pull * by_f).sum()], by_psi]))
-        return mean_gradient(posterior, phi, x, g.astype(eta.dtype, copy=False)), state
+        return mean_gradient(problem, g.astype(eta.dtype, copy=False)), state
+
+
+def adam_step(state: Floats, gradient: Floats) -> Floats:
+    """Return the state (parameters, both running means, steps) after one step down the gradient (P,)."""
+    parameters, mean, square = state[:-1].reshape(3, -1)
+    steps = state[-1] + 1.0
+    mean = DECAY * mean + (1.0 - DECAY) * gradient
+    square = SQUARE_DECAY * square + (1.0 - SQUARE_DECAY) * gradient**2
+    size = np.sqrt(square / (1.0 - SQUARE_DECAY**steps)) + SMALL
+    parameters = parameters - RATE * mean / (1.0 - DECAY**steps) / size
+    return np.concatenate([parameters, mean, square, [steps]])
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """The control variate r: a network from K numbers to one; its weights psi are one flat vector.
+
+    Parameters
+    ----------
+    size : int
+        K.
+    hidden : int
+        H, tanh units.
+    """
+
+    size: int
+    hidden: int = 8
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout((("W", (self.hidden, self.size)), ("b", (self.hidden,)), ("w", (self.hidden,))))
+
+    def initial(self) -> Floats:
+        """Return weights at which r is zero and yet has a gradient; the same every time."""
+        W = np.random.default_rng(0).standard_normal((self.hidden, self.size))
+        return self.layout.pack({"W": W, "b": -0.5 * W.sum(axis=1)})
+
+    def _units(self, psi: Floats, y: Floats) -> tuple[dict[str, Floats], Floats]:
+        t = self.layout.views(psi)
+        return t, np.tanh(y @ t["W"].T + t["b"])
+
+    def value(self, psi: Floats, y: Floats) -> Floats:
+        """Return r (...) at y (..., K)."""
+        t, h = self._units(psi, y)
+        return h @ t["w"]
+
+    def slope(self, psi: Floats, y: Floats) -> Floats:
+        """Return dr/dy (..., K)."""
+        t, h = self._units(psi, y)
+        return (t["w"] * (1.0 - h * h)) @ t["W"]
+
+    def value_vjp(self, psi: Floats, y: Floats, cotangent: Floats) -> Floats:
+        """Return the gradient in psi of sum(cotangent * r), cotangent (...)."""
+        t, h = self._units(psi, y)
+        rows = cotangent[..., None] * t["w"] * (1.0 - h * h)
+        return self._packed(rows, y, w=cotangent[..., None] * h)
+
+    def slope_vjp(self, psi: Floats, y: Floats, cotangent: Floats) -> Floats:
+        """Return the gradient in psi of sum(cotangent * dr/dy), cotangent (..., K)."""
+        t, h = self._units(psi, y)
+        a, along = t["w"] * (1.0 - h * h), cotangent @ t["W"].T
+        direct = a.reshape(-1, self.hidden).T @ cotangent.reshape(-1, self.size)
+        found = self._packed(-2.0 * a * h * along, y, w=(1.0 - h * h) * along)
+        self.layout.views(found)["W"][...] += direct
+        return found
+
+    def _packed(self, rows: Floats, y: Floats, w: Floats) -> Floats:
+        """Return the gradient whose rows in front of tanh are `rows` (..., H)."""
+        flat = rows.reshape(-1, self.hidden)
+        W = flat.T @ y.reshape(-1, self.size)
+        return self.layout.pack({"W": W, "b": flat.sum(axis=0), "w": w.reshape(-1, self.hidden).sum(axis=0)})

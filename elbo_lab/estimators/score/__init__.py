@@ -1,41 +1,23 @@
-"""The score-function gradient in phi, and what makes it less noisy."""
+"""The score-function gradient in phi, and what makes it less noisy.
 
-from elbo_lab.estimators.score.score_function import ScoreFunction
-from elbo_lab.estimators.score.score_function_control_variate import ScoreFunctionControlVariate
-from elbo_lab.estimators.score.score_function_delta import ScoreFunctionDelta
-from elbo_lab.estimators.score.score_function_delta_unit import ScoreFunctionDeltaUnit
-from elbo_lab.estimators.score.score_function_learned_baseline import ScoreFunctionLearnedBaseline
-from elbo_lab.estimators.score.score_function_loo import ScoreFunctionLOO
-from elbo_lab.estimators.score.score_function_optimal_baseline import ScoreFunctionOptimalBaseline
-from elbo_lab.estimators.score.score_function_oracle_baseline import ScoreFunctionOracleBaseline
-from elbo_lab.estimators.score.score_function_running_mean import ScoreFunctionRunningMean
-from elbo_lab.estimators.score.score_function_top_categories import ScoreFunctionTopCategories
-from elbo_lab.estimators.score.score_function_unordered_set import ScoreFunctionUnorderedSet
+baselines           what is subtracted from log w: nothing, past values, the other draws
+learned             a baseline that a small network learns from the datum
+control_variates    multiples of what has a known mean: the score, log w linearised
+sets                few values of a discrete z: the most probable exactly, or none twice
+oracle              the best constant baseline, computed exactly: a reference
+"""
 
-ALL = (
-    ScoreFunction(),
-    ScoreFunctionRunningMean(),
-    ScoreFunctionLearnedBaseline(),
-    ScoreFunctionLOO(),
-    ScoreFunctionOptimalBaseline(),
-    ScoreFunctionControlVariate(),
-    ScoreFunctionDelta(),
-    ScoreFunctionDeltaUnit(),
-    ScoreFunctionTopCategories(),
-    ScoreFunctionUnorderedSet(),
-    ScoreFunctionOracleBaseline(),
-)
+from elbo_lab.estimators.score import baselines, control_variates, learned, oracle, sets
+from elbo_lab.estimators.score.baselines import *
+from elbo_lab.estimators.score.control_variates import *
+from elbo_lab.estimators.score.learned import *
+from elbo_lab.estimators.score.oracle import *
+from elbo_lab.estimators.score.sets import *
 
 __all__ = [
-    "ScoreFunction",
-    "ScoreFunctionControlVariate",
-    "ScoreFunctionDelta",
-    "ScoreFunctionDeltaUnit",
-    "ScoreFunctionLOO",
-    "ScoreFunctionLearnedBaseline",
-    "ScoreFunctionOptimalBaseline",
-    "ScoreFunctionOracleBaseline",
-    "ScoreFunctionRunningMean",
-    "ScoreFunctionTopCategories",
-    "ScoreFunctionUnorderedSet",
+    *baselines.__all__,
+    *control_variates.__all__,
+    *learned.__all__,
+    *oracle.__all__,
+    *sets.__all__,
 ]

@@ -1,0 +1,52 @@
+"""What estimators for discrete z share: the refusal of other latents, a temperature, and the slope of log w.
+
+They estimate d/dl E_q[f(z)] with f = log p(x, z) - log q(z; l) and the l inside f held still: its own
+derivative, that of -log q, has expectation zero.
+"""
+
+from dataclasses import dataclass
+
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import BinaryConcrete, IndependentBernoulli
+from elbo_lab.errors import NotApplicable, check_positive
+from elbo_lab.estimators.base import Estimator
+from elbo_lab.estimators.problem import Problem
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
+
+
+class BitEstimator(Estimator):
+    """An estimator of the gradient in phi for independent bits."""
+
+    target = "grad-phi-elbo"
+
+    def check_pairing(self, model: Model, posterior: Posterior) -> None:
+        super().check_pairing(model, posterior)
+        if not isinstance(model.family, IndependentBernoulli):
+            raise NotApplicable(f"{self.name} is made for bits, and z is {model.family.name}")
+
+
+@dataclass(frozen=True)
+class WithTemperature:
+    """Mixin: a relaxation at a temperature, which belongs to the object and to its name.
+
+    Parameters
+    ----------
+    temperature : float
+        Positive; 1 / temperature is the steepness of the relaxed step.
+    """
+
+    temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_positive("temperature", self.temperature)
+
+    @property
+    def name(self):
+        return f"{self.stem}-{self.temperature:g}"
+
+
+def slope_at(problem: Problem, eta: Floats, z: Floats) -> Floats:
+    """Return df/dz (..., S, N, K) at bits or at points between zero and one."""
+    model, posterior, theta, _, x = problem
+    return BinaryConcrete(posterior.family).slope(model, theta, x, eta, z)

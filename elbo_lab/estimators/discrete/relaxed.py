@@ -1,0 +1,120 @@
+"""Relaxed z in the place of a discrete one: gradients along a path that is not there. Biased, and quiet.
+
+    concrete                   path and slope of a relaxed z             (dy/dl)^T df/dy (y)
+    straight-through           slope at the bit, path of its probability  (dp/dl) df/dz (z)
+    straight-through-gumbel    slope at the discrete z, relaxed path      (dy/dl)^T df/dz (z)
+
+with y = sigmoid((l + g) / t) or softmax((l + g) / t), p = sigmoid(l), and f = log p(x, z) - log q(z). They
+use the slope of the model, as reparameterization does. The model must mean something between the corners,
+or at least have a slope at them: log p(x | y) of bits enters through W y, that of a mixture is sum_c y_c
+log N_c(x).
+"""
+
+from dataclasses import dataclass
+
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import NoiseSpec, relaxation_of
+from elbo_lab.distributions.base import Family
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient, posterior_draws
+from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
+from elbo_lab.estimators.problem import Problem
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
+from elbo_lab.special import sigmoid
+
+__all__ = ["Concrete", "StraightThrough", "StraightThroughGumbel"]
+
+
+class RelaxedEstimator(Estimator):
+    """An estimator that sends the gradient through a relaxation, and is biased for it."""
+
+    target = "grad-phi-elbo"
+    unbiased = False
+
+    def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
+        """Return the noise of the relaxation where there is one: a Gumbel for every category."""
+        if not family.discrete:
+            return family.noise_spec(n_draws, n_data)
+        return relaxation_of(family).noise_spec(n_draws, n_data)
+
+    def check_pairing(self, model: Model, posterior: Posterior) -> None:
+        super().check_pairing(model, posterior)
+        relaxation_of(model.family)
+        if not (model.family.event_axes or model.relaxes):
+            raise NotApplicable(f"{model.label} has no relaxed likelihood")
+
+
+@dataclass(frozen=True)
+class Concrete(WithTemperature, RelaxedEstimator):
+    """The Concrete (Gumbel-softmax) gradient: reparameterize a relaxed z instead of the discrete one.
+
+        y = sigmoid((l + g) / t)  or  softmax((l + g) / t),      gradient = (dy/dl)^T df/dy (y)
+
+    with f = log p(x, y) - log q(y), the masses extended to y between the corners, and the l inside f held
+    still (Maddison et al. 2017; Jang et al. 2017). It has little noise at moderate temperatures; but it is
+    the gradient of another objective. For one bit b
+
+        E f(y) - E f(b) = t C sigmoid(l) sigmoid(-l) + O(t^2),
+        C = integral over v of f(sigmoid(v)) - f(1) [v > 0] - f(0) [v <= 0],
+
+    by v = (l + g) / t, where sigmoid(l) sigmoid(-l) is the density of l + g at zero. The bias of the gradient
+    therefore falls like the temperature t; like t^2 only where C = 0, as for f linear in the bit, or at
+    l = 0, the top of that density. The variance grows like 1 / t: dy/dl is then a narrow peak of height
+    1 / (4 t) that few draws meet. Papers differ in the q-term: Maddison et al. also put the densities of y in
+    the place of the masses, which keeps a bound, of a relaxed model.
+    """
+
+    stem = "concrete"
+    summary = "pathwise derivative at a relaxed z (Gumbel-softmax); biased"
+
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
+        model, posterior, theta, phi, x = problem
+        eta, relaxation = posterior.eta(phi, x), relaxation_of(posterior.family)
+        y = relaxation.relax(eta, noise, self.temperature)
+        slope = relaxation.slope(model, theta, x, eta, y)
+        return mean_gradient(problem, relaxation.relax_vjp(y, self.temperature, slope)), state
+
+
+class StraightThrough(BitEstimator):
+    """The straight-through gradient: behave as if a bit were its own probability.
+
+        gradient = (dp/dl) df/dz (z),   p = sigmoid(l),   dp/dl = p (1 - p)
+
+    (Bengio, Leonard and Courville 2013, section 4, who credit Hinton's lectures; there with and without the
+    factor p (1 - p).) Biased: df/dz at the corner z stands in for the difference f(z_k = 1) - f(z_k = 0).
+    That is right in mean where f is linear in z_k; elsewhere f curves between the corners, and the slope at
+    one of them is too large or too small. Quiet and cheap.
+    """
+
+    name = "straight-through"
+    unbiased = False
+    summary = "slope at the discrete z times p (1 - p); biased"
+
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
+        eta, z = posterior_draws(problem, noise)
+        return mean_gradient(problem, slope_at(problem, eta, z) * sigmoid(eta) * sigmoid(-eta)), state
+
+
+@dataclass(frozen=True)
+class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
+    """The straight-through Gumbel-softmax gradient: the discrete z forward, the relaxed y backward.
+
+        gradient = (dy/dl)^T df/dz (z),   z and y from the same noise
+
+    (Jang et al. 2017, section 2.2.) The model sees true values of z, so nothing in it need be relaxed but its
+    slope. Biased: slope and path belong to different points. As t falls to zero the path is met at the
+    threshold alone, from either side, and [f'(0) + f'(1)] / 2 stands for f(1) - f(0): the trapezoid rule,
+    right for f that are quadratic in a bit and off for others. On a mixture, whose f is linear in y, it is
+    `concrete`.
+    """
+
+    stem = "straight-through-gumbel"
+    summary = "slope at the discrete z, path of the relaxed z; biased"
+
+    def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
+        model, posterior, theta, phi, x = problem
+        eta, relaxation = posterior.eta(phi, x), relaxation_of(posterior.family)
+        y = relaxation.relax(eta, noise, self.temperature)
+        slope = relaxation.slope(model, theta, x, eta, relaxation.harden(eta, noise))
+        return mean_gradient(problem, relaxation.relax_vjp(y, self.temperature, slope)), state

@@ -1,0 +1,86 @@
+"""Both gradients of a bound from one pass through the networks: how VAEs and IWAEs are trained.
+
+    ELBO = E_eps[log p(x | z(eta, eps))] - KL(q || p(z)),   eta = encoder(x)   `pathwise_pass`
+
+    L_K = E_eps[log (1/K) sum_k w_k],   w_k = p(x, z_k) / q(z_k | x),   z_k = z(eta, eps_k)   `coupled_pass`
+    d L_K = E_eps[sum_k v_k d log w_k],   v_k = w_k / sum_l w_l
+
+(Kingma and Welling 2014, eq. 7; Burda et al. 2016, eqs. 13 and 14.) One forward pass through encoder and
+decoder gives the value, one backward pass the gradients in theta and phi; for several draws its cotangents
+are the v_k. They are, number for number, those of the estimators on the same noise, which stay the
+definition, each of which runs the networks for itself:
+
+    pathwise_pass    elbo-analytic-kl, reparameterization-analytic-kl
+    coupled_pass     iwae-theta, iwae-reparameterization
+
+At K = 1 the second is the sampled ELBO, with neither KL nor entropy in closed form.
+"""
+
+from elbo_lab.arrays import Floats
+from elbo_lab.estimators.base import mean_cotangent
+from elbo_lab.estimators.problem import Problem
+from elbo_lab.special import log_mean_exp, softmax
+
+
+def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats]:
+    """Return the mean ELBO and its gradients.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of a model with continuous latents.
+    noise : ndarray (S, N, K)
+
+    Returns
+    -------
+    value : float
+        Nats per datum.
+    grad_theta : ndarray (P_theta,)
+    grad_phi : ndarray (P_phi,)
+    """
+    model, posterior, theta, phi, x = problem
+    family = model.family
+    eta, pull_eta = posterior.eta_and_pullback(phi, x)
+    log_likelihood, pull_likelihood = model.likelihood(theta, x, family.sample(eta, noise))
+    # A prior without parameters is given in float64 and would carry float32 along.
+    prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
+    value = log_likelihood.mean() - family.kl(eta, prior_eta).mean()
+    grad_theta, grad_z = pull_likelihood(mean_cotangent(family, noise))
+    kl_by_eta, kl_by_prior = family.kl_grad(eta, prior_eta)
+    if not model.fixed_prior:
+        grad_theta = grad_theta - model.prior_eta_vjp(theta, kl_by_prior.sum(axis=-2) / len(x))
+    grad_eta = family.sample_vjp(eta, noise, grad_z) - kl_by_eta / len(x)
+    return float(value), grad_theta, pull_eta(grad_eta)
+
+
+def coupled_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats]:
+    """Return the mean importance-weighted bound and its gradients.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of a model with continuous latents.
+    noise : ndarray (K, N, latents)
+        K draws, all in one bound.
+
+    Returns
+    -------
+    value : float
+        Nats per datum.
+    grad_theta : ndarray (P_theta,)
+    grad_phi : ndarray (P_phi,)
+    """
+    model, posterior, theta, phi, x = problem
+    family = posterior.family
+    eta, pull_eta = posterior.eta_and_pullback(phi, x)
+    z = family.sample(eta, noise)
+    log_likelihood, pull_likelihood = model.likelihood(theta, x, z)
+    log_w = log_likelihood + model.log_prior(theta, z) - family.log_prob(eta, z)
+    share = (softmax(log_w, axis=-2) / len(x)).astype(eta.dtype, copy=False)
+    grad_theta, grad_z = pull_likelihood(share)
+    by_prior, z_prior = model.log_prior_vjp(theta, z, share)
+    if not model.fixed_prior:
+        grad_theta = grad_theta + by_prior
+    by_eta, z_q = family.log_prob_vjps(eta, z, share)
+    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior - z_q) - by_eta
+    return float(log_mean_exp(log_w, axis=-2).mean()), grad_theta, pull_eta(grad_eta)
