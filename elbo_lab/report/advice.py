@@ -1,18 +1,18 @@
 """The advice in words: what to use, how far the next one is behind, what a budget buys."""
 
-from elbo_lab.report.cells import interval_text, number_text, time_text
+from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text
 from elbo_lab.study.scene import WHERE
 
 TIMING = 1.5
 """By what factor measured times may err on a busy machine."""
 
 
-def row_of(rows, name):
+def row_of(rows: Rows, name: str) -> Row:
     """Return the row of an estimator."""
     return next(row for row in rows if row["estimator"] == name)
 
 
-def recommend(target, names, places, budget):
+def recommend(target: str, names: list[str], places: dict[str, Rows], budget: float | None) -> str:
     """Return the advice where one estimator or several lose nowhere.
 
     Parameters
@@ -35,7 +35,7 @@ def recommend(target, names, places, budget):
     return text + (_bought(places, names[0], budget) if budget is not None else "")
 
 
-def _runner_up(rows, name, at):
+def _runner_up(rows: Rows, name: str, at: str) -> str:
     """Say how far the next one is behind, or that another one did better within the doubt."""
     where = WHERE[at].capitalize()
     if len(rows) == 1:
@@ -51,7 +51,7 @@ def _runner_up(rows, name, at):
     return f"{where} {other['estimator']} needs {times}, {interval}{doubt}."
 
 
-def _bought(places, name, budget):
+def _bought(places: dict[str, Rows], name: str, budget: float | None) -> str:
     """Say what the budget buys."""
     words = []
     for at, rows in places.items():
@@ -64,13 +64,13 @@ def _bought(places, name, budget):
     return f" {time_text(budget)} buy {' and '.join(words)}."
 
 
-def it_depends(target, unbeaten):
+def it_depends(target: str, unbeaten: dict[str, list[str]]) -> str:
     """Return the advice where everyone loses somewhere: {place: names} of those that do not lose there."""
     words = ", and ".join(f"{' or '.join(names)} {WHERE[at]}" for at, names in unbeaten.items())
     return f"{target}: it depends on where q stands. Use {words}, where training begins."
 
 
-def nobody(target, rows):
+def nobody(target: str, rows: Rows) -> str:
     """Return the advice where no candidate is left: the reasons."""
     reasons = dict.fromkeys(f"{row['estimator']} ({row['reason']})" for row in rows if row["reason"])
     remedy = " Fewer draws or a larger budget may help." if any("budget" in r for r in reasons) else ""

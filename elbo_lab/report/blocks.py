@@ -5,14 +5,25 @@ left out, and none is cut.
 """
 
 import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from elbo_lab.report.cells import clean_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Block = tuple[str, list[tuple[str, tuple[str, ...]]]]
+"""Head of a block, and its rows: name and cells."""
 
 COLORS = dict.fromkeys(("beats", "same", "identical", "best"), "green")
 COLORS |= dict.fromkeys(("loses", "changed"), "red") | {"undecided": "yellow"}
 
 
-def block_lines(blocks, titles, width, dash="-"):
+def block_lines(
+    blocks: Iterable[Block], titles: tuple[str, ...], width: int, dash: str = "-"
+) -> "list[Text]":
     """Return the lines of a table.
 
     Parameters
@@ -55,19 +66,19 @@ def block_lines(blocks, titles, width, dash="-"):
     return [*lines, Text(dash * width, "dim")]
 
 
-def wrapped_texts(text, width, style=""):
+def wrapped_texts(text: str, width: int, style: str = "") -> "list[Text]":
     """Return a text as lines of at most `width`; names are not broken at their hyphens."""
     from rich.text import Text
 
     return [Text(line, style) for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
-def dash_of(console):
+def dash_of(console: "Console") -> str:
     """Return the character for rules that a console can show."""
     return "\u2500" if (console.encoding or "").lower().startswith("utf") else "-"
 
 
-def print_lines(lines, console):
+def print_lines(lines: "Iterable[Text | str]", console: "Console") -> None:
     """Print lines that fit, as they are."""
     for line in lines:
         console.print(line, no_wrap=True, overflow="crop", highlight=False)

@@ -4,9 +4,14 @@ Pareto k-hat stands in JSON and CSV; what lies above its limit is said below the
 weights is 0.7 (Vehtari et al. 2024), that of gradients 0.5, from where on the variance is infinite.
 """
 
+from typing import TYPE_CHECKING
+
 from elbo_lab.report.blocks import wrapped_texts
-from elbo_lab.report.cells import clean_text
+from elbo_lab.report.cells import Rows, clean_text
 from elbo_lab.report.grouping import model_label
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 LIMITS = {
     "pareto_k_weights": (0.7, "importance weights not to be trusted"),
@@ -18,19 +23,19 @@ LIMITS = {
 MOST_NAMES = 3
 
 
-def _told(found):
+def _told(found: dict[str, float]) -> str:
     """Say which estimators {name: k-hat} are meant, or how many, with the worst of them."""
     if len(found) <= MOST_NAMES:
         return ", ".join(f"{name} {value:.1f}" for name, value in found.items())
-    worst = max(found, key=found.get)
+    worst = max(found, key=lambda name: found[name])
     return f"{len(found)} estimators, most of all {worst} {found[worst]:.1f}"
 
 
-def caution_lines(rows, width):
+def caution_lines(rows: Rows, width: int) -> "list[Text | str]":
     """Return one paragraph for each kind of heavy tail that the rows have, at most `width` wide."""
-    lines = []
+    lines: list[Text | str] = []
     for key, (limit, words) in LIMITS.items():
-        heavy = {}
+        heavy: dict[str, dict[str, float]] = {}
         for row in rows:
             if row.get(key) is not None and row[key] > limit:
                 found = heavy.setdefault(clean_text(model_label(row)), {})

@@ -1,9 +1,15 @@
 """The text of one cell: numbers with three digits, times with units, intervals, verdicts."""
 
 import math
+from typing import Any
+
+Row = dict[str, Any]
+"""One row of a comparison, with the keys of the JSON schema."""
+
+Rows = list[Row]
 
 
-def number_text(value):
+def number_text(value: float | None) -> str:
     """Write a number with three significant digits: 0.0123, 1.23, 123, 1.23e-5; '-' for None."""
     if value is None:
         return "-"
@@ -11,15 +17,15 @@ def number_text(value):
         return "0"
     if not math.isfinite(value):
         return str(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    exponent = int(exponent)
+    mantissa, power = f"{value:.2e}".split("e")
+    exponent = int(power)
     if -2 <= exponent <= 3:
         # Rounded first, so that 999.6 becomes 1000 and not 999.60.
         return f"{float(f'{value:.2e}'):.{max(0, 2 - exponent)}f}"
     return f"{mantissa}e{exponent}"
 
 
-def time_text(seconds):
+def time_text(seconds: float | None) -> str:
     """Write a duration with three significant digits and its unit: '12.3 us'; '-' for None."""
     if seconds is None:
         return "-"
@@ -29,14 +35,14 @@ def time_text(seconds):
     return f"{number_text(seconds / 1e-9)} ns"
 
 
-def interval_text(low, high):
+def interval_text(low: float | None, high: float | None) -> str:
     """Write an interval as '[low, high]'; '-' if an end is missing."""
     if low is None or high is None:
         return "-"
     return f"[{number_text(low)}, {number_text(high)}]"
 
 
-def relative_interval_text(row):
+def relative_interval_text(row: Row) -> str:
     """Write the interval of the variance relative to the variance: '-12/+14%'."""
     variance, low, high = (row[name] for name in ("variance", "variance_low", "variance_high"))
     if variance is None or low is None or high is None:
@@ -48,7 +54,7 @@ def relative_interval_text(row):
     return "/".join(f"{end:+.0f}" if abs(end) < 1e4 else f"{end:+.1e}" for end in ends) + "%"
 
 
-def verdict(row):
+def verdict(row: Row) -> str:
     """Tell in one word what the bias of a row means.
 
     'FAIL': declared unbiased for this target, yet `bias_max_z` lies above `bias_z_limit`.
@@ -65,7 +71,7 @@ def verdict(row):
     return "FAIL" if z > limit else "ok"
 
 
-def span_text(row):
+def span_text(row: Row) -> str | None:
     """Return the words that replace the numbers of a row, or None where there are numbers."""
     reason = row.get("reason")
     if not row["applicable"]:
@@ -75,6 +81,6 @@ def span_text(row):
     return None
 
 
-def clean_text(text):
+def clean_text(text: object) -> str:
     """Return a name without control characters, which could otherwise steer the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))

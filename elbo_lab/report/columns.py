@@ -3,9 +3,12 @@
 What a narrow terminal cannot hold is left out column by column, the most derived number first.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from elbo_lab.report.cells import (
+    Row,
+    Rows,
     clean_text,
     interval_text,
     number_text,
@@ -20,8 +23,7 @@ class Column(NamedTuple):
     """One column: its title, the text of its cell, and how the caption explains it."""
 
     title: str
-    cell: object
-    """Callable from row to text."""
+    cell: Callable[[Row], str]
     meaning: str
     """Part of the caption; {draws} and {repeats} are filled in."""
 
@@ -98,14 +100,14 @@ class Frame(NamedTuple):
     """The columns that fit a width."""
 
     name_width: int
-    columns: tuple
-    widths: tuple
+    columns: tuple[Column, ...]
+    widths: tuple[int, ...]
     gap: str
-    left_out: tuple
+    left_out: tuple[str, ...]
     """Titles of the columns that do not fit."""
 
 
-def fit_columns(rows, width):
+def fit_columns(rows: Rows, width: int) -> Frame:
     """Choose the columns that fit.
 
     Parameters
@@ -138,7 +140,7 @@ def fit_columns(rows, width):
     return Frame(name_width, (), (), " ", missing_titles(everything))
 
 
-def missing_titles(left_out):
+def missing_titles(left_out: set[str]) -> tuple[str, ...]:
     """Return the titles whose content a reader misses: one form of the interval is enough."""
     forms = {RELATIVE, "95 % interval"}
     gone = left_out if forms <= left_out else left_out - forms

@@ -1,44 +1,48 @@
 """What belongs together in a table or a figure: targets in their order, rows in their blocks."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from elbo_lab.estimators.targets import TARGETS, parse
+from elbo_lab.report.cells import Row, Rows
 
 
-def order_targets(rows):
+def order_targets(rows: Iterable[Row]) -> list[str]:
     """Return the targets of the rows: those of `TARGETS` in their order, others alphabetically."""
     known = list(TARGETS)
 
-    def place(name):
+    def place(name: str) -> tuple[int, int, str]:
         stem, n_draws = parse(name)
         return (known.index(stem) if stem in TARGETS else len(known), n_draws or 0, name)
 
     return sorted({row["target"] for row in rows}, key=place)
 
 
-def is_gradient(target):
+def is_gradient(target: str) -> bool:
     """Tell whether a target is a gradient (nats per unit of parameter) or a value (nats)."""
     return target.startswith("grad-")
 
 
-def group_key(row):
+def group_key(row: Row) -> tuple[Any, ...]:
     """Return what identifies the block of a row: everything but target and estimator."""
     names = ("model", "variant", "data", "n_data", "latent_dim", "posterior")
     return tuple(row.get(name) for name in names)
 
 
-def group_rows(rows):
+def group_rows(rows: Iterable[Row]) -> dict[tuple[Any, ...], Rows]:
     """Return the rows by block {group_key: [row, ...]}, in order of first appearance."""
-    groups = {}
+    groups: dict[tuple[Any, ...], Rows] = {}
     for row in rows:
         groups.setdefault(group_key(row), []).append(row)
     return groups
 
 
-def model_label(row):
+def model_label(row: Row) -> str:
     """Return model and variant as one name, such as 'gaussian-mixture full'."""
     return " ".join(part for part in (row["model"], row.get("variant")) if part)
 
 
-def common_value(rows, settings, name):
+def common_value(rows: Rows, settings: dict[str, Any], name: str) -> Any:
     """Return a setting: that of all rows if they agree, else that of `settings`, else None."""
     found = {row.get(name) for row in rows}
     return found.pop() if len(found) == 1 else settings.get(name)

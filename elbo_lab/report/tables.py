@@ -11,10 +11,11 @@ rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 
 import io
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe
-from elbo_lab.report.cells import clean_text, number_text, span_text, verdict
-from elbo_lab.report.columns import fit_columns
+from elbo_lab.report.cells import Row, Rows, clean_text, number_text, span_text, verdict
+from elbo_lab.report.columns import Frame, fit_columns
 from elbo_lab.report.grouping import (
     common_value,
     group_rows,
@@ -24,18 +25,22 @@ from elbo_lab.report.grouping import (
 )
 from elbo_lab.study.scene import WHERE
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
-def wrapped(text, width, hang=0):
+
+def wrapped(text: str, width: int, hang: int = 0) -> list[str]:
     """Break a text into lines of at most `width`, all but the first indented by `hang`."""
     return textwrap.wrap(text, max(width, 1), subsequent_indent=" " * min(hang, width // 2))
 
 
-def fit_line(line, width):
+def fit_line(line: str, width: int) -> list[str]:
     """Return a line as it is if it fits, else broken."""
     return [line] if len(line) <= width else wrapped(line, width, hang=4)
 
 
-def name_cell(name, width):
+def name_cell(name: object, width: int) -> str:
     """Pad a name to `width` cells, or cut it with '..' if a terminal is too narrow for it."""
     from rich.cells import cell_len, set_cell_size
 
@@ -45,7 +50,7 @@ def name_cell(name, width):
     return name + " " * (width - cell_len(name))
 
 
-def header_line(frame):
+def header_line(frame: Frame) -> "Text":
     """Return the line of column titles."""
     from rich.text import Text
 
@@ -53,7 +58,7 @@ def header_line(frame):
     return Text(frame.gap.join([name_cell("estimator", frame.name_width), *titles]), "dim")
 
 
-def row_lines(row, frame, width):
+def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
     """Return the lines of one estimator: its numbers, or the reason why there are none."""
     from rich.text import Text
 
@@ -76,20 +81,24 @@ def row_lines(row, frame, width):
     return [line]
 
 
-def refusal_lines(block, width):
+def refusal_lines(block: Rows, width: int) -> "list[Text]":
     """Return the lines of the estimators that make no sense here: each reason once, then their names."""
     from rich.text import Text
 
-    names = {}
+    names: dict[str | None, list[str]] = {}
     for row in block:
         if not row["applicable"]:
             names.setdefault(span_text(row), []).append(row["estimator"])
     texts = [clean_text(f"{reason}: {', '.join(who)}") for reason, who in names.items()]
-    layout = {"subsequent_indent": " " * min(5, width // 2), "break_on_hyphens": False}
-    return [Text(line, "dim") for text in texts for line in textwrap.wrap(text, max(width, 1), **layout)]
+    indent = " " * min(5, width // 2)
+    return [
+        Text(line, "dim")
+        for text in texts
+        for line in textwrap.wrap(text, max(width, 1), subsequent_indent=indent, break_on_hyphens=False)
+    ]
 
 
-def exact_text(row, settings):
+def exact_text(row: Row, settings: dict[str, Any]) -> str:
     """Return the exact answer of a block: the signed value where `settings` knows it, else the norm."""
     name = ":".join(part for part in (row["model"], row.get("variant")) if part)
     label = f"{name} K={row['latent_dim']}"
@@ -100,7 +109,7 @@ def exact_text(row, settings):
     return f"{word} {number_text(row['reference_norm'])}"
 
 
-def block_head(rows, settings, width):
+def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
     """Return the lines that name a block and its exact answer.
 
     A part (data, latent dimension, posterior, place of q, noise, exact answer) is kept on one line if it fits
@@ -134,7 +143,7 @@ def block_head(rows, settings, width):
     return texts
 
 
-def caption_lines(rows, settings, frame, width):
+def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
     """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
     from rich.text import Text
 
@@ -154,7 +163,7 @@ def caption_lines(rows, settings, frame, width):
     return [Text(line, "dim italic") for line in wrapped(text, width)]
 
 
-def table_lines(rows, settings, frame, width, dash):
+def table_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int, dash: str) -> "list[Text]":
     """Return all lines of the table of one target.
 
     Parameters
@@ -188,7 +197,7 @@ def table_lines(rows, settings, frame, width, dash):
     return lines
 
 
-def print_tables(rows, settings, console=None):
+def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None" = None) -> None:
     """Print the comparison, one table per target.
 
     Parameters
@@ -214,7 +223,7 @@ def print_tables(rows, settings, console=None):
             console.print(line, no_wrap=True, overflow="crop", highlight=False)
 
 
-def table_text(rows, settings, width=120):
+def table_text(rows: Rows, settings: dict[str, Any], width: int = 120) -> str:
     """Return the tables as plain text without colour, lines at most `width` characters long.
 
     Parameters
