@@ -6,12 +6,20 @@ never copies. Gradients of many repeats at once have leading axes, (..., P), and
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from elbo_lab.errors import bad_value
+
+# The arrays of the contracts; docstrings give their shapes in brackets.
+Floats = NDArray[np.floating]
+# z: floats, or whole numbers where z is a category.
+Draws = NDArray[np.floating | np.integer]
+Entries = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,11 @@ class Layout:
     'W[1, 2]'
     """
 
-    entries: tuple
+    entries: Entries
     size: int = field(init=False)
-    _where: dict = field(init=False, repr=False, compare=False)
+    _where: dict[str, tuple[slice, tuple[int, ...]]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names = [name for name, _ in self.entries]
         if len(set(names)) < len(names):
             raise bad_value("entries", "different names", names)
@@ -46,24 +54,24 @@ class Layout:
         object.__setattr__(self, "size", ends[-1])
         object.__setattr__(self, "_where", where)
 
-    def views(self, vector):
+    def views(self, vector: Floats) -> dict[str, Floats]:
         """Return {name: view of shape (..., *shape)} of `vector` (..., P)."""
         lead = self._lead(vector)
         return {name: vector[..., part].reshape(lead + shape) for name, (part, shape) in self._where.items()}
 
-    def view(self, vector, name):
+    def view(self, vector: Floats, name: str) -> Floats:
         """Return one of the `views`, where no other is needed."""
         part, shape = self._where[name]
         return vector[..., part].reshape(self._lead(vector) + shape)
 
-    def _lead(self, vector):
+    def _lead(self, vector: Floats) -> tuple[int, ...]:
         """Return the axes of `vector` in front of the parameters, whose number is checked."""
         shape = vector.shape
         if not shape or shape[-1] != self.size:
             raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {shape}")
         return shape[:-1]
 
-    def pack(self, parts, lead=()):
+    def pack(self, parts: Mapping[str, ArrayLike], lead: tuple[int, ...] = ()) -> Floats:
         """Return a new vector (*lead, P) from {name: array (*lead, *shape)}; missing names are zero.
 
         The vector has the common dtype of the parts.
@@ -80,7 +88,7 @@ class Layout:
             views[name][...] = value
         return vector
 
-    def name_of(self, index):
+    def name_of(self, index: int) -> str:
         """Return the readable name of one coordinate, such as 'decoder.W2[3, 7]'."""
         start = index
         for name, shape in self.entries:
@@ -91,10 +99,10 @@ class Layout:
             start -= count
         raise bad_value("index", f"a coordinate below {self.size}", index)
 
-    def prefixed(self, prefix):
+    def prefixed(self, prefix: str) -> Entries:
         """Return the entries with `prefix.` before every name, for a layout that contains this one."""
         return tuple((f"{prefix}.{name}", shape) for name, shape in self.entries)
 
 
-def _dtype(value):
+def _dtype(value: ArrayLike) -> np.dtype:
     return value.dtype if isinstance(value, np.ndarray) else np.asarray(value).dtype

@@ -11,8 +11,15 @@ repeats: they are never summed, so R independent estimates can be formed in one 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Draws, Floats, Layout
+
+# Means and standard deviations (N, M) of linear forms, and the pullback of their cotangents to eta (N, E).
+Projection = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]
 
 
 class Family(ABC):
@@ -40,23 +47,35 @@ class Family(ABC):
     event_axes: int
     gaussian: bool = False
 
+    if TYPE_CHECKING:
+        # A subclass gives a field of the dataclass, a cached property or a class attribute.
+
+        @property
+        def size(self) -> int: ...
+
+        @property
+        def eta_size(self) -> int: ...
+
+        @property
+        def eta_layout(self) -> Layout: ...
+
     @abstractmethod
-    def noise_spec(self, n_draws, n_data):
+    def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         """Return the NoiseSpec of `n_draws` draws for each of `n_data` data."""
 
     @abstractmethod
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Draws) -> Draws:
         """Turn noise into z, deterministically."""
 
     @abstractmethod
-    def log_prob(self, eta, z):
+    def log_prob(self, eta: Floats, z: Draws) -> Floats:
         """Return log q(z; eta) in nats (..., S, N)."""
 
     @abstractmethod
-    def score(self, eta, z):
+    def score(self, eta: Floats, z: Draws) -> Floats:
         """Return d log q(z; eta) / d eta (..., S, N, E)."""
 
-    def moments(self, eta):  # noqa: ARG002 - the signature is the contract
+    def moments(self, eta: Floats) -> tuple[Floats, Floats]:  # noqa: ARG002 - the signature is the contract
         """Return mean and standard deviation (N, K) of z; of a category, those of its indicators.
 
         Raises
@@ -67,30 +86,30 @@ class Family(ABC):
         raise NotApplicable(f"mean and standard deviation of {self.name} are not written out here")
 
     @abstractmethod
-    def entropy(self, eta):
+    def entropy(self, eta: Floats) -> Floats:
         """Return H(q) in nats (N,)."""
 
     @abstractmethod
-    def entropy_grad(self, eta):
+    def entropy_grad(self, eta: Floats) -> Floats:
         """Return dH / d eta (N, E)."""
 
     @abstractmethod
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         """Return KL(q(eta) || q(other)) in nats (N,)."""
 
     @abstractmethod
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return (dKL / d eta (N, E), dKL / d other (N, E))."""
 
     @abstractmethod
-    def near(self, eta):
+    def near(self, eta: Floats) -> Floats:
         """Return a member that is close to eta and yet clearly off (N, E).
 
         A study at an optimum flatters estimators whose noise vanishes there, a study far away those
         that only need a direction; this is the place in between.
         """
 
-    def values(self):
+    def values(self) -> Draws:
         """Return every value of a discrete z (G, ...), in a fixed order.
 
         Raises
@@ -100,7 +119,7 @@ class Family(ABC):
         """
         raise NotApplicable(f"{self.name} z cannot be enumerated")
 
-    def projected(self, eta, directions):  # noqa: ARG002 - the signature is the contract
+    def projected(self, eta: Floats, directions: Floats) -> Projection:  # noqa: ARG002 - the signature is the contract
         """Return the law of the linear forms a = directions z: means, standard deviations, and a pullback.
 
         Parameters
@@ -121,20 +140,30 @@ class Family(ABC):
         """
         raise NotApplicable(f"linear forms of {self.name} z are not normal")
 
-    def has_kl_to(self, other):
+    def has_kl_to(self, other: "Family") -> bool:
         """Whether `kl` is a formula for members of this other family: its own, for most."""
         return other == self
 
-    def log_prob_vjp(self, eta, z, cotangent):
+    def log_prob_grad_z(self, eta: Floats, z: Draws) -> Floats:  # noqa: ARG002
+        """Return d log q(z; eta) / d z, shaped as z.
+
+        Raises
+        ------
+        NotApplicable
+            If z has no slope.
+        """
+        raise NotApplicable(f"log q of {self.name} z has no slope in z")
+
+    def log_prob_vjp(self, eta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
         return (cotangent[..., None] * self.score(eta, z)).sum(axis=-3)
 
-    def log_prob_vjps(self, eta, z, cotangent):
+    def log_prob_vjps(self, eta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats]:
         """Return (grad_eta (..., N, E), grad_z) of sum(cotangent * log_prob), for z with a slope."""
         by_z = cotangent[..., None] * self.log_prob_grad_z(eta, z)
         return self.log_prob_vjp(eta, z, cotangent), by_z
 
-    def draw(self, eta, noise):
+    def draw(self, eta: Floats, noise: Draws) -> tuple[Draws, Floats, Callable[[Floats], Floats]]:
         """Return z, log q(z; eta) and the function that pulls a cotangent of it back to eta, z held still.
 
         `sample`, `log_prob` and `log_prob_vjp` in one pass: a family that knows log q of a draw from the

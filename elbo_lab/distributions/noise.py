@@ -17,7 +17,7 @@ class NoiseSpec:
     """Kind ('normal' N(0, 1) or 'uniform' U(0, 1)) and shape of the noise of one estimate."""
 
     kind: str
-    shape: tuple
+    shape: tuple[int, ...]
 
 
 def draw_noise(spec, rng, lead=(), dtype=np.float64):

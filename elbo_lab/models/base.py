@@ -11,22 +11,33 @@ are never summed.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
+from elbo_lab.layout import Draws, Floats, Layout
 from elbo_lab.special import LOG_2PI
 
+if TYPE_CHECKING:
+    from elbo_lab.datasets import Dataset
 
-def fold_shared(grad_z, z):
+# Of the likelihood: cotangent (..., S, N) -> (grad_theta (..., P), grad_z as z, or None for a category).
+Pullback = Callable[[Floats], tuple[Floats, Floats | None]]
+# The same where z are shares of categories, which always have a gradient.
+RelaxedPullback = Callable[[Floats], tuple[Floats, Floats]]
+
+
+def fold_shared(grad_z: Floats, z: Draws) -> Floats:
     """Sum a gradient (..., S, N, K) over the data that share a draw, if z is (..., S, 1, K)."""
     if z.shape[-2] < grad_z.shape[-2]:
         return grad_z.sum(axis=-2, keepdims=True)
     return grad_z
 
 
-def refuse_constant(x, argument, label, every_column):
+def refuse_constant(x: Floats, argument: str, label: str, every_column: bool) -> Floats:
     """Refuse data on which a density has no maximum, or raise ValueError.
 
     Where the spread of a column is zero, the scale that describes it shrinks to zero and the density grows
@@ -76,32 +87,44 @@ class Model(ABC):
         Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
     """
 
-    name: str
-    summary: str = ""
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
     variant: str | None = None
-    variants: tuple = (None,)
-    usual_variant: str | None = None
-    default_data = "digits"
-    default_latent: int | None = None
-    hidden: tuple | None = None
-    fixed_prior = False
-    global_latents = False
-    quadratic = False
-    relaxes = False
-    natural_views: tuple = ()
+    variants: ClassVar[tuple[str | None, ...]] = (None,)
+    usual_variant: ClassVar[str | None] = None
+    default_data: ClassVar[str] = "digits"
+    default_latent: ClassVar[int | None] = None
+    hidden: tuple[int, ...] | None = None
+    fixed_prior: ClassVar[bool] = False
+    global_latents: ClassVar[bool] = False
+    quadratic: ClassVar[bool] = False
+    relaxes: ClassVar[bool] = False
+    natural_views: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:
+        # A subclass gives a field of the dataclass, a cached property or a class attribute.
+
+        @property
+        def family(self) -> Family: ...
+
+        @property
+        def layout(self) -> Layout: ...
+
+        @property
+        def n_columns(self) -> int: ...
 
     # -- what a model must say -------------------------------------------------------------------
 
     @abstractmethod
-    def prior_eta(self, theta):
+    def prior_eta(self, theta: Floats) -> Floats:
         """Return eta of the prior p_theta(z) (1, E)."""
 
     @abstractmethod
-    def prior_eta_vjp(self, theta, grad_eta):
+    def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:
         """Pull a cotangent (..., E) of the prior's eta back to theta: (..., P)."""
 
     @abstractmethod
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """Return log p_theta(x | z) and the function that pulls a cotangent of it back.
 
         Returns
@@ -115,18 +138,18 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def sample_x(self, theta, z, rng):
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
         """Draw x given z (N, K) or (N,): ndarray (N, D)."""
 
     @abstractmethod
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """Return a sensible deterministic start for fitting to x: (P,)."""
 
-    def random_theta(self, x, rng):  # noqa: ARG002 - where nothing is random
+    def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - where nothing is random
         """Return a start for stochastic training on x, which knows nothing of the maximum: (P,)."""
         return self.initial_theta(x)
 
-    def expected_x(self, theta, z):  # noqa: ARG002
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
         """Return E[x | z] (..., D) at z (..., K) or categories z (...).
 
         Raises
@@ -139,7 +162,7 @@ class Model(ABC):
     # -- from a data set to x --------------------------------------------------------------------
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         """Return the model for data like x (N, D).
 
         Parameters
@@ -158,50 +181,50 @@ class Model(ABC):
         raise NotApplicable(f"{cls.name} is not built from data: write for_data, or give a finished model")
 
     @classmethod
-    def table_of(cls, dataset):
+    def table_of(cls, dataset: "Dataset") -> Floats:
         """Return the table (M, C) of a `Dataset` that this kind of model explains; `for_data` takes it."""
         return dataset.x
 
-    def as_data(self, table):
+    def as_data(self, table: Floats) -> Floats:
         """Return x (N, D) of a table (M, C): every row a datum, unless the latents are global."""
         return table
 
     # -- what follows from it --------------------------------------------------------------------
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Name and variant, as in 'gaussian-mixture:full'."""
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
-    def latent_dim(self):
+    def latent_dim(self) -> int:
         """K."""
         return self.family.size
 
-    def check_support(self, x, argument="data"):
+    def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Return x (N, D) as floats if this likelihood can have produced it, or raise ValueError."""
         return check_data(x, argument, n_columns=self.n_columns)
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Return x (N, D) as floats if this model can be fitted to it, or raise ValueError.
 
         Beside the support this refuses data on which the likelihood has no maximum.
         """
         return self.check_support(x, argument)
 
-    def check_theta(self, theta):
+    def check_theta(self, theta: Floats) -> Floats:
         """Return theta if it has the right size, or raise ValueError."""
         return check_vector("theta", theta, self.layout.size)
 
-    def log_likelihood(self, theta, x, z):
+    def log_likelihood(self, theta: Floats, x: Floats, z: Draws) -> Floats:
         """Return log p_theta(x | z) (..., S, N)."""
         return self.likelihood(theta, x, z)[0]
 
-    def data_terms(self, theta, x):  # noqa: ARG002
+    def data_terms(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002
         """Return what `shared_likelihood` needs to know of the data (N, T); each row is that of its datum."""
         return x
 
-    def shared_likelihood(self, theta, terms, z):
+    def shared_likelihood(self, theta: Floats, terms: Floats, z: Draws) -> Floats:
         """Return log p_theta(x | z) (S, N) for draws z (S, 1, ...) that all data share.
 
         Parameters
@@ -213,56 +236,69 @@ class Model(ABC):
         """
         return self.log_likelihood(theta, terms, z)
 
-    def log_likelihood_vjp(self, theta, x, z, cotangent):
+    def log_likelihood_vjp(
+        self, theta: Floats, x: Floats, z: Draws, cotangent: Floats
+    ) -> tuple[Floats, Floats | None]:
         """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_likelihood)."""
         return self.likelihood(theta, x, z)[1](cotangent)
 
-    def log_likelihood_grad_z(self, theta, x, z, cotangent):
-        """Return the grad_z of `log_likelihood_vjp` where nobody asks for theta: often half of the work."""
-        return self.log_likelihood_vjp(theta, x, z, cotangent)[1]
+    def log_likelihood_grad_z(self, theta: Floats, x: Floats, z: Draws, cotangent: Floats) -> Floats:
+        """Return the grad_z of `log_likelihood_vjp` alone, where theta needs none: often half of the work.
 
-    def log_prior(self, theta, z):
+        Raises
+        ------
+        NotApplicable
+            If z is a category.
+        """
+        grad_z = self.log_likelihood_vjp(theta, x, z, cotangent)[1]
+        if grad_z is None:
+            raise NotApplicable(f"log p(x | z) of {self.label} has no slope in z")
+        return grad_z
+
+    def log_prior(self, theta: Floats, z: Draws) -> Floats:
         """Return log p_theta(z) (..., S, N)."""
         return self.family.log_prob(self.prior_eta(theta), z)
 
-    def log_prior_vjp(self, theta, z, cotangent):
+    def log_prior_vjp(self, theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
         """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_prior)."""
         eta = self.prior_eta(theta)
         grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
         grad_theta = self.prior_eta_vjp(theta, grad_eta)
         return grad_theta, self.log_prior_grad_z(theta, z, cotangent) if self.family.event_axes else None
 
-    def log_prior_grad_z(self, theta, z, cotangent):
+    def log_prior_grad_z(self, theta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Return the gradient of sum(cotangent * log_prior) in z alone, shaped as z."""
         grad_z = cotangent[..., None] * self.family.log_prob_grad_z(self.prior_eta(theta), z)
         return fold_shared(grad_z, z)
 
-    def log_joint(self, theta, x, z):
+    def log_joint(self, theta: Floats, x: Floats, z: Draws) -> Floats:
         """Return log p_theta(x, z) = log p(x | z) + log p(z) (..., S, N)."""
         return self.log_likelihood(theta, x, z) + self.log_prior(theta, z)
 
-    def log_joint_vjp(self, theta, x, z, cotangent):
+    def log_joint_vjp(
+        self, theta: Floats, x: Floats, z: Draws, cotangent: Floats
+    ) -> tuple[Floats, Floats | None]:
         """Return (grad_theta (..., P), grad_z) of sum(cotangent * log_joint)."""
         theta_l, z_l = self.log_likelihood_vjp(theta, x, z, cotangent)
         theta_p, z_p = self.log_prior_vjp(theta, z, cotangent)
-        return theta_l + theta_p, None if z_l is None else z_l + z_p
+        return theta_l + theta_p, None if z_l is None or z_p is None else z_l + z_p
 
-    def log_joint_grad_z(self, theta, x, z, cotangent):
+    def log_joint_grad_z(self, theta: Floats, x: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Return the gradient of sum(cotangent * log_joint) in z alone, shaped as z."""
         by_likelihood = self.log_likelihood_grad_z(theta, x, z, cotangent)
         return by_likelihood + self.log_prior_grad_z(theta, z, cotangent)
 
-    def sample(self, theta, n_data, rng):
+    def sample(self, theta: Floats, n_data: int, rng: np.random.Generator) -> tuple[Floats, Draws]:
         """Draw (x (N, D), z) from the model."""
         noise = draw_noise(self.family.noise_spec(1, n_data), rng)
         z = self.family.sample(self.prior_eta(theta), noise)[0]
         return self.sample_x(theta, z, rng), z
 
-    def canonical(self, theta):
+    def canonical(self, theta: Floats) -> Floats:
         """Return an equivalent theta whose exact posterior, if known, lies in the family."""
         return theta
 
-    def posterior_eta(self, theta, x):  # noqa: ARG002 - the signature is the contract
+    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002 - the signature is the contract
         """Return eta (N, E) of the exact posterior, where it is a member of the family.
 
         Raises
@@ -272,7 +308,7 @@ class Model(ABC):
         """
         raise NotApplicable(f"the exact posterior of {self.label} has no closed form")
 
-    def posterior_mean_and_std(self, theta, x):
+    def posterior_mean_and_std(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (N, K) each of the exact posterior.
 
         Of categories they are those of the indicator vector: r and sqrt(r (1 - r)).
@@ -284,7 +320,7 @@ class Model(ABC):
         """
         return self.family.moments(self.posterior_eta(theta, x))
 
-    def relaxed_likelihood(self, theta, x, y):  # noqa: ARG002
+    def relaxed_likelihood(self, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, RelaxedPullback]:  # noqa: ARG002
         """Return log p(x | z) for shares y (..., S, N, C) of categories, and its pullback (see `relaxes`).
 
         Raises
@@ -294,33 +330,33 @@ class Model(ABC):
         """
         raise NotApplicable(f"log p(x | z) of {self.label} is not defined between categories")
 
-    def described(self, theta):  # noqa: ARG002
+    def described(self, theta: Floats) -> dict[str, Floats] | None:  # noqa: ARG002
         """Return {name: array}, theta in natural units; None where theta as stored says it best."""
         return None
 
 
-class StandardNormalPrior:
+class StandardNormalPrior(Model):
     """Mixin for models with z ~ N(0, I): a prior without parameters."""
 
     fixed_prior = True
 
-    def prior_eta(self, theta):  # noqa: ARG002
+    def prior_eta(self, theta: Floats) -> Floats:  # noqa: ARG002
         return np.zeros((1, self.family.eta_size))
 
-    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
+    def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002
         return np.zeros((*grad_eta.shape[:-1], self.layout.size))
 
-    def log_prior(self, theta, z):  # noqa: ARG002
+    def log_prior(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
         """Return -|z|^2 / 2 - K log(2 pi) / 2 (..., S, N), bit for bit what the family says at N(0, I)."""
         z = z.astype(np.float64, copy=False)
         return -0.5 * np.einsum("...k,...k->...", z, z) - 0.5 * self.family.size * LOG_2PI
 
-    def log_prior_vjp(self, theta, z, cotangent):
+    def log_prior_vjp(self, theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
         """Return zeros (..., P) for theta, and -z times the cotangent."""
-        no_theta = np.zeros((*cotangent.shape[:-2], self.layout.size))
+        no_theta: Floats = np.zeros((*cotangent.shape[:-2], self.layout.size))
         return no_theta, self.log_prior_grad_z(theta, z, cotangent)
 
-    def log_prior_grad_z(self, theta, z, cotangent):  # noqa: ARG002
+    def log_prior_grad_z(self, theta: Floats, z: Draws, cotangent: Floats) -> Floats:  # noqa: ARG002
         """Return -z times the cotangent, shaped as z."""
         return fold_shared(cotangent[..., None] * -z.astype(np.float64, copy=False), z)
 
@@ -333,17 +369,19 @@ class ClosedForm(ABC):
     """
 
     @abstractmethod
-    def log_evidence(self, theta, x):
+    def log_evidence(self, theta: Floats, x: Floats) -> Floats:
         """Return log p_theta(x) in nats (N,)."""
 
     @abstractmethod
-    def log_evidence_grad(self, theta, x, weights):
+    def log_evidence_grad(self, theta: Floats, x: Floats, weights: Floats) -> Floats:
         """Return d sum_n weights_n log p(x_n) / d theta (P,)."""
 
     @abstractmethod
-    def expected_log_joint(self, theta, x, eta):
+    def expected_log_joint(self, theta: Floats, x: Floats, eta: Floats) -> Floats:
         """Return E_q(z; eta) log p_theta(x, z) (N,)."""
 
     @abstractmethod
-    def expected_log_joint_vjp(self, theta, x, eta, weights):
+    def expected_log_joint_vjp(
+        self, theta: Floats, x: Floats, eta: Floats, weights: Floats
+    ) -> tuple[Floats, Floats]:
         """Return (grad_theta (P,), grad_eta (N, E)) of sum_n weights_n E_q log p(x_n, z)."""

@@ -3,9 +3,10 @@
 import numpy as np
 
 from elbo_lab.errors import bad_value
+from elbo_lab.layout import Floats
 
 
-def refuse_grey(x, argument, name):
+def refuse_grey(x: Floats, argument: str, name: str) -> Floats:
     """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first that is not."""
     wrong = np.argwhere((x != 0.0) & (x != 1.0))
     if len(wrong):
@@ -19,7 +20,7 @@ def refuse_grey(x, argument, name):
     return x
 
 
-def column_logits(x):
+def column_logits(x: Floats) -> Floats:
     """Return the logits (D,) of the column means of x (N, D), half a count added to each side."""
     ones = x.sum(axis=0)
     return np.log((ones + 0.5) / (len(x) - ones + 0.5))

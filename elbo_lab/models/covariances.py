@@ -9,35 +9,46 @@ full structure a lower triangle whose diagonal is a logarithm. `natural` and `st
 and the free part of Sigma itself: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c (C, D, D).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.layout import Draws, Entries, Floats
 
 
 @dataclass(frozen=True)
-class Spherical:
-    """Sigma_c = sigma_c^2 I; parameter log_sigma (C,)."""
+class Covariance(ABC):
+    """The structure of the covariances of C components over D columns.
+
+    Parameters
+    ----------
+    n_components, n_columns : int
+        C and D.
+    """
 
     n_components: int
     n_columns: int
-    name = "spherical"
+    name: ClassVar[str]
 
     @property
-    def entries(self):
-        return (("log_sigma", (self.n_components,)),)
+    @abstractmethod
+    def entries(self) -> Entries:
+        """Names and shapes of the parameters."""
 
-    def whitener(self, params):
+    @abstractmethod
+    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
         """Return L^-1 (C, D, D), or its diagonal (C, D) where that is all, and log |L| (C,)."""
-        inverse = np.exp(-params["log_sigma"])[:, None]
-        return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
 
-    def whiten(self, params, diff):
-        """Return y (N, C, D) and log |L| (C,)."""
-        log_sigma = params["log_sigma"]
-        return diff * np.exp(-log_sigma)[:, None], self.n_columns * log_sigma
+    @abstractmethod
+    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
+        """Return y (N, C, D) and log |L| (C,) for differences x - mu (N, C, D)."""
 
-    def vjp(self, params, y, weights):
+    @abstractmethod
+    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         """Return gradients of sum(weights * log density), weights (..., N, C).
 
         Returns
@@ -45,83 +56,116 @@ class Spherical:
         grad_params : dict
         grad_mean : ndarray (..., C, D)
         """
+
+    @abstractmethod
+    def initial(self, spread: Floats) -> dict[str, Floats]:
+        """Return parameters for components with column standard deviations `spread` (C, D)."""
+
+    @abstractmethod
+    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
+        """Return L_z noise (N, D)."""
+
+    @abstractmethod
+    def natural(self, params: dict[str, Floats]) -> Floats:
+        """Return the free part of Sigma: (C,), (C, D) or (C, D, D)."""
+
+    @abstractmethod
+    def stored(self, variance: Floats) -> dict[str, Floats]:
+        """Return the parameters of given variances, the inverse of `natural`."""
+
+    @abstractmethod
+    def matrices(self, params: dict[str, Floats]) -> Floats:
+        """Return Sigma (C, D, D)."""
+
+
+@dataclass(frozen=True)
+class Spherical(Covariance):
+    """Sigma_c = sigma_c^2 I; parameter log_sigma (C,)."""
+
+    name = "spherical"
+
+    @property
+    def entries(self) -> Entries:
+        return (("log_sigma", (self.n_components,)),)
+
+    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
+        inverse = np.exp(-params["log_sigma"])[:, None]
+        return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
+
+    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
+        log_sigma = params["log_sigma"]
+        return diff * np.exp(-log_sigma)[:, None], self.n_columns * log_sigma
+
+    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         inverse = np.exp(-params["log_sigma"])[:, None]
         squares = (y * y).sum(axis=-1) - self.n_columns
         by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
         return {"log_sigma": np.einsum("...nc,nc->...c", weights, squares)}, by_mean
 
-    def initial(self, spread):
-        """Return parameters for components with column standard deviations `spread` (C, D)."""
+    def initial(self, spread: Floats) -> dict[str, Floats]:
         return {"log_sigma": 0.5 * np.log((spread**2).mean(axis=1))}
 
-    def color(self, params, noise, z):
-        """Return L_z noise (N, D)."""
+    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.exp(params["log_sigma"])[z][:, None] * noise
 
-    def natural(self, params):
+    def natural(self, params: dict[str, Floats]) -> Floats:
         """Return the variances (C,)."""
         return np.exp(2.0 * params["log_sigma"])
 
-    def stored(self, variance):
-        """Return the parameters of given variances, the inverse of `natural`."""
+    def stored(self, variance: Floats) -> dict[str, Floats]:
         return {"log_sigma": 0.5 * np.log(variance)}
 
-    def matrices(self, params):
-        """Return Sigma (C, D, D)."""
+    def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)[:, None, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
-class Diagonal:
+class Diagonal(Covariance):
     """Sigma_c = diag(sigma_c^2); parameter log_sigma (C, D)."""
 
-    n_components: int
-    n_columns: int
     name = "diagonal"
 
     @property
-    def entries(self):
+    def entries(self) -> Entries:
         return (("log_sigma", (self.n_components, self.n_columns)),)
 
-    def whitener(self, params):
+    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
         return np.exp(-params["log_sigma"]), params["log_sigma"].sum(axis=1)
 
-    def whiten(self, params, diff):
+    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
         inverse, log_det = self.whitener(params)
         return diff * inverse, log_det
 
-    def vjp(self, params, y, weights):
+    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         inverse = np.exp(-params["log_sigma"])
         by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
         return {"log_sigma": np.einsum("...nc,ncd->...cd", weights, y * y - 1.0)}, by_mean
 
-    def initial(self, spread):
+    def initial(self, spread: Floats) -> dict[str, Floats]:
         return {"log_sigma": np.log(spread)}
 
-    def color(self, params, noise, z):
+    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.exp(params["log_sigma"])[z] * noise
 
-    def natural(self, params):
+    def natural(self, params: dict[str, Floats]) -> Floats:
         """Return the variances (C, D)."""
         return np.exp(2.0 * params["log_sigma"])
 
-    def stored(self, variance):
+    def stored(self, variance: Floats) -> dict[str, Floats]:
         return {"log_sigma": 0.5 * np.log(variance)}
 
-    def matrices(self, params):
+    def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)[:, :, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
-class Full:
+class Full(Covariance):
     """Sigma_c = L_c L_c^T; parameters log_diagonal (C, D) and lower (C, D (D - 1) / 2)."""
 
-    n_components: int
-    n_columns: int
     name = "full"
 
     @property
-    def entries(self):
+    def entries(self) -> Entries:
         below = self.n_columns * (self.n_columns - 1) // 2
         return (
             ("log_diagonal", (self.n_components, self.n_columns)),
@@ -129,11 +173,11 @@ class Full:
         )
 
     @cached_property
-    def _below(self):
+    def _below(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns of the entries below the diagonal."""
         return np.tril_indices(self.n_columns, -1)
 
-    def factor(self, params):
+    def factor(self, params: dict[str, Floats]) -> Floats:
         """Return L (C, D, D)."""
         L = np.zeros((self.n_components, self.n_columns, self.n_columns))
         diagonal = np.arange(self.n_columns)
@@ -142,14 +186,14 @@ class Full:
         L[:, rows, columns] = params["lower"]
         return L
 
-    def whitener(self, params):
+    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
         return np.linalg.inv(self.factor(params)), params["log_diagonal"].sum(axis=1)
 
-    def whiten(self, params, diff):
+    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
         inverse, log_det = self.whitener(params)
         return np.einsum("cij,ncj->nci", inverse, diff), log_det
 
-    def vjp(self, params, y, weights):
+    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         """With u = L^-T y: d/dmu = u, and d/dL = tril(u y^T) - diag(1 / L_dd)."""
         L = self.factor(params)
         u = np.einsum("cji,ncj->nci", np.linalg.inv(L), y)
@@ -161,19 +205,19 @@ class Full:
         grads = {"log_diagonal": by_diagonal, "lower": outer[..., rows, columns]}
         return grads, np.einsum("...nc,ncd->...cd", weights, u)
 
-    def initial(self, spread):
+    def initial(self, spread: Floats) -> dict[str, Floats]:
         below = self.n_columns * (self.n_columns - 1) // 2
         return {"log_diagonal": np.log(spread), "lower": np.zeros((self.n_components, below))}
 
-    def color(self, params, noise, z):
+    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.einsum("nij,nj->ni", self.factor(params)[z], noise)
 
-    def natural(self, params):
+    def natural(self, params: dict[str, Floats]) -> Floats:
         """Return the covariances (C, D, D), L L^T."""
         L = self.factor(params)
         return L @ np.swapaxes(L, 1, 2)
 
-    def stored(self, variance):
+    def stored(self, variance: Floats) -> dict[str, Floats]:
         L = np.linalg.cholesky(variance)
         rows, columns = self._below
         return {
@@ -181,8 +225,8 @@ class Full:
             "lower": L[:, rows, columns],
         }
 
-    def matrices(self, params):
+    def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)
 
 
-COVARIANCES = {kind.name: kind for kind in (Spherical, Diagonal, Full)}
+COVARIANCES: dict[str, type[Covariance]] = {kind.name: kind for kind in (Spherical, Diagonal, Full)}

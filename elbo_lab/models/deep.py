@@ -6,16 +6,21 @@ given the network's output (a Gaussian or a Bernoulli density and its derivative
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Self
 
 import numpy as np
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
-from elbo_lab.layout import Layout
-from elbo_lab.models.base import Model, StandardNormalPrior
+from elbo_lab.layout import Draws, Entries, Floats, Layout
+from elbo_lab.models.base import Model, Pullback, StandardNormalPrior
 from elbo_lab.networks import MLP
+
+# Value (..., S, N), and what gives its derivatives: see `DeepModel.observe`.
+Observation = tuple[Floats, Callable[[], Floats], Callable[[Floats], Floats]]
 
 
 @dataclass(frozen=True)
@@ -33,46 +38,46 @@ class DeepModel(StandardNormalPrior, Model):
 
     n_columns: int
     n_latent: int
-    hidden: tuple = (64,)
+    hidden: tuple[int, ...] = (64,)
     activation: str = "tanh"
     default_latent = 2
     outputs_per_column = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_latent)
         _ = self.decoder  # which checks the hidden widths and the activation
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
     @cached_property
-    def family(self):
+    def family(self) -> DiagonalGaussian:
         return DiagonalGaussian(self.n_latent)
 
     @cached_property
-    def decoder(self):
+    def decoder(self) -> MLP:
         """The network from z (K,) to the parameters of p(x | z)."""
         out = self.outputs_per_column * self.n_columns
         return MLP((self.n_latent, *self.hidden, out), self.activation)
 
     @property
-    def extra_entries(self):
+    def extra_entries(self) -> Entries:
         """Layout entries beside the decoder's."""
         return ()
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         return Layout(self.decoder.layout.prefixed("decoder") + self.extra_entries)
 
-    def _split(self, theta):
+    def _split(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return the decoder's parameters and the rest, as views."""
         size = self.decoder.layout.size
         return theta[:size], theta[size:]
 
     @abstractmethod
-    def observe(self, extra, outputs, x):
+    def observe(self, extra: Floats, outputs: Floats, x: Floats) -> Observation:
         """Return log p(x | outputs) (..., S, N) and two functions for its derivatives.
 
         Parameters
@@ -91,33 +96,33 @@ class DeepModel(StandardNormalPrior, Model):
             cotangent (..., S, N) -> (..., P_extra).
         """
 
-    def observe_slopes(self, extra, outputs, x):
+    def observe_slopes(self, extra: Floats, outputs: Floats, x: Floats) -> Floats:
         """Return d log p(x | outputs) / d outputs (..., S, N, out) without the value."""
         return self.observe(extra, outputs, x)[1]()
 
     @abstractmethod
-    def observe_sample(self, extra, outputs, rng):
+    def observe_sample(self, extra: Floats, outputs: Floats, rng: np.random.Generator) -> Floats:
         """Draw x (N, D) given outputs (N, out)."""
 
     @abstractmethod
-    def observe_mean(self, outputs):
+    def observe_mean(self, outputs: Floats) -> Floats:
         """Return E[x | outputs] (..., D)."""
 
     @abstractmethod
-    def output_bias(self, x):
+    def output_bias(self, x: Floats) -> Floats:
         """Return the output bias (out,) that fits the columns of x without any latent."""
 
-    def decode(self, theta, z):
+    def decode(self, theta: Floats, z: Draws) -> Floats:
         """Return the network's output (..., out) at z (..., K)."""
         return self.decoder.forward(self._split(theta)[0], z)[0]
 
-    def output_slopes(self, theta, x, z):
+    def output_slopes(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, list[Floats]]:
         """Return d log p(x | z) / d outputs (S, N, out) of every draw, and the decoder's activations."""
         weights, extra = self._split(theta)
         outputs, activations = self.decoder.forward(weights, z.astype(theta.dtype, copy=False))
         return self.observe_slopes(extra, outputs, x.astype(theta.dtype, copy=False)), activations
 
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """log p(x | decoder(z)): chain of the observation and the network, backward in one pass.
 
         The dtype of theta is the dtype of the whole pass.
@@ -130,7 +135,7 @@ class DeepModel(StandardNormalPrior, Model):
         value, slopes, extra_vjp = self.observe(extra, outputs, x)
         slopes = cache(slopes)  # several cotangents may come back through one pass
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             cotangent = cotangent.astype(theta.dtype, copy=False)
             rows = self._by_output(cotangent, slopes(), z).reshape(flat.shape)
             grad_weights, grad_rows = decoder.backward(weights, activations, rows)
@@ -141,48 +146,48 @@ class DeepModel(StandardNormalPrior, Model):
 
         return value, pullback
 
-    def log_likelihood_grad_z(self, theta, x, z, cotangent):
+    def log_likelihood_grad_z(self, theta: Floats, x: Floats, z: Draws, cotangent: Floats) -> Floats:
         slopes, activations = self.output_slopes(theta, x, z)
         rows = self._by_output(cotangent.astype(theta.dtype, copy=False), slopes, z)
         return self.decoder.backward_inputs(self._split(theta)[0], activations, rows)
 
     @staticmethod
-    def _by_output(cotangent, slopes, z):
+    def _by_output(cotangent: Floats, slopes: Floats, z: Draws) -> Floats:
         """Return the cotangent (..., S, N or 1, out) of the outputs, as many for a draw as z has."""
         if z.shape[-2] < cotangent.shape[-1]:
             # One draw for all data: contract over the data before anything is stored.
             return np.einsum("...sn,...sno->...so", cotangent, slopes)[..., None, :]
         return cotangent[..., None] * slopes
 
-    def sample_x(self, theta, z, rng):
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
         return self.observe_sample(self._split(theta)[1], self.decode(theta, z), rng)
 
-    def expected_x(self, theta, z):
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return E[x | z] (..., D) at z (..., K), in the dtype of theta."""
         return self.observe_mean(self.decode(theta, z.astype(theta.dtype, copy=False)))
 
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """`random_theta` from a fixed seed."""
         return self.random_theta(x, np.random.default_rng(0))
 
-    def random_theta(self, x, rng):
+    def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Glorot weights, output bias fitted to the columns."""
         weights = self.decoder.initial(rng)
         self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
         return np.concatenate([weights, self.initial_extra(x)])
 
     @staticmethod
-    def inner(x, outputs):
+    def inner(x: Floats, outputs: Floats) -> Floats:
         """Return the inner products of x (N, D) with outputs (..., S, N or 1, D): (..., S, N)."""
         if outputs.shape[-2] < len(x):
             return outputs[..., 0, :] @ x.T
         return np.einsum("...d,...d->...", x, outputs)
 
     @staticmethod
-    def no_extra_vjp(cotangent):
+    def no_extra_vjp(cotangent: Floats) -> Floats:
         """The `extra_vjp` of a model without parameters beside the decoder's."""
         return np.zeros((*cotangent.shape[:-2], 0))
 
-    def initial_extra(self, x):  # noqa: ARG002
+    def initial_extra(self, x: Floats) -> Floats:  # noqa: ARG002
         """Return the start of the parameters beside the decoder's."""
         return np.zeros(0)

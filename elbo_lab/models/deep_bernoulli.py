@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.layout import Draws, Floats
 from elbo_lab.models.bits import column_logits, refuse_grey
-from elbo_lab.models.deep import DeepModel
+from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import sigmoid, softplus
 
 
@@ -24,19 +25,19 @@ class DeepBernoulli(DeepModel):
     default_data = "digits:binary"
     natural_views = ("binary",)
 
-    def check_support(self, x, argument="data"):
+    def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse anything but zeros and ones."""
         return refuse_grey(super().check_support(x, argument), argument, self.name)
 
-    def observe(self, extra, outputs, x):
+    def observe(self, extra: Floats, outputs: Floats, x: Floats) -> Observation:
         bits = self.inner(x, outputs)
         value = bits - softplus(outputs).sum(axis=-1)
         return value, lambda: self.observe_slopes(extra, outputs, x), self.no_extra_vjp
 
-    def observe_slopes(self, extra, outputs, x):  # noqa: ARG002
+    def observe_slopes(self, extra: Floats, outputs: Floats, x: Floats) -> Floats:  # noqa: ARG002
         return x - sigmoid(outputs)
 
-    def data_terms(self, theta, x):
+    def data_terms(self, theta: Floats, x: Floats) -> Floats:
         """Return (W x, b . x, 1) (N, H + 2): the data taken through the last layer, and what softplus takes.
 
         The logits are linear in the last hidden layer, l = a W + b, and so is x . l = a . (W x) + b . x.
@@ -48,7 +49,7 @@ class DeepBernoulli(DeepModel):
         np.matmul(x, views[f"b{last}"], out=terms[:, -2])
         return terms
 
-    def shared_likelihood(self, theta, terms, z):
+    def shared_likelihood(self, theta: Floats, terms: Floats, z: Draws) -> Floats:
         """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)
@@ -58,12 +59,12 @@ class DeepBernoulli(DeepModel):
         rows[:, -1] = -softplus(outputs).sum(axis=-1)
         return rows @ terms.T
 
-    def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
+    def observe_sample(self, extra: Floats, outputs: Floats, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)
 
-    def observe_mean(self, outputs):
+    def observe_mean(self, outputs: Floats) -> Floats:
         """Return the probabilities of a one."""
         return sigmoid(outputs)
 
-    def output_bias(self, x):
+    def output_bias(self, x: Floats) -> Floats:
         return column_logits(x)

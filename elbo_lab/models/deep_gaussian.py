@@ -17,21 +17,23 @@ dv/draw = sigmoid(raw - floor), and far above the floor v is just raw.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from elbo_lab.models.base import refuse_constant
-from elbo_lab.models.deep import DeepModel
+from elbo_lab.layout import Entries, Floats
+from elbo_lab.models.base import Model, refuse_constant
+from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import LOG_2PI, sigmoid, softplus
 
 # The floor that `for_data` sets, relative to the mean variance of a column.
 RELATIVE_FLOOR = 1e-4
 
 
-class _Varies:
+class _Varies(Model):
     """Mixin: Gaussian decoders refuse data without any spread."""
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse data without any spread."""
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
@@ -49,30 +51,30 @@ class DeepGaussianFixed(_Varies, DeepModel):
     natural_views = ("dequantised",)
 
     @property
-    def extra_entries(self):
+    def extra_entries(self) -> Entries:
         return (("log_sigma", ()),)
 
-    def observe(self, extra, outputs, x):
+    def observe(self, extra: Floats, outputs: Floats, x: Floats) -> Observation:
         log_sigma = extra[0]
         r = (x - outputs) * np.exp(-log_sigma)
         squares = np.einsum("...d,...d->...", r, r)
         value = -0.5 * squares - self.n_columns * (log_sigma + 0.5 * LOG_2PI)
 
-        def extra_vjp(cotangent):
+        def extra_vjp(cotangent: Floats) -> Floats:
             return (cotangent * (squares - self.n_columns)).sum(axis=(-2, -1))[..., None]
 
         return value, lambda: np.exp(-log_sigma) * r, extra_vjp
 
-    def observe_sample(self, extra, outputs, rng):
+    def observe_sample(self, extra: Floats, outputs: Floats, rng: np.random.Generator) -> Floats:
         return outputs + np.exp(extra[0]) * rng.standard_normal(outputs.shape)
 
-    def observe_mean(self, outputs):
+    def observe_mean(self, outputs: Floats) -> Floats:
         return outputs
 
-    def output_bias(self, x):
+    def output_bias(self, x: Floats) -> Floats:
         return x.mean(axis=0)
 
-    def initial_extra(self, x):
+    def initial_extra(self, x: Floats) -> Floats:
         return np.array([0.5 * np.log(max(x.var(axis=0).mean(), np.finfo(float).tiny))])
 
 
@@ -97,7 +99,7 @@ class DeepGaussianLearned(_Varies, DeepModel):
     outputs_per_column = 2
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         mean_variance = max(x.var(axis=0).mean(), np.finfo(float).tiny)
         return cls(
             x.shape[1],
@@ -105,33 +107,33 @@ class DeepGaussianLearned(_Varies, DeepModel):
             min_log_variance=float(np.log(RELATIVE_FLOOR * mean_variance)),
         )
 
-    def split_outputs(self, outputs):
+    def split_outputs(self, outputs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return mean, log-variance v and the slope dv/draw, each (..., D)."""
         mean, raw = outputs[..., : self.n_columns], outputs[..., self.n_columns :]
         above = raw - self.min_log_variance
         return mean, self.min_log_variance + softplus(above), sigmoid(above)
 
-    def observe(self, extra, outputs, x):  # noqa: ARG002
+    def observe(self, extra: Floats, outputs: Floats, x: Floats) -> Observation:  # noqa: ARG002
         mean, log_variance, slope = self.split_outputs(outputs)
         precision_root = np.exp(-0.5 * log_variance)
         r = (x - mean) * precision_root
         squares = np.einsum("...d,...d->...", r, r)
         value = -0.5 * (squares + log_variance.sum(axis=-1) + self.n_columns * LOG_2PI)
 
-        def slopes():
+        def slopes() -> Floats:
             by_raw = 0.5 * (r * r - 1.0) * slope
             return np.concatenate([r * precision_root, by_raw], axis=-1)
 
         return value, slopes, self.no_extra_vjp
 
-    def observe_sample(self, extra, outputs, rng):  # noqa: ARG002
+    def observe_sample(self, extra: Floats, outputs: Floats, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         mean, log_variance, _ = self.split_outputs(outputs)
         return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape)
 
-    def observe_mean(self, outputs):
+    def observe_mean(self, outputs: Floats) -> Floats:
         return self.split_outputs(outputs)[0]
 
-    def output_bias(self, x):
+    def output_bias(self, x: Floats) -> Floats:
         """Return column means, and raw log-variances of the columns (at least at the floor)."""
         variance = np.maximum(x.var(axis=0), 2.0 * np.exp(self.min_log_variance))
         return np.concatenate([x.mean(axis=0), np.log(variance)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.layout import Floats
 from elbo_lab.models.base import refuse_constant
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
 
@@ -22,14 +23,14 @@ class FactorAnalysis(LinearGaussian):
     natural_views = ("dequantised",)
 
     @property
-    def _noise_shape(self):
+    def _noise_shape(self) -> tuple[int, ...]:
         return (self.n_columns,)
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse constant columns, each of which has a noise scale of its own."""
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=True)
 
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """Start from principal directions, with half of each column's variance as noise."""
         mean, directions, eigenvalues = principal_start(x, self.n_latent)
         scale = np.sqrt(0.5 * eigenvalues[: self.n_latent])

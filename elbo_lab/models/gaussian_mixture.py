@@ -9,17 +9,19 @@ density is unbounded: a component that sits on one point can shrink for ever (Bi
 9.2.1); a fit looks for a finite local maximum.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
-from elbo_lab.layout import Layout
-from elbo_lab.models.base import Model, refuse_constant
-from elbo_lab.models.covariances import COVARIANCES
+from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.models.base import Model, Pullback, RelaxedPullback, refuse_constant
+from elbo_lab.models.covariances import COVARIANCES, Covariance
 from elbo_lab.special import LOG_2PI, log_softmax, softmax
 
 
@@ -47,74 +49,74 @@ class GaussianMixture(Model):
     usual_variant = "full"
     relaxes = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_components)
         if self.variant not in COVARIANCES:
             raise unknown_name("variant", self.variant, list(COVARIANCES))
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:
         n_components = cls.default_latent if latent is None else latent
         if n_components > len(x):
             raise bad_value("latent", f"at most as many components as the {len(x)} data", n_components)
-        return cls(x.shape[1], n_components, variant or cls.variants[0])
+        return cls(x.shape[1], n_components, variant or "spherical")
 
     @cached_property
-    def family(self):
+    def family(self) -> Categorical:
         return Categorical(self.n_components)
 
     @cached_property
-    def covariance(self):
+    def covariance(self) -> Covariance:
         """The covariance structure."""
         return COVARIANCES[self.variant](self.n_components, self.n_columns)
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         shape = (self.n_components, self.n_columns)
         return Layout((("logits", shape[:1]), ("mean", shape), *self.covariance.entries))
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse data without spread in what a component's scales describe."""
         by_column = self.variant != "spherical"
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=by_column)
 
-    def prior_eta(self, theta):
+    def prior_eta(self, theta: Floats) -> Floats:
         return self.layout.view(theta, "logits")[None]
 
-    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is linear
+    def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002 - the map is linear
         return self.layout.pack({"logits": grad_eta}, lead=grad_eta.shape[:-1])
 
-    def likelihood_table(self, theta, x):
+    def likelihood_table(self, theta: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
         """Return log N(x_n; mu_c, Sigma_c) (N, C) and its pullback from weights (..., N, C)."""
         t = self.layout.views(theta)
         y, log_det = self.covariance.whiten(t, x[:, None, :] - t["mean"])
         table = -0.5 * np.vecdot(y, y) - (log_det + 0.5 * self.n_columns * LOG_2PI)
 
-        def pullback(weights):
+        def pullback(weights: Floats) -> Floats:
             grads, by_mean = self.covariance.vjp(t, y, weights)
             return self.layout.pack({"mean": by_mean, **grads}, lead=weights.shape[:-2])
 
         return table, pullback
 
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """Look up log N(x_n; mu_z, Sigma_z); the pullback collects the cotangent per component."""
         table, table_pullback = self.likelihood_table(theta, x)
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             return table_pullback(self.family.by_category(z, cotangent)), None
 
         return looked_up(table, z), pullback
 
-    def joint_table(self, theta, x):
+    def joint_table(self, theta: Floats, x: Floats) -> Floats:
         """Return log pi_c + log N(x_n; mu_c, Sigma_c) (N, C)."""
         return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
 
-    def log_joint(self, theta, x, z):
+    def log_joint(self, theta: Floats, x: Floats, z: Draws) -> Floats:
         """Return log p_theta(x, z) (..., S, N): one look into the table of both terms."""
         return looked_up(self.joint_table(theta, x), z)
 
-    def relaxed_likelihood(self, theta, x, y):
+    def relaxed_likelihood(self, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, RelaxedPullback]:
         """Return sum_c y_c log N(x_n; mu_c, Sigma_c), which is log p(x | z) where y indicates z.
 
         Parameters
@@ -130,32 +132,32 @@ class GaussianMixture(Model):
         """
         table, table_pullback = self.likelihood_table(theta, x)
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats]:
             weighted = cotangent[..., None] * y
             return table_pullback(weighted.sum(axis=-3)), cotangent[..., None] * table
 
         return (y * table).sum(axis=-1), pullback
 
-    def expected_x(self, theta, z):
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return E[x | z] = mu_z (..., D) at categories z (...)."""
         return self.layout.view(theta, "mean")[z]
 
-    def random_theta(self, x, rng):
+    def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Means at randomly chosen data, the spread of all data in every component."""
         means = x[rng.choice(len(x), self.n_components, replace=False)]
         spread = np.broadcast_to(np.maximum(x.std(axis=0), np.finfo(float).tiny), means.shape)
         return self.layout.pack({"mean": means, **self.covariance.initial(spread)})
 
-    def sample_x(self, theta, z, rng):
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
         t = self.layout.views(theta)
         noise = rng.standard_normal((len(z), self.n_columns))
         return t["mean"][z] + self.covariance.color(t, noise, z)
 
-    def posterior_eta(self, theta, x):
+    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:
         """Return the logits log pi_c + log N(x; mu_c, Sigma_c) (N, C): Bayes' rule."""
         return self.joint_table(theta, x)
 
-    def described(self, theta):
+    def described(self, theta: Floats) -> dict[str, Floats] | None:
         """Return {'weights' (C,), 'means' (C, D), 'covariances' (C, D, D)}: theta in natural units."""
         t = self.layout.views(theta)
         return {
@@ -164,7 +166,7 @@ class GaussianMixture(Model):
             "covariances": self.covariance.matrices(t),
         }
 
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """Cut the data into C equal parts along the first principal direction of the scaled columns.
 
         Means and spreads are those of the parts; deterministic, and close to a good maximum for data

@@ -13,15 +13,24 @@ is diagonal: there the exact posterior has independent coordinates and is a memb
 Gaussian family.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count
-from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared, refuse_constant
+from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.models.base import (
+    ClosedForm,
+    Model,
+    Pullback,
+    StandardNormalPrior,
+    fold_shared,
+    refuse_constant,
+)
 from elbo_lab.special import LOG_2PI
 
 
@@ -42,38 +51,43 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
     default_latent = 10
     quadratic = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_latent)
         if self.n_latent > self.n_columns:
             raise bad_value("latent", f"at most the {self.n_columns} columns of the data", self.n_latent)
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         # K = D leaves no noise to estimate, so the default stays below D.
         default = max(1, min(cls.default_latent, x.shape[1] - 1))
         return cls(x.shape[1], default if latent is None else latent)
 
     @cached_property
-    def family(self):
+    def family(self) -> DiagonalGaussian:
         return DiagonalGaussian(self.n_latent)
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         shape = (self.n_columns, self.n_latent)
         return Layout((("W", shape), ("b", shape[:1]), ("log_sigma", self._noise_shape)))
 
-    def _reduce(self, by_column):
+    @property
+    @abstractmethod
+    def _noise_shape(self) -> tuple[int, ...]:
+        """Shape of log_sigma: () for one noise scale, (D,) for one of each column."""
+
+    def _reduce(self, by_column: Floats) -> Floats:
         """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
         return by_column.sum(axis=-1) if self._noise_shape == () else by_column
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse data without any spread."""
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
     # -- the formula and its derivative ----------------------------------------------------------
 
-    def _standardised(self, t, x, z):
+    def _standardised(self, t: dict[str, Floats], x: Floats, z: Draws) -> tuple[Floats, Floats]:
         """Return r = y - A z (..., S, N, D), and A (D, K): both in units of sigma."""
         precision_root = np.exp(-t["log_sigma"])
         A = precision_root[..., None] * t["W"]
@@ -81,12 +95,12 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         Az = (z.reshape(-1, self.n_latent) @ A.T).reshape((*z.shape[:-1], self.n_columns))
         return (x - t["b"]) * precision_root - Az, A
 
-    def _pull_to_z(self, A, weighted, z):
+    def _pull_to_z(self, A: Floats, weighted: Floats, z: Draws) -> Floats:
         """Return A^T (c r), shaped as z, from the rows c r (..., S, N, D)."""
         rows = weighted.reshape(-1, self.n_columns) @ A
         return fold_shared(rows.reshape((*weighted.shape[:-1], self.n_latent)), z)
 
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """log N(x; W z + b, Psi), with r = (x - W z - b) / sigma.
 
         d/dz = W^T r / sigma, d/dW = (r / sigma) z^T, d/db = r / sigma, d/dlog sigma_d = r_d^2 - 1.
@@ -97,7 +111,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         constant = share * t["log_sigma"].sum() + 0.5 * x.shape[-1] * LOG_2PI
         value = -0.5 * np.vecdot(r, r) - constant
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             lead = cotangent.shape[:-2]
             weighted = cotangent[..., None] * r
             codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
@@ -118,53 +132,53 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
 
         return value, pullback
 
-    def log_likelihood_grad_z(self, theta, x, z, cotangent):
+    def log_likelihood_grad_z(self, theta: Floats, x: Floats, z: Draws, cotangent: Floats) -> Floats:
         r, A = self._standardised(self.layout.views(theta), x, z)
         return self._pull_to_z(A, cotangent[..., None] * r, z)
 
-    def expected_x(self, theta, z):
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return E[x | z] = W z + b (..., D) at z (..., K)."""
         t = self.layout.views(theta)
         return z @ t["W"].T + t["b"]
 
-    def random_theta(self, x, rng):
+    def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Small random loadings, the column means, and all of the spread as noise."""
         scale = np.maximum(x.std(axis=0), np.finfo(float).tiny)
         loadings = 0.1 * scale[:, None] * rng.standard_normal((self.n_columns, self.n_latent))
         noise = scale if self._noise_shape else np.sqrt((scale**2).mean())
         return self.layout.pack({"W": loadings, "b": x.mean(axis=0), "log_sigma": np.log(noise)})
 
-    def sample_x(self, theta, z, rng):
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
         t = self.layout.views(theta)
         noise = rng.standard_normal((len(z), self.n_columns))
         return z @ t["W"].T + t["b"] + np.exp(t["log_sigma"]) * noise
 
-    def described(self, theta):
+    def described(self, theta: Floats) -> dict[str, Floats] | None:
         """Return {'W' (D, K), 'b' (D,), 'sigma2' () or (D,)}: theta in the units of the data."""
         t = self.layout.views(theta)
         return {"W": t["W"].copy(), "b": t["b"].copy(), "sigma2": np.exp(2.0 * np.asarray(t["log_sigma"]))}
 
     # -- exact answers ---------------------------------------------------------------------------
 
-    def _whitened(self, theta, x):
+    def _whitened(self, theta: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Return (A (D, K), y (N, D), M (K, K))."""
         t = self.layout.views(theta)
         precision_root = np.broadcast_to(np.exp(-t["log_sigma"]), (self.n_columns,))
         A = precision_root[:, None] * t["W"]
         return A, (x - t["b"]) * precision_root, np.eye(self.n_latent) + A.T @ A
 
-    def posterior_moments(self, theta, x):
+    def posterior_moments(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return the exact posterior mean (N, K) and its covariance (K, K), the same for all x."""
         A, y, M = self._whitened(theta, x)
         covariance = np.linalg.inv(M)
         return np.linalg.solve(M, A.T @ y.T).T, 0.5 * (covariance + covariance.T)
 
-    def posterior_mean_and_std(self, theta, x):
+    def posterior_mean_and_std(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (N, K) each; the coordinates may be correlated."""
         mean, covariance = self.posterior_moments(theta, x)
         return mean, np.tile(np.sqrt(np.diag(covariance)), (len(x), 1))
 
-    def posterior_eta(self, theta, x):
+    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:
         """Return the exact posterior if its coordinates are independent.
 
         Raises
@@ -182,7 +196,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
             )
         return self.family.join(mean, np.broadcast_to(np.log(std), mean.shape))
 
-    def canonical(self, theta):
+    def canonical(self, theta: Floats) -> Floats:
         """Return theta with W rotated so that W^T Psi^-1 W is diagonal; the evidence is unchanged.
 
         The columns come in falling order of their share, each with its largest entry positive.
@@ -194,7 +208,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         W = W * np.where(W[np.abs(W).argmax(axis=0), np.arange(self.n_latent)] < 0, -1.0, 1.0)
         return self.layout.pack({"W": W, "b": t["b"], "log_sigma": t["log_sigma"]})
 
-    def log_evidence(self, theta, x):
+    def log_evidence(self, theta: Floats, x: Floats) -> Floats:
         """log N(x; b, W W^T + Psi) through M: |y|^2 - v^T M^-1 v with v = A^T y."""
         A, y, M = self._whitened(theta, x)
         root = np.linalg.cholesky(M)
@@ -204,12 +218,14 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         log_det = 2.0 * (np.log(np.diag(root)).sum() + log_sigma.sum())
         return -0.5 * (quadratic + log_det + self.n_columns * LOG_2PI)
 
-    def log_evidence_grad(self, theta, x, weights):
+    def log_evidence_grad(self, theta: Floats, x: Floats, weights: Floats) -> Floats:
         """Fisher's identity: the gradient of log p(x) is the posterior mean of that of log p(x, z)."""
         mean, covariance = self.posterior_moments(theta, x)
         return self._expected_grad(theta, x, weights, mean, weights.sum() * covariance)
 
-    def _expected_grad(self, theta, x, weights, mean, covariance):
+    def _expected_grad(
+        self, theta: Floats, x: Floats, weights: Floats, mean: Floats, covariance: Floats
+    ) -> Floats:
         """Return sum_n w_n E[d log p(x_n | z)/d theta], z_n of mean (N, K), sum_n w_n cov_n (K, K)."""
         t = self.layout.views(theta)
         precision = np.exp(-2.0 * np.broadcast_to(t["log_sigma"], (self.n_columns,)))
@@ -225,7 +241,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
             }
         )
 
-    def expected_log_joint(self, theta, x, eta):
+    def expected_log_joint(self, theta: Floats, x: Floats, eta: Floats) -> Floats:
         """Exact, since the log-joint is quadratic in z: E|r|^2 = |r(mean)|^2 + sum_k var_k |A_k|^2."""
         t = self.layout.views(theta)
         mean, log_std = self.family.split(eta)
@@ -238,7 +254,9 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         constant = log_sigma.sum() + 0.5 * (self.n_columns + self.n_latent) * LOG_2PI
         return -0.5 * (from_x + from_z) - constant
 
-    def expected_log_joint_vjp(self, theta, x, eta, weights):
+    def expected_log_joint_vjp(
+        self, theta: Floats, x: Floats, eta: Floats, weights: Floats
+    ) -> tuple[Floats, Floats]:
         t = self.layout.views(theta)
         mean, log_std = self.family.split(eta)
         variance = np.exp(2.0 * log_std)
@@ -250,7 +268,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         return grad_theta, weights[:, None] * self.family.join(by_mean, by_log_std)
 
 
-def principal_start(x, n_latent):
+def principal_start(x: Floats, n_latent: int) -> tuple[Floats, Floats, Floats]:
     """Return mean (D,), principal directions (D, K) and all eigenvalues (D,) of the covariance / N."""
     mean = x.mean(axis=0)
     _, singular, rows = np.linalg.svd(x - mean, full_matrices=False)

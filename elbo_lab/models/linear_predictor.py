@@ -16,29 +16,30 @@ from abc import abstractmethod
 
 import numpy as np
 
-from elbo_lab.models.base import Model, StandardNormalPrior, fold_shared
+from elbo_lab.layout import Draws, Floats
+from elbo_lab.models.base import Model, Pullback, StandardNormalPrior, fold_shared
 
 
 class LinearPredictor(StandardNormalPrior, Model):
     """log p(x | z) = c sum_m g((A z)_m) with z ~ N(0, I); the subclasses say A, c and g."""
 
     @abstractmethod
-    def predictors(self, x):
+    def predictors(self, x: Floats) -> tuple[Floats, float]:
         """Return A (N, M, K) and the factor c of the data x (N, D)."""
 
     @abstractmethod
-    def link(self, a):
+    def link(self, a: Floats) -> Floats:
         """Return g(a), the log-probability of a row at its linear form, element by element."""
 
     @abstractmethod
-    def link_slope(self, a):
+    def link_slope(self, a: Floats) -> Floats:
         """Return g'(a)."""
 
     @abstractmethod
-    def link_curvature(self, a):
+    def link_curvature(self, a: Floats) -> Floats:
         """Return g''(a), which is not positive: log p(x | z) is concave in z."""
 
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """c sum_m g(a_m) with a = A z; d/dz = c A^T g'(a).
 
         The dtype of theta is the dtype of the whole pass.
@@ -49,7 +50,7 @@ class LinearPredictor(StandardNormalPrior, Model):
         a = np.swapaxes(z, -2, -3) @ np.swapaxes(directions, -1, -2)  # (..., N, S, M)
         value = factor * np.swapaxes(self.link(a).sum(axis=-1), -1, -2)
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             by_row = (factor * np.swapaxes(cotangent, -1, -2))[..., None] * self.link_slope(a)
             grad_z = np.swapaxes(by_row @ directions, -2, -3)
             grad_theta = np.zeros((*cotangent.shape[:-2], self.layout.size), dtype=theta.dtype)

@@ -19,14 +19,18 @@ label.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_positive
-from elbo_lab.layout import Layout
+from elbo_lab.layout import Draws, Floats, Layout
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.special import sigmoid, softplus
+
+if TYPE_CHECKING:
+    from elbo_lab.datasets import Dataset
 
 LABELLED = "a table with labels 0 and 1 for logistic-regression"
 REMEDY = "use breast-cancer, or a Dataset with labels"
@@ -45,15 +49,15 @@ class LogisticRegression(LinearPredictor):
     """
 
     n_total: int
-    shift: tuple
-    scale: tuple
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
     name = "logistic-regression"
     summary = "weights z ~ N(0, I), labels y | z ~ Bernoulli(sigmoid(z . features)): one z for the table"
     default_data = "breast-cancer"
     global_latents = True
     layout = Layout(())
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("n_total", self.n_total)
         if len(self.shift) != len(self.scale):
             raise bad_value("scale", f"{len(self.shift)} numbers, as many as shift", len(self.scale))
@@ -61,7 +65,7 @@ class LogisticRegression(LinearPredictor):
             check_positive("scale", scale)
 
     @classmethod
-    def table_of(cls, dataset):
+    def table_of(cls, dataset: "Dataset") -> Floats:
         """Return the table (M, D + 1) of raw features and labels.
 
         Raises
@@ -78,7 +82,7 @@ class LogisticRegression(LinearPredictor):
         return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         """Return the model for a table x (M, D + 1) as `table_of` makes it: K is D + 1 whatever is asked."""
         if x.shape[1] < 2:
             raise bad_value("data", "a feature beside the labels", f"{x.shape[1]} column")
@@ -87,25 +91,25 @@ class LogisticRegression(LinearPredictor):
         scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)
         return cls(len(x), tuple(features.mean(axis=0).tolist()), tuple(scale.tolist()))
 
-    def as_data(self, table):
+    def as_data(self, table: Floats) -> Floats:
         """Return x (1, M (D + 1)): the whole table is one datum."""
         return table.reshape(1, -1)
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """D."""
         return len(self.shift)
 
     @property
-    def n_columns(self):
+    def n_columns(self) -> int:
         """M (D + 1): entries of the whole table."""
         return self.n_total * (self.n_features + 1)
 
     @cached_property
-    def family(self):
+    def family(self) -> DiagonalGaussian:
         return DiagonalGaussian(self.n_features + 1)
 
-    def check_support(self, x, argument="data"):
+    def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse anything but whole rows, at most M of them, with labels 0 and 1."""
         width = np.shape(x)[-1] if np.ndim(x) == 2 else 0
         fewer = 0 < width < self.n_columns and width % (self.n_features + 1) == 0
@@ -116,7 +120,7 @@ class LogisticRegression(LinearPredictor):
             raise bad_value(argument, LABELLED, f"a label {wrong[0]:g}", REMEDY)
         return x
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse a constant feature as well: it says nothing that the constant does not say."""
         x = self.check_support(x, argument)
         constant = np.flatnonzero((np.ptp(self.rows(x)[..., :-1], axis=1) == 0).any(axis=0))
@@ -127,37 +131,37 @@ class LogisticRegression(LinearPredictor):
 
     # -- the formula ---------------------------------------------------------------------------------
 
-    def rows(self, x):
+    def rows(self, x: Floats) -> Floats:
         """Return the tables (N, M, D + 1) of raw features and labels behind x (N, M (D + 1))."""
         return x.reshape(len(x), -1, self.n_features + 1)
 
-    def design(self, features):
+    def design(self, features: Floats) -> Floats:
         """Return (standardised features, 1), (..., M, D + 1), of raw features (..., M, D)."""
         shift, scale = (np.asarray(part, dtype=features.dtype) for part in (self.shift, self.scale))
         constant = np.ones((*features.shape[:-1], 1), dtype=features.dtype)
         return np.concatenate([(features - shift) / scale, constant], axis=-1)
 
-    def predictors(self, x):
+    def predictors(self, x: Floats) -> tuple[Floats, float]:
         """A_m = s_m (f_m, 1): positive where the weights are right; c = M_total / rows."""
         rows = self.rows(x)
         signs = 2.0 * rows[..., -1:] - 1.0
         return signs * self.design(rows[..., :-1]), self.n_total / rows.shape[1]
 
-    def link(self, a):
+    def link(self, a: Floats) -> Floats:
         """log sigmoid(a) = -softplus(-a)."""
         return -softplus(-a)
 
-    def link_slope(self, a):
+    def link_slope(self, a: Floats) -> Floats:
         """sigmoid(-a)."""
         return sigmoid(-a)
 
-    def link_curvature(self, a):
+    def link_curvature(self, a: Floats) -> Floats:
         """-sigmoid(a) sigmoid(-a)."""
         return -sigmoid(a) * sigmoid(-a)
 
     # -- sampling and starts -------------------------------------------------------------------------
 
-    def sample_x(self, theta, z, rng):  # noqa: ARG002
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         """Draw tables (N, M (D + 1)) given z (N, K): labels for features that stand in for those of a table.
 
         The model does not say where features come from; here they are normal with its shift and scale.
@@ -168,7 +172,7 @@ class LogisticRegression(LinearPredictor):
         labels = rng.random(p.shape) < p
         return np.concatenate([features, labels[..., None]], axis=-1).reshape(len(z), -1)
 
-    def expected_x(self, theta, z):  # noqa: ARG002
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
         """Refuse: of the labels there is a mean, of given features there is none.
 
         Raises
@@ -177,6 +181,6 @@ class LogisticRegression(LinearPredictor):
         """
         raise NotApplicable(f"{self.name} explains labels of given features: it has no mean of a table")
 
-    def initial_theta(self, x):  # noqa: ARG002
+    def initial_theta(self, x: Floats) -> Floats:  # noqa: ARG002
         """Return the empty theta."""
         return np.zeros(0)

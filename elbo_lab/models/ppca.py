@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.errors import bad_value
+from elbo_lab.layout import Floats
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
 
 
@@ -21,14 +22,14 @@ class PPCA(LinearGaussian):
     default_data = "digits:raw"
     _noise_shape = ()
 
-    def check_data(self, x, argument="data"):
+    def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse as many latents as columns: the noise variance would be zero, the density unbounded."""
         if self.n_latent >= self.n_columns:
             expected = f"fewer than the {self.n_columns} columns (none is left for the noise)"
             raise bad_value("latent", expected, self.n_latent)
         return super().check_data(x, argument)
 
-    def maximum_likelihood(self, x):
+    def maximum_likelihood(self, x: Floats) -> Floats:
         """Return the maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I).
 
             sigma^2 = mean of the D - K smallest eigenvalues of the covariance (over N),
@@ -45,13 +46,13 @@ class PPCA(LinearGaussian):
             raise bad_value("data", expected, f"rank {rank}", "take a smaller latent, or more data")
         return self._maximum(mean, directions, eigenvalues, 0.0)
 
-    def _maximum(self, mean, directions, eigenvalues, floor):
+    def _maximum(self, mean: Floats, directions: Floats, eigenvalues: Floats, floor: float) -> Floats:
         rest = eigenvalues[self.n_latent :]
         sigma2 = max(rest.mean() if len(rest) else floor, floor)
         scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
         return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
 
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """Return the closed-form maximum, with a millionth of the mean variance as floor of sigma^2."""
         start = principal_start(x, self.n_latent)
         return self._maximum(*start, floor=1e-6 * max(start[2].mean(), np.finfo(float).tiny))

@@ -19,13 +19,14 @@ Source: R. M. Neal, "Connectionist learning of belief networks", Artificial Inte
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.errors import NotApplicable, bad_value, check_count
-from elbo_lab.layout import Layout
-from elbo_lab.models.base import Model
+from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.models.base import Model, Pullback
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.special import sigmoid, softplus
 
@@ -51,41 +52,41 @@ class SigmoidBelief(Model):
     natural_views = ("binary",)
     default_latent = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
         if check_count("latent", self.n_units) > MOST_UNITS:
             expected = f"at most {MOST_UNITS} units for {self.name} (2^{MOST_UNITS} values are summed over)"
             raise bad_value("latent", expected, self.n_units)
 
     @classmethod
-    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
         return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
     @cached_property
-    def family(self):
+    def family(self) -> IndependentBernoulli:
         return IndependentBernoulli(self.n_units)
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         D, K = self.n_columns, self.n_units
         return Layout((("logits", (K,)), ("W", (D, K)), ("b", (D,))))
 
-    def check_support(self, x, argument="data"):
+    def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse anything but zeros and ones."""
         return refuse_grey(super().check_support(x, argument), argument, self.name)
 
-    def prior_eta(self, theta):
+    def prior_eta(self, theta: Floats) -> Floats:
         return self.layout.view(theta, "logits")[None]
 
-    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is linear
+    def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002 - the map is linear
         return self.layout.pack({"logits": grad_eta}, lead=grad_eta.shape[:-1])
 
-    def decode(self, theta, z):
+    def decode(self, theta: Floats, z: Draws) -> Floats:
         """Return the logits W z + b (..., D) at z (..., K)."""
         t = self.layout.views(theta)
         return z @ t["W"].T + t["b"]
 
-    def likelihood(self, theta, x, z):
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """Return sum_d [x_d l_d - softplus(l_d)]; z may be real.
 
         The dtype of theta is the dtype of the whole pass.
@@ -95,7 +96,7 @@ class SigmoidBelief(Model):
         shared = z.shape[-2] < len(x)
         inner = (logits @ x.T)[..., 0, :] if shared else np.einsum("...d,...d->...", logits, x)
 
-        def pullback(cotangent):
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             cotangent = cotangent.astype(theta.dtype, copy=False)
             if shared:  # contract over the data before anything is stored
                 total = cotangent.sum(axis=-1, keepdims=True)
@@ -110,23 +111,23 @@ class SigmoidBelief(Model):
 
         return inner - softplus(logits).sum(axis=-1), pullback
 
-    def sample_x(self, theta, z, rng):
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
         p = self.expected_x(theta, z)
         return (rng.random(p.shape) < p).astype(np.float64)
 
-    def expected_x(self, theta, z):
+    def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return sigmoid(W z + b) (..., D), the probabilities of a one."""
         return sigmoid(self.decode(theta, z))
 
-    def random_theta(self, x, rng):
+    def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Fair hidden bits, small random weights, b such that the columns fit at the mean of z."""
         # Equal columns of W would have equal gradients for ever.
         W = rng.standard_normal((self.n_columns, self.n_units))
         return self.layout.pack({"W": W, "b": column_logits(x) - 0.5 * W.sum(axis=1)})
 
-    def initial_theta(self, x):
+    def initial_theta(self, x: Floats) -> Floats:
         """`random_theta` from a fixed seed."""
         return self.random_theta(x, np.random.default_rng(0))
 
-    def posterior_eta(self, theta, x):  # noqa: ARG002
+    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002
         raise NotApplicable(f"the exact posterior of {self.name} couples its bits: it does not factorise")

@@ -6,14 +6,16 @@ standard deviations), so that raw grey values or minutes do not saturate the fir
 never changed.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_positive
-from elbo_lab.layout import Layout
+from elbo_lab.layout import Floats, Layout
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors.base import Posterior
 
@@ -35,24 +37,28 @@ class AmortisedPosterior(Posterior):
 
     family: Family
     network: MLP
-    shift: tuple
-    scale: tuple
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
     name = "amortised"
     summary = "an MLP encoder shared by all data"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for scale in self.scale:
             check_positive("scale", scale)
 
     @classmethod
-    def for_data(cls, family, x, hidden=(64,), activation="tanh"):
+    def for_data(
+        cls, family: Family, x: Floats, hidden: Sequence[int] = (64,), activation: str = "tanh"
+    ) -> Self:
         """Return the encoder for data like x (N, D), inputs standardised by its columns."""
         # The deviation of a constant column can be a rounding error instead of zero.
         scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
         return cls._scaled(family, x, hidden, activation, scale)
 
     @classmethod
-    def for_pixels(cls, family, x, hidden=(64,), activation="tanh"):
+    def for_pixels(
+        cls, family: Family, x: Floats, hidden: Sequence[int] = (64,), activation: str = "tanh"
+    ) -> Self:
         """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
 
         Standardising each column would blow a pixel that is hardly ever lit up to the size of the others.
@@ -61,46 +67,48 @@ class AmortisedPosterior(Posterior):
         return cls._scaled(family, x, hidden, activation, np.full(x.shape[1], spread if spread > 0 else 1.0))
 
     @classmethod
-    def _scaled(cls, family, x, hidden, activation, scale):
+    def _scaled(
+        cls, family: Family, x: Floats, hidden: Sequence[int], activation: str, scale: Floats
+    ) -> Self:
         network = MLP((x.shape[1], *hidden, family.eta_size), activation)
         return cls(family, network, tuple(x.mean(axis=0)), tuple(scale))
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         return Layout(self.network.layout.prefixed("encoder"))
 
     @cached_property
-    def _affine(self):
+    def _affine(self) -> dict[np.dtype, tuple[Floats, Floats]]:
         """Return shift and 1 / scale as arrays, per dtype of the parameters."""
         shift, scale = np.asarray(self.shift), np.asarray(self.scale)
         return {np.dtype(t): (shift.astype(t), (1.0 / scale).astype(t)) for t in (np.float64, np.float32)}
 
-    def affine(self, dtype):
+    def affine(self, dtype: np.dtype) -> tuple[Floats, Floats]:
         """Return (shift, 1 / scale), each (D,): the encoder sees (x - shift) * (1 / scale)."""
         return self._affine[dtype]
 
-    def forward(self, phi, x):
+    def forward(self, phi: Floats, x: Floats) -> tuple[Floats, list[Floats]]:
         """Return eta (N, E) and the activations of the encoder, each (N, H)."""
         shift, inverse = self.affine(phi.dtype)
         return self.network.forward(phi, (x.astype(phi.dtype, copy=False) - shift) * inverse)
 
-    def eta(self, phi, x):
+    def eta(self, phi: Floats, x: Floats) -> Floats:
         return self.forward(phi, x)[0]
 
-    def eta_vjp(self, phi, x, grad_eta):
+    def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:
         # The encoder sees each datum once, however many repeats are pulled back through it.
         return self.eta_and_pullback(phi, x)[1](grad_eta)
 
-    def eta_and_pullback(self, phi, x):
+    def eta_and_pullback(self, phi: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
         eta, activations = self.forward(phi, x)
 
-        def pullback(grad_eta):
+        def pullback(grad_eta: Floats) -> Floats:
             grad_eta = grad_eta.astype(phi.dtype, copy=False)
             return self.network.backward_params(phi, activations, grad_eta)
 
         return eta, pullback
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "sizes": list(self.network.sizes),
@@ -110,11 +118,11 @@ class AmortisedPosterior(Posterior):
         }
 
     @classmethod
-    def from_dict(cls, family, values):
+    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:
         network = MLP(tuple(values["sizes"]), values["activation"])
         return cls(family, network, tuple(values["shift"]), tuple(values["scale"]))
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> Floats:
         """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits."""
         phi = self.network.initial(rng)
         last = self.network.layout.views(phi)[f"W{self.network.n_layers}"]

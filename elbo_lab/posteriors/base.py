@@ -6,10 +6,14 @@ datum, no amortisation gap), an MLP encoder shared by all data, and the exact po
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Floats, Layout
 
 
 class Posterior(ABC):
@@ -28,27 +32,36 @@ class Posterior(ABC):
         once, in their order, and knows nothing of other data.
     """
 
-    name: str
-    summary: str = ""
-    needs_all_rows = False
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    needs_all_rows: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        # A subclass gives a field of the dataclass, a cached property or a class attribute.
+
+        @property
+        def family(self) -> Family: ...
+
+        @property
+        def layout(self) -> Layout: ...
 
     @abstractmethod
-    def eta(self, phi, x):
+    def eta(self, phi: Floats, x: Floats) -> Floats:
         """Return eta (N, E) for the data x (N, D)."""
 
     @abstractmethod
-    def eta_vjp(self, phi, x, grad_eta):
+    def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:
         """Pull a cotangent (..., N, E) of eta back to phi: (..., P)."""
 
-    def initial(self, rng):  # noqa: ARG002 - an encoder needs weights
+    def initial(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - an encoder needs weights
         """Return phi at which training begins: eta is zero, N(0, I) or equal categories."""
         return np.zeros(self.layout.size)
 
-    def eta_and_pullback(self, phi, x):
+    def eta_and_pullback(self, phi: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
         """Return eta (N, E) and the function that pulls its cotangent back: one pass for both."""
         return self.eta(phi, x), lambda grad_eta: self.eta_vjp(phi, x, grad_eta)
 
-    def eta_error(self, phi, x, error):
+    def eta_error(self, phi: Floats, x: Floats, error: Floats) -> Floats:
         """Carry independent standard errors of a gradient in eta (N, E) over to phi: (P,).
 
         The map is linear, so the variances add: one backward pass per parameter of one datum.
@@ -60,7 +73,7 @@ class Posterior(ABC):
             variance += (self.eta_vjp(phi, x, one_datum) ** 2).sum(axis=0)
         return np.sqrt(variance)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the name and the numbers that `from_dict` builds this map from, for checkpoints.
 
         Raises
@@ -71,11 +84,11 @@ class Posterior(ABC):
         raise NotApplicable(f"a posterior of kind {self.name!r} is not kept in checkpoints")
 
     @classmethod
-    def from_dict(cls, family, values):  # noqa: ARG003
+    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:  # noqa: ARG003
         """Return the posterior in a family, from what `to_dict` returned."""
         raise NotApplicable(f"a posterior of kind {cls.name!r} is not kept in checkpoints")
 
     @property
-    def has_parameters(self):
+    def has_parameters(self) -> bool:
         """Whether there is anything to differentiate."""
         return self.layout.size > 0

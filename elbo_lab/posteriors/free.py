@@ -5,12 +5,13 @@ Per-datum ("stochastic") variational inference; the ELBO's gap is then the famil
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
 from elbo_lab.distributions import Family
 from elbo_lab.errors import bad_value
-from elbo_lab.layout import Layout
+from elbo_lab.layout import Floats, Layout
 from elbo_lab.posteriors.base import Posterior
 
 
@@ -31,34 +32,34 @@ class FreePosterior(Posterior):
     needs_all_rows = True
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         entries = self.family.eta_layout.entries
         return Layout(tuple((name, (self.n_data, *shape)) for name, shape in entries))
 
-    def eta(self, phi, x):
+    def eta(self, phi: Floats, x: Floats) -> Floats:
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
         if len(self.layout.entries) == 1:
             return self.layout.view(phi, self.layout.entries[0][0])
         return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
 
-    def eta_vjp(self, phi, x, grad_eta):  # noqa: ARG002 - the map is the identity
+    def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002 - the map is the identity
         flat = (*grad_eta.shape[:-2], -1)
         if len(self.layout.entries) == 1:
             return grad_eta.reshape(flat)
         blocks = self.family.eta_layout.views(grad_eta).values()
         return np.concatenate([block.reshape(flat) for block in blocks], axis=-1)
 
-    def eta_error(self, phi, x, error):  # noqa: ARG002
+    def eta_error(self, phi: Floats, x: Floats, error: Floats) -> Floats:  # noqa: ARG002
         return self.phi_from_eta(error)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "n_data": self.n_data}
 
     @classmethod
-    def from_dict(cls, family, values):
+    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:
         return cls(family, values["n_data"])
 
-    def phi_from_eta(self, eta):
+    def phi_from_eta(self, eta: Floats) -> Floats:
         """Return the phi whose table is eta (N, E)."""
         return self.layout.pack(self.family.eta_layout.views(eta))

@@ -5,10 +5,14 @@ correlated, its ELBO is higher than that of any diagonal q, up to log p(x) if th
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.posteriors.free import FreePosterior
+
+if TYPE_CHECKING:
+    from elbo_lab.models import Model
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class FullPosterior(FreePosterior):
     summary = "a free Gaussian with full covariance for every datum"
 
     @classmethod
-    def for_model(cls, model, n_data):
+    def for_model(cls, model: "Model", n_data: int) -> Self:
         """Return the table for `n_data` data, or raise NotApplicable for categorical z."""
         if model.family.discrete:
             raise NotApplicable(
