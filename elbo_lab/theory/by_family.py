@@ -17,10 +17,14 @@ Source: S. Mohamed, M. Rosca, M. Figurnov, A. Mnih, "Monte Carlo Gradient Estima
 (2020), sections 4 and 5, where such variances are compared for Gaussians.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import (
     Beta,
     Exponential,
@@ -70,11 +74,11 @@ MEMBERS = (
 class GradientMoments:
     """Mean and variance of one draw of a gradient, each (E,); infinite where there is none."""
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Floats
+    variance: Floats
 
 
-def _draws(family, eta):
+def _draws(family: IndependentFamily, eta: ArrayLike) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Return (eta (1, E), nodes z (G, 1, 1), weights (G,), which nodes lie far out (G,))."""
     if not isinstance(family, IndependentFamily):
         raise bad_kind("family", "one with independent continuous coordinates", repr(family))
@@ -82,13 +86,13 @@ def _draws(family, eta):
         raise bad_value(
             "family", "one coordinate", f"{family.size} of them", f"use {type(family).__name__}(1)"
         )
-    eta = check_vector("eta", eta, family.eta_size)[None, :].astype(np.float64)
+    row = check_vector("eta", eta, family.eta_size)[None, :].astype(np.float64)
     lower, upper, weights = tail_rule(N_NODES)
-    z = family.quantile(eta, lower[:, None, None], upper[:, None, None])
-    return eta, z, weights, np.minimum(lower, upper) < FAR_OUT
+    z = family.quantile(row, lower[:, None, None], upper[:, None, None])
+    return row, z, weights, np.minimum(lower, upper) < FAR_OUT
 
 
-def _mean(values, weights, far):
+def _mean(values: Floats, weights: Floats, far: NDArray[np.bool_]) -> Floats:
     """Return the mean of `values` (G, E), infinite where the far nodes still carry some of it."""
     with np.errstate(over="ignore", invalid="ignore"):
         terms = values * weights[:, None]
@@ -97,7 +101,7 @@ def _mean(values, weights, far):
         return np.where(unsettled, np.inf, terms.sum(axis=0))
 
 
-def _moments(values, weights, far):
+def _moments(values: Floats, weights: Floats, far: NDArray[np.bool_]) -> GradientMoments:
     """Return the GradientMoments of `values` (G, E)."""
     mean = _mean(values, weights, far)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -105,7 +109,7 @@ def _moments(values, weights, far):
     return GradientMoments(mean, variance)
 
 
-def expected_cost(family, eta, cost):
+def expected_cost(family: IndependentFamily, eta: ArrayLike, cost: Cost) -> float:
     """Return E_q f(z) by quadrature over the noise.
 
     Parameters
@@ -126,7 +130,7 @@ def expected_cost(family, eta, cost):
     return float(_mean(values, weights, far)[0])
 
 
-def score_function_moments(family, eta, cost):
+def score_function_moments(family: IndependentFamily, eta: ArrayLike, cost: Cost) -> GradientMoments:
     """Return the GradientMoments of f(z) dlog q/deta; parameters as in `expected_cost`."""
     eta, z, weights, far = _draws(family, eta)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -134,7 +138,7 @@ def score_function_moments(family, eta, cost):
     return _moments(values, weights, far)
 
 
-def pathwise_moments(family, eta, cost):
+def pathwise_moments(family: IndependentFamily, eta: ArrayLike, cost: Cost) -> GradientMoments:
     """Return the GradientMoments of f'(z) dz/deta; parameters as in `expected_cost`."""
     eta, z, weights, far = _draws(family, eta)
     velocity = np.concatenate(family.velocity(eta, z), axis=-1)[:, 0]
@@ -143,7 +147,9 @@ def pathwise_moments(family, eta, cost):
     return _moments(values, weights, far)
 
 
-def family_variances(members=MEMBERS, costs=COSTS):
+def family_variances(
+    members: Sequence[tuple[IndependentFamily, ArrayLike]] = MEMBERS, costs: Sequence[Cost] = COSTS
+) -> list[dict[str, Any]]:
     """Return one row per family, cost and parameter: the gradient and both variances of one draw.
 
     Parameters

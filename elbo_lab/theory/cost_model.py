@@ -12,15 +12,20 @@ else. Plain `reparameterization` keeps the score of -log q, which has mean zero 
 It fails where somebody asks for what only a density has: samples of x, an evidence, a start for theta.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Numbers
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.theory.costs import Cost
+
+Pullback = Callable[[Floats], tuple[Floats, Floats]]
 
 NO_DATA = np.zeros((1, 0))
 """The x (1, 0) of a cost without data: one q."""
@@ -45,20 +50,20 @@ class CostModel(Model):
     n_columns = 0
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         return self.family.eta_layout
 
-    def prior_eta(self, theta):
+    def prior_eta(self, theta: Floats) -> Floats:
         return theta[None]
 
-    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002 - the map is the identity
+    def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002
         return grad_eta
 
-    def likelihood(self, theta, x, z):  # noqa: ARG002 - there are no data
+    def likelihood(self, theta: Floats, x: Floats, z: Numbers) -> tuple[Floats, Pullback]:  # noqa: ARG002
         value = self.cost.value(z).sum(axis=-1)
         return value, lambda cotangent: (0.0 * theta, cotangent[..., None] * self.cost.slope(z))
 
-    def sample_x(self, theta, z, rng):  # noqa: ARG002
+    def sample_x(self, theta: Floats, z: Numbers, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         """Refuse: f is no density.
 
         Raises
@@ -67,7 +72,7 @@ class CostModel(Model):
         """
         raise NotApplicable("a cost is no density: there is no x to sample")
 
-    def initial_theta(self, x):  # noqa: ARG002
+    def initial_theta(self, x: Floats) -> Floats:  # noqa: ARG002
         """Refuse: theta stands where q stands.
 
         Raises

@@ -18,9 +18,11 @@ small amplitude has a large f' and turns the usual order around.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.special import LOG_2PI
 
@@ -29,6 +31,12 @@ REACH = 11.0
 PANELS = 44
 NODES = 20
 PARAMETERS = ("mu", "log_sigma")
+
+Function = Callable[[Any], Any]
+"""Of a number or an array, element by element."""
+
+Table = dict[tuple[str, str], tuple[float, float]]
+"""By estimator and parameter: the gradient, and the variance of its estimate."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +51,21 @@ class Cost:
     """
 
     name: str
-    value: Callable
-    slope: Callable
+    value: Function
+    slope: Function
 
 
-def quadratic_cost(k):
+def quadratic_cost(k: float) -> Cost:
     """Return f(z) = (z - k)^2."""
     return Cost(f"(z - {k:g})^2", lambda z: (z - k) ** 2, lambda z: 2.0 * (z - k))
 
 
-def bell_cost(k):
+def bell_cost(k: float) -> Cost:
     """Return f(z) = exp(-k z^2)."""
     return Cost(f"exp(-{k:g} z^2)", lambda z: np.exp(-k * z * z), lambda z: -2.0 * k * z * np.exp(-k * z * z))
 
 
-def wave_cost(k):
+def wave_cost(k: float) -> Cost:
     """Return f(z) = cos(k z)."""
     return Cost(f"cos({k:g} z)", lambda z: np.cos(k * z), lambda z: -k * np.sin(k * z))
 
@@ -66,7 +74,7 @@ COSTS = {"quadratic": quadratic_cost, "bell": bell_cost, "wave": wave_cost}
 """Families of costs in one parameter k, by name."""
 
 
-def _legendre(low, high, panels):
+def _legendre(low: float, high: float, panels: int) -> tuple[Floats, Floats]:
     """Return nodes and weights of composite Gauss-Legendre on [low, high]."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     half = 0.5 * (high - low) / panels
@@ -74,18 +82,18 @@ def _legendre(low, high, panels):
     return (centres[:, None] + half * nodes).ravel(), np.tile(half * weights, panels)
 
 
-def _moments(weights, g):
+def _moments(weights: Floats, g: Floats) -> tuple[float, float]:
     """Return mean and variance of g under weights that sum to one."""
     mean = (weights * g).sum()
     return mean, (weights * (g - mean) ** 2).sum()
 
 
-def _normal_rule():
+def _normal_rule() -> tuple[Floats, Floats]:
     e, w = _legendre(-REACH, REACH, 2 * PANELS)
     return e, w * np.exp(-0.5 * (e * e + LOG_2PI))
 
 
-def _score_rows(f, mu, sigma, n_draws):
+def _score_rows(f: Function, mu: float, sigma: float, n_draws: int) -> Table:
     e, w = _normal_rule()
     values = f(mu + sigma * e)
     mean, variance = _moments(w, values)
@@ -105,7 +113,7 @@ def _score_rows(f, mu, sigma, n_draws):
     return rows
 
 
-def _path_rows(slope, mu, sigma, n_draws):
+def _path_rows(slope: Function, mu: float, sigma: float, n_draws: int) -> Table:
     e, w = _normal_rule()
     found = {"mu": slope(mu + sigma * e), "log_sigma": slope(mu + sigma * e) * sigma * e}
     rows = {}
@@ -115,7 +123,7 @@ def _path_rows(slope, mu, sigma, n_draws):
     return rows
 
 
-def _measure_rows(f, mu, sigma, n_draws):
+def _measure_rows(f: Function, mu: float, sigma: float, n_draws: int) -> Table:
     r, w = _legendre(0.0, REACH, PANELS)
     rayleigh, constant = w * r * np.exp(-0.5 * r * r), 1.0 / (sigma * np.sqrt(2.0 * np.pi))
     up, down = f(mu + sigma * r), f(mu - sigma * r)
@@ -138,7 +146,7 @@ def _measure_rows(f, mu, sigma, n_draws):
     return rows
 
 
-def cost_variances(cost, mu, sigma, n_draws=1):
+def cost_variances(cost: Cost, mu: float, sigma: float, n_draws: int = 1) -> Table:
     """Return mean and variance of every Gaussian gradient estimator of E f(z), z ~ N(mu, sigma^2).
 
     Parameters

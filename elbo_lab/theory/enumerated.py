@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
+from elbo_lab.distributions import Family
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 
-def draw_moments(model, theta, x, family, eta):
+def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments:
     """Return the DrawMoments of q."""
     z = all_values(family, len(x))
     q = np.exp(family.log_prob(eta, z))[..., None]

@@ -2,22 +2,28 @@
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import Family
 from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.exact.quadrature import ToleranceMissed, passes_under_q
+from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 TOLERANCE = 1e-5
 
 
-def path_of_each_draw(family, eta, noise, grad_z):
+def path_of_each_draw(family: Family, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:
     """Return the pathwise derivative in eta of every single draw (G, N, E)."""
     return family.sample_vjp(eta, noise[:, None], grad_z[:, None])
 
 
-def _by_rule(model, theta, x, family, eta, rule):
+def _by_rule(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: tuple[Floats, Floats]
+) -> DrawMoments:
     centre = family.sample(eta, np.zeros((1, len(x), family.size)))
     shift = (model.log_joint(theta, x, centre) - family.log_prob(eta, centre))[0][:, None]
-    score_sums, path_sums = 0.0, {}
+    score_sums: list[Floats] = []
+    path_sums: dict[str, tuple[Floats | float, Floats | float]] = {}
     for noise, w, z in passes_under_q(family, eta, rule):
         noise, w = np.broadcast_to(noise, z.shape), w[..., None]
         s, ones = family.score(eta, z), np.ones(z.shape[:-1])
@@ -42,7 +48,7 @@ def _by_rule(model, theta, x, family, eta, rule):
     return DrawMoments(ScoreMoments.from_shifted(shift, *score_sums), pathwise)
 
 
-def draw_moments(model, theta, x, family, eta):
+def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments:
     """Return the DrawMoments of q.
 
     Raises

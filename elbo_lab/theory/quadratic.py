@@ -20,9 +20,14 @@ is a one-dimensional Gaussian moment of a polynomial. Through E[f^2 s^2] the var
 square of f, hence with the number of latent dimensions: Var f = |a|^2 + |H|^2 / 2 sums over all of them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import Family
 from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
 
 # Exact for polynomials up to degree 15; the highest here is 8.
@@ -30,7 +35,9 @@ NODES = 8
 TOLERANCE = 1e-8
 
 
-def slopes(log_density_vjp, theta, x, n_latent):
+def slopes(
+    log_density_vjp: Callable[..., tuple[Floats, Floats]], theta: Floats, x: Floats, n_latent: int
+) -> tuple[Floats, Floats] | None:
     """Return (grad at zero (N, K), Hessian (N, K, K)) in z of a log-density, or None if not quadratic.
 
     Parameters
@@ -39,7 +46,7 @@ def slopes(log_density_vjp, theta, x, n_latent):
         `model.log_joint_vjp` or `model.log_likelihood_vjp`.
     """
 
-    def gradient(z):
+    def gradient(z: Floats) -> Floats:
         z = np.broadcast_to(z[:, None, :], (len(z), len(x), n_latent))
         return log_density_vjp(theta, x, z, np.ones(z.shape[:-1]))[1]
 
@@ -55,21 +62,21 @@ def slopes(log_density_vjp, theta, x, n_latent):
     return at_zero, hessian
 
 
-def _in_noise(parts, mean, std):
+def _in_noise(parts: tuple[Floats, Floats], mean: Floats, std: Floats) -> tuple[Floats, Floats]:
     """Return a (N, K) and B (N, K, K) of a quadratic log-density at z = mean + std eps."""
     at_zero, hessian = parts
     slope = at_zero + np.einsum("nij,nj->ni", hessian, mean)
     return std * slope, -std[:, :, None] * hessian * std[:, None, :]
 
 
-def _path_variance(family, a, B, std):
+def _path_variance(family: Family, a: Floats, B: Floats, std: Floats) -> Floats:
     """Return the variance (N, 2K) of the pathwise derivative of const + a^T eps - eps^T B eps / 2."""
     rows = (B**2).sum(axis=-1)
     diagonal = np.einsum("nkk->nk", B)
     return family.join(rows / std**2, a**2 + diagonal**2 + rows)
 
 
-def _score_moments(family, constant, a, H, std):
+def _score_moments(family: Family, constant: Floats, a: Floats, H: Floats, std: Floats) -> ScoreMoments:
     """Return the ScoreMoments (N, 2K) of f = constant + a^T eps + eps^T H eps / 2."""
     e, weights = hermite_rule(NODES, 1)
     e, weights = e[:, :, None], weights[:, None, None]
@@ -81,7 +88,7 @@ def _score_moments(family, constant, a, H, std):
     variance = others + 2.0 * e * (across - a * diagonal) + e**2 * (rows - diagonal**2)
     variance = variance + 0.5 * (total - 2.0 * rows + diagonal**2)
 
-    def moments(score):
+    def moments(score: Floats) -> tuple[Floats, ...]:
         expect = [weights * score, weights * score**2]
         f_s = (expect[0] * mean).sum(axis=0)
         f_s2, f2_s2 = ((expect[1] * part).sum(axis=0) for part in (mean, mean**2 + variance))
@@ -94,7 +101,7 @@ def _score_moments(family, constant, a, H, std):
     return ScoreMoments(constant[:, None] + 0.5 * trace, spread, *joined)
 
 
-def draw_moments(model, theta, x, family, eta):
+def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments | None:
     """Return the DrawMoments of q, or None if log p(x, z) is not quadratic in z."""
     joint, likelihood = (
         slopes(vjp, theta, x, model.latent_dim) for vjp in (model.log_joint_vjp, model.log_likelihood_vjp)

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+
 
 @dataclass(frozen=True)
 class ScoreMoments:
@@ -38,15 +40,17 @@ class ScoreMoments:
         E[s^2], the diagonal of the Fisher information.
     """
 
-    mean: np.ndarray
-    variance: np.ndarray
-    f_s: np.ndarray
-    f_s2: np.ndarray
-    f2_s2: np.ndarray
-    s2: np.ndarray
+    mean: Floats
+    variance: Floats
+    f_s: Floats
+    f_s2: Floats
+    f2_s2: Floats
+    s2: Floats
 
     @classmethod
-    def from_shifted(cls, shift, d, d2, d_s, d_s2, d2_s2, s2):
+    def from_shifted(
+        cls, shift: Floats, d: Floats, d2: Floats, d_s: Floats, d_s2: Floats, d2_s2: Floats, s2: Floats
+    ) -> "ScoreMoments":
         """Return the moments, given those of d = f - shift and of the score."""
         centred = d2_s2 - 2.0 * d * d_s2 + d**2 * s2
         return cls(shift + d, d2 - d**2, d_s, d_s2 - d * s2, centred, s2)
@@ -64,29 +68,29 @@ class DrawMoments:
     """
 
     score: ScoreMoments
-    pathwise: dict
+    pathwise: dict[str, Floats]
 
-    def variances(self, n_draws):
+    def variances(self, n_draws: int) -> dict[str, Floats]:
         """Return {estimator: variance (N, E) of the gradient of one datum in eta} for S = `n_draws`."""
         pathwise = {name: variance / n_draws for name, variance in self.pathwise.items()}
         return score_variances(self.score, n_draws) | pathwise
 
 
-def _with_baseline(moments, baseline):
+def _with_baseline(moments: ScoreMoments, baseline: Floats | float) -> Floats:
     """Return Var[(f - baseline) s] of one draw (N, E)."""
     shift = moments.mean - baseline
     second = moments.f2_s2 + 2.0 * shift * moments.f_s2 + shift**2 * moments.s2
     return second - moments.f_s**2
 
 
-def score_variances(moments, n_draws):
+def score_variances(moments: ScoreMoments, n_draws: int) -> dict[str, Floats]:
     """Return {estimator: variance (N, E) of the gradient of one datum in eta} for S = `n_draws`.
 
     The estimated baselines that have no formula are left out; leave-one-out needs two draws.
     """
     safe = np.where(moments.s2 > 0.0, moments.s2, 1.0)
     optimal = moments.mean + np.where(moments.s2 > 0.0, moments.f_s2 / safe, 0.0)
-    baselines = {
+    baselines: dict[str, Floats | float] = {
         "score-function": 0.0,
         "score-function-mean-baseline": moments.mean,
         "score-function-oracle-baseline": optimal,

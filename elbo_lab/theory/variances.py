@@ -1,18 +1,37 @@
 """The exact variance of gradient estimators in phi, on the first rung that applies."""
 
 from functools import lru_cache
+from typing import Protocol
 
-from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import DiagonalGaussian, Family, NoiseSource
 from elbo_lab.errors import NotApplicable, check_count
-from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.estimators import ESTIMATORS, Estimator
 from elbo_lab.exact.quadrature import ToleranceMissed
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 from elbo_lab.theory import enumerated, integrated, quadratic
+from elbo_lab.theory.score import DrawMoments
 
 # Posteriors that are a table with one row of eta per datum.
 FREE = ("free", "full")
 
 
-def draw_moments(model, theta, x, family, eta):
+class Scene(Protocol):
+    """A `study.Scene`, as far as exact variances look at it."""
+
+    model: Model
+    theta: Floats
+    posterior: Posterior | None
+    phi: Floats
+    x: Floats
+    source: NoiseSource
+
+    def __hash__(self) -> int:
+        """A scene is remembered by what it is."""
+
+
+def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments:
     """Return the DrawMoments of q, from which the variances for every number of draws follow.
 
     Parameters
@@ -46,7 +65,9 @@ def draw_moments(model, theta, x, family, eta):
     return found
 
 
-def gradient_variances(model, theta, x, family, eta, n_draws=1):
+def gradient_variances(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int = 1
+) -> dict[str, Floats]:
     """Return the exact variance of estimators of the ELBO's gradient in eta, mean over the rows of x.
 
     Parameters
@@ -73,14 +94,14 @@ def gradient_variances(model, theta, x, family, eta, n_draws=1):
 
 
 @lru_cache(maxsize=32)
-def _moments_of_scene(scene):
+def _moments_of_scene(scene: Scene) -> DrawMoments:
     if scene.posterior is None or scene.posterior.name not in FREE:
         raise NotApplicable("exact variances in phi are known for a free table of eta")
     eta = scene.posterior.eta(scene.phi, scene.x)
     return draw_moments(scene.model, scene.theta, scene.x, scene.posterior.family, eta)
 
 
-def free_variances(scene, n_draws):
+def free_variances(scene: Scene, n_draws: int) -> dict[str, float]:
     """Return {estimator: trace of the covariance of its gradient in phi} for a free table of eta.
 
     There the noise of the data is independent and phi is eta itself, so that the trace is a plain sum.
@@ -93,7 +114,7 @@ def free_variances(scene, n_draws):
     return {name: float(variance.sum()) / len(scene.x) ** 2 for name, variance in found.items()}
 
 
-def known_variances(scene, n_draws):
+def known_variances(scene: Scene, n_draws: int) -> dict[Estimator, float]:
     """Return {Estimator: trace} for the package's estimators whose variance is known here, maybe none."""
     if not scene.source.independent:
         return {}  # the formulas are those of independent draws
