@@ -92,6 +92,7 @@ CONTENTS = {
         "comparing",
         "learning",
         "write_your_own",
+        "extending",
         "gotchas",
         "testing",
         "cost",
