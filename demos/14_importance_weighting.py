@@ -22,7 +22,6 @@ The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -36,6 +35,7 @@ from elbo_lab.plots import (
     save_figure,
 )
 from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.processes import Workers
 from elbo_lab.registry import find_estimators
 from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
@@ -65,8 +65,7 @@ for k, bound, size in zip(DRAWS, bounds[1:], signal, strict=True):
     print(f"K = {k:>3}: bound {bound:.5f} nats, |exact gradient| {size:.5f} per unit, {k * size:.3f} / K")
 
 # %% Then the estimates
-with ThreadPoolExecutor() as pool:
-    records = signal_to_noise(scene, find_estimators(list(SLOPES)), SEED, pool, REPEATS, DRAWS)
+records = signal_to_noise(scene, find_estimators(list(SLOPES)), SEED, Workers(), REPEATS, DRAWS)
 for name, record in records.items():
     ratios = "  ".join(f"{snr:.3f}" for snr in record["snr"])
     print(f"{name:<24} {ratios}")

@@ -1,162 +1,221 @@
-"""Independent pieces of work on several cores: processes where they can be forked, threads elsewhere.
+"""Independent tasks on several processes, where that pays.
 
 The work of this package is many short NumPy calls, and between two of them a thread holds the lock of the
-interpreter: two threads are hardly faster than one. So the pieces go to forked processes. A fork sees
-everything that there is at that moment, also a function inside a function and a class of a notebook, so that
-nothing has to be packed but the results.
+interpreter: two threads are hardly faster than one. So tasks go to worker processes, by joblib and its
+backend loky. Loky does not fork, which would be unsafe beside the threads of BLAS, Numba, PyTorch and JAX: it
+starts fresh interpreters, and sends them functions and classes of a script or a notebook by value. They
+take a second or two to import what they need:
 
-    one worker        the pieces run one after another, here
-    several, Linux    forked processes; what cannot be packed, or fails there, is done again here, where the
-                      exception and its traceback are whole
-    elsewhere         threads: without `fork`, inside a daemon process, and beside frameworks whose thread
-                      pools do not survive a fork
+    first    tasks run in the calling process and are timed
+    then     workers start if the rest would take more than `WORTHWHILE` seconds
+    later    workers wait `IDLE` seconds for further calls, and end
 
-Which worker does a piece changes no bit, and results come in the order of the pieces. Workers end with the
-`with` block, whatever ends it, or, when the process that forked them is killed, with the piece at hand.
-Ctrl-C is left to that process.
+Results are bitwise independent of the number of workers and of which of them runs a task: a task carries its
+own seed, BLAS and Numba have one thread in a worker, and results come in the order of the tasks. A task that
+fails in a worker, or whose result cannot be pickled, runs again in the calling process, so that an exception
+is raised there, of its own type and with its own traceback; what cannot be pickled at all runs there only.
 
-Source: Python manual, `multiprocessing`, "Contexts and start methods" (on the dangers of fork); signal(7).
+Source: joblib manual, "Embarrassingly parallel for loops"; loky manual, "API Reference".
 """
 
-import contextlib
 import multiprocessing
 import signal
-import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import groupby
+from math import ceil
+from operator import itemgetter
+from time import perf_counter
+from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from elbo_lab.kernels import kernels_in_use, use_kernels
+from elbo_lab.threads import check_threads
 
-THREADED_FRAMEWORKS = ("jax", "tensorflow", "torch")
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-
-def can_fork():
-    """Tell whether work may go to forked processes."""
-    return (
-        sys.platform == "linux"  # forked processes of macOS fail inside its own libraries
-        and not multiprocessing.current_process().daemon
-        and not any(name in sys.modules for name in THREADED_FRAMEWORKS)
-    )
+WORTHWHILE = 5.0
+"""Seconds of remaining work above which worker processes start."""
+IDLE = 20
+"""Seconds after which a worker without work ends."""
+PIECES = 4
+"""Pieces of a group for each worker: few, since each brings what they share; several, for progress."""
+LARGE_ARRAY = "100K"
+"""Arrays of this size and above reach the workers as memory-mapped files."""
 
 
 class Workers:
-    """A number of workers; use it as a context.
+    """Up to `count` processes that run tasks.
 
     Parameters
     ----------
-    count : int
-        With one, everything runs in the calling thread.
+    count : int, optional
+        With one, everything runs in the calling process; all cores if not given.
     """
 
-    def __init__(self, count):
-        self.count = count
-        self._stop = contextlib.ExitStack()
+    def __init__(self, count: int | None = None) -> None:
+        self.count = check_threads(count)
+        self._started = False
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._stop.close()
-
-    def map(self, function, pieces, last_first=False):
-        """Yield function(piece) in the order of the pieces.
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        tasks: Sequence[Item],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Result]:
+        """Return [function(task) for task in tasks].
 
         Parameters
         ----------
         function : callable
-        pieces : sequence
-        last_first : bool
-            Begin with the last piece, where that takes longest; it changes nothing but the time.
+        tasks : sequence
+            The slowest first: then no worker is left alone with one at the end.
+        progress : callable, optional
+            Called in the calling process as progress(done, total).
+
+        Raises
+        ------
+        ChildProcessError
+            If a worker ends before its work is done.
         """
-        pieces = list(pieces)
-        count = min(self.count, len(pieces))
-        if count <= 1:
-            return map(function, pieces)
-        order = range(len(pieces))[::-1] if last_first else range(len(pieces))
-        spread = self._on_processes if can_fork() else self._on_threads
-        return spread(function, pieces, order, count)
+        results: list[Result] = []
 
-    def _on_threads(self, function, pieces, order, count):
-        pool = ThreadPoolExecutor(count)
-        # After an error nothing that has not begun is begun.
-        self._stop.callback(pool.shutdown, cancel_futures=True)
-        futures = {index: pool.submit(function, pieces[index]) for index in order}
-        return (futures[index].result() for index in range(len(pieces)))
+        def take(_: int, some: list[Result]) -> None:
+            results.extend(some)
+            if progress is not None:
+                progress(len(results), len(tasks))
 
-    def _on_processes(self, function, pieces, order, count):
-        links = []
-        for _ in range(count):
-            links.append(_forked(function, pieces, links, self._stop))
-        return _collected(function, pieces, iter(order), links)
+        self.run(_call, [(function, [task]) for task in tasks], take)
+        return results
+
+    def run(
+        self,
+        function: Callable[[Shared, Item], Result],
+        groups: Sequence[tuple[Shared, Sequence[Item]]],
+        take: Callable[[int, list[Result]], None],
+    ) -> None:
+        """Do function(shared, item) for all items of all groups.
+
+        The items of a group are cut into a few pieces for each worker. What they share is sent with each
+        piece, but its large arrays only once.
+
+        Parameters
+        ----------
+        function : callable
+        groups : sequence of (shared, sequence of items)
+            The slowest first.
+        take : callable
+            Called in the calling process as take(index of group, results of its next items), in order.
+
+        Raises
+        ------
+        ChildProcessError
+            If a worker ends before its work is done.
+        """
+        todo = [(index, item) for index, (_, items) in enumerate(groups) for item in items]
+        seconds = 0.0
+        for done, (index, item) in enumerate(todo):
+            if self._is_worthwhile(seconds, done, len(todo) - done):
+                self._started = True
+                self._run_on_processes(function, groups, todo[done:], take)
+                return
+            start = perf_counter()
+            result = function(groups[index][0], item)
+            seconds += perf_counter() - start
+            take(index, [result])
+
+    def _is_worthwhile(self, seconds: float, done: int, left: int) -> bool:
+        """Tell whether `left` items are worth worker processes, after `done` that took `seconds`."""
+        if self.count == 1 or multiprocessing.current_process().daemon:  # a daemon may have no children
+            return False
+        return self._started or (done > 0 and seconds / done * left > WORTHWHILE)
+
+    def _run_on_processes(
+        self,
+        function: Callable[[Shared, Item], Result],
+        groups: Sequence[tuple[Shared, Sequence[Item]]],
+        todo: list[tuple[int, Item]],
+        take: Callable[[int, list[Result]], None],
+    ) -> None:
+        pieces = list(_pieces(todo, PIECES * self.count))
+        with _sent(function, [(groups[index][0], items) for index, items in pieces], self.count) as answers:
+            for index, items in pieces:
+                results = self._next(answers)
+                if results is None:
+                    results = [function(groups[index][0], item) for item in items]
+                take(index, results)
+            next(answers, None)  # asked once more they end, and joblib does not warn
+
+    def _next(self, answers: Iterator[list[Result] | None]) -> list[Result] | None:
+        """Return the next results; None where they failed, or cannot be pickled, as all that would follow."""
+        try:
+            return next(answers, None)
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                "a worker process ended before its work was done, perhaps for lack of memory; "
+                "one thread needs the least"
+            ) from error
+        except Exception:
+            self.count = 1
+            return None
 
 
-def _collected(function, pieces, order, links):
-    """Hand pieces to the processes, one at a time, and yield what comes back in the order of the pieces."""
-    given, found = {}, {}
-    for link in links:
-        _hand_on(link, order, given)
-    for index, piece in enumerate(pieces):
-        while index not in found:
-            for link in wait(list(given)):
-                found[given.pop(link)] = _received(link)
-                _hand_on(link, order, given)
-        whole, result = found.pop(index)
-        # Done again here where the result could not be sent, or for the exception.
-        yield result if whole else function(piece)
+def _pieces(places: Sequence[tuple[int, Item]], count: int) -> Generator[tuple[int, list[Item]]]:
+    """Cut (index of group, item) into (index of group, items), at most `count` of a group."""
+    for index, entries in groupby(places, key=itemgetter(0)):
+        items = [item for _, item in entries]
+        size = ceil(len(items) / count)
+        for start in range(0, len(items), size):
+            yield index, items[start : start + size]
 
 
-def _hand_on(link, order, given):
-    """Send the number of the next piece and note it; at the end hang up, which ends the process."""
-    index = next(order, None)
-    if index is None:
-        link.close()
-    else:
-        given[link] = index
-        with contextlib.suppress(ConnectionError):  # who is dead is found out while we wait
-            link.send(index)
+@contextmanager
+def _sent(
+    function: Callable[[Shared, Item], Result], tasks: list[tuple[Shared, list[Item]]], count: int
+) -> Generator[Iterator[list[Result] | None]]:
+    """Send tasks to worker processes; give an iterator over what `_attempt` returns there, in order."""
+    from joblib import Parallel, delayed, parallel_config  # on use: most calls are over sooner
 
-
-def _received(link):
-    """Return (whole, result) of the piece that was handed on."""
+    calls = [delayed(_attempt)(kernels_in_use(), function, shared, items) for shared, items in tasks]
+    backend = {"n_jobs": count, "inner_max_num_threads": 1, "idle_worker_timeout": IDLE}
+    with parallel_config("loky", **backend), _interrupts_held_back():
+        answers = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")(calls)
     try:
-        return link.recv()
-    except (EOFError, ConnectionError):
-        raise ChildProcessError(
-            "a worker process ended before its work was done, perhaps for lack of memory; "
-            "one thread needs the least"
-        ) from None
-    except Exception:  # it could be packed and cannot be unpacked
-        return False, None
+        yield answers
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib warns of tasks that are given up
+            answers.close()
 
 
-def _forked(function, pieces, others, stop):
-    """Start a process that does pieces by number; return our end of the pipe to it."""
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe()
-    arguments = (function, pieces, theirs, [*others, ours])
-    process = fork.Process(target=_serve, args=arguments, daemon=True)
-    with warnings.catch_warnings():
-        # Python 3.12 warns of threads that hold a lock in the moment of the fork. Ours are those of the BLAS,
-        # which prepares for a fork, and of the progress bar, which a worker does not touch.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    theirs.close()
-    stop.callback(ours.close)
-    stop.callback(process.join)
-    stop.callback(process.kill)
-    return ours
+@contextmanager
+def _interrupts_held_back() -> Generator[None]:
+    """Start processes that Ctrl-C does not reach: the terminal sends it to all, and one is to answer."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # A first lock starts Python's resource tracker, which would let interrupts through again.
+    multiprocessing.get_context("spawn").Lock()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(function, pieces, link, inherited):
-    """Do the pieces whose numbers arrive, until the other side hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; we are told by the pipe
-    for end in inherited:
-        end.close()  # else an open copy would hide that the other side is gone
-    with threadpool_limits(limits=1), contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            piece = pieces[link.recv()]
-            try:
-                link.send((True, function(piece)))
-            except Exception:  # of the function, or because its result cannot be packed
-                link.send((False, None))
+def _attempt(
+    kernels: str, function: Callable[[Shared, Item], Result], shared: Shared, items: list[Item]
+) -> list[Result] | None:
+    """Return the results of some items, or None if one of them fails."""
+    with use_kernels(kernels):
+        try:
+            return [function(shared, item) for item in items]
+        except Exception:
+            return None
+
+
+def _call(function: Callable[[Item], Result], task: Item) -> Result:
+    return function(task)

@@ -11,7 +11,7 @@ from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.report.cautions import caution_lines
-from elbo_lab.study import statistics, weights
+from elbo_lab.study import statistics
 from elbo_lab.study.measure import batch_sizes
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import build_scene
@@ -103,8 +103,7 @@ def test_without_arviz_stats_k_hat_is_null_and_the_settings_say_so(monkeypatch):
         raise statistics.PackageNotFoundError(name)
 
     monkeypatch.setattr(statistics, "version", missing)
-    for cached in (statistics.pareto_source, weights._numbers):
-        cached.cache_clear()
+    statistics.pareto_source.cache_clear()
     try:
         result = compare("ppca", estimators=["importance-sampling", "score-function"], rows=2, repeats=100)
     finally:
@@ -129,7 +128,7 @@ def test_the_error_tail_of_gaussian_estimates_is_light_and_of_cauchy_ones_heavy(
 
 def test_at_the_exact_posterior_all_draws_count_and_the_weights_have_no_tail():
     scene = scene_of("ppca", at="exact", posterior="exact")
-    found = weight_numbers(scene, estimator_of("importance-sampling"), 10, 0)
+    found = weight_numbers(scene, [estimator_of("importance-sampling")], 10, 0)[0]
     assert found["effective_sample_size"] == pytest.approx(10.0, rel=1e-9)
     assert found["pareto_k_weights"] is None and found["pareto_k_weights_max"] is None
 
@@ -144,7 +143,7 @@ def test_the_effective_sample_size_agrees_with_enumeration():
     p, pairs = np.exp(log_q), list(product(range(len(values)), repeat=2))
     size = [(w[i] + w[j]) ** 2 / (w[i] ** 2 + w[j] ** 2) for i, j in pairs]
     exact = sum(p[i] * p[j] * s for (i, j), s in zip(pairs, size, strict=True)).mean()
-    found = weight_numbers(scene, estimator_of("importance-sampling"), 2, 0)
+    found = weight_numbers(scene, [estimator_of("importance-sampling")], 2, 0)[0]
     # 500 groups of each of 4 data, each size in [1, 2]: standard error at most 0.5 / sqrt(2000).
     assert found["effective_sample_size"] == pytest.approx(exact, abs=5 * 0.5 / np.sqrt(2000))
     assert found["pareto_k_weights"] is None  # finitely many weights
@@ -174,7 +173,7 @@ def test_log_weights_of_either_source_average_to_the_evidence():
     ],
 )
 def test_only_estimators_that_weigh_their_draws_have_weights(name, weighs):
-    found = weight_numbers(scene_of("gaussian-mle"), estimator_of(name), 5, 0)
+    found = weight_numbers(scene_of("gaussian-mle"), [estimator_of(name)], 5, 0)[0]
     assert (found["effective_sample_size"] is not None) == weighs
     if weighs:
         assert 1.0 <= found["effective_sample_size"] <= 5.0

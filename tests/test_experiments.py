@@ -1,11 +1,11 @@
 """The experiments behind the figures: coordinates with noise, rounding counted as zero."""
 
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from elbo_lab import compare
+from elbo_lab.processes import Workers
 from elbo_lab.study.experiments import gradient_cloud, noisy_coordinates, two_largest, variance_against_draws
 
 NAMES = ["score-function", "score-function-loo", "enumeration", "exact"]
@@ -65,8 +65,7 @@ def test_a_mean_and_a_log_scale_are_shown_of_a_gaussian():
 
 def test_a_variance_of_rounding_is_zero_as_in_the_table(mixture):
     scene, estimators, answer = mixture
-    with ThreadPoolExecutor(1) as pool:
-        records = variance_against_draws(scene, estimators, 0, pool, 40, answer, draws=(1, 4))
+    records = variance_against_draws(scene, estimators, 0, Workers(1), 40, answer, draws=(1, 4))
     assert records["enumeration"]["variance"] == [0.0, 0.0] == records["enumeration"]["high"]
     assert not records["enumeration"]["biased"]
     assert min(records["score-function"]["variance"]) > 1e-12

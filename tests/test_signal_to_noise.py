@@ -1,12 +1,12 @@
 """Signal-to-noise against draws: exact signals, known rates, a figure that says what it shows."""
 
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from elbo_lab.estimators import Exact
 from elbo_lab.plots import estimator_style, plot_signal_to_noise
+from elbo_lab.processes import Workers
 from elbo_lab.registry import find_estimators
 from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
@@ -16,8 +16,7 @@ NAMES = ["iwae-reparameterization", "dreg", "piwae-2-phi", "vimco", "ovis-tilde-
 @pytest.fixture(scope="module")
 def records():
     scene = linear_gaussian_scene(0)
-    with ThreadPoolExecutor(1) as pool:
-        return signal_to_noise(scene, find_estimators(NAMES), 0, pool, 100, draws=(1, 8, 32))
+    return signal_to_noise(scene, find_estimators(NAMES), 0, Workers(1), 100, draws=(1, 8, 32))
 
 
 def test_draws_that_an_estimator_cannot_do_with_are_left_out(records):
@@ -48,8 +47,8 @@ def test_the_plain_gradient_falls_and_the_doubly_reparameterised_one_grows(recor
 
 def test_the_posterior_has_no_signal_to_be_measured():
     scene = linear_gaussian_scene(0, shift=0.0, width=1.0)
-    with ThreadPoolExecutor(1) as pool:
-        found = signal_to_noise(scene, find_estimators(["iwae-reparameterization"]), 0, pool, 20, draws=(4,))
+    plain = find_estimators(["iwae-reparameterization"])
+    found = signal_to_noise(scene, plain, 0, Workers(1), 20, draws=(4,))
     assert found["iwae-reparameterization"]["snr"][0] < 1e-8
 
 

@@ -23,11 +23,11 @@ from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.special import softmax
 from elbo_lab.study import Moments, Scene, build_scene, measure, references, run_batch, run_sample
+from elbo_lab.study.cached_likelihood import CachedLikelihood
 from elbo_lab.study.measure import batch_sizes, estimate_repeats, noise_groups
 from elbo_lab.study.rare_events import missed_variance
 from elbo_lab.study.rows import bias_test, z_limit
 from elbo_lab.study.scene import spawn
-from elbo_lab.study.sharing import shared_model
 
 BITS = (np.random.default_rng(0).random((30, 5)) < 0.4).astype(float)
 TABLE = np.random.default_rng(1).standard_normal((30, 3)) @ np.array([[2.0, 1, 0], [0, 1, 1], [0, 0, 0.5]])
@@ -69,9 +69,9 @@ def counting(model):
 
 
 @pytest.mark.parametrize("case", CASES, ids=model_id)
-def test_a_shared_model_is_bitwise_the_model(case):
+def test_a_cached_likelihood_is_bitwise_the_model(case):
     scene, estimators = scene_of(case), fitting(case)
-    sharing = scene.problem._replace(model=shared_model(case.model))
+    sharing = scene.problem._replace(model=CachedLikelihood(case.model))
     for spec, members in noise_groups(scene, estimators, 4):
         rng = np.random.default_rng(0)
         lead = (4, *spec.shape)
@@ -92,10 +92,10 @@ def test_estimators_that_share_draws_share_the_pass_and_its_pullback():
     assert (counts.passes, counts.pullbacks) == (1, 1)
 
 
-def test_a_shared_model_recognises_arguments_by_value_and_never_confuses_them():
+def test_a_cached_likelihood_recognises_arguments_by_value_and_never_confuses_them():
     case = CASES[4]
     counted, counts = counting(case.model)
-    shared = shared_model(counted)
+    shared = CachedLikelihood(counted)
     z = np.random.default_rng(0).standard_normal((2, 3, 2))
     first = shared.likelihood(case.theta, case.x, z)[0]
     assert np.array_equal(shared.likelihood(case.theta, case.x, z.copy())[0], first)
@@ -105,9 +105,9 @@ def test_a_shared_model_recognises_arguments_by_value_and_never_confuses_them():
     assert counts.passes == 4
 
 
-def test_shared_results_cannot_be_overwritten():
+def test_cached_results_cannot_be_overwritten():
     case = CASES[4]
-    value, pullback = shared_model(case.model).likelihood(case.theta, case.x, np.zeros((2, 3, 2)))
+    value, pullback = CachedLikelihood(case.model).likelihood(case.theta, case.x, np.zeros((2, 3, 2)))
     for array in (value, *pullback(np.ones((2, 3)))):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0.0
@@ -431,11 +431,10 @@ def test_an_estimator_that_edits_its_noise_is_stopped_and_cannot_touch_the_other
         run_batch(scene, [Vandal()], 3, 0, "repeats", 0, 5)
 
 
-def test_a_shared_model_keeps_what_is_the_model_s_own():
+def test_a_cached_likelihood_keeps_what_is_the_model_s_own():
     for case in CASES:
-        shared = shared_model(case.model)
-        assert shared.label == case.model.label and type(shared) is type(case.model)
-        assert "likelihood" not in vars(case.model)
+        shared = CachedLikelihood(case.model)
+        assert shared.label == case.model.label and isinstance(shared, type(case.model))
 
 
 def test_data_that_a_model_explains_without_noise_are_refused():

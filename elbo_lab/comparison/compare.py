@@ -9,53 +9,64 @@
     timing      single calls, one after another, when nothing else runs
     rows        what is reported of each pairing
 
-Everything but the timing is cut into pieces for workers (`elbo_lab.processes`); each piece
-has its own seed and is merged in its own order, and BLAS runs single-threaded inside, so that the number of
-workers changes nothing but the time.
+Everything but the timing is cut into tasks for workers (`elbo_lab.processes`). Each task has its own seed,
+results are merged in a fixed order, and BLAS has one thread, so that the number of workers changes the time
+and nothing else.
 """
 
-import numpy as np
+from collections.abc import Iterable
+from os import PathLike
+
+from numpy.typing import ArrayLike
 
 from elbo_lab import __version__
 from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
+    Placement,
+    Progress,
     build_benches,
     check_any_pairing,
     check_bias,
     repeat,
     rows_of,
     time_calls,
-    weigh,
 )
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.estimators import Estimator
+from elbo_lab.estimators.exact import Answer
+from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models
-from elbo_lab.special import sigmoid, softplus, tanh
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
 
+Models = str | Model | type[Model] | Iterable[str | Model | type[Model]]
+Estimators = str | Estimator | type[Estimator] | Iterable[str | Estimator | type[Estimator]]
+Data = str | PathLike[str] | ArrayLike | Dataset
+
 
 def compare(
-    models=None,
+    models: Models | None = None,
     *,
-    estimators=None,
-    data=None,
-    latent=None,
-    posterior="free",
-    at=None,
-    noise="independent",
-    against=None,
-    draws=10,
-    repeats=1000,
-    rows=None,
-    seed=0,
-    threads=None,
-    progress=None,
-):
+    estimators: Estimators | None = None,
+    data: Data | None = None,
+    latent: int | None = None,
+    posterior: str = "free",
+    at: str | None = None,
+    noise: str = "independent",
+    against: str | None = None,
+    draws: int = 10,
+    repeats: int = 1000,
+    rows: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
     """Hold estimators against exact answers on the same models with the same random numbers.
 
     Parameters
@@ -90,8 +101,8 @@ def compare(
     seed : int
         Not negative. Everything but the seconds is reproduced by it.
     threads : int, optional
-        Workers: processes where they can be forked, else threads; with one, everything runs here. Any number
-        gives the same result; all cores if not given.
+        Number of workers, which are processes; all cores if not given. They start only if the work at hand
+        would take more than a few seconds, and any number gives the same result.
     progress : callable, optional
         Called as progress(done, total, what) on the calling thread.
 
@@ -133,7 +144,7 @@ def compare(
         check_against(against, chosen)
     at = _place_name(at, posterior)
     n_threads = check_threads(threads)
-    placing = (data, latent, posterior, at, rows, seed, source)
+    placement = Placement(data, latent, posterior, at, rows, seed, source)
     settings = {
         "version": __version__,
         "models": [choice.label for choice in choices],
@@ -154,52 +165,41 @@ def compare(
     }
     # A table of all models on data of the user's own keeps those that the data suits.
     skip_refusals = models is None and data is not None
-    with single_threaded_blas(), Workers(n_threads) as workers:
-        if n_threads > 1 and len(choices) > 1:
-            _load()
-        benches = build_benches(workers, choices, chosen, draws, placing, skip_refusals, progress)
+    workers = Workers(n_threads)
+    with single_threaded_blas():
+        benches = build_benches(workers, choices, chosen, draws, placement, skip_refusals, progress)
         if estimators is not None:
             check_any_pairing(benches)
         if against is not None:
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)
-        paired = [dict(bench.moments) for bench in benches]  # before any is repeated on its own
         limit = check_bias(workers, benches, draws, repeats, seed)
-        weigh(workers, benches, draws, seed)
         time_calls(benches, draws, seed)
-
-        def rows_one(pair):
-            rows_found = list(rows_of(pair[0], chosen, posterior, draws, repeats, limit))
-            return rows_with_ratios(rows_found, chosen, pair[1], against)
-
-        by_bench = workers.map(rows_one, list(zip(benches, paired, strict=True)))
-        found = [row for rows_found in by_bench for row in rows_found]
+        found = []
+        for bench in benches:
+            of_bench = rows_of(bench, posterior, draws, repeats, limit)
+            found += rows_with_ratios(of_bench, chosen, bench.shared_moments, against)
     kept = [bench for bench in benches if bench.scene]
-    scenes, answers = [bench.scene for bench in kept], [bench.answers for bench in kept]
     settings["exact_values"] = {
-        f"{scene.model.label} K={scene.model.latent_dim}": _values(found)
-        for scene, found in zip(scenes, answers, strict=True)
+        f"{bench.scene.model.label} K={bench.scene.model.latent_dim}": _values(bench.answers)
+        for bench in kept
     }
-    kept_moments = [moments for bench, moments in zip(benches, paired, strict=True) if bench.scene]
-    return Comparison(found, settings, chosen, scenes, answers, kept_moments)
+    return Comparison(
+        found,
+        settings,
+        chosen,
+        [bench.scene for bench in kept],
+        [bench.answers for bench in kept],
+        [bench.shared_moments for bench in kept],
+    )
 
 
-def _load():
-    """Load what most of the work takes, once: else each process would do it at its own first use."""
-    import scipy.optimize  # noqa: F401
-
-    if pareto_source() is not None:
-        import arviz_stats.base  # noqa: F401
-    for function in (softplus, sigmoid, tanh):
-        function(np.zeros(1))  # the machine code of the kernel
-
-
-def _values(answers):
+def _values(answers: dict[str, Answer]) -> dict[str, float]:
     """Return the exact values of the targets that are one number, with their sign."""
     return {target: float(a.value[0]) for target, a in answers.items() if not target.startswith("grad-")}
 
 
-def _place_name(at, posterior):
+def _place_name(at: str | None, posterior: str) -> str:
     """Return where q stands; the exact posterior stands only at itself."""
     if at is None:
         return "exact" if posterior == "exact" else "near"
@@ -210,5 +210,5 @@ def _place_name(at, posterior):
     return at
 
 
-def _data_name(data):
+def _data_name(data: Data | None) -> str | None:
     return data if data is None or isinstance(data, str) else getattr(data, "name", "array")

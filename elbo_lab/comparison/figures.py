@@ -8,8 +8,16 @@ prior-monte-carlo   why does sampling from the prior fail? Drawn, on PPCA, where
                     the estimators and a model with continuous latents among the models.
 """
 
+from collections.abc import Callable
 from functools import partial
+from os import PathLike
 
+from matplotlib.figure import Figure
+
+from elbo_lab.comparison.pipeline import Progress, Row, named
+from elbo_lab.comparison.result import Comparison
+from elbo_lab.estimators import Estimator
+from elbo_lab.estimators.exact import Answer
 from elbo_lab.plots import (
     plot_cloud,
     plot_prior_failure,
@@ -28,13 +36,13 @@ from elbo_lab.study.experiments import (
     theory_against_draws,
     variance_against_draws,
 )
-from elbo_lab.study.scene import WHERE
+from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
 FEW_CURVES = 8
 
 
-def _example(comparison):
+def _example(comparison: Comparison) -> tuple[Scene, Answer] | None:
     """Return (scene, exact answer of the gradient in phi) for the two pictures of one model, or None.
 
     The last model with continuous latents: the lists end with the deep ones, which are what a reader has
@@ -50,13 +58,13 @@ def _example(comparison):
     return (continuous or found or [None])[-1]
 
 
-def _place(scene, at):
+def _place(scene: Scene, at: str) -> str:
     """Say where a picture was taken."""
     noise = "" if scene.source.independent else f", {scene.source.name} noise"
     return f"{scene.model.label}, {scene.data}, q {WHERE[at]}{noise}"
 
 
-def _note(rows, settings):
+def _note(rows: list[Row], settings: dict) -> str:
     """Return the line that tells two runs apart: data, rows, S, R, posterior, place of q, and the noise."""
     data = list(dict.fromkeys(row["data"] for row in rows if row["data"]))
     sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
@@ -69,13 +77,13 @@ def _note(rows, settings):
     return ", ".join(parts)
 
 
-def _shows_prior_failure(comparison):
+def _shows_prior_failure(comparison: Comparison) -> bool:
     """Tell whether prior Monte Carlo was asked about on a model with continuous latents."""
     asked = any(estimator.name == "prior-monte-carlo" for estimator in comparison.estimators)
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
 
-def drawings(comparison, workers):
+def drawings(comparison: Comparison, workers: Workers) -> dict[str, Callable[[], Figure]]:
     """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
     settings, found = comparison.settings, {}
     for target in order_targets(comparison.rows):
@@ -89,15 +97,14 @@ def drawings(comparison, workers):
         repeats = max(20, settings["repeats"] // 5)
         seed = settings["seed"]
         records = variance_against_draws(scene, comparison.estimators, seed, workers, repeats, answer)
-        found["gradient-cloud"] = partial(_cloud, comparison, scene, answer)
-        found["variance-vs-draws"] = partial(_against_draws, comparison, scene, records)
+        found["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
+        found["variance-vs-draws"] = partial(_against_draws, settings["at"], scene, records)
     if _shows_prior_failure(comparison):
         found["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
     return found
 
 
-def _cloud(comparison, scene, answer):
-    settings, estimators = comparison.settings, comparison.estimators
+def _cloud(estimators: list[Estimator], settings: dict, scene: Scene, answer: Answer) -> Figure:
     seed, draws = settings["seed"], settings["draws"]
     coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
     points = min(400, settings["repeats"])
@@ -107,43 +114,30 @@ def _cloud(comparison, scene, answer):
     return plot_cloud(samples, answer.value[coordinates], names, title=title)
 
 
-def _against_draws(comparison, scene, records):
-    title, theory = _place(scene, comparison.settings["at"]), theory_against_draws(scene, records)
+def _against_draws(at: str, scene: Scene, records: dict[str, dict]) -> Figure:
+    title, theory = _place(scene, at), theory_against_draws(scene, records)
     # A line of the legend is a thirtieth of the panel: many names need the room of several columns.
     columns = 2 if len(records) <= FEW_CURVES else 3
     ax = new_figure(4.6 if columns == 2 else 5.6).subplots()
     return plot_variance_against_draws(records, ax, title=title, columns=columns, theory=theory).figure
 
 
-def _prior_failure(seed):
+def _prior_failure(seed: int) -> Figure:
     title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
     return plot_prior_failure(prior_failure(seed), title=title)
 
 
-def draw_figures(comparison):
+def draw_figures(comparison: Comparison) -> dict[str, Figure]:
     """Return {name: Figure} for a `Comparison`."""
-    with single_threaded_blas(), Workers(comparison.settings["threads"]) as workers:
+    workers = Workers(comparison.settings["threads"])
+    with single_threaded_blas():
         return {name: draw() for name, draw in drawings(comparison, workers).items()}
 
 
-def write_figures(figures, folder, threads):
-    """Write PNG and SVG of every figure.
-
-    Parameters
-    ----------
-    figures : dict of str to Figure
-    folder : str or path
-    threads : int
-        Workers that render.
-    """
-    with Workers(threads) as workers:
-        contents = workers.map(render_figure, figures.values())
-        for name, content in zip(figures, contents, strict=True):
-            write_rendered(content, folder, name)
-
-
-def write_drawings(comparison, folder, progress=None):
-    """Draw and write all figures of a `Comparison`, several at a time; return their names.
+def write_drawings(
+    comparison: Comparison, folder: str | PathLike[str], progress: Progress | None = None
+) -> list[str]:
+    """Draw and write all figures of a `Comparison`, several at a time where that pays; return their names.
 
     Parameters
     ----------
@@ -151,11 +145,15 @@ def write_drawings(comparison, folder, progress=None):
     progress : callable, optional
         Called as progress(done, total, 'figures').
     """
-    with single_threaded_blas(), Workers(comparison.settings["threads"]) as workers:
+    workers = Workers(comparison.settings["threads"])
+    with single_threaded_blas():
         found = drawings(comparison, workers)
-        contents = workers.map(lambda draw: render_figure(draw()), found.values(), last_first=True)
-        for done, (name, content) in enumerate(zip(found, contents, strict=True), start=1):
-            write_rendered(content, folder, name)
-            if progress is not None:
-                progress(done, len(found), "figures")
+        names = list(found)[::-1]  # the last take longest
+        contents = workers.map(_rendered, [found[name] for name in names], named(progress, "figures"))
+    for name, content in zip(names, contents, strict=True):
+        write_rendered(content, folder, name)
     return list(found)
+
+
+def _rendered(draw: Callable[[], Figure]) -> dict[str, bytes]:
+    return render_figure(draw())

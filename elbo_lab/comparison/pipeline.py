@@ -1,19 +1,30 @@
 """The steps of a comparison: scenes and references, repeats, the test of bias, rows.
 
-A `Bench` is one model on its way through them. Every step takes the `Workers`; each piece of work has its own
-seed, returns what it found, and is merged in its own order.
+A `Bench` is one model on its way through them, with one `Run` for each estimator. Every step takes the
+`Workers`; each task has its own seed, and results are merged in a fixed order.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from numpy.typing import ArrayLike, NDArray
+
+from elbo_lab.datasets import Dataset
+from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
-from elbo_lab.estimators import Exact
+from elbo_lab.estimators import Estimator, Exact
+from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import parse
-from elbo_lab.study.measure import batch_sizes, run_batch, seconds_per_estimate, settle_states
+from elbo_lab.layout import Layout
+from elbo_lab.processes import Workers
+from elbo_lab.registry import ModelChoice
+from elbo_lab.study.measure import Repeats, run_repeats, seconds_per_estimate, settled_states
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
+    BiasTest,
     bias_test,
     exact_row,
     inapplicable,
@@ -21,7 +32,7 @@ from elbo_lab.study.rows import (
     row_head,
     z_limit,
 )
-from elbo_lab.study.scene import build_scene
+from elbo_lab.study.scene import Scene, build_scene
 from elbo_lab.study.weights import weight_numbers
 from elbo_lab.theory import known_variances
 
@@ -30,25 +41,180 @@ RERUN_FACTOR = 10
 LARGEST_NOISE = 1 << 28
 FALSE_ALARM = 1e-6
 
+Progress = Callable[[int, int, str], None]
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The data of a comparison, where q stands, and where its noise comes from: see `compare`."""
+
+    data: str | ArrayLike | Dataset | None
+    latent: int | None
+    posterior: str
+    at: str
+    rows: int | None
+    seed: int
+    source: NoiseSource
+
+    def scene(self, choice: ModelChoice) -> Scene:
+        """Return the scene of a model here."""
+        return build_scene(
+            choice, self.data, self.latent, self.posterior, self.at, self.rows, self.seed, self.source
+        )
+
+
+@dataclass
+class Run:
+    """One estimator on one scene, on its way to a row.
+
+    Attributes
+    ----------
+    estimator : Estimator
+    target : str
+        With its number of draws.
+    refusal : str or None
+        Why the estimator makes no sense on the scene.
+    variance : float or None
+        The exact one, where theory knows it.
+    state : ndarray
+        What the estimator has learned in its burn-in.
+    weights : dict
+        Numbers of its importance weights.
+    shared_moments : Moments
+        From the batches that all estimators of the scene share.
+    moments : Moments
+        The same, or those of a repetition.
+    bias : BiasTest
+    seconds : float
+        Of a single call, or of the exact answer.
+    """
+
+    estimator: Estimator
+    target: str
+    refusal: str | None = None
+    variance: float | None = None
+    state: NDArray | None = None
+    weights: dict | None = None
+    shared_moments: Moments | None = None
+    moments: Moments | None = None
+    bias: BiasTest | None = None
+    seconds: float | None = None
+
 
 @dataclass
 class Bench:
-    """One scene on its way through the steps."""
+    """One model on its way through the steps.
 
-    label: tuple
-    scene: object = None
+    Attributes
+    ----------
+    label : tuple of (str, str or None)
+        Name and variant.
+    refusal : str
+        Why the model does not take the data; there is no scene then.
+    scene : Scene or None
+    answers : dict
+        {target: Answer}.
+    runs : list of Run
+        One for each estimator, in their order.
+    """
+
+    label: tuple[str, str | None]
     refusal: str = ""
-    pairings: list = field(default_factory=list)
-    reasons: dict = field(default_factory=dict)
-    answers: dict = field(default_factory=dict)
-    theory: dict = field(default_factory=dict)
-    seconds: dict = field(default_factory=dict)
-    moments: dict = field(default_factory=dict)
-    weights: dict = field(default_factory=dict)
-    call_seconds: dict = field(default_factory=dict)
+    scene: Scene | None = None
+    answers: dict[str, Answer] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def applicable(self) -> list[Run]:
+        """The runs of estimators that make sense here."""
+        return [run for run in self.runs if run.refusal is None]
+
+    @property
+    def measured(self) -> list[Run]:
+        """The runs that have draws: all but the exact answer."""
+        return [run for run in self.applicable if not isinstance(run.estimator, Exact)]
+
+    @property
+    def shared_moments(self) -> dict[Estimator, Moments]:
+        """{estimator: Moments} on the batches that all share."""
+        return {run.estimator: run.shared_moments for run in self.measured}
 
 
-def _check_size(scene, draws):
+def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    """Return progress(done, total) of a step, or None without `progress`."""
+    return None if progress is None else lambda done, total: progress(done, total, what)
+
+
+# -- scenes and references -------------------------------------------------------------------------
+
+
+def build_benches(
+    workers: Workers,
+    choices: Sequence[ModelChoice],
+    estimators: Sequence[Estimator],
+    draws: int,
+    placement: Placement,
+    skip_refusals: bool,
+    progress: Progress | None,
+) -> list[Bench]:
+    """Build all scenes and all that their estimators need before the repeats.
+
+    Raises
+    ------
+    ValueError
+        If a model refuses the data; with `skip_refusals`, if all do.
+    """
+    build = partial(_build_bench, estimators, draws, placement, skip_refusals)
+    # The deep models stand last in every list and take longest: begin with them.
+    benches = workers.map(build, choices[::-1], named(progress, "fits and exact answers"))[::-1]
+    for bench in benches:
+        for run, estimator in zip(bench.runs, estimators, strict=True):
+            run.estimator = estimator  # itself, where a copy came from another process
+    if not any(bench.scene for bench in benches):
+        raise BadValue(benches[0].refusal)
+    return benches
+
+
+def _build_bench(
+    estimators: Sequence[Estimator],
+    draws: int,
+    placement: Placement,
+    skip_refusals: bool,
+    choice: ModelChoice,
+) -> Bench:
+    bench = Bench((choice.kind.name, choice.variant))
+    bench.runs = [Run(estimator, estimator.target_at(draws)) for estimator in estimators]
+    try:
+        scene = placement.scene(choice)
+        _check_size(scene, draws)
+    except BadValue as refusal:
+        if not skip_refusals:
+            raise
+        bench.refusal = str(refusal)
+        for run in bench.runs:
+            run.refusal = bench.refusal
+        return bench
+    bench.scene = scene
+    for run in bench.runs:
+        run.refusal = scene.refusal(run.estimator, draws)
+    targets = dict.fromkeys(run.target for run in bench.applicable)
+    bench.answers, seconds = references(scene, targets)
+    # By class: in another process an estimator is a copy.
+    known = known_variances(scene, draws) if "grad-phi-elbo" in targets else {}
+    variances = {type(estimator): variance for estimator, variance in known.items()}
+    for run in bench.applicable:
+        run.variance = variances.get(type(run.estimator))
+        run.seconds = seconds.get(run.target)
+    chosen = [run.estimator for run in bench.measured]
+    states = settled_states(scene, chosen, draws, placement.seed)
+    weights = weight_numbers(scene, chosen, draws, placement.seed)
+    for run, state, numbers in zip(bench.measured, states, weights, strict=True):
+        run.state, run.weights = state, numbers
+    return bench
+
+
+def _check_size(scene: Scene, draws: int) -> None:
     """Refuse more draws than memory has room for: those of one estimate are formed together."""
     size = 8 * draws * len(scene.x) * scene.model.latent_dim
     if size > LARGEST_NOISE:
@@ -57,170 +223,123 @@ def _check_size(scene, draws):
         raise bad_value("draws", expected, got, remedy)
 
 
-def build_benches(workers, choices, estimators, draws, placing, skip_refusals, progress):
-    """Build all scenes and references; split each scene's estimators into pairings and reasons."""
-
-    def prepare(choice):
-        # Estimators are told apart by identity, which does not survive the way from another process: what
-        # belongs to them comes back in their order.
-        try:
-            scene = build_scene(choice, *placing)
-            _check_size(scene, draws)
-        except BadValue as refusal:
-            if not skip_refusals:
-                raise
-            return str(refusal)
-        reasons = [scene.refusal(estimator, draws) for estimator in estimators]
-        paired = [e for e, reason in zip(estimators, reasons, strict=True) if reason is None]
-        targets = dict.fromkeys(estimator.target_at(draws) for estimator in paired)
-        answers, seconds = references(scene, targets)
-        known = known_variances(scene, draws) if "grad-phi-elbo" in targets else {}
-        return scene, answers, seconds, reasons, [known.get(estimator) for estimator in estimators]
-
-    benches = []
-    # The deep models stand last in every list and take longest: begin with them.
-    found = workers.map(prepare, choices, last_first=True)
-    for choice, parts in zip(choices, found, strict=True):
-        bench = Bench((choice.kind.name, choice.variant))
-        if isinstance(parts, str):
-            bench.refusal = parts
-        else:
-            bench.scene, bench.answers, bench.seconds, reasons, theory = parts
-            bench.reasons = {e: reason for e, reason in zip(estimators, reasons, strict=True) if reason}
-            bench.pairings = [e for e, reason in zip(estimators, reasons, strict=True) if reason is None]
-            bench.theory = dict(zip(estimators, theory, strict=True))
-        benches.append(bench)
-        if progress is not None:
-            progress(len(benches), len(choices), "fits and exact answers")
-    if not any(bench.scene for bench in benches):
-        raise BadValue(benches[0].refusal)
-    return benches
-
-
-def check_any_pairing(benches):
+def check_any_pairing(benches: Sequence[Bench]) -> None:
     """Refuse estimators of which none makes sense on any of the models: the table would be empty."""
-    if any(bench.pairings for bench in benches):
+    if any(bench.applicable for bench in benches):
         return
-    reasons = dict.fromkeys(reason for bench in benches for reason in bench.reasons.values())
-    named = dict.fromkeys(estimator.name for bench in benches for estimator in bench.reasons)
+    refused = [run for bench in benches if bench.scene for run in bench.runs]
+    reasons = dict.fromkeys(str(run.refusal) for run in refused)
+    names = dict.fromkeys(run.estimator.name for run in refused)
     raise bad_value(
         "estimators",
         "at least one that makes sense here",
-        f"{', '.join(named)} ({'; '.join(reasons)})",
+        f"{', '.join(names)} ({'; '.join(reasons)})",
         "'elbo-lab list' has them all",
     )
 
 
-def _measured(bench):
-    """Return the pairings that have draws: all but the exact answer."""
-    return [estimator for estimator in bench.pairings if not isinstance(estimator, Exact)]
+# -- repeats and the test of bias ------------------------------------------------------------------
 
 
-def _run(workers, work, draws, seed, purpose, progress=None):
-    """Run batches for [(bench, estimators, repeats)]; return moments per piece, merged in order."""
-    pieces = [
-        (index, batch, size)
-        for index, (_, _, repeats) in enumerate(work)
-        for batch, size in enumerate(batch_sizes(repeats))
-    ]
-
-    def one(piece):
-        index, batch, size = piece
-        bench, estimators, _ = work[index]
-        centres = [bench.answers[estimator.target_at(draws)].value for estimator in estimators]
-        return run_batch(bench.scene, estimators, draws, seed, purpose, batch, size, centres)
-
-    totals = [[Moments() for _ in estimators] for _, estimators, _ in work]
-    for done, (piece, found) in enumerate(zip(pieces, workers.map(one, pieces), strict=True), start=1):
-        for total, batch in zip(totals[piece[0]], found, strict=True):
-            total.merge(batch)
-        if progress is not None:
-            progress(done, len(pieces), "repeats")
-    return totals
+def repeat(
+    workers: Workers,
+    benches: Sequence[Bench],
+    draws: int,
+    repeats: int,
+    seed: int,
+    progress: Progress | None,
+) -> None:
+    """Fill the moments of every run that has draws."""
+    measured = [bench for bench in reversed(benches) if bench.measured]
+    works = [_repeats(bench, bench.measured, draws, repeats, seed, "repeats") for bench in measured]
+    totals = run_repeats(workers, works, named(progress, "repeats"))
+    for bench, found in zip(measured, totals, strict=True):
+        for run, moments in zip(bench.measured, found, strict=True):
+            run.moments = run.shared_moments = moments
 
 
-def repeat(workers, benches, draws, repeats, seed, progress):
-    """Fill the moments of every measured pairing."""
-    work = [(bench, _measured(bench), repeats) for bench in benches if _measured(bench)]
-    settle_states(workers, [(bench.scene, e, draws, seed) for bench, found, _ in work for e in found])
-    totals = _run(workers, work, draws, seed, "repeats", progress)
-    for (bench, estimators, _), moments in zip(work, totals, strict=True):
-        bench.moments = dict(zip(estimators, moments, strict=True))
+def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: int, purpose: str) -> Repeats:
+    return Repeats(
+        bench.scene,
+        [run.estimator for run in runs],
+        draws,
+        repeats,
+        seed,
+        purpose,
+        [run.state for run in runs],
+        [bench.answers[run.target].value for run in runs],
+    )
 
 
-def check_bias(workers, benches, draws, repeats, seed):
-    """Return the limit for |z|; repeat what lies above it once, with other noise, ten times as often."""
+def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> float:
+    """Test every run; return the limit for |z|.
 
-    claims = [(b, e) for b in benches for e in b.moments if e.unbiased]
-    tests = [_bias_test(bench, estimator, draws) for bench, estimator in claims]
-    limit = z_limit(sum(found.coordinates for found in tests), FALSE_ALARM)
-    suspects = [
-        claim
-        for claim, found in zip(claims, tests, strict=True)
-        if found.max_z is not None and found.max_z > limit
-    ]
-    work = [(bench, [estimator], RERUN_FACTOR * repeats) for bench, estimator in suspects]
-    for (bench, estimator), moments in zip(suspects, _run(workers, work, draws, seed, "rerun"), strict=True):
-        bench.moments[estimator] = moments[0]
+    An estimator that claims to be unbiased and lies above the limit is repeated once, with other noise and
+    ten times as often, before its test counts.
+    """
+    for bench in benches:
+        _test_bias(bench, bench.measured, draws)
+    claims = [(bench, run) for bench in benches for run in bench.measured if run.estimator.unbiased]
+    limit = z_limit(sum(run.bias.coordinates for _, run in claims), FALSE_ALARM)
+    suspects = [claim for claim in claims if (claim[1].bias.max_z or 0.0) > limit]
+    works = [_repeats(bench, [run], draws, RERUN_FACTOR * repeats, seed, "rerun") for bench, run in suspects]
+    for (bench, run), (moments,) in zip(suspects, run_repeats(workers, works), strict=True):
+        run.moments = moments
+        _test_bias(bench, [run], draws)
     return limit
 
 
-def _bias_test(bench, estimator, draws):
-    target = estimator.target_at(draws)
-    moments, answer = bench.moments[estimator], bench.answers[target]
-    n_draws = moments.count * draws
-    missed = _missed(bench.scene, target, n_draws)
-    return bias_test(moments, answer, missed / n_draws)
+def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
+    """Hold the mean of each run against the exact answer."""
+    missed = {}
+    for run in runs:
+        n_draws = run.moments.count * draws
+        key = n_draws, parse(run.target)[1]
+        if key not in missed:
+            missed[key] = _missed(bench.scene, *key)
+        share = missed[key].get(run.target, 0.0) / n_draws
+        run.bias = bias_test(run.moments, bench.answers[run.target], share)
 
 
-def _missed(scene, target, n_draws):
-    """Return the variance (P,) of one draw that so many may miss; zero for targets without such a rule."""
-    bound_draws = parse(target)[1]
+def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, NDArray]:
+    """Return {target: variance (P,) of one draw} that so many may miss."""
     if bound_draws is None:
-        return missed_variance(scene, n_draws).get(target, 0.0)
-    return missed_of_bound(scene, n_draws, bound_draws).get(target, 0.0)
+        return missed_variance(scene, n_draws)
+    return missed_of_bound(scene, n_draws, bound_draws)
 
 
-def weigh(workers, benches, draws, seed):
-    """Fill the numbers of the importance weights of every measured pairing."""
-
-    def one(bench):
-        return [weight_numbers(bench.scene, e, draws, seed) for e in bench.moments]
-
-    for bench, found in zip(benches, workers.map(one, benches), strict=True):
-        bench.weights = dict(zip(bench.moments, found, strict=True))
+# -- times and rows --------------------------------------------------------------------------------
 
 
-def _layout(scene, estimator):
+def time_calls(benches: Sequence[Bench], draws: int, seed: int) -> None:
+    """Fill the seconds of one estimate: here, one after another, while nothing else runs."""
+    for bench in benches:
+        for run in bench.measured:
+            run.seconds = seconds_per_estimate(bench.scene, run.estimator, draws, seed, run.state)
+
+
+def rows_of(bench: Bench, posterior: str, draws: int, repeats: int, limit: float) -> list[Row]:
+    """Return the rows of one model, in the order of its runs."""
+    return [_row(bench, run, posterior, draws, repeats, limit) for run in bench.runs]
+
+
+def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int, limit: float) -> Row:
+    head = row_head(bench.label, bench.scene, posterior, run.estimator, draws, repeats)
+    if run.refusal is not None:
+        return inapplicable(head, run.refusal)
+    answer = bench.answers[run.target]
+    if run.moments is None:
+        row = exact_row(head, answer, run.seconds)
+    else:
+        layout = _layout(bench.scene, run.estimator)
+        row = measured_row(
+            head, run.moments, run.bias, answer, run.seconds, run.variance, layout, run.weights
+        )
+    return row | {"bias_z_limit": limit}
+
+
+def _layout(scene: Scene, estimator: Estimator) -> Layout | None:
     """Return the names of the coordinates of a gradient, or None for a value."""
     if not estimator.target.startswith("grad-"):
         return None
     return (scene.model if estimator.target.startswith("grad-theta") else scene.posterior).layout
-
-
-def time_calls(benches, draws, seed):
-    """Fill the seconds of one estimate: here, one after another, while nothing else runs."""
-    for bench in benches:
-        bench.call_seconds = {e: seconds_per_estimate(bench.scene, e, draws, seed) for e in bench.moments}
-
-
-def rows_of(bench, estimators, posterior, draws, repeats, limit):
-    """Yield the rows of one model, in the order of the estimators."""
-    for estimator in estimators:
-        head = row_head(bench.label, bench.scene, posterior, estimator, draws, repeats)
-        if bench.scene is None:
-            yield inapplicable(head, bench.refusal)
-        elif estimator in bench.reasons:
-            yield inapplicable(head, bench.reasons[estimator])
-        elif estimator in bench.moments:
-            answer, moments = bench.answers[head["target"]], bench.moments[estimator]
-            seconds = bench.call_seconds[estimator]
-            test = _bias_test(bench, estimator, draws)
-            exact, layout = bench.theory.get(estimator), _layout(bench.scene, estimator)
-            weights = bench.weights[estimator]
-            row = measured_row(head, moments, test, answer, seconds, exact, layout, weights)
-            yield row | {"bias_z_limit": limit}
-        else:
-            answer = bench.answers[head["target"]]
-            row = exact_row(head, answer, bench.seconds[head["target"]])
-            yield row | {"bias_z_limit": limit}

@@ -11,11 +11,15 @@ An estimator that was repeated because it looked biased is compared on its first
 ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from elbo_lab.comparison.pipeline import Bench, Row
 from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.estimators import Estimator
+from elbo_lab.study.moments import Moments
 from elbo_lab.study.statistics import batch_weights, ratio_interval
 
 
@@ -31,12 +35,12 @@ class Ratio(NamedTuple):
 NO_RATIO = Ratio(None, None, None, None)
 
 
-def judged(low, high):
+def judged(low: float, high: float) -> str:
     """Return 'beats', 'loses' or 'undecided' for the interval of a ratio of what should be small."""
     return "beats" if high < 1.0 else "loses" if low > 1.0 else "undecided"
 
 
-def paired_ratio(moments, against, level=0.95):
+def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Ratio:
     """Return the Ratio of the variances of two estimators that were measured on the same batches.
 
     A variance of zero beats every other, without an interval's width; two of them are undecided.
@@ -58,21 +62,26 @@ def paired_ratio(moments, against, level=0.95):
     return Ratio(top / bottom, low, high, judged(low, high))
 
 
-def check_against(name, estimators):
+def check_against(name: str, estimators: Sequence[Estimator]) -> None:
     """Refuse an estimator to compare against that is unknown, or not among those compared."""
     measured = list(dict.fromkeys(e.name for e in estimators if e.name != "exact"))
     if not isinstance(name, str) or name not in measured:
         raise unknown_name("against", name, measured)
 
 
-def check_applicable(name, benches):
+def check_applicable(name: str, benches: Sequence[Bench]) -> None:
     """Refuse an estimator to compare against that makes no sense on any of the models."""
-    if not any(estimator.name == name for bench in benches for estimator in bench.pairings):
+    if not any(run.estimator.name == name for bench in benches for run in bench.applicable):
         what = "an estimator that makes sense on one of the models"
         raise bad_value("against", what, repr(name), "choose another estimator or model")
 
 
-def rows_with_ratios(rows, estimators, moments, against):
+def rows_with_ratios(
+    rows: list[Row],
+    estimators: Sequence[Estimator],
+    moments: dict[Estimator, Moments],
+    against: str | None,
+) -> list[Row]:
     """Return the rows of one model with their ratios filled in.
 
     Parameters
@@ -82,7 +91,7 @@ def rows_with_ratios(rows, estimators, moments, against):
     estimators : list of Estimator
     moments : dict
         {estimator: Moments} on common batches.
-    against : str
+    against : str or None
         Name of the estimator in the denominator.
     """
     bases = {e.target: e for e in moments if e.name == against}
@@ -101,7 +110,7 @@ def rows_with_ratios(rows, estimators, moments, against):
     return found
 
 
-def _silent_ratio(top, bottom):
+def _silent_ratio(top: bool, bottom: bool) -> Ratio:
     if bottom:
         return Ratio(None, None, None, "undecided" if top else "loses")
     return Ratio(0.0, 0.0, 0.0, "beats")

@@ -65,13 +65,15 @@ class Comparison:
 
     def plot(self, folder=None):
         """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
-        from elbo_lab.comparison.figures import draw_figures, write_figures  # Matplotlib is heavy
+        from elbo_lab.comparison.figures import draw_figures  # Matplotlib is heavy
+        from elbo_lab.plots import save_figure
 
         if folder is not None:
             check_folder_writable("folder", folder)
         figures = draw_figures(self)
         if folder is not None:
-            write_figures(figures, folder, self.settings["threads"])
+            for name, figure in figures.items():
+                save_figure(figure, folder, name)
         return figures
 
     def write_figures(self, folder, progress=None):

@@ -12,6 +12,7 @@ gradient grows as K^(1/2) (Tucker et al. 2019).
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -21,11 +22,10 @@ from elbo_lab.estimators import Exact
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import softmax
-from elbo_lab.study.measure import batch_sizes, run_batch, run_sample, settle_states
-from elbo_lab.study.moments import Moments
+from elbo_lab.study.measure import Repeats, run_repeats, run_sample, settled_states
 from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import Scene, spawn
-from elbo_lab.theory import known_variances
+from elbo_lab.theory import known_variances_by_draws
 
 PILOT = 256
 # A coordinate of another block is shown if its sd is at least this share of the largest.
@@ -112,46 +112,48 @@ def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
     return {e.name: sample for e, sample in zip(chosen, samples, strict=True)}
 
 
-def moments_against_draws(scene, estimators, target, seed, pool, repeats, draws):
+def moments_against_draws(scene, estimators, target, seed, workers, repeats, draws):
     """Repeat each estimator of a target for several numbers of draws.
 
     Parameters
     ----------
     target : str
         Without a number of draws.
-    pool : Workers or concurrent.futures.Executor
-        Where the batches run; it changes nothing but the time.
+    workers : Workers
+        Where the batches run; they change nothing but the time.
 
     Returns
     -------
     dict of (Estimator, int) to Moments
     """
-
-    chosen = {n_draws: fitting(estimators, scene, n_draws, target) for n_draws in draws}
-
-    def one(piece):
-        n_draws, batch, size = piece
-        return run_batch(scene, chosen[n_draws], n_draws, seed, f"draws {n_draws}", batch, size)
-
-    settle_states(pool, [(scene, e, n_draws, seed) for n_draws, found in chosen.items() for e in found])
-    sizes = list(enumerate(batch_sizes(repeats)))
-    pieces = [(n_draws, *size) for n_draws in draws for size in sizes]
-    totals = {}
-    for (n_draws, _, _), found in zip(pieces, pool.map(one, pieces), strict=True):
-        for estimator, moments in zip(chosen[n_draws], found, strict=True):
-            totals.setdefault((estimator, n_draws), Moments()).merge(moments)
-    return totals
+    chosen = [(fitting(estimators, scene, n_draws, target), n_draws) for n_draws in draws]
+    chosen.reverse()  # many draws take longest
+    settled = workers.map(partial(_settled, scene, seed), chosen)
+    works = [
+        Repeats(scene, some, n_draws, repeats, seed, f"draws {n_draws}", states)
+        for (some, n_draws), states in zip(chosen, settled, strict=True)
+    ]
+    totals = run_repeats(workers, works)
+    return {
+        (estimator, work.draws): moments
+        for work, found in reversed(list(zip(works, totals, strict=True)))
+        for estimator, moments in zip(work.estimators, found, strict=True)
+    }
 
 
-def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws=(1, 2, 4, 8, 16, 32)):
+def _settled(scene, seed, chosen):
+    return settled_states(scene, *chosen, seed)
+
+
+def variance_against_draws(scene, estimators, seed, workers, repeats, answer, draws=(1, 2, 4, 8, 16, 32)):
     """Measure the variance of each grad-phi estimator for several numbers of draws.
 
     As in the table, a variance at the level of rounding is zero.
 
     Parameters
     ----------
-    pool : Workers or concurrent.futures.Executor
-        Where the batches run; it changes nothing but the time.
+    workers : Workers
+        Where the batches run; they change nothing but the time.
     answer : Answer
         The exact gradient, for the level of rounding.
 
@@ -160,7 +162,7 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws
     dict of str to dict
         By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval), and `biased`.
     """
-    totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, pool, repeats, draws)
+    totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, workers, repeats, draws)
     keys, records = ("draws", "variance", "low", "high"), {}
     for (estimator, n_draws), total in totals.items():
         empty = {"biased": not estimator.unbiased} | {key: [] for key in keys}
@@ -175,8 +177,9 @@ def variance_against_draws(scene, estimators, seed, pool, repeats, answer, draws
 def theory_against_draws(scene, records):
     """Return {estimator name: {'draws', 'variance'}} from theory for the measured curves."""
     found = {}
-    for n_draws in sorted({s for record in records.values() for s in record["draws"]}):
-        for estimator, variance in known_variances(scene, n_draws).items():
+    draws = sorted({s for record in records.values() for s in record["draws"]})
+    for n_draws, variances in known_variances_by_draws(scene, draws).items():
+        for estimator, variance in variances.items():
             if n_draws in records.get(estimator.name, {"draws": ()})["draws"]:
                 record = found.setdefault(estimator.name, {"draws": [], "variance": []})
                 record["draws"].append(n_draws)
@@ -246,7 +249,7 @@ def linear_gaussian_scene(seed, n_data=8, n_columns=4, shift=0.3, width=1.2):
     return Scene(model, theta, free, free.phi_from_eta(eta), x, "drawn from the model", best)
 
 
-def signal_to_noise(scene, estimators, seed, pool, repeats, draws=(2, 4, 8, 16, 32, 64, 128)):
+def signal_to_noise(scene, estimators, seed, workers, repeats, draws=(2, 4, 8, 16, 32, 64, 128)):
     """Measure the SNR of each estimator of grad-phi-iwae for several numbers of draws.
 
     Parameters
@@ -255,8 +258,8 @@ def signal_to_noise(scene, estimators, seed, pool, repeats, draws=(2, 4, 8, 16, 
     estimators : list of Estimator
         Those of other targets are left out.
     seed : int
-    pool : concurrent.futures.Executor
-        Where the batches run; it changes nothing but the time.
+    workers : Workers
+        Where the batches run; they change nothing but the time.
     repeats : int
     draws : tuple of int
         S of one estimate, for each of which the exact gradient is formed.
@@ -266,7 +269,7 @@ def signal_to_noise(scene, estimators, seed, pool, repeats, draws=(2, 4, 8, 16, 
     dict of str to dict
         By estimator: lists `draws`, `snr`, `low`, `high` (from the 95 % interval of the variance).
     """
-    totals = moments_against_draws(scene, estimators, "grad-phi-iwae", seed, pool, repeats, draws)
+    totals = moments_against_draws(scene, estimators, "grad-phi-iwae", seed, workers, repeats, draws)
     signals, records = {}, {}
     for (estimator, n_draws), total in totals.items():
         size = estimator.group_size(n_draws)

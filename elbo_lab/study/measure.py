@@ -1,20 +1,25 @@
 """Repeat estimators on one scene, on common random numbers, and stream their moments.
 
 The repeats are cut into a fixed number of batches. A batch draws its own noise from a seed that names
-the model, the kind of noise and the batch, so that batches can run on any number of threads in any
+the model, the kind of noise and the batch, so that batches can run on any number of workers in any
 order; they are merged in their own order. Within a batch the noise comes in passes of bounded size, and
 each pass goes through every estimator that asked for that noise.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.errors import bad_kind, bad_value
+from elbo_lab.estimators import Estimator
+from elbo_lab.processes import Workers
+from elbo_lab.study.cached_likelihood import CachedLikelihood
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.scene import read_only, spawn
-from elbo_lab.study.sharing import shared_model
+from elbo_lab.study.scene import Scene, read_only, spawn
 
 BATCHES = 40
 # Rows (repeats x draws x data) through the decoder at once: few calls, a few megabytes.
@@ -43,29 +48,6 @@ def settled_state(scene, estimator, draws, seed):
     What an estimator has learned is random as well; holding it still makes the repeats independent, and
     mean and variance are those of an estimator that has learned just this.
     """
-    key = estimator, draws, seed
-    if key not in scene.states:
-        scene.states[key] = read_only(_learned(scene, *key))
-    return scene.states[key]
-
-
-def settle_states(pool, wanted):
-    """Let what learns learn once, before several workers ask for its state.
-
-    Parameters
-    ----------
-    pool : Workers or concurrent.futures.Executor
-    wanted : list of (Scene, Estimator, int, int)
-        Arguments of `settled_state`.
-    """
-    learners = [one for one in wanted if one[1].burn_in]
-    for (scene, *key), state in zip(
-        learners, pool.map(lambda one: settled_state(*one), learners), strict=True
-    ):
-        scene.states[tuple(key)] = read_only(state)  # it may have been found in another process
-
-
-def _learned(scene, estimator, draws, seed):
     problem = scene.problem
     state = _array(estimator, estimator.initial_state(problem))
     if estimator.burn_in:
@@ -74,7 +56,12 @@ def _learned(scene, estimator, draws, seed):
         for _ in range(estimator.burn_in):
             noise = scene.source.draw(spec, rng)
             state = _array(estimator, _pair(estimator, estimator.estimate(problem, noise, state))[1])
-    return state
+    return read_only(state)
+
+
+def settled_states(scene, estimators, draws, seed):
+    """Return the `settled_state` of each estimator."""
+    return [settled_state(scene, estimator, draws, seed) for estimator in estimators]
 
 
 def _array(estimator, state):
@@ -99,13 +86,14 @@ def noise_groups(scene, estimators, draws):
     return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
 
 
-def _estimates(scene, estimators, draws, repeats, seed, *key):
+def _estimates(scene, estimators, draws, repeats, seed, key, states=None):
     """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`.
 
     All repeats of an estimator with a state see the state that it has after its burn-in.
     """
-    problem = scene.problem._replace(model=shared_model(scene.model))
-    states = [settled_state(scene, e, draws, seed) for e in estimators]
+    problem = scene.problem._replace(model=CachedLikelihood(scene.model))
+    if states is None:
+        states = settled_states(scene, estimators, draws, seed)
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
     for spec, members in noise_groups(scene, estimators, draws):
         rng = spawn(seed, scene.model.label, f"{spec.kind} {spec.shape}", *key)
@@ -116,7 +104,7 @@ def _estimates(scene, estimators, draws, repeats, seed, *key):
                 yield i, estimate_repeats(estimators[i], problem, noise, states[i])
 
 
-def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None):
+def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None, states=None):
     """Return one closed batch of `Moments` per estimator.
 
     Parameters
@@ -132,14 +120,90 @@ def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None
         Number of the batch and its repeats.
     centres : list of ndarray (P_i,), optional
         Exact answers, for the size of single errors; an estimate of another shape is refused.
+    states : list of ndarray, optional
+        From `settled_states`, for several batches; computed here if not given.
     """
     moments = [Moments(centre=c) for c in centres or [None] * len(estimators)]
-    for i, values in _estimates(scene, estimators, draws, size, seed, purpose, batch):
+    for i, values in _estimates(scene, estimators, draws, size, seed, (purpose, batch), states):
         _check_shape(scene, estimators[i], values, moments[i].centre)
         moments[i].add(values)
     for one in moments:
         one.close_batch()
     return moments
+
+
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """What the batches of one scene have in common.
+
+    Attributes
+    ----------
+    scene : Scene
+    estimators : list of Estimator
+    draws, repeats, seed : int
+        S of an estimate, R estimates of each estimator.
+    purpose : str
+        Part of the seed's key.
+    states : list of ndarray
+        From `settled_states`.
+    centres : list of ndarray (P_i,), optional
+        Exact answers.
+    """
+
+    scene: Scene
+    estimators: list[Estimator]
+    draws: int
+    repeats: int
+    seed: int
+    purpose: str
+    states: list[NDArray]
+    centres: list[NDArray] | None = None
+
+
+def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
+    number, size = batch
+    return run_batch(
+        work.scene,
+        work.estimators,
+        work.draws,
+        work.seed,
+        work.purpose,
+        number,
+        size,
+        work.centres,
+        work.states,
+    )
+
+
+def run_repeats(
+    workers: Workers, works: list[Repeats], progress: Callable[[int, int], None] | None = None
+) -> list[list[Moments]]:
+    """Return the moments of each estimator of each of the works, merged in the order of their batches.
+
+    Parameters
+    ----------
+    workers : Workers
+        They change nothing but the time.
+    works : list of Repeats
+        The slowest first.
+    progress : callable, optional
+        Called as progress(done, total) with numbers of batches.
+    """
+    groups = [(work, list(enumerate(batch_sizes(work.repeats)))) for work in works]
+    totals = [[Moments() for _ in work.estimators] for work in works]
+    n_batches, done = sum(len(batches) for _, batches in groups), 0
+
+    def merge(index: int, batches: list[list[Moments]]) -> None:
+        nonlocal done
+        for batch in batches:
+            for total, moments in zip(totals[index], batch, strict=True):
+                total.merge(moments)
+        done += len(batches)
+        if progress is not None:
+            progress(done, n_batches)
+
+    workers.run(_batch_of, groups, merge)
+    return totals
 
 
 def _check_shape(scene, estimator, values, exact):
@@ -151,17 +215,30 @@ def _check_shape(scene, estimator, values, exact):
 def run_sample(scene, estimators, draws, repeats, seed, coordinates):
     """Return single estimates of some coordinates, for clouds and histograms: a list of (R, C)."""
     kept = [[] for _ in estimators]
-    for i, values in _estimates(scene, estimators, draws, repeats, seed, "sample"):
+    for i, values in _estimates(scene, estimators, draws, repeats, seed, ("sample",)):
         kept[i].append(values[:, coordinates])
     return [np.concatenate(parts) for parts in kept]
 
 
-def seconds_per_estimate(scene, estimator, draws, seed, budget=0.001, least=2):
-    """Return the median seconds of a single call, over at least `least` calls after a first one."""
+def seconds_per_estimate(scene, estimator, draws, seed, state, budget=0.001, least=2):
+    """Return the median seconds of a single call, over at least `least` calls after a first one.
+
+    Parameters
+    ----------
+    scene : Scene
+    estimator : Estimator
+    draws : int
+        S.
+    seed : int
+    state : ndarray
+        From `settled_state`.
+    budget : float
+        Seconds that all timed calls take at least.
+    least : int
+    """
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = scene.source.draw(spec, spawn(seed, "timing"))
     problem, times = scene.problem, []
-    state = settled_state(scene, estimator, draws, seed)
     while len(times) <= least or sum(times[1:]) < budget:
         start = perf_counter()
         estimator.estimate(problem, noise, state)

@@ -22,8 +22,6 @@ estimator, one nat more than the largest log-weight and their spread. This is on
 a little blind in the coordinates of rare tuples, instead of one that cries out.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from elbo_lab.estimators.targets import numbered
@@ -54,7 +52,6 @@ def _against_the_usual(scene, family, eta, n, usual):
     return by_value, by_theta, (f_score - f_score[usual]) ** 2
 
 
-@lru_cache(maxsize=16)
 def missed_variance(scene, n_draws):
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
@@ -104,7 +101,6 @@ def rare_events(log_w, q, n_draws, n_bounds):
     return np.where(n_bounds * events < SURELY_SEEN, events, 0.0).sum(axis=0)
 
 
-@lru_cache(maxsize=64)
 def missed_of_bound(scene, n_draws, bound_draws):
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 

@@ -61,8 +61,6 @@ class Scene:
         The best fit in the family: the proposal of long runs.
     source : NoiseSource
         Where the noise of the estimates comes from.
-    states : dict
-        Settled states of estimators, by (estimator, draws, seed): see `measure.settled_state`.
 
     The arrays are read-only, since every estimator of the scene sees them.
     """
@@ -76,16 +74,14 @@ class Scene:
     best_eta: np.ndarray
     no_posterior: str = field(default="")
     source: NoiseSource = SOURCES[0]
-    states: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         for array in (self.theta, self.phi, self.x, self.best_eta):
             read_only(array)
 
     def __setstate__(self, state):
-        # A copy from another process: packing keeps neither the flag nor whose states they are.
-        self.__dict__.update(state | {"states": {}})
-        self.__post_init__()
+        self.__dict__.update(state)
+        self.__post_init__()  # pickling does not keep the flag
 
     @property
     def problem(self):

@@ -9,8 +9,6 @@ with z from the prior. They are a matter of the scene, not of the estimator: all
 share them.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from elbo_lab.bounds import log_weight
@@ -25,26 +23,30 @@ ROWS_PER_PASS = 8192
 NO_WEIGHTS = dict.fromkeys(("effective_sample_size", "pareto_k_weights", "pareto_k_weights_max"))
 
 
-def weight_numbers(scene, estimator, draws, seed):
-    """Return the three numbers of the weights that an estimator uses; None where it uses none.
+def weight_numbers(scene, estimators, draws, seed):
+    """Return the three numbers of the weights that each estimator uses; None where it uses none.
 
     Parameters
     ----------
     scene : Scene
-    estimator : Estimator
+    estimators : list of Estimator
     draws : int
         S per estimate.
     seed : int
 
     Returns
     -------
-    dict
+    list of dict
         `effective_sample_size` of the draws that stand in one bound, mean over data and groups;
         `pareto_k_weights`, `pareto_k_weights_max`: median and largest k-hat over the data. A categorical
         z has finitely many weights, and no tail.
     """
-    source = _source(scene, estimator, draws)
-    return NO_WEIGHTS if source is None else _numbers(scene, source, estimator.group_size(draws), seed)
+    keys = [(_source(scene, estimator, draws), estimator.group_size(draws)) for estimator in estimators]
+    numbers = {
+        (source, group): NO_WEIGHTS if source is None else _numbers(scene, source, group, seed)
+        for source, group in dict.fromkeys(keys)
+    }
+    return [numbers[key] for key in keys]
 
 
 def _source(scene, estimator, draws):
@@ -77,7 +79,6 @@ def log_weights(scene, source, n_draws, seed):
     return np.concatenate(parts)
 
 
-@lru_cache(maxsize=16)
 def _numbers(scene, source, group, seed):
     log_w = log_weights(scene, source, max(DRAWS, GROUPS * group), seed)
     grouped = softmax(log_w[: len(log_w) // group * group].reshape(-1, group, len(scene.x)), axis=1)

@@ -12,7 +12,12 @@
 
 from elbo_lab.theory.by_family import family_variances
 from elbo_lab.theory.costs import COSTS, Cost, cost_variances
-from elbo_lab.theory.variances import free_variances, gradient_variances, known_variances
+from elbo_lab.theory.variances import (
+    free_variances,
+    gradient_variances,
+    known_variances,
+    known_variances_by_draws,
+)
 
 __all__ = [
     "COSTS",
@@ -22,4 +27,5 @@ __all__ = [
     "free_variances",
     "gradient_variances",
     "known_variances",
+    "known_variances_by_draws",
 ]

@@ -1,6 +1,6 @@
 """The exact variance of gradient estimators in phi, on the first rung that applies."""
 
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Protocol
 
 from elbo_lab.arrays import Floats
@@ -93,14 +93,6 @@ def gradient_variances(
     return {name: variance / len(x) ** 2 for name, variance in found.items()}
 
 
-@lru_cache(maxsize=32)
-def _moments_of_scene(scene: Scene) -> DrawMoments:
-    if scene.posterior is None or scene.posterior.name not in FREE:
-        raise NotApplicable("exact variances in phi are known for a free table of eta")
-    eta = scene.posterior.eta(scene.phi, scene.x)
-    return draw_moments(scene.model, scene.theta, scene.x, scene.posterior.family, eta)
-
-
 def free_variances(scene: Scene, n_draws: int) -> dict[str, float]:
     """Return {estimator: trace of the covariance of its gradient in phi} for a free table of eta.
 
@@ -109,18 +101,39 @@ def free_variances(scene: Scene, n_draws: int) -> dict[str, float]:
     Raises
     ------
     NotApplicable
+        If phi is no free table, and as `draw_moments` does.
     """
-    found = _moments_of_scene(scene).variances(n_draws)
+    return _traces(scene, _moments_of(scene), n_draws)
+
+
+def _moments_of(scene: Scene) -> DrawMoments:
+    if scene.posterior is None or scene.posterior.name not in FREE:
+        raise NotApplicable("exact variances in phi are known for a free table of eta")
+    eta = scene.posterior.eta(scene.phi, scene.x)
+    return draw_moments(scene.model, scene.theta, scene.x, scene.posterior.family, eta)
+
+
+def _traces(scene: Scene, moments: DrawMoments, n_draws: int) -> dict[str, float]:
+    found = moments.variances(n_draws)
     return {name: float(variance.sum()) / len(scene.x) ** 2 for name, variance in found.items()}
 
 
 def known_variances(scene: Scene, n_draws: int) -> dict[Estimator, float]:
     """Return {Estimator: trace} for the package's estimators whose variance is known here, maybe none."""
+    return known_variances_by_draws(scene, [n_draws])[n_draws]
+
+
+def known_variances_by_draws(scene: Scene, draws: Sequence[int]) -> dict[int, dict[Estimator, float]]:
+    """Return {S: what `known_variances` returns} for several numbers of draws."""
     if not scene.source.independent:
-        return {}  # the formulas are those of independent draws
+        return {n_draws: {} for n_draws in draws}  # the formulas are those of independent draws
     try:
-        found = free_variances(scene, n_draws)
+        moments = _moments_of(scene)
     except NotApplicable:
-        return {}
+        return {n_draws: {} for n_draws in draws}
     by_name = {e.name: e for e in ESTIMATORS if e.target == "grad-phi-elbo"}
-    return {by_name[name]: value for name, value in found.items() if name in by_name}
+    traces = {n_draws: _traces(scene, moments, n_draws) for n_draws in draws}
+    return {
+        n_draws: {by_name[name]: value for name, value in found.items() if name in by_name}
+        for n_draws, found in traces.items()
+    }
