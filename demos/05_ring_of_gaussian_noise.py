@@ -94,7 +94,7 @@ gauss = GaussianMLE(2)
 theta = fit_closed_form(gauss, x).theta
 blob = gauss.log_evidence(theta, unseen).mean()
 vae = fit(Decoder, x, **SETTINGS)
-nll = importance_nll(vae.model, vae.posterior, vae.theta, vae.phi, unseen, SAMPLES, SEED)
+nll = importance_nll(vae.problem(unseen), SAMPLES, SEED)
 short = nll.nll + log_density(unseen)  # of the best, per point
 error = short.std(ddof=1) / np.sqrt(UNSEEN)
 print(f"one Gaussian: {best - blob:.3f} nats below the best")

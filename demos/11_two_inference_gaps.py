@@ -56,7 +56,7 @@ for epochs in EPOCHS:
     vae = fit("deep-bernoulli", DATA, epochs=epochs, **SETTINGS)
     for name, x in PARTS.items():
         rng = np.random.default_rng(SEED)
-        gaps[epochs, name] = gap = split_gap(vae.model, vae.posterior, vae.theta, vae.phi, x, rng)
+        gaps[epochs, name] = gap = split_gap(vae.problem(x), rng)
         means = [part.mean() for part in (gap.log_p, gap.approximation, gap.amortisation)]
         print("{:>3} epochs, {}: log p {:.2f}, gaps {:.3f} and {:.3f}".format(epochs, name, *means))
 

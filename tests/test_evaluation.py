@@ -12,6 +12,7 @@ from scipy.special import logsumexp, softmax
 
 from elbo_lab import exact
 from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import (
     Fitted,
     active_units,
@@ -47,7 +48,7 @@ def over(cases):
 
 def nll_of(case, n_samples, **options):
     arguments = (case.model, case.amortised, case.theta, case.amortised_phi, case.x)
-    return importance_nll(*arguments, n_samples, **options)
+    return importance_nll(Problem(*arguments), n_samples, **options)
 
 
 # -- laws of the importance estimate, which the planted faults below break --------------------------
@@ -58,7 +59,7 @@ def one_weight_is_enough_at_the_exact_posterior():
     case = canonical(make_case(PPCA(4, 2)))
     q = ExactPosterior(case.model, case.theta)
     for n_samples in (2, 300):
-        found = importance_nll(case.model, q, case.theta, np.zeros(0), case.x, n_samples)
+        found = importance_nll(Problem(case.model, q, case.theta, np.zeros(0), case.x), n_samples)
         assert_close(found.nll, -case.model.log_evidence(case.theta, case.x), 1e-12)
         assert_close(found.effective_sample_size, np.full(3, float(n_samples)), 1e-10)
         assert found.standard_error.max() < 1e-7
@@ -184,7 +185,7 @@ def test_a_weight_without_q_breaks_a_law(monkeypatch):
 def test_importance_samples_reach_the_exact_evidence_within_their_error(case):
     # q wider than the posterior: the prior of these small models. |z| <= 5, fixed seed.
     prior = FreePosterior(case.model.family, len(case.x))
-    found = importance_nll(case.model, prior, case.theta, np.zeros(prior.layout.size), case.x, 4000)
+    found = importance_nll(Problem(case.model, prior, case.theta, np.zeros(prior.layout.size), case.x), 4000)
     truth = exact.log_evidence(case.model, case.theta, case.x)[0]
     assert (found.standard_error > 0).all() and (found.standard_error < 0.2).all()
     assert (np.abs(found.nll + truth) <= 5.0 * found.standard_error).all()
@@ -235,7 +236,7 @@ def test_threads_change_no_bit():
 def test_blocks_of_rows_have_noise_of_their_own():
     # The same datum in three blocks.
     x = np.repeat(VAE.x[:1], 2 * importance.ROWS_PER_BLOCK + 1, axis=0)
-    found = importance_nll(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, x, 50)
+    found = importance_nll(Problem(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, x), 50)
     assert len(np.unique(found.nll)) == len(x)
 
 
@@ -254,10 +255,10 @@ def test_a_decoder_in_float32_is_summed_in_float64(case, monkeypatch):
         return honest(model, extra, outputs, x)
 
     monkeypatch.setattr(type(case.model), "observe", watched)
-    short = importance_nll(case.model, case.amortised, theta, phi, case.x, 200)
+    short = importance_nll(Problem(case.model, case.amortised, theta, phi, case.x), 200)
     assert seen == {np.dtype(np.float32)}
     wide = theta.astype(np.float64), phi.astype(np.float64)
-    full = importance_nll(case.model, case.amortised, *wide, case.x, 200)
+    full = importance_nll(Problem(case.model, case.amortised, *wide, case.x), 200)
     assert short.nll.dtype == short.effective_sample_size.dtype == np.float64
     assert_close(short.nll, full.nll, 1e-5)
 
@@ -292,7 +293,7 @@ def test_impossible_settings_of_importance_samples_are_refused(options, message)
 
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
-        importance_nll(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, np.zeros((3, 2)), 10)
+        importance_nll(Problem(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, np.zeros((3, 2))), 10)
     with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
         held_out_log_likelihood(VAE.model, VAE.theta, np.zeros((3, 2)))
     with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):

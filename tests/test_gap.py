@@ -13,6 +13,7 @@ from scipy.special import log_softmax, logsumexp
 
 from elbo_lab import exact
 from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import gap as gap_module
 from elbo_lab.evaluation import measure_gap, split_gap, surprisal_view
 from elbo_lab.models import PPCA, DeepBernoulli, FactorAnalysis
@@ -31,13 +32,13 @@ def over(cases):
 def gap_of(case, posterior=None, phi=None):
     if posterior is None:
         posterior, phi = case.amortised, case.amortised_phi
-    return measure_gap(case.model, posterior, case.theta, phi, case.x)
+    return measure_gap(Problem(case.model, posterior, case.theta, phi, case.x))
 
 
 def split_of(case, posterior=None, phi=None):
     if posterior is None:
         posterior, phi = case.amortised, case.amortised_phi
-    return split_gap(case.model, posterior, case.theta, phi, case.x, np.random.default_rng(0))
+    return split_gap(Problem(case.model, posterior, case.theta, phi, case.x), np.random.default_rng(0))
 
 
 def kl_to_normal(eta, mean, covariance):
@@ -138,9 +139,9 @@ def test_means_of_a_gap_are_numbers_of_a_history():
 def test_parameters_in_float32_are_measured_with_all_digits():
     case = DEEP[0]
     theta, phi = case.theta.astype(np.float32), case.amortised_phi.astype(np.float32)
-    short = measure_gap(case.model, case.amortised, theta, phi, case.x)
+    short = measure_gap(Problem(case.model, case.amortised, theta, phi, case.x))
     wide = (theta.astype(np.float64), phi.astype(np.float64))
-    full = measure_gap(case.model, case.amortised, *wide, case.x)
+    full = measure_gap(Problem(case.model, case.amortised, *wide, case.x))
     assert short.kl.dtype == np.float64
     np.testing.assert_array_equal(short.kl, full.kl)
 

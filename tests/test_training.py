@@ -40,7 +40,7 @@ def gap_of(objective):
     where = objective.model, objective.posterior
 
     def record(params, phase):  # noqa: ARG001
-        return measure_gap(*where, params["theta"], params["phi"], objective.x).means()
+        return measure_gap(Problem(*where, params["theta"], params["phi"], objective.x)).means()
 
     return record
 

@@ -28,6 +28,7 @@ import numpy as np
 from _paper import mnist_parser, publish, read_mnist_sets, read_options
 
 from elbo_lab.datasets import load
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, importance_nll
 from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.models import DeepBernoulli
@@ -89,7 +90,7 @@ for name in ASKED.only:
     print(name)
     train_in_pieces(training, OUT / f"burda-{name}-{BATCH}x{columns}.npz", words, ASKED.seconds, print)
     theta, phi = training.params["theta"], training.params["phi"]
-    found = importance_nll(model, posterior, theta, phi, x, SAMPLES, SEED).nll
+    found = importance_nll(Problem(model, posterior, theta, phi, x), SAMPLES, SEED).nll
     curves[name] = [-row[bound.value_key] for row in training.history[1:]]
     nll[name], error = found.mean(), found.std(ddof=1) / math.sqrt(len(x))
     note = f"pass {training.epoch} of {PASSES}, {len(x)} test rows, ±{error:.2f}"

@@ -30,6 +30,7 @@ from _paper import paper_parser, publish, read_options
 from elbo_lab import exact
 from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import split_gap
 from elbo_lab.models import DeepBernoulli, FactorAnalysis
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
@@ -83,7 +84,7 @@ for width in WIDTHS:
     theta, phi = training.params.values()
     for name, part in (("training", TRAIN), ("unseen", UNSEEN)):
         rows = part.x[:ROWS]
-        split = split_gap(model, posterior, theta, phi, rows, rng)
+        split = split_gap(Problem(model, posterior, theta, phi, rows), rng)
         with single_threaded_blas():
             start = wide.from_diagonal(posterior.eta(phi, rows))
             eta = fit_eta(model, theta, rows, start, rng, family=wide)

@@ -10,11 +10,15 @@ a code costs, the third why q does not collapse onto the best z. All terms are e
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from elbo_lab import exact
+from elbo_lab.distributions import Family
 from elbo_lab.errors import check_data
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 
 
@@ -31,35 +35,57 @@ class Decomposition:
         Last changes of quadratures; zero on other rungs.
     """
 
-    log_p: np.ndarray
-    kl_to_posterior: np.ndarray
-    reconstruction: np.ndarray
-    kl_to_prior: np.ndarray
-    energy: np.ndarray
-    entropy: np.ndarray
-    error: np.ndarray
+    log_p: Floats
+    kl_to_posterior: Floats
+    reconstruction: Floats
+    kl_to_prior: Floats
+    energy: Floats
+    entropy: Floats
+    error: Floats
 
     @property
-    def elbo(self):
+    def elbo(self) -> Floats:
         """The value (N,) of all three pairs."""
         return self.energy + self.entropy
 
-    def means(self):
+    def means(self) -> dict[str, float]:
         """Return the mean of every term over the data, by name."""
         terms = {name: values for name, values in vars(self).items() if name != "error"}
         return {name: float(values.mean()) for name, values in {"elbo": self.elbo, **terms}.items()}
 
 
-def reconstruction_and_rate(model, theta, x, family, eta):
-    """Return E_q log p(x | z), KL(q || p(z)), E_q log p(x, z), H(q) and the error of the first, each (N,)."""
+class Terms(NamedTuple):
+    """Exact terms of the ELBO of each datum (N,), in nats.
+
+    Attributes
+    ----------
+    reconstruction, rate : ndarray (N,)
+        E_q log p(x | z) and KL(q || p(z)).
+    energy, entropy : ndarray (N,)
+        E_q log p(x, z) and H(q).
+    error : ndarray (N,)
+        Last changes of quadratures, of the reconstruction and of the energy; zero on other rungs.
+    """
+
+    reconstruction: Floats
+    rate: Floats
+    energy: Floats
+    entropy: Floats
+    error: Floats
+
+
+def exact_terms(model: Model, theta: Floats, x: Floats, eta: Floats, family: Family) -> Terms:
+    """Return the Terms of the ELBO of each datum under q(z; eta) of a family."""
     energy, error, _ = exact.expected_log_joint(model, theta, x, eta, family)
     entropy = np.broadcast_to(family.entropy(eta), energy.shape)
     rate = np.broadcast_to(family.kl(eta, model.prior_eta(theta)), energy.shape)
     # E_q log p(z) = -KL(q || p(z)) - H(q).
-    return energy + rate + entropy, rate, energy, entropy, error
+    return Terms(energy + rate + entropy, rate, energy, entropy, error)
 
 
-def decompose(model, theta, x, eta, family=None):
+def decompose(
+    model: Model, theta: Floats, x: Floats, eta: Floats, family: Family | None = None
+) -> Decomposition:
     """Return the Decomposition of the ELBO of each datum.
 
     Parameters
@@ -77,10 +103,16 @@ def decompose(model, theta, x, eta, family=None):
     NotApplicable
         If log p(x) or E_q log p(x, z) is not exact for this model.
     """
-    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    x = check_data(x, n_columns=model.n_columns)
     with single_threaded_blas():
         log_p, log_p_error, _ = exact.log_evidence(model, theta, x)
-        terms = reconstruction_and_rate(model, theta, x, family, eta)
-    reconstruction, rate, energy, entropy, error = terms
-    kl = log_p - energy - entropy
-    return Decomposition(log_p, kl, reconstruction, rate, energy, entropy, log_p_error + error)
+        terms = exact_terms(model, theta, x, eta, model.family if family is None else family)
+    return Decomposition(
+        log_p=log_p,
+        kl_to_posterior=log_p - terms.energy - terms.entropy,
+        reconstruction=terms.reconstruction,
+        kl_to_prior=terms.rate,
+        energy=terms.energy,
+        entropy=terms.entropy,
+        error=log_p_error + terms.error,
+    )

@@ -1,11 +1,15 @@
 """eta of many data, in bounded memory."""
 
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.layout import Floats
+from elbo_lab.posteriors import Posterior
 
 ROWS_PER_PASS = 1000
 
 
-def encoded(posterior, phi, x):
+def encoded(posterior: Posterior, phi: Floats, x: Floats) -> NDArray[np.float64]:
     """Return eta (N, E) of all data in float64, whatever the dtype of phi.
 
     Parameters

@@ -24,6 +24,9 @@ import numpy as np
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.layout import Draws, Floats
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +43,12 @@ class Fitted:
         Its parameters.
     """
 
-    model: object
-    theta: np.ndarray
-    posterior: object = None
-    phi: np.ndarray | None = None
+    model: Model
+    theta: Floats
+    posterior: Posterior | None = None
+    phi: Floats | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_vector("theta", self.theta, self.model.layout.size)
         if (self.posterior is None) != (self.phi is None):
             given = "phi" if self.posterior is None else "a posterior"
@@ -55,11 +58,11 @@ class Fitted:
 
     # -- new data --------------------------------------------------------------------------------
 
-    def generate(self, n, rng):
+    def generate(self, n: int, rng: np.random.Generator) -> Floats:
         """Return new data x (n, D), drawn from the model."""
         return self.model.sample(self.theta, check_count("n", n), rng)[0]
 
-    def generate_means(self, n, rng):
+    def generate_means(self, n: int, rng: np.random.Generator) -> Floats:
         """Return E[x | z] (n, D) at new z: the data without the observation noise."""
         model = self.model
         noise = draw_noise(model.family.noise_spec(1, check_count("n", n)), rng)
@@ -67,7 +70,7 @@ class Fitted:
 
     # -- from x to z and back --------------------------------------------------------------------
 
-    def encode(self, x):
+    def encode(self, x: Floats) -> tuple[Floats, Floats]:
         """Return the mean (N, K) and the standard deviation (N, K) of z given x (N, D).
 
         Raises
@@ -76,7 +79,7 @@ class Fitted:
             If there is no encoder, and the exact posterior has no formula.
         """
         x = check_data(x, "x", n_columns=self.model.n_columns)
-        if self.posterior is not None:
+        if self.posterior is not None and self.phi is not None:
             return self.model.family.moments(encoded(self.posterior, self.phi, x))
         theta = self.theta.astype(np.float64)
         try:
@@ -84,7 +87,7 @@ class Fitted:
         except NotApplicable as reason:
             raise NotApplicable(f"{reason}; give an encoder (posterior and phi)") from None
 
-    def decode(self, z):
+    def decode(self, z: Draws) -> Floats:
         """Return E[x | z] (N, D).
 
         Parameters
@@ -103,15 +106,15 @@ class Fitted:
         return z @ self._component_means if categories else self.model.expected_x(self.theta, z)
 
     @cached_property
-    def _component_means(self):
+    def _component_means(self) -> Floats:
         """E[x | z = c] of all components (C, D)."""
         return self.model.expected_x(self.theta, np.arange(self.model.family.size))
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: Floats) -> Floats:
         """Return decode(mean of z given x) (N, D)."""
         return self.decode(self.encode(x)[0])
 
-    def interpolate(self, x_a, x_b, n):
+    def interpolate(self, x_a: Floats, x_b: Floats, n: int) -> Floats:
         """Return E[x | z] (n, D) along the straight line from the code of x_a to that of x_b.
 
         Parameters

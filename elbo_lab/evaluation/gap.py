@@ -21,13 +21,17 @@ amortisation part is never negative, and what is missed of q* counts as approxim
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from elbo_lab import exact
 from elbo_lab.errors import check_data, unknown_name
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.tractable import tractable
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas
 
@@ -50,13 +54,13 @@ class Gap:
         Where log p stands.
     """
 
-    log_p: np.ndarray
-    elbo: np.ndarray
-    kl: np.ndarray
-    error: np.ndarray
+    log_p: Floats
+    elbo: Floats
+    kl: Floats
+    error: Floats
     rung: str
 
-    def means(self):
+    def means(self) -> dict[str, float]:
         """Return the means over the data, as they stand in a row of a history."""
         return {
             "log_p": float(self.log_p.mean()),
@@ -75,44 +79,41 @@ class GapSplit:
         From above to below: the evidence, the bound of the family's best q, the bound of the encoder's q.
     """
 
-    log_p: np.ndarray
-    best_elbo: np.ndarray
-    elbo: np.ndarray
+    log_p: Floats
+    best_elbo: Floats
+    elbo: Floats
 
     @property
-    def approximation(self):
+    def approximation(self) -> Floats:
         """What the family cannot reach (N,)."""
         return self.log_p - self.best_elbo
 
     @property
-    def amortisation(self):
+    def amortisation(self) -> Floats:
         """What the encoder loses against the best q (N,)."""
         return self.best_elbo - self.elbo
 
 
-def _in_double(model, posterior, theta, phi, x):
+def _in_double(problem: Problem) -> tuple[Floats, Floats, Floats]:
     """Return theta, x and the encoder's eta (N, E) in float64: exact answers need its digits."""
+    model, posterior, theta, phi, x = problem
     x = check_data(x, n_columns=model.n_columns)
     theta = model.check_theta(theta).astype(np.float64)
     return theta, x, encoded(posterior, np.asarray(phi).astype(np.float64), x)
 
 
-def _elbo(model, theta, x, eta):
+def _elbo(model: Model, theta: Floats, x: Floats, eta: Floats) -> tuple[Floats, Floats]:
     """Return the exact ELBO (N,) and its error (N,)."""
     value, error, _ = exact.expected_log_joint(model, theta, x, eta)
     return value + model.family.entropy(eta), error
 
 
-def measure_gap(model, posterior, theta, phi, x):
+def measure_gap(problem: Problem) -> Gap:
     """Return log p(x), the ELBO and their difference KL(q || p(z | x)), all exact.
 
     Parameters
     ----------
-    model : Model
-    posterior : Posterior
-    theta : ndarray (P_theta,)
-    phi : ndarray (P_phi,)
-    x : ndarray (N, D)
+    problem : Problem
 
     Returns
     -------
@@ -123,14 +124,15 @@ def measure_gap(model, posterior, theta, phi, x):
     NotApplicable
         If log p(x) or E_q log p(x, z) is not exact for this model (see `exact.log_evidence`).
     """
+    model = problem.model
     with single_threaded_blas():
-        theta, x, eta = _in_double(model, posterior, theta, phi, x)
+        theta, x, eta = _in_double(problem)
         log_p, log_p_error, rung = exact.log_evidence(model, theta, x)
         elbo, elbo_error = _elbo(model, theta, x, eta)
     return Gap(log_p, elbo, log_p - elbo, log_p_error + elbo_error, rung)
 
 
-def _best_eta(model, theta, x, start, rng):
+def _best_eta(model: Model, theta: Floats, x: Floats, start: Floats, rng: np.random.Generator) -> Floats:
     """Return the eta (N, E) of the best member of the family for each datum."""
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
@@ -142,13 +144,12 @@ def _best_eta(model, theta, x, start, rng):
     return best
 
 
-def split_gap(model, posterior, theta, phi, x, rng):
+def split_gap(problem: Problem, rng: np.random.Generator) -> GapSplit:
     """Return the approximation and the amortisation part of the gap.
 
     Parameters
     ----------
-    model, posterior, theta, phi, x
-        As for `measure_gap`.
+    problem : Problem
     rng : numpy.random.Generator
         For ascents on frozen noise.
 
@@ -161,8 +162,9 @@ def split_gap(model, posterior, theta, phi, x, rng):
     NotApplicable
         As `measure_gap`.
     """
+    model = problem.model
     with single_threaded_blas():
-        theta, x, eta = _in_double(model, posterior, theta, phi, x)
+        theta, x, eta = _in_double(problem)
         log_p, _, _ = exact.log_evidence(model, theta, x)
         elbo, _ = _elbo(model, theta, x, eta)
         if not model.family.event_axes:  # categories: no distribution is outside the family
@@ -171,7 +173,7 @@ def split_gap(model, posterior, theta, phi, x, rng):
     return GapSplit(log_p, np.maximum(best, elbo), elbo)
 
 
-def surprisal_view(rows, unit="nats"):
+def surprisal_view(rows: list[dict[str, Any]], unit: str = "nats") -> list[dict[str, Any]]:
     """Return history rows that also speak of surprisal.
 
         surprisal = -log p(x)   <=   upper_bound = -ELBO,   gap = KL(q || p(z | x))
@@ -194,7 +196,7 @@ def surprisal_view(rows, unit="nats"):
     return [row | _surprisal(row, NATS_PER[unit]) for row in rows]
 
 
-def _surprisal(row, nats):
+def _surprisal(row: dict[str, Any], nats: float) -> dict[str, float]:
     bound = row.get("elbo_exact", row.get("elbo"))
     known = {"surprisal": (row.get("log_p"), -1.0), "upper_bound": (bound, -1.0), "gap": (row.get("kl"), 1.0)}
     return {name: sign * value / nats for name, (value, sign) in known.items() if value is not None}

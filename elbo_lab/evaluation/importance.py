@@ -17,6 +17,7 @@ squares are kept, both relative to the greatest. The rows are cut into fixed blo
 which run on Python threads over a single-threaded BLAS: the same bits for any number of threads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,11 @@ import numpy as np
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Rows of data per block: enough blocks for all cores, and few calls.
@@ -47,12 +51,14 @@ class Nll:
         From 1 (one weight carries all) to K (all weights are equal).
     """
 
-    nll: np.ndarray
-    standard_error: np.ndarray
-    effective_sample_size: np.ndarray
+    nll: Floats
+    standard_error: Floats
+    effective_sample_size: Floats
 
 
-def stream_weights(model, theta, x, eta, n_samples, rng):
+def stream_weights(
+    model: Model, theta: Floats, x: Floats, eta: Floats, n_samples: int, rng: np.random.Generator
+) -> RunningWeights:
     """Return the RunningWeights of n_samples draws for each datum.
 
     Noise and z are float64; a network runs in the dtype of theta.
@@ -75,16 +81,19 @@ def stream_weights(model, theta, x, eta, n_samples, rng):
     return running
 
 
-def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, threads=None, progress=None):
+def importance_nll(
+    problem: Problem,
+    n_samples: int = 5000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Nll:
     """Return estimates of -log p(x_n) with their standard errors.
 
     Parameters
     ----------
-    model : Model
-    posterior : Posterior
-    theta, phi : ndarray (P_theta,), (P_phi,)
-        In float32 the networks run in float32; weights are added in float64.
-    x : ndarray (N, D)
+    problem : Problem
+        With parameters in float32 the networks run in float32; weights are added in float64.
     n_samples : int
         K, at least 2.
     seed : int
@@ -97,13 +106,14 @@ def importance_nll(model, posterior, theta, phi, x, n_samples=5000, seed=0, thre
     -------
     Nll
     """
+    model, posterior, theta, phi, x = problem
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
     threads = check_threads(threads)
     starts = range(0, len(x), ROWS_PER_BLOCK)
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
 
-    def one(start, stream):
+    def one(start: int, stream: np.random.SeedSequence) -> RunningWeights:
         part = slice(start, start + ROWS_PER_BLOCK)
         rng = np.random.default_rng(stream)
         return stream_weights(

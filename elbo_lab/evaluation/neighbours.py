@@ -6,11 +6,19 @@ components are the yardstick that needs no training at all.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.errors import bad_value, check_count
+from elbo_lab.layout import Floats
 
 
-def neighbour_accuracy(codes, held_out, labels, held_out_labels, k=5):
+def neighbour_accuracy(
+    codes: Floats,
+    held_out: Floats,
+    labels: NDArray[np.integer],
+    held_out_labels: NDArray[np.integer],
+    k: int = 5,
+) -> float:
     """Return the share of held-out rows whose class the k nearest training codes name.
 
     Parameters
@@ -38,7 +46,7 @@ def neighbour_accuracy(codes, held_out, labels, held_out_labels, k=5):
     return float((counts.argmax(axis=1) == held_out_labels).mean())
 
 
-def principal_scores(x, held_out, n_components):
+def principal_scores(x: Floats, held_out: Floats, n_components: int) -> tuple[Floats, Floats]:
     """Return the scores (N, K) and (M, K) on the first principal directions of x.
 
     Parameters

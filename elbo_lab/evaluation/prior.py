@@ -14,12 +14,16 @@ The draws are cut into fixed lanes with a generator each, which run on Python th
 BLAS and are added in order: the same bits for any number of threads.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Lanes of draws: enough for all cores of a small machine.
@@ -28,7 +32,9 @@ LANES = 8
 DRAWS_PER_PASS, FEWEST_PER_PASS, VALUES_PER_PASS = 512, 32, 2**19
 
 
-def stream_prior(model, theta, terms, n_samples, rng):
+def stream_prior(
+    model: Model, theta: Floats, terms: Floats, n_samples: int, rng: np.random.Generator
+) -> RunningWeights:
     """Return the RunningWeights p(x_n | z_s) of n_samples draws that all data share.
 
     Noise and z are float64; a network runs in the dtype of theta.
@@ -51,7 +57,15 @@ def stream_prior(model, theta, terms, n_samples, rng):
     return running
 
 
-def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=None):
+def prior_nll(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    n_samples: int = 4096,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Nll:
     """Return estimates of -log p(x_n) by draws from the prior, with their standard errors.
 
     Parameters
@@ -80,13 +94,13 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     rows = [slice(len(x) * lane // LANES, len(x) * (lane + 1) // LANES) for lane in range(LANES)]
     running, terms = RunningWeights(len(x)), _no_terms(model, theta, x)
 
-    def of_rows(part):
+    def of_rows(part: slice) -> None:
         terms[part] = model.data_terms(theta, x[part].astype(theta.dtype, copy=False))
 
     with pool_of_pieces(threads) as pool:
         list(pool.map(of_rows, rows))
 
-        def one(share, stream):
+        def one(share: int, stream: np.random.SeedSequence) -> RunningWeights:
             return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
 
         for lane in pool.map(one, shares, streams):
@@ -97,7 +111,7 @@ def prior_nll(model, theta, x, n_samples=4096, seed=0, threads=None, progress=No
     return Nll(-running.log_mean(), running.standard_error(), running.effective_sample_size())
 
 
-def _no_terms(model, theta, x):
+def _no_terms(model: Model, theta: Floats, x: Floats) -> Floats:
     """Return room for the `data_terms` of all rows of x."""
     none = model.data_terms(theta, x[:0].astype(theta.dtype))
     return np.empty((len(x), *none.shape[1:]), none.dtype)

@@ -11,12 +11,23 @@ import numpy as np
 
 from elbo_lab.bounds import exact_renyi_bound, log_weight
 from elbo_lab.bounds.renyi import check_order
+from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
 
 
-def _by_rule(model, theta, x, family, eta, alpha, rule):
+def _by_rule(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    alpha: float,
+    rule: tuple[Floats, Floats],
+) -> Floats:
     """Return L_alpha (N,) by one rule for the noise."""
     passes = list(quadrature.passes_under_q(family, eta, rule))
     log_w = np.concatenate([log_weight(model, theta, x, family, eta, z) for _, _, z in passes])
@@ -24,7 +35,9 @@ def _by_rule(model, theta, x, family, eta, alpha, rule):
     return exact_renyi_bound(log_w, np.broadcast_to(log_q, log_w.shape), alpha)
 
 
-def measure_renyi(model, theta, x, eta, alpha, family=None):
+def measure_renyi(
+    model: Model, theta: Floats, x: Floats, eta: Floats, alpha: float, family: Family | None = None
+) -> tuple[Floats, Floats]:
     """Return the Renyi bound L_alpha of each datum, exact.
 
     Parameters
@@ -72,6 +85,8 @@ def measure_renyi(model, theta, x, eta, alpha, family=None):
     )
 
 
-def measure_cubo(model, theta, x, eta, order=2, family=None):
+def measure_cubo(
+    model: Model, theta: Floats, x: Floats, eta: Floats, order: float = 2, family: Family | None = None
+) -> tuple[Floats, Floats]:
     """Return CUBO_n of each datum, an upper bound of log p(x), and its error; see `measure_renyi`."""
     return measure_renyi(model, theta, x, eta, 1.0 - check_order(order), family)

@@ -12,13 +12,16 @@ They give log of the mean weight, its standard error by the delta method and the
 It fails where weights that matter have not been drawn: nothing here can know of them.
 """
 
+from typing import Self
+
 import numpy as np
 
 from elbo_lab.kernels import twin_of_arrays
+from elbo_lab.layout import Floats
 
 
 @twin_of_arrays("running")
-def add_exponentials(log_w, shift, total, squares):
+def add_exponentials(log_w: Floats, shift: Floats, total: Floats, squares: Floats) -> None:
     """Add sum_s exp(log_w - shift) and the sum of its squares to total and squares, in place.
 
     Parameters
@@ -36,14 +39,14 @@ def add_exponentials(log_w, shift, total, squares):
 class RunningWeights:
     """Greatest log-weight, sum and sum of squares of the weights of N data, in float64."""
 
-    def __init__(self, n_data):
+    def __init__(self, n_data: int) -> None:
         self.count = 0
         self.peak = np.full(n_data, -np.inf)
         self.total, self.squares = np.zeros((2, n_data))
 
     # An infinite weight makes everything beside it overflow: it is written over all sums at the end.
     @np.errstate(over="ignore", invalid="ignore")
-    def add(self, log_w):
+    def add(self, log_w: Floats) -> None:
         """Add log-weights (S, N)."""
         shift = self._raise_peak(log_w.max(axis=0))
         add_exponentials(log_w, shift, self.total, self.squares)
@@ -51,7 +54,7 @@ class RunningWeights:
         self.count += len(log_w)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def add_sums(self, other):
+    def add_sums(self, other: Self) -> None:
         """Add all that another RunningWeights of the same N data has seen."""
         shift = self._raise_peak(other.peak)
         scale = np.exp(other.peak - shift)
@@ -60,7 +63,7 @@ class RunningWeights:
         self._mark_infinite()
         self.count += other.count
 
-    def _raise_peak(self, peak):
+    def _raise_peak(self, peak: Floats) -> Floats:
         """Raise the peak to `peak` (N,), scale the sums to it, and return what to take from log-weights."""
         peak = np.maximum(self.peak, peak.astype(np.float64, copy=False))
         # Where all weights so far are zero there is nothing to scale.
@@ -71,23 +74,23 @@ class RunningWeights:
         self.peak = peak
         return shift
 
-    def _mark_infinite(self):
+    def _mark_infinite(self) -> None:
         """Let a weight that is infinite or no number be seen in the sums."""
         wrong = ~(self.peak < np.inf)
         self.total[wrong] = self.squares[wrong] = self.peak[wrong]
 
-    def log_mean(self):
+    def log_mean(self) -> Floats:
         """Return log of the mean weight (N,)."""
         with np.errstate(divide="ignore"):
             return self.peak + np.log(self.total) - np.log(self.count)
 
-    def effective_sample_size(self):
+    def effective_sample_size(self) -> Floats:
         """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero, nan where one is infinite."""
         none = self.squares == 0.0
         with np.errstate(invalid="ignore"):  # of a weight that is infinite
             return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
 
-    def standard_error(self):
+    def standard_error(self) -> Floats:
         """Return the standard error of `log_mean` (N,): infinite where all weights are zero, nan from one."""
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = self.count / self.effective_sample_size() - 1.0

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import NotApplicable, check_count, check_data
-from elbo_lab.evaluation.decompositions import reconstruction_and_rate
+from elbo_lab.evaluation.decompositions import exact_terms
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.layout import Draws, Floats
+from elbo_lab.models import Model
 from elbo_lab.special import log_mean_exp
 from elbo_lab.threads import single_threaded_blas
 
@@ -64,12 +66,12 @@ class Surgery:
     rung: str
 
     @property
-    def elbo(self):
+    def elbo(self) -> float:
         """Reconstruction - information - KL of the aggregate."""
         return self.reconstruction - self.information - self.aggregate_kl
 
 
-def _information(family, eta, n, z):
+def _information(family: Family, eta: Floats, n: int, z: Draws) -> Floats:
     """Return log q(z | x_n) - log q(z) (G,) at z (G, K)."""
     found, per_pass = np.empty(len(z)), max(1, PAIRS_PER_PASS // len(eta))
     for start in range(0, len(z), per_pass):
@@ -79,7 +81,7 @@ def _information(family, eta, n, z):
     return found
 
 
-def _enumerated(family, eta):
+def _enumerated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the information of each datum (N,) and its error (N,), which is zero."""
     log_q = family.log_prob(eta, enumeration.all_values(family, len(eta)))
     log_mixture = np.broadcast_to(log_mean_exp(log_q, axis=-1)[:, None], log_q.shape)
@@ -89,7 +91,7 @@ def _enumerated(family, eta):
     return value, np.zeros_like(value)
 
 
-def _integrated(family, eta):
+def _integrated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the information of each datum (N,) and its last change (N,)."""
     value, error = np.zeros((2, len(eta)))
     for n in range(len(eta)):
@@ -106,7 +108,9 @@ def _integrated(family, eta):
     return value, error
 
 
-def elbo_surgery(model, theta, x, eta, family=None):
+def elbo_surgery(
+    model: Model, theta: Floats, x: Floats, eta: Floats, family: Family | None = None
+) -> Surgery:
     """Return the exact Surgery of the mean ELBO over x.
 
     Parameters
@@ -131,27 +135,34 @@ def elbo_surgery(model, theta, x, eta, family=None):
             f"the aggregate posterior of {model.label} is not known exactly: quadrature {reason}"
         )
     with single_threaded_blas():
-        found = reconstruction_and_rate(model, theta, x, family, eta)
+        terms = exact_terms(model, theta, x, eta, family)
         information, error = _enumerated(family, eta) if family.discrete else _integrated(family, eta)
-    reconstruction, rate, *_, reconstruction_error = found
     return Surgery(
-        float(reconstruction.mean()),
-        float(information.mean()),
-        float(rate.mean() - information.mean()),
-        float(reconstruction_error.mean()),
-        float(error.mean()),
-        float(np.log(len(x))),
-        enumeration.RUNG if family.discrete else quadrature.RUNG,
+        reconstruction=float(terms.reconstruction.mean()),
+        information=float(information.mean()),
+        aggregate_kl=float(terms.rate.mean() - information.mean()),
+        reconstruction_error=float(terms.error.mean()),
+        information_error=float(error.mean()),
+        most_information=float(np.log(len(x))),
+        rung=enumeration.RUNG if family.discrete else quadrature.RUNG,
     )
 
 
-def _mean_and_error(draws):
+def _mean_and_error(draws: Floats) -> tuple[float, float]:
     """Return the mean of draws (S, N) and its standard error, the draws being independent."""
     n_draws, n_data = draws.shape
     return float(draws.mean()), float(np.sqrt(draws.var(axis=0, ddof=1).sum() / n_draws) / n_data)
 
 
-def sampled_surgery(model, theta, x, eta, rng, n_draws=100, family=None):
+def sampled_surgery(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    eta: Floats,
+    rng: np.random.Generator,
+    n_draws: int = 100,
+    family: Family | None = None,
+) -> Surgery:
     """Return the Surgery of the mean ELBO over x from draws of z, with standard errors.
 
     Parameters
@@ -176,5 +187,12 @@ def sampled_surgery(model, theta, x, eta, rng, n_draws=100, family=None):
     rate = family.kl(eta, model.prior_eta(theta)).mean()
     reconstruction, reconstruction_error = _mean_and_error(likelihood)
     value, error = _mean_and_error(information)
-    top = float(np.log(len(x)))
-    return Surgery(reconstruction, value, float(rate - value), reconstruction_error, error, top, "draws")
+    return Surgery(
+        reconstruction=reconstruction,
+        information=value,
+        aggregate_kl=float(rate - value),
+        reconstruction_error=reconstruction_error,
+        information_error=error,
+        most_information=float(np.log(len(x))),
+        rung="draws",
+    )

@@ -10,10 +10,10 @@ little.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from elbo_lab.errors import NotApplicable, check_data, check_positive
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.layout import Floats
+from elbo_lab.posteriors import Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +27,16 @@ class ActiveUnits:
     active : ndarray of bool (K,)
     """
 
-    variance: np.ndarray
-    active: np.ndarray
+    variance: Floats
+    active: Floats
 
     @property
-    def count(self):
+    def count(self) -> int:
         """How many are active."""
         return int(self.active.sum())
 
 
-def active_units(posterior, phi, x, threshold=0.01):
+def active_units(posterior: Posterior, phi: Floats, x: Floats, threshold: float = 0.01) -> ActiveUnits:
     """Return the ActiveUnits of a Gaussian q on the data x (N, D).
 
     Parameters
@@ -50,6 +50,6 @@ def active_units(posterior, phi, x, threshold=0.01):
     if posterior.family.discrete:
         raise NotApplicable("active units are counted for Gaussian latents; a category is one unit")
     threshold = check_positive("threshold", threshold)
-    means, _ = posterior.family.split(encoded(posterior, phi, check_data(x)))
+    means, _ = posterior.family.moments(encoded(posterior, phi, check_data(x)))
     variance = means.var(axis=0)
     return ActiveUnits(variance, variance > threshold)

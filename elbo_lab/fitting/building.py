@@ -202,7 +202,7 @@ def gap_recorder(model: Model, posterior: Posterior, x: NDArray[np.floating]) ->
     def record(params: Params, phase: str) -> dict[str, float]:
         theta, phi = (params[name].astype(np.float64) for name in ("theta", "phi"))
         try:
-            return measure_gap(model, posterior, theta, phi, x).means()
+            return measure_gap(Problem(model, posterior, theta, phi, x)).means()
         except NotApplicable:
             if phase == "start":
                 raise

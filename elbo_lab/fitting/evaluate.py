@@ -124,7 +124,7 @@ def _bounded(
     threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> dict[str, Any]:
-    found = importance_nll(*problem, n_samples, seed=seed, threads=threads, progress=progress)
+    found = importance_nll(problem, n_samples, seed=seed, threads=threads, progress=progress)
     model, posterior, _, phi, x = problem
     numbers = {
         "elbo_per_datum": mean_elbo(problem, np.random.default_rng(seed), draws=10),

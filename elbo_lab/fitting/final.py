@@ -116,7 +116,7 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
     some = problem
     if not problem.posterior.needs_all_rows and len(x) > NLL_ROWS:
         some = problem._replace(x=x[np.random.default_rng((seed, 2)).permutation(len(x))[:NLL_ROWS]])
-    nll = importance_nll(*some, NLL_SAMPLES, seed=seed, threads=threads)
+    nll = importance_nll(some, NLL_SAMPLES, seed=seed, threads=threads)
     on_all, on_some = (mean_elbo(part, rng, _draws_for(len(part.x))) for part in (problem, some))
     return {
         "elbo_per_datum": on_all,
@@ -155,7 +155,7 @@ def latent_numbers(posterior: Posterior, phi: Vector, train: Dataset, held_out: 
     """Return how well the codes keep classes apart that no model has seen, on the held-out rows."""
     found: Numbers = {}
     if train.labels is not None:
-        codes = [posterior.family.split(posterior.eta(phi, part.x))[0] for part in (train, held_out)]
+        codes = [posterior.family.moments(posterior.eta(phi, part.x))[0] for part in (train, held_out)]
         scores = principal_scores(train.x, held_out.x, codes[0].shape[1])
         labels = train.labels, held_out.labels
         found["neighbour_accuracy"] = neighbour_accuracy(*codes, *labels, k=NEIGHBOURS)
@@ -165,7 +165,7 @@ def latent_numbers(posterior: Posterior, phi: Vector, train: Dataset, held_out: 
 
 def gap_numbers(problem: Problem, seed: int) -> Numbers:
     """Return log p, the ELBO, and the two parts of the gap, exact, in nats per datum."""
-    split = split_gap(*problem, np.random.default_rng(seed))
+    split = split_gap(problem, np.random.default_rng(seed))
     return {
         "rows": len(problem.x),
         "log_p": float(split.log_p.mean()),

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.datasets import Dataset
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays, write_text
+from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
@@ -70,6 +73,18 @@ class FitResult:
     def fitted(self) -> Fitted:
         """The model ready for use: generate, encode, decode, reconstruct, interpolate."""
         return Fitted(self.model, self.theta, self.posterior, self.phi)
+
+    def problem(self, x: Floats) -> Problem:
+        """Return the Problem of the fitted model and its q on rows x (N, D).
+
+        Raises
+        ------
+        NotApplicable
+            If the fit has no q.
+        """
+        if self.posterior is None or self.phi is None:
+            raise NotApplicable(f"a fit by {self.settings['method']} has no q; use method vae")
+        return Problem(self.model, self.posterior, self.theta, self.phi, x)
 
     @property
     def parameters(self) -> dict[str, NDArray[np.floating]]:

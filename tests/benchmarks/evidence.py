@@ -9,6 +9,7 @@ from work import Work
 
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import importance_nll, prior_nll
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.models import DeepBernoulli
@@ -104,8 +105,8 @@ def prior_jax():
 def nll_ours():
     """Importance samples for a few points, streamed."""
     model, posterior, theta, phi, x = scene()
-    importance_nll(model, posterior, theta, phi, x[:1], 2)
-    return lambda: importance_nll(model, posterior, theta, phi, x[:NLL_POINTS], NLL_DRAWS)
+    importance_nll(Problem(model, posterior, theta, phi, x[:1]), 2)
+    return lambda: importance_nll(Problem(model, posterior, theta, phi, x[:NLL_POINTS]), NLL_DRAWS)
 
 
 def nll_definition():

@@ -125,7 +125,7 @@ def gradient_of_vae(N, H, K, S):
 def nll(N, H, K, S):
     """Importance-sampled log p(x)."""
     model, posterior, theta, phi, x, _ = vae(N, H, K)
-    return lambda: importance_nll(model, posterior, theta, phi, x, n_samples=S, threads=1)
+    return lambda: importance_nll(Problem(model, posterior, theta, phi, x), n_samples=S, threads=1)
 
 
 def variances(N, H, K, S):

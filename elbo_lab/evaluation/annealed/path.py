@@ -9,8 +9,12 @@ to the power of beta.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Draws, Floats
+from elbo_lab.models import Model
 
 
 @dataclass(frozen=True)
@@ -22,33 +26,39 @@ class Point:
     z : ndarray (S, N, K)
     log_q, log_joint : ndarray (S, N)
     grad_q, grad_joint : ndarray (S, N, K) or None
-        Derivatives of the two in z, if somebody asked.
+        Derivatives of the two in z; None without (`Path.at`).
     """
 
-    z: np.ndarray
-    log_q: np.ndarray
-    log_joint: np.ndarray
-    grad_q: np.ndarray | None = None
-    grad_joint: np.ndarray | None = None
+    z: Draws
+    log_q: Floats
+    log_joint: Floats
+    grad_q: Floats | None = None
+    grad_joint: Floats | None = None
 
-    def value(self, beta):
+    def value(self, beta: float) -> Floats:
         """Return log f_beta (S, N)."""
         return (1.0 - beta) * self.log_q + beta * self.log_joint
 
-    def slope(self, beta):
-        """Return d log f_beta / dz (S, N, K)."""
+    def slope(self, beta: float) -> Floats:
+        """Return d log f_beta / dz (S, N, K), of a point with derivatives."""
+        if self.grad_q is None or self.grad_joint is None:
+            raise ValueError("a point without derivatives has no slope: make it by with_slope")
         return (1.0 - beta) * self.grad_q + beta * self.grad_joint
 
-    def where(self, accept, other):
+    def where(self, accept: NDArray[np.bool_], other: "Point") -> "Point":
         """Return the point that is `other` where `accept` (S, N), else this one."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Point(*(_chosen(accept, mine, theirs) for mine, theirs in pairs))
+        rows = accept[..., None]
+        return Point(
+            z=np.where(rows, other.z, self.z),
+            log_q=np.where(accept, other.log_q, self.log_q),
+            log_joint=np.where(accept, other.log_joint, self.log_joint),
+            grad_q=_chosen(rows, self.grad_q, other.grad_q),
+            grad_joint=_chosen(rows, self.grad_joint, other.grad_joint),
+        )
 
 
-def _chosen(accept, mine, theirs):
-    if mine is None:
-        return None
-    return np.where(accept if mine.ndim == accept.ndim else accept[..., None], theirs, mine)
+def _chosen(rows: NDArray[np.bool_], mine: Floats | None, theirs: Floats | None) -> Floats | None:
+    return None if mine is None or theirs is None else np.where(rows, theirs, mine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +76,32 @@ class Path:
     eta : ndarray (N, E) or (1, E)
     """
 
-    model: object
-    theta: np.ndarray
-    x: np.ndarray
-    family: object
-    eta: np.ndarray
+    model: Model
+    theta: Floats
+    x: Floats
+    family: Family
+    eta: Floats
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.family.discrete:
             raise NotApplicable(
                 f"{self.family.name} z is not annealed: its log p(x) is a plain sum (exact.evidence)"
             )
 
-    def at(self, z):
+    def at(self, z: Draws) -> Point:
         """Return the Point of z (S, N, K) without derivatives."""
         log_joint = self.model.log_joint(self.theta, self.x, z)
         return Point(z, self.family.log_prob(self.eta, z), log_joint)
 
-    def with_slope(self, z):
+    def with_slope(self, z: Draws) -> Point:
         """Return the Point of z (S, N, K) with derivatives."""
         model, theta = self.model, self.theta
         log_likelihood, pullback = model.likelihood(theta, self.x, z)
         prior = model.prior_eta(theta)
-        grad_joint = pullback(np.ones(log_likelihood.shape))[1] + model.family.log_prob_grad_z(prior, z)
+        grad_likelihood = pullback(np.ones(log_likelihood.shape))[1]
+        if grad_likelihood is None:
+            raise NotApplicable(f"log p(x | z) of {model.label} has no slope in z")
+        grad_joint = grad_likelihood + model.family.log_prob_grad_z(prior, z)
         log_joint = log_likelihood + model.family.log_prob(prior, z)
         log_q, grad_q = self.family.log_prob(self.eta, z), self.family.log_prob_grad_z(self.eta, z)
         return Point(z, log_q, log_joint, grad_q, grad_joint)

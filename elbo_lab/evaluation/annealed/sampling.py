@@ -21,12 +21,16 @@ Step sizes must not depend on the chains that they move. `pilot_steps` finds the
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.path import Path
 from elbo_lab.evaluation.annealed.schedules import check_schedule
+from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.layout import Draws, Floats
+from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 
 # Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
@@ -45,23 +49,23 @@ class AnnealedRun:
         Share of moves that were accepted, at each temperature in the order of beta.
     """
 
-    log_w: np.ndarray
-    acceptance: np.ndarray
+    log_w: Floats
+    acceptance: Floats
 
-    def weights(self):
+    def weights(self) -> RunningWeights:
         """Return the RunningWeights of the S chains: log of the mean, its error, effective sample size."""
         running = RunningWeights(self.log_w.shape[1])
         running.add(self.log_w)
         return running
 
-    def inverse_weights(self):
+    def inverse_weights(self) -> RunningWeights:
         """Return the RunningWeights of 1 / w, what a chain that ran backwards is unbiased for."""
         running = RunningWeights(self.log_w.shape[1])
         running.add(-self.log_w)
         return running
 
 
-def build_path(model, theta, x, family, eta):
+def build_path(model: Model, theta: Floats, x: Floats, family: Family | None, eta: Floats | None) -> Path:
     """Return the Path from q, or from the prior if eta is None."""
     x, theta = model.check_support(x), model.check_theta(theta)
     if eta is None:
@@ -69,7 +73,7 @@ def build_path(model, theta, x, family, eta):
     return Path(model, theta, x, model.family if family is None else family, eta)
 
 
-def _steps(steps, transition, n_moves, n_data):
+def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: int) -> Floats:
     """Return the steps (T - 1, N), given or the transition's own."""
     if steps is None:
         return np.full((n_moves, n_data), transition.step)
@@ -78,14 +82,23 @@ def _steps(steps, transition, n_moves, n_data):
     return steps
 
 
-def _start(path, n_chains, rng):
+def _start(path: Path, n_chains: int, rng: np.random.Generator) -> Draws:
     noise = draw_noise(path.family.noise_spec(check_count("n_chains", n_chains), len(path.x)), rng)
     return path.family.sample(path.eta, noise)
 
 
 def annealed_weights(
-    model, theta, x, schedule, transition, rng, n_chains=16, eta=None, family=None, steps=None
-):
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    schedule: ArrayLike,
+    transition: Transition,
+    rng: np.random.Generator,
+    n_chains: int = 16,
+    eta: Floats | None = None,
+    family: Family | None = None,
+    steps: Floats | None = None,
+) -> AnnealedRun:
     """Return the AnnealedRun of chains from q to the posterior of each datum.
 
     Parameters
@@ -121,8 +134,18 @@ def annealed_weights(
 
 
 def reverse_annealed_weights(
-    model, theta, x, z, schedule, transition, rng, n_chains=16, eta=None, family=None, steps=None
-):
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    z: Draws,
+    schedule: ArrayLike,
+    transition: Transition,
+    rng: np.random.Generator,
+    n_chains: int = 16,
+    eta: Floats | None = None,
+    family: Family | None = None,
+    steps: Floats | None = None,
+) -> AnnealedRun:
     """Return the AnnealedRun of chains from exact draws of the posterior back to q.
 
     Parameters
@@ -146,7 +169,17 @@ def reverse_annealed_weights(
     return AnnealedRun(log_w, acceptance)
 
 
-def pilot_steps(model, theta, x, schedule, transition, rng, n_chains=8, eta=None, family=None):
+def pilot_steps(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    schedule: ArrayLike,
+    transition: Transition,
+    rng: np.random.Generator,
+    n_chains: int = 8,
+    eta: Floats | None = None,
+    family: Family | None = None,
+) -> Floats:
     """Return steps (T - 1, N) that bring the acceptance near its goal, by chains of their own.
 
     After each move the logarithm of a datum's step changes by its acceptance minus the goal. The arguments

@@ -13,14 +13,19 @@ Each is a bound in mean. A single pair may stand the wrong way round by its nois
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from elbo_lab.errors import check_count
+from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
     annealed_weights,
     pilot_steps,
     reverse_annealed_weights,
 )
+from elbo_lab.evaluation.annealed.transitions import Transition
+from elbo_lab.layout import Floats
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +39,13 @@ class Sandwich:
     forward, reverse : AnnealedRun
     """
 
-    x: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    x: Floats
+    lower: Floats
+    upper: Floats
     forward: AnnealedRun
     reverse: AnnealedRun
 
-    def means(self, log_p=0.0):
+    def means(self, log_p: Floats | float = 0.0) -> dict[str, float]:
         """Return {'lower', 'lower_se', 'upper', 'upper_se'}: means over the data and their standard errors.
 
         Parameters
@@ -55,7 +60,17 @@ class Sandwich:
         return found
 
 
-def bidirectional(model, theta, n_data, schedule, transition, rng, n_chains=16, posterior=None, phi=None):
+def bidirectional(
+    model: Model,
+    theta: Floats,
+    n_data: int,
+    schedule: ArrayLike,
+    transition: Transition,
+    rng: np.random.Generator,
+    n_chains: int = 16,
+    posterior: Posterior | None = None,
+    phi: Floats | None = None,
+) -> Sandwich:
     """Return the Sandwich of data drawn from the model; steps come from a pilot.
 
     Parameters
@@ -76,14 +91,20 @@ def bidirectional(model, theta, n_data, schedule, transition, rng, n_chains=16, 
         Where chains start; the prior if not given. An encoder, since the data are new.
     phi : ndarray (P,), optional
     """
+    if (posterior is None) != (phi is None):
+        given = "phi" if posterior is None else "a posterior"
+        raise bad_value("posterior and phi", "both or neither", f"only {given}")
     streams = rng.spawn(4)
     x, z = model.sample(theta, check_count("n_data", n_data, 2), streams[0])
-    base = {}
-    if posterior is not None:
-        base = {"eta": posterior.eta(phi, x), "family": posterior.family}
-    steps = pilot_steps(model, theta, x, schedule, transition, streams[1], **base)
-    rest = {"n_chains": n_chains, "steps": steps, **base}
-    forward = annealed_weights(model, theta, x, schedule, transition, streams[2], **rest)
-    reverse = reverse_annealed_weights(model, theta, x, z, schedule, transition, streams[3], **rest)
+    eta, family = None, None
+    if posterior is not None and phi is not None:
+        eta, family = posterior.eta(phi, x), posterior.family
+    steps = pilot_steps(model, theta, x, schedule, transition, streams[1], eta=eta, family=family)
+    forward = annealed_weights(
+        model, theta, x, schedule, transition, streams[2], n_chains, eta=eta, family=family, steps=steps
+    )
+    reverse = reverse_annealed_weights(
+        model, theta, x, z, schedule, transition, streams[3], n_chains, eta=eta, family=family, steps=steps
+    )
     lower, upper = forward.weights().log_mean(), -reverse.inverse_weights().log_mean()
     return Sandwich(x, lower, upper, forward, reverse)

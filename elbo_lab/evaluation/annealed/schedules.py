@@ -9,17 +9,19 @@ Wu et al. 2017).
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.layout import Floats
 from elbo_lab.special import sigmoid
 
 
-def linear_schedule(n_steps):
+def linear_schedule(n_steps: int) -> Floats:
     """Return beta (T + 1,) for T = `n_steps`, evenly spaced."""
     return np.linspace(0.0, 1.0, check_count("n_steps", n_steps) + 1)
 
 
-def sigmoidal_schedule(n_steps, delta=4.0):
+def sigmoidal_schedule(n_steps: int, delta: float = 4.0) -> Floats:
     """Return beta (T + 1,) for T = `n_steps`, dense at both ends."""
     even = linear_schedule(n_steps)
     b = sigmoid(check_positive("delta", delta) * (2.0 * even - 1.0))
@@ -28,7 +30,7 @@ def sigmoidal_schedule(n_steps, delta=4.0):
     return schedule
 
 
-def check_schedule(schedule):
+def check_schedule(schedule: ArrayLike) -> Floats:
     """Return the schedule (T + 1,) if it rises from 0 to 1, or raise ValueError."""
     schedule = np.asarray(schedule, dtype=np.float64)
     rises = schedule.ndim == 1 and len(schedule) > 1 and np.all(np.diff(schedule) >= 0.0)

@@ -16,11 +16,16 @@ The step h is a number for each datum; `acceptance_goal` is where it is best (Ro
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.errors import check_count, check_positive
+from elbo_lab.evaluation.annealed.path import Path, Point
+from elbo_lab.layout import Draws, Floats
 
 
-def _accepted(point, proposal, log_ratio, rng):
+def _accepted(
+    point: Point, proposal: Point, log_ratio: Floats, rng: np.random.Generator
+) -> tuple[Point, NDArray[np.bool_]]:
     """Return the point after the decision, and which chains moved (S, N)."""
     # A ratio that is nan, of a path that overflowed, is refused.
     moved = np.log1p(-rng.random(log_ratio.shape)) < log_ratio
@@ -40,15 +45,17 @@ class RandomWalk:
     step: float = 0.5
     acceptance_goal = 0.3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive("step", self.step)
 
     @staticmethod
-    def start(path, z):
+    def start(path: Path, z: Draws) -> Point:
         """Return the Point at which chains begin."""
         return path.at(z)
 
-    def move(self, path, beta, point, step, rng):
+    def move(
+        self, path: Path, beta: float, point: Point, step: Floats, rng: np.random.Generator
+    ) -> tuple[Point, NDArray[np.bool_]]:
         """Return the Point after one move of every chain, and which moved (S, N).
 
         Parameters
@@ -81,16 +88,18 @@ class HamiltonianMonteCarlo:
     n_leapfrog: int = 5
     acceptance_goal = 0.65
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive("step", self.step)
         check_count("n_leapfrog", self.n_leapfrog)
 
     @staticmethod
-    def start(path, z):
+    def start(path: Path, z: Draws) -> Point:
         """Return the Point at which chains begin."""
         return path.with_slope(z)
 
-    def leapfrog(self, path, beta, point, momentum, step):
+    def leapfrog(
+        self, path: Path, beta: float, point: Point, momentum: Floats, step: Floats
+    ) -> tuple[Point, Floats]:
         """Return Point and momentum (S, N, K) after L steps of size `step` (N,)."""
         h = step[:, None]
         momentum = momentum + 0.5 * h * point.slope(beta)
@@ -100,7 +109,9 @@ class HamiltonianMonteCarlo:
             momentum = momentum + (0.5 if last else 1.0) * h * point.slope(beta)
         return point, momentum
 
-    def move(self, path, beta, point, step, rng):
+    def move(
+        self, path: Path, beta: float, point: Point, step: Floats, rng: np.random.Generator
+    ) -> tuple[Point, NDArray[np.bool_]]:
         """As `RandomWalk.move`."""
         momentum = rng.standard_normal(point.z.shape)
         # A step that is far too large overflows, and is refused.
@@ -109,3 +120,6 @@ class HamiltonianMonteCarlo:
             kinetic = 0.5 * ((momentum**2).sum(axis=-1) - (after**2).sum(axis=-1))
             log_ratio = proposal.value(beta) - point.value(beta) + kinetic
         return _accepted(point, proposal, log_ratio, rng)
+
+
+Transition = RandomWalk | HamiltonianMonteCarlo
