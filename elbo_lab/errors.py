@@ -5,9 +5,13 @@ user (exit code 2, one line) from a fault of the program (a traceback).
 """
 
 import difflib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from elbo_lab.arrays import Numbers
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
@@ -41,15 +45,15 @@ class BadColumn(BadValue):
         Its index, from 0.
     """
 
-    def __init__(self, argument, expected, got, column, remedy=""):
+    def __init__(self, argument: str, expected: str, got: object, column: int, remedy: str = "") -> None:
         self.parts, self.column, self.remedy = (argument, expected, got), column, remedy
         super().__init__(self._told(str(column)))
 
-    def _told(self, column):
+    def _told(self, column: str) -> str:
         argument, expected, got = self.parts
         return _line(argument, expected, f"{got} column {column}", self.remedy)
 
-    def named(self, name):
+    def named(self, name: str) -> BadValue:
         """Return the same mistake with the name of the column."""
         return BadValue(self._told(f"{name!r} (index {self.column})"))
 
@@ -70,13 +74,13 @@ class Diverged(Exception):
     """A training that left the finite numbers, or fell far below where it began."""
 
 
-def _line(argument, expected, got, remedy):
+def _line(argument: str, expected: str, got: object, remedy: str) -> str:
     sentence = f"{argument}: expected {expected}, got {got}"
     return f"{sentence}; {remedy}" if remedy else sentence
 
 
 @contextmanager
-def columns_by_name(columns):
+def columns_by_name(columns: Sequence[str] | None) -> Iterator[None]:
     """Call a bad column by its name in `columns` (a sequence, or None where there are no names)."""
     try:
         yield
@@ -86,17 +90,17 @@ def columns_by_name(columns):
         raise mistake.named(columns[mistake.column]) from None
 
 
-def bad_value(argument, expected, got, remedy=""):
+def bad_value(argument: str, expected: str, got: object, remedy: str = "") -> BadValue:
     """Build the ValueError for one argument; the caller raises it."""
     return BadValue(_line(argument, expected, got, remedy))
 
 
-def bad_kind(argument, expected, got, remedy=""):
+def bad_kind(argument: str, expected: str, got: object, remedy: str = "") -> BadKind:
     """Build the TypeError for one argument; the caller raises it."""
     return BadKind(_line(argument, expected, got, remedy))
 
 
-def unknown_name(argument, name, known):
+def unknown_name(argument: str, name: object, known: Collection[str]) -> BadValue:
     """Build the error for a name that no registry holds, with the nearest known one."""
     lowered = {one.lower(): one for one in known}
     near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
@@ -106,7 +110,7 @@ def unknown_name(argument, name, known):
     return UnknownName(_line(argument, f"one of {listed}", repr(name), hint))
 
 
-def check_count(argument, value, minimum=1):
+def check_count(argument: str, value: object, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise bad_kind(argument, f"a whole number of at least {minimum}", repr(value))
@@ -115,7 +119,7 @@ def check_count(argument, value, minimum=1):
     return int(value)
 
 
-def check_positive(argument, value):
+def check_positive(argument: str, value: object) -> float:
     """Return `value` as a float that is finite and above zero, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise bad_kind(argument, "a positive number", repr(value))
@@ -124,7 +128,7 @@ def check_positive(argument, value):
     return float(value)
 
 
-def check_share(argument, value):
+def check_share(argument: str, value: object) -> float:
     """Return `value` as a float from 0 to 1, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise bad_kind(argument, "a number from 0 to 1", repr(value))
@@ -133,7 +137,7 @@ def check_share(argument, value):
     return float(value)
 
 
-def check_vector(argument, value, size):
+def check_vector(argument: str, value: ArrayLike, size: int) -> Numbers:
     """Return `value` as a float vector (size,), or raise."""
     value = np.asarray(value)
     if value.dtype.kind not in "fiu":
@@ -143,12 +147,12 @@ def check_vector(argument, value, size):
     return value
 
 
-def check_data(x, argument="data", n_columns=None):
+def check_data(x: ArrayLike, argument: str = "data", n_columns: int | None = None) -> NDArray[np.float64]:
     """Return `x` as a new float64 array (N, D) of finite numbers, or raise."""
     return check_table(x, argument, n_columns).astype(np.float64)
 
 
-def check_table(x, argument="data", n_columns=None):
+def check_table(x: ArrayLike, argument: str = "data", n_columns: int | None = None) -> Numbers:
     """Return `x` as an array (N, D) of finite numbers in the dtype it has, or raise."""
     try:
         x = np.asarray(x)

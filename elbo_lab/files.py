@@ -4,19 +4,25 @@ What is written goes to a temporary name beside the target, is forced to the dis
 renamed over the target, which the system does in one piece. Whatever happens in between (a full disk,
 an exception, kill -9, a power cut), the target holds all of the old bytes or all of the new ones.
 Without the fsync some file systems write the new name before the bytes, and a power cut leaves an
-empty file. Only kill -9 and a power cut can leave the temporary file behind; its name begins with a dot.
+empty file. Only kill -9 and a power cut can leave the temporary file behind; its name begins with a
+dot, and a later writer of the same file removes it.
 
 A link is followed and stays a link. What is no regular file (a device, a pipe, a socket) is refused: the
 renaming would put a file in its place.
 """
 
+import contextlib
 import errno
+import glob
 import io
 import os
 import stat
 import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +30,17 @@ from elbo_lab.errors import bad_value
 
 StrPath = str | os.PathLike[str]
 
+# Characters of the name that go into that of the temporary file; each may take four bytes.
+SHORT_NAME = 48
+HOUR = 60 * 60
 
-def check_writable(argument, path):
+
+def check_writable(argument: str, path: StrPath) -> None:
     """Raise ValueError now if a file at `path` could not be written later."""
-    target = _target(argument, path)
-    _check_folder(argument, target.parent, path, tempfile.mkstemp)
+    _check_folder(argument, _target(argument, path).parent, path)
 
 
-def check_folder_writable(argument, path):
+def check_folder_writable(argument: str, path: StrPath) -> None:
     """Raise ValueError now if files in a folder at `path` could not be written later."""
     folder = Path(path).absolute()
     while not os.path.exists(folder):
@@ -39,38 +48,31 @@ def check_folder_writable(argument, path):
             got = f"{str(path)!r}, where {str(folder)!r} is a link to nothing"
             raise bad_value(argument, "a place in an existing folder", got)
         folder = folder.parent
-    exists = os.path.exists(path)
-    _check_folder(argument, folder, path, tempfile.mkstemp if exists else tempfile.mkdtemp)
+    _check_folder(argument, folder, path)
 
 
-def _check_folder(argument, folder, path, make):
-    """Refuse a folder in which `make` (a new file, or a new folder) fails."""
+def _check_folder(argument: str, folder: Path, path: StrPath) -> None:
+    """Refuse a folder in which no file can be made."""
     if not folder.is_dir():
         got = f"{str(path)!r}, where {str(folder)!r} is no folder"
         raise bad_value(argument, "a place in an existing folder", got)
-    reason = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
-    if not reason:
+    try:
         # Root is allowed everything, and still cannot write to /proc: only trying tells.
-        try:
-            made = make(prefix=".probe-", dir=folder)
-            if make is tempfile.mkdtemp:
-                os.rmdir(made)
-            else:
-                os.close(made[0])
-                os.unlink(made[1])
-        except OSError as error:
-            reason = error.strerror or "refused"
-    if reason:
-        raise bad_value(argument, "a writable place", f"{str(path)!r} ({reason})", "choose another folder")
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        got = f"{str(path)!r} ({error.strerror})"
+        raise bad_value(argument, "a writable place", got, "choose another folder") from None
 
 
-def _target(argument, path):
+def _target(argument: str, path: StrPath) -> Path:
     """Return where the bytes go: the end of a chain of links; refuse all but a regular file or a new name."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise bad_value(argument, "a file name", f"{str(path)!r}, a link to itself") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise bad_value(argument, "a file name", f"one of {len(str(path))} characters") from None
         mode = None
     if mode is not None and stat.S_ISDIR(mode):
         raise bad_value(argument, "a file name", f"the folder {str(path)!r}")
@@ -80,19 +82,19 @@ def _target(argument, path):
     return Path(os.path.realpath(path))
 
 
-def write_text(path, text):
+def write_text(path: StrPath, text: str) -> None:
     """Write text in UTF-8 to `path`, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_arrays(path, arrays):
+def write_arrays(path: StrPath, arrays: Mapping[str, Any]) -> None:
     """Write {name: array} to `path` as NPZ, whole or not at all; the same arrays give the same bytes."""
     file = io.BytesIO()
     np.savez(file, **arrays)
     write_bytes(path, file.getvalue())
 
 
-def write_bytes(path, data):
+def write_bytes(path: StrPath, data: bytes | bytearray | memoryview) -> None:
     """Write bytes to `path`, whole or not at all.
 
     Parameters
@@ -110,7 +112,10 @@ def write_bytes(path, data):
         nothing is left beside it.
     """
     target = _target("path", path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
+    # A name of 255 bytes is allowed, and the temporary one must not be longer.
+    prefix = f".{target.name[:SHORT_NAME]}."
+    _remove_leftovers(target.parent, prefix)
+    temporary = target.with_name(f"{prefix}{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -124,3 +129,12 @@ def write_bytes(path, data):
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the temporary files of writers that were killed an hour ago or earlier."""
+    for path in folder.glob(f"{glob.escape(prefix)}*-*"):
+        # Another writer may remove it at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > HOUR:
+                path.unlink()

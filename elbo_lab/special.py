@@ -32,7 +32,7 @@ import math
 
 import numpy as np
 
-from elbo_lab.kernels import twin
+from elbo_lab.kernels import compiled_twin, float_array, into_new_array
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -152,7 +152,7 @@ def below_peak(a, axis):
     return a - np.maximum.reduce(a, axis=axis, keepdims=True)
 
 
-@twin("elementwise")
+@compiled_twin("elementwise", fits=float_array, run=into_new_array)
 def softplus(x):
     """Return log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)).
 
@@ -171,7 +171,7 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@twin("elementwise")
+@compiled_twin("elementwise", fits=float_array, run=into_new_array)
 def sigmoid(x):
     """Return 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)).
 
@@ -191,7 +191,7 @@ def sigmoid(x):
     return np.where(np.less(x, 0), t, 1.0) / (1.0 + t)
 
 
-@twin("elementwise")
+@compiled_twin("elementwise", fits=float_array, run=into_new_array)
 def tanh(x):
     """Return (exp(2x) - 1) / (exp(2x) + 1), the hyperbolic tangent.
 

@@ -1,5 +1,6 @@
 """A user's mistake becomes one clear line: the argument, what was expected, what came."""
 
+import errno
 import os
 import threading
 
@@ -243,6 +244,9 @@ def test_a_file_where_a_folder_is_meant_is_refused(tmp_path):
 @pytest.mark.parametrize("check", [check_writable, check_folder_writable])
 def test_a_folder_without_permission_is_refused(check, tmp_path, monkeypatch):
     # Root may write everywhere, so the answer of the system is replaced.
-    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     with pytest.raises(ValueError, match=r"--out: expected a writable place, got .*locked"):
         check("--out", tmp_path / "locked")

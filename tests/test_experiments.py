@@ -1,6 +1,5 @@
 """The experiments behind the figures: coordinates with noise, rounding counted as zero."""
 
-
 import numpy as np
 import pytest
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -123,6 +124,28 @@ def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, monkeypa
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
+def test_leftovers_of_killed_writers_go_after_an_hour(tmp_path):
+    for name, minutes in {".a.bin.7-8": 61, ".a.bin.9-8": 59, ".b.bin.7-8": 61}.items():
+        (tmp_path / name).write_bytes(OLD)
+        moment = time.time() - 60 * minutes
+        os.utime(tmp_path / name, (moment, moment))
+    write_bytes(tmp_path / "a.bin", NEW)
+    assert sorted(os.listdir(tmp_path)) == [".a.bin.9-8", ".b.bin.7-8", "a.bin"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "€" * 85])
+def test_the_longest_names_can_be_written(tmp_path, name):
+    check_writable("--json", tmp_path / name)
+    write_bytes(tmp_path / name, NEW)
+    assert os.listdir(tmp_path) == [name] and (tmp_path / name).read_bytes() == NEW
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    for call in (lambda path: write_bytes(path, NEW), lambda path: check_writable("path", path)):
+        with pytest.raises(BadValue, match=r"^path: expected a file name, got one of \d+ characters$"):
+            call(tmp_path / ("n" * 300))
+
+
 @pytest.mark.parametrize("write", ["plain", "without fsync"])
 def test_the_checks_above_catch_a_careless_writer(tmp_path, monkeypatch, write):
     def plain(path, data):
@@ -209,19 +232,15 @@ def test_a_folder_behind_a_link_to_nothing_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("check", "made", "place"),
-    [
-        (check_writable, "mkstemp", "a.json"),
-        (check_folder_writable, "mkstemp", "."),
-        (check_folder_writable, "mkdtemp", "not/yet"),
-    ],
+    ("check", "place"),
+    [(check_writable, "a.json"), (check_folder_writable, "."), (check_folder_writable, "not/yet")],
 )
-def test_a_place_that_only_looks_writable_is_found_out(tmp_path, monkeypatch, check, made, place):
-    def refuse(prefix, dir):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir / f"{prefix}temporary"))
+def test_a_place_that_only_looks_writable_is_found_out(tmp_path, monkeypatch, check, place):
+    def refuse(dir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir / "temporary"))
 
     check("--out", tmp_path / place)
-    monkeypatch.setattr(files.tempfile, made, refuse)
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     with pytest.raises(BadValue, match=r"^--out: expected a writable place, got .*Read-only") as caught:
         check("--out", tmp_path / place)
     assert "probe" not in str(caught.value) and "temporary" not in str(caught.value)

@@ -25,12 +25,12 @@ from elbo_lab import special
 from elbo_lab.errors import UserMistake
 from elbo_lab.kernels import (
     adam,
+    compiled_twin,
     compiling,
     elementwise,
+    equal_vectors,
     exponential,
-    exponential32,
     kernels_in_use,
-    twin_in_place,
     use_kernels,
 )
 from elbo_lab.training.adam import adam_step, adam_step_of_two
@@ -119,54 +119,66 @@ def test_machine_code_on_disk_is_that_of_the_present_source(fresh_loop):
         assert np.array_equal(out, stored)
 
 
-def in_numpy(core, formula, **changes):
-    """Rebuild a formula of a core module in plain NumPy, with some of its constants changed."""
-    names = {**vars(core), **changes}
+def in_numpy(formula, **changes):
+    """Rebuild a formula of `exponential` in plain NumPy, with some of its constants changed."""
+    names = {**vars(exponential), **changes}
     for key, value in list(names.items()):
         if hasattr(value, "py_func"):
             names[key] = types.FunctionType(value.py_func.__code__, names)
-    return types.FunctionType(getattr(core, formula).py_func.__code__, names)
+    return types.FunctionType(getattr(exponential, formula).py_func.__code__, names)
 
 
-def worst_of_core(core, **changes):
-    """Return the error (ulp) of the two formulas of a core module, its constants changed."""
-    dtype = np.float32 if core is exponential32 else np.float64
+def worst_of_core(suffix, **changes):
+    """Return the error (ulp) of the formulas for float64 ("") or float32 ("_32"), their constants changed."""
+    dtype = np.float32 if suffix else np.float64
     x = np.linspace(1e-4, 40, 20_001).astype(dtype)
     t = np.linspace(1e-4, 1, 20_001).astype(dtype)
+    expm1, log1p = (
+        in_numpy(f"expm1_of_positive{suffix}", **changes),
+        in_numpy(f"log1p_of_fraction{suffix}", **changes),
+    )
     return max(
-        worst_ulp(in_numpy(core, "expm1_of_positive", **changes)(x), np.expm1(x.astype(np.longdouble))),
-        worst_ulp(in_numpy(core, "log1p_of_fraction", **changes)(t), np.log1p(t.astype(np.longdouble))),
+        worst_ulp(expm1(x), np.expm1(x.astype(np.longdouble))),
+        worst_ulp(log1p(t), np.log1p(t.astype(np.longdouble))),
     )
 
 
 @needs_jit
 @needs_longdouble
-@pytest.mark.parametrize("core", [exponential, exponential32])
-def test_the_core_is_right_without_fused_multiply_adds_too(core):
-    assert worst_of_core(core) < ULP
+@pytest.mark.parametrize("suffix", ["", "_32"])
+def test_the_core_is_right_without_fused_multiply_adds_too(suffix):
+    assert worst_of_core(suffix) < ULP
+
+
+def changed(name, **coefficients):
+    """Return a series of `exponential` in which the coefficient of {"k3": ...} and so on is multiplied."""
+    series = list(getattr(exponential, name))
+    for k, factor in coefficients.items():
+        series[int(k[1:])] *= series[0].dtype.type(factor) if hasattr(series[0], "dtype") else factor
+    return {name: tuple(series)}
 
 
 CORE_FAULTS = [
-    (exponential, {"E11": 0.0, "E10": 0.0}),  # a series cut off
-    (exponential, {"A9": 0.0}),
-    (exponential, {"A5": exponential.A5 * (1 + 1e-8)}),  # a digit mistyped
-    (exponential, {"E3": exponential.E3 * (1 + 1e-10)}),
-    (exponential, {"LN2_LOW": 0.0}),  # log 2 in one part
-    (exponential, {"LN2_HIGH": np.log(2), "LN2_LOW": 0.0}),
-    (exponential32, {"E5": np.float32(0), "E4": np.float32(0)}),
-    (exponential32, {"A4": np.float32(0)}),
-    (exponential32, {"A1": exponential32.A1 * np.float32(1 + 1e-3)}),
-    (exponential32, {"E3": exponential32.E3 * np.float32(1 + 1e-2)}),
-    (exponential32, {"LN2_LOW": np.float32(0)}),
-    (exponential32, {"LN2_HIGH": np.float32(np.log(2)), "LN2_LOW": np.float32(0)}),
+    ("", changed("E", k11=0.0, k10=0.0)),  # a series cut off
+    ("", changed("A", k9=0.0)),
+    ("", changed("A", k5=1 + 1e-8)),  # a digit mistyped
+    ("", changed("E", k3=1 + 1e-10)),
+    ("", {"LN2_LOW": 0.0}),  # log 2 in one part
+    ("", {"LN2_HIGH": np.log(2), "LN2_LOW": 0.0}),
+    ("_32", changed("E_32", k5=0.0, k4=0.0)),
+    ("_32", changed("A_32", k4=0.0)),
+    ("_32", changed("A_32", k1=1 + 1e-3)),
+    ("_32", changed("E_32", k3=1 + 1e-2)),
+    ("_32", {"LN2_LOW_32": np.float32(0)}),
+    ("_32", {"LN2_HIGH_32": np.float32(np.log(2)), "LN2_LOW_32": np.float32(0)}),
 ]
 
 
 @needs_jit
 @needs_longdouble
-@pytest.mark.parametrize("core, fault", CORE_FAULTS, ids=str)
-def test_accuracy_check_refuses_a_planted_fault(core, fault):
-    assert worst_of_core(core, **fault) > ULP
+@pytest.mark.parametrize("suffix, fault", CORE_FAULTS, ids=str)
+def test_accuracy_check_refuses_a_planted_fault(suffix, fault):
+    assert worst_of_core(suffix, **fault) > ULP
 
 
 # --- twins ------------------------------------------------------------------------------------
@@ -718,7 +730,7 @@ def test_vectors_that_no_kernel_takes_go_to_the_definition(change, monkeypatch):
         raise AssertionError("the loop would read past an end")
 
     monkeypatch.setattr(adam, "adam_step", refuse)
-    adam_step_here = twin_in_place("adam")(adam_step.definition)
+    adam_step_here = compiled_twin("adam", fits=equal_vectors)(adam_step.definition)
     vectors, wanted = (change(adam_vectors(np.float64, 8)) for _ in range(2))
     with use_kernels("numba"):
         with pytest.raises(AssertionError, match="past an end"):

@@ -1,6 +1,5 @@
 """Signal-to-noise against draws: exact signals, known rates, a figure that says what it shows."""
 
-
 import numpy as np
 import pytest
 

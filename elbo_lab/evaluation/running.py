@@ -16,11 +16,11 @@ from typing import Self
 
 import numpy as np
 
-from elbo_lab.kernels import twin_of_arrays
+from elbo_lab.kernels import compiled_twin, contiguous_arrays
 from elbo_lab.layout import Floats
 
 
-@twin_of_arrays("running")
+@compiled_twin("running", fits=contiguous_arrays)
 def add_exponentials(log_w: Floats, shift: Floats, total: Floats, squares: Floats) -> None:
     """Add sum_s exp(log_w - shift) and the sum of its squares to total and squares, in place.
 

@@ -23,52 +23,56 @@ disk (`machine_code`).
 Source: Numba manual, "Performance tips"; LLVM, "Auto-vectorization".
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 from numba import config, njit
 
 from elbo_lab.kernels.machine_code import KeptLoop
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 # `fastmath` is said here too: a function without it takes over that of the loop it is compiled for first.
-EXACT_FLAGS = {"fastmath": False, "error_model": "numpy", "nogil": True}
+EXACT_FLAGS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
 FLAGS = EXACT_FLAGS | {"fastmath": {"contract"}}
 SUM_FLAGS = EXACT_FLAGS | {"fastmath": {"contract", "reassoc"}}
 
 
-def formula(function):
+def formula(function: Function) -> Function:
     """Compile a scalar formula that is built into the loops that use it."""
     return njit(**FLAGS, forceinline=True)(function)
 
 
-def exact_formula(function):
+def exact_formula(function: Function) -> Function:
     """Compile a scalar formula that is built into exact loops."""
     return njit(**EXACT_FLAGS, forceinline=True)(function)
 
 
-def sum_loop(function):
+def sum_loop(function: Function) -> Function:
     """Compile a sum over an array, in the order of the vector registers, that is built into loops."""
     return njit(**SUM_FLAGS, forceinline=True)(function)
 
 
-def loop(function):
+def loop(function: Function) -> Function:
     """Compile a loop `name(x, out)`, and keep its machine code where a folder can be written."""
     return _kept(function, FLAGS)
 
 
-def parallel_loop(function):
+def parallel_loop(function: Function) -> Function:
     """Compile a loop whose `prange` runs on Numba's threads, and keep its machine code as `loop` does."""
     return _kept(function, FLAGS | {"parallel": True})
 
 
-def inner_loop(function):
+def inner_loop(function: Function) -> Function:
     """Compile a loop that only other loops call: it is kept with the machine code of its callers."""
     return njit(**FLAGS)(function)
 
 
-def exact_loop(function):
+def exact_loop(function: Function) -> Function:
     """Compile a loop whose every sum, product, quotient and root is rounded, as in NumPy."""
     return _kept(function, EXACT_FLAGS)
 
 
-def _kept(function, flags):
-    if config.DISABLE_JIT:
-        return function
-    return KeptLoop(function, flags)
+def _kept(function: Function, flags: dict[str, Any]) -> Function:
+    # To a type checker a compiled function is the function.
+    return function if config.DISABLE_JIT else cast(Function, KeptLoop(function, flags))

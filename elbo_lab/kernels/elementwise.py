@@ -6,7 +6,7 @@ The formulas are those of `elbo_lab.special`, on the vectorising core of `expone
     softplus(x) = max(x, 0) + log1p(t),               t = exp(-|x|)
     sigmoid(x)  = (t where x < 0, else 1) / (1 + t),  t = exp(-|x|)
 
-float32 arrays have the same formulas on the core of `exponential32`: series half as long, registers that
+float32 arrays have the same formulas on its core for float32: series half as long, registers that
 hold twice as many. Worst error over the whole line, in units in the last place: float64 2.6 (the definitions
 2.3), float32 2.5 (the definitions 3.0), subnormal results included; inf, nan and the sign of zero are those
 of the definition.
@@ -30,12 +30,18 @@ import math
 
 import numpy as np
 
-from elbo_lab.kernels import exponential32 as short
 from elbo_lab.kernels.compiling import formula, loop
-from elbo_lab.kernels.exponential import exp_of_negative, expm1_of_positive, log1p_of_fraction
+from elbo_lab.kernels.exponential import (
+    exp_of_negative,
+    exp_of_negative_32,
+    expm1_of_positive,
+    expm1_of_positive_32,
+    log1p_of_fraction,
+    log1p_of_fraction_32,
+)
 
-# Bytes of a float32: the machine code for one dtype holds only one of the two roads.
-SHORT = 4
+# Bytes of a float32: the machine code for one dtype holds only one of the two branches.
+FLOAT32 = 4
 ZERO, ONE, TWO, TEN, TWENTY = (np.float32(value) for value in (0.0, 1.0, 2.0, 10.0, 20.0))
 
 
@@ -61,23 +67,23 @@ def _sigmoid(x):
 
 
 @formula
-def _tanh_short(x):
+def _tanh_32(x):
     size = abs(x)
     # tanh(10) rounds to one.
     size = TEN if size > TEN else size
-    e = short.expm1_of_positive(size + size)
+    e = expm1_of_positive_32(size + size)
     return math.copysign(e / (e + TWO), x)
 
 
 @formula
-def _softplus_short(x):
+def _softplus_32(x):
     positive_part = ZERO if x < ZERO else x
-    return positive_part + short.log1p_of_fraction(short.exp_of_negative(-abs(x)))
+    return positive_part + log1p_of_fraction_32(exp_of_negative_32(-abs(x)))
 
 
 @formula
-def _sigmoid_short(x):
-    t = short.exp_of_negative(-abs(x))
+def _sigmoid_32(x):
+    t = exp_of_negative_32(-abs(x))
     return (t if x < ZERO else ONE) / (ONE + t)
 
 
@@ -89,18 +95,18 @@ def _rise(a):
 
 
 @formula
-def _rise_short(a):
+def _rise_32(a):
     # exp(20) rounds the quotient to one.
-    e = short.expm1_of_positive(TWENTY if a > TWENTY else a)
+    e = expm1_of_positive_32(TWENTY if a > TWENTY else a)
     return e / (e + ONE)
 
 
 @loop
 def tanh(x, out):
     """Write tanh(x) into `out`; both (n,) and contiguous."""
-    if x.itemsize == SHORT:
+    if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
-            out[i] = _tanh_short(np.float32(x[i]))
+            out[i] = _tanh_32(np.float32(x[i]))
     else:
         for i in range(x.shape[0]):
             out[i] = _tanh(np.float64(x[i]))
@@ -109,9 +115,9 @@ def tanh(x, out):
 @loop
 def softplus(x, out):
     """Write log(1 + exp(x)) into `out`; both (n,) and contiguous."""
-    if x.itemsize == SHORT:
+    if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
-            out[i] = _softplus_short(np.float32(x[i]))
+            out[i] = _softplus_32(np.float32(x[i]))
     else:
         for i in range(x.shape[0]):
             out[i] = _softplus(np.float64(x[i]))
@@ -120,9 +126,9 @@ def softplus(x, out):
 @loop
 def sigmoid(x, out):
     """Write 1 / (1 + exp(-x)) into `out`; both (n,) and contiguous."""
-    if x.itemsize == SHORT:
+    if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
-            out[i] = _sigmoid_short(np.float32(x[i]))
+            out[i] = _sigmoid_32(np.float32(x[i]))
     else:
         for i in range(x.shape[0]):
             out[i] = _sigmoid(np.float64(x[i]))
@@ -131,9 +137,9 @@ def sigmoid(x, out):
 @loop
 def times_softplus_slope(a, delta):
     """Multiply delta by 1 - exp(-a), the slope of softplus where its value is a >= 0; vectors (n,)."""
-    if a.itemsize == SHORT:
+    if a.itemsize == FLOAT32:
         for i in range(a.shape[0]):
-            delta[i] *= _rise_short(np.float32(a[i]))
+            delta[i] *= _rise_32(np.float32(a[i]))
     else:
         for i in range(a.shape[0]):
             delta[i] *= _rise(np.float64(a[i]))

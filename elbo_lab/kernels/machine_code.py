@@ -37,7 +37,9 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import platformdirs
@@ -67,39 +69,39 @@ class KeptLoop:
         Options of `numba.njit`.
     """
 
-    def __init__(self, function, flags):
+    def __init__(self, function: Callable[..., Any], flags: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self._n_known = 0
+        self._file: Path | None = None
         try:
             folder = code_folder(function.__code__.co_filename)
             name = f"{function.__module__}.{function.__qualname__}"
-            self._file = folder / f"{name}.code"
             self._dispatcher = _decorated(function, flags, _process_folder(folder) / name)
-            _unpack(self._file, Path(self._dispatcher.stats.cache_path))
+            _unpack(folder / f"{name}.code", Path(self._dispatcher.stats.cache_path))
+            self._file = folder / f"{name}.code"
         except OSError:
             # Compiling anew in each process is slower and right.
-            self._file = None
             self._dispatcher = numba.njit(**flags)(function)
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any, **numbers: Any) -> Any:
         try:
-            result = self._dispatcher(*arguments)
+            result = self._dispatcher(*arguments, **numbers)
         except OSError:
             # No kernel opens a file: Numba could not save what it had compiled, which it has at hand now.
             self._file = None
-            result = self._dispatcher(*arguments)
+            result = self._dispatcher(*arguments, **numbers)
         if len(self._dispatcher.overloads) != self._n_known:
             self._keep()
         return result
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._dispatcher, name)
 
-    def __reduce__(self):
+    def __reduce__(self) -> str:
         # Pickled by name, as functions are.
         return self.__qualname__
 
-    def _keep(self):
+    def _keep(self) -> None:
         """Hand what this process has compiled to the next one."""
         n_compiled = len(self._dispatcher.overloads)
         try:
@@ -111,7 +113,7 @@ class KeptLoop:
         self._n_known = n_compiled
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Return the folder of all versions, in `NUMBA_CACHE_DIR` if the user has set it."""
     if numba.config.CACHE_DIR:
         return Path(numba.config.CACHE_DIR).absolute() / "elbo-lab"
@@ -119,7 +121,7 @@ def cache_folder():
 
 
 @functools.cache
-def code_folder(source):
+def code_folder(source: str) -> Path:
     """Make and return the folder for functions of the file `source`; OSError where that cannot be."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version} {sys.platform}".encode())
     for path in sorted({*Path(__file__).parent.glob("*.py"), Path(source)}):
@@ -136,7 +138,7 @@ def code_folder(source):
     return folder
 
 
-def _prune(folder):
+def _prune(folder: Path) -> None:
     """Remove the folders in `folder` that no process has begun to use for a day."""
     for path in folder.iterdir():
         # Another process may remove it at the same time.
@@ -146,20 +148,20 @@ def _prune(folder):
 
 
 @functools.cache
-def _process_folder(folder):
+def _process_folder(folder: Path) -> Path:
     """Make the folder that Numba has to itself in this process; its making tells that `folder` is used."""
     made = Path(tempfile.mkdtemp(prefix="process-", dir=folder))
     atexit.register(_remove, made, os.getpid())
     return made
 
 
-def _remove(folder, process):
+def _remove(folder: Path, process: int) -> None:
     # A forked child leaves the folder of its parent alone.
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _decorated(function, flags, folder):
+def _decorated(function: Callable[..., Any], flags: dict[str, Any], folder: Path) -> Any:
     """Return Numba's dispatcher, whose cache is in `folder`; OSError where that cannot be."""
     with _decorating:
         before = numba.config.CACHE_DIR
@@ -176,7 +178,7 @@ def _decorated(function, flags, folder):
     return dispatcher
 
 
-def _pack(folder, file):
+def _pack(folder: Path, file: Path) -> None:
     """Write Numba's files in `folder` to `file`, whole or not at all."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -187,7 +189,7 @@ def _pack(folder, file):
     write_bytes(file, hashlib.sha256(content).digest() + content)
 
 
-def _unpack(file, folder):
+def _unpack(file: Path, folder: Path) -> None:
     """Write the content of `file` into `folder`; a file that is not what was written is removed."""
     if not file.exists():
         return

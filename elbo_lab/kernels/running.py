@@ -17,36 +17,40 @@ import math
 
 import numpy as np
 
-from elbo_lab.kernels import exponential as long
-from elbo_lab.kernels import exponential32 as short
 from elbo_lab.kernels.compiling import formula, inner_loop, loop
+from elbo_lab.kernels.exponential import (
+    power_of_two,
+    power_of_two_32,
+    reduce_by_log2,
+    reduce_by_log2_32,
+)
 
 # Bytes of a float32: the machine code for one dtype holds only one of the two roads.
-SHORT = 4
+FLOAT32 = 4
 # Draws that are added together: sums are read and written once for all of them.
 TOGETHER = 4
-LOWEST, LOWEST_SHORT, ZERO_SHORT = -708.0, np.float32(-87.0), np.float32(0.0)
+LOWEST, LOWEST_32, ZERO_32 = -708.0, np.float32(-87.0), np.float32(0.0)
 
 
 @formula
 def _weight(x):
-    n, tail = long.reduce_by_log2(LOWEST if x < LOWEST else x)
-    scale = long.power_of_two(n)
+    n, tail = reduce_by_log2(LOWEST if x < LOWEST else x)
+    scale = power_of_two(n)
     return 0.0 if x < LOWEST else scale * tail + scale
 
 
 @formula
-def _weight_short(x):
-    n, tail = short.reduce_by_log2(LOWEST_SHORT if x < LOWEST_SHORT else x)
-    scale = short.power_of_two(n)
-    return ZERO_SHORT if x < LOWEST_SHORT else scale * tail + scale
+def _weight_32(x):
+    n, tail = reduce_by_log2_32(LOWEST_32 if x < LOWEST_32 else x)
+    scale = power_of_two_32(n)
+    return ZERO_32 if x < LOWEST_32 else scale * tail + scale
 
 
 @inner_loop
 def _exponentiate(log_w, near, weights):
     for n in range(log_w.size):
-        if log_w.itemsize == SHORT:
-            weights[n] = _weight_short(np.float32(log_w[n] - near[n]))
+        if log_w.itemsize == FLOAT32:
+            weights[n] = _weight_32(np.float32(log_w[n] - near[n]))
         else:
             weights[n] = _weight(np.float64(log_w[n] - near[n]))
 

@@ -9,10 +9,9 @@ only the first. So there is one choice for the whole process:
     ELBO_LAB_KERNELS=numpy python study.py       the environment, read at the first use
     with use_kernels("numpy"): ...               a block of code
 
-and three decorators, which are the only place that knows about both sides, `twin` for a function of one
-array, `twin_in_place` for an update of several vectors, and `twin_of_arrays` for one of arrays of any shapes:
+and one decorator, which is the only place that knows about both sides:
 
-    @twin("elementwise")
+    @compiled_twin("elementwise", fits=float_array, run=into_new_array)
     def tanh(x):            # the definition; the kernel is elbo_lab.kernels.elementwise.tanh
         return np.tanh(x)
 
@@ -24,42 +23,47 @@ array, `twin_in_place` for an update of several vectors, and `twin_of_arrays` fo
 import contextlib
 import functools
 import importlib
-import inspect
 import os
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import unknown_name
 
 VARIABLE = "ELBO_LAB_KERNELS"
 CHOICES = ("numba", "numpy")
 KERNEL_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 # What the innermost `use_kernels` asked for; None outside of all. A plain module global, because a
 # worker thread started inside the block must see it (a context variable would not reach it), and
 # because reading one name is atomic.
-_asked = None
+_asked: str | None = None
 
 
-def kernels_in_use():
-    """Return "numba" or "numpy": what `twin` functions run at this moment, in any thread."""
+def kernels_in_use() -> str:
+    """Return "numba" or "numpy": what functions with a twin run at this moment, in any thread."""
     return _asked or _from_environment()
 
 
 @functools.cache
-def _from_environment():
+def _from_environment() -> str:
     # Not at import, so that the command line can turn a wrong value into its one line.
     return _known(VARIABLE, os.environ.get(VARIABLE, CHOICES[0]))
 
 
-def _known(argument, name):
+def _known(argument: str, name: str) -> str:
     if name not in CHOICES:
         raise unknown_name(argument, name, CHOICES)
     return name
 
 
 @contextlib.contextmanager
-def use_kernels(name):
+def use_kernels(name: str) -> Iterator[None]:
     """Run a block with "numpy" definitions or "numba" kernels, then restore what was.
 
     The choice holds for every thread of the process until the block ends; blocks nest. Two threads
@@ -78,157 +82,109 @@ def use_kernels(name):
         _asked = before
 
 
-def twin(module):
-    """Give an element-wise definition its compiled twin.
+class Twins(Protocol[Arguments, Result]):
+    """A function that runs its definition or its kernel, as the switch says."""
 
-    The decorated function runs the kernel when the switch says "numba" and its argument is a plain
-    float64 or float32 array with at least one axis. Everything else (Python numbers, 0-d arrays,
-    lists, integers, masked arrays) goes to the definition. The result has the shape and dtype of
-    the argument on both roads, and C order on the compiled one.
+    definition: Callable[Arguments, Result]
+    kernel: Callable[Arguments, Result]
 
-    Parameters
-    ----------
-    module : str
-        Name of the module in `elbo_lab.kernels` that holds a loop `name(x, out)` of the same name.
+    def __call__(self, *arguments: Arguments.args, **numbers: Arguments.kwargs) -> Result:
+        """Run one of the two."""
 
-    Returns
-    -------
-    callable
-        A decorator; the function it returns has the attributes `definition` and `kernel`.
+
+# --- what kernels take: everything else goes to the definition -----------------------------------
+
+
+def float_array(x: Floats) -> bool:
+    """Tell whether x is a plain float64 or float32 array with at least one axis.
+
+    Python numbers, 0-d arrays, lists, integers and masked arrays are not.
     """
-
-    def decorate(definition):
-        loop = _loop_of(module, definition)
-
-        def kernel(x):
-            # A view of a contiguous x, else a copy. A read-only x is another type to Numba and is
-            # compiled for separately; hiding that would cost every call 0.5 microseconds.
-            flat = x.ravel()
-            out = np.empty(flat.size, flat.dtype)
-            loop()(flat, out)
-            return out.reshape(x.shape)
-
-        @functools.wraps(definition)
-        def dispatch(x):
-            if _fits(x) and kernels_in_use() == "numba":
-                return kernel(x)
-            return definition(x)
-
-        return _joined(dispatch, definition, kernel, "float array in, array out")
-
-    return decorate
-
-
-def twin_in_place(module):
-    """Give an element-wise update its compiled twin.
-
-    The decorated function takes vectors (n,) by position, writes into some of them and returns nothing;
-    its numbers are keyword-only. It runs the kernel when the switch says "numba" and the vectors are
-    plain, contiguous and all float64 or all float32; the numbers are then rounded to that dtype, as NumPy
-    does with Python numbers beside an array.
-
-    Parameters
-    ----------
-    module : str
-        Name of the module in `elbo_lab.kernels` that holds a loop of the same name, which takes the vectors
-        and then the numbers, in the order of the definition.
-
-    Returns
-    -------
-    callable
-        A decorator; the function it returns has the attributes `definition` and `kernel`.
-    """
-
-    def decorate(definition):
-        loop = _loop_of(module, definition)
-        kinds = inspect.signature(definition).parameters.values()
-        names = [kind.name for kind in kinds if kind.kind is kind.KEYWORD_ONLY]
-
-        def kernel(*vectors, **numbers):
-            number = vectors[0].dtype.type
-            loop()(*vectors, *(number(numbers[name]) for name in names))
-
-        @functools.wraps(definition)
-        def dispatch(*vectors, **numbers):
-            if _fit_together(vectors) and kernels_in_use() == "numba":
-                kernel(*vectors, **numbers)
-            else:
-                definition(*vectors, **numbers)
-
-        return _joined(dispatch, definition, kernel, "float vectors, changed in place")
-
-    return decorate
-
-
-def twin_of_arrays(module):
-    """Give a definition that adds to some of its arrays its compiled twin.
-
-    The decorated function takes arrays of several shapes by position, and returns nothing. It runs the kernel
-    when the switch says "numba" and all are plain, contiguous and float64 or float32. Loops do not look at
-    lengths: that the shapes belong together is up to the caller.
-
-    Parameters
-    ----------
-    module : str
-        Name of the module in `elbo_lab.kernels` that holds a loop of the same name and arguments.
-
-    Returns
-    -------
-    callable
-        A decorator; the function it returns has the attributes `definition` and `kernel`.
-    """
-
-    def decorate(definition):
-        loop = _loop_of(module, definition)
-
-        def kernel(*arrays):
-            loop()(*arrays)
-
-        @functools.wraps(definition)
-        def dispatch(*arrays):
-            if kernels_in_use() == "numba" and all(_fits(a) and a.flags.c_contiguous for a in arrays):
-                kernel(*arrays)
-            else:
-                definition(*arrays)
-
-        return _joined(dispatch, definition, kernel, "float arrays, some changed in place")
-
-    return decorate
-
-
-def _joined(dispatch, definition, kernel, about):
-    """Return `dispatch` with both sides as its attributes; `about` says what the kernel takes and gives."""
-    kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
-    kernel.__doc__ = f"Compiled twin of `{definition.__name__}`: {about}."
-    dispatch.definition = definition
-    dispatch.kernel = kernel
-    return dispatch
-
-
-def _loop_of(module, definition):
-    """Return a function that imports the compiled loop at its first call."""
-
-    @functools.cache
-    def loop():
-        home = importlib.import_module(f"elbo_lab.kernels.{module}")
-        return getattr(home, definition.__name__)
-
-    return loop
-
-
-def _fit_together(vectors):
-    # Loops do not look at lengths: a short vector would be read past its end.
-    kind = vectors[0].shape, vectors[0].dtype
-    return all(
-        _fits(vector)
-        and vector.ndim == 1
-        and vector.flags.c_contiguous
-        and (vector.shape, vector.dtype) == kind
-        for vector in vectors
-    )
-
-
-def _fits(x):
     # `type is`, not isinstance: a masked array or a matrix must keep its own arithmetic. A byte
     # order other than the machine's is another dtype and stays with the definition.
     return type(x) is np.ndarray and x.ndim > 0 and x.dtype in KERNEL_DTYPES
+
+
+def contiguous_arrays(*arrays: Floats) -> bool:
+    """Tell whether all are plain, contiguous and float64 or float32.
+
+    Loops do not look at lengths: that the shapes belong together is up to the caller.
+    """
+    return all(float_array(x) and x.flags.c_contiguous for x in arrays)
+
+
+def equal_vectors(*vectors: Floats) -> bool:
+    """Tell whether all are plain, contiguous vectors of one length and one dtype, float64 or float32."""
+    # Loops do not look at lengths: a short vector would be read past its end.
+    kind = vectors[0].shape, vectors[0].dtype
+    return contiguous_arrays(*vectors) and all(x.ndim == 1 and (x.shape, x.dtype) == kind for x in vectors)
+
+
+# --- how kernels are run -------------------------------------------------------------------------
+
+
+def in_place(loop: Callable[..., None], *arrays: Floats, **numbers: float) -> None:
+    """Run a loop that writes into some of its arrays.
+
+    Numbers are rounded to the dtype of the first array, as NumPy does with Python numbers beside an array.
+    """
+    number = arrays[0].dtype.type
+    loop(*arrays, **{name: number(value) for name, value in numbers.items()})
+
+
+def into_new_array(loop: Callable[..., None], x: Floats) -> Floats:
+    """Run a loop `name(x, out)` over the elements of x (...); return `out` (...), in C order."""
+    # A view of a contiguous x, else a copy. A read-only x is another type to Numba and is
+    # compiled for separately; hiding that would cost every call 0.5 microseconds.
+    flat = x.ravel()
+    out = np.empty(flat.size, flat.dtype)
+    loop(flat, out)
+    return out.reshape(x.shape)
+
+
+def compiled_twin(
+    module: str, fits: Callable[..., bool], run: Callable[..., Any] = in_place
+) -> Callable[[Callable[Arguments, Result]], Twins[Arguments, Result]]:
+    """Give a definition its compiled twin, which runs when the switch says "numba" and the arrays fit.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module in `elbo_lab.kernels` that holds a loop with the name of the definition. The loop
+        takes the same arrays by position, and the same numbers by name.
+    fits : callable
+        fits(*arrays) tells whether the loop takes these: `float_array`, `contiguous_arrays`, `equal_vectors`.
+    run : callable
+        run(loop, *arrays, **numbers) calls the loop: `in_place`, or `into_new_array` for a function of one
+        array that returns another of the same shape and dtype.
+
+    Returns
+    -------
+    callable
+        A decorator; the function it returns has the attributes `definition` and `kernel`.
+    """
+
+    def decorate(definition: Callable[Arguments, Result]) -> Twins[Arguments, Result]:
+        @functools.cache
+        def loop() -> Callable[..., None]:
+            # Numba is imported by the first call of a kernel.
+            return getattr(importlib.import_module(f"elbo_lab.kernels.{module}"), definition.__name__)
+
+        @functools.wraps(definition)
+        def kernel(*arrays: Arguments.args, **numbers: Arguments.kwargs) -> Result:
+            return run(loop(), *arrays, **numbers)
+
+        @functools.wraps(definition)
+        def dispatch(*arrays: Arguments.args, **numbers: Arguments.kwargs) -> Result:
+            if kernels_in_use() == "numba" and fits(*arrays):
+                return run(loop(), *arrays, **numbers)
+            return definition(*arrays, **numbers)
+
+        kernel.__name__ = kernel.__qualname__ = f"{definition.__name__}.kernel"
+        kernel.__doc__ = f"Compiled twin of `{definition.__name__}`, for arrays that fit."
+        twins = cast(Twins[Arguments, Result], dispatch)
+        twins.definition = definition
+        twins.kernel = kernel
+        return twins
+
+    return decorate

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.kernels import twin_in_place
+from elbo_lab.kernels import compiled_twin, equal_vectors
 from elbo_lab.training.optimizer import Optimizer, keep_eps, keep_fraction, weighted_sum
 
 
-@twin_in_place("adam")
+@compiled_twin("adam", fits=equal_vectors)
 def adam_step(params, gradient, m, v, *, beta1, beta2, new1, new2, rate, correction, eps):
     """Move params, m and v by one Adam step, in place; every product and sum is rounded in this order.
 
@@ -42,7 +42,7 @@ def adam_step(params, gradient, m, v, *, beta1, beta2, new1, new2, rate, correct
     params += (rate * m) / (np.sqrt(v) * correction + eps)
 
 
-@twin_in_place("adam")
+@compiled_twin("adam", fits=equal_vectors)
 def adam_step_of_two(
     params, first, second, m, v, *, share1, share2, beta1, beta2, new1, new2, rate, correction, eps
 ):
