@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names that are loaded on first use
-    from elbo_lab.comparison import Comparison as Comparison
-    from elbo_lab.comparison import advise as advise
-    from elbo_lab.comparison import compare as compare
-    from elbo_lab.comparison import difference as difference
-    from elbo_lab.comparison import paired_ratio as paired_ratio
+    from elbo_lab.comparison.advice import advise as advise
+    from elbo_lab.comparison.compare import compare as compare
+    from elbo_lab.comparison.difference import difference as difference
+    from elbo_lab.comparison.ratios import paired_ratio as paired_ratio
+    from elbo_lab.comparison.result import Comparison as Comparison
     from elbo_lab.datasets import load as load
     from elbo_lab.distributions import Family as Family
     from elbo_lab.distributions import NoiseSpec as NoiseSpec
     from elbo_lab.estimators import Estimator as Estimator
     from elbo_lab.estimators import Exact as Exact
     from elbo_lab.estimators import Problem as Problem
-    from elbo_lab.fitting import evaluate as evaluate
-    from elbo_lab.fitting import fit as fit
-    from elbo_lab.fitting import load_fitted as load_fitted
+    from elbo_lab.fitting.checkpoints import load_fitted as load_fitted
+    from elbo_lab.fitting.evaluate import evaluate as evaluate
+    from elbo_lab.fitting.fit import fit as fit
     from elbo_lab.kernels import use_kernels as use_kernels
     from elbo_lab.layout import Layout as Layout
     from elbo_lab.models import ClosedForm as ClosedForm

@@ -9,5 +9,8 @@ Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 """Integer arrays: counts, numbers of categories."""
 
-Numbers = NDArray[np.number]
-"""Either: z is float where it is continuous and integer where it is a category."""
+Draws = NDArray[np.floating | np.integer]
+"""Draws of z: floats, or whole numbers where z is a category."""
+
+Numbers = Draws
+"""Either."""

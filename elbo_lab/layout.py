@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Draws as Draws
+from elbo_lab.arrays import Floats as Floats
 from elbo_lab.errors import bad_value
 
-# The arrays of the contracts; docstrings give their shapes in brackets.
-Floats = NDArray[np.floating]
-# z: floats, or whole numbers where z is a category.
-Draws = NDArray[np.floating | np.integer]
 Entries = tuple[tuple[str, tuple[int, ...]], ...]
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.study.statistics import batch_weights, positive_interval
 
 # Single errors that a batch remembers: 2000 of 40 batches show a tail well enough.
@@ -49,14 +50,14 @@ class Moments:
     """
 
     count: int = 0
-    mean: np.ndarray | None = None
-    squares: np.ndarray | None = None
-    traces: list = field(default_factory=list)
-    means: list = field(default_factory=list)
-    centre: np.ndarray | None = None
-    errors: list = field(default_factory=list)
+    mean: Floats = field(default_factory=lambda: np.zeros(0))
+    squares: Floats = field(default_factory=lambda: np.zeros(0))
+    traces: list[tuple[int, float]] = field(default_factory=list)
+    means: list[Floats] = field(default_factory=list)
+    centre: Floats | None = None
+    errors: list[float] = field(default_factory=list)
 
-    def add(self, values):
+    def add(self, values: Floats) -> None:
         """Add repeats (R, P) to the batch at hand."""
         mean = values.mean(axis=0)
         missing = ERRORS_KEPT - len(self.errors)
@@ -64,20 +65,20 @@ class Moments:
             self.errors += np.linalg.norm(values[:missing] - self.centre, axis=1).tolist()
         self._merge(len(values), mean, ((values - mean) ** 2).sum(axis=0))
 
-    def close_batch(self):
+    def close_batch(self) -> None:
         """Note trace and mean of the batch that `add` has filled."""
         if self.count > 1:
             self.traces.append((self.count, float(self.squares.sum() / (self.count - 1))))
             self.means.append(self.mean)
 
-    def merge(self, other):
+    def merge(self, other: "Moments") -> None:
         """Add a closed batch; the caller merges in a fixed order, whatever order they finish in."""
         self._merge(other.count, other.mean, other.squares)
         self.traces += other.traces
         self.means += other.means
         self.errors += other.errors
 
-    def _merge(self, count, mean, squares):
+    def _merge(self, count: int, mean: Floats, squares: Floats) -> None:
         if self.count == 0:
             self.count, self.mean, self.squares = count, mean.copy(), squares.copy()
             return
@@ -88,20 +89,20 @@ class Moments:
         self.count = total
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> Floats:
         """Standard error of the mean (P,)."""
         return np.sqrt(self.squares / (self.count - 1) / self.count)
 
     @property
-    def variance(self):
+    def variance(self) -> float | None:
         """Trace of the covariance of one repeat, or None for fewer than two repeats."""
         return float(self.squares.sum() / (self.count - 1)) if self.count > 1 else None
 
-    def interval(self, level=0.95):
+    def interval(self, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
         """Return (low, high) for the variance, or (None, None) for fewer than two batches."""
-        if len(self.traces) < 2:
-            return None, None
         variance = self.variance
+        if variance is None or len(self.traces) < 2:
+            return None, None
         if variance == 0.0:
             return 0.0, 0.0
         sizes, traces = np.array(self.traces).T

@@ -1,13 +1,16 @@
 """Exact answers for a scene, each rung of the ladder climbed once for all its targets."""
 
+from collections.abc import Iterable
 from time import perf_counter
 
+from elbo_lab.estimators import Answer
 from elbo_lab.estimators.exact import answers_under_q, evidence_answers
 from elbo_lab.estimators.targets import numbered, parse
 from elbo_lab.exact import evidence
+from elbo_lab.study.scene import Scene
 
 
-def references(scene, targets):
+def references(scene: Scene, targets: Iterable[str]) -> tuple[dict[str, Answer], dict[str, float]]:
     """Return ({target: Answer}, {target: seconds}) for the targets that exist in this scene.
 
     Parameters
@@ -16,7 +19,8 @@ def references(scene, targets):
     targets : collection of str
         As they stand in rows, with their number of draws.
     """
-    answers, seconds = {}, {}
+    answers: dict[str, Answer] = {}
+    seconds: dict[str, float] = {}
     for target in targets:
         if target in answers:
             continue

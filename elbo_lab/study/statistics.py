@@ -37,8 +37,17 @@ pulls it towards 0.5. The computation is that of `arviz-stats`, an optional pack
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from elbo_lab.arrays import Floats
+from elbo_lab.estimators import Answer
+from elbo_lab.layout import Layout
+
+if TYPE_CHECKING:  # moments are made of batches, whose intervals are formed here
+    from elbo_lab.study.moments import Moments
 
 # Fewer draws have hardly a tail.
 LEAST_DRAWS = 100
@@ -69,13 +78,13 @@ class Spread:
     lower: float
 
 
-def batch_weights(sizes):
+def batch_weights(sizes: ArrayLike) -> Floats:
     """Return the weights (B,) of batches of these sizes, by their degrees of freedom."""
     freedom = np.asarray(sizes) - 1
     return freedom / freedom.sum()
 
 
-def spread(deviations, weights, level=0.95):
+def spread(deviations: Floats, weights: Floats, level: float = 0.95) -> Spread:
     """Return the Spread of an estimate with these influences.
 
     Parameters
@@ -88,22 +97,26 @@ def spread(deviations, weights, level=0.95):
     from scipy.special import stdtrit  # heavy: loaded on use
 
     n_batches = len(deviations)
-    variance = weights @ deviations**2
+    variance = float(weights @ deviations**2)
     error = np.sqrt(variance / (n_batches - 1))
     quantile = float(stdtrit(n_batches - 1, 0.5 + 0.5 * level))
-    skewness = weights @ deviations**3 / max(variance**1.5, np.finfo(float).tiny)
+    skewness = float(weights @ deviations**3) / max(variance**1.5, float(np.finfo(float).tiny))
     ends = (error * _skewed_quantile(quantile, sign * skewness, n_batches) for sign in (1.0, -1.0))
     return Spread(float(quantile * error), *map(float, ends))
 
 
-def positive_interval(value, batches, weights, level=0.95):
+def positive_interval(
+    value: float, batches: Floats, weights: Floats, level: float = 0.95
+) -> tuple[float, float]:
     """Return (low, high) for a positive number that has the values `batches` (B,) in the batches."""
     found = spread(batches - weights @ batches, weights, level)
     high = max(value * np.exp(found.half / value), value + found.upper)
     return float(value * np.exp(-found.half / value)), float(high)
 
 
-def ratio_interval(ratio, top, bottom, weights, level=0.95):
+def ratio_interval(
+    ratio: float, top: Floats, bottom: Floats, weights: Floats, level: float = 0.95
+) -> tuple[float, float]:
     """Return (low, high) for a ratio of two positive numbers from the same batches.
 
     Parameters
@@ -120,7 +133,7 @@ def ratio_interval(ratio, top, bottom, weights, level=0.95):
     return float(ratio / low), float(ratio * high)
 
 
-def _skewed_quantile(quantile, skewness, n_batches):
+def _skewed_quantile(quantile: float, skewness: float, n_batches: int) -> float:
     """Return -g^{-1}(-q), Hall's transformed quantile for the upper end, for right-skewed batches.
 
     g(x) = x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 removes the skewness of a studentised mean; here
@@ -136,7 +149,7 @@ def _skewed_quantile(quantile, skewness, n_batches):
 
 
 @cache
-def pareto_source():
+def pareto_source() -> str | None:
     """Return name and version of what computes k-hat, or None where it is not installed."""
     try:
         return f"arviz-stats {version('arviz-stats')}"
@@ -144,7 +157,7 @@ def pareto_source():
         return None
 
 
-def pareto_k(log_values):
+def pareto_k(log_values: Floats) -> float | None:
     """Return k-hat of the right tail of positive numbers, given by their logarithms (n,).
 
     None where there is no tail to speak of (fewer than 100 draws, the largest all equal, not finite numbers),
@@ -182,14 +195,14 @@ def pareto_k(log_values):
 # -- numbers of a row --------------------------------------------------------------------------------
 
 
-def bias_error(moments, answer):
+def bias_error(moments: "Moments", answer: Answer) -> float | None:
     """Return the norm of the standard errors of mean minus exact, or None for a single repeat."""
     if moments.count < 2:
         return None
     return float(np.sqrt((moments.standard_error**2 + answer.error**2).sum()))
 
 
-def mse_interval(moments, answer, mse):
+def mse_interval(moments: "Moments", answer: Answer, mse: float) -> tuple[float, float] | tuple[None, None]:
     """Return the 95 % interval of the mean squared error, from the batches; the reference counts as exact."""
     if len(moments.traces) < 2:
         return None, None
@@ -198,18 +211,18 @@ def mse_interval(moments, answer, mse):
     return positive_interval(mse, errors, batch_weights(sizes))
 
 
-def _snr(mean, variance, count):
+def _snr(mean: Floats, variance: float, count: int) -> float:
     """Return the square of the signal-to-noise ratio, the noise of the mean taken out; may be negative."""
     return float((mean**2).sum() / variance - 1.0 / count)
 
 
-def snr(moments):
+def snr(moments: "Moments") -> float | None:
     """Return the signal-to-noise ratio, or None without noise."""
     variance = moments.variance
     return float(np.sqrt(max(0.0, _snr(moments.mean, variance, moments.count)))) if variance else None
 
 
-def snr_interval(moments, level=0.95):
+def snr_interval(moments: "Moments", level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
     """Return (low, high) of the signal-to-noise ratio, (None, None) for fewer than two batches."""
     if len(moments.traces) < 2 or not moments.variance:
         return None, None
@@ -223,7 +236,7 @@ def snr_interval(moments, level=0.95):
     return float(np.sqrt(low)), float(np.sqrt(high))
 
 
-def snr_groups(moments, layout):
+def snr_groups(moments: "Moments", layout: Layout) -> dict[str, float | None] | None:
     """Return {name of a block of parameters: its signal-to-noise ratio, None without noise}."""
     if moments.count < 2:
         return None
@@ -236,7 +249,7 @@ def snr_groups(moments, layout):
     return found
 
 
-def error_tail(moments):
+def error_tail(moments: "Moments") -> float | None:
     """Return k-hat of the norms of single errors, or None."""
     with np.errstate(divide="ignore"):
         return pareto_k(np.log(np.array(moments.errors)))

@@ -17,22 +17,26 @@ memory, each owned by one piece of work at a time, whatever the number of thread
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
 import numpy as np
+
+from elbo_lab.arrays import Floats
+from elbo_lab.networks import MLP
 
 # Rows of a tile: a product of fewer spends its time on packing.
 MOST_ROWS, FEWEST_ROWS = 256, 64
 
 
-def subtract_squares(total, product, *, share):
+def subtract_squares(total: Floats, product: Floats, *, share: float) -> None:
     """Subtract share product^2 from total, of one shape, in place."""
     square = product * product
     square *= share
     total -= square
 
 
-def tiles_of(network):
+def tiles_of(network: MLP) -> list[tuple[int, slice]]:
     """Return [(layer, slice of rows)], the largest layers first; the last row of a layer is its bias."""
     sizes = sorted(enumerate(pairwise(network.sizes)), key=lambda entry: -entry[1][0] * entry[1][1])
     found = []
@@ -44,7 +48,7 @@ def tiles_of(network):
     return found
 
 
-def _put_product(left, right, out, onto):
+def _put_product(left: Floats, right: Floats, out: Floats, onto: bool) -> None:
     """Write left @ right into `out`, or add it onto what is there."""
     # (n, 1) by (1, m) is a product of matrices that has no sums.
     product = np.matmul if len(right) > 1 else np.multiply
@@ -54,7 +58,7 @@ def _put_product(left, right, out, onto):
         product(left, right, out=out)
 
 
-def _in_one_piece(shapes, dtype):
+def _in_one_piece(shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> Iterator[Floats]:
     """Yield new arrays of these shapes, neighbours in memory.
 
     The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend
@@ -67,14 +71,14 @@ def _in_one_piece(shapes, dtype):
         start += size
 
 
-def _with_ones(n_rows, width, dtype):
+def _with_ones(n_rows: int, width: int, dtype: np.dtype) -> Floats:
     """Return (n_rows, width + 1), the last column ones."""
     array = np.empty((n_rows, width + 1), dtype)
     array[:, -1] = 1.0
     return array
 
 
-def _by_datum(rows, n_draws):
+def _by_datum(rows: Floats, n_draws: int) -> Floats:
     """Return the view (N, S, H) of rows (R, H) that hold n_draws of one datum after the other."""
     n_data = len(rows) // n_draws
     return rows[: n_data * n_draws].reshape(n_data, n_draws, -1)
@@ -94,7 +98,7 @@ class OwnInputs:
         Where the sums are kept, and the variances when all data have been added.
     """
 
-    def __init__(self, network, n_draws, n_data, n_rows, variance):
+    def __init__(self, network: MLP, n_draws: int, n_data: int, n_rows: int, variance: Floats) -> None:
         self.n_draws, self.n_data, self.tiles = n_draws, n_data, tiles_of(network)
         views = network.affine_views(variance)
         self.totals = [views[layer][rows] for layer, rows in self.tiles]
@@ -109,9 +113,11 @@ class OwnInputs:
         for array in (*self.a, *self.a2):
             array[:, -1] = 1.0
         # Of each tile: whether anything has been added, to the sum of a datum too, and the data that are in.
-        self.begun, self.open, self.done = ([value for _ in self.tiles] for value in (False, False, 0))
+        self.begun = [False for _ in self.tiles]
+        self.open = [False for _ in self.tiles]
+        self.done = [0 for _ in self.tiles]
 
-    def put(self, rows, activations, deltas):
+    def put(self, rows: tuple[int, int, int], activations: list[Floats], deltas: list[Floats]) -> None:
         """Store activations and deltas (S, N, H) of each layer.
 
         `rows` says where: (first datum, first draw, draws of each datum) in this pass.
@@ -130,7 +136,7 @@ class OwnInputs:
                 _by_datum(array, n_draws)[place] = by_datum
                 np.multiply(by_datum, by_datum, out=_by_datum(square, n_draws)[place])
 
-    def add(self, index, n_data, n_draws, last):
+    def add(self, index: int, n_data: int, n_draws: int, last: bool) -> None:
         """Add what is stored, n_draws of each of n_data, to tile `index`; `last` if these end their data."""
         (layer, own), total, sums = self.tiles[index], self.totals[index], self.sums[index]
         a, a2 = self.a[layer][:, own].T, self.a2[layer][:, own].T
@@ -148,7 +154,7 @@ class OwnInputs:
         if self.done[index] == self.n_data:
             self._divide(total)
 
-    def _divide(self, total):
+    def _divide(self, total: Floats) -> None:
         total *= 1.0 / (self.n_draws - 1)
         # A difference of two sums falls below zero by rounding where nothing varies.
         np.maximum(total, 0.0, out=total)
@@ -166,21 +172,22 @@ class SharedInputs:
         What is written to, and then added to.
     """
 
-    def __init__(self, network, params, n_draws, variance):
+    def __init__(self, network: MLP, params: Floats, n_draws: int, variance: Floats) -> None:
         self.network, self.params, self.n_draws = network, params, n_draws
         self.places, self.begun = network.affine_views(variance), False
 
-    def begin(self, activations):
+    def begin(self, activations: list[Floats]) -> None:
         """Begin with other data, whose activations are (N, H)."""
         n_data, dtype = len(activations[0]), self.params.dtype
-        self.activations, self.centre = activations, None
+        self.activations = activations
+        self.centre: Floats | None = None
         self.a2 = [_with_ones(n_data, a.shape[-1], dtype) for a in activations]
         for own, a in zip(self.a2, activations, strict=True):
             np.multiply(a, a, out=own[:, :-1])
         widths = self.network.sizes[1:]
         self.sums, self.squares = ([np.zeros((n_data, width), dtype) for width in widths] for _ in range(2))
 
-    def put(self, cotangent):
+    def put(self, cotangent: Floats) -> None:
         """Add draws of the cotangent (S, N, sizes[-1]) of these data."""
         if self.centre is None:
             self.centre = cotangent.mean(axis=0)
@@ -189,7 +196,7 @@ class SharedInputs:
             sums += delta.sum(axis=0)
             squares += np.einsum("snh,snh->nh", delta, delta)
 
-    def add(self):
+    def add(self) -> None:
         """Add the variances of these data, when all of their draws have been put."""
         for place, a2, sums, squares in zip(self.places, self.a2, self.sums, self.squares, strict=True):
             by_delta = squares - sums * sums * (1.0 / self.n_draws)

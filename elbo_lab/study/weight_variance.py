@@ -4,7 +4,7 @@ For a linear layer the gradient of one draw is an outer product a delta^T, so th
 draws is (a^2)^T (delta^2) and the sum itself a^T delta: two matrix products give the variance of all of a
 layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 2.2, with draws in the
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
-enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
+enough. Drawn and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
 copies of the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in
 memory.
 
@@ -12,21 +12,30 @@ Over several data the noise is independent: variances of the data add. That is *
 moment of the summed gradient.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
+from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
-from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.posteriors import AmortisedPosterior, Posterior
 from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
 from elbo_lab.theory.integrated import path_of_each_draw
 from elbo_lab.threads import check_threads, pool_of_pieces
 
 # Rows (draws x data) of which the deltas are in memory at once, and of one piece of work.
 ROWS_PER_PASS, ROWS_PER_PIECE = 512, 128
+
+Piece = Callable[[slice, slice], tuple[list[Floats], list[Floats]]]
+"""From (some data, some draws) to activations and deltas (S, N, H) of each layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,22 +49,38 @@ class WeightVariance:
         each; divide by S for S draws, and by N^2 for the mean over rows.
     """
 
-    theta: np.ndarray
-    phi: np.ndarray
+    theta: Floats
+    phi: Floats
 
 
-def _pathwise(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001 - one face for all
-    by_prior = model.log_prior_vjp(theta, z, np.ones(z.shape[:-1], z.dtype))[1]
+class Drawn(NamedTuple):
+    """What the gradient in eta of each draw is made of; shapes as in `weight_variance`."""
+
+    model: DeepModel
+    family: Family
+    theta: Floats
+    x: Floats
+    eta: Floats
+    z: Draws
+    noise: Floats
+    by_likelihood: Floats
+    """Slope of log p(x | z) in z (S, N, K)."""
+
+
+def _pathwise(draws: Drawn) -> Floats:
+    model, family, theta, _, eta, z, noise, by_likelihood = draws
+    by_prior = model.log_prior_grad_z(theta, z, np.ones(z.shape[:-1], z.dtype))
     by_q = family.log_prob_grad_z(eta, z)
     path = path_of_each_draw(family, eta, noise, by_likelihood + by_prior - by_q)
     return path - family.score(eta, z)
 
 
-def _pathwise_analytic_kl(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001
-    return path_of_each_draw(family, eta, noise, by_likelihood)
+def _pathwise_analytic_kl(draws: Drawn) -> Floats:
+    return path_of_each_draw(draws.family, draws.eta, draws.noise, draws.by_likelihood)
 
 
-def _score_function(model, family, theta, x, eta, z, noise, by_likelihood):  # noqa: ARG001
+def _score_function(draws: Drawn) -> Floats:
+    model, family, theta, x, eta, z, _, _ = draws
     return log_weight(model, theta, x, family, eta, z)[..., None] * family.score(eta, z)
 
 
@@ -67,7 +92,7 @@ PHI_GRADIENTS = {
 }
 
 
-def _check(model, x, noise):
+def _check(model: DeepModel, x: Floats, noise: Floats) -> None:
     if not isinstance(model, DeepModel) or model.extra_entries:
         raise NotApplicable(
             "the variance of every weight takes a decoder network without further parameters, "
@@ -80,7 +105,7 @@ def _check(model, x, noise):
         raise bad_value("noise", expected, f"shape {noise.shape} for {len(x)} rows")
 
 
-def _check_both(model, posterior, x, noise, estimator):
+def _check_both(model: DeepModel, posterior: Posterior, x: Floats, noise: Floats, estimator: str) -> None:
     if estimator not in PHI_GRADIENTS:
         raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
     if not isinstance(posterior, AmortisedPosterior):
@@ -91,7 +116,15 @@ def _check_both(model, posterior, x, noise, estimator):
     _check(model, x, noise)
 
 
-def variance_at_once(model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl"):
+def variance_at_once(
+    model: DeepModel,
+    posterior: AmortisedPosterior,
+    theta: Floats,
+    phi: Floats,
+    x: Floats,
+    noise: Floats,
+    estimator: str = "reparameterization-analytic-kl",
+) -> WeightVariance:
     """Return what `weight_variance` does, in the order of its formulas and with all rows in memory."""
     _check_both(model, posterior, x, noise, estimator)
     family = posterior.family
@@ -99,7 +132,7 @@ def variance_at_once(model, posterior, theta, phi, x, noise, estimator="reparame
     z = family.sample(eta, noise)
     by_output, decoder_pass = model.output_slopes(theta, x, z)
     by_theta, by_likelihood = model.decoder.backward_variance(theta, decoder_pass, by_output)
-    by_eta = PHI_GRADIENTS[estimator](model, family, theta, x, eta, z, noise, by_likelihood)
+    by_eta = PHI_GRADIENTS[estimator](Drawn(model, family, theta, x, eta, z, noise, by_likelihood))
     by_phi = posterior.network.backward_variance_params(
         phi, encoder_pass, by_eta.astype(phi.dtype, copy=False)
     )
@@ -107,8 +140,15 @@ def variance_at_once(model, posterior, theta, phi, x, noise, estimator="reparame
 
 
 def weight_variance(
-    model, posterior, theta, phi, x, noise, estimator="reparameterization-analytic-kl", threads=None
-):
+    model: DeepModel,
+    posterior: AmortisedPosterior,
+    theta: Floats,
+    phi: Floats,
+    x: Floats,
+    noise: Floats,
+    estimator: str = "reparameterization-analytic-kl",
+    threads: int | None = None,
+) -> WeightVariance:
     """Return the sample variance over draws of the gradient of every weight.
 
     Parameters
@@ -152,19 +192,26 @@ def weight_variance(
                 encoder.begin(encoder_pass)
             by_eta = np.empty((draws.stop - draws.start, *eta.shape), phi.dtype)
 
-            def piece(part, some, data=data, draws=draws, eta=eta, by_eta=by_eta):
+            def piece(
+                part: slice,
+                some: slice,
+                data: slice = data,
+                draws: slice = draws,
+                eta: Floats = eta,
+                by_eta: Floats = by_eta,
+            ) -> tuple[list[Floats], list[Floats]]:
                 rows = slice(part.start - data.start, part.stop - data.start)
                 own_eta, own_noise, own_x = eta[rows], noise[some, part], x[part]
                 z = family.sample(own_eta, own_noise)
                 by_output, activations = model.output_slopes(theta, own_x, z)
                 deltas = model.decoder.deltas(theta, activations, by_output)
                 by_z = deltas[0] @ first_weights.T
-                by_eta[some.start - draws.start : some.stop - draws.start, rows] = PHI_GRADIENTS[estimator](
-                    model, family, theta, own_x, own_eta, z, own_noise, by_z
-                )
+                place = slice(some.start - draws.start, some.stop - draws.start), rows
+                made = Drawn(model, family, theta, own_x, own_eta, z, own_noise, by_z)
+                by_eta[place] = PHI_GRADIENTS[estimator](made)
                 return activations, deltas
 
-            def beside(last, by_eta=by_eta):
+            def beside(last: bool, by_eta: Floats = by_eta) -> None:
                 encoder.put(by_eta)
                 if last:
                     encoder.add()
@@ -173,7 +220,9 @@ def weight_variance(
     return WeightVariance(by_theta, by_phi)
 
 
-def decoder_variance(model, theta, x, z, threads=None):
+def decoder_variance(
+    model: DeepModel, theta: Floats, x: Floats, z: Floats, threads: int | None = None
+) -> Floats:
     """Return the sample variance over draws of the gradient of log p(x | z) in every weight of the decoder.
 
     Parameters
@@ -198,7 +247,7 @@ def decoder_variance(model, theta, x, z, threads=None):
     with _pool(threads) as pool:
         decoder = _sums(model, n_draws, n_data, by_theta)
 
-        def piece(part, some):
+        def piece(part: slice, some: slice) -> tuple[list[Floats], list[Floats]]:
             by_output, activations = model.output_slopes(theta, x[part], z[some, part])
             return activations, model.decoder.deltas(theta, activations, by_output)
 
@@ -207,16 +256,16 @@ def decoder_variance(model, theta, x, z, threads=None):
     return by_theta
 
 
-def _sums(model, n_draws, n_data, variance):
+def _sums(model: DeepModel, n_draws: int, n_data: int, variance: Floats) -> OwnInputs:
     n_rows = min(n_draws * n_data, ROWS_PER_PASS)
     return OwnInputs(model.decoder, n_draws, n_data, n_rows, variance)
 
 
-def _pool(threads):
+def _pool(threads: int | None) -> AbstractContextManager[Executor]:
     return pool_of_pieces(check_threads(threads))
 
 
-def _passes(n_draws, n_data):
+def _passes(n_draws: int, n_data: int) -> Iterator[tuple[slice, slice]]:
     """Yield the (data, draws) of each pass: several data with all their draws, or some draws of one datum."""
     if n_draws <= ROWS_PER_PASS:
         yield from ((data, slice(0, n_draws)) for data in _cut(0, n_data, ROWS_PER_PASS // n_draws))
@@ -225,17 +274,24 @@ def _passes(n_draws, n_data):
             yield from ((slice(n, n + 1), draws) for draws in _cut(0, n_draws, ROWS_PER_PASS))
 
 
-def _cut(start, stop, step):
+def _cut(start: int, stop: int, step: int) -> list[slice]:
     return [slice(left, min(left + step, stop)) for left in range(start, stop, step)]
 
 
-def _feed(pool, decoder, data, draws, piece, beside=None):
+def _feed(
+    pool: Executor,
+    decoder: OwnInputs,
+    data: slice,
+    draws: slice,
+    piece: Piece,
+    beside: Callable[[bool], None] | None = None,
+) -> None:
     """Put a pass through `piece`; add it to all tiles, and do `beside`, told whether its data end."""
     n_draws, n_data = draws.stop - draws.start, data.stop - data.start
     parts = _cut(data.start, data.stop, max(1, ROWS_PER_PIECE // n_draws))
     pieces = [(part, some) for part in parts for some in _cut(draws.start, draws.stop, ROWS_PER_PIECE)]
 
-    def one(part, some):
+    def one(part: slice, some: slice) -> None:
         decoder.put((part.start - data.start, some.start - draws.start, n_draws), *piece(part, some))
 
     list(pool.map(one, *zip(*pieces, strict=True)))

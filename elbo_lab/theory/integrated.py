@@ -28,7 +28,9 @@ def _by_rule(
         noise, w = np.broadcast_to(noise, z.shape), w[..., None]
         s, ones = family.score(eta, z), np.ones(z.shape[:-1])
         log_likelihood, pullback = model.likelihood(theta, x, z)
-        by_likelihood, by_prior = pullback(ones)[1], model.log_prior_vjp(theta, z, ones)[1]
+        by_prior = model.log_prior_grad_z(theta, z, ones)
+        by_likelihood = pullback(ones)[1]
+        assert by_likelihood is not None, "z is continuous"
         log_q = family.log_prob(eta, z)
         d = (log_likelihood + model.log_prior(theta, z) - log_q)[..., None] - shift
         parts = (d, d**2, d * s, d * s**2, d**2 * s**2, s**2)

@@ -24,8 +24,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from elbo_lab.arrays import Floats
-from elbo_lab.distributions import Family
+from elbo_lab.arrays import Draws, Floats
+from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.exact.noise_rules import hermite_rule
 from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
@@ -36,19 +36,22 @@ TOLERANCE = 1e-8
 
 
 def slopes(
-    log_density_vjp: Callable[..., tuple[Floats, Floats]], theta: Floats, x: Floats, n_latent: int
+    log_density_grad_z: Callable[[Floats, Floats, Draws, Floats], Floats],
+    theta: Floats,
+    x: Floats,
+    n_latent: int,
 ) -> tuple[Floats, Floats] | None:
     """Return (grad at zero (N, K), Hessian (N, K, K)) in z of a log-density, or None if not quadratic.
 
     Parameters
     ----------
-    log_density_vjp : callable
-        `model.log_joint_vjp` or `model.log_likelihood_vjp`.
+    log_density_grad_z : callable
+        `model.log_joint_grad_z` or `model.log_likelihood_grad_z`.
     """
 
     def gradient(z: Floats) -> Floats:
         z = np.broadcast_to(z[:, None, :], (len(z), len(x), n_latent))
-        return log_density_vjp(theta, x, z, np.ones(z.shape[:-1]))[1]
+        return log_density_grad_z(theta, x, z, np.ones(z.shape[:-1]))
 
     units = np.eye(n_latent)
     at_zero = gradient(np.zeros((1, n_latent)))[0]
@@ -69,14 +72,16 @@ def _in_noise(parts: tuple[Floats, Floats], mean: Floats, std: Floats) -> tuple[
     return std * slope, -std[:, :, None] * hessian * std[:, None, :]
 
 
-def _path_variance(family: Family, a: Floats, B: Floats, std: Floats) -> Floats:
+def _path_variance(family: DiagonalGaussian, a: Floats, B: Floats, std: Floats) -> Floats:
     """Return the variance (N, 2K) of the pathwise derivative of const + a^T eps - eps^T B eps / 2."""
     rows = (B**2).sum(axis=-1)
     diagonal = np.einsum("nkk->nk", B)
     return family.join(rows / std**2, a**2 + diagonal**2 + rows)
 
 
-def _score_moments(family: Family, constant: Floats, a: Floats, H: Floats, std: Floats) -> ScoreMoments:
+def _score_moments(
+    family: DiagonalGaussian, constant: Floats, a: Floats, H: Floats, std: Floats
+) -> ScoreMoments:
     """Return the ScoreMoments (N, 2K) of f = constant + a^T eps + eps^T H eps / 2."""
     e, weights = hermite_rule(NODES, 1)
     e, weights = e[:, :, None], weights[:, None, None]
@@ -101,10 +106,13 @@ def _score_moments(family: Family, constant: Floats, a: Floats, H: Floats, std: 
     return ScoreMoments(constant[:, None] + 0.5 * trace, spread, *joined)
 
 
-def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments | None:
+def draw_moments(
+    model: Model, theta: Floats, x: Floats, family: DiagonalGaussian, eta: Floats
+) -> DrawMoments | None:
     """Return the DrawMoments of q, or None if log p(x, z) is not quadratic in z."""
     joint, likelihood = (
-        slopes(vjp, theta, x, model.latent_dim) for vjp in (model.log_joint_vjp, model.log_likelihood_vjp)
+        slopes(by_z, theta, x, model.latent_dim)
+        for by_z in (model.log_joint_grad_z, model.log_likelihood_grad_z)
     )
     if joint is None or likelihood is None:
         return None

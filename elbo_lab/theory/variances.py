@@ -53,7 +53,7 @@ def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Fl
     if family.discrete:
         found = enumerated.draw_moments(*arguments)
     elif isinstance(family, DiagonalGaussian):
-        found = quadratic.draw_moments(*arguments)
+        found = quadratic.draw_moments(model, theta, x, family, eta)
     if found is None and family.size <= 2:
         try:
             found = integrated.draw_moments(*arguments)
