@@ -19,8 +19,8 @@ from elbo_lab.em import (
     MixtureEM,
     fit_closed_form,
     fit_em,
+    mixture,
     run_em,
-    steps,
     sums,
 )
 from elbo_lab.em.scatter import SCATTERS, FullScatter
@@ -222,9 +222,9 @@ def planted(name, monkeypatch):
         right = MixtureEM._statistics
         monkeypatch.setattr(MixtureEM, "_statistics", lambda self, *a: right(self, *a[:-1], 0.0))
     elif name == "weights forgotten in the E-step":
-        monkeypatch.setattr(steps, "log_softmax", lambda a, axis: np.zeros(a.shape[axis]))
+        monkeypatch.setattr(mixture, "log_softmax", lambda a, axis: np.zeros(a.shape[axis]))
     elif name == "dropped constant":
-        monkeypatch.setattr(steps, "LOG_2PI", 0.0)
+        monkeypatch.setattr(mixture, "LOG_2PI", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_fault_planted_in_the_mixture_is_caught(fault, monkeypatch):
     model = GaussianMixture(8, 3, "full")
     planted(fault, monkeypatch)
     problem = problem_of(model, floor=0.3 * DIGITS.var(axis=0).mean())
-    # The kernels have formulas of their own; their faults stand in `test_em_kernels` and `test_em_steps`.
+    # The kernel has formulas of its own; its faults stand in `test_em_kernels`.
     with use_kernels("numpy"), pytest.raises(AssertionError):
         staircase(run_em(problem, rough_start(model), max_iterations=60).history)
         bound_is_the_direct_one(problem, model, DIGITS, rough_start(model))
@@ -465,7 +465,7 @@ def test_every_clipped_matrix_is_found_at_the_floor(floor, monkeypatch):
     # Matrices of rank 4 in 5 dimensions, whose other eigenvalues are around one and whose floor is small.
     model = GaussianMixture(5, 50, "full")
     root = np.random.default_rng(0).standard_normal((50, 5, 4))
-    q = steps.Responsibilities(np.ones(50), np.zeros((50, 5)), root @ np.swapaxes(root, 1, 2), 0.0)
+    q = mixture.Responsibilities(np.ones(50), np.zeros((50, 5)), root @ np.swapaxes(root, 1, 2), 0.0)
     problem = MixtureEM(model, np.zeros((50, 5)), floor)
     theta = problem.m_step(q)
     assert problem.at_floor(theta) == tuple(range(50))
@@ -541,6 +541,47 @@ def test_a_dead_component_keeps_its_place_without_nan_and_is_named():
         assert np.all(found["means"][1] == 1e6) and 0 <= found["weights"][1] < 1e-200
         assert np.isfinite(fit.theta).all() and found["weights"].sum() == pytest.approx(1.0)
         assert fit.at_floor == () and "component 1 is empty" in fit.warnings[0]
+
+
+def test_an_empty_component_keeps_the_least_weight():
+    problem = problem_of(MODELS[2])
+    q = problem.e_step(rough_start(MODELS[2]))
+    q.total[1] = 0.0
+    assert np.exp(MODELS[2].layout.views(problem.m_step(q))["logits"][1]) == pytest.approx(1e-300)
+
+
+def test_nan_in_theta_is_not_swallowed():
+    model = GaussianMixture(3, 2, "full")
+    problem = MixtureEM(model, DIGITS[:, :3], 1e-6)
+    theta = model.initial_theta(DIGITS[:, :3])
+    q = problem.e_step(theta)
+    for i in range(len(theta)):
+        spoilt = theta.copy()
+        spoilt[i] = np.nan
+        assert np.isnan(problem.elbo(spoilt, q))
+
+
+def test_an_answer_that_is_kept_is_that_of_the_road_in_use():
+    model = GaussianMixture(3, 2, "full")
+    problem = MixtureEM(model, DIGITS[:, :3], 1e-6)
+    theta, kept = model.initial_theta(DIGITS[:, :3]), {}
+    for road in ("numpy", "numba", "numpy", "numba"):
+        with use_kernels(road):
+            q = problem.e_step(theta)
+            kept.setdefault(road, []).append(q)
+            assert problem.e_step(theta) is q
+    assert kept["numpy"][0] is not kept["numba"][0]
+
+
+def test_a_theta_that_changes_in_place_is_read_anew():
+    model = GaussianMixture(3, 2, "full")
+    problem = MixtureEM(model, DIGITS[:, :3], 1e-6)
+    theta = model.initial_theta(DIGITS[:, :3])
+    q = problem.e_step(theta)
+    before = problem.elbo(theta, q)
+    theta += 0.1
+    assert problem.elbo(theta, q) != before
+    assert not np.shares_memory(problem.densities(theta).mean, theta)
 
 
 def with_correlations():

@@ -16,17 +16,59 @@ total responsibility underflows, keeps its mean and covariance and has weight 1e
 is taken, and the likelihood does not feel it.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from elbo_lab.em.base import EMProblem
 from elbo_lab.em.scatter import SCATTERS, is_at_floor
-from elbo_lab.em.steps import CompiledSteps, Responsibilities, Steps
 from elbo_lab.em.sums import weighted_sums
 from elbo_lab.kernels import kernels_in_use
-from elbo_lab.special import log_softmax
+from elbo_lab.special import LOG_2PI, log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.
 DEAD = 1e-200
+# The weight of a component without data: its logarithm is finite, and the likelihood does not feel it.
+LEAST_WEIGHT = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Responsibilities:
+    """The statistics of q(z | x) that determine the ELBO.
+
+    Attributes
+    ----------
+    total : ndarray (C,)
+        R_c.
+    mean : ndarray (C, D)
+    moment : ndarray (C,), (C, D) or (C, D, D)
+        Weighted second moments about `mean`, in the shape of the covariance.
+    entropy : float
+        -sum_nc r_nc log r_nc, in nats.
+    """
+
+    total: np.ndarray
+    mean: np.ndarray
+    moment: np.ndarray
+    entropy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """log pi_c p(x | c) = scale_c - |whitener_c (x - mean_c)|^2 / 2.
+
+    Attributes
+    ----------
+    mean : ndarray (C, D)
+    scale : ndarray (C,)
+        log pi_c - log |L_c| - D log(2 pi) / 2.
+    whitener : ndarray (C, D, D) or (C, D)
+        L_c^-1, lower triangular, or its diagonal where that is all.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    whitener: np.ndarray
 
 
 class MixtureEM(EMProblem):
@@ -46,8 +88,6 @@ class MixtureEM(EMProblem):
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
-        # By the road of the kernels: each is made when it is first taken.
-        self._steps = {}
         self._last, self._last_read = None, None
 
     def prepared(self, theta):
@@ -72,25 +112,19 @@ class MixtureEM(EMProblem):
             self._last = (key, *self._pass(theta))
         return self._last[1:]
 
-    def _read(self, theta):
-        """Return the Densities at theta; the last answer is kept."""
-        key = kernels_in_use(), theta.tobytes()
+    def densities(self, theta):
+        """Return the Densities at theta (P,); the last answer is kept."""
+        key = theta.tobytes()
         if self._last_read is None or self._last_read[0] != key:
-            self._last_read = key, self.steps.densities(np.array(theta))
+            # A copy: theta may change in place, and the means are views of it.
+            t = self.model.layout.views(np.array(theta))
+            whitener, log_det = self.model.covariance.whitener(t)
+            scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
+            self._last_read = key, Densities(t["mean"], scale, whitener)
         return self._last_read[1]
 
-    @property
-    def steps(self):
-        """The formulas without data, by whichever road the switch of the kernels says."""
-        road = kernels_in_use()
-        if road not in self._steps:
-            compiled = road == "numba" and self.model.variant == "full"
-            kind = CompiledSteps if compiled else Steps
-            self._steps[road] = kind(self.model, self.n_data, self.floor)
-        return self._steps[road]
-
     def _pass(self, theta):
-        at = self._read(theta)
+        at = self.densities(theta)
         sums = weighted_sums(self.x, at.mean, at.whitener, at.scale, self.scatter, self.threads)
         *statistics, log_likelihood = sums
         return self._statistics(theta, at.mean, *statistics), log_likelihood
@@ -110,10 +144,18 @@ class MixtureEM(EMProblem):
         return Responsibilities(total, mean + step, moment, entropy)
 
     def m_step(self, q):
-        return self.steps.best_theta(q)
+        """Return the theta (P,) that maximises the ELBO at q: weights, means, clipped moments."""
+        variance = self.scatter.clip(q.moment, self.floor)
+        weights = np.maximum(q.total / self.n_data, LEAST_WEIGHT)
+        stored = self.model.covariance.stored(variance)
+        return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
 
     def elbo(self, theta, q):
-        return self.steps.expected_log_joint(self._read(theta), q) + q.entropy
+        """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
+        at = self.densities(theta)
+        about_mean = q.moment + self.scatter.outer(q.mean - at.mean)
+        misfit = self.scatter.misfit(at.whitener, about_mean)
+        return float(q.total @ (at.scale - 0.5 * misfit)) + q.entropy
 
     def at_floor(self, theta):
         """Return the components with an eigenvalue at the floor."""

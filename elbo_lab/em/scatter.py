@@ -37,7 +37,7 @@ class SphericalScatter:
     @staticmethod
     def of_sums(moments):
         """Return moments of this structure from those of its columns (C, D) or lower triangles (C, D, D)."""
-        return DiagonalScatter.of_sums(moments).mean(axis=1)
+        return moments.mean(axis=1)
 
     @staticmethod
     def outer(vector):
@@ -74,7 +74,7 @@ class DiagonalScatter:
 
     @staticmethod
     def of_sums(moments):
-        return moments if moments.ndim == 2 else np.diagonal(moments, axis1=1, axis2=2)
+        return moments
 
     @staticmethod
     def outer(vector):
@@ -112,8 +112,6 @@ class FullScatter:
 
     @staticmethod
     def of_sums(moments):
-        if moments.ndim == 2:  # a single column
-            return moments[:, :, None]
         return moments + np.swapaxes(moments * _below(moments.shape[-1]), 1, 2)
 
     @staticmethod

@@ -10,16 +10,15 @@ number that depends on N alone; each is one call of a compiled loop without the 
 threads as are asked for, and the parts are added in their order: the same bits for any number of threads.
 Both keep nothing of size N. They agree to 1e-11 of the size of each sum; the order of summation differs.
 
-Measured for one iteration, processor time of all threads (AMD EPYC, AVX2), definition -> kernels; the kernels
-divide it between the cores:
+Measured for one iteration, processor time of all threads (AMD EPYC, AVX-512), definition -> kernels; the
+kernels divide it between the cores:
 
-    N = 1,000,000, D = 2, C = 10, full        642 -> 22 ms
-    N = 200,000, D = 16, C = 16, full         471 -> 64 ms
-    N = 200,000, D = 16, C = 16, diagonal     297 -> 23 ms
+    N = 1,000,000, D = 2, C = 10, full        290 -> 17 ms
+    N = 200,000, D = 16, C = 16, full         208 -> 48 ms
+    N = 200,000, D = 16, C = 16, diagonal     135 -> 13 ms
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
@@ -31,12 +30,10 @@ BLOCK_ENTRIES = 1 << 17
 # Parts for threads, and rows below which a part is not worth a thread.
 PARTS = 16
 PART_ROWS = 4096
-# Rows of which the median is the centre that the loops of several columns count from.
-CENTRE_ROWS = 64
 
 
 def weighted_sums(x, mean, whitener, scale, scatter, threads=1):
-    """Return the sums over all rows, by whichever road the switch of the kernels says.
+    """Return the sums over all rows, with the implementation selected by `use_kernels`.
 
     Parameters
     ----------
@@ -98,57 +95,43 @@ def _log_joint(x, mean, whitener, scale):
 
 def by_kernels(x, mean, whitener, scale, scatter, threads=1):
     """Return the sums by compiled loops; see `weighted_sums`."""
+    from elbo_lab.kernels.mixture import add_weighted_sums  # Numba is imported on use
+
     # One kind of array, and so one machine code, whether or not the caller may write into x.
     x = np.ascontiguousarray(x).view()
     x.setflags(write=False)
-    add_rows, shape = _loop(x, mean, whitener, scale)
+    n_components, n_columns = mean.shape
+    padded_mean, padded_whitener = _padded(mean, whitener)
     parts = max(1, min(PARTS, len(x) // PART_ROWS))
     edges = [len(x) * i // parts for i in range(parts + 1)]
 
     def sums_of(part):
-        sums = np.zeros(len(mean)), np.zeros(shape[:2]), np.zeros(shape)
-        return *sums, *add_rows(edges[part], edges[part + 1], *sums)
+        sums = np.zeros(n_components), np.zeros(padded_mean.shape), np.zeros(padded_whitener.shape)
+        rows = edges[part], edges[part + 1]
+        return *sums, *add_weighted_sums(x, padded_mean, padded_whitener, scale, *rows, *sums)
 
     if min(threads, parts) == 1:
         found = [sums_of(part) for part in range(parts)]
     else:
         with ThreadPoolExecutor(min(threads, parts)) as pool:
             found = list(pool.map(sums_of, range(parts)))
-    total, shift, moment, log_likelihood, entropy = found[0]
-    for one, two, three, four, five in found[1:]:
-        total, shift, moment = total + one, shift + two, moment + three
-        log_likelihood, entropy = log_likelihood + four, entropy + five
-    n_columns = mean.shape[1]
-    moment = scatter.of_sums(moment[(slice(None), *[slice(n_columns)] * (moment.ndim - 1))])
-    return total, shift[:, :n_columns], moment, entropy, log_likelihood
+    total, shift, moment, log_likelihood, entropy = (
+        sum(of_part[1:], of_part[0]) for of_part in zip(*found, strict=True)
+    )
+    moment = moment[:, :n_columns, :n_columns] if whitener.ndim == 3 else moment[:, 0, :n_columns]
+    return total, shift[:, :n_columns], scatter.of_sums(moment), entropy, log_likelihood
 
 
-def _loop(x, mean, whitener, scale):
-    """Return the loop (start, stop, total, shift, moment) -> values for these data, and moment's shape."""
-    from elbo_lab.kernels.mixture import LOG_2, ROOT_OF_BITS
-
+def _padded(mean, whitener):
+    """Return mean (C, P) and whitener (C, P, P), or (C, 1, P) if diagonal, with P even: zeros fill up D."""
     n_components, n_columns = mean.shape
-    # The loops count log densities in bits.
-    scale, whitener = scale / LOG_2, whitener * ROOT_OF_BITS
-    if n_columns == 2:
-        from elbo_lab.kernels.mixture_plane import plane_sums
-
-        triangle = whitener if whitener.ndim == 3 else whitener[:, :, None] * np.eye(2)
-        return partial(plane_sums, x, np.array(mean), triangle, scale), (n_components, 2, 2)
-    # Among the data, wherever a lost component may stand.
-    centre = np.median(x[:: -(-len(x) // CENTRE_ROWS)], axis=0)
-    filled = 4 * -(-n_columns // 4)
-    about = np.zeros((n_components, filled))
-    about[:, :n_columns] = mean - centre
-    if whitener.ndim == 3 and n_columns > 1:
-        from elbo_lab.kernels.mixture_full import full_sums
-
-        triangle = np.zeros((n_components, filled, filled))
-        triangle[:, :n_columns, :n_columns] = whitener
-        offset = (triangle @ about[:, :, None])[:, :, 0]
-        return partial(full_sums, x, centre, about, triangle, offset, scale), triangle.shape
-    from elbo_lab.kernels.mixture_columns import column_sums
-
-    inverse = np.zeros((n_components, filled))
-    inverse[:, :n_columns] = whitener.reshape(n_components, n_columns)
-    return partial(column_sums, x, centre, about, inverse, scale), inverse.shape
+    even = n_columns + n_columns % 2
+    padded_mean = np.zeros((n_components, even))
+    padded_mean[:, :n_columns] = mean
+    if whitener.ndim == 3:
+        padded_whitener = np.zeros((n_components, even, even))
+        padded_whitener[:, :n_columns, :n_columns] = whitener
+    else:
+        padded_whitener = np.zeros((n_components, 1, even))
+        padded_whitener[:, 0, :n_columns] = whitener
+    return padded_mean, padded_whitener
