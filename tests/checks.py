@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from elbo_lab.distributions import IndependentFamily
-from elbo_lab.exact.tail_rule import tail_rule
+from elbo_lab.exact.rules import tail_rule
 
 
 def central_difference(function, point, direction, step=1e-5):

@@ -5,7 +5,7 @@ import pytest
 
 from elbo_lab import compare
 from elbo_lab.distributions import FullGaussian
-from elbo_lab.exact import at_posterior, coupled, importance_weighted_bound
+from elbo_lab.exact import closed_form, coupled, importance_weighted_bound
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture
 
 X = np.random.default_rng(0).standard_normal((6, 7)) @ np.diag([3.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5])
@@ -51,17 +51,17 @@ def test_a_full_covariance_at_the_posterior_counts_too():
 @pytest.mark.parametrize("step", [1e-6, 0.1])
 def test_one_coordinate_of_one_datum_off_the_posterior_is_seen(step):
     model, theta, eta = fitted(PPCA, 4)
-    assert at_posterior.applies(model, theta, X, model.family, eta)
+    assert closed_form.is_posterior(model, theta, X, model.family, eta)
     for index in np.ndindex(eta.shape):
         off = eta.copy()
         off[index] += step
-        assert not at_posterior.applies(model, theta, X, model.family, off), index
+        assert not closed_form.is_posterior(model, theta, X, model.family, off), index
 
 
 def test_models_without_a_formula_are_left_to_the_other_rungs():
     model = GaussianMixture.for_data(X, "diagonal", 2)
     theta = model.initial_theta(X)
-    assert not at_posterior.applies(model, theta, X, model.family, model.posterior_eta(theta, X))
+    assert not closed_form.is_posterior(model, theta, X, model.family, model.posterior_eta(theta, X))
 
 
 def test_a_comparison_at_the_exact_posterior_shows_zeros_and_not_the_noise_of_a_reference():

@@ -10,7 +10,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.theory import COSTS, Cost, cost_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 from elbo_lab import exact
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, long_run, noise_rules, quadrature
+from elbo_lab.exact import closed_form, enumeration, long_run, quadrature, rules
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, GaussianMLE
 
 DISCRETE = [case for case in CASES if case.model.family.discrete]
@@ -322,7 +322,7 @@ def test_data_that_need_finer_rules_come_back_in_their_place(monkeypatch):
         for r in rows
     ]
     assert_same(together, np.concatenate(alone), 1e-12)
-    finest = noise_rules.trapezoid_rule(0.01, 1)
+    finest = rules.trapezoid_rule(0.01, 1)
     truth = honest(case.model, theta, case.x, case.model.family, eta, finest)
     assert (np.abs(together - truth) <= error + 1e-10 * (1.0 + np.abs(truth))).all()
 

@@ -33,7 +33,7 @@ from elbo_lab.distributions.gamma import gamma_velocity
 from elbo_lab.distributions.student_t import student_velocity
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
-from elbo_lab.exact.tail_rule import tail_rule
+from elbo_lab.exact.rules import tail_rule
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.theory.by_family import (

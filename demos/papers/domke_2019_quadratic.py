@@ -26,7 +26,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab.datasets import load
 from elbo_lab.exact.laplace import mode_and_precision
-from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.models import LogisticRegression
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes

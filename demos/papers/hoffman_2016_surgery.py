@@ -30,7 +30,7 @@ from _paper import paper_parser, publish, read_options
 from elbo_lab import fit
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
-from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.plots import figure_folder, new_figure, save_figure
 from elbo_lab.plots.style import legend_below, style_axes
 from elbo_lab.special import log_softmax

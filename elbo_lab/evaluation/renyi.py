@@ -14,7 +14,7 @@ from elbo_lab.bounds.renyi import check_order
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import enumeration, quadrature
-from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.exact.rules import noise_rules
 from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 

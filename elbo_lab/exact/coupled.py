@@ -21,7 +21,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count
-from elbo_lab.exact import at_posterior, enumeration, long_run, quadrature
+from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.exact.answer import Bound, without_error
 from elbo_lab.special import log_mean_exp, log_sum_exp, softmax
 
@@ -177,8 +177,8 @@ def importance_weighted_bound(model, theta, x, family, eta, n_draws, rng):
     Bound
     """
     check_count("n_draws", n_draws)
-    if at_posterior.applies(model, theta, x, family, eta):
-        return at_posterior.importance_weighted_bound(model, theta, x, eta)
+    if closed_form.is_posterior(model, theta, x, family, eta):
+        return closed_form.bound_at_posterior(model, theta, x, eta)
     if family.discrete:
         return _enumerated(model, theta, x, family, eta, n_draws)
     if quadrature.applies(model):

@@ -18,8 +18,7 @@ import numpy as np
 import scipy
 
 from elbo_lab.exact.answer import Evidence, Expectation
-from elbo_lab.exact.lattice import boxes, children, lattice
-from elbo_lab.exact.noise_rules import noise_rules
+from elbo_lab.exact.rules import boxes, children, lattice, noise_rules
 from elbo_lab.special import log_sum_exp, softmax
 
 RUNG = "quadrature"

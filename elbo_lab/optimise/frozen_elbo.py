@@ -12,7 +12,7 @@ zero and q cannot shift itself to please a lucky draw.
 import numpy as np
 
 from elbo_lab.distributions import find_source
-from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.optimise.ascent import ascend
 
 # Rows (draws x data) through the decoder at once: activations that stay in the cache.

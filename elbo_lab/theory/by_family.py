@@ -5,7 +5,7 @@ For a cost f(z) of one latent, the gradient of E_q f is the mean of either of
     f(z) dlog q/deta      (score function)        and        f'(z) dz/deta      (pathwise),
 
 with z drawn from q(z; eta). Both means and both variances are sums over nodes of the uniform noise
-(`elbo_lab.exact.tail_rule`), so no luck is in the comparison. Pathwise has the smaller variance where the
+(`elbo_lab.exact.rules`), so no luck is in the comparison. Pathwise has the smaller variance where the
 cost is smooth on the scale of q; a cost that oscillates faster has steep slopes and small values, and
 reverses the order. The score function is the bare one: no baseline is taken off, and f has the level that
 it has.
@@ -38,7 +38,7 @@ from elbo_lab.distributions import (
     Weibull,
 )
 from elbo_lab.errors import bad_kind, bad_value, check_vector
-from elbo_lab.exact.tail_rule import tail_rule
+from elbo_lab.exact.rules import tail_rule
 from elbo_lab.theory.costs import Cost
 
 # Nodes with a tail below this only serve to see that nothing is left there.

@@ -4,8 +4,8 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
-from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.exact.quadrature import ToleranceMissed, passes_under_q
+from elbo_lab.exact.rules import noise_rules
 from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
 

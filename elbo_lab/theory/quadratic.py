@@ -26,7 +26,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.exact.noise_rules import hermite_rule
+from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.models import Model
 from elbo_lab.theory.score import DrawMoments, ScoreMoments
 

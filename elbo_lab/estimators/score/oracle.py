@@ -29,8 +29,8 @@ from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradien
 from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score.values import refuse_many_values
 from elbo_lab.exact.enumeration import all_values
-from elbo_lab.exact.noise_rules import noise_rules
 from elbo_lab.exact.quadrature import passes_under_q
+from elbo_lab.exact.rules import noise_rules
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 
