@@ -11,7 +11,7 @@ from elbo_lab import exact
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import ElboSampled, ReparameterizationAnalyticKL, ScoreFunctionLOO
+from elbo_lab.estimators import ElboSampled, Problem, ReparameterizationAnalyticKL, ScoreFunctionLOO
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.checkpoints import load_fitted
@@ -161,7 +161,7 @@ def test_a_certain_q_predicts_with_its_mean():
     design = np.column_stack([(TABLE[:, 0] - TABLE[:, 0].mean()) / TABLE[:, 0].std(), np.ones(4)])
     of_one = expit(design @ [1.5, 0.5])
     assert_close(p, np.where(TABLE[:, 1] == 1.0, of_one, 1.0 - of_one), 1e-8)
-    numbers = prediction_numbers(model, FreePosterior(model.family, 1), eta[0], TABLE)
+    numbers = prediction_numbers(Problem(model, FreePosterior(model.family, 1), np.zeros(0), eta[0], TABLE))
     assert numbers["accuracy"] == np.mean(p > 0.5) and numbers["rows"] == 4
 
 
@@ -189,7 +189,7 @@ def test_what_makes_no_sense_for_one_eta_is_refused(options, message):
 def test_a_stored_regression_refuses_other_columns_and_samples_of_tables(tmp_path):
     kept = tmp_path / "few.npz"
     fit("logistic-regression", FEW, checkpoint=kept, **QUICK)
-    with pytest.raises(ValueError, match="expected 4 columns with the labels, as in the fit, got 31 columns"):
+    with pytest.raises(ValueError, match="expected 4 columns as in the checkpoint, got 31 columns"):
         evaluate(kept, "breast-cancer")
     with pytest.raises(NotApplicable, match="nothing to sample"):
         write_samples(load_fitted(kept), tmp_path / "samples", 3)

@@ -23,6 +23,7 @@ import numpy as np
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
+from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.layout import Draws, Floats
 from elbo_lab.models import Model
@@ -55,6 +56,18 @@ class Fitted:
             raise bad_value("posterior and phi", "both or neither", f"only {given}")
         if self.posterior is not None:
             check_vector("phi", self.phi, self.posterior.layout.size)
+
+    def problem(self, x: Floats) -> Problem:
+        """Return the Problem of the model and its q on rows x (N, D).
+
+        Raises
+        ------
+        NotApplicable
+            If there is no q.
+        """
+        if self.posterior is None or self.phi is None:
+            raise NotApplicable(f"this {self.model.label} has no q; give a posterior and phi")
+        return Problem(self.model, self.posterior, self.theta, self.phi, x)
 
     # -- new data --------------------------------------------------------------------------------
 

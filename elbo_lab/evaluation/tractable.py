@@ -18,7 +18,7 @@ def tractable(model: Model) -> bool:
 
 def held_out_log_likelihood(
     model: Model, theta: NDArray[np.floating], x: NDArray[np.floating]
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Return log p_theta(x_n) (N,) in nats, exact.
 
     Parameters

@@ -224,6 +224,6 @@ def exact_elbo_recorder(model: Model, posterior: Posterior, table: NDArray[np.fl
     """Return a recorder of the exact ELBO per row of a table with global latents."""
 
     def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
-        return {"elbo_exact": elbo_per_row(model, posterior, params["phi"], table)}
+        return {"elbo_exact": elbo_per_row(Problem(model, posterior, np.zeros(0), params["phi"], table))}
 
     return record

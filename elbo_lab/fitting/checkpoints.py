@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.errors import bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, check_writable
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
@@ -35,6 +35,8 @@ from elbo_lab.training.trainer import Training
 
 def model_spec(model: Model) -> Header:
     """Return {'name', 'variant', 'fields'} of a model made of numbers, strings and tuples."""
+    if not is_dataclass(model):
+        raise bad_kind("model", "a frozen dataclass", type(model).__name__)
     values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
     return {"name": model.name, "variant": model.variant, "fields": values}
 
@@ -67,21 +69,23 @@ def data_spec(dataset: Dataset, source: object) -> Header:
 
     Name, shape, how it is drawn, a fingerprint, and the absolute path of a file of the user's own.
     """
-    of_a_file = isinstance(source, (str, os.PathLike)) and not dataset.licence
+    path = None
+    if isinstance(source, (str, os.PathLike)) and not dataset.licence:
+        path = os.path.abspath(source)
     return {
         "name": dataset.name,
         "rows": len(dataset.x),
         "columns": None if dataset.columns is None else list(dataset.columns),
         "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
         "sha256": fingerprint(dataset),
-        "path": os.path.abspath(source) if of_a_file else None,
+        "path": path,
     }
 
 
 def fingerprint(dataset: Dataset) -> str:
     """Return the SHA-256 of the rows, or of the probabilities that they are drawn from."""
     numbers = dataset.x if dataset.probabilities is None else dataset.probabilities
-    return hashlib.sha256(np.ascontiguousarray(numbers)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()
 
 
 def header_of(task: Task, about_data: Header) -> Header:

@@ -21,7 +21,6 @@ from elbo_lab.files import StrPath, write_text
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import (
     as_table,
-    check_same_columns,
     exact_numbers,
     mean_elbo,
     prediction_numbers,
@@ -90,13 +89,13 @@ def evaluate(
     model = stored.model
     settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
-    if model.global_latents:
-        table = as_table(type(model), dataset).x
-        check_same_columns(model, table)
-        return Evaluation(settings, plain(prediction_numbers(model, stored.posterior, stored.phi, table)))
+    dataset = as_table(type(model), dataset)
     x = dataset.x
-    if x.shape[1] != model.n_columns:
-        raise bad_value("data", f"{model.n_columns} columns as in the checkpoint", f"{x.shape[1]} columns")
+    if x.shape[1] != model.table_columns:
+        expected = f"{model.table_columns} columns as in the checkpoint"
+        raise bad_value("data", expected, f"{x.shape[1]} columns")
+    if model.global_latents:
+        return Evaluation(settings, plain(prediction_numbers(stored.fitted.problem(x))))
     with columns_by_name(dataset.columns):
         model.check_support(x)
     final = {"rows": len(x)}
@@ -106,8 +105,7 @@ def evaluate(
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
-        problem = Problem(model, stored.posterior, stored.theta, stored.phi, x)
-        final |= _bounded(problem, importance_samples, seed, threads, progress)
+        final |= _bounded(stored.fitted.problem(x), importance_samples, seed, threads, progress)
     return Evaluation(settings, plain(final))
 
 

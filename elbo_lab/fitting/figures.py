@@ -134,7 +134,7 @@ def _latent_plane(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]
     part = result.train if result.held_out is None else result.held_out
     if not _encodes(result):
         part = result.train
-        if result.posterior is None or result.posterior.n_data != len(part.x):
+        if result.posterior is None:
             return
     means = result.fitted.encode(part.x)[0]
     title = f"codes, {label}"

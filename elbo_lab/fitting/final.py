@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ElboReconstructionKL, Problem
 from elbo_lab.evaluation import (
+    Fitted,
     active_units,
     held_out_log_likelihood,
     importance_nll,
@@ -31,11 +31,10 @@ from elbo_lab.evaluation.tractable import tractable
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
+from elbo_lab.layout import Floats
 from elbo_lab.models import Model
-from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
 
-Vector = NDArray[np.floating]
 Numbers = dict[str, Any]
 
 # The estimate of -log p(x) that a fit makes by itself; `elbo-lab evaluate` does it in full.
@@ -62,20 +61,21 @@ def closing_numbers(task: Task, outcome: Outcome, rows: Rows, threads: int) -> N
 
 def _numbers_of_rows(task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
     """Return the closing numbers of a model with a z for each row."""
-    model, posterior, vectors, seed = task.model, task.posterior, outcome.vectors, task.settings["seed"]
-    final = numbers_of(model, posterior, vectors, rows.train, seed, threads)
-    encoder = None if posterior is None or posterior.needs_all_rows else posterior
+    seed, theta, phi = task.settings["seed"], outcome.vectors["theta"], outcome.vectors.get("phi")
+    fitted = Fitted(task.model, theta, task.posterior, phi)
+    final = numbers_of(fitted, rows.train, seed, threads)
+    # A free table says nothing about rows that it was not made for.
+    table = task.posterior is not None and task.posterior.needs_all_rows
+    elsewhere = Fitted(task.model, theta) if table else fitted
     if rows.held_out is not None:
-        # A free table says nothing about rows that it was not made for.
-        final["held_out"] = numbers_of(model, encoder, vectors, rows.held_out, seed, threads)
-    if encoder is not None and not model.family.discrete:
-        final["active_units"] = active_units(encoder, vectors["phi"], rows.train.x).count
+        final["held_out"] = numbers_of(elsewhere, rows.held_out, seed, threads)
+    if elsewhere.posterior is not None and elsewhere.phi is not None and not task.model.family.discrete:
+        final["active_units"] = active_units(elsewhere.posterior, elsewhere.phi, rows.train.x).count
         if rows.held_out is not None:
-            final["held_out"] |= latent_numbers(encoder, vectors["phi"], rows.train, rows.held_out)
-    if posterior is not None and task.gap_rows is not None:
-        theta, phi = (vectors[name].astype(np.float64) for name in ("theta", "phi"))
+            final["held_out"] |= latent_numbers(elsewhere, rows.train, rows.held_out)
+    if task.gap_rows is not None:
         try:
-            final["gap"] = gap_numbers(Problem(model, posterior, theta, phi, task.gap_rows), seed)
+            final["gap"] = gap_numbers(fitted.problem(task.gap_rows), seed)
         except NotApplicable as reason:  # the decoder has grown too steep for an exact value
             final["warnings"] = (*outcome.warnings, str(reason))
     return final
@@ -83,11 +83,11 @@ def _numbers_of_rows(task: Task, outcome: Outcome, rows: Rows, threads: int) -> 
 
 def _regression_numbers(task: Task, outcome: Outcome, rows: Rows) -> Numbers:
     """Return the closing numbers of a table with global latents."""
-    model, posterior, phi = task.model, task.posterior, outcome.vectors["phi"]
-    final = prediction_numbers(model, posterior, phi, rows.train.x)
-    final["elbo_per_datum"] = elbo_per_row(model, posterior, phi, rows.train.x)
+    fitted = Fitted(task.model, outcome.vectors["theta"], task.posterior, outcome.vectors["phi"])
+    final = prediction_numbers(fitted.problem(rows.train.x))
+    final["elbo_per_datum"] = elbo_per_row(fitted.problem(rows.train.x))
     if rows.held_out is not None:
-        final["held_out"] = prediction_numbers(model, posterior, phi, rows.held_out.x)
+        final["held_out"] = prediction_numbers(fitted.problem(rows.held_out.x))
     return final
 
 
@@ -127,40 +127,31 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
     }
 
 
-def exact_numbers(model: Model, theta: Vector, x: NDArray[np.floating]) -> Numbers:
+def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
     """Return the exact log-likelihood of a tractable model, total and per datum."""
     values = held_out_log_likelihood(model, theta.astype(np.float64), x)
     return {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
 
 
-def numbers_of(
-    model: Model,
-    posterior: Posterior | None,
-    vectors: dict[str, Vector],
-    dataset: Dataset,
-    seed: int,
-    threads: int,
-) -> Numbers:
+def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Numbers:
     """Return {name: number} for one set of rows."""
     found: Numbers = {"rows": len(dataset.x)}
-    if tractable(model):
-        found |= exact_numbers(model, vectors["theta"], dataset.x)
-    if posterior is not None:
-        problem = Problem(model, posterior, vectors["theta"], vectors["phi"], dataset.x)
-        found |= _bound_numbers(problem, seed, threads)
+    if tractable(fitted.model):
+        found |= exact_numbers(fitted.model, fitted.theta, dataset.x)
+    if fitted.posterior is not None:
+        found |= _bound_numbers(fitted.problem(dataset.x), seed, threads)
     return found
 
 
-def latent_numbers(posterior: Posterior, phi: Vector, train: Dataset, held_out: Dataset) -> Numbers:
+def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers:
     """Return how well the codes keep classes apart that no model has seen, on the held-out rows."""
-    found: Numbers = {}
-    if train.labels is not None:
-        codes = [posterior.family.moments(posterior.eta(phi, part.x))[0] for part in (train, held_out)]
-        scores = principal_scores(train.x, held_out.x, codes[0].shape[1])
-        labels = train.labels, held_out.labels
-        found["neighbour_accuracy"] = neighbour_accuracy(*codes, *labels, k=NEIGHBOURS)
-        found["neighbour_accuracy_pca"] = neighbour_accuracy(*scores, *labels, k=NEIGHBOURS)
-    return found
+    if train.labels is None or held_out.labels is None:
+        return {}
+    codes, new_codes = fitted.encode(train.x)[0], fitted.encode(held_out.x)[0]
+    scores, new_scores = principal_scores(train.x, held_out.x, codes.shape[1])
+    of_codes = neighbour_accuracy(codes, new_codes, train.labels, held_out.labels, NEIGHBOURS)
+    of_scores = neighbour_accuracy(scores, new_scores, train.labels, held_out.labels, NEIGHBOURS)
+    return {"neighbour_accuracy": of_codes, "neighbour_accuracy_pca": of_scores}
 
 
 def gap_numbers(problem: Problem, seed: int) -> Numbers:
@@ -184,34 +175,27 @@ def as_table(kind: type[Model], dataset: Dataset) -> Dataset:
     return replace(dataset, x=table, columns=columns)
 
 
-def _eta(posterior: Posterior, phi: Vector) -> NDArray[np.float64]:
+def _eta(problem: Problem) -> Floats:
     # The one eta of the table belongs to no x in particular.
-    return posterior.eta(phi.astype(np.float64), np.zeros((1, 0)))
+    return problem.posterior.eta(problem.phi.astype(np.float64), np.zeros((1, 0)))
 
 
-def elbo_per_row(model: Model, posterior: Posterior, phi: Vector, table: NDArray[np.floating]) -> float:
-    """Return the exact ELBO of the whole table over its number of rows, in nats."""
-    eta = _eta(posterior, phi)
+def elbo_per_row(problem: Problem) -> float:
+    """Return the exact ELBO of a table with global latents, the x of the problem, over its rows, in nats."""
+    model, table, eta = problem.model, problem.x, _eta(problem)
     value, _, _ = expected_log_joint(model, np.zeros(0), model.as_data(table), eta)
     return float((value + model.family.entropy(eta))[0] / len(table))
 
 
-def prediction_numbers(
-    model: Model, posterior: Posterior, phi: Vector, table: NDArray[np.floating]
-) -> Numbers:
-    """Return the mean log predictive probability of the labels, and the share of them that is likelier."""
-    p = row_probabilities(model, model.as_data(table), posterior.family, _eta(posterior, phi))[0]
+def prediction_numbers(problem: Problem) -> Numbers:
+    """Return the mean log predictive probability of the labels, and the share of them that is likelier.
+
+    The x of the problem is a table with global latents.
+    """
+    model, table = problem.model, problem.x
+    p = row_probabilities(model, model.as_data(table), problem.posterior.family, _eta(problem))[0]
     return {
         "rows": len(table),
         "log_p_per_datum": float(np.log(p).mean()),
         "accuracy": float((p > 0.5).mean()),
     }
-
-
-def check_same_columns(model: Model, table: NDArray[np.floating]) -> None:
-    """Refuse a table with other columns than the model was built for."""
-    wanted = model.n_features + 1
-    if table.shape[1] != wanted:
-        raise bad_value(
-            "data", f"{wanted} columns with the labels, as in the fit", f"{table.shape[1]} columns"
-        )

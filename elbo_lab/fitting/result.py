@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays, write_text
@@ -75,16 +74,8 @@ class FitResult:
         return Fitted(self.model, self.theta, self.posterior, self.phi)
 
     def problem(self, x: Floats) -> Problem:
-        """Return the Problem of the fitted model and its q on rows x (N, D).
-
-        Raises
-        ------
-        NotApplicable
-            If the fit has no q.
-        """
-        if self.posterior is None or self.phi is None:
-            raise NotApplicable(f"a fit by {self.settings['method']} has no q; use method vae")
-        return Problem(self.model, self.posterior, self.theta, self.phi, x)
+        """Return the Problem of the fitted model and its q on rows x (N, D), as `Fitted.problem`."""
+        return self.fitted.problem(x)
 
     @property
     def parameters(self) -> dict[str, NDArray[np.floating]]:
@@ -93,7 +84,7 @@ class FitResult:
         if described is not None:
             return described
         found = dict(self.model.layout.views(self.theta))
-        if self.phi is not None:
+        if self.posterior is not None and self.phi is not None:
             found |= self.posterior.layout.views(self.phi)
         return found
 

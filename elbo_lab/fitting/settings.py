@@ -6,7 +6,7 @@ mislead. The resolved options are the `settings` of the JSON file and of the che
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from elbo_lab.em.closed_form import has_closed_form
@@ -181,6 +181,8 @@ def with_networks(model: Model, settings: Settings) -> Model:
     """Return the model with the hidden layers that were asked for, if it has any."""
     if model.hidden is None:
         return model
+    if not is_dataclass(model):
+        raise bad_kind("model", "a frozen dataclass with fields hidden and activation", type(model).__name__)
     # Given from the data's side, where a decoder ends.
     hidden = tuple(settings["hidden"])[::-1]
     return replace(model, hidden=hidden, activation=settings["activation"])

@@ -197,6 +197,11 @@ class Model(ABC):
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
+    def table_columns(self) -> int:
+        """Columns of the table that `as_data` takes: D, unless the latents are global."""
+        return self.n_columns
+
+    @property
     def latent_dim(self) -> int:
         """K."""
         return self.family.size

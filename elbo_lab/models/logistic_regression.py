@@ -101,6 +101,11 @@ class LogisticRegression(LinearPredictor):
         return len(self.shift)
 
     @property
+    def table_columns(self) -> int:
+        """D + 1: the features and the label."""
+        return self.n_features + 1
+
+    @property
     def n_columns(self) -> int:
         """M (D + 1): entries of the whole table."""
         return self.n_total * (self.n_features + 1)

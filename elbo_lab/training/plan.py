@@ -1,5 +1,6 @@
 """How a training goes: everything that decides its numbers, and nothing that does not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -37,7 +38,7 @@ class Plan:
     epochs: int = 100
     batch: int = 100
     optimizer: Optimizer = Adam()  # noqa: RUF009 - optimisers are immutable
-    rates: MappingProxyType = field(default_factory=lambda: MappingProxyType({"theta": 1e-3, "phi": 1e-3}))
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"theta": 1e-3, "phi": 1e-3}))
     schedule: object = Constant()
     phi_steps: int | None = None
     evaluate_every: int = 1
