@@ -33,30 +33,35 @@ from elbo_lab.theory import COSTS, cost_variances, gradient_variances, known_var
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
-SEED, DRAWS = 0, 10
-BATCHES, BATCH, FREQUENCIES = (20, 10, 25) if QUICK else (40, 25, 125)
+SEED = 0
+DRAWS = 10
+BATCHES = 20 if QUICK else 40
+BATCH = 10 if QUICK else 25
+FREQUENCIES = 25 if QUICK else 125
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
 scene = build_scene(find_models(["ppca"])[0], None, None, "free", "exact", None, SEED)
-family, steps = scene.model.family, np.linspace(0.02, 2.0, 34)
+family = scene.model.family
+steps = np.linspace(0.02, 2.0, 34)
 
 
-def along(t):
+def variances_at(t):
     mean, log_std = family.split(scene.best_eta)
     eta = family.join(mean + t * np.exp(log_std), log_std - t)
     found = gradient_variances(scene.model, scene.theta, scene.x, family, eta, DRAWS)
     return {name: found[name].sum() for name in NAMES}
 
 
-outwards = [along(t) for t in steps]
-outwards = {name: np.array([point[name] for point in outwards]) for name in NAMES}
+points = [variances_at(t) for t in steps]
+outwards = {name: np.array([point[name] for point in points]) for name in NAMES}
 
 # %% 2. More latents: data from the model itself, everything else the same
 latents = [1, 2, 4, 8, 16, 32]
 by_latents = {name: [] for name in NAMES}
 for n_latent in latents:
-    model, rng = PPCA(64, n_latent), np.random.default_rng(SEED)
+    model = PPCA(64, n_latent)
+    rng = np.random.default_rng(SEED)
     theta = model.canonical(model.layout.pack({"W": 0.3 * rng.standard_normal((64, n_latent))}))
     x, _ = model.sample(theta, 20, rng)
     eta = model.family.near(model.posterior_eta(theta, x))
@@ -92,7 +97,8 @@ exact = known_variances(near, DRAWS)
 chosen = [e for e in find_estimators(list(NAMES[:3])) if e in exact]
 totals = [Moments() for _ in chosen]
 for batch in range(BATCHES):
-    for total, found in zip(totals, run_batch(near, chosen, DRAWS, SEED, "check", batch, BATCH), strict=True):
+    moments = run_batch(near, chosen, DRAWS, SEED, "check", batch, BATCH)
+    for total, found in zip(totals, moments, strict=True):
         total.merge(found)
 for estimator, total in zip(chosen, totals, strict=True):
     low, high = total.interval()
@@ -103,12 +109,10 @@ by_name = {estimator.name: variance for estimator, variance in exact.items()}
 assert by_name["score-function"] > 1000 * by_name["reparameterization"], "size against slope"
 ratio = np.array(by_latents["score-function"]) / np.array(by_latents["reparameterization"])
 assert (np.diff(ratio) > 0).all(), "more latents, more to lose"
-assert outwards["score-function-loo"][0] < outwards["reparameterization"][0], (
-    "turned around near the posterior"
-)
-assert outwards["sticking-the-landing"][0] < 0.01 * outwards["reparameterization"][0], (
-    "best near the posterior"
-)
-assert outwards["sticking-the-landing"][-1] > outwards["reparameterization"][-1], "and not where q is narrow"
+pathwise = outwards["reparameterization"]
+landing = outwards["sticking-the-landing"]
+assert outwards["score-function-loo"][0] < pathwise[0], "turned around near the posterior"
+assert landing[0] < 0.01 * pathwise[0], "best near the posterior"
+assert landing[-1] > pathwise[-1], "and not where q is narrow"
 assert wiggly["reparameterization"][0] < wiggly["score-function"][0], "a slow cost"
 assert wiggly["reparameterization"][-1] > 20 * wiggly["score-function"][-1], "and a fast one"

@@ -27,18 +27,35 @@ import numpy as np
 from elbo_lab import fit
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import surprisal_view
-from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_surprisal_and_gap, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import (
+    STYLE,
+    figure_folder,
+    new_figure,
+    plot_surprisal_and_gap,
+    save_figure,
+    style_axes,
+)
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
-PHI_STEPS, JOINT_STEPS = 5, 3
-ROWS, CYCLES, SHOWN = (8, 5, 5) if QUICK else (60, 24, 5)
+PHI_STEPS = 5  # before every theta-step
+JOINT_STEPS = 3  # cost as many gradients as a cycle
+ROWS = 8 if QUICK else 60
+CYCLES = 5 if QUICK else 24
+SHOWN = 5
 DATA = load("digits:binary").rows(ROWS, seed=0)
 # Every step sees all rows (one minibatch is an epoch): between two measurements nothing else happens.
-SETTINGS = {"latent": 2, "hidden": (50,), "batch": ROWS, "gap_rows": ROWS, "draws": 20}
-SETTINGS |= {"learning_rate": 5e-3, "dtype": "float64", "seed": 0}
+SETTINGS = {
+    "latent": 2,
+    "hidden": (50,),
+    "batch": ROWS,
+    "gap_rows": ROWS,
+    "draws": 20,
+    "learning_rate": 5e-3,
+    "dtype": "float64",
+    "seed": 0,
+}
 
 # %% Two trainings from the same start; after every phase S, U and the gap are measured exactly
 alternating = fit("deep-bernoulli", DATA, phi_steps=PHI_STEPS, epochs=CYCLES, **SETTINGS)
@@ -50,8 +67,8 @@ runs = {"alternating": alternating, "joint": joint}
 print(f"{'epoch':>5} {'after':<6} {'S':>9} {'U':>9} {'gap':>8}   nats per datum")
 rows = surprisal_view(alternating.history)
 for row in rows[:9]:
-    numbers = row["epoch"], row["phase"], row["surprisal"], row["upper_bound"], row["gap"]
-    print("{:>5} {:<6} {:>9.4f} {:>9.4f} {:>8.4f}".format(*numbers))
+    bounds = f"{row['surprisal']:>9.4f} {row['upper_bound']:>9.4f} {row['gap']:>8.4f}"
+    print(f"{row['epoch']:>5} {row['phase']:<6} {bounds}")
 
 # %% The same gradients spent jointly, in bits
 gradients = {"alternating": 1, "joint": 2}  # of one step: one vector, or both
@@ -65,7 +82,8 @@ for name, run in runs.items():
     parts = run.final["gap"]
     print(f"{name:<12} {spent:.0f} gradients: S = {surprisal:.3f}, U = {bound:.3f}, gap {gap:.3f} bits")
     print(
-        "  of it in nats: approximation {approximation:.4f}, amortisation {amortisation:.4f}".format(**parts)
+        f"  of it in nats: approximation {parts['approximation']:.4f}, "
+        f"amortisation {parts['amortisation']:.4f}"
     )
 
 # %% The figures
@@ -88,16 +106,20 @@ print("figure:", save_figure(figure, OUT, "alternating-and-joint")[0])
 # %% The claim
 for run in runs.values():
     for row in surprisal_view(run.history):
-        assert row["gap"] >= 0 and row["upper_bound"] >= row["surprisal"], "U is an upper bound"
-phases = {"phi": [], "theta": []}
+        assert row["gap"] >= 0, "the gap is a KL"
+        assert row["upper_bound"] >= row["surprisal"], "U is an upper bound"
+changes = {"phi": [], "theta": []}
 for before, after in pairwise(rows):
-    phases[after["phase"]].append([after[key] - before[key] for key in ("surprisal", "upper_bound", "gap")])
-by_phi, by_theta = (np.array(phases[name]) for name in ("phi", "theta"))
+    change = [after[key] - before[key] for key in ("surprisal", "upper_bound", "gap")]
+    changes[after["phase"]].append(change)
+by_phi = np.array(changes["phi"])
+by_theta = np.array(changes["theta"])
 assert np.abs(by_phi[:, 0]).max() < 1e-9, "S should stand still while phi moves"
 assert np.allclose(by_phi[:, 1], by_phi[:, 2], rtol=0, atol=1e-9), "what U loses, the gap loses"
 assert by_phi[:, 2].mean() < 0, "phi-steps should close the gap"
 assert by_theta[:, 0].mean() < 0, "theta-steps should lower S"
 if not QUICK:
-    turns, together = curves["alternating"], curves["joint"]
+    turns = curves["alternating"]
+    together = curves["joint"]
     assert turns[3, 2:].max() < together[3, 2:].max(), "by turns the gap should stay smaller"
     assert together[1, -1] < turns[1, -1], "and theta should get less far"

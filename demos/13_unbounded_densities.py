@@ -26,21 +26,37 @@ from elbo_lab import exact, fit
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
 from elbo_lab.models import DeepGaussianLearned, GaussianMixture
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import figure_folder, legend_inside, panels, save_figure, style_axes
 
 # %% Constants
-QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
-SEED, SPIKE, FEW, COMPONENTS, STARTS = 0, 100, 30, 4, 2 if QUICK else 10  # SPIKE: a row
-DATA, LOG_SD = load("faithful"), np.linspace(0.0, -120.0, 121)  # log s, in units of the data's sd
-SHAPE, RATE = 1.0, 1e-3  # of the prior of s^2
-DIGITS, FLOORS = 60 if QUICK else 300, np.logspace(-7, 0, 3 if QUICK else 8)  # of variances, minutes^2
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = figure_folder()
+SEED = 0
+DATA = load("faithful")
+SPIKE = 100  # a row
+LOG_SD = np.linspace(0.0, -120.0, 121)  # log s, in units of the data's sd
+SHAPE = 1.0  # of the prior of s^2
+RATE = 1e-3
+FEW = 30
+COMPONENTS = 4
+STARTS = 2 if QUICK else 10
+FLOORS = np.logspace(-7, 0, 3 if QUICK else 8)  # of variances, minutes^2
+DIGITS = 60 if QUICK else 300
 DECODER_FLOORS = (0.0, -12.0) if QUICK else (0.0, -3.0, -6.0, -9.0, -12.0)  # of log variance
-SETTINGS = {"hidden": (64,), "epochs": 4 if QUICK else 60, "batch": 50, "learning_rate": 3e-3, "holdout": 0.3}
-BLUE, RED, GREEN = "#004488", "#BB5566", "#117733"
+SETTINGS = {
+    "hidden": (64,),
+    "epochs": 4 if QUICK else 60,
+    "batch": 50,
+    "learning_rate": 3e-3,
+    "holdout": 0.3,
+}
+BLUE = "#004488"
+RED = "#BB5566"
+GREEN = "#117733"
 
 # %% The exact answer first: log p of all rows, by the width of a component on one of them
-two, x, n = GaussianMixture(2, 2, "full"), DATA.x, len(DATA.x)
+two = GaussianMixture(2, 2, "full")
+x = DATA.x
 sound = fit_em(two, x, restarts=2).log_likelihood
 whole = two.covariance.stored(np.array([np.cov(x.T, bias=True)] * 2))
 
@@ -48,73 +64,89 @@ whole = two.covariance.stored(np.array([np.cov(x.T, bias=True)] * 2))
 def spiked(log_s):
     """Return log p of all rows (total) with the second component at one row, s times as wide as the data."""
     shift = np.array([[0.0], [log_s]])
-    scale = {"log_diagonal": whole["log_diagonal"] + shift, "lower": whole["lower"] * np.exp(shift)}
-    theta = two.layout.pack({"logits": np.log([n - 1, 1]), "mean": [x.mean(axis=0), x[SPIKE]], **scale})
+    theta = two.layout.pack(
+        {
+            "logits": np.log([len(x) - 1, 1]),
+            "mean": [x.mean(axis=0), x[SPIKE]],
+            "log_diagonal": whole["log_diagonal"] + shift,
+            "lower": whole["lower"] * np.exp(shift),
+        }
+    )
     return exact.log_evidence(two, theta, x)[0].sum()
 
 
 likelihood = np.array([spiked(log_s) for log_s in LOG_SD])
 prior = SHAPE * np.log(RATE) - (SHAPE + 1) * 2 * LOG_SD - RATE * np.exp(-2 * LOG_SD)  # a = 1: Gamma(a) = 1
+with_prior = likelihood + prior
 passes = LOG_SD[np.argmax(likelihood > sound)]
 print(f"two clouds: {sound:.3f} nats; a spike passes them at s = e^{passes:.0f} = {np.exp(passes):.0e} sd")
 
 # %% EM on few rows, from many starts: the highest end, and the highest without a component at the floor
-model, few = GaussianMixture(2, COMPONENTS, "full"), DATA.rows(FEW, SEED).x
+model = GaussianMixture(2, COMPONENTS, "full")
+few = DATA.rows(FEW, SEED).x
 unseen = np.array([row for row in x if not (few == row).all(axis=1).any()])
 ends = {"highest run": [], "best sound run": []}
 for floor in FLOORS:
     options = {"floor": floor, "max_iterations": 200, "tolerance": 1e-6}
     runs = [fit_em(model, few, restarts=1, seed=seed, **options) for seed in range(STARTS)]
-    chosen = max(runs, key=lambda run: run.log_likelihood), fit_em(model, few, restarts=STARTS, **options)
-    for name, run in zip(ends, chosen, strict=True):
-        apart = exact.log_evidence(model, run.theta, unseen)[0].mean()
-        ends[name].append((run.log_likelihood / FEW, apart))
-        print("floor {:.0e}, {}: seen {:.2f}, unseen {:.2f} nats".format(floor, name, *ends[name][-1]))
+    highest_run = max(runs, key=lambda run: run.log_likelihood)
+    sound_run = fit_em(model, few, restarts=STARTS, **options)
+    for name, run in (("highest run", highest_run), ("best sound run", sound_run)):
+        on_few = run.log_likelihood / FEW
+        on_unseen = exact.log_evidence(model, run.theta, unseen)[0].mean()
+        ends[name].append((on_few, on_unseen))
+        print(f"floor {floor:.0e}, {name}: seen {on_few:.2f}, unseen {on_unseen:.2f} nats")
 ends = {name: np.array(values) for name, values in ends.items()}
 
 # %% A decoder with a variance per pixel: grey values as they are, and with the noise of their rounding
-bounds = {}
-for view in ("raw", "dequantised"):
+bounds = {"raw": [], "dequantised": []}
+for view, pairs in bounds.items():
     digits = load(f"digits:{view}").rows(DIGITS, SEED)
     for floor in DECODER_FLOORS:
-        vae = fit(DeepGaussianLearned(64, 2, min_log_variance=floor), digits, **SETTINGS).final
-        bounds.setdefault(view, []).append((vae["elbo_per_datum"], vae["held_out"]["elbo_per_datum"]))
-        print("{}, floor {:+.0f}: ELBO seen {:.0f}, unseen {:.0f}".format(view, floor, *bounds[view][-1]))
-bounds = {view: np.array(values) for view, values in bounds.items()}
+        final = fit(DeepGaussianLearned(64, 2, min_log_variance=floor), digits, **SETTINGS).final
+        on_seen = final["elbo_per_datum"]
+        on_unseen = final["held_out"]["elbo_per_datum"]
+        pairs.append((on_seen, on_unseen))
+        print(f"{view}, floor {floor:+.0f}: ELBO seen {on_seen:.0f}, unseen {on_unseen:.0f}")
+bounds = {view: np.array(pairs) for view, pairs in bounds.items()}
 
 # %% The figure
-axes = (figure := new_figure(6.8)).subplots(2, 2).ravel()
+figure, axes = panels(2, 2, height=6.8)
 style_axes(axes[0], title="A spike on one of 272 rows", xlabel="log s", ylabel="nats, all rows")
 axes[0].plot(LOG_SD, likelihood, color=BLUE, label="log p")
-axes[0].plot(LOG_SD, likelihood + prior, color=GREEN, label="log p + log prior of s^2")
+axes[0].plot(LOG_SD, with_prior, color=GREEN, label="log p + log prior of s^2")
 axes[0].axhline(sound, color="gray", ls=":", label="two clouds")
 axes[0].set_ylim(-1400, -1000)
 axes[0].invert_xaxis()
 style_axes(axes[1], title=f"EM, {FEW} rows", xlabel="floor of variances, minutes^2", ylabel="nats per datum")
 for (name, values), color in zip(ends.items(), (RED, BLUE), strict=True):
-    for column, line, word in ((0, ".-", "seen"), (1, ".:", "unseen")):
-        axes[1].semilogx(FLOORS, values[:, column], line, color=color, label=f"{name}, {word}")
+    axes[1].semilogx(FLOORS, values[:, 0], ".-", color=color, label=f"{name}, seen")
+    axes[1].semilogx(FLOORS, values[:, 1], ".:", color=color, label=f"{name}, unseen")
 for ax, (view, values) in zip(axes[2:], bounds.items(), strict=True):
-    words = {"xlabel": "floor of log-variances", "ylabel": "ELBO per datum, nats"}
-    style_axes(ax, title=f"VAE, digits {view}", **words)
+    title = f"VAE, digits {view}"
+    style_axes(ax, title=title, xlabel="floor of log-variances", ylabel="ELBO per datum, nats")
     ax.plot(DECODER_FLOORS, values[:, 0], ".-", color=RED, label="seen")
     ax.plot(DECODER_FLOORS, values[:, 1], ".:", color=BLUE, label="unseen")
     ax.set_ylim(-350, -50)
-    if (low := values.min()) < -350:
-        ax.annotate(f"down to {low:.0f}", (0.6, 0.03), xycoords="axes fraction", fontsize=8)
+    if values.min() < -350:
+        ax.annotate(f"down to {values.min():.0f}", (0.6, 0.03), xycoords="axes fraction", fontsize=8)
 for ax in axes:
-    ax.legend(frameon=False, fontsize=STYLE["note_size"])
+    legend_inside(ax)
 print("figure:", save_figure(figure, OUT, "unbounded-densities")[0])
 
 # %% The claim
 slope = np.diff(likelihood[-20:]) / np.diff(LOG_SD[-20:])
 assert np.allclose(slope, -2.0, rtol=0, atol=1e-6), "log p grows by D for each factor e of the width"
 assert likelihood[-1] > sound, "past every sound maximum"
-assert 0 < np.argmax(likelihood + prior) < 20 and (likelihood + prior)[-1] < -1e9, "a prior ends it"
-highest, kept = (values[:, 0] for values in ends.values())
-assert (np.diff(highest) < 0).all() and highest[0] > kept[0] + 0.1, "the highest run hangs on the floor"
+assert 0 < np.argmax(with_prior) < 20, "with a prior there is a best width"
+assert with_prior[-1] < -1e9, "and a spike is ruled out"
+highest = ends["highest run"][:, 0]
+kept = ends["best sound run"][:, 0]
+assert (np.diff(highest) < 0).all(), "the highest run hangs on the floor"
+assert highest[0] > kept[0] + 0.1, "and is higher only by its spike"
 assert abs(kept[0] - kept[1]) < 1e-6, "a run without a spike does not"
 if not QUICK:
-    raw, noisy = (values[:, 1] for values in bounds.values())
+    raw = bounds["raw"][:, 1]
+    noisy = bounds["dequantised"][:, 1]
     assert raw[-1] < raw.max() - 100, "pixels that never change invite a spike, and unseen digits pay for it"
     assert np.ptp(noisy[1:]) < 2, "with the noise of their rounding the floor does not matter"

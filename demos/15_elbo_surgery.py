@@ -28,15 +28,15 @@ from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import legend_below, style_axes
+from elbo_lab.plots import STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 OUT = figure_folder()
 EXACT_N = 25 if QUICK else 100
 SIZES = (25, 50) if QUICK else (25, 50, 100, 200, 400, 800, 1797)
-BITS, GREY = (load(f"digits:{view}") for view in ("binary", "dequantised"))
+BITS = load("digits:binary")
+GREY = load("digits:dequantised")
 SETTINGS = {"hidden": (64,), "epochs": 1 if QUICK else 100, "batch": 200, "learning_rate": 2e-3}
 DRAWS = 10  # per datum
 
@@ -67,24 +67,27 @@ def by_size(model, theta, data, encode):
     return cuts
 
 
-curves = {"PPCA, K = 2": by_size(ppca, theta, GREY, lambda rows: ppca.posterior_eta(theta, rows))}
-for latent in (2, 10):
+def vae_by_size(latent):
     vae = fit("deep-bernoulli", BITS, latent=latent, **SETTINGS)
-    encode = lambda rows, vae=vae: vae.posterior.eta(vae.phi, rows)  # noqa: E731
-    curves[f"VAE, K = {latent}"] = by_size(vae.model, vae.theta, BITS, encode)
+    return by_size(vae.model, vae.theta, BITS, lambda rows: vae.posterior.eta(vae.phi, rows))
+
+
+curves = {
+    "PPCA, K = 2": by_size(ppca, theta, GREY, lambda rows: ppca.posterior_eta(theta, rows)),
+    "VAE, K = 2": vae_by_size(2),
+    "VAE, K = 10": vae_by_size(10),
+}
 for name, cuts in curves.items():
     line = ", ".join(f"{cut.information:.2f} + {cut.aggregate_kl:.2f}" for cut in cuts)
     print(f"{name:<12} information + aggregate KL: {line}")
 
 # %% The figure
-figure = new_figure(4.2)
-left, right = figure.subplots(1, 2)
+figure, (left, right) = panels(1, 2, height=4.2)
 left.plot(SIZES, np.log(SIZES), ":", color=STYLE["ink"], label="log N, the most")
-for ax, part, title in (
-    (left, "information", "Information between datum and code"),
-    (right, "aggregate_kl", "KL of the aggregate to the prior"),
-):
-    style_axes(ax, title=title, xlabel="data N", ylabel="nats per datum")
+words = {"xlabel": "data N", "ylabel": "nats per datum"}
+style_axes(left, title="Information between datum and code", **words)
+style_axes(right, title="KL of the aggregate to the prior", **words)
+for ax, part in ((left, "information"), (right, "aggregate_kl")):
     for (name, cuts), color in zip(curves.items(), ("#117733", "#0072B2", "#D55E00"), strict=True):
         values = [getattr(cut, part) for cut in cuts]
         ax.plot(SIZES, values, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=name)
@@ -106,9 +109,7 @@ for cuts in curves.values():
 if not QUICK:
     linear, flat, deep = curves.values()
     assert deep[-1].information > 2.0 * flat[-1].information, "ten numbers should say more than two"
-    assert deep[0].information > 0.8 * deep[0].most_information, (
-        "few data should nearly have codes of their own"
-    )
+    assert deep[0].information > 0.8 * deep[0].most_information, "few data: nearly a code of their own"
     for cuts in (linear, flat):
         assert cuts[-1].aggregate_kl < 0.2 < cuts[0].aggregate_kl, "with many data two latents fill the prior"
     assert deep[-1].aggregate_kl > 0.6, "the codes of ten latents should not"

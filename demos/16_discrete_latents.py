@@ -24,8 +24,7 @@ import numpy as np
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.theory import Cost
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
@@ -36,7 +35,8 @@ OUT = figure_folder()
 TARGETS = (0.45, 0.49, 0.499)  # the closer to 1/2, the smaller the gradient and the same the noise
 SHOWN = 1  # the target of the figure
 LOGITS = np.linspace(-4, 4, 5 if QUICK else 33)
-STEPS, DRAWS = (40, 20) if QUICK else (300, 20)  # with which RELAX is trained at every logit
+STEPS = 40 if QUICK else 300  # with which RELAX is trained at every logit
+DRAWS = 20
 UNBIASED = (lab.ScoreFunction(), lab.Rebar(), lab.Relax(), lab.ARM(), lab.DisARM())
 BIASED = (lab.Concrete(), lab.Concrete(1.0), lab.StraightThrough(), lab.StraightThroughGumbel())
 FAMILY = IndependentBernoulli(1)
@@ -48,59 +48,80 @@ def toy(target):
 
 
 # %% All noise: Gauss-Legendre on pieces between the steps at p and 1 - p, short where a relaxation bends
-def panels(edges):
+def sigmoid(logit):
+    return 1 / (1 + np.exp(-logit))
+
+
+def nodes_between(edges):
+    """Return nodes and weights on (0, 1), twelve nodes between each two edges."""
     node, weight = np.polynomial.legendre.leggauss(12)
     ends = np.unique([0.0, *edges, 1.0])
     size = np.diff(ends)[:, None] / 2
     return (ends[:-1, None] + size * (node + 1)).ravel(), (size * weight).ravel()
 
 
-def mean_and_variance(estimator, logit, target, rng):
+def trained_state(estimator, problem, shape, rng):
+    """Return the state after the steps that an estimator with a memory needs."""
+    state = estimator.initial_state(problem)
+    for _ in range(STEPS if estimator.burn_in else 0):
+        _, state = estimator.estimate(problem, rng.random(shape), state)
+    return state
+
+
+def all_noise(logit, two_per_bit):
+    """Return every noise (R, 1, 1, 1) or (R, 1, 1, 1, 2) and its weight (R,)."""
+    p = sigmoid(logit)
+    bends = sigmoid(np.add.outer([logit, -logit], np.arange(-6.0, 7.0, 2.0)).ravel())
+    u, weight = nodes_between((p, 1 - p, *bends))
+    if not two_per_bit:
+        return u.reshape(-1, 1, 1, 1), weight
+    v, weight_v = nodes_between(1 - 0.25 ** np.arange(1, 5))
+    pairs = np.stack([np.repeat(u, len(v)), np.tile(v, len(u))], axis=-1)
+    return pairs.reshape(-1, 1, 1, 1, 2), np.repeat(weight, len(v)) * np.tile(weight_v, len(u))
+
+
+def mean_and_variance(estimator, logit, target):
     phi = np.array([logit])
     problem = Problem(toy(target), FreePosterior(FAMILY, 1), phi, phi, NO_DATA)
-    spec, state = estimator.noise_spec(FAMILY, DRAWS, 1), estimator.initial_state(problem)
-    for _ in range(STEPS if estimator.burn_in else 0):
-        state = estimator.estimate(problem, rng.random(spec.shape), state)[1]
-    p = 1 / (1 + np.exp(-logit))
-    bends = 1 / (1 + np.exp(-np.add.outer([logit, -logit], np.arange(-6.0, 7.0, 2.0)).ravel()))
-    (u, weight), (v, weight_v) = panels((p, 1 - p, *bends)), panels(1 - 0.25 ** np.arange(1, 5))
-    noise = u.reshape(-1, 1, 1, 1)
-    if len(spec.shape) == 4:  # a second uniform per bit
-        noise = np.stack([np.repeat(u, len(v)), np.tile(v, len(u))], axis=-1).reshape(-1, 1, 1, 1, 2)
-        weight = np.repeat(weight, len(v)) * np.tile(weight_v, len(u))
-    g = estimator.estimate(problem, noise, state)[0][:, 0]
-    return weight @ g, weight @ (g - weight @ g) ** 2
+    shape = estimator.noise_spec(FAMILY, DRAWS, 1).shape
+    state = trained_state(estimator, problem, shape, np.random.default_rng(0))
+    noise, weight = all_noise(logit, two_per_bit=len(shape) == 4)
+    estimates, _ = estimator.estimate(problem, noise, state)
+    gradient = estimates[:, 0]
+    mean = weight @ gradient
+    return mean, weight @ (gradient - mean) ** 2
 
 
 # %% The exact gradient first, then every estimator at every logit
-P = 1 / (1 + np.exp(-LOGITS))
+P = sigmoid(LOGITS)
 EXACT = np.array([P * (1 - P) * (1 - 2 * t) for t in TARGETS])
-MEAN, VARIANCE = {}, {}
-for one in UNBIASED + BIASED:
-    found = [[mean_and_variance(one, a, t, np.random.default_rng(0)) for a in LOGITS] for t in TARGETS]
-    MEAN[one.name], VARIANCE[one.name] = np.moveaxis(found, -1, 0)
-    at_zero = "mean {:+.4f}, variance {:.1e}".format(*found[SHOWN][len(P) // 2])
-    print(f"{one.name:<27} l = 0: exact {EXACT[SHOWN].max():.4f}, {at_zero}")
+MEAN = {}  # (targets, logits) of each estimator
+VARIANCE = {}
+middle = len(LOGITS) // 2
+for estimator in UNBIASED + BIASED:
+    moments = np.array([[mean_and_variance(estimator, logit, t) for logit in LOGITS] for t in TARGETS])
+    MEAN[estimator.name] = moments[..., 0]
+    VARIANCE[estimator.name] = moments[..., 1]
+    mean, variance = moments[SHOWN, middle]
+    exact = EXACT[SHOWN].max()
+    print(f"{estimator.name:<27} l = 0: exact {exact:.4f}, mean {mean:+.4f}, variance {variance:.1e}")
 
 # %% The figure
-figure = new_figure(4.2)
-left, right = figure.subplots(1, 2)
-style_axes(
-    left,
-    title=f"Variance, one bit, t = {TARGETS[SHOWN]}",
-    xlabel="logit l",
-    ylabel="variance, loss²",
-)
+figure, (left, right) = panels(1, 2, height=4.2)
+title = f"Variance, one bit, t = {TARGETS[SHOWN]}"
+style_axes(left, title=title, xlabel="logit l", ylabel="variance, loss²")
 style_axes(right, title="Means of the biased; dashed: exact", xlabel="logit l", ylabel="gradient, loss")
-for one in UNBIASED + BIASED:
-    color, marker = estimator_style(one.name)
-    kind = {"color": color, "marker": marker, "markevery": 4, "markersize": 4, "linewidth": 1.2}
-    shown = np.maximum(VARIANCE[one.name][SHOWN], 1e-8)  # zero has no logarithm
-    if one.name == "arm":  # DisARM lies close to it
-        kind |= {"linewidth": 4.0, "alpha": 0.5, "markersize": 8}
-    left.semilogy(LOGITS, shown, **kind, label=one.name, ls=":" if one in BIASED else "-")
-    if one in BIASED:
-        right.plot(LOGITS, MEAN[one.name][SHOWN], **kind, ls=":")
+for estimator in UNBIASED + BIASED:
+    name = estimator.name
+    color, marker = estimator_style(name)
+    look = {"color": color, "marker": marker, "markevery": 4, "markersize": 4, "linewidth": 1.2}
+    if name == "arm":  # DisARM lies close to it
+        look |= {"linewidth": 4.0, "alpha": 0.5, "markersize": 8}
+    line = ":" if estimator in BIASED else "-"
+    above_zero = np.maximum(VARIANCE[name][SHOWN], 1e-8)  # zero has no logarithm
+    left.semilogy(LOGITS, above_zero, ls=line, label=name, **look)
+    if estimator in BIASED:
+        right.plot(LOGITS, MEAN[name][SHOWN], ls=line, **look)
 left.text(0.02, 0.02, "at the bottom: variance 0", transform=left.transAxes, fontsize=8)
 left.set_ylim(bottom=1e-8)
 right.plot(LOGITS, EXACT[SHOWN], **EXACT_LINE)
@@ -108,13 +129,15 @@ figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 print("figure:", save_figure(figure, OUT, "discrete-on-one-bernoulli")[0])
 
 # %% The claim
-for one in UNBIASED:
-    assert np.abs(MEAN[one.name] - EXACT).max() < 1e-9, f"{one.name} should be unbiased"
+for estimator in UNBIASED:
+    assert np.abs(MEAN[estimator.name] - EXACT).max() < 1e-9, f"{estimator.name} should be unbiased"
 assert (VARIANCE["disarm"] <= VARIANCE["arm"] + 1e-16).all(), "DisARM should be nowhere noisier than ARM"
-cool, warm = (np.abs(MEAN[name] - EXACT).max() for name in ("concrete-0.5", "concrete-1"))
+cool = np.abs(MEAN["concrete-0.5"] - EXACT).max()
+warm = np.abs(MEAN["concrete-1"] - EXACT).max()
 assert warm > cool > 1e-3, "Concrete should be biased, and more so when warm"
-wrong = [MEAN["straight-through"][row][P < t] for row, t in enumerate(TARGETS)]
-assert max(part.max() for part in wrong) < 0, "straight-through should point down below t"
-assert VARIANCE["disarm"][:, len(P) // 2].max() < 1e-20, "a fair bit leaves DisARM nothing to chance"
-means = [VARIANCE[name].mean() for name in ("score-function", "rebar-0.5", "relax-0.5")]
-assert means[1] > means[0] > means[2], "REBAR should be misled here, and RELAX should learn"
+for row, target in enumerate(TARGETS):
+    assert (MEAN["straight-through"][row][P < target] < 0).all(), "straight-through points down below t"
+assert VARIANCE["disarm"][:, middle].max() < 1e-20, "a fair bit leaves DisARM nothing to chance"
+noise = {name: variance.mean() for name, variance in VARIANCE.items()}
+assert noise["rebar-0.5"] > noise["score-function"], "REBAR should be misled here"
+assert noise["relax-0.5"] < noise["score-function"], "and RELAX should learn"

@@ -23,101 +23,146 @@ from elbo_lab import Estimator, Exact, Problem, compare
 from elbo_lab.bounds import log_weight
 from elbo_lab.estimators import NO_STATE
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, legend_inside, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.report import verdict
 
 # %% Constants, and your guess
-QUICK, OUT = os.environ.get("ELBO_LAB_QUICK") == "1", figure_folder()
-GUESS, ANSWER = None, False  # "candidate-a", -b or -c; True shows the answer
-BUDGET, REPEATS = {"rows": 4, "draws": 2, "seed": 0}, (40, 160, 640) if QUICK else (40, 160, 640, 2560, 10240)
-BATCHES, NODES = (1, 2, 3, 4), 5  # rows; a polynomial of degree 9 in each noise is integrated exactly
+QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
+OUT = figure_folder()
+GUESS = None  # "candidate-a", "candidate-b" or "candidate-c"
+ANSWER = False  # True shows the answer
+BUDGET = {"rows": 4, "draws": 2, "seed": 0}
+REPEATS = (40, 160, 640) if QUICK else (40, 160, 640, 2560, 10240)
+BATCHES = np.array([1, 2, 3, 4])  # rows
+NODES = 5  # a polynomial of degree 9 in each noise is integrated exactly
 LOOKS = (("o", "#0072B2"), ("s", "#D55E00"), ("^", "#117733"), ("D", "#882255"), ("v", "#AA7A00"))
 
 
 # %% The candidates. To try one of your own, write a class like these, last in CANDIDATES
-class Candidate(Estimator):
+class CandidateA(Estimator):
+    name = "candidate-a"
     target = "grad-phi-elbo"
     unbiased = True  # what each of them claims
+    needs_pathwise = True
 
     def estimate(self, problem, noise, state=NO_STATE):
         model, posterior, theta, phi, x = problem
-        family, eta = posterior.family, posterior.eta(phi, x)
-        z, mean = family.sample(eta, noise), family.sample(eta, 0.0 * noise)
-        f, f_at_mean = (log_weight(model, theta, x, family, eta, at) for at in (z, mean))  # (..., S, N)
-        grad_eta = (self.centred(f, f_at_mean)[..., None] * family.score(eta, z)).mean(axis=-3)
+        family = posterior.family
+        eta = posterior.eta(phi, x)
+        z = family.sample(eta, noise)  # (..., S, N, K)
+        _, slope_of_log_p = model.log_joint_vjp(theta, x, z, np.ones(z.shape[:-1]))
+        slope = slope_of_log_p - family.log_prob_grad_z(eta, z)
+        grad_eta = family.sample_vjp(eta, noise, slope) / z.shape[-3]
         return posterior.eta_vjp(phi, x, grad_eta / len(x)), state
 
 
-class CandidateA(Candidate):
-    name, needs_pathwise = "candidate-a", True
+class ScoreCandidate(Estimator):
+    """A score function whose log-weights are centred by `baseline`."""
+
+    target = "grad-phi-elbo"
+    unbiased = True
 
     def estimate(self, problem, noise, state=NO_STATE):
         model, posterior, theta, phi, x = problem
-        family, eta = posterior.family, posterior.eta(phi, x)
+        family = posterior.family
+        eta = posterior.eta(phi, x)
         z = family.sample(eta, noise)
-        slope = model.log_joint_vjp(theta, x, z, np.ones(z.shape[:-1]))[1] - family.log_prob_grad_z(eta, z)
-        return posterior.eta_vjp(phi, x, family.sample_vjp(eta, noise, slope) / (z.shape[-3] * len(x))), state
+        f = log_weight(model, theta, x, family, eta, z)  # (..., S, N)
+        mean = family.sample(eta, 0.0 * noise)
+        f_at_mean = log_weight(model, theta, x, family, eta, mean)
+        signal = f - self.baseline(f, f_at_mean)
+        grad_eta = (signal[..., None] * family.score(eta, z)).mean(axis=-3)
+        return posterior.eta_vjp(phi, x, grad_eta / len(x)), state
 
 
-class CandidateB(Candidate):
-    name, centred = "candidate-b", lambda _, f, __: f - f.mean(axis=-1, keepdims=True)
+class CandidateB(ScoreCandidate):
+    name = "candidate-b"
+
+    def baseline(self, f, f_at_mean):  # noqa: ARG002
+        return f.mean(axis=-1, keepdims=True)
 
 
-class CandidateC(Candidate):
-    name, centred = "candidate-c", lambda _, f, f_at_mean: f - f_at_mean
+class CandidateC(ScoreCandidate):
+    name = "candidate-c"
+
+    def baseline(self, f, f_at_mean):  # noqa: ARG002
+        return f_at_mean
 
 
 CANDIDATES = [CandidateA(), CandidateB(), CandidateC()]
-if GUESS not in (None, *(names := [candidate.name for candidate in CANDIDATES])):
-    raise SystemExit(f"GUESS: expected one of {', '.join(names)}, got {GUESS!r}")
+NAMES = [candidate.name for candidate in CANDIDATES]
+if GUESS is not None and GUESS not in NAMES:
+    raise SystemExit(f"GUESS: expected one of {', '.join(NAMES)}, got {GUESS!r}")
 
 # %% Without luck: the mean of each candidate, summed over nodes of all noise of a batch
-rng, model = np.random.default_rng(0), PPCA(3, 1)
+rng = np.random.default_rng(0)
+model = PPCA(3, 1)
 theta = model.layout.pack({"W": [[1.0], [0.5], [-0.8]], "log_sigma": -0.3})
 node, weight = np.polynomial.hermite_e.hermegauss(NODES)
-wrong, deviations = ({candidate.name: [] for candidate in CANDIDATES} for _ in range(2))
+
+
+def every_combination(values, n_rows):
+    """Return all combinations (R, N) of one value for each row."""
+    return np.stack(np.meshgrid(*[values] * n_rows), axis=-1).reshape(-1, n_rows)
+
+
+shares = {name: [] for name in NAMES}  # |bias| / |gradient|
 for n_rows in BATCHES:
-    x, q = model.sample(theta, n_rows, rng)[0], FreePosterior(model.family, n_rows)
-    phi = q.phi_from_eta(model.family.near(model.posterior_eta(theta, x)))
-    problem = Problem(model, q, theta, phi, x)
+    x = model.sample(theta, n_rows, rng)[0]
+    posterior = FreePosterior(model.family, n_rows)
+    phi = posterior.phi_from_eta(model.family.near(model.posterior_eta(theta, x)))
+    problem = Problem(model, posterior, theta, phi, x)
     exact = Exact("grad-phi-elbo").answer(problem).value
-    noise, mass = (np.stack(np.meshgrid(*[part] * n_rows), -1).reshape(-1, n_rows) for part in (node, weight))
+    noise = every_combination(node, n_rows)[:, None, :, None]  # (R, S, N, K)
+    mass = every_combination(weight, n_rows).prod(axis=1)
     for candidate in CANDIDATES:
-        g = candidate.estimate(problem, noise[:, None, :, None])[0]  # noise (R, S, N, K)
-        bias = np.average(g, axis=0, weights=mass.prod(axis=1)) - exact
-        wrong[candidate.name].append(np.linalg.norm(bias) / np.linalg.norm(exact))
+        estimates, _ = candidate.estimate(problem, noise)
+        bias = np.average(estimates, axis=0, weights=mass) - exact
+        shares[candidate.name].append(np.linalg.norm(bias) / np.linalg.norm(exact))
 
 # %% And on real data: the distance of a mean of R estimates from the exact gradient, in standard errors
+deviations = {name: [] for name in NAMES}
 for repeats in REPEATS:
     result = compare("gaussian-mle", estimators=CANDIDATES, repeats=repeats, **BUDGET)
-    _ = [deviations[row["estimator"]].append(row["bias_max_z"]) for row in result.rows]
+    for row in result.rows:
+        deviations[row["estimator"]].append(row["bias_max_z"])
 
 # %% The figure
-left, right = (figure := new_figure(3.6)).subplots(1, 2)
-style_axes(left, title="Without luck", xlabel="rows N", ylabel="|bias| / |gradient|").set_xticks(BATCHES)
+figure, (left, right) = panels(1, 2, height=3.6)
+style_axes(left, title="Without luck", xlabel="rows N", ylabel="|bias| / |gradient|")
 style_axes(right, title="By repeats", xlabel="repeats R", ylabel="largest deviation, standard errors")
-right.set_xscale("log"), right.set_yscale("log"), right.set_xticks(REPEATS, REPEATS), right.minorticks_off()
-right.set_yticks(ticks := (1, 2, 5, 10, 20, 50), ticks)
-for place, (name, shares) in enumerate(wrong.items()):
+for place, name in enumerate(NAMES):
     marker, color = LOOKS[place % len(LOOKS)]
-    left.plot(np.array(BATCHES) + 0.06 * (place - 1), shares, marker, color=color, label=name)
-    right.plot(REPEATS, deviations[name], marker + "-", color=color)
-left.plot(BATCHES, 1.0 / np.array(BATCHES), ":", color="gray", label="1 / N")
+    left.plot(BATCHES + 0.06 * (place - 1), shares[name], marker, color=color, label=name)
+    right.loglog(REPEATS, deviations[name], marker + "-", color=color)
+left.plot(BATCHES, 1.0 / BATCHES, ":", color="gray", label="1 / N")
 left.axhline(0.0, label="exact", **EXACT_LINE)
+left.set_xticks(BATCHES)
 right.axhline(result.rows[0]["bias_z_limit"], color="gray", ls=":", label="limit of the verdict")
-_ = [ax.legend(frameon=False, fontsize=STYLE["note_size"]) for ax in (left, right)]
+right.set_xticks(REPEATS, REPEATS)
+right.set_yticks([1, 2, 5, 10, 20, 50], [1, 2, 5, 10, 20, 50])
+right.minorticks_off()
+legend_inside(left)
+legend_inside(right)
 print("figure:", save_figure(figure, OUT, "find-the-biased-estimator")[0])
 
-# %% The grade, and the claim
-culprits = [name for name, shares in wrong.items() if max(shares) > 1e-9]
+# %% The grade
+culprits = [name for name in NAMES if max(shares[name]) > 1e-9]
 named = [row["estimator"] for row in result.rows if verdict(row) == "FAIL"]
 if ANSWER or GUESS in culprits:
-    print(*(f"{name}: |bias| / |gradient| {np.round(shares, 9)}" for name, shares in wrong.items()), sep="\n")
-    print(result.table(width=100), f"\nbiased by the nodes: {culprits}; by {REPEATS[-1]} repeats: {named}")
-grade = f"right: {GUESS} is biased" if GUESS in culprits else f"wrong: {GUESS} is unbiased; guess again"
-print(grade if GUESS else "no guess, no grade: set GUESS to a name and run again; ANSWER = True tells")
-for found in (culprits, named):  # a candidate of your own may be anything
-    assert [name for name in found if name in names[:3]] == ["candidate-b"], "f_n is in its own baseline"
-assert np.allclose(wrong["candidate-b"], 1.0 / np.array(BATCHES), rtol=1e-9), "by one part in N"
+    for name in NAMES:
+        print(f"{name}: |bias| / |gradient| {np.round(shares[name], 9)}")
+    print(result.table(width=100))
+    print(f"biased by the nodes: {culprits}; by {REPEATS[-1]} repeats: {named}")
+if GUESS is None:
+    print("no guess, no grade: set GUESS to a name and run again; ANSWER = True tells")
+elif GUESS in culprits:
+    print(f"right: {GUESS} is biased")
+else:
+    print(f"wrong: {GUESS} is unbiased; guess again")
+
+# %% The claim, which leaves a candidate of your own alone
+for biased in (culprits, named):
+    assert [name for name in biased if name in NAMES[:3]] == ["candidate-b"], "f_n is in its own baseline"
+assert np.allclose(shares["candidate-b"], 1.0 / BATCHES, rtol=1e-9), "by one part in N"

@@ -27,8 +27,7 @@ import numpy as np
 
 from elbo_lab.datasets import load
 from elbo_lab.networks import MLP
-from elbo_lab.plots import STYLE, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.special import log_softmax
 
 # %% Constants
@@ -39,7 +38,8 @@ CLASSES = 10
 HIDDEN = 50 if QUICK else 200
 EPOCHS = 60
 BATCH = 100
-RATE, MOMENTUM = 0.1, 0.9
+RATE = 0.1
+MOMENTUM = 0.9
 TRAIN, HELD_OUT = load("digits").split(0.2)
 # The network sees standardised columns; a constant column stays as it is.
 SHIFT = TRAIN.x.mean(axis=0)
@@ -126,8 +126,7 @@ for name, (_, record) in found.items():
     )
 
 # %% The figure
-figure = new_figure(3.6)
-axes = figure.subplots(1, 2)
+figure, axes = panels(1, 2, height=3.6)
 for ax, part, title in zip(axes, (0, 1), ("training rows", "held-out rows"), strict=True):
     style_axes(ax, title=title, xlabel="epoch", ylabel="-log p(y | x), nats per datum")
     for (name, (_, record)), color in zip(found.items(), ("#004488", "#BB5566"), strict=True):
