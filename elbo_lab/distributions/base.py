@@ -154,6 +154,16 @@ class Family(ABC):
         """
         raise NotApplicable(f"log q of {self.name} z has no slope in z")
 
+    def sample_vjp(self, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:  # noqa: ARG002
+        """Pull a cotangent (..., S, N, K) of z back to eta through the noise, summed over draws: (..., N, E).
+
+        Raises
+        ------
+        NotApplicable
+            If z is no differentiable function of the noise.
+        """
+        raise NotApplicable(f"{self.name} z is no differentiable function of its noise")
+
     def log_prob_vjp(self, eta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
         return (cotangent[..., None] * self.score(eta, z)).sum(axis=-3)

@@ -1,10 +1,8 @@
 """The text of one cell: numbers with three digits, times with units, intervals, verdicts."""
 
 import math
-from typing import Any
 
-Row = dict[str, Any]
-"""One row of a comparison, with the keys of the JSON schema."""
+from elbo_lab.study.rows import Row
 
 Rows = list[Row]
 

@@ -8,6 +8,7 @@ value. Results are bitwise those of the model itself, and read-only, since sever
 from collections import deque
 from collections.abc import Callable
 from types import MethodType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +33,14 @@ class CachedLikelihood:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._passes = deque(maxlen=PASSES_KEPT)
+        self._passes: deque[tuple[tuple, tuple]] = deque(maxlen=PASSES_KEPT)
 
-    @property
-    def __class__(self):
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """The class of the model, for `isinstance` and `super`."""
         return type(self._model)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)
         of_model = isinstance(attribute, MethodType) and attribute.__self__ is self._model
         return MethodType(attribute.__func__, self) if of_model else attribute
@@ -50,7 +51,7 @@ class CachedLikelihood:
 
     def _pass(self, theta: NDArray, x: NDArray, z: NDArray) -> tuple[NDArray, Callable]:
         value, pullback = self._model.likelihood(theta, x, z)
-        pullbacks = deque(maxlen=PULLBACKS_KEPT)
+        pullbacks: deque[tuple[tuple, tuple]] = deque(maxlen=PULLBACKS_KEPT)
 
         def cached_pullback(cotangent: NDArray) -> tuple:
             return _remembered(pullbacks, (cotangent,), lambda: pullback(cotangent))

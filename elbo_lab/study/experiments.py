@@ -12,20 +12,31 @@ gradient grows as K^(1/2) (Tucker et al. 2019).
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
-from elbo_lab.estimators import Exact
+from elbo_lab.estimators import Answer, Estimator, Exact
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.processes import Workers
 from elbo_lab.special import softmax
 from elbo_lab.study.measure import Repeats, run_repeats, run_sample, settled_states
+from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import Scene, spawn
 from elbo_lab.theory import known_variances_by_draws
+
+Record = dict[str, Any]
+"""A curve: lists of draws and of numbers at these."""
+
+Records = dict[str, Record]
+"""By name of the estimator."""
 
 PILOT = 256
 # A coordinate of another block is shown if its sd is at least this share of the largest.
@@ -33,7 +44,7 @@ CLEARLY_NOISY = 0.01
 RARE = 0.01
 
 
-def fitting(estimators, scene, draws, target):
+def fitting(estimators: list[Estimator], scene: Scene, draws: int, target: str) -> list[Estimator]:
     """Return the measured estimators of a target that make sense on the scene with so many draws."""
     return [
         estimator
@@ -45,7 +56,9 @@ def fitting(estimators, scene, draws, target):
     ]
 
 
-def noisy_coordinates(scene, estimators, draws, seed, exact):
+def noisy_coordinates(
+    scene: Scene, estimators: list[Estimator], draws: int, seed: int, exact: Floats
+) -> list[int]:
     """Return the two coordinates of phi that show the noise of a gradient best.
 
     A pilot of the first samples of the cloud, by one estimator that has noise (`score-function-loo` if it is
@@ -63,17 +76,18 @@ def noisy_coordinates(scene, estimators, draws, seed, exact):
     """
     chosen = fitting(estimators, scene, draws, "grad-phi-elbo")
     chosen.sort(key=lambda estimator: estimator.name != "score-function-loo")
-    everything = list(range(scene.posterior.layout.size))
+    layout = scene.problem.posterior.layout
+    everything = list(range(layout.size))
     for estimator in chosen:
         (sample,) = run_sample(scene, [estimator], draws, PILOT, seed, everything)
         deviation = np.nan_to_num(sample.std(axis=0), nan=0.0, posinf=0.0)
         if (deviation > DETERMINISTIC * np.maximum(1.0, np.abs(exact))).any():
             break
-    sizes = [math.prod(shape) for _, shape in scene.posterior.layout.entries]
+    sizes = [math.prod(shape) for _, shape in layout.entries]
     return two_largest(sample, np.repeat(np.arange(len(sizes)), sizes))
 
 
-def two_largest(sample, block):
+def two_largest(sample: Floats, block: Integers) -> list[int]:
     """Return two coordinates of large spread, of two blocks if both are clearly noisy.
 
     The second is judged by what the first does not explain linearly: the two logits of one datum are one
@@ -105,14 +119,24 @@ def two_largest(sample, block):
     return sorted([first, int(np.argmax(elsewhere if clear else rest))])
 
 
-def gradient_cloud(scene, estimators, draws, seed, coordinates, repeats):
+def gradient_cloud(
+    scene: Scene, estimators: list[Estimator], draws: int, seed: int, coordinates: Sequence[int], repeats: int
+) -> dict[str, Floats]:
     """Draw single gradients in two coordinates of phi: {estimator name: ndarray (R, 2)}."""
     chosen = fitting(estimators, scene, draws, "grad-phi-elbo")
     samples = run_sample(scene, chosen, draws, repeats, seed, list(coordinates))
     return {e.name: sample for e, sample in zip(chosen, samples, strict=True)}
 
 
-def moments_against_draws(scene, estimators, target, seed, workers, repeats, draws):
+def moments_against_draws(
+    scene: Scene,
+    estimators: list[Estimator],
+    target: str,
+    seed: int,
+    workers: Workers,
+    repeats: int,
+    draws: Sequence[int],
+) -> dict[tuple[Estimator, int], Moments]:
     """Repeat each estimator of a target for several numbers of draws.
 
     Parameters
@@ -141,11 +165,19 @@ def moments_against_draws(scene, estimators, target, seed, workers, repeats, dra
     }
 
 
-def _settled(scene, seed, chosen):
+def _settled(scene: Scene, seed: int, chosen: tuple[list[Estimator], int]) -> list[Floats]:
     return settled_states(scene, *chosen, seed)
 
 
-def variance_against_draws(scene, estimators, seed, workers, repeats, answer, draws=(1, 2, 4, 8, 16, 32)):
+def variance_against_draws(
+    scene: Scene,
+    estimators: list[Estimator],
+    seed: int,
+    workers: Workers,
+    repeats: int,
+    answer: Answer,
+    draws: Sequence[int] = (1, 2, 4, 8, 16, 32),
+) -> Records:
     """Measure the variance of each grad-phi estimator for several numbers of draws.
 
     As in the table, a variance at the level of rounding is zero.
@@ -163,10 +195,11 @@ def variance_against_draws(scene, estimators, seed, workers, repeats, answer, dr
         By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval), and `biased`.
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, workers, repeats, draws)
-    keys, records = ("draws", "variance", "low", "high"), {}
+    keys = ("draws", "variance", "low", "high")
+    records: Records = {}
     for (estimator, n_draws), total in totals.items():
-        empty = {"biased": not estimator.unbiased} | {key: [] for key in keys}
-        record = records.setdefault(estimator.name, empty)
+        empty: Record = {key: [] for key in keys}
+        record = records.setdefault(estimator.name, {"biased": not estimator.unbiased} | empty)
         silent = total.count > 1 and is_rounding(total, answer)
         numbers = (0.0, 0.0, 0.0) if silent else (total.variance, *total.interval())
         for key, value in zip(keys, (n_draws, *numbers), strict=True):
@@ -174,9 +207,9 @@ def variance_against_draws(scene, estimators, seed, workers, repeats, answer, dr
     return records
 
 
-def theory_against_draws(scene, records):
+def theory_against_draws(scene: Scene, records: Records) -> Records:
     """Return {estimator name: {'draws', 'variance'}} from theory for the measured curves."""
-    found = {}
+    found: Records = {}
     draws = sorted({s for record in records.values() for s in record["draws"]})
     for n_draws, variances in known_variances_by_draws(scene, draws).items():
         for estimator, variance in variances.items():
@@ -187,7 +220,13 @@ def theory_against_draws(scene, records):
     return found
 
 
-def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data=25, n_columns=64):
+def prior_failure(
+    seed: int,
+    dims: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    draws: Sequence[int] = (10, 100, 1000),
+    n_data: int = 25,
+    n_columns: int = 64,
+) -> dict[str, Any]:
     """Measure the error of prior Monte Carlo on PPCA as its latent dimension grows.
 
     Every model has W with standard normal entries times 1/2 and unit noise, and sees data drawn from
@@ -200,7 +239,7 @@ def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data
         are means over the data in nats, with the 95 % interval of that mean.
     """
     keys = ("error", "low", "high", "effective_sample_size")
-    records = {"latent_dim": list(dims)} | {key: {s: [] for s in draws} for key in keys}
+    records: dict[str, Any] = {key: {s: [] for s in draws} for key in keys}
     for n_latent in dims:
         model = PPCA(n_columns, n_latent)
         rng = spawn(seed, "prior failure", n_latent)
@@ -219,13 +258,15 @@ def prior_failure(seed, dims=(1, 2, 4, 8, 16, 32), draws=(10, 100, 1000), n_data
             records["high"][n_draws].append(float(error.mean() + half))
             size = 1.0 / (weights**2).sum(axis=0)
             records["effective_sample_size"][n_draws].append(float(size.mean()))
-    return records
+    return {"latent_dim": list(dims)} | records
 
 
 # -- signal against noise ----------------------------------------------------------------------------
 
 
-def linear_gaussian_scene(seed, n_data=8, n_columns=4, shift=0.3, width=1.2):
+def linear_gaussian_scene(
+    seed: int, n_data: int = 8, n_columns: int = 4, shift: float = 0.3, width: float = 1.2
+) -> Scene:
     """Return PPCA with one latent on data drawn from itself, q off the posterior and wider than it.
 
     A q wider than the posterior gives weights with all moments, so that the rates show at few draws.
@@ -249,7 +290,14 @@ def linear_gaussian_scene(seed, n_data=8, n_columns=4, shift=0.3, width=1.2):
     return Scene(model, theta, free, free.phi_from_eta(eta), x, "drawn from the model", best)
 
 
-def signal_to_noise(scene, estimators, seed, workers, repeats, draws=(2, 4, 8, 16, 32, 64, 128)):
+def signal_to_noise(
+    scene: Scene,
+    estimators: list[Estimator],
+    seed: int,
+    workers: Workers,
+    repeats: int,
+    draws: Sequence[int] = (2, 4, 8, 16, 32, 64, 128),
+) -> Records:
     """Measure the SNR of each estimator of grad-phi-iwae for several numbers of draws.
 
     Parameters
@@ -270,7 +318,8 @@ def signal_to_noise(scene, estimators, seed, workers, repeats, draws=(2, 4, 8, 1
         By estimator: lists `draws`, `snr`, `low`, `high` (from the 95 % interval of the variance).
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-iwae", seed, workers, repeats, draws)
-    signals, records = {}, {}
+    signals: dict[int, np.floating] = {}
+    records: Records = {}
     for (estimator, n_draws), total in totals.items():
         size = estimator.group_size(n_draws)
         if size not in signals:
@@ -283,7 +332,7 @@ def signal_to_noise(scene, estimators, seed, workers, repeats, draws=(2, 4, 8, 1
     return records
 
 
-def log_slope(record, first=0):
+def log_slope(record: Record, first: float = 0) -> float:
     """Return the slope of log SNR against log draws, from the points with at least `first` draws."""
     draws, snr = np.array(record["draws"]), np.array(record["snr"])
     kept = draws >= first

@@ -6,16 +6,19 @@ order; they are merged in their own order. Within a batch the noise comes in pas
 each pass goes through every estimator that asked for that noise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from time import perf_counter
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import NoiseSpec
 from elbo_lab.errors import bad_kind, bad_value
-from elbo_lab.estimators import Estimator
+from elbo_lab.estimators import Estimator, Problem
+from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.study.cached_likelihood import CachedLikelihood
 from elbo_lab.study.moments import Moments
@@ -26,13 +29,13 @@ BATCHES = 40
 ROWS_PER_PASS = 8192
 
 
-def batch_sizes(repeats):
+def batch_sizes(repeats: int) -> list[int]:
     """Return the sizes of the batches: at most 40 of at least ten repeats, or ten of at least two."""
     count = max(1, min(BATCHES, max(repeats // 10, min(10, repeats // 2))))
     return [len(part) for part in np.array_split(np.arange(repeats), count)]
 
 
-def estimate_repeats(estimator, problem, noise, state):
+def estimate_repeats(estimator: Estimator, problem: Problem, noise: Floats, state: Floats) -> Floats:
     """Return the estimates (R, P) for noise (R, *spec.shape), all from the same state."""
     values = np.asarray(_pair(estimator, estimator.estimate(problem, noise, state))[0])
     if values.ndim != 2 or len(values) != len(noise):
@@ -42,7 +45,7 @@ def estimate_repeats(estimator, problem, noise, state):
     return values
 
 
-def settled_state(scene, estimator, draws, seed):
+def settled_state(scene: Scene, estimator: Estimator, draws: int, seed: int) -> Floats:
     """Return the state of an estimator after its burn-in on this scene: `burn_in` estimates in a row.
 
     What an estimator has learned is random as well; holding it still makes the repeats independent, and
@@ -59,12 +62,12 @@ def settled_state(scene, estimator, draws, seed):
     return read_only(state)
 
 
-def settled_states(scene, estimators, draws, seed):
+def settled_states(scene: Scene, estimators: list[Estimator], draws: int, seed: int) -> list[Floats]:
     """Return the `settled_state` of each estimator."""
     return [settled_state(scene, estimator, draws, seed) for estimator in estimators]
 
 
-def _array(estimator, state):
+def _array(estimator: Estimator, state: object) -> Floats:
     """Return a state if it is an array, which can be held still, or raise TypeError."""
     if not isinstance(state, np.ndarray):
         got, remedy = type(state).__name__, "np.array([0.0]) holds one number"
@@ -72,26 +75,34 @@ def _array(estimator, state):
     return state
 
 
-def _pair(estimator, returned):
+def _pair(estimator: Estimator, returned: object) -> tuple[object, object]:
     """Return what `estimate` returned if it is (estimate, state), or raise TypeError."""
     if not (isinstance(returned, tuple) and len(returned) == 2):
         raise bad_kind(f"estimator {estimator.name!r}", "a pair (estimate, state)", type(returned).__name__)
     return returned
 
 
-def noise_groups(scene, estimators, draws):
+def noise_groups(scene: Scene, estimators: list[Estimator], draws: int) -> list[tuple[NoiseSpec, list[int]]]:
     """Return [(spec, [index of estimator, ...]), ...]: who shares which noise."""
     specs = [e.noise_spec(scene.model.family, draws, len(scene.x)) for e in estimators]
     order = sorted(range(len(specs)), key=lambda i: (specs[i].kind, specs[i].shape))
     return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
 
 
-def _estimates(scene, estimators, draws, repeats, seed, key, states=None):
+def _estimates(
+    scene: Scene,
+    estimators: list[Estimator],
+    draws: int,
+    repeats: int,
+    seed: int,
+    key: tuple[int | str, ...],
+    states: list[Floats] | None = None,
+) -> Iterator[tuple[int, Floats]]:
     """Yield (index of estimator, estimates (R_i, P)) pass by pass until all have `repeats`.
 
     All repeats of an estimator with a state see the state that it has after its burn-in.
     """
-    problem = scene.problem._replace(model=CachedLikelihood(scene.model))
+    problem = scene.problem._replace(model=cast(Model, CachedLikelihood(scene.model)))
     if states is None:
         states = settled_states(scene, estimators, draws, seed)
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
@@ -104,7 +115,17 @@ def _estimates(scene, estimators, draws, repeats, seed, key, states=None):
                 yield i, estimate_repeats(estimators[i], problem, noise, states[i])
 
 
-def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None, states=None):
+def run_batch(
+    scene: Scene,
+    estimators: list[Estimator],
+    draws: int,
+    seed: int,
+    purpose: str,
+    batch: int,
+    size: int,
+    centres: list[Floats] | None = None,
+    states: list[Floats] | None = None,
+) -> list[Moments]:
     """Return one closed batch of `Moments` per estimator.
 
     Parameters
@@ -123,7 +144,7 @@ def run_batch(scene, estimators, draws, seed, purpose, batch, size, centres=None
     states : list of ndarray, optional
         From `settled_states`, for several batches; computed here if not given.
     """
-    moments = [Moments(centre=c) for c in centres or [None] * len(estimators)]
+    moments = [Moments(centre=centre) for centre in centres or (None for _ in estimators)]
     for i, values in _estimates(scene, estimators, draws, size, seed, (purpose, batch), states):
         _check_shape(scene, estimators[i], values, moments[i].centre)
         moments[i].add(values)
@@ -156,8 +177,8 @@ class Repeats:
     repeats: int
     seed: int
     purpose: str
-    states: list[NDArray]
-    centres: list[NDArray] | None = None
+    states: list[Floats]
+    centres: list[Floats] | None = None
 
 
 def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
@@ -206,21 +227,31 @@ def run_repeats(
     return totals
 
 
-def _check_shape(scene, estimator, values, exact):
+def _check_shape(scene: Scene, estimator: Estimator, values: Floats, exact: Floats | None) -> None:
     if exact is not None and values.shape[1:] != exact.shape:
         what = f"estimates of {estimator.target} of shape {exact.shape} for {scene.model.label}"
         raise bad_value(f"estimator {estimator.name!r}", what, f"shape {values.shape[1:]}")
 
 
-def run_sample(scene, estimators, draws, repeats, seed, coordinates):
+def run_sample(
+    scene: Scene, estimators: list[Estimator], draws: int, repeats: int, seed: int, coordinates: Sequence[int]
+) -> list[Floats]:
     """Return single estimates of some coordinates, for clouds and histograms: a list of (R, C)."""
-    kept = [[] for _ in estimators]
+    kept: list[list[Floats]] = [[] for _ in estimators]
     for i, values in _estimates(scene, estimators, draws, repeats, seed, ("sample",)):
         kept[i].append(values[:, coordinates])
     return [np.concatenate(parts) for parts in kept]
 
 
-def seconds_per_estimate(scene, estimator, draws, seed, state, budget=0.001, least=2):
+def seconds_per_estimate(
+    scene: Scene,
+    estimator: Estimator,
+    draws: int,
+    seed: int,
+    state: Floats,
+    budget: float = 0.001,
+    least: int = 2,
+) -> float:
     """Return the median seconds of a single call, over at least `least` calls after a first one.
 
     Parameters
@@ -238,7 +269,7 @@ def seconds_per_estimate(scene, estimator, draws, seed, state, budget=0.001, lea
     """
     spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     noise = scene.source.draw(spec, spawn(seed, "timing"))
-    problem, times = scene.problem, []
+    problem, times = scene.problem, list[float]()
     while len(times) <= least or sum(times[1:]) < budget:
         start = perf_counter()
         estimator.estimate(problem, noise, state)

@@ -24,15 +24,20 @@ a little blind in the coordinates of rare tuples, instead of one that cries out.
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import Family
 from elbo_lab.estimators.targets import numbered
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.study.scene import Scene
 
 # Beyond this expected number of draws a category is as good as surely seen (it is missed with
 # probability e^-40), and the sample variance knows of it.
 SURELY_SEEN = 40.0
 
 
-def _against_the_usual(scene, family, eta, n, usual):
+def _against_the_usual(
+    scene: Scene, family: Family, eta: Floats, n: int, usual: int
+) -> tuple[Floats, Floats, Floats]:
     """Return the squared contributions of every value to the mean of datum n, against the usual value's.
 
     To the ELBO (G,), to its gradient in theta (G, P) and to the score form of that in eta (G, E).
@@ -52,7 +57,7 @@ def _against_the_usual(scene, family, eta, n, usual):
     return by_value, by_theta, (f_score - f_score[usual]) ** 2
 
 
-def missed_variance(scene, n_draws):
+def missed_variance(scene: Scene, n_draws: int) -> dict[str, Floats]:
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
     Empty for continuous latents, and where q has no rare category.
@@ -66,12 +71,12 @@ def missed_variance(scene, n_draws):
     value, theta = np.zeros(1), np.zeros(model.layout.size)
     by_eta = np.zeros(eta.shape)
     for n in np.flatnonzero(rare.any(axis=1)):
-        by_value, by_theta, by_score = _against_the_usual(scene, family, eta, n, p[n].argmax())
+        by_value, by_theta, by_score = _against_the_usual(scene, family, eta, int(n), int(p[n].argmax()))
         share = np.where(rare[n], p[n], 0.0) / len(x) ** 2
         value += share @ by_value
         theta += share @ by_theta
         by_eta[n] = share @ by_score
-    answers = {"elbo": value, "grad-theta-elbo": theta}
+    answers: dict[str, Floats] = {"elbo": value, "grad-theta-elbo": theta}
     if scene.posterior.has_parameters:
         by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(by_eta)) ** 2
         answers["grad-phi-elbo"] = by_phi
@@ -81,7 +86,7 @@ def missed_variance(scene, n_draws):
 # -- bounds of several draws ---------------------------------------------------------------------------
 
 
-def rare_events(log_w, q, n_draws, n_bounds):
+def rare_events(log_w: Floats, q: Floats, n_draws: int, n_bounds: float) -> Floats:
     """Return the summed probabilities (G,) of the events of each category that may be missed.
 
     Parameters
@@ -101,7 +106,7 @@ def rare_events(log_w, q, n_draws, n_bounds):
     return np.where(n_bounds * events < SURELY_SEEN, events, 0.0).sum(axis=0)
 
 
-def missed_of_bound(scene, n_draws, bound_draws):
+def missed_of_bound(scene: Scene, n_draws: int, bound_draws: int) -> dict[str, Floats]:
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
     Parameters
@@ -137,7 +142,7 @@ def missed_of_bound(scene, n_draws, bound_draws):
             one = np.ones((len(f), 1, 1))
             slopes = model.log_joint_vjp(scene.theta, x[n : n + 1], values, one)[0]
             by_theta += missed.sum() * np.ptp(slopes, axis=0) ** 2
-    answers = {numbered("grad-theta-iwae", bound_draws): by_theta}
+    answers: dict[str, Floats] = {numbered("grad-theta-iwae", bound_draws): by_theta}
     if scene.posterior.has_parameters:
         by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(by_eta)) ** 2
         answers[numbered("grad-phi-iwae", bound_draws)] = by_phi

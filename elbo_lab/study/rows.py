@@ -1,9 +1,15 @@
 """One row of the comparison: an estimator on a model, held against the exact answer."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.estimators import Answer, Estimator
+from elbo_lab.layout import Layout
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.scene import Scene
 from elbo_lab.study.statistics import (
     bias_error,
     error_tail,
@@ -12,6 +18,9 @@ from elbo_lab.study.statistics import (
     snr_groups,
     snr_interval,
 )
+
+Row = dict[str, Any]
+"""One row of a comparison; the glossary has its keys."""
 
 # Below this fraction of its scale a standard error is rounding, and z would divide by it.
 DETERMINISTIC = 1e-12
@@ -26,7 +35,7 @@ class BiasTest:
     coordinates: int
 
 
-def bias_test(moments, answer, missed=0.0):
+def bias_test(moments: Moments, answer: Answer, missed: Floats | float = 0.0) -> BiasTest:
     """Compare the mean of the repeats with the exact answer, coordinate by coordinate.
 
     z = difference / sqrt(se^2 + reference_se^2 + missed). A coordinate whose standard error is below
@@ -52,18 +61,25 @@ def bias_test(moments, answer, missed=0.0):
     return BiasTest(float(z.max(initial=0.0)), len(z))
 
 
-def _scale(moments, answer):
+def _scale(moments: Moments, answer: Answer) -> Floats:
     """Return the scale of every coordinate: the largest of 1, |mean| and |exact|."""
     return np.maximum(1.0, np.maximum(np.abs(moments.mean), np.abs(answer.value)))
 
 
-def is_rounding(moments, answer):
+def is_rounding(moments: Moments, answer: Answer) -> bool:
     """Tell whether no coordinate varies by more than rounding: the variance is then reported as zero."""
     deviation = moments.standard_error * np.sqrt(moments.count)
     return bool(np.all(deviation < DETERMINISTIC * _scale(moments, answer)))
 
 
-def row_head(scene_label, scene, posterior, estimator, draws, repeats):
+def row_head(
+    scene_label: tuple[str, str | None],
+    scene: Scene | None,
+    posterior: str,
+    estimator: Estimator,
+    draws: int,
+    repeats: int,
+) -> Row:
     """Return the identifying part of a row; `scene` may be None if the model refused the data."""
     name, variant = scene_label
     return {
@@ -116,12 +132,12 @@ NUMBERS = (
 )
 
 
-def inapplicable(head, reason):
+def inapplicable(head: Row, reason: str) -> Row:
     """Return the row of a pairing that makes no sense, with its reason."""
     return head | {"applicable": False, "reason": reason} | dict.fromkeys(NUMBERS)
 
 
-def exact_row(head, answer, seconds):
+def exact_row(head: Row, answer: Answer, seconds: float | None) -> Row:
     """Return the row of the exact answer: no variance, no bias; z, snr and efficiency have no meaning."""
     names = "bias_norm bias_se variance variance_low variance_high variance_exact mse mse_low mse_high"
     zero = dict.fromkeys(names.split(), 0.0)
@@ -129,7 +145,16 @@ def exact_row(head, answer, seconds):
     return head | _finite(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
 
 
-def measured_row(head, moments, test, answer, seconds, variance_exact=None, layout=None, weights=None):
+def measured_row(
+    head: Row,
+    moments: Moments,
+    test: BiasTest,
+    answer: Answer,
+    seconds: float | None,
+    variance_exact: float | None = None,
+    layout: Layout | None = None,
+    weights: Row | None = None,
+) -> Row:
     """Return the row of an estimator.
 
     Parameters
@@ -146,13 +171,15 @@ def measured_row(head, moments, test, answer, seconds, variance_exact=None, layo
     weights : dict, optional
         From `study.weights`.
     """
+    low: float | None
+    high: float | None
     variance, (low, high) = moments.variance, moments.interval()
     rounding = moments.count > 1 and is_rounding(moments, answer)
     if rounding:
         variance = low = high = 0.0
     bias = float(np.linalg.norm(moments.mean - answer.value))
     mse = None if variance is None else bias**2 + variance
-    mse_low, mse_high = mse_interval(moments, answer, mse) if variance else (mse, mse)
+    mse_low, mse_high = mse_interval(moments, answer, mse) if variance and mse else (mse, mse)
     snr_low, snr_high = snr_interval(moments) if variance else (None, None)
     numbers = (
         dict.fromkeys(NUMBERS)
@@ -175,13 +202,13 @@ def measured_row(head, moments, test, answer, seconds, variance_exact=None, layo
             "snr_groups": snr_groups(moments, layout) if layout and variance else None,
             "pareto_k_gradient": error_tail(moments) if layout and variance else None,
             "seconds_per_estimate": seconds,
-            "efficiency": 1.0 / (mse * seconds) if variance else None,
+            "efficiency": 1.0 / (mse * seconds) if variance and mse and seconds else None,
         }
     )
     return head | {"repeats": moments.count} | _finite(numbers | (weights or {}))
 
 
-def _reference(answer):
+def _reference(answer: Answer) -> Row:
     return {
         "reference": answer.rung,
         "reference_se": float(np.linalg.norm(answer.error)),
@@ -189,7 +216,7 @@ def _reference(answer):
     }
 
 
-def _finite(numbers):
+def _finite(numbers: Row) -> Row:
     """Replace what is not finite by None: JSON has no word for it."""
     return {
         key: None if isinstance(value, float) and not np.isfinite(value) else value
@@ -197,7 +224,7 @@ def _finite(numbers):
     }
 
 
-def z_limit(coordinates, false_alarm=1e-6):
+def z_limit(coordinates: int, false_alarm: float = 1e-06) -> float:
     """Return the Bonferroni limit of |z| for a family-wise false-alarm rate over all coordinates."""
     from scipy.special import ndtri  # heavy: loaded on use
 

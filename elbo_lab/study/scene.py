@@ -11,15 +11,20 @@ Where latents are global, the chosen rows are the whole table, and the table is 
 """
 
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from elbo_lab.datasets import load
-from elbo_lab.distributions import SOURCES, NoiseSource
+from elbo_lab.arrays import Floats
+from elbo_lab.datasets import Dataset, load
+from elbo_lab.distributions import SOURCES, FullGaussian, NoiseSource
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
-from elbo_lab.estimators import Problem
+from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.exact import closed_form, enumeration, projected
+from elbo_lab.models import Model
 from elbo_lab.optimise import (
     ascend_exact_elbo,
     fit_encoder,
@@ -29,7 +34,8 @@ from elbo_lab.optimise import (
     maximise_exact_elbo,
     maximise_frozen_elbo,
 )
-from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior
+from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior, Posterior
+from elbo_lab.registry import ModelChoice
 
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; every one holds its word.
@@ -65,36 +71,37 @@ class Scene:
     The arrays are read-only, since every estimator of the scene sees them.
     """
 
-    model: object
-    theta: np.ndarray
-    posterior: object
-    phi: np.ndarray
-    x: np.ndarray
+    model: Model
+    theta: Floats
+    posterior: Posterior | None
+    phi: Floats
+    x: Floats
     data: str
-    best_eta: np.ndarray
+    best_eta: Floats
     no_posterior: str = field(default="")
     source: NoiseSource = SOURCES[0]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for array in (self.theta, self.phi, self.x, self.best_eta):
             read_only(array)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__post_init__()  # pickling does not keep the flag
 
     @property
-    def problem(self):
+    def problem(self) -> Problem:
         """The Problem that the estimators of this scene are asked about."""
-        return Problem(self.model, self.posterior, self.theta, self.phi, self.x)
+        posterior = cast(Posterior, self.posterior)  # None will do where no q is needed
+        return Problem(self.model, posterior, self.theta, self.phi, self.x)
 
-    def refusal(self, estimator, n_draws):
+    def refusal(self, estimator: Estimator, n_draws: int) -> str | None:
         """Return why an estimator makes no sense here, or None."""
         if self.posterior is None and estimator.draws_from == "posterior":
             return self.no_posterior
         try:
             estimator.check_draws(n_draws)
-            estimator.check_pairing(self.model, self.posterior)
+            estimator.check_pairing(*self.problem[:2])
             if estimator.independent_draws and not self.source.independent:
                 return (
                     "declares that it needs independent draws (independent_draws = True); "
@@ -106,13 +113,13 @@ class Scene:
         return None
 
 
-def read_only(array):
+def read_only(array: Floats) -> Floats:
     """Return the array itself, which can no longer be written to."""
     array.flags.writeable = False
     return array
 
 
-def spawn(seed, *key):
+def spawn(seed: int, *key: int | str) -> np.random.Generator:
     """Return a Generator for (seed, key); names in the key count by their checksum.
 
     Keyed by what the numbers are for, not by position: a row of the table does not depend on which
@@ -122,7 +129,16 @@ def spawn(seed, *key):
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=numbers))
 
 
-def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[0]):
+def build_scene(
+    choice: ModelChoice,
+    data: str | PathLike[str] | ArrayLike | Dataset | None,
+    latent: int | None,
+    posterior: str,
+    at: str,
+    rows: int | None,
+    seed: int,
+    source: NoiseSource = SOURCES[0],
+) -> Scene:
     """Fit a model to data and place q.
 
     Parameters
@@ -167,7 +183,7 @@ def build_scene(choice, data, latent, posterior, at, rows, seed, source=SOURCES[
     return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason, source)
 
 
-def _check_scales(model, theta, x):
+def _check_scales(model: Model, theta: Floats, x: Floats) -> None:
     """Refuse a fit whose noise has all but vanished: the density is unbounded on these data."""
     scales = [view for name, view in model.layout.views(theta).items() if name.startswith("log_")]
     smallest = min((np.exp(view.min()) for view in scales), default=np.inf)
@@ -176,7 +192,7 @@ def _check_scales(model, theta, x):
         raise bad_value("data", FINITE_MAXIMUM, got, REMEDY)
 
 
-def _fit(model, dataset, x, seed):
+def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, Floats]:
     """Return theta and the best eta in the family (N, E) for the rows x."""
     if closed_form.applies(model) or (enumeration.applies(model) and not model.family.event_axes):
         theta = maximise_evidence(model, dataset.x)
@@ -193,7 +209,9 @@ def _fit(model, dataset, x, seed):
     return theta, fit_eta(model, theta, x, eta[: len(x)], rng)
 
 
-def _place(model, theta, x, best_eta, posterior, at, seed):
+def _place(
+    model: Model, theta: Floats, x: Floats, best_eta: Floats, posterior: str, at: str, seed: int
+) -> tuple[Posterior | None, Floats, str]:
     """Return the posterior, phi, and the reason if there is none."""
     if posterior == "exact":
         try:
@@ -210,19 +228,21 @@ def _place(model, theta, x, best_eta, posterior, at, seed):
         free = FreePosterior(family, len(x))
         return free, free.phi_from_eta(eta), ""
     if model.global_latents:
-        reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
-        return None, np.zeros(0), reason
+        why = f"an encoder learns from many data, and {model.label} has one: its latents are global"
+        return None, np.zeros(0), why
     encoder = AmortisedPosterior.for_data(family, x)
     return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""
 
 
-def _place_full(model, theta, x, best_eta, prior, at, seed):
+def _place_full(
+    model: Model, theta: Floats, x: Floats, best_eta: Floats, prior: Floats, at: str, seed: int
+) -> tuple[Posterior | None, Floats, str]:
     """Return a free table of full covariances, its phi, and the reason if there is none."""
     try:
         table = FullPosterior.for_model(model, len(x))
     except NotApplicable as reason:
         return None, np.zeros(0), str(reason)
-    family = table.family
+    family = cast(FullGaussian, table.family)
     if at == "start":
         return table, table.phi_from_eta(family.from_diagonal(prior)), ""
     if projected.applies(model, family):

@@ -11,10 +11,13 @@ share them.
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
+from elbo_lab.estimators import Estimator
 from elbo_lab.special import softmax
-from elbo_lab.study.scene import spawn
+from elbo_lab.study.rows import Row
+from elbo_lab.study.scene import Scene, spawn
 from elbo_lab.study.statistics import pareto_k
 
 # Draws per datum, and at least so many groups of S.
@@ -23,7 +26,7 @@ ROWS_PER_PASS = 8192
 NO_WEIGHTS = dict.fromkeys(("effective_sample_size", "pareto_k_weights", "pareto_k_weights_max"))
 
 
-def weight_numbers(scene, estimators, draws, seed):
+def weight_numbers(scene: Scene, estimators: list[Estimator], draws: int, seed: int) -> list[Row]:
     """Return the three numbers of the weights that each estimator uses; None where it uses none.
 
     Parameters
@@ -49,7 +52,7 @@ def weight_numbers(scene, estimators, draws, seed):
     return [numbers[key] for key in keys]
 
 
-def _source(scene, estimator, draws):
+def _source(scene: Scene, estimator: Estimator, draws: int) -> str | None:
     """Return where the draws come from that the estimator weighs, or None.
 
     Bounds of the ELBO's kind average log-weights, and do not weigh. Noise of another shape than that of S
@@ -58,17 +61,17 @@ def _source(scene, estimator, draws):
     if estimator.target.endswith("elbo") or estimator.draws_from is None:
         return None
     from_q = estimator.draws_from == "posterior"
-    plain = (scene.posterior if from_q else scene.model).family.noise_spec(draws, len(scene.x))
+    plain = (scene.problem.posterior if from_q else scene.model).family.noise_spec(draws, len(scene.x))
     noise = estimator.noise_spec(scene.model.family, draws, len(scene.x))
     return estimator.draws_from if noise.shape == plain.shape else None
 
 
-def log_weights(scene, source, n_draws, seed):
+def log_weights(scene: Scene, source: str, n_draws: int, seed: int) -> Floats:
     """Return log-weights (T, N) of fresh draws from 'posterior' or 'prior'."""
-    model, theta, x = scene.model, scene.theta, scene.x
+    model, posterior, theta, phi, x = scene.problem
     from_q = source == "posterior"
-    family = (scene.posterior if from_q else model).family
-    eta = scene.posterior.eta(scene.phi, x) if from_q else model.prior_eta(theta)
+    family = (posterior if from_q else model).family
+    eta = posterior.eta(phi, x) if from_q else model.prior_eta(theta)
     rng, parts = spawn(seed, model.label, "weights", source), []
     per_pass = max(1, ROWS_PER_PASS // len(x))
     for start in range(0, n_draws, per_pass):
@@ -79,13 +82,12 @@ def log_weights(scene, source, n_draws, seed):
     return np.concatenate(parts)
 
 
-def _numbers(scene, source, group, seed):
+def _numbers(scene: Scene, source: str, group: int, seed: int) -> Row:
     log_w = log_weights(scene, source, max(DRAWS, GROUPS * group), seed)
     grouped = softmax(log_w[: len(log_w) // group * group].reshape(-1, group, len(scene.x)), axis=1)
     size = 1.0 / (grouped**2).sum(axis=1)
     columns = () if scene.model.family.discrete else log_w.T
-    k = [pareto_k(column) for column in columns]
-    k = [value for value in k if value is not None]
+    k = [value for value in map(pareto_k, columns) if value is not None]
     return {
         "effective_sample_size": float(size.mean()),
         "pareto_k_weights": float(np.median(k)) if k else None,

@@ -6,29 +6,21 @@ from typing import Protocol
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian, Family, NoiseSource
 from elbo_lab.errors import NotApplicable, check_count
-from elbo_lab.estimators import ESTIMATORS, Estimator
+from elbo_lab.estimators import ESTIMATORS, Estimator, Problem
 from elbo_lab.exact.quadrature import ToleranceMissed
 from elbo_lab.models import Model
-from elbo_lab.posteriors import Posterior
 from elbo_lab.theory import enumerated, integrated, quadratic
 from elbo_lab.theory.score import DrawMoments
-
-# Posteriors that are a table with one row of eta per datum.
-FREE = ("free", "full")
 
 
 class Scene(Protocol):
     """A `study.Scene`, as far as exact variances look at it."""
 
-    model: Model
-    theta: Floats
-    posterior: Posterior | None
-    phi: Floats
-    x: Floats
-    source: NoiseSource
+    @property
+    def problem(self) -> Problem: ...
 
-    def __hash__(self) -> int:
-        """A scene is remembered by what it is."""
+    @property
+    def source(self) -> NoiseSource: ...
 
 
 def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> DrawMoments:
@@ -107,15 +99,15 @@ def free_variances(scene: Scene, n_draws: int) -> dict[str, float]:
 
 
 def _moments_of(scene: Scene) -> DrawMoments:
-    if scene.posterior is None or scene.posterior.name not in FREE:
+    model, posterior, theta, phi, x = scene.problem
+    if posterior is None or not posterior.needs_all_rows:
         raise NotApplicable("exact variances in phi are known for a free table of eta")
-    eta = scene.posterior.eta(scene.phi, scene.x)
-    return draw_moments(scene.model, scene.theta, scene.x, scene.posterior.family, eta)
+    return draw_moments(model, theta, x, posterior.family, posterior.eta(phi, x))
 
 
 def _traces(scene: Scene, moments: DrawMoments, n_draws: int) -> dict[str, float]:
     found = moments.variances(n_draws)
-    return {name: float(variance.sum()) / len(scene.x) ** 2 for name, variance in found.items()}
+    return {name: float(variance.sum()) / len(scene.problem.x) ** 2 for name, variance in found.items()}
 
 
 def known_variances(scene: Scene, n_draws: int) -> dict[Estimator, float]:
