@@ -13,8 +13,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbo_lab.arrays import Draws as Draws
-from elbo_lab.arrays import Floats as Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 
 Entries = tuple[tuple[str, tuple[int, ...]], ...]

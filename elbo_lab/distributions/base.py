@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 
 # Means and standard deviations (N, M) of linear forms, and the pullback of their cotangents to eta (N, E).
 Projection = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_lab import exact
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_data
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_lab.layout import Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.posteriors import Posterior
 
 ROWS_PER_PASS = 1000

@@ -21,11 +21,11 @@ from functools import cached_property
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.layout import Draws, Floats
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
@@ -54,7 +54,7 @@ class Fitted:
         if (self.posterior is None) != (self.phi is None):
             given = "phi" if self.posterior is None else "a posterior"
             raise bad_value("posterior and phi", "both or neither", f"only {given}")
-        if self.posterior is not None:
+        if self.posterior is not None and self.phi is not None:
             check_vector("phi", self.phi, self.posterior.layout.size)
 
     def problem(self, x: Floats) -> Problem:

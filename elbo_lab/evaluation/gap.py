@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from elbo_lab import exact
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.tractable import tractable
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas

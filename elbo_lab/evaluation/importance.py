@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_data
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.running import RunningWeights
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, pool_of_pieces
 

@@ -8,8 +8,8 @@ components are the yardstick that needs no training at all.
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count
-from elbo_lab.layout import Floats
 
 
 def neighbour_accuracy(

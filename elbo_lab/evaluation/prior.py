@@ -18,11 +18,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Numbers
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
 from elbo_lab.evaluation.running import RunningWeights
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, pool_of_pieces
 
@@ -86,16 +86,16 @@ def prior_nll(
     -------
     Nll
     """
-    x, theta = check_table(x, "data", model.n_columns), model.check_theta(theta)
+    table, theta = check_table(x, "data", model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
     threads = check_threads(threads)
     shares = [(n_samples + lane) // LANES for lane in range(LANES)]
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
-    rows = [slice(len(x) * lane // LANES, len(x) * (lane + 1) // LANES) for lane in range(LANES)]
-    running, terms = RunningWeights(len(x)), _no_terms(model, theta, x)
+    rows = [slice(len(table) * lane // LANES, len(table) * (lane + 1) // LANES) for lane in range(LANES)]
+    running, terms = RunningWeights(len(table)), _no_terms(model, theta, table)
 
     def of_rows(part: slice) -> None:
-        terms[part] = model.data_terms(theta, x[part].astype(theta.dtype, copy=False))
+        terms[part] = model.data_terms(theta, table[part].astype(theta.dtype, copy=False))
 
     with pool_of_pieces(threads) as pool:
         list(pool.map(of_rows, rows))
@@ -111,7 +111,7 @@ def prior_nll(
     return Nll(-running.log_mean(), running.standard_error(), running.effective_sample_size())
 
 
-def _no_terms(model: Model, theta: Floats, x: Floats) -> Floats:
+def _no_terms(model: Model, theta: Floats, x: Numbers) -> Floats:
     """Return room for the `data_terms` of all rows of x."""
     none = model.data_terms(theta, x[:0].astype(theta.dtype))
     return np.empty((len(x), *none.shape[1:]), none.dtype)

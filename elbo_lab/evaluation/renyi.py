@@ -9,13 +9,13 @@ sqrt((n - 1) / n), E w^n of a Gaussian posterior is infinite, and no quadrature 
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import exact_renyi_bound, log_weight
 from elbo_lab.bounds.renyi import check_order
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.rules import noise_rules
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 
 

@@ -16,8 +16,8 @@ from typing import Self
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels import compiled_twin, contiguous_arrays
-from elbo_lab.layout import Floats
 
 
 @compiled_twin("running", fits=contiguous_arrays)

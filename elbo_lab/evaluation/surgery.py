@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import NotApplicable, check_count, check_data
 from elbo_lab.evaluation.decompositions import exact_terms
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.rules import noise_rules
-from elbo_lab.layout import Draws, Floats
 from elbo_lab.models import Model
 from elbo_lab.special import log_mean_exp
 from elbo_lab.threads import single_threaded_blas

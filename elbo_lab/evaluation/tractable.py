@@ -1,9 +1,9 @@
 """Held-out log-likelihood where log p(x) is exact: by a formula, a sum, or quadrature."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_lab import exact
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import check_data
 from elbo_lab.exact import closed_form, enumeration
 from elbo_lab.models import Model
@@ -16,9 +16,7 @@ def tractable(model: Model) -> bool:
     return closed_form.applies(model) or enumeration.applies(model)
 
 
-def held_out_log_likelihood(
-    model: Model, theta: NDArray[np.floating], x: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def held_out_log_likelihood(model: Model, theta: Floats, x: Floats) -> Floats:
     """Return log p_theta(x_n) (N,) in nats, exact.
 
     Parameters

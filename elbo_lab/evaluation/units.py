@@ -10,9 +10,9 @@ little.
 
 from dataclasses import dataclass
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, check_data, check_positive
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.layout import Floats
 from elbo_lab.posteriors import Posterior
 
 

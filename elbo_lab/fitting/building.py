@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
@@ -32,7 +33,7 @@ from elbo_lab.training.trainer import Training
 # Of the training rows, the share that early stopping watches.
 VALIDATION = 0.1
 
-Params = Mapping[str, NDArray[np.floating]]
+Params = Mapping[str, Floats]
 Recorder = Callable[[Params, str], dict[str, float]]
 
 
@@ -66,7 +67,7 @@ def name_of(source: object, dataset: Dataset) -> str:
     return str(source) if isinstance(source, (str, os.PathLike)) else "array"
 
 
-def build_model(choice: ModelChoice, x: NDArray[np.floating], latent: int | None) -> Model:
+def build_model(choice: ModelChoice, x: Floats, latent: int | None) -> Model:
     """Return the model for training rows x (N, D), or refuse a latent size that it cannot have."""
     if latent is not None:
         check_count("latent", latent)
@@ -176,7 +177,7 @@ VALIDATION_DRAWS = 10
 
 
 def validation_recorder(
-    model: Model, posterior: Posterior, x: NDArray[np.floating], seed: int, dtype: DTypeLike
+    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: DTypeLike
 ) -> Recorder:
     """Return a recorder of the bound on rows that the training does not see, with fixed noise."""
     bound, x = ElboReconstructionKL(), x.astype(dtype)
@@ -192,7 +193,7 @@ def validation_recorder(
     return record
 
 
-def gap_recorder(model: Model, posterior: Posterior, x: NDArray[np.floating]) -> Recorder:
+def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
     """Return a recorder of the exact log p, ELBO and KL on given rows.
 
     Where nothing is exact at the start, it says so (NotApplicable). Later a decoder may grow too steep for
@@ -211,7 +212,7 @@ def gap_recorder(model: Model, posterior: Posterior, x: NDArray[np.floating]) ->
     return record
 
 
-def likelihood_recorder(model: Model, x: NDArray[np.floating]) -> Recorder:
+def likelihood_recorder(model: Model, x: Floats) -> Recorder:
     """Return a recorder of the exact log-likelihood of all rows."""
 
     def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
@@ -220,7 +221,7 @@ def likelihood_recorder(model: Model, x: NDArray[np.floating]) -> Recorder:
     return record
 
 
-def exact_elbo_recorder(model: Model, posterior: Posterior, table: NDArray[np.floating]) -> Recorder:
+def exact_elbo_recorder(model: Model, posterior: Posterior, table: Floats) -> Recorder:
     """Return a recorder of the exact ELBO per row of a table with global latents."""
 
     def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001

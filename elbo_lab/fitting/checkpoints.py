@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
@@ -297,8 +297,8 @@ class Stored:
 
     model: Model
     posterior: Posterior | None
-    theta: NDArray[np.floating]
-    phi: NDArray[np.floating] | None
+    theta: Floats
+    phi: Floats | None
     settings: Settings
     data: Header
 
@@ -345,7 +345,7 @@ def load_fitted(path: StrPath) -> Stored:
     return Stored(model, posterior, theta, phi, specs["settings"], specs["data"])
 
 
-def _check_vector(path: StrPath, name: str, vector: NDArray[np.floating], owner: Model | Posterior) -> None:
+def _check_vector(path: StrPath, name: str, vector: Floats, owner: Model | Posterior) -> None:
     """Refuse parameters of another shape than the model's or the posterior's, or no floats."""
     if vector.shape != (owner.layout.size,) or vector.dtype not in (np.float32, np.float64):
         found = f"{vector.dtype} of shape {vector.shape}"

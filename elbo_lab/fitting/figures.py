@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
 from elbo_lab.exact import closed_form
@@ -117,7 +117,7 @@ def sample_figures(
         yield "latent-grid", plot_manifold(pictures, image_shape, GRID, limits=limits, title=title).figure
 
 
-def grey_limits(x: NDArray[np.floating]) -> tuple[float, float]:
+def grey_limits(x: Floats) -> tuple[float, float]:
     """Return the grey scale of the data."""
     return float(x.min()), float(x.max())
 

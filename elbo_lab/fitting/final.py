@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
@@ -31,7 +32,6 @@ from elbo_lab.evaluation.tractable import tractable
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 

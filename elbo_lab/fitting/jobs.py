@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em import EMFit
 from elbo_lab.em.closed_form import fit_closed_form
@@ -34,7 +35,6 @@ from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training.trainer import Training
 
-Vector = NDArray[np.floating]
 Arrays = dict[str, NDArray[Any]]
 Header = dict[str, Any]
 Row = dict[str, Any]
@@ -58,7 +58,7 @@ class Outcome:
     warnings : tuple of str
     """
 
-    vectors: dict[str, Vector]
+    vectors: dict[str, Floats]
     history: list[Row]
     converged: bool | None
     stopped: str
@@ -97,7 +97,7 @@ class Job(ABC):
         """A number that changes when the state should be saved at once."""
 
     @abstractmethod
-    def vectors(self) -> dict[str, Vector]:
+    def vectors(self) -> dict[str, Floats]:
         """Return {'theta': ..., 'phi': ...}, the parameters to keep so far."""
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Task(NamedTuple):
     posterior: Posterior | None
     settings: dict[str, Any]
     job: Job
-    gap_rows: NDArray[np.floating] | None = None
+    gap_rows: Floats | None = None
 
 
 class ClosedFormJob(Job):
@@ -158,7 +158,7 @@ class ClosedFormJob(Job):
 
     rows_per_unit = 0
 
-    def __init__(self, model: Model, x: NDArray[np.floating]) -> None:
+    def __init__(self, model: Model, x: Floats) -> None:
         self.fit = fit_closed_form(model, x)
 
     def run(self, tick: Callable[[], bool]) -> None:
@@ -176,7 +176,7 @@ class ClosedFormJob(Job):
     def milestone(self) -> int:
         return 0
 
-    def vectors(self) -> dict[str, Vector]:
+    def vectors(self) -> dict[str, Floats]:
         return {"theta": self.fit.theta}
 
     def state(self) -> tuple[Header, Arrays]:
@@ -230,7 +230,7 @@ class EMJob(Job):
     def milestone(self) -> int:
         return self.em.runs_done
 
-    def vectors(self) -> dict[str, Vector]:
+    def vectors(self) -> dict[str, Floats]:
         return {"theta": self.em.result().theta}
 
     def state(self) -> tuple[Header, Arrays]:
@@ -279,7 +279,7 @@ class TrainingJob(Job):
     def milestone(self) -> int:
         return self.training.epoch
 
-    def vectors(self) -> dict[str, Vector]:
+    def vectors(self) -> dict[str, Floats]:
         return self.training.result
 
     def state(self) -> tuple[Header, Arrays]:
@@ -326,10 +326,10 @@ TRIAL_STEPS = 10
 ARRIVED = 1e-4
 
 
-def still_to_gain(model: Model, theta: Vector, x: NDArray[np.floating]) -> float:
+def still_to_gain(model: Model, theta: Floats, x: Floats) -> float:
     """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum."""
 
-    def objective(vector: Vector) -> tuple[float, Vector]:
+    def objective(vector: Floats) -> tuple[float, Floats]:
         answer = evidence(model, vector, x)
         return answer.value.mean(), answer.grad_theta
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays, write_text
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
@@ -78,7 +78,7 @@ class FitResult:
         return self.fitted.problem(x)
 
     @property
-    def parameters(self) -> dict[str, NDArray[np.floating]]:
+    def parameters(self) -> dict[str, Floats]:
         """The parameters by name: in natural units where the model has them, else as stored."""
         described = self.model.described(self.theta)
         if described is not None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, check_count
 from elbo_lab.files import StrPath, write_arrays
 from elbo_lab.fitting.checkpoints import Stored
@@ -50,7 +50,7 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     return list(figures)
 
 
-def _scatter(samples: NDArray[np.floating], columns: Sequence[str] | None, title: str) -> Figure:
+def _scatter(samples: Floats, columns: Sequence[str] | None, title: str) -> Figure:
     """Return a figure of samples alone, in the first two columns: a checkpoint does not hold the data."""
     names, single = label_columns(columns, samples.shape[1]), samples.shape[1] == 1
     ax = new_figure(4.4).subplots()

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.special import LOG_2PI
 
 if TYPE_CHECKING:
@@ -219,7 +220,8 @@ class Model(ABC):
 
     def check_theta(self, theta: Floats) -> Floats:
         """Return theta if it has the right size, or raise ValueError."""
-        return check_vector("theta", theta, self.layout.size)
+        check_vector("theta", theta, self.layout.size)
+        return np.asarray(theta)
 
     def log_likelihood(self, theta: Floats, x: Floats, z: Draws) -> Floats:
         """Return log p_theta(x | z) (..., S, N)."""

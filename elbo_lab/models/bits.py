@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
-from elbo_lab.layout import Floats
 
 
 def refuse_grey(x: Floats, argument: str, name: str) -> Floats:

@@ -17,7 +17,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_lab.layout import Draws, Entries, Floats
+from elbo_lab.arrays import Draws, Floats
+from elbo_lab.layout import Entries
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
-from elbo_lab.layout import Draws, Entries, Floats, Layout
+from elbo_lab.layout import Entries, Layout
 from elbo_lab.models.base import Model, Pullback, StandardNormalPrior
 from elbo_lab.networks import MLP
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.layout import Draws, Floats
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import sigmoid, softplus

@@ -21,7 +21,8 @@ from typing import Self
 
 import numpy as np
 
-from elbo_lab.layout import Entries, Floats
+from elbo_lab.arrays import Floats
+from elbo_lab.layout import Entries
 from elbo_lab.models.base import Model, refuse_constant
 from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import LOG_2PI, sigmoid, softplus

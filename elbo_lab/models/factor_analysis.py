@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.layout import Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.models.base import refuse_constant
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
 

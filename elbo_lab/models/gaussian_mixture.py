@@ -16,10 +16,11 @@ from typing import Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.models.base import Model, Pullback, RelaxedPullback, refuse_constant
 from elbo_lab.models.covariances import COVARIANCES, Covariance
 from elbo_lab.special import LOG_2PI, log_softmax, softmax

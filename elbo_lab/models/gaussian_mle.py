@@ -15,9 +15,10 @@ from typing import Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.models.base import ClosedForm, Model, Pullback, fold_shared, refuse_constant
 from elbo_lab.special import LOG_2PI
 

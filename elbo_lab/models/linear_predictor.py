@@ -16,7 +16,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from elbo_lab.layout import Draws, Floats
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.models.base import Model, Pullback, StandardNormalPrior, fold_shared
 
 

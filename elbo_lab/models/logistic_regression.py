@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_positive
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.special import sigmoid, softplus
 

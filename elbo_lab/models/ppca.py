@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
-from elbo_lab.layout import Floats
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
 
 

@@ -23,9 +23,10 @@ from typing import Self
 
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.errors import NotApplicable, bad_value, check_count
-from elbo_lab.layout import Draws, Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.models.base import Model, Pullback
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.special import sigmoid, softplus

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_positive
-from elbo_lab.layout import Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
 from elbo_lab.posteriors.base import Posterior
 

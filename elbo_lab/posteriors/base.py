@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
-from elbo_lab.layout import Floats, Layout
+from elbo_lab.layout import Layout
 
 
 class Posterior(ABC):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
-from elbo_lab.layout import Floats, Layout
+from elbo_lab.layout import Layout
 from elbo_lab.posteriors.base import Posterior
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
-from elbo_lab.layout import Draws, Floats
 from elbo_lab.models import Model
 
 

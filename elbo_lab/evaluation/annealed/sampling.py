@@ -23,13 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.path import Path
 from elbo_lab.evaluation.annealed.schedules import check_schedule
 from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.evaluation.running import RunningWeights
-from elbo_lab.layout import Draws, Floats
 from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 

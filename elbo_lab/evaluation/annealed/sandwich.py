@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
@@ -23,7 +24,6 @@ from elbo_lab.evaluation.annealed.sampling import (
     reverse_annealed_weights,
 )
 from elbo_lab.evaluation.annealed.transitions import Transition
-from elbo_lab.layout import Floats
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 

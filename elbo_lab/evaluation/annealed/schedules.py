@@ -11,8 +11,8 @@ Wu et al. 2017).
 import numpy as np
 from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, check_positive
-from elbo_lab.layout import Floats
 from elbo_lab.special import sigmoid
 
 

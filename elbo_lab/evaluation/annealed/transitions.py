@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.errors import check_count, check_positive
 from elbo_lab.evaluation.annealed.path import Path, Point
-from elbo_lab.layout import Draws, Floats
 
 
 def _accepted(
