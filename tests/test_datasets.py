@@ -365,10 +365,7 @@ CSV_TEXTS = {
         ("a", "b, in m", "c"),
     ),
     "with blank lines": ("\n  \na,b,c\n\n1.5,-2,3e-3\n\n4,5.25,6e10\n\n", ("a", "b", "c")),
-    "with a header in two lines": (
-        'a,"b\nin m",c\n1.5,-2,3e-3\n4,5.25,6e10\n',
-        ("a", "b\nin m", "c"),
-    ),
+    "with a header in two lines": ('a,"b\nin m",c\n1.5,-2,3e-3\n4,5.25,6e10\n', ("a", "b\nin m", "c")),
     "with a year among the names": ("a,1999,c\n1.5,-2,3e-3\n4,5.25,6e10\n", ("a", "1999", "c")),
     "with a mark of comments in a name": ("#a,b,c\n1.5,-2,3e-3\n4,5.25,6e10\n", ("#a", "b", "c")),
 }
@@ -397,12 +394,7 @@ def test_compressed_csv_and_numpy_files_are_read(tmp_path):
     np.save(tmp_path / "t.npy", TABLE)
     np.savez(tmp_path / "only.npz", anything=TABLE)
     np.savez_compressed(tmp_path / "two.npz", x=TABLE, y=np.zeros(2))
-    for file, name in (
-        ("t.csv.gz", "t"),
-        ("t.npy", "t"),
-        ("only.npz", "only"),
-        ("two.npz", "two"),
-    ):
+    for file, name in (("t.csv.gz", "t"), ("t.npy", "t"), ("only.npz", "only"), ("two.npz", "two")):
         data = load(tmp_path / file)
         assert data.name == name
         np.testing.assert_array_equal(data.x, TABLE)

@@ -82,20 +82,6 @@ def test_a_disk_that_fills_up_amid_the_bytes_leaves_the_old_file(tmp_path, monke
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_a_limit_of_the_system_leaves_the_old_file(tmp_path):
-    resource = pytest.importorskip("resource")
-    (tmp_path / "a.bin").write_bytes(OLD)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_bytes(tmp_path / "a.bin", NEW)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (tmp_path / "a.bin").read_bytes() == OLD
-    assert os.listdir(tmp_path) == ["a.bin"]
-
-
 # Killed just before a step; unlink, the tidying up, is the first one after the rename.
 KILLED = """
 import os, signal, sys

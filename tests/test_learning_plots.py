@@ -92,9 +92,7 @@ def latent_means(n=300, k=3, seed=1):
 DESCRIBED = {
     "weights": np.array([0.25, 0.75]),
     "means": np.array([[0.0, 1.0, 5.0], [4.0, -2.0, 7.0]]),
-    "covariances": np.array(
-        [np.diag([4.0, 1.0, 9.0]), [[2.0, 1.2, 0.5], [1.2, 1.0, 0.1], [0.5, 0.1, 3.0]]],
-    ),
+    "covariances": np.array([np.diag([4.0, 1.0, 9.0]), [[2.0, 1.2, 0.5], [1.2, 1.0, 0.1], [0.5, 0.1, 3.0]]]),
 }
 
 
