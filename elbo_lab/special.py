@@ -31,13 +31,17 @@ M. Maechler, "Accurately computing log(1 - exp(-|a|))", vignette of the R packag
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels import compiled_twin, float_array, into_new_array
+
+Axis = int | tuple[int, ...] | None
 
 LOG_2PI = math.log(2.0 * math.pi)
 
 
-def log_sum_exp(a, axis):
+def log_sum_exp(a: ArrayLike, axis: Axis) -> Floats:
     """Return the logarithm of a sum of exponentials, log sum_i exp(a_i).
 
     Stable because the peak m is taken out first: every exponent a_i - m is at most zero, the
@@ -66,7 +70,7 @@ def log_sum_exp(a, axis):
     return total + peak.reshape(total.shape)
 
 
-def log_mean_exp(a, axis):
+def log_mean_exp(a: ArrayLike, axis: Axis) -> Floats:
     """Return the logarithm of a mean of exponentials, log (1/n) sum_i exp(a_i).
 
     Stable as `log_sum_exp`. This is the importance-weighted estimate of the log-evidence when `a`
@@ -89,7 +93,7 @@ def log_mean_exp(a, axis):
     return total - math.log(a.size / max(np.size(total), 1))
 
 
-def softmax(a, axis):
+def softmax(a: ArrayLike, axis: Axis) -> Floats:
     """Return weights proportional to exp(a) that sum to one, exp(a_i) / sum_j exp(a_j).
 
     Stable because numerator and denominator are both divided by exp(max a), which cancels.
@@ -111,7 +115,7 @@ def softmax(a, axis):
     return weights / np.add.reduce(weights, axis=axis, keepdims=True)
 
 
-def log_softmax(a, axis):
+def log_softmax(a: ArrayLike, axis: Axis) -> Floats:
     """Return the logarithm of `softmax`, a_i - log sum_j exp(a_j).
 
     Stable because no small weight is ever formed and then logged: log softmax is exact for
@@ -134,7 +138,7 @@ def log_softmax(a, axis):
 
 
 @np.errstate(invalid="ignore")
-def below_peak(a, axis):
+def below_peak(a: ArrayLike, axis: Axis) -> Floats:
     """Return a - max(a), the logarithms of weights of which the largest is one.
 
     Parameters
@@ -153,7 +157,7 @@ def below_peak(a, axis):
 
 
 @compiled_twin("elementwise", fits=float_array, run=into_new_array)
-def softplus(x):
+def softplus(x: ArrayLike) -> Floats:
     """Return log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)).
 
     Stable because exp only sees -|x| <= 0, and log1p keeps the digits of a tiny exp(-|x|). Its
@@ -172,7 +176,7 @@ def softplus(x):
 
 
 @compiled_twin("elementwise", fits=float_array, run=into_new_array)
-def sigmoid(x):
+def sigmoid(x: ArrayLike) -> Floats:
     """Return 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)).
 
     Stable because exp only sees -|x| <= 0; for negative x the fraction was multiplied by exp(x)
@@ -192,7 +196,7 @@ def sigmoid(x):
 
 
 @compiled_twin("elementwise", fits=float_array, run=into_new_array)
-def tanh(x):
+def tanh(x: ArrayLike) -> Floats:
     """Return (exp(2x) - 1) / (exp(2x) + 1), the hyperbolic tangent.
 
     NumPy's own is the stable definition; it stands here to have a twin (`elbo_lab.kernels`).
@@ -209,7 +213,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-def log1mexp(x):
+def log1mexp(x: ArrayLike) -> Floats:
     """Return log(1 - exp(-x)) for x >= 0: the log-probability of the complement of exp(-x).
 
     Stable because the subtraction is left to expm1 where exp(-x) is near one (x <= log 2) and to

@@ -1,13 +1,15 @@
 """elbo-lab doctor: what this installation runs on."""
 
+import argparse
 
-def add_parser(commands):
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this subcommand."""
     parser = commands.add_parser("doctor", help="versions, BLAS, threads, kernel cache")
     parser.set_defaults(run=run)
 
 
-def facts():
+def facts() -> list[tuple[str, str]]:
     """Return [(what, value), ...]."""
     import os
     import platform
@@ -31,7 +33,7 @@ def facts():
     return lines
 
 
-def _kernel_cache():
+def _kernel_cache() -> str:
     """Return the folder of the compiled kernels, and what all versions in it take."""
     from elbo_lab.kernels.machine_code import cache_folder
 
@@ -40,7 +42,7 @@ def _kernel_cache():
     return f"{folder} ({size / 1e6:.1f} MB)"
 
 
-def run(options):  # noqa: ARG001
+def run(options: argparse.Namespace) -> None:  # noqa: ARG001
     """Print the facts, one per line."""
     lines = facts()
     width = max(len(name) for name, _ in lines)

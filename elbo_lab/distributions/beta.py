@@ -23,20 +23,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
-from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.independent import IndependentFamily, Parameters
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 from elbo_lab.distributions.special_functions import betainccinv, betaincinv, betaln, polygamma, psi
 
 
-def _log_shrink(x, y, tau):
+def _log_shrink(x: Floats, y: Floats, tau: Floats) -> Floats:
     """Return log(y + x exp(-tau)) for y = 1 - x, without loss for small tau and for x near one."""
     less = x * np.expm1(-tau)
     # np.where takes both forms everywhere; less = -1 belongs to the other one.
     return np.where(less > -0.5, np.log1p(np.maximum(less, -0.5)), np.log(y + x * np.exp(-tau)))
 
 
-def _velocity_below(a, b, x, y):
+def _velocity_below(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
     """Return v for x <= a / (a + b): the lower tail of shape a + 1, logit t = logit x - tau."""
     step, log_x = psi(a + 1.0) - psi(a + b), np.log(x)
     distance = psi(a + 1.0) - psi(a + 1.0 + b) - log_x
@@ -48,7 +49,7 @@ def _velocity_below(a, b, x, y):
     return x * y / a * ((a + b) * x * integral + step - log_x)
 
 
-def _velocity_above(a, b, x, y):
+def _velocity_above(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
     """Return v for x > a / (a + b): the upper tail of shape b + 1, logit t = logit x + tau."""
     step, log_x = psi(a + b) - psi(a), np.log(x)
     distance = psi(a + b + 1.0) - psi(a) + log_x
@@ -60,7 +61,7 @@ def _velocity_above(a, b, x, y):
     return x * y / b * ((a + b) * y * integral + log_x + step)
 
 
-def beta_velocity(a, b, z, rest):
+def beta_velocity(a: Floats, b: Floats, z: Floats, rest: Floats) -> Floats:
     """Return dz/da of a Beta draw z with the noise frozen.
 
     Parameters
@@ -77,7 +78,7 @@ def beta_velocity(a, b, z, rest):
     return on_either_side(z <= a / (a + b), _velocity_below, _velocity_above, a, b, z, rest)
 
 
-def quantile_from_below(a, b, lower):
+def quantile_from_below(a: Floats | float, b: Floats | float, lower: Floats) -> Floats:
     """Return the z with I_z(a, b) = lower."""
     found = betaincinv(a, b, lower)
     # SciPy answers nan at some probabilities below 1e-16, where the first term of the series is enough.
@@ -86,7 +87,7 @@ def quantile_from_below(a, b, lower):
     return np.where(np.isnan(found), small, found)
 
 
-def quantile_from_above(a, b, upper):
+def quantile_from_above(a: Floats | float, b: Floats | float, upper: Floats) -> Floats:
     """Return the z with 1 - I_z(a, b) = upper."""
     found = betainccinv(a, b, upper)
     with np.errstate(divide="ignore"):
@@ -110,44 +111,44 @@ class Beta(IndependentFamily):
     support = (0.0, 1.0)
     implicit = True
 
-    def quantiles(self, lower, upper, log_a, log_b):
+    def quantiles(self, lower: Floats, upper: Floats, log_a: Floats, log_b: Floats) -> Floats:
         a, b = np.exp(log_a), np.exp(log_b)
         return np.where(lower < upper, quantile_from_below(a, b, lower), quantile_from_above(a, b, upper))
 
-    def velocities(self, z, log_a, log_b):
+    def velocities(self, z: Floats, log_a: Floats, log_b: Floats) -> tuple[Floats, ...]:
         a, b = np.exp(log_a), np.exp(log_b)
         rest = 1.0 - z
         return a * beta_velocity(a, b, z, rest), -b * beta_velocity(b, a, rest, z)
 
-    def log_densities(self, z, log_a, log_b):
+    def log_densities(self, z: Floats, log_a: Floats, log_b: Floats) -> Floats:
         a, b = np.exp(log_a), np.exp(log_b)
         return (a - 1.0) * np.log(z) + (b - 1.0) * np.log1p(-z) - betaln(a, b)
 
-    def slopes(self, z, log_a, log_b):
+    def slopes(self, z: Floats, log_a: Floats, log_b: Floats) -> Floats:
         return (np.exp(log_a) - 1.0) / z - (np.exp(log_b) - 1.0) / (1.0 - z)
 
-    def scores(self, z, log_a, log_b):
+    def scores(self, z: Floats, log_a: Floats, log_b: Floats) -> tuple[Floats, ...]:
         a, b = np.exp(log_a), np.exp(log_b)
         both = psi(a + b)
         return a * (np.log(z) - psi(a) + both), b * (np.log1p(-z) - psi(b) + both)
 
-    def entropies(self, log_a, log_b):
+    def entropies(self, log_a: Floats, log_b: Floats) -> Floats:
         a, b = np.exp(log_a), np.exp(log_b)
         return betaln(a, b) - (a - 1.0) * psi(a) - (b - 1.0) * psi(b) + (a + b - 2.0) * psi(a + b)
 
-    def entropy_slopes(self, log_a, log_b):
+    def entropy_slopes(self, log_a: Floats, log_b: Floats) -> tuple[Floats | float, ...]:
         a, b = np.exp(log_a), np.exp(log_b)
         both = (a + b - 2.0) * polygamma(1, a + b)
         return a * (both - (a - 1.0) * polygamma(1, a)), b * (both - (b - 1.0) * polygamma(1, b))
 
-    def divergences(self, ours, others):
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:
         """Return log B(a', b') / B(a, b) + E_q of the difference of the two exponents."""
         (a, b), (a_o, b_o) = map(np.exp, ours), map(np.exp, others)
         both = psi(a + b)
         constants = betaln(a_o, b_o) - betaln(a, b)
         return constants + (a - a_o) * (psi(a) - both) + (b - b_o) * (psi(b) - both)
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:
         (a, b), (a_o, b_o) = map(np.exp, ours), map(np.exp, others)
         both = ((a - a_o) + (b - b_o)) * polygamma(1, a + b)
         by_ours = a * ((a - a_o) * polygamma(1, a) - both), b * ((b - b_o) * polygamma(1, b) - both)
@@ -155,7 +156,7 @@ class Beta(IndependentFamily):
         by_others = a_o * (psi(a_o) - psi(a) - change), b_o * (psi(b_o) - psi(b) - change)
         return by_ours, by_others
 
-    def neighbours(self, log_a, log_b):
+    def neighbours(self, log_a: Floats, log_b: Floats) -> tuple[Floats, ...]:
         """Return a narrower member whose logits are moved by about half of their width."""
         moved = 0.5 * SHIFT * np.sqrt(1.0 / (1.0 + np.exp(log_a)) + 1.0 / (1.0 + np.exp(log_b)))
         return log_a - 2.0 * NARROWER + moved, log_b - 2.0 * NARROWER - moved

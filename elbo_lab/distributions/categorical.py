@@ -6,11 +6,13 @@ it exists, so there is no pathwise gradient, and expectations are exact by enume
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
@@ -35,21 +37,21 @@ class Categorical(Family):
     event_axes = 0
 
     @property
-    def eta_size(self):
+    def eta_size(self) -> int:
         return self.size
 
     @cached_property
-    def eta_layout(self):
+    def eta_layout(self) -> Layout:
         return Layout((("logits", (self.size,)),))
 
-    def noise_spec(self, n_draws, n_data):
+    def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec("uniform", (n_draws, n_data))
 
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Floats) -> Integers:
         """Return z (..., S, N), integers in 0..K-1."""
         return self._inverted(np.exp(below_peak(eta, axis=-1)), noise)[0]
 
-    def _inverted(self, weights, noise):
+    def _inverted(self, weights: Floats, noise: Floats) -> tuple[Integers, Floats]:
         """Return z, and the sum of the weights (N, 1), which are proportional to p_k."""
         cumulated = np.add.accumulate(weights, axis=-1)
         total = cumulated[..., -1:]
@@ -58,37 +60,37 @@ class Categorical(Family):
         inner = cumulated[..., :-1] / total
         return np.add.reduce(noise[..., None] >= inner, axis=-1, dtype=np.intp), total
 
-    def values(self):
+    def values(self) -> Integers:
         """Return 0..K-1 (K,)."""
         return np.arange(self.size)
 
-    def one_hot(self, z):
+    def one_hot(self, z: Integers) -> Floats:
         """Return the indicators [z = k] as floats (..., S, N, K)."""
         return (z[..., None] == np.arange(self.size)).astype(np.float64)
 
-    def log_table(self, eta):
+    def log_table(self, eta: Floats) -> Floats:
         """Return log p_k (N, K)."""
         return log_softmax(eta, axis=-1)
 
-    def log_prob(self, eta, z):
+    def log_prob(self, eta: Floats, z: Integers) -> Floats:
         """Return log softmax(logits)[z] (..., S, N)."""
         return looked_up(self.log_table(eta), z)
 
-    def log_prob_vjp(self, eta, z, cotangent):
+    def log_prob_vjp(self, eta: Floats, z: Integers, cotangent: Floats) -> Floats:
         return self._summed_score(softmax(eta, axis=-1), z, cotangent)
 
-    def draw(self, eta, noise):
+    def draw(self, eta: Floats, noise: Floats) -> tuple[Integers, Floats, Callable[[Floats], Floats]]:
         shifted = below_peak(eta, axis=-1)
         weights = np.exp(shifted)
         z, total = self._inverted(weights, noise)
         log_q = looked_up(shifted - np.log(total), z)
         return z, log_q, lambda cotangent: self._summed_score(weights / total, z, cotangent)
 
-    def _summed_score(self, p, z, cotangent):
+    def _summed_score(self, p: Floats, z: Integers, cotangent: Floats) -> Floats:
         """Return sum_s c_s ([z_s = k] - p_k)."""
         return self.by_category(z, cotangent) - cotangent.sum(axis=-2)[..., None] * p
 
-    def by_category(self, z, cotangent):
+    def by_category(self, z: Integers, cotangent: Floats) -> Floats:
         """Return the cotangents (..., S, N) that each category has drawn, sum_s c_s [z_s = k] (..., N, K)."""
         if z.shape != cotangent.shape:
             z, cotangent = np.broadcast_arrays(z, cotangent)
@@ -96,44 +98,45 @@ class Categorical(Family):
         first = np.arange(0, math.prod(lead) * n_data * self.size, self.size).reshape(*lead, 1, n_data)
         # A count with weights never forms indicators, which are K times as many as the draws.
         found = np.bincount((z + first).ravel(), cotangent.ravel(), first.size * self.size)
-        return found.reshape(*lead, n_data, self.size)
+        # The annotations of NumPy know only counts, which are whole numbers.
+        return found.reshape(*lead, n_data, self.size)  # type: ignore[return-value]
 
-    def score(self, eta, z):
+    def score(self, eta: Floats, z: Integers) -> Floats:
         """Return [z = k] - p_k (..., S, N, K)."""
         return self.one_hot(z) - softmax(eta, axis=-1)
 
-    def moments(self, eta):
+    def moments(self, eta: Floats) -> tuple[Floats, Floats]:
         """Return p_k and sqrt(p_k (1 - p_k)), of the indicators."""
         p = softmax(eta, axis=-1)
         return p, np.sqrt(p * (1.0 - p))
 
-    def entropy(self, eta):
+    def entropy(self, eta: Floats) -> Floats:
         """Return -sum_k p_k log p_k."""
         log_p = log_softmax(eta, axis=-1)
         return -(np.exp(log_p) * log_p).sum(axis=-1)
 
-    def entropy_grad(self, eta):
+    def entropy_grad(self, eta: Floats) -> Floats:
         """Return -p_k (log p_k + H)."""
         log_p = log_softmax(eta, axis=-1)
         return -np.exp(log_p) * (log_p + self.entropy(eta)[..., None])
 
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         """Return sum_k p_k (log p_k - log p'_k)."""
         log_p, log_o = log_softmax(eta, axis=-1), log_softmax(other, axis=-1)
         return (np.exp(log_p) * (log_p - log_o)).sum(axis=-1)
 
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return (p_k (log p_k - log p'_k - KL), p'_k - p_k)."""
         log_p, log_o = log_softmax(eta, axis=-1), log_softmax(other, axis=-1)
         p = np.exp(log_p)
         first = p * (log_p - log_o - self.kl(eta, other)[..., None])
         return first, np.exp(log_o) - p
 
-    def near(self, eta):
+    def near(self, eta: Floats) -> Floats:
         """Return the centred logits times one half."""
         return 0.5 * (eta - eta.mean(axis=-1, keepdims=True))
 
 
-def looked_up(table, z):
+def looked_up(table: Floats, z: Integers) -> Floats:
     """Return the entry of category z (..., S, N or 1) in the row of its datum in `table` (N, K) or (1, K)."""
     return table[0][z] if len(table) == 1 else table[np.arange(len(table)), z]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions.independent import IndependentFamily, Parameters
 
 
-def standard_exponential(lower, upper):
+def standard_exponential(lower: Floats, upper: Floats) -> Floats:
     """Return -log(upper), by log1p where the draw is small and only `lower` has its digits."""
     # np.where takes both forms everywhere; the bound keeps the unused one finite.
     return np.where(lower < upper, -np.log1p(-np.minimum(lower, 0.5)), -np.log(upper))
@@ -34,36 +35,36 @@ class Exponential(IndependentFamily):
     parameters = ("log_scale",)
     support = (0.0, np.inf)
 
-    def quantiles(self, lower, upper, log_scale):
+    def quantiles(self, lower: Floats, upper: Floats, log_scale: Floats) -> Floats:
         return np.exp(log_scale) * standard_exponential(lower, upper)
 
-    def velocities(self, z, log_scale):  # noqa: ARG002 - one signature for all families
+    def velocities(self, z: Floats, log_scale: Floats) -> tuple[Floats, ...]:  # noqa: ARG002 - one signature for all families
         return (z,)
 
-    def log_densities(self, z, log_scale):
+    def log_densities(self, z: Floats, log_scale: Floats) -> Floats:
         return -z * np.exp(-log_scale) - log_scale
 
-    def slopes(self, z, log_scale):
+    def slopes(self, z: Floats, log_scale: Floats) -> Floats:
         return -np.exp(-log_scale) * np.ones_like(z)
 
-    def scores(self, z, log_scale):
+    def scores(self, z: Floats, log_scale: Floats) -> tuple[Floats, ...]:
         return (z * np.exp(-log_scale) - 1.0,)
 
-    def entropies(self, log_scale):
+    def entropies(self, log_scale: Floats) -> Floats:
         return 1.0 + log_scale
 
-    def entropy_slopes(self, log_scale):
+    def entropy_slopes(self, log_scale: Floats) -> tuple[Floats | float, ...]:
         return (np.ones_like(log_scale),)
 
-    def divergences(self, ours, others):
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:
         """Return r - 1 - log r, r = s/s'."""
         log_ratio = ours[0] - others[0]
         return np.expm1(log_ratio) - log_ratio
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:
         slope = np.expm1(ours[0] - others[0])
         return (slope,), (-slope,)
 
-    def neighbours(self, log_scale):
+    def neighbours(self, log_scale: Floats) -> tuple[Floats, ...]:
         """Return a mean that is half of itself larger."""
         return (log_scale + np.log(1.5),)

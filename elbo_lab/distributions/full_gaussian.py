@@ -15,8 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from elbo_lab.distributions.base import Family
+from elbo_lab.arrays import Floats, Integers
+from elbo_lab.distributions.base import Family, Projection
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
 from elbo_lab.special import LOG_2PI
 
@@ -38,78 +40,80 @@ class FullGaussian(Family):
     gaussian = True
 
     @property
-    def eta_size(self):
+    def eta_size(self) -> int:
         return 2 * self.size + self.size * (self.size - 1) // 2
 
     @cached_property
-    def eta_layout(self):
+    def eta_layout(self) -> Layout:
         below = self.size * (self.size - 1) // 2
         return Layout((("mean", (self.size,)), ("log_diagonal", (self.size,)), ("below", (below,))))
 
     @cached_property
-    def diagonal(self):
+    def diagonal(self) -> DiagonalGaussian:
         """The family of diagonal Gaussians of this size, that of the priors."""
         return DiagonalGaussian(self.size)
 
-    def has_kl_to(self, other):
+    def has_kl_to(self, other: Family) -> bool:
         """Whether the other family is that of diagonal Gaussians of this size."""
         return other == self.diagonal
 
     @cached_property
-    def _below(self):
+    def _below(self) -> tuple[Integers, Integers]:
         """Rows and columns of the entries below the diagonal."""
         return np.tril_indices(self.size, -1)
 
-    def split(self, eta):
+    def split(self, eta: Floats) -> tuple[Floats, ...]:
         """Return the views (mean (..., K), log_diagonal (..., K), below (..., K (K - 1) / 2)) of eta."""
         return eta[..., : self.size], eta[..., self.size : 2 * self.size], eta[..., 2 * self.size :]
 
-    def from_diagonal(self, eta):
+    def from_diagonal(self, eta: Floats) -> Floats:
         """Return the member (N, E) that equals a member (N, 2K) of the diagonal family."""
         below = np.zeros((*eta.shape[:-1], self.eta_size - 2 * self.size))
         return np.concatenate([eta, below], axis=-1)
 
-    def from_factor(self, mean, lower):
+    def from_factor(self, mean: Floats, lower: Floats) -> Floats:
         """Return the member (N, E) with this mean (N, K) and lower triangular L (N, K, K)."""
         log_diagonal = np.log(np.diagonal(lower, axis1=-2, axis2=-1))
         return np.concatenate([mean, log_diagonal, lower[..., *self._below]], axis=-1)
 
-    def projected(self, eta, directions):
+    def projected(self, eta: Floats, directions: Floats) -> Projection:
         """a_m ~ N(A_m . mean, |L^T A_m|^2)."""
         spread = directions @ self.factor(eta)  # (N, M, K)
         std = np.sqrt(np.einsum("nmk,nmk->nm", spread, spread))
 
-        def pullback(by_mean, by_std):
+        def pullback(by_mean: Floats, by_std: Floats) -> Floats:
             by_factor = np.swapaxes(directions * (by_std / std)[..., None], -1, -2) @ spread
             return self._eta_grad((by_mean[:, None, :] @ directions)[:, 0, :], by_factor, eta)
 
         return (directions @ self.split(eta)[0][..., None])[..., 0], std, pullback
 
-    def factor(self, eta):
+    def factor(self, eta: Floats) -> Floats:
         """Return L (..., K, K)."""
         _, log_diagonal, below = self.split(eta)
         lower = np.zeros((*eta.shape[:-1], self.size, self.size), dtype=eta.dtype)
-        lower[..., *np.diag_indices(self.size)] = np.exp(log_diagonal)
+        k = np.arange(self.size)
+        lower[..., k, k] = np.exp(log_diagonal)
         lower[..., *self._below] = below
         return lower
 
-    def moments(self, eta):
+    def moments(self, eta: Floats) -> tuple[Floats, Floats]:
         """Return the mean and the root of the diagonal of L L^T."""
         return self.split(eta)[0], np.sqrt((self.factor(eta) ** 2).sum(axis=-1))
 
-    def _eta_grad(self, by_mean, by_factor, eta):
+    def _eta_grad(self, by_mean: Floats, by_factor: Floats, eta: Floats) -> Floats:
         """Return a cotangent of eta from those of the mean (..., N, K) and of L (..., N, K, K)."""
-        by_diagonal = by_factor[..., *np.diag_indices(self.size)] * np.exp(self.split(eta)[1])
+        k = np.arange(self.size)
+        by_diagonal = by_factor[..., k, k] * np.exp(self.split(eta)[1])
         return np.concatenate([by_mean, by_diagonal, by_factor[..., *self._below]], axis=-1)
 
-    def noise_spec(self, n_draws, n_data):
+    def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return self.diagonal.noise_spec(n_draws, n_data)
 
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Floats) -> Floats:
         """Return z = mean + L noise (..., S, N, K)."""
         return self.split(eta)[0] + np.einsum("nij,...snj->...sni", self.factor(eta), noise)
 
-    def sample_vjp(self, eta, noise, grad_z):
+    def sample_vjp(self, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:
         """Pull grad_z (..., S, N, K) back through `sample`, summed over draws: (..., N, E).
 
         dz_i / dL_ij = noise_j.
@@ -118,7 +122,7 @@ class FullGaussian(Family):
         by_factor = np.einsum("...sni,...snj->...nij", grad_z, noise)
         return self._eta_grad(grad_z.sum(axis=-3), by_factor, eta)
 
-    def standardise(self, eta, z):
+    def standardise(self, eta: Floats, z: Floats) -> Floats:
         """Return u with L u = z - mean, by forward substitution."""
         lower, u = self.factor(eta), z - self.split(eta)[0]
         for i in range(self.size):
@@ -126,7 +130,7 @@ class FullGaussian(Family):
             u[..., i] /= lower[:, i, i]
         return u
 
-    def _pulled(self, eta, u):
+    def _pulled(self, eta: Floats, u: Floats) -> Floats:
         """Return v with L^T v = u, by back substitution: -v is the slope of log q in z."""
         lower, v = self.factor(eta), u.copy()
         for i in reversed(range(self.size)):
@@ -134,17 +138,17 @@ class FullGaussian(Family):
             v[..., i] /= lower[:, i, i]
         return v
 
-    def log_prob(self, eta, z):
+    def log_prob(self, eta: Floats, z: Floats) -> Floats:
         """Return -|u|^2 / 2 - sum_k log L_kk - (K / 2) log 2 pi (..., S, N)."""
         u = self.standardise(eta, z)
         constant = self.split(eta)[1].sum(axis=-1) + 0.5 * self.size * LOG_2PI
         return -0.5 * np.einsum("...k,...k->...", u, u) - constant
 
-    def log_prob_grad_z(self, eta, z):
+    def log_prob_grad_z(self, eta: Floats, z: Floats) -> Floats:
         """Return d log q / dz = -L^-T u (..., S, N, K)."""
         return -self._pulled(eta, self.standardise(eta, z))
 
-    def score(self, eta, z):
+    def score(self, eta: Floats, z: Floats) -> Floats:
         """Return (v, L_kk v_k u_k - 1, v_i u_j) with L^T v = u (..., S, N, E)."""
         u = self.standardise(eta, z)
         v = self._pulled(eta, u)
@@ -152,22 +156,22 @@ class FullGaussian(Family):
         found[..., self.size : 2 * self.size] -= 1.0
         return found
 
-    def entropy(self, eta):
+    def entropy(self, eta: Floats) -> Floats:
         """Return sum_k [log L_kk + (1 + log 2 pi) / 2]."""
         return self.split(eta)[1].sum(axis=-1) + 0.5 * self.size * (1.0 + LOG_2PI)
 
-    def entropy_grad(self, eta):
+    def entropy_grad(self, eta: Floats) -> Floats:
         found = np.zeros_like(eta)
         found[..., self.size : 2 * self.size] = 1.0
         return found
 
-    def _against(self, eta, other):
+    def _against(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return L and the shift of the mean in units of a diagonal Gaussian: (N, K, K), (N, K)."""
         mean_o, log_std_o = self.diagonal.split(other)
         scale = np.exp(-log_std_o)
         return self.factor(eta) * scale[..., :, None], (self.split(eta)[0] - mean_o) * scale
 
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         """Return KL to a *diagonal* Gaussian `other` = (mean, log_std): that of the diagonals, and half the
         squares of what L has below the diagonal, all in units of the other's std."""
         mean, log_diagonal, _ = self.split(eta)
@@ -175,7 +179,7 @@ class FullGaussian(Family):
         below = self._against(eta, other)[0][..., *self._below]
         return on_diagonal + 0.5 * (below * below).sum(axis=-1)
 
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return (dKL / d eta (N, E), dKL / d other (N, 2K)), the second in the diagonal's parameters."""
         relative, shift = self._against(eta, other)
         scale = np.exp(-self.diagonal.split(other)[1])
@@ -184,7 +188,7 @@ class FullGaussian(Family):
         spread = (relative * relative).sum(axis=-1)
         return by_eta, self.diagonal.join(-shift * scale, 1.0 - spread - shift * shift)
 
-    def near(self, eta):
+    def near(self, eta: Floats) -> Floats:
         """Return mean + L (0.5, ..., 0.5), L * 0.8: the diagonal one's shift, in its own units."""
         mean, log_diagonal, below = self.split(eta)
         shift = 0.5 * self.factor(eta).sum(axis=-1)

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
-from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.independent import IndependentFamily, Parameters
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 from elbo_lab.distributions.special_functions import gammainccinv, gammaincinv, gammaln, polygamma, psi
 
 
-def _velocity_below(shape, z):
+def _velocity_below(shape: Floats, z: Floats) -> Floats:
     """Return v(a, z) for z <= a, by the lower tail of shape a + 1 with t = z exp(-tau)."""
     distance = psi(shape + 1.0) - np.log(z)
     integral = tail_integral(
@@ -36,7 +37,7 @@ def _velocity_below(shape, z):
     return z / shape * (z * integral + distance)
 
 
-def _velocity_above(shape, z):
+def _velocity_above(shape: Floats, z: Floats) -> Floats:
     """Return v(a, z) for z > a, by the upper tail with t = z exp(tau)."""
     distance = np.log(z) - psi(shape)
     integral = tail_integral(
@@ -47,7 +48,7 @@ def _velocity_above(shape, z):
     return z * integral
 
 
-def gamma_velocity(shape, z):
+def gamma_velocity(shape: Floats, z: Floats) -> Floats:
     """Return dz/da of a standard Gamma draw z with the noise frozen.
 
     Parameters
@@ -78,49 +79,49 @@ class Gamma(IndependentFamily):
     support = (0.0, np.inf)
     implicit = True
 
-    def quantiles(self, lower, upper, log_shape, log_scale):
+    def quantiles(self, lower: Floats, upper: Floats, log_shape: Floats, log_scale: Floats) -> Floats:
         shape = np.exp(log_shape)
         standard = np.where(lower < upper, gammaincinv(shape, lower), gammainccinv(shape, upper))
         return np.exp(log_scale) * standard
 
-    def velocities(self, z, log_shape, log_scale):
+    def velocities(self, z: Floats, log_shape: Floats, log_scale: Floats) -> tuple[Floats, ...]:
         shape, scale = np.exp(log_shape), np.exp(log_scale)
         return scale * shape * gamma_velocity(shape, z / scale), z
 
-    def log_densities(self, z, log_shape, log_scale):
+    def log_densities(self, z: Floats, log_shape: Floats, log_scale: Floats) -> Floats:
         shape, log_u = np.exp(log_shape), np.log(z) - log_scale
         return (shape - 1.0) * log_u - np.exp(log_u) - gammaln(shape) - log_scale
 
-    def slopes(self, z, log_shape, log_scale):
+    def slopes(self, z: Floats, log_shape: Floats, log_scale: Floats) -> Floats:
         return (np.exp(log_shape) - 1.0) / z - np.exp(-log_scale)
 
-    def scores(self, z, log_shape, log_scale):
+    def scores(self, z: Floats, log_shape: Floats, log_scale: Floats) -> tuple[Floats, ...]:
         """Return (a (log u - psi(a)), u - a), u = z / s."""
         shape, log_u = np.exp(log_shape), np.log(z) - log_scale
         return shape * (log_u - psi(shape)), np.exp(log_u) - shape
 
-    def entropies(self, log_shape, log_scale):
+    def entropies(self, log_shape: Floats, log_scale: Floats) -> Floats:
         shape = np.exp(log_shape)
         return shape + log_scale + gammaln(shape) + (1.0 - shape) * psi(shape)
 
-    def entropy_slopes(self, log_shape, log_scale):
+    def entropy_slopes(self, log_shape: Floats, log_scale: Floats) -> tuple[Floats | float, ...]:
         shape = np.exp(log_shape)
         return shape * (1.0 + (1.0 - shape) * polygamma(1, shape)), np.ones_like(log_scale)
 
-    def divergences(self, ours, others):
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:
         """Return (a - a') psi(a) - log Gamma(a)/Gamma(a') - a' log r + a (r - 1), r = s/s'."""
         shape, shape_o, log_ratio = np.exp(ours[0]), np.exp(others[0]), ours[1] - others[1]
         fixed_scale = (shape - shape_o) * psi(shape) - (gammaln(shape) - gammaln(shape_o))
         return fixed_scale - shape_o * log_ratio + shape * np.expm1(log_ratio)
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:
         shape, shape_o, log_ratio = np.exp(ours[0]), np.exp(others[0]), ours[1] - others[1]
         by_shape = shape * ((shape - shape_o) * polygamma(1, shape) + np.expm1(log_ratio))
         by_other = shape_o * (psi(shape_o) - psi(shape) - log_ratio)
         by_scale = shape * np.exp(log_ratio) - shape_o
         return (by_shape, by_scale), (by_other, -by_scale)
 
-    def neighbours(self, log_shape, log_scale):
+    def neighbours(self, log_shape: Floats, log_scale: Floats) -> tuple[Floats, ...]:
         """Return a member 0.8 as wide, its mean moved by about half a standard deviation."""
         moved = np.log1p(SHIFT / np.sqrt(1.0 + np.exp(log_shape)))
         return log_shape - 2.0 * NARROWER, log_scale + 2.0 * NARROWER + moved

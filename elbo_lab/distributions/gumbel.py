@@ -15,19 +15,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.exponential import standard_exponential
+from elbo_lab.distributions.independent import Parameters
 from elbo_lab.distributions.location_scale import LocationScale
 from elbo_lab.distributions.special_functions import gammaln, psi
 
 
-def extreme_value_kl(shift, log_ratio):
+def extreme_value_kl(shift: Floats, log_ratio: Floats) -> Floats:
     """Return KL between two laws of extremes from c and log r (see the module)."""
     ratio = np.exp(log_ratio)
     above = np.exp(-shift + gammaln(1.0 + ratio)) - 1.0
     return shift - log_ratio + np.euler_gamma * (ratio - 1.0) + above
 
 
-def extreme_value_kl_slopes(shift, log_ratio):
+def extreme_value_kl_slopes(shift: Floats, log_ratio: Floats) -> tuple[Floats, Floats]:
     """Return (dKL/dc, dKL/dlog r)."""
     ratio = np.exp(log_ratio)
     weight = np.exp(-shift + gammaln(1.0 + ratio))
@@ -47,27 +49,27 @@ class Gumbel(LocationScale):
     size: int
     name = "gumbel"
 
-    def standard_quantile(self, lower, upper):
+    def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         """Return -log(-log u); -log u is exponential with the tails exchanged."""
         return -np.log(standard_exponential(upper, lower))
 
-    def standard_log_density(self, u):
+    def standard_log_density(self, u: Floats) -> Floats:
         return -u - np.exp(-u)
 
-    def standard_slope(self, u):
+    def standard_slope(self, u: Floats) -> Floats:
         return np.expm1(-u)
 
-    def standard_entropy(self):
+    def standard_entropy(self) -> Floats | float:
         return 1.0 + np.euler_gamma
 
-    def _compared(self, ours, others):
+    def _compared(self, ours: Parameters, others: Parameters) -> tuple[Floats, ...]:
         (location, log_scale), (location_o, log_scale_o) = ours, others
         return (location - location_o) * np.exp(-log_scale_o), log_scale - log_scale_o
 
-    def divergences(self, ours, others):
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:
         return extreme_value_kl(*self._compared(ours, others))
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:
         shift, log_ratio = self._compared(ours, others)
         by_shift, by_ratio = extreme_value_kl_slopes(shift, log_ratio)
         pull = by_shift * np.exp(-others[1])

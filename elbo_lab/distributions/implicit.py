@@ -22,14 +22,19 @@ Source
 M. Figurnov, S. Mohamed, A. Mnih, "Implicit Reparameterization Gradients", NeurIPS 2018.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.arrays import Floats
 
 # What lies further down than this adds less than 1e-17.
 NEGLIGIBLE = 40.0
 N_NODES = 96
 
 
-def _unit_rule():
+def _unit_rule() -> tuple[Floats, Floats]:
     """Return nodes and weights of Gauss-Legendre on (0, 1)."""
     nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
     return 0.5 * (1.0 + nodes), 0.5 * weights
@@ -38,7 +43,7 @@ def _unit_rule():
 NODES, WEIGHTS = _unit_rule()
 
 
-def span_integral(integrand, length):
+def span_integral(integrand: Callable[[Floats], Floats], length: Floats) -> Floats:
     """Return the integral of a smooth integrand from 0 to `length`.
 
     Parameters
@@ -58,7 +63,9 @@ def span_integral(integrand, length):
     return total * length
 
 
-def tail_integral(exponent, factor, reach):
+def tail_integral(
+    exponent: Callable[[Floats], Floats], factor: Callable[[Floats], Floats], reach: Floats
+) -> Floats:
     """Return the integral of exp(exponent(tau)) factor(tau) over tau > 0.
 
     Parameters
@@ -81,10 +88,12 @@ def tail_integral(exponent, factor, reach):
     return span_integral(lambda tau: np.exp(exponent(tau)) * factor(tau), reach)
 
 
-def on_either_side(below, first, second, *arrays):
+def on_either_side(
+    below: NDArray[np.bool_], first: Callable[..., Floats], second: Callable[..., Floats], *arrays: Floats
+) -> Floats:
     """Return first(*arrays) where `below` holds and second(*arrays) elsewhere, each on its entries only."""
-    below, *arrays = np.broadcast_arrays(below, *arrays)
+    below, *entries = np.broadcast_arrays(below, *arrays)
     out = np.empty(below.shape)
     for mask, function in ((below, first), (~below, second)):
-        out[mask] = function(*(array[mask] for array in arrays))
+        out[mask] = function(*(array[mask] for array in entries))
     return out

@@ -26,19 +26,24 @@ from functools import cached_property
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable
 from elbo_lab.layout import Layout
+
+# One array (N, K) or (1, K) per parameter.
+Parameters = tuple[Floats, ...]
 
 # A draw stays where its reciprocal and its square are floats, and strictly below one on (0, 1).
 SMALLEST, LARGEST = 1e-300, 1e150
 # A generator's uniform noise is a multiple of 1e-16, zero included; quadrature may ask for smaller numbers.
 LEAST_NOISE = 1e-30
 BELOW_ONE = np.nextafter(1.0, 0.0)
+NO_DIVERGENCE = "{} has no closed-form KL between two members; estimate E_q[log q - log q'] from draws"
 
 
-def tails(noise):
+def tails(noise: Floats) -> tuple[Floats, Floats]:
     """Return (u, 1 - u) of uniform noise, moved off 0 (to 1e-30) and 1 (to the float below)."""
     one = noise.dtype.type(1.0)
     lower = np.clip(noise, LEAST_NOISE, np.nextafter(one, one - one))
@@ -73,38 +78,38 @@ class IndependentFamily(Family):
     # -- formulas of one coordinate ----------------------------------------------------------------
 
     @abstractmethod
-    def quantiles(self, lower, upper, *parameters):
+    def quantiles(self, lower: Floats, upper: Floats, *parameters: Floats) -> Floats:
         """Return F^{-1}(lower), where upper = 1 - lower."""
 
     @abstractmethod
-    def velocities(self, z, *parameters):
+    def velocities(self, z: Floats, *parameters: Floats) -> tuple[Floats, ...]:
         """Return dz/d(parameter) with the noise frozen."""
 
     @abstractmethod
-    def log_densities(self, z, *parameters):
+    def log_densities(self, z: Floats, *parameters: Floats) -> Floats:
         """Return log q(z) per coordinate, the Jacobian term included."""
 
     @abstractmethod
-    def slopes(self, z, *parameters):
+    def slopes(self, z: Floats, *parameters: Floats) -> Floats:
         """Return d log q / dz."""
 
     @abstractmethod
-    def scores(self, z, *parameters):
+    def scores(self, z: Floats, *parameters: Floats) -> tuple[Floats, ...]:
         """Return d log q / d(parameter)."""
 
     @abstractmethod
-    def entropies(self, *parameters):
+    def entropies(self, *parameters: Floats) -> Floats:
         """Return H(q) per coordinate."""
 
     @abstractmethod
-    def entropy_slopes(self, *parameters):
+    def entropy_slopes(self, *parameters: Floats) -> tuple[Floats | float, ...]:
         """Return dH / d(parameter)."""
 
     @abstractmethod
-    def neighbours(self, *parameters):
+    def neighbours(self, *parameters: Floats) -> tuple[Floats, ...]:
         """Return the parameters of a member that is close and yet clearly off."""
 
-    def divergences(self, ours, others):  # noqa: ARG002 - a formula would use them
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:  # noqa: ARG002 - a formula would
         """Return KL per coordinate from two tuples of parameters.
 
         Raises
@@ -112,61 +117,59 @@ class IndependentFamily(Family):
         NotApplicable
             If the family has no closed form.
         """
-        raise NotApplicable(
-            f"{self.name} has no closed-form KL between two members; estimate E_q[log q - log q'] from draws"
-        )
+        raise NotApplicable(NO_DIVERGENCE.format(self.name))
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:  # noqa: ARG002
         """Return (dKL / d(our parameters), dKL / d(their parameters)), two tuples."""
-        return self.divergences(ours, others)
+        raise NotApplicable(NO_DIVERGENCE.format(self.name))
 
     # -- the family ----------------------------------------------------------------------------------
 
     @property
-    def eta_size(self):
+    def eta_size(self) -> int:
         return len(self.parameters) * self.size
 
     @cached_property
-    def eta_layout(self):
+    def eta_layout(self) -> Layout:
         return Layout(tuple((name, (self.size,)) for name in self.parameters))
 
-    def split(self, eta):
+    def split(self, eta: Floats) -> tuple[Floats, ...]:
         """Return the parts of eta, one (..., K) per parameter."""
         starts = range(0, self.eta_size, self.size)
         # NumPy's exp and log may differ in the last bit between strided and contiguous numbers.
         return tuple(np.ascontiguousarray(eta[..., i : i + self.size]) for i in starts)
 
-    def join(self, *parts):
+    def join(self, *parts: Floats | float) -> Floats:
         """Return eta (..., E) from one (..., K) per parameter."""
         return np.concatenate(np.broadcast_arrays(*parts), axis=-1)
 
-    def noise_spec(self, n_draws, n_data):
+    def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec(self.noise_kind, (n_draws, n_data, self.size))
 
-    def inside(self, z):
+    def inside(self, z: Floats) -> Floats:
         """Return z moved into the part of the support that floats can carry."""
         low, high = self.support
         return np.clip(z, -LARGEST if np.isinf(low) else SMALLEST, LARGEST if np.isinf(high) else BELOW_ONE)
 
-    def quantile(self, eta, lower, upper):
+    def quantile(self, eta: Floats, lower: Floats, upper: Floats) -> Floats:
         """Return F^{-1}(lower; eta) (..., S, N, K), from both tail probabilities, upper = 1 - lower."""
         with np.errstate(over="ignore"):  # what leaves the floats is moved back inside
             return self.inside(self.quantiles(lower, upper, *self.split(eta)))
 
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Floats) -> Floats:
         """Return z = F^{-1}(noise) (..., S, N, K)."""
         return self.quantile(eta, *tails(noise))
 
-    def velocity(self, eta, z):
+    def velocity(self, eta: Floats, z: Floats) -> tuple[Floats, ...]:
         """Return dz/deta at z with the noise frozen, one (..., S, N, K) per parameter."""
         return self.velocities(z, *self.split(eta))
 
-    def sample_vjp(self, eta, noise, grad_z):
+    def sample_vjp(self, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:
         """Pull grad_z (..., S, N, K) back through `sample`, summed over draws: (..., N, E)."""
         velocity = self.velocity(eta, self.sample(eta, noise))
         return self.join(*((grad_z * part).sum(axis=-3) for part in velocity))
 
-    def log_prob(self, eta, z):
+    def log_prob(self, eta: Floats, z: Floats) -> Floats:
         """Return sum_k log q(z_k) (..., S, N); -inf outside of the open support."""
         low, high = self.support
         within = (z > low) & (z < high)
@@ -175,27 +178,27 @@ class IndependentFamily(Family):
             densities = self.log_densities(np.where(within, z, 0.5), *self.split(eta))
         return np.where(within, densities, -np.inf).sum(axis=-1)
 
-    def log_prob_grad_z(self, eta, z):
+    def log_prob_grad_z(self, eta: Floats, z: Floats) -> Floats:
         """Return d log q / dz (..., S, N, K) for z inside the support."""
         return self.slopes(z, *self.split(eta))
 
-    def score(self, eta, z):
+    def score(self, eta: Floats, z: Floats) -> Floats:
         """Return d log q / deta (..., S, N, E) for z inside the support."""
         return self.join(*self.scores(z, *self.split(eta)))
 
-    def entropy(self, eta):
+    def entropy(self, eta: Floats) -> Floats:
         return self.entropies(*self.split(eta)).sum(axis=-1)
 
-    def entropy_grad(self, eta):
+    def entropy_grad(self, eta: Floats) -> Floats:
         return self.join(*self.entropy_slopes(*self.split(eta)))
 
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         with np.errstate(over="ignore"):  # members far apart: +inf
             return self.divergences(self.split(eta), self.split(other)).sum(axis=-1)
 
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         ours, others = self.divergence_slopes(self.split(eta), self.split(other))
         return self.join(*ours), self.join(*others)
 
-    def near(self, eta):
+    def near(self, eta: Floats) -> Floats:
         return self.join(*self.neighbours(*self.split(eta)))

@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable
@@ -43,27 +44,27 @@ class IndependentBernoulli(Family):
     event_axes = 1
 
     @property
-    def eta_size(self):
+    def eta_size(self) -> int:
         return self.size
 
     @cached_property
-    def eta_layout(self):
+    def eta_layout(self) -> Layout:
         return Layout((("logits", (self.size,)),))
 
-    def noise_spec(self, n_draws, n_data):
+    def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec("uniform", (n_draws, n_data, self.size))
 
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Floats) -> Floats:
         """Return z = [noise < sigmoid(logit)] (..., S, N, K), floats that are zero or one."""
         return (noise < sigmoid(eta)).astype(eta.dtype)
 
-    def values(self):
+    def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""
         if self.size > MOST_BITS:
             raise NotApplicable(f"2^{self.size} values are too many to list: at most {MOST_BITS} bits")
         return (np.arange(2**self.size)[:, None] >> np.arange(self.size)[::-1] & 1).astype(np.float64)
 
-    def log_prob(self, eta, z):
+    def log_prob(self, eta: Floats, z: Floats) -> Floats:
         """Return sum_k [z_k l_k - softplus(l_k)] (..., S, N)."""
         if z.shape[-2] == 1:  # one draw for all data
             inner = z[..., 0, :] @ eta.T
@@ -71,45 +72,45 @@ class IndependentBernoulli(Family):
             inner = np.einsum("...k,...k->...", z, eta)
         return inner - softplus(eta).sum(axis=-1)
 
-    def log_prob_grad_z(self, eta, z):
+    def log_prob_grad_z(self, eta: Floats, z: Floats) -> Floats:
         """Return d log q / dz = l (..., S, N, K), of the linear extension."""
         return np.broadcast_to(eta, np.broadcast_shapes(eta.shape, z.shape))
 
-    def score(self, eta, z):
+    def score(self, eta: Floats, z: Floats) -> Floats:
         """Return z_k - sigmoid(l_k) (..., S, N, K)."""
         return z - sigmoid(eta)
 
-    def log_prob_vjp(self, eta, z, cotangent):
+    def log_prob_vjp(self, eta: Floats, z: Floats, cotangent: Floats) -> Floats:
         if z.shape[-2] == 1:
             seen = np.swapaxes(cotangent, -1, -2) @ z[..., 0, :]
         else:
             seen = np.einsum("...sn,...snk->...nk", cotangent, z)
         return seen - cotangent.sum(axis=-2)[..., None] * sigmoid(eta)
 
-    def moments(self, eta):
+    def moments(self, eta: Floats) -> tuple[Floats, Floats]:
         """Return p_k and sqrt(p_k (1 - p_k))."""
         p = sigmoid(eta)
         return p, np.sqrt(p * sigmoid(-eta))
 
-    def entropy(self, eta):
+    def entropy(self, eta: Floats) -> Floats:
         """Return -sum_k [p_k log p_k + (1 - p_k) log(1 - p_k)]."""
         return (sigmoid(eta) * softplus(-eta) + sigmoid(-eta) * softplus(eta)).sum(axis=-1)
 
-    def entropy_grad(self, eta):
+    def entropy_grad(self, eta: Floats) -> Floats:
         """Return -l_k p_k (1 - p_k)."""
         return -eta * sigmoid(eta) * sigmoid(-eta)
 
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         """Return sum_k [p_k (log p_k - log p'_k) + (1 - p_k) (log(1 - p_k) - log(1 - p'_k))]."""
         ones = sigmoid(eta) * (softplus(-other) - softplus(-eta))
         zeros = sigmoid(-eta) * (softplus(other) - softplus(eta))
         return (ones + zeros).sum(axis=-1)
 
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return (p_k (1 - p_k) (l_k - l'_k), p'_k - p_k)."""
         p = sigmoid(eta)
         return p * sigmoid(-eta) * (eta - other), sigmoid(other) - p
 
-    def near(self, eta):
+    def near(self, eta: Floats) -> Floats:
         """Return the logits times one half."""
         return 0.5 * eta

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions.independent import Parameters
 from elbo_lab.distributions.location_scale import LocationScale
 
 
@@ -28,19 +30,19 @@ class Laplace(LocationScale):
     size: int
     name = "laplace"
 
-    def standard_quantile(self, lower, upper):
+    def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         return np.where(lower < upper, np.log(2.0 * lower), -np.log(2.0 * upper))
 
-    def standard_log_density(self, u):
+    def standard_log_density(self, u: Floats) -> Floats:
         return -np.abs(u) - np.log(2.0)
 
-    def standard_slope(self, u):
+    def standard_slope(self, u: Floats) -> Floats:
         return -np.sign(u)
 
-    def standard_entropy(self):
+    def standard_entropy(self) -> Floats | float:
         return 1.0 + np.log(2.0)
 
-    def divergences(self, ours, others):
+    def divergences(self, ours: Parameters, others: Parameters) -> Floats:
         """Return (r - 1 - log r) + r (exp(-d) - 1 + d), r = s/s', d = |m - m'| / s."""
         (location, log_scale), (location_o, log_scale_o) = ours, others
         log_ratio = log_scale - log_scale_o
@@ -48,7 +50,7 @@ class Laplace(LocationScale):
         # expm1 keeps the sums exact where the two members nearly agree.
         return np.expm1(log_ratio) - log_ratio + np.exp(log_ratio) * (np.expm1(-d) + d)
 
-    def divergence_slopes(self, ours, others):
+    def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:
         (location, log_scale), (location_o, log_scale_o) = ours, others
         d = np.abs(location - location_o) * np.exp(-log_scale)
         ratio = np.exp(log_scale - log_scale_o)

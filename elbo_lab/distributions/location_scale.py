@@ -9,6 +9,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.independent import IndependentFamily
 
 # `near` moves by half a scale and narrows to 0.8 of it, as for the Gaussian.
@@ -18,48 +19,66 @@ SHIFT, NARROWER = 0.5, np.log(0.8)
 class LocationScale(IndependentFamily):
     """z = location + exp(log_scale) u; what stands behind the two in eta are shapes of u."""
 
-    parameters = ("location", "log_scale")
+    parameters: tuple[str, ...] = ("location", "log_scale")
 
     @abstractmethod
-    def standard_quantile(self, lower, upper, *shapes):
+    def standard_quantile(self, lower: Floats, upper: Floats, *shapes: Floats) -> Floats:
         """Return the u whose tails are `lower` and `upper`."""
 
     @abstractmethod
-    def standard_log_density(self, u, *shapes):
+    def standard_log_density(self, u: Floats, *shapes: Floats) -> Floats:
         """Return log p(u)."""
 
     @abstractmethod
-    def standard_slope(self, u, *shapes):
+    def standard_slope(self, u: Floats, *shapes: Floats) -> Floats:
         """Return d log p(u) / du."""
 
     @abstractmethod
-    def standard_entropy(self, *shapes):
+    def standard_entropy(self, *shapes: Floats) -> Floats | float:
         """Return the entropy of u."""
 
-    def quantiles(self, lower, upper, location, log_scale, *shapes):
+    def quantiles(
+        self, lower: Floats, upper: Floats, location: Floats, log_scale: Floats, *shapes: Floats
+    ) -> Floats:
         return location + np.exp(log_scale) * self.standard_quantile(lower, upper, *shapes)
 
-    def velocities(self, z, location, log_scale, *shapes):  # noqa: ARG002 - one signature for all families
+    def velocities(
+        self,
+        z: Floats,
+        location: Floats,
+        log_scale: Floats,  # noqa: ARG002 - one signature for all families
+        *shapes: Floats,  # noqa: ARG002
+    ) -> tuple[Floats, ...]:
         return np.ones_like(z), z - location
 
-    def log_densities(self, z, location, log_scale, *shapes):
+    def log_densities(self, z: Floats, location: Floats, log_scale: Floats, *shapes: Floats) -> Floats:
         u = (z - location) * np.exp(-log_scale)
         return self.standard_log_density(u, *shapes) - log_scale
 
-    def slopes(self, z, location, log_scale, *shapes):
+    def slopes(self, z: Floats, location: Floats, log_scale: Floats, *shapes: Floats) -> Floats:
         u = (z - location) * np.exp(-log_scale)
         return self.standard_slope(u, *shapes) * np.exp(-log_scale)
 
-    def scores(self, z, location, log_scale, *shapes):
+    def scores(self, z: Floats, location: Floats, log_scale: Floats, *shapes: Floats) -> tuple[Floats, ...]:
         u = (z - location) * np.exp(-log_scale)
         slope = self.standard_slope(u, *shapes)
         return -slope * np.exp(-log_scale), -1.0 - u * slope
 
-    def entropies(self, location, log_scale, *shapes):  # noqa: ARG002 - a move changes nothing
+    def entropies(
+        self,
+        location: Floats,  # noqa: ARG002 - a move changes nothing
+        log_scale: Floats,
+        *shapes: Floats,
+    ) -> Floats:
         return log_scale + self.standard_entropy(*shapes)
 
-    def entropy_slopes(self, location, log_scale, *shapes):  # noqa: ARG002 - the same for all shapes
+    def entropy_slopes(
+        self,
+        location: Floats,
+        log_scale: Floats,
+        *shapes: Floats,  # noqa: ARG002 - the same for all shapes
+    ) -> tuple[Floats, ...]:
         return np.zeros_like(location), np.ones_like(log_scale)
 
-    def neighbours(self, location, log_scale, *shapes):
+    def neighbours(self, location: Floats, log_scale: Floats, *shapes: Floats) -> tuple[Floats, ...]:
         return location + SHIFT * np.exp(log_scale), log_scale + NARROWER, *shapes

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
@@ -35,41 +36,41 @@ class LogNormal(IndependentFamily):
     support = (0.0, np.inf)
     noise_kind = "normal"
 
-    def sample(self, eta, noise):
+    def sample(self, eta: Floats, noise: Floats) -> Floats:
         """Return z = exp(mean + std * noise) (..., S, N, K)."""
         mean, log_std = self.split(eta)
         with np.errstate(over="ignore"):
             return self.inside(np.exp(mean + np.exp(log_std) * noise))
 
-    def quantiles(self, lower, upper, mean, log_std):
+    def quantiles(self, lower: Floats, upper: Floats, mean: Floats, log_std: Floats) -> Floats:
         eps = np.where(lower < upper, ndtri(lower), -ndtri(upper))
         return np.exp(mean + np.exp(log_std) * eps)
 
-    def velocities(self, z, mean, log_std):  # noqa: ARG002 - one signature for all families
+    def velocities(self, z: Floats, mean: Floats, log_std: Floats) -> tuple[Floats, ...]:  # noqa: ARG002 - one signature for all families
         return z, z * (np.log(z) - mean)
 
-    def log_densities(self, z, mean, log_std):
+    def log_densities(self, z: Floats, mean: Floats, log_std: Floats) -> Floats:
         u = (np.log(z) - mean) * np.exp(-log_std)
         return -0.5 * (u * u + LOG_2PI) - log_std - np.log(z)
 
-    def slopes(self, z, mean, log_std):
+    def slopes(self, z: Floats, mean: Floats, log_std: Floats) -> Floats:
         return -(1.0 + (np.log(z) - mean) * np.exp(-2.0 * log_std)) / z
 
-    def scores(self, z, mean, log_std):
+    def scores(self, z: Floats, mean: Floats, log_std: Floats) -> tuple[Floats, ...]:
         u = (np.log(z) - mean) * np.exp(-log_std)
         return u * np.exp(-log_std), u * u - 1.0
 
-    def entropies(self, mean, log_std):
+    def entropies(self, mean: Floats, log_std: Floats) -> Floats:
         return mean + log_std + 0.5 * (1.0 + LOG_2PI)
 
-    def entropy_slopes(self, mean, log_std):
+    def entropy_slopes(self, mean: Floats, log_std: Floats) -> tuple[Floats | float, ...]:
         return np.ones_like(mean), np.ones_like(log_std)
 
-    def kl(self, eta, other):
+    def kl(self, eta: Floats, other: Floats) -> Floats:
         return DiagonalGaussian(self.size).kl(eta, other)
 
-    def kl_grad(self, eta, other):
+    def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
         return DiagonalGaussian(self.size).kl_grad(eta, other)
 
-    def neighbours(self, mean, log_std):
+    def neighbours(self, mean: Floats, log_std: Floats) -> tuple[Floats, ...]:
         return mean + SHIFT * np.exp(log_std), log_std + NARROWER

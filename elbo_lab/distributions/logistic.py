@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.location_scale import LocationScale
 
 
@@ -27,15 +28,15 @@ class Logistic(LocationScale):
     size: int
     name = "logistic"
 
-    def standard_quantile(self, lower, upper):
+    def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         return np.log(lower) - np.log(upper)
 
-    def standard_log_density(self, u):
+    def standard_log_density(self, u: Floats) -> Floats:
         """Return log sigmoid(u) sigmoid(-u), which is even in u."""
         return -np.abs(u) - 2.0 * np.log1p(np.exp(-np.abs(u)))
 
-    def standard_slope(self, u):
+    def standard_slope(self, u: Floats) -> Floats:
         return -np.tanh(0.5 * u)
 
-    def standard_entropy(self):
+    def standard_entropy(self) -> Floats | float:
         return 2.0

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.errors import bad_value
+from elbo_lab.arrays import Floats
+from elbo_lab.errors import BadValue, bad_value
+
+FloatDType = type[np.float64] | type[np.float32] | np.dtype[np.float64] | np.dtype[np.float32]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,9 @@ class NoiseSpec:
     shape: tuple[int, ...]
 
 
-def draw_noise(spec, rng, lead=(), dtype=np.float64):
+def draw_noise(
+    spec: NoiseSpec, rng: np.random.Generator, lead: tuple[int, ...] = (), dtype: FloatDType = np.float64
+) -> Floats:
     """Return fresh noise.
 
     Parameters
@@ -49,6 +54,6 @@ def draw_noise(spec, rng, lead=(), dtype=np.float64):
     raise unknown_kind(spec.kind)
 
 
-def unknown_kind(kind):
+def unknown_kind(kind: str) -> BadValue:
     """Build the error for a kind of noise that nobody can draw."""
     return bad_value("kind", "'normal' or 'uniform'", repr(kind))

@@ -25,7 +25,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab.distributions.noise import NoiseSpec, draw_noise, unknown_kind
+from elbo_lab.arrays import Floats, Integers
+from elbo_lab.distributions.noise import FloatDType, NoiseSpec, draw_noise, unknown_kind
 from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 
@@ -48,10 +49,16 @@ class NoiseSource(ABC):
     independent = False
 
     @abstractmethod
-    def draw(self, spec, rng, lead=(), dtype=np.float64):
+    def draw(
+        self,
+        spec: NoiseSpec,
+        rng: np.random.Generator,
+        lead: tuple[int, ...] = (),
+        dtype: FloatDType = np.float64,
+    ) -> Floats:
         """Return noise (*lead, *spec.shape), as `draw_noise` does; entries of `lead` are independent."""
 
-    def check(self, spec):  # noqa: B027 - most sources take any number of draws
+    def check(self, spec: NoiseSpec) -> None:  # noqa: B027 - most sources take any number of draws
         """Raise ValueError if noise of this shape cannot be drawn."""
 
 
@@ -62,7 +69,13 @@ class Independent(NoiseSource):
     summary = "every draw by itself (the default)"
     independent = True
 
-    def draw(self, spec, rng, lead=(), dtype=np.float64):
+    def draw(
+        self,
+        spec: NoiseSpec,
+        rng: np.random.Generator,
+        lead: tuple[int, ...] = (),
+        dtype: FloatDType = np.float64,
+    ) -> Floats:
         return draw_noise(spec, rng, lead, dtype)
 
 
@@ -72,13 +85,19 @@ class Antithetic(NoiseSource):
     name = "antithetic"
     summary = "pairs of mirror images: eps and -eps, u and 1 - u; an even number of draws"
 
-    def draw(self, spec, rng, lead=(), dtype=np.float64):
+    def draw(
+        self,
+        spec: NoiseSpec,
+        rng: np.random.Generator,
+        lead: tuple[int, ...] = (),
+        dtype: FloatDType = np.float64,
+    ) -> Floats:
         self.check(spec)
         n_draws, *rest = spec.shape
         half = draw_noise(NoiseSpec(spec.kind, (n_draws // 2, *rest)), rng, lead, dtype)
         return np.concatenate([half, mirrored(spec.kind, half)], axis=len(lead))
 
-    def check(self, spec):
+    def check(self, spec: NoiseSpec) -> None:
         if spec.shape[0] % 2:
             raise bad_value("draws", "an even number with antithetic noise", spec.shape[0], "take one more")
 
@@ -89,7 +108,13 @@ class Sobol(NoiseSource):
     name = "sobol"
     summary = "randomised Sobol points (quasi-Monte Carlo); best with a power of two of draws"
 
-    def draw(self, spec, rng, lead=(), dtype=np.float64):
+    def draw(
+        self,
+        spec: NoiseSpec,
+        rng: np.random.Generator,
+        lead: tuple[int, ...] = (),
+        dtype: FloatDType = np.float64,
+    ) -> Floats:
         self.check(spec)
         n_draws, n_dims = spec.shape[0], int(np.prod(spec.shape[1:]))
         digits = _scrambled(_sobol_points(n_draws, n_dims), tuple(lead), rng)
@@ -101,7 +126,7 @@ class Sobol(NoiseSource):
             raise unknown_kind(spec.kind)
         return u.astype(dtype, copy=False)
 
-    def check(self, spec):
+    def check(self, spec: NoiseSpec) -> None:
         n_dims = int(np.prod(spec.shape[1:]))
         if n_dims > MOST_DIMENSIONS:
             raise NotApplicable(
@@ -113,7 +138,7 @@ SOURCES = (Independent(), Antithetic(), Sobol())
 """Every source of noise, the default first."""
 
 
-def find_source(name):
+def find_source(name: str) -> NoiseSource:
     """Return the source of this name, or raise ValueError with the nearest."""
     for source in SOURCES:
         if source.name == name:
@@ -121,7 +146,7 @@ def find_source(name):
     raise unknown_name("noise", name, [source.name for source in SOURCES])
 
 
-def mirrored(kind, noise):
+def mirrored(kind: str, noise: Floats) -> Floats:
     """Return the mirror image of noise: -eps, or 1 - u (below one, as uniform noise is)."""
     if kind == "uniform":
         one = noise.dtype.type(1.0)
@@ -130,7 +155,7 @@ def mirrored(kind, noise):
 
 
 @lru_cache(maxsize=64)
-def _sobol_points(n_draws, n_dims):
+def _sobol_points(n_draws: int, n_dims: int) -> Integers:
     """Return the first points of the Sobol sequence as integers of 30 bits (S, dimensions)."""
     from scipy.stats import qmc  # heavy: loaded on use
 
@@ -141,7 +166,7 @@ def _sobol_points(n_draws, n_dims):
     return points
 
 
-def _scrambled(points, lead, rng):
+def _scrambled(points: Integers, lead: tuple[int, ...], rng: np.random.Generator) -> Integers:
     """Return scrambled points (*lead, S, dimensions): a random linear matrix and shift per dimension.
 
     Digit i of a point becomes itself plus a random choice of the digits before it, plus a random digit.

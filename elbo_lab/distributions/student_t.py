@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions.beta import quantile_from_above, quantile_from_below
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, span_integral, tail_integral
 from elbo_lab.distributions.location_scale import LocationScale
@@ -32,33 +33,33 @@ PSI_SERIES = [31 / 2048, -17 / 2048, 1 / 128, -1 / 64, 1 / 8, 0.0]
 MANY = 40.0
 
 
-def _psi_gap(dof):
+def _psi_gap(dof: Floats) -> Floats:
     """Return c(v) = psi((v + 1) / 2) - psi(v / 2) - 1 / v."""
     direct = psi(0.5 * dof + 0.5) - psi(0.5 * dof) - 1.0 / dof
     return np.where(dof > MANY, np.polyval(PSI_SERIES, 4.0 / np.maximum(dof, MANY) ** 2), direct)
 
 
-def _log_cosh(tau):
+def _log_cosh(tau: Floats) -> Floats:
     """Return log cosh(tau) for tau >= 0, without loss near zero and without overflow."""
     near = 0.5 * np.log1p(np.sinh(np.minimum(tau, 1.0)) ** 2)
     return np.where(tau < 1.0, near, tau + np.log1p(np.exp(-2.0 * tau)) - np.log(2.0))
 
 
-def _dof_score(tau, dof):
+def _dof_score(tau: Floats, dof: Floats) -> Floats:
     """Return dlog p/dv at u = sqrt(v) sinh(tau)."""
     squared, x = np.tanh(tau) ** 2, np.sinh(np.minimum(tau, 1.0)) ** 2
     bracket = np.where(x < 0.1, np.polyval(SERIES, np.minimum(x, 0.1)), squared - 2.0 * _log_cosh(tau))
     return 0.5 * (_psi_gap(dof) + bracket + squared / dof)
 
 
-def _velocity_inner(dof, tau):
+def _velocity_inner(dof: Floats, tau: Floats) -> Floats:
     """Return -(1 / p(u)) int_0^u p s over cosh^-v, relative to its value at u."""
     at_u = _log_cosh(tau)
     integral = span_integral(lambda t: np.exp(dof * (at_u - _log_cosh(t))) * _dof_score(t, dof), tau)
     return -np.sqrt(dof) * np.exp(at_u) * integral
 
 
-def _velocity_outer(dof, tau):
+def _velocity_outer(dof: Floats, tau: Floats) -> Floats:
     """Return (1 / p(u)) int_u^inf p s."""
     at_u = _log_cosh(tau)
     integral = tail_integral(
@@ -69,7 +70,7 @@ def _velocity_outer(dof, tau):
     return np.sqrt(dof) * np.exp(at_u) * integral
 
 
-def student_velocity(dof, u):
+def student_velocity(dof: Floats, u: Floats) -> Floats:
     """Return du/dv of a standard Student t draw u with the noise frozen.
 
     Parameters
@@ -103,7 +104,7 @@ class StudentT(LocationScale):
     parameters = ("location", "log_scale", "log_dof")
     implicit = True
 
-    def standard_quantile(self, lower, upper, log_dof):
+    def standard_quantile(self, lower: Floats, upper: Floats, log_dof: Floats) -> Floats:
         """Return -+sqrt(v y / x), x = v / (v + u^2) and y = 1 - x, each with its own digits."""
         half, tail = 0.5 * np.exp(log_dof), np.minimum(lower, upper)
         x = quantile_from_below(half, 0.5, 2.0 * tail)
@@ -113,31 +114,35 @@ class StudentT(LocationScale):
         y = np.where(tail < 0.25, outer, inner)
         return np.sign(lower - upper) * np.sqrt(2.0 * half * y / np.maximum(x, np.finfo(float).tiny))
 
-    def velocities(self, z, location, log_scale, log_dof):
+    def velocities(
+        self, z: Floats, location: Floats, log_scale: Floats, log_dof: Floats
+    ) -> tuple[Floats, ...]:
         scale, dof = np.exp(log_scale), np.exp(log_dof)
         through_dof = scale * dof * student_velocity(dof, (z - location) / scale)
         return *super().velocities(z, location, log_scale), through_dof
 
-    def standard_log_density(self, u, log_dof):
+    def standard_log_density(self, u: Floats, log_dof: Floats) -> Floats:
         dof = np.exp(log_dof)
         constant = betaln(0.5 * dof, 0.5) + 0.5 * log_dof
         return -0.5 * (dof + 1.0) * np.log1p((u / np.sqrt(dof)) ** 2) - constant
 
-    def standard_slope(self, u, log_dof):
+    def standard_slope(self, u: Floats, log_dof: Floats) -> Floats:
         dof = np.exp(log_dof)
         return -(dof + 1.0) * u / (dof + u * u)
 
-    def scores(self, z, location, log_scale, log_dof):
+    def scores(self, z: Floats, location: Floats, log_scale: Floats, log_dof: Floats) -> tuple[Floats, ...]:
         dof = np.exp(log_dof)
         tau = np.arcsinh(np.abs(z - location) * np.exp(-log_scale) / np.sqrt(dof))
         return *super().scores(z, location, log_scale, log_dof), dof * _dof_score(tau, dof)
 
-    def standard_entropy(self, log_dof):
+    def standard_entropy(self, log_dof: Floats) -> Floats | float:
         dof = np.exp(log_dof)
         gap = _psi_gap(dof) + 1.0 / dof
         return 0.5 * (dof + 1.0) * gap + 0.5 * log_dof + betaln(0.5 * dof, 0.5)
 
-    def entropy_slopes(self, location, log_scale, log_dof):
+    def entropy_slopes(
+        self, location: Floats, log_scale: Floats, log_dof: Floats
+    ) -> tuple[Floats | float, ...]:
         dof = np.exp(log_dof)
         bend = polygamma(1, 0.5 * dof + 0.5) - polygamma(1, 0.5 * dof)
         through_dof = 0.25 * dof * (dof + 1.0) * bend + 0.5

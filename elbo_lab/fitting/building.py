@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.noise import FloatDType
 from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import ElboReconstructionKL, Estimator, Problem
 from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
@@ -177,7 +177,7 @@ VALIDATION_DRAWS = 10
 
 
 def validation_recorder(
-    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: DTypeLike
+    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType
 ) -> Recorder:
     """Return a recorder of the bound on rows that the training does not see, with fixed noise."""
     bound, x = ElboReconstructionKL(), x.astype(dtype)

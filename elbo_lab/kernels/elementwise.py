@@ -30,6 +30,7 @@ import math
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import formula, loop
 from elbo_lab.kernels.exponential import (
     exp_of_negative,
@@ -46,7 +47,7 @@ ZERO, ONE, TWO, TEN, TWENTY = (np.float32(value) for value in (0.0, 1.0, 2.0, 10
 
 
 @formula
-def _tanh(x):
+def _tanh(x: float) -> float:
     size = abs(x)
     # tanh(22) rounds to one; nan fails the comparison and stays.
     size = 22.0 if size > 22.0 else size
@@ -55,19 +56,19 @@ def _tanh(x):
 
 
 @formula
-def _softplus(x):
+def _softplus(x: float) -> float:
     positive_part = 0.0 if x < 0.0 else x
     return positive_part + log1p_of_fraction(exp_of_negative(-abs(x)))
 
 
 @formula
-def _sigmoid(x):
+def _sigmoid(x: float) -> float:
     t = exp_of_negative(-abs(x))
     return (t if x < 0.0 else 1.0) / (1.0 + t)
 
 
 @formula
-def _tanh_32(x):
+def _tanh_32(x: np.float32) -> float:
     size = abs(x)
     # tanh(10) rounds to one.
     size = TEN if size > TEN else size
@@ -76,33 +77,33 @@ def _tanh_32(x):
 
 
 @formula
-def _softplus_32(x):
+def _softplus_32(x: np.float32) -> np.float32:
     positive_part = ZERO if x < ZERO else x
     return positive_part + log1p_of_fraction_32(exp_of_negative_32(-abs(x)))
 
 
 @formula
-def _sigmoid_32(x):
+def _sigmoid_32(x: np.float32) -> np.float32:
     t = exp_of_negative_32(-abs(x))
     return (t if x < ZERO else ONE) / (ONE + t)
 
 
 @formula
-def _rise(a):
+def _rise(a: float) -> float:
     # exp(40) rounds the quotient to one.
     e = expm1_of_positive(40.0 if a > 40.0 else a)
     return e / (e + 1.0)
 
 
 @formula
-def _rise_32(a):
+def _rise_32(a: np.float32) -> np.float32:
     # exp(20) rounds the quotient to one.
     e = expm1_of_positive_32(TWENTY if a > TWENTY else a)
     return e / (e + ONE)
 
 
 @loop
-def tanh(x, out):
+def tanh(x: Floats, out: Floats) -> None:
     """Write tanh(x) into `out`; both (n,) and contiguous."""
     if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
@@ -113,7 +114,7 @@ def tanh(x, out):
 
 
 @loop
-def softplus(x, out):
+def softplus(x: Floats, out: Floats) -> None:
     """Write log(1 + exp(x)) into `out`; both (n,) and contiguous."""
     if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
@@ -124,7 +125,7 @@ def softplus(x, out):
 
 
 @loop
-def sigmoid(x, out):
+def sigmoid(x: Floats, out: Floats) -> None:
     """Write 1 / (1 + exp(-x)) into `out`; both (n,) and contiguous."""
     if x.itemsize == FLOAT32:
         for i in range(x.shape[0]):
@@ -135,7 +136,7 @@ def sigmoid(x, out):
 
 
 @loop
-def times_softplus_slope(a, delta):
+def times_softplus_slope(a: Floats, delta: Floats) -> None:
     """Multiply delta by 1 - exp(-a), the slope of softplus where its value is a >= 0; vectors (n,)."""
     if a.itemsize == FLOAT32:
         for i in range(a.shape[0]):

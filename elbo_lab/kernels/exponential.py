@@ -85,19 +85,19 @@ A_32 = tuple(
 
 
 @formula
-def power_of_two(n):
+def power_of_two(n: int | np.int64) -> np.float64:
     """Return 2^n for an integer -1022 <= n <= 1023, by writing the exponent bits."""
     return np.int64((n + 1023) << 52).view(np.float64)
 
 
 @formula
-def power_of_two_32(n):
+def power_of_two_32(n: int | np.int32) -> np.float32:
     """Return 2^n for an integer -126 <= n <= 127, by writing the exponent bits."""
     return np.int32((n + 127) << 23).view(np.float32)
 
 
 @formula
-def reduce_by_log2(x):
+def reduce_by_log2(x: float) -> tuple[np.int64, float]:
     """Return n (integer) and expm1(r), where x = n log 2 + r; |x| up to about 10^5."""
     shifted = x * LOG2_E + ROUND
     n = shifted - ROUND
@@ -110,7 +110,7 @@ def reduce_by_log2(x):
 
 
 @formula
-def reduce_by_log2_32(x):
+def reduce_by_log2_32(x: np.float32) -> tuple[np.int32, np.float32]:
     """Return n (integer) and expm1(r), where x = n log 2 + r; |x| up to about 10^3."""
     shifted = x * LOG2_E_32 + ROUND_32
     n = shifted - ROUND_32
@@ -122,7 +122,7 @@ def reduce_by_log2_32(x):
 
 
 @formula
-def exp_of_negative(x):
+def exp_of_negative(x: float) -> float:
     """Return exp(x) for x <= 0, down to the smallest subnormal; 0 at -inf, nan at nan."""
     # Written so that nan fails the comparison and stays.
     x = -746.0 if x < -746.0 else x
@@ -133,7 +133,7 @@ def exp_of_negative(x):
 
 
 @formula
-def exp_of_negative_32(x):
+def exp_of_negative_32(x: np.float32) -> np.float32:
     """Return exp(x) for x <= 0, down to the smallest subnormal; 0 at -inf, nan at nan."""
     x = LOWEST_32 if x < LOWEST_32 else x
     n, tail = reduce_by_log2_32(x)
@@ -142,7 +142,7 @@ def exp_of_negative_32(x):
 
 
 @formula
-def expm1_of_positive(x):
+def expm1_of_positive(x: float) -> float:
     """Return exp(x) - 1 for 0 <= x <= 700, with small relative error near 0 too; nan at nan."""
     n, tail = reduce_by_log2(x)
     scale = power_of_two(n)
@@ -150,7 +150,7 @@ def expm1_of_positive(x):
 
 
 @formula
-def expm1_of_positive_32(x):
+def expm1_of_positive_32(x: np.float32) -> np.float32:
     """Return exp(x) - 1 for 0 <= x <= 80, with small relative error near 0 too; nan at nan."""
     n, tail = reduce_by_log2_32(x)
     scale = power_of_two_32(n)
@@ -158,7 +158,7 @@ def expm1_of_positive_32(x):
 
 
 @formula
-def log1p_of_fraction(t):
+def log1p_of_fraction(t: float) -> float:
     """Return log(1 + t) for 0 <= t <= 1; nan at nan."""
     # 2t and not t / (1 + t/2): a doubled subnormal is exact, a halved one is not.
     w = (t + t) / (2.0 + t)
@@ -170,7 +170,7 @@ def log1p_of_fraction(t):
 
 
 @formula
-def log1p_of_fraction_32(t):
+def log1p_of_fraction_32(t: np.float32) -> np.float32:
     """Return log(1 + t) for 0 <= t <= 1; nan at nan."""
     w = (t + t) / (TWO + t)
     z = QUARTER * w * w
@@ -181,7 +181,7 @@ def log1p_of_fraction_32(t):
 
 
 @formula
-def log_of_at_least_one(s):
+def log_of_at_least_one(s: float) -> float:
     """Return log(s) for s >= 1, from its exponent and its fraction; nan at nan and at inf."""
     bits = np.float64(s).view(np.uint64)
     # The exponent written into the fraction of 2^52 is a float64 without a conversion, which AVX2 has not.

@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import formula, inner_loop, loop
 from elbo_lab.kernels.exponential import (
     power_of_two,
@@ -33,21 +34,21 @@ LOWEST, LOWEST_32, ZERO_32 = -708.0, np.float32(-87.0), np.float32(0.0)
 
 
 @formula
-def _weight(x):
+def _weight(x: float) -> float:
     n, tail = reduce_by_log2(LOWEST if x < LOWEST else x)
     scale = power_of_two(n)
     return 0.0 if x < LOWEST else scale * tail + scale
 
 
 @formula
-def _weight_32(x):
+def _weight_32(x: np.float32) -> np.float32:
     n, tail = reduce_by_log2_32(LOWEST_32 if x < LOWEST_32 else x)
     scale = power_of_two_32(n)
     return ZERO_32 if x < LOWEST_32 else scale * tail + scale
 
 
 @inner_loop
-def _exponentiate(log_w, near, weights):
+def _exponentiate(log_w: Floats, near: Floats, weights: Floats) -> None:
     for n in range(log_w.size):
         if log_w.itemsize == FLOAT32:
             weights[n] = _weight_32(np.float32(log_w[n] - near[n]))
@@ -56,7 +57,7 @@ def _exponentiate(log_w, near, weights):
 
 
 @loop
-def add_exponentials(log_w, shift, total, squares):
+def add_exponentials(log_w: Floats, shift: Floats, total: Floats, squares: Floats) -> None:
     """Add to total and squares; log_w (S, N), the others (N,) float64, all contiguous."""
     n_draws, n_data = log_w.shape
     sums, sums2 = np.zeros(n_data), np.zeros(n_data)

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Entries, Layout
@@ -113,17 +113,17 @@ class DeepModel(StandardNormalPrior, Model):
     def output_bias(self, x: Floats) -> Floats:
         """Return the output bias (out,) that fits the columns of x without any latent."""
 
-    def decode(self, theta: Floats, z: Draws) -> Floats:
+    def decode(self, theta: Floats, z: Floats) -> Floats:
         """Return the network's output (..., out) at z (..., K)."""
         return self.decoder.forward(self._split(theta)[0], z)[0]
 
-    def output_slopes(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, list[Floats]]:
+    def output_slopes(self, theta: Floats, x: Floats, z: Floats) -> tuple[Floats, list[Floats]]:
         """Return d log p(x | z) / d outputs (S, N, out) of every draw, and the decoder's activations."""
         weights, extra = self._split(theta)
         outputs, activations = self.decoder.forward(weights, z.astype(theta.dtype, copy=False))
         return self.observe_slopes(extra, outputs, x.astype(theta.dtype, copy=False)), activations
 
-    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
+    def likelihood(self, theta: Floats, x: Floats, z: Floats) -> tuple[Floats, Pullback]:
         """log p(x | decoder(z)): chain of the observation and the network, backward in one pass.
 
         The dtype of theta is the dtype of the whole pass.
@@ -147,23 +147,23 @@ class DeepModel(StandardNormalPrior, Model):
 
         return value, pullback
 
-    def log_likelihood_grad_z(self, theta: Floats, x: Floats, z: Draws, cotangent: Floats) -> Floats:
+    def log_likelihood_grad_z(self, theta: Floats, x: Floats, z: Floats, cotangent: Floats) -> Floats:
         slopes, activations = self.output_slopes(theta, x, z)
         rows = self._by_output(cotangent.astype(theta.dtype, copy=False), slopes, z)
         return self.decoder.backward_inputs(self._split(theta)[0], activations, rows)
 
     @staticmethod
-    def _by_output(cotangent: Floats, slopes: Floats, z: Draws) -> Floats:
+    def _by_output(cotangent: Floats, slopes: Floats, z: Floats) -> Floats:
         """Return the cotangent (..., S, N or 1, out) of the outputs, as many for a draw as z has."""
         if z.shape[-2] < cotangent.shape[-1]:
             # One draw for all data: contract over the data before anything is stored.
             return np.einsum("...sn,...sno->...so", cotangent, slopes)[..., None, :]
         return cotangent[..., None] * slopes
 
-    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:
+    def sample_x(self, theta: Floats, z: Floats, rng: np.random.Generator) -> Floats:
         return self.observe_sample(self._split(theta)[1], self.decode(theta, z), rng)
 
-    def expected_x(self, theta: Floats, z: Draws) -> Floats:
+    def expected_x(self, theta: Floats, z: Floats) -> Floats:
         """Return E[x | z] (..., D) at z (..., K), in the dtype of theta."""
         return self.observe_mean(self.decode(theta, z.astype(theta.dtype, copy=False)))
 

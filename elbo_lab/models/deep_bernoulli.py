@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import sigmoid, softplus
@@ -49,7 +49,7 @@ class DeepBernoulli(DeepModel):
         np.matmul(x, views[f"b{last}"], out=terms[:, -2])
         return terms
 
-    def shared_likelihood(self, theta: Floats, terms: Floats, z: Draws) -> Floats:
+    def shared_likelihood(self, theta: Floats, terms: Floats, z: Floats) -> Floats:
         """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)

@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats
+from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
@@ -100,7 +100,7 @@ class GaussianMixture(Model):
 
         return table, pullback
 
-    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
+    def likelihood(self, theta: Floats, x: Floats, z: Integers) -> tuple[Floats, Pullback]:
         """Look up log N(x_n; mu_z, Sigma_z); the pullback collects the cotangent per component."""
         table, table_pullback = self.likelihood_table(theta, x)
 
@@ -113,7 +113,7 @@ class GaussianMixture(Model):
         """Return log pi_c + log N(x_n; mu_c, Sigma_c) (N, C)."""
         return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
 
-    def log_joint(self, theta: Floats, x: Floats, z: Draws) -> Floats:
+    def log_joint(self, theta: Floats, x: Floats, z: Integers) -> Floats:
         """Return log p_theta(x, z) (..., S, N): one look into the table of both terms."""
         return looked_up(self.joint_table(theta, x), z)
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.special import softplus, tanh
 
 
@@ -27,11 +28,11 @@ class Activation:
     gain: float
 
 
-def _relu(u):
+def _relu(u: Floats) -> Floats:
     return np.maximum(u, 0.0)
 
 
-def _tanh_slope(a):
+def _tanh_slope(a: Floats) -> Floats:
     slope = a * a
     # In place: at a few thousand rows a fresh array costs more than the subtraction.
     return np.subtract(1.0, slope, out=slope)

@@ -11,18 +11,20 @@ and 5.56):
 Rows (axis M) are summed in a weight gradient; axes in front of them are repeats and are kept.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
 from elbo_lab.networks.activations import ACTIVATIONS
 
 
-def _times(rows, weights):
+def _times(rows: Floats, weights: Floats) -> Floats:
     """Return rows (..., M, in) @ weights (in, out) as one product: of (..., 1, in) NumPy would make many."""
     flat = rows.reshape(-1, rows.shape[-1]) @ weights
     return flat.reshape(*rows.shape[:-1], weights.shape[-1])
@@ -44,10 +46,10 @@ class MLP:
         If there are fewer than two sizes, a size is below one, or the activation is unknown.
     """
 
-    sizes: tuple
+    sizes: tuple[int, ...]
     activation: str = "tanh"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.sizes) < 2:
             raise bad_value("sizes", "an input and an output width", self.sizes)
         for size in self.sizes:
@@ -56,18 +58,18 @@ class MLP:
             raise unknown_name("activation", self.activation, list(ACTIVATIONS))
 
     @property
-    def n_layers(self):
+    def n_layers(self) -> int:
         return len(self.sizes) - 1
 
     @cached_property
-    def layout(self):
+    def layout(self) -> Layout:
         """Layout of the parameters: W1 (in, H), b1 (H,), W2, b2, ..."""
         entries = []
         for layer, (n_in, n_out) in enumerate(pairwise(self.sizes), start=1):
             entries += [(f"W{layer}", (n_in, n_out)), (f"b{layer}", (n_out,))]
         return Layout(tuple(entries))
 
-    def affine_views(self, vector):
+    def affine_views(self, vector: Floats) -> list[Floats]:
         """Return the views (in + 1, out) of each layer in `vector` (P,): W, and b as its last row."""
         views, start = [], 0
         for n_in, n_out in pairwise(self.sizes):
@@ -76,7 +78,7 @@ class MLP:
             start = stop
         return views
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> Floats:
         """Return parameters (P,): Glorot-normal weights (He for relu), zero biases."""
         gain = ACTIVATIONS[self.activation].gain
         weights = {}
@@ -85,7 +87,7 @@ class MLP:
             weights[f"W{layer}"] = std * rng.standard_normal((n_in, n_out))
         return self.layout.pack(weights)
 
-    def forward(self, params, inputs):
+    def forward(self, params: Floats, inputs: Floats) -> tuple[Floats, list[Floats]]:
         """Return the output and the activations that `backward` needs.
 
         Parameters
@@ -110,7 +112,9 @@ class MLP:
         output += p[f"b{last}"]
         return output, activations
 
-    def _deltas(self, p, activations, cotangent):
+    def _deltas(
+        self, p: dict[str, Floats], activations: Sequence[Floats], cotangent: Floats
+    ) -> Iterator[tuple[int, Floats]]:
         """Yield (layer, delta_l (..., M, sizes[l])), from the last layer to the first."""
         slope = ACTIVATIONS[self.activation].slope
         delta = cotangent
@@ -120,12 +124,14 @@ class MLP:
                 delta = _times(delta, p[f"W{layer}"].T)
                 delta *= slope(activations[layer - 1])
 
-    def deltas(self, params, activations, cotangent):
+    def deltas(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> list[Floats]:
         """Return [delta_1 (..., M, sizes[1]), ..., delta_L], the cotangents of what each layer activates."""
         pairs = self._deltas(self.layout.views(params), activations, cotangent)
         return [delta for _, delta in pairs][::-1]
 
-    def backward(self, params, activations, cotangent):
+    def backward(
+        self, params: Floats, activations: Sequence[Floats], cotangent: Floats
+    ) -> tuple[Floats, Floats]:
         """Pull the cotangent of the output back.
 
         Parameters
@@ -144,7 +150,7 @@ class MLP:
         grad_params, delta = self._weight_gradient(params, activations, cotangent)
         return grad_params, _times(delta, self.layout.views(params)["W1"].T)
 
-    def backward_params(self, params, activations, cotangent):
+    def backward_params(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Pull the cotangent back to the parameters alone: (..., P).
 
         For a network whose inputs are data: the product with W1 that `backward` ends with is as large as
@@ -152,12 +158,14 @@ class MLP:
         """
         return self._weight_gradient(params, activations, cotangent)[0]
 
-    def backward_inputs(self, params, activations, cotangent):
+    def backward_inputs(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Pull the cotangent back to the inputs alone (..., M, sizes[0]); no weight's gradient is formed."""
         delta = self.deltas(params, activations, cotangent)[0]
         return _times(delta, self.layout.views(params)["W1"].T)
 
-    def _weight_gradient(self, params, activations, cotangent):
+    def _weight_gradient(
+        self, params: Floats, activations: Sequence[Floats], cotangent: Floats
+    ) -> tuple[Floats, Floats]:
         """Return the gradient (..., P) and delta_1 (..., M, sizes[1])."""
         p = self.layout.views(params)
         dtype = np.result_type(params, cotangent)
@@ -168,7 +176,7 @@ class MLP:
             delta.sum(axis=-2, out=blocks[f"b{layer}"])
         return gradient, delta
 
-    def backward_squares(self, params, activations, cotangent):
+    def backward_squares(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Return the sum over rows of the squared gradient of each row (..., P).
 
         A row's weight gradient is an outer product, (a_i delta_j)^2 = a_i^2 delta_j^2, so the sum of
@@ -185,7 +193,9 @@ class MLP:
             squares[f"b{layer}"] = delta2.sum(axis=-2)
         return self.layout.pack(squares, lead=cotangent.shape[:-2])
 
-    def backward_variance(self, params, activations, cotangent):
+    def backward_variance(
+        self, params: Floats, activations: Sequence[Floats], cotangent: Floats
+    ) -> tuple[Floats, Floats]:
         """Return the variance over draws of the gradient of each datum, summed over the data (P,).
 
         Draws and data are independent, so this is the variance of the gradient of a sum over the data from
@@ -210,11 +220,15 @@ class MLP:
         variance, delta = self._weight_variance(params, activations, cotangent)
         return variance, _times(delta, self.layout.views(params)["W1"].T)
 
-    def backward_variance_params(self, params, activations, cotangent):
+    def backward_variance_params(
+        self, params: Floats, activations: Sequence[Floats], cotangent: Floats
+    ) -> Floats:
         """Return the variance of `backward_variance` alone, for a network whose inputs are data."""
         return self._weight_variance(params, activations, cotangent)[0]
 
-    def _weight_variance(self, params, activations, cotangent):
+    def _weight_variance(
+        self, params: Floats, activations: Sequence[Floats], cotangent: Floats
+    ) -> tuple[Floats, Floats]:
         """Return the variance (P,) and delta_1 (S, N, sizes[1])."""
         n_draws, n_data = cotangent.shape[:2]
         p = self.layout.views(params)
