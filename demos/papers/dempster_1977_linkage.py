@@ -28,11 +28,11 @@ import numpy as np
 from _paper import paper_parser, publish, read_options
 
 from elbo_lab.em import GeneticLinkage, run_em
-from elbo_lab.plots import figure_folder, new_figure, plot_staircase, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, new_figure, plot_staircase, save_figure, style_axes
 
 # %% Constants
-ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
+ASKED = read_options(paper_parser(__doc__))
+OUT = figure_folder()
 START = Fraction(1, 2)
 PRINTED = """0.500000000 0.608247423 0.624321051 0.626488879 0.626777323 0.626815632 0.626820719 0.626821395
 0.626821484""".split()
@@ -61,10 +61,12 @@ floating = run_em(problem, float(START), tolerance=1e-300, max_iterations=len(pa
 print(f"floating point ends {abs(floating.theta - iterates[-1]):.0e} from the fractions")
 
 # %% The figure
-above, below = (figure := new_figure(6.6)).subfigures(2, 1, height_ratios=(3.6, 3.0))
+figure = new_figure(6.6)
+above, below = figure.subfigures(2, 1, height_ratios=(3.6, 3.0))
 plot_staircase(floating.history, above.subplots(), iterations=3, title="Three iterations")
+ax = below.subplots()
 title = "Every iteration leaves the same share of the distance"
-ax = style_axes(below.subplots(), title=title, xlabel="iteration", ylabel="|t - t*|")
+style_axes(ax, title=title, xlabel="iteration", ylabel="|t - t*|")
 steps = np.arange(len(distances))
 ax.semilogy(steps, distances, "o", color="#0072B2", label="EM")
 line = distances[-1] * rate ** (steps - steps[-1])
@@ -72,19 +74,23 @@ ax.semilogy(steps, line, label="slope: share of missing information, by formula"
 ax.legend(frameon=False)
 print("figure:", save_figure(figure, OUT, "linkage")[0])
 
+
 # %% The claim
-rows = []
-for kind, printed, ours, digits in (
-    ("iterate", PRINTED, iterates, 9),
-    ("distance", PRINTED_DISTANCE, distances, 9),
-    ("ratio", PRINTED_RATIO, ratios, 4),
-):
-    for p, (text, value) in enumerate(zip(printed, ours, strict=kind != "ratio")):
-        same = f"{value:.{digits}f}" == text
-        note = "" if same else "theirs is off by one in the last digit"
-        row = {"quantity": f"{kind} {p}", "published": text, "ours": f"{value:.{digits}f}", "note": note}
-        rows.append(row)
+def compared(kind, printed, ours, digits):
+    """Return a row for every printed number, which ours meets to one in its last digit."""
+    rows = []
+    for p, (text, value) in enumerate(zip(printed, ours, strict=False)):
         assert abs(value - float(text)) < 1.0 * 10**-digits, (kind, p)
+        shown = f"{value:.{digits}f}"
+        note = "" if shown == text else "theirs is off by one in the last digit"
+        rows.append({"quantity": f"{kind} {p}", "published": text, "ours": shown, "note": note})
+    return rows
+
+
+assert len(PRINTED) == len(iterates) and len(PRINTED_DISTANCE) == len(distances), "a row each"
+rows = compared("iterate", PRINTED, iterates, 9)
+rows += compared("distance", PRINTED_DISTANCE, distances, 9)
+rows += compared("ratio", PRINTED_RATIO, ratios, 4)
 rows.append({"quantity": "rate", "published": None, "ours": rate, "note": "limit of the ratios, by formula"})
 publish(rows, "Dempster, Laird and Rubin (1977), table 1", ASKED)
 assert abs(ratios[-1] - rate) < 1e-6, "the ratios should tend to the share of missing information"
