@@ -139,7 +139,7 @@ def test_natural_and_stored_covariances_are_inverse_to_each_other():
 @pytest.mark.parametrize(
     ("model", "remedy"),
     [
-        (GaussianMixture(2, 2, "full"), "em or gradient, or one component"),
+        (GaussianMixture(2, 2, "full"), "em or gradient"),
         (FactorAnalysis(2, 1), "em or gradient"),
         (DeepBernoulli(2, 1, (3,)), "vae"),
         (DeepGaussianLearned(2, 1, (3,)), "vae"),
@@ -150,6 +150,8 @@ def test_a_model_without_a_formula_is_refused_with_a_method_that_works(model, re
     assert not has_closed_form(model)
     with pytest.raises(NotApplicable, match=f"{model.label} has no closed form; use method {remedy}"):
         fit_closed_form(model, FAITHFUL)
+    with pytest.raises(NotApplicable, match=f"{model.label} has no closed form"):
+        model.maximum_likelihood(FAITHFUL)
 
 
 def test_ppca_with_as_many_latents_as_columns_is_refused():

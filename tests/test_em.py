@@ -23,9 +23,9 @@ from elbo_lab.em import (
     run_em,
     sums,
 )
+from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import SCATTERS, FullScatter
 from elbo_lab.em.starts import cluster, mixture_start, plus_plus
-from elbo_lab.em.verdict import _named
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import evidence
 from elbo_lab.kernels import use_kernels
@@ -433,7 +433,7 @@ def test_clipping_leaves_what_is_above_the_floor_and_lifts_what_is_below(variant
 
 
 @over_variants
-def test_a_spike_stops_at_the_floor_and_is_named(variant):
+def test_a_spike_stops_at_the_floor_and_isnamed(variant):
     model = GaussianMixture(2, 2, variant)
     fit = fit_em(model, SPIKED)
     assert fit.floor == pytest.approx(1e-6 * SPIKED.var(axis=0).mean())
@@ -448,7 +448,7 @@ def test_a_spike_stops_at_the_floor_and_is_named(variant):
     assert "so it is in all 10 runs, and the best of them is kept" in warning
 
 
-def test_a_flat_spike_at_a_small_floor_is_named():
+def test_a_flat_spike_at_a_small_floor_isnamed():
     # Twelve data in a flat of four dimensions out of five: the thin axis has the rounding of the wide ones.
     rng = np.random.default_rng(1)
     flat = 30.0 + 3.0 * rng.standard_normal((12, 4)) @ rng.standard_normal((4, 5))
@@ -483,10 +483,10 @@ def test_a_component_just_above_the_floor_is_sound():
 
 
 def test_a_long_list_of_components_is_cut_short_in_a_warning():
-    assert _named("component", (4,)) == "component 4 is"
-    assert _named("component", (0, 1, 2, 5)) == "components 0, 1, 2, 5 are"
-    assert _named("component", range(272)) == "components 0, 1, 2 and 269 more are"
-    assert _named("column", ["a", "b", "c", "d", "e"]) == "columns a, b, c and 2 more are"
+    assert named("component", (4,)) == "component 4 is"
+    assert named("component", (0, 1, 2, 5)) == "components 0, 1, 2, 5 are"
+    assert named("component", range(272)) == "components 0, 1, 2 and 269 more are"
+    assert named("column", ["a", "b", "c", "d", "e"]) == "columns a, b, c and 2 more are"
 
 
 def test_the_floor_can_be_set_and_moves_the_answer():
@@ -530,7 +530,7 @@ def test_a_start_below_the_floor_is_clipped_first():
         staircase(run.history)
 
 
-def test_a_dead_component_keeps_its_place_without_nan_and_is_named():
+def test_a_dead_component_keeps_its_place_without_nan_and_isnamed():
     for variant in GaussianMixture.variants:
         model = GaussianMixture(2, 3, variant)
         start = mixture_start(model, FAITHFUL, np.random.default_rng(0), 1e-4)
@@ -641,6 +641,14 @@ def test_no_cluster_is_empty_even_among_equal_rows(n_clusters, seed, n_values):
     x = rng.integers(0, n_values, (8, 2)).astype(float)
     labels = cluster(x, n_clusters, rng)
     assert np.bincount(labels, minlength=n_clusters).min() >= 1 and len(labels) == 8
+
+
+def test_clusters_do_not_depend_on_where_zero_is():
+    """At 2^52 only differences from the mean of the data are exact: a sum with it rounds to even numbers."""
+    x = np.repeat([0.0, 1.0, 2.0, 3.0], 5)[:, None]
+    here, there = (cluster(x + far, 4, np.random.default_rng(0)) for far in (0.0, 2.0**52))
+    np.testing.assert_array_equal(here, there)
+    assert len(set(here)) == 4
 
 
 def test_clusters_do_not_depend_on_the_units_of_the_columns():

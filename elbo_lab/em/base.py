@@ -19,15 +19,26 @@ that one iteration gained less than the tolerance, not that a maximum is as near
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.em.fit import Row
 from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.models import Model
+
+# What a problem takes for its parameters, and for its posterior.
+Theta = TypeVar("Theta")
+Q = TypeVar("Q")
+Header = dict[str, Any]
+Arrays = dict[str, np.ndarray]
 
 COLUMNS = ("elbo_after_e", "elbo_after_m", "log_likelihood")
 
 
-class EMProblem(ABC):
+class EMProblem(ABC, Generic[Theta, Q]):
     """A model with its data, as EM sees them; theta and q are whatever the problem understands.
 
     All values are totals over the data in nats. The methods are functions of their arguments (work shared
@@ -42,31 +53,81 @@ class EMProblem(ABC):
     n_data: int
 
     @abstractmethod
-    def e_step(self, theta):
+    def e_step(self, theta: Theta) -> Q:
         """Return q, the posterior at theta, or the statistics of it that the other methods need."""
 
     @abstractmethod
-    def m_step(self, q):
+    def m_step(self, q: Q) -> Theta:
         """Return the theta that maximises the ELBO at q."""
 
     @abstractmethod
-    def elbo(self, theta, q):
+    def elbo(self, theta: Theta, q: Q) -> float:
         """Return E_q[log p_theta(x, z)] + H(q)."""
 
     @abstractmethod
-    def log_likelihood(self, theta):
+    def log_likelihood(self, theta: Theta) -> float:
         """Return log p_theta(x)."""
 
-    def prepared(self, theta):
+    def prepared(self, theta: Theta) -> Theta:
         """Return a start inside the constraints of this problem."""
         return theta
 
-    def at_floor(self, theta):  # noqa: ARG002 - most problems have no floor
+
+class ModelProblem(EMProblem[Floats, Q]):
+    """EM for a model of the package: the steps, the starts, the floor and the warnings.
+
+    One such class serves a kind of model; `problems` lists them.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray (N, D)
+    floor : float
+        Least variance, in the data's unit squared.
+    threads : int
+        Changes nothing but the time.
+
+    Attributes
+    ----------
+    restarts : int
+        Runs from different starts where none are asked for: more than one where there are many maxima.
+    spikes_at_floor : bool
+        Whether a run that ends at the floor has found a spike on a few data, and no estimate.
+    """
+
+    restarts: ClassVar[int] = 1
+    spikes_at_floor: ClassVar[bool] = False
+    model: Model
+    floor: float
+
+    @abstractmethod
+    def __init__(self, model: Any, x: Floats, floor: float, threads: int = 1) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, model: Model) -> bool:
+        """Whether this is EM for the model."""
+
+    @abstractmethod
+    def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
+        """Return the start (P,) of a run, counted from 0, on the data x (N, D)."""
+
+    @abstractmethod
+    def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the indices of the variances that stand at the floor."""
-        return ()
+
+    @abstractmethod
+    def low_variance(
+        self, low: Sequence[int], where: str, consequence: str, columns: Sequence[str] | None
+    ) -> str:
+        """Return the warning for the variances `low`, which are `where` (at the floor, or nearly zero)."""
+
+    def warnings(self, theta: Floats, columns: Sequence[str] | None) -> Iterator[str]:  # noqa: ARG002
+        """Yield what else must be said of theta, with names for the columns where there are some."""
+        yield from ()
 
 
-class EMRun:
+class EMRun(Generic[Theta, Q]):
     """EM from one start, one iteration at a time; it can be saved and continued bit for bit.
 
     Parameters
@@ -88,31 +149,37 @@ class EMRun:
     converged : bool
     """
 
-    def __init__(self, problem, theta, tolerance=1e-8, max_iterations=1000):
+    def __init__(
+        self,
+        problem: EMProblem[Theta, Q],
+        theta: Theta,
+        tolerance: float = 1e-8,
+        max_iterations: int = 1000,
+    ) -> None:
         self.problem = problem
         self.tolerance = check_positive("tolerance", tolerance)
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.theta = problem.prepared(theta)
         self.converged = False
-        self.history = [{"iteration": 0, "log_likelihood": problem.log_likelihood(self.theta)}]
+        self.history: list[Row] = [{"iteration": 0, "log_likelihood": problem.log_likelihood(self.theta)}]
 
     @property
-    def n_iterations(self):
+    def n_iterations(self) -> int:
         """Iterations done."""
         return len(self.history) - 1
 
     @property
-    def log_likelihood(self):
+    def log_likelihood(self) -> float:
         """log p(x) at the present theta."""
         return self.history[-1]["log_likelihood"]
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether it has converged or reached the iteration limit."""
         return self.converged or self.n_iterations >= self.max_iterations
 
     @property
-    def stopped(self):
+    def stopped(self) -> str:
         """Why it stopped, in a sentence."""
         if self.converged:
             return f"log-likelihood rose by less than {self.tolerance:g} nats per datum"
@@ -120,7 +187,7 @@ class EMRun:
             return f"iteration limit {self.max_iterations}"
         return f"not finished: {self.n_iterations} of at most {self.max_iterations} iterations"
 
-    def advance(self):
+    def advance(self) -> Row:
         """Do one E-step and one M-step; return the new row of the history."""
         q = self.problem.e_step(self.theta)
         after_e = self.problem.elbo(self.theta, q)
@@ -136,24 +203,32 @@ class EMRun:
         self.history.append(row)
         return row
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         """Return (header, arrays): JSON values and arrays from which `restore` goes on bit for bit."""
         rows = [[row.get(name, np.nan) for name in COLUMNS] for row in self.history]
         return {"converged": self.converged}, {"theta": np.array(self.theta), "history": np.array(rows)}
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state; the iteration limit is this run's own."""
-        theta, rows = np.array(arrays["theta"]), np.asarray(arrays["history"])
-        if theta.shape != np.shape(self.theta) or rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+        theta: Any = np.array(arrays["theta"])
+        rows = np.asarray(arrays["history"])
+        shape = np.asarray(self.theta).shape
+        if theta.shape != shape or rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
             got = f"theta {theta.shape} and history {rows.shape}"
-            raise bad_value("state", f"theta {np.shape(self.theta)} and history (n, {len(COLUMNS)})", got)
+            raise bad_value("state", f"theta {shape} and history (n, {len(COLUMNS)})", got)
         self.theta, self.converged = theta, bool(header["converged"])
         self.history = [{"iteration": 0, "log_likelihood": float(rows[0, -1])}]
         for i, row in enumerate(rows[1:].tolist(), start=1):
             self.history.append({"iteration": i, **dict(zip(COLUMNS, row, strict=True))})
 
 
-def run_em(problem, theta, tolerance=1e-8, max_iterations=1000, on_iteration=None):
+def run_em(
+    problem: EMProblem[Theta, Q],
+    theta: Theta,
+    tolerance: float = 1e-8,
+    max_iterations: int = 1000,
+    on_iteration: Callable[[Row], None] | None = None,
+) -> EMRun[Theta, Q]:
     """Run EM from one start to its end.
 
     Parameters

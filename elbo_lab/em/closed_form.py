@@ -11,25 +11,26 @@ not N - 1: the maximum, and not the unbiased estimate. Where the formula would g
 density is unbounded there and no maximum exists; such data are refused.
 """
 
-import numpy as np
+from elbo_lab.arrays import Floats
+from elbo_lab.em.fit import Fit, mean_column_variance
+from elbo_lab.em.problems import has_em
+from elbo_lab.errors import NotApplicable
+from elbo_lab.exact import log_evidence
+from elbo_lab.models import Model
 
-from elbo_lab.em.fit import LEAST_VARIANCE, Fit, mean_column_variance
-from elbo_lab.errors import NotApplicable, bad_value
-from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture, GaussianMLE
 
-
-def has_closed_form(model):
+def has_closed_form(model: Model) -> bool:
     """Whether the maximum of this model has a formula."""
-    one_component = isinstance(model, GaussianMixture) and model.n_components == 1
-    return one_component or isinstance(model, (GaussianMLE, PPCA))
+    return model.closed_form_maximum
 
 
-def fit_closed_form(model, x):
+def fit_closed_form(model: Model, x: Floats) -> Fit:
     """Return the maximum-likelihood fit.
 
     Parameters
     ----------
-    model : GaussianMLE, PPCA, or GaussianMixture with one component
+    model : Model
+        With a `closed_form_maximum`: GaussianMLE, PPCA, or GaussianMixture with one component.
     x : ndarray (N, D)
 
     Returns
@@ -45,47 +46,11 @@ def fit_closed_form(model, x):
         If the density has no maximum on these data.
     """
     if not has_closed_form(model):
-        raise NotApplicable(f"method: the maximum of {model.label} has no closed form; {_instead(model)}")
+        remedy = "use method em or gradient" if has_em(model) else "use method vae"
+        raise NotApplicable(f"method: the maximum of {model.label} has no closed form; {remedy}")
     x = model.check_data(x)
     mean_column_variance(x)
-    theta = _one_component(model, x) if isinstance(model, GaussianMixture) else model.maximum_likelihood(x)
-    row = {"iteration": 0, "log_likelihood": _log_likelihood(model, theta, x)}
+    theta = model.maximum_likelihood(x)
+    value, _, _ = log_evidence(model, theta, x)
+    row = {"iteration": 0, "log_likelihood": float(value.sum())}
     return Fit(model, theta, [row], True, "closed form: the exact maximum")
-
-
-def _instead(model):
-    if isinstance(model, GaussianMixture):
-        return "use method em or gradient, or one component"
-    if isinstance(model, FactorAnalysis):
-        return "use method em or gradient"
-    return "use method vae"
-
-
-def _one_component(model, x):
-    mean = x.mean(axis=0)
-    covariance = (x - mean).T @ (x - mean) / len(x)
-    variance = {
-        "spherical": np.trace(covariance) / model.n_columns,
-        "diagonal": np.diag(covariance),
-        "full": covariance,
-    }[model.variant]
-    if model.variant == "full":
-        singular = np.linalg.svd(x - mean, compute_uv=False)
-        # Singular values below this are rounding.
-        rank = int((singular > max(x.shape) * np.finfo(float).eps * singular[0]).sum())
-        if rank < model.n_columns:
-            raise bad_value(
-                "data",
-                f"a covariance of rank {model.n_columns} (the density of {model.label} is else unbounded)",
-                f"rank {rank}",
-                "use variant diagonal, or method em, which keeps a floor under the eigenvalues",
-            )
-    elif np.min(variance) < LEAST_VARIANCE:
-        raise bad_value("data", f"variances above {LEAST_VARIANCE:g}", np.min(variance), "change the unit")
-    return model.layout.pack({"mean": mean, **model.covariance.stored(variance[None])})
-
-
-def _log_likelihood(model, theta, x):
-    if isinstance(model, GaussianMixture):
-        return float(model.likelihood_table(theta, x)[0].sum())
-    return float(model.log_evidence(theta, x).sum())

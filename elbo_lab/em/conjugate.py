@@ -26,9 +26,12 @@ flat in (mu, log s2): a MAP depends on the coordinates in which it is taken, a m
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_data, check_vector
 from elbo_lab.special import LOG_2PI
 
@@ -47,12 +50,12 @@ class NormalInverseGamma:
         a and b. Proper priors have both above 0; the flat limit has shape -(D/2 + 1) and rate 0.
     """
 
-    mean: np.ndarray
+    mean: Floats
     strength: float
     shape: float
     rate: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         mean = np.atleast_1d(np.asarray(self.mean))
         mean = check_vector("mean", mean, mean.size).astype(np.float64)
         if not np.isfinite(mean).all():
@@ -68,28 +71,28 @@ class NormalInverseGamma:
             object.__setattr__(self, name, float(value))
 
     @classmethod
-    def flat(cls, n_columns):
+    def flat(cls, n_columns: int) -> Self:
         """Return the limit of a constant density of (mu, s2): its MAP is the maximum likelihood."""
         return cls(np.zeros(n_columns), 0.0, -(0.5 * n_columns + 1.0), 0.0)
 
     @property
-    def n_columns(self):
+    def n_columns(self) -> int:
         """D."""
         return len(self.mean)
 
     @property
-    def proper(self):
+    def proper(self) -> bool:
         """Whether the density can be normalised."""
         return self.strength > 0 and self.shape > 0 and self.rate > 0
 
-    def _check_proper(self):
+    def _check_proper(self) -> None:
         if not self.proper:
             raise NotApplicable(
                 f"a Normal-inverse-gamma with strength {self.strength:g}, shape {self.shape:g} and rate "
                 f"{self.rate:g} is improper: it has no normalised density (all three must be above 0)"
             )
 
-    def posterior(self, x):
+    def posterior(self, x: Floats) -> "NormalInverseGamma":
         """Return the posterior given x (N, D): the same family."""
         x = check_data(x, n_columns=self.n_columns)
         n_data, centre = len(x), x.mean(axis=0)
@@ -104,10 +107,11 @@ class NormalInverseGamma:
             self.rate + within + between,
         )
 
-    def log_density(self, mu, sigma2):
+    def log_density(self, mu: ArrayLike, sigma2: ArrayLike) -> Floats:
         """Return log p(mu, s2) in nats, at mu (..., D) and s2 (...)."""
         self._check_proper()
         squares = ((np.asarray(mu, dtype=np.float64) - self.mean) ** 2).sum(axis=-1)
+        sigma2 = np.asarray(sigma2, dtype=np.float64)
         log_sigma2, half = np.log(sigma2), 0.5 * self.n_columns
         normal = (
             half * (math.log(self.strength) - LOG_2PI - log_sigma2) - 0.5 * self.strength * squares / sigma2
@@ -115,7 +119,7 @@ class NormalInverseGamma:
         gamma = self.shape * math.log(self.rate) - math.lgamma(self.shape)
         return normal + gamma - (self.shape + 1.0) * log_sigma2 - self.rate / sigma2
 
-    def mode(self):
+    def mode(self) -> tuple[Floats, float]:
         """Return (mu (D,), s2) of the greatest joint density: the MAP estimate, if this is a posterior.
 
         Raises
@@ -131,7 +135,7 @@ class NormalInverseGamma:
             )
         return self.mean.copy(), self.rate / weight
 
-    def log_evidence(self, x):
+    def log_evidence(self, x: Floats) -> float:
         """Return log p(x) (one number, all data), with mu and s2 integrated out.
 
         By Bayes' identity it is the log of prior x likelihood / posterior, at any (mu, s2).

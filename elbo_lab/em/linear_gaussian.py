@@ -23,13 +23,17 @@ principal directions with half of each column's variance as noise; one start is 
 are random.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.em.base import EMProblem
+from elbo_lab.arrays import Floats
+from elbo_lab.em.base import ModelProblem
+from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import AT_FLOOR
-from elbo_lab.models import PPCA
+from elbo_lab.models import Model
+from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.special import LOG_2PI
 
 # A column whose noise is less of its variance than this is on the way to a Heywood case, or has no noise.
@@ -46,11 +50,11 @@ class LinearPosterior:
     sigma : ndarray (K, K)
     """
 
-    beta: np.ndarray
-    sigma: np.ndarray
+    beta: Floats
+    sigma: Floats
 
 
-class LinearGaussianEM(EMProblem):
+class LinearGaussianEM(ModelProblem[LinearPosterior]):
     """EM for `PPCA` and `FactorAnalysis`.
 
     Parameters
@@ -63,49 +67,69 @@ class LinearGaussianEM(EMProblem):
         Not used: after the first pass nothing is as long as the data.
     """
 
-    def __init__(self, model, x, floor, threads=1):  # noqa: ARG002
+    model: LinearGaussian
+
+    def __init__(self, model: LinearGaussian, x: Floats, floor: float, threads: int = 1) -> None:  # noqa: ARG002
         self.model, self.floor, self.n_data = model, floor, len(x)
         self.mean = x.mean(axis=0)
         centred = x - self.mean
         self.covariance = centred.T @ centred / self.n_data
 
-    def prepared(self, theta):
+    @classmethod
+    def fits(cls, model: Model) -> bool:
+        return isinstance(model, LinearGaussian)
+
+    def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
+        """Return the model's own start for the first run of a factor analysis, else a random one.
+
+        Random: every loading normal, with half of a column's variance in the noise and half in W W^T on
+        average.
+        """
+        if run == 0 and not self.model.shared_noise:
+            return self.model.initial_theta(x)
+        half = np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)
+        shape = (self.model.n_columns, self.model.n_latent)
+        W = rng.standard_normal(shape) * np.sqrt(half / self.model.n_latent)[:, None]
+        noise = half.mean() if self.model.shared_noise else half
+        return self.model.layout.pack({"W": W, "b": x.mean(axis=0), "log_sigma": 0.5 * np.log(noise)})
+
+    def prepared(self, theta: Floats) -> Floats:
         """Return theta with b at the mean of the data and noise variances of at least the floor."""
         t = self.model.layout.views(np.asarray(theta, dtype=np.float64))
         log_sigma = np.maximum(t["log_sigma"], 0.5 * np.log(self.floor))
         return self.model.layout.pack({"W": t["W"], "b": self.mean, "log_sigma": log_sigma})
 
-    def _read(self, theta):
+    def _read(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return W (D, K) and the noise variances (D,)."""
         t = self.model.layout.views(theta)
         return t["W"], np.broadcast_to(np.exp(2.0 * t["log_sigma"]), (self.model.n_columns,))
 
-    def e_step(self, theta):
+    def e_step(self, theta: Floats) -> LinearPosterior:
         W, noise = self._read(theta)
         by_noise = W / noise[:, None]
         sigma = np.linalg.inv(np.eye(self.model.n_latent) + W.T @ by_noise)
         sigma = 0.5 * (sigma + sigma.T)
         return LinearPosterior(sigma @ by_noise.T, sigma)
 
-    def _moments(self, q):
+    def _moments(self, q: LinearPosterior) -> tuple[Floats, Floats]:
         """Return the means over data of E[z (x - mean)^T] (K, D) and E[z z^T] (K, K)."""
         cross = q.beta @ self.covariance
         return cross, q.sigma + cross @ q.beta.T
 
-    def _misfit(self, W, cross, square):
+    def _misfit(self, W: Floats, cross: Floats, square: Floats) -> Floats:
         """Return the means over data of E[(x - mean - W z)_d^2] (D,)."""
         return np.diag(self.covariance) - 2.0 * (W * cross.T).sum(axis=1) + ((W @ square) * W).sum(axis=1)
 
-    def m_step(self, q):
+    def m_step(self, q: LinearPosterior) -> Floats:
         cross, square = self._moments(q)
         W = np.linalg.solve(square, cross).T
         noise = self._misfit(W, cross, square)
-        if isinstance(self.model, PPCA):
+        if self.model.shared_noise:
             noise = noise.mean()
         log_sigma = 0.5 * np.log(np.maximum(noise, self.floor))
         return self.model.layout.pack({"W": W, "b": self.mean, "log_sigma": log_sigma})
 
-    def elbo(self, theta, q):
+    def elbo(self, theta: Floats, q: LinearPosterior) -> float:
         """E_q log p(x | z) + E_q log p(z) + H(q), where D, K and Sigma are the same for all data."""
         W, noise = self._read(theta)
         cross, square = self._moments(q)
@@ -116,7 +140,7 @@ class LinearGaussianEM(EMProblem):
         from_z = np.trace(square) - self.model.n_latent - np.linalg.slogdet(q.sigma)[1]
         return float(-0.5 * self.n_data * (from_x + from_z))
 
-    def log_likelihood(self, theta):
+    def log_likelihood(self, theta: Floats) -> float:
         """-(N/2) [D log 2 pi + log |C| + tr(C^-1 S)], with |C| and C^-1 through K x K matrices."""
         W, noise = self._read(theta)
         by_noise = W / noise[:, None]
@@ -126,25 +150,39 @@ class LinearGaussianEM(EMProblem):
         log_det = 2.0 * np.log(np.diag(root)).sum() + np.log(noise).sum()
         return float(-0.5 * self.n_data * (self.model.n_columns * LOG_2PI + log_det + trace))
 
-    def at_floor(self, theta):
+    def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the columns whose noise variance is at the floor (all of them for PPCA)."""
         noise = self._read(theta)[1]
         return tuple(np.flatnonzero(noise <= self.floor * (1.0 + AT_FLOOR)).tolist())
 
-    def nearly_without_noise(self, theta):
+    def low_variance(
+        self,
+        low: Sequence[int],
+        where: str,
+        consequence: str,  # noqa: ARG002 - the maximum is where it is, with a floor or without
+        columns: Sequence[str] | None,
+    ) -> str:
+        if self.model.shared_noise:
+            return f"the noise variance is {where}: the latent dimensions explain all; use fewer of them"
+        noise = f"the noise of {named('column', _names(low, columns))} {where}"
+        remedy = "use fewer latent dimensions or drop the column"
+        return f"{noise}: a Heywood case, the factors explain all of it; {remedy}"
+
+    def warnings(self, theta: Floats, columns: Sequence[str] | None) -> Iterator[str]:
+        """Yield the columns that may be on the way to a Heywood case."""
+        low = self.nearly_without_noise(theta)
+        if low and not self.model.shared_noise:
+            noise = f"the noise of {named('column', _names(low, columns))}"
+            yield (
+                f"{noise} below {100 * NEARLY_NONE:g} % of its variance and may go to 0 (a Heywood case), "
+                "slowly by EM; use fewer latent dimensions"
+            )
+
+    def nearly_without_noise(self, theta: Floats) -> tuple[int, ...]:
         """Return the columns not at the floor whose noise is less than 0.5 % of their variance."""
         low = self._read(theta)[1] < NEARLY_NONE * np.diag(self.covariance)
         return tuple(i for i in np.flatnonzero(low).tolist() if i not in self.at_floor(theta))
 
 
-def linear_start(model, x, run, rng):
-    """Return a theta (P,): for the first run of a factor analysis the model's own, else a random one.
-
-    Random: every loading normal, with half of a column's variance in the noise and half in W W^T on average.
-    """
-    if run == 0 and not isinstance(model, PPCA):
-        return model.initial_theta(x)
-    half = np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)
-    W = rng.standard_normal((model.n_columns, model.n_latent)) * np.sqrt(half / model.n_latent)[:, None]
-    noise = half.mean() if isinstance(model, PPCA) else half
-    return model.layout.pack({"W": W, "b": x.mean(axis=0), "log_sigma": 0.5 * np.log(noise)})
+def _names(indices: Sequence[int], columns: Sequence[str] | None) -> Sequence[int | str]:
+    return indices if columns is None else [columns[i] for i in indices]

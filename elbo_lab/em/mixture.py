@@ -16,14 +16,19 @@ total responsibility underflows, keeps its mean and covariance and has weight 1e
 is taken, and the likelihood does not feel it.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.em.base import EMProblem
+from elbo_lab.arrays import Floats
+from elbo_lab.em.base import ModelProblem
+from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import SCATTERS, is_at_floor
+from elbo_lab.em.starts import mixture_start
 from elbo_lab.em.sums import weighted_sums
 from elbo_lab.kernels import kernels_in_use
+from elbo_lab.models import GaussianMixture, Model
 from elbo_lab.special import LOG_2PI, log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.
@@ -47,9 +52,9 @@ class Responsibilities:
         -sum_nc r_nc log r_nc, in nats.
     """
 
-    total: np.ndarray
-    mean: np.ndarray
-    moment: np.ndarray
+    total: Floats
+    mean: Floats
+    moment: Floats
     entropy: float
 
 
@@ -66,12 +71,12 @@ class Densities:
         L_c^-1, lower triangular, or its diagonal where that is all.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
-    whitener: np.ndarray
+    mean: Floats
+    scale: Floats
+    whitener: Floats
 
 
-class MixtureEM(EMProblem):
+class MixtureEM(ModelProblem[Responsibilities]):
     """EM for a `GaussianMixture`.
 
     Parameters
@@ -84,13 +89,25 @@ class MixtureEM(EMProblem):
         Changes nothing but the time.
     """
 
-    def __init__(self, model, x, floor, threads=1):
+    restarts = 10
+    spikes_at_floor = True
+    model: GaussianMixture
+
+    def __init__(self, model: GaussianMixture, x: Floats, floor: float, threads: int = 1) -> None:
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
-        self._last, self._last_read = None, None
+        self._last: tuple[tuple[str, bytes], Responsibilities, float] | None = None
+        self._last_read: tuple[bytes, Densities] | None = None
 
-    def prepared(self, theta):
+    @classmethod
+    def fits(cls, model: Model) -> bool:
+        return isinstance(model, GaussianMixture)
+
+    def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - all are random
+        return mixture_start(self.model, x, rng, self.floor)
+
+    def prepared(self, theta: Floats) -> Floats:
         """Return theta with the eigenvalues of its covariances clipped at the floor."""
         t = self.model.layout.views(np.array(theta, dtype=np.float64))
         variance = self.model.covariance.natural(t)
@@ -99,20 +116,20 @@ class MixtureEM(EMProblem):
         stored = self.model.covariance.stored(self.scatter.clip(variance, self.floor))
         return self.model.layout.pack({"logits": t["logits"], "mean": t["mean"], **stored})
 
-    def e_step(self, theta):
+    def e_step(self, theta: Floats) -> Responsibilities:
         return self._passed(theta)[0]
 
-    def log_likelihood(self, theta):
+    def log_likelihood(self, theta: Floats) -> float:
         return self._passed(theta)[1]
 
-    def _passed(self, theta):
+    def _passed(self, theta: Floats) -> tuple[Responsibilities, float]:
         """Return (q, log-likelihood) at theta; the last answer is kept."""
         key = kernels_in_use(), theta.tobytes()
         if self._last is None or self._last[0] != key:
             self._last = (key, *self._pass(theta))
         return self._last[1:]
 
-    def densities(self, theta):
+    def densities(self, theta: Floats) -> Densities:
         """Return the Densities at theta (P,); the last answer is kept."""
         key = theta.tobytes()
         if self._last_read is None or self._last_read[0] != key:
@@ -123,13 +140,16 @@ class MixtureEM(EMProblem):
             self._last_read = key, Densities(t["mean"], scale, whitener)
         return self._last_read[1]
 
-    def _pass(self, theta):
+    def _pass(self, theta: Floats) -> tuple[Responsibilities, float]:
         at = self.densities(theta)
-        sums = weighted_sums(self.x, at.mean, at.whitener, at.scale, self.scatter, self.threads)
-        *statistics, log_likelihood = sums
-        return self._statistics(theta, at.mean, *statistics), log_likelihood
+        total, shift, moment, entropy, log_likelihood = weighted_sums(
+            self.x, at.mean, at.whitener, at.scale, self.scatter, self.threads
+        )
+        return self._statistics(theta, at.mean, total, shift, moment, entropy), log_likelihood
 
-    def _statistics(self, theta, mean, total, shift, moment, entropy):
+    def _statistics(
+        self, theta: Floats, mean: Floats, total: Floats, shift: Floats, moment: Floats, entropy: float
+    ) -> Responsibilities:
         """Move sums about the present means to moments about the weighted ones."""
         by_component = (-1,) + (1,) * (moment.ndim - 1)
         dead = total <= DEAD
@@ -143,26 +163,44 @@ class MixtureEM(EMProblem):
             moment = np.where(dead.reshape(by_component), present, moment)
         return Responsibilities(total, mean + step, moment, entropy)
 
-    def m_step(self, q):
+    def m_step(self, q: Responsibilities) -> Floats:
         """Return the theta (P,) that maximises the ELBO at q: weights, means, clipped moments."""
         variance = self.scatter.clip(q.moment, self.floor)
         weights = np.maximum(q.total / self.n_data, LEAST_WEIGHT)
         stored = self.model.covariance.stored(variance)
         return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
 
-    def elbo(self, theta, q):
+    def elbo(self, theta: Floats, q: Responsibilities) -> float:
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
         at = self.densities(theta)
         about_mean = q.moment + self.scatter.outer(q.mean - at.mean)
         misfit = self.scatter.misfit(at.whitener, about_mean)
         return float(q.total @ (at.scale - 0.5 * misfit)) + q.entropy
 
-    def at_floor(self, theta):
+    def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the components with an eigenvalue at the floor."""
         variance = self.model.covariance.natural(self.model.layout.views(theta))
         return tuple(np.flatnonzero(is_at_floor(self.scatter, variance, self.floor)).tolist())
 
-    def dead(self, theta):
+    def low_variance(
+        self,
+        low: Sequence[int],
+        where: str,
+        consequence: str,
+        columns: Sequence[str] | None,  # noqa: ARG002 - components have numbers
+    ) -> str:
+        return (
+            f"{named('component', low)} {where}: the density is unbounded there{consequence}; use fewer "
+            "components or a simpler covariance"
+        )
+
+    def warnings(self, theta: Floats, columns: Sequence[str] | None) -> Iterator[str]:  # noqa: ARG002
+        """Yield the components that are empty."""
+        dead = self.dead(theta)
+        if dead:
+            yield f"{named('component', dead)} empty (less than a millionth of a datum); use fewer components"
+
+    def dead(self, theta: Floats) -> tuple[int, ...]:
         """Return the components that hold less than a millionth of a datum."""
         weights = np.exp(log_softmax(self.model.layout.views(theta)["logits"], axis=-1))
         return tuple(np.flatnonzero(weights * self.n_data < 1e-6).tolist())

@@ -7,20 +7,23 @@ no estimate (Bishop 2006, section 9.2.1; McLachlan and Peel 2000, chapter 3). Wh
 floor, the best of them is returned with a warning.
 """
 
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from elbo_lab.em.base import EMRun
-from elbo_lab.em.fit import DEFAULT_FLOOR, mean_column_variance
-from elbo_lab.em.linear_gaussian import linear_start
-from elbo_lab.em.starts import mixture_start
-from elbo_lab.em.verdict import PROBLEMS, judge
+import numpy as np
+from numpy.typing import ArrayLike
+
+from elbo_lab.arrays import Floats
+from elbo_lab.em.base import Arrays, EMRun, Header
+from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
+from elbo_lab.em.problems import problem_of
+from elbo_lab.em.verdict import judge
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
-from elbo_lab.models import GaussianMixture, GaussianMLE
+from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, single_threaded_blas
 
 # Of the mean column variance: the least that double precision keeps from zero.
 LEAST_FLOOR = 1e-12
-MIXTURE_RESTARTS = 10
 
 
 class EMFit:
@@ -52,19 +55,22 @@ class EMFit:
 
     def __init__(
         self,
-        model,
-        x,
+        model: Model,
+        x: Floats,
         *,
-        restarts=None,
-        start=None,
-        tolerance=1e-8,
-        max_iterations=1000,
-        floor=None,
-        seed=0,
-        columns=None,
-        threads=None,
-    ):
-        problem_kind = _problem_kind(model)
+        restarts: int | None = None,
+        start: ArrayLike | None = None,
+        tolerance: float = 1e-8,
+        max_iterations: int = 1000,
+        floor: float | None = None,
+        seed: int = 0,
+        columns: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        problem_kind = problem_of(model)
+        if problem_kind is None:
+            remedy = "use the closed form" if model.closed_form_maximum else "use method vae"
+            raise NotApplicable(f"method: no EM for {model.label}; {remedy}")
         self.model, self.x = model, _check_rows(model, model.check_data(x))
         self.tolerance = check_positive("tolerance", tolerance)
         self.max_iterations = check_count("max_iterations", max_iterations)
@@ -74,7 +80,7 @@ class EMFit:
         if self.starts is not None:
             self.restarts = len(self.starts)
         elif restarts is None:
-            self.restarts = MIXTURE_RESTARTS if isinstance(model, GaussianMixture) else 1
+            self.restarts = problem_kind.restarts
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
@@ -82,39 +88,36 @@ class EMFit:
         self.problem = problem_kind(model, self.x, self.floor, threads)
         self.runs = [self._run(0)]
 
-    def _run(self, index):
+    def _run(self, index: int) -> EMRun[Floats, Any]:
         if self.starts is not None:
             theta = self.starts[index]
         else:
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
-            if isinstance(self.model, GaussianMixture):
-                theta = mixture_start(self.model, self.x, rng, self.floor)
-            else:
-                theta = linear_start(self.model, self.x, index, rng)
+            theta = self.problem.start(self.x, index, rng)
         return EMRun(self.problem, theta, self.tolerance, self.max_iterations)
 
     @property
-    def current(self):
+    def current(self) -> int:
         """Index of the first run that is not finished, or of the last one."""
         unfinished = [i for i, run in enumerate(self.runs) if not run.finished]
         return unfinished[0] if unfinished else min(len(self.runs), self.restarts - 1)
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether every run has ended."""
         return self.runs_done >= self.restarts
 
     @property
-    def runs_done(self):
+    def runs_done(self) -> int:
         """Runs that have converged or reached the limit."""
         return sum(run.finished for run in self.runs)
 
     @property
-    def log_likelihood(self):
+    def log_likelihood(self) -> float:
         """log p(x) in the present run, in nats."""
         return self.runs[min(self.current, len(self.runs) - 1)].log_likelihood
 
-    def advance(self):
+    def advance(self) -> tuple[int, Row] | None:
         """Do one iteration of the present run; return (index of the run, row), or None at the end."""
         if self.finished:
             return None
@@ -123,16 +126,17 @@ class EMFit:
             self.runs.append(self._run(index))
         return index, self.runs[index].advance()
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         """Return (header, arrays): JSON values and arrays from which `restore` goes on bit for bit."""
-        header, arrays = {"runs": []}, {}
+        header: Header = {"runs": []}
+        arrays: Arrays = {}
         for i, run in enumerate(self.runs):
             of_run, arrays_of_run = run.state()
             header["runs"].append(of_run)
             arrays |= {f"run{i}.{name}": array for name, array in arrays_of_run.items()}
         return header, arrays
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state of a fit with the same model, data and settings; the limit may be another.
 
         A higher `max_iterations` continues every run that had not converged.
@@ -146,25 +150,25 @@ class EMFit:
             runs.append(run)
         self.runs = runs
 
-    def result(self):
+    def result(self) -> Fit:
         """Return the Fit: the best run so far. It may be asked at any time."""
-        return judge(self)
+        return judge(self.problem, self.runs, self.columns)
 
 
 def fit_em(
-    model,
-    x,
+    model: Model,
+    x: Floats,
     *,
-    restarts=None,
-    start=None,
-    tolerance=1e-8,
-    max_iterations=1000,
-    floor=None,
-    seed=0,
-    columns=None,
-    threads=None,
-    on_iteration=None,
-):
+    restarts: int | None = None,
+    start: ArrayLike | None = None,
+    tolerance: float = 1e-8,
+    max_iterations: int = 1000,
+    floor: float | None = None,
+    seed: int = 0,
+    columns: Sequence[str] | None = None,
+    threads: int | None = None,
+    on_iteration: Callable[[int, Row], None] | None = None,
+) -> Fit:
     """Return the maximum that EM finds; see `EMFit` for the parameters.
 
     Parameters
@@ -197,28 +201,19 @@ def fit_em(
             columns=columns,
             threads=threads,
         )
-        while not fit.finished:
-            index, row = fit.advance()
+        while (step := fit.advance()) is not None:
             if on_iteration is not None:
-                on_iteration(index, row)
+                on_iteration(*step)
         return fit.result()
 
 
-def _problem_kind(model):
-    for of, kind in PROBLEMS.items():
-        if isinstance(model, of):
-            return kind
-    remedy = "use the closed form" if isinstance(model, GaussianMLE) else "use method vae"
-    raise NotApplicable(f"method: no EM for {model.label}; {remedy}")
-
-
-def _check_rows(model, x):
+def _check_rows(model: Model, x: Floats) -> Floats:
     if model.latent_dim > len(x):
         raise bad_value("latent", f"at most the {len(x)} rows of the data", model.latent_dim, "lower it")
     return x
 
 
-def _check_floor(floor, x):
+def _check_floor(floor: float | None, x: Floats) -> float:
     mean_variance = mean_column_variance(x)
     if floor is None:
         return float(DEFAULT_FLOOR * mean_variance)
@@ -229,7 +224,7 @@ def _check_floor(floor, x):
     return floor
 
 
-def _check_starts(model, start):
+def _check_starts(model: Model, start: ArrayLike) -> Floats:
     start = np.asarray(start)
     if start.ndim == 2 and len(start):
         return np.concatenate([_check_starts(model, row) for row in start])
@@ -240,7 +235,7 @@ def _check_starts(model, start):
     return start[None]
 
 
-def _check_columns(columns, n_columns):
+def _check_columns(columns: Sequence[str] | None, n_columns: int) -> tuple[str, ...] | None:
     if columns is None:
         return None
     if isinstance(columns, str):

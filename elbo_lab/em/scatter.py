@@ -18,108 +18,128 @@ to every eigenvalue maximises nothing: it moves the fixed points of sound compon
 likelihood.
 """
 
+from abc import ABC, abstractmethod
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.arrays import Floats
 
 # A variance within this fraction of the floor is at the floor: it went through a logarithm and back.
 AT_FLOOR = 1e-6
 
 
-class SphericalScatter:
-    """One variance: second moments () are traces / D."""
+class Scatter(ABC):
+    """Second moments of C components in the shape of one structure of covariances, without any state."""
 
     @staticmethod
-    def second_moment(weights, difference):
+    @abstractmethod
+    def second_moment(weights: Floats, difference: Floats) -> Floats:
         """Return sum_n weights_n d_n d_n^T in the shape of this structure, d (N, D)."""
-        return weights @ np.einsum("nd,nd->n", difference, difference) / difference.shape[1]
 
     @staticmethod
-    def of_sums(moments):
+    @abstractmethod
+    def of_sums(moments: Floats) -> Floats:
         """Return moments of this structure from those of its columns (C, D) or lower triangles (C, D, D)."""
-        return moments.mean(axis=1)
 
     @staticmethod
-    def outer(vector):
+    @abstractmethod
+    def outer(vector: Floats) -> Floats:
         """Return v v^T in the shape of this structure (...), for vectors (..., D)."""
-        return (vector * vector).mean(axis=-1)
 
     @staticmethod
-    def clip(moments, floor):
+    def clip(moments: Floats, floor: float) -> Floats:
         """Return moments (C, ...) with their eigenvalues clipped at the floor."""
         return np.maximum(moments, floor)
 
     @staticmethod
-    def smallest(moments):
+    @abstractmethod
+    def smallest(moments: Floats) -> Floats:
         """Return the smallest eigenvalue of each (C,)."""
-        return np.asarray(moments)
 
     @staticmethod
-    def rounding(moments):  # noqa: ARG004 - a single variance is exact to its own last digits
-        """Return the absolute error of `smallest` after storing and reading (C,) or a number."""
-        return 0.0
+    def rounding(moments: Floats) -> Floats:
+        """Return the absolute error of `smallest` after storing and reading (C,): none for numbers."""
+        return np.zeros(len(moments))
 
     @staticmethod
-    def misfit(whitener, moments):
+    @abstractmethod
+    def misfit(whitener: Floats, moments: Floats) -> Floats:
         """Return tr(Sigma^-1 S) = tr(L^-1 S L^-T) of every component (C,)."""
-        return DiagonalScatter.misfit(whitener, moments[:, None])
 
 
-class DiagonalScatter:
-    """A variance per column: second moments (D,)."""
-
-    @staticmethod
-    def second_moment(weights, difference):
-        return weights @ difference**2
+class SphericalScatter(Scatter):
+    """One variance: second moments () are traces / D."""
 
     @staticmethod
-    def of_sums(moments):
+    def second_moment(weights: Floats, difference: Floats) -> Floats:
+        return weights @ np.einsum("nd,nd->n", difference, difference) / difference.shape[1]
+
+    @staticmethod
+    def of_sums(moments: Floats) -> Floats:
+        return moments.mean(axis=1)
+
+    @staticmethod
+    def outer(vector: Floats) -> Floats:
+        return (vector * vector).mean(axis=-1)
+
+    @staticmethod
+    def smallest(moments: Floats) -> Floats:
         return moments
 
     @staticmethod
-    def outer(vector):
+    def misfit(whitener: Floats, moments: Floats) -> Floats:
+        return DiagonalScatter.misfit(whitener, moments[:, None])
+
+
+class DiagonalScatter(Scatter):
+    """A variance per column: second moments (D,)."""
+
+    @staticmethod
+    def second_moment(weights: Floats, difference: Floats) -> Floats:
+        return weights @ difference**2
+
+    @staticmethod
+    def of_sums(moments: Floats) -> Floats:
+        return moments
+
+    @staticmethod
+    def outer(vector: Floats) -> Floats:
         return vector**2
 
     @staticmethod
-    def clip(moments, floor):
-        return np.maximum(moments, floor)
-
-    @staticmethod
-    def smallest(moments):
+    def smallest(moments: Floats) -> Floats:
         return moments.min(axis=-1)
 
     @staticmethod
-    def rounding(moments):  # noqa: ARG004 - as above, per column
-        return 0.0
-
-    @staticmethod
-    def misfit(whitener, moments):
+    def misfit(whitener: Floats, moments: Floats) -> Floats:
         return (whitener**2 * moments).sum(axis=-1)
 
 
 @cache
-def _below(n_columns):
+def _below(n_columns: int) -> Floats:
     """Return ones below the diagonal (D, D)."""
     return np.tri(n_columns, k=-1)
 
 
-class FullScatter:
+class FullScatter(Scatter):
     """A matrix: second moments (D, D)."""
 
     @staticmethod
-    def second_moment(weights, difference):
+    def second_moment(weights: Floats, difference: Floats) -> Floats:
         return (weights[:, None] * difference).T @ difference
 
     @staticmethod
-    def of_sums(moments):
+    def of_sums(moments: Floats) -> Floats:
         return moments + np.swapaxes(moments * _below(moments.shape[-1]), 1, 2)
 
     @staticmethod
-    def outer(vector):
+    def outer(vector: Floats) -> Floats:
         return vector[..., :, None] * vector[..., None, :]
 
     @staticmethod
-    def clip(moments, floor):
+    def clip(moments: Floats, floor: float) -> Floats:
         moments = 0.5 * (moments + np.swapaxes(moments, -1, -2))
         low = np.linalg.eigvalsh(moments)[:, 0] < floor
         # A matrix above the floor keeps its bits.
@@ -130,24 +150,28 @@ class FullScatter:
         return np.where(low[:, None, None], rebuilt, moments)
 
     @staticmethod
-    def smallest(moments):
+    def smallest(moments: Floats) -> Floats:
         return np.linalg.eigvalsh(moments)[:, 0]
 
     @staticmethod
-    def rounding(moments):
+    def rounding(moments: Floats) -> Floats:
         # Eigenvectors, the Cholesky factor and its product are each exact to about D eps |Sigma|: against a
         # floor of 1e-10 that is more than any fraction of the floor that could be meant.
         largest = np.linalg.eigvalsh(moments)[:, -1]
         return 4.0 * moments.shape[-1] * np.finfo(float).eps * largest
 
     @staticmethod
-    def misfit(whitener, moments):
+    def misfit(whitener: Floats, moments: Floats) -> Floats:
         return ((whitener @ moments) * whitener).sum(axis=(-1, -2))
 
 
-SCATTERS = {"spherical": SphericalScatter, "diagonal": DiagonalScatter, "full": FullScatter}
+SCATTERS: dict[str, type[Scatter]] = {
+    "spherical": SphericalScatter,
+    "diagonal": DiagonalScatter,
+    "full": FullScatter,
+}
 
 
-def is_at_floor(scatter, moments, floor):
+def is_at_floor(scatter: type[Scatter], moments: Floats, floor: float) -> NDArray[np.bool_]:
     """Return whether the smallest eigenvalue of each of `moments` (C, ...) is at the floor (C,)."""
     return scatter.smallest(moments) <= floor * (1.0 + AT_FLOOR) + scatter.rounding(moments)

@@ -8,13 +8,16 @@ millimetres have no common length; the means and covariances of the start are in
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.em.scatter import SCATTERS
+from elbo_lab.models import GaussianMixture
 
 LLOYD_ITERATIONS = 100
 
 
-def _squared_distances(x, centres):
+def _squared_distances(x: Floats, centres: Floats) -> Floats:
     """Return |x_n - centre_c|^2 (N, C), one centre at a time: no (N, C, D) in memory."""
     out = np.empty((len(x), len(centres)))
     for c, centre in enumerate(centres):
@@ -23,7 +26,7 @@ def _squared_distances(x, centres):
     return out
 
 
-def plus_plus(x, n_clusters, rng):
+def plus_plus(x: Floats, n_clusters: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return the row numbers (C,) that k-means++ takes as centres; all differ.
 
     Parameters
@@ -48,7 +51,7 @@ def plus_plus(x, n_clusters, rng):
     return np.array(chosen)
 
 
-def cluster(x, n_clusters, rng):
+def cluster(x: Floats, n_clusters: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return the cluster (N,) of every row of x; no cluster is empty.
 
     Parameters
@@ -60,19 +63,19 @@ def cluster(x, n_clusters, rng):
     spread = x.std(axis=0)
     scaled = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     centres = scaled[plus_plus(scaled, n_clusters, rng)]
-    labels = None
+    labels = np.full(len(x), -1)
     for _ in range(LLOYD_ITERATIONS):
         distances = _squared_distances(scaled, centres)
         found = distances.argmin(axis=1)
         _fill_empty(found, distances, n_clusters)
-        if labels is not None and np.array_equal(found, labels):
+        if np.array_equal(found, labels):
             break
         labels = found
         centres = np.array([scaled[labels == c].mean(axis=0) for c in range(n_clusters)])
     return labels
 
 
-def _fill_empty(labels, distances, n_clusters):
+def _fill_empty(labels: NDArray[np.intp], distances: Floats, n_clusters: int) -> None:
     """Give each empty cluster the datum that is farthest from its centre, in a cluster that has others."""
     counts = np.bincount(labels, minlength=n_clusters)
     own = distances[np.arange(len(labels)), labels]
@@ -83,7 +86,7 @@ def _fill_empty(labels, distances, n_clusters):
         labels[row], counts[c], own[row] = c, 1, 0.0
 
 
-def mixture_start(model, x, rng, floor):
+def mixture_start(model: GaussianMixture, x: Floats, rng: np.random.Generator, floor: float) -> Floats:
     """Return a theta (P,): weights and means of the clusters, one pooled within-cluster covariance.
 
     Parameters

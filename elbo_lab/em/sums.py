@@ -22,8 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.em.scatter import Scatter
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.special import log_sum_exp
+
+# total (C,), shift (C, D), moment (C, ...), entropy, log-likelihood: see `weighted_sums`.
+Sums = tuple[Floats, Floats, Floats, float, float]
 
 # Entries of a block of rows of the definition: one copy stays in the cache.
 BLOCK_ENTRIES = 1 << 17
@@ -32,7 +37,14 @@ PARTS = 16
 PART_ROWS = 4096
 
 
-def weighted_sums(x, mean, whitener, scale, scatter, threads=1):
+def weighted_sums(
+    x: Floats,
+    mean: Floats,
+    whitener: Floats,
+    scale: Floats,
+    scatter: type[Scatter],
+    threads: int = 1,
+) -> Sums:
     """Return the sums over all rows, with the implementation selected by `use_kernels`.
 
     Parameters
@@ -61,10 +73,16 @@ def weighted_sums(x, mean, whitener, scale, scatter, threads=1):
     return definition(x, mean, whitener, scale, scatter)
 
 
-def definition(x, mean, whitener, scale, scatter):
+def definition(
+    x: Floats,
+    mean: Floats,
+    whitener: Floats,
+    scale: Floats,
+    scatter: type[Scatter],
+) -> Sums:
     """Return the sums in NumPy, block by block; see `weighted_sums`."""
     total, shift = np.zeros(len(mean)), np.zeros(mean.shape)
-    moment = [0.0] * len(mean)
+    moment = [np.zeros(())] * len(mean)
     entropy, log_likelihood = 0.0, 0.0
     rows = max(1, BLOCK_ENTRIES // x.shape[1])
     for start in range(0, len(x), rows):
@@ -83,7 +101,7 @@ def definition(x, mean, whitener, scale, scatter):
     return total, shift, np.array(moment), float(entropy), float(log_likelihood)
 
 
-def _log_joint(x, mean, whitener, scale):
+def _log_joint(x: Floats, mean: Floats, whitener: Floats, scale: Floats) -> Floats:
     """Return log pi_c + log N(x_n; mu_c, Sigma_c) (B, C), one component at a time."""
     out = np.empty((len(x), len(mean)))
     for c in range(len(mean)):
@@ -93,7 +111,14 @@ def _log_joint(x, mean, whitener, scale):
     return out
 
 
-def by_kernels(x, mean, whitener, scale, scatter, threads=1):
+def by_kernels(
+    x: Floats,
+    mean: Floats,
+    whitener: Floats,
+    scale: Floats,
+    scatter: type[Scatter],
+    threads: int = 1,
+) -> Sums:
     """Return the sums by compiled loops; see `weighted_sums`."""
     from elbo_lab.kernels.mixture import add_weighted_sums  # Numba is imported on use
 
@@ -105,7 +130,7 @@ def by_kernels(x, mean, whitener, scale, scatter, threads=1):
     parts = max(1, min(PARTS, len(x) // PART_ROWS))
     edges = [len(x) * i // parts for i in range(parts + 1)]
 
-    def sums_of(part):
+    def sums_of(part: int) -> tuple[Floats, Floats, Floats, float, float]:
         sums = np.zeros(n_components), np.zeros(padded_mean.shape), np.zeros(padded_whitener.shape)
         rows = edges[part], edges[part + 1]
         return *sums, *add_weighted_sums(x, padded_mean, padded_whitener, scale, *rows, *sums)
@@ -122,7 +147,7 @@ def by_kernels(x, mean, whitener, scale, scatter, threads=1):
     return total, shift[:, :n_columns], scatter.of_sums(moment), entropy, log_likelihood
 
 
-def _padded(mean, whitener):
+def _padded(mean: Floats, whitener: Floats) -> tuple[Floats, Floats]:
     """Return mean (C, P) and whitener (C, P, P), or (C, 1, P) if diagonal, with P even: zeros fill up D."""
     n_components, n_columns = mean.shape
     even = n_columns + n_columns % 2

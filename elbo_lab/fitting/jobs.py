@@ -25,7 +25,6 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em import EMFit
 from elbo_lab.em.closed_form import fit_closed_form
-from elbo_lab.em.identified import about_identification
 from elbo_lab.em.verdict import vanished
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.exact import evidence
@@ -360,7 +359,7 @@ class GradientJob(TrainingJob):
         model, x, theta = objective.model, objective.x, ended.vectors["theta"]
         gain = still_to_gain(model, theta, x)
         spikes = list(vanished(model, x, theta, self.columns))
-        warnings = [*spikes, *about_identification(model)]
+        warnings = [*spikes, *model.cautions]
         if gain >= ARRIVED:
             warnings.append(
                 f"gradient ascent has not arrived: {TRIAL_STEPS} steps of L-BFGS from its end still gain "

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass, replace
 from typing import Any
 
 from elbo_lab.em.closed_form import has_closed_form
-from elbo_lab.em.verdict import has_em
+from elbo_lab.em.problems import has_em
 from elbo_lab.errors import (
     NotApplicable,
     bad_kind,

@@ -38,6 +38,10 @@ def fold_shared(grad_z: Floats, z: Draws) -> Floats:
     return grad_z
 
 
+# The variances of a fit, and what is near them, must stay far from the smallest float.
+LEAST_VARIANCE = 1e-280
+
+
 def refuse_constant(x: Floats, argument: str, label: str, every_column: bool) -> Floats:
     """Refuse data on which a density has no maximum, or raise ValueError.
 
@@ -159,6 +163,34 @@ class Model(ABC):
             If the model does not say.
         """
         raise NotApplicable(f"{self.label} does not say E[x | z]; write expected_x")
+
+    # -- maximum likelihood ----------------------------------------------------------------------
+
+    @property
+    def closed_form_maximum(self) -> bool:
+        """Whether `maximum_likelihood` is a formula; there is none unless a model says so."""
+        return False
+
+    def maximum_likelihood(self, x: Floats) -> Floats:  # noqa: ARG002 - most models have no formula
+        """Return the theta (P,) of greatest log p(x), by a formula.
+
+        Parameters
+        ----------
+        x : ndarray (N, D)
+
+        Raises
+        ------
+        NotApplicable
+            If there is no formula.
+        ValueError
+            If the density has no maximum on these data.
+        """
+        raise NotApplicable(f"the maximum of {self.label} has no closed form")
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What must be known before the parameters of any fit are interpreted, one sentence each."""
+        return ()
 
     # -- from a data set to x --------------------------------------------------------------------
 

@@ -2,6 +2,16 @@
 
 No closed form for the maximum (Rubin and Thayer 1982 climb it by EM), but nothing changes when a column
 changes its unit, as it does for principal components (Bishop 2006, section 12.2.4).
+
+**How many factors the data can tell apart.** D columns with K factors have D K loadings and D noise
+variances, of which a rotation of the factors takes K (K - 1) / 2 away; the covariance has D (D + 1) / 2
+numbers. There are not more parameters than numbers while
+
+    (D - K)^2 >= D + K,   that is   K <= (2 D + 1 - sqrt(8 D + 1)) / 2
+
+(Ledermann 1937). Above it whole families of loadings and noise variances give the same density: the
+likelihood stands, the loadings mean nothing. Below it they are unique up to a rotation for almost all
+parameters, not for all.
 """
 
 from dataclasses import dataclass
@@ -11,6 +21,11 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.models.base import refuse_constant
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
+
+
+def most_factors(n_columns: int) -> int:
+    """Return the greatest K within the Ledermann bound of D columns, or 0."""
+    return max((k for k in range(n_columns) if (n_columns - k) ** 2 >= n_columns + k), default=0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,18 @@ class FactorAnalysis(LinearGaussian):
     def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse constant columns, each of which has a noise scale of its own."""
         return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=True)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """More factors than the Ledermann bound have loadings that mean nothing."""
+        most = most_factors(self.n_columns)
+        if self.n_latent <= most:
+            return ()
+        factors = f"{self.n_latent} with {self.n_columns} columns"
+        return (
+            f"the loadings are not identified: K = {factors} is above the Ledermann bound, K <= {most}; "
+            "log p(x) stands",
+        )
 
     def initial_theta(self, x: Floats) -> Floats:
         """Start from principal directions, with half of each column's variance as noise."""

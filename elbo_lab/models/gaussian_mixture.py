@@ -21,7 +21,7 @@ from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import Model, Pullback, RelaxedPullback, refuse_constant
+from elbo_lab.models.base import LEAST_VARIANCE, Model, Pullback, RelaxedPullback, refuse_constant
 from elbo_lab.models.covariances import COVARIANCES, Covariance
 from elbo_lab.special import LOG_2PI, log_softmax, softmax
 
@@ -166,6 +166,48 @@ class GaussianMixture(Model):
             "means": t["mean"].copy(),
             "covariances": self.covariance.matrices(t),
         }
+
+    @property
+    def closed_form_maximum(self) -> bool:
+        """One component is a single Gaussian."""
+        return self.n_components == 1
+
+    def maximum_likelihood(self, x: Floats) -> Floats:
+        """Return the maximum for one component: the mean, and the covariance about it over N.
+
+        A diagonal covariance is the diagonal of that, a spherical one its trace / D (Bishop 2006, eqs. 2.121
+        and 2.122).
+        """
+        if not self.closed_form_maximum:
+            return super().maximum_likelihood(x)
+        x = self.check_data(x)
+        mean = x.mean(axis=0)
+        covariance = (x - mean).T @ (x - mean) / len(x)
+        variance = {
+            "spherical": np.trace(covariance) / self.n_columns,
+            "diagonal": np.diag(covariance),
+            "full": covariance,
+        }[self.variant]
+        if self.variant == "full":
+            self._refuse_flat(x - mean)
+        elif np.min(variance) < LEAST_VARIANCE:
+            raise bad_value(
+                "data", f"variances above {LEAST_VARIANCE:g}", np.min(variance), "change the unit"
+            )
+        return self.layout.pack({"mean": mean, **self.covariance.stored(variance[None])})
+
+    def _refuse_flat(self, centred: Floats) -> None:
+        """Raise ValueError if the covariance of centred data (N, D) has no inverse."""
+        singular = np.linalg.svd(centred, compute_uv=False)
+        # Singular values below this are rounding.
+        rank = int((singular > max(centred.shape) * np.finfo(float).eps * singular[0]).sum())
+        if rank < self.n_columns:
+            raise bad_value(
+                "data",
+                f"a covariance of rank {self.n_columns} (the density of {self.label} is else unbounded)",
+                f"rank {rank}",
+                "use variant diagonal, or method em, which keeps a floor under the eigenvalues",
+            )
 
     def initial_theta(self, x: Floats) -> Floats:
         """Cut the data into C equal parts along the first principal direction of the scaled columns.

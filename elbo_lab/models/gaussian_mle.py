@@ -108,6 +108,10 @@ class GaussianMLE(ClosedForm, Model):
         """Return {'mean' (D,), 'sigma2' ()}: theta in the units of the data."""
         return {"mean": self.layout.views(theta)["mu"].copy(), "sigma2": np.asarray(self.sigma2(theta))}
 
+    @property
+    def closed_form_maximum(self) -> bool:
+        return True
+
     def maximum_likelihood(self, x: Floats) -> Floats:
         """Return the maximum: the mean, and the variance about it pooled over the columns (over N D).
 

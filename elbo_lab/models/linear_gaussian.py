@@ -78,9 +78,14 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
     def _noise_shape(self) -> tuple[int, ...]:
         """Shape of log_sigma: () for one noise scale, (D,) for one of each column."""
 
+    @property
+    def shared_noise(self) -> bool:
+        """Whether all columns have one noise scale."""
+        return self._noise_shape == ()
+
     def _reduce(self, by_column: Floats) -> Floats:
         """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
-        return by_column.sum(axis=-1) if self._noise_shape == () else by_column
+        return by_column.sum(axis=-1) if self.shared_noise else by_column
 
     def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse data without any spread."""
@@ -146,7 +151,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
         """Small random loadings, the column means, and all of the spread as noise."""
         scale = np.maximum(x.std(axis=0), np.finfo(float).tiny)
         loadings = 0.1 * scale[:, None] * rng.standard_normal((self.n_columns, self.n_latent))
-        noise = scale if self._noise_shape else np.sqrt((scale**2).mean())
+        noise = np.sqrt((scale**2).mean()) if self.shared_noise else scale
         return self.layout.pack({"W": loadings, "b": x.mean(axis=0), "log_sigma": np.log(noise)})
 
     def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:

@@ -29,6 +29,10 @@ class PPCA(LinearGaussian):
             raise bad_value("latent", expected, self.n_latent)
         return super().check_data(x, argument)
 
+    @property
+    def closed_form_maximum(self) -> bool:
+        return True
+
     def maximum_likelihood(self, x: Floats) -> Floats:
         """Return the maximum (Tipping and Bishop 1999, eqs. 7 and 8, with R = I).
 
