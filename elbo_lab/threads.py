@@ -6,36 +6,30 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 """
 
 import os
+import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from elbo_lab.errors import check_count
 
 
-def available_cores():
+def available_cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def check_threads(threads):
+def check_threads(threads: int | None) -> int:
     """Return how many threads are asked for: at least one, or where None is given one per core."""
     return available_cores() if threads is None else check_count("threads", threads)
 
 
-def address_of_matmul(dtype):
-    """Return what compiled code calls NumPy's product of two matrices by (`kernels.products`), or 0."""
-    # Here and not above: the first kernel that runs imports Numba.
-    from elbo_lab.kernels import products
-
-    return products.address_of_matmul(dtype)
-
-
 @contextmanager
-def single_threaded_blas():
+def single_threaded_blas() -> Iterator[None]:
     """Run a block with single-threaded BLAS in NumPy, SciPy, and all that was loaded at the first call."""
     _limit.enter()
     try:
@@ -67,61 +61,67 @@ _limit = _Limit()
 
 
 @contextmanager
-def pool_of_pieces(threads):
-    """Run a block with `PoolOfPieces`, `threads` pieces at a time, each on single-threaded BLAS."""
-    pool = PoolOfPieces(threads)
+def pool_of_pieces(threads: int) -> Iterator[Executor]:
+    """Run a block with an executor of so many threads, each on single-threaded BLAS.
+
+    Behind the block nothing runs any more; what had not begun, as after an error or Ctrl-C, never will.
+    """
+    pool = _Alone() if threads == 1 else ThreadPoolExecutor(threads)
     with single_threaded_blas():
         try:
             yield pool
         finally:
-            pool.end()
+            pool.shutdown(cancel_futures=True)
 
 
-class PoolOfPieces:
-    """Work for the calling thread and `threads` - 1 others.
-
-    The calling thread is one of them, and the others are kept from call to call: of several that wake up
-    beside a caller that only waits, two often begin on the same core.
-    """
-
-    def __init__(self, threads):
-        self._others = None if threads == 1 else _kept_threads(threads - 1)
-        self._begun = []
+class _Alone(Executor):
+    """An executor that works in the calling thread, piece after piece, when the result is asked for."""
 
     def map(self, work, *arguments):
-        """Yield work(*argument of each) in their order; all may begin at once."""
-        pieces = list(zip(*arguments, strict=True))
-        if self._others is None:
-            return (work(*piece) for piece in pieces)
-        futures = [self._others.submit(work, *piece) for piece in pieces]
-        self._begun = [future for future in self._begun if not future.done()] + futures
-        return _taking_part(work, pieces, futures)
-
-    def end(self):
-        """Begin nothing that has not begun, as after an error or Ctrl-C, and wait for what has."""
-        wait([future for future in self._begun if not future.cancel()])
+        return map(work, *arguments)
 
 
-def _taking_part(work, pieces, futures):
-    """Yield the results in order; whoever waits for one does a piece that no thread has begun."""
-    left, own = iter(range(len(pieces))), {}
-    for index, future in enumerate(futures):
-        while index not in own and not future.done():
-            mine = next((i for i in left if futures[i].cancel()), None)
-            if mine is None:
-                break
-            own[mine] = work(*pieces[mine])
-        yield own.pop(index) if index in own else future.result()
+@contextmanager
+def numba_threads(threads: int) -> Iterator[None]:
+    """Run a block that calls one parallel loop of Numba's, on `threads` threads or as many as there are.
+
+    Only one thread of Python does so at a time: Numba's work queue ends the process when two call at once.
+    """
+    import numba
+
+    with _parallel_call:
+        before = numba.get_num_threads()
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
 
-@cache
-def _kept_threads(count):
-    """Return an executor that lasts as long as the process: a thread takes as long to start as a product."""
-    return ThreadPoolExecutor(count)
+def has_numba_threads() -> bool:
+    """Whether parallel loops can run: not in a forked process whose parent had started Numba's threads."""
+    import numba
+
+    return not (numba.config.DISABLE_JIT or _lost_in_fork.is_set())
+
+
+_parallel_call = threading.Lock()
+_lost_in_fork = threading.Event()
+
+
+def _after_fork():
+    global _parallel_call
+    # Another thread of the parent may have held it.
+    _parallel_call = threading.Lock()
+    numba = sys.modules.get("numba")
+    # Numba raises where no threads have been started.
+    with suppress(ValueError, AttributeError):
+        numba.threading_layer()
+        _lost_in_fork.set()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_kept_threads.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache

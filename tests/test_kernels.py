@@ -24,17 +24,16 @@ import elbo_lab
 from elbo_lab import special
 from elbo_lab.errors import UserMistake
 from elbo_lab.kernels import (
-    adam,
     compiled_twin,
     compiling,
     elementwise,
     equal_vectors,
     exponential,
     kernels_in_use,
+    optimizers,
     use_kernels,
 )
-from elbo_lab.training.adam import adam_step, adam_step_of_two
-from elbo_lab.training.optimizer import weighted_sum
+from elbo_lab.training.optimizers import adagrad_step, adam_step, momentum_step, sgd_step
 
 NAMES = ("tanh", "softplus", "sigmoid")
 # Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the
@@ -504,12 +503,13 @@ def numbers_of(count, rate=1e-3):
     return {**NUMBERS, "rate": rate, "correction": float(correction)}
 
 
-def assert_same_update(definition, kernel, vectors, count, **shares):
+def assert_same_update(definition, kernel, vectors, count, numbers=None):
     """Hold an update against its definition, bit by bit: what it writes, and what it leaves."""
     first, second = ([vector.copy() for vector in vectors] for _ in range(2))
+    numbers = numbers_of(count) if numbers is None else numbers
     with np.errstate(all="ignore"):
-        definition(*first, **numbers_of(count), **shares)
-        assert kernel(*second, **numbers_of(count), **shares) is None
+        definition(*first, **numbers)
+        assert kernel(*second, **numbers) is None
     assert np.array_equal(vectors[1], second[1], equal_nan=True), "the gradient was written into"
     for wanted, got in zip(first, second, strict=True):
         assert got.dtype == wanted.dtype
@@ -558,43 +558,28 @@ def test_adam_kernel_gives_the_bits_of_its_definition_for_any_numbers(vectors, c
     assert_same_update(adam_step.definition, adam_step.kernel, list(vectors), count)
 
 
-SHARES = {"share1": 50 / 101, "share2": 51 / 101}
-
-
-def of_two(vectors):
-    """Return params, first, second, m, v (n,) from params, gradient, m, v."""
-    params, gradient, m, v = vectors
-    return [params, gradient, gradient[::-1].copy(), m, v]
-
-
-@both_dtypes
-@pytest.mark.parametrize("count", [1, 1000])
-def test_the_kernel_for_two_blocks_gives_the_bits_of_its_definition(dtype, count):
-    pair = adam_step_of_two.definition, adam_step_of_two.kernel
-    for vectors in (*(adam_vectors(dtype, size) for size in (*range(40), 1000)), all_edges(dtype)):
-        assert_same_update(*pair, of_two(vectors), count, **SHARES)
-
-
-def along_the_sum(step, share1=SHARES["share1"], share2=SHARES["share2"]):
-    """Return the update of two blocks as a sum and then one step."""
-
-    def update(params, first, second, m, v, **numbers):
-        for name in SHARES:
-            del numbers[name]
-        step(params, weighted_sum([first, second], [share1, share2]), m, v, **numbers)
-
-    return update
+OTHER_UPDATES = {
+    sgd_step: {"rate": 0.1},
+    momentum_step: {"momentum": 0.9, "rate": 0.1},
+    adagrad_step: {"rate": 0.1, "eps": 1e-10},
+}
 
 
 @both_dtypes
-def test_two_blocks_move_as_their_sum_does(dtype):
-    vectors = of_two(adam_vectors(dtype, 1001))
-    for kernel in (along_the_sum(adam_step.definition), along_the_sum(adam_step.kernel)):
-        assert_same_update(adam_step_of_two.definition, kernel, vectors, 7, **SHARES)
-    for wrong in (SHARES["share2"], SHARES["share1"]), (0.5, 0.5):
-        with pytest.raises(AssertionError):
-            fault = along_the_sum(adam_step.definition, *wrong)
-            assert_same_update(adam_step_of_two.definition, fault, vectors, 7, **SHARES)
+@pytest.mark.parametrize("step", OTHER_UPDATES, ids=lambda step: step.__name__)
+def test_kernels_of_the_other_optimisers_give_the_bits_of_their_definitions(step, dtype):
+    numbers = OTHER_UPDATES[step]
+    slots = len(numbers) - 1
+    for vectors in (*(adam_vectors(dtype, size) for size in (0, 1, 39, 1000)), all_edges(dtype)):
+        params, gradient, _, squares = vectors
+        own = [params, gradient, squares][: 2 + slots]
+        assert_same_update(step.definition, step.kernel, own, 1, numbers)
+
+    def faster(*vectors, **numbers):
+        step.kernel(*vectors, **numbers | {"rate": 0.101})
+
+    with pytest.raises(AssertionError):
+        assert_same_update(step.definition, faster, own, 1, numbers)
 
 
 def test_a_thousand_steps_of_adam_are_the_same_on_both_roads():
@@ -615,16 +600,13 @@ def test_a_thousand_steps_of_adam_are_the_same_on_both_roads():
 @both_dtypes
 def test_machine_code_of_adam_on_disk_is_that_of_the_present_source(dtype):
     names = ("beta1", "beta2", "new1", "new2", "rate", "correction", "eps")
+    step = njit(**compiling.EXACT_FLAGS)(optimizers.adam_step.py_func)
 
-    def fresh_kernel(loop, *names):
-        step = njit(**compiling.EXACT_FLAGS)(loop.py_func)
-        return lambda *vectors, **numbers: step(*vectors, *(dtype(numbers[name]) for name in names))
+    def fresh_kernel(*vectors, **numbers):
+        step(*vectors, *(dtype(numbers[name]) for name in names))
 
-    one, two = fresh_kernel(adam.adam_step, *names), fresh_kernel(adam.adam_step_of_two, *SHARES, *names)
     for count in (1, 1000):
-        vectors = adam_vectors(dtype, 1001)
-        assert_same_update(adam_step.kernel, one, vectors, count)
-        assert_same_update(adam_step_of_two.kernel, two, of_two(vectors), count, **SHARES)
+        assert_same_update(adam_step.kernel, fresh_kernel, adam_vectors(dtype, 1001), count)
 
 
 def _subtract_squares(total, product, share):
@@ -729,8 +711,8 @@ def test_vectors_that_no_kernel_takes_go_to_the_definition(change, monkeypatch):
     def refuse(*_vectors, **_numbers):
         raise AssertionError("the loop would read past an end")
 
-    monkeypatch.setattr(adam, "adam_step", refuse)
-    adam_step_here = compiled_twin("adam", fits=equal_vectors)(adam_step.definition)
+    monkeypatch.setattr(optimizers, "adam_step", refuse)
+    adam_step_here = compiled_twin("optimizers", fits=equal_vectors)(adam_step.definition)
     vectors, wanted = (change(adam_vectors(np.float64, 8)) for _ in range(2))
     with use_kernels("numba"):
         with pytest.raises(AssertionError, match="past an end"):
@@ -748,6 +730,6 @@ def test_a_second_step_compiles_nothing():
             adam_step.kernel(*adam_vectors(dtype, size), **numbers_of(1))
 
     steps(3)
-    known = list(adam.adam_step.signatures)
+    known = list(optimizers.adam_step.signatures)
     steps(30)
-    assert list(adam.adam_step.signatures) == known
+    assert list(optimizers.adam_step.signatures) == known

@@ -371,24 +371,3 @@ def test_arrays_that_do_not_belong_together_are_refused():
     assert not params.any()
 
 
-# -- the gradient of a batch in pieces -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(0.9), Adagrad(), Adam()], ids=repr)
-@pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.5), (0.3, 0.7), (0.2, 0.5, 0.3), (0.25,) * 4], ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_step_along_a_sum_is_bit_for_bit_the_step_along_what_was_added(optimizer, shares, dtype):
-    rng = np.random.default_rng(len(shares))
-    one, two = (np.zeros(20, dtype) for _ in range(2))
-    state_one, state_two = (optimizer.initial_state(20, dtype) for _ in range(2))
-    for count in (1, 2, 3):
-        gradients = rng.standard_normal((len(shares), 20)).astype(dtype)
-        total = np.zeros(20, dtype)
-        for gradient, share in zip(gradients, shares, strict=True):
-            total += gradient * dtype(share)
-        optimizer.step(one, total, state_one, count, 0.1)
-        optimizer.step_of_sum(two, list(gradients), shares, state_two, count, 0.1)
-        assert np.array_equal(one, two) and np.array_equal(state_one, state_two)
-        assert one.dtype == two.dtype == dtype and np.abs(one).max() > 0.01
-    with pytest.raises(ValueError, match="gradient: expected shape"):
-        optimizer.step_of_sum(two, [*gradients[1:], gradients[0][:3]], shares, state_two, 4, 0.1)

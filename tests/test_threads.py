@@ -1,8 +1,9 @@
-"""Pieces of work on threads: the calling thread takes part, results keep their order, errors end the work."""
+"""Pieces of work on threads: results keep their order, errors end the work; BLAS has one thread meanwhile."""
 
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -19,13 +20,8 @@ def test_results_come_in_the_order_of_the_pieces(threads, count):
             assert found == [(i, count - 1 - i) for i in range(count)]
 
 
-def test_pieces_must_be_of_one_number():
-    with pool_of_pieces(2) as pool, pytest.raises(ValueError, match="shorter"):
-        list(pool.map(max, [1, 2], [1]))
-
-
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_calling_thread_takes_part_and_there_are_no_more_threads_than_asked_for(threads):
+def test_there_are_as_many_threads_as_asked_for(threads):
     # As many pieces as threads, each of which waits until all of them are at work.
     together, seen = threading.Barrier(threads, timeout=20), set()
 
@@ -36,15 +32,7 @@ def test_the_calling_thread_takes_part_and_there_are_no_more_threads_than_asked_
     with pool_of_pieces(threads) as pool:
         list(pool.map(piece, range(threads)))
         list(pool.map(piece, range(5 * threads)))
-    assert threading.get_ident() in seen and len(seen) == threads
-
-
-def test_who_waits_for_a_result_does_what_nobody_has_begun():
-    # The first piece ends when the last one has been done: by whoever does not hold the first.
-    last = threading.Event()
-    with pool_of_pieces(2) as pool:
-        done = pool.map(lambda i: last.set() if i == 9 else i or last.wait(20), range(10))
-        assert list(done) == [True, *range(1, 9), None]
+    assert len(seen) == threads
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -55,12 +43,13 @@ def test_after_an_error_nothing_is_begun_any_more_and_all_that_began_has_ended(t
         begun.append(i)
         if i == 3:
             raise RuntimeError("piece three")
+        time.sleep(1e-3)
         ended.append(i)
 
     with pytest.raises(RuntimeError, match="piece three"), pool_of_pieces(threads) as pool:
         list(pool.map(piece, range(1000)))
     assert len(begun) < 1000 and sorted(begun) == sorted([*ended, 3])
-    with pool_of_pieces(threads) as pool:  # and the threads that are kept go on with other work
+    with pool_of_pieces(threads) as pool:
         assert list(pool.map(abs, [-1, -2])) == [1, 2]
 
 

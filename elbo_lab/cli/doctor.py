@@ -15,11 +15,12 @@ def facts() -> list[tuple[str, str]]:
     import platform
     from importlib.metadata import version
 
+    import numpy as np
     import scipy.linalg.blas  # noqa: F401 - so that SciPy's BLAS is loaded and listed
     from threadpoolctl import threadpool_info
 
     from elbo_lab import __version__
-    from elbo_lab.kernels import kernels_in_use
+    from elbo_lab.kernels import gemm, kernels_in_use
 
     lines = [("elbo-lab", __version__), ("python", platform.python_version())]
     names = ("numpy", "scipy", "numba", "matplotlib", "rich", "threadpoolctl")
@@ -29,6 +30,7 @@ def facts() -> list[tuple[str, str]]:
         kind = f"{pool['user_api']} ({os.path.basename(pool['filepath']).split('-')[0]})"
         lines.append((kind, f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"))
     lines.append(("kernels", kernels_in_use()))
+    lines.append(("compiled products", gemm.road(np.dtype(np.float32))))
     lines.append(("kernel cache", _kernel_cache()))
     return lines
 

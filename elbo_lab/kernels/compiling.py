@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from numba import config, njit
+from numba.extending import register_jitable
 
 from elbo_lab.kernels.machine_code import KeptLoop
 
@@ -65,12 +66,17 @@ def parallel_loop(function: Function) -> Function:
 
 def inner_loop(function: Function) -> Function:
     """Compile a loop that only other loops call: it is kept with the machine code of its callers."""
-    return njit(**FLAGS)(function)
+    return register_jitable(**FLAGS)(function)
 
 
 def exact_loop(function: Function) -> Function:
     """Compile a loop whose every sum, product, quotient and root is rounded, as in NumPy."""
     return _kept(function, EXACT_FLAGS)
+
+
+def as_part(kept: Function) -> Function:
+    """Return the loop behind a kept one, to be called by other loops, like an `inner_loop`."""
+    return register_jitable(**kept.flags)(kept.py_func) if isinstance(kept, KeptLoop) else kept
 
 
 def _kept(function: Function, flags: dict[str, Any]) -> Function:

@@ -58,8 +58,8 @@ _decorating = threading.Lock()
 class KeptLoop:
     """A compiled function that finds its machine code of an earlier process, and keeps what it compiles.
 
-    It has the attributes of Numba's dispatcher: `py_func`, `signatures`, `stats`. Compiled functions cannot
-    call it: what they call is an `inner_loop` or a `formula`.
+    It has its `flags`, and the attributes of Numba's dispatcher: `py_func`, `signatures`, `stats`. Compiled
+    functions cannot call it: what they call is an `inner_loop`, a `formula`, or its `compiling.as_part`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class KeptLoop:
 
     def __init__(self, function: Callable[..., Any], flags: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
-        self._n_known = 0
+        self.flags, self._n_known = flags, 0
         self._file: Path | None = None
         try:
             folder = code_folder(function.__code__.co_filename)

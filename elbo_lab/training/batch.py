@@ -1,9 +1,10 @@
-"""One minibatch of a step: the work of its blocks, then their gradient, part by part.
+"""One step along a minibatch: the work of its blocks of rows, then the move along their gradient.
 
-The members of a crew work on the blocks of rows at the same time, each block with random numbers of its own;
-when all are done, they move the parts of the parameter vectors at the same time. What stands between the two
-is the batch's own: here the gradients of the blocks, which an optimiser adds in their order; in
-`compiled_batch` the factors of a product. Neither blocks nor parts depend on the number of threads.
+Blocks are worked on at the same time, each with random numbers of its own; when all are done, slices of the
+parameter vectors move at the same time. Neither blocks nor slices depend on the number of threads, and the
+gradients of the blocks are added in their order. So the result does not depend on it either.
+
+This is the definition of a step, for any objective and optimiser; `compiled_step` repeats one kind of it.
 """
 
 import math
@@ -13,20 +14,49 @@ from itertools import pairwise
 
 import numpy as np
 
-# Coordinates of one part of a parameter vector, at most.
+from elbo_lab.training.optimizers import Optimizer
+
+# Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
+# gradients costs more than it brings.
+ROWS_PER_BLOCK = 50
+MOST_BLOCKS = 8
+# Coordinates of one slice of a parameter vector, at most.
 SLICE = 1 << 18
 
 
 @cache
-def edges_of(size, most):
-    """Return the edges of equal parts of a vector of at most so many coordinates, from 0 to size."""
-    return tuple(np.linspace(0, size, -(-size // most) + 1).round().astype(int).tolist())
+def slices_of(size: int, count: int) -> tuple[slice, ...]:
+    """Return `count` slices, as equal as can be, of so many rows or coordinates."""
+    edges = np.linspace(0, size, count + 1).round().astype(int).tolist()
+    return tuple(slice(a, b) for a, b in pairwise(edges))
 
 
-def shares_of(blocks):
+def blocks_of(n_rows: int) -> tuple[slice, ...]:
+    """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
+    return slices_of(n_rows, max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK)))
+
+
+def shares_of(blocks: list[np.ndarray]) -> list[float]:
     """Return the share of each block of rows in their batch."""
     n_rows = sum(len(rows) for rows in blocks)
     return [len(rows) / n_rows for rows in blocks]
+
+
+def generators(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
+    """Return a generator per block, from one key each of `rng`; a single block draws from `rng` itself."""
+    if count == 1:
+        return [rng]
+    return [np.random.default_rng(key) for key in rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)]
+
+
+def weighted_sum(gradients, shares):
+    """Return the sum of shares[b] gradients[b] (P,), added in their order."""
+    if len(gradients) == 1:
+        return gradients[0]
+    total = gradients[0] * shares[0]
+    for gradient, share in zip(gradients[1:], shares[1:], strict=True):
+        total += gradient * share
+    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,97 +64,66 @@ class Move:
     """A parameter vector (P,) and how it moves in this step: optimiser, memory, number of the step, rate."""
 
     params: np.ndarray
-    optimizer: object
+    optimizer: Optimizer
     slots: np.ndarray
     count: int
     rate: float
 
-    def along(self, part, pieces, shares):
-        """Move a slice along the sum of shares[b] pieces[b]."""
-        where = self.params[part], pieces, shares, self.slots[:, part]
-        self.optimizer.step_of_sum(*where, self.count, self.rate)
+    def along(self, part: slice, gradients: list[np.ndarray], shares: list[float]) -> None:
+        """Move a slice along the sum of shares[b] gradients[b]."""
+        gradient = weighted_sum([gradient[part] for gradient in gradients], shares)
+        self.optimizer.step(self.params[part], gradient, self.slots[:, part], self.count, self.rate)
 
 
-class Batch:
-    """The step of any objective.
+def ascend(objective, rows, params, moves, rng, memory, pool):
+    """Do one step, and return the mean value of the batch and what the estimators remember.
 
     Parameters
     ----------
     objective : Objective
     rows : ndarray (B,)
         Row numbers.
-    names : tuple of str
-        The parameter vectors that will move.
     params : dict of ndarray
-        All parameter vectors; nothing moves before all blocks are done.
-    workspace : dict
-        Of one training: what a batch leaves there, the next one may write over.
+        All parameter vectors.
+    moves : dict of Move
+        Of those that move.
+    rng : numpy.random.Generator
+    memory : dict of ndarray
+        What the estimators remember.
+    pool : Executor
+        As from `threads.pool_of_pieces`.
 
-    Attributes
-    ----------
-    values : list of float
-        Mean values of the blocks, in nats per datum; nan where none is known yet.
-    memory : dict
-        What the estimators of a batch of one block remember.
+    Returns
+    -------
+    value : float
+        Nats per datum; nothing has moved if it is not finite.
+    memory : dict of ndarray
+        A batch of several blocks leaves it as it was.
     """
+    blocks = objective.blocks(rows)
+    shares = shares_of(blocks)
 
-    def __init__(self, objective, rows, names, params, workspace):  # noqa: ARG002 - for those that need it
-        self.objective, self.names, self.params = objective, names, params
-        self.blocks = objective.blocks(rows)
-        self.shares = shares_of(self.blocks)
-        self.gradients = [None] * len(self.blocks)
-        self.values, self.memory = [math.nan] * len(self.blocks), {}
+    def work(block, own):
+        # Overflow on the way is found in the value; a warning from a thread would only hide the line.
+        with np.errstate(all="ignore"):
+            return objective.gradients(params, objective.draw(block, own), tuple(moves), memory)
 
-    @property
-    def value(self):
-        """Mean value of the batch, in nats per datum."""
-        return sum(share * value for share, value in zip(self.shares, self.values, strict=True))
+    values, gradients, memories = zip(*_map(pool, work, blocks, generators(rng, len(blocks))), strict=True)
+    value = sum(share * value for share, value in zip(shares, values, strict=True))
+    if math.isfinite(value):
+        parts = [(name, part) for name in moves for part in _parts(params[name].size)]
 
-    @property
-    def shared(self):
-        """Whether there is more than one thing to do at a time."""
-        return len(self.blocks) > 1 or any(len(self.parts(name)) > 1 for name in self.names)
+        def move(name, part):
+            moves[name].along(part, [gradient[name] for gradient in gradients], shares)
 
-    def ascend(self, crew, keys, memory, moves):
-        """Do the step.
+        list(_map(pool, move, *zip(*parts, strict=True)))
+    return value, memories[0] if len(blocks) == 1 else memory
 
-        Parameters
-        ----------
-        crew : Crew
-        keys : Keys
-            Per block there is one that its generator is made from.
-        memory : dict
-            What the estimators remember.
-        moves : dict of Move
-            Of `names`.
-        """
-        own = keys.take(len(self.blocks))
-        crew.do(lambda member: self._take_part(member, crew, own, memory, moves))
 
-    def _take_part(self, member, crew, keys, memory, moves):
-        for number in range(member, len(self.blocks), crew.size):
-            # Overflow on the way is found in the value; a warning from a thread would only hide the line.
-            with np.errstate(all="ignore"):
-                found = self.work(number, np.random.default_rng(keys[number]), memory)
-            self.values[number], self.memory = found
-        crew.meet()
-        # Nothing moves along the gradient of a bound that is lost.
-        if math.isfinite(self.value):
-            parts = [(name, part) for name in self.names for part in self.parts(name)]
-            for name, part in parts[member :: crew.size]:
-                moves[name].along(part, *self.pieces(name, part))
+def _parts(size):
+    return slices_of(size, -(-size // SLICE))
 
-    def work(self, number, rng, memory):
-        """Draw for a block and go through it; return its mean value and the memory."""
-        drawn = self.objective.draw(self.blocks[number], rng)
-        found = self.objective.gradients(self.params, drawn, self.names, memory)
-        value, self.gradients[number], memory = found
-        return value, memory
 
-    def parts(self, name):
-        """Return the slices of a parameter vector that can move at the same time."""
-        return [slice(a, b) for a, b in pairwise(edges_of(self.params[name].size, SLICE))]
-
-    def pieces(self, name, part):
-        """Return (gradients, shares) of a part: their weighted sum is the gradient of the batch."""
-        return [gradient[name][part] for gradient in self.gradients], self.shares
+def _map(pool, work, *arguments):
+    """Return what `work` gives for each of the arguments; a single piece is not worth another thread."""
+    return (pool.map if len(arguments[0]) > 1 else map)(work, *arguments)

@@ -12,8 +12,7 @@ was drawn.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
@@ -27,22 +26,7 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.estimators.passes import pathwise_pass
 from elbo_lab.exact import evidence
-from elbo_lab.training.batch import Batch
-from elbo_lab.training.compiled_batch import CompiledBatch, is_compiled
-from elbo_lab.training.fresh_bits import fresh_bits
-
-# Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
-# gradients costs more than it brings.
-ROWS_PER_BLOCK = 50
-MOST_BLOCKS = 8
-
-
-@cache
-def blocks_of(n_rows):
-    """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
-    count = max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK))
-    edges = np.linspace(0, n_rows, count + 1).round().astype(int).tolist()
-    return tuple(slice(a, b) for a, b in pairwise(edges))
+from elbo_lab.training.batch import blocks_of
 
 
 class Objective(ABC):
@@ -76,10 +60,6 @@ class Objective(ABC):
     def blocks(self, rows):
         """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
         return [rows[part] for part in blocks_of(len(rows))]
-
-    def batch(self, rows, names, params, workspace):
-        """Return the step along the minibatch of `rows`, a `Batch`."""
-        return Batch(self, rows, names, params, workspace)
 
     @abstractmethod
     def draw(self, rows, rng):
@@ -133,7 +113,8 @@ class ElboObjective(Objective):
         With parameters. A free table takes all rows at once.
     x : ndarray (N, D)
     probabilities : ndarray (N, D), optional
-        Chances of a one; every draw then binarises its rows anew, and x only starts the fit.
+        Chances of a one; every draw then binarises its rows anew (Salakhutdinov and Murray 2008), so that
+        no drawing is learned by heart, and x only starts the fit.
     theta_estimator, phi_estimator : Estimator
         Of `grad-theta-elbo` and `grad-phi-elbo`.
     draws : int
@@ -215,14 +196,10 @@ class ElboObjective(Objective):
         _ = self.table  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
-    def batch(self, rows, names, params, workspace):
-        # `type is`: a subclass may change what a block gives.
-        if type(self) is ElboObjective and self.one_pass and is_compiled(self, params):
-            return CompiledBatch(self, rows, names, params, workspace)
-        return super().batch(rows, names, params, workspace)
-
     def draw(self, rows, rng):
-        x = self.table[rows] if self.probabilities is None else fresh_bits(self.table, rows, rng)
+        x = self.table[rows]
+        if self.probabilities is not None:
+            x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
         return x, self.noise(len(rows), rng)
 
     def noise_specs(self, n_data):

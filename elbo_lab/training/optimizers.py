@@ -34,14 +34,116 @@ outside the root, as in PyTorch's `Adagrad`.
 D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
 """
 
+import math
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 import numpy as np
 
-from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.training.adam import Adam
-from elbo_lab.training.optimizer import Optimizer, keep_eps, keep_fraction
+from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
+from elbo_lab.kernels import compiled_twin, equal_vectors
+
+SMALLEST_EPS = 1e-37
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Contract of all optimisers; the objects are immutable, their memory is the `state` array.
+
+    An optimiser gives the formula of its update and the numbers in it, or overrides `_move`.
+
+    Attributes
+    ----------
+    name : str
+        Registry name.
+    summary : str
+        One line for listings.
+    n_slots : int
+        Numbers of memory per coordinate.
+    update : callable
+        (params, gradient, *slots, **numbers) that moves params and slots in place.
+    """
+
+    name = ""
+    summary = ""
+    n_slots = 0
+    update = None
+
+    def initial_state(self, size, dtype=np.float64):
+        """Return the memory before the first step, zeros (n_slots, P)."""
+        return np.zeros((self.n_slots, size), dtype)
+
+    def step(self, params, gradient, state, count, rate):
+        """Climb one step, in place.
+
+        Parameters
+        ----------
+        params : ndarray (P,)
+            Written to.
+        gradient : ndarray (P,)
+            Of the function that should rise; rounded to the dtype of `params`.
+        state : ndarray (n_slots, P)
+            Of the dtype of `params`; written to.
+        count : int
+            Number of this step; the first is 1.
+        rate : float
+            Step size.
+
+        Raises
+        ------
+        ValueError
+            If the shapes or the dtypes do not belong together.
+        """
+        if gradient.shape != params.shape:
+            raise bad_value("gradient", f"shape {params.shape}, that of params", f"shape {gradient.shape}")
+        if state.shape != (self.n_slots, *params.shape) or state.dtype != params.dtype:
+            wanted = f"{params.dtype} of shape {(self.n_slots, *params.shape)}"
+            got = f"{state.dtype} of shape {state.shape}"
+            raise bad_value("state", wanted, got, f"make it with {self.name}'s initial_state")
+        count = check_count("count", count)
+        # A run that diverges overflows on its way; whoever called looks at the parameters.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self._move(params, gradient.astype(params.dtype, copy=False), state, count, float(rate))
+
+    def numbers(self, count, rate):
+        """Return the numbers of `update` in step `count`, by their names and in its order."""
+        raise NotImplementedError
+
+    def _move(self, params, gradient, state, count, rate):
+        """Do the step; the arguments are checked and of one dtype."""
+        self.update(params, gradient, *state, **self.numbers(count, rate))
+
+
+def keep_fraction(optimizer, name):
+    """Store a parameter as a Python float from 0 to below 1, or raise."""
+    value = getattr(optimizer, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise bad_kind(name, "a number from 0 to below 1", repr(value))
+    if not 0.0 <= value < 1.0:
+        raise bad_value(name, "a number from 0 to below 1", value)
+    object.__setattr__(optimizer, name, float(value))
+
+
+def keep_eps(optimizer):
+    """Store eps as a Python float that float32 can hold, or raise."""
+    eps = check_positive("eps", optimizer.eps)
+    if eps < SMALLEST_EPS:
+        raise bad_value("eps", f"at least {SMALLEST_EPS:g}", eps, "float32 would round it to zero")
+    object.__setattr__(optimizer, "eps", eps)
+
+
+@compiled_twin("optimizers", fits=equal_vectors)
+def sgd_step(params, gradient, *, rate):
+    """Move params by one step of sgd without momentum, in place."""
+    params += rate * gradient
+
+
+@compiled_twin("optimizers", fits=equal_vectors)
+def momentum_step(params, gradient, velocity, *, momentum, rate):
+    """Move params and velocity by one step of sgd with momentum, in place."""
+    velocity *= momentum
+    velocity += gradient
+    params += rate * velocity
 
 
 @dataclass(frozen=True)
@@ -65,13 +167,19 @@ class SGD(Optimizer):
     def n_slots(self):
         return 1 if self.momentum else 0
 
-    def _move(self, params, gradient, state, count, rate):  # noqa: ARG002
-        if self.momentum:
-            velocity = state[0]
-            velocity *= self.momentum
-            velocity += gradient
-            gradient = velocity
-        params += rate * gradient
+    @property
+    def update(self):
+        return momentum_step if self.momentum else sgd_step
+
+    def numbers(self, count, rate):  # noqa: ARG002
+        return {"momentum": self.momentum, "rate": rate} if self.momentum else {"rate": rate}
+
+
+@compiled_twin("optimizers", fits=equal_vectors)
+def adagrad_step(params, gradient, squares, *, rate, eps):
+    """Move params and squares by one step of adagrad, in place."""
+    squares += gradient * gradient
+    params += rate * gradient / (np.sqrt(squares) + eps)
 
 
 @dataclass(frozen=True)
@@ -88,14 +196,75 @@ class Adagrad(Optimizer):
     name = "adagrad"
     summary = "steps over the root of the sum of all squared gradients"
     n_slots = 1
+    update = staticmethod(adagrad_step)
 
     def __post_init__(self):
         keep_eps(self)
 
-    def _move(self, params, gradient, state, count, rate):  # noqa: ARG002
-        squares = state[0]
-        squares += gradient * gradient
-        params += rate * gradient / (np.sqrt(squares) + self.eps)
+    def numbers(self, count, rate):  # noqa: ARG002
+        return {"rate": rate, "eps": self.eps}
+
+
+@compiled_twin("optimizers", fits=equal_vectors)
+def adam_step(params, gradient, m, v, *, beta1, beta2, new1, new2, rate, correction, eps):
+    """Move params, m and v by one Adam step, in place; every product and sum is rounded in this order.
+
+    Parameters
+    ----------
+    params, gradient, m, v : ndarray (P,)
+        Of one dtype.
+    beta1, beta2 : float
+        What is kept of the two moments.
+    new1, new2 : float
+        1 - beta1 and 1 - beta2, formed in float64: in float32, 1 - 0.999 is wrong by 5e-5.
+    rate : float
+        Step size over 1 - beta1^t.
+    correction : float
+        1 / sqrt(1 - beta2^t).
+    eps : float
+    """
+    m *= beta1
+    m += new1 * gradient
+    v *= beta2
+    v += (new2 * gradient) * gradient
+    params += (rate * m) / (np.sqrt(v) * correction + eps)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Running mean over running root mean square, both corrected for their start at zero.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        In [0, 1).
+    eps : float
+        Added to the root.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    name = "adam"
+    summary = "running mean of the gradient over its running root mean square"
+    n_slots = 2
+    update = staticmethod(adam_step)
+
+    def __post_init__(self):
+        keep_fraction(self, "beta1")
+        keep_fraction(self, "beta2")
+        keep_eps(self)
+
+    def numbers(self, count, rate):
+        return {
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "new1": 1.0 - self.beta1,
+            "new2": 1.0 - self.beta2,
+            "rate": rate / (1.0 - self.beta1**count),
+            "correction": 1.0 / math.sqrt(1.0 - self.beta2**count),
+            "eps": self.eps,
+        }
 
 
 OPTIMIZERS = MappingProxyType({kind.name: kind for kind in (SGD, Adam, Adagrad)})

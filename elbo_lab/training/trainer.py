@@ -6,20 +6,19 @@ p(x) rises, and the gap opens again): EM with a partial E-step (Neal and Hinton 
 comes from three streams of one seed: the start, the order of the data, the noise. A batch of several
 blocks takes only a key per block from the stream of noise, for a generator of its own.
 
-The blocks of a batch are worked on by the members of a crew, with single-threaded BLAS in each, and what they
-leave is put together in a fixed order; the optimisers are element-wise. So the result is bitwise the same for
-any number of threads.
+The blocks of a batch run on several threads, with single-threaded BLAS in each, and what they leave is put
+together in a fixed order; the optimisers are element-wise. So the result is bitwise the same for any number
+of threads.
 """
 
 import math
 
 import numpy as np
 
-from elbo_lab.crew import Crew
 from elbo_lab.errors import Diverged, bad_value
-from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training.batch import Move
-from elbo_lab.training.keys import Keys
+from elbo_lab.threads import pool_of_pieces
+from elbo_lab.training.batch import Move, ascend
+from elbo_lab.training.compiled_step import CompiledStep, is_compiled
 from elbo_lab.training.minibatches import Minibatches
 from elbo_lab.training.state import restore, state_of
 
@@ -56,8 +55,7 @@ class Training:
         if plan.phi_steps is not None and "phi" not in objective.names:
             raise bad_value("phi_steps", "none for an objective without phi", plan.phi_steps)
         streams = np.random.SeedSequence(seed).spawn(3)
-        start, order, noise = (np.random.default_rng(stream) for stream in streams)
-        self._keys = Keys(noise)
+        start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
         self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
         self.params = objective.initial(start)
         self.slots = {
@@ -71,26 +69,13 @@ class Training:
         self.first_value, self.last_value = None, None
         self.value_sum, self.rows_seen = 0.0, 0
         self.best, self.best_params, self.waited = None, None, 0
-        self._workspace = {}
-
-    def __getstate__(self):
-        # A copy makes a workspace of its own: views into other arrays would be views no more.
-        return self.__dict__ | {"_workspace": {}}
+        self._compiled = {}
 
     # -- what a caller asks ----------------------------------------------------------------------
 
     @property
     def out_of_patience(self):
         return self.plan.patience is not None and self.waited >= self.plan.patience
-
-    @property
-    def noise_rng(self):
-        """The generator of the noise, where the last step has left it."""
-        return self._keys.generator()
-
-    @noise_rng.setter
-    def noise_rng(self, rng):
-        self._keys = Keys(rng)
 
     @property
     def finished(self):
@@ -115,46 +100,52 @@ class Training:
             If the bound or a parameter is no finite number any more, or the bound has fallen far below
             where it began. The state is then of no use; an earlier checkpoint is.
         """
-        with single_threaded_blas(), Crew(self.threads) as crew:
+        with pool_of_pieces(self.threads) as pool:
             if not self.history:
                 self._record("start")
             while not self.finished:
-                self._advance(crew)
+                self._advance(pool)
                 if after_minibatch is not None and after_minibatch(self):
                     return
 
     # -- one minibatch ---------------------------------------------------------------------------
 
-    def _advance(self, crew):
+    def _advance(self, pool):
         last = self.minibatches.last_of_epoch
         self.seen += 1
         rows = self.minibatches.next()
         evaluate = last and (self.epoch + 1) % self.plan.evaluate_every == 0
         if self.plan.phi_steps is None:
-            self._ascend(crew, rows, self.objective.names)
+            self._ascend(pool, rows, self.objective.names)
         else:
             for _ in range(self.plan.phi_steps):
-                self._ascend(crew, rows, ("phi",))
+                self._ascend(pool, rows, ("phi",))
             if evaluate:
                 self._record("phi", self.epoch + 1)
-            self._ascend(crew, rows, ("theta",))
+            self._ascend(pool, rows, ("theta",))
         if last:
             self._end_epoch(evaluate)
 
-    def _ascend(self, crew, rows, names):
+    def _ascend(self, pool, rows, names):
         """One step of the named parameters along the gradient of a minibatch."""
-        batch = self.objective.batch(rows, names, self.params, self._workspace)
         moves = {name: self._move(name) for name in names}
-        batch.ascend(crew if batch.shared else crew.alone, self._keys, self.memory, moves)
+        where = rows, self.params, moves, self.noise_rng
+        if is_compiled(self.objective, self.params, self.plan.optimizer):
+            value = self._compiled_step(len(rows)).ascend(*where)
+        else:
+            value, self.memory = ascend(self.objective, *where, self.memory, pool)
         self.step += 1
-        value = batch.value
         self._check_finite(value)
-        if len(batch.blocks) == 1:
-            self.memory = batch.memory
         for name in names:
             self.counts[name] += 1
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
+
+    def _compiled_step(self, n_rows):
+        kind = n_rows, self.threads
+        if kind not in self._compiled:
+            self._compiled[kind] = CompiledStep(self.objective, *kind)
+        return self._compiled[kind]
 
     def _rate(self, name):
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
