@@ -1,5 +1,6 @@
 """elbo-lab fit: train a model on data."""
 
+import inspect
 import time
 
 from elbo_lab.errors import bad_value
@@ -23,8 +24,6 @@ VARIANTS = {
     "fixed-variance": ("deep-gaussian", "fixed"),
     "learned-variance": ("deep-gaussian", "learned"),
 }
-COVARIANCES = ("spherical", "diagonal", "full")
-FOLDER = "elbo-lab-figures"
 
 
 def add_parser(commands):
@@ -105,13 +104,16 @@ def add_parser(commands):
 def model_name(name, covariance, likelihood):
     """Return the model with its variant from MODEL, --covariance and --likelihood."""
     if covariance is not None:
+        from elbo_lab.models import GaussianMixture
+
         if name is None:
-            name = "gaussian-mixture"  # as a resumed checkpoint must be
-        if name.partition(":")[0] != "gaussian-mixture":
-            raise bad_value("--covariance", "no value but for gaussian-mixture", repr(covariance))
-        if covariance not in COVARIANCES:
-            raise bad_value("--covariance", f"one of {', '.join(COVARIANCES)}", repr(covariance))
-        return _with_variant(name, "gaussian-mixture", covariance, "--covariance")
+            name = GaussianMixture.name  # as a resumed checkpoint must be
+        if name.partition(":")[0] != GaussianMixture.name:
+            raise bad_value("--covariance", f"no value but for {GaussianMixture.name}", repr(covariance))
+        if covariance not in GaussianMixture.variants:
+            expected = f"one of {', '.join(GaussianMixture.variants)}"
+            raise bad_value("--covariance", expected, repr(covariance))
+        return _with_variant(name, GaussianMixture.name, covariance, "--covariance")
     if likelihood is None:
         return name
     if likelihood not in VARIANTS:
@@ -139,9 +141,6 @@ def latent_size(name, latent, components):
     return components
 
 
-NOT_OPTIONS = ("command", "run", "components", "covariance", "likelihood", "json", "out", "model", "latent")
-
-
 def run_fit(options):
     """Fit, print, write."""
     from rich.console import Console
@@ -156,7 +155,8 @@ def run_fit(options):
         check_writable("--json", options.json)
     if options.out is not None:
         check_folder_writable("--out", options.out)
-    given = {name: value for name, value in vars(options).items() if name not in NOT_OPTIONS}
+    declared = inspect.signature(fit).parameters
+    given = {name: value for name, value in vars(options).items() if name in declared}
     given["hidden"] = None if options.hidden is None else tuple(options.hidden)
     given["model"] = model_name(options.model, options.covariance, options.likelihood)
     given["latent"] = latent_size(options.model, options.latent, options.components)

@@ -1,4 +1,4 @@
-"""The ELBO taken apart, each datum by itself: three pairs of terms with one value.
+"""The ELBO of each datum taken apart: three pairs of terms with one value.
 
     ELBO = log p(x) - KL(q || p(z | x))          what is aimed at - what q misses
          = E_q log p(x | z) - KL(q || p(z))      reconstruction - rate

@@ -3,12 +3,12 @@
     log p(x) = ELBO(q) + KL(q || p(z | x))   for every q
 
 (Jordan et al. 1999; Bishop 2006, eqs. 9.70 to 9.72). Where log p(x) and E_q log p(x, z) stand on the ladder
-of exactness, so does the KL to a posterior that nobody can write down: kl = log p - ELBO, with ELBO =
+of exactness, so does the KL to a posterior without a formula: kl = log p - ELBO, with ELBO =
 E_q log p(x, z) + H(q). Nothing here is sampled. Being a difference, a KL near zero keeps the errors of both
 (`Gap.error`) and may come out that far below zero.
 
 The gap of an encoder has two parts (Cremer, Li and Duvenaud 2018, section 3 and table 1), with q* the
-best member of the family for each datum by itself:
+best member of the family for each datum separately:
 
     log p(x) - ELBO(q)  =  [log p(x) - ELBO(q*)]  +  [ELBO(q*) - ELBO(q)]
                              approximation             amortisation

@@ -55,7 +55,7 @@ class RunningWeights:
 
     @np.errstate(over="ignore", invalid="ignore")
     def add_sums(self, other: Self) -> None:
-        """Add all that another RunningWeights of the same N data has seen."""
+        """Add the sums of another RunningWeights of the same N data."""
         shift = self._raise_peak(other.peak)
         scale = np.exp(other.peak - shift)
         self.total += other.total * scale

@@ -98,11 +98,11 @@ def header_of(task: Task, about_data: Header) -> Header:
     }
 
 
-# Seconds between two savings, at most.
+# Seconds between two checkpoints, at most.
 INTERVAL = 10.0
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes the state of a job to one file.
 
     Parameters
@@ -111,7 +111,7 @@ class Keeper:
         None disables checkpoints.
     job : Job
     header : dict
-        What stands in front of the job's own state.
+        What the file says beside the job's own state.
     """
 
     def __init__(self, path: StrPath | None, job: Job, header: Header) -> None:
@@ -141,13 +141,13 @@ class Keeper:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A file to go on from.
+    """A file from which a fit goes on.
 
     Attributes
     ----------
     path : path
     argument : str
-        What a mistake in it is blamed on.
+        The argument that an error in the file names.
     header : dict
     arrays : dict of ndarray
     """
@@ -219,8 +219,8 @@ def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
     raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
 
 
-def shown(training: Training) -> list[str]:
-    """Return what the newest row of a history says beside the counters."""
+def _value_keys(training: Training) -> list[str]:
+    """Return the keys of the newest row of a history beside the counters."""
     counters = ("epoch", "step", "phase", "learning_rate")
     return [key for key in training.history[-1] if key not in counters]
 
@@ -267,18 +267,18 @@ def train_in_pieces(
             raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
         earlier.restore(job)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    keeper = Keeper(path, job, {"settings": words})
+    writer = CheckpointWriter(path, job, {"settings": words})
 
     def tick() -> bool:
-        ended = job.milestone != keeper.saved_milestone
-        keeper.tick()
+        ended = job.milestone != writer.saved_milestone
+        writer.tick()
         if ended and say is not None:
-            row = " ".join(f"{key} {training.history[-1][key]:.2f}" for key in shown(training))
+            row = " ".join(f"{key} {training.history[-1][key]:.2f}" for key in _value_keys(training))
             say(f"epoch {training.epoch} of {training.plan.epochs}: {row}")
         return seconds is not None and time.monotonic() - begun >= seconds
 
     job.run(tick)
-    keeper.save()
+    writer.save()
     return job.finished
 
 

@@ -74,7 +74,7 @@ def evaluate(
         The first rows of a seeded permutation; all by default.
     seed, threads : int
     progress : callable, optional
-        (done, total, what).
+        Called with (rows done, all rows).
 
     Returns
     -------

@@ -37,7 +37,7 @@ from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
 
-# The estimate of -log p(x) that a fit makes by itself; `elbo-lab evaluate` does it in full.
+# The estimate of -log p(x) that every fit reports; `elbo-lab evaluate` makes it of all rows.
 NLL_ROWS, NLL_SAMPLES = 500, 1000
 ROWS_PER_PASS = 1000
 NEIGHBOURS = 5

@@ -14,7 +14,7 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath
 from elbo_lab.fitting.building import build_model, build_task, check_rows, choose_model, load_rows
-from elbo_lab.fitting.checkpoints import Checkpoint, Keeper, check_new, data_spec, header_of
+from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
 from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.result import FitResult
@@ -156,7 +156,7 @@ def fit(
         earlier.check_data(about_data)
         earlier.restore(task.job)
 
-    seconds = run(task.job, Keeper(checkpoint, task.job, header_of(task, about_data)), progress)
+    seconds = run(task.job, CheckpointWriter(checkpoint, task.job, header_of(task, about_data)), progress)
     outcome = task.job.outcome()
     final = closing_numbers(task, outcome, rows, threads) | {"seconds": seconds}
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
@@ -176,7 +176,7 @@ def fit(
     )
 
 
-def run(job: Job, keeper: Keeper, progress: Callable[[Job], object] | None) -> float:
+def run(job: Job, writer: CheckpointWriter, progress: Callable[[Job], object] | None) -> float:
     """Run a job to its end and return the seconds.
 
     Raises
@@ -187,14 +187,14 @@ def run(job: Job, keeper: Keeper, progress: Callable[[Job], object] | None) -> f
     begun = time.perf_counter()
 
     def tick() -> bool:
-        keeper.tick()
+        writer.tick()
         return progress is not None and bool(progress(job))
 
     job.run(tick)
-    keeper.save()
+    writer.save()
     if not job.finished:
         kept = "without --checkpoint nothing is kept"
-        if keeper.path is not None:
-            kept = f"saved in {str(keeper.path)!r}, go on with --resume"
+        if writer.path is not None:
+            kept = f"saved in {str(writer.path)!r}, go on with --resume"
         raise Stopped(f"interrupted before the end; {kept}")
     return time.perf_counter() - begun

@@ -1,15 +1,15 @@
-"""A job is a fit on its way: it can go on, say how far it is, be saved and come back.
+"""A job is a fit in progress: it runs, reports how far it is, and can be saved and restored.
 
 Four kinds: a formula (done at once), EM, stochastic training of any objective, and gradient ascent of
-log p(x), which says where it ended.
+log p(x), which tests whether it has reached a maximum.
 
 Minibatch ascent has no natural end: it stops after its epochs, wherever it is, and a step size that falls to
-zero stands still anywhere. A gradient norm changes with the units of the parameters. So the end is tried: a
-few steps of L-BFGS on all rows climb from there, and what they gain, in nats per datum, is what the ascent
-at least left undone. A little gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
+zero stands still anywhere. A gradient norm changes with the units of the parameters. So the end is tested: a
+few steps of L-BFGS on all rows start from there, and what they gain, in nats per datum, is a lower bound of
+what the ascent missed. A small gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
 
-There is no floor under the variances as in EM. Where one has all but vanished, the density is unbounded and
-the likelihood says nothing; the variance is named.
+There is no floor under the variances as in EM. Where one has nearly vanished, the density is unbounded and
+the likelihood means nothing; a warning names the variance.
 """
 
 from abc import ABC, abstractmethod
@@ -285,7 +285,7 @@ class TrainingJob(Job):
         return self.training.state()
 
     def restore(self, header: Header, arrays: Arrays) -> None:
-        done = header["epoch"]  # missing, it is told with the name of the file
+        done = header["epoch"]  # a missing one is reported with the name of the file
         self.training.restore(header, arrays)
         if done > self.training.plan.epochs:
             done = f"at least the {done} that the checkpoint has done"

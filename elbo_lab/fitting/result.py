@@ -17,7 +17,7 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
 SCHEMA = "elbo_lab/fit/1"
-# More numbers of a network than this nobody reads as text: they go to a file of arrays.
+# A network with more numbers than this goes to a file of arrays.
 MOST_AS_TEXT = 10_000
 
 

@@ -375,7 +375,7 @@ class Model(ABC):
 
 
 class StandardNormalPrior(Model):
-    """Mixin for models with z ~ N(0, I): a prior without parameters."""
+    """Base of models with z ~ N(0, I): a prior without parameters."""
 
     fixed_prior = True
 
@@ -400,8 +400,8 @@ class StandardNormalPrior(Model):
         return fold_shared(cotangent[..., None] * -z.astype(np.float64, copy=False), z)
 
 
-class ClosedForm(ABC):
-    """What a model adds when its evidence and its Gaussian expectations have a formula.
+class ClosedForm(Model):
+    """Base of models whose evidence and Gaussian expectations have a formula.
 
     Weights (N,) multiply the data in every gradient, so that sums, means and single data are the same
     call.

@@ -17,7 +17,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Entries, Layout
-from elbo_lab.models.base import Model, Pullback, StandardNormalPrior
+from elbo_lab.models.base import Pullback, StandardNormalPrior
 from elbo_lab.networks import MLP
 
 # Value (..., S, N), and what gives its derivatives: see `DeepModel.observe`.
@@ -25,7 +25,7 @@ Observation = tuple[Floats, Callable[[], Floats], Callable[[Floats], Floats]]
 
 
 @dataclass(frozen=True)
-class DeepModel(StandardNormalPrior, Model):
+class DeepModel(StandardNormalPrior):
     """A decoder MLP with any hidden layers.
 
     Parameters

@@ -19,12 +19,12 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Model, Pullback, fold_shared, refuse_constant
+from elbo_lab.models.base import ClosedForm, Pullback, fold_shared, refuse_constant
 from elbo_lab.special import LOG_2PI
 
 
 @dataclass(frozen=True)
-class GaussianMLE(ClosedForm, Model):
+class GaussianMLE(ClosedForm):
     """z ~ N(mu, tau^2 I), x | z ~ N(z, s^2 I).
 
     Parameters

@@ -26,7 +26,6 @@ from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import (
     ClosedForm,
-    Model,
     Pullback,
     StandardNormalPrior,
     fold_shared,
@@ -36,7 +35,7 @@ from elbo_lab.special import LOG_2PI
 
 
 @dataclass(frozen=True)
-class LinearGaussian(StandardNormalPrior, ClosedForm, Model):
+class LinearGaussian(StandardNormalPrior, ClosedForm):
     """x | z ~ N(W z + b, Psi); the two subclasses say what Psi is.
 
     Parameters

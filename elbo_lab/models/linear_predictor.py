@@ -17,10 +17,10 @@ from abc import abstractmethod
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.models.base import Model, Pullback, StandardNormalPrior, fold_shared
+from elbo_lab.models.base import Pullback, StandardNormalPrior, fold_shared
 
 
-class LinearPredictor(StandardNormalPrior, Model):
+class LinearPredictor(StandardNormalPrior):
     """log p(x | z) = c sum_m g((A z)_m) with z ~ N(0, I); the subclasses say A, c and g."""
 
     @abstractmethod
