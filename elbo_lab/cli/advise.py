@@ -40,6 +40,7 @@ def run(options):
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison.advice import advise
     from elbo_lab.files import check_writable
+    from elbo_lab.processes import end_workers
     from elbo_lab.report.blocks import dash_of, print_lines
 
     if options.json is not None:
@@ -47,6 +48,7 @@ def run(options):
     names = "data latent posterior budget draws repeats rows seed threads".split()
     with progress_bar() as progress:
         found = advise(options.model, progress=progress, **{name: getattr(options, name) for name in names})
+    end_workers()
     console = Console()
     print_lines(found.lines(console.width, dash_of(console)), console)
     if options.json is not None:

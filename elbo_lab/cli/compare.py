@@ -77,6 +77,7 @@ def run(options):
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
     from elbo_lab.files import check_folder_writable, check_writable
+    from elbo_lab.processes import end_workers
     from elbo_lab.report.blocks import print_lines
     from elbo_lab.report.cautions import caution_lines
     from elbo_lab.report.ratios import print_ratios
@@ -116,6 +117,7 @@ def run(options):
         result.to_csv(options.csv)
     with progress_bar() as progress:
         figures = result.write_figures(options.out, progress)
+    end_workers()
     if (options.json or options.csv) and result.settings["pareto_k"] is None:
         print(f"\nPareto k-hat is left out, arviz-stats is not installed: {INSTALL}")
     written = [path for path in (options.json, options.csv) if path is not None]

@@ -30,6 +30,7 @@ from elbo_lab.comparison.pipeline import (
     repeat,
     rows_of,
     time_calls,
+    weigh,
 )
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
@@ -174,6 +175,7 @@ def compare(
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)
         limit = check_bias(workers, benches, draws, repeats, seed)
+        weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
         found = []
         for bench in benches:
@@ -191,6 +193,7 @@ def compare(
         [bench.scene for bench in kept],
         [bench.answers for bench in kept],
         [bench.shared_moments for bench in kept],
+        workers,
     )
 
 

@@ -26,7 +26,6 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
-from elbo_lab.processes import Workers
 from elbo_lab.report.grouping import order_targets
 from elbo_lab.study.experiments import (
     fitting,
@@ -83,7 +82,7 @@ def _shows_prior_failure(comparison: Comparison) -> bool:
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
 
-def drawings(comparison: Comparison, workers: Workers) -> dict[str, Callable[[], Figure]]:
+def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
     """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
     settings, found = comparison.settings, {}
     for target in order_targets(comparison.rows):
@@ -96,7 +95,9 @@ def drawings(comparison: Comparison, workers: Workers) -> dict[str, Callable[[],
         # Six numbers of draws share about the work of one row of the table.
         repeats = max(20, settings["repeats"] // 5)
         seed = settings["seed"]
-        records = variance_against_draws(scene, comparison.estimators, seed, workers, repeats, answer)
+        records = variance_against_draws(
+            scene, comparison.estimators, seed, comparison.workers, repeats, answer
+        )
         found["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
         found["variance-vs-draws"] = partial(_against_draws, settings["at"], scene, records)
     if _shows_prior_failure(comparison):
@@ -129,9 +130,8 @@ def _prior_failure(seed: int) -> Figure:
 
 def draw_figures(comparison: Comparison) -> dict[str, Figure]:
     """Return {name: Figure} for a `Comparison`."""
-    workers = Workers(comparison.settings["threads"])
     with single_threaded_blas():
-        return {name: draw() for name, draw in drawings(comparison, workers).items()}
+        return {name: draw() for name, draw in drawings(comparison).items()}
 
 
 def write_drawings(
@@ -145,11 +145,11 @@ def write_drawings(
     progress : callable, optional
         Called as progress(done, total, 'figures').
     """
-    workers = Workers(comparison.settings["threads"])
     with single_threaded_blas():
-        found = drawings(comparison, workers)
+        found = drawings(comparison)
         names = list(found)[::-1]  # the last take longest
-        contents = workers.map(_rendered, [found[name] for name in names], named(progress, "figures"))
+        draw = [found[name] for name in names]
+        contents = comparison.workers.map(_rendered, draw, named(progress, "figures"))
     for name, content in zip(names, contents, strict=True):
         write_rendered(content, folder, name)
     return list(found)

@@ -207,10 +207,8 @@ def _build_bench(
         run.variance = variances.get(type(run.estimator))
         run.seconds = seconds.get(run.target)
     chosen = [run.estimator for run in bench.measured]
-    states = settled_states(scene, chosen, draws, placement.seed)
-    weights = weight_numbers(scene, chosen, draws, placement.seed)
-    for run, state, numbers in zip(bench.measured, states, weights, strict=True):
-        run.state, run.weights = state, numbers
+    for run, state in zip(bench.measured, settled_states(scene, chosen, draws, placement.seed), strict=True):
+        run.state = state
     return bench
 
 
@@ -308,7 +306,7 @@ def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, ND
     return missed_of_bound(scene, n_draws, bound_draws)
 
 
-# -- times and rows --------------------------------------------------------------------------------
+# -- times, weights and rows -----------------------------------------------------------------------
 
 
 def time_calls(benches: Sequence[Bench], draws: int, seed: int) -> None:
@@ -316,6 +314,16 @@ def time_calls(benches: Sequence[Bench], draws: int, seed: int) -> None:
     for bench in benches:
         for run in bench.measured:
             run.seconds = seconds_per_estimate(bench.scene, run.estimator, draws, seed, run.state)
+
+
+def weigh(benches: Sequence[Bench], draws: int, seed: int) -> None:
+    """Fill the numbers of the importance weights: here, where ArviZ is loaded once."""
+    for bench in benches:
+        chosen = [run.estimator for run in bench.measured]
+        for run, numbers in zip(
+            bench.measured, weight_numbers(bench.scene, chosen, draws, seed), strict=True
+        ):
+            run.weights = numbers
 
 
 def rows_of(bench: Bench, posterior: str, draws: int, repeats: int, limit: float) -> list[Row]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from elbo_lab.files import check_folder_writable, check_writable, write_text
+from elbo_lab.processes import Workers
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.tables import table_text
 
@@ -30,6 +31,8 @@ class Comparison:
         {target: Answer} of each scene: the exact values themselves.
     moments : list of dict
         {estimator: Moments} of each scene, from the same batches, for `ratios.paired_ratio`.
+    workers : Workers
+        What did the work, and draws the figures.
     """
 
     rows: list
@@ -38,6 +41,7 @@ class Comparison:
     scenes: list = field(repr=False)
     answers: list = field(repr=False)
     moments: list = field(repr=False)
+    workers: Workers = field(repr=False)
 
     def table(self, width=120):
         """Return one table per target as text, and with `against` one of the paired ratios."""
