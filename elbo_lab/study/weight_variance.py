@@ -17,11 +17,11 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
@@ -61,7 +61,7 @@ class Drawn(NamedTuple):
     theta: Floats
     x: Floats
     eta: Floats
-    z: Draws
+    z: Floats
     noise: Floats
     by_likelihood: Floats
     """Slope of log p(x | z) in z (S, N, K)."""
@@ -129,7 +129,7 @@ def variance_at_once(
     _check_both(model, posterior, x, noise, estimator)
     family = posterior.family
     eta, encoder_pass = posterior.forward(phi, x)
-    z = family.sample(eta, noise)
+    z = cast(Floats, family.sample(eta, noise))
     by_output, decoder_pass = model.output_slopes(theta, x, z)
     by_theta, by_likelihood = model.decoder.backward_variance(theta, decoder_pass, by_output)
     by_eta = PHI_GRADIENTS[estimator](Drawn(model, family, theta, x, eta, z, noise, by_likelihood))
@@ -202,7 +202,7 @@ def weight_variance(
             ) -> tuple[list[Floats], list[Floats]]:
                 rows = slice(part.start - data.start, part.stop - data.start)
                 own_eta, own_noise, own_x = eta[rows], noise[some, part], x[part]
-                z = family.sample(own_eta, own_noise)
+                z = cast(Floats, family.sample(own_eta, own_noise))
                 by_output, activations = model.output_slopes(theta, own_x, z)
                 deltas = model.decoder.deltas(theta, activations, by_output)
                 by_z = deltas[0] @ first_weights.T
