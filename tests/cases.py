@@ -133,6 +133,22 @@ CASES = tuple(make_case(model) for model in MODELS)
 # Discrete z comes as one category or as a row of bits.
 CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
 BINARY = tuple(case for case in CASES if case.model.family.name == "independent-bernoulli")
+# x given z is Gaussian, its noise from `standard_normal`.
+GAUSSIAN_X = (GaussianMLE, GaussianMixture, PPCA, FactorAnalysis, DeepGaussianFixed, DeepGaussianLearned)
+WITH_GAUSSIAN_X = tuple(case for case in CASES if isinstance(case.model, GAUSSIAN_X))
+
+
+def has_exact_posterior(case):
+    """Whether the exact posterior is in the family, at a theta whose coordinates are independent."""
+    try:
+        case.model.posterior_eta(case.model.canonical(case.theta), case.x)
+    except NotApplicable:
+        return False
+    return True
+
+
+# The exact posterior is a member of the family.
+WITH_POSTERIOR = tuple(case for case in CASES if has_exact_posterior(case))
 
 
 def model_id(case):

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import CASES, CATEGORICAL, make_case, model_id
+from cases import CASES, CATEGORICAL, WITH_GAUSSIAN_X, make_case, model_id
 from checks import assert_close
 from estimator_laws import canonical
 from scipy.special import logsumexp, softmax
@@ -394,7 +394,7 @@ def some_z(model, n, seed=0):
     return np.random.default_rng(seed).standard_normal((n, model.latent_dim))
 
 
-@over([case for case in DECODING if case.model.name not in ("deep-bernoulli", "sigmoid-belief")])
+@over(WITH_GAUSSIAN_X)
 def test_the_expected_x_is_an_observation_without_noise(case):
     z = some_z(case.model, 5)
     found = case.model.expected_x(case.theta, z)

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.stats
-from cases import CASES, CATEGORICAL, MODELS, model_id
+from cases import CASES, CATEGORICAL, MODELS, WITH_GAUSSIAN_X, model_id
 from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import draw_noise
@@ -257,7 +257,7 @@ class GivenNoise:
     standard_normal = random = _take
 
 
-@laws([case for case in CASES if case.model.name not in (*OF_BITS, "logistic-regression")])
+@laws(WITH_GAUSSIAN_X)
 def test_a_gaussian_sample_is_the_noise_coloured_by_the_density(case):
     # x = m + A e has log p(x | z) = log p(m | z) - |e|^2 / 2 for all e iff A A^T is the covariance.
     model = case.model

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import BINARY, CASES, FAMILIES, model_id
+from cases import CASES, FAMILIES, WITH_POSTERIOR, model_id
 from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import DiagonalGaussian
@@ -27,11 +27,7 @@ def exact_posterior(case):
     return ExactPosterior(case.model, case.model.canonical(case.theta))
 
 
-def has_exact(case):
-    return not case.model.name.startswith(("deep", "logistic")) and case not in BINARY
-
-
-with_exact = pytest.mark.parametrize("case", [c for c in CASES if has_exact(c)], ids=model_id)
+with_exact = pytest.mark.parametrize("case", WITH_POSTERIOR, ids=model_id)
 
 
 # -- maps with parameters ------------------------------------------------------------------------
@@ -187,7 +183,7 @@ def test_the_exact_posterior_has_no_parameters(case):
     assert posterior.eta_error(np.zeros(0), case.x, cotangent[0]).shape == (0,)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not has_exact(c)], ids=model_id)
+@pytest.mark.parametrize("case", [c for c in CASES if c not in WITH_POSTERIOR], ids=model_id)
 def test_a_model_without_a_known_posterior_is_refused_with_the_reason(case):
     with pytest.raises(NotApplicable, match=f"posterior of {case.model.label} (has no closed|couples)"):
         ExactPosterior(case.model, case.theta).eta(np.zeros(0), case.x)
