@@ -15,20 +15,33 @@ loses nowhere; where there are several, they are all named; where there is none,
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.compare import compare
+from elbo_lab.comparison.pipeline import Data, Progress
 from elbo_lab.comparison.ratios import paired_ratio
+from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.estimators import Estimator
 from elbo_lab.files import check_writable, write_text
+from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
 from elbo_lab.report.advice import TIMING, it_depends, nobody, recommend, row_of
 from elbo_lab.report.blocks import block_lines, wrapped_texts
 from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
-from elbo_lab.study.scene import WHERE
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.rows import Row
+from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Times = dict[Estimator, float]
 SCHEMA = "elbo_lab/advice/1"
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
 PLACES = ("near", "start")
@@ -57,7 +70,7 @@ class Choice:
     target: str
     advice: str
     estimator: str | None
-    unbeaten: dict
+    unbeaten: dict[str, list[str]]
     text: str
 
 
@@ -76,15 +89,15 @@ class Advice:
         times taken as exact), `verdict`, and `reason` where an estimator was no candidate.
     """
 
-    settings: dict
-    choices: tuple
-    rows: list
+    settings: dict[str, Any]
+    choices: tuple[Choice, ...]
+    rows: list[Row]
 
-    def lines(self, width=100, dash="-"):
+    def lines(self, width: int = 100, dash: str = "-") -> "list[Text | str]":
         """Return the lines to print: the advice, then the evidence."""
         s = self.settings
         head = f"{s['model']} on {s['data']}, {s['rows']} rows, K = {s['latent']}, S = {s['draws']}"
-        lines = wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")
+        lines: list[Text | str] = [*wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")]
         for choice in self.choices:
             lines += ["", *wrapped_texts(choice.text, width)]
         blocks = []
@@ -103,11 +116,11 @@ class Advice:
         table = block_lines(blocks, TITLES, width, dash)
         return [*lines, "", *table, *wrapped_texts(caption, width, "dim italic")]
 
-    def text(self, width=100):
+    def text(self, width: int = 100) -> str:
         """Return the lines as text."""
         return "\n".join(str(line).rstrip() for line in self.lines(width)) + "\n"
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return all as JSON text; write it to `path` as well if given."""
         choices = [vars(choice) for choice in self.choices]
         content = {"schema": SCHEMA, "settings": self.settings, "choices": choices, "rows": self.rows}
@@ -121,26 +134,26 @@ class Advice:
 TITLES = ("variance", "time", "x best", "interval", "verdict")
 
 
-def _cells(row):
+def _cells(row: Row) -> tuple[str, ...]:
     interval = interval_text(row["work_ratio_low"], row["work_ratio_high"])
     variance, ratio = number_text(row["variance"]), number_text(row["work_ratio"])
     return variance, time_text(row["seconds_per_estimate"]), ratio, interval, row["verdict"]
 
 
 def advise(
-    model,
+    model: str | Model | type[Model],
     *,
-    data=None,
-    latent=None,
-    posterior="free",
-    budget=None,
-    draws=10,
-    repeats=400,
-    rows=None,
-    seed=0,
-    threads=None,
-    progress=None,
-):
+    data: Data | None = None,
+    latent: int | None = None,
+    posterior: str = "free",
+    budget: float | None = None,
+    draws: int = 10,
+    repeats: int = 400,
+    rows: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Advice:
     """Recommend estimators of the gradients of the ELBO in phi and theta for one model.
 
     Parameters
@@ -174,10 +187,23 @@ def advise(
     if budget is not None:
         budget = check_positive("budget", budget)
     candidates = [e for e in all_estimators() if _is_candidate(e, draws)]
-    common = {"data": data, "latent": latent, "posterior": posterior, "draws": draws, "repeats": repeats}
-    common |= {"rows": rows, "seed": seed, "threads": threads, "progress": progress}
-    chosen = choices[0].model or choices[0].label
-    results = {at: compare(chosen, estimators=candidates, at=at, **common) for at in PLACES}
+    results = {
+        at: compare(
+            choices[0].model or choices[0].label,
+            estimators=candidates,
+            data=data,
+            latent=latent,
+            posterior=posterior,
+            at=at,
+            draws=draws,
+            repeats=repeats,
+            rows=rows,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+        for at in PLACES
+    }
     seconds = _seconds([result.scenes[0] for result in results.values()], results["near"].moments[0], draws)
     evidence = [
         row
@@ -192,7 +218,7 @@ def advise(
     return Advice(settings, tuple(_choose(target, evidence, budget) for target in TARGETS), evidence)
 
 
-def _is_candidate(estimator, draws):
+def _is_candidate(estimator: Estimator, draws: int) -> bool:
     """Tell whether an estimator is unbiased for one of the two gradients and can do with so many draws."""
     return (
         estimator.target in TARGETS
@@ -202,7 +228,7 @@ def _is_candidate(estimator, draws):
     )
 
 
-def _seconds(scenes, estimators, draws):
+def _seconds(scenes: Iterable[Scene], estimators: Iterable[Estimator], draws: int) -> Times:
     """Return {estimator: seconds of one estimate}, the same at all places.
 
     The least of several rounds, in which all take turns: whatever else the machine does only adds.
@@ -212,7 +238,7 @@ def _seconds(scenes, estimators, draws):
     return {estimator: min(times[estimator] for times in rounds) for estimator in estimators}
 
 
-def _rounds(scene, estimators, draws):
+def _rounds(scene: Scene, estimators: Iterable[Estimator], draws: int) -> list[Times]:
     """Return {estimator: seconds of one estimate} of each round on one scene."""
     states = {e: settled_state(scene, e, draws, SEED) for e in estimators}
     return [
@@ -220,7 +246,14 @@ def _rounds(scene, estimators, draws):
     ]
 
 
-def _judged(result, candidates, target, at, times, budget):
+def _judged(
+    result: Comparison,
+    candidates: list[Estimator],
+    target: str,
+    at: str,
+    times: Times,
+    budget: float | None,
+) -> list[Row]:
     """Return the rows of evidence for one target and place, the best first."""
     pairs = [
         (row, estimator)
@@ -235,7 +268,7 @@ def _judged(result, candidates, target, at, times, budget):
             reason = "its bias was found to differ from zero"
         if reason is None and variance is None:
             reason = "its estimates are not finite"
-        if reason is None and budget is not None and seconds > budget:
+        if reason is None and budget is not None and times[estimator] > budget:
             reason = f"one estimate takes {time_text(seconds)}, longer than the budget"
         head = {"target": target, "at": at} | {name: row[name] for name in ("estimator", "variance", "snr")}
         head["seconds_per_estimate"] = seconds
@@ -249,12 +282,21 @@ def _judged(result, candidates, target, at, times, budget):
             pair[0]["seconds_per_estimate"] or 0.0,
         )
     )
+    if not found:
+        return []
     rivals = sum(head["reason"] is None for head, _ in found) - 1
-    best, base = found[0] if found else (None, None)
+    best, base = found[0]
     return [head | _against_best(result.moments[0], head, e, best, base, rivals) for head, e in found]
 
 
-def _against_best(moments, head, estimator, best, base, rivals):
+def _against_best(
+    moments: dict[Estimator, Moments],
+    head: Row,
+    estimator: Estimator,
+    best: Row,
+    base: Estimator,
+    rivals: int,
+) -> Row:
     """Return the ratio of the work of an estimator to the least, and what it says."""
     keys = ("work_ratio", "work_ratio_low", "work_ratio_high", "verdict")
     if head["reason"] is not None:
@@ -269,7 +311,7 @@ def _against_best(moments, head, estimator, best, base, rivals):
     return dict(zip(keys, (value, low, high, "loses" if low > TIMING else "undecided"), strict=True))
 
 
-def _choose(target, evidence, budget):
+def _choose(target: str, evidence: list[Row], budget: float | None) -> Choice:
     """Return the Choice of one target."""
     places = {
         at: [row for row in evidence if (row["target"], row["at"]) == (target, at) and row["reason"] is None]
@@ -285,7 +327,7 @@ def _choose(target, evidence, budget):
     if not everywhere:
         return Choice(target, "depends", None, unbeaten, it_depends(target, unbeaten))
 
-    def work(name):
+    def work(name: str) -> float:
         return math.prod(row_of(places[at], name)["work_ratio"] or 1.0 for at in PLACES)
 
     everywhere.sort(key=work)

@@ -15,13 +15,12 @@ and nothing else.
 """
 
 from collections.abc import Iterable
-from os import PathLike
-
-from numpy.typing import ArrayLike
+from typing import Any
 
 from elbo_lab import __version__
 from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
+    Data,
     Placement,
     Progress,
     build_benches,
@@ -34,7 +33,6 @@ from elbo_lab.comparison.pipeline import (
 )
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
-from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
 from elbo_lab.estimators import Estimator
@@ -48,7 +46,6 @@ from elbo_lab.threads import check_threads, single_threaded_blas
 
 Models = str | Model | type[Model] | Iterable[str | Model | type[Model]]
 Estimators = str | Estimator | type[Estimator] | Iterable[str | Estimator | type[Estimator]]
-Data = str | PathLike[str] | ArrayLike | Dataset
 
 
 def compare(
@@ -146,7 +143,7 @@ def compare(
     at = _place_name(at, posterior)
     n_threads = check_threads(threads)
     placement = Placement(data, latent, posterior, at, rows, seed, source)
-    settings = {
+    settings: dict[str, Any] = {
         "version": __version__,
         "models": [choice.label for choice in choices],
         "estimators": list(dict.fromkeys(estimator.name for estimator in chosen)),
@@ -181,7 +178,7 @@ def compare(
         for bench in benches:
             of_bench = rows_of(bench, posterior, draws, repeats, limit)
             found += rows_with_ratios(of_bench, chosen, bench.shared_moments, against)
-    kept = [bench for bench in benches if bench.scene]
+    kept = [bench for bench in benches if not bench.refusal]
     settings["exact_values"] = {
         f"{bench.scene.model.label} K={bench.scene.model.latent_dim}": _values(bench.answers)
         for bench in kept

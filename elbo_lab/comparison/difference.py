@@ -17,13 +17,18 @@ verdict then sees less than it could, never more.
 import json
 import math
 from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import check_writable, write_text
-from elbo_lab.report.blocks import block_lines, wrapped_texts
+from elbo_lab.report.blocks import Block, block_lines, wrapped_texts
 from elbo_lab.report.cells import interval_text, number_text
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
-from elbo_lab.study.rows import z_limit
+from elbo_lab.study.rows import Row, z_limit
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SCHEMA = "elbo_lab/diff/1"
 FALSE_ALARM = 0.01
@@ -49,17 +54,17 @@ class Difference:
         Rows that one run has alone, by what identifies them: (in A, in B).
     """
 
-    names: tuple
-    settings: dict
-    rows: list
-    only: tuple
+    names: tuple[str, str]
+    settings: dict[str, list[Any]]
+    rows: list[Row]
+    only: tuple[list[Row], list[Row]]
 
     @property
-    def differs(self):
+    def differs(self) -> bool:
         """Whether anything changed beyond its error bars, or stands in one run only."""
         return any(self.only) or any(row["verdict"] == "changed" for row in self.rows)
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return all as JSON text; write it to `path` as well if given."""
         content = {
             "schema": SCHEMA,
@@ -75,9 +80,9 @@ class Difference:
             write_text(path, text)
         return text
 
-    def lines(self, width=100, dash="-", everything=False):
+    def lines(self, width: int = 100, dash: str = "-", everything: bool = False) -> "list[Text | str]":
         """Return the lines to print: settings, the rows that changed (or all), and how many did not."""
-        lines = []
+        lines: list[Text | str] = []
         for name, (a, b) in self.settings.items():
             lines += wrapped_texts(f"setting {name}: {_short(a)} -> {_short(b)}", width)
         for place, rows in zip("AB", self.only, strict=True):
@@ -99,7 +104,7 @@ class Difference:
         summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
         return [*lines, *wrapped_texts(f"{len(self.rows)} rows in both: {summary or 'none'}", width, "bold")]
 
-    def text(self, width=100, everything=False):
+    def text(self, width: int = 100, everything: bool = False) -> str:
         """Return the lines as text."""
         return "\n".join(str(line).rstrip() for line in self.lines(width, everything=everything)) + "\n"
 
@@ -112,7 +117,7 @@ WORDS = {
 TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "row")
 
 
-def _blocks(rows):
+def _blocks(rows: list[Row]) -> list[Block]:
     blocks = []
     for target in order_targets(rows):
         for block in group_rows([row for row in rows if row["target"] == target]).values():
@@ -121,23 +126,23 @@ def _blocks(rows):
     return blocks
 
 
-def _cells(row):
+def _cells(row: Row) -> tuple[str, ...]:
     interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
     names = ("bias_a", "bias_b", "variance_ratio")
     numbers = [number_text(row[name]) for name in names]
     return (*numbers, interval, number_text(row["time_ratio"]), row["verdict"])
 
 
-def _label(row):
+def _label(row: Row) -> str:
     return f"{model_label(row)} {row['target']} {row['estimator']} ({row['data']}, {row['posterior']})"
 
 
-def _short(value):
+def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def difference(a, b):
+def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
     """Compare two runs that `compare(...).to_json` wrote.
 
     Parameters
@@ -167,14 +172,12 @@ def difference(a, b):
     rows = [
         compared(_signed(rows_a[key], settings_a), _signed(rows_b[key], settings_b), limit) for key in both
     ]
-    only = [
-        [identity(mine[key]) for key in mine if key not in other]
-        for mine, other in ((rows_a, rows_b), (rows_b, rows_a))
-    ]
-    return Difference((str(a), str(b)), differ, rows, tuple(only))
+    only_a = [identity(row) for key, row in rows_a.items() if key not in rows_b]
+    only_b = [identity(row) for key, row in rows_b.items() if key not in rows_a]
+    return Difference((str(a), str(b)), differ, rows, (only_a, only_b))
 
 
-def _signed(row, settings):
+def _signed(row: Row, settings: dict[str, Any]) -> Row:
     """Return the row with the sign of its exact answer, if that is one number that the settings tell."""
     label = f"{model_label(row).replace(' ', ':')} K={row['latent_dim']}"
     told = settings.get("exact_values")
@@ -188,7 +191,7 @@ def _signed(row, settings):
 # -- one row ---------------------------------------------------------------------------------------
 
 
-def compared(a, b, limit):
+def compared(a: Row, b: Row, limit: float) -> Row:
     """Return the row of the difference of two rows.
 
     Parameters
@@ -202,7 +205,9 @@ def compared(a, b, limit):
     exact = _difference(a["reference_norm"], b["reference_norm"], a["reference_se"], b["reference_se"])
     for what, name, (gap, error) in (("bias", "bias_norm", bias), ("exact answer", "reference_norm", exact)):
         scale = ROUNDING * max(1.0, abs(a[name] or 0.0))
-        if (a[name] is None) != (b[name] is None) or (gap is not None and abs(gap) > limit * error + scale):
+        if (a[name] is None) != (b[name] is None) or (
+            gap is not None and error is not None and abs(gap) > limit * error + scale
+        ):
             reasons.append(f"{what} {number_text(a[name])} -> {number_text(b[name])}")
     ratio, low, high = _variance_ratio(a, b)
     if _variance_changed(a, b, limit):
@@ -223,25 +228,29 @@ def compared(a, b, limit):
     }
 
 
-def _close(a, b):
-    return a == b or (None not in (a, b) and math.isclose(a, b, rel_tol=ROUNDING))
+def _close(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return math.isclose(a, b, rel_tol=ROUNDING)
 
 
-def _bias_error(row):
+def _bias_error(row: Row) -> float | None:
     """Return the norm of the standard errors of the bias, which follows from the variance."""
     if row["variance"] is None:
         return None
     return math.hypot(math.sqrt(row["variance"] / row["repeats"]), row["reference_se"] or 0.0)
 
 
-def _difference(a, b, error_a, error_b):
+def _difference(
+    a: float | None, b: float | None, error_a: float | None, error_b: float | None
+) -> tuple[float, float] | tuple[None, None]:
     """Return (b - a, its standard error); without an error bar the error is 0."""
     if a is None or b is None:
         return None, None
     return b - a, math.hypot(error_a or 0.0, error_b or 0.0)
 
 
-def _distances(a, b):
+def _distances(a: Row, b: Row) -> tuple[float, float] | None:
     """Return the distances of log(variance_b / variance_a) to its two 95 % ends, or None."""
     if not all(row[name] for row in (a, b) for name in ("variance", "variance_low", "variance_high")):
         return None
@@ -255,7 +264,7 @@ def _distances(a, b):
     return down, up
 
 
-def _variance_ratio(a, b):
+def _variance_ratio(a: Row, b: Row) -> tuple[float | None, float | None, float | None]:
     if not a["variance"] or b["variance"] is None:
         return None, None, None
     ratio, found = b["variance"] / a["variance"], _distances(a, b)
@@ -264,7 +273,7 @@ def _variance_ratio(a, b):
     return ratio, ratio * math.exp(-found[0]), ratio * math.exp(found[1])
 
 
-def _variance_changed(a, b, limit):
+def _variance_changed(a: Row, b: Row, limit: float) -> bool:
     """Tell whether 1 lies outside of the interval of the ratio, widened from 95 % to the limit."""
     if _close(a["variance"], b["variance"]):
         return False

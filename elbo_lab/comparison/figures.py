@@ -11,10 +11,11 @@ prior-monte-carlo   why does sampling from the prior fail? Drawn, on PPCA, where
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
+from typing import Any, cast
 
 from matplotlib.figure import Figure
 
-from elbo_lab.comparison.pipeline import Progress, Row, named
+from elbo_lab.comparison.pipeline import Progress, named
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
@@ -26,8 +27,10 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
+from elbo_lab.posteriors import Posterior
 from elbo_lab.report.grouping import order_targets
 from elbo_lab.study.experiments import (
+    Record,
     fitting,
     gradient_cloud,
     noisy_coordinates,
@@ -35,6 +38,7 @@ from elbo_lab.study.experiments import (
     theory_against_draws,
     variance_against_draws,
 )
+from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
@@ -54,7 +58,8 @@ def _example(comparison: Comparison) -> tuple[Scene, Answer] | None:
         and fitting(comparison.estimators, scene, comparison.settings["draws"], "grad-phi-elbo")
     ]
     continuous = [pair for pair in found if not pair[0].model.family.discrete]
-    return (continuous or found or [None])[-1]
+    candidates = continuous or found
+    return candidates[-1] if candidates else None
 
 
 def _place(scene: Scene, at: str) -> str:
@@ -63,7 +68,7 @@ def _place(scene: Scene, at: str) -> str:
     return f"{scene.model.label}, {scene.data}, q {WHERE[at]}{noise}"
 
 
-def _note(rows: list[Row], settings: dict) -> str:
+def _note(rows: list[Row], settings: dict[str, Any]) -> str:
     """Return the line that tells two runs apart: data, rows, S, R, posterior, place of q, and the noise."""
     data = list(dict.fromkeys(row["data"] for row in rows if row["data"]))
     sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
@@ -84,7 +89,8 @@ def _shows_prior_failure(comparison: Comparison) -> bool:
 
 def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
     """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
-    settings, found = comparison.settings, {}
+    settings = comparison.settings
+    found: dict[str, Callable[[], Figure]] = {}
     for target in order_targets(comparison.rows):
         rows = [row for row in comparison.rows if row["target"] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
@@ -105,17 +111,18 @@ def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
     return found
 
 
-def _cloud(estimators: list[Estimator], settings: dict, scene: Scene, answer: Answer) -> Figure:
+def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:
     seed, draws = settings["seed"], settings["draws"]
     coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
     points = min(400, settings["repeats"])
     samples = gradient_cloud(scene, estimators, draws, seed, coordinates, points)
-    names = [scene.posterior.layout.name_of(i) for i in coordinates]
+    layout = cast(Posterior, scene.posterior).layout  # without a q there is no gradient in phi
+    names = [layout.name_of(i) for i in coordinates]
     title = f"Single gradients, S = {draws}: {_place(scene, settings['at'])}"
     return plot_cloud(samples, answer.value[coordinates], names, title=title)
 
 
-def _against_draws(at: str, scene: Scene, records: dict[str, dict]) -> Figure:
+def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
     title, theory = _place(scene, at), theory_against_draws(scene, records)
     # A line of the legend is a thirtieth of the panel: many names need the room of several columns.
     columns = 2 if len(records) <= FEW_CURVES else 3

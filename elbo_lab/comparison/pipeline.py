@@ -7,9 +7,11 @@ A `Bench` is one model on its way through them, with one `Run` for each estimato
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from os import PathLike
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
@@ -25,6 +27,7 @@ from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
     BiasTest,
+    Row,
     bias_test,
     exact_row,
     inapplicable,
@@ -42,14 +45,14 @@ LARGEST_NOISE = 1 << 28
 FALSE_ALARM = 1e-6
 
 Progress = Callable[[int, int, str], None]
-Row = dict[str, object]
+Data = str | PathLike[str] | ArrayLike | Dataset
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
     """The data of a comparison, where q stands, and where its noise comes from: see `compare`."""
 
-    data: str | ArrayLike | Dataset | None
+    data: Data | None
     latent: int | None
     posterior: str
     at: str
@@ -66,7 +69,7 @@ class Placement:
 
 @dataclass
 class Run:
-    """One estimator on one scene, on its way to a row.
+    """One estimator on one scene; each step fills in what it finds.
 
     Attributes
     ----------
@@ -79,13 +82,13 @@ class Run:
         The exact one, where theory knows it.
     state : ndarray
         What the estimator has learned in its burn-in.
-    weights : dict
-        Numbers of its importance weights.
     shared_moments : Moments
         From the batches that all estimators of the scene share.
     moments : Moments
         The same, or those of a repetition.
     bias : BiasTest
+    weights : dict
+        Numbers of its importance weights.
     seconds : float
         Of a single call, or of the exact answer.
     """
@@ -94,12 +97,17 @@ class Run:
     target: str
     refusal: str | None = None
     variance: float | None = None
-    state: NDArray | None = None
-    weights: dict | None = None
-    shared_moments: Moments | None = None
-    moments: Moments | None = None
-    bias: BiasTest | None = None
-    seconds: float | None = None
+    state: Floats = field(init=False)
+    shared_moments: Moments = field(init=False)
+    moments: Moments = field(init=False)
+    bias: BiasTest = field(init=False)
+    weights: Row = field(init=False)
+    seconds: float = field(init=False)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the exact answer, which has no draws."""
+        return isinstance(self.estimator, Exact)
 
 
 @dataclass
@@ -110,20 +118,20 @@ class Bench:
     ----------
     label : tuple of (str, str or None)
         Name and variant.
-    refusal : str
-        Why the model does not take the data; there is no scene then.
-    scene : Scene or None
-    answers : dict
-        {target: Answer}.
     runs : list of Run
         One for each estimator, in their order.
+    refusal : str
+        Why the model does not take the data: there is no scene then.
+    scene : Scene
+    answers : dict
+        {target: Answer}.
     """
 
     label: tuple[str, str | None]
+    runs: list[Run]
     refusal: str = ""
-    scene: Scene | None = None
+    scene: Scene = field(init=False)
     answers: dict[str, Answer] = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
 
     @property
     def applicable(self) -> list[Run]:
@@ -133,7 +141,7 @@ class Bench:
     @property
     def measured(self) -> list[Run]:
         """The runs that have draws: all but the exact answer."""
-        return [run for run in self.applicable if not isinstance(run.estimator, Exact)]
+        return [run for run in self.applicable if not run.is_exact]
 
     @property
     def shared_moments(self) -> dict[Estimator, Moments]:
@@ -171,7 +179,7 @@ def build_benches(
     for bench in benches:
         for run, estimator in zip(bench.runs, estimators, strict=True):
             run.estimator = estimator  # itself, where a copy came from another process
-    if not any(bench.scene for bench in benches):
+    if all(bench.refusal for bench in benches):
         raise BadValue(benches[0].refusal)
     return benches
 
@@ -183,8 +191,8 @@ def _build_bench(
     skip_refusals: bool,
     choice: ModelChoice,
 ) -> Bench:
-    bench = Bench((choice.kind.name, choice.variant))
-    bench.runs = [Run(estimator, estimator.target_at(draws)) for estimator in estimators]
+    runs = [Run(estimator, estimator.target_at(draws)) for estimator in estimators]
+    bench = Bench((choice.kind.name, choice.variant), runs)
     try:
         scene = placement.scene(choice)
         _check_size(scene, draws)
@@ -205,7 +213,8 @@ def _build_bench(
     variances = {type(estimator): variance for estimator, variance in known.items()}
     for run in bench.applicable:
         run.variance = variances.get(type(run.estimator))
-        run.seconds = seconds.get(run.target)
+        if run.is_exact:
+            run.seconds = seconds[run.target]
     chosen = [run.estimator for run in bench.measured]
     for run, state in zip(bench.measured, settled_states(scene, chosen, draws, placement.seed), strict=True):
         run.state = state
@@ -225,7 +234,7 @@ def check_any_pairing(benches: Sequence[Bench]) -> None:
     """Refuse estimators of which none makes sense on any of the models: the table would be empty."""
     if any(bench.applicable for bench in benches):
         return
-    refused = [run for bench in benches if bench.scene for run in bench.runs]
+    refused = [run for bench in benches if not bench.refusal for run in bench.runs]
     reasons = dict.fromkeys(str(run.refusal) for run in refused)
     names = dict.fromkeys(run.estimator.name for run in refused)
     raise bad_value(
@@ -279,7 +288,7 @@ def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: 
         _test_bias(bench, bench.measured, draws)
     claims = [(bench, run) for bench in benches for run in bench.measured if run.estimator.unbiased]
     limit = z_limit(sum(run.bias.coordinates for _, run in claims), FALSE_ALARM)
-    suspects = [claim for claim in claims if (claim[1].bias.max_z or 0.0) > limit]
+    suspects = [(bench, run) for bench, run in claims if (run.bias.max_z or 0.0) > limit]
     works = [_repeats(bench, [run], draws, RERUN_FACTOR * repeats, seed, "rerun") for bench, run in suspects]
     for (bench, run), (moments,) in zip(suspects, run_repeats(workers, works), strict=True):
         run.moments = moments
@@ -299,7 +308,7 @@ def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
         run.bias = bias_test(run.moments, bench.answers[run.target], share)
 
 
-def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, NDArray]:
+def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, Floats]:
     """Return {target: variance (P,) of one draw} that so many may miss."""
     if bound_draws is None:
         return missed_variance(scene, n_draws)
@@ -332,11 +341,12 @@ def rows_of(bench: Bench, posterior: str, draws: int, repeats: int, limit: float
 
 
 def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int, limit: float) -> Row:
-    head = row_head(bench.label, bench.scene, posterior, run.estimator, draws, repeats)
+    scene = None if bench.refusal else bench.scene
+    head = row_head(bench.label, scene, posterior, run.estimator, draws, repeats)
     if run.refusal is not None:
         return inapplicable(head, run.refusal)
     answer = bench.answers[run.target]
-    if run.moments is None:
+    if run.is_exact:
         row = exact_row(head, answer, run.seconds)
     else:
         layout = _layout(bench.scene, run.estimator)
@@ -348,6 +358,8 @@ def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int, limit
 
 def _layout(scene: Scene, estimator: Estimator) -> Layout | None:
     """Return the names of the coordinates of a gradient, or None for a value."""
-    if not estimator.target.startswith("grad-"):
-        return None
-    return (scene.model if estimator.target.startswith("grad-theta") else scene.posterior).layout
+    if estimator.target.startswith("grad-theta"):
+        return scene.model.layout
+    if estimator.target.startswith("grad-phi") and scene.posterior is not None:
+        return scene.posterior.layout
+    return None

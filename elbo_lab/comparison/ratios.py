@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbo_lab.comparison.pipeline import Bench, Row
+from elbo_lab.comparison.pipeline import Bench
 from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.study.moments import Moments
+from elbo_lab.study.rows import Row
 from elbo_lab.study.statistics import batch_weights, ratio_interval
 
 
@@ -51,7 +52,7 @@ def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Rat
     level : float
     """
     top, bottom = moments.variance, against.variance
-    if len(moments.traces) < 2:
+    if top is None or bottom is None or len(moments.traces) < 2:
         return NO_RATIO
     if bottom == 0.0:
         return Ratio(None, None, None, "loses" if top > 0.0 else "undecided")

@@ -4,11 +4,21 @@ import csv
 import io
 import json
 from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
+from elbo_lab.comparison.pipeline import Progress
+from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import check_folder_writable, check_writable, write_text
 from elbo_lab.processes import Workers
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.tables import table_text
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.rows import Row
+from elbo_lab.study.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = 2
 
@@ -35,27 +45,27 @@ class Comparison:
         What did the work, and draws the figures.
     """
 
-    rows: list
-    settings: dict
-    estimators: list = field(repr=False)
-    scenes: list = field(repr=False)
-    answers: list = field(repr=False)
-    moments: list = field(repr=False)
+    rows: list[Row]
+    settings: dict[str, Any]
+    estimators: list[Estimator] = field(repr=False)
+    scenes: list[Scene] = field(repr=False)
+    answers: list[dict[str, Answer]] = field(repr=False)
+    moments: list[dict[Estimator, Moments]] = field(repr=False)
     workers: Workers = field(repr=False)
 
-    def table(self, width=120):
+    def table(self, width: int = 120) -> str:
         """Return one table per target as text, and with `against` one of the paired ratios."""
         text = table_text(self.rows, self.settings, width=width)
         ratios = [str(line).rstrip() for line in ratio_lines(self.rows, self.settings, width)]
         return "\n".join([text, *ratios, ""]) if ratios else text
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as JSON text; write it to `path` as well if given."""
         content = {"schema": SCHEMA, "settings": self.settings, "rows": self.rows}
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         return self._written("json", path, text)
 
-    def to_csv(self, path=None):
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as CSV text with a header; write it to `path` as well if given.
 
         What is no single number (`snr_groups`) stands in JSON only.
@@ -67,7 +77,7 @@ class Comparison:
         writer.writerows(self.rows)
         return self._written("csv", path, sheet.getvalue())
 
-    def plot(self, folder=None):
+    def plot(self, folder: str | PathLike[str] | None = None) -> "dict[str, Figure]":
         """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
         from elbo_lab.comparison.figures import draw_figures  # Matplotlib is heavy
         from elbo_lab.plots import save_figure
@@ -80,7 +90,7 @@ class Comparison:
                 save_figure(figure, folder, name)
         return figures
 
-    def write_figures(self, folder, progress=None):
+    def write_figures(self, folder: str | PathLike[str], progress: Progress | None = None) -> list[str]:
         """Draw the figures and write PNG and SVG files, several at a time; return their names.
 
         Parameters
@@ -95,7 +105,7 @@ class Comparison:
         return write_drawings(self, folder, progress)
 
     @staticmethod
-    def _written(argument, path, text):
+    def _written(argument: str, path: str | PathLike[str] | None, text: str) -> str:
         if path is not None:
             check_writable(argument, path)
             write_text(path, text)

@@ -1,9 +1,12 @@
 """Reading a run of `compare` back from its JSON file; whatever else is in the file is refused in one line."""
 
 import json
+from os import PathLike
 from pathlib import Path
+from typing import Any, NoReturn
 
 from elbo_lab.errors import bad_value
+from elbo_lab.study.rows import Row
 
 IDENTITY = ("model", "variant", "data", "latent_dim", "posterior", "target", "estimator")
 """What makes two rows of two runs the same row."""
@@ -13,12 +16,12 @@ NUMBERS = (
 ).split()
 
 
-def identity(row):
+def identity(row: Row) -> Row:
     """Return what identifies a row."""
     return {name: row[name] for name in IDENTITY}
 
 
-def read_run(argument, path):
+def read_run(argument: str, path: str | PathLike[str]) -> tuple[dict[str, Any], dict[tuple[Any, ...], Row]]:
     """Return (settings, {identity: row}) of a JSON file of `compare`, or raise ValueError."""
     what = "a JSON file that 'elbo-lab compare --json' wrote"
     try:
@@ -41,7 +44,7 @@ def read_run(argument, path):
     return settings, found
 
 
-def _from_schema_1(row):
+def _from_schema_1(row: Any) -> Any:
     """Return a row of schema 1 with the keys of schema 2; one that is damaged stays as it is."""
     if not isinstance(row, dict) or not {"unbiased_for", "biased"} <= set(row):
         return row
@@ -49,11 +52,11 @@ def _from_schema_1(row):
     return kept | {"unbiased": not row["biased"]}
 
 
-def _no_number(word):
+def _no_number(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-def _is_row(row):
+def _is_row(row: Any) -> bool:
     """Tell whether all that is read of a row is there and of its kind."""
     if not isinstance(row, dict) or not {*IDENTITY, *DECLARED, *NUMBERS} <= set(row):
         return False
