@@ -17,7 +17,7 @@ FLOORS = {
         "estimators",
         *(f"estimators.{name}" for name in ("score", "discrete", "iwae_gradients")),
     ),
-    "Learning": ("datasets", "optimise", "em", "evaluation"),
+    "Names, data and learning": ("registry", "datasets", "optimise", "em", "evaluation"),
     "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),
 }
 ROOMS = [f"elbo_lab.{room}" for floor in FLOORS.values() for room in floor]
