@@ -3,7 +3,7 @@
     z = [u < sigmoid(l)],   z' = [1 - u < sigmoid(l)]
 
 A draw is a pair, two evaluations of f. The pair shares its level, so that a constant in f drops out without
-any baseline, and where the pair agrees the draw says nothing.
+any baseline, and where the pair agrees the draw says nothing (Yin and Zhou 2019; Dong, Mnih and Tucker 2020).
 """
 
 import numpy as np
