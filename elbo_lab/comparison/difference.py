@@ -205,9 +205,9 @@ def compared(a: Row, b: Row, limit: float) -> Row:
     exact = _difference(a["reference_norm"], b["reference_norm"], a["reference_se"], b["reference_se"])
     for what, name, (gap, error) in (("bias", "bias_norm", bias), ("exact answer", "reference_norm", exact)):
         scale = ROUNDING * max(1.0, abs(a[name] or 0.0))
-        if (a[name] is None) != (b[name] is None) or (
-            gap is not None and error is not None and abs(gap) > limit * error + scale
-        ):
+        one_is_missing = (a[name] is None) != (b[name] is None)
+        differs = gap is not None and error is not None and abs(gap) > limit * error + scale
+        if one_is_missing or differs:
             reasons.append(f"{what} {number_text(a[name])} -> {number_text(b[name])}")
     ratio, low, high = _variance_ratio(a, b)
     if _variance_changed(a, b, limit):

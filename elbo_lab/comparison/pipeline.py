@@ -328,10 +328,11 @@ def time_calls(benches: Sequence[Bench], draws: int, seed: int) -> None:
 def weigh(benches: Sequence[Bench], draws: int, seed: int) -> None:
     """Fill the numbers of the importance weights: here, where ArviZ is loaded once."""
     for bench in benches:
+        if not bench.measured:
+            continue
         chosen = [run.estimator for run in bench.measured]
-        for run, numbers in zip(
-            bench.measured, weight_numbers(bench.scene, chosen, draws, seed), strict=True
-        ):
+        weights = weight_numbers(bench.scene, chosen, draws, seed)
+        for run, numbers in zip(bench.measured, weights, strict=True):
             run.weights = numbers
 
 
