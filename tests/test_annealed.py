@@ -21,7 +21,7 @@ from elbo_lab.evaluation import (
     reverse_annealed_weights,
     sigmoidal_schedule,
 )
-from elbo_lab.evaluation.annealed.path import Path, Point
+from elbo_lab.evaluation.annealed.path import AnnealedPath, Point
 from elbo_lab.plots import plot_sandwich
 from elbo_lab.posteriors import AmortisedPosterior
 
@@ -41,7 +41,7 @@ def over(cases):
 
 def path_of(case, eta=None):
     eta = case.free.eta(case.free_phi, case.x) if eta is None else eta
-    return Path(case.model, case.theta, case.x, case.model.family, eta)
+    return AnnealedPath.from_q(case.model, case.theta, case.x, eta)
 
 
 # -- without luck ----------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_the_sigmoidal_schedule_is_dense_at_both_ends():
 @over(CONTINUOUS)
 def test_one_step_forwards_is_importance_sampling(case):
     family, eta = case.model.family, case.free.eta(case.free_phi, case.x)
-    run = annealed_weights(case.model, case.theta, case.x, [0, 1], MOVES[0], np.random.default_rng(3), 5, eta)
+    run = annealed_weights(path_of(case), [0, 1], MOVES[0], np.random.default_rng(3), 5)
     z = family.sample(eta, draw_noise(family.noise_spec(5, len(case.x)), np.random.default_rng(3)))
     assert_close(run.log_w, log_weight(case.model, case.theta, case.x, family, eta, z))
     assert run.acceptance.shape == (0,)
@@ -76,9 +76,9 @@ def test_from_the_exact_posterior_every_weight_is_log_p_in_both_directions(trans
     theta = PPCA.model.canonical(PPCA.theta)
     eta = PPCA.model.posterior_eta(theta, PPCA.x)
     z = PPCA.model.family.sample(eta, np.ones((1, 3, 2)))[0]
-    where = PPCA.model, theta, PPCA.x
-    rest = linear_schedule(6), transition, np.random.default_rng(0), 4, eta
-    forward, reverse = annealed_weights(*where, *rest), reverse_annealed_weights(*where, z, *rest)
+    path = AnnealedPath.from_q(PPCA.model, theta, PPCA.x, eta)
+    rest = linear_schedule(6), transition, np.random.default_rng(0), 4
+    forward, reverse = annealed_weights(path, *rest), reverse_annealed_weights(path, z, *rest)
     log_p = np.broadcast_to(PPCA.model.log_evidence(theta, PPCA.x), (4, 3))
     assert_close(forward.log_w, log_p, 1e-11)
     assert_close(reverse.log_w, log_p, 1e-11)
@@ -150,7 +150,7 @@ def test_the_metropolis_rule_keeps_detailed_balance():
 
 
 def test_equal_generators_give_equal_chains_and_other_chains_do_not_matter():
-    where = PPCA.model, PPCA.theta, PPCA.x, linear_schedule(4)
+    where = AnnealedPath.from_q(PPCA.model, PPCA.theta, PPCA.x), linear_schedule(4)
     first, again = (annealed_weights(*where, MOVES[1], np.random.default_rng(7), 3).log_w for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert np.ptp(first, axis=0).min() > 0.0
@@ -168,14 +168,16 @@ def z_of(ratios):
 def forward_z(transition, seed=0, n_chains=4000, schedule=None):
     theta, schedule = 0.6 * PPCA.theta, linear_schedule(5) if schedule is None else schedule
     rng = np.random.default_rng(seed)
-    run = annealed_weights(PPCA.model, theta, PPCA.x, schedule, transition, rng, n_chains)
+    path = AnnealedPath.from_q(PPCA.model, theta, PPCA.x)
+    run = annealed_weights(path, schedule, transition, rng, n_chains)
     return z_of(np.exp(run.log_w - PPCA.model.log_evidence(theta, PPCA.x)))
 
 
 def reverse_z(transition, seed=0, n_data=12_000):
     theta, rng = 0.6 * PPCA.theta, np.random.default_rng(seed)
     x, z = PPCA.model.sample(theta, n_data, rng)
-    run = reverse_annealed_weights(PPCA.model, theta, x, z, linear_schedule(5), transition, rng, 1)
+    path = AnnealedPath.from_q(PPCA.model, theta, x)
+    run = reverse_annealed_weights(path, z, linear_schedule(5), transition, rng, 1)
     return z_of(np.exp(PPCA.model.log_evidence(theta, x) - run.log_w))
 
 
@@ -282,7 +284,7 @@ def test_an_encoder_may_be_where_chains_start():
 @pytest.mark.parametrize("transition", MOVES)
 def test_a_pilot_brings_the_acceptance_to_its_goal(transition):
     schedule, rngs = linear_schedule(12), np.random.default_rng(4).spawn(2)
-    where = PPCA.model, 1.5 * PPCA.theta, PPCA.x, schedule
+    where = AnnealedPath.from_q(PPCA.model, 1.5 * PPCA.theta, PPCA.x), schedule
     far = replace(transition, step=20.0)
     steps = pilot_steps(*where, far, rngs[0], 32)
     assert steps.shape == (11, 3)
@@ -292,10 +294,8 @@ def test_a_pilot_brings_the_acceptance_to_its_goal(transition):
 
 
 def test_a_step_that_overflows_is_refused_without_a_warning():
-    run = annealed_weights(
-        PPCA.model, PPCA.theta, PPCA.x, linear_schedule(3), HamiltonianMonteCarlo(1e80, 5),
-        np.random.default_rng(0), 2,
-    )  # fmt: skip
+    path, rng = AnnealedPath.from_q(PPCA.model, PPCA.theta, PPCA.x), np.random.default_rng(0)
+    run = annealed_weights(path, linear_schedule(3), HamiltonianMonteCarlo(1e80, 5), rng, 2)
     assert np.isfinite(run.log_w).all() and not run.acceptance.any()
 
 
@@ -323,7 +323,8 @@ def call(**changes):
     settings |= changes
     schedule, transition = settings.pop("schedule"), settings.pop("transition")
     rng = np.random.default_rng(0)
-    return annealed_weights(PPCA.model, PPCA.theta, PPCA.x, schedule, transition, rng, **settings)
+    path = AnnealedPath.from_q(PPCA.model, PPCA.theta, PPCA.x)
+    return annealed_weights(path, schedule, transition, rng, **settings)
 
 
 @pytest.mark.parametrize(
@@ -352,6 +353,4 @@ def test_impossible_moves_are_refused(make):
 def test_categories_are_refused_with_the_reason():
     case = next(case for case in CASES if case.model.family.discrete)
     with pytest.raises(NotApplicable, match=r"^categorical z "):
-        annealed_weights(
-            case.model, case.theta, case.x, linear_schedule(2), MOVES[0], np.random.default_rng(0)
-        )
+        AnnealedPath.from_q(case.model, case.theta, case.x)

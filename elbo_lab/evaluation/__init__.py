@@ -1,6 +1,7 @@
 """What a trained model is worth: evidence, gaps, active units, and what one does with it."""
 
 from elbo_lab.evaluation.annealed import (
+    AnnealedPath,
     AnnealedRun,
     HamiltonianMonteCarlo,
     RandomWalk,
@@ -25,6 +26,7 @@ from elbo_lab.evaluation.units import ActiveUnits, active_units
 
 __all__ = [
     "ActiveUnits",
+    "AnnealedPath",
     "AnnealedRun",
     "Decomposition",
     "Fitted",

@@ -1,5 +1,6 @@
 """Annealed importance sampling, forwards and backwards: log p(x) between two sampled bounds."""
 
+from elbo_lab.evaluation.annealed.path import AnnealedPath
 from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
     annealed_weights,
@@ -11,6 +12,7 @@ from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_sc
 from elbo_lab.evaluation.annealed.transitions import HamiltonianMonteCarlo, RandomWalk
 
 __all__ = [
+    "AnnealedPath",
     "AnnealedRun",
     "HamiltonianMonteCarlo",
     "RandomWalk",

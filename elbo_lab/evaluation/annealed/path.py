@@ -7,6 +7,7 @@ to the power of beta.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class Point:
     z : ndarray (S, N, K)
     log_q, log_joint : ndarray (S, N)
     grad_q, grad_joint : ndarray (S, N, K) or None
-        Derivatives of the two in z; None without (`Path.at`).
+        Derivatives of the two in z; None without (`AnnealedPath.at`).
     """
 
     z: Draws
@@ -62,7 +63,7 @@ def _chosen(rows: NDArray[np.bool_], mine: Floats | None, theirs: Floats | None)
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class AnnealedPath:
     """The densities of one model on some data, and of a q.
 
     Parameters
@@ -87,6 +88,28 @@ class Path:
             raise NotApplicable(
                 f"{self.family.name} z is not annealed: its log p(x) is a plain sum (exact.evidence)"
             )
+
+    @classmethod
+    def from_q(
+        cls, model: Model, theta: Floats, x: Floats, eta: Floats | None = None, family: Family | None = None
+    ) -> Self:
+        """Return the path from q to the posterior of each datum, checked.
+
+        Parameters
+        ----------
+        model : Model
+            With continuous z.
+        theta : ndarray (P,)
+        x : ndarray (N, D)
+        eta : ndarray (N, E), optional
+            Of q; the prior if not given.
+        family : Family, optional
+            Of q; the model's own if not given.
+        """
+        x, theta = model.check_support(x), model.check_theta(theta)
+        if eta is None:
+            return cls(model, theta, x, model.family, model.prior_eta(theta))
+        return cls(model, theta, x, model.family if family is None else family, eta)
 
     def at(self, z: Draws) -> Point:
         """Return the Point of z (S, N, K) without derivatives."""

@@ -24,13 +24,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.distributions import Family, draw_noise
+from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value, check_count
-from elbo_lab.evaluation.annealed.path import Path
+from elbo_lab.evaluation.annealed.path import AnnealedPath
 from elbo_lab.evaluation.annealed.schedules import check_schedule
 from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.evaluation.running import RunningWeights
-from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 
 # Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
@@ -65,14 +64,6 @@ class AnnealedRun:
         return running
 
 
-def build_path(model: Model, theta: Floats, x: Floats, family: Family | None, eta: Floats | None) -> Path:
-    """Return the Path from q, or from the prior if eta is None."""
-    x, theta = model.check_support(x), model.check_theta(theta)
-    if eta is None:
-        return Path(model, theta, x, model.family, model.prior_eta(theta))
-    return Path(model, theta, x, model.family if family is None else family, eta)
-
-
 def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: int) -> Floats:
     """Return the steps (T - 1, N), given or the transition's own."""
     if steps is None:
@@ -82,45 +73,35 @@ def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: i
     return steps
 
 
-def _start(path: Path, n_chains: int, rng: np.random.Generator) -> Draws:
+def _start(path: AnnealedPath, n_chains: int, rng: np.random.Generator) -> Draws:
     noise = draw_noise(path.family.noise_spec(check_count("n_chains", n_chains), len(path.x)), rng)
     return path.family.sample(path.eta, noise)
 
 
 def annealed_weights(
-    model: Model,
-    theta: Floats,
-    x: Floats,
+    path: AnnealedPath,
     schedule: ArrayLike,
     transition: Transition,
     rng: np.random.Generator,
     n_chains: int = 16,
-    eta: Floats | None = None,
-    family: Family | None = None,
     steps: Floats | None = None,
 ) -> AnnealedRun:
     """Return the AnnealedRun of chains from q to the posterior of each datum.
 
     Parameters
     ----------
-    model : Model
-        With continuous z.
-    theta : ndarray (P,)
-    x : ndarray (N, D)
+    path : AnnealedPath
+        As from `AnnealedPath.from_q`.
     schedule : ndarray (T + 1,)
         `linear_schedule`, `sigmoidal_schedule` or any rising numbers from 0 to 1.
     transition : RandomWalk or HamiltonianMonteCarlo
     rng : numpy.random.Generator
     n_chains : int
         S per datum.
-    eta : ndarray (N, E), optional
-        Of q; the prior if not given.
-    family : Family, optional
-        Of q; the model's own if not given.
     steps : ndarray (T - 1, N), optional
         Such as `pilot_steps` finds; the transition's own if not given.
     """
-    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
     rises, acceptance = np.diff(schedule), np.zeros(len(steps))
     with single_threaded_blas():
@@ -134,16 +115,12 @@ def annealed_weights(
 
 
 def reverse_annealed_weights(
-    model: Model,
-    theta: Floats,
-    x: Floats,
+    path: AnnealedPath,
     z: Draws,
     schedule: ArrayLike,
     transition: Transition,
     rng: np.random.Generator,
     n_chains: int = 16,
-    eta: Floats | None = None,
-    family: Family | None = None,
     steps: Floats | None = None,
 ) -> AnnealedRun:
     """Return the AnnealedRun of chains from exact draws of the posterior back to q.
@@ -155,7 +132,7 @@ def reverse_annealed_weights(
 
     The others are those of `annealed_weights`.
     """
-    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
     rises, acceptance = np.diff(schedule), np.zeros(len(steps))
     start = np.repeat(z[None], check_count("n_chains", n_chains), axis=0)
@@ -170,22 +147,18 @@ def reverse_annealed_weights(
 
 
 def pilot_steps(
-    model: Model,
-    theta: Floats,
-    x: Floats,
+    path: AnnealedPath,
     schedule: ArrayLike,
     transition: Transition,
     rng: np.random.Generator,
     n_chains: int = 8,
-    eta: Floats | None = None,
-    family: Family | None = None,
 ) -> Floats:
     """Return steps (T - 1, N) that bring the acceptance near its goal, by chains of their own.
 
     After each move the logarithm of a datum's step changes by its acceptance minus the goal. The arguments
     are those of `annealed_weights`; use another generator than theirs, or what it spawned.
     """
-    path, schedule = build_path(model, theta, x, family, eta), check_schedule(schedule)
+    schedule = check_schedule(schedule)
     log_step = np.full(len(path.x), np.log(transition.step))
     steps = np.zeros((len(schedule) - 2, len(path.x)))
     with single_threaded_blas():

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count
+from elbo_lab.evaluation.annealed.path import AnnealedPath
 from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
     annealed_weights,
@@ -96,15 +97,11 @@ def bidirectional(
         raise bad_value("posterior and phi", "both or neither", f"only {given}")
     streams = rng.spawn(4)
     x, z = model.sample(theta, check_count("n_data", n_data, 2), streams[0])
-    eta, family = None, None
+    path = AnnealedPath.from_q(model, theta, x)
     if posterior is not None and phi is not None:
-        eta, family = posterior.eta(phi, x), posterior.family
-    steps = pilot_steps(model, theta, x, schedule, transition, streams[1], eta=eta, family=family)
-    forward = annealed_weights(
-        model, theta, x, schedule, transition, streams[2], n_chains, eta=eta, family=family, steps=steps
-    )
-    reverse = reverse_annealed_weights(
-        model, theta, x, z, schedule, transition, streams[3], n_chains, eta=eta, family=family, steps=steps
-    )
+        path = AnnealedPath.from_q(model, theta, x, posterior.eta(phi, x), posterior.family)
+    steps = pilot_steps(path, schedule, transition, streams[1])
+    forward = annealed_weights(path, schedule, transition, streams[2], n_chains, steps)
+    reverse = reverse_annealed_weights(path, z, schedule, transition, streams[3], n_chains, steps)
     lower, upper = forward.weights().log_mean(), -reverse.inverse_weights().log_mean()
     return Sandwich(x, lower, upper, forward, reverse)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.errors import check_count, check_positive
-from elbo_lab.evaluation.annealed.path import Path, Point
+from elbo_lab.evaluation.annealed.path import AnnealedPath, Point
 
 
 def _accepted(
@@ -49,18 +49,18 @@ class RandomWalk:
         check_positive("step", self.step)
 
     @staticmethod
-    def start(path: Path, z: Draws) -> Point:
+    def start(path: AnnealedPath, z: Draws) -> Point:
         """Return the Point at which chains begin."""
         return path.at(z)
 
     def move(
-        self, path: Path, beta: float, point: Point, step: Floats, rng: np.random.Generator
+        self, path: AnnealedPath, beta: float, point: Point, step: Floats, rng: np.random.Generator
     ) -> tuple[Point, NDArray[np.bool_]]:
         """Return the Point after one move of every chain, and which moved (S, N).
 
         Parameters
         ----------
-        path : Path
+        path : AnnealedPath
         beta : float
         point : Point
         step : ndarray (N,)
@@ -93,12 +93,12 @@ class HamiltonianMonteCarlo:
         check_count("n_leapfrog", self.n_leapfrog)
 
     @staticmethod
-    def start(path: Path, z: Draws) -> Point:
+    def start(path: AnnealedPath, z: Draws) -> Point:
         """Return the Point at which chains begin."""
         return path.with_slope(z)
 
     def leapfrog(
-        self, path: Path, beta: float, point: Point, momentum: Floats, step: Floats
+        self, path: AnnealedPath, beta: float, point: Point, momentum: Floats, step: Floats
     ) -> tuple[Point, Floats]:
         """Return Point and momentum (S, N, K) after L steps of size `step` (N,)."""
         h = step[:, None]
@@ -110,7 +110,7 @@ class HamiltonianMonteCarlo:
         return point, momentum
 
     def move(
-        self, path: Path, beta: float, point: Point, step: Floats, rng: np.random.Generator
+        self, path: AnnealedPath, beta: float, point: Point, step: Floats, rng: np.random.Generator
     ) -> tuple[Point, NDArray[np.bool_]]:
         """As `RandomWalk.move`."""
         momentum = rng.standard_normal(point.z.shape)
