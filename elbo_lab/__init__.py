@@ -18,6 +18,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names that are loaded on first use
+    from elbo_lab import bounds as bounds
+    from elbo_lab import comparison as comparison
+    from elbo_lab import datasets as datasets
+    from elbo_lab import distributions as distributions
+    from elbo_lab import em as em
+    from elbo_lab import errors as errors
+    from elbo_lab import estimators as estimators
+    from elbo_lab import evaluation as evaluation
+    from elbo_lab import exact as exact
+    from elbo_lab import fitting as fitting
+    from elbo_lab import kernels as kernels
+    from elbo_lab import layout as layout
+    from elbo_lab import models as models
+    from elbo_lab import networks as networks
+    from elbo_lab import optimise as optimise
+    from elbo_lab import plots as plots
+    from elbo_lab import posteriors as posteriors
+    from elbo_lab import registry as registry
+    from elbo_lab import report as report
+    from elbo_lab import special as special
+    from elbo_lab import study as study
+    from elbo_lab import theory as theory
+    from elbo_lab import training as training
     from elbo_lab.comparison.advice import advise as advise
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
