@@ -15,20 +15,11 @@ def _block(title, lines):
     return f"{title}\n{body}\n"
 
 
-METHODS = {
-    "closed-form": "a formula for the maximum (also of a mixture of one component)",
-    "em": "ELBO in q and theta by turns",
-    "gradient": "steps along the gradient of the exact evidence",
-    "vae": "steps along estimated gradients of the ELBO",
-    "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
-}
-
-
 def _methods():
     """Return [(method of fit, what it does and for which models)]."""
     import numpy as np
 
-    from elbo_lab.fitting.settings import methods_of
+    from elbo_lab.fitting.settings import METHODS, methods_of
     from elbo_lab.registry import MODELS, find_models
 
     x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them, and no method depends on them

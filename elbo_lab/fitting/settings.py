@@ -22,9 +22,18 @@ from elbo_lab.errors import (
 from elbo_lab.evaluation.tractable import tractable
 from elbo_lab.fitting.result import plain
 from elbo_lab.models import Model
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
 Settings = dict[str, Any]
 
+# What each method does, in the order in which a model takes the first that fits it.
+METHODS = {
+    "closed-form": "a formula for the maximum (also of a mixture of one component)",
+    "em": "ELBO in q and theta by turns",
+    "gradient": "steps along the gradient of the exact evidence",
+    "vae": "steps along estimated gradients of the ELBO",
+    "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
+}
 STEPS = {
     "epochs": 100,
     "batch": 100,
@@ -44,7 +53,7 @@ METHOD_OPTIONS: dict[str, Settings] = {
         "learning_rate": 2e-3,
         "phi_learning_rate": None,
         "phi_steps": None,
-        "posterior": "amortised",
+        "posterior": AmortisedPosterior.name,
         "theta_estimator": "elbo-analytic-kl",
         "phi_estimator": None,
         "draws": None,
@@ -64,7 +73,7 @@ COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # What may differ between a checkpoint and the run that goes on from it.
 FREE_ON_RESUME = ("epochs",)
-WORDS = {"dtype": ("float32", "float64"), "posterior": ("amortised", "free")}
+WORDS = {"dtype": ("float32", "float64"), "posterior": (AmortisedPosterior.name, FreePosterior.name)}
 
 
 def only_asked(arguments: Mapping[str, Any]) -> Settings:
@@ -97,8 +106,8 @@ def choose_method(model: Model, asked: str | None) -> str:
     usable = methods_of(model)
     if asked is None:
         return usable[0]
-    if asked not in METHOD_OPTIONS:
-        raise unknown_name("method", asked, list(METHOD_OPTIONS))
+    if asked not in METHODS:
+        raise unknown_name("method", asked, list(METHODS))
     if asked not in usable:
         raise bad_value("method", f"one of {', '.join(usable)} for {model.label}", repr(asked))
     return asked
@@ -172,7 +181,7 @@ def _check_watched(model: Model, own: Settings) -> None:
     check_count("gap_rows", own["gap_rows"], minimum=0)
     if own["gap_rows"] and not tractable(model) and model.latent_dim > 2:
         raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
-    if own["posterior"] == "free" and own["patience"] is not None:
+    if own["posterior"] == FreePosterior.name and own["patience"] is not None:
         expected = "no value with a free table, which knows nothing about validation rows"
         raise bad_value("patience", expected, own["patience"], "use the amortised posterior")
 
