@@ -80,7 +80,23 @@ class Covariance(ABC):
 
 
 @dataclass(frozen=True)
-class Spherical(Covariance):
+class Scales(Covariance):
+    """What the two structures with a diagonal Sigma share: log standard deviations log_sigma."""
+
+    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
+        inverse, log_det = self.whitener(params)
+        return diff * inverse, log_det
+
+    def natural(self, params: dict[str, Floats]) -> Floats:
+        """Return the variances: (C,) or (C, D)."""
+        return np.exp(2.0 * params["log_sigma"])
+
+    def stored(self, variance: Floats) -> dict[str, Floats]:
+        return {"log_sigma": 0.5 * np.log(variance)}
+
+
+@dataclass(frozen=True)
+class Spherical(Scales):
     """Sigma_c = sigma_c^2 I; parameter log_sigma (C,)."""
 
     name = "spherical"
@@ -92,10 +108,6 @@ class Spherical(Covariance):
     def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
         inverse = np.exp(-params["log_sigma"])[:, None]
         return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
-
-    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
-        log_sigma = params["log_sigma"]
-        return diff * np.exp(-log_sigma)[:, None], self.n_columns * log_sigma
 
     def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         inverse = np.exp(-params["log_sigma"])[:, None]
@@ -109,19 +121,12 @@ class Spherical(Covariance):
     def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.exp(params["log_sigma"])[z][:, None] * noise
 
-    def natural(self, params: dict[str, Floats]) -> Floats:
-        """Return the variances (C,)."""
-        return np.exp(2.0 * params["log_sigma"])
-
-    def stored(self, variance: Floats) -> dict[str, Floats]:
-        return {"log_sigma": 0.5 * np.log(variance)}
-
     def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)[:, None, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
-class Diagonal(Covariance):
+class Diagonal(Scales):
     """Sigma_c = diag(sigma_c^2); parameter log_sigma (C, D)."""
 
     name = "diagonal"
@@ -133,10 +138,6 @@ class Diagonal(Covariance):
     def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
         return np.exp(-params["log_sigma"]), params["log_sigma"].sum(axis=1)
 
-    def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
-        inverse, log_det = self.whitener(params)
-        return diff * inverse, log_det
-
     def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         inverse = np.exp(-params["log_sigma"])
         by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
@@ -147,13 +148,6 @@ class Diagonal(Covariance):
 
     def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.exp(params["log_sigma"])[z] * noise
-
-    def natural(self, params: dict[str, Floats]) -> Floats:
-        """Return the variances (C, D)."""
-        return np.exp(2.0 * params["log_sigma"])
-
-    def stored(self, variance: Floats) -> dict[str, Floats]:
-        return {"log_sigma": 0.5 * np.log(variance)}
 
     def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)[:, :, None] * np.eye(self.n_columns)
