@@ -86,6 +86,27 @@ def test_kl_and_entropy_agree_with_the_matrix_formulas():
         assert family.entropy(eta)[n] == pytest.approx(entropy, rel=1e-12)
 
 
+@pytest.mark.parametrize("family", [DiagonalGaussian(3), FullGaussian(3)], ids=lambda family: family.name)
+def test_the_member_closest_to_a_gaussian_has_the_least_divergence_from_it(family):
+    rng = np.random.default_rng(4)
+    root = rng.standard_normal((1, 3, 3))
+    target, precision = rng.standard_normal((1, 3)), root @ np.swapaxes(root, 1, 2) + np.eye(3)
+
+    def divergence(eta):
+        mean = eta[0, :3]
+        if isinstance(family, FullGaussian):
+            L = family.factor(eta)[0]
+        else:
+            L = np.diag(np.exp(eta[0, 3:]))
+        misfit = np.trace(precision[0] @ L @ L.T) + (mean - target[0]) @ precision[0] @ (mean - target[0])
+        return 0.5 * (misfit - 3 - np.linalg.slogdet(precision[0])[1]) - np.log(np.diag(L)).sum()
+
+    best = family.closest_to(target, precision)
+    assert (divergence(best) < 1e-12) == isinstance(family, FullGaussian)
+    for _ in range(50):
+        assert divergence(best + 0.1 * rng.standard_normal(best.shape)) > divergence(best)
+
+
 def test_standardising_agrees_with_scipy_s_triangular_solver():
     family, rng = FullGaussian(3), np.random.default_rng(2)
     eta, z = rng.standard_normal((2, 9)), rng.standard_normal((5, 2, 3))

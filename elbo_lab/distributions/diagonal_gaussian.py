@@ -51,6 +51,13 @@ class DiagonalGaussian(Family):
         """Return eta (N, 2K) from mean and log_std (N, K)."""
         return np.concatenate([mean, log_std], axis=-1)
 
+    def closest_to(self, mean: Floats, precision: Floats) -> Floats:
+        """Return the eta (N, E) of least KL(q || N(mean, precision^-1)), from (N, K) and (N, K, K).
+
+        Each coordinate has its precision given the others (Bishop 2006, section 10.1.2).
+        """
+        return self.join(mean, -0.5 * np.log(np.diagonal(precision, axis1=1, axis2=2)))
+
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec("normal", (n_draws, n_data, self.size))
 

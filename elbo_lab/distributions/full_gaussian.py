@@ -106,6 +106,10 @@ class FullGaussian(Family):
         by_diagonal = by_factor[..., k, k] * np.exp(self.split(eta)[1])
         return np.concatenate([by_mean, by_diagonal, by_factor[..., *self._below]], axis=-1)
 
+    def closest_to(self, mean: Floats, precision: Floats) -> Floats:
+        """Return the eta (N, E) of N(mean, precision^-1), from (N, K) and (N, K, K)."""
+        return self.from_factor(mean, np.linalg.cholesky(np.linalg.inv(precision)))
+
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return self.diagonal.noise_spec(n_draws, n_data)
 

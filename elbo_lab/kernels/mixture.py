@@ -27,6 +27,7 @@ The gain over NumPy, 4 to 17 times the speed of one core, stands in `elbo_lab.em
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import formula, loop, sum_loop
 from elbo_lab.kernels.exponential import log_of_at_least_one, power_of_two, reduce_by_log2
 
@@ -36,7 +37,7 @@ LEAST_LOG = -709.0
 
 
 @formula
-def _turn(x, first, n, columns):
+def _turn(x: Floats, first: int, n: int, columns: Floats) -> None:
     """Write n rows of x (N, D) into columns (P, ROWS); the rest of the block repeats the first of them."""
     for j in range(x.shape[1]):
         column = columns[j]
@@ -49,7 +50,7 @@ def _turn(x, first, n, columns):
 
 
 @formula
-def _exp_or_zero(t):
+def _exp_or_zero(t: float) -> float:
     """Return exp(t) for LEAST_LOG <= t <= 0, and 0 at LEAST_LOG; nan at nan."""
     n, tail = reduce_by_log2(t)
     power = power_of_two(n)
@@ -57,7 +58,7 @@ def _exp_or_zero(t):
 
 
 @formula
-def _share(log_joint, top, share, entropy):
+def _share(log_joint: Floats, top: Floats, share: Floats, entropy: Floats) -> None:
     """Turn l (C, ROWS) into exp(t); write log p(x), 1 / s and H of every row (ROWS,)."""
     top[:] = -np.inf
     for c in range(len(log_joint)):
@@ -84,7 +85,7 @@ def _share(log_joint, top, share, entropy):
 
 
 @sum_loop
-def _sum_of_two(first, second, n):
+def _sum_of_two(first: Floats, second: Floats, n: int) -> tuple[float, float]:
     one, two = 0.0, 0.0
     for i in range(n):
         one += first[i]
@@ -93,7 +94,7 @@ def _sum_of_two(first, second, n):
 
 
 @sum_loop
-def _weigh(r, share):
+def _weigh(r: Floats, share: Floats) -> float:
     """Turn exp(t) into responsibilities r = exp(t) / s; return their sum."""
     total = 0.0
     for i in range(ROWS):
@@ -106,7 +107,7 @@ def _weigh(r, share):
 
 
 @formula
-def _differences(columns, mean, d):
+def _differences(columns: Floats, mean: Floats, d: Floats) -> None:
     """Write x - mean into d (P, ROWS)."""
     for j in range(len(mean)):
         column, out, m = columns[j], d[j], mean[j]
@@ -115,7 +116,7 @@ def _differences(columns, mean, d):
 
 
 @formula
-def _take_off_first(d, A, out):
+def _take_off_first(d: Floats, A: Floats, out: Floats) -> None:
     """Take half the squares of the first two rows of A d off `out` (ROWS,)."""
     a0, b0, b1 = A[0, 0], A[1, 0], A[1, 1]
     d0, d1 = d[0], d[1]
@@ -126,7 +127,9 @@ def _take_off_first(d, A, out):
 
 
 @formula
-def _add_product(d0, d1, a0, a1, b0, b1, y0, y1):
+def _add_product(
+    d0: Floats, d1: Floats, a0: float, a1: float, b0: float, b1: float, y0: Floats, y1: Floats
+) -> None:
     """Add one tile of A, times two columns of d, to two rows of A d."""
     for i in range(ROWS):
         # y comes first, so that every product is fused with a sum.
@@ -135,7 +138,7 @@ def _add_product(d0, d1, a0, a1, b0, b1, y0, y1):
 
 
 @formula
-def _take_off_next(d, A, k, y0, y1, out):
+def _take_off_next(d: Floats, A: Floats, k: int, y0: Floats, y1: Floats, out: Floats) -> None:
     """Take half the squares of rows k and k + 1 of A d off `out`, where y is their part left of column k."""
     a0, b0, b1 = A[k, k], A[k + 1, k], A[k + 1, k + 1]
     d0, d1 = d[k], d[k + 1]
@@ -146,7 +149,7 @@ def _take_off_next(d, A, k, y0, y1, out):
 
 
 @formula
-def _take_off(d, A, y, out):
+def _take_off(d: Floats, A: Floats, y: Floats, out: Floats) -> None:
     """Take |A d|^2 / 2 off `out` (ROWS,), with room for two rows in y (2, ROWS)."""
     _take_off_first(d, A, out)
     y0, y1 = y[0], y[1]
@@ -158,7 +161,9 @@ def _take_off(d, A, y, out):
 
 
 @sum_loop
-def _corner_sums(d0, d1, r, w0, w1):
+def _corner_sums(
+    d0: Floats, d1: Floats, r: Floats, w0: Floats, w1: Floats
+) -> tuple[float, float, float, float, float]:
     """Return the sums of r d (2) and the triangle of r d d^T (3) of two columns; write r d into w."""
     s0, s1 = 0.0, 0.0
     a0, b0, b1 = 0.0, 0.0, 0.0
@@ -174,7 +179,7 @@ def _corner_sums(d0, d1, r, w0, w1):
 
 
 @sum_loop
-def _tile_sums(d0, d1, w0, w1):
+def _tile_sums(d0: Floats, d1: Floats, w0: Floats, w1: Floats) -> tuple[float, float, float, float]:
     """Return the four sums of a column of w times a column of d."""
     a0, a1 = 0.0, 0.0
     b0, b1 = 0.0, 0.0
@@ -187,7 +192,7 @@ def _tile_sums(d0, d1, w0, w1):
 
 
 @formula
-def _add_moments(d, r, w, shift, moment):
+def _add_moments(d: Floats, r: Floats, w: Floats, shift: Floats, moment: Floats) -> None:
     """Add the sums of r d to shift (P,) and the lower triangle of r d d^T to moment (P, P)."""
     for k in range(0, len(shift), 2):
         s0, s1, a0, b0, b1 = _corner_sums(d[k], d[k + 1], r, w[0], w[1])
@@ -208,7 +213,7 @@ def _add_moments(d, r, w, shift, moment):
 
 
 @formula
-def _take_off_columns(columns, mean, a, out):
+def _take_off_columns(columns: Floats, mean: Floats, a: Floats, out: Floats) -> None:
     """Take sum_j (a_j d_j)^2 / 2 off `out` (ROWS,)."""
     for j in range(0, len(mean), 2):
         m0, m1, a0, a1 = mean[j], mean[j + 1], a[j], a[j + 1]
@@ -220,7 +225,9 @@ def _take_off_columns(columns, mean, a, out):
 
 
 @sum_loop
-def _column_sums(x0, x1, r, m0, m1):
+def _column_sums(
+    x0: Floats, x1: Floats, r: Floats, m0: float, m1: float
+) -> tuple[float, float, float, float]:
     """Return the sums of r d (2) and of r d^2 (2) of two columns."""
     s0, s1 = 0.0, 0.0
     t0, t1 = 0.0, 0.0
@@ -235,7 +242,7 @@ def _column_sums(x0, x1, r, m0, m1):
 
 
 @formula
-def _add_column_moments(columns, r, mean, shift, moment):
+def _add_column_moments(columns: Floats, r: Floats, mean: Floats, shift: Floats, moment: Floats) -> None:
     """Add the sums of r d to shift (P,) and those of r d^2 to moment (P,)."""
     for j in range(0, len(mean), 2):
         s0, s1, t0, t1 = _column_sums(columns[j], columns[j + 1], r, mean[j], mean[j + 1])
@@ -249,7 +256,17 @@ def _add_column_moments(columns, r, mean, shift, moment):
 
 
 @loop
-def add_weighted_sums(x, mean, whitener, scale, start, stop, total, shift, moment):
+def add_weighted_sums(
+    x: Floats,
+    mean: Floats,
+    whitener: Floats,
+    scale: Floats,
+    start: int,
+    stop: int,
+    total: Floats,
+    shift: Floats,
+    moment: Floats,
+) -> tuple[float, float]:
     """Add the sums over rows start to stop; return (log-likelihood, entropy) in nats.
 
     Parameters

@@ -1,9 +1,16 @@
 """L-BFGS ascent of a function on one flat vector (SciPy's implementation)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from elbo_lab.arrays import Floats
 
-def ascend(objective, start, max_iterations, tolerance=1e-10):
+# Vector (P,) -> (value, gradient (P,)).
+Objective = Callable[[Floats], tuple[float, Floats]]
+
+
+def ascend(objective: Objective, start: Floats, max_iterations: int, tolerance: float = 1e-10) -> Floats:
     """Return the vector at which L-BFGS stopped.
 
     Parameters
@@ -23,7 +30,7 @@ def ascend(objective, start, max_iterations, tolerance=1e-10):
 
     worst = 0.0
 
-    def negative(vector):
+    def negative(vector: Floats) -> tuple[float, Floats]:
         nonlocal worst
         try:
             with np.errstate(all="ignore"):

@@ -11,11 +11,17 @@ take turns. The ascent begins at the marginals of the exact posterior, the facto
 it in the other direction, KL(p(z | x) || q), and finds the maximum next to it.
 """
 
+from typing import cast
+
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import DiagonalGaussian, Family, FullGaussian
 from elbo_lab.exact import expectation
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
+from elbo_lab.models import Model
+from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.special import softmax
 
@@ -23,7 +29,15 @@ from elbo_lab.special import softmax
 LEAST_PROBABILITY = 0.01
 
 
-def ascend_exact_elbo(model, theta, x, start, family=None, max_iterations=500, tolerance=1e-15):
+def ascend_exact_elbo(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    start: Floats,
+    family: Family | None = None,
+    max_iterations: int = 500,
+    tolerance: float = 1e-15,
+) -> Floats:
     """Return the eta (N, E) at which the exact ELBO is maximal, at a given theta.
 
     Parameters
@@ -39,18 +53,24 @@ def ascend_exact_elbo(model, theta, x, start, family=None, max_iterations=500, t
     tolerance : float
         Relative change of the mean ELBO at which it stops.
     """
-    family = model.family if family is None else family
+    q = model.family if family is None else family
 
-    def objective(vector):
+    def objective(vector: Floats) -> tuple[float, Floats]:
         eta = vector.reshape(start.shape)
-        found = expectation(model, theta, x, eta, family)
-        by_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
-        return (found.value + family.entropy(eta)).mean(), by_eta.ravel()
+        found = expectation(model, theta, x, eta, q)
+        by_eta = found.grad_eta + q.entropy_grad(eta) / len(x)
+        return float((found.value + q.entropy(eta)).mean()), by_eta.ravel()
 
     return ascend(objective, start.ravel(), max_iterations, tolerance=tolerance).reshape(start.shape)
 
 
-def maximise_exact_elbo(model, theta, x, family=None, max_iterations=500):
+def maximise_exact_elbo(
+    model: LinearPredictor,
+    theta: Floats,
+    x: Floats,
+    family: DiagonalGaussian | FullGaussian | None = None,
+    max_iterations: int = 500,
+) -> Floats:
     """Return the eta (N, E) of greatest ELBO of a model of linear forms in a family of Gaussians.
 
     Parameters
@@ -66,16 +86,12 @@ def maximise_exact_elbo(model, theta, x, family=None, max_iterations=500):
     -------
     ndarray (N, E)
     """
-    family = model.family if family is None else family
-    mode, precision = mode_and_precision(model, x)
-    if family == model.family:
-        start = family.join(mode, -0.5 * np.log(np.diagonal(precision, axis1=1, axis2=2)))
-    else:
-        start = family.from_factor(mode, np.linalg.cholesky(np.linalg.inv(precision)))
-    return ascend_exact_elbo(model, theta, x, start, family, max_iterations, tolerance=1e-14)
+    q = cast(DiagonalGaussian, model.family) if family is None else family
+    start = q.closest_to(*mode_and_precision(model, x))
+    return ascend_exact_elbo(model, theta, x, start, q, max_iterations, tolerance=1e-14)
 
 
-def marginal_logits(model, theta, x):
+def marginal_logits(model: Model, theta: Floats, x: Floats) -> Floats:
     """Return the logits (N, K) of the exact posterior marginals of every bit, not beyond 0.01 and 0.99.
 
     Parameters

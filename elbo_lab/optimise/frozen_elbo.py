@@ -9,10 +9,14 @@ approximation; Giordano et al. 2024). The noise comes in antithetic pairs, so th
 zero and q cannot shift itself to please a lucky draw.
 """
 
+from typing import cast
+
 import numpy as np
 
-from elbo_lab.distributions import find_source
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import DiagonalGaussian, Family, find_source
 from elbo_lab.exact.rules import hermite_rule
+from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
 
 # Rows (draws x data) through the decoder at once: activations that stay in the cache.
@@ -22,19 +26,23 @@ TOTAL_DRAWS = 4000
 NODES_PER_AXIS = 8
 
 
-def _paired_noise(family, n_draws, n_data, rng):
+def _paired_noise(
+    family: Family, n_draws: int, n_data: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s, and equal weights (S,)."""
     noise = find_source("antithetic").draw(family.noise_spec(n_draws, n_data), rng)
     return noise, np.full(n_draws, 1.0 / n_draws)
 
 
-def _noise_nodes(family, n_data):
+def _noise_nodes(family: Family, n_data: int) -> tuple[Floats, Floats]:
     """Return Gauss-Hermite nodes of the noise as draws (G, N, K) that all data share, and weights (G,)."""
     nodes, weights = hermite_rule(NODES_PER_AXIS, family.size)
     return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
 
 
-def _frozen_elbo(model, theta, x, family, eta, noise, weights):
+def _frozen_elbo(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats, weights: Floats
+) -> tuple[float, Floats, Floats]:
     """Return the mean ELBO and its gradients in theta (P,) and eta (N, E), noise frozen."""
     value, grad_theta, grad_eta = 0.0, np.zeros(model.layout.size), np.empty(eta.shape)
     per_pass = max(1, ROWS_PER_PASS // len(noise))
@@ -47,30 +55,38 @@ def _frozen_elbo(model, theta, x, family, eta, noise, weights):
     return value / len(x), grad_theta / len(x), grad_eta / len(x)
 
 
-def _frozen_sums(model, theta, x, family, eta, noise, weights):
+def _frozen_sums(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats, weights: Floats
+) -> tuple[float, Floats, Floats]:
     """Return the sum of the ELBO over the rows of x, and its gradients."""
     z = family.sample(eta, noise)
     log_likelihood, pullback = model.likelihood(theta, x, z)
     cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
-    grad_theta, grad_z = pullback(cotangent)
-    by_prior, z_prior = model.log_prior_vjp(theta, z, cotangent)
+    grad_theta, by_likelihood = pullback(cotangent)
+    by_prior, _ = model.log_prior_vjp(theta, z, cotangent)
+    # Continuous latents always have a gradient.
+    grad_z = cast(Floats, by_likelihood) + model.log_prior_grad_z(theta, z, cotangent)
     log_joint = log_likelihood + model.log_prior(theta, z)
     value = (weights @ log_joint).sum() + family.entropy(eta).sum()
-    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior) + family.entropy_grad(eta)
+    grad_eta = family.sample_vjp(eta, noise, grad_z) + family.entropy_grad(eta)
     return value, grad_theta + by_prior, grad_eta
 
 
-def _start_eta(model, x):
+def _start_eta(model: Model, x: Floats) -> Floats:
     """Return a start (N, E): principal scores of the data as means, standard deviations 1/2."""
     centred = x - x.mean(axis=0)
     left, _, _ = np.linalg.svd(centred, full_matrices=False)
     scores = np.zeros((len(x), model.latent_dim))
     width = min(model.latent_dim, left.shape[1])
     scores[:, :width] = np.sqrt(len(x)) * left[:, :width]
-    return model.family.join(scores, np.full_like(scores, np.log(0.5)))
+    # The prior is a normal distribution: q is of the same family.
+    family = cast(DiagonalGaussian, model.family)
+    return family.join(scores, np.full_like(scores, np.log(0.5)))
 
 
-def maximise_frozen_elbo(model, x, rng, max_iterations=300):
+def maximise_frozen_elbo(
+    model: Model, x: Floats, rng: np.random.Generator, max_iterations: int = 300
+) -> tuple[Floats, Floats]:
     """Return theta (P,) and eta (N, E) at which the frozen-noise ELBO is maximal.
 
     Every datum has four draws; small data sets have more, so that q cannot hide between a few of them.
@@ -93,7 +109,7 @@ def maximise_frozen_elbo(model, x, rng, max_iterations=300):
     start = np.concatenate([model.initial_theta(x), _start_eta(model, x).ravel()])
     size, shape = model.layout.size, (len(x), model.family.eta_size)
 
-    def objective(vector):
+    def objective(vector: Floats) -> tuple[float, Floats]:
         eta = vector[size:].reshape(shape)
         value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, model.family, eta, *frozen)
         return value, np.concatenate([by_theta, by_eta.ravel()])
@@ -102,7 +118,15 @@ def maximise_frozen_elbo(model, x, rng, max_iterations=300):
     return found[:size], found[size:].reshape(shape)
 
 
-def fit_eta(model, theta, x, start, rng, max_iterations=100, family=None):
+def fit_eta(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    start: Floats,
+    rng: np.random.Generator,
+    max_iterations: int = 100,
+    family: Family | None = None,
+) -> Floats:
     """Return the eta (N, E) of greatest ELBO at a given theta: the best fit in the family.
 
     With one or two latents the expectation is a Gauss-Hermite sum and the fit has no noise at all;
@@ -120,7 +144,7 @@ def fit_eta(model, theta, x, start, rng, max_iterations=100, family=None):
     else:
         frozen = _paired_noise(model.family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
 
-    def objective(vector):
+    def objective(vector: Floats) -> tuple[float, Floats]:
         value, _, by_eta = _frozen_elbo(model, theta, x, family, vector.reshape(start.shape), *frozen)
         return value, by_eta.ravel()
 

@@ -2,10 +2,18 @@
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.posteriors import AmortisedPosterior
 
 
-def fit_encoder(posterior, x, eta, rng, max_iterations=500):
+def fit_encoder(
+    posterior: AmortisedPosterior,
+    x: Floats,
+    eta: Floats,
+    rng: np.random.Generator,
+    max_iterations: int = 500,
+) -> Floats:
     """Return phi of an amortised posterior whose eta at x is closest to a given table.
 
     Parameters
@@ -22,8 +30,8 @@ def fit_encoder(posterior, x, eta, rng, max_iterations=500):
     ndarray (P,)
     """
 
-    def objective(phi):
+    def objective(phi: Floats) -> tuple[float, Floats]:
         residual = eta - posterior.eta(phi, x)
-        return -0.5 * np.mean(residual**2), posterior.eta_vjp(phi, x, residual / residual.size)
+        return -0.5 * float(np.mean(residual**2)), posterior.eta_vjp(phi, x, residual / residual.size)
 
     return ascend(objective, posterior.network.initial(rng), max_iterations)
