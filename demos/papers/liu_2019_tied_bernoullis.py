@@ -27,8 +27,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import style_axes
+from elbo_lab.plots import estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import sigmoid
 from elbo_lab.theory import Cost
@@ -36,12 +35,17 @@ from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
-P, PHIS = np.array([0.6, 0.51, 0.48]), (0.0, -4.0)
+ASKED = read_options(paper_parser(__doc__))
+OUT = figure_folder()
+P = np.array([0.6, 0.51, 0.48])
+PHIS = (0.0, -4.0)
 LOSS = Cost("tied", lambda z: (z - P) ** 2, lambda z: 2.0 * (z - P))
 FAMILY = IndependentBernoulli(3)
-MODEL, Q, BITS = CostModel(FAMILY, LOSS), FreePosterior(FAMILY, 1), FAMILY.values()
-REPLACED, DIFFERENT = (3, 3) if QUICK else (5, 6)  # the most draws that are enumerated
+MODEL = CostModel(FAMILY, LOSS)
+POSTERIOR = FreePosterior(FAMILY, 1)
+BITS = FAMILY.values()  # (8, 3)
+REPLACED = 3 if QUICK else 5  # the most draws with replacement that are enumerated
+DIFFERENT = 3 if QUICK else 6  # and without
 
 
 # %% All noise, with its probability: draws of bits, of different values by number, and antithetic pairs
@@ -51,71 +55,99 @@ def of_bits(q, k):
 
 
 def of_numbers(q, k, top=()):
-    found = []
+    """Return noise that draws k different values outside of `top` in every order, and its probability."""
+    noise = []
+    probability = []
     for order in itertools.permutations(np.setdiff1d(range(8), top), k):
-        left, u, p = np.where(np.isin(range(8), top), 0.0, q), [], 1.0
+        left = np.where(np.isin(range(8), top), 0.0, q)
+        u = []
+        p = 1.0
         for value in order:
             left = left / left.sum()
             u.append(left[:value].sum() + 0.5 * left[value])
-            p, left[value] = p * left[value], 0.0
-        found.append((u, p))
-    u, p = map(np.array, zip(*found, strict=True))
-    return u[..., None], p
+            p *= left[value]
+            left[value] = 0.0
+        noise.append(u)
+        probability.append(p)
+    return np.array(noise)[..., None], np.array(probability)
 
 
-def of_pairs(s):  # the pair changes at s and at 1 - s, and says nothing else of u
+def of_pairs(s):
+    """Return the noise of antithetic pairs, which change at s and at 1 - s and say nothing else of u."""
     ends = np.unique([0.0, s, 1.0 - s, 1.0])
-    axes = (ends[:-1] + ends[1:]) / 2, np.diff(ends)
-    u, p = (np.array(list(itertools.product(axis, repeat=3))) for axis in axes)
-    return u[:, None, None], p.prod(axis=1)
+    middles = np.array(list(itertools.product((ends[:-1] + ends[1:]) / 2, repeat=3)))
+    lengths = np.array(list(itertools.product(np.diff(ends), repeat=3)))
+    return middles[:, None, None], lengths.prod(axis=1)
 
 
 # %% The exact gradient first, then every estimator against its evaluations of the loss
-CURVES, GRADIENT = {}, {phi: sigmoid(phi) * sigmoid(-phi) * (1.0 - 2.0 * P).sum() for phi in PHIS}
-for phi in PHIS:
-    logits = np.full(3, phi)
-    q = np.exp(FAMILY.log_prob(logits[None], BITS[:, None]))[:, 0]
+def plan_at(phi):
+    """Return [(estimator, evaluations of the loss, (noise, probability)), ...]."""
+    q = np.exp(FAMILY.log_prob(np.full((1, 3), phi), BITS[:, None]))[:, 0]
     top = np.argsort(-q, kind="stable")
     plan = [(lab.ScoreFunction(), k, of_bits(q, k)) for k in range(1, REPLACED + 1)]
     plan += [(lab.ScoreFunctionLOO(), k, of_bits(q, k)) for k in range(2, REPLACED + 1)]
     plan += [(lab.DisARM(), 2, of_pairs(sigmoid(phi)))]
     plan += [(lab.ScoreFunctionTopCategories(k - 1), k, of_numbers(q, 1, top[: k - 1])) for k in range(2, 8)]
     plan += [(lab.ScoreFunctionUnorderedSet(), k, of_numbers(q, k)) for k in range(2, DIFFERENT + 1)]
-    for estimator, k, (noise, p) in plan:
-        g = estimator.estimate(Problem(MODEL, Q, logits, logits, NO_DATA), noise)[0].sum(axis=-1)  # tied
-        assert abs(p @ g - GRADIENT[phi]) < 1e-12, f"{estimator.name} should be unbiased"
+    return plan
+
+
+gradient = {phi: sigmoid(phi) * sigmoid(-phi) * (1.0 - 2.0 * P).sum() for phi in PHIS}
+variance = {phi: {} for phi in PHIS}  # of each estimator by evaluations
+for phi in PHIS:
+    logits = np.full(3, phi)
+    problem = Problem(MODEL, POSTERIOR, logits, logits, NO_DATA)
+    for estimator, k, (noise, p) in plan_at(phi):
+        estimates, _ = estimator.estimate(problem, noise)
+        tied = estimates.sum(axis=-1)
+        assert abs(p @ tied - gradient[phi]) < 1e-12, f"{estimator.name} should be unbiased"
         name = estimator.name.removesuffix(f"-{k - 1}")
-        CURVES.setdefault((phi, name), {})[k] = p @ (g - GRADIENT[phi]) ** 2
-f, score = ((BITS - P) ** 2).sum(axis=1), BITS.sum(axis=1) - 1.5
-OTHER = (((f[:, None] - f) * score[:, None]) ** 2).mean() - GRADIENT[0.0] ** 2  # all pairs alike at phi = 0
+        variance[phi].setdefault(name, {})[k] = p @ (tied - gradient[phi]) ** 2
+
+# %% Liu's own: the loss of another draw as baseline; all pairs are alike at phi = 0
+f = ((BITS - P) ** 2).sum(axis=1)
+score = BITS.sum(axis=1) - 1.5
+with_baseline = (((f[:, None] - f) * score[:, None]) ** 2).mean() - gradient[0.0] ** 2
 
 # %% The figure
-figure = new_figure(4.2)
-for ax, phi in zip(figure.subplots(1, 2), PHIS, strict=True):
+figure, axes = panels(1, 2, height=4.2)
+for ax, phi in zip(axes, PHIS, strict=True):
     style_axes(ax, title=f"phi = {phi:g}, exact", xlabel="evaluations of the loss", ylabel="variance")
-    for (_, name), values in ((key, values) for key, values in CURVES.items() if key[0] == phi):
-        (color, marker), style = estimator_style(name), "--" if "top" in name else "-"
-        ax.semilogy(*zip(*values.items(), strict=True), style, marker=marker, color=color, label=name)
-figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    for name, by_evaluations in variance[phi].items():
+        color, marker = estimator_style(name)
+        line = "--" if "top" in name else "-"
+        evaluations = list(by_evaluations)
+        ax.semilogy(evaluations, by_evaluations.values(), line, marker=marker, color=color, label=name)
+handles = axes[1].get_legend_handles_labels()
+figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 print("figure:", save_figure(figure, OUT, "liu-2019-tied-bernoullis")[0])
 
 # %% The claim
-BARE, LOO, TOP, SET = (f"score-function{end}" for end in ("", "-loo", "-top-categories", "-unordered-set"))
-ratio = {
-    (phi, one, other): CURVES[phi, one][3] / CURVES[phi, other][3]
-    for phi, one, other in itertools.product(PHIS, (SET, TOP), (BARE, LOO, SET))
-}
+BARE = "score-function"
+LOO = "score-function-loo"
+TOP = "score-function-top-categories"
+SET = "score-function-unordered-set"
+
+
+def ratio(phi, one, other):
+    """Return the ratio of two variances at three evaluations of the loss."""
+    return variance[phi][one][3] / variance[phi][other][3]
+
+
 rows = (
-    ("phi = 0: gradient", -0.045, GRADIENT[0.0], "Liu's notebook"),
-    ("phi = 0: variance with the baseline", 0.0127, OTHER, "Liu's notebook; ours exact"),
-    ("phi = 0, k = 3: set / leave-one-out", "below 1", ratio[0.0, SET, LOO], "Kool et al., toy"),
-    ("phi = -4, k = 3: set / leave-one-out", "far below 1", ratio[-4.0, SET, LOO], "Kool et al., toy"),
-    ("phi = -4, k = 3: top values / bare", "far below 1", ratio[-4.0, TOP, BARE], "Liu et al., figure 2"),
-    ("phi = 0, k = 3: top values / set", None, ratio[0.0, TOP, SET], "ours has no baseline"),
+    ("phi = 0: gradient", -0.045, gradient[0.0], "Liu's notebook"),
+    ("phi = 0: variance with the baseline", 0.0127, with_baseline, "Liu's notebook; ours exact"),
+    ("phi = 0, k = 3: set / leave-one-out", "below 1", ratio(0.0, SET, LOO), "Kool et al., toy"),
+    ("phi = -4, k = 3: set / leave-one-out", "far below 1", ratio(-4.0, SET, LOO), "Kool et al., toy"),
+    ("phi = -4, k = 3: top values / bare", "far below 1", ratio(-4.0, TOP, BARE), "Liu et al., figure 2"),
+    ("phi = 0, k = 3: top values / set", None, ratio(0.0, TOP, SET), "ours has no baseline"),
 )
 caption = "Three tied bits: Liu et al. (2019), Kool et al. (2020)"
 publish([dict(zip(COLUMNS, line, strict=True)) for line in rows], caption, ASKED, QUICK)
-assert abs(OTHER / 0.0127 - 1.0) < 0.05, "sampled by the authors: about three standard errors"
-assert all(CURVES[phi, SET][k] < CURVES[phi, LOO][k] for phi in PHIS for k in (2, 3)), "none twice is better"
-assert ratio[-4.0, TOP, LOO] < 0.2, "nearly all probability is summed"
-assert ratio[0.0, TOP, SET] > 10.0, "and here little of it"
+assert abs(with_baseline / 0.0127 - 1.0) < 0.05, "sampled by the authors: about three standard errors"
+for phi in PHIS:
+    for k in (2, 3):
+        assert variance[phi][SET][k] < variance[phi][LOO][k], "none twice is better"
+assert ratio(-4.0, TOP, LOO) < 0.2, "nearly all probability is summed"
+assert ratio(0.0, TOP, SET) > 10.0, "and here little of it"

@@ -27,25 +27,34 @@ from _paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.models import PPCA
 from elbo_lab.optimise import ascend
-from elbo_lab.plots import figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.threads import single_threaded_blas
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
-K, STARTS, STEPS = 4 if QUICK else 10, 1 if QUICK else 3, 600 if QUICK else 3000
+ASKED = read_options(paper_parser(__doc__))
+OUT = figure_folder()
+K = 4 if QUICK else 10
+STARTS = 1 if QUICK else 3
+STEPS = 600 if QUICK else 3000
 COUNTS = (0, 4) if QUICK else (0, 1, 2, 3, 5, 7, 9, 12)
-SHORT_OF, LEAST = 0.03, 0.01  # nats that may be missing to the top; variance of an active unit's mean
+SHORT_OF = 0.03  # nats that may be missing to the top
+LEAST = 0.01  # variance of an active unit's mean
 
 # %% The data's covariance, and points that have the same
 digits = load("digits:dequantised").x[:, 16:32] if QUICK else load("digits:dequantised").x
-D, mean = digits.shape[1], digits.mean(axis=0)
+D = digits.shape[1]
+mean = digits.mean(axis=0)
 eigenvalues, directions = np.linalg.eigh(np.cov(digits.T, bias=True))
-eigenvalues, directions = eigenvalues[::-1], directions[:, ::-1]
-centred = np.concatenate([sign * np.sqrt(D * eigenvalues)[:, None] * directions.T for sign in (1.0, -1.0)])
-x, model = mean + centred, PPCA(D, K)
-SIGMA2 = {c: np.sqrt(eigenvalues[c - 1] * eigenvalues[c]) if c else 2 * eigenvalues[0] for c in COUNTS}
+eigenvalues = eigenvalues[::-1]
+directions = directions[:, ::-1]
+arrows = np.sqrt(D * eigenvalues)[:, None] * directions.T
+centred = np.concatenate([arrows, -arrows])
+x = mean + centred
+model = PPCA(D, K)
+noises = {0: 2 * eigenvalues[0]}  # σ² with so many eigenvalues above it
+for count in COUNTS[1:]:
+    noises[count] = np.sqrt(eigenvalues[count - 1] * eigenvalues[count])
 
 
 # %% The exact ELBO and its gradient in (theta, V, log s); the noise stands still unless it is learned
@@ -55,7 +64,8 @@ def split(vector):
 
 
 def elbo(vector, learn_noise=False):
-    (theta, eta), weights = split(vector), np.full(len(x), 1.0 / len(x))
+    theta, eta = split(vector)
+    weights = np.full(len(x), 1.0 / len(x))
     value = (model.expected_log_joint(theta, x, eta) + model.family.entropy(eta)).mean()
     by_theta, by_eta = model.expected_log_joint_vjp(theta, x, eta, weights)
     by_mean, by_log_s = model.family.split(by_eta + model.family.entropy_grad(eta) / len(x))
@@ -72,49 +82,70 @@ def stationary(chosen, sigma2):
 
 def climbed(start, seed, away, learn_noise=False):
     """Return the end of an ascent from a start whose W and V are pushed away."""
-    rng, start = np.random.default_rng(seed), start.copy()
+    rng = np.random.default_rng(seed)
+    start = start.copy()
     start[: D * K] += away * rng.standard_normal(D * K)
     start[model.layout.size : -K] += 0.01 * away * rng.standard_normal(D * K)
     return ascend(lambda vector: elbo(vector, learn_noise), start, STEPS, tolerance=1e-15)
 
 
 def active(vector):
-    return int((model.family.split(split(vector)[1])[0].var(axis=0) > LEAST).sum())
+    means, _ = model.family.split(split(vector)[1])
+    return int((means.var(axis=0) > LEAST).sum())
 
 
 # %% The exact answer first, by formula; then the ascents
-rows, found, best, last, some = [], {}, np.arange(K), np.arange(D - K, D), SIGMA2[COUNTS[-1]]
+best = np.arange(K)
+last = np.arange(D - K, D)
+rows = []
+units = {}
 with single_threaded_blas():
-    for count, sigma2 in SIGMA2.items():
-        top, slope = elbo(stationary(best, sigma2))
-        log_p = model.log_evidence(split(stationary(best, sigma2))[0], x).mean()
-        assert abs(top - log_p) < 1e-9 and np.abs(slope).max() < 1e-8, "the bound should be tight there"
+    for count, sigma2 in noises.items():
+        maximum = stationary(best, sigma2)
+        top, slope = elbo(maximum)
+        log_p = model.log_evidence(split(maximum)[0], x).mean()
+        assert abs(top - log_p) < 1e-9, "the bound should be tight there"
+        assert np.abs(slope).max() < 1e-8, "and flat"
         ends = [climbed(stationary(last, sigma2), seed, 1.0) for seed in range(STARTS)]
-        found[count], lost = {active(end) for end in ends}, max(log_p - elbo(end)[0] for end in ends)
-        assert found[count] == {min(count, K)} and -1e-9 < lost < SHORT_OF, (count, found[count], lost)
-        row = {"quantity": f"units at σ² = {sigma2:.1f}", "published": f"count: {min(count, K)}"}
-        rows.append(row | {"ours": max(found[count]), "note": f"ELBO {lost:.0e} below {log_p:.2f}"})
-    top, start = elbo(stationary(best, some))[0], stationary(best + 1, some)  # without the first
-    low, slope = elbo(start)
-    pushed = elbo(climbed(start, 0, 1e-3))[0]
+        lost = max(log_p - elbo(end)[0] for end in ends)
+        expected = min(count, K)
+        assert {active(end) for end in ends} == {expected}, (count, lost)
+        assert -1e-9 < lost < SHORT_OF, (count, lost)
+        units[count] = active(ends[0])
+        row = {"quantity": f"units at σ² = {sigma2:.1f}", "published": f"count: {expected}"}
+        rows.append(row | {"ours": units[count], "note": f"ELBO {lost:.0e} below {log_p:.2f}"})
+
+# %% Another stationary point, without the first direction; and noise that is learned along
+some = noises[COUNTS[-1]]
+without_first = stationary(best + 1, some)
+with single_threaded_blas():
+    top, _ = elbo(stationary(best, some))
+    low, slope = elbo(without_first)
+    pushed, _ = elbo(climbed(without_first, 0, 1e-3))
     learned = climbed(stationary(last, eigenvalues.mean()), 0, 1.0, learn_noise=True)
-rest, noise = eigenvalues[K:].mean(), float(np.exp(2 * model.layout.views(split(learned)[0])["log_sigma"]))
+noise = float(np.exp(2 * model.layout.views(split(learned)[0])["log_sigma"]))
+rest = eigenvalues[K:].mean()
 row = {"quantity": "push off another stationary point", "published": "leads up", "ours": pushed - low}
 rows.append(row | {"note": f"nats; gradient there {np.abs(slope).max():.0e}"})
 rows.append({"quantity": "learned σ²", "published": f"PPCA: {rest:.3f}", "ours": noise})
 
 # %% The figure
+figure, (ax,) = panels(1, 1, height=3.4)
 words = {"xlabel": "noise variance σ², grey values squared", "ylabel": f"active units of K = {K}"}
-ax = style_axes((figure := new_figure(3.4)).subplots(), title="Collapse is a count of eigenvalues", **words)
-grid = np.geomspace(0.9 * min(noise, *SIGMA2.values()), 1.1 * max(SIGMA2.values()), 1000)
+style_axes(ax, title="Collapse is a count of eigenvalues", **words)
+grid = np.geomspace(0.9 * min(noise, *noises.values()), 1.1 * max(noises.values()), 1000)
 above = np.minimum((eigenvalues > grid[:, None]).sum(axis=1), K)
 ax.semilogx(grid, above, label="eigenvalues above σ², at most K", **EXACT_LINE)
-ax.plot(list(SIGMA2.values()), [max(found[c]) for c in SIGMA2], "o", color="#D55E00", label="ELBO, by ascent")
+ax.plot(list(noises.values()), list(units.values()), "o", color="#D55E00", label="ELBO, by ascent")
 ax.axvline(noise, color="#0072B2", label="σ² learned along")
-ax.set_yticks(range(0, K + 1, 2)), ax.legend(frameon=False)
+ax.set_yticks(range(0, K + 1, 2))
+ax.legend(frameon=False)
 print("figure:", save_figure(figure, OUT, "linear-vae")[0])
 
 # %% The claim
 publish(rows, "Lucas et al. (2019), linear VAE; published: formulas, with these data", ASKED, QUICK)
-assert np.abs(slope).max() < 1e-8 and top - pushed < SHORT_OF < top - low, "no other maximum"
-assert abs(noise / rest - 1.0) < 0.02 and active(learned) == K, "learned noise should keep all latents"
+assert np.abs(slope).max() < 1e-8, "the other point is stationary"
+assert top - low > SHORT_OF, "and below the top"
+assert top - pushed < SHORT_OF, "no other maximum"
+assert abs(noise / rest - 1.0) < 0.02, "learned noise should be that of PPCA"
+assert active(learned) == K, "and should keep all latents"
