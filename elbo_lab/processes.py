@@ -18,6 +18,7 @@ is raised there, of its own type and with its own traceback; what cannot be pick
 Source: joblib manual, "Embarrassingly parallel for loops"; loky manual, "API Reference".
 """
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -25,6 +26,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from itertools import groupby
 from math import ceil
 from operator import itemgetter
@@ -224,6 +226,14 @@ def _attempt(
             return [function(shared, item) for item in items]
         except Exception:
             return None
+        finally:
+            _set_imports_aside()
+
+
+@cache
+def _set_imports_aside() -> None:
+    """Spare what the first task imported the garbage collection of loky, every second 0.1 s of it."""
+    gc.freeze()
 
 
 def _call(function: Callable[[Item], Result], task: Item) -> Result:
