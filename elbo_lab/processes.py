@@ -30,6 +30,7 @@ from functools import cache
 from itertools import groupby
 from math import ceil
 from operator import itemgetter
+from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
@@ -119,22 +120,22 @@ class Workers:
             If a worker ends before its work is done.
         """
         todo = [(index, item) for index, (_, items) in enumerate(groups) for item in items]
-        seconds = 0.0
+        times: list[float] = []
         for done, (index, item) in enumerate(todo):
-            if self._is_worthwhile(seconds, done, len(todo) - done):
+            if self._is_worthwhile(times, len(todo) - done):
                 self._started = True
                 self._run_on_processes(function, groups, todo[done:], take)
                 return
             start = perf_counter()
             result = function(groups[index][0], item)
-            seconds += perf_counter() - start
+            times.append(perf_counter() - start)
             take(index, [result])
 
-    def _is_worthwhile(self, seconds: float, done: int, left: int) -> bool:
-        """Tell whether `left` items are worth worker processes, after `done` that took `seconds`."""
+    def _is_worthwhile(self, times: list[float], left: int) -> bool:
+        """Tell whether `left` items are worth worker processes, after some that took `times`."""
         if self.count == 1 or multiprocessing.current_process().daemon:  # a daemon may have no children
             return False
-        return self._started or (done > 0 and seconds / done * left > WORTHWHILE)
+        return self._started or (bool(times) and median(times) * left > WORTHWHILE)
 
     def _run_on_processes(
         self,

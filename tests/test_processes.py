@@ -44,7 +44,7 @@ def test_the_first_task_runs_here_and_the_others_on_as_many_processes_as_there_a
 
 
 def test_workers_start_when_the_rest_would_take_more_than_five_seconds(monkeypatch):
-    clock = iter(np.cumsum([0.0, 0.1] * 2 + [0.0, 3.0]))  # 0.1 s each for two tasks, 3 s for the third
+    clock = iter(np.cumsum([0.0, 0.1, 0.0, 1.0, 0.0, 1.0]))  # the median is 1 s after three tasks
     monkeypatch.setattr(processes, "perf_counter", lambda: next(clock))
     ran = Workers(2).map(process_of, range(10))
     assert set(ran[:3]) == {HERE} and HERE not in ran[3:]
