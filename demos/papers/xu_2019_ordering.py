@@ -27,91 +27,95 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
-from elbo_lab.plots import figure_folder, new_figure, save_figure
-from elbo_lab.plots.style import EXACT_LINE, legend_below, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
-ASKED, OUT = read_options(paper_parser(__doc__)), figure_folder()
-SEED, MODELS, DIMENSIONS = 0, 30 if QUICK else 300, (1, 2, 4, 8, 16)
-PATHWISE, SCORE, BEST = "reparameterization-analytic-kl", "score-function", "score-function-oracle-baseline"
+ASKED = read_options(paper_parser(__doc__))
+OUT = figure_folder()
+SEED = 0
+MODELS = 30 if QUICK else 300
+DIMENSIONS = (1, 2, 4, 8, 16)
+PATHWISE = "reparameterization-analytic-kl"
+SCORE = "score-function"
+BEST = "score-function-oracle-baseline"
 
 
 # %% Random quadratics, as bare costs: f = c + g.z - z.H z / 2
 def quadratic(c, g, H):
-    return Cost(
-        "quadratic",
-        lambda z: (c + z @ g - 0.5 * ((z @ H) * z).sum(axis=-1))[..., None],
-        lambda z: g - z @ H,
-    )
+    def value(z):
+        return (c + z @ g - 0.5 * ((z @ H) * z).sum(axis=-1))[..., None]
+
+    return Cost("quadratic", value, lambda z: g - z @ H)
 
 
-rng, RATIOS = np.random.default_rng(SEED), {}
+rng = np.random.default_rng(SEED)
+ratios = {(name, which): [] for name in (SCORE, BEST) for which in ("means", "log-sds")}
 for K in DIMENSIONS:
     family = DiagonalGaussian(K)
     for _ in range(MODELS):
         H = rng.standard_normal((K, K))
         cost = quadratic(rng.normal(0.0, 3.0), rng.standard_normal(K), H + H.T)
         eta = rng.standard_normal(2 * K)
-        found = gradient_variances(CostModel(family, cost), eta, NO_DATA, family, eta[None], 1)
+        variances = gradient_variances(CostModel(family, cost), eta, NO_DATA, family, eta[None], 1)
         for name in (SCORE, BEST):
-            ratio = (found[name] / found[PATHWISE])[0]
-            RATIOS.setdefault((name, "means"), []).extend(ratio[:K])
-            RATIOS.setdefault((name, "log-sds"), []).extend(ratio[K:])
-LEAST = {key: min(ratios) for key, ratios in RATIOS.items()}
+            ratio = (variances[name] / variances[PATHWISE])[0]
+            ratios[name, "means"].extend(ratio[:K])
+            ratios[name, "log-sds"].extend(ratio[K:])
+least = {key: min(values) for key, values in ratios.items()}
 
 # %% The factors are attained: one dimension, f = -z^2 / 2, q at N(0, 1), the best constant
-one = DiagonalGaussian(1)
-bowl, at_zero = CostModel(one, quadratic(0.0, np.zeros(1), np.eye(1))), np.zeros((1, 2))
-found = gradient_variances(bowl, at_zero[0], NO_DATA, one, at_zero, 1)
-ATTAINED = (found[BEST] / found[PATHWISE])[0]
+line = DiagonalGaussian(1)
+bowl = CostModel(line, quadratic(0.0, np.zeros(1), np.eye(1)))
+standard = np.zeros((1, 2))
+variances = gradient_variances(bowl, standard[0], NO_DATA, line, standard, 1)
+attained = (variances[BEST] / variances[PATHWISE])[0]
 
 # %% Outside: cos(k z) under N(1, 1), and the whole ELBO at the exact posterior of PPCA
-WAVES = np.linspace(0.25, 6.0, 24)
-waves = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in WAVES]
-WIGGLY = np.array([row[SCORE, "mu"][1] / row["reparameterization", "mu"][1] for row in waves])
+frequencies = np.linspace(0.25, 6.0, 24)
+waves = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in frequencies]
+wiggly = np.array([row[SCORE, "mu"][1] / row["reparameterization", "mu"][1] for row in waves])
 ppca = PPCA(16, 4)
 theta = ppca.canonical(ppca.layout.pack({"W": 0.3 * rng.standard_normal((16, 4))}))
 x, _ = ppca.sample(theta, 20, rng)
-ELBO = gradient_variances(ppca, theta, x, ppca.family, ppca.posterior_eta(theta, x), 2)
+at_posterior = gradient_variances(ppca, theta, x, ppca.family, ppca.posterior_eta(theta, x), 2)
+leave_one_out = at_posterior["score-function-loo"].sum()
+pathwise = at_posterior["reparameterization"].sum()
 
 # %% The figure
-figure = new_figure(4.0)
-left, right = figure.subplots(1, 2)
+figure, (left, right) = panels(1, 2, height=4.0)
 style_axes(left, title="Quadratics, best constant", xlabel="score / pathwise", ylabel="share of coordinates")
-for which, color, least in (("means", "#0072B2", 1.5), ("log-sds", "#D55E00", 3.0)):
-    ratios = np.sort(RATIOS[BEST, which])
-    left.semilogx(ratios, np.linspace(0.0, 1.0, len(ratios)), color=color, label=which)
-    left.axvline(least, color=color, linestyle=":", label=f"{which}: least, {least:g}")
+for which, color, factor in (("means", "#0072B2", 1.5), ("log-sds", "#D55E00", 3.0)):
+    values = np.sort(ratios[BEST, which])
+    left.semilogx(values, np.linspace(0.0, 1.0, len(values)), color=color, label=which)
+    left.axvline(factor, color=color, linestyle=":", label=f"{which}: least, {factor:g}")
 left.set_xlim(1.0, 1e3)
 legend_below(left, columns=2)
 style_axes(right, title="cos(k z), derivative in the mean", xlabel="k", ylabel="score / pathwise")
-right.semilogy(WAVES, WIGGLY, color="#222222", label="exact ratio of variances")
+right.semilogy(frequencies, wiggly, color="#222222", label="exact ratio of variances")
 right.axhline(1.0, **EXACT_LINE, label="equal")
 legend_below(right, columns=1)
 print("figure:", save_figure(figure, OUT, "xu-2019-ordering")[0])
 
 # %% The claim
+turns = frequencies[np.argmax(wiggly < 1.0)]
 lines = (
-    ("quadratics, means: least score / pathwise", "above 1", LEAST[SCORE, "means"], "bare"),
-    ("quadratics, log-sds: least score / pathwise", "above 1", LEAST[SCORE, "log-sds"], "bare"),
-    ("means: least, best constant", None, LEAST[BEST, "means"], "3/2, attained in one dimension"),
-    ("log-sds: least, best constant", None, LEAST[BEST, "log-sds"], "3, attained in one dimension"),
-    ("cos(k z): pathwise is noisier from k =", None, WAVES[np.argmax(WIGGLY < 1.0)], "outside"),
-    (
-        "ELBO at the posterior: leave-one-out",
-        None,
-        ELBO["score-function-loo"].sum(),
-        "outside: -log q sampled",
-    ),
-    ("ELBO at the posterior: pathwise", None, ELBO["reparameterization"].sum(), "outside: -log q sampled"),
+    ("quadratics, means: least score / pathwise", "above 1", least[SCORE, "means"], "bare"),
+    ("quadratics, log-sds: least score / pathwise", "above 1", least[SCORE, "log-sds"], "bare"),
+    ("means: least, best constant", None, least[BEST, "means"], "3/2, attained in one dimension"),
+    ("log-sds: least, best constant", None, least[BEST, "log-sds"], "3, attained in one dimension"),
+    ("cos(k z): pathwise is noisier from k =", None, turns, "outside"),
+    ("ELBO at the posterior: leave-one-out", None, leave_one_out, "outside: -log q sampled"),
+    ("ELBO at the posterior: pathwise", None, pathwise, "outside: -log q sampled"),
 )
 caption = "Xu et al. (2019): variance of the score function over that of the path"
-publish([dict(zip(COLUMNS, line, strict=True)) for line in lines], caption, ASKED, QUICK)
-assert LEAST[BEST, "means"] >= 1.5 - 1e-9 and LEAST[BEST, "log-sds"] >= 3.0 - 1e-9, "no exception"
-assert all(LEAST[SCORE, which] >= LEAST[BEST, which] for which in ("means", "log-sds")), "a constant helps"
-assert np.allclose(ATTAINED, [1.5, 3.0], rtol=1e-12), "and one dimension attains both"
-assert WIGGLY[0] > 1.0 > WIGGLY[-1], "a wave turns the order around"
-assert ELBO["score-function-loo"].sum() < 1e-20 < ELBO["reparameterization"].sum(), "and so does the landing"
+publish([dict(zip(COLUMNS, row, strict=True)) for row in lines], caption, ASKED, QUICK)
+assert least[BEST, "means"] >= 1.5 - 1e-9, "no exception"
+assert least[BEST, "log-sds"] >= 3.0 - 1e-9, "in the scales either"
+for which in ("means", "log-sds"):
+    assert least[SCORE, which] >= least[BEST, which], "a constant helps"
+assert np.allclose(attained, [1.5, 3.0], rtol=1e-12), "and one dimension attains both"
+assert wiggly[0] > 1.0 > wiggly[-1], "a wave turns the order around"
+assert leave_one_out < 1e-20 < pathwise, "and so does the landing"
