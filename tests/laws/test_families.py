@@ -491,7 +491,7 @@ def test_independent_is_a_base_and_not_a_family_of_its_own():
 
 
 def test_the_page_of_families_shows_the_variances_that_are_computed():
-    page = (Path(__file__).parents[1] / "docs" / "families.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "families.md").read_text(encoding="utf-8")
     for family, eta in MEMBERS:
         parameter = family.parameters[0]
         (line,) = re.findall(rf"^\| `{type(family).__name__}`, `{parameter}` \| (.*) \|$", page, re.MULTILINE)
