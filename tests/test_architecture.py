@@ -85,6 +85,27 @@ def test_no_global_random_state_and_no_pickle(path):
             assert node.func.id not in {"eval", "exec"}
 
 
+# Rooms of other libraries that they do not document, and a library that only such code needs.
+PRIVATE = re.compile(
+    r"llvmlite|numba\.(core|np|misc|cpython|parfors|typed\.typed\w+)|(numpy|scipy|joblib)\.(.*\.)?_(?!_)"
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_only_what_other_libraries_document_is_used(path):
+    for node in ast.walk(TREES[path]):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        assert not [name for name in names if PRIVATE.match(name)]
+        if isinstance(node, ast.Attribute):
+            assert not PRIVATE.match(ast.unparse(node).replace("np.", "numpy.", 1))
+            # An object read by the address of its memory, and a struct laid over it.
+            assert node.attr not in {"from_address", "Structure", "py_object", "__basicsize__"}
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) != "id"
+
+
 REGISTERED = [*MODELS, *POSTERIORS, *ESTIMATORS]
 
 

@@ -369,5 +369,3 @@ def test_arrays_that_do_not_belong_together_are_refused():
     with pytest.raises(ValueError, match=r"state: expected float64 .*got float32"):
         Adam().step(params, params, Adam().initial_state(3, np.float32), 1, 0.1)
     assert not params.any()
-
-

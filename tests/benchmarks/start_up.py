@@ -1,11 +1,9 @@
 """From the prompt to the result: the import alone, and the first look at everything, cold and warm.
 
-Cold means a fresh copy of the package, without bytecode and without machine code of its kernels: the first
-run after an installation.
+Cold means without bytecode and without machine code of the kernels: the first run after an installation.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,10 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = "-m", "elbo_lab", "compare", "--quick"
 
 
-def run_python(*arguments, root=ROOT):
-    """Run a Python of its own on the package in `root`, in a folder of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    environment.pop("NUMBA_CACHE_DIR", None)
+def run_python(*arguments, **variables):
+    """Run a Python of its own on the package, in a folder of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *arguments]
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -32,11 +29,9 @@ def importing():
 
 def cold():
     def work():
-        with tempfile.TemporaryDirectory() as root:
-            shutil.copytree(
-                ROOT / "elbo_lab", Path(root) / "elbo_lab", ignore=shutil.ignore_patterns("__pycache__")
-            )
-            run_python(*QUICK, root=root)
+        # Nothing is compiled yet, as on the first day.
+        with tempfile.TemporaryDirectory() as folder:
+            run_python(*QUICK, NUMBA_CACHE_DIR=folder, PYTHONPYCACHEPREFIX=folder)
 
     return work
 
