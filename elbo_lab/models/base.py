@@ -12,7 +12,7 @@ are never summed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -38,21 +38,8 @@ def fold_shared(grad_z: Floats, z: Draws) -> Floats:
     return grad_z
 
 
-# The variances of a fit, and what is near them, must stay far from the smallest float.
+# The variances of a fit, and numbers near them, must stay far from the smallest float.
 LEAST_VARIANCE = 1e-280
-
-
-def refuse_constant(x: Floats, argument: str, label: str, every_column: bool) -> Floats:
-    """Refuse data on which a density has no maximum, or raise ValueError.
-
-    Where the spread of a column is zero, the scale that describes it shrinks to zero and the density grows
-    without bound. With `every_column` each column has a scale of its own; else one varying column is enough.
-    """
-    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-    if len(constant) == x.shape[1] or (every_column and len(constant)):
-        what = f"columns that vary (the density of {label} is unbounded otherwise)"
-        raise BadColumn(argument, what, "constant", int(constant[0]), "drop it")
-    return x
 
 
 class Model(ABC):
@@ -90,6 +77,8 @@ class Model(ABC):
         Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     relaxes : bool
         Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
+    must_vary : {'none', 'one', 'all'}
+        Which columns of the data must not be constant for the density to have a maximum.
     """
 
     name: ClassVar[str]
@@ -117,6 +106,10 @@ class Model(ABC):
 
         @property
         def n_columns(self) -> int: ...
+
+    @property
+    def must_vary(self) -> Literal["none", "one", "all"]:
+        return "none"
 
     # -- what a model must say -------------------------------------------------------------------
 
@@ -246,9 +239,16 @@ class Model(ABC):
     def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Return x (N, D) as floats if this model can be fitted to it, or raise ValueError.
 
-        Beside the support this refuses data on which the likelihood has no maximum.
+        Beside the support this refuses data on which the likelihood has no maximum. Where the spread of a
+        column is zero, the scale that describes it shrinks to zero and the density grows without bound.
         """
-        return self.check_support(x, argument)
+        x = self.check_support(x, argument)
+        constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+        most = {"none": x.shape[1], "one": x.shape[1] - 1, "all": 0}[self.must_vary]
+        if len(constant) > most:
+            what = f"columns that vary (the density of {self.label} is unbounded otherwise)"
+            raise BadColumn(argument, what, "constant", int(constant[0]), "drop it")
+        return x
 
     def check_theta(self, theta: Floats) -> Floats:
         """Return theta if it has the right size, or raise ValueError."""

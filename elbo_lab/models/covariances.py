@@ -83,9 +83,37 @@ class Covariance(ABC):
 class Scales(Covariance):
     """What the two structures with a diagonal Sigma share: log standard deviations log_sigma."""
 
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of log_sigma: (C,) or (C, D)."""
+
+    @property
+    def entries(self) -> Entries:
+        return (("log_sigma", self.shape),)
+
+    def _by_column(self, per_scale: Floats) -> Floats:
+        """Return one number for each column (C, D) from one for each scale."""
+        full = (self.n_components, self.n_columns)
+        return np.broadcast_to(per_scale.reshape(self.n_components, -1), full)
+
+    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
+        log_sigma = self._by_column(params["log_sigma"])
+        return np.exp(-log_sigma, order="C"), log_sigma.sum(axis=1)
+
     def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
         inverse, log_det = self.whitener(params)
         return diff * inverse, log_det
+
+    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
+        by_mean = np.einsum("...nc,ncd->...cd", weights, y) * self.whitener(params)[0]
+        by_column = np.einsum("...nc,ncd->...cd", weights, y * y - 1.0)
+        # One scale for several columns collects what each of them asks for.
+        by_scale = by_column if len(self.shape) == 2 else by_column.sum(axis=-1)
+        return {"log_sigma": by_scale}, by_mean
+
+    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
+        return np.exp(self._by_column(params["log_sigma"])[z]) * noise
 
     def natural(self, params: dict[str, Floats]) -> Floats:
         """Return the variances: (C,) or (C, D)."""
@@ -93,6 +121,9 @@ class Scales(Covariance):
 
     def stored(self, variance: Floats) -> dict[str, Floats]:
         return {"log_sigma": 0.5 * np.log(variance)}
+
+    def matrices(self, params: dict[str, Floats]) -> Floats:
+        return self._by_column(self.natural(params))[:, :, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
@@ -102,27 +133,11 @@ class Spherical(Scales):
     name = "spherical"
 
     @property
-    def entries(self) -> Entries:
-        return (("log_sigma", (self.n_components,)),)
-
-    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
-        inverse = np.exp(-params["log_sigma"])[:, None]
-        return np.repeat(inverse, self.n_columns, axis=1), self.n_columns * params["log_sigma"]
-
-    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
-        inverse = np.exp(-params["log_sigma"])[:, None]
-        squares = (y * y).sum(axis=-1) - self.n_columns
-        by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
-        return {"log_sigma": np.einsum("...nc,nc->...c", weights, squares)}, by_mean
+    def shape(self) -> tuple[int, ...]:
+        return (self.n_components,)
 
     def initial(self, spread: Floats) -> dict[str, Floats]:
         return {"log_sigma": 0.5 * np.log((spread**2).mean(axis=1))}
-
-    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
-        return np.exp(params["log_sigma"])[z][:, None] * noise
-
-    def matrices(self, params: dict[str, Floats]) -> Floats:
-        return self.natural(params)[:, None, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
@@ -132,25 +147,11 @@ class Diagonal(Scales):
     name = "diagonal"
 
     @property
-    def entries(self) -> Entries:
-        return (("log_sigma", (self.n_components, self.n_columns)),)
-
-    def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
-        return np.exp(-params["log_sigma"]), params["log_sigma"].sum(axis=1)
-
-    def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
-        inverse = np.exp(-params["log_sigma"])
-        by_mean = np.einsum("...nc,ncd->...cd", weights, y) * inverse
-        return {"log_sigma": np.einsum("...nc,ncd->...cd", weights, y * y - 1.0)}, by_mean
+    def shape(self) -> tuple[int, ...]:
+        return self.n_components, self.n_columns
 
     def initial(self, spread: Floats) -> dict[str, Floats]:
         return {"log_sigma": np.log(spread)}
-
-    def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
-        return np.exp(params["log_sigma"])[z] * noise
-
-    def matrices(self, params: dict[str, Floats]) -> Floats:
-        return self.natural(params)[:, :, None] * np.eye(self.n_columns)
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,8 @@ class Full(Covariance):
 
     @property
     def entries(self) -> Entries:
-        below = self.n_columns * (self.n_columns - 1) // 2
-        return (
-            ("log_diagonal", (self.n_components, self.n_columns)),
-            ("lower", (self.n_components, below)),
-        )
+        C, D = self.n_components, self.n_columns
+        return (("log_diagonal", (C, D)), ("lower", (C, D * (D - 1) // 2)))
 
     @cached_property
     def _below(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -201,8 +199,7 @@ class Full(Covariance):
         return grads, np.einsum("...nc,ncd->...cd", weights, u)
 
     def initial(self, spread: Floats) -> dict[str, Floats]:
-        below = self.n_columns * (self.n_columns - 1) // 2
-        return {"log_diagonal": np.log(spread), "lower": np.zeros((self.n_components, below))}
+        return {"log_diagonal": np.log(spread), "lower": np.zeros(dict(self.entries)["lower"])}
 
     def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.einsum("nij,nj->ni", self.factor(params)[z], noise)
@@ -215,10 +212,8 @@ class Full(Covariance):
     def stored(self, variance: Floats) -> dict[str, Floats]:
         L = np.linalg.cholesky(variance)
         rows, columns = self._below
-        return {
-            "log_diagonal": np.log(np.diagonal(L, axis1=1, axis2=2)),
-            "lower": L[:, rows, columns],
-        }
+        diagonal = np.diagonal(L, axis1=1, axis2=2)
+        return {"log_diagonal": np.log(diagonal), "lower": L[:, rows, columns]}
 
     def matrices(self, params: dict[str, Floats]) -> Floats:
         return self.natural(params)

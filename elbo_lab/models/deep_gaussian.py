@@ -16,14 +16,13 @@ goes to infinity while nothing is learned; columns that are constant in the data
 dv/draw = sigmoid(raw - floor), and far above the floor v is just raw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.layout import Entries
-from elbo_lab.models.base import Model, refuse_constant
 from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import LOG_2PI, sigmoid, softplus
 
@@ -31,25 +30,23 @@ from elbo_lab.special import LOG_2PI, sigmoid, softplus
 RELATIVE_FLOOR = 1e-4
 
 
-class _Varies(Model):
-    """Mixin: Gaussian decoders refuse data without any spread."""
+class DeepGaussian(DeepModel):
+    """What the two Gaussian decoders share."""
 
-    def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse data without any spread."""
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
+    name = "deep-gaussian"
+    usual_variant = "learned"
+    default_data = "digits:dequantised"
+    natural_views = ("dequantised",)
+    must_vary = "one"
 
 
 @dataclass(frozen=True)
-class DeepGaussianFixed(_Varies, DeepModel):
+class DeepGaussianFixed(DeepGaussian):
     """MLP decoder for the mean, one noise scale for all columns; theta ends in log_sigma."""
 
-    name = "deep-gaussian"
     variant = "fixed"
     variants = ("fixed",)
-    usual_variant = "learned"
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), sigma^2 I)"
-    default_data = "digits:dequantised"
-    natural_views = ("dequantised",)
 
     @property
     def extra_entries(self) -> Entries:
@@ -80,7 +77,7 @@ class DeepGaussianFixed(_Varies, DeepModel):
 
 
 @dataclass(frozen=True)
-class DeepGaussianLearned(_Varies, DeepModel):
+class DeepGaussianLearned(DeepGaussian):
     """MLP decoder for the mean and a bounded log-variance of every column.
 
     Parameters
@@ -90,23 +87,16 @@ class DeepGaussianLearned(_Varies, DeepModel):
     """
 
     min_log_variance: float = -6.0
-    name = "deep-gaussian"
     variant = "learned"
     variants = ("learned",)
-    usual_variant = "learned"
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), diag exp(bounded MLP(z)))"
-    default_data = "digits:dequantised"
-    natural_views = ("dequantised",)
     outputs_per_column = 2
 
     @classmethod
-    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
+    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:
         mean_variance = max(x.var(axis=0).mean(), np.finfo(float).tiny)
-        return cls(
-            x.shape[1],
-            cls.default_latent if latent is None else latent,
-            min_log_variance=float(np.log(RELATIVE_FLOOR * mean_variance)),
-        )
+        floor = float(np.log(RELATIVE_FLOOR * mean_variance))
+        return replace(super().for_data(x, variant, latent), min_log_variance=floor)
 
     def split_outputs(self, outputs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return mean, log-variance v and the slope dv/draw, each (..., D)."""

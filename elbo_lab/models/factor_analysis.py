@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.models.base import refuse_constant
 from elbo_lab.models.linear_gaussian import LinearGaussian, principal_start
 
 
@@ -41,10 +40,6 @@ class FactorAnalysis(LinearGaussian):
     def _noise_shape(self) -> tuple[int, ...]:
         return (self.n_columns,)
 
-    def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse constant columns, each of which has a noise scale of its own."""
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=True)
-
     @property
     def cautions(self) -> tuple[str, ...]:
         """More factors than the Ledermann bound have loadings that mean nothing."""
@@ -52,19 +47,12 @@ class FactorAnalysis(LinearGaussian):
         if self.n_latent <= most:
             return ()
         factors = f"{self.n_latent} with {self.n_columns} columns"
-        return (
-            f"the loadings are not identified: K = {factors} is above the Ledermann bound, K <= {most}; "
-            "log p(x) stands",
-        )
+        limit = f"above the Ledermann bound, K <= {most}; log p(x) stands"
+        return (f"the loadings are not identified: K = {factors} is {limit}",)
 
     def initial_theta(self, x: Floats) -> Floats:
         """Start from principal directions, with half of each column's variance as noise."""
         mean, directions, eigenvalues = principal_start(x, self.n_latent)
         scale = np.sqrt(0.5 * eigenvalues[: self.n_latent])
-        return self.layout.pack(
-            {
-                "W": directions * scale,
-                "b": mean,
-                "log_sigma": 0.5 * np.log(np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny)),
-            }
-        )
+        log_sigma = 0.5 * np.log(np.maximum(0.5 * x.var(axis=0), np.finfo(float).tiny))
+        return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": log_sigma})

@@ -12,7 +12,7 @@ density is unbounded: a component that sits on one point can shrink for ever (Bi
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import LEAST_VARIANCE, Model, Pullback, RelaxedPullback, refuse_constant
+from elbo_lab.models.base import LEAST_VARIANCE, Model, Pullback, RelaxedPullback
 from elbo_lab.models.covariances import COVARIANCES, Covariance
 from elbo_lab.special import LOG_2PI, log_softmax, softmax
 
@@ -77,10 +77,10 @@ class GaussianMixture(Model):
         shape = (self.n_components, self.n_columns)
         return Layout((("logits", shape[:1]), ("mean", shape), *self.covariance.entries))
 
-    def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse data without spread in what a component's scales describe."""
-        by_column = self.variant != "spherical"
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=by_column)
+    @property
+    def must_vary(self) -> Literal["one", "all"]:
+        """A spherical component has one scale for all columns."""
+        return "one" if self.variant == "spherical" else "all"
 
     def prior_eta(self, theta: Floats) -> Floats:
         return self.layout.view(theta, "logits")[None]
@@ -191,9 +191,8 @@ class GaussianMixture(Model):
         if self.variant == "full":
             self._refuse_flat(x - mean)
         elif np.min(variance) < LEAST_VARIANCE:
-            raise bad_value(
-                "data", f"variances above {LEAST_VARIANCE:g}", np.min(variance), "change the unit"
-            )
+            expected = f"variances above {LEAST_VARIANCE:g}"
+            raise bad_value("data", expected, np.min(variance), "change the unit")
         return self.layout.pack({"mean": mean, **self.covariance.stored(variance[None])})
 
     def _refuse_flat(self, centred: Floats) -> None:
@@ -202,12 +201,11 @@ class GaussianMixture(Model):
         # Singular values below this are rounding.
         rank = int((singular > max(centred.shape) * np.finfo(float).eps * singular[0]).sum())
         if rank < self.n_columns:
-            raise bad_value(
-                "data",
-                f"a covariance of rank {self.n_columns} (the density of {self.label} is else unbounded)",
-                f"rank {rank}",
-                "use variant diagonal, or method em, which keeps a floor under the eigenvalues",
+            expected = (
+                f"a covariance of rank {self.n_columns} (the density of {self.label} is else unbounded)"
             )
+            remedy = "use variant diagonal, or method em, which keeps a floor under the eigenvalues"
+            raise bad_value("data", expected, f"rank {rank}", remedy)
 
     def initial_theta(self, x: Floats) -> Floats:
         """Cut the data into C equal parts along the first principal direction of the scaled columns.

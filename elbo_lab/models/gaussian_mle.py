@@ -19,7 +19,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import ClosedForm, Pullback, fold_shared, refuse_constant
+from elbo_lab.models.base import ClosedForm, Pullback, fold_shared
 from elbo_lab.special import LOG_2PI
 
 
@@ -38,6 +38,7 @@ class GaussianMLE(ClosedForm):
     summary = "x ~ N(mu, sigma^2 I), with a latent Gaussian mean per datum"
     default_data = "faithful"
     quadratic = True
+    must_vary = "one"
 
     def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
@@ -53,10 +54,6 @@ class GaussianMLE(ClosedForm):
     @cached_property
     def layout(self) -> Layout:
         return Layout((("mu", (self.n_columns,)), ("log_tau", ()), ("log_s", ())))
-
-    def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse data without any spread."""
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
     def sigma2(self, theta: Floats) -> float:
         """Return sigma^2 = tau^2 + s^2, the variance of x."""

@@ -16,7 +16,7 @@ Gaussian family.
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -24,13 +24,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import (
-    ClosedForm,
-    Pullback,
-    StandardNormalPrior,
-    fold_shared,
-    refuse_constant,
-)
+from elbo_lab.models.base import ClosedForm, Pullback, StandardNormalPrior, fold_shared
 from elbo_lab.special import LOG_2PI
 
 
@@ -82,13 +76,19 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         """Whether all columns have one noise scale."""
         return self._noise_shape == ()
 
+    @property
+    def must_vary(self) -> Literal["one", "all"]:
+        """A noise scale of its own asks for spread in each column."""
+        return "one" if self.shared_noise else "all"
+
+    def _sum_log_sigma(self, t: dict[str, Floats]) -> float:
+        """Return the sum of log sigma_d over the columns."""
+        columns_of_one = self.n_columns // t["log_sigma"].size
+        return columns_of_one * t["log_sigma"].sum()
+
     def _reduce(self, by_column: Floats) -> Floats:
         """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
         return by_column.sum(axis=-1) if self.shared_noise else by_column
-
-    def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse data without any spread."""
-        return refuse_constant(super().check_data(x, argument), argument, self.label, every_column=False)
 
     # -- the formula and its derivative ----------------------------------------------------------
 
@@ -112,9 +112,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         """
         t = self.layout.views(theta)
         r, A = self._standardised(t, x, z)
-        share = x.shape[-1] // t["log_sigma"].size  # columns that one sigma stands for
-        constant = share * t["log_sigma"].sum() + 0.5 * x.shape[-1] * LOG_2PI
-        value = -0.5 * np.vecdot(r, r) - constant
+        value = -0.5 * np.vecdot(r, r) - self._sum_log_sigma(t) - 0.5 * self.n_columns * LOG_2PI
 
         def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             lead = cotangent.shape[:-2]
@@ -168,8 +166,8 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
     def _whitened(self, theta: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Return (A (D, K), y (N, D), M (K, K))."""
         t = self.layout.views(theta)
-        precision_root = np.broadcast_to(np.exp(-t["log_sigma"]), (self.n_columns,))
-        A = precision_root[:, None] * t["W"]
+        precision_root = np.exp(-t["log_sigma"])
+        A = precision_root[..., None] * t["W"]
         return A, (x - t["b"]) * precision_root, np.eye(self.n_latent) + A.T @ A
 
     def posterior_moments(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -207,7 +205,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         The columns come in falling order of their share, each with its largest entry positive.
         """
         t = self.layout.views(theta)
-        A = np.exp(-np.broadcast_to(t["log_sigma"], (self.n_columns,)))[:, None] * t["W"]
+        A = np.exp(-t["log_sigma"])[..., None] * t["W"]
         rotation = np.linalg.svd(A, full_matrices=False)[2].T
         W = t["W"] @ rotation
         W = W * np.where(W[np.abs(W).argmax(axis=0), np.arange(self.n_latent)] < 0, -1.0, 1.0)
@@ -219,8 +217,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         root = np.linalg.cholesky(M)
         v = np.linalg.solve(root, A.T @ y.T)
         quadratic = (y * y).sum(axis=1) - (v * v).sum(axis=0)
-        log_sigma = np.broadcast_to(self.layout.views(theta)["log_sigma"], (self.n_columns,))
-        log_det = 2.0 * (np.log(np.diag(root)).sum() + log_sigma.sum())
+        log_det = 2.0 * (np.log(np.diag(root)).sum() + self._sum_log_sigma(self.layout.views(theta)))
         return -0.5 * (quadratic + log_det + self.n_columns * LOG_2PI)
 
     def log_evidence_grad(self, theta: Floats, x: Floats, weights: Floats) -> Floats:
@@ -232,43 +229,39 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         self, theta: Floats, x: Floats, weights: Floats, mean: Floats, covariance: Floats
     ) -> Floats:
         """Return sum_n w_n E[d log p(x_n | z)/d theta], z_n of mean (N, K), sum_n w_n cov_n (K, K)."""
-        t = self.layout.views(theta)
-        precision = np.exp(-2.0 * np.broadcast_to(t["log_sigma"], (self.n_columns,)))
-        residual = x - mean @ t["W"].T - t["b"]
-        weighted = weights[:, None] * residual
-        spread = t["W"] @ covariance
-        by_column = (weighted * residual).sum(axis=0) + (spread * t["W"]).sum(axis=1)
+        A, y, _ = self._whitened(theta, x)
+        precision_root = np.exp(-self.layout.view(theta, "log_sigma"))
+        r = y - mean @ A.T
+        weighted = weights[:, None] * r
+        spread = A @ covariance
+        by_column = (weighted * r).sum(axis=0) + (spread * A).sum(axis=1) - weights.sum()
         return self.layout.pack(
             {
-                "W": precision[:, None] * (weighted.T @ mean - spread),
-                "b": precision * weighted.sum(axis=0),
-                "log_sigma": self._reduce(precision * by_column - weights.sum()),
+                "W": precision_root[..., None] * (weighted.T @ mean - spread),
+                "b": precision_root * weighted.sum(axis=0),
+                "log_sigma": self._reduce(by_column),
             }
         )
 
     def expected_log_joint(self, theta: Floats, x: Floats, eta: Floats) -> Floats:
         """Exact, since the log-joint is quadratic in z: E|r|^2 = |r(mean)|^2 + sum_k var_k |A_k|^2."""
-        t = self.layout.views(theta)
+        A, y, _ = self._whitened(theta, x)
         mean, log_std = self.family.split(eta)
         variance = np.exp(2.0 * log_std)
-        log_sigma = np.broadcast_to(t["log_sigma"], (self.n_columns,))
-        r = (x - mean @ t["W"].T - t["b"]) * np.exp(-log_sigma)
-        share = np.exp(-2.0 * log_sigma) @ t["W"] ** 2
-        from_x = (r * r).sum(axis=1) + variance @ share
+        r = y - mean @ A.T
+        from_x = (r * r).sum(axis=1) + variance @ (A * A).sum(axis=0)
         from_z = (mean**2 + variance).sum(axis=1)
-        constant = log_sigma.sum() + 0.5 * (self.n_columns + self.n_latent) * LOG_2PI
-        return -0.5 * (from_x + from_z) - constant
+        constant = 0.5 * (self.n_columns + self.n_latent) * LOG_2PI
+        return -0.5 * (from_x + from_z) - self._sum_log_sigma(self.layout.views(theta)) - constant
 
     def expected_log_joint_vjp(
         self, theta: Floats, x: Floats, eta: Floats, weights: Floats
     ) -> tuple[Floats, Floats]:
-        t = self.layout.views(theta)
+        A, y, _ = self._whitened(theta, x)
         mean, log_std = self.family.split(eta)
         variance = np.exp(2.0 * log_std)
-        precision = np.exp(-2.0 * np.broadcast_to(t["log_sigma"], (self.n_columns,)))
-        residual = x - mean @ t["W"].T - t["b"]
-        by_mean = (precision * residual) @ t["W"] - mean
-        by_log_std = -variance * (precision @ t["W"] ** 2 + 1.0)
+        by_mean = (y - mean @ A.T) @ A - mean
+        by_log_std = -variance * ((A * A).sum(axis=0) + 1.0)
         grad_theta = self._expected_grad(theta, x, weights, mean, np.diag(weights @ variance))
         return grad_theta, weights[:, None] * self.family.join(by_mean, by_log_std)
 

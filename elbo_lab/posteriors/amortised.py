@@ -9,7 +9,7 @@ never changed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from elbo_lab.distributions import Family
 from elbo_lab.errors import check_positive
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
-from elbo_lab.posteriors.base import Posterior
+from elbo_lab.posteriors.base import Posterior, PosteriorSpec
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class AmortisedPosterior(Posterior):
         return Layout(self.network.layout.prefixed("encoder"))
 
     @cached_property
-    def _affine(self) -> dict[np.dtype, tuple[Floats, Floats]]:
-        """Return shift and 1 / scale as arrays, per dtype of the parameters."""
-        shift, scale = np.asarray(self.shift), np.asarray(self.scale)
-        return {np.dtype(t): (shift.astype(t), (1.0 / scale).astype(t)) for t in (np.float64, np.float32)}
+    def _affine(self) -> Floats:
+        """Return shift and 1 / scale as arrays (2, D)."""
+        return np.array([self.shift, 1.0 / np.asarray(self.scale)])
 
     def affine(self, dtype: np.dtype) -> tuple[Floats, Floats]:
         """Return (shift, 1 / scale), each (D,): the encoder sees (x - shift) * (1 / scale)."""
-        return self._affine[dtype]
+        shift, inverse = self._affine.astype(dtype, copy=False)
+        return shift, inverse
 
     def forward(self, phi: Floats, x: Floats) -> tuple[Floats, list[Floats]]:
         """Return eta (N, E) and the activations of the encoder, each (N, H)."""
@@ -109,7 +109,7 @@ class AmortisedPosterior(Posterior):
 
         return eta, pullback
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PosteriorSpec:
         return {
             "name": self.name,
             "sizes": list(self.network.sizes),
@@ -119,7 +119,7 @@ class AmortisedPosterior(Posterior):
         }
 
     @classmethod
-    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:
+    def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:
         network = MLP(tuple(values["sizes"]), values["activation"])
         return cls(family, network, tuple(values["shift"]), tuple(values["scale"]))
 

@@ -7,7 +7,7 @@ datum, no amortisation gap), an MLP encoder shared by all data, and the exact po
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
 
 import numpy as np
 
@@ -15,6 +15,17 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.layout import Layout
+
+
+class PosteriorSpec(TypedDict, total=False):
+    """What a checkpoint holds of a map: its name, and the numbers that its kind is built from."""
+
+    name: str
+    n_data: int
+    sizes: list[int]
+    activation: str
+    shift: list[float]
+    scale: list[float]
 
 
 class Posterior(ABC):
@@ -74,7 +85,7 @@ class Posterior(ABC):
             variance += (self.eta_vjp(phi, x, one_datum) ** 2).sum(axis=0)
         return np.sqrt(variance)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PosteriorSpec:
         """Return the name and the numbers that `from_dict` builds this map from, for checkpoints.
 
         Raises
@@ -85,7 +96,7 @@ class Posterior(ABC):
         raise NotApplicable(f"a posterior of kind {self.name!r} is not kept in checkpoints")
 
     @classmethod
-    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:  # noqa: ARG003
+    def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:  # noqa: ARG003
         """Return the posterior in a family, from what `to_dict` returned."""
         raise NotApplicable(f"a posterior of kind {cls.name!r} is not kept in checkpoints")
 

@@ -5,7 +5,7 @@ Per-datum ("stochastic") variational inference; the ELBO's gap is then the famil
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import bad_value
 from elbo_lab.layout import Layout
-from elbo_lab.posteriors.base import Posterior
+from elbo_lab.posteriors.base import Posterior, PosteriorSpec
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,21 @@ class FreePosterior(Posterior):
     def eta(self, phi: Floats, x: Floats) -> Floats:
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
-        if len(self.layout.entries) == 1:
-            return self.layout.view(phi, self.layout.entries[0][0])
         return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
 
     def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002 - the map is the identity
         flat = (*grad_eta.shape[:-2], -1)
-        if len(self.layout.entries) == 1:
-            return grad_eta.reshape(flat)
         blocks = self.family.eta_layout.views(grad_eta).values()
         return np.concatenate([block.reshape(flat) for block in blocks], axis=-1)
 
     def eta_error(self, phi: Floats, x: Floats, error: Floats) -> Floats:  # noqa: ARG002
         return self.phi_from_eta(error)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PosteriorSpec:
         return {"name": self.name, "n_data": self.n_data}
 
     @classmethod
-    def from_dict(cls, family: Family, values: dict[str, Any]) -> Self:
+    def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:
         return cls(family, values["n_data"])
 
     def phi_from_eta(self, eta: Floats) -> Floats:
