@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from elbo_lab.training.optimizers import Optimizer
+from elbo_lab.training.optimizers import Optimizer, sgd_step
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.
@@ -55,7 +55,8 @@ def weighted_sum(gradients, shares):
         return gradients[0]
     total = gradients[0] * shares[0]
     for gradient, share in zip(gradients[1:], shares[1:], strict=True):
-        total += gradient * share
+        # A step of sgd is what adds a multiple of a vector, in one pass.
+        sgd_step(total, gradient, rate=share)
     return total
 
 
