@@ -23,8 +23,7 @@ from elbo_lab.fitting.settings import Settings
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
-from elbo_lab.training.global_objective import GlobalElboObjective
-from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
+from elbo_lab.training.objectives import ElboObjective, EvidenceObjective, GlobalElboObjective
 from elbo_lab.training.optimizers import find_optimizer
 from elbo_lab.training.plan import Plan
 from elbo_lab.training.schedules import parse_schedule

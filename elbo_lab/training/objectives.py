@@ -1,7 +1,9 @@
-"""What stochastic ascent climbs: two objectives with a common interface.
+"""What stochastic ascent climbs: four objectives with a common interface.
 
     evidence      mean log p_theta(x)                        theta, exact (closed form or enumeration)
     elbo          mean ELBO(theta, phi; x)                   theta and phi, by any estimators of the lab
+    importance    mean E[log (1/K) sum_k w_k]                theta and phi, of K draws in one bound
+    global        ELBO(phi; x) / M, latents of all rows      phi, from minibatches of the table's M rows
 
 Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
 of the whole, whatever its size. A batch is cut into blocks of rows that can be worked on at the same time:
@@ -21,10 +23,13 @@ from elbo_lab.errors import bad_value
 from elbo_lab.estimators import (
     ElboAnalyticKL,
     ElboReconstructionKL,
+    ImportanceWeightedBound,
+    IwaeReparameterization,
+    IwaeTheta,
     Problem,
     ReparameterizationAnalyticKL,
 )
-from elbo_lab.estimators.passes import pathwise_pass
+from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
 from elbo_lab.exact import evidence
 from elbo_lab.training.batch import blocks_of
 
@@ -227,3 +232,73 @@ class ElboObjective(Objective):
                 gradients[name], memory[name] = estimator.estimate(problem, draws, memory[name])
         draws = noise[self.bound.noise_spec(self.model.family, self.draws, len(x))]
         return float(self.bound.estimate(problem, draws)[0][0]), gradients, memory
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceWeightedObjective(ElboObjective):
+    """The bound of `draws` draws of a latent-variable model: the importance-weighted autoencoder.
+
+        ELBO = L_1 <= L_K <= L_{K+1} <= log p(x)
+
+    (Burda et al. 2016, section 3.) Climbing L_K fits theta to something nearer to log p(x), and asks less of
+    q, which then keeps more latents in use. It costs K passes through the decoder, and the plain gradient in
+    phi loses its signal as K grows (Rainforth et al. 2018): `dreg` may drive phi instead.
+
+    Parameters
+    ----------
+    theta_estimator, phi_estimator : Estimator
+        Of `grad-theta-iwae` and `grad-phi-iwae`.
+    draws : int
+        K, all in one bound.
+
+    The others are those of `ElboObjective`.
+    """
+
+    theta_estimator: object = IwaeTheta()
+    phi_estimator: object = IwaeReparameterization()
+    value_key = "iwae"
+    bound = ImportanceWeightedBound()
+    pair = (IwaeTheta, IwaeReparameterization)
+    pass_of_pair = staticmethod(coupled_pass)
+
+    def _targets(self):
+        return ((self.theta_estimator, "grad-theta-iwae"), (self.phi_estimator, "grad-phi-iwae"))
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalElboObjective(ElboObjective):
+    """The ELBO per row of a model with global latents: stochastic variational inference; phi alone moves.
+
+        ELBO / M  ~=  (1 / M) [(M / B) sum_{m in batch} log p(y_m | z) - KL(q || p(z))],     z ~ q
+
+    (Hoffman et al. 2013; with draws of z, Kucukelbir et al. 2017.) The model scales the log-likelihood of B
+    rows to the whole table, so that every block of a batch is an unbiased look at the one datum, with draws
+    of its own. Values and gradients are per row of the table, as in the other objectives.
+
+    Parameters
+    ----------
+    model : Model
+        With `global_latents` and no parameters theta.
+    posterior : Posterior
+        A free table of one eta.
+    x : ndarray (M, C)
+        The table, as from `model.table_of`.
+    """
+
+    names = ("phi",)
+    whole = False
+
+    def _targets(self):
+        return ((self.phi_estimator, "grad-phi-elbo"),)
+
+    def initial_memory(self, params):
+        problem = self.problem(params, self.model.as_data(self.x))
+        return {"phi": self.phi_estimator.initial_state(problem)}
+
+    def draw(self, rows, rng):
+        """Return the rows as the one datum (1, B C), and the noise of its draws."""
+        return self.model.as_data(self.table[rows]), self.noise(1, rng)
+
+    def gradients(self, params, block, names, memory):
+        value, gradients, memory = super().gradients(params, block, names, memory)
+        return value / self.n_rows, {name: gradients[name] / self.n_rows for name in names}, memory

@@ -18,9 +18,9 @@ import numpy as np
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.threads import pool_of_pieces
 from elbo_lab.training.batch import Move, ascend
+from elbo_lab.training.checkpoint import restore, state_of
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
-from elbo_lab.training.minibatches import Minibatches
-from elbo_lab.training.state import restore, state_of
+from elbo_lab.training.plan import Minibatches
 
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0

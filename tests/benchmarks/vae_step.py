@@ -25,9 +25,8 @@ from elbo_lab.kernels import use_kernels
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training.minibatches import Minibatches
 from elbo_lab.training.objectives import ElboObjective
-from elbo_lab.training.plan import Plan
+from elbo_lab.training.plan import Minibatches, Plan
 from elbo_lab.training.trainer import Training
 
 D, H, K, BATCH = 784, 500, 20, 100
