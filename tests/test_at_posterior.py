@@ -51,17 +51,18 @@ def test_a_full_covariance_at_the_posterior_counts_too():
 @pytest.mark.parametrize("step", [1e-6, 0.1])
 def test_one_coordinate_of_one_datum_off_the_posterior_is_seen(step):
     model, theta, eta = fitted(PPCA, 4)
-    assert closed_form.is_posterior(model, theta, X, model.family, eta)
+    assert closed_form.bound_at_posterior(model, theta, X, model.family, eta) is not None
     for index in np.ndindex(eta.shape):
         off = eta.copy()
         off[index] += step
-        assert not closed_form.is_posterior(model, theta, X, model.family, off), index
+        assert closed_form.bound_at_posterior(model, theta, X, model.family, off) is None, index
 
 
 def test_models_without_a_formula_are_left_to_the_other_rungs():
     model = GaussianMixture.for_data(X, "diagonal", 2)
     theta = model.initial_theta(X)
-    assert not closed_form.is_posterior(model, theta, X, model.family, model.posterior_eta(theta, X))
+    posterior_eta = model.posterior_eta(theta, X)
+    assert closed_form.bound_at_posterior(model, theta, X, model.family, posterior_eta) is None
 
 
 def test_a_comparison_at_the_exact_posterior_shows_zeros_and_not_the_noise_of_a_reference():

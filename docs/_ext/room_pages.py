@@ -13,10 +13,7 @@ from plain_text import escape, to_rst
 FLOORS = {
     "Ground": ("special", "layout", "kernels", "distributions", "networks"),
     "Models, posteriors, bounds": ("models", "posteriors", "bounds", "exact"),
-    "Estimators": (
-        "estimators",
-        *(f"estimators.{name}" for name in ("score", "discrete", "iwae_gradients")),
-    ),
+    "Estimators": ("estimators",),
     "Names, data and learning": ("registry", "datasets", "optimise", "em", "evaluation"),
     "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),
 }

@@ -15,18 +15,24 @@ Each returns one value per draw and datum (..., S, N), in nats; averaging over S
 that of q, and `eta` (N, E) its parameters.
 """
 
+from elbo_lab.arrays import Draws, Floats
+from elbo_lab.distributions.base import Family
+from elbo_lab.models.base import Model
 
-def reconstruction_kl(model, theta, x, family, eta, z):
+
+def reconstruction_kl(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, z: Draws
+) -> Floats:
     """Return log p(x | z) - KL(q || p(z)), the KL in closed form."""
     kl = family.kl(eta, model.prior_eta(theta))
     return model.log_likelihood(theta, x, z) - kl
 
 
-def joint_entropy(model, theta, x, family, eta, z):
+def joint_entropy(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, z: Draws) -> Floats:
     """Return log p(x, z) + H(q), the entropy in closed form."""
     return model.log_joint(theta, x, z) + family.entropy(eta)
 
 
-def log_weight(model, theta, x, family, eta, z):
+def log_weight(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, z: Draws) -> Floats:
     """Return log w = log p(x, z) - log q(z), fully sampled."""
     return model.log_joint(theta, x, z) - family.log_prob(eta, z)

@@ -10,15 +10,20 @@ latent dimensions, which is why sampling from the prior fails.
 Each returns one value per datum (..., N), in nats: the draws are coupled by the logarithm.
 """
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds.elbo import log_weight
+from elbo_lab.distributions.base import Family
+from elbo_lab.models.base import Model
 from elbo_lab.special import log_mean_exp
 
 
-def prior_evidence(model, theta, x, z):
+def prior_evidence(model: Model, theta: Floats, x: Floats, z: Draws) -> Floats:
     """Return log (1/S) sum_s p(x | z_s), z from the prior."""
     return log_mean_exp(model.log_likelihood(theta, x, z), axis=-2)
 
 
-def importance_evidence(model, theta, x, family, eta, z):
+def importance_evidence(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, z: Draws
+) -> Floats:
     """Return log (1/S) sum_s w_s, z from q."""
     return log_mean_exp(log_weight(model, theta, x, family, eta, z), axis=-2)

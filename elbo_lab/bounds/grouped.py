@@ -15,18 +15,19 @@ Each takes log-weights (..., S, N) and returns one value per datum (..., N), in 
 of a group are zero.
 """
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, check_share
 from elbo_lab.special import log_mean_exp
 
 
-def group_of(n_draws, n_groups):
+def group_of(n_draws: int, n_groups: int) -> int:
     """Return K, the draws in each of M groups of S, or raise ValueError if they do not come out even."""
     if n_draws % check_count("groups", n_groups):
         raise bad_value("draws", f"a multiple of the {n_groups} groups", n_draws)
     return n_draws // n_groups
 
 
-def grouped_bound(log_w, n_groups):
+def grouped_bound(log_w: Floats, n_groups: int) -> Floats:
     """Return the mean over M groups of log (1/K) sum_k w_k (..., N): MIWAE.
 
     Parameters
@@ -41,7 +42,7 @@ def grouped_bound(log_w, n_groups):
     return log_mean_exp(groups, axis=-2).mean(axis=-2)
 
 
-def combined_bound(log_w, beta):
+def combined_bound(log_w: Floats, beta: float) -> Floats:
     """Return beta times the mean log-weight plus 1 - beta times log (1/S) sum_s w_s (..., N): CIWAE.
 
     Parameters

@@ -19,20 +19,21 @@ import math
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.special import log_mean_exp
 
 HIGHEST_ORDER = 2
 
 
-def check_order(order):
+def check_order(order: int) -> int:
     """Return the order of the correction, 1 or 2, or raise."""
     if check_count("order", order) > HIGHEST_ORDER:
         raise bad_value("order", "1 or 2", order, "beyond, the variance eats what the bias gives")
     return order
 
 
-def coefficients(n_draws, order):
+def coefficients(n_draws: int, order: int) -> list[float]:
     """Return c_0..c_m, the weights of the bounds of S, S - 1, ... S - m draws; their sum is one."""
     return [
         (-1) ** j * (n_draws - j) ** order / (math.factorial(order - j) * math.factorial(j))
@@ -40,7 +41,7 @@ def coefficients(n_draws, order):
     ]
 
 
-def leave_one_out(log_w):
+def leave_one_out(log_w: Floats) -> Floats:
     """Return log of the sum of the other weights (..., S, N).
 
     Sums from the left and from the right, and no difference: it keeps its digits where one weight
@@ -53,7 +54,7 @@ def leave_one_out(log_w):
     return np.logaddexp(before, np.concatenate([right[..., 1:, :], zero], axis=-2))
 
 
-def mean_without(log_w, n_left_out):
+def mean_without(log_w: Floats, n_left_out: int) -> Floats:
     """Return the mean over all subsets of S - j draws of log (1 / (S - j)) sum w (..., N)."""
     n_draws = log_w.shape[-2]
     if n_left_out == 0:
@@ -65,7 +66,7 @@ def mean_without(log_w, n_left_out):
     return sum(found) / n_draws
 
 
-def jackknife_evidence(log_w, order=1):
+def jackknife_evidence(log_w: Floats, order: int = 1) -> Floats:
     """Return the jackknife-corrected log mean weight (..., N).
 
     Parameters
@@ -87,5 +88,5 @@ def jackknife_evidence(log_w, order=1):
     if least <= order and not np.isnan(log_w).any():
         wanted = f"at least {order + 1} above -inf for every datum"
         raise bad_value("log-weights", wanted, f"{least}", "take more draws or a wider q")
-    parts = (c * mean_without(log_w, j) for j, c in enumerate(coefficients(n_draws, order)))
-    return sum(parts)
+    parts = [c * mean_without(log_w, j) for j, c in enumerate(coefficients(n_draws, order))]
+    return np.sum(parts, axis=0)

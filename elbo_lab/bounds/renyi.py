@@ -23,11 +23,12 @@ Values per datum (..., N), in nats.
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.special import log_mean_exp, log_sum_exp
 
 
-def check_alpha(alpha):
+def check_alpha(alpha: float) -> float:
     """Return alpha as a float, or raise: 1 and nan have no bound of this family."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)):
         raise bad_kind("alpha", "a number other than 1", repr(alpha))
@@ -36,7 +37,7 @@ def check_alpha(alpha):
     return float(alpha)
 
 
-def check_order(order):
+def check_order(order: float) -> float:
     """Return the order of a chi-square bound as a float, or raise."""
     if isinstance(order, bool) or not isinstance(order, (int, float, np.number)):
         raise bad_kind("order", "a finite number above 1", repr(order))
@@ -45,7 +46,7 @@ def check_order(order):
     return float(order)
 
 
-def renyi_bound(log_w, alpha):
+def renyi_bound(log_w: Floats, alpha: float) -> Floats:
     """Return the sampled L_alpha (..., N): too low in mean for alpha < 1, too high for alpha > 1.
 
     Parameters
@@ -61,7 +62,7 @@ def renyi_bound(log_w, alpha):
     return log_mean_exp((1.0 - alpha) * log_w, axis=-2) / (1.0 - alpha)
 
 
-def exact_renyi_bound(log_w, log_q, alpha):
+def exact_renyi_bound(log_w: Floats, log_q: Floats, alpha: float) -> Floats:
     """Return L_alpha (N,) itself, the expectation being a sum over every value of z or a rule.
 
     Parameters
@@ -82,7 +83,7 @@ def exact_renyi_bound(log_w, log_q, alpha):
     return log_sum_exp(terms, axis=0) / (1.0 - alpha)
 
 
-def chi_square_estimate(log_w, order=2):
+def chi_square_estimate(log_w: Floats, order: float = 2) -> Floats:
     """Return (1/n) log mean w^n (..., N): an estimate of CUBO_n that is too low, and no bound.
 
     Parameters
@@ -94,6 +95,6 @@ def chi_square_estimate(log_w, order=2):
     return renyi_bound(log_w, 1.0 - check_order(order))
 
 
-def exact_chi_square_bound(log_w, log_q, order=2):
+def exact_chi_square_bound(log_w: Floats, log_q: Floats, order: float = 2) -> Floats:
     """Return CUBO_n (N,), an upper bound of log p(x); arguments as for `exact_renyi_bound`."""
     return exact_renyi_bound(log_w, log_q, 1.0 - check_order(order))

@@ -6,16 +6,28 @@ show what stands in it, in this order, the exact answers last.
 """
 
 from elbo_lab.estimators.base import NO_STATE, Estimator
-from elbo_lab.estimators.discrete import *
+from elbo_lab.estimators.discrete.arm import *
+from elbo_lab.estimators.discrete.enumeration import *
+from elbo_lab.estimators.discrete.rebar import *
+from elbo_lab.estimators.discrete.relax import *
+from elbo_lab.estimators.discrete.relaxed import *
 from elbo_lab.estimators.elbo import *
 from elbo_lab.estimators.evidence import *
 from elbo_lab.estimators.exact import Answer, Exact
-from elbo_lab.estimators.iwae_gradients import *
+from elbo_lab.estimators.iwae_gradients.ovis import *
+from elbo_lab.estimators.iwae_gradients.path import *
+from elbo_lab.estimators.iwae_gradients.piwae import *
+from elbo_lab.estimators.iwae_gradients.score import *
+from elbo_lab.estimators.iwae_gradients.wake import *
 from elbo_lab.estimators.iwae_values import *
 from elbo_lab.estimators.measure_valued import *
 from elbo_lab.estimators.pathwise import *
 from elbo_lab.estimators.problem import Problem
-from elbo_lab.estimators.score import *
+from elbo_lab.estimators.score.baselines import *
+from elbo_lab.estimators.score.control_variates import *
+from elbo_lab.estimators.score.learned import *
+from elbo_lab.estimators.score.oracle import *
+from elbo_lab.estimators.score.sets import *
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 
 ESTIMATORS: tuple[Estimator, ...] = (

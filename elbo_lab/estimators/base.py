@@ -17,7 +17,7 @@ instance to `elbo_lab.compare(..., estimators=[...])`.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,17 +71,40 @@ class Estimator(ABC):
         the state that it then has, held still. Zero without a state.
     """
 
-    name: ClassVar[str]
-    target: ClassVar[str]
-    unbiased: ClassVar[bool] = True
-    summary: ClassVar[str] = ""
-    draws_from: ClassVar[str | None] = "posterior"
-    needs_pathwise: ClassVar[bool] = False
-    needs_kl: ClassVar[bool] = False
-    minimum_draws: ClassVar[int] = 1
-    independent_draws: ClassVar[bool] = False
-    is_reference: ClassVar[bool] = False
-    burn_in: ClassVar[int] = 0
+    if TYPE_CHECKING:
+        # Read only: a subclass sets the attribute of the class, or writes a property.
+        @property
+        def name(self) -> str: ...
+        @property
+        def target(self) -> str: ...
+        @property
+        def unbiased(self) -> bool: ...
+        @property
+        def summary(self) -> str: ...
+        @property
+        def draws_from(self) -> str | None: ...
+        @property
+        def needs_pathwise(self) -> bool: ...
+        @property
+        def needs_kl(self) -> bool: ...
+        @property
+        def minimum_draws(self) -> int: ...
+        @property
+        def independent_draws(self) -> bool: ...
+        @property
+        def is_reference(self) -> bool: ...
+        @property
+        def burn_in(self) -> int: ...
+    else:
+        unbiased = True
+        summary = ""
+        draws_from = "posterior"
+        needs_pathwise = False
+        needs_kl = False
+        minimum_draws = 1
+        independent_draws = False
+        is_reference = False
+        burn_in = 0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

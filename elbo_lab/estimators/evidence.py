@@ -130,6 +130,7 @@ class PriorMonteCarloPathwise(Estimator):
         z = model.family.sample(prior_eta, noise)
         weights = softmax(model.log_likelihood(theta, x, z), axis=-2)
         direct, grad_z = model.log_likelihood_vjp(theta, x, z, weights / len(x))
+        assert grad_z is not None  # z is continuous
         grad_eta = model.family.sample_vjp(prior_eta, noise, grad_z).sum(axis=-2)
         return direct + model.prior_eta_vjp(theta, grad_eta), state
 

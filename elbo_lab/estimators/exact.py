@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import unknown_name
+from elbo_lab.errors import check_count, unknown_name
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
 from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 from elbo_lab.exact import (
     Evidence,
+    Expectation,
     evidence,
     expectation,
     importance_weighted_bound,
@@ -54,7 +55,7 @@ class Exact(Estimator):
             raise unknown_name("target", self.target, TARGETS)
 
     @property
-    def draws_from(self):
+    def draws_from(self) -> str | None:
         """None for the evidence, which has no q; the posterior for everything about the ELBO."""
         return None if self.target.endswith("log-evidence") else "posterior"
 
@@ -106,7 +107,9 @@ def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -
     if target == "grad-phi-inclusive-kl":
         return {target: _phi_answer(problem, *inclusive_gradient(model, theta, x, family, eta))}
     if target in COUPLED:
-        found = importance_weighted_bound(model, theta, x, eta, n_draws, family)
+        found: Expectation = importance_weighted_bound(
+            model, theta, x, eta, check_count("n_draws", n_draws), family
+        )
         value, grad_eta = found.value, found.grad_eta
         of_value, in_theta, in_phi = "iwae", "grad-theta-iwae", "grad-phi-iwae"
     else:

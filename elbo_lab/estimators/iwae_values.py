@@ -93,15 +93,15 @@ class GroupedBound(DrawnBound):
         check_count("groups", self.n_groups)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"miwae-{self.n_groups}"
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         return f"mean of {self.n_groups} importance-weighted bounds, each of S / {self.n_groups} draws"
 
     @property
-    def minimum_draws(self):
+    def minimum_draws(self) -> int:
         return self.n_groups
 
     def group_size(self, n_draws: int) -> int:
@@ -141,16 +141,16 @@ class CombinedBound(DrawnBound):
         check_share("beta", self.beta)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"ciwae-{self.beta:g}"
 
     @property
-    def unbiased(self):
+    def unbiased(self) -> bool:
         """Whether nothing of the ELBO is mixed in."""
         return self.beta == 0
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         return f"{self.beta:g} ELBO + {1 - self.beta:g} importance-weighted bound of the same draws"
 
     def bound(self, log_w: Floats) -> Floats:
@@ -181,15 +181,15 @@ class Jackknife(DrawnBound):
         jackknife_bounds.check_order(self.order)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"jackknife-{self.order}"
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         return f"log mean weight with a jackknife correction; biased by order 1/S^{self.order + 1}"
 
     @property
-    def minimum_draws(self):
+    def minimum_draws(self) -> int:
         return self.order + 1
 
     def bound(self, log_w: Floats) -> Floats:
@@ -221,11 +221,11 @@ class RenyiBound(DrawnBound):
         renyi_bounds.check_alpha(self.alpha)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"renyi-{self.alpha:g}"
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         side = "biased low" if self.alpha >= 0 else "no bound when sampled"
         return f"Renyi bound of alpha = {self.alpha:g} from draws from q; {side}"
 
@@ -258,11 +258,11 @@ class ChiSquareEstimate(DrawnBound):
         renyi_bounds.check_order(self.order)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"cubo-{self.order:g}"
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         return f"(1/{self.order:g}) log mean w^{self.order:g}: biased low for CUBO, and no upper bound"
 
     def bound(self, log_w: Floats) -> Floats:

@@ -36,6 +36,13 @@ __all__ = ["MeasureValued", "MeasureValuedCoupled"]
 MOVES = 3
 
 
+def diagonal_gaussian(family: Family) -> DiagonalGaussian:
+    """Return the family, or raise NotApplicable: others cannot be moved one coordinate at a time."""
+    if isinstance(family, DiagonalGaussian):
+        return family
+    raise NotApplicable(f"a pair of measures is known here for a diagonal Gaussian q, not {family.name}")
+
+
 class MovesOfCoordinates(Estimator):
     """What both have in common: normals for every coordinate of a diagonal Gaussian q."""
 
@@ -47,10 +54,7 @@ class MovesOfCoordinates(Estimator):
 
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
         super().check_pairing(model, posterior)
-        if not isinstance(posterior.family, DiagonalGaussian):
-            raise NotApplicable(
-                f"a pair of measures is known here for a diagonal Gaussian q, not {posterior.family.name}"
-            )
+        diagonal_gaussian(posterior.family)
 
 
 class MeasureValued(MovesOfCoordinates):
@@ -133,7 +137,7 @@ def measure_valued_gradient(problem: Problem, u: Floats, up: Floats, down: Float
         W of the raised and of the lowered mean, and M.
     """
     posterior, phi, x = problem.posterior, problem.phi, problem.x
-    family, n_latent = posterior.family, u.shape[-1]
+    family, n_latent = diagonal_gaussian(posterior.family), u.shape[-1]
     eta = posterior.eta(phi, x)
     z = family.sample(eta, moved_draws(u, (up, -down, maxwell)))
     f = log_weight_at(problem, eta, z)

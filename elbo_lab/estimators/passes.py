@@ -46,6 +46,7 @@ def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Float
     prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
     value = log_likelihood.mean() - family.kl(eta, prior_eta).mean()
     grad_theta, grad_z = pull_likelihood(mean_cotangent(family, noise))
+    assert grad_z is not None  # z is continuous
     kl_by_eta, kl_by_prior = family.kl_grad(eta, prior_eta)
     if not model.fixed_prior:
         grad_theta = grad_theta - model.prior_eta_vjp(theta, kl_by_prior.sum(axis=-2) / len(x))
@@ -79,6 +80,7 @@ def coupled_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats
     share = (softmax(log_w, axis=-2) / len(x)).astype(eta.dtype, copy=False)
     grad_theta, grad_z = pull_likelihood(share)
     by_prior, z_prior = model.log_prior_vjp(theta, z, share)
+    assert grad_z is not None and z_prior is not None  # z is continuous
     if not model.fixed_prior:
         grad_theta = grad_theta + by_prior
     by_eta, z_q = family.log_prob_vjps(eta, z, share)

@@ -1,8 +1,11 @@
 """What every rung of the ladder returns: values, gradients, and how far off they may be."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+from elbo_lab.arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,10 @@ class Evidence:
     """
 
     rung: str
-    value: np.ndarray
-    value_error: np.ndarray
-    grad_theta: np.ndarray
-    grad_theta_error: np.ndarray
+    value: Floats
+    value_error: Floats
+    grad_theta: Floats
+    grad_theta_error: Floats
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,22 @@ class Expectation:
     """
 
     rung: str
-    value: np.ndarray
-    value_error: np.ndarray
-    grad_theta: np.ndarray
-    grad_theta_error: np.ndarray
-    grad_eta: np.ndarray
-    grad_eta_error: np.ndarray
+    value: Floats
+    value_error: Floats
+    grad_theta: Floats
+    grad_theta_error: Floats
+    grad_eta: Floats
+    grad_eta_error: Floats
 
 
 class Bound(Expectation):
     """A bound of several draws, `value`, and its gradients; nothing is left to add."""
 
 
-def without_error(kind, rung, *parts):
+Answer = TypeVar("Answer", Evidence, Expectation, Bound)
+
+
+def without_error(kind: type[Answer], rung: str, *parts: Floats) -> Answer:
     """Return kind(rung, part, zeros, part, zeros, ...)."""
     interleaved = []
     for part in parts:

@@ -10,9 +10,12 @@ few points.
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.base import Family
 from elbo_lab.exact.answer import Bound, Evidence, Expectation, without_error
 from elbo_lab.models import ClosedForm
+from elbo_lab.models.base import Model
 
 RUNG = "closed-form"
 # log w of a linear Gaussian model is quadratic in z: what is flat at random points is flat.
@@ -21,31 +24,37 @@ POINTS, SEED = 4, 0
 FLAT = 1e-11
 
 
-def applies(model, family=None):
+def applies(model: Model, family: Family | None = None) -> bool:
     """Whether the model has formulas for its evidence and, if a family is given, for those under it."""
     return isinstance(model, ClosedForm) and family in (None, model.family)
 
 
-def log_evidence(model, theta, x):
+def log_evidence(model: ClosedForm, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Return log p(x) (N,) and its error (N,), which is zero."""
     value = model.log_evidence(theta, x)
     return value, np.zeros_like(value)
 
 
-def expected_log_joint(model, theta, x, family, eta):  # noqa: ARG001 - that of the formulas
+def expected_log_joint(
+    model: ClosedForm,
+    theta: Floats,
+    x: Floats,
+    family: Family,  # noqa: ARG001 - that of the formulas
+    eta: Floats,
+) -> tuple[Floats, Floats]:
     """Return E_q log p(x, z) (N,) and its error (N,), which is zero."""
     value = model.expected_log_joint(theta, x, eta)
     return value, np.zeros_like(value)
 
 
-def evidence(model, theta, x):
+def evidence(model: ClosedForm, theta: Floats, x: Floats) -> Evidence:
     """Return log p(x) and its gradient."""
     weights = np.full(len(x), 1.0 / len(x))
     value, _ = log_evidence(model, theta, x)
     return without_error(Evidence, RUNG, value, model.log_evidence_grad(theta, x, weights))
 
 
-def expectation(model, theta, x, family, eta):
+def expectation(model: ClosedForm, theta: Floats, x: Floats, family: Family, eta: Floats) -> Expectation:
     """Return E_q log p(x, z) and its gradients."""
     weights = np.full(len(x), 1.0 / len(x))
     value, _ = expected_log_joint(model, theta, x, family, eta)
@@ -53,17 +62,17 @@ def expectation(model, theta, x, family, eta):
     return without_error(Expectation, RUNG, value, *gradients)
 
 
-def is_posterior(model, theta, x, family, eta):
-    """Whether the model has formulas, and q of this family and eta (N, E) is its exact posterior."""
-    if not applies(model):
-        return False
+def bound_at_posterior(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Bound | None:
+    """Return the Bound of any number of draws if q is the exact posterior, else None.
+
+    It is if the model has formulas, and q of this family and eta (N, E) makes all log-weights one.
+    """
+    if not isinstance(model, ClosedForm):
+        return None
     noise = draw_noise(family.noise_spec(POINTS, len(x)), np.random.default_rng(SEED))
     z, exact = family.sample(eta, noise), model.log_evidence(theta, x)
     log_w = model.log_joint(theta, x, z) - family.log_prob(eta, z)
-    return bool(np.all(np.abs(log_w - exact) <= FLAT * np.maximum(1.0, np.abs(exact))))
-
-
-def bound_at_posterior(model, theta, x, eta):
-    """Return the Bound of any number of draws where q is the exact posterior."""
+    if not np.all(np.abs(log_w - exact) <= FLAT * np.maximum(1.0, np.abs(exact))):
+        return None
     found = evidence(model, theta, x)
     return without_error(Bound, RUNG, found.value, found.grad_theta, np.zeros(eta.shape))

@@ -17,12 +17,18 @@ With t = e^u the integrand is analytic in a strip of half-width pi / 2 about the
 rule of step h errs by about e^(-pi^2 / h) (Trefethen and Weideman 2014): 1e-17 at h = 1/4.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import check_count
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.exact.answer import Bound, without_error
+from elbo_lab.exact.rules import Rule
+from elbo_lab.models.base import Model
 from elbo_lab.special import log_mean_exp, log_sum_exp, softmax
 
 STEP = 0.25
@@ -35,7 +41,9 @@ STEPS_PER_PASS = 64
 TOLERANCE = 1e-6
 
 
-def _transforms(log_w, weights, n_draws):
+def _transforms(
+    log_w: Floats, weights: Floats, n_draws: int
+) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
     """Yield (t (U, 1), t w (U, G), e^-tw (U, G), phi (U, 1)) in passes of rising t; w has mean one."""
     u, finite = LOWEST - np.log(n_draws), log_w > -np.inf
     growth = np.exp(STEP * np.arange(STEPS_PER_PASS))[:, None]
@@ -52,7 +60,7 @@ def _transforms(log_w, weights, n_draws):
         u += STEP * STEPS_PER_PASS
 
 
-def bound_of_draws(log_w, weights, n_draws):
+def bound_of_draws(log_w: Floats, weights: Floats, n_draws: int) -> tuple[float, Floats, Floats]:
     """Return E log mean of K weights, and what each value of z contributes to its slope.
 
     Parameters
@@ -86,7 +94,7 @@ def bound_of_draws(log_w, weights, n_draws):
     return value + log_mean - np.log(n_draws), share, by_score
 
 
-def _enumerated(model, theta, x, family, eta, n_draws):
+def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int) -> Bound:
     z = enumeration.all_values(family, len(x))
     log_q = family.log_prob(eta, z)
     log_w, q = model.log_joint(theta, x, z) - log_q, np.exp(log_q)
@@ -100,7 +108,9 @@ def _enumerated(model, theta, x, family, eta, n_draws):
     return without_error(Bound, enumeration.RUNG, value, grad_theta, grad_eta)
 
 
-def _of_datum(model, theta, x, family, eta, n_draws, rule):
+def _of_datum(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int, rule: Rule
+) -> tuple[Floats, Floats, Floats]:
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
     passes = list(quadrature.passes_under_q(family, eta, rule))
     log_w = [model.log_joint(theta, x, z) - family.log_prob(eta, z) for _, _, z in passes]
@@ -111,14 +121,15 @@ def _of_datum(model, theta, x, family, eta, n_draws, rule):
         cotangent = w * share[start : start + len(z), None]
         start += len(z)
         by_theta, by_z = model.log_joint_vjp(theta, x, z, cotangent)
+        assert by_z is not None  # z is continuous
         by_z = by_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
         grad_theta += by_theta
         grad_eta += family.sample_vjp(eta, noise, by_z) - family.log_prob_vjp(eta, z, cotangent)
     return np.array([value]), grad_theta, grad_eta
 
 
-def _integrated(model, theta, x, family, eta, n_draws):
-    def by_rule(n, rule):
+def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int) -> Bound:
+    def by_rule(n: int, rule: Rule) -> tuple[Floats, Floats, Floats]:
         row = slice(n, n + 1)
         return _of_datum(model, theta, x[row], family, eta[row], n_draws, rule)
 
@@ -126,12 +137,20 @@ def _integrated(model, theta, x, family, eta, n_draws):
     return quadrature.standing_sums(Bound, by_rule, *sizes, tolerance=TOLERANCE)
 
 
-def _sampled(model, theta, x, family, eta, n_draws, rng):
+def _sampled(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Bound:
     """Return the Bound from batches of independent bounds, with standard errors."""
     batches, repeats = [], max(1, long_run.DRAWS_PER_BATCH // n_draws)
     per_pass = max(1, long_run.ROWS_PER_PASS // (n_draws * len(x)))
     for _ in range(long_run.BATCHES):
-        sums = [0.0, 0.0, 0.0]
+        sums = [np.zeros(len(x)), np.zeros(model.layout.size), np.zeros(eta.shape)]
         for start in range(0, repeats, per_pass):
             lead = (min(per_pass, repeats - start),)
             noise = draw_noise(family.noise_spec(n_draws, len(x)), rng, lead)
@@ -142,21 +161,33 @@ def _sampled(model, theta, x, family, eta, n_draws, rng):
     return Bound(long_run.RUNG, *long_run.batch_means(*zip(*batches, strict=True)))
 
 
-def _sampled_sums(model, theta, x, family, eta, noise):
+def _sampled_sums(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Return the sums over repeats of single bounds (N,) and of their gradients (P,) and (N, E)."""
     z = family.sample(eta, noise)
     # One pass through the likelihood for its value and its gradient.
     log_likelihood, pull_likelihood = model.likelihood(theta, x, z)
     log_w = log_likelihood + model.log_prior(theta, z) - family.log_prob(eta, z)
     share = softmax(log_w, axis=-2)
-    gradients = zip(pull_likelihood(share), model.log_prior_vjp(theta, z, share), strict=True)
-    grad_theta, by_z = (one + other for one, other in gradients)
-    by_z = by_z - share[..., None] * family.log_prob_grad_z(eta, z)
+    by_likelihood, z_likelihood = pull_likelihood(share)
+    by_prior, z_prior = model.log_prior_vjp(theta, z, share)
+    assert z_likelihood is not None and z_prior is not None  # z is continuous
+    grad_theta = by_likelihood + by_prior
+    by_z = z_likelihood + z_prior - share[..., None] * family.log_prob_grad_z(eta, z)
     grad_eta = family.sample_vjp(eta, noise, by_z) - family.log_prob_vjp(eta, z, share)
     return log_mean_exp(log_w, axis=-2).sum(axis=0), grad_theta.sum(axis=0), grad_eta.sum(axis=0)
 
 
-def importance_weighted_bound(model, theta, x, family, eta, n_draws, rng):
+def importance_weighted_bound(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Bound:
     """Return E_q log (1/K) sum_k w_k and its gradients, on the best rung.
 
     Parameters
@@ -177,8 +208,9 @@ def importance_weighted_bound(model, theta, x, family, eta, n_draws, rng):
     Bound
     """
     check_count("n_draws", n_draws)
-    if closed_form.is_posterior(model, theta, x, family, eta):
-        return closed_form.bound_at_posterior(model, theta, x, eta)
+    at_posterior = closed_form.bound_at_posterior(model, theta, x, family, eta)
+    if at_posterior is not None:
+        return at_posterior
     if family.discrete:
         return _enumerated(model, theta, x, family, eta, n_draws)
     if quadrature.applies(model):

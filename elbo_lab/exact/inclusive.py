@@ -8,24 +8,29 @@ enumeration, or on the grids of `quadrature`; else by importance sampling from q
 `laplace` where the model has one, with a standard error.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import closed_form, cubature, enumeration, laplace, long_run, quadrature
+from elbo_lab.models.base import Model
 from elbo_lab.special import softmax
 
 # Of the long run, as in `ladder`: references must not move with the seed of the study.
 SEED = 20_210_705
 
 
-def _enumerated(model, theta, x, family, eta):
+def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Floats:
     z = enumeration.all_values(family, len(x))
     posterior = softmax(model.log_joint(theta, x, z), axis=0)
     return family.log_prob_vjp(eta, z, posterior)
 
 
-def _integrated(model, theta, x, family, eta):
+def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> tuple[Floats, Floats]:
     by_eta, error = np.zeros((2, *eta.shape))
     for done, _, _, coarse, fine in quadrature.standing_grids(model, theta, x):
         before, now = (
@@ -36,29 +41,36 @@ def _integrated(model, theta, x, family, eta):
     return by_eta, error
 
 
-def _proposal(model, x, family, eta, rng):
+def _proposal(
+    model: Model, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
+) -> Callable[[], tuple[Draws, Floats]]:
     """Return a function that draws a batch: z (S, N, ...) and the log-density (S, N) that it comes from."""
     if laplace.applies(model):
         proposal = laplace.Proposal(model, x)
         return lambda: proposal.draw(long_run.DRAWS_PER_BATCH, rng)
 
-    def draw():
+    def draw() -> tuple[Draws, Floats]:
         z = family.sample(eta, draw_noise(family.noise_spec(long_run.DRAWS_PER_BATCH, len(x)), rng))
         return z, family.log_prob(eta, z)
 
     return draw
 
 
-def _sampled(model, theta, x, family, eta, rng):
+def _sampled(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     batches, draw = [], _proposal(model, x, family, eta, rng)
     for _ in range(long_run.BATCHES):
         z, log_q = draw()
         weights = softmax(model.log_joint(theta, x, z) - log_q, axis=0)
         batches.append(family.log_prob_vjp(eta, z, weights))
-    return long_run.batch_means(batches)
+    mean, error = long_run.batch_means(batches)
+    return mean, error
 
 
-def inclusive_gradient(model, theta, x, family, eta):
+def inclusive_gradient(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats
+) -> tuple[Floats, Floats, str]:
     """Return the gradient of the mean of -KL(p(z | x_n) || q_n) over the rows.
 
     Parameters

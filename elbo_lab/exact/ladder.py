@@ -5,11 +5,17 @@ The first that applies: closed form (the model has formulas), enumeration (categ
 otherwise; if it meets its tolerance), long run.
 
 `evidence` and `expectation` come with gradients. `log_evidence` and `expected_log_joint` are their values
-alone, for a fraction of the time, and never a long run: who asks for them wants the number itself.
+alone, for a fraction of the time. They never fall back to Monte Carlo.
 """
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import (
     closed_form,
@@ -21,30 +27,38 @@ from elbo_lab.exact import (
     projected,
     quadrature,
 )
+from elbo_lab.exact.answer import Bound, Evidence, Expectation
+from elbo_lab.models.base import Model
 
+# From the top of the ladder down, the long run left out; each answers to the same names.
+RUNGS: tuple[ModuleType, ...] = (closed_form, cubature, enumeration, projected, quadrature)
 # The seed of long runs: references must not move with the seed of the study that they judge.
 LONG_RUN_SEED = 20_210_704
 
+Answer = TypeVar("Answer")
 
-def _climb(model, family, name, *arguments):
-    """Return (answer, name) of the first rung that applies and stands, or (None, None).
 
-    `family` is that of q, or None for what has no q.
+def _climb(
+    model: Model, family: Family | None, ask: Callable[[ModuleType], Answer]
+) -> tuple[Answer, str] | tuple[None, str]:
+    """Return what the first rung says that applies and stands, and the rung's name; else None and ''.
+
+    `family` is that of q, or None for what has no q; `ask` asks a rung.
     """
-    for rung in (closed_form, cubature, enumeration, projected, quadrature):
+    for rung in RUNGS:
         if rung.applies(model, family):
             try:
-                return getattr(rung, name)(model, *arguments), rung.RUNG
+                return ask(rung), rung.RUNG
             except quadrature.ToleranceMissed:
                 continue
-    return None, None
+    return None, ""
 
 
-def _one_per_datum(family, x, eta):
+def _one_per_datum(family: Family, x: Floats, eta: Floats) -> Floats:
     return np.broadcast_to(eta, (len(x), family.eta_size))
 
 
-def evidence(model, theta, x, proposal=None):
+def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats | None = None) -> Evidence:
     """Return log p(x) and its gradient on the best rung.
 
     Parameters
@@ -53,14 +67,14 @@ def evidence(model, theta, x, proposal=None):
     theta : ndarray (P,)
     x : ndarray (N, D)
     proposal : ndarray (N, E), optional
-        Where a long run, if it comes to that, draws from; the prior if not given. Of no matter where the
-        model knows a better one (`laplace`).
+        Where a long run, if it comes to that, draws from; the prior if not given. Ignored
+        where the model knows a better one (`laplace`).
 
     Returns
     -------
     Evidence
     """
-    answer, _ = _climb(model, None, "evidence", theta, x)
+    answer, _ = _climb(model, None, lambda rung: rung.evidence(model, theta, x))
     if answer is not None:
         return answer
     rng = np.random.default_rng(LONG_RUN_SEED)
@@ -71,7 +85,9 @@ def evidence(model, theta, x, proposal=None):
     return long_run.evidence(model, theta, x, proposal, rng)
 
 
-def expectation(model, theta, x, eta, family=None):
+def expectation(
+    model: Model, theta: Floats, x: Floats, eta: Floats, family: Family | None = None
+) -> Expectation:
     """Return E_q log p(x, z) and its gradients on the best rung.
 
     Parameters
@@ -89,13 +105,15 @@ def expectation(model, theta, x, eta, family=None):
     """
     family = model.family if family is None else family
     eta = _one_per_datum(family, x, eta)
-    answer, _ = _climb(model, family, "expectation", theta, x, family, eta)
+    answer, _ = _climb(model, family, lambda rung: rung.expectation(model, theta, x, family, eta))
     if answer is not None:
         return answer
     return long_run.expectation(model, theta, x, family, eta, np.random.default_rng(LONG_RUN_SEED))
 
 
-def importance_weighted_bound(model, theta, x, eta, n_draws, family=None):
+def importance_weighted_bound(
+    model: Model, theta: Floats, x: Floats, eta: Floats, n_draws: int, family: Family | None = None
+) -> Bound:
     """Return E_q log (1/K) sum_k w_k for K = `n_draws` and its gradients on the best rung.
 
     The other parameters are those of `expectation`.
@@ -110,9 +128,11 @@ def importance_weighted_bound(model, theta, x, eta, n_draws, family=None):
     return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng)
 
 
-def _exact_value(what, model, family, name, *arguments):
+def _exact_value(
+    what: str, model: Model, family: Family | None, ask: Callable[[ModuleType], tuple[Floats, Floats]]
+) -> tuple[Floats, Floats, str]:
     """Return (value, error, rung), or say why no rung below the long run holds."""
-    answer, rung = _climb(model, family, name, *arguments)
+    answer, rung = _climb(model, family, ask)
     if answer is not None:
         return *answer, rung
     if quadrature.applies(model):
@@ -122,7 +142,7 @@ def _exact_value(what, model, family, name, *arguments):
     raise NotApplicable(f"{what} of {model.label} is not known exactly: quadrature {reason}")
 
 
-def log_evidence(model, theta, x):
+def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats, str]:
     """Return log p(x_n) on the ladder without its last rung, and no gradient.
 
     Parameters
@@ -142,10 +162,12 @@ def log_evidence(model, theta, x):
     NotApplicable
         If no rung stands: three latents or more under a network, or a tolerance that is not met.
     """
-    return _exact_value("log p(x)", model, None, "log_evidence", theta, x)
+    return _exact_value("log p(x)", model, None, lambda rung: rung.log_evidence(model, theta, x))
 
 
-def expected_log_joint(model, theta, x, eta, family=None):
+def expected_log_joint(
+    model: Model, theta: Floats, x: Floats, eta: Floats, family: Family | None = None
+) -> tuple[Floats, Floats, str]:
     """Return E_q log p(x_n, z), q given by eta (N, E) and its family, as `log_evidence` does.
 
     Returns
@@ -159,4 +181,9 @@ def expected_log_joint(model, theta, x, eta, family=None):
     """
     family = model.family if family is None else family
     eta = _one_per_datum(family, x, eta)
-    return _exact_value("E_q log p(x, z)", model, family, "expected_log_joint", theta, x, family, eta)
+    return _exact_value(
+        "E_q log p(x, z)",
+        model,
+        family,
+        lambda rung: rung.expected_log_joint(model, theta, x, family, eta),
+    )

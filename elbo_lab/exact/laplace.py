@@ -12,11 +12,15 @@ run it reports its standard error.
 """
 
 from functools import lru_cache
+from typing import TypeGuard
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.exact import long_run
+from elbo_lab.exact.answer import Evidence
 from elbo_lab.models import LinearPredictor
+from elbo_lab.models.base import Model
 
 DEGREES = 8.0
 MOST_STEPS = 200
@@ -24,12 +28,12 @@ MOST_STEPS = 200
 STANDS = 1e-16
 
 
-def applies(model):
+def applies(model: Model) -> TypeGuard[LinearPredictor]:
     """Whether log p(x, z) is concave in z with a known Hessian."""
     return isinstance(model, LinearPredictor)
 
 
-def mode_and_precision(model, x):
+def mode_and_precision(model: LinearPredictor, x: Floats) -> tuple[Floats, Floats]:
     """Return the mode (N, K) of p(z | x_n) and minus the Hessian (N, K, K) of log p(x_n, z) there.
 
     Newton's steps are halved until they raise the log-joint, so that they cannot overshoot.
@@ -39,11 +43,11 @@ def mode_and_precision(model, x):
     return np.stack([mode for mode, _ in found]), np.stack([precision for _, precision in found])
 
 
-def _climb(model, rows, factor):
+def _climb(model: LinearPredictor, rows: Floats, factor: float) -> tuple[Floats, Floats]:
     """Return mode (K,) and precision (K, K) for the rows (M, K) of one datum."""
     z = np.zeros(rows.shape[1])
 
-    def log_joint(z):
+    def log_joint(z: Floats) -> float:
         return factor * model.link(rows @ z).sum() - 0.5 * z @ z
 
     for _ in range(MOST_STEPS):
@@ -61,7 +65,7 @@ def _climb(model, rows, factor):
 
 
 @lru_cache(maxsize=1)
-def _log_constant(size):
+def _log_constant(size: int) -> float:
     """Return the log of the constant of the standard t density in `size` dimensions."""
     from math import lgamma, log, pi  # of one number
 
@@ -77,12 +81,12 @@ class Proposal:
     x : ndarray (N, D)
     """
 
-    def __init__(self, model, x):
+    def __init__(self, model: LinearPredictor, x: Floats) -> None:
         self.mode, precision = mode_and_precision(model, x)
         self.root = np.linalg.cholesky(precision)  # precision = L L^T
         self.log_det = np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(axis=-1)
 
-    def draw(self, n_draws, rng):
+    def draw(self, n_draws: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Return z (S, N, K) and log q(z) (S, N)."""
         n_data, size = self.mode.shape
         normal = rng.standard_normal((n_data, n_draws, size))
@@ -97,7 +101,7 @@ class Proposal:
         return np.swapaxes(z, 0, 1), log_q.T
 
 
-def evidence(model, theta, x, rng):
+def evidence(model: LinearPredictor, theta: Floats, x: Floats, rng: np.random.Generator) -> Evidence:
     """Return log p(x) and its gradient in theta by importance sampling from the Student-t."""
     proposal = Proposal(model, x)
     batches = (proposal.draw(long_run.DRAWS_PER_BATCH, rng) for _ in range(long_run.BATCHES))

@@ -7,10 +7,15 @@ self-normalised ratio keep a bias of order 1 / (draws per batch), an order below
 proposal is poor, which the error shows.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.base import Family
 from elbo_lab.exact.answer import Evidence, Expectation
+from elbo_lab.models.base import Model
 from elbo_lab.special import log_mean_exp, softmax
 
 RUNG = "long-run"
@@ -19,18 +24,18 @@ DRAWS_PER_BATCH = 1000
 ROWS_PER_PASS = 4096
 
 
-def _mean_and_error(batches):
+def _mean_and_error(batches: Sequence[Floats]) -> tuple[Floats, Floats]:
     """Return the mean over the first axis and its standard error."""
-    batches = np.asarray(batches)
-    return batches.mean(axis=0), batches.std(axis=0, ddof=1) / np.sqrt(len(batches))
+    table = np.asarray(batches)
+    return table.mean(axis=0), table.std(axis=0, ddof=1) / np.sqrt(len(table))
 
 
-def batch_means(*parts):
+def batch_means(*parts: Sequence[Floats]) -> list[Floats]:
     """Return [mean, standard error, mean, standard error, ...] of lists with one array per batch."""
     return [array for part in parts for array in _mean_and_error(part)]
 
 
-def _passes(family, x, rng):
+def _passes(family: Family, x: Floats, rng: np.random.Generator) -> Iterator[Floats]:
     """Yield the noise of one batch in passes of bounded size."""
     per_pass = max(1, ROWS_PER_PASS // len(x))
     for start in range(0, DRAWS_PER_BATCH, per_pass):
@@ -38,29 +43,32 @@ def _passes(family, x, rng):
         yield draw_noise(family.noise_spec(n_draws, len(x)), rng)
 
 
-def expectation(model, theta, x, family, eta, rng):
+def expectation(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
+) -> Expectation:
     """Return E_q log p(x, z) and its gradients, by averages over draws from a reparameterised q."""
     values, by_theta, by_eta = [], [], []
     for _ in range(BATCHES):
-        value, grad_theta, grad_eta = np.zeros(len(x)), np.zeros(model.layout.size), 0.0
+        value, grad_theta, grad_eta = np.zeros(len(x)), np.zeros(model.layout.size), np.zeros(eta.shape)
         for noise in _passes(family, x, rng):
             z = family.sample(eta, noise)
             value += model.log_joint(theta, x, z).sum(axis=0) / DRAWS_PER_BATCH
             cotangent = np.full((len(z), len(x)), 1.0 / (DRAWS_PER_BATCH * len(x)))
-            g_theta, g_z = model.log_joint_vjp(theta, x, z, cotangent)
-            grad_theta += g_theta
-            grad_eta = grad_eta + family.sample_vjp(eta, noise, g_z)
+            by_theta_of_pass, by_z = model.log_joint_vjp(theta, x, z, cotangent)
+            assert by_z is not None  # z is continuous
+            grad_theta += by_theta_of_pass
+            grad_eta += family.sample_vjp(eta, noise, by_z)
         values.append(value)
         by_theta.append(grad_theta)
         by_eta.append(grad_eta)
     return Expectation(RUNG, *batch_means(values, by_theta, by_eta))
 
 
-def evidence(model, theta, x, proposal, rng):
+def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats, rng: np.random.Generator) -> Evidence:
     """Return log p(x) and its gradient by importance sampling from eta = `proposal` (N, E)."""
     family = model.family
 
-    def draws():
+    def draws() -> Iterator[tuple[Draws, Floats]]:
         for noise in _passes(family, x, rng):
             z = family.sample(proposal, noise)
             yield z, family.log_prob(proposal, z)
@@ -68,7 +76,9 @@ def evidence(model, theta, x, proposal, rng):
     return evidence_from(model, theta, x, (list(draws()) for _ in range(BATCHES)))
 
 
-def evidence_from(model, theta, x, batches):
+def evidence_from(
+    model: Model, theta: Floats, x: Floats, batches: Iterable[Sequence[tuple[Draws, Floats]]]
+) -> Evidence:
     """Return log p(x) and its gradient from batches of draws of any proposal.
 
     Parameters

@@ -11,15 +11,24 @@ which for an analytic integrand converge faster than any power of the step (Tref
 the step is halved until each row stands. The last change is reported as the error.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeGuard
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions.base import Family
+from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.answer import Expectation
 from elbo_lab.exact.quadrature import RUNG as RUNG
 from elbo_lab.exact.quadrature import ToleranceMissed
 from elbo_lab.models import LinearPredictor
+from elbo_lab.models.base import Model
 from elbo_lab.special import LOG_2PI
+
+Integrand = Callable[[Floats, Floats], Floats]
+"""(a (J, G), eps (G,)) -> parts (P, J, G)."""
 
 # Of a row, of which a table has hundreds; the true error is about the square of the last change.
 TOLERANCE = 1e-10
@@ -31,14 +40,14 @@ MAX_HALVINGS = 12
 PAIRS_PER_PASS = 1 << 17
 
 
-def applies(model, family=None):
+def applies(model: Model, family: Family | None = None) -> TypeGuard[LinearPredictor]:
     """Whether x depends on linear forms of z alone, and q is Gaussian."""
     return isinstance(model, LinearPredictor) and family is not None and family.gaussian
 
 
-def _sums(integrand, mean, std, eps):
+def _sums(integrand: Integrand, mean: Floats, std: Floats, eps: Floats) -> Floats:
     """Return the density-weighted sum over nodes eps (G,) of the integrand's parts (P, J)."""
-    weights, total = np.exp(-0.5 * eps**2 - 0.5 * LOG_2PI), 0.0
+    weights, total = np.exp(-0.5 * eps**2 - 0.5 * LOG_2PI), np.zeros((1, len(mean)))
     per_pass = max(1, PAIRS_PER_PASS // len(mean))
     for start in range(0, len(eps), per_pass):
         part = slice(start, start + per_pass)
@@ -46,7 +55,7 @@ def _sums(integrand, mean, std, eps):
     return total
 
 
-def normal_integrals(integrand, mean, std):
+def normal_integrals(integrand: Integrand, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
     """Return E integrand(mean_j + std_j eps, eps), eps ~ N(0, 1), for each j, and the last changes.
 
     Parameters
@@ -79,37 +88,46 @@ def normal_integrals(integrand, mean, std):
     raise ToleranceMissed
 
 
-def _with_slopes(model, a, eps):
+def _with_slopes(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:
     slope = model.link_slope(a)
     return np.stack([model.link(a), slope, eps * slope])
 
 
-def _value_alone(model, a, eps):  # noqa: ARG001 - the contract of an integrand
+def _value_alone(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:  # noqa: ARG001 - the contract of an integrand
     return model.link(a)[None]
 
 
-def _probability(model, a, eps):  # noqa: ARG001
+def _probability(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:  # noqa: ARG001
     return np.exp(model.link(a))[None]
 
 
-def _integrals(model, kind, mean, std):
+def _integrals(
+    model: LinearPredictor,
+    kind: Callable[[LinearPredictor, Floats, Floats], Floats],
+    mean: Floats,
+    std: Floats,
+) -> tuple[Floats, Floats]:
     """Return the integrals (P, N, M) of an integrand for all rows, and their changes."""
     value, change = normal_integrals(partial(kind, model), mean.ravel(), std.ravel())
     return value.reshape(-1, *mean.shape), change.reshape(-1, *mean.shape)
 
 
-def row_probabilities(model, x, family, eta):
+def row_probabilities(model: Model, x: Floats, family: Family, eta: Floats) -> Floats:
     """Return E_q exp g(a_m) (N, M): the predictive probability of what was observed in each row.
 
     Raises
     ------
+    NotApplicable
+        If x does not depend on linear forms of z alone.
     ToleranceMissed
     """
+    if not isinstance(model, LinearPredictor):
+        raise NotApplicable(f"{model.label} does not predict rows from linear forms of z")
     mean, std, _ = family.projected(eta, model.predictors(x)[0])
     return _integrals(model, _probability, mean, std)[0][0]
 
 
-def _under_prior(family, eta):
+def _under_prior(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return E_q log N(z; 0, I) (N,) and its gradient (N, E): the coordinates are linear forms too."""
     unit = np.broadcast_to(np.eye(family.size), (len(eta), family.size, family.size))
     mean, std, pullback = family.projected(eta, unit)
@@ -117,7 +135,13 @@ def _under_prior(family, eta):
     return value, pullback(-mean, -std)
 
 
-def expected_log_joint(model, theta, x, family, eta):  # noqa: ARG001 - theta has no parameters
+def expected_log_joint(
+    model: LinearPredictor,
+    theta: Floats,  # noqa: ARG001 - theta has no parameters
+    x: Floats,
+    family: Family,
+    eta: Floats,
+) -> tuple[Floats, Floats]:
     """Return E_q log p(x_n, z) (N,) and its last change (N,), or raise ToleranceMissed."""
     directions, factor = model.predictors(x)
     mean, std, _ = family.projected(eta, directions)
@@ -126,7 +150,7 @@ def expected_log_joint(model, theta, x, family, eta):  # noqa: ARG001 - theta ha
     return factor * value[0].sum(axis=-1) + prior, factor * change[0].sum(axis=-1)
 
 
-def expectation(model, theta, x, family, eta):  # noqa: ARG001
+def expectation(model: LinearPredictor, theta: Floats, x: Floats, family: Family, eta: Floats) -> Expectation:  # noqa: ARG001
     """Return E_q log p(x, z) and its gradients, or raise ToleranceMissed."""
     directions, factor = model.predictors(x)
     mean, std, pullback = family.projected(eta, directions)

@@ -12,14 +12,23 @@ them are refined.
 The last change is reported as the error.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import scipy
 
-from elbo_lab.exact.answer import Evidence, Expectation
-from elbo_lab.exact.rules import boxes, children, lattice, noise_rules
+from elbo_lab.arrays import Draws, Floats, Integers
+from elbo_lab.distributions.base import Family
+from elbo_lab.exact.answer import Bound, Evidence, Expectation
+from elbo_lab.exact.rules import Rule, boxes, children, lattice, noise_rules
+from elbo_lab.models.base import Model
 from elbo_lab.special import log_sum_exp, softmax
+
+Sums = TypeVar("Sums", Expectation, Bound)
+StandingGrid = tuple[Integers, Floats, Floats, Rule, Rule]
+"""Which data stand, log p (M,), its last change, and two grids: nodes (G, K) and log-joints (G, M)."""
 
 RUNG = "quadrature"
 TOLERANCE = 1e-8
@@ -49,7 +58,7 @@ class ToleranceMissed(Exception):
     """The rule did not stand within its budget; the next rung takes over."""
 
 
-def applies(model, family=None):  # noqa: ARG001 - any family that turns normal or uniform noise into z
+def applies(model: Model, family: Family | None = None) -> bool:  # noqa: ARG001 - any family that turns normal or uniform noise into z
     """Whether z is continuous, with at most two dimensions."""
     return not model.family.discrete and model.latent_dim <= 2
 
@@ -57,7 +66,7 @@ def applies(model, family=None):  # noqa: ARG001 - any family that turns normal 
 # -- expectations under q ------------------------------------------------------------------------
 
 
-def passes_under_q(family, eta, rule):
+def passes_under_q(family: Family, eta: Floats, rule: Rule) -> Iterator[tuple[Floats, Floats, Draws]]:
     """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
     eps, weights = rule
     if family.noise_spec(1, 1).kind == "uniform":
@@ -69,7 +78,9 @@ def passes_under_q(family, eta, rule):
         yield noise, weights[part, None], family.sample(eta, noise)
 
 
-def _expected_values(model, theta, x, family, eta, rule):
+def _expected_values(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: Rule
+) -> Floats:
     """Return E_q log p(x_n, z) (N,) by one rule."""
     value = np.zeros(len(x))
     for _, w, z in passes_under_q(family, eta, rule):
@@ -77,25 +88,30 @@ def _expected_values(model, theta, x, family, eta, rule):
     return value
 
 
-def _expectation_of_datum(model, theta, x, family, eta, rule):
+def _expectation_of_datum(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: Rule
+) -> tuple[Floats, Floats, Floats]:
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
     value, grad_theta, grad_eta = np.zeros(1), np.zeros(model.layout.size), np.zeros(eta.shape)
     for noise, w, z in passes_under_q(family, eta, rule):
         value += (w * model.log_joint(theta, x, z)).sum(axis=0)
         by_theta, by_z = model.log_joint_vjp(theta, x, z, w)
+        assert by_z is not None  # z is continuous
         grad_theta += by_theta
         grad_eta += family.sample_vjp(eta, noise, by_z)
     return value, grad_theta, grad_eta
 
 
-def _stands(current, previous, tolerance):
+def _stands(current: Sequence[Floats], previous: Sequence[Floats], tolerance: float) -> bool:
     return all(
         np.abs(a - b).max(initial=0.0) <= tolerance * np.abs(a).max(initial=1.0)
         for a, b in zip(current, previous, strict=True)
     )
 
 
-def _standing(by_rule, n_dims, tolerance):
+def _standing(
+    by_rule: Callable[[Rule], Sequence[Floats]], n_dims: int, tolerance: float
+) -> tuple[Sequence[Floats], list[Floats]]:
     """Return the parts for one datum and their last changes, by the first rule that stands."""
     previous = None
     for rule in noise_rules(n_dims):
@@ -106,7 +122,15 @@ def _standing(by_rule, n_dims, tolerance):
     raise ToleranceMissed
 
 
-def standing_sums(kind, by_rule, n_dims, n_data, n_parameters, eta_shape, tolerance):
+def standing_sums(
+    kind: type[Sums],
+    by_rule: Callable[[int, Rule], Sequence[Floats]],
+    n_dims: int,
+    n_data: int,
+    n_parameters: int,
+    eta_shape: tuple[int, ...],
+    tolerance: float,
+) -> Sums:
     """Return kind(RUNG, value, error, ...) for the mean over data, each datum by the first rule that stands.
 
     Parameters
@@ -138,7 +162,9 @@ def standing_sums(kind, by_rule, n_dims, n_data, n_parameters, eta_shape, tolera
     return kind(RUNG, value, value_error, grad_theta, theta_error, grad_eta, eta_error)
 
 
-def expected_log_joint(model, theta, x, family, eta):
+def expected_log_joint(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats
+) -> tuple[Floats, Floats]:
     """Return E_q log p(x_n, z) (N,) and its last change (N,), all data at once, or raise ToleranceMissed."""
     value, error, previous = np.zeros(len(x)), np.zeros(len(x)), None
     waiting = np.arange(len(x))
@@ -156,10 +182,10 @@ def expected_log_joint(model, theta, x, family, eta):
     raise ToleranceMissed
 
 
-def expectation(model, theta, x, family, eta):
+def expectation(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Expectation:
     """Return E_q log p(x, z) and its gradients, or raise ToleranceMissed."""
 
-    def by_rule(n, rule):
+    def by_rule(n: int, rule: Rule) -> tuple[Floats, Floats, Floats]:
         row = slice(n, n + 1)
         return _expectation_of_datum(model, theta, x[row], family, eta[row], rule)
 
@@ -170,14 +196,14 @@ def expectation(model, theta, x, family, eta):
 # -- posterior integrals -------------------------------------------------------------------------
 
 
-def _passes(n_nodes, n_data):
+def _passes(n_nodes: int, n_data: int) -> Iterator[slice]:
     """Yield slices of nodes such that nodes x data stay within a pass."""
     per_pass = max(1, min(NODES_PER_PASS, PAIRS_PER_PASS // n_data))
     for start in range(0, n_nodes, per_pass):
         yield slice(start, start + per_pass)
 
 
-def _log_joint(model, theta, x, nodes, low, high):
+def _log_joint(model: Model, theta: Floats, x: Floats, nodes: Floats, low: Floats, high: Floats) -> Floats:
     """Return log p(x_n, z_g) (G, N) at nodes (G, K) within the box of each datum, -inf outside.
 
     `low` and `high` (N, K) are the corners of the boxes. Nodes come in order, so that those of one pass
@@ -192,7 +218,7 @@ def _log_joint(model, theta, x, nodes, low, high):
     return table
 
 
-def _posterior_gradient(model, theta, x, nodes, log_joint):
+def _posterior_gradient(model: Model, theta: Floats, x: Floats, nodes: Floats, log_joint: Floats) -> Floats:
     """Return sum_n E_{p(z | x_n)} d log p(x_n, z)/d theta (P,) on one grid (Fisher's identity)."""
     weights = softmax(log_joint, axis=0)
     matters = log_joint > log_joint.max(axis=0) - NEGLIGIBLE_IN_GRADIENT
@@ -207,17 +233,18 @@ def _posterior_gradient(model, theta, x, nodes, log_joint):
     return grad
 
 
-def standing_grids(model, theta, x):
+def standing_grids(model: Model, theta: Floats, x: Floats) -> Iterator[StandingGrid]:
     """Yield the data whose log p(x_n) stands, with the two grids that agree on it, until all do.
 
     `_grids_of_block` says what is yielded; large data sets come in blocks, each with grids of its own.
     """
     for start in range(0, len(x), DATA_PER_GRID):
-        for done, *rest in _grids_of_block(model, theta, x[start : start + DATA_PER_GRID]):
-            yield start + done, *rest
+        block = x[start : start + DATA_PER_GRID]
+        for done, value, change, coarse, fine in _grids_of_block(model, theta, block):
+            yield start + done, value, change, coarse, fine
 
 
-def _grids_of_block(model, theta, x):
+def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[StandingGrid]:
     """Halve the step until log p(x_n) stands for each datum of a block.
 
     Yields
@@ -264,7 +291,7 @@ def _grids_of_block(model, theta, x):
         fine = (step, step * index, _log_joint(model, theta, x[waiting], step * index, low, high))
 
 
-def log_evidence(model, theta, x):
+def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Return log p(x_n) (N,) and its last change (N,), or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
     for done, found, change, _, _ in standing_grids(model, theta, x):
@@ -272,7 +299,7 @@ def log_evidence(model, theta, x):
     return value, error
 
 
-def evidence(model, theta, x):
+def evidence(model: Model, theta: Floats, x: Floats) -> Evidence:
     """Return log p(x) and its gradient, or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
     coarse_grad, fine_grad = np.zeros((2, model.layout.size))

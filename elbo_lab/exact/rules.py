@@ -19,6 +19,14 @@ the step doubles the integers; only the neighbourhoods of points that matter are
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.arrays import Floats, Integers
+
+Rule = tuple[Floats, Floats]
+"""Nodes (G, K) and weights (G,) of E f(eps), eps ~ N(0, I_K)."""
+
+Flags = NDArray[np.bool_]
 
 HERMITE_NODES = (8, 16, 32, 64)
 TRAPEZOID_STEPS = (0.25, 0.125, 0.0625)
@@ -29,7 +37,7 @@ FIRST_OF_TAIL, LAST_OF_TAIL = -4.0, np.log(229.0)
 NODES_PER_HALF = 120
 
 
-def _product_rule(nodes, weights, n_dims):
+def _product_rule(nodes: Floats, weights: Floats, n_dims: int) -> Rule:
     """Return nodes (G, K) and weights (G,) of the product of a one-dimensional rule with itself."""
     grid = np.stack(np.meshgrid(*[nodes] * n_dims, indexing="ij"), axis=-1).reshape(-1, n_dims)
     product = weights
@@ -39,13 +47,13 @@ def _product_rule(nodes, weights, n_dims):
     return grid[keep], product.ravel()[keep]
 
 
-def hermite_rule(n_nodes, n_dims):
+def hermite_rule(n_nodes: int, n_dims: int) -> Rule:
     """Return nodes (G, K) and weights (G,) of E f(eps), eps ~ N(0, I_K), by Gauss-Hermite."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
     return _product_rule(nodes, weights / weights.sum(), n_dims)
 
 
-def trapezoid_rule(step, n_dims):
+def trapezoid_rule(step: float, n_dims: int) -> Rule:
     """Return nodes (G, K) and weights (G,) of E f(eps), eps ~ N(0, I_K), on an even grid."""
     nodes = step * np.arange(-round(NOISE_HALF_WIDTH / step), round(NOISE_HALF_WIDTH / step) + 1)
     density = np.exp(-0.5 * nodes**2)
@@ -53,14 +61,14 @@ def trapezoid_rule(step, n_dims):
 
 
 @lru_cache
-def noise_rules(n_dims):
+def noise_rules(n_dims: int) -> list[Rule]:
     """Return the rules in the order in which they are tried, each finer than the one before."""
     hermite = [hermite_rule(n_nodes, n_dims) for n_nodes in HERMITE_NODES]
     return hermite + [trapezoid_rule(step, n_dims) for step in TRAPEZOID_STEPS]
 
 
 @lru_cache
-def tail_rule(n_nodes=NODES_PER_HALF):
+def tail_rule(n_nodes: int = NODES_PER_HALF) -> tuple[Floats, Floats, Floats]:
     """Return (u, 1 - u, weights), each (2 n_nodes,), with sum weights f = E f(u, 1 - u).
 
     Parameters
@@ -76,13 +84,13 @@ def tail_rule(n_nodes=NODES_PER_HALF):
     return np.concatenate([tail, rest]), np.concatenate([rest, tail]), np.tile(weights, 2)
 
 
-def lattice(n_dims, limit):
+def lattice(n_dims: int, limit: int) -> Integers:
     """Return all integer points (G, K) with coordinates in -limit..limit."""
     axes = np.meshgrid(*[np.arange(-limit, limit + 1)] * n_dims, indexing="ij")
     return np.stack(axes, axis=-1).reshape(-1, n_dims)
 
 
-def children(index, limit):
+def children(index: Integers, limit: int) -> Integers:
     """Return the points of the halved grid within one new step of `index` (G, K) of the old one."""
     near = (2 * index[:, None, :] + lattice(index.shape[1], 1)).reshape(-1, index.shape[1])
     near = near[np.all(np.abs(near) <= limit, axis=1)]
@@ -92,7 +100,7 @@ def children(index, limit):
     return near[np.unique(keys, return_index=True)[1]]
 
 
-def boxes(nodes, matters, margin):
+def boxes(nodes: Floats, matters: Flags, margin: float) -> tuple[Floats, Floats]:
     """Return corners (N, K) of the boxes around the nodes that matter to each datum, with a margin."""
     around = [nodes[column] for column in matters.T]
     low = np.array([box.min(axis=0) for box in around]) - margin

@@ -8,7 +8,7 @@ any baseline, and where the pair agrees the draw says nothing (Yin and Zhou 2019
 
 import numpy as np
 
-from elbo_lab.arrays import Floats
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator
 from elbo_lab.estimators.problem import Problem
@@ -17,7 +17,7 @@ from elbo_lab.special import sigmoid
 __all__ = ["ARM", "DisARM"]
 
 
-def antithetic_pair(problem: Problem, eta: Floats, noise: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def antithetic_pair(problem: Problem, eta: Floats, noise: Floats) -> tuple[Draws, Draws, Floats, Floats]:
     """Return (z, z', f(z), f(z')) of the noise u and of 1 - u."""
     family = problem.posterior.family
     z, other = family.sample(eta, noise), family.sample(eta, 1.0 - noise)

@@ -5,9 +5,10 @@ derivative, that of -log q, has expectation zero.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import BinaryConcrete, IndependentBernoulli
+from elbo_lab.distributions import IndependentBernoulli, relaxation_of
 from elbo_lab.errors import NotApplicable, check_positive
 from elbo_lab.estimators.base import Estimator
 from elbo_lab.estimators.problem import Problem
@@ -37,16 +38,17 @@ class WithTemperature:
     """
 
     temperature: float = 0.5
+    stem: ClassVar[str]
 
     def __post_init__(self) -> None:
         check_positive("temperature", self.temperature)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"{self.stem}-{self.temperature:g}"
 
 
 def slope_at(problem: Problem, eta: Floats, z: Floats) -> Floats:
     """Return df/dz (..., S, N, K) at bits or at points between zero and one."""
     model, posterior, theta, _, x = problem
-    return BinaryConcrete(posterior.family).slope(model, theta, x, eta, z)
+    return relaxation_of(posterior.family).slope(model, theta, x, eta, z)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab.arrays import Floats
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import NoiseSpec
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.relaxations import inside, logistic
@@ -48,7 +48,7 @@ class ConditionalPair:
         dy / dl and dy~ / dl, b held still.
     """
 
-    b: Floats
+    b: Draws
     y: Floats
     y_given: Floats
     path: Floats

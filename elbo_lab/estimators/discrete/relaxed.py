@@ -16,7 +16,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import NoiseSpec, relaxation_of
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient, posterior_draws
+from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
 from elbo_lab.estimators.problem import Problem
 from elbo_lab.models.base import Model
@@ -92,7 +92,9 @@ class StraightThrough(BitEstimator):
     summary = "slope at the discrete z times p (1 - p); biased"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
-        eta, z = posterior_draws(problem, noise)
+        posterior = problem.posterior
+        eta = posterior.eta(problem.phi, problem.x)
+        z = relaxation_of(posterior.family).harden(eta, noise)
         return mean_gradient(problem, slope_at(problem, eta, z) * sigmoid(eta) * sigmoid(-eta)), state
 
 

@@ -6,18 +6,3 @@ ovis     scores whose baseline is the expected signal
 piwae    one set of draws, two bounds: one for theta, one for phi
 wake     the wake phase of reweighted wake-sleep: the other KL
 """
-
-from elbo_lab.estimators.iwae_gradients import ovis, path, piwae, score, wake
-from elbo_lab.estimators.iwae_gradients.ovis import *
-from elbo_lab.estimators.iwae_gradients.path import *
-from elbo_lab.estimators.iwae_gradients.piwae import *
-from elbo_lab.estimators.iwae_gradients.score import *
-from elbo_lab.estimators.iwae_gradients.wake import *
-
-__all__ = [
-    *ovis.__all__,
-    *path.__all__,
-    *piwae.__all__,
-    *score.__all__,
-    *wake.__all__,
-]

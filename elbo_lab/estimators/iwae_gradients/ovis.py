@@ -49,7 +49,7 @@ class OvisMonteCarlo(CoupledScore):
         check_count("further", self.further)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"ovis-mc-{self.further}"
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
@@ -93,15 +93,15 @@ class OvisTilde(CoupledScore):
             raise bad_value("gamma", "a number between 0 and 1", self.gamma)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"ovis-tilde-{self.gamma:g}"
 
     @property
-    def unbiased(self):
+    def unbiased(self) -> bool:
         return self.gamma == 0.0
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         verdict = "unbiased" if self.unbiased else "biased"
         return f"REINFORCE of log mean w, baseline optimal for many draws, gamma = {self.gamma:g}; {verdict}"
 

@@ -35,7 +35,7 @@ class PiwaeTheta(IwaeTheta):
     summary = "theta-half of PIWAE: iwae-theta on all draws"
 
     @property
-    def name(self):
+    def name(self) -> str:  # type: ignore[override]  # a name of its own, not that of its parent
         return f"piwae-{self.groups}-theta"
 
 
@@ -56,11 +56,11 @@ class PiwaePhi(IwaeReparameterization):
         check_count("groups", self.groups, minimum=2)
 
     @property
-    def name(self):
+    def name(self) -> str:  # type: ignore[override]  # a name of its own, not that of its parent
         return f"piwae-{self.groups}-phi"
 
     @property
-    def minimum_draws(self):
+    def minimum_draws(self) -> int:
         return self.groups
 
     def group_size(self, n_draws: int) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats, Numbers
 from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import (
     NO_STATE,
@@ -99,6 +100,13 @@ def _over_others(a: Floats, b: Floats) -> Floats:
     return products.sum(axis=-2, keepdims=True) - products * (n_draws / (n_draws - 1))
 
 
+def diagonal_gaussian(family: Family) -> DiagonalGaussian:
+    """Return the family, or raise NotApplicable: the moments of others are not written down here."""
+    if isinstance(family, DiagonalGaussian):
+        return family
+    raise NotApplicable(f"{family.name} q: log w is expanded around the mean of a diagonal Gaussian")
+
+
 class Linearised(Estimator):
     """What the two with an expansion have in common: a Gaussian q, around whose mean log w is expanded."""
 
@@ -106,19 +114,18 @@ class Linearised(Estimator):
 
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
         super().check_pairing(model, posterior)
-        family = posterior.family
-        if not isinstance(family, DiagonalGaussian):
-            raise NotApplicable(f"{family.name} q: log w is expanded around the mean of a diagonal Gaussian")
+        diagonal_gaussian(posterior.family)
 
 
 def linear_part(problem: Problem, eta: Floats, z: Numbers) -> tuple[Floats, Floats, Floats]:
     """Return l(z) (..., S, N) in nats, its variance (N,) and E[l score] (N, E)."""
     model, posterior, theta, _, x = problem
-    mean, log_std = posterior.family.split(eta)
+    family = diagonal_gaussian(posterior.family)
+    mean, log_std = family.split(eta)
     at_mean = mean[None]
     slope = model.log_joint_grad_z(theta, x, at_mean, np.ones_like(at_mean[..., 0]))[0]
     variance = ((slope * np.exp(log_std)) ** 2).sum(axis=-1)
-    by_score = posterior.family.join(slope, np.zeros_like(slope))
+    by_score = family.join(slope, np.zeros_like(slope))
     return (slope * (z - mean)).sum(axis=-1), variance, by_score
 
 
@@ -186,7 +193,8 @@ class ScoreFunctionDeltaUnit(Linearised):
         posterior, phi, x = problem.posterior, problem.phi, problem.x
         eta, z, f = weighted_draws(problem, noise)
         linear, _, by_score = linear_part(problem, eta, z)
-        at_mean = log_weight_at(problem, eta, posterior.family.split(eta)[0][None])
+        mean, _ = diagonal_gaussian(posterior.family).split(eta)
+        at_mean = log_weight_at(problem, eta, mean[None])
         remainder = f - at_mean - linear
         by_draws = (remainder[..., None] * posterior.family.score(eta, z)).mean(axis=-3)
         return posterior.eta_vjp(phi, x, (by_draws + by_score) / len(x)), state

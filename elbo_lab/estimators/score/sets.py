@@ -24,7 +24,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Integers
+from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import bad_value, check_count
@@ -81,7 +81,7 @@ class ScoreFunctionTopCategories(OfFewValues):
         check_count("k", self.k)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return "score-function-top-categories" + (f"-{self.k}" if self.k > 1 else "")
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
@@ -101,7 +101,7 @@ class ScoreFunctionTopCategories(OfFewValues):
         return posterior.eta_vjp(phi, x, grad_eta / len(x)), state
 
 
-def _terms(problem: Problem, eta: Floats, z: Integers) -> Floats:
+def _terms(problem: Problem, eta: Floats, z: Draws) -> Floats:
     """Return f times score (..., S, N, E)."""
     return log_weight_at(problem, eta, z)[..., None] * problem.posterior.family.score(eta, z)
 
