@@ -25,7 +25,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import groupby
 from math import ceil
@@ -193,14 +193,19 @@ def _sent(
 
     calls = [delayed(_attempt)(kernels_in_use(), function, shared, items) for shared, items in tasks]
     backend = {"n_jobs": count, "inner_max_num_threads": 1, "idle_worker_timeout": IDLE}
-    with parallel_config("loky", **backend), _interrupts_held_back():
-        answers = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")(calls)
-    try:
+    with ExitStack() as stack:
+        # An interrupt that was held back is raised when the workers can be stopped.
+        with parallel_config("loky", **backend), _interrupts_held_back():
+            answers = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")(calls)
+            stack.callback(_stop, answers)
         yield answers
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib warns of tasks that are given up
-            answers.close()
+
+
+def _stop(answers: Generator[list[Result] | None]) -> None:
+    """Kill the workers unless all answers have been taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # joblib warns of tasks that are given up
+        answers.close()
 
 
 @contextmanager
