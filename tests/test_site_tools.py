@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from elbo_lab.bounds import BOUNDS
 from elbo_lab.datasets import DATASETS
+from elbo_lab.distributions import FAMILIES
 from elbo_lab.estimators import ESTIMATORS, Exact
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import find_models
@@ -91,7 +93,8 @@ def test_the_catalogue_holds_every_name_of_the_registries_with_its_file():
     page = [(ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")]
     catalogue.insert(None, "catalogue", page)
     names = [choice.label for choice in find_models()]
-    names += [item.name for item in (*ESTIMATORS, *POSTERIORS, *DATASETS)]
+    names += [item.name for item in (*ESTIMATORS, *POSTERIORS, *DATASETS, *FAMILIES)]
+    names += [bound.__name__ for bound in BOUNDS]
     assert [name for name in names if f"`{name}`" not in page[0]] == []
     files = re.findall(r"\]\(\.\./(\S+)\)", page[0])
     assert len(files) >= len(ESTIMATORS) and all((ROOT / file).is_file() for file in files)

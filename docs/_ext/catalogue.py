@@ -8,7 +8,9 @@ import inspect
 import re
 from pathlib import Path
 
+from elbo_lab.bounds import BOUNDS
 from elbo_lab.datasets import DATASETS, load
+from elbo_lab.distributions import FAMILIES
 from elbo_lab.exact import evidence
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import all_estimators, find_models
@@ -24,7 +26,7 @@ def _plain(text):
 
 
 def _link(name, kind):
-    """Return a name as a link to the file that defines its class, or the name alone if that is elsewhere."""
+    """Return a name as a link to the file of its class or function; the name alone if that is elsewhere."""
     path = Path(inspect.getsourcefile(kind)).resolve()
     if not path.is_relative_to(ROOT):
         return f"`{name}`"
@@ -34,6 +36,11 @@ def _link(name, kind):
 def _table(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _first_line(item):
+    """Return the first line of a docstring."""
+    return _plain(inspect.getdoc(item).splitlines()[0].rstrip("."))
 
 
 def _evidence(choice):
@@ -83,7 +90,25 @@ def estimators():
     return _table(["target", "name", "unbiased", "in short"], rows)
 
 
-TABLES = {"models": models, "datasets": datasets, "posteriors": posteriors, "estimators": estimators}
+def families():
+    """Return the table of the families of q."""
+    return _table(["name", "family"], [[_link(kind.name, kind), _first_line(kind)] for kind in FAMILIES])
+
+
+def bounds():
+    """Return the table of the bounds."""
+    rows = [[_link(bound.__name__, bound), _first_line(bound).removeprefix("Return ")] for bound in BOUNDS]
+    return _table(["function", "returns"], rows)
+
+
+TABLES = {
+    "models": models,
+    "datasets": datasets,
+    "families": families,
+    "posteriors": posteriors,
+    "bounds": bounds,
+    "estimators": estimators,
+}
 
 
 def insert(_, page, source):
