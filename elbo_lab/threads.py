@@ -8,10 +8,11 @@ BLAS runs single-threaded inside each: the same bits for any number of threads, 
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
+from typing import Any
 
 from elbo_lab.errors import check_count
 
@@ -41,16 +42,18 @@ def single_threaded_blas() -> Iterator[None]:
 class _Limit:
     """The limit is the process's own: the first block of all threads sets it, and the last lifts it."""
 
-    def __init__(self):
-        self._blocks, self._set, self._lock = 0, None, threading.Lock()
+    def __init__(self) -> None:
+        self._blocks = 0
+        self._set: Any = None
+        self._lock = threading.Lock()
 
-    def enter(self):
+    def enter(self) -> None:
         with self._lock:
             if self._blocks == 0:
                 self._set = _libraries().limit(limits=1, user_api="blas")
             self._blocks += 1
 
-    def leave(self):
+    def leave(self) -> None:
         with self._lock:
             self._blocks -= 1
             if self._blocks == 0:
@@ -77,7 +80,7 @@ def pool_of_pieces(threads: int) -> Iterator[Executor]:
 class _Alone(Executor):
     """An executor that works in the calling thread, piece after piece, when the result is asked for."""
 
-    def map(self, work, *arguments):
+    def map(self, work: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:  # type: ignore[override]
         return map(work, *arguments)
 
 
@@ -109,7 +112,7 @@ _parallel_call = threading.Lock()
 _lost_in_fork = threading.Event()
 
 
-def _after_fork():
+def _after_fork() -> None:
     global _parallel_call
     # Another thread of the parent may have held it.
     _parallel_call = threading.Lock()
@@ -125,7 +128,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _libraries():
+def _libraries() -> Any:
     """Return the handle on the loaded libraries; looking for them takes 1 ms, limiting them 20 us."""
     # SciPy brings a BLAS of its own; a library that is loaded later would not be limited.
     import scipy.linalg.blas  # noqa: F401

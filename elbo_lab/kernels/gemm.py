@@ -18,11 +18,15 @@ Numba manual, "Foreign functions: ctypes"; threadpoolctl, "Introspecting the cur
 import ctypes
 import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload
+from numpy.typing import DTypeLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import FLAGS, inner_loop
 
 # (name of the function for a letter, its integers): NumPy's wheels, SciPy's wheels, OpenBLAS and MKL.
@@ -38,7 +42,7 @@ ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 
 
 @functools.cache
-def gemm(dtype):
+def gemm(dtype: DTypeLike) -> Any:
     """Return the compiled product of a dtype as a `ctypes` function, or None: `product` takes `np.dot`."""
     for path in _libraries():
         for name, integer in CANDIDATES:
@@ -48,23 +52,22 @@ def gemm(dtype):
     return None
 
 
-def road(dtype):
+def road(dtype: DTypeLike) -> str:
     """Return what products of a dtype are done by, for a reader: 'scipy_cblas_sgemm64_ of libscipy_...'."""
     function = gemm(dtype)
     return "np.dot" if function is None else f"{function.__name__} of {os.path.basename(function.library)}"
 
 
-def _libraries():
+def _libraries() -> list[str]:
     from threadpoolctl import threadpool_info
 
-    own = os.path.dirname(
-        os.path.realpath(np.__file__)
-    )  # its wheels keep it there, or beside it in numpy.libs
+    # Its wheels keep it there, or beside it in numpy.libs.
+    own = os.path.dirname(os.path.realpath(np.__file__))
     paths = [pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return sorted(paths, key=lambda path: not os.path.realpath(path).startswith(own))
 
 
-def _function(path, name, integer, dtype):
+def _function(path: str, name: str, integer: type, dtype: np.dtype) -> Any:
     letter, number = LETTERS[dtype]
     try:
         function = getattr(ctypes.CDLL(path), name.format(letter))
@@ -76,7 +79,7 @@ def _function(path, name, integer, dtype):
     return function
 
 
-def _is_right(function, dtype):
+def _is_right(function: Callable[..., None], dtype: np.dtype) -> bool:
     """Whether a function multiplies a transposed view and some columns of a matrix, 3 x 5 by 5 x 7."""
     numbers = np.arange(100, dtype=dtype)
     a, b = numbers[:20].reshape(5, 4)[:, :3].T, numbers[20:65].reshape(5, 9)[:, 1:8]
@@ -88,7 +91,7 @@ def _is_right(function, dtype):
 
 
 @inner_loop
-def _reading(matrix):
+def _reading(matrix: Floats) -> tuple[int, int]:
     """Return how CBLAS reads a matrix, and the elements between the beginnings of its rows or columns."""
     step, width = matrix.strides, matrix.itemsize
     if step[1] == width:
@@ -97,14 +100,14 @@ def _reading(matrix):
 
 
 @inner_loop
-def _call(function, a, b, out):
+def _call(function: Any, a: Floats, b: Floats, out: Floats) -> None:
     (how_a, lead_a), (how_b, lead_b) = _reading(a), _reading(b)
     (m, k), n = a.shape, b.shape[1]
     one, zero = a.dtype.type(1.0), a.dtype.type(0.0)
     function(ROW_MAJOR, how_a, how_b, m, n, k, one, a.ctypes, lead_a, b.ctypes, lead_b, zero, out.ctypes, n)
 
 
-def product(function, a, b, out):
+def product(function: Any, a: Floats, b: Floats, out: Floats) -> None:
     """Write a @ b into `out`; for compiled code only.
 
     Parameters
@@ -119,19 +122,19 @@ def product(function, a, b, out):
     """
 
 
-def product_of_transposed(function, a, b, out):
+def product_of_transposed(function: Any, a: Floats, b: Floats, out: Floats) -> None:
     """Write a.T @ b into `out`; as `product`, but a (k, m) may be some columns of a contiguous matrix."""
 
 
 @overload(product, jit_options=FLAGS)
-def _product(function, a, b, out):  # noqa: ARG001
+def _product(function: Any, a: Any, b: Any, out: Any) -> Callable[..., None]:  # noqa: ARG001
     if isinstance(function, types.NoneType):
         return lambda function, a, b, out: np.dot(a, b, out)  # noqa: ARG005
     return lambda function, a, b, out: _call(function, a, b, out)
 
 
 @overload(product_of_transposed, jit_options=FLAGS)
-def _product_of_transposed(function, a, b, out):  # noqa: ARG001
+def _product_of_transposed(function: Any, a: Any, b: Any, out: Any) -> Callable[..., None]:  # noqa: ARG001
     if isinstance(function, types.NoneType):
         return lambda function, a, b, out: np.dot(np.ascontiguousarray(a).T, b, out)  # noqa: ARG005
     return lambda function, a, b, out: _call(function, a.T, b, out)

@@ -21,6 +21,7 @@ Source: that of each optimiser stands in `elbo_lab.training.optimizers`.
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import as_part, exact_formula, exact_loop, inner_loop
 
 # What an update is called in compiled code that is made for all of them.
@@ -29,7 +30,19 @@ RULES = {"adam_step": ADAM, "momentum_step": MOMENTUM, "sgd_step": SGD, "adagrad
 
 
 @exact_formula
-def _adam(param, g, m, v, beta1, beta2, new1, new2, rate, correction, eps):
+def _adam(
+    param: float,
+    g: float,
+    m: float,
+    v: float,
+    beta1: float,
+    beta2: float,
+    new1: float,
+    new2: float,
+    rate: float,
+    correction: float,
+    eps: float,
+) -> tuple[float, float, float]:
     """Return (param, m, v) after one step along g."""
     m_new = beta1 * m + new1 * g
     v_new = beta2 * v + (new2 * g) * g
@@ -37,27 +50,39 @@ def _adam(param, g, m, v, beta1, beta2, new1, new2, rate, correction, eps):
 
 
 @exact_formula
-def _momentum(param, g, velocity, momentum, rate):
+def _momentum(param: float, g: float, velocity: float, momentum: float, rate: float) -> tuple[float, float]:
     """Return (param, velocity) after one step along g."""
     velocity_new = momentum * velocity + g
     return param + rate * velocity_new, velocity_new
 
 
 @exact_formula
-def _sgd(param, g, rate):
+def _sgd(param: float, g: float, rate: float) -> float:
     """Return param after one step along g."""
     return param + rate * g
 
 
 @exact_formula
-def _adagrad(param, g, squares, rate, eps):
+def _adagrad(param: float, g: float, squares: float, rate: float, eps: float) -> tuple[float, float]:
     """Return (param, squares) after one step along g."""
     squares_new = squares + g * g
     return param + (rate * g) / (np.sqrt(squares_new) + eps), squares_new
 
 
 @exact_loop
-def adam_step(params, gradient, m, v, beta1, beta2, new1, new2, rate, correction, eps):
+def adam_step(
+    params: Floats,
+    gradient: Floats,
+    m: Floats,
+    v: Floats,
+    beta1: float,
+    beta2: float,
+    new1: float,
+    new2: float,
+    rate: float,
+    correction: float,
+    eps: float,
+) -> None:
     """Move params, m and v by one step; vectors (n,) contiguous, scalars of their dtype."""
     for i in range(params.shape[0]):
         params[i], m[i], v[i] = _adam(
@@ -66,21 +91,21 @@ def adam_step(params, gradient, m, v, beta1, beta2, new1, new2, rate, correction
 
 
 @exact_loop
-def momentum_step(params, gradient, velocity, momentum, rate):
+def momentum_step(params: Floats, gradient: Floats, velocity: Floats, momentum: float, rate: float) -> None:
     """Move params and velocity by one step; as `adam_step`."""
     for i in range(params.shape[0]):
         params[i], velocity[i] = _momentum(params[i], gradient[i], velocity[i], momentum, rate)
 
 
 @exact_loop
-def sgd_step(params, gradient, rate):
+def sgd_step(params: Floats, gradient: Floats, rate: float) -> None:
     """Move params by one step; as `adam_step`."""
     for i in range(params.shape[0]):
         params[i] = _sgd(params[i], gradient[i], rate)
 
 
 @exact_loop
-def adagrad_step(params, gradient, squares, rate, eps):
+def adagrad_step(params: Floats, gradient: Floats, squares: Floats, rate: float, eps: float) -> None:
     """Move params and squares by one step; as `adam_step`."""
     for i in range(params.shape[0]):
         params[i], squares[i] = _adagrad(params[i], gradient[i], squares[i], rate, eps)
@@ -92,7 +117,9 @@ _adam_step, _momentum_step, _sgd_step, _adagrad_step = (
 
 
 @inner_loop
-def step_by_rule(rule, params, gradient, slots, start, numbers):
+def step_by_rule(
+    rule: int, params: Floats, gradient: Floats, slots: Floats, start: int, numbers: Floats
+) -> None:
     """Move part of a vector (P,), from `start` on, and of its slots (n_slots, P) along a gradient (n,).
 
     The rule is one of `RULES`, and `numbers` are those of its loop.

@@ -15,13 +15,25 @@ stands in the place of delta_L, and what a_L would be is free.
 The definition is `elbo_lab.training.batch.ascend` with `elbo_lab.estimators.pathwise_pass`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import get_thread_id, prange
 
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.kernels import elementwise
 from elbo_lab.kernels.compiling import as_part, inner_loop, parallel_loop
 from elbo_lab.kernels.gemm import product, product_of_transposed
 from elbo_lab.kernels.optimizers import step_by_rule
+
+Gemm = Callable[..., None] | None
+# Number of the activation, widths of the layers, parameters, a and delta of the tape.
+Network = tuple[int, Integers, Floats, Floats, Floats]
+# Number of the rule, slots, numbers of the rule.
+Rule = tuple[int, Floats, Floats]
+# Whether bits are drawn anew, table, rows, shift, inverse.
+Data = tuple[bool, Floats, Integers, Floats, Floats]
+Rng = np.random.Generator
 
 # What an activation is called in compiled code.
 TANH, RELU, SOFTPLUS = 0, 1, 2
@@ -38,7 +50,7 @@ times_softplus_slope = as_part(elementwise.times_softplus_slope)
 
 
 @inner_loop
-def layer_rows(flat, sizes, layer, first, n):
+def layer_rows(flat: Floats, sizes: Integers, layer: int, first: int, n: int) -> Floats:
     """Return n rows (n, sizes[layer]) of a layer from `first` on, in one vector of a tape."""
     wide, before, total = sizes[layer], 0, 0
     for other in range(sizes.size):
@@ -49,7 +61,7 @@ def layer_rows(flat, sizes, layer, first, n):
 
 
 @inner_loop
-def weights_start(sizes, layer):
+def weights_start(sizes: Integers, layer: int) -> int:
     """Return where W_l (sizes[layer - 1], sizes[layer]) begins in the parameters; b_l follows it."""
     start = 0
     for below in range(1, layer):
@@ -58,14 +70,14 @@ def weights_start(sizes, layer):
 
 
 @inner_loop
-def weights(params, sizes, layer):
+def weights(params: Floats, sizes: Integers, layer: int) -> Floats:
     """Return W_l (sizes[layer - 1], sizes[layer])."""
     start, size = weights_start(sizes, layer), sizes[layer - 1] * sizes[layer]
     return params[start : start + size].reshape((sizes[layer - 1], sizes[layer]))
 
 
 @inner_loop
-def activate(kind, u, a):
+def activate(kind: int, u: Floats, a: Floats) -> None:
     """Write f(u) into a; vectors (n,)."""
     if kind == TANH:
         tanh(u, a)
@@ -78,7 +90,7 @@ def activate(kind, u, a):
 
 
 @inner_loop
-def times_slope(kind, a, delta):
+def times_slope(kind: int, a: Floats, delta: Floats) -> None:
     """Multiply delta by f', from the output a = f(u); vectors (n,)."""
     one = a.dtype.type(1.0)
     if kind == TANH:
@@ -92,7 +104,7 @@ def times_slope(kind, a, delta):
 
 
 @inner_loop
-def forward(gemm, network, first, n):
+def forward(gemm: Gemm, network: Network, first: int, n: int) -> None:
     """Fill n rows from `first` on of all layers above a_0."""
     kind, sizes, params, a, delta = network
     for layer in range(1, sizes.size):
@@ -108,7 +120,7 @@ def forward(gemm, network, first, n):
 
 
 @inner_loop
-def backward(gemm, network, first, n, lowest):
+def backward(gemm: Gemm, network: Network, first: int, n: int, lowest: int) -> None:
     """Lay delta_l over n rows of the layers from the last but one down to `lowest`, from delta_L."""
     kind, sizes, params, a, delta = network
     for layer in range(sizes.size - 2, lowest - 1, -1):
@@ -119,7 +131,7 @@ def backward(gemm, network, first, n, lowest):
 
 
 @inner_loop
-def uniform(rng, like):
+def uniform(rng: Rng, like: Floats) -> float:
     """Return the next uniform number of the dtype of an array."""
     if like.itemsize == SHORT:
         return np.float64(rng.random(dtype=np.float32))
@@ -127,7 +139,7 @@ def uniform(rng, like):
 
 
 @inner_loop
-def normal(rng, like):
+def normal(rng: Rng, like: Floats) -> float:
     """Return the next normal number of the dtype of an array."""
     if like.itemsize == SHORT:
         return np.float64(rng.standard_normal(dtype=np.float32))
@@ -135,7 +147,16 @@ def normal(rng, like):
 
 
 @inner_loop
-def see(rng, fresh, table, rows, shift, inverse, x, inputs):
+def see(
+    rng: Rng,
+    fresh: bool,
+    table: Floats,
+    rows: Integers,
+    shift: Floats,
+    inverse: Floats,
+    x: Floats,
+    inputs: Floats,
+) -> None:
     """Write the data of some rows into x (n, D), bits drawn anew if `fresh`, and standardised into inputs."""
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
     for n in range(rows.size):
@@ -151,7 +172,7 @@ def see(rng, fresh, table, rows, shift, inverse, x, inputs):
 
 
 @inner_loop
-def draw(rng, eta, noise, z):
+def draw(rng: Rng, eta: Floats, noise: Floats, z: Floats) -> float:
     """Draw noise, write z = m + s noise (S n, K), and return the sum over data of KL(q || N(0, I))."""
     n_data, n_latent = eta.shape[0], z.shape[1]
     for i in range(z.shape[0]):
@@ -169,7 +190,7 @@ def draw(rng, eta, noise, z):
 
 
 @inner_loop
-def draw_backward(eta, noise, grad_z, share):
+def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float) -> None:
     """Lay the gradient in eta over eta; `share` is that of a datum in the batch."""
     n_data, n_latent = eta.shape[0], grad_z.shape[1]
     zero, one = eta.dtype.type(0.0), eta.dtype.type(1.0)
@@ -186,7 +207,7 @@ def draw_backward(eta, noise, grad_z, share):
 
 
 @inner_loop
-def observe(x, logits, spare, share):
+def observe(x: Floats, logits: Floats, spare: Floats, share: float) -> float:
     """Lay the slopes share (x - sigmoid(l)) over the logits (S n, D); return the sum of log p(x | z)."""
     n_data, n_out = x.shape
     column = np.empty(n_out, x.dtype)
@@ -207,7 +228,16 @@ def observe(x, logits, spare, share):
 
 
 @inner_loop
-def block(gemm, rng, data, encoder, decoder, first, n, buffers):
+def block(
+    gemm: Gemm,
+    rng: Rng,
+    data: Data,
+    encoder: Network,
+    decoder: Network,
+    first: int,
+    n: int,
+    buffers: tuple[Floats, Floats],
+) -> float:
     """Fill n rows from `first` on of the tapes of both networks, and return their mean ELBO in nats."""
     fresh, table, rows, shift, inverse = data
     x, noise = buffers
@@ -234,7 +264,7 @@ def block(gemm, rng, data, encoder, decoder, first, n, buffers):
 
 
 @inner_loop
-def move(gemm, network, how, n_rows, number, scratch):
+def move(gemm: Gemm, network: Network, how: Rule, n_rows: int, number: int, scratch: Floats) -> None:
     """Move slice `number` of every weight matrix, its bias behind it as its last row, along the gradient."""
     (_, sizes, params, a, delta), (rule, slots, numbers) = network, how
     if rule == STILL:
@@ -260,7 +290,19 @@ def move(gemm, network, how, n_rows, number, scratch):
 
 
 @parallel_loop
-def vae_step(gemm, rngs, data, encoder, decoder, encoder_move, decoder_move, edges, buffers, values, scratch):
+def vae_step(
+    gemm: Gemm,
+    rngs: tuple[Rng, ...],
+    data: Data,
+    encoder: Network,
+    decoder: Network,
+    encoder_move: Rule,
+    decoder_move: Rule,
+    edges: Integers,
+    buffers: tuple[Floats, Floats],
+    values: Floats,
+    scratch: Floats,
+) -> float:
     """Do one step, and return the mean ELBO of the batch in nats; nothing moves if it is not finite.
 
     Parameters
