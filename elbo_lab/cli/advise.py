@@ -1,5 +1,7 @@
 """elbo-lab advise: which estimator for this model?"""
 
+from elbo_lab.cli.measuring import add_measuring
+
 EXAMPLES = """examples:
   elbo-lab advise ppca                            estimators of the gradients in phi and theta
   elbo-lab advise deep-bernoulli --budget 0.002   two milliseconds for one gradient
@@ -20,15 +22,10 @@ def add_parser(commands):
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from 'elbo-lab list', with its variant")
-    add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; the model's own if not given")
-    add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
+    add_measuring(add)
     add("--posterior", default="free", metavar="KIND", help="free (default), full or amortised")
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")
-    add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, default=400, metavar="R", help="estimates of each (default 400)")
-    add("--rows", type=int, metavar="N", help="data rows, by a seeded permutation (default 32)")
-    add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
-    add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--json", metavar="FILE", help="write the advice and the evidence")
     parser.set_defaults(run=run)
 

@@ -1,5 +1,6 @@
 """elbo-lab compare: the main job."""
 
+from elbo_lab.cli.measuring import add_measuring
 from elbo_lab.errors import bad_value
 
 EXAMPLES = """examples:
@@ -33,8 +34,7 @@ def add_parser(commands):
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
-    add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; each model's own if not given")
-    add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
+    add_measuring(add)
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
     add(
         "--at",
@@ -48,11 +48,7 @@ def add_parser(commands):
         help="draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol",
     )
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
-    add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
-    add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
-    add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
-    add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--quick", action="store_true", help="8 rows and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
