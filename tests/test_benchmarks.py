@@ -119,8 +119,7 @@ def test_a_file_holds_machine_and_rows(runner, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words, told",
-    [(["vae"], "TOPIC: expected any of"), (["--json", "/no/such/folder/out.json"], "--json")],
+    "words, told", [(["vae"], "TOPIC: expected any of"), (["--json", "/no/such/folder/out.json"], "--json")]
 )
 def test_a_mistake_gets_one_line(runner, words, told, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -363,10 +363,7 @@ def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
     ("attributes", "line"),
     [
         ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
-        (
-            {"unbiased": "elbo"},
-            "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'",
-        ),
+        ({"unbiased": "elbo"}, "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'"),
         ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
         ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
     ],

@@ -36,13 +36,6 @@ def test_several_models_have_their_own_data():
     assert texts(found.plot()["variance-elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
 
 
-def test_many_names_beside_each_other_leave_the_panel_larger_than_its_legend():
-    figure = compare("ppca", rows=4, repeats=20, draws=10).plot()["variance-vs-draws"]
-    (ax,) = figure.axes
-    figure.canvas.draw()
-    assert ax.get_legend().get_window_extent().height < 0.7 * ax.get_window_extent().height
-
-
 def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():
     fitted = fit("gaussian-mixture:full", "faithful", latent=2, restarts=1)
     (ax,) = dict(of_a_fit.figures_of(fitted))["mixture"].axes

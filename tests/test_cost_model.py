@@ -16,10 +16,7 @@ from elbo_lab.theory import COSTS, Cost, cost_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 ETA = np.array([0.7, -0.3])
-LINES = {
-    "score-function": lab.ScoreFunction(),
-    "reparameterization": lab.ReparameterizationAnalyticKL(),
-}
+LINES = {"score-function": lab.ScoreFunction(), "reparameterization": lab.ReparameterizationAnalyticKL()}
 
 
 def moments(estimator, cost):

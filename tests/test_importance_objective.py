@@ -30,11 +30,7 @@ from elbo_lab.training.trainer import Training
 
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
 GREY = load("digits:dequantised").rows(40, 0).x[:, 18:30]
-MODELS = (
-    (DeepBernoulli(12, 2, (6,)), DIGITS),
-    (DeepGaussianFixed(12, 1, (6,)), GREY),
-    (PPCA(12, 3), GREY),
-)
+MODELS = ((DeepBernoulli(12, 2, (6,)), DIGITS), (DeepGaussianFixed(12, 1, (6,)), GREY), (PPCA(12, 3), GREY))
 over_models = pytest.mark.parametrize("model, x", MODELS, ids=lambda v: getattr(v, "label", ""))
 over_draws = pytest.mark.parametrize("draws", [1, 5])
 

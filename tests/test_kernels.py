@@ -207,23 +207,7 @@ def assert_twins(definition, kernel, x):
 
 INF, NAN = np.inf, np.nan
 EDGES = np.array(
-    [
-        -INF,
-        -1e3,
-        -745.2,
-        -709.0,
-        -1.0,
-        -5e-324,
-        -0.0,
-        0.0,
-        5e-324,
-        1e-300,
-        22.0,
-        1e3,
-        1e308,
-        INF,
-        NAN,
-    ]
+    [-INF, -1e3, -745.2, -709.0, -1.0, -5e-324, -0.0, 0.0, 5e-324, 1e-300, 22.0, 1e3, 1e308, INF, NAN]
 )
 
 float_arrays = st.sampled_from([np.float64, np.float32]).flatmap(
@@ -358,10 +342,7 @@ def test_twin_keeps_name_and_docstring():
 def road_taken():
     """Return which road `special.tanh` takes now, by bits on which the two differ."""
     bits = special.tanh(GRID)
-    by_road = {
-        "numpy": special.tanh.definition(GRID),
-        "numba": special.tanh.kernel(GRID),
-    }
+    by_road = {"numpy": special.tanh.definition(GRID), "numba": special.tanh.kernel(GRID)}
     assert not np.array_equal(by_road["numpy"], by_road["numba"])
     return [road for road, values in by_road.items() if np.array_equal(bits, values)]
 

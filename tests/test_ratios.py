@@ -159,10 +159,7 @@ FEW = [
 @pytest.fixture(scope="module")
 def against():
     return compare(
-        ["gaussian-mle", "gaussian-mixture:full"],
-        estimators=FEW,
-        against="score-function-loo",
-        **SMALL,
+        ["gaussian-mle", "gaussian-mixture:full"], estimators=FEW, against="score-function-loo", **SMALL
     )
 
 

@@ -160,11 +160,7 @@ def at_posterior(case, move=0.0):
 @over(QUADRATIC)
 def test_at_the_exact_posterior_three_variances_are_zero_and_one_is_not(case):
     found = at_posterior(case)
-    for name in (
-        "score-function-mean-baseline",
-        "score-function-oracle-baseline",
-        "sticking-the-landing",
-    ):
+    for name in ("score-function-mean-baseline", "score-function-oracle-baseline", "sticking-the-landing"):
         assert found[name].max() < 1e-18 * (1.0 + found["score-function"].max()), name
     assert found["reparameterization"].max() > 1e-3
 

@@ -150,11 +150,5 @@ WORKS = (
         most_of_limit=1.5,
         least_over_peer={"jax": 1.7},
     ),
-    Work(
-        name="importance-nll",
-        ours=nll_ours,
-        definition=nll_definition,
-        limit=nll_limit,
-        most_of_limit=1.5,
-    ),
+    Work(name="importance-nll", ours=nll_ours, definition=nll_definition, limit=nll_limit, most_of_limit=1.5),
 )

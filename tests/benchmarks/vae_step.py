@@ -257,16 +257,7 @@ WORKS = (
             "jax-jit": jax_jit,
         },
         most_of_limit=1.45,
-        least_over_peer={
-            "pytorch-eager-fused-adam": 1.0,
-            "pytorch-compile": 1.0,
-            "jax-jit": 1.0,
-        },
+        least_over_peer={"pytorch-eager-fused-adam": 1.0, "pytorch-compile": 1.0, "jax-jit": 1.0},
     ),
-    Work(
-        name="vae-epoch",
-        ours=epoch,
-        limit=epoch_of_steps,
-        most_of_limit=1.05,
-    ),
+    Work(name="vae-epoch", ours=epoch, limit=epoch_of_steps, most_of_limit=1.05),
 )

@@ -64,12 +64,7 @@ FAMILIES = (
     IndependentBernoulli(3),
 )
 
-NETWORKS = (
-    MLP((2, 3)),
-    MLP((2, 4, 3)),
-    MLP((3, 5, 4, 2), "softplus"),
-    MLP((2, 4, 3), "relu"),
-)
+NETWORKS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))
 
 MODELS = (
     GaussianMLE(2),

@@ -119,10 +119,7 @@ def every_order(_, logits, n_draws):
 
 
 # Estimators that pick z by its number, in a way of their own: (estimator, log q of every value, S) -> rule.
-OUTCOMES = {
-    "score-function-top-categories": outside_of_the_top,
-    "score-function-unordered-set": every_order,
-}
+OUTCOMES = {"score-function-top-categories": outside_of_the_top, "score-function-unordered-set": every_order}
 
 
 def every_bit(logits, n_draws):

@@ -13,13 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from elbo_lab import exact
-from elbo_lab.bounds import (
-    importance_evidence,
-    joint_entropy,
-    log_weight,
-    prior_evidence,
-    reconstruction_kl,
-)
+from elbo_lab.bounds import importance_evidence, joint_entropy, log_weight, prior_evidence, reconstruction_kl
 from elbo_lab.distributions import draw_noise
 from elbo_lab.exact import closed_form, enumeration, quadrature
 

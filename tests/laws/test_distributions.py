@@ -439,10 +439,7 @@ def test_each_category_owns_an_interval_of_noise_as_long_as_its_probability(fami
     assert np.abs(share - scipy.special.softmax(eta, axis=1)).max() <= 1.01 / n_points
 
 
-@given(
-    arrays(float, (1, 4), elements=st.floats(-5.0, 5.0)),
-    st.integers(0, 2),
-)
+@given(arrays(float, (1, 4), elements=st.floats(-5.0, 5.0)), st.integers(0, 2))
 def test_the_ends_of_the_intervals_are_the_cumulated_probabilities(eta, k):
     end = np.cumsum(scipy.special.softmax(eta, axis=1), axis=1)[0, k]
     around = np.array([[end - 1e-9], [end + 1e-9]])
@@ -486,12 +483,7 @@ def test_leading_axes_of_repeats_equal_looped_calls(family):
     z = family.sample(eta, noise)
     cotangent = rng.standard_normal((2, 3, N_DRAWS, N_DATA))
     grad_z = rng.standard_normal(noise.shape)
-    together = [
-        z,
-        family.log_prob(eta, z),
-        family.score(eta, z),
-        family.log_prob_vjp(eta, z, cotangent),
-    ]
+    together = [z, family.log_prob(eta, z), family.score(eta, z), family.log_prob_vjp(eta, z, cotangent)]
     if not family.discrete:
         together += [family.sample_vjp(eta, noise, grad_z), family.log_prob_grad_z(eta, z)]
     for r in np.ndindex(2, 3):
@@ -502,10 +494,7 @@ def test_leading_axes_of_repeats_equal_looped_calls(family):
             family.log_prob_vjp(eta, z[r], cotangent[r]),
         ]
         if not family.discrete:
-            alone += [
-                family.sample_vjp(eta, noise[r], grad_z[r]),
-                family.log_prob_grad_z(eta, z[r]),
-            ]
+            alone += [family.sample_vjp(eta, noise[r], grad_z[r]), family.log_prob_grad_z(eta, z[r])]
         for many, one in zip(together, alone, strict=True):
             assert_close(many[r], one)
 

@@ -374,8 +374,7 @@ def test_at_the_exact_posterior_baselines_leave_no_variance(case):
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [("importance-sampling", "elbo-log-weight"), ("importance-weighted", "elbo-sampled")],
+    ("first", "second"), [("importance-sampling", "elbo-log-weight"), ("importance-weighted", "elbo-sampled")]
 )
 @over_cases(CASES)
 def test_with_one_draw_importance_weighting_is_the_elbo(case, first, second):
@@ -387,10 +386,7 @@ def test_with_one_draw_importance_weighting_is_the_elbo(case, first, second):
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        ("prior-monte-carlo-score", "prior-monte-carlo-pathwise"),
-        ("elbo-analytic-kl", "elbo-sampled"),
-    ],
+    [("prior-monte-carlo-score", "prior-monte-carlo-pathwise"), ("elbo-analytic-kl", "elbo-sampled")],
 )
 @over_cases([case for case in CONTINUOUS if case.model.name != "gaussian-mle"])
 def test_without_parameters_in_the_prior_two_estimators_are_one(case, first, second):

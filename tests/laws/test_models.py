@@ -12,9 +12,7 @@ from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.models import (
-    MODELS as MODEL_KINDS,
-)
+from elbo_lab.models import MODELS as MODEL_KINDS
 from elbo_lab.models import (
     PPCA,
     ClosedForm,
@@ -70,12 +68,7 @@ def test_the_pullback_is_the_derivative_in_theta(case, part):
     z, _, rng = draws(case)
     x = () if part == "log_prior" else (case.x,)
     value, vjp = getattr(case.model, part), getattr(case.model, f"{part}_vjp")
-    check_vjp(
-        lambda theta: value(theta, *x, z),
-        lambda theta, c: vjp(theta, *x, z, c)[0],
-        case.theta,
-        rng,
-    )
+    check_vjp(lambda theta: value(theta, *x, z), lambda theta, c: vjp(theta, *x, z, c)[0], case.theta, rng)
 
 
 @laws(VECTORS)
@@ -104,12 +97,7 @@ def test_a_category_has_no_derivative(case):
 @laws(CASES)
 def test_prior_eta_vjp_is_the_derivative_of_the_priors_eta(case):
     model = case.model
-    check_vjp(
-        lambda theta: model.prior_eta(theta)[0],
-        model.prior_eta_vjp,
-        case.theta,
-        generator(case),
-    )
+    check_vjp(lambda theta: model.prior_eta(theta)[0], model.prior_eta_vjp, case.theta, generator(case))
     cotangents = generator(case).standard_normal((2, 5, model.family.eta_size))
     together = model.prior_eta_vjp(case.theta, cotangents)
     alone = [[model.prior_eta_vjp(case.theta, c) for c in row] for row in cotangents]

@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from elbo_lab.networks import ACTIVATIONS, MLP
 
 ROWS = 5
-PLAIN = {
-    "tanh": np.tanh,
-    "relu": lambda u: np.maximum(u, 0),
-    "softplus": lambda u: np.log1p(np.exp(u)),
-}
+PLAIN = {"tanh": np.tanh, "relu": lambda u: np.maximum(u, 0), "softplus": lambda u: np.log1p(np.exp(u))}
 
 every_network = pytest.mark.parametrize(
     "network", NETWORKS, ids=lambda n: f"{'-'.join(map(str, n.sizes))}-{n.activation}"
