@@ -1,18 +1,15 @@
 """What a trained model is worth: evidence, gaps, active units, and what one does with it."""
 
-from elbo_lab.evaluation.annealed import (
-    AnnealedPath,
+from elbo_lab.evaluation.annealed.path import AnnealedPath
+from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
-    HamiltonianMonteCarlo,
-    RandomWalk,
-    Sandwich,
     annealed_weights,
-    bidirectional,
-    linear_schedule,
     pilot_steps,
     reverse_annealed_weights,
-    sigmoidal_schedule,
 )
+from elbo_lab.evaluation.annealed.sandwich import Sandwich, bidirectional
+from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_schedule
+from elbo_lab.evaluation.annealed.transitions import HamiltonianMonteCarlo, RandomWalk
 from elbo_lab.evaluation.decompositions import Decomposition, decompose
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view

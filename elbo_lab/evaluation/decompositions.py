@@ -1,6 +1,6 @@
 """The ELBO of each datum taken apart: three pairs of terms with one value.
 
-    ELBO = log p(x) - KL(q || p(z | x))          what is aimed at - what q misses
+    ELBO = log p(x) - KL(q || p(z | x))          the aim - what q misses
          = E_q log p(x | z) - KL(q || p(z))      reconstruction - rate
          = E_q log p(x, z) + H(q)                energy + entropy
 
@@ -10,7 +10,6 @@ a code costs, the third why q does not collapse onto the best z. All terms are e
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -54,35 +53,6 @@ class Decomposition:
         return {name: float(values.mean()) for name, values in {"elbo": self.elbo, **terms}.items()}
 
 
-class Terms(NamedTuple):
-    """Exact terms of the ELBO of each datum (N,), in nats.
-
-    Attributes
-    ----------
-    reconstruction, rate : ndarray (N,)
-        E_q log p(x | z) and KL(q || p(z)).
-    energy, entropy : ndarray (N,)
-        E_q log p(x, z) and H(q).
-    error : ndarray (N,)
-        Last changes of quadratures, of the reconstruction and of the energy; zero on other rungs.
-    """
-
-    reconstruction: Floats
-    rate: Floats
-    energy: Floats
-    entropy: Floats
-    error: Floats
-
-
-def exact_terms(model: Model, theta: Floats, x: Floats, eta: Floats, family: Family) -> Terms:
-    """Return the Terms of the ELBO of each datum under q(z; eta) of a family."""
-    energy, error, _ = exact.expected_log_joint(model, theta, x, eta, family)
-    entropy = np.broadcast_to(family.entropy(eta), energy.shape)
-    rate = np.broadcast_to(family.kl(eta, model.prior_eta(theta)), energy.shape)
-    # E_q log p(z) = -KL(q || p(z)) - H(q).
-    return Terms(energy + rate + entropy, rate, energy, entropy, error)
-
-
 def decompose(
     model: Model, theta: Floats, x: Floats, eta: Floats, family: Family | None = None
 ) -> Decomposition:
@@ -103,16 +73,19 @@ def decompose(
     NotApplicable
         If log p(x) or E_q log p(x, z) is not exact for this model.
     """
-    x = check_data(x, n_columns=model.n_columns)
+    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
     with single_threaded_blas():
         log_p, log_p_error, _ = exact.log_evidence(model, theta, x)
-        terms = exact_terms(model, theta, x, eta, model.family if family is None else family)
+        energy, energy_error, _ = exact.expected_log_joint(model, theta, x, eta, family)
+    entropy = np.broadcast_to(family.entropy(eta), energy.shape)
+    rate = np.broadcast_to(family.kl(eta, model.prior_eta(theta)), energy.shape)
     return Decomposition(
         log_p=log_p,
-        kl_to_posterior=log_p - terms.energy - terms.entropy,
-        reconstruction=terms.reconstruction,
-        kl_to_prior=terms.rate,
-        energy=terms.energy,
-        entropy=terms.entropy,
-        error=log_p_error + terms.error,
+        kl_to_posterior=log_p - energy - entropy,
+        # E_q log p(z) = -KL(q || p(z)) - H(q).
+        reconstruction=energy + rate + entropy,
+        kl_to_prior=rate,
+        energy=energy,
+        entropy=entropy,
+        error=log_p_error + energy_error,
     )

@@ -3,7 +3,7 @@
     -log p(x)  ~  -log (1/K) sum_k w_k,   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
 
 (Rezende et al. 2014, appendix; Burda et al. 2016, eq. 8; K = 5000 in their section 5). The mean weight is
-unbiased for p(x). Its logarithm is too low in mean (Jensen), so the estimate of -log p(x) errs upwards: an
+unbiased for p(x). Its logarithm is too low on average (Jensen), so the estimate of -log p(x) errs upwards: an
 honest direction, and by about standard_error^2 / 2. By the delta method,
 
     standard_error^2 = (K |w|^2 / (sum w)^2 - 1) / (K - 1)  ~  Var(w) / (K E[w]^2),
@@ -17,8 +17,9 @@ squares are kept, both relative to the greatest. The rows are cut into fixed blo
 which run on Python threads over a single-threaded BLAS: the same bits for any number of threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -54,6 +55,15 @@ class Nll:
     nll: Floats
     standard_error: Floats
     effective_sample_size: Floats
+
+    @classmethod
+    def of(cls, blocks: Sequence[RunningWeights]) -> Self:
+        """Return the estimates of consecutive blocks of data."""
+        return cls(
+            -np.concatenate([block.log_mean() for block in blocks]),
+            np.concatenate([block.standard_error() for block in blocks]),
+            np.concatenate([block.effective_sample_size() for block in blocks]),
+        )
 
 
 def stream_weights(
@@ -113,22 +123,16 @@ def importance_nll(
     starts = range(0, len(x), ROWS_PER_BLOCK)
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
 
-    def one(start: int, stream: np.random.SeedSequence) -> RunningWeights:
+    def weights_of_block(start: int, stream: np.random.SeedSequence) -> RunningWeights:
         part = slice(start, start + ROWS_PER_BLOCK)
-        rng = np.random.default_rng(stream)
-        return stream_weights(
-            model, theta, x[part].astype(theta.dtype, copy=False), eta[part], n_samples, rng
-        )
+        rows, rng = x[part].astype(theta.dtype, copy=False), np.random.default_rng(stream)
+        return stream_weights(model, theta, rows, eta[part], n_samples, rng)
 
     blocks = []
     with pool_of_pieces(threads) as pool:
         eta = encoded(posterior, phi, x)
-        for start, block in zip(starts, pool.map(one, starts, streams), strict=True):
+        for start, block in zip(starts, pool.map(weights_of_block, starts, streams), strict=True):
             blocks.append(block)
             if progress is not None:
                 progress(min(start + ROWS_PER_BLOCK, len(x)), len(x))
-    return Nll(
-        -np.concatenate([block.log_mean() for block in blocks]),
-        np.concatenate([block.standard_error() for block in blocks]),
-        np.concatenate([block.effective_sample_size() for block in blocks]),
-    )
+    return Nll.of(blocks)

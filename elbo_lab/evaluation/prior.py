@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Floats
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
@@ -92,26 +92,19 @@ def prior_nll(
     shares = [(n_samples + lane) // LANES for lane in range(LANES)]
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
     rows = [slice(len(table) * lane // LANES, len(table) * (lane + 1) // LANES) for lane in range(LANES)]
-    running, terms = RunningWeights(len(table)), _no_terms(model, theta, table)
+    running = RunningWeights(len(table))
 
-    def of_rows(part: slice) -> None:
-        terms[part] = model.data_terms(theta, table[part].astype(theta.dtype, copy=False))
+    def terms_of(part: slice) -> Floats:
+        return model.data_terms(theta, table[part].astype(theta.dtype, copy=False))
+
+    def weights_of_lane(share: int, stream: np.random.SeedSequence) -> RunningWeights:
+        return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
 
     with pool_of_pieces(threads) as pool:
-        list(pool.map(of_rows, rows))
-
-        def one(share: int, stream: np.random.SeedSequence) -> RunningWeights:
-            return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
-
-        for lane in pool.map(one, shares, streams):
+        terms = np.concatenate(list(pool.map(terms_of, rows)))
+        for lane in pool.map(weights_of_lane, shares, streams):
             if lane.count:
                 running.add_sums(lane)
             if progress is not None:
                 progress(running.count, n_samples)
-    return Nll(-running.log_mean(), running.standard_error(), running.effective_sample_size())
-
-
-def _no_terms(model: Model, theta: Floats, x: Numbers) -> Floats:
-    """Return room for the `data_terms` of all rows of x."""
-    none = model.data_terms(theta, x[:0].astype(theta.dtype))
-    return np.empty((len(x), *none.shape[1:]), none.dtype)
+    return Nll.of([running])

@@ -4,8 +4,10 @@
 
 (`bounds.renyi`.) With the ELBO below and CUBO above, log p(x) is bracketed without being known. The power
 n >= 2 of the weights asks for tails: where q is narrower than the posterior by more than a factor
-sqrt((n - 1) / n), E w^n of a Gaussian posterior is infinite, and no quadrature stands.
+sqrt((n - 1) / n), E w^n of a Gaussian posterior is infinite, and no quadrature converges.
 """
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,22 +19,6 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import enumeration, quadrature
 from elbo_lab.exact.rules import noise_rules
 from elbo_lab.models import Model
-
-
-def _by_rule(
-    model: Model,
-    theta: Floats,
-    x: Floats,
-    family: Family,
-    eta: Floats,
-    alpha: float,
-    rule: tuple[Floats, Floats],
-) -> Floats:
-    """Return L_alpha (N,) by one rule for the noise."""
-    passes = list(quadrature.passes_under_q(family, eta, rule))
-    log_w = np.concatenate([log_weight(model, theta, x, family, eta, z) for _, _, z in passes])
-    log_q = np.log(np.concatenate([w for _, w, _ in passes]))
-    return exact_renyi_bound(log_w, np.broadcast_to(log_q, log_w.shape), alpha)
 
 
 def measure_renyi(
@@ -60,7 +46,7 @@ def measure_renyi(
     Raises
     ------
     NotApplicable
-        With three continuous latents or more, or where no quadrature stands: the bound may be infinite.
+        With three continuous latents or more, or where no quadrature converges: the bound may be infinite.
     """
     family = model.family if family is None else family
     if enumeration.applies(model):
@@ -68,21 +54,23 @@ def measure_renyi(
         log_w = log_weight(model, theta, x, family, eta, z)
         value = exact_renyi_bound(log_w, family.log_prob(eta, z), alpha)
         return value, np.zeros_like(value)
+    name = f"the Renyi bound of alpha = {alpha:g} of {model.label}"
     if not (quadrature.applies(model) and np.isfinite(alpha)):
         wanted = "needs a finite alpha and one or two latents, or a discrete z"
-        raise NotApplicable(f"the Renyi bound of alpha = {alpha:g} of {model.label} {wanted}")
-    previous = None
-    for rule in noise_rules(model.latent_dim):
-        current = _by_rule(model, theta, x, family, eta, alpha, rule)
-        if previous is not None:
-            change = np.abs(current - previous)
-            if (change <= quadrature.TOLERANCE * np.maximum(1.0, np.abs(current))).all():
-                return current, change
-        previous = current
-    reason = "no quadrature stands; q may be too narrow for it to be finite"
-    raise NotApplicable(
-        f"the Renyi bound of alpha = {alpha:g} of {model.label} is not known exactly: {reason}"
-    )
+        raise NotApplicable(f"{name} {wanted}")
+
+    def by_rule(rule: tuple[Floats, Floats]) -> Floats:
+        passes = list(quadrature.passes_under_q(family, eta, rule))
+        log_w = np.concatenate([log_weight(model, theta, x, family, eta, z) for _, _, z in passes])
+        log_q = np.log(np.concatenate([w for _, w, _ in passes]))
+        return exact_renyi_bound(log_w, np.broadcast_to(log_q, log_w.shape), alpha)
+
+    for previous, value in pairwise(map(by_rule, noise_rules(model.latent_dim))):
+        change = np.abs(value - previous)
+        if (change <= quadrature.TOLERANCE * np.maximum(1.0, np.abs(value))).all():
+            return value, change
+    reason = "quadrature does not converge; q may be too narrow for a finite bound"
+    raise NotApplicable(f"{name} is not known exactly: {reason}")
 
 
 def measure_cubo(

@@ -44,6 +44,13 @@ class RunningWeights:
         self.peak = np.full(n_data, -np.inf)
         self.total, self.squares = np.zeros((2, n_data))
 
+    @classmethod
+    def of(cls, log_w: Floats) -> Self:
+        """Return the sums of log-weights (S, N) that are all known."""
+        running = cls(log_w.shape[1])
+        running.add(log_w)
+        return running
+
     # An infinite weight makes everything beside it overflow: it is written over all sums at the end.
     @np.errstate(over="ignore", invalid="ignore")
     def add(self, log_w: Floats) -> None:

@@ -18,14 +18,14 @@ the logarithm of the batch size.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import NotApplicable, check_count, check_data
-from elbo_lab.evaluation.decompositions import exact_terms
-from elbo_lab.exact import enumeration, quadrature
+from elbo_lab.exact import enumeration, expected_log_joint, quadrature
 from elbo_lab.exact.rules import noise_rules
 from elbo_lab.models import Model
 from elbo_lab.special import log_mean_exp
@@ -84,28 +84,29 @@ def _information(family: Family, eta: Floats, n: int, z: Draws) -> Floats:
 def _enumerated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the information of each datum (N,) and its error (N,), which is zero."""
     log_q = family.log_prob(eta, enumeration.all_values(family, len(eta)))
-    log_mixture = np.broadcast_to(log_mean_exp(log_q, axis=-1)[:, None], log_q.shape)
-    met = log_q > -np.inf
-    gain = np.subtract(log_q, log_mixture, out=np.zeros(log_q.shape), where=met)
+    log_mixture = log_mean_exp(log_q, axis=-1)[:, None]
+    gain = np.zeros(log_q.shape)
+    np.subtract(log_q, log_mixture, out=gain, where=log_q > -np.inf)
     value = (np.exp(log_q) * gain).sum(axis=0)
     return value, np.zeros_like(value)
 
 
 def _integrated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the information of each datum (N,) and its last change (N,)."""
-    value, error = np.zeros((2, len(eta)))
-    for n in range(len(eta)):
-        previous = None
-        for nodes, weights in noise_rules(family.size):
-            z = family.sample(eta[n : n + 1], nodes[:, None, :])[:, 0]
-            current = weights @ _information(family, eta, n, z)
-            if previous is not None and abs(current - previous) <= TOLERANCE:
-                value[n], error[n] = current, abs(current - previous)
-                break
-            previous = current
-        else:
-            raise NotApplicable("the aggregate posterior is too sharp for quadrature; use sampled_surgery")
-    return value, error
+    found = np.array([_integrated_datum(family, eta, n) for n in range(len(eta))])
+    return found[:, 0], found[:, 1]
+
+
+def _integrated_datum(family: Family, eta: Floats, n: int) -> tuple[float, float]:
+    def by_rule(rule: tuple[Floats, Floats]) -> float:
+        nodes, weights = rule
+        z = family.sample(eta[n : n + 1], nodes[:, None, :])[:, 0]
+        return float(weights @ _information(family, eta, n, z))
+
+    for previous, value in pairwise(map(by_rule, noise_rules(family.size))):
+        if abs(value - previous) <= TOLERANCE:
+            return value, abs(value - previous)
+    raise NotApplicable("the aggregate posterior is too sharp for quadrature; use sampled_surgery")
 
 
 def elbo_surgery(
@@ -130,18 +131,19 @@ def elbo_surgery(
     """
     x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
     if not (family.discrete or quadrature.applies(model)):
-        reason = f"takes one or two latents, and there are {model.latent_dim}; use sampled_surgery"
-        raise NotApplicable(
-            f"the aggregate posterior of {model.label} is not known exactly: quadrature {reason}"
-        )
+        unknown = f"the aggregate posterior of {model.label} is not known exactly"
+        reason = f"quadrature takes one or two latents, and there are {model.latent_dim}"
+        raise NotApplicable(f"{unknown}: {reason}; use sampled_surgery")
     with single_threaded_blas():
-        terms = exact_terms(model, theta, x, eta, family)
+        energy, energy_error, _ = expected_log_joint(model, theta, x, eta, family)
         information, error = _enumerated(family, eta) if family.discrete else _integrated(family, eta)
+    rate = family.kl(eta, model.prior_eta(theta))
     return Surgery(
-        reconstruction=float(terms.reconstruction.mean()),
+        # E_q log p(z) = -KL(q || p(z)) - H(q).
+        reconstruction=float((energy + rate + family.entropy(eta)).mean()),
         information=float(information.mean()),
-        aggregate_kl=float(terms.rate.mean() - information.mean()),
-        reconstruction_error=float(terms.error.mean()),
+        aggregate_kl=float(rate.mean() - information.mean()),
+        reconstruction_error=float(energy_error.mean()),
         information_error=float(error.mean()),
         most_information=float(np.log(len(x))),
         rung=enumeration.RUNG if family.discrete else quadrature.RUNG,

@@ -589,3 +589,13 @@ def test_families_of_one_size_ask_for_equal_noise():
 def test_an_unknown_kind_of_noise_is_refused():
     with pytest.raises(ValueError, match="kind: expected 'normal' or 'uniform', got 'cauchy'"):
         draw_noise(NoiseSpec("cauchy", (2,)), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_data", (1, 2, 3))
+def test_the_score_of_bits_belongs_to_its_datum_for_any_number_of_data(n_data):
+    # Draws of each datum and draws that all data share differ in one axis, which may also have length two.
+    family, rng = IndependentBernoulli(2), np.random.default_rng(n_data)
+    eta, weights = rng.standard_normal((n_data, 2)), rng.standard_normal((N_DRAWS, n_data))
+    z = (rng.random((N_DRAWS, n_data, 2)) < 0.5).astype(float)
+    expected = np.einsum("sn,snk->nk", weights, family.score(eta, z))
+    assert_close(family.log_prob_vjp(eta, z, weights), expected)

@@ -675,3 +675,17 @@ def test_every_coordinate_of_theta_has_a_name(case):
     layout = case.model.layout
     names = {layout.name_of(i) for i in range(layout.size)}
     assert len(names) == layout.size == len(case.theta)
+
+
+def test_bits_start_at_the_logits_of_their_columns_with_half_a_count_on_each_side():
+    x = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    model = DeepBernoulli(2, 1, hidden=(3,))
+    bias = model.layout.views(model.initial_theta(x))["decoder.b2"]
+    assert_close(bias, np.log([3.5 / 0.5, 1.5 / 2.5]))
+
+
+def test_factor_analysis_starts_with_half_of_the_variance_of_each_column_as_noise():
+    x = np.random.default_rng(0).standard_normal((30, 4)) * [0.1, 1.0, 3.0, 10.0]
+    model = FactorAnalysis(4, 1)
+    log_sigma = model.layout.view(model.initial_theta(x), "log_sigma")
+    assert_close(np.exp(2.0 * log_sigma), 0.5 * x.var(axis=0))

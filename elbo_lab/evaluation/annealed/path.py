@@ -85,9 +85,8 @@ class AnnealedPath:
 
     def __post_init__(self) -> None:
         if self.family.discrete:
-            raise NotApplicable(
-                f"{self.family.name} z is not annealed: its log p(x) is a plain sum (exact.evidence)"
-            )
+            reason = "its log p(x) is a plain sum (exact.evidence)"
+            raise NotApplicable(f"{self.family.name} z is not annealed: {reason}")
 
     @classmethod
     def from_q(
@@ -109,7 +108,7 @@ class AnnealedPath:
         x, theta = model.check_support(x), model.check_theta(theta)
         if eta is None:
             return cls(model, theta, x, model.family, model.prior_eta(theta))
-        return cls(model, theta, x, model.family if family is None else family, eta)
+        return cls(model, theta, x, family or model.family, eta)
 
     def at(self, z: Draws) -> Point:
         """Return the Point of z (S, N, K) without derivatives."""
@@ -120,11 +119,11 @@ class AnnealedPath:
         """Return the Point of z (S, N, K) with derivatives."""
         model, theta = self.model, self.theta
         log_likelihood, pullback = model.likelihood(theta, self.x, z)
-        prior = model.prior_eta(theta)
-        grad_likelihood = pullback(np.ones(log_likelihood.shape))[1]
+        ones = np.ones(log_likelihood.shape)
+        grad_likelihood = pullback(ones)[1]
         if grad_likelihood is None:
             raise NotApplicable(f"log p(x | z) of {model.label} has no slope in z")
-        grad_joint = grad_likelihood + model.family.log_prob_grad_z(prior, z)
-        log_joint = log_likelihood + model.family.log_prob(prior, z)
+        grad_joint = grad_likelihood + model.log_prior_grad_z(theta, z, ones)
+        log_joint = log_likelihood + model.log_prior(theta, z)
         log_q, grad_q = self.family.log_prob(self.eta, z), self.family.log_prob_grad_z(self.eta, z)
         return Point(z, log_q, log_joint, grad_q, grad_joint)

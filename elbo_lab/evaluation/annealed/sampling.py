@@ -6,11 +6,11 @@ A chain starts at z_0 ~ q, and moves under f_beta as beta rises from 0 to 1 (`pa
     z_t from z_{t-1} by a move that leaves f_{beta_t} as it is,  t = 1..T-1,
 
 is unbiased for p(x), however badly the chains mix (Neal 2001). T = 1 is importance sampling from q. So the
-log of the mean weight is too low in mean, and the more steps, the less.
+log of the mean weight is too low on average, and the more steps, the less.
 
 The same chain backwards, from z_{T-1} ~ p(z | x) with beta falling, has E[1 / w] = 1 / p(x): the log of the
-mean 1 / w, with its sign turned, is too *high* in mean (Grosse, Ghahramani and Adams 2015). Exact draws of
-the posterior are to be had for data that the model itself made, since the z that made x is one.
+mean 1 / w, with its sign turned, is too *high* on average (Grosse, Ghahramani and Adams 2015). Exact draws of
+the posterior exist for data that the model itself made: the z that made x is one.
 
 Helps: where no q is near the posterior, with as many digits as time allows. Fails: if the path goes through a
 bottleneck, as between modes that q does not see; forward and backward then stay apart, and say so.
@@ -53,15 +53,11 @@ class AnnealedRun:
 
     def weights(self) -> RunningWeights:
         """Return the RunningWeights of the S chains: log of the mean, its error, effective sample size."""
-        running = RunningWeights(self.log_w.shape[1])
-        running.add(self.log_w)
-        return running
+        return RunningWeights.of(self.log_w)
 
     def inverse_weights(self) -> RunningWeights:
         """Return the RunningWeights of 1 / w, what a chain that ran backwards is unbiased for."""
-        running = RunningWeights(self.log_w.shape[1])
-        running.add(-self.log_w)
-        return running
+        return RunningWeights.of(-self.log_w)
 
 
 def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: int) -> Floats:
@@ -76,6 +72,26 @@ def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: i
 def _start(path: AnnealedPath, n_chains: int, rng: np.random.Generator) -> Draws:
     noise = draw_noise(path.family.noise_spec(check_count("n_chains", n_chains), len(path.x)), rng)
     return path.family.sample(path.eta, noise)
+
+
+def _annealed(
+    path: AnnealedPath,
+    z: Draws,
+    betas: Floats,
+    transition: Transition,
+    rng: np.random.Generator,
+    steps: Floats,
+) -> AnnealedRun:
+    """Return the AnnealedRun of chains from z (S, N, K) that move under each inner beta in turn."""
+    changes, acceptance = np.abs(np.diff(betas)), np.zeros(len(steps))
+    with single_threaded_blas():
+        point = transition.start(path, z)
+        log_w = changes[0] * (point.log_joint - point.log_q)
+        for t, step in enumerate(steps):
+            point, moved = transition.move(path, betas[t + 1], point, step, rng)
+            acceptance[t] = moved.mean()
+            log_w += changes[t + 1] * (point.log_joint - point.log_q)
+    return AnnealedRun(log_w, acceptance)
 
 
 def annealed_weights(
@@ -103,15 +119,7 @@ def annealed_weights(
     """
     schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
-    rises, acceptance = np.diff(schedule), np.zeros(len(steps))
-    with single_threaded_blas():
-        point = transition.start(path, _start(path, n_chains, rng))
-        log_w = rises[0] * (point.log_joint - point.log_q)
-        for t, step in enumerate(steps):
-            point, moved = transition.move(path, schedule[t + 1], point, step, rng)
-            acceptance[t] = moved.mean()
-            log_w += rises[t + 1] * (point.log_joint - point.log_q)
-    return AnnealedRun(log_w, acceptance)
+    return _annealed(path, _start(path, n_chains, rng), schedule, transition, rng, steps)
 
 
 def reverse_annealed_weights(
@@ -134,16 +142,9 @@ def reverse_annealed_weights(
     """
     schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
-    rises, acceptance = np.diff(schedule), np.zeros(len(steps))
     start = np.repeat(z[None], check_count("n_chains", n_chains), axis=0)
-    with single_threaded_blas():
-        point = transition.start(path, start)
-        log_w = rises[-1] * (point.log_joint - point.log_q)
-        for t in range(len(steps) - 1, -1, -1):
-            point, moved = transition.move(path, schedule[t + 1], point, steps[t], rng)
-            acceptance[t] = moved.mean()
-            log_w += rises[t] * (point.log_joint - point.log_q)
-    return AnnealedRun(log_w, acceptance)
+    run = _annealed(path, start, schedule[::-1], transition, rng, steps[::-1])
+    return AnnealedRun(run.log_w, run.acceptance[::-1])
 
 
 def pilot_steps(

@@ -7,7 +7,7 @@ chains backwards from the z that made x (`sampling`). Where both meet, log p(x) 
 not, their distance says by how much at most either errs: a certificate that no estimate from one side has.
 It speaks for data that the model itself made. For real data it judges the sampler, not the number.
 
-Each is a bound in mean. A single pair may stand the wrong way round by its noise.
+Each is a bound on average. The noise of a single pair may put the upper one below the lower one.
 """
 
 from dataclasses import dataclass
