@@ -27,8 +27,7 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
 from elbo_lab.optimise import fit_eta
-from elbo_lab.plots import figure_folder, legend_inside, panels, save_figure, style_axes
-from elbo_lab.plots.mixture import ellipse
+from elbo_lab.plots import ellipse, figure_folder, legend_inside, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -28,8 +28,7 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.history import BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR, lower_limit
 from elbo_lab.plots.images import montage
-from elbo_lab.plots.latent_plane import CLASS_COLORS
-from elbo_lab.plots.mixture import ellipse
+from elbo_lab.plots.points import CLASS_COLORS, ellipse
 
 # -- synthetic histories ---------------------------------------------------------------------------
 
@@ -564,7 +563,7 @@ BAD_INPUT = [
     (plot_images, (np.full((1, 6), np.nan), (3, 2)), "images: expected finite numbers"),
     (partial(plot_images, limits=(1, 0)), (pictures(2), (3, 2)), "limits: expected two finite numbers"),
     (plot_reconstructions, (pictures(4), pictures(3), (3, 2)), "expected 4 rows, as x has, got 3 rows"),
-    (plot_interpolation, (np.zeros(6), (3, 2)), r"shape \(n, D\) or \(ways, n, D\)"),
+    (plot_interpolation, (np.zeros(6), (3, 2)), r"shape \(n, D\) or \(pairs, n, D\)"),
     (plot_manifold, (pictures(8), (3, 2), 3), "9 rows for a grid of 3 x 3, got 8 rows"),
     (plot_sample_scatter, (latent_means(), latent_means()[:, :2]), "expected 3 columns, got 2 columns"),
     (plot_sample_scatter, (latent_means(), latent_means(), ["a"]), "expected 3 names, got 1 names"),

@@ -438,13 +438,10 @@ def test_a_fault_while_drawing_or_writing_leaves_old_files_and_no_rest(tmp_path,
     with pytest.raises(ValueError, match="nosuchmacro"):
         save_figure(broken, tmp_path, "figure")
 
-    write = Path.write_bytes
-
-    def full_disk(path, data):
-        write(path, data[: len(data) // 2])
+    def full_disk(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="disk full"):
         save_figure(figure, tmp_path, "figure")
     assert sorted(tmp_path.iterdir()) == sorted(paths)

@@ -27,8 +27,7 @@ from _paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.em import MixtureEM, fit_em, run_em
 from elbo_lab.models import GaussianMixture
-from elbo_lab.plots import figure_folder, new_figure, save_figure, style_axes
-from elbo_lab.plots.mixture import ellipse
+from elbo_lab.plots import ellipse, figure_folder, new_figure, save_figure, style_axes
 
 # %% Constants
 ASKED = read_options(paper_parser(__doc__))

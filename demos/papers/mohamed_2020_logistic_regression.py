@@ -30,8 +30,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.exact.projected import expected_log_joint
 from elbo_lab.models import LogisticRegression
 from elbo_lab.optimise import maximise_exact_elbo
-from elbo_lab.plots import figure_folder, panels, save_figure, style_axes
-from elbo_lab.plots.style import marker_keywords
+from elbo_lab.plots import figure_folder, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.theory import Cost
 from elbo_lab.theory.cost_model import NO_DATA, CostModel

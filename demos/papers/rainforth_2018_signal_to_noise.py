@@ -29,8 +29,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
-from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes
-from elbo_lab.plots.style import marker_keywords
+from elbo_lab.plots import figure_folder, legend_below, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import LOG_2PI
 

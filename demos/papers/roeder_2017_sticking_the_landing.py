@@ -30,12 +30,12 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.plots import (
     figure_folder,
     legend_below,
+    marker_keywords,
     panels,
     plot_exact_variance,
     save_figure,
     style_axes,
 )
-from elbo_lab.plots.style import marker_keywords
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.theory import Cost, gradient_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel

@@ -24,8 +24,7 @@ from scipy.optimize import brentq
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import figure_folder, legend_inside, panels, save_figure, style_axes
-from elbo_lab.plots.style import marker_keywords
+from elbo_lab.plots import figure_folder, legend_inside, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.special import sigmoid
 from elbo_lab.theory import Cost

@@ -11,9 +11,8 @@ from elbo_lab.errors import NotApplicable, check_count
 from elbo_lab.files import StrPath, write_arrays
 from elbo_lab.fitting.checkpoints import Stored
 from elbo_lab.fitting.figures import POINTS, grey_limits, sample_figures
-from elbo_lab.plots import save_figure
+from elbo_lab.plots import label_columns, save_figure
 from elbo_lab.plots.history import BOUND_COLOR
-from elbo_lab.plots.images import label_columns
 from elbo_lab.plots.style import new_figure, style_axes
 
 

@@ -1,25 +1,19 @@
 """Figures: `ax` in, `ax` out; the exact answer is a black dashed line in each of them."""
 
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
-from elbo_lab.plots.dimension import (
-    plot_effective_sample_size,
-    plot_prior_error,
-    plot_prior_failure,
-)
-from elbo_lab.plots.draws import plot_variance_against_draws
+from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
+from elbo_lab.plots.draws import plot_sandwich, plot_signal_to_noise, plot_variance_against_draws
 from elbo_lab.plots.files import figure_folder, save_figure
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.images import (
+    latent_grid,
     plot_images,
     plot_interpolation,
+    plot_manifold,
     plot_reconstructions,
-    plot_sample_scatter,
 )
-from elbo_lab.plots.latent_plane import latent_grid, plot_latent_plane, plot_manifold
 from elbo_lab.plots.learning import plot_learning_curves
-from elbo_lab.plots.mixture import plot_mixture
-from elbo_lab.plots.sandwich import plot_sandwich
-from elbo_lab.plots.signal_to_noise import plot_signal_to_noise
+from elbo_lab.plots.points import ellipse, label_columns, plot_latent_plane, plot_mixture, plot_sample_scatter
 from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import (
     EXACT_LINE,
@@ -27,23 +21,26 @@ from elbo_lab.plots.style import (
     estimator_style,
     legend_below,
     legend_inside,
+    marker_keywords,
     new_figure,
     panels,
     style_axes,
 )
-from elbo_lab.plots.theory import plot_exact_variance
-from elbo_lab.plots.variance import plot_target_variance
+from elbo_lab.plots.variance import plot_exact_variance, plot_target_variance
 from elbo_lab.plots.variance_by_model import plot_variance
 
 __all__ = [
     "EXACT_LINE",
     "STYLE",
     "cloud_limits",
+    "ellipse",
     "estimator_style",
     "figure_folder",
+    "label_columns",
     "latent_grid",
     "legend_below",
     "legend_inside",
+    "marker_keywords",
     "new_figure",
     "panels",
     "plot_cloud",

@@ -3,22 +3,30 @@
 An unbiased estimator is centred on the dashed cross-hair, a good one is small. All panels share
 their axes, since only the comparison of sizes says anything. Score functions have heavy tails: axes
 that hold every point would show one far point and a dot, so the limits are quantiles, and each
-panel says how many points lie outside. A cloud that is but a dot on the shared axes is shown
+panel says how many points lie outside. A cloud that is only a dot on the shared axes is shown
 magnified in a corner.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import (
     EXACT_LINE,
     STYLE,
     estimator_style,
+    legend_outside,
     new_figure,
+    note_above,
     style_axes,
+    title_figure,
 )
 from elbo_lab.study.rows import DETERMINISTIC
 
@@ -27,9 +35,11 @@ TAIL = 0.01
 
 ZOOM_BELOW = 1 / 7
 """A cloud narrower than this share of both axes is magnified in an inset."""
+ZOOM_SIZE = 0.4
+"""Width and height of the inset, as a share of the panel."""
 
 
-def check_points(points, argument):
+def check_points(points: ArrayLike, argument: str) -> Floats:
     """Return draws as a float array (R, 2), or raise."""
     points = np.asarray(points, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
@@ -37,7 +47,7 @@ def check_points(points, argument):
     return points
 
 
-def check_exact(exact):
+def check_exact(exact: ArrayLike) -> Floats:
     """Return the exact value as a float array (2,), or raise."""
     exact = np.asarray(exact, dtype=float)
     if exact.shape != (2,) or not np.isfinite(exact).all():
@@ -45,7 +55,12 @@ def check_exact(exact):
     return exact
 
 
-def cloud_limits(samples, exact):
+def finite_points(points: Floats) -> Floats:
+    """Return the draws (R', 2) of which both coordinates are finite."""
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def cloud_limits(samples: Sequence[Floats], exact: Floats) -> Floats:
     """Return axis limits (2, 2), rows x and y, that hold the bulk of every cloud.
 
     Parameters
@@ -59,12 +74,8 @@ def cloud_limits(samples, exact):
         Low and high per axis: the widest span of the central 98 % of one estimator, and the exact
         value, with a margin.
     """
-    ends = [exact[None, :]]
-    for points in samples:
-        finite = points[np.isfinite(points).all(axis=1)]
-        if len(finite):
-            ends.append(np.quantile(finite, [TAIL, 1 - TAIL], axis=0))
-    ends = np.concatenate(ends)
+    clouds = [finite for finite in map(finite_points, samples) if len(finite)]
+    ends = np.concatenate([exact[None], *(np.quantile(cloud, [TAIL, 1 - TAIL], axis=0) for cloud in clouds)])
     low, high = ends.min(axis=0), ends.max(axis=0)
     # A cloud without any width but rounding still needs axes: one part in ten of the value, or one.
     wide = high - low > rounding_level(exact)
@@ -72,26 +83,24 @@ def cloud_limits(samples, exact):
     return np.stack([low - 0.08 * span, high + 0.08 * span], axis=1)
 
 
-def rounding_level(exact):
+def rounding_level(exact: Floats) -> Floats:
     """Return the size (2,) below which differences from the exact value are rounding, as in the table."""
     return DETERMINISTIC * np.maximum(1.0, np.abs(exact))
 
 
-def outside_text(points, limits):
-    """Say how many draws a panel does not show; empty if it shows all."""
-    finite = np.isfinite(points).all(axis=1)
-    inside = ((points >= limits[:, 0]) & (points <= limits[:, 1])).all(axis=1)
-    parts = []
-    if (finite & ~inside).any():
-        parts.append(f"{(finite & ~inside).sum()} of {len(points)} outside")
-    if (~finite).any():
-        parts.append(f"{(~finite).sum()} not finite")
+def outside_text(points: Floats, limits: Floats) -> str:
+    """Return in words how many draws a panel does not show; empty if it shows all."""
+    finite = finite_points(points)
+    outside = ((finite < limits[:, 0]) | (finite > limits[:, 1])).any(axis=1).sum()
+    parts = [f"{outside} of {len(points)} outside"] if outside else []
+    if len(finite) < len(points):
+        parts.append(f"{len(points) - len(finite)} not finite")
     return ", ".join(parts)
 
 
-def deviation_text(points):
-    """Say the standard deviation of both coordinates, with two digits."""
-    finite = points[np.isfinite(points).all(axis=1)]
+def deviation_text(points: Floats) -> str:
+    """Return the standard deviation of both coordinates in words, with two digits."""
+    finite = finite_points(points)
     if len(finite) < 2:
         return ""
     deviation = finite.std(axis=0, ddof=1)
@@ -99,7 +108,9 @@ def deviation_text(points):
     return "sd {:.2g}, {:.2g}".format(*np.where(rounding, 0.0, deviation))
 
 
-def plot_cloud_panel(points, exact, ax, estimator, limits=None):
+def plot_cloud_panel(
+    points: ArrayLike, exact: ArrayLike, ax: Axes, estimator: str, limits: ArrayLike | None = None
+) -> Axes:
     """Draw the cloud of one estimator.
 
     Parameters
@@ -118,42 +129,29 @@ def plot_cloud_panel(points, exact, ax, estimator, limits=None):
     -------
     matplotlib.axes.Axes
     """
-    points, exact = check_points(points, "points"), check_exact(exact)
+    points = check_points(points, "points")
+    exact = check_exact(exact)
     limits = cloud_limits([points], exact) if limits is None else np.asarray(limits, dtype=float)
     style_axes(ax)
     ax.set_title(estimator, fontsize=STYLE["label_size"], color=STYLE["ink"], loc="left", pad=26)
-    draw_points(ax, points, estimator)
-    ax.axvline(exact[0], **EXACT_LINE, zorder=3)
-    ax.axhline(exact[1], **EXACT_LINE, zorder=3)
+    draw_points(ax, points, exact, estimator, EXACT_LINE["linewidth"])
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
     ax.locator_params(nbins=4)
-    note = "\n".join([deviation_text(points), outside_text(points, limits)])
-    ax.annotate(
-        note,
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 4),
-        textcoords="offset points",
-        va="bottom",
-        fontsize=STYLE["note_size"],
-        color=STYLE["faint"],
-        linespacing=1.15,
-    )
-    own = cloud_limits([points], exact)
-    share = np.ptp(own, axis=1) / np.ptp(limits, axis=1)
-    finite = points[np.isfinite(points).all(axis=1)]
+    note_above(ax, f"{deviation_text(points)}\n{outside_text(points, limits)}", "left", linespacing=1.15)
+    finite = finite_points(points)
     noisy = len(finite) > 0 and (finite.std(axis=0) > rounding_level(exact)).any()
-    if noisy and share.max() < ZOOM_BELOW:
-        draw_zoom(ax, points, exact, estimator, own, limits)
+    own_limits = cloud_limits([points], exact)
+    if noisy and (np.ptp(own_limits, axis=1) < ZOOM_BELOW * np.ptp(limits, axis=1)).all():
+        draw_zoom(ax, points, exact, estimator, own_limits)
     return ax
 
 
-def draw_points(ax, points, estimator):
-    """Draw the finite points; as pixels also in SVG, where a thousand shapes would be heavy."""
+def draw_points(ax: Axes, points: Floats, exact: Floats, estimator: str, linewidth: float) -> None:
+    """Draw the finite points, as pixels since a thousand shapes make a heavy SVG, and the cross-hair."""
     color, marker = estimator_style(estimator)
     ax.plot(
-        *points[np.isfinite(points).all(axis=1)].T,
+        *finite_points(points).T,
         linestyle="none",
         marker=marker,
         markersize=3.2,
@@ -164,41 +162,35 @@ def draw_points(ax, points, estimator):
         zorder=2,
         rasterized=True,
     )
+    line = {**EXACT_LINE, "linewidth": linewidth, "zorder": 3}
+    ax.axvline(exact[0], **line)
+    ax.axhline(exact[1], **line)
 
 
-def draw_zoom(ax, points, exact, estimator, own, limits):
+def draw_zoom(ax: Axes, points: Floats, exact: Floats, estimator: str, own_limits: Floats) -> None:
     """Draw a small cloud magnified, in the corner that is farthest from it."""
-    middle = (own.mean(axis=1) - limits[:, 0]) / np.ptp(limits, axis=1)
-    size = 0.4
-    left, bottom = (0.02 if at > 0.5 else 0.98 - size for at in middle)
-    inset = ax.inset_axes((left, bottom, size, size), zorder=5)
-    draw_points(inset, points, estimator)
-    thin = {**EXACT_LINE, "linewidth": 0.8}
-    inset.axvline(exact[0], **thin)
-    inset.axhline(exact[1], **thin)
+    limits = np.array([ax.get_xlim(), ax.get_ylim()])
+    centre = own_limits.mean(axis=1)
+    left, bottom = np.where(centre > limits.mean(axis=1), 0.02, 0.98 - ZOOM_SIZE)
+    inset = ax.inset_axes((left, bottom, ZOOM_SIZE, ZOOM_SIZE), zorder=5)
+    draw_points(inset, points, exact, estimator, linewidth=0.8)
     # One factor for both axes keeps the shape of the cloud.
-    factor = 1 / (np.ptp(own, axis=1) / np.ptp(limits, axis=1)).max()
-    half = np.ptp(limits, axis=1) / (2 * factor)
-    inset.set_xlim(own[0].mean() - half[0], own[0].mean() + half[0])
-    inset.set_ylim(own[1].mean() - half[1], own[1].mean() + half[1])
-    inset.set_xticks([])
-    inset.set_yticks([])
+    share = (np.ptp(own_limits, axis=1) / np.ptp(limits, axis=1)).max()
+    half = share * np.ptp(limits, axis=1) / 2
+    xlim, ylim = np.stack([centre - half, centre + half], axis=1)
+    inset.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[])
     inset.set_facecolor(STYLE["background"])
-    for spine in inset.spines.values():
-        spine.set_color(STYLE["faint"])
-    inset.annotate(
-        f"{size * factor:.2g} times larger",
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 2),
-        textcoords="offset points",
-        va="bottom",
-        fontsize=STYLE["note_size"] - 1,
-        color=STYLE["faint"],
-    )
+    inset.spines[:].set_color(STYLE["faint"])
+    note_above(inset, f"{ZOOM_SIZE / share:.2g} times larger", "left", fontsize=STYLE["note_size"] - 1)
 
 
-def plot_cloud(samples, exact, names=("coordinate 0", "coordinate 1"), title="", columns=3):
+def plot_cloud(
+    samples: Mapping[str, ArrayLike],
+    exact: ArrayLike,
+    names: Sequence[str] = ("coordinate 0", "coordinate 1"),
+    title: str = "",
+    columns: int = 3,
+) -> Figure:
     """Draw the clouds of several estimators on shared axes.
 
     Parameters
@@ -210,7 +202,7 @@ def plot_cloud(samples, exact, names=("coordinate 0", "coordinate 1"), title="",
     names : pair of str
         Names of the two parameters, such as 'mean[0, 0]'.
     title : str
-        Stands above the panels: model, number of draws.
+        Above the panels: model, number of draws.
     columns : int
         Panels side by side.
 
@@ -220,36 +212,21 @@ def plot_cloud(samples, exact, names=("coordinate 0", "coordinate 1"), title="",
     """
     if not samples:
         raise bad_value("samples", "draws of at least one estimator", "none")
-    samples = {name: check_points(points, f"samples[{name!r}]") for name, points in samples.items()}
+    clouds = {name: check_points(points, f"samples[{name!r}]") for name, points in samples.items()}
     exact = check_exact(exact)
-    limits = cloud_limits(list(samples.values()), exact)
-    columns = min(columns, len(samples))
-    lines = math.ceil(len(samples) / columns)
+    limits = cloud_limits(list(clouds.values()), exact)
+    columns = min(columns, len(clouds))
+    lines = math.ceil(len(clouds) / columns)
     figure = new_figure(2.55 * lines + 0.55 + (0.3 if title else 0))
-    axes = figure.subplots(lines, columns, squeeze=False)
-    for index, ax in enumerate(axes.flat):
-        if index >= len(samples):
-            ax.remove()
-            continue
-        estimator = list(samples)[index]
-        plot_cloud_panel(samples[estimator], exact, ax, estimator, limits)
-        ax.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(samples))
-    label_cloud(figure, names, title)
-    return figure
-
-
-def label_cloud(figure, names, title):
-    """Put the shared axis labels, the title and the legend around the panels."""
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for index, (estimator, points) in enumerate(clouds.items()):
+        ax = plot_cloud_panel(points, exact, axes[index], estimator, limits)
+        ax.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(clouds))
+    for ax in axes[len(clouds) :]:
+        ax.remove()
     words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
     figure.supxlabel(f"gradient in {names[0]}, nats per unit", **words)
     figure.supylabel(f"gradient in {names[1]}, nats per unit", **words)
-    if title:
-        figure.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"])
-    exact_line = Line2D([], [], label="exact gradient", **EXACT_LINE)
-    figure.legend(
-        handles=[exact_line],
-        loc="outside lower right",
-        frameon=False,
-        fontsize=STYLE["tick_size"],
-        labelcolor=STYLE["ink"],
-    )
+    title_figure(figure, title)
+    legend_outside(figure, [Line2D([], [], label="exact gradient", **EXACT_LINE)], place="lower right")
+    return figure

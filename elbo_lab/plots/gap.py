@@ -1,4 +1,4 @@
-"""Surprisal, its upper bound, and the gap between them: who closes the gap, and who learns.
+"""Surprisal, its upper bound, and the gap between them: which steps close the gap, and which steps learn.
 
     S = -log p(x; theta)                         surprisal
     U = -ELBO(theta, phi) = S + KL(q || p(z | x))    its upper bound
@@ -8,15 +8,20 @@ Both are views of the same record (`log_p`, `elbo_exact`), in nats or bits per d
 
 An alternating epoch is measured twice: after its last phi-steps, drawn half an epoch early, and after the
 theta-step that follows. With one batch per epoch these are the two halves of a cycle; with many, the phi-row
-stands for the end of the epoch just before its last theta-step, and S differs from the epoch before.
+describes the end of the epoch just before its last theta-step, and S differs from the epoch before.
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.history import (
     BOUND_COLOR,
@@ -24,12 +29,13 @@ from elbo_lab.plots.history import (
     Q_STEP_COLOR,
     THETA_STEP_COLOR,
     Curve,
+    History,
     check_history,
     number,
     set_limits,
     whole_ticks,
 )
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, new_figure, style_axes
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, legend_outside, new_figure, styled_axes
 from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
 
 UNITS = {"nats": 1.0, "bits": math.log(2.0)}
@@ -44,7 +50,13 @@ PHASES = {
 ROUNDING = 64 * np.finfo(float).eps
 
 
-def gap_table(history, unit="nats", epochs=None):
+Phases = np.ndarray
+"""Names of phases (n,)."""
+Span = tuple[float, float]
+"""First and last epoch."""
+
+
+def gap_table(history: History, unit: str = "nats", epochs: Span | None = None) -> tuple[Phases, Floats]:
     """Return the measured rows as (phases, array (n, 4)): place in epochs, S, U, gap.
 
     Parameters
@@ -77,29 +89,42 @@ def gap_table(history, unit="nats", epochs=None):
     return np.array(phases), np.array(lines)
 
 
-def drawn_phases(phases):
-    """Return the names of the phases that occur, in the order of the legend."""
-    return [name for name in PHASES if name in phases]
+def phase_looks(phases: Phases) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return (label, line keywords) of each phase that occurs, in the order of the legend.
+
+    Markers where rows are few; where they are many, a line per phase: hundreds of turns between them would
+    be a solid band.
+    """
+    looks = {}
+    for name, (label, color, marker) in PHASES.items():
+        count = (phases == name).sum()
+        look = {"linestyle": "none", "marker": marker, "markersize": 4.2, "color": color, "zorder": 4}
+        if len(phases) > MOST_MARKERS and count > 1:
+            look = {"color": color, "linewidth": STYLE["line_width"], "zorder": 3}
+        if count:
+            looks[name] = (label, look)
+    return looks
 
 
-def phase_handles(phases):
+def draw_phases(ax: Axes, phases: Phases, x: Floats, y: Floats) -> None:
+    """Draw the rows of each phase."""
+    for name, (_, look) in phase_looks(phases).items():
+        ax.plot(x[phases == name], y[phases == name], gid=name, **look)
+
+
+def phase_handles(phases: Phases) -> list[Artist]:
     """Return a legend entry for each phase that occurs."""
-    looks = [PHASES[name] for name in drawn_phases(phases)]
-    return [
-        Line2D([], [], linestyle="none", label=words, color=color, marker=marker, markersize=5)
-        for words, color, marker in looks
-    ]
+    return [Line2D([], [], label=label, **look) for label, look in phase_looks(phases).values()]
 
 
-def draw_phases(ax, phases, x, y):
-    """Draw the markers of each phase."""
-    for name in drawn_phases(phases):
-        _, color, marker = PHASES[name]
-        part, look = phases == name, {"marker": marker, "markersize": 4.2, "color": color, "zorder": 4}
-        ax.plot(x[part], y[part], linestyle="none", gid=name, **look)
-
-
-def plot_surprisal(history, ax=None, unit="nats", epochs=None, title="", legend=True):
+def plot_surprisal(
+    history: History,
+    ax: Axes | None = None,
+    unit: str = "nats",
+    epochs: Span | None = None,
+    title: str = "",
+    legend: bool = True,
+) -> Axes:
     """Draw the surprisal S, its upper bound U and the gap between them against the epoch.
 
     Parameters
@@ -121,8 +146,7 @@ def plot_surprisal(history, ax=None, unit="nats", epochs=None, title="", legend=
     """
     phases, table = gap_table(history, unit, epochs)
     x, surprisal, bound, _ = table.T
-    ax = new_figure(3.8).subplots() if ax is None else ax
-    style_axes(ax, title=title, xlabel="epoch", ylabel=f"S and U, {unit} per datum")
+    ax = styled_axes(ax, 3.8, title=title, xlabel="epoch", ylabel=f"S and U, {unit} per datum")
     ax.plot(x, surprisal, zorder=3, **EXACT_LINE)
     ax.plot(x, bound, color=BOUND_COLOR, linewidth=STYLE["line_width"], zorder=3)
     ax.fill_between(x, surprisal, bound, color=BOUND_COLOR, alpha=0.16, linewidth=0, zorder=1)
@@ -138,7 +162,7 @@ def plot_surprisal(history, ax=None, unit="nats", epochs=None, title="", legend=
     return ax
 
 
-def surprisal_handles():
+def surprisal_handles() -> list[Artist]:
     """Return the legend of the two curves and of what lies between them."""
     return [
         Line2D([], [], label="S = -log p(x), exact", **EXACT_LINE),
@@ -147,13 +171,20 @@ def surprisal_handles():
     ]
 
 
-def plot_gap(history, ax=None, unit="nats", epochs=None, title="", legend=True):
+def plot_gap(
+    history: History,
+    ax: Axes | None = None,
+    unit: str = "nats",
+    epochs: Span | None = None,
+    title: str = "",
+    legend: bool = True,
+) -> Axes:
     """Draw the gap KL(q || posterior) on a logarithmic axis, a curve per phase.
 
     Parameters
     ----------
     history, ax, unit, epochs, title, legend
-        As for `plot_surprisal`. A gap of zero (within rounding) stands on a line of its own.
+        As for `plot_surprisal`. A gap of zero (within rounding) has a line of its own.
 
     Returns
     -------
@@ -161,43 +192,22 @@ def plot_gap(history, ax=None, unit="nats", epochs=None, title="", legend=True):
     """
     phases, table = gap_table(history, unit, epochs)
     x, gap = table[:, 0], table[:, 3]
-    ax = new_figure(3.0).subplots() if ax is None else ax
-    style_axes(ax, title=title, xlabel="epoch", ylabel=f"gap, {unit} per datum")
+    ax = styled_axes(ax, 3.0, title=title, xlabel="epoch", ylabel=f"gap, {unit} per datum")
     layout = zero_axis(gap, most_ticks=5, always=False)
     apply_zero_axis(ax, layout, "y")
     y = layout.place(gap)
     if len(x) <= MOST_MARKERS:
         ax.plot(x, y, color=STYLE["faint"], linewidth=0.8, zorder=2)
-        draw_phases(ax, phases, x, y)
-    else:
-        # A line per phase: hundreds of turns between them would be a solid band.
-        for name in drawn_phases(phases):
-            part = phases == name
-            ax.plot(x[part], y[part], gid=name, zorder=3, **phase_look(phases, name))
+    draw_phases(ax, phases, x, y)
     whole_ticks(ax)
     if legend:
-        legend_below(ax, gap_handles(phases), columns=2)
+        legend_below(ax, phase_handles(phases), columns=2)
     return ax
 
 
-def phase_look(phases, name):
-    """Return the line keywords of a phase among many rows: a line, or the marker of a single row."""
-    _, color, marker = PHASES[name]
-    if (phases == name).sum() == 1:
-        return {"linestyle": "none", "color": color, "marker": marker, "markersize": 5}
-    return {"linestyle": "-", "color": color, "linewidth": STYLE["line_width"]}
-
-
-def gap_handles(phases):
-    """Return the legend of the phases: markers where rows are few, lines where they are many."""
-    if len(phases) <= MOST_MARKERS:
-        return phase_handles(phases)
-    return [
-        Line2D([], [], label=PHASES[name][0], **phase_look(phases, name)) for name in drawn_phases(phases)
-    ]
-
-
-def plot_surprisal_and_gap(history, unit="nats", epochs=None, title=""):
+def plot_surprisal_and_gap(
+    history: History, unit: str = "nats", epochs: Span | None = None, title: str = ""
+) -> Figure:
     """Draw both panels above each other.
 
     Parameters
@@ -215,12 +225,5 @@ def plot_surprisal_and_gap(history, unit="nats", epochs=None, title=""):
     plot_surprisal(history, above, unit, epochs, title, legend=False)
     plot_gap(history, below, unit, epochs, legend=False)
     above.set_xlabel("")
-    figure.legend(
-        handles=surprisal_handles() + gap_handles(phases),
-        loc="outside lower left",
-        ncols=2,
-        frameon=False,
-        fontsize=STYLE["tick_size"],
-        labelcolor=STYLE["ink"],
-    )
+    legend_outside(figure, surprisal_handles() + phase_handles(phases), columns=2)
     return figure

@@ -9,12 +9,19 @@ away, and a note says how far down it goes.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_kind, bad_value
-from elbo_lab.plots.style import STYLE
+from elbo_lab.plots.style import STYLE, note_above
+
+Row = dict[str, Any]
+History = Iterable[Row]
 
 BOUND_COLOR = "#004488"
 """The bound in every figure of learning."""
@@ -29,7 +36,7 @@ WORTH_CUTTING = 4.0
 """Limits cut only if the whole span is so many times the span without the tail."""
 FEWEST_TO_CUT = 4
 TRIANGLE_APART = 0.015
-"""Least distance of two triangles, as a share of the x axis."""
+"""Distance of two triangles, as a share of the x axis."""
 MOST_MARKERS = 40
 """Curves with more points are drawn without markers."""
 
@@ -37,11 +44,11 @@ MOST_MARKERS = 40
 class Curve(NamedTuple):
     """The finite values of one key."""
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Floats
+    y: Floats
 
 
-def check_history(history):
+def check_history(history: History) -> list[Row]:
     """Return the rows as a list, or raise."""
     rows = list(history)
     if not rows:
@@ -51,17 +58,17 @@ def check_history(history):
     return rows
 
 
-def number(row, key):
+def number(row: Row, key: str) -> float:
     """Return row[key] as a float; nan if it is missing or None."""
     value = row.get(key)
     if value is None:
         return math.nan
-    if isinstance(value, (bool, str)) or not np.isscalar(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise bad_kind(f"history[...][{key!r}]", "a number", repr(value))
     return float(value)
 
 
-def time_key(rows):
+def time_key(rows: Sequence[Row]) -> str:
     """Return 'epoch' or 'iteration', whichever the rows count."""
     for key in ("epoch", "iteration"):
         if any(key in row for row in rows):
@@ -69,7 +76,7 @@ def time_key(rows):
     raise bad_value("history", "rows with 'epoch' or 'iteration'", f"keys {', '.join(rows[0]) or 'none'}")
 
 
-def read_curve(rows, key, time, scale=1.0):
+def read_curve(rows: Sequence[Row], key: str, time: str, scale: float = 1.0) -> Curve | None:
     """Return the Curve of one key, in the order of the rows, or None if no row has a finite value.
 
     Parameters
@@ -85,7 +92,7 @@ def read_curve(rows, key, time, scale=1.0):
     return Curve(*points.T) if len(points) else None
 
 
-def lower_limit(curves):
+def lower_limit(curves: Sequence[Floats]) -> float:
     """Return the lowest value worth showing, or the minimum if nothing has to be cut.
 
     Parameters
@@ -99,7 +106,7 @@ def lower_limit(curves):
     return top - 1.25 * (top - kept) if worth else bottom
 
 
-def set_limits(ax, curves, upwards=True):
+def set_limits(ax: Axes, curves: Sequence[Curve], upwards: bool = True) -> None:
     """Set the y limits, and mark at the edge where they cut points away.
 
     Parameters
@@ -119,10 +126,8 @@ def set_limits(ax, curves, upwards=True):
     if not len(cut):
         return
     step = TRIANGLE_APART * np.ptp(np.concatenate([curve.x for curve in curves]))
-    places = []
-    for x in np.unique(cut):
-        if not places or x - places[-1] >= step:
-            places.append(x)
+    _, firsts = np.unique(np.floor(cut / step) if step > 0 else np.zeros(len(cut)), return_index=True)
+    places = cut[firsts]
     ax.plot(
         places,
         np.full(len(places), 0.015 if upwards else 0.985),
@@ -138,23 +143,6 @@ def set_limits(ax, curves, upwards=True):
     note_above(ax, f"{mark} {len(cut)} point{'s' * (len(cut) > 1)} {where} the axis, {way} to {far}")
 
 
-def note_above(ax, words):
-    """Write a note in small print at the right above the panel."""
-    ax.annotate(
-        words,
-        (1, 1),
-        xycoords="axes fraction",
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=STYLE["note_size"],
-        color=STYLE["faint"],
-    )
-
-
-def whole_ticks(ax, most=9):
+def whole_ticks(ax: Axes, most: int = 9) -> None:
     """Let the x axis count: whole numbers only."""
-    from matplotlib.ticker import MaxNLocator
-
     ax.xaxis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))

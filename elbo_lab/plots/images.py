@@ -1,23 +1,33 @@
-"""Data and what a model makes of them: pictures where rows are pictures, else points.
+"""Data and what a model makes of them as pictures, and the latent plane, decoded.
 
 All pictures of a panel share one grey scale, which a note names: stretched one by one, a faint sample would
 look as sharp as a good one. What is shown of a sample or a reconstruction is the expected x given z (pixel
 probabilities), as in the literature; real draws of independent pixels look noisier.
+
+The decoded plane is cut at equal quantiles of the prior, not at equal distances (Kingma and Welling 2014,
+appendix A, figure 4), so that each picture stands for the same prior probability.
 """
 
 import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, check_data
-from elbo_lab.plots.history import BOUND_COLOR, note_above
-from elbo_lab.plots.style import STYLE, legend_below, new_figure, style_axes
+from elbo_lab.plots.style import new_figure, note_above, style_axes, title_over_note
+
+Limits = tuple[float, float]
+"""Values of black and white."""
 
 GAP = 0.08
 """Space between two pictures, as a share of their longer side (at least one pixel)."""
 
 
-def check_images(images, image_shape, argument="images"):
+def check_images(images: ArrayLike, image_shape: Sequence[int], argument: str = "images") -> Floats:
     """Return rows (n, D) as pictures (n, height, width), or raise."""
     images = check_data(images, argument)
     height, width = (check_count("image_shape", int(side)) for side in image_shape)
@@ -27,7 +37,7 @@ def check_images(images, image_shape, argument="images"):
     return images.reshape(-1, height, width)
 
 
-def montage(pictures, columns, gap):
+def montage(pictures: Floats, columns: int, gap: int) -> Floats:
     """Return one picture of many, row by row, with nan between them and in places left over.
 
     Parameters
@@ -50,12 +60,12 @@ def montage(pictures, columns, gap):
     return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
 
 
-def gap_for(pictures):
+def gap_for(pictures: Floats) -> int:
     """Return the number of pixels between two pictures."""
     return max(1, round(GAP * max(pictures.shape[1:])))
 
 
-def grey_limits(values, limits=None):
+def grey_limits(values: Floats, limits: Limits | None = None) -> Limits:
     """Return the grey scale (black, white): `limits` if given, else one that holds all values."""
     low, high = (values.min(), values.max()) if limits is None else limits
     if not (np.isfinite([low, high]).all() and low <= high):
@@ -63,7 +73,7 @@ def grey_limits(values, limits=None):
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
 
 
-def limit_words(low, high):
+def limit_words(low: float, high: float) -> list[str]:
     """Return two numbers in words, to about three digits of the distance between them."""
     places = 2 - math.floor(math.log10(high - low))
     words = []
@@ -75,14 +85,37 @@ def limit_words(low, high):
     return words
 
 
-def title_over_note(ax, title):
-    """Write the title a line higher than usual, so that a note below it may be as long as it needs."""
-    look = {"fontsize": STYLE["title_size"], "color": STYLE["ink"]}
-    ax.set_title(title, loc="left", pad=STYLE["note_size"] + 9, **look)
+def draw_sheet(
+    ax: Axes | None,
+    sheet: Floats,
+    columns: int,
+    limits: Limits,
+    title: str,
+    most_height: float = 8.0,
+    below: float = 0.0,
+) -> Axes:
+    """Draw a montage without frames and say what its greys mean; return its axes.
 
-
-def show_sheet(ax, sheet, limits, title):
-    """Draw a montage without frames and say what its greys mean."""
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        None makes a new figure of the size that the sheet needs.
+    sheet : ndarray (height, width)
+        From `montage`.
+    columns : int
+        Pictures side by side.
+    limits : pair of float
+        Values of black and white.
+    title : str
+    most_height, below : float
+        Inches: the greatest height of a new figure's sheet, and room for labels below it.
+    """
+    if ax is None:
+        shape = sheet.shape[0] / sheet.shape[1]
+        # Pictures of eight pixels should not fill the page: at most an inch each, but room for a title.
+        width = min(7.2, max(3.6, 1.0 * columns))
+        width *= min(1.0, most_height / (width * shape))
+        ax = new_figure(width * shape + 0.75 + below, width + 0.8).subplots()
     style_axes(ax)
     title_over_note(ax, title)
     # Everything that rcParams could decide is said here.
@@ -96,33 +129,34 @@ def show_sheet(ax, sheet, limits, title):
         aspect="equal",
     )
     ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     beyond = np.nanmin(sheet) < limits[0] or np.nanmax(sheet) > limits[1]
     words = "black {}, white {}".format(*limit_words(*limits))
     note_above(ax, words + (" and beyond" if beyond else ""))
+    return ax
 
 
-def sheet_axes(ax, sheet_shape, columns, most_height=8.0, below=0.0):
-    """Return `ax`, or an axes in a new figure of the size that the sheet needs, with inches `below`."""
-    if ax is not None:
-        return ax
-    # Pictures of eight pixels should not fill the page: at most an inch each, but room for a title.
-    width = min(7.2, max(3.6, 1.0 * columns))
-    width *= min(1.0, most_height * sheet_shape[1] / (width * sheet_shape[0]))
-    return new_figure(width * sheet_shape[0] / sheet_shape[1] + 0.75 + below, width + 0.8).subplots()
+def middles(shown: Sequence[int], side: int, gap: int) -> list[float]:
+    """Return the middles of some of the pictures along one axis of a montage; `side` is their length."""
+    return [k * (side + gap) + (side - 1) / 2 for k in shown]
 
 
-def even_places(n):
+def even_places(n: int) -> list[int]:
     """Return up to five evenly spaced indices from 0 to n - 1, both ends among them."""
     parts = next(parts for parts in (4, 2, 1) if (n - 1) % parts == 0)
     return sorted({k * (n - 1) // parts for k in range(parts + 1)})
 
 
-def plot_images(images, image_shape, ax=None, columns=10, title="", limits=None):
+def plot_images(
+    images: ArrayLike,
+    image_shape: Sequence[int],
+    ax: Axes | None = None,
+    columns: int = 10,
+    title: str = "",
+    limits: Limits | None = None,
+) -> Axes:
     """Draw pictures in a grid, on one grey scale.
 
     Parameters
@@ -146,12 +180,17 @@ def plot_images(images, image_shape, ax=None, columns=10, title="", limits=None)
     pictures = check_images(images, image_shape)
     columns = min(check_count("columns", columns), len(pictures))
     sheet = montage(pictures, columns, gap_for(pictures))
-    ax = sheet_axes(ax, sheet.shape, columns)
-    show_sheet(ax, sheet, grey_limits(pictures, limits), title)
-    return ax
+    return draw_sheet(ax, sheet, columns, grey_limits(pictures, limits), title)
 
 
-def plot_reconstructions(x, reconstructed, image_shape, ax=None, columns=10, title=""):
+def plot_reconstructions(
+    x: ArrayLike,
+    reconstructed: ArrayLike,
+    image_shape: Sequence[int],
+    ax: Axes | None = None,
+    columns: int = 10,
+    title: str = "",
+) -> Axes:
     """Draw data above their reconstructions, in pairs of lines, on the grey scale of the data.
 
     Parameters
@@ -167,11 +206,12 @@ def plot_reconstructions(x, reconstructed, image_shape, ax=None, columns=10, tit
     -------
     matplotlib.axes.Axes
     """
-    data, made = check_images(x, image_shape, "x"), check_images(reconstructed, image_shape, "reconstructed")
+    data = check_images(x, image_shape, "x")
+    made = check_images(reconstructed, image_shape, "reconstructed")
     if len(data) != len(made):
         raise bad_value("reconstructed", f"{len(data)} rows, as x has", f"{len(made)} rows")
     columns, gap = min(check_count("columns", columns), len(data)), gap_for(data)
-    blocks, middles, top = [], [], 0
+    blocks, places, top = [], [], 0
     for start in range(0, len(data), columns):
         part = slice(start, start + columns)
         pair = [montage(rows[part], columns, gap) for rows in (data, made)]
@@ -179,21 +219,26 @@ def plot_reconstructions(x, reconstructed, image_shape, ax=None, columns=10, tit
         # Twice the space below a pair tells which two lines belong together.
         blocks += [pair[0], between, pair[1], between, between, between]
         height = len(pair[0])
-        middles += [top + height / 2 - 0.5, top + gap + 1.5 * height - 0.5]
+        places += [top + height / 2 - 0.5, top + gap + 1.5 * height - 0.5]
         top += 2 * height + 4 * gap
     sheet = np.concatenate(blocks[:-3])
-    ax = sheet_axes(ax, sheet.shape, columns)
-    show_sheet(ax, sheet, grey_limits(data), title)
-    ax.set_yticks(middles, ["data", "reconstruction"] * (len(middles) // 2))
+    ax = draw_sheet(ax, sheet, columns, grey_limits(data), title)
+    ax.set_yticks(places, ["data", "reconstruction"] * (len(places) // 2))
     return ax
 
 
-def plot_interpolation(images, image_shape, ax=None, title="", limits=None):
-    """Draw the way from one datum to another through the latent space, a line per way.
+def plot_interpolation(
+    images: ArrayLike,
+    image_shape: Sequence[int],
+    ax: Axes | None = None,
+    title: str = "",
+    limits: Limits | None = None,
+) -> Axes:
+    """Draw what lies between two data in the latent space, a line per pair.
 
     Parameters
     ----------
-    images : array (n, D) or (ways, n, D)
+    images : array (n, D) or (pairs, n, D)
         Decoded points, evenly spaced from the first to the second latent mean.
     image_shape : pair of int
     ax : matplotlib.axes.Axes, optional
@@ -207,58 +252,78 @@ def plot_interpolation(images, image_shape, ax=None, title="", limits=None):
     """
     images = np.asarray(images)
     if images.ndim not in (2, 3) or not images.size:
-        raise bad_value("images", "shape (n, D) or (ways, n, D)", f"shape {images.shape}")
+        raise bad_value("images", "shape (n, D) or (pairs, n, D)", f"shape {images.shape}")
     n = images.shape[-2]
     pictures = check_images(images.reshape(-1, images.shape[-1]), image_shape)
-    gap, width = gap_for(pictures), pictures.shape[2]
+    gap = gap_for(pictures)
     sheet = montage(pictures, n, gap)
-    ax = sheet_axes(ax, sheet.shape, n, below=0.45)
-    show_sheet(ax, sheet, grey_limits(pictures, limits), title)
+    ax = draw_sheet(ax, sheet, n, grey_limits(pictures, limits), title, below=0.45)
     shown = even_places(n)
-    places = [k * (width + gap) + width / 2 - 0.5 for k in shown]
-    ax.set_xticks(places, [f"{k / max(1, n - 1):.2g}" for k in shown])
-    ax.set_xlabel("share of the way in z", fontsize=STYLE["label_size"], color=STYLE["ink"])
+    ax.set_xticks(middles(shown, image_shape[1], gap), [f"{k / max(1, n - 1):.2g}" for k in shown])
+    ax.set_xlabel("share of the way in z")
     return ax
 
 
-def plot_sample_scatter(x, samples, column_names=None, ax=None, title=""):
-    """Draw data and samples of a model as points in the first two columns (or as histograms of the only one).
+def latent_grid(n: int) -> Floats:
+    """Return the n x n grid of the latent plane at equal quantiles of the prior.
 
     Parameters
     ----------
-    x : array (N, D)
-    samples : array (n, D)
-    column_names : sequence of str, optional
+    n : int
+
+    Returns
+    -------
+    ndarray (n n, 2)
+        Row by row from the top: z[0] grows to the right, z[1] grows upwards. The order that
+        `plot_manifold` expects.
+    """
+    z = quantiles(n)
+    return np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)
+
+
+def quantiles(n: int) -> Floats:
+    """Return the middle of each of n equally probable slices of a standard normal (n,)."""
+    return np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(check_count("n", n))])
+
+
+def plot_manifold(
+    images: ArrayLike,
+    image_shape: Sequence[int],
+    n: int,
+    ax: Axes | None = None,
+    title: str = "",
+    limits: Limits | None = None,
+) -> Axes:
+    """Draw the decoded latent plane.
+
+    Parameters
+    ----------
+    images : array (n n, D)
+        Decoded points of `latent_grid(n)`.
+    image_shape : pair of int
+    n : int
+        Pictures on a side.
     ax : matplotlib.axes.Axes, optional
+        An axes in a new figure if left away.
     title : str
+    limits : pair of float, optional
+        Values of black and white.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    x = check_data(x, "x")
-    samples = check_data(samples, "samples", n_columns=x.shape[1])
-    names = label_columns(column_names, x.shape[1])
-    ax = new_figure(4.4).subplots() if ax is None else ax
-    groups = ((x, "data", STYLE["faint"], "o"), (samples, "samples of the model", BOUND_COLOR, "x"))
-    single = x.shape[1] == 1
-    style_axes(ax, title=title, xlabel=names[0], ylabel="density" if single else names[1])
-    edges = np.histogram_bin_edges(np.concatenate([x[:, 0], samples[:, 0]]), bins="sqrt")
-    for points, word, color, marker in groups:
-        label = f"{word} ({len(points)})"
-        if single:
-            ax.hist(points[:, 0], edges, density=True, histtype="step", color=color, label=label)
-            continue
-        look = {"color": color, "markersize": 3.6, "markeredgewidth": 0.9 if marker == "x" else 0}
-        alpha = float(np.clip(400 / len(points), 0.25, 0.8))
-        ax.plot(*points[:, :2].T, marker, label=label, alpha=alpha, rasterized=True, **look)
-    legend_below(ax, columns=2)
+    z, pictures = quantiles(n), check_images(images, image_shape)
+    if len(pictures) != n * n:
+        raise bad_value("images", f"{n * n} rows for a grid of {n} x {n}", f"{len(pictures)} rows")
+    # One pixel between pictures: those of eight pixels would run into each other.
+    sheet = montage(pictures, n, 1)
+    ax = draw_sheet(ax, sheet, n, grey_limits(pictures, limits), title, most_height=5.8, below=0.45)
+    height, width = image_shape
+    shown = even_places(n)
+    words = [f"{z[k]:.2f}".replace("-", "\u2212") for k in shown]
+    ax.set_xticks(middles(shown, width, 1), words)
+    ax.set_yticks(middles([n - 1 - k for k in shown], height, 1), words)
+    ax.set_xlabel("z[0], at equal quantiles of the prior")
+    ax.set_ylabel("z[1]")
     return ax
-
-
-def label_columns(column_names, n_columns):
-    """Return names of all columns, 'column 0' and so on where there are none."""
-    names = [f"column {d}" for d in range(n_columns)] if column_names is None else list(column_names)
-    if len(names) != n_columns:
-        raise bad_value("column_names", f"{n_columns} names", f"{len(names)} names")
-    return names

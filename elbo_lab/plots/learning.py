@@ -10,37 +10,39 @@ Exact values of the gap belong to the rows on which it is recorded (`gap_rows`).
 the training rows, only the two exact curves may be compared to the last nat.
 """
 
+from matplotlib.axes import Axes
+
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.plots.history import (
     BOUND_COLOR,
     MOST_MARKERS,
+    Curve,
+    History,
     check_history,
     read_curve,
     set_limits,
     time_key,
     whole_ticks,
 )
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, new_figure, style_axes
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, styled_axes
 
 SOLID = {"linestyle": "-", "linewidth": STYLE["line_width"], "markersize": 3.5}
+BOUND = {**SOLID, "color": BOUND_COLOR, "marker": "o"}
 
-# Drawn in this order; `log_p` is a mean over minibatches where no bound stands beside it.
+# Drawn in this order; `log_p` is a mean over minibatches where the rows have no bound.
 LOOKS = {
-    "elbo": ("ELBO, training rows (mean over the epoch)", {**SOLID, "color": BOUND_COLOR, "marker": "o"}),
-    "elbo_after_m": ("ELBO after the M-step", {**SOLID, "color": BOUND_COLOR, "marker": "o"}),
+    "elbo": ("ELBO, training rows (mean over the epoch)", BOUND),
+    "elbo_after_m": ("ELBO after the M-step", BOUND),
     "elbo_validation": ("ELBO, validation rows", {**SOLID, "color": "#997700", "marker": "s"}),
     "elbo_exact": ("exact ELBO", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
-    "mean_log_p": (
-        "log p, training rows (mean over the epoch)",
-        {**SOLID, "color": BOUND_COLOR, "marker": "o"},
-    ),
+    "mean_log_p": ("log p, training rows (mean over the epoch)", BOUND),
     "log_p": ("exact log p (gap rows)", EXACT_LINE),
     "log_likelihood": ("exact log p, all rows", EXACT_LINE),
 }
 TOTALS = ("elbo_after_m", "log_likelihood")
 
 
-def learning_curves(history, n_data=None):
+def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[str, Curve], str]:
     """Return the curves of a history {key of LOOKS: Curve}, and the unit of y.
 
     Rows after phi-steps are left away where there are rows after theta-steps: they belong to the middle of
@@ -72,7 +74,9 @@ def learning_curves(history, n_data=None):
     return curves, "nats, total" if totals and n_data is None else "nats per datum"
 
 
-def plot_learning_curves(history, ax=None, n_data=None, title=""):
+def plot_learning_curves(
+    history: History, ax: Axes | None = None, n_data: int | None = None, title: str = ""
+) -> Axes:
     """Draw the bound, the validation bound and the exact log p against the epoch (or EM iteration).
 
     Parameters
@@ -82,8 +86,8 @@ def plot_learning_curves(history, ax=None, n_data=None, title=""):
     ax : matplotlib.axes.Axes, optional
         An axes in a new figure if left away.
     n_data : int, optional
-        Number of data: totals (`log_likelihood`, `elbo_after_m`) are divided by it. Needed where they stand
-        beside values per datum.
+        Number of data: totals (`log_likelihood`, `elbo_after_m`) are divided by it. Needed where the history
+        also has values per datum.
     title : str
 
     Returns
@@ -91,14 +95,14 @@ def plot_learning_curves(history, ax=None, n_data=None, title=""):
     matplotlib.axes.Axes
     """
     curves, unit = learning_curves(history, n_data)
-    ax = new_figure(3.6).subplots() if ax is None else ax
     time = "epoch" if time_key(list(history)) == "epoch" else "EM iteration"
-    style_axes(ax, title=title, xlabel=time, ylabel=f"{_quantity(curves)}, {unit}")
+    ax = styled_axes(ax, 3.6, title=title, xlabel=time, ylabel=f"{_quantity(curves)}, {unit}")
     for key, curve in curves.items():
         label, look = LOOKS[key]
-        look = look if len(curve.x) <= MOST_MARKERS else {**look, "marker": "none"}
-        # One point makes no dashed line: it must be seen.
-        look = {**look, "marker": "o", "markersize": 5} if len(curve.x) == 1 else look
+        if len(curve.x) > MOST_MARKERS:
+            look = {**look, "marker": "none"}
+        elif len(curve.x) == 1:  # a point makes no dashed line
+            look = {**look, "marker": "o", "markersize": 5}
         ax.plot(*curve, label=label, zorder=4 if look["linestyle"] == "--" else 3, **look)
     handles = ax.get_legend_handles_labels()[0]
     set_limits(ax, list(curves.values()))
@@ -107,7 +111,7 @@ def plot_learning_curves(history, ax=None, n_data=None, title=""):
     return ax
 
 
-def _quantity(curves):
+def _quantity(curves: dict[str, Curve]) -> str:
     """Return the name of what the curves show: the bound, log p, or both."""
     bounds = [name for name in curves if "elbo" in name]
     if not bounds:

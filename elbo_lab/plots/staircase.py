@@ -4,35 +4,38 @@
     M-step:  log p(x; theta_i) - ELBO(theta_i, q_i) = KL(q_i || p(z | x; theta_i))    it opens again
 
 (Neal and Hinton 1998; Bishop 2006, figures 9.11 to 9.14.) Steps are drawn at half iterations, so that each
-stands by itself: E-step i at i - 1/2, M-step i at i. Between two steps nothing moves.
+is seen alone: E-step i at i - 1/2, M-step i at i. Between two steps nothing moves.
 
 The stairs shrink geometrically, by the share of missing information (Dempster, Laird and Rubin 1977, section
 3): a dozen of them can be seen, the rest needs the logarithm of the distance to the maximum.
 """
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.plots.history import (
     BOUND_COLOR,
     MOST_MARKERS,
     Q_STEP_COLOR,
     THETA_STEP_COLOR,
+    History,
     check_history,
-    note_above,
     number,
     whole_ticks,
 )
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, new_figure, style_axes
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, note_above, styled_axes
 
 KEYS = ("iteration", "elbo_after_e", "elbo_after_m", "log_likelihood")
 # Differences of log-likelihoods below so many units in the last place are rounding.
 ROUNDING = 16 * np.finfo(float).eps
 
 
-def em_table(history):
+def em_table(history: History) -> Floats:
     """Return the rows as an array (n, 4) of iteration, ELBO after E, ELBO after M, log-likelihood.
 
     The row of the start has no ELBO: nan.
@@ -46,7 +49,14 @@ def em_table(history):
     return table
 
 
-def plot_staircase(history, ax=None, first=1, iterations=12, n_data=None, title=""):
+def plot_staircase(
+    history: History,
+    ax: Axes | None = None,
+    first: int = 1,
+    iterations: int = 12,
+    n_data: int | None = None,
+    title: str = "",
+) -> Axes:
     """Draw the bound and the log-likelihood over the first EM iterations.
 
     Parameters
@@ -73,11 +83,11 @@ def plot_staircase(history, ax=None, first=1, iterations=12, n_data=None, title=
         raise bad_value("first", f"one of the {table[-1, 0]:.0f} iterations", first)
     if n_data is not None:
         table = table / [1, *[check_count("n_data", n_data)] * 3]
-    begin = max(0, np.searchsorted(table[:, 0], first) - 1)
+    begin = max(0, int(np.searchsorted(table[:, 0], first)) - 1)
     table = table[begin : begin + iterations + 1]
-    ax = new_figure(4.2).subplots() if ax is None else ax
     unit = "nats, total" if n_data is None else "nats per datum"
-    style_axes(ax, title=title, xlabel="EM iteration", ylabel=f"log p and its bound, {unit}", grid="y")
+    ylabel = f"log p and its bound, {unit}"
+    ax = styled_axes(ax, 4.2, title=title, xlabel="EM iteration", ylabel=ylabel, grid="y")
     i, evidence, end = table[:, 0], table[:, 3], table[-1, 0] + 0.5
     # The log-likelihood moves with theta only, at whole iterations.
     ax.step(np.append(i, end), np.append(evidence, evidence[-1]), where="post", zorder=5, **EXACT_LINE)
@@ -90,7 +100,7 @@ def plot_staircase(history, ax=None, first=1, iterations=12, n_data=None, title=
     return ax
 
 
-def draw_bound(ax, table):
+def draw_bound(ax: Axes, table: Floats) -> None:
     """Draw the bound step by step, each where the history has it, and the gap that an M-step leaves.
 
     Parameters
@@ -118,27 +128,27 @@ def draw_bound(ax, table):
             ax.fill_between([i, i + 0.5], after_m, evidence, **ends)
 
 
-def stair_handles(from_start):
+def stair_handles(from_start: bool) -> list[Artist]:
     """Return the legend: the two curves, the two steps and the gap."""
+    evidence = {"label": "log p(x; θ), exact: moves with θ only", "marker": "o", "markersize": 3.5}
     lifts = "E-step: lifts the bound to log p" + (" (◆: the first)" if from_start else "")
+    m_step = {"label": "M-step: lifts the bound, and log p more", "color": THETA_STEP_COLOR}
     return [
-        Line2D(
-            [], [], label="log p(x; θ), exact: moves with θ only", marker="o", markersize=3.5, **EXACT_LINE
-        ),
+        Line2D([], [], **evidence, **EXACT_LINE),
         Line2D([], [], label="bound ELBO(θ, q)", color=BOUND_COLOR, linewidth=1.6),
         Line2D([], [], label=lifts, color=Q_STEP_COLOR, linewidth=3.2),
-        Line2D(
-            [], [], label="M-step: lifts the bound, and log p more", color=THETA_STEP_COLOR, linewidth=3.2
-        ),
+        Line2D([], [], **m_step, linewidth=3.2),
         Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label="gap: KL(q || posterior)"),
     ]
 
 
-def plot_distance_to_maximum(history, ax=None, maximum=None, title=""):
+def plot_distance_to_maximum(
+    history: History, ax: Axes | None = None, maximum: float | None = None, title: str = ""
+) -> Axes:
     """Draw how far log-likelihood and bound are below the maximum, on a logarithmic axis.
 
-    A straight line is linear convergence. Without `maximum` the last log-likelihood stands for it, and the
-    last few points bend down, since they are held against a value that they themselves have nearly reached.
+    A straight line is linear convergence. Without `maximum` the last log-likelihood takes its place, and
+    the last few points bend down, since they are compared with a value that they have nearly reached.
 
     Parameters
     ----------
@@ -158,17 +168,13 @@ def plot_distance_to_maximum(history, ax=None, maximum=None, title=""):
     top = table[:, 3].max() if maximum is None else float(maximum)
     if not np.isfinite(top) or top < table[:, 3].max() - ROUNDING * abs(top):
         raise bad_value("maximum", f"a number not below {table[:, 3].max():.10g}", maximum)
-    ax = new_figure(3.4).subplots() if ax is None else ax
     below = "the last log p" if maximum is None else "the maximum"
-    style_axes(ax, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
-    handles = []
+    ax = styled_axes(ax, 3.4, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
+    handles: list[Line2D] = []
+    bound = {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]}
     looks = (
         (3, "log p(x; θ), exact", {**EXACT_LINE, "marker": "o", "zorder": 3}),
-        (
-            2,
-            "bound after the M-step",
-            {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]},
-        ),
+        (2, "bound after the M-step", bound),
     )
     for column, label, look in looks:
         distance = top - table[:, column]

@@ -14,14 +14,22 @@ A figure is 8 inches wide and is shown about 800 pixels wide in the README, so 9
 pixels there; files are written at twice that resolution for sharp screens.
 """
 
+import math
 import zlib
+from collections.abc import Collection, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
+from numpy.typing import ArrayLike
 
-STYLE = MappingProxyType(
+STYLE: MappingProxyType[str, Any] = MappingProxyType(
     {
         "width": 8.0,  # inches
         "dpi": 200,
@@ -39,7 +47,9 @@ STYLE = MappingProxyType(
     }
 )
 
-EXACT_LINE = MappingProxyType({"color": "black", "linestyle": "--", "linewidth": 1.2})
+EXACT_LINE: MappingProxyType[str, Any] = MappingProxyType(
+    {"color": "black", "linestyle": "--", "linewidth": 1.2}
+)
 """Keyword arguments of every line that stands for the exact answer."""
 
 
@@ -138,7 +148,7 @@ _SPARE_COLORS = (
 _SPARE_MARKERS = ("P", "X", "<", ">", "*")
 
 
-def estimator_style(name):
+def estimator_style(name: str) -> EstimatorStyle:
     """Return colour and marker of an estimator.
 
     Parameters
@@ -159,7 +169,7 @@ def estimator_style(name):
     return EstimatorStyle(_SPARE_COLORS[color_index], _SPARE_MARKERS[marker_index % len(_SPARE_MARKERS)])
 
 
-def marker_keywords(name):
+def marker_keywords(name: str) -> dict[str, Any]:
     """Return the line keywords (colour, marker, size) that draw one estimator."""
     color, marker = estimator_style(name)
     return {
@@ -170,7 +180,7 @@ def marker_keywords(name):
     }
 
 
-def new_figure(height, width=STYLE["width"]):
+def new_figure(height: float, width: float = STYLE["width"]) -> Figure:
     """Return an empty white figure of the house, outside of pyplot.
 
     Parameters
@@ -187,7 +197,7 @@ def new_figure(height, width=STYLE["width"]):
     )
 
 
-def panels(rows, columns, height):
+def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """Return an empty figure and its axes, row by row.
 
     Parameters
@@ -206,7 +216,7 @@ def panels(rows, columns, height):
     return figure, list(axes.ravel())
 
 
-def style_axes(ax, *, title="", xlabel="", ylabel="", grid="both"):
+def style_axes(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: str = "both") -> Axes:
     """Give one axes the inks, sizes and grid of the house, and its words.
 
     Parameters
@@ -237,7 +247,56 @@ def style_axes(ax, *, title="", xlabel="", ylabel="", grid="both"):
     return ax
 
 
-def legend_inside(ax, place="best", columns=1):
+def styled_axes(ax: Axes | None, height: float, width: float = STYLE["width"], **words: str) -> Axes:
+    """Return `ax`, or an axes in a new figure (inches), with the words of `style_axes`."""
+    return style_axes(new_figure(height, width).subplots() if ax is None else ax, **words)
+
+
+def count_axis(ax: Axes, counts: Collection[int], most: float = math.inf) -> None:
+    """Make x a logarithmic axis of counts, each labelled unless there are more than `most`."""
+    ax.set_xscale("log", base=2)
+    ax.minorticks_off()
+    if len(counts) <= most:
+        ax.set_xticks(counts, [str(count) for count in counts])
+
+
+def draw_band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> None:
+    """Shade the interval [low, high] around a curve over x; all (P,)."""
+    ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def band_handle(words: str = "95 % interval") -> Patch:
+    """Return the legend entry that says what a shaded band is."""
+    return Patch(color=STYLE["faint"], alpha=0.3, lw=0, label=f"band: {words}")
+
+
+def note_above(ax: Axes, words: str, side: str = "right", **text: float) -> None:
+    """Write a note in small print above the panel, at its right or left; `text` goes to the artist."""
+    ax.annotate(
+        words,
+        (1 if side == "right" else 0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        color=STYLE["faint"],
+        **{"fontsize": STYLE["note_size"], **text},
+    )
+
+
+def title_over_note(ax: Axes, title: str) -> None:
+    """Write the title a line higher than usual, so that a note below it may be as long as it needs."""
+    look = {"fontsize": STYLE["title_size"], "color": STYLE["ink"]}
+    ax.set_title(title, loc="left", pad=STYLE["note_size"] + 9, **look)
+
+
+def title_figure(figure: FigureBase, title: str) -> Text | None:
+    """Write a title above all panels; an empty one takes no room."""
+    return figure.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"]) if title else None
+
+
+def legend_inside(ax: Axes, place: str = "best", columns: int = 1) -> Legend:
     """Put a legend in small print into the axes.
 
     Parameters
@@ -252,8 +311,10 @@ def legend_inside(ax, place="best", columns=1):
     )
 
 
-def legend_below(ax, handles=None, columns=3, gap=38):
-    """Put the legend under the axis label, outside of the data.
+def legend_below(
+    ax: Axes, handles: Sequence[Artist] | None = None, columns: int = 3, gap: float = 38
+) -> Legend:
+    """Put the legend under the axis label, outside the data.
 
     Parameters
     ----------
@@ -279,4 +340,28 @@ def legend_below(ax, handles=None, columns=3, gap=38):
         labelcolor=STYLE["ink"],
         handletextpad=0.5,
         columnspacing=1.5,
+    )
+
+
+def legend_outside(
+    figure: FigureBase, handles: Sequence[Artist], columns: int = 3, place: str = "lower left"
+) -> Legend:
+    """Put one legend for all panels below them.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure or SubFigure
+    handles : list of matplotlib artists
+        Labelled.
+    columns : int
+        Number of legend columns.
+    place : {'lower left', 'lower center', 'lower right'}
+    """
+    return figure.legend(
+        handles=handles,
+        loc=f"outside {place}",
+        ncols=columns,
+        frameon=False,
+        fontsize=STYLE["tick_size"],
+        labelcolor=STYLE["ink"],
     )

@@ -1,26 +1,28 @@
 """The variance of a few estimators on every model, in one panel; for many see `variance_by_model`.
 
-Models stand down the y axis, estimators are coloured markers inside the band of their model, and
+Models are listed down the y axis, estimators are coloured markers inside the band of their model, and
 the variance is read on a logarithmic axis. Its 95 % interval comes from batch means (heavy-tailed
-score functions make chi-square intervals far too short). An estimator without variance stands on
-the line of the exact answer at the left edge; one that is biased for the target has a hollow marker, for
-little variance is not all; one that cannot exist on a model says "n/a".
+score functions make chi-square intervals far too short). An estimator without variance lies on
+the line of the exact answer at the left edge; one that is biased for the target has a hollow marker, since
+a small variance says nothing about bias; one that cannot exist on a model says "n/a".
 
 Compare inside a band only: another model has other parameters, hence another unit.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from elbo_lab.errors import bad_value
-from elbo_lab.plots.style import (
-    EXACT_LINE,
-    STYLE,
-    legend_below,
-    marker_keywords,
-    style_axes,
-)
-from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, marker_keywords, style_axes, styled_axes
+from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
+from elbo_lab.report.cells import Row, Rows
 from elbo_lab.report.grouping import group_rows, is_gradient, model_label, order_targets
 
 EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
@@ -28,12 +30,20 @@ BAND_GAP = 1.0
 """Slots left free between two models."""
 
 
-def variance_label(target):
+def only_target(rows: Rows) -> str:
+    """Return the target of the rows, or raise if they have several or none."""
+    targets = order_targets(rows)
+    if len(targets) != 1:
+        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
+    return targets[0]
+
+
+def variance_label(target: str) -> str:
     """Return the axis label of a variance, with its unit."""
     return "variance, nats² per unit²" if is_gradient(target) else "variance, nats²"
 
 
-def band_labels(rows):
+def band_labels(rows: Rows) -> dict[tuple[Any, ...], str]:
     """Return the name of each block {group_key: label}.
 
     Model and variant; posterior and data are added where they tell two blocks apart.
@@ -49,13 +59,13 @@ def band_labels(rows):
     return labels
 
 
-def estimator_order(rows):
+def estimator_order(rows: Rows) -> list[str]:
     """Return the estimators without the exact answer, in order of first appearance."""
     names = dict.fromkeys(row["estimator"] for row in rows)
     return [name for name in names if name != "exact"]
 
 
-def plot_target_variance(rows, ax, legend_columns=2):
+def plot_target_variance(rows: Rows, ax: Axes, legend_columns: int = 2) -> Axes:
     """Draw the variance of the estimators of one target.
 
     Parameters
@@ -70,15 +80,10 @@ def plot_target_variance(rows, ax, legend_columns=2):
     -------
     matplotlib.axes.Axes
     """
-    targets = order_targets(rows)
-    if len(targets) != 1:
-        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
-    names, blocks, labels = estimator_order(rows), group_rows(rows), band_labels(rows)
-    ends = [row.get(key) for row in rows for key in ("variance", "variance_low", "variance_high")]
-    layout = zero_axis([end for end in ends if end is not None], most_ticks=6)
-    style_axes(ax, title=targets[0], xlabel=variance_label(targets[0]), grid="x")
-    apply_zero_axis(ax, layout, "x")
-    ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
+    target = only_target(rows)
+    blocks, labels, names = group_rows(rows), band_labels(rows), estimator_order(rows)
+    style_axes(ax, title=target, xlabel=variance_label(target), grid="x")
+    layout = variance_axis(ax, rows, most_ticks=6)
     # A band is one unit high whatever the number of estimators, so panels can stand side by side.
     slot = 1 / (max(len(names), 1) + BAND_GAP)
     for centre, block in enumerate(blocks.values()):
@@ -95,7 +100,16 @@ def plot_target_variance(rows, ax, legend_columns=2):
     return ax
 
 
-def draw_rows(ax, rows, heights, layout):
+def variance_axis(ax: Axes, rows: Rows, most_ticks: int) -> ZeroAxis:
+    """Make x an axis of the variances and their intervals, with the line of the exact answer."""
+    ends = [row.get(key) for row in rows for key in ("variance", "variance_low", "variance_high")]
+    layout = zero_axis([end for end in ends if end is not None], most_ticks)
+    apply_zero_axis(ax, layout, "x")
+    ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
+    return layout
+
+
+def draw_rows(ax: Axes, rows: Rows, heights: Sequence[float], layout: ZeroAxis) -> None:
     """Draw estimators on one model, each at its height: marker and interval, or words for what is missing.
 
     All intervals are one artist, and so are all exact variances: each costs as much as a marker.
@@ -103,13 +117,13 @@ def draw_rows(ax, rows, heights, layout):
     bars, colors, known = [], [], []
     for row, y in zip(rows, heights, strict=True):
         if not row["applicable"] or row.get("variance") is None:
-            _draw_words(ax, row, y, layout)
+            _draw_words(ax, "not finite" if row["applicable"] else "n/a", (layout.break_at, y))
             continue
-        _draw_marker(ax, row, y, layout)
+        color = _draw_marker(ax, row, layout.place(row["variance"]), y)
         low, high, exact = (row.get(key) for key in ("variance_low", "variance_high", "variance_exact"))
         if low is not None and high is not None and high > 0:
             bars.append([(max(layout.place(low), layout.zero), y), (high, y)])
-            colors.append(marker_keywords(row["estimator"])["color"])
+            colors.append(color)
         if exact is not None and exact > 0:
             known.append((exact, y))
     if bars:
@@ -119,10 +133,10 @@ def draw_rows(ax, rows, heights, layout):
         ax.plot(*zip(*known, strict=True), linestyle="none", zorder=4, **EXACT_TICK)
 
 
-def _draw_words(ax, row, y, layout):
+def _draw_words(ax: Axes, words: str, place: tuple[float | None, float]) -> None:
     ax.annotate(
-        "n/a" if not row["applicable"] else "not finite",
-        (layout.break_at, y),
+        words,
+        place,
         xytext=(4, 0),
         textcoords="offset points",
         va="center_baseline",
@@ -131,26 +145,29 @@ def _draw_words(ax, row, y, layout):
     )
 
 
-def _draw_marker(ax, row, y, layout):
-    keywords, hollow = marker_keywords(row["estimator"]), is_hollow(row)
+def _draw_marker(ax: Axes, row: Row, x: ArrayLike, y: float) -> str:
+    """Draw one estimator, and return its colour."""
+    keywords = marker_keywords(row["estimator"])
+    color, hollow = keywords["color"], is_hollow(row)
     ax.plot(
-        [layout.place(row["variance"])],
+        [x],
         [y],
         linestyle="none",
-        markerfacecolor=STYLE["background"] if hollow else keywords["color"],
-        markeredgecolor=keywords["color"] if hollow else STYLE["background"],
+        markerfacecolor=STYLE["background"] if hollow else color,
+        markeredgecolor=color if hollow else STYLE["background"],
         markeredgewidth=1.1 if hollow else 0.4,
         zorder=3,
         **keywords,
     )
+    return color
 
 
-def estimator_handles(names):
+def estimator_handles(names: Sequence[str]) -> list[Artist]:
     """Return one legend entry per estimator."""
     return [Line2D([], [], linestyle="none", label=name, **marker_keywords(name)) for name in names]
 
 
-def key_handles(rows):
+def key_handles(rows: Rows) -> list[Artist]:
     """Return the legend entries that say what a bar, the dashed line and a hollow marker are."""
     words = "bar: 95 % interval (where wider than the marker)"
     bar = Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words)
@@ -161,12 +178,51 @@ def key_handles(rows):
     return handles
 
 
-def hollow_handle():
+def hollow_handle() -> Artist:
     """Return the legend entry that says what a hollow marker is."""
     look = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
     return Line2D([], [], label="hollow: biased for this target", markerfacecolor=STYLE["background"], **look)
 
 
-def is_hollow(row):
+def is_hollow(row: Row) -> bool:
     """Tell whether the estimator of a row is biased for its target, which a small variance would hide."""
     return row["applicable"] and not row["unbiased"]
+
+
+def plot_exact_variance(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    ax: Axes | None = None,
+    xlabel: str = "",
+    title: str = "",
+    target: str = "grad-phi-elbo",
+    columns: int = 2,
+) -> Axes:
+    """Draw variances that theory knows as lines on a logarithmic axis.
+
+    Parameters
+    ----------
+    x : array_like (P,)
+        What changes from point to point.
+    curves : dict of str to array_like (P,)
+        Variance by estimator; zeros are left out of a logarithmic axis.
+    ax : matplotlib.axes.Axes, optional
+        An axes in a new figure if left away.
+    xlabel, title : str
+    target : str
+        Says the unit of the variance.
+    columns : int
+        Names side by side in the legend.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = styled_axes(ax, 4.2, title=title, xlabel=xlabel, ylabel=variance_label(target))
+    for name, variance in curves.items():
+        values = np.asarray(variance, dtype=float)
+        look = {**marker_keywords(name), "markevery": max(1, len(values) // 6)}
+        ax.plot(x, np.where(values > 0.0, values, np.nan), label=name, **look)
+    ax.set_yscale("log")
+    legend_below(ax, columns=columns)
+    return ax

@@ -2,23 +2,34 @@
 
 Estimators are named at the left, once per line of panels, and keep their colour and marker; the variance is
 read on a logarithmic axis of its own in each panel, for another model has other parameters and hence another
-unit: compare inside a panel only. Its 95 % interval comes from batch means (heavy-tailed score functions make
-chi-square intervals far too short). An estimator without variance stands on the line of the exact answer at
-the left edge; one that is biased for the target has a hollow marker.
+unit: compare inside a panel only. Intervals, the line of zero and hollow markers are those of `variance`.
 
 Models that admit about the same estimators share a line (continuous latents one, discrete ones another), so
-that few places are empty. What still makes no sense on a model says "n/a" there.
+that few places are empty. What is still undefined on a model says "n/a" there.
 """
 
 import math
 import textwrap
+from typing import Any
 
-from elbo_lab.errors import bad_value
-from elbo_lab.plots.style import EXACT_LINE, STYLE, new_figure, style_axes
-from elbo_lab.plots.variance import band_labels, draw_rows, estimator_order, key_handles, variance_label
-from elbo_lab.plots.zero_axis import apply_zero_axis, zero_axis
-from elbo_lab.report.grouping import group_rows, order_targets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from elbo_lab.plots.style import STYLE, new_figure, style_axes
+from elbo_lab.plots.variance import (
+    band_labels,
+    draw_rows,
+    estimator_order,
+    key_handles,
+    only_target,
+    variance_axis,
+    variance_label,
+)
+from elbo_lab.report.cells import Rows
+from elbo_lab.report.grouping import group_rows
+
+Blocks = dict[tuple[Any, ...], Rows]
+"""Rows by block, as `group_rows` returns them."""
 COLUMNS = 4
 # Inches, for the sizes of type in `STYLE`.
 ROW, GUTTER, RIGHT = 0.155, 0.1, 0.1
@@ -26,33 +37,36 @@ ABOVE, BELOW, HEAD, NOTE, FOOT = 0.1, 0.28, 0.3, 0.15, 0.62
 TITLE_LINE, TITLE_CHARACTER, NAME_CHARACTER = 0.15, 0.068, 0.065
 
 
-def alike(one, other):
+def admitted(block: Rows) -> set[str]:
+    """Return the estimators that are defined on the model of a block, without the exact answer."""
+    return {row["estimator"] for row in block if row["applicable"]} - {"exact"}
+
+
+def alike(first: Rows, second: Rows) -> bool:
     """Tell whether two blocks of rows share at least half of the estimators that either of them admits."""
-    first, second = (
-        {row["estimator"] for row in block if row["applicable"]} - {"exact"} for block in (one, other)
-    )
-    return 2 * len(first & second) >= len(first | second)
+    names = admitted(first), admitted(second)
+    return 2 * len(names[0] & names[1]) >= len(names[0] | names[1])
 
 
-def panel_lines(rows):
+def panel_lines(rows: Rows) -> list[tuple[list[str], Blocks]]:
     """Return the lines of panels [(names of the estimators, {group_key: block}), ...]."""
-    groups, order = [], estimator_order(rows)
+    groups: list[Blocks] = []
     for key, block in group_rows(rows).items():
         home = next((group for group in groups if alike(next(iter(group.values())), block)), None)
         if home is None:
             groups.append(home := {})
         home[key] = block
-    lines = []
+    lines, order = [], estimator_order(rows)
     for group in groups:
-        admitted = {row["estimator"] for block in group.values() for row in block if row["applicable"]}
-        names = [name for name in order if name in admitted] or order
+        members = set().union(*map(admitted, group.values()))
+        names = [name for name in order if name in members] or order
         keys = list(group)
         for start in range(0, len(keys), COLUMNS):
             lines.append((names, {key: group[key] for key in keys[start : start + COLUMNS]}))
     return lines
 
 
-def plot_variance(rows, note=""):
+def plot_variance(rows: Rows, note: str = "") -> Figure:
     """Draw the variance of all estimators of one target, one panel per model.
 
     Parameters
@@ -67,9 +81,7 @@ def plot_variance(rows, note=""):
     matplotlib.figure.Figure
         8 inches wide, as high as its rows need.
     """
-    targets = order_targets(rows)
-    if len(targets) != 1:
-        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
+    target = only_target(rows)
     lines, labels = panel_lines(rows), band_labels(rows)
     across = STYLE["width"]
     columns = max(len(blocks) for _, blocks in lines)
@@ -86,7 +98,7 @@ def plot_variance(rows, note=""):
     # Every place is known in inches: nothing has to be laid out.
     figure.set_layout_engine("none")
     words = {"ha": "left", "color": STYLE["ink"]}
-    figure.text(0.1 / across, 1 - 0.1 / total, targets[0], va="top", fontsize=STYLE["title_size"], **words)
+    figure.text(0.1 / across, 1 - 0.1 / total, target, va="top", fontsize=STYLE["title_size"], **words)
     if note:
         place = 0.1 / across, 1 - 0.29 / total
         figure.text(*place, note, va="top", fontsize=STYLE["note_size"], ha="left", color=STYLE["faint"])
@@ -98,7 +110,7 @@ def plot_variance(rows, note=""):
             ax = figure.add_axes((left / across, bottom / total, width / across, height / total))
             draw_panel(ax, block, names, "\n".join(titles[key]), named=column == 0)
         top = bottom - BELOW
-    place, xlabel = (names_width / across, (foot - 0.02) / total), variance_label(targets[0])
+    place, xlabel = (names_width / across, (foot - 0.02) / total), variance_label(target)
     figure.text(*place, xlabel, va="top", fontsize=STYLE["label_size"], **words)
     figure.legend(
         handles=handles,
@@ -114,17 +126,14 @@ def plot_variance(rows, note=""):
     return figure
 
 
-def draw_panel(ax, block, names, label, named):
+def draw_panel(ax: Axes, block: Rows, names: list[str], label: str, named: bool) -> None:
     """Draw the estimators of one block, one below the other in the order of `names`, `named` at the left."""
-    ends = [row.get(key) for row in block for key in ("variance", "variance_low", "variance_high")]
-    layout = zero_axis([end for end in ends if end is not None], most_ticks=3)
     style_axes(ax, grid="x")
     # Places that are given need not be searched for: the boxes of all tick labels, at every drawing.
     ax.set_title(label, fontsize=STYLE["tick_size"], color=STYLE["ink"], loc="left", pad=3, y=1.0)
     ax.xaxis.set_label_coords(0.5, 0.0)
     ax.yaxis.set_label_coords(0.0, 0.5)
-    apply_zero_axis(ax, layout, "x")
-    ax.axvline(layout.zero, **EXACT_LINE, zorder=1)
+    layout = variance_axis(ax, block, most_ticks=3)
     shown = [row for row in block if row["estimator"] in names]
     draw_rows(ax, shown, [names.index(row["estimator"]) for row in shown], layout)
     # One artist for all lines: as a grid each would be a tick with two labels, here and on every other panel.

@@ -2,15 +2,18 @@
 
 Some estimators have no variance at all (the exact answer; the leave-one-out score function at the
 exact posterior), and a logarithm has no place for that. Dropping such points would hide the best
-estimators, so they are put on a line of their own, outside of the decades and labelled "0".
+estimators, so they have a line of their own, outside the decades and labelled "0".
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import ArrayLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.plots.style import STYLE
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -23,25 +26,25 @@ class ZeroAxis(NamedTuple):
     """Coordinate at which zeros are drawn."""
     break_at: float | None
     """Coordinate of the axis break between zero and the first decade; None if zero has no place."""
-    limits: tuple
+    limits: tuple[float, float]
     """Lower and upper limit of the axis."""
-    ticks: tuple
+    ticks: tuple[float, ...]
     """Positions of the tick labels, zero first."""
-    labels: tuple
+    labels: tuple[str, ...]
     """Texts of the tick labels."""
 
-    def place(self, value):
+    def place(self, value: ArrayLike) -> Floats:
         """Return the coordinates of values (any shape): themselves, or the zero line for zero."""
         value = np.asarray(value, dtype=float)
         return np.where(value <= 0, self.zero, value)
 
 
-def zero_axis(values, most_ticks=6, always=True):
+def zero_axis(values: ArrayLike, most_ticks: int = 6, always: bool = True) -> ZeroAxis:
     """Lay out an axis for the given values.
 
     Parameters
     ----------
-    values : iterable of float
+    values : array_like (P,)
         Everything that will be drawn; zeros, infinities and nan do not stretch the axis.
     most_ticks : int
         Largest number of labelled decades.
@@ -52,7 +55,7 @@ def zero_axis(values, most_ticks=6, always=True):
     -------
     ZeroAxis
     """
-    values = np.asarray(list(values), dtype=float)
+    values = np.asarray(values, dtype=float)
     positive = values[np.isfinite(values) & (values > 0)]
     low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
     # The margins are in decades: bars and markers must not touch the break or the frame.
@@ -77,7 +80,7 @@ def zero_axis(values, most_ticks=6, always=True):
     )
 
 
-def apply_zero_axis(ax, layout, which="x"):
+def apply_zero_axis(ax: Axes, layout: ZeroAxis, which: str = "x") -> None:
     """Set scale, limits and ticks of one axis, and mark the break after zero.
 
     Parameters
