@@ -334,7 +334,7 @@ def load_fitted(path: StrPath) -> Stored:
     _check_vector(path, "theta", theta, model)
     if (posterior is None) != (phi is None):
         raise damaged(path, f"only {'phi' if posterior is None else 'a posterior'} of the posterior and phi")
-    if posterior is not None:
+    if posterior is not None and phi is not None:
         _check_vector(path, "phi", phi, posterior)
     for name in ("model", "data"):
         if not isinstance(specs["settings"][name], str):

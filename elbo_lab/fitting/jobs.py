@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
+from elbo_lab.training.objectives import EvidenceObjective
 from elbo_lab.training.trainer import Training
 
 Arrays = dict[str, NDArray[Any]]
@@ -355,7 +356,8 @@ class GradientJob(TrainingJob):
 
     def outcome(self) -> Outcome:
         """Return the Outcome, with the end of the ascent tried."""
-        ended, objective = super().outcome(), self.training.objective
+        ended = super().outcome()
+        objective = cast(EvidenceObjective, self.training.objective)
         model, x, theta = objective.model, objective.x, ended.vectors["theta"]
         gain = still_to_gain(model, theta, x)
         spikes = list(vanished(model, x, theta, self.columns))

@@ -7,14 +7,26 @@ gradients of the blocks are added in their order. So the result does not depend 
 This is the definition of a step, for any objective and optimiser; `compiled_step` repeats one kind of it.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.training.optimizers import Optimizer, sgd_step
+
+if TYPE_CHECKING:
+    from elbo_lab.training.objectives import Gradients, Objective
+
+Vectors = dict[str, Floats]
+"""Parameter vectors, gradients, or what estimators remember, by the names of the parameters."""
 
 # Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
 # gradients costs more than it brings.
@@ -36,7 +48,7 @@ def blocks_of(n_rows: int) -> tuple[slice, ...]:
     return slices_of(n_rows, max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK)))
 
 
-def shares_of(blocks: list[np.ndarray]) -> list[float]:
+def shares_of(blocks: list[Integers]) -> list[float]:
     """Return the share of each block of rows in their batch."""
     n_rows = sum(len(rows) for rows in blocks)
     return [len(rows) / n_rows for rows in blocks]
@@ -49,7 +61,7 @@ def generators(rng: np.random.Generator, count: int) -> list[np.random.Generator
     return [np.random.default_rng(key) for key in rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)]
 
 
-def weighted_sum(gradients, shares):
+def weighted_sum(gradients: list[Floats], shares: list[float]) -> Floats:
     """Return the sum of shares[b] gradients[b] (P,), added in their order."""
     if len(gradients) == 1:
         return gradients[0]
@@ -64,19 +76,27 @@ def weighted_sum(gradients, shares):
 class Move:
     """A parameter vector (P,) and how it moves in this step: optimiser, memory, number of the step, rate."""
 
-    params: np.ndarray
+    params: Floats
     optimizer: Optimizer
-    slots: np.ndarray
+    slots: Floats
     count: int
     rate: float
 
-    def along(self, part: slice, gradients: list[np.ndarray], shares: list[float]) -> None:
+    def along(self, part: slice, gradients: list[Floats], shares: list[float]) -> None:
         """Move a slice along the sum of shares[b] gradients[b]."""
         gradient = weighted_sum([gradient[part] for gradient in gradients], shares)
         self.optimizer.step(self.params[part], gradient, self.slots[:, part], self.count, self.rate)
 
 
-def ascend(objective, rows, params, moves, rng, memory, pool):
+def ascend(
+    objective: Objective,
+    rows: Integers,
+    params: Vectors,
+    moves: dict[str, Move],
+    rng: np.random.Generator,
+    memory: Vectors,
+    pool: Executor,
+) -> tuple[float, Vectors]:
     """Do one step, and return the mean value of the batch and what the estimators remember.
 
     Parameters
@@ -104,7 +124,7 @@ def ascend(objective, rows, params, moves, rng, memory, pool):
     blocks = objective.blocks(rows)
     shares = shares_of(blocks)
 
-    def work(block, own):
+    def work(block: Integers, own: np.random.Generator) -> Gradients:
         # Overflow on the way is found in the value; a warning from a thread would only hide the line.
         with np.errstate(all="ignore"):
             return objective.gradients(params, objective.draw(block, own), tuple(moves), memory)
@@ -114,17 +134,17 @@ def ascend(objective, rows, params, moves, rng, memory, pool):
     if math.isfinite(value):
         parts = [(name, part) for name in moves for part in _parts(params[name].size)]
 
-        def move(name, part):
+        def move(name: str, part: slice) -> None:
             moves[name].along(part, [gradient[name] for gradient in gradients], shares)
 
         list(_map(pool, move, *zip(*parts, strict=True)))
     return value, memories[0] if len(blocks) == 1 else memory
 
 
-def _parts(size):
+def _parts(size: int) -> tuple[slice, ...]:
     return slices_of(size, -(-size // SLICE))
 
 
-def _map(pool, work, *arguments):
+def _map(pool: Executor, work: Callable[..., Any], *arguments: Sequence[Any]) -> Iterator[Any]:
     """Return what `work` gives for each of the arguments; a single piece is not worth another thread."""
     return (pool.map if len(arguments[0]) > 1 else map)(work, *arguments)

@@ -9,15 +9,28 @@ training that is saved and resumed is, bit for bit, the training that never stop
 whole before anything is changed: it may come from a damaged file, or from another training.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import zipfile
 from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from elbo_lab.errors import bad_value
 from elbo_lab.files import write_bytes
+
+if TYPE_CHECKING:
+    from elbo_lab.training.batch import Vectors
+    from elbo_lab.training.trainer import Training
+
+Arrays = dict[str, np.ndarray]
+
+Header = dict[str, Any]
+"""Numbers, strings, lists and dicts, as JSON holds them."""
 
 FORMAT = "elbo_lab checkpoint"
 VERSION = 1
@@ -27,13 +40,28 @@ MEMBERS = "members"
 # The earliest time that a zip can hold: members would else carry the clock.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 # Parts of the header of a fit, and what they are made of, where they are there.
-KINDS = {"settings": dict, "model": dict, "data": dict, "job": dict, "posterior": (dict, type(None))}
+KINDS: dict[str, Any] = {
+    "settings": dict,
+    "model": dict,
+    "data": dict,
+    "job": dict,
+    "posterior": (dict, type(None)),
+}
 # What a training counts, by the names of its attributes.
-PLAIN_STATE = ("epoch", "step", "seen", "value_sum", "rows_seen", "first_value", "last_value")
-PLAIN_STATE += ("best", "waited")
+PLAIN_STATE = (
+    "epoch",
+    "step",
+    "seen",
+    "value_sum",
+    "rows_seen",
+    "first_value",
+    "last_value",
+    "best",
+    "waited",
+)
 
 
-def damaged(path, what, argument="checkpoint"):
+def damaged(path: str | PathLike[str], what: str, argument: str = "checkpoint") -> ValueError:
     """Build the ValueError for a checkpoint of the right version with a wrong body."""
     return bad_value(argument, "a whole checkpoint of elbo_lab", f"{str(path)!r}, which is damaged ({what})")
 
@@ -41,15 +69,15 @@ def damaged(path, what, argument="checkpoint"):
 class Parts(dict):
     """A dict out of a checkpoint: what is missing is a mistake in the file, not in the program."""
 
-    def __init__(self, items, path, argument):
+    def __init__(self, items: Any, path: str | PathLike[str], argument: str) -> None:
         super().__init__(items)
         self.path, self.argument = path, argument
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> NoReturn:
         raise damaged(self.path, f"no {name!r} in it", self.argument)
 
 
-def save_checkpoint(path, header, arrays):
+def save_checkpoint(path: str | PathLike[str], header: Header, arrays: Arrays) -> None:
     """Write a state to `path`.
 
     Parameters
@@ -71,7 +99,7 @@ def save_checkpoint(path, header, arrays):
     write_bytes(path, file.getvalue())
 
 
-def load_checkpoint(path, argument="checkpoint"):
+def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> tuple[Header, Arrays]:
     """Return (header, arrays) of the state at `path`.
 
     Raises
@@ -108,7 +136,7 @@ def load_checkpoint(path, argument="checkpoint"):
     return header, Parts(arrays, path, argument)
 
 
-def state_of(training):
+def state_of(training: Training) -> tuple[Header, Arrays]:
     """Return (header, arrays): all that the next step depends on.
 
     The header is made of numbers, strings, lists and dicts; no wall time stands in it.
@@ -120,14 +148,14 @@ def state_of(training):
         "order_rng": training.minibatches.rng.bit_generator.state,
         "noise_rng": training.noise_rng.bit_generator.state,
     }
-    arrays = {"order": training.minibatches.order}
+    arrays: Arrays = {"order": training.minibatches.order}
     groups = {"params": training.params, "slots": training.slots, "memory": training.memory}
     for group, vectors in (groups | {"best": training.best_params or {}}).items():
         arrays |= {f"{group}.{name}": vector for name, vector in vectors.items()}
     return header, arrays
 
 
-def restore(training, header, arrays):
+def restore(training: Training, header: Header, arrays: Arrays) -> None:
     """Go on from a state of a training with the same objective and plan.
 
     Raises
@@ -177,7 +205,7 @@ def restore(training, header, arrays):
     training.minibatches.order = arrays["order"]
     training.minibatches.rng.bit_generator.state = header["order_rng"]
     training.noise_rng.bit_generator.state = header["noise_rng"]
-    groups = {group: {} for group in ("params", "slots", "memory", "best")}
+    groups: dict[str, Vectors] = {group: {} for group in ("params", "slots", "memory", "best")}
     for key, array in arrays.items():
         group, _, name = key.partition(".")
         if group in groups:

@@ -8,15 +8,18 @@ forked process whose parent has used Numba's threads: they do not survive a fork
 """
 
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import has_numba_threads, numba_threads
-from elbo_lab.training.batch import Move, blocks_of, generators
+from elbo_lab.training.batch import Move, Vectors, blocks_of, generators
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -26,7 +29,7 @@ FEW, MANY = 2, 8
 NUMBERS = 7
 
 
-def is_compiled(objective: Objective, params: dict[str, np.ndarray], optimizer: Optimizer) -> bool:
+def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> bool:
     """Whether `CompiledStep` takes the steps of an objective."""
     # `type is`: a subclass may change a formula.
     return (
@@ -42,7 +45,7 @@ def is_compiled(objective: Objective, params: dict[str, np.ndarray], optimizer: 
     )
 
 
-def _is_plain(vector, dtype):
+def _is_plain(vector: Floats, dtype: DTypeLike) -> bool:
     flags = vector.flags
     return type(vector) is np.ndarray and vector.dtype == dtype and flags.c_contiguous and flags.writeable
 
@@ -59,12 +62,14 @@ class CompiledStep:
     threads : int
     """
 
-    def __init__(self, objective: ElboObjective, n_rows: int, threads: int):
+    def __init__(self, objective: ElboObjective, n_rows: int, threads: int) -> None:
         from elbo_lab.kernels.vae_step import ACTIVATIONS, SLICES
 
         self.objective, self.threads = objective, threads
         dtype, n_draws = np.dtype(objective.dtype), objective.draws
-        networks = {"phi": objective.posterior.network, "theta": objective.model.decoder}
+        model = cast(DeepBernoulli, objective.model)
+        self.posterior = cast(AmortisedPosterior, objective.posterior)
+        networks = {"phi": self.posterior.network, "theta": model.decoder}
         counts = {"phi": n_rows, "theta": n_draws * n_rows}
         # Per network what stands before and behind its parameters.
         self.shapes = {
@@ -78,8 +83,8 @@ class CompiledStep:
         self.edges = np.array([0, *(part.stop for part in blocks_of(n_rows))])
         self.values = np.empty(self.edges.size - 1)
         self.buffers = (
-            np.empty((n_rows, objective.model.n_columns), dtype),
-            np.empty((n_draws * n_rows, objective.model.n_latent), dtype),
+            np.empty((n_rows, model.n_columns), dtype),
+            np.empty((n_draws * n_rows, model.n_latent), dtype),
         )
         layers = [layer for network in networks.values() for layer in pairwise(network.sizes)]
         largest = max((narrow // SLICES + 1) * wide for narrow, wide in layers)
@@ -87,8 +92,8 @@ class CompiledStep:
 
     def ascend(
         self,
-        rows: np.ndarray,
-        params: dict[str, np.ndarray],
+        rows: Integers,
+        params: Vectors,
         moves: dict[str, Move],
         rng: np.random.Generator,
     ) -> float:
@@ -100,14 +105,16 @@ class CompiledStep:
         rngs = generators(rng, self.values.size)
         rngs += [rngs[-1]] * ((FEW if len(rngs) <= FEW else MANY) - len(rngs))
         fresh = self.objective.probabilities is not None
-        data = fresh, self.objective.table, rows, *self.objective.posterior.affine(dtype)
-        networks = [(*self.shapes[name], params[name], *self.tapes[name]) for name in ("phi", "theta")]
-        updates = [self._update(moves.get(name)) for name in ("phi", "theta")]
+        data = fresh, self.objective.table, rows, *self.posterior.affine(dtype)
+        encoder, decoder = (
+            (*self.shapes[name], params[name], *self.tapes[name]) for name in ("phi", "theta")
+        )
+        updates = self._update(moves.get("phi")), self._update(moves.get("theta"))
         memory = self.edges, self.buffers, self.values, self.scratch
         with numba_threads(self.threads):
-            return vae_step(gemm(dtype), tuple(rngs), data, *networks, *updates, *memory)
+            return vae_step(gemm(dtype), tuple(rngs), data, encoder, decoder, *updates, *memory)
 
-    def _update(self, move):
+    def _update(self, move: Move | None) -> tuple[int, Floats, Floats]:
         """Return the rule by which parameters move, their slots, and the numbers of the rule."""
         from elbo_lab.kernels.optimizers import RULES
         from elbo_lab.kernels.vae_step import STILL

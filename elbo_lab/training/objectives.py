@@ -15,23 +15,35 @@ was drawn.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-from elbo_lab.distributions import draw_noise
+from elbo_lab.arrays import Floats, Integers
+from elbo_lab.distributions import NoiseSpec, draw_noise
 from elbo_lab.errors import bad_value
 from elbo_lab.estimators import (
     ElboAnalyticKL,
     ElboReconstructionKL,
+    Estimator,
     ImportanceWeightedBound,
-    IwaeReparameterization,
-    IwaeTheta,
     Problem,
     ReparameterizationAnalyticKL,
 )
+from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
 from elbo_lab.exact import evidence
-from elbo_lab.training.batch import blocks_of
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
+from elbo_lab.training.batch import Vectors, blocks_of
+
+Names = tuple[str, ...]
+
+Drawn = Any
+"""Data of a block of rows, and all that is random in its gradient: what `draw` of an objective returns."""
+
+Gradients = tuple[float, Vectors, Vectors]
+"""Mean value of a block in nats per datum, its gradients, and what the estimators remember."""
 
 
 class Objective(ABC):
@@ -49,32 +61,35 @@ class Objective(ABC):
         What its value is called in a history.
     """
 
-    names: tuple = ("theta",)
-    value_key: str = "log_p"
-    whole = False
+    names: ClassVar[Names] = ("theta",)
+    value_key: ClassVar[str] = "log_p"
 
     @property
     @abstractmethod
-    def n_rows(self):
+    def n_rows(self) -> int:
         """N, rows of the data."""
 
+    @property
+    def whole(self) -> bool:
+        return False
+
     @abstractmethod
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> Vectors:
         """Return {name: start vector}."""
 
-    def blocks(self, rows):
+    def blocks(self, rows: Integers) -> list[Integers]:
         """Cut `rows` (indices) into blocks, a list of indices; a batch is their union."""
         return [rows[part] for part in blocks_of(len(rows))]
 
     @abstractmethod
-    def draw(self, rows, rng):
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
         """Return the data of one block of `rows` (indices), and all that is random in its gradient."""
 
     @abstractmethod
-    def gradients(self, params, block, names, memory):
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
 
-    def initial_memory(self, params):  # noqa: ARG002 - most remember nothing
+    def initial_memory(self, params: Vectors) -> Vectors:  # noqa: ARG002 - most remember nothing
         """Return what estimators remember before the first step from `params`, {name: array}."""
         return {}
 
@@ -89,20 +104,20 @@ class EvidenceObjective(Objective):
     x : ndarray (N, D)
     """
 
-    model: object
-    x: np.ndarray
+    model: Model
+    x: Floats
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int:
         return len(self.x)
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> Vectors:
         return {"theta": self.model.random_theta(self.x, rng)}
 
-    def draw(self, rows, rng):  # noqa: ARG002 - nothing is random but the rows
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:  # noqa: ARG002 - nothing is random but the rows
         return self.x[rows]
 
-    def gradients(self, params, block, names, memory):  # noqa: ARG002
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:  # noqa: ARG002
         answer = evidence(self.model, params["theta"], block)
         return float(answer.value.mean()), {"theta": answer.grad_theta}, memory
 
@@ -127,22 +142,22 @@ class ElboObjective(Objective):
     dtype : {float32, float64}
     """
 
-    model: object
-    posterior: object
-    x: np.ndarray
-    probabilities: np.ndarray | None = None
-    theta_estimator: object = ElboAnalyticKL()
-    phi_estimator: object = ReparameterizationAnalyticKL()
+    model: Model
+    posterior: Posterior
+    x: Floats
+    probabilities: Floats | None = None
+    theta_estimator: Estimator = ElboAnalyticKL()  # noqa: RUF009 - estimators are immutable
+    phi_estimator: Estimator = ReparameterizationAnalyticKL()  # noqa: RUF009
     draws: int = 1
     dtype: type = np.float64
-    names = ("theta", "phi")
+    names: ClassVar[Names] = ("theta", "phi")
     value_key = "elbo"
     # What is shown while other estimators drive; the pair that one pass through the networks serves.
-    bound = ElboReconstructionKL()
-    pair = (ElboAnalyticKL, ReparameterizationAnalyticKL)
+    bound: ClassVar[Estimator] = ElboReconstructionKL()
+    pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
     pass_of_pair = staticmethod(pathwise_pass)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for estimator, target in self._targets():
             if estimator.target != target:
                 got = f"{estimator.name}, which estimates {estimator.target}"
@@ -150,64 +165,64 @@ class ElboObjective(Objective):
             estimator.check_pairing(self.model, self.posterior)
             estimator.check_draws(self.draws)
 
-    def _targets(self):
+    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
         return ((self.theta_estimator, "grad-theta-elbo"), (self.phi_estimator, "grad-phi-elbo"))
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int:
         return len(self.x)
 
     @property
-    def whole(self):
+    def whole(self) -> bool:
         return self.posterior.needs_all_rows
 
-    def problem(self, params, x):
+    def problem(self, params: Vectors, x: Floats) -> Problem:
         """Return the Problem of data x (N, D) at the parameters `params`."""
         return Problem(self.model, self.posterior, params["theta"], params["phi"], x)
 
-    def initial_memory(self, params):
+    def initial_memory(self, params: Vectors) -> Vectors:
         problem = self.problem(params, self.x)
         pairs = zip(self.names, self._targets(), strict=True)
         return {name: estimator.initial_state(problem) for name, (estimator, _) in pairs}
 
     @cached_property
-    def _one_block(self):
+    def _one_block(self) -> bool:
         """Whether rows belong together: a table of all data, or an estimator that remembers."""
         return self.whole or self._remembers
 
     @cached_property
-    def _remembers(self):
+    def _remembers(self) -> bool:
         start = self.initial(np.random.default_rng(0))
         return any(state.size for state in self.initial_memory(start).values())
 
     @cached_property
-    def one_pass(self):
+    def one_pass(self) -> bool:
         """Whether one pass through the networks serves both gradients."""
         return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
 
     @cached_property
-    def table(self):
+    def table(self) -> Floats:
         """What rows are drawn from, (N, D) in the dtype of the training: data, or chances of a one."""
         source = self.x if self.probabilities is None else self.probabilities
-        table = np.ascontiguousarray(source, self.dtype)
+        table: Floats = np.ascontiguousarray(source, self.dtype)
         # To Numba a read-only array is another type, for which kernels would be compiled anew.
         return table if table.flags.writeable else table.copy()
 
-    def initial(self, rng):
+    def initial(self, rng: np.random.Generator) -> Vectors:
         theta = self.model.random_theta(self.x, rng)
         return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
 
-    def blocks(self, rows):
+    def blocks(self, rows: Integers) -> list[Integers]:
         _ = self.table  # made here by one thread, before several ask for it
         return [rows] if self._one_block else super().blocks(rows)
 
-    def draw(self, rows, rng):
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
         x = self.table[rows]
         if self.probabilities is not None:
             x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
         return x, self.noise(len(rows), rng)
 
-    def noise_specs(self, n_data):
+    def noise_specs(self, n_data: int) -> tuple[NoiseSpec, ...]:
         """Return the kinds of noise that the estimators ask for; those with equal ones share the draws."""
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
@@ -215,11 +230,11 @@ class ElboObjective(Objective):
         specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
         return tuple(dict.fromkeys(specs))
 
-    def noise(self, n_data, rng):
+    def noise(self, n_data: int, rng: np.random.Generator) -> dict[NoiseSpec, Floats]:
         """Return {spec: noise}."""
         return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in self.noise_specs(n_data)}
 
-    def gradients(self, params, block, names, memory):
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         x, noise = block
         problem = self.problem(params, x)
         if self.one_pass:
@@ -254,14 +269,14 @@ class ImportanceWeightedObjective(ElboObjective):
     The others are those of `ElboObjective`.
     """
 
-    theta_estimator: object = IwaeTheta()
-    phi_estimator: object = IwaeReparameterization()
+    theta_estimator: Estimator = IwaeTheta()  # noqa: RUF009
+    phi_estimator: Estimator = IwaeReparameterization()  # noqa: RUF009
     value_key = "iwae"
     bound = ImportanceWeightedBound()
     pair = (IwaeTheta, IwaeReparameterization)
     pass_of_pair = staticmethod(coupled_pass)
 
-    def _targets(self):
+    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
         return ((self.theta_estimator, "grad-theta-iwae"), (self.phi_estimator, "grad-phi-iwae"))
 
 
@@ -286,19 +301,22 @@ class GlobalElboObjective(ElboObjective):
     """
 
     names = ("phi",)
-    whole = False
 
-    def _targets(self):
+    @property
+    def whole(self) -> bool:
+        return False
+
+    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
         return ((self.phi_estimator, "grad-phi-elbo"),)
 
-    def initial_memory(self, params):
+    def initial_memory(self, params: Vectors) -> Vectors:
         problem = self.problem(params, self.model.as_data(self.x))
         return {"phi": self.phi_estimator.initial_state(problem)}
 
-    def draw(self, rows, rng):
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
         """Return the rows as the one datum (1, B C), and the noise of its draws."""
         return self.model.as_data(self.table[rows]), self.noise(1, rng)
 
-    def gradients(self, params, block, names, memory):
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         value, gradients, memory = super().gradients(params, block, names, memory)
         return value / self.n_rows, {name: gradients[name] / self.n_rows for name in names}, memory

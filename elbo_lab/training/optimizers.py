@@ -34,16 +34,24 @@ outside the root, as in PyTorch's `Adagrad`.
 D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.kernels import compiled_twin, equal_vectors
 
 SMALLEST_EPS = 1e-37
+
+Update = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -64,16 +72,16 @@ class Optimizer:
         (params, gradient, *slots, **numbers) that moves params and slots in place.
     """
 
-    name = ""
-    summary = ""
-    n_slots = 0
-    update = None
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    n_slots: ClassVar[int] = 0
+    update: ClassVar[Update]
 
-    def initial_state(self, size, dtype=np.float64):
+    def initial_state(self, size: int, dtype: DTypeLike = np.float64) -> Floats:
         """Return the memory before the first step, zeros (n_slots, P)."""
         return np.zeros((self.n_slots, size), dtype)
 
-    def step(self, params, gradient, state, count, rate):
+    def step(self, params: Floats, gradient: Floats, state: Floats, count: int, rate: float) -> None:
         """Climb one step, in place.
 
         Parameters
@@ -105,16 +113,16 @@ class Optimizer:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self._move(params, gradient.astype(params.dtype, copy=False), state, count, float(rate))
 
-    def numbers(self, count, rate):
+    def numbers(self, count: int, rate: float) -> dict[str, float]:
         """Return the numbers of `update` in step `count`, by their names and in its order."""
         raise NotImplementedError
 
-    def _move(self, params, gradient, state, count, rate):
+    def _move(self, params: Floats, gradient: Floats, state: Floats, count: int, rate: float) -> None:
         """Do the step; the arguments are checked and of one dtype."""
         self.update(params, gradient, *state, **self.numbers(count, rate))
 
 
-def keep_fraction(optimizer, name):
+def keep_fraction(optimizer: Optimizer, name: str) -> None:
     """Store a parameter as a Python float from 0 to below 1, or raise."""
     value = getattr(optimizer, name)
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
@@ -124,7 +132,7 @@ def keep_fraction(optimizer, name):
     object.__setattr__(optimizer, name, float(value))
 
 
-def keep_eps(optimizer):
+def keep_eps(optimizer: Adam | Adagrad) -> None:
     """Store eps as a Python float that float32 can hold, or raise."""
     eps = check_positive("eps", optimizer.eps)
     if eps < SMALLEST_EPS:
@@ -133,13 +141,15 @@ def keep_eps(optimizer):
 
 
 @compiled_twin("optimizers", fits=equal_vectors)
-def sgd_step(params, gradient, *, rate):
+def sgd_step(params: Floats, gradient: Floats, *, rate: float) -> None:
     """Move params by one step of sgd without momentum, in place."""
     params += rate * gradient
 
 
 @compiled_twin("optimizers", fits=equal_vectors)
-def momentum_step(params, gradient, velocity, *, momentum, rate):
+def momentum_step(
+    params: Floats, gradient: Floats, velocity: Floats, *, momentum: float, rate: float
+) -> None:
     """Move params and velocity by one step of sgd with momentum, in place."""
     velocity *= momentum
     velocity += gradient
@@ -160,23 +170,23 @@ class SGD(Optimizer):
     name = "sgd"
     summary = "stochastic gradient ascent, with momentum if asked"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         keep_fraction(self, "momentum")
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:  # type: ignore[override]
         return 1 if self.momentum else 0
 
     @property
-    def update(self):
+    def update(self) -> Update:  # type: ignore[override]
         return momentum_step if self.momentum else sgd_step
 
-    def numbers(self, count, rate):  # noqa: ARG002
+    def numbers(self, count: int, rate: float) -> dict[str, float]:  # noqa: ARG002
         return {"momentum": self.momentum, "rate": rate} if self.momentum else {"rate": rate}
 
 
 @compiled_twin("optimizers", fits=equal_vectors)
-def adagrad_step(params, gradient, squares, *, rate, eps):
+def adagrad_step(params: Floats, gradient: Floats, squares: Floats, *, rate: float, eps: float) -> None:
     """Move params and squares by one step of adagrad, in place."""
     squares += gradient * gradient
     params += rate * gradient / (np.sqrt(squares) + eps)
@@ -198,15 +208,28 @@ class Adagrad(Optimizer):
     n_slots = 1
     update = staticmethod(adagrad_step)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         keep_eps(self)
 
-    def numbers(self, count, rate):  # noqa: ARG002
+    def numbers(self, count: int, rate: float) -> dict[str, float]:  # noqa: ARG002
         return {"rate": rate, "eps": self.eps}
 
 
 @compiled_twin("optimizers", fits=equal_vectors)
-def adam_step(params, gradient, m, v, *, beta1, beta2, new1, new2, rate, correction, eps):
+def adam_step(
+    params: Floats,
+    gradient: Floats,
+    m: Floats,
+    v: Floats,
+    *,
+    beta1: float,
+    beta2: float,
+    new1: float,
+    new2: float,
+    rate: float,
+    correction: float,
+    eps: float,
+) -> None:
     """Move params, m and v by one Adam step, in place; every product and sum is rounded in this order.
 
     Parameters
@@ -250,12 +273,12 @@ class Adam(Optimizer):
     n_slots = 2
     update = staticmethod(adam_step)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         keep_fraction(self, "beta1")
         keep_fraction(self, "beta2")
         keep_eps(self)
 
-    def numbers(self, count, rate):
+    def numbers(self, count: int, rate: float) -> dict[str, float]:
         return {
             "beta1": self.beta1,
             "beta2": self.beta2,
@@ -270,7 +293,7 @@ class Adam(Optimizer):
 OPTIMIZERS = MappingProxyType({kind.name: kind for kind in (SGD, Adam, Adagrad)})
 
 
-def find_optimizer(name, value=None, **options):
+def find_optimizer(name: str, value: str | float | None = None, **options: float) -> Optimizer:
     """Return the optimiser of a name, such as `find_optimizer("sgd", momentum=0.9)`.
 
     Parameters
@@ -297,7 +320,7 @@ def find_optimizer(name, value=None, **options):
     return OPTIMIZERS[name](**options)
 
 
-def _momentum_of(name, value):
+def _momentum_of(name: str, value: str | float) -> dict[str, float]:
     """Return {'momentum': number} for the text after the colon, or raise."""
     if name != SGD.name:
         raise bad_value("optimizer", f"{name!r} without a number", f"'{name}:{value}'", "only sgd takes one")

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from elbo_lab.arrays import Integers
 from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.training.optimizers import Adam, Optimizer
-from elbo_lab.training.schedules import Constant
+from elbo_lab.training.schedules import Constant, Schedule
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Plan:
     batch: int = 100
     optimizer: Optimizer = Adam()  # noqa: RUF009 - optimisers are immutable
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"theta": 1e-3, "phi": 1e-3}))
-    schedule: object = Constant()
+    schedule: Schedule = Constant()  # noqa: RUF009 - schedules are immutable
     phi_steps: int | None = None
     evaluate_every: int = 1
     patience: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("epochs", self.epochs)
         check_count("batch", self.batch)
         check_count("evaluate_every", self.evaluate_every)
@@ -76,21 +77,21 @@ class Minibatches:
         False for objectives that see all rows at once, in their order.
     """
 
-    def __init__(self, n_rows, batch, rng, shuffled=True):
+    def __init__(self, n_rows: int, batch: int, rng: np.random.Generator, shuffled: bool = True) -> None:
         self.n_rows, self.batch, self.rng, self.shuffled = n_rows, min(batch, n_rows), rng, shuffled
         self.position = 0
         self.order = self._new_order()
 
-    def _new_order(self):
+    def _new_order(self) -> Integers:
         return self.rng.permutation(self.n_rows) if self.shuffled else np.arange(self.n_rows)
 
     @property
-    def last_of_epoch(self):
+    def last_of_epoch(self) -> bool:
         """Whether the minibatch that comes next is the last of its epoch."""
         start = self.position if self.position < self.n_rows else 0
         return start + self.batch >= self.n_rows
 
-    def next(self):
+    def next(self) -> Integers:
         """Return the row numbers of the next minibatch."""
         if self.position >= self.n_rows:
             self.order, self.position = self._new_order(), 0

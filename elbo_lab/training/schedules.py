@@ -29,6 +29,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any
 
 from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
 
@@ -49,7 +50,7 @@ class Schedule(ABC):
     summary = ""
 
     @abstractmethod
-    def factor(self, step):
+    def factor(self, step: int) -> float:
         """Return what the learning rate is multiplied by, from 0 to 1.
 
         Parameters
@@ -63,12 +64,12 @@ class Schedule(ABC):
         """
 
     @property
-    def spec(self):
+    def spec(self) -> str:
         """The text that `parse_schedule` turns back into this schedule, such as 'cosine:20000'."""
         return ":".join([self.name, *(_shortest(getattr(self, field.name)) for field in fields(self))])
 
 
-def _shortest(number):
+def _shortest(number: float) -> str:
     """Return the text of a number that reads back as the same number; 20000 and not 20000.0."""
     return str(int(number)) if number == int(number) and abs(number) < 1e16 else repr(number)
 
@@ -80,7 +81,7 @@ class Constant(Schedule):
     name = "constant"
     summary = "the same rate at every step"
 
-    def factor(self, step):  # noqa: ARG002
+    def factor(self, step: int) -> float:  # noqa: ARG002
         return 1.0
 
 
@@ -98,10 +99,10 @@ class Cosine(Schedule):
     name = "cosine"
     summary = "half a cosine from the full rate to zero over so many steps"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "steps", check_count("cosine", self.steps))
 
-    def factor(self, step):
+    def factor(self, step: int) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * step / self.steps)) if step < self.steps else 0.0
 
 
@@ -119,10 +120,10 @@ class Exponential(Schedule):
     name = "exponential"
     summary = "half the rate after every so many steps"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "half_life", check_positive("exponential", self.half_life))
 
-    def factor(self, step):
+    def factor(self, step: int) -> float:
         return 0.5 ** (step / self.half_life)
 
 
@@ -140,17 +141,19 @@ class RobbinsMonro(Schedule):
     name = "robbins-monro"
     summary = "one over the steps, half the rate after so many of them"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "delay", check_positive("robbins-monro", self.delay))
 
-    def factor(self, step):
+    def factor(self, step: int) -> float:
         return 1.0 / (1.0 + step / self.delay)
 
 
-SCHEDULES = MappingProxyType({kind.name: kind for kind in (Constant, Cosine, Exponential, RobbinsMonro)})
+SCHEDULES: MappingProxyType[str, type[Any]] = MappingProxyType(
+    {kind.name: kind for kind in (Constant, Cosine, Exponential, RobbinsMonro)}
+)
 
 
-def parse_schedule(text):
+def parse_schedule(text: str) -> Schedule:
     """Return the schedule of a text: 'constant', 'cosine:20000', 'exponential:5000', 'robbins-monro:1000'.
 
     Parameters
@@ -184,7 +187,7 @@ def parse_schedule(text):
     return Cosine(int(steps))
 
 
-def _read_steps(text):
+def _read_steps(text: str) -> float | None:
     """Return a positive finite float, or None for another text."""
     try:
         number = float(text)

@@ -11,16 +11,25 @@ together in a fixed order; the optimisers are element-wise. So the result is bit
 of threads.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, cast
 
 import numpy as np
 
+from elbo_lab.arrays import Integers
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.threads import pool_of_pieces
-from elbo_lab.training.batch import Move, ascend
-from elbo_lab.training.checkpoint import restore, state_of
+from elbo_lab.training.batch import Move, Vectors, ascend
+from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
-from elbo_lab.training.plan import Minibatches
+from elbo_lab.training.objectives import ElboObjective, Objective
+from elbo_lab.training.plan import Minibatches, Plan
+
+Recorder = Callable[[Vectors, str], dict[str, float]]
 
 # A training whose epoch lies so many times its first value below that value has diverged.
 FALL = 10.0
@@ -48,7 +57,14 @@ class Training:
         the epoch (nats per datum), the learning rate of theta, and what the recorders say.
     """
 
-    def __init__(self, objective, plan, seed=0, recorders=(), threads=1):
+    def __init__(
+        self,
+        objective: Objective,
+        plan: Plan,
+        seed: int = 0,
+        recorders: Sequence[Recorder] = (),
+        threads: int = 1,
+    ) -> None:
         if objective.whole and plan.batch < objective.n_rows:
             got = f"{plan.batch} of {objective.n_rows}"
             raise bad_value("batch", "all rows at once for a free table of eta", got, "use an encoder")
@@ -65,33 +81,37 @@ class Training:
         self.counts = dict.fromkeys(self.params, 0)
         self.memory = objective.initial_memory(self.params)
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
-        self.epoch, self.step, self.seen, self.history = 0, 0, 0, []
-        self.first_value, self.last_value = None, None
+        self.epoch, self.step, self.seen = 0, 0, 0
+        self.history: list[dict[str, Any]] = []
+        self.first_value: float | None = None
+        self.last_value: float | None = None
         self.value_sum, self.rows_seen = 0.0, 0
-        self.best, self.best_params, self.waited = None, None, 0
-        self._compiled = {}
+        self.best: float | None = None
+        self.best_params: Vectors | None = None
+        self.waited = 0
+        self._compiled: dict[tuple[int, int], CompiledStep] = {}
 
     # -- what a caller asks ----------------------------------------------------------------------
 
     @property
-    def out_of_patience(self):
+    def out_of_patience(self) -> bool:
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self.epoch >= self.plan.epochs or self.out_of_patience
 
     @property
-    def running_value(self):
+    def running_value(self) -> float:
         """Mean value of the epoch so far, in nats per datum."""
         return self.value_sum / max(1, self.rows_seen)
 
     @property
-    def result(self):
+    def result(self) -> Vectors:
         """The parameters to keep: the best if a validation bound was watched, else the last."""
         return self.params if self.best_params is None else self.best_params
 
-    def run(self, after_minibatch=None):
+    def run(self, after_minibatch: Callable[[Training], bool | None] | None = None) -> None:
         """Train to the end, or until `after_minibatch(training)` returns True.
 
         Raises
@@ -110,7 +130,7 @@ class Training:
 
     # -- one minibatch ---------------------------------------------------------------------------
 
-    def _advance(self, pool):
+    def _advance(self, pool: Executor) -> None:
         last = self.minibatches.last_of_epoch
         self.seen += 1
         rows = self.minibatches.next()
@@ -126,7 +146,7 @@ class Training:
         if last:
             self._end_epoch(evaluate)
 
-    def _ascend(self, pool, rows, names):
+    def _ascend(self, pool: Executor, rows: Integers, names: tuple[str, ...]) -> None:
         """One step of the named parameters along the gradient of a minibatch."""
         moves = {name: self._move(name) for name in names}
         where = rows, self.params, moves, self.noise_rng
@@ -141,39 +161,40 @@ class Training:
         self.value_sum += value * len(rows)
         self.rows_seen += len(rows)
 
-    def _compiled_step(self, n_rows):
+    def _compiled_step(self, n_rows: int) -> CompiledStep:
         kind = n_rows, self.threads
         if kind not in self._compiled:
-            self._compiled[kind] = CompiledStep(self.objective, *kind)
+            self._compiled[kind] = CompiledStep(cast(ElboObjective, self.objective), *kind)
         return self._compiled[kind]
 
-    def _rate(self, name):
+    def _rate(self, name: str) -> float:
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
 
-    def _move(self, name):
+    def _move(self, name: str) -> Move:
         """Return how a parameter vector moves in this step."""
         count, rate = self.counts[name] + 1, self._rate(name)
         return Move(self.params[name], self.plan.optimizer, self.slots[name], count, rate)
 
     # -- epochs and rows -------------------------------------------------------------------------
 
-    def _check_finite(self, value):
+    def _check_finite(self, value: float) -> None:
         if self.first_value is None:
             self.first_value = value
         if not math.isfinite(value):
             raise Diverged(f"the bound became {value} in step {self.step} (epoch {self.epoch + 1})")
 
-    def check(self):
+    def check(self) -> None:
         """Raise Diverged if the parameters are no good any more."""
         where = f"epoch {self.epoch + 1}"
         for name, vector in self.params.items():
             if not np.isfinite(vector).all():
                 raise Diverged(f"{name} left the finite numbers in {where}")
-        if self.rows_seen and self.running_value < self.first_value - FALL * (1.0 + abs(self.first_value)):
-            fall = f"from {self.first_value:.6g} to {self.running_value:.6g} nats per datum"
+        first = self.first_value
+        if first is not None and self.rows_seen and self.running_value < first - FALL * (1.0 + abs(first)):
+            fall = f"from {first:.6g} to {self.running_value:.6g} nats per datum"
             raise Diverged(f"the bound fell {fall} in {where}")
 
-    def _end_epoch(self, evaluate):
+    def _end_epoch(self, evaluate: bool) -> None:
         self.check()
         self.epoch += 1
         if evaluate:
@@ -181,8 +202,9 @@ class Training:
         self.last_value = self.running_value
         self.value_sum, self.rows_seen = 0.0, 0
 
-    def _record(self, phase, epoch=None):
-        row = {"epoch": self.epoch if epoch is None else epoch, "step": self.step, "phase": phase}
+    def _record(self, phase: str, epoch: int | None = None) -> None:
+        epoch = self.epoch if epoch is None else epoch
+        row: dict[str, Any] = {"epoch": epoch, "step": self.step, "phase": phase}
         if self.rows_seen:
             row[self.objective.value_key] = self.running_value
             row["learning_rate"] = self._rate("theta")
@@ -195,7 +217,7 @@ class Training:
         if self.plan.patience is not None and phase in ("joint", "theta"):
             self._watch(row["elbo_validation"])
 
-    def _watch(self, value):
+    def _watch(self, value: float) -> None:
         if self.best is None or value > self.best:
             self.best, self.waited = value, 0
             self.best_params = {name: vector.copy() for name, vector in self.params.items()}
@@ -204,11 +226,11 @@ class Training:
 
     # -- state -----------------------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> tuple[Header, Arrays]:
         """Return (header, arrays): all that the next step depends on."""
         return state_of(self)
 
-    def restore(self, header, arrays):
+    def restore(self, header: Header, arrays: Arrays) -> None:
         """Go on from a state of a training with the same objective and plan.
 
         Raises
