@@ -126,15 +126,16 @@ def product_of_transposed(function: Any, a: Floats, b: Floats, out: Floats) -> N
     """Write a.T @ b into `out`; as `product`, but a (k, m) may be some columns of a contiguous matrix."""
 
 
+# Without annotations: Numba compares the signatures of the two functions inside each other.
 @overload(product, jit_options=FLAGS)
-def _product(function: Any, a: Any, b: Any, out: Any) -> Callable[..., None]:  # noqa: ARG001
+def _product(function, a, b, out):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if isinstance(function, types.NoneType):
         return lambda function, a, b, out: np.dot(a, b, out)  # noqa: ARG005
     return lambda function, a, b, out: _call(function, a, b, out)
 
 
 @overload(product_of_transposed, jit_options=FLAGS)
-def _product_of_transposed(function: Any, a: Any, b: Any, out: Any) -> Callable[..., None]:  # noqa: ARG001
+def _product_of_transposed(function, a, b, out):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if isinstance(function, types.NoneType):
         return lambda function, a, b, out: np.dot(np.ascontiguousarray(a).T, b, out)  # noqa: ARG005
     return lambda function, a, b, out: _call(function, a.T, b, out)
