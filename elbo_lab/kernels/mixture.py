@@ -22,7 +22,7 @@ compute both triangles, and on sides of 16 run at a third to two thirds of their
 Sums over rows are taken in the order of the vector registers (`sum_loop`): other last bits on a machine with
 other registers, the same for any number of threads.
 
-The gain over NumPy, 4 to 17 times the speed of one core, stands in `elbo_lab.em.sums`.
+The gain over NumPy, 5 to 22 times the speed of one core, stands in `elbo_lab.em.sums`.
 """
 
 import numpy as np
@@ -209,6 +209,39 @@ def _add_moments(d: Floats, r: Floats, w: Floats, shift: Floats, moment: Floats)
             moment[k + 1, j + 1] += b1
 
 
+@formula
+def _full_densities(
+    columns: Floats,
+    mean: Floats,
+    whitener: Floats,
+    scale: Floats,
+    d: Floats,
+    two_rows: Floats,
+    log_joint: Floats,
+) -> None:
+    """Write l of every component (C, ROWS)."""
+    for c in range(len(mean)):
+        log_joint[c] = scale[c]
+        _differences(columns, mean[c], d)
+        _take_off(d, whitener[c], two_rows, log_joint[c])
+
+
+@formula
+def _full_moments(
+    columns: Floats,
+    mean: Floats,
+    r: Floats,
+    d: Floats,
+    two_rows: Floats,
+    shift: Floats,
+    moment: Floats,
+) -> None:
+    """Add the sums of every component, given r (C, ROWS)."""
+    for c in range(len(mean)):
+        _differences(columns, mean[c], d)
+        _add_moments(d, r[c], two_rows, shift[c], moment[c])
+
+
 # -- diagonal covariances -----------------------------------------------------------------------------
 
 
@@ -252,6 +285,23 @@ def _add_column_moments(columns: Floats, r: Floats, mean: Floats, shift: Floats,
         moment[j + 1] += t1
 
 
+@formula
+def _diagonal_densities(
+    columns: Floats, mean: Floats, whitener: Floats, scale: Floats, log_joint: Floats
+) -> None:
+    """Write l of every component (C, ROWS)."""
+    for c in range(len(mean)):
+        log_joint[c] = scale[c]
+        _take_off_columns(columns, mean[c], whitener[c, 0], log_joint[c])
+
+
+@formula
+def _diagonal_moments(columns: Floats, mean: Floats, r: Floats, shift: Floats, moment: Floats) -> None:
+    """Add the sums of every component, given r (C, ROWS)."""
+    for c in range(len(mean)):
+        _add_column_moments(columns, r[c], mean[c], shift[c], moment[c, 0])
+
+
 # -- the pass -----------------------------------------------------------------------------------------
 
 
@@ -293,13 +343,11 @@ def add_weighted_sums(
     for first in range(start, stop, ROWS):
         n = min(ROWS, stop - first)
         _turn(x, first, n, columns)
-        for c in range(n_components):
-            log_joint[c] = scale[c]
-            if full:
-                _differences(columns, mean[c], d)
-                _take_off(d, whitener[c], two_rows, log_joint[c])
-            else:
-                _take_off_columns(columns, mean[c], whitener[c, 0], log_joint[c])
+        # The choice stands outside of the loops over components: inside it, they would take twice as long.
+        if full:
+            _full_densities(columns, mean, whitener, scale, d, two_rows, log_joint)
+        else:
+            _diagonal_densities(columns, mean, whitener, scale, log_joint)
         _share(log_joint, top, share, entropy)
         # Rows from n on are no data.
         share[n:] = 0.0
@@ -308,9 +356,8 @@ def add_weighted_sums(
         sum_entropy += h
         for c in range(n_components):
             total[c] += _weigh(log_joint[c], share)
-            if full:
-                _differences(columns, mean[c], d)
-                _add_moments(d, log_joint[c], two_rows, shift[c], moment[c])
-            else:
-                _add_column_moments(columns, log_joint[c], mean[c], shift[c], moment[c, 0])
+        if full:
+            _full_moments(columns, mean, log_joint, d, two_rows, shift, moment)
+        else:
+            _diagonal_moments(columns, mean, log_joint, shift, moment)
     return sum_log_p, sum_entropy

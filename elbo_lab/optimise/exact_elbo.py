@@ -21,7 +21,6 @@ from elbo_lab.exact import expectation
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.models import Model
-from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.special import softmax
 
@@ -65,7 +64,7 @@ def ascend_exact_elbo(
 
 
 def maximise_exact_elbo(
-    model: LinearPredictor,
+    model: Model,
     theta: Floats,
     x: Floats,
     family: DiagonalGaussian | FullGaussian | None = None,
