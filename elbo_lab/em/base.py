@@ -1,4 +1,4 @@
-"""Expectation-maximisation: ascent of the ELBO in q and theta by turns.
+"""Expectation-maximisation: ascent of the ELBO in q and theta alternately.
 
     ELBO(theta, q) = E_q[log p_theta(x, z)] + H(q) = log p_theta(x) - KL(q || p_theta(z | x))
 

@@ -90,7 +90,7 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
     if method == "closed-form":
         return Task(model, None, settings, ClosedFormJob(model, train.x))
     if method == "em":
-        return Task(model, None, settings, EMJob(model, train, settings, seed, threads))
+        return Task(model, None, settings, EMJob(model, train, settings, threads))
     plan = _plan(settings)
     if method == "gradient":
         recorders = [likelihood_recorder(model, train.x)]
@@ -98,13 +98,8 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
         return Task(model, None, settings, GradientJob(training, train.columns))
     if method == "svi":
         posterior = FreePosterior(model.family, 1)
-        objective = GlobalElboObjective(
-            model,
-            posterior,
-            train.x,
-            phi_estimator=_estimator("phi_estimator", settings, "grad-phi-elbo"),
-            draws=settings["draws"],
-        )
+        estimator, draws = _estimator("phi_estimator", settings, "grad-phi-elbo"), settings["draws"]
+        objective = GlobalElboObjective(model, posterior, train.x, phi_estimator=estimator, draws=draws)
         recorders = [exact_elbo_recorder(model, posterior, train.x)]
         training = Training(objective, plan, seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training))
@@ -165,10 +160,10 @@ def _plan(settings: Settings) -> Plan:
 
 def _estimator(argument: str, settings: Settings, target: str) -> Estimator:
     name = settings[argument]
-    found = [estimator for estimator in find_estimators(name, argument) if estimator.target == target]
-    if not found:
-        raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
-    return found[0]
+    for estimator in find_estimators(name, argument):
+        if estimator.target == target:
+            return estimator
+    raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
 
 
 # Draws of z that a validation bound averages.
@@ -196,7 +191,7 @@ def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
     """Return a recorder of the exact log p, ELBO and KL on given rows.
 
     Where nothing is exact at the start, it says so (NotApplicable). Later a decoder may grow too steep for
-    the quadrature: the rows then go without, for the training matters more than its record.
+    the quadrature: these rows of the history then lack the gap, and the training goes on.
     """
 
     def record(params: Params, phase: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ job. It is written after every epoch, and at least every ten seconds.
 
 `fit` does this for the models and objectives that it knows by name. `train_in_pieces` is for a `Training` of
 any objective and plan, put together by hand: the same state, the same file format, and a limit in seconds for
-machines that cannot be had for a whole night. Pieces change no bit: the state holds the generators.
+machines that are not free for a whole night. Pieces change no bit: the state holds the generators.
 """
 
 import hashlib
@@ -18,7 +18,6 @@ from typing import Self
 
 import numpy as np
 
-from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
@@ -27,7 +26,7 @@ from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
 from elbo_lab.models import Model
-from elbo_lab.posteriors import POSTERIORS, Posterior
+from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import find_models
 from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
 from elbo_lab.training.trainer import Training
@@ -54,7 +53,7 @@ def build_model(spec: Header) -> Model:
     return find_models(label, "model")[0].kind(**values)
 
 
-def build_posterior(spec: Header | None, model: Model) -> Posterior | None:
+def build_posterior(spec: PosteriorSpec | None, model: Model) -> Posterior | None:
     """Return the posterior of a spec, in the family of the model; None for None."""
     if spec is None:
         return None
@@ -120,10 +119,8 @@ class CheckpointWriter:
 
     def tick(self) -> None:
         """Save if an epoch has ended since the last time, or ten seconds have passed."""
-        if self.path is None:
-            return
         due = self.job.milestone != self.saved_milestone or time.monotonic() - self.saved_at >= INTERVAL
-        if due:
+        if due and self.path is not None:
             self.save()
 
     def save(self) -> None:
@@ -132,8 +129,7 @@ class CheckpointWriter:
         if self.path is None:
             return
         header, arrays = self.job.state()
-        outcome = self.job.vectors()
-        named = {f"result.{name}": vector for name, vector in outcome.items()}
+        named = {f"result.{name}": vector for name, vector in self.job.vectors().items()}
         named |= {f"job.{name}": array for name, array in arrays.items()}
         save_checkpoint(self.path, {**self.header, "job": header}, named)
         self.saved_at, self.saved_milestone = time.monotonic(), self.job.milestone
@@ -204,8 +200,8 @@ class Checkpoint:
 
     def restore(self, job: Job) -> None:
         """Put a job into the state of the checkpoint."""
-        own = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
-        job.restore(self.header["job"], Parts(own, self.path, self.argument))
+        of_job = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
+        job.restore(self.header["job"], Parts(of_job, self.path, self.argument))
 
 
 def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
@@ -219,10 +215,8 @@ def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
     raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
 
 
-def _value_keys(training: Training) -> list[str]:
-    """Return the keys of the newest row of a history beside the counters."""
-    counters = ("epoch", "step", "phase", "learning_rate")
-    return [key for key in training.history[-1] if key not in counters]
+# Keys in a row of a history beside its values.
+COUNTERS = ("epoch", "step", "phase", "learning_rate")
 
 
 def train_in_pieces(
@@ -239,9 +233,9 @@ def train_in_pieces(
     training : Training
         As it was built at first, but for its number of epochs.
     path : str or path
-        Written after every epoch and every ten seconds; its folder is made where there is none.
+        Written after every epoch and every ten seconds; its folder is made if it does not exist.
     words : dict
-        What makes this training what it is, in JSON values; it stands in the file, and must be the same
+        What makes this training what it is, in JSON values; it is kept in the file, and must be the same
         in every piece.
     seconds : float, optional
         Stop after the minibatch in which they have passed.
@@ -251,7 +245,7 @@ def train_in_pieces(
     Returns
     -------
     bool
-        Whether the training has come to its end.
+        Whether the training is finished.
 
     Raises
     ------
@@ -273,8 +267,9 @@ def train_in_pieces(
         ended = job.milestone != writer.saved_milestone
         writer.tick()
         if ended and say is not None:
-            row = " ".join(f"{key} {training.history[-1][key]:.2f}" for key in _value_keys(training))
-            say(f"epoch {training.epoch} of {training.plan.epochs}: {row}")
+            row = training.history[-1].items()
+            values = " ".join(f"{key} {value:.2f}" for key, value in row if key not in COUNTERS)
+            say(f"epoch {training.epoch} of {training.plan.epochs}: {values}")
         return seconds is not None and time.monotonic() - begun >= seconds
 
     job.run(tick)
@@ -282,30 +277,25 @@ def train_in_pieces(
     return job.finished
 
 
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """What a checkpoint holds beside the state of the job.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored(Fitted):
+    """The fitted model of a checkpoint; its parameters are in float64, or float32 as trained.
 
     Attributes
     ----------
-    model : Model
-    posterior : Posterior or None
-    theta, phi : ndarray or None
-        In float64, or float32 as trained.
-    settings, data : dict
+    settings : dict
+        Of the fit.
+    data : dict
+        What the checkpoint says about the training rows.
     """
 
-    model: Model
-    posterior: Posterior | None
-    theta: Floats
-    phi: Floats | None
     settings: Settings
     data: Header
 
     @property
     def fitted(self) -> Fitted:
-        """The model ready for use."""
-        return Fitted(self.model, self.theta, self.posterior, self.phi)
+        """The same model, by the name that a `FitResult` has for it."""
+        return self
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -328,25 +318,17 @@ def load_fitted(path: StrPath) -> Stored:
     try:
         model = build_model(specs["model"])
         posterior = build_posterior(specs["posterior"], model)
-    except Exception as error:  # what constructors trip over in wrong values is no closed list
+        stored = Stored(model, theta, posterior, phi, settings=specs["settings"], data=specs["data"])
+    except Exception as error:  # the mistakes that constructors find in wrong values are no closed list
         reason = " ".join(str(error).split())
         raise damaged(path, f"or not of this installation: no model from it, {reason}") from None
-    _check_vector(path, "theta", theta, model)
-    if (posterior is None) != (phi is None):
-        raise damaged(path, f"only {'phi' if posterior is None else 'a posterior'} of the posterior and phi")
-    if posterior is not None and phi is not None:
-        _check_vector(path, "phi", phi, posterior)
+    for vector in (theta, phi):
+        if vector is not None and vector.dtype not in (np.float32, np.float64):
+            raise damaged(path, f"its parameters are {vector.dtype}, not floats")
     for name in ("model", "data"):
         if not isinstance(specs["settings"][name], str):
             raise damaged(path, f"its {name!r} in 'settings' is no name")
     shape = specs["data"]["image_shape"]
     if shape is not None and not (isinstance(shape, list) and all(isinstance(n, int) for n in shape)):
         raise damaged(path, "its 'image_shape' is no shape")
-    return Stored(model, posterior, theta, phi, specs["settings"], specs["data"])
-
-
-def _check_vector(path: StrPath, name: str, vector: Floats, owner: Model | Posterior) -> None:
-    """Refuse parameters of another shape than the model's or the posterior's, or no floats."""
-    if vector.shape != (owner.layout.size,) or vector.dtype not in (np.float32, np.float64):
-        found = f"{vector.dtype} of shape {vector.shape}"
-        raise damaged(path, f"{name} is {found}, not {owner.layout.size} floats")
+    return stored

@@ -15,16 +15,10 @@ from numpy.typing import ArrayLike
 from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
-from elbo_lab.evaluation import active_units, importance_nll
-from elbo_lab.evaluation.tractable import tractable
+from elbo_lab.evaluation import active_units, importance_nll, tractable
 from elbo_lab.files import StrPath, write_text
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
-from elbo_lab.fitting.final import (
-    as_table,
-    exact_numbers,
-    mean_elbo,
-    prediction_numbers,
-)
+from elbo_lab.fitting.final import as_table, exact_numbers, mean_elbo, prediction_numbers
 from elbo_lab.fitting.result import plain
 
 SCHEMA = "elbo_lab/evaluation/1"
@@ -95,7 +89,7 @@ def evaluate(
         expected = f"{model.table_columns} columns as in the checkpoint"
         raise bad_value("data", expected, f"{x.shape[1]} columns")
     if model.global_latents:
-        return Evaluation(settings, plain(prediction_numbers(stored.fitted.problem(x))))
+        return Evaluation(settings, plain(prediction_numbers(stored.problem(x))))
     with columns_by_name(dataset.columns):
         model.check_support(x)
     final = {"rows": len(x)}
@@ -105,7 +99,7 @@ def evaluate(
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
-        final |= _bounded(stored.fitted.problem(x), importance_samples, seed, threads, progress)
+        final |= _bounded(stored.problem(x), importance_samples, seed, threads, progress)
     return Evaluation(settings, plain(final))
 
 
@@ -122,13 +116,13 @@ def _bounded(
     threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> dict[str, Any]:
-    found = importance_nll(problem, n_samples, seed=seed, threads=threads, progress=progress)
+    estimate = importance_nll(problem, n_samples, seed=seed, threads=threads, progress=progress)
     model, posterior, _, phi, x = problem
     numbers = {
         "elbo_per_datum": mean_elbo(problem, np.random.default_rng(seed), draws=10),
-        "nll_per_datum": found.nll.mean(),
-        "nll_standard_error": np.sqrt((found.standard_error**2).sum()) / len(x),
-        "effective_sample_size": np.median(found.effective_sample_size),
+        "nll_per_datum": estimate.nll.mean(),
+        "nll_standard_error": np.sqrt((estimate.standard_error**2).sum()) / len(x),
+        "effective_sample_size": np.median(estimate.effective_sample_size),
     }
     if not model.family.discrete and not posterior.needs_all_rows:
         units = active_units(posterior, phi, x)

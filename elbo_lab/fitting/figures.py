@@ -69,33 +69,32 @@ def _with_units(dataset: Dataset) -> tuple[str, ...] | None:
 
 
 def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
-    """Yield what is seen in the columns: the components of a mixture, and samples beside the data."""
+    """Yield figures of the columns: the components of a mixture, and samples beside the data."""
     train, described = result.train, result.model.described(result.theta)
     names = _with_units(train)
     if result.model.family.discrete and described is not None and train.x.shape[1] > 1:
         yield "mixture", plot_mixture(train.x, described, names=names, title=label).figure
     rng = np.random.default_rng(result.settings["seed"])
-    samples = result.fitted.generate(min(len(train.x), POINTS), rng)
+    samples = result.generate(min(len(train.x), POINTS), rng)
     yield "samples", plot_sample_scatter(train.x[:POINTS], samples, names, title=label).figure
 
 
 def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator[tuple[str, Figure]]:
     """Yield generated pictures, and reconstructions and interpolations of the data."""
-    fitted, train = result.fitted, result.train
-    limits = grey_limits(train.x)
-    yield from sample_figures(fitted, shape, limits, np.random.default_rng(result.settings["seed"]), label)
+    limits, rng = grey_limits(result.train.x), np.random.default_rng(result.settings["seed"])
+    yield from sample_figures(result, shape, limits, rng, label)
     if not _encodes(result):
         return
-    shown, what = train.x, "training"
+    shown, what = result.train.x, "training"
     if result.held_out is not None:
         shown, what = result.held_out.x, "held-out"
     pairs = shown[:PAIRS]
     title = f"{what} rows; {label}"
-    yield "reconstructions", plot_reconstructions(pairs, fitted.reconstruct(pairs), shape, title=title).figure
+    yield "reconstructions", plot_reconstructions(pairs, result.reconstruct(pairs), shape, title=title).figure
     ends = shown[: 2 * WAYS]
     if len(ends) < 2 * WAYS:
         return
-    ways = [fitted.interpolate(a, b, STOPS) for a, b in zip(ends[::2], ends[1::2], strict=True)]
+    ways = [result.interpolate(a, b, STOPS) for a, b in zip(ends[::2], ends[1::2], strict=True)]
     title = f"between {what} rows; {label}"
     yield "interpolation", plot_interpolation(np.array(ways), shape, limits=limits, title=title).figure
 
@@ -123,20 +122,18 @@ def grey_limits(x: Floats) -> tuple[float, float]:
 
 
 def _encodes(result: FitResult) -> bool:
-    """Whether any row can be given a code shorter than itself: by an encoder, or by the exact posterior."""
+    """Whether any row has a code of a size that was chosen: by an encoder, or by the exact posterior."""
     if result.posterior is None:
-        return closed_form.applies(result.model) and result.model.latent_dim < result.model.n_columns
+        return closed_form.applies(result.model) and result.model.default_latent is not None
     return not result.posterior.needs_all_rows
 
 
 def _latent_plane(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
     """Yield the codes of the rows; of a free table those of its own rows."""
-    part = result.train if result.held_out is None else result.held_out
-    if not _encodes(result):
-        part = result.train
-        if result.posterior is None:
-            return
-    means = result.fitted.encode(part.x)[0]
+    if result.posterior is None and not _encodes(result):
+        return
+    part = result.held_out if result.held_out is not None and _encodes(result) else result.train
+    means = result.encode(part.x)[0]
     title = f"codes, {label}"
     unseen = result.final.get("held_out", {})
     if "neighbour_accuracy" in unseen:

@@ -27,8 +27,8 @@ from elbo_lab.evaluation import (
     neighbour_accuracy,
     principal_scores,
     split_gap,
+    tractable,
 )
-from elbo_lab.evaluation.tractable import tractable
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
@@ -135,12 +135,12 @@ def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
 
 def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Numbers:
     """Return {name: number} for one set of rows."""
-    found: Numbers = {"rows": len(dataset.x)}
+    numbers: Numbers = {"rows": len(dataset.x)}
     if tractable(fitted.model):
-        found |= exact_numbers(fitted.model, fitted.theta, dataset.x)
+        numbers |= exact_numbers(fitted.model, fitted.theta, dataset.x)
     if fitted.posterior is not None:
-        found |= _bound_numbers(fitted.problem(dataset.x), seed, threads)
-    return found
+        numbers |= _bound_numbers(fitted.problem(dataset.x), seed, threads)
+    return numbers
 
 
 def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers:
@@ -157,13 +157,8 @@ def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers
 def gap_numbers(problem: Problem, seed: int) -> Numbers:
     """Return log p, the ELBO, and the two parts of the gap, exact, in nats per datum."""
     split = split_gap(problem, np.random.default_rng(seed))
-    return {
-        "rows": len(problem.x),
-        "log_p": float(split.log_p.mean()),
-        "elbo": float(split.elbo.mean()),
-        "approximation": float(split.approximation.mean()),
-        "amortisation": float(split.amortisation.mean()),
-    }
+    parts = ("log_p", "elbo", "approximation", "amortisation")
+    return {"rows": len(problem.x)} | {part: float(getattr(split, part).mean()) for part in parts}
 
 
 def as_table(kind: type[Model], dataset: Dataset) -> Dataset:
@@ -188,7 +183,7 @@ def elbo_per_row(problem: Problem) -> float:
 
 
 def prediction_numbers(problem: Problem) -> Numbers:
-    """Return the mean log predictive probability of the labels, and the share of them that is likelier.
+    """Return the mean log predictive probability of the labels, and the share of them with more than 1/2.
 
     The x of the problem is a table with global latents.
     """

@@ -4,7 +4,7 @@ Four kinds: a formula (done at once), EM, stochastic training of any objective, 
 log p(x), which tests whether it has reached a maximum.
 
 Minibatch ascent has no natural end: it stops after its epochs, wherever it is, and a step size that falls to
-zero stands still anywhere. A gradient norm changes with the units of the parameters. So the end is tested: a
+zero stops it anywhere. A gradient norm changes with the units of the parameters. So the end is tested: a
 few steps of L-BFGS on all rows start from there, and what they gain, in nats per datum, is a lower bound of
 what the ascent missed. A small gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
 
@@ -15,7 +15,7 @@ the likelihood means nothing; a warning names the variance.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -153,28 +153,25 @@ class Task(NamedTuple):
     gap_rows: Floats | None = None
 
 
+def _check_epochs(done: int, asked: int) -> None:
+    """Refuse fewer epochs than a checkpoint has done."""
+    if done > asked:
+        raise bad_value("epochs", f"at least the {done} that the checkpoint has done", asked)
+
+
 class ClosedFormJob(Job):
     """A formula: done before it begins."""
 
     rows_per_unit = 0
+    finished = True
+    progress = (1, 1, "formula", None)
+    milestone = 0
 
     def __init__(self, model: Model, x: Floats) -> None:
         self.fit = fit_closed_form(model, x)
 
     def run(self, tick: Callable[[], bool]) -> None:
         pass
-
-    @property
-    def finished(self) -> bool:
-        return True
-
-    @property
-    def progress(self) -> tuple[float, float, str, float | None]:
-        return 1, 1, "formula", None
-
-    @property
-    def milestone(self) -> int:
-        return 0
 
     def vectors(self) -> dict[str, Floats]:
         return {"theta": self.fit.theta}
@@ -195,9 +192,7 @@ class EMJob(Job):
 
     rows_per_unit = 0  # starts differ in their iterations
 
-    def __init__(
-        self, model: Model, dataset: Dataset, settings: dict[str, Any], seed: int, threads: int
-    ) -> None:
+    def __init__(self, model: Model, dataset: Dataset, settings: dict[str, Any], threads: int) -> None:
         self.n_data = len(dataset.x)
         self.em = EMFit(
             model,
@@ -207,7 +202,7 @@ class EMJob(Job):
             tolerance=settings["tolerance"],
             max_iterations=settings["epochs"],
             floor=settings["floor"],
-            seed=seed,
+            seed=settings["seed"],
             threads=threads,
         )
 
@@ -238,10 +233,7 @@ class EMJob(Job):
 
     def restore(self, header: Header, arrays: Arrays) -> None:
         self.em.restore(header, arrays)
-        done = max(run.n_iterations for run in self.em.runs)
-        if done > self.em.max_iterations:
-            least = f"at least the {done} that the checkpoint has done"
-            raise bad_value("epochs", least, self.em.max_iterations)
+        _check_epochs(max(run.n_iterations for run in self.em.runs), self.em.max_iterations)
 
     def outcome(self) -> Outcome:
         fit = self.em.result()
@@ -288,9 +280,7 @@ class TrainingJob(Job):
     def restore(self, header: Header, arrays: Arrays) -> None:
         done = header["epoch"]  # a missing one is reported with the name of the file
         self.training.restore(header, arrays)
-        if done > self.training.plan.epochs:
-            done = f"at least the {done} that the checkpoint has done"
-            raise bad_value("epochs", done, self.training.plan.epochs)
+        _check_epochs(done, self.training.plan.epochs)
 
     def check(self) -> None:
         """Judge the parameters by their own value too: the trainer's is that before its last step."""
@@ -367,11 +357,5 @@ class GradientJob(TrainingJob):
                 f"gradient ascent has not arrived: {TRIAL_STEPS} steps of L-BFGS from its end still gain "
                 f"{gain:.2g} nats per datum; raise the epochs, or let the step size fall (--schedule)"
             )
-        return Outcome(
-            ended.vectors,
-            ended.history,
-            gain < ARRIVED and not spikes,
-            ended.stopped,
-            tuple(warnings),
-            {"still_to_gain": gain},
-        )
+        converged, extra = gain < ARRIVED and not spikes, {"still_to_gain": gain}
+        return replace(ended, converged=converged, warnings=tuple(warnings), extra=extra)

@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
-from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays, write_text
-from elbo_lab.models import Model
-from elbo_lab.posteriors import Posterior
 
 SCHEMA = "elbo_lab/fit/1"
 # A network with more numbers than this goes to a file of arrays.
@@ -22,7 +18,7 @@ MOST_AS_TEXT = 10_000
 
 
 def plain(value: Any) -> Any:
-    """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are none as null."""
+    """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are not finite as null."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -36,8 +32,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, eq=False)
-class FitResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FitResult(Fitted):
     """A fitted model with its record.
 
     Attributes
@@ -55,10 +51,6 @@ class FitResult:
     train, held_out : Dataset, Dataset or None
     """
 
-    model: Model
-    posterior: Posterior | None
-    theta: NDArray[np.float64]
-    phi: NDArray[np.float64] | None
     settings: dict[str, Any]
     history: list[dict[str, Any]]
     final: dict[str, Any]
@@ -71,11 +63,7 @@ class FitResult:
     @property
     def fitted(self) -> Fitted:
         """The model ready for use: generate, encode, decode, reconstruct, interpolate."""
-        return Fitted(self.model, self.theta, self.posterior, self.phi)
-
-    def problem(self, x: Floats) -> Problem:
-        """Return the Problem of the fitted model and its q on rows x (N, D), as `Fitted.problem`."""
-        return self.fitted.problem(x)
+        return self
 
     @property
     def parameters(self) -> dict[str, Floats]:
@@ -83,17 +71,18 @@ class FitResult:
         described = self.model.described(self.theta)
         if described is not None:
             return described
-        found = dict(self.model.layout.views(self.theta))
+        stored = dict(self.model.layout.views(self.theta))
         if self.posterior is not None and self.phi is not None:
-            found |= self.posterior.layout.views(self.phi)
-        return found
+            stored |= self.posterior.layout.views(self.phi)
+        return stored
 
     @property
     def _left_out(self) -> int:
         """How many numbers are too many for text, or 0."""
+        if self.model.described(self.theta) is not None:
+            return 0
         numbers = sum(np.size(array) for array in self.parameters.values())
-        described = self.model.described(self.theta) is not None
-        return 0 if described or numbers <= MOST_AS_TEXT else numbers
+        return numbers if numbers > MOST_AS_TEXT else 0
 
     def to_dict(self, parameters_file: str | None = None) -> dict[str, Any]:
         """Return the record: schema, settings, history, parameters, final.
@@ -104,15 +93,8 @@ class FitResult:
         parameters: dict[str, Any] = self.parameters
         if self._left_out:
             parameters = {"numbers": self._left_out, "file": parameters_file}
-        return plain(
-            {
-                "schema": SCHEMA,
-                "settings": self.settings,
-                "history": self.history,
-                "parameters": parameters,
-                "final": self.final,
-            }
-        )
+        record = {"schema": SCHEMA, "settings": self.settings, "history": self.history}
+        return plain(record | {"parameters": parameters, "final": self.final})
 
     def to_json(self, path: StrPath) -> list[Path]:
         """Write the record to a file, and large parameters to an NPZ beside it; return the paths.

@@ -35,11 +35,11 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     check_count("seed", seed, minimum=0)
     if stored.model.global_latents:
         raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
-    fitted, rng = stored.fitted, np.random.default_rng(seed)
-    x = fitted.generate(count, rng)
+    rng = np.random.default_rng(seed)
+    x = stored.generate(count, rng)
     label = stored.settings["model"]
     if stored.image_shape is not None:
-        figures = dict(sample_figures(fitted, stored.image_shape, grey_limits(x), rng, label))
+        figures = dict(sample_figures(stored, stored.image_shape, grey_limits(x), rng, label))
     else:
         figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """What can be asked of a fit, per method, and which methods fit a model.
 
-The signature of `fit` declares the options; here stands which of them a method uses, and what it takes where
-nothing was asked. An option that a method does not use is refused: a number that changes nothing would only
-mislead. The resolved options are the `settings` of the JSON file and of the checkpoint.
+The signature of `fit` declares the options; the tables here say which of them a method uses, and what it
+takes where nothing was asked. An option that a method does not use is refused: a number that changes nothing
+would only mislead. The resolved options are the `settings` of the JSON file and of the checkpoint.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,8 @@ from typing import Any
 
 from elbo_lab.em.closed_form import has_closed_form
 from elbo_lab.em.problems import has_em
-from elbo_lab.errors import (
-    NotApplicable,
-    bad_kind,
-    bad_value,
-    check_count,
-    check_positive,
-    unknown_name,
-)
-from elbo_lab.evaluation.tractable import tractable
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
+from elbo_lab.evaluation import tractable
 from elbo_lab.fitting.result import plain
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -29,7 +22,7 @@ Settings = dict[str, Any]
 # What each method does, in the order in which a model takes the first that fits it.
 METHODS = {
     "closed-form": "a formula for the maximum (also of a mixture of one component)",
-    "em": "ELBO in q and theta by turns",
+    "em": "ELBO in q and theta alternately",
     "gradient": "steps along the gradient of the exact evidence",
     "vae": "steps along estimated gradients of the ELBO",
     "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
@@ -85,14 +78,8 @@ def methods_of(model: Model) -> list[str]:
     """Return the names of the methods that fit a model, the usual one first."""
     if model.global_latents:
         return ["svi"]
-    found = []
-    if has_closed_form(model):
-        found.append("closed-form")
-    if has_em(model):
-        found.append("em")
-    if tractable(model):
-        found.append("gradient")
-    return [*found, "vae"]
+    fits = {"closed-form": has_closed_form, "em": has_em, "gradient": tractable}
+    return [*(method for method, condition in fits.items() if condition(model)), "vae"]
 
 
 def choose_method(model: Model, asked: str | None) -> str:

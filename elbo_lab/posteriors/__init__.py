@@ -1,7 +1,7 @@
 """Posteriors (proposals) q_phi(z | x): a family and a map from x to its eta."""
 
 from elbo_lab.posteriors.amortised import AmortisedPosterior
-from elbo_lab.posteriors.base import Posterior
+from elbo_lab.posteriors.base import Posterior, PosteriorSpec
 from elbo_lab.posteriors.exact import ExactPosterior
 from elbo_lab.posteriors.free import FreePosterior
 from elbo_lab.posteriors.full import FullPosterior
@@ -15,4 +15,5 @@ __all__ = [
     "FreePosterior",
     "FullPosterior",
     "Posterior",
+    "PosteriorSpec",
 ]
