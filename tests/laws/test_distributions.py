@@ -310,6 +310,19 @@ def test_kl_grad_is_the_derivative_of_kl_in_either_argument(family, argument):
     )
 
 
+@pytest.mark.parametrize("n_data", [1, 2, 3])
+@pytest.mark.parametrize("shared", [False, True], ids=["own draws", "shared draws"])
+@pytest.mark.parametrize("family", BITS, ids=family_id)
+def test_bits_have_the_same_formulas_for_any_number_of_rows(family, n_data, shared):
+    rng = np.random.default_rng(n_data)
+    eta = rng.standard_normal((n_data, family.size))
+    z = (rng.random((N_DRAWS, 1 if shared else n_data, family.size)) < 0.5).astype(float)
+    cotangent = rng.standard_normal((N_DRAWS, n_data))
+    p = 1.0 / (1.0 + np.exp(-eta))
+    assert_close(family.log_prob(eta, z), (z * np.log(p) + (1.0 - z) * np.log1p(-p)).sum(axis=-1), 1e-12)
+    assert_close(family.log_prob_vjp(eta, z, cotangent), (cotangent[..., None] * (z - p)).sum(axis=0), 1e-12)
+
+
 # -- expectations, without noise -----------------------------------------------------------------
 
 

@@ -430,3 +430,15 @@ def test_a_sharp_posterior_of_a_deep_model_is_not_missed():
     found = exact.evidence(sharp.model, theta, x)
     assert found.rung == "quadrature"
     assert np.abs(found.value - expected).max() <= 1e-8
+
+
+@over(DEEP_ONE_LATENT)
+def test_the_long_run_of_the_covering_gradient_is_a_mean_over_the_rows_too(case, monkeypatch):
+    where = case.model, case.theta, case.x, case.model.family, case.free.eta(case.free_phi, case.x)
+    grid, _, rung = exact.inclusive_gradient(*where)
+    assert rung == "quadrature" and len(case.x) == 3
+    monkeypatch.setattr(quadrature, "applies", lambda *_: False)
+    sampled, error, rung = exact.inclusive_gradient(*where)
+    # Six coordinates, 40 batches: |z| <= 6 is a false alarm of 3e-6. A sum over rows is three times as long.
+    assert rung == "long-run" and (np.abs(sampled - grid) <= 6.0 * error).all()
+    assert (2.0 * np.abs(grid) > 60.0 * error).any()

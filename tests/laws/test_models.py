@@ -25,6 +25,7 @@ from elbo_lab.models import (
     LogisticRegression,
     SigmoidBelief,
 )
+from elbo_lab.models.bits import column_logits
 
 N_DRAWS = 4
 OF_BITS = ("deep-bernoulli", "sigmoid-belief")
@@ -499,6 +500,18 @@ def test_a_mixture_starts_at_parts_along_the_main_direction():
     model = GaussianMixture.for_data(x, "diagonal", 2)
     means = model.layout.views(model.initial_theta(x))["mean"]
     assert sorted(np.sign(means[:, 0])) == [-1.0, 1.0]
+
+
+def test_bits_start_at_the_logits_of_the_column_means_with_half_a_count_on_each_side():
+    x = np.array([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(column_logits(x), np.log([0.5 / 4.5, 4.5 / 0.5, 1.5 / 3.5]), rtol=1e-14)
+
+
+def test_factor_analysis_starts_with_half_of_the_variance_of_a_column_as_noise():
+    x = np.random.default_rng(0).standard_normal((50, 3)) * [0.1, 1.0, 20.0]
+    model = FactorAnalysis(3, 1)
+    start = model.layout.views(model.initial_theta(x))
+    np.testing.assert_allclose(np.exp(2.0 * start["log_sigma"]), 0.5 * x.var(axis=0), rtol=1e-12)
 
 
 # -- size ----------------------------------------------------------------------------------------

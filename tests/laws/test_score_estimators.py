@@ -388,6 +388,18 @@ def no_better_constant(case):
         assert np.all(variance > least)
 
 
+def test_the_optimal_baseline_stops_at_the_first_rule_that_stands(monkeypatch):
+    # f of a linear Gaussian model is quadratic: eight nodes are exact, and sixteen say so.
+    case, used = make_case(PPCA(4, 1)), []
+    by_rule = oracle._by_rule
+    monkeypatch.setattr(oracle, "_by_rule", lambda *where: used.append(len(where[-1][1])) or by_rule(*where))
+    eta = case.free.eta(case.free_phi, case.x)
+    found = optimal_baseline(case.model, case.theta, case.x, case.model.family, eta)
+    # Where the baseline is larger than one nat the tolerance is relative to it.
+    assert np.abs(found).max() > 1.0
+    assert used == [8, 16]
+
+
 @pytest.mark.parametrize("case", ORACLE_CASES, ids=case_id)
 def test_the_oracle_is_below_the_mean_and_the_mean_below_leave_one_out(case):
     # Leave-one-out is the mean baseline plus the noise of estimating it, which is uncorrelated with it.
