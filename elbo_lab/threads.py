@@ -116,7 +116,7 @@ def _after_fork() -> None:
     global _parallel_call
     # Another thread of the parent may have held it.
     _parallel_call = threading.Lock()
-    numba = sys.modules.get("numba")
+    numba: Any = sys.modules.get("numba")
     # Numba raises where no threads have been started.
     with suppress(ValueError, AttributeError):
         numba.threading_layer()

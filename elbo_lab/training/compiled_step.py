@@ -106,13 +106,25 @@ class CompiledStep:
         rngs += [rngs[-1]] * ((FEW if len(rngs) <= FEW else MANY) - len(rngs))
         fresh = self.objective.probabilities is not None
         data = fresh, self.objective.table, rows, *self.posterior.affine(dtype)
-        encoder, decoder = (
-            (*self.shapes[name], params[name], *self.tapes[name]) for name in ("phi", "theta")
-        )
-        updates = self._update(moves.get("phi")), self._update(moves.get("theta"))
-        memory = self.edges, self.buffers, self.values, self.scratch
         with numba_threads(self.threads):
-            return vae_step(gemm(dtype), tuple(rngs), data, encoder, decoder, *updates, *memory)
+            return vae_step(
+                gemm(dtype),
+                tuple(rngs),
+                data,
+                self._network("phi", params),
+                self._network("theta", params),
+                self._update(moves.get("phi")),
+                self._update(moves.get("theta")),
+                self.edges,
+                self.buffers,
+                self.values,
+                self.scratch,
+            )
+
+    def _network(self, name: str, params: Vectors) -> tuple[int, Integers, Floats, Floats, Floats]:
+        """Return what the kernel is told of a network."""
+        (kind, sizes), (a, delta) = self.shapes[name], self.tapes[name]
+        return kind, sizes, params[name], a, delta
 
     def _update(self, move: Move | None) -> tuple[int, Floats, Floats]:
         """Return the rule by which parameters move, their slots, and the numbers of the rule."""
