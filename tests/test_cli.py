@@ -1,5 +1,6 @@
 """The command line: thin, plain when piped, and one line for a mistake."""
 
+import functools
 import json
 import os
 import re
@@ -106,13 +107,15 @@ def parse(*arguments):
     class Stop(Exception):
         pass
 
-    def catch(models, **rest):
-        seen.update(rest, models=models)
-        raise Stop
-
     import elbo_lab.comparison as comparison
 
     original = comparison.compare
+
+    @functools.wraps(original)
+    def catch(**arguments):
+        seen.update(arguments)
+        raise Stop
+
     comparison.compare = catch
     try:
         with pytest.raises(Stop):

@@ -1,7 +1,11 @@
 """elbo-lab advise: which estimator for this model?"""
 
-from elbo_lab.cli.measuring import add_measuring
+from argparse import ArgumentParser, Namespace
 
+from elbo_lab.cli.options import add_measuring, arguments_of, check_outputs
+
+HELP = "which estimator for this model, by measured variance x time"
+DESCRIPTION = "Measure the unbiased estimators of the ELBO's gradients on one model, and recommend."
 EXAMPLES = """examples:
   elbo-lab advise ppca                            estimators of the gradients in phi and theta
   elbo-lab advise deep-bernoulli --budget 0.002   two milliseconds for one gradient
@@ -9,45 +13,32 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands):
-    """Add this subcommand."""
-    import argparse
-
-    parser = commands.add_parser(
-        "advise",
-        help="which estimator for this model, by measured variance x time",
-        description="Measure the unbiased estimators of the ELBO's gradients on one model, and recommend.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from 'elbo-lab list', with its variant")
-    add_measuring(add)
+    add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full or amortised")
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")
     add("--repeats", type=int, default=400, metavar="R", help="estimates of each (default 400)")
     add("--json", metavar="FILE", help="write the advice and the evidence")
-    parser.set_defaults(run=run)
 
 
-def run(options):
+def run(options: Namespace) -> None:
     """Measure, print, write."""
     from rich.console import Console
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison.advice import advise
-    from elbo_lab.files import check_writable
     from elbo_lab.processes import end_workers
     from elbo_lab.report.blocks import dash_of, print_lines
 
-    if options.json is not None:
-        check_writable("--json", options.json)
-    names = "data latent posterior budget draws repeats rows seed threads".split()
+    check_outputs(options)
     with progress_bar() as progress:
-        found = advise(options.model, progress=progress, **{name: getattr(options, name) for name in names})
+        advice = advise(**arguments_of(advise, options), progress=progress)
     end_workers()
     console = Console()
-    print_lines(found.lines(console.width, dash_of(console)), console)
+    print_lines(advice.lines(console.width, dash_of(console)), console)
     if options.json is not None:
-        found.to_json(options.json)
+        advice.to_json(options.json)
         print(f"written: {options.json}")

@@ -1,8 +1,12 @@
 """elbo-lab compare: the main job."""
 
-from elbo_lab.cli.measuring import add_measuring
+from argparse import ArgumentParser, Namespace
+
+from elbo_lab.cli.options import add_measuring, arguments_of, check_outputs
 from elbo_lab.errors import bad_value
 
+HELP = "every estimator on every model against exact answers"
+DESCRIPTION = "Print one table per target and write figures (PNG and SVG)."
 EXAMPLES = """examples:
   elbo-lab compare                                   everything, on real data
   elbo-lab compare --quick                           the same with 8 rows and 200 repeats
@@ -11,7 +15,7 @@ EXAMPLES = """examples:
   elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
   elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
-  elbo-lab compare ppca --against reparameterization     who has less variance, beyond error bars?
+  elbo-lab compare ppca --against reparameterization     which has less variance, beyond error bars?
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -20,43 +24,25 @@ FULL = {"rows": None, "repeats": 1000}
 FOLDER = "elbo-lab-figures"
 
 
-def add_parser(commands):
-    """Add this subcommand."""
-    import argparse
-
-    parser = commands.add_parser(
-        "compare",
-        help="every estimator on every model against exact answers",
-        description="Print one table per target and write figures (PNG and SVG).",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
     add = parser.add_argument
+    noise = "draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol"
     add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
-    add_measuring(add)
+    add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
-    add(
-        "--at",
-        metavar="PLACE",
-        help="where q stands: near (the best fit, default), start (the prior) or exact",
-    )
-    add(
-        "--noise",
-        default="independent",
-        metavar="KIND",
-        help="draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol",
-    )
+    add("--at", metavar="PLACE", help="q: near (the best fit, default), start (the prior) or exact")
+    add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
     add("--quick", action="store_true", help="8 rows and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
     add("--out", default=FOLDER, metavar="DIR", help=f"folder of the figures (default {FOLDER})")
-    parser.set_defaults(run=run)
 
 
-def _names(text):
+def _names(text: str | None) -> list[str] | None:
     """Split 'a,b' into names; None stays None."""
     if text is None:
         return None
@@ -66,13 +52,12 @@ def _names(text):
     return names
 
 
-def run(options):
+def run(options: Namespace) -> None:
     """Compare, print, write."""
     from rich.console import Console
 
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
-    from elbo_lab.files import check_folder_writable, check_writable
     from elbo_lab.processes import end_workers
     from elbo_lab.report.blocks import print_lines
     from elbo_lab.report.cautions import caution_lines
@@ -80,28 +65,15 @@ def run(options):
     from elbo_lab.report.tables import print_tables
     from elbo_lab.study.statistics import INSTALL
 
-    for argument, path in (("--json", options.json), ("--csv", options.csv)):
-        if path is not None:
-            check_writable(argument, path)
-    check_folder_writable("--out", options.out)
-    preset = QUICK if options.quick else FULL
+    check_outputs(options)
+    arguments = arguments_of(compare, options)
+    arguments["models"] = options.models or None
+    arguments["estimators"] = _names(options.estimators)
+    for name, usual in (QUICK if options.quick else FULL).items():
+        if arguments[name] is None:
+            arguments[name] = usual
     with progress_bar() as progress:
-        result = compare(
-            options.models or None,
-            estimators=_names(options.estimators),
-            data=options.data,
-            latent=options.latent,
-            posterior=options.posterior,
-            at=options.at,
-            noise=options.noise,
-            against=options.against,
-            draws=options.draws,
-            repeats=preset["repeats"] if options.repeats is None else options.repeats,
-            rows=preset["rows"] if options.rows is None else options.rows,
-            seed=options.seed,
-            threads=options.threads,
-            progress=progress,
-        )
+        result = compare(**arguments, progress=progress)
     # Tables and files first: a fault while drawing must not cost the result.
     console = Console()
     print_tables(result.rows, result.settings, console)

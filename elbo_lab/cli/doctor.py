@@ -1,12 +1,13 @@
 """elbo-lab doctor: what this installation runs on."""
 
-import argparse
+from argparse import ArgumentParser, Namespace
+
+HELP = "versions, BLAS, threads, kernel cache"
+DESCRIPTION = EXAMPLES = ""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser("doctor", help="versions, BLAS, threads, kernel cache")
-    parser.set_defaults(run=run)
+def add_options(parser: ArgumentParser) -> None:
+    """Add nothing: this subcommand has no options."""
 
 
 def facts() -> list[tuple[str, str]]:
@@ -44,7 +45,7 @@ def _kernel_cache() -> str:
     return f"{folder} ({size / 1e6:.1f} MB)"
 
 
-def run(options: argparse.Namespace) -> None:  # noqa: ARG001
+def run(options: Namespace) -> None:  # noqa: ARG001
     """Print the facts, one per line."""
     lines = facts()
     width = max(len(name) for name, _ in lines)

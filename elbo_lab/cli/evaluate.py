@@ -1,21 +1,19 @@
 """elbo-lab evaluate: judge a stored model on data."""
 
+from argparse import ArgumentParser, Namespace
+
+from elbo_lab.cli.options import arguments_of, check_outputs
+
+HELP = "log-likelihood, ELBO and importance-sampled -log p of a stored model"
+DESCRIPTION = ""
 EXAMPLES = """examples:
   elbo-lab evaluate vae.npz --data mnist-test:dynamic --importance-samples 5000 --json out.json
   elbo-lab evaluate mixture.npz --data mine.csv
 """
 
 
-def add_parser(commands):
-    """Add this subcommand."""
-    import argparse
-
-    parser = commands.add_parser(
-        "evaluate",
-        help="log-likelihood, ELBO and importance-sampled -log p of a stored model",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="as written by 'elbo-lab fit --checkpoint'")
     add("--data", required=True, metavar="NAME_OR_PATH", help="data to judge it on")
@@ -26,31 +24,21 @@ def add_parser(commands):
     add("--seed", type=int, default=0, metavar="N", help="reproduces the numbers (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--json", metavar="FILE", help="write settings and final numbers")
-    parser.set_defaults(run=run)
 
 
-def run(options):
+def run(options: Namespace) -> None:
     """Evaluate, print, write."""
     from rich.console import Console
 
     from elbo_lab.cli.numbers import number_table
     from elbo_lab.cli.progress import progress_bar
-    from elbo_lab.files import check_writable
     from elbo_lab.fitting import evaluate
 
-    if options.json is not None:
-        check_writable("--json", options.json)
-    with progress_bar() as progress:
+    check_outputs(options)
+    with progress_bar() as show:
         result = evaluate(
-            options.checkpoint,
-            options.data,
-            view=options.view,
-            importance_samples=options.importance_samples,
-            rows=options.rows,
-            seed=options.seed,
-            threads=options.threads,
-            data_dir=options.data_dir,
-            progress=lambda done, total: progress(done, total, "importance samples"),
+            **arguments_of(evaluate, options),
+            progress=lambda done, total: show(done, total, "importance samples"),
         )
     console = Console()
     fitted = result.settings["fitted"]

@@ -1,10 +1,17 @@
 """elbo-lab fit: train a model on data."""
 
-import inspect
 import time
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
+from elbo_lab.cli.options import arguments_of, check_outputs
 from elbo_lab.errors import bad_value
 
+if TYPE_CHECKING:
+    from elbo_lab.fitting.jobs import Job
+
+HELP = "fit a model: closed form, EM, gradient ascent, VAE"
+DESCRIPTION = "Fit a model to data; print what was reached, write the record and figures."
 EXAMPLES = r"""examples:
   elbo-lab fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json
   elbo-lab fit ppca --data digits --latent 10
@@ -26,24 +33,11 @@ VARIANTS = {
 }
 
 
-def add_parser(commands):
-    """Add this subcommand."""
-    import argparse
-
-    parser = commands.add_parser(
-        "fit",
-        help="fit a model: closed form, EM, gradient ascent, VAE",
-        description="Fit a model to data; print what was reached, write the record and figures.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
-    add(
-        "--data",
-        metavar="NAME_OR_PATH",
-        help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file",
-    )
+    add("--data", metavar="NAME_OR_PATH", help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file")
     add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--method", metavar="NAME", help="closed-form, em, gradient, vae, svi (default: the first that fits)")
@@ -52,28 +46,15 @@ def add_parser(commands):
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
     add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance")
-    network = parser.add_argument_group("networks")
-    add = network.add_argument
-    add(
-        "--hidden",
-        type=int,
-        nargs="+",
-        metavar="H",
-        help="hidden widths from the data's side (200 100)",
-    )
+    add = parser.add_argument_group("networks").add_argument
+    add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side (200 100)")
     add("--activation", metavar="NAME", help="tanh (default), relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 (default) or float64")
-    steps = parser.add_argument_group("steps")
-    add = steps.add_argument
+    add = parser.add_argument_group("steps").add_argument
     add("--epochs", type=int, metavar="E", help="passes over the data, or EM iterations, in all")
     add("--batch", type=int, metavar="B", help="rows of a minibatch (default 100)")
     add("--optimizer", metavar="NAME", help="adam (default), adagrad, sgd, sgd:0.9 with momentum")
-    add(
-        "--learning-rate",
-        type=float,
-        metavar="R",
-        help="step size (vae: 2e-3; gradient, svi: 1e-2)",
-    )
+    add("--learning-rate", type=float, metavar="R", help="step size (vae: 2e-3; gradient, svi: 1e-2)")
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
@@ -84,13 +65,11 @@ def add_parser(commands):
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history (default 1)")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
-    em = parser.add_argument_group("EM")
-    add = em.add_argument
+    add = parser.add_argument_group("EM").add_argument
     add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10)")
     add("--tolerance", type=float, metavar="T", help="least rise, nats per datum (default 1e-8)")
     add("--floor", type=float, metavar="V", help="least variance (default 1e-6 of the mean column variance)")
-    run = parser.add_argument_group("run")
-    add = run.add_argument
+    add = parser.add_argument_group("run").add_argument
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
@@ -98,10 +77,9 @@ def add_parser(commands):
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
     add("--out", metavar="DIR", help="write figures")
-    parser.set_defaults(run=run_fit)
 
 
-def model_name(name, covariance, likelihood):
+def model_name(name: str | None, covariance: str | None, likelihood: str | None) -> str | None:
     """Return the model with its variant from MODEL, --covariance and --likelihood."""
     if covariance is not None:
         from elbo_lab.models import GaussianMixture
@@ -111,7 +89,7 @@ def model_name(name, covariance, likelihood):
         if name.partition(":")[0] != GaussianMixture.name:
             raise bad_value("--covariance", f"no value but for {GaussianMixture.name}", repr(covariance))
         if covariance not in GaussianMixture.variants:
-            expected = f"one of {', '.join(GaussianMixture.variants)}"
+            expected = f"one of {', '.join(map(str, GaussianMixture.variants))}"
             raise bad_value("--covariance", expected, repr(covariance))
         return _with_variant(name, GaussianMixture.name, covariance, "--covariance")
     if likelihood is None:
@@ -124,7 +102,7 @@ def model_name(name, covariance, likelihood):
     return _with_variant(name, kind, variant, "--likelihood") if variant else kind
 
 
-def _with_variant(name, kind, variant, option):
+def _with_variant(name: str | None, kind: str, variant: str, option: str) -> str:
     """Return kind:variant, or refuse a name that already has another variant."""
     named = (name or "").partition(":")[2]
     if named not in ("", variant):
@@ -132,7 +110,7 @@ def _with_variant(name, kind, variant, option):
     return f"{kind}:{variant}"
 
 
-def latent_size(name, latent, components):
+def latent_size(name: str | None, latent: int | None, components: int | None) -> int | None:
     """Return the latent size from --latent or, for a mixture, --components."""
     if components is None:
         return latent
@@ -141,34 +119,29 @@ def latent_size(name, latent, components):
     return components
 
 
-def run_fit(options):
+def run(options: Namespace) -> None:
     """Fit, print, write."""
     from rich.console import Console
 
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.numbers import print_numbers
     from elbo_lab.cli.progress import training_bar
-    from elbo_lab.files import check_folder_writable, check_writable
     from elbo_lab.fitting import fit
 
-    if options.json is not None:
-        check_writable("--json", options.json)
-    if options.out is not None:
-        check_folder_writable("--out", options.out)
-    declared = inspect.signature(fit).parameters
-    given = {name: value for name, value in vars(options).items() if name in declared}
-    given["hidden"] = None if options.hidden is None else tuple(options.hidden)
-    given["model"] = model_name(options.model, options.covariance, options.likelihood)
-    given["latent"] = latent_size(options.model, options.latent, options.components)
+    check_outputs(options)
+    arguments = arguments_of(fit, options)
+    arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
+    arguments["model"] = model_name(options.model, options.covariance, options.likelihood)
+    arguments["latent"] = latent_size(options.model, options.latent, options.components)
     with interrupts() as asked, training_bar() as show:
 
-        def progress(job):
+        def progress(job: "Job") -> bool:
             show(job, time.monotonic())
             return asked()
 
-        result = fit(**given, progress=progress)
+        result = fit(**arguments, progress=progress)
     print_numbers(result, Console())
-    written = []
+    written: list[str] = []
     if options.json is not None:
         written += map(str, result.to_json(options.json))
     if options.out is not None:

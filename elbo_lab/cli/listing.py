@@ -1,21 +1,23 @@
 """elbo-lab list: models, methods of fit, posteriors, noise, estimators and data sets, one line each."""
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
-def add_parser(commands):
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "list", help="names of models, methods, posteriors, noise, estimators, data sets"
-    )
-    parser.set_defaults(run=run)
+HELP = "names of models, methods, posteriors, noise, estimators, data sets"
+DESCRIPTION = EXAMPLES = ""
 
 
-def _block(title, lines):
+def add_options(parser: ArgumentParser) -> None:
+    """Add nothing: this subcommand has no options."""
+
+
+def _block(title: str, lines: Sequence[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in lines)
     body = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in lines)
     return f"{title}\n{body}\n"
 
 
-def _methods():
+def _methods() -> list[tuple[str, str]]:
     """Return [(method of fit, what it does and for which models)]."""
     import numpy as np
 
@@ -38,7 +40,7 @@ def _methods():
     return lines
 
 
-def run(options):  # noqa: ARG001 - every subcommand is called alike
+def run(options: Namespace) -> None:  # noqa: ARG001 - every subcommand is called alike
     """Print the registries."""
     from elbo_lab.datasets import DATASETS
     from elbo_lab.distributions import SOURCES
@@ -50,7 +52,7 @@ def run(options):  # noqa: ARG001 - every subcommand is called alike
     print(_block("methods of fit", _methods()))
     print(_block("posteriors", [(kind.name, kind.summary) for kind in POSTERIORS]))
     print(_block("noise (for compare)", [(source.name, source.summary) for source in SOURCES]))
-    by_target = {}
+    by_target: dict[str, list[tuple[str, str]]] = {}
     for estimator in all_estimators():
         by_target.setdefault(estimator.target, []).append((estimator.name, estimator.summary))
     for target, lines in by_target.items():

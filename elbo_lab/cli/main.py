@@ -4,38 +4,60 @@ Exit codes: 0 done, 1 two runs differ (`diff` only), 2 a mistake of the user (on
 training that diverged, 130 interrupted.
 """
 
-import argparse
 import sys
 import warnings
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import NoReturn
 
 from elbo_lab import __version__
 from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
 from elbo_lab.errors import Diverged, Stopped, UserMistake
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that tells a mistake in one line; the usage is in the help."""
+class Parser(ArgumentParser):
+    """A parser that reports a mistake in one line; the usage is in the help."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Leave with code 2."""
         self.exit(2, f"elbo-lab: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
-def build_parser():
-    """Return the parser; every subcommand adds its own, of the same class."""
+COMMANDS = {
+    "compare": compare,
+    "diff": diff,
+    "advise": advise,
+    "fit": fit,
+    "evaluate": evaluate,
+    "sample": sample,
+    "list": listing,
+    "doctor": doctor,
+}
+
+
+def build_parser() -> Parser:
+    """Return the parser, with one for each subcommand."""
     parser = Parser(
         prog="elbo-lab",
-        description="Hold estimators of the evidence and its gradients against exact answers.",
+        description="Compare estimators of the evidence and its gradients with exact answers.",
         epilog="Start with:  elbo-lab compare --quick",
     )
     parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (compare, diff, advise, fit, evaluate, sample, listing, doctor):
-        module.add_parser(commands)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        module.add_options(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
-# What is typed without a name, per subcommand, and how the help calls it.
+# Positional arguments of each subcommand, and their names in the help.
 POSITIONAL = {
     "compare": {"models": "models"},
     "advise": {"model": "model"},
@@ -44,15 +66,15 @@ POSITIONAL = {
     "evaluate": {"checkpoint": "checkpoint"},
     "sample": {"checkpoint": "checkpoint"},
 }
-# What may have been typed in the place of another option.
+# Options that set the argument of another name.
 IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
 
 
-def as_typed(line, options):
-    """Return the line of a mistake with its argument as it is typed: `--gap-rows` for `gap_rows`."""
+def as_typed(line: str, options: Namespace) -> str:
+    """Return the line of a mistake with its argument as the user types it: `--gap-rows` for `gap_rows`."""
     name, colon, rest = line.partition(": ")
     typed = vars(options)
-    if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name)) is not None:
+    if typed.get(name) is None and typed.get(IN_PLACE_OF.get(name, name)) is not None:
         name = IN_PLACE_OF[name]
     if not colon or name not in typed:
         return line
@@ -60,12 +82,17 @@ def as_typed(line, options):
     return f"{called}: {rest}"
 
 
-def show_warning(message, *_, **__):
+def say(line: object) -> None:
+    """Print one line on standard error."""
+    print(f"elbo-lab: {' '.join(str(line).split())}", file=sys.stderr)
+
+
+def show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning as one line on standard error."""
-    print(f"elbo-lab: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    say(f"warning: {message}")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = build_parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -73,28 +100,26 @@ def main(arguments=None):
         return run(options)
 
 
-def run(options):
+def run(options: Namespace) -> int:
     """Run a subcommand; return the exit code, with one line on standard error for what went wrong."""
     try:
         return options.run(options) or 0
     except UserMistake as mistake:
-        line = as_typed(" ".join(str(mistake).split()), options)
-        print(f"elbo-lab: error: {line}", file=sys.stderr)
+        say(f"error: {as_typed(' '.join(str(mistake).split()), options)}")
         return 2
     except Diverged as fault:
-        remedy = "lower the learning rate; the last good checkpoint, if any, was kept"
-        print(f"elbo-lab: diverged: {fault}; {remedy}", file=sys.stderr)
+        say(f"diverged: {fault}; lower the learning rate; the last good checkpoint, if any, was kept")
         return 3
     except Stopped as reason:
-        print(f"elbo-lab: {reason}", file=sys.stderr)
+        say(reason)
         return 130
     except KeyboardInterrupt:
-        print("elbo-lab: interrupted; nothing half-written was left", file=sys.stderr)
+        say("interrupted; nothing half-written was left")
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is no error of ours.
         sys.stderr.close()
+        return 0
     except OSError as fault:
-        print(f"elbo-lab: error: {fault}", file=sys.stderr)
+        say(f"error: {fault}")
         return 2
-    return 0

@@ -1,5 +1,15 @@
 """The closing numbers of a fit or an evaluation as a short table."""
 
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from elbo_lab.fitting import FitResult
+
+Numbers = dict[str, Any]
 TITLES = {
     "log_likelihood": "log-likelihood, all rows (nats)",
     "log_likelihood_per_datum": "log-likelihood per datum (nats)",
@@ -17,7 +27,7 @@ TITLES = {
 ACCURACIES = ("accuracy", "neighbour_accuracy", "neighbour_accuracy_pca")
 
 
-def shown(name, value):
+def shown(name: str, value: float) -> str:
     """Return a number as text."""
     if name in ACCURACIES:
         return f"{value:.3f}"
@@ -26,11 +36,8 @@ def shown(name, value):
     return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
-def number_table(columns):
+def number_table(columns: dict[str, Numbers]) -> Table:
     """Return a rich table of {title: {name: number}}, one column per set of rows."""
-    from rich import box
-    from rich.table import Table
-
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for title, numbers in columns.items():
@@ -48,14 +55,14 @@ def number_table(columns):
     return table
 
 
-def print_numbers(result, console):
+def print_numbers(result: "FitResult", console: Console) -> None:
     """Print how a fit ended."""
     settings, final = result.settings, result.final
-    console.print(
-        f"{settings['model']} on {result.train.name}, method {settings['method']}",
-        highlight=False,
-        soft_wrap=True,
-    )
+
+    def say(line: str, style: str = "") -> None:
+        console.print(line, style=style, highlight=False, soft_wrap=True)
+
+    say(f"{settings['model']} on {result.train.name}, method {settings['method']}")
     columns = {"training": final}
     if "held_out" in final:
         columns["held out"] = final["held_out"]
@@ -64,7 +71,7 @@ def print_numbers(result, console):
     if gap:
         parts = f"approximation {gap['approximation']:.3g} + amortisation {gap['amortisation']:.3g}"
         line = f"log p {gap['log_p']:.4f}, ELBO {gap['elbo']:.4f}, gap = {parts} nats per datum"
-        console.print(f"exact, {gap['rows']} training rows: {line}", highlight=False, soft_wrap=True)
-    console.print(f"stopped: {result.stopped}; {final['seconds']:.2f} s", highlight=False, soft_wrap=True)
+        say(f"exact, {gap['rows']} training rows: {line}")
+    say(f"stopped: {result.stopped}; {final['seconds']:.2f} s")
     for warning in result.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
+        say(f"warning: {warning}", "yellow")

@@ -1,26 +1,40 @@
-"""A progress bar on standard error, one line per step (rich)."""
+"""Progress bars on standard error (rich)."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from elbo_lab.fitting.jobs import Job
+
+REDRAW = 0.2
+"""Seconds between two drawings of the training bar: a step takes milliseconds."""
+
+
+def _bar(before: str, *after: str) -> Progress:
+    """Return a bar between texts; disabled off a terminal, where rich would leave an empty line behind."""
+    columns = (TextColumn(before), BarColumn(), *map(TextColumn, after))
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 @contextmanager
-def progress_bar():
-    """Yield progress(done, total, what); nothing is drawn when standard error is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield progress(done, total, what): one line for each `what`."""
+    tasks: dict[str, TaskID] = {}
+    with _bar("{task.description:<24}", "{task.completed}/{task.total}") as bar:
 
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    tasks, console = {}, Console(stderr=True)
-    # Where nobody watches, rich would still leave an empty line behind.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def progress(done, total, what):
+        def progress(done: int, total: int, what: str) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
@@ -28,41 +42,26 @@ def progress_bar():
         yield progress
 
 
-# Seconds between two drawings of the training bar: a step takes milliseconds.
-REDRAW = 0.2
-
-
 @contextmanager
-def training_bar():
+def training_bar() -> Iterator[Callable[["Job", float], None]]:
     """Yield show(job, now): a bar with the present bound, the rate, and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.fields[place]}"),
-        BarColumn(),
-        TextColumn("{task.fields[bound]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    drawn = {"at": 0.0, "begun": None}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    drawn: float | None = None
+    begun = (0.0, 0.0)
+    with _bar("{task.fields[place]}", "{task.fields[bound]}", "{task.fields[rate]}") as bar:
         task = bar.add_task("", total=None, place="", bound="", rate="")
 
-        def show(job, now):
-            if now - drawn["at"] < REDRAW or not console.is_terminal:
+        def show(job: "Job", now: float) -> None:
+            nonlocal drawn, begun
+            if bar.disable or (drawn is not None and now - drawn < REDRAW):
                 return
             done, total, unit, value = job.progress
-            if drawn["begun"] is None:
-                drawn["begun"] = (now, done)
-            seconds, units = now - drawn["begun"][0], done - drawn["begun"][1]
-            rows = units * job.rows_per_unit
+            if drawn is None:
+                begun = (now, done)
+            drawn = now
+            seconds, rows = now - begun[0], (done - begun[1]) * job.rows_per_unit
             rate = f"{rows / seconds:,.0f} rows/s" if seconds > 0 and rows > 0 else ""
             bound = "" if value is None else f"{value:.4g} nats per datum"
             place = f"{unit} {done:.1f}/{total}" if unit == "epochs" else f"{unit} {done}/{total}"
             bar.update(task, completed=done, total=total, place=place, bound=bound, rate=rate)
-            drawn["at"] = now
 
         yield show
