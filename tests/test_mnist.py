@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,12 +290,12 @@ BAD_IDX = {
     "half a header": (GOOD[:10], "cut off"),
     "all but one entry": (GOOD[:-1], "cut off: 23 of 24"),
     "one entry too many": (GOOD + b"\0", "longer than the 24"),
-    "a header of petabytes": (PETABYTES, "cut off: the header promises 79228"),
+    "a header of petabytes": (PETABYTES, "cut off: 24 of 79228"),
     "gzip, only its mark": (b"\x1f\x8b", "cut off"),
     "gzip of a cut file": (gzip.compress(LARGE[:-5]), "cut off: 31355 of 31360"),
     "gzip of a long file": (gzip.compress(GOOD + b"\0"), "longer than"),
     "gzip of nothing": (gzip.compress(b""), "empty"),
-    "gzip of petabytes": (gzip.compress(PETABYTES), "cut off: the header promises 79228"),
+    "gzip of petabytes": (gzip.compress(PETABYTES), "cut off: 24 of 79228"),
     "gzip and then rubbish": (gzip.compress(GOOD) + b"rubbish", "damaged: Not a gzipped file"),
 }
 
@@ -327,7 +328,7 @@ def test_a_file_that_may_not_be_read_is_refused(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Root may read everything, so the answer of the system is replaced.
-    monkeypatch.setattr("elbo_lab.datasets.idx.open", locked, raising=False)
+    monkeypatch.setattr(Path, "read_bytes", locked)
     with pytest.raises(BadValue, match=r"train-images-idx3-ubyte' \(Permission denied\)"):
         load("mnist", data_dir=folder)
 

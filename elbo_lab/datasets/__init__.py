@@ -1,4 +1,4 @@
-"""Real data: sets by name, and the user's own files and arrays, through one door."""
+"""Real data: sets by name, and the user's own files and arrays, all by `load`."""
 
 from elbo_lab.datasets.dataset import BuiltIn, Dataset
 from elbo_lab.datasets.registry import DATASETS, load, load_for

@@ -26,21 +26,13 @@ SOURCE = (
 )
 LICENCE = "CC BY 4.0"
 MEASURED = (
-    "radius",
-    "texture",
-    "perimeter",
-    "area",
-    "smoothness",
-    "compactness",
-    "concavity",
-    "concave_points",
-    "symmetry",
-    "fractal_dimension",
+    *("radius", "texture", "perimeter", "area", "smoothness"),
+    *("compactness", "concavity", "concave_points", "symmetry", "fractal_dimension"),
 )
 COLUMNS = tuple(f"{summary}_{name}" for summary in ("mean", "se", "worst") for name in MEASURED)
 
 
-def read_breast_cancer(view, _seed, _data_dir=None):
+def read_breast_cancer(view: str, _seed: int, _data_dir: object = None) -> Dataset:
     """Return one view of the data set.
 
     Parameters

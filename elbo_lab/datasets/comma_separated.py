@@ -2,7 +2,7 @@
 
 `numpy.loadtxt` parses a clean table in C. Only when it refuses do we walk through the file again
 with the `csv` module, slowly, to name the line and the column of the first fault. So the common
-way is fast and short, and the message is a person's and not a parser's.
+case is fast and short, and the message is written for a person.
 
 The first row is a header when it is not all numbers. One exception protects data: a first row
 that holds numbers and, besides them, only gaps (empty, NA) is a datum with holes, and is refused
@@ -12,17 +12,24 @@ as such.
 import csv
 import gzip
 import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import BadValue, bad_value
+
+Columns = tuple[str, ...] | None
+"""Names of the columns (D), or None without a header."""
 
 GAPS = {"", "na", "n/a", "null", "none", "?"}
 SEPARATORS = ";\t"
 COMMAS_PLEASE = "separate the fields with commas"
 
 
-def read_comma_separated(path):
+def read_comma_separated(path: Path) -> tuple[NDArray[np.float64], Columns]:
     """Read a table of numbers from a .csv or .csv.gz file.
 
     Parameters
@@ -37,27 +44,28 @@ def read_comma_separated(path):
         The header, where there is one.
     """
     try:
-        with _open(path) as lines:
-            _, first = next(_rows(lines), (0, None))
-        if first is None:
-            raise bad_value("data", "at least one row", f"the empty file {str(path)!r}")
-        columns = None if _is_datum(first) else _names(first, path)
-        return _numbers(path, columns), columns
+        with _open(path) as file:
+            _, first = next(_rows(file), (0, None))
+            if first is None:
+                raise bad_value("data", "at least one row", f"the empty file {str(path)!r}")
+            columns = None if _is_datum(first) else _names(first, path)
+            if columns is None:
+                file.seek(0)
+            return _numbers(file, columns, path), columns
     except UnicodeDecodeError:
-        raise bad_value(
-            "data", "a text file in UTF-8", f"other bytes in {str(path)!r}", "save it as UTF-8"
-        ) from None
+        got = f"other bytes in {str(path)!r}"
+        raise bad_value("data", "a text file in UTF-8", got, "save it as UTF-8") from None
     except csv.Error as error:
         raise bad_value("data", "comma-separated text", f"{str(path)!r} ({error})") from None
 
 
-def _open(path):
+def _open(path: Path) -> TextIO:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     # utf-8-sig: spreadsheets put a byte-order mark in front, which is no part of the first name.
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
+    return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
 
 
-def _rows(lines):
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, fields) of every row that is not blank; reads no line ahead."""
     reader = csv.reader(lines)
     for row in reader:
@@ -65,7 +73,7 @@ def _rows(lines):
             yield reader.line_num, row
 
 
-def _is_number(field):
+def _is_number(field: str) -> bool:
     try:
         float(field)
     except ValueError:
@@ -73,75 +81,71 @@ def _is_number(field):
     return True
 
 
-def _is_datum(row):
-    return any(map(_is_number, row)) and all(
-        _is_number(field) or field.strip().lower() in GAPS for field in row
-    )
+def _is_gap(field: str) -> bool:
+    return field.strip().lower() in GAPS
 
 
-def _names(header, path):
+def _is_datum(row: list[str]) -> bool:
+    return any(map(_is_number, row)) and all(_is_number(field) or _is_gap(field) for field in row)
+
+
+def _names(header: list[str], path: Path) -> tuple[str, ...]:
     names = tuple(name.strip() for name in header)
     if "" in names:
-        raise bad_value(
-            "data",
-            f"a name for every column in the header of {str(path)!r}",
-            f"an empty name for column {names.index('')}",
-            "name it, or drop it if it holds row numbers or nothing",
-        )
+        expected = f"a name for every column in the header of {str(path)!r}"
+        remedy = "name it, or drop it if it holds row numbers or nothing"
+        raise bad_value("data", expected, f"an empty name for column {names.index('')}", remedy)
     return names
 
 
-def _numbers(path, columns):
-    with _open(path) as lines:
-        if columns is not None:
-            next(_rows(lines))
-        text = (line for line in lines if line.strip())
-        first = next(text, None)
-        if first is None:
-            raise bad_value("data", "at least one row", f"only a header in {str(path)!r}")
-        text = itertools.chain([first], text)
-        try:
-            x = np.loadtxt(text, delimiter=",", comments=None, quotechar='"', ndmin=2)
-        except UnicodeDecodeError:
-            raise
-        except ValueError as error:
-            _explain(path, columns)
-            raise bad_value("data", "numbers between commas", f"{str(path)!r} ({error})") from None
-    if columns is not None and x.shape[1] != len(columns):
-        _explain(path, columns)
-    return x
+def _numbers(file: TextIO, columns: Columns, path: Path) -> NDArray[np.float64]:
+    """Return the rows that follow in a file as numbers (N, D)."""
+    lines = (line for line in file if line.strip())
+    first = next(lines, None)
+    if first is None:
+        raise bad_value("data", "at least one row", f"only a header in {str(path)!r}")
+    reason = "rows of another length than the header"
+    try:
+        x = np.loadtxt(itertools.chain([first], lines), delimiter=",", comments=None, quotechar='"', ndmin=2)
+        if columns is None or x.shape[1] == len(columns):
+            return x
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        reason = str(error)
+    raise _first_fault(path, columns) or bad_value(
+        "data", "numbers between commas", f"{str(path)!r} ({reason})"
+    )
 
 
-def _explain(path, columns):
-    """Raise the line that names the first fault of the table; return if there is none to name."""
+def _first_fault(path: Path, columns: Columns) -> BadValue | None:
+    """Return the error that names the first fault of the table, or None if `csv` finds none."""
     with _open(path) as lines:
         rows = _rows(lines)
         if columns is not None:
             next(rows)
-        width = len(columns) if columns is not None else None
+        width = 0 if columns is None else len(columns)
         for line, row in rows:
             width = width or len(row)
             if len(row) != width:
                 # Decimal commas: 1,5;2,5
                 foreign = any(mark in field for field in row for mark in SEPARATORS)
-                raise bad_value(
-                    "data",
-                    f"{width} fields in every row of {str(path)!r}",
-                    f"{len(row)} on line {line}",
-                    COMMAS_PLEASE if foreign else "mend or drop that row",
-                )
+                expected = f"{width} fields in every row of {str(path)!r}"
+                remedy = COMMAS_PLEASE if foreign else "mend or drop that row"
+                return bad_value("data", expected, f"{len(row)} on line {line}", remedy)
             for index, field in enumerate(row):
                 if not _is_number(field):
-                    _refuse_field(path, columns, line, index, field)
+                    name = f"index {index}" if columns is None else f"{columns[index]!r} (index {index})"
+                    expected = f"numbers in column {name} of {str(path)!r}"
+                    got = repr(field) if field.strip() else "an empty field"
+                    return bad_value("data", expected, f"{got} on line {line}", _remedy(field))
+    return None
 
 
-def _refuse_field(path, columns, line, index, field):
-    name = f"{columns[index]!r} (index {index})" if columns is not None else f"index {index}"
-    got = repr(field) if field.strip() else "an empty field"
-    if field.strip().lower() in GAPS:
-        remedy = "drop the column, or fill or drop the rows with gaps"
-    elif any(mark in field for mark in SEPARATORS):
-        remedy = COMMAS_PLEASE
-    else:
-        remedy = "drop the column, or code it as numbers"
-    raise bad_value("data", f"numbers in column {name} of {str(path)!r}", f"{got} on line {line}", remedy)
+def _remedy(field: str) -> str:
+    """Return what to do about a field that is no number."""
+    if _is_gap(field):
+        return "drop the column, or fill or drop the rows with gaps"
+    if any(mark in field for mark in SEPARATORS):
+        return COMMAS_PLEASE
+    return "drop the column, or code it as numbers"

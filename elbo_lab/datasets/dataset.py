@@ -5,7 +5,7 @@ with finite entries only, plus what a table or a figure has to say about it: nam
 source, licence. Labels are carried along and never used: a latent-variable model sees `x` alone.
 
 Nothing is centred or scaled here. A log-density is not invariant under scaling (its nats move by
-the log of the scale), so that standardising must be the caller's wish.
+the log of the scale), so that standardising is left to the caller.
 """
 
 import math
@@ -15,7 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elbo_lab.arrays import Integers
 from elbo_lab.errors import bad_kind, bad_value, check_count
 
 FILES = Path(__file__).with_name("files")
@@ -52,16 +54,16 @@ class Dataset:
     """
 
     name: str
-    x: np.ndarray
+    x: NDArray[np.float64]
     columns: tuple[str, ...] | None = None
-    labels: np.ndarray | None = None
+    labels: NDArray[np.int64] | None = None
     source: str = ""
     licence: str = ""
-    probabilities: np.ndarray | None = None
+    probabilities: NDArray[np.float32] | None = None
     image_shape: tuple[int, int] | None = None
     unit: str = ""
 
-    def rows(self, count, seed):
+    def rows(self, count: int, seed: int) -> "Dataset":
         """Return `count` different rows, chosen and ordered by a seeded permutation.
 
         The first rows for one seed stay the same when `count` grows.
@@ -81,16 +83,12 @@ class Dataset:
         count = check_count("rows", count)
         seed = check_count("seed", seed, minimum=0)
         if count > len(self.x):
-            raise bad_value(
-                "rows",
-                f"at most the {len(self.x)} rows of {self.name}",
-                count,
-                "ask for fewer rows",
-            )
+            expected = f"at most the {len(self.x)} rows of {self.name}"
+            raise bad_value("rows", expected, count, "ask for fewer rows")
         chosen = np.random.default_rng(seed).permutation(len(self.x))[:count]
         return self._at(chosen)
 
-    def split(self, holdout, seed=0):
+    def split(self, holdout: float, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """Return two parts: rows to train on, and rows that are held out.
 
         Which rows are held out depends on N, `holdout` and `seed` alone. The seed is not that of a fit,
@@ -124,7 +122,7 @@ class Dataset:
         order = np.random.default_rng(sequence).permutation(len(self.x))
         return self._at(np.sort(order[n_held_out:])), self._at(np.sort(order[:n_held_out]))
 
-    def _at(self, chosen):
+    def _at(self, chosen: Integers) -> "Dataset":
         """Return the set with only the chosen rows."""
         parts = {name: getattr(self, name) for name in ("x", "labels", "probabilities")}
         return replace(self, **{name: part[chosen] for name, part in parts.items() if part is not None})

@@ -10,20 +10,18 @@ import numpy as np
 
 from elbo_lab.datasets.comma_separated import read_comma_separated
 from elbo_lab.datasets.dataset import FILES, BuiltIn, Dataset
-from elbo_lab.datasets.grey_images import VIEWS, pixel_names, see
+from elbo_lab.datasets.grey_images import VIEWS, image_set
 
 SOURCE = (
     "E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, "
     "UCI Machine Learning Repository, DOI 10.24432/C50P49"
 )
 LICENCE = "CC BY 4.0"
-IMAGE_SHAPE = (8, 8)
 GREYEST = 16
-COLUMNS = pixel_names(IMAGE_SHAPE)
 NOISE_KEY = (1797, 64)
 
 
-def read_digits(view, seed, _data_dir=None):
+def read_digits(view: str, seed: int, _data_dir: object = None) -> Dataset:
     """Return one view of the digits.
 
     Parameters
@@ -39,18 +37,8 @@ def read_digits(view, seed, _data_dir=None):
         x (1797, 64), row by row of each image, and labels (1797,) in 0..9.
     """
     table, _ = read_comma_separated(FILES / "digits.csv.gz")
-    grey, labels = table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64)
-    x, probabilities = see(grey, GREYEST, view, seed, NOISE_KEY)
-    return Dataset(
-        f"digits:{view}",
-        x,
-        COLUMNS,
-        labels,
-        SOURCE,
-        LICENCE,
-        probabilities=probabilities,
-        image_shape=IMAGE_SHAPE,
-    )
+    images, labels = table[:, :-1].astype(np.uint8).reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    return image_set("digits", images, labels, GREYEST, view, seed, NOISE_KEY, SOURCE, LICENCE)
 
 
 DIGITS = BuiltIn(

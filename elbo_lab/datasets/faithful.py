@@ -19,7 +19,7 @@ SOURCE = (
 LICENCE = "published measurements; cite the source"
 
 
-def read_faithful(_view, _seed, _data_dir=None):
+def read_faithful(_view: str | None, _seed: int, _data_dir: object = None) -> Dataset:
     """Return the data set, x (272, 2) in minutes: there is one view and nothing random."""
     x, columns = read_comma_separated(FILES / "faithful.csv")
     return Dataset("faithful", x, columns, source=SOURCE, licence=LICENCE, unit="minutes")

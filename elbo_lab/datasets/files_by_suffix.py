@@ -1,29 +1,76 @@
-"""The user's own file: the end of its name says how it is read."""
+"""The user's own file: the end of its name says how it is read.
 
+Of NumPy's files one array (.npy) or a zip of named arrays (.npz) is read. Pickled objects are never read:
+unpickling a stranger's file runs the stranger's code.
+"""
+
+import tokenize
+import zipfile
 import zlib
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
-from elbo_lab.datasets.array_files import read_npy, read_npz
-from elbo_lab.datasets.comma_separated import read_comma_separated
+import numpy as np
+
+from elbo_lab.arrays import Numbers
+from elbo_lab.datasets.comma_separated import Columns, read_comma_separated
 from elbo_lab.datasets.dataset import Dataset
 from elbo_lab.errors import bad_value, check_data, columns_by_name
 
-# The readers of one suffix each return (array, names of the columns or None).
-READERS = {
+# What NumPy and zipfile raise on files that are damaged, foreign or hostile: MemoryError for a header
+# that promises more than there is room for, RuntimeError for an encrypted member or an unknown packing.
+BROKEN = (ValueError, MemoryError, OverflowError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile)
+PICKLES = "save a numeric array with np.save; pickled objects are never loaded"
+
+
+def read_arrays(path: Path) -> tuple[Numbers, None]:
+    """Return the array of a .npy file, or the one named ``x`` or the only one of a .npz file, unchecked.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    x : ndarray
+    columns : None
+    """
+    try:
+        # The product of the lengths in a senseless header may overflow, with a warning. A path instead of an
+        # open file would stay open where the list inside the zip is damaged.
+        with path.open("rb") as file, np.errstate(all="ignore"):
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                return stored, None
+            names = stored.files
+            if "x" in names or len(names) == 1:
+                return stored["x" if "x" in names else names[0]], None
+    except BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise bad_value("data", "an array of numbers", f"{str(path)!r} ({reason})", PICKLES) from None
+    expected = f"exactly one array, or one named 'x', in {str(path)!r}"
+    raise bad_value(
+        "data", expected, f"{len(names)} arrays {names}", "save the data as np.savez(file, x=data)"
+    )
+
+
+READERS: dict[str, Callable[[Path], tuple[Numbers, Columns]]] = {
     ".csv": read_comma_separated,
     ".csv.gz": read_comma_separated,
-    ".npy": lambda path: (read_npy(path), None),
-    ".npz": lambda path: (read_npz(path), None),
+    ".npy": read_arrays,
+    ".npz": read_arrays,
 }
+"""The readers of each suffix; they return (array, names of the columns or None)."""
 
 
-def suffix_of(path):
+def suffix_of(path: str | PathLike[str]) -> str | None:
     """Return the suffix among `READERS` with which the name of `path` ends, or None."""
     name = Path(path).name.lower()
     return next((suffix for suffix in READERS if name.endswith(suffix)), None)
 
 
-def read_file(path):
+def read_file(path: Path) -> Dataset:
     """Read the table in an existing file; the data set is named by the file without its suffix.
 
     Parameters

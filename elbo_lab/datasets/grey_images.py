@@ -19,44 +19,67 @@ Each view fills one float64 array (N, D) in place: 60,000 images of 28 x 28 pixe
 and the grey values beside them, as bytes, 47 MB.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
+
+from elbo_lab.datasets.dataset import Dataset
+
+Bytes = NDArray[np.uint8]
+Seen = tuple[NDArray[np.float64], NDArray[np.float32] | None]
+"""x (N, D), and the chances (N, D) from which a `dynamic` x was drawn."""
+View = Callable[[Bytes, int, np.random.Generator], Seen]
 
 
-def raw(grey, _greyest, _rng):
+def raw(grey: Bytes, _greyest: int, _rng: np.random.Generator) -> Seen:
     """Return the grey values (N, D) as they are."""
     return grey.astype(np.float64), None
 
 
-def dequantised(grey, _greyest, rng):
+def dequantised(grey: Bytes, _greyest: int, rng: np.random.Generator) -> Seen:
     """Return grey + u, with u ~ U(0, 1) of the same shape (N, D)."""
     x = rng.random(grey.shape)
     x += grey
     return x, None
 
 
-def binary(grey, greyest, _rng):
+def binary(grey: Bytes, greyest: int, _rng: np.random.Generator) -> Seen:
     """Return 1 where a pixel is at least half of `greyest`, else 0 (N, D)."""
     return (grey >= greyest / 2).astype(np.float64), None
 
 
-def dynamic(grey, greyest, rng):
+def dynamic(grey: Bytes, greyest: int, rng: np.random.Generator) -> Seen:
     """Return a Bernoulli draw (N, D) by inversion of u ~ U(0, 1), and its P(1) = grey / greyest."""
-    probabilities = grey / np.float32(greyest)
+    probabilities = np.divide(grey, greyest, dtype=np.float32)
     x = rng.random(grey.shape)
-    # Exact in float64 against the float32 chances that are handed out: they are what x was drawn from.
+    # Exact in float64 against the float32 chances that are returned: x was drawn from them.
     np.less(x, probabilities, out=x)
     return x, probabilities
 
 
-VIEWS = {view.__name__: view for view in (raw, dequantised, binary, dynamic)}
+VIEWS: dict[str, View] = {view.__name__: view for view in (raw, dequantised, binary, dynamic)}
 
 
-def see(grey, greyest, view, seed, key):
-    """Return one view of grey images.
+def image_set(
+    name: str,
+    images: Bytes,
+    labels: NDArray[np.int64],
+    greyest: int,
+    view: str,
+    seed: int,
+    key: tuple[int, ...],
+    source: str,
+    licence: str,
+) -> Dataset:
+    """Return one view of a set of grey images.
 
     Parameters
     ----------
-    grey : ndarray of uint8, shape (N, D)
+    name : str
+        Name of the set, without its view.
+    images : ndarray of uint8, shape (N, height, width)
+    labels : ndarray of int, shape (N,)
     greyest : int
         The grey value that stands for probability 1.
     view : str
@@ -64,20 +87,21 @@ def see(grey, greyest, view, seed, key):
     seed : int
         Seed of the uniforms of `dequantised` and `dynamic`; the other two views ignore it.
     key : tuple of int
-        Names the set. A child stream of its own: the same seed in another set, in `rows` or in a
-        study must not meet these uniforms.
+        Identifies the noise of the set. A child stream of its own: the same seed in another set, in `rows` or
+        in a study must not meet these uniforms.
+    source, licence : str
+        As for `Dataset`.
 
     Returns
     -------
-    x : ndarray of float64, shape (N, D)
-    probabilities : ndarray of float32, shape (N, D), or None
-        The chances from which a `dynamic` x was drawn.
+    Dataset
+        x (N, D), row by row of each image, with D = height * width; where the view is `dynamic`, with the
+        chances from which x was drawn.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-    return VIEWS[view](grey, greyest, rng)
-
-
-def pixel_names(image_shape):
-    """Return the names of the columns, row by row of the image."""
-    rows, columns = image_shape
-    return tuple(f"pixel_{row}_{column}" for row in range(rows) for column in range(columns))
+    n, height, width = images.shape
+    x, probabilities = VIEWS[view](images.reshape(n, -1), greyest, rng)
+    columns = tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
+    return Dataset(
+        f"{name}:{view}", x, columns, labels, source, licence, probabilities, image_shape=(height, width)
+    )

@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 
 from elbo_lab.datasets.dataset import BuiltIn, Dataset
-from elbo_lab.datasets.grey_images import VIEWS, pixel_names, see
+from elbo_lab.datasets.grey_images import VIEWS, image_set
 from elbo_lab.datasets.idx import read_idx
 from elbo_lab.datasets.mnist_files import find_files
 from elbo_lab.errors import bad_value
+from elbo_lab.files import StrPath
 
 SOURCE = (
     "Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits; "
@@ -26,10 +27,11 @@ SOURCE = (
 LICENCE = "CC BY-SA 3.0"
 IMAGE_SHAPE = (28, 28)
 GREYEST = 255
-COLUMNS = pixel_names(IMAGE_SHAPE)
 
 
-def read_mnist(name, part, key, view, seed, data_dir=None):
+def read_mnist(
+    name: str, part: str, key: tuple[int, ...], view: str, seed: int, data_dir: StrPath | None = None
+) -> Dataset:
     """Return one view of one part of MNIST.
 
     Parameters
@@ -39,7 +41,7 @@ def read_mnist(name, part, key, view, seed, data_dir=None):
     part : {'train', 't10k'}
         Its name in the published files.
     key : tuple of int
-        Names the noise of the part.
+        Identifies the noise of the part.
     view : str
         One of `grey_images.VIEWS`.
     seed : int
@@ -60,18 +62,7 @@ def read_mnist(name, part, key, view, seed, data_dir=None):
     if len(labels) != len(images):
         got = f"{len(labels)} labels in {str(paths[1])!r}"
         raise bad_value("data", f"a label for each of {len(images)} images", got, "fetch both files again")
-    grey = images.reshape(len(images), -1)
-    x, probabilities = see(grey, GREYEST, view, seed, key)
-    return Dataset(
-        f"{name}:{view}",
-        x,
-        COLUMNS,
-        labels.astype(np.int64),
-        SOURCE,
-        LICENCE,
-        probabilities=probabilities,
-        image_shape=IMAGE_SHAPE,
-    )
+    return image_set(name, images, labels.astype(np.int64), GREYEST, view, seed, key, SOURCE, LICENCE)
 
 
 MNIST = BuiltIn(

@@ -2,20 +2,22 @@
 
 Looked for in this order:
 
-1. `data_dir` and its subfolder ``mnist``. Who names a folder means it: nothing else is tried.
+1. `data_dir` and its subfolder ``mnist``. If it is given, nothing else is tried.
 2. the folder in the environment variable ``ELBO_LAB_DATA``, and its subfolder ``mnist``.
 3. pooch's cache for this package, filled from one of `MIRRORS` if need be; each file must have its
    SHA-256 checksum.
 
-A user's files are not held against the checksums: they may be compressed anew, be part of the set, or
+A user's files are not compared with the checksums: they may be compressed anew, be part of the set, or
 come from another set of the same format.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from elbo_lab.errors import bad_kind, bad_value
+from elbo_lab.files import StrPath
 
 VARIABLE = "ELBO_LAB_DATA"
 FOLDER = "mnist"
@@ -33,7 +35,7 @@ SHA256 = {
 REMEDY = f"name the folder of the IDX files with --data-dir (data_dir=...) or {VARIABLE}"
 
 
-def find_files(names, data_dir=None):
+def find_files(names: Sequence[str], data_dir: StrPath | None = None) -> list[Path]:
     """Return the paths of some of the files, all from one place.
 
     Parameters
@@ -56,20 +58,20 @@ def find_files(names, data_dir=None):
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
     folders = [] if given is None else [Path(given), Path(given, FOLDER)]
     for folder in folders:
-        found = [_in_folder(folder, name) for name in names]
-        if all(found):
-            return found
+        paths = [path for path in (_in_folder(folder, name) for name in names) if path is not None]
+        if len(paths) == len(names):
+            return paths
     where = [f"none in {str(folder)!r}" for folder in folders]
     if data_dir is None:
-        fetched, reason = _fetch(names)
-        if fetched:
+        fetched = _fetch(names)
+        if not isinstance(fetched, str):
             return fetched
-        where.append(reason)
+        where.append(fetched)
     files = " and ".join(f"{name}[.gz]" for name in names)
     raise bad_value("data", files, ", ".join(where), REMEDY)
 
 
-def _in_folder(folder, name):
+def _in_folder(folder: Path, name: str) -> Path | None:
     """Return the file of a name or of its other spelling, plain or compressed, or None."""
     dotted = name.replace("-idx", ".idx")
     for spelling in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
@@ -80,24 +82,24 @@ def _in_folder(folder, name):
     return None
 
 
-def _fetch(names):
-    """Return (paths in pooch's cache, "") or (None, why there are none)."""
+def _fetch(names: Sequence[str]) -> list[Path] | str:
+    """Return the paths in pooch's cache, or in words why there are none."""
     try:
         import pooch
     except ImportError:
-        return None, "no download (the package pooch is not installed)"
+        return "no download (the package pooch is not installed)"
+    folder = Path(pooch.os_cache("elbo-lab")) / FOLDER
+    files = {f"{name}.gz": f"sha256:{SHA256[f'{name}.gz']}" for name in names}
     reasons = []
     for mirror in MIRRORS:
         try:
-            return [_retrieve(pooch, mirror, f"{name}.gz") for name in names], ""
+            paths = [
+                pooch.retrieve(mirror + file, known, fname=file, path=folder) for file, known in files.items()
+            ]
+            return list(map(Path, paths))
         # OSError: no network, no permission, a full disk; ValueError: another checksum.
         except (OSError, ValueError) as error:
-            known = "another checksum" if isinstance(error, ValueError) else type(error).__name__
-            reason = getattr(error, "strerror", None) or known
+            kind = "another checksum" if isinstance(error, ValueError) else type(error).__name__
+            reason = getattr(error, "strerror", None) or kind
             reasons.append(f"no download from {urlsplit(mirror).hostname} ({reason})")
-    return None, ", ".join(reasons)
-
-
-def _retrieve(pooch, mirror, file):
-    folder = Path(pooch.os_cache("elbo-lab")) / FOLDER
-    return Path(pooch.retrieve(mirror + file, f"sha256:{SHA256[file]}", fname=file, path=folder))
+    return ", ".join(reasons)

@@ -1,4 +1,4 @@
-"""One door for all data: a name, a file, or an array.
+"""One function for all data: a name, a file, or an array.
 
 `load` decides by what it is given. A name of the registry wins over a file of the same name in the
 current folder (write `./faithful` for the file), so that a study means the same in every folder.
@@ -6,22 +6,28 @@ current folder (write `./faithful` for the file), so that a study means the same
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from elbo_lab.datasets.breast_cancer import BREAST_CANCER
-from elbo_lab.datasets.dataset import Dataset
+from elbo_lab.datasets.dataset import BuiltIn, Dataset
 from elbo_lab.datasets.digits import DIGITS
 from elbo_lab.datasets.faithful import FAITHFUL
 from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
-from elbo_lab.errors import bad_value, check_count, check_data, unknown_name
+from elbo_lab.errors import BadValue, bad_value, check_count, check_data, unknown_name
+from elbo_lab.files import StrPath
 
+Source = str | os.PathLike[str] | ArrayLike | Dataset
 DATASETS = (FAITHFUL, DIGITS, BREAST_CANCER, MNIST, MNIST_TEST)
 
 
-def load(source, *, view=None, seed=0, data_dir=None):
+def load(
+    source: Source, *, view: str | None = None, seed: int = 0, data_dir: StrPath | None = None
+) -> Dataset:
     """Return the data set that `source` names or holds.
 
     Parameters
@@ -38,7 +44,7 @@ def load(source, *, view=None, seed=0, data_dir=None):
     data_dir : str or os.PathLike, optional
         Folder with the files of a set that is not inside the package (``mnist``, ``mnist-test``), or
         the folder above it; by default that in the environment variable ``ELBO_LAB_DATA``, and else
-        a download. The other sources have no use for it.
+        a download. The other sources ignore it.
 
     Returns
     -------
@@ -78,7 +84,14 @@ def load(source, *, view=None, seed=0, data_dir=None):
     return Dataset("array", check_data(source), source="array given by the caller")
 
 
-def load_for(natural_views, source, *, view=None, seed=0, data_dir=None):
+def load_for(
+    natural_views: Sequence[str],
+    source: Source,
+    *,
+    view: str | None = None,
+    seed: int = 0,
+    data_dir: StrPath | None = None,
+) -> Dataset:
     """Return the data set that `source` names or holds, in the view that suits a kind of model.
 
     Where neither `source` nor `view` names a view, the first of `natural_views` that the set has is taken,
@@ -108,14 +121,14 @@ def load_for(natural_views, source, *, view=None, seed=0, data_dir=None):
     return load(source, view=view, seed=seed, data_dir=data_dir)
 
 
-def _find(source):
+def _find(source: str) -> tuple[BuiltIn | None, str | None]:
     """Return (entry or None, the view after a colon or None) of a text."""
     name, colon, view = source.partition(":")
     entry = next((entry for entry in DATASETS if entry.name == name), None)
     return entry, view if colon else None
 
 
-def _choose_view(entry, view_in_name, view):
+def _choose_view(entry: BuiltIn, view_in_name: str | None, view: str | None) -> str | None:
     if None not in (view_in_name, view) and view_in_name != view:
         raise bad_value("view", f"the same view as in '{entry.name}:{view_in_name}'", repr(view), "name one")
     chosen = view if view_in_name is None else view_in_name
@@ -128,7 +141,7 @@ def _choose_view(entry, view_in_name, view):
     return chosen
 
 
-def _nothing_there(source):
+def _nothing_there(source: StrPath) -> BadValue:
     text = os.fspath(source)
     names = [entry.name for entry in DATASETS]
     names += [f"{entry.name}:{view}" for entry in DATASETS for view in entry.views]
