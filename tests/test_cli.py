@@ -159,7 +159,7 @@ FILES = {
 BAD = [
     (["--draws", "0"], "--draws", "0"),
     (["--draws", "-2"], "--draws", "-2"),
-    (["--draws", "1"], "--draws", "at least 2 for miwae-2"),
+    (["--draws", "1"], "--draws", "at least 2 for "),
     (["--repeats", "0"], "--repeats", "0"),
     (["--repeats", "1"], "--repeats", "at least 2"),
     (["--estimators", "enumeration"], "--estimators", "got enumeration"),
