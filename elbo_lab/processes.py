@@ -23,16 +23,18 @@ import multiprocessing
 import signal
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import groupby
 from math import ceil
 from operator import itemgetter
 from statistics import median
-from time import perf_counter
-from typing import TypeVar
+from time import perf_counter, sleep
+from typing import Any, TypeVar
 
 from elbo_lab.kernels import kernels_in_use, use_kernels
 from elbo_lab.threads import check_threads
@@ -40,6 +42,7 @@ from elbo_lab.threads import check_threads
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Call = tuple[Any, ...]  # as joblib takes it: the function and its arguments
 
 WORTHWHILE = 5.0
 """Seconds of remaining work above which worker processes start."""
@@ -47,6 +50,8 @@ IDLE = 20
 """Seconds after which a worker without work ends."""
 PIECES = 4
 """Pieces of a group for each worker: few, since each brings what they share; several, for progress."""
+SETTLE = 0.05
+"""Seconds that loky is given to hand on a task before it is stopped."""
 LARGE_ARRAY = "100K"
 """Arrays of this size and above reach the workers as memory-mapped files."""
 
@@ -191,18 +196,31 @@ def _sent(
     """Send tasks to worker processes; give an iterator over what `_attempt` returns there, in order."""
     from joblib import Parallel, delayed, parallel_config  # on use: most calls are over sooner
 
-    calls = [delayed(_attempt)(kernels_in_use(), function, shared, items) for shared, items in tasks]
+    kernels = kernels_in_use()
+    waiting = deque(delayed(_attempt)(kernels, function, shared, items) for shared, items in tasks)
     backend = {"n_jobs": count, "inner_max_num_threads": 1, "idle_worker_timeout": IDLE}
     with ExitStack() as stack:
         # An interrupt that was held back is raised when the workers can be stopped.
         with parallel_config("loky", **backend), _interrupts_held_back():
-            answers = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")(calls)
-            stack.callback(_stop, answers)
+            parallel = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")
+            answers = parallel(_taken(waiting))
+            stack.callback(_stop, answers, waiting)
         yield answers
 
 
-def _stop(answers: Generator[list[Result] | None]) -> None:
+def _taken(waiting: deque[Call]) -> Generator[Call]:
+    """Yield what is waiting."""
+    while waiting:
+        yield waiting.popleft()
+
+
+def _stop(answers: Generator[list[Result] | None], waiting: deque[Call]) -> None:
     """Kill the workers unless all answers have been taken."""
+    if getgeneratorstate(answers) == GEN_CLOSED:
+        return
+    # A thread of loky must not be killed while it hands on a task: it would print a traceback.
+    waiting.clear()
+    sleep(SETTLE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # joblib warns of tasks that are given up
         answers.close()
