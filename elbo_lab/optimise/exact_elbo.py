@@ -20,7 +20,7 @@ from elbo_lab.distributions import DiagonalGaussian, Family, FullGaussian
 from elbo_lab.exact import expectation
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
-from elbo_lab.models import Model
+from elbo_lab.models import LinearPredictor, Model
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.special import softmax
 
@@ -64,7 +64,7 @@ def ascend_exact_elbo(
 
 
 def maximise_exact_elbo(
-    model: Model,
+    model: LinearPredictor,
     theta: Floats,
     x: Floats,
     family: DiagonalGaussian | FullGaussian | None = None,
