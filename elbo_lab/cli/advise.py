@@ -31,7 +31,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison.advice import advise
     from elbo_lab.processes import end_workers
-    from elbo_lab.report.blocks import dash_of, print_lines
+    from elbo_lab.report import dash_of, print_lines
 
     check_outputs(options)
     with progress_bar() as progress:

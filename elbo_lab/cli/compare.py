@@ -59,10 +59,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.progress import progress_bar
     from elbo_lab.comparison import compare
     from elbo_lab.processes import end_workers
-    from elbo_lab.report.blocks import print_lines
-    from elbo_lab.report.cautions import caution_lines
-    from elbo_lab.report.ratios import print_ratios
-    from elbo_lab.report.tables import print_tables
+    from elbo_lab.report import caution_lines, print_lines, print_ratios, print_tables
     from elbo_lab.study.statistics import INSTALL
 
     check_outputs(options)

@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
     from rich.console import Console
 
     from elbo_lab.comparison.difference import difference
-    from elbo_lab.report.blocks import dash_of, print_lines
+    from elbo_lab.report import dash_of, print_lines
 
     check_outputs(options)
     changes = difference(options.a, options.b)

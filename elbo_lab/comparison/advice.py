@@ -29,9 +29,8 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.files import check_writable, write_text
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
-from elbo_lab.report.advice import TIMING, it_depends, nobody, recommend, row_of
-from elbo_lab.report.blocks import block_lines, wrapped_texts
-from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
+from elbo_lab.report import block_lines, interval_text, number_text, time_text, verdict, wrapped_texts
+from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
@@ -322,7 +321,7 @@ def _choose(target: str, evidence: list[Row], budget: float | None) -> Choice:
     }
     if not all(unbeaten.values()):
         refused = [row for row in evidence if row["target"] == target]
-        return Choice(target, "none", None, unbeaten, nobody(target, refused))
+        return Choice(target, "none", None, unbeaten, no_candidate(target, refused))
     everywhere = [name for name in unbeaten["near"] if name in unbeaten["start"]]
     if not everywhere:
         return Choice(target, "depends", None, unbeaten, it_depends(target, unbeaten))

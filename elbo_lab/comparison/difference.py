@@ -22,9 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import check_writable, write_text
-from elbo_lab.report.blocks import Block, block_lines, wrapped_texts
-from elbo_lab.report.cells import interval_text, number_text
-from elbo_lab.report.grouping import group_rows, model_label, order_targets
+from elbo_lab.report import (
+    Block,
+    block_lines,
+    group_rows,
+    interval_text,
+    model_label,
+    number_text,
+    order_targets,
+    wrapped_texts,
+)
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:

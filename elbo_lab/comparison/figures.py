@@ -28,7 +28,7 @@ from elbo_lab.plots import (
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior
-from elbo_lab.report.grouping import order_targets
+from elbo_lab.report import order_targets
 from elbo_lab.study.experiments import (
     Record,
     fitting,

@@ -11,8 +11,7 @@ from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import check_folder_writable, check_writable, write_text
 from elbo_lab.processes import Workers
-from elbo_lab.report.ratios import ratio_lines
-from elbo_lab.report.tables import table_text
+from elbo_lab.report import ratio_lines, table_text
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import Scene

@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, marker_keywords, style_axes, styled_axes
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
-from elbo_lab.report.cells import Row, Rows
-from elbo_lab.report.grouping import group_rows, is_gradient, model_label, order_targets
+from elbo_lab.report import Row, Rows, group_rows, is_gradient, model_label, order_targets
 
 EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
 BAND_GAP = 1.0

@@ -25,8 +25,7 @@ from elbo_lab.plots.variance import (
     variance_axis,
     variance_label,
 )
-from elbo_lab.report.cells import Rows
-from elbo_lab.report.grouping import group_rows
+from elbo_lab.report import Rows, group_rows
 
 Blocks = dict[tuple[Any, ...], Rows]
 """Rows by block, as `group_rows` returns them."""

@@ -19,7 +19,7 @@ def recommend(target: str, names: list[str], places: dict[str, Rows], budget: fl
     ----------
     target : str
     names : list of str
-        Who loses nowhere, the best first.
+        The estimators that lose nowhere, the best first.
     places : dict
         {place: rows of the candidates, the best first}.
     budget : float or None
@@ -36,7 +36,7 @@ def recommend(target: str, names: list[str], places: dict[str, Rows], budget: fl
 
 
 def _runner_up(rows: Rows, name: str, at: str) -> str:
-    """Say how far the next one is behind, or that another one did better within the doubt."""
+    """Say how far the next one is behind, or that another one did better, though not beyond doubt."""
     where = WHERE[at].capitalize()
     if len(rows) == 1:
         return f"{where} it is the only candidate."
@@ -65,14 +65,14 @@ def _bought(places: dict[str, Rows], name: str, budget: float | None) -> str:
 
 
 def it_depends(target: str, unbeaten: dict[str, list[str]]) -> str:
-    """Return the advice where everyone loses somewhere: {place: names} of those that do not lose there."""
+    """Return the advice where every candidate loses somewhere; {place: names} do not lose there."""
     words = ", and ".join(f"{' or '.join(names)} {WHERE[at]}" for at, names in unbeaten.items())
-    return f"{target}: it depends on where q stands. Use {words}, where training begins."
+    return f"{target}: it depends on the position of q. Use {words}, where training begins."
 
 
-def nobody(target: str, rows: Rows) -> str:
+def no_candidate(target: str, rows: Rows) -> str:
     """Return the advice where no candidate is left: the reasons."""
     reasons = dict.fromkeys(f"{row['estimator']} ({row['reason']})" for row in rows if row["reason"])
     remedy = " Fewer draws or a larger budget may help." if any("budget" in r for r in reasons) else ""
-    told = ", ".join(reasons) or "no unbiased estimator can do with so few draws"
-    return f"{target}: no candidate: {told}.{remedy}"
+    why = ", ".join(reasons) or "no unbiased estimator can do with so few draws"
+    return f"{target}: no candidate: {why}.{remedy}"

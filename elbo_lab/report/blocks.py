@@ -1,7 +1,9 @@
-"""Small tables with one block per model and target, at any width.
+"""Lines of text, and small tables with one block per model and target, at any width.
 
-Where the columns do not fit beside the longest name, the numbers of a row stand in the line below it; none is
+Where the columns do not fit beside the longest name, the numbers of a row are on the line below it; none is
 left out, and none is cut.
+
+rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 """
 
 import textwrap
@@ -19,6 +21,34 @@ Block = tuple[str, list[tuple[str, tuple[str, ...]]]]
 
 COLORS = dict.fromkeys(("beats", "same", "identical", "best"), "green")
 COLORS |= dict.fromkeys(("loses", "changed"), "red") | {"undecided": "yellow"}
+
+
+def styled(lines: Iterable[str], style: str = "") -> "list[Text]":
+    """Return lines in a style of rich."""
+    from rich.text import Text
+
+    return [Text(line, style) for line in lines]
+
+
+def wrapped(text: str, width: int, hang: int = 0) -> list[str]:
+    """Break a text, not at hyphens, into lines of at most `width`, all but the first indented by `hang`."""
+    indent = " " * min(hang, width // 2)
+    return textwrap.wrap(text, max(width, 1), subsequent_indent=indent, break_on_hyphens=False)
+
+
+def wrapped_texts(text: str, width: int, style: str = "") -> "list[Text]":
+    """Return a text as lines of at most `width` in a style of rich."""
+    return styled(wrapped(text, width), style)
+
+
+def name_cell(name: object, width: int) -> str:
+    """Pad a name to `width` cells, or cut it with '..' if a terminal is too narrow for it."""
+    from rich.cells import cell_len, set_cell_size
+
+    name = clean_text(name)
+    if cell_len(name) > width:
+        return set_cell_size(name, max(width - 2, 0)) + ".."[:width]
+    return set_cell_size(name, width)
 
 
 def block_lines(
@@ -39,8 +69,6 @@ def block_lines(
     """
     from rich.text import Text
 
-    from elbo_lab.report.tables import name_cell, wrapped
-
     rows = [row for _, block in blocks for row in block]
     sizes = [max(len(title), *(len(cells[i]) for _, cells in rows)) for i, title in enumerate(titles)]
     lead = max(len("estimator"), *(len(clean_text(name)) for name, _ in rows))
@@ -51,26 +79,18 @@ def block_lines(
         lines.append(Text(name_cell("estimator", lead) + header, "dim"))
     for head, block in blocks:
         lines.append(Text(dash * width, "dim"))
-        lines += [Text(part, "bold cyan") for part in wrapped(clean_text(head), width, hang=2)]
+        lines += styled(wrapped(clean_text(head), width, hang=2), "bold cyan")
         for name, cells in block:
             if gap is None:
-                plain = clean_text(name)
                 named = [f"{title} {cell}" for title, cell in zip(titles, cells, strict=True)]
-                lines.append(Text(name_cell(plain, min(width, len(plain)))))
-                lines += [Text("  ").append(part) for part in wrapped_texts(", ".join(named), width - 2)]
+                lines.append(Text(name_cell(name, min(width, len(clean_text(name))))))
+                lines += styled(f"  {part}" for part in wrapped(", ".join(named), width - 2))
                 continue
             line = Text(name_cell(name, lead))
             for cell, size in zip(cells, sizes, strict=True):
                 line.append(gap).append(cell.rjust(size), COLORS.get(cell, ""))
             lines.append(line)
     return [*lines, Text(dash * width, "dim")]
-
-
-def wrapped_texts(text: str, width: int, style: str = "") -> "list[Text]":
-    """Return a text as lines of at most `width`; names are not broken at their hyphens."""
-    from rich.text import Text
-
-    return [Text(line, style) for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
 def dash_of(console: "Console") -> str:

@@ -1,6 +1,6 @@
 """Which numbers of a comparison not to trust: tails too heavy for a variance, or for weights.
 
-Pareto k-hat stands in JSON and CSV; what lies above its limit is said below the tables as well. The limit of
+JSON and CSV have Pareto k-hat; what lies above its limit is listed below the tables as well. The limit of
 weights is 0.7 (Vehtari et al. 2024), that of gradients 0.5, from where on the variance is infinite.
 """
 
@@ -17,18 +17,16 @@ LIMITS = {
     "pareto_k_weights": (0.7, "importance weights not to be trusted"),
     "pareto_k_gradient": (0.5, "gradients whose variance may be infinite"),
 }
-
-
 # More names than this hide the warning; the files have them all.
 MOST_NAMES = 3
 
 
-def _told(found: dict[str, float]) -> str:
-    """Say which estimators {name: k-hat} are meant, or how many, with the worst of them."""
-    if len(found) <= MOST_NAMES:
-        return ", ".join(f"{name} {value:.1f}" for name, value in found.items())
-    worst = max(found, key=lambda name: found[name])
-    return f"{len(found)} estimators, most of all {worst} {found[worst]:.1f}"
+def _listed(values: dict[str, float]) -> str:
+    """Return the estimators {name: k-hat} in words, or how many they are, with the worst of them."""
+    if len(values) <= MOST_NAMES:
+        return ", ".join(f"{name} {value:.1f}" for name, value in values.items())
+    worst = max(values, key=lambda name: values[name])
+    return f"{len(values)} estimators, most of all {worst} {values[worst]:.1f}"
 
 
 def caution_lines(rows: Rows, width: int) -> "list[Text | str]":
@@ -38,11 +36,11 @@ def caution_lines(rows: Rows, width: int) -> "list[Text | str]":
         heavy: dict[str, dict[str, float]] = {}
         for row in rows:
             if row.get(key) is not None and row[key] > limit:
-                found = heavy.setdefault(clean_text(model_label(row)), {})
+                values = heavy.setdefault(clean_text(model_label(row)), {})
                 name = clean_text(row["estimator"])
-                found[name] = max(row[key], found.get(name, 0.0))
+                values[name] = max(row[key], values.get(name, 0.0))
         if heavy:
-            told = "; ".join(f"{model}: {_told(found)}" for model, found in heavy.items())
-            text = f"Pareto k-hat above {limit}, {words}: {told}."
+            models = "; ".join(f"{model}: {_listed(values)}" for model, values in heavy.items())
+            text = f"Pareto k-hat above {limit}, {words}: {models}."
             lines += ["", *wrapped_texts(text, width, "yellow")]
     return lines

@@ -79,10 +79,10 @@ COLUMNS = (
 )
 
 RELATIVE = "95 % int."
-"""The short form of the interval, which stands in where the long one does not fit."""
+"""The short form of the interval, used where the long one does not fit."""
 
 # What is left out, step by step, until the rest fits: first what follows from other columns, then
-# the interval turns into its short form; bias, verdict and variance are the last to stand.
+# the interval turns into its short form; bias, verdict and variance are the last to go.
 LEAVE_OUT = (
     {RELATIVE},
     {RELATIVE, "mse"},

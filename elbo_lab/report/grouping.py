@@ -44,5 +44,5 @@ def model_label(row: Row) -> str:
 
 def common_value(rows: Rows, settings: dict[str, Any], name: str) -> Any:
     """Return a setting: that of all rows if they agree, else that of `settings`, else None."""
-    found = {row.get(name) for row in rows}
-    return found.pop() if len(found) == 1 else settings.get(name)
+    values = {row.get(name) for row in rows}
+    return values.pop() if len(values) == 1 else settings.get(name)

@@ -32,7 +32,7 @@ def ratio_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     heading = f"Variance relative to {against}, on the same random numbers"
     caption = (
         f"ratio = variance / variance of {against}; the 95 % interval is from the same batches of both; "
-        "beats: the interval lies below 1, loses: above it. '-' stands where the variance below is zero."
+        "beats: the interval lies below 1, loses: above it. '-' where the variance below is zero."
     )
     table = block_lines(blocks, TITLES, width, dash)
     return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]

@@ -1,61 +1,33 @@
 """The comparison as text: one table per target, one block per model, one line per estimator.
 
 The exact answer, its rung on the ladder of exactness and its error belong to the block and not to
-the estimator, so they stand once, in the head of the block. Pairings that make no sense follow the numbers,
+the estimator, so the head of the block has them, once. Pairings that make no sense follow the numbers,
 every reason once with the names of those that it concerns. What a narrow terminal cannot hold is left out
 column by column, the most derived number first (mse follows from bias and variance), and the
 caption names what is missing; a number is never wrapped or cut.
-
-rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 """
 
 import io
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe
+from elbo_lab.report.blocks import dash_of, name_cell, print_lines, styled, wrapped, wrapped_texts
 from elbo_lab.report.cells import Row, Rows, clean_text, number_text, span_text, verdict
 from elbo_lab.report.columns import Frame, fit_columns
-from elbo_lab.report.grouping import (
-    common_value,
-    group_rows,
-    is_gradient,
-    model_label,
-    order_targets,
-)
+from elbo_lab.report.grouping import common_value, group_rows, is_gradient, model_label, order_targets
 from elbo_lab.study.scene import WHERE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-
-def wrapped(text: str, width: int, hang: int = 0) -> list[str]:
-    """Break a text into lines of at most `width`, all but the first indented by `hang`."""
-    return textwrap.wrap(text, max(width, 1), subsequent_indent=" " * min(hang, width // 2))
+VERDICT_COLORS = {"FAIL": "bold red", "biased": "yellow", "ok": "green"}
 
 
-def fit_line(line: str, width: int) -> list[str]:
-    """Return a line as it is if it fits, else broken."""
-    return [line] if len(line) <= width else wrapped(line, width, hang=4)
-
-
-def name_cell(name: object, width: int) -> str:
-    """Pad a name to `width` cells, or cut it with '..' if a terminal is too narrow for it."""
-    from rich.cells import cell_len, set_cell_size
-
-    name = clean_text(name)
-    if cell_len(name) > width:
-        return set_cell_size(name, max(width - 2, 0)) + ".."[:width]
-    return name + " " * (width - cell_len(name))
-
-
-def header_line(frame: Frame) -> "Text":
+def header_text(frame: Frame) -> str:
     """Return the line of column titles."""
-    from rich.text import Text
-
     titles = [column.title.rjust(size) for column, size in zip(frame.columns, frame.widths, strict=True)]
-    return Text(frame.gap.join([name_cell("estimator", frame.name_width), *titles]), "dim")
+    return frame.gap.join([name_cell("estimator", frame.name_width), *titles])
 
 
 def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
@@ -67,35 +39,25 @@ def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
     if words is not None:
         room = width - frame.name_width - 2
         if room < 16:  # too narrow beside the name: the reason goes below
-            texts = [name, *(f"  {part}" for part in wrapped(clean_text(words), width - 2))]
-        else:
-            first, *rest = wrapped(clean_text(words), room, hang=5)
-            texts = [f"{name}  {first}", *(" " * (frame.name_width + 2) + part for part in rest)]
-        return [Text(text, "dim") for text in texts]
+            return styled([name, *(f"  {part}" for part in wrapped(clean_text(words), width - 2))], "dim")
+        first, *rest = wrapped(clean_text(words), room, hang=5)
+        indent = " " * (frame.name_width + 2)
+        return styled([f"{name}  {first}", *(indent + part for part in rest)], "dim")
     line = Text(name, "bold" if row["estimator"] == "exact" else "")
-    colors = {"FAIL": "bold red", "biased": "yellow", "ok": "green"}
     for column, size in zip(frame.columns, frame.widths, strict=True):
-        cell = column.cell(row)
-        style = colors.get(verdict(row), "") if column.title in ("bias", "verdict") else ""
-        line.append(frame.gap).append(cell.rjust(size), style)
+        style = VERDICT_COLORS.get(verdict(row), "") if column.title in ("bias", "verdict") else ""
+        line.append(frame.gap).append(column.cell(row).rjust(size), style)
     return [line]
 
 
 def refusal_lines(block: Rows, width: int) -> "list[Text]":
     """Return the lines of the estimators that make no sense here: each reason once, then their names."""
-    from rich.text import Text
-
     names: dict[str | None, list[str]] = {}
     for row in block:
         if not row["applicable"]:
             names.setdefault(span_text(row), []).append(row["estimator"])
-    texts = [clean_text(f"{reason}: {', '.join(who)}") for reason, who in names.items()]
-    indent = " " * min(5, width // 2)
-    return [
-        Text(line, "dim")
-        for text in texts
-        for line in textwrap.wrap(text, max(width, 1), subsequent_indent=indent, break_on_hyphens=False)
-    ]
+    texts = [clean_text(f"{reason}: {', '.join(refused)}") for reason, refused in names.items()]
+    return styled((line for text in texts for line in wrapped(text, width, hang=5)), "dim")
 
 
 def exact_text(row: Row, settings: dict[str, Any]) -> str:
@@ -115,8 +77,6 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
     A part (data, latent dimension, posterior, place of q, noise, exact answer) is kept on one line if it fits
     there.
     """
-    from rich.text import Text
-
     row = rows[0]
     name = clean_text(model_label(row))
     known = next((r for r in rows if r.get("reference_norm") is not None), None)
@@ -138,15 +98,15 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
             lines[-1] += separator + part
         else:
             lines.append("  " + part)
-    texts = [Text(piece) for line in lines for piece in fit_line(line, width)]
+    # A line that fits keeps its indent, which wrapping would take for a space between words.
+    fitted = ([line] if len(line) <= width else wrapped(line, width, hang=4) for line in lines)
+    texts = styled(piece for pieces in fitted for piece in pieces)
     texts[0].stylize("bold cyan", 0, len(name))
     return texts
 
 
 def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
     """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
-    from rich.text import Text
-
     words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
     limits = [row["bias_z_limit"] for row in rows if row.get("bias_z_limit") is not None]
     meaning = "; ".join(column.meaning for column in frame.columns).format(
@@ -160,7 +120,7 @@ def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int
         text += f" Noise within an estimate: {settings['noise']}."
     if frame.left_out:
         text += f" Left out for want of width: {', '.join(frame.left_out).rstrip('.')}."
-    return [Text(line, "dim italic") for line in wrapped(text, width)]
+    return wrapped_texts(text, width, "dim italic")
 
 
 def table_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int, dash: str) -> "list[Text]":
@@ -179,22 +139,17 @@ def table_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int, 
     dash : str
         One character for rules.
     """
-    from rich.text import Text
-
     target = rows[0]["target"]
     title = " - ".join(part for part in (clean_text(target), describe(target)) if part)
-    lines = [Text(part, "bold") for part in wrapped(title, width, hang=2)]
-    lines.append(header_line(frame))
+    rule = styled([dash * width], "dim")
+    lines = styled(wrapped(title, width, hang=2), "bold") + styled([header_text(frame)], "dim")
     for block in group_rows(rows).values():
-        lines.append(Text(dash * width, "dim"))
-        lines.extend(block_head(block, settings, width))
+        lines += rule + block_head(block, settings, width)
         for row in block:
             if row["applicable"]:
-                lines.extend(row_lines(row, frame, width))
-        lines.extend(refusal_lines(block, width))
-    lines.append(Text(dash * width, "dim"))
-    lines.extend(caption_lines(rows, settings, frame, width))
-    return lines
+                lines += row_lines(row, frame, width)
+        lines += refusal_lines(block, width)
+    return lines + rule + caption_lines(rows, settings, frame, width)
 
 
 def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None" = None) -> None:
@@ -205,7 +160,7 @@ def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None"
     rows : list of dict
         Rows with the keys of the JSON schema.
     settings : dict
-        Settings of the run; `draws` and `repeats` stand in the captions.
+        Settings of the run; the captions name its `draws` and `repeats`.
     console : rich.console.Console, optional
         Where to print, and how wide; standard output if left away. Colour appears on a terminal
         only.
@@ -213,14 +168,12 @@ def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None"
     from rich.console import Console
 
     console = Console() if console is None else console
-    dash = "\u2500" if (console.encoding or "").lower().startswith("utf") else "-"
     frame = fit_columns(rows, console.width)
     for index, target in enumerate(order_targets(rows)):
         chosen = [row for row in rows if row["target"] == target]
         if index:
             console.print()
-        for line in table_lines(chosen, settings, frame, console.width, dash):
-            console.print(line, no_wrap=True, overflow="crop", highlight=False)
+        print_lines(table_lines(chosen, settings, frame, console.width, dash_of(console)), console)
 
 
 def table_text(rows: Rows, settings: dict[str, Any], width: int = 120) -> str:
