@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from numba import types
 from numba.extending import overload
-from numpy.typing import DTypeLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import FLAGS, inner_loop
@@ -42,7 +41,7 @@ ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 
 
 @functools.cache
-def gemm(dtype: DTypeLike) -> Any:
+def gemm(dtype: np.dtype) -> Any:
     """Return the compiled product of a dtype as a `ctypes` function, or None: `product` takes `np.dot`."""
     for path in _libraries():
         for name, integer in CANDIDATES:
@@ -52,7 +51,7 @@ def gemm(dtype: DTypeLike) -> Any:
     return None
 
 
-def road(dtype: DTypeLike) -> str:
+def road(dtype: np.dtype) -> str:
     """Return what products of a dtype are done by, for a reader: 'scipy_cblas_sgemm64_ of libscipy_...'."""
     function = gemm(dtype)
     return "np.dot" if function is None else f"{function.__name__} of {os.path.basename(function.library)}"

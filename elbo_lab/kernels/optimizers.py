@@ -111,9 +111,10 @@ def adagrad_step(params: Floats, gradient: Floats, squares: Floats, rate: float,
         params[i], squares[i] = _adagrad(params[i], gradient[i], squares[i], rate, eps)
 
 
-_adam_step, _momentum_step, _sgd_step, _adagrad_step = (
-    as_part(loop) for loop in (adam_step, momentum_step, sgd_step, adagrad_step)
-)
+_adam_step = as_part(adam_step)
+_momentum_step = as_part(momentum_step)
+_sgd_step = as_part(sgd_step)
+_adagrad_step = as_part(adagrad_step)
 
 
 @inner_loop

@@ -190,7 +190,7 @@ def draw(rng: Rng, eta: Floats, noise: Floats, z: Floats) -> float:
 
 
 @inner_loop
-def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float) -> None:
+def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float | np.floating) -> None:
     """Lay the gradient in eta over eta; `share` is that of a datum in the batch."""
     n_data, n_latent = eta.shape[0], grad_z.shape[1]
     zero, one = eta.dtype.type(0.0), eta.dtype.type(1.0)
@@ -207,7 +207,7 @@ def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float) -> N
 
 
 @inner_loop
-def observe(x: Floats, logits: Floats, spare: Floats, share: float) -> float:
+def observe(x: Floats, logits: Floats, spare: Floats, share: float | np.floating) -> float:
     """Lay the slopes share (x - sigmoid(l)) over the logits (S n, D); return the sum of log p(x | z)."""
     n_data, n_out = x.shape
     column = np.empty(n_out, x.dtype)
@@ -264,7 +264,9 @@ def block(
 
 
 @inner_loop
-def move(gemm: Gemm, network: Network, how: Rule, n_rows: int, number: int, scratch: Floats) -> None:
+def move(
+    gemm: Gemm, network: Network, how: Rule, n_rows: int, number: int | np.integer, scratch: Floats
+) -> None:
     """Move slice `number` of every weight matrix, its bias behind it as its last row, along the gradient."""
     (_, sizes, params, a, delta), (rule, slots, numbers) = network, how
     if rule == STILL:
@@ -334,8 +336,8 @@ def vae_step(
         first, n = edges[b], edges[b + 1] - edges[b]
         values[b] = block(gemm, rngs[b], data, encoder, decoder, first, n, buffers)
     value = 0.0
-    for b in range(values.size):
-        value += (edges[b + 1] - edges[b]) / edges[-1] * values[b]
+    for i in range(values.size):
+        value += (edges[i + 1] - edges[i]) / edges[-1] * values[i]
     if np.isfinite(value):
         for index in prange(SLICES):
             number, own = np.intp(index), scratch[get_thread_id()]
