@@ -1,4 +1,4 @@
-"""What arrays hold, for annotations; their shapes stand in the docstrings, in brackets."""
+"""What arrays hold, for annotations; the docstrings give their shapes, in brackets."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,4 @@ Integers = NDArray[np.integer]
 """Integer arrays: counts, numbers of categories."""
 
 Draws = NDArray[np.floating | np.integer]
-"""Draws of z: floats, or whole numbers where z is a category."""
-
-Numbers = Draws
-"""Either."""
+"""Floats, or whole numbers where the draws of z, or the columns of x, are categories."""

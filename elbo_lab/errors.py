@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elbo_lab.arrays import Numbers
+from elbo_lab.arrays import Draws
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
@@ -137,7 +137,7 @@ def check_share(argument: str, value: object) -> float:
     return float(value)
 
 
-def check_vector(argument: str, value: ArrayLike, size: int) -> Numbers:
+def check_vector(argument: str, value: ArrayLike, size: int) -> Draws:
     """Return `value` as a float vector (size,), or raise."""
     value = np.asarray(value)
     if value.dtype.kind not in "fiu":
@@ -152,7 +152,7 @@ def check_data(x: ArrayLike, argument: str = "data", n_columns: int | None = Non
     return check_table(x, argument, n_columns).astype(np.float64)
 
 
-def check_table(x: ArrayLike, argument: str = "data", n_columns: int | None = None) -> Numbers:
+def check_table(x: ArrayLike, argument: str = "data", n_columns: int | None = None) -> Draws:
     """Return `x` as an array (N, D) of finite numbers in the dtype it has, or raise."""
     try:
         x = np.asarray(x)

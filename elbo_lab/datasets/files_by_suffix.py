@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elbo_lab.arrays import Numbers
+from elbo_lab.arrays import Draws
 from elbo_lab.datasets.comma_separated import Columns, read_comma_separated
 from elbo_lab.datasets.dataset import Dataset
 from elbo_lab.errors import bad_value, check_data, columns_by_name
@@ -24,7 +24,7 @@ BROKEN = (ValueError, MemoryError, OverflowError, RuntimeError, tokenize.TokenEr
 PICKLES = "save a numeric array with np.save; pickled objects are never loaded"
 
 
-def read_arrays(path: Path) -> tuple[Numbers, None]:
+def read_arrays(path: Path) -> tuple[Draws, None]:
     """Return the array of a .npy file, or the one named ``x`` or the only one of a .npz file, unchecked.
 
     Parameters
@@ -55,7 +55,7 @@ def read_arrays(path: Path) -> tuple[Numbers, None]:
     )
 
 
-READERS: dict[str, Callable[[Path], tuple[Numbers, Columns]]] = {
+READERS: dict[str, Callable[[Path], tuple[Draws, Columns]]] = {
     ".csv": read_comma_separated,
     ".csv.gz": read_comma_separated,
     ".npy": read_arrays,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
@@ -205,24 +205,24 @@ def mean_over_rows(values: Floats) -> Floats:
     return values.mean(axis=-1, keepdims=True)
 
 
-def prior_draws(problem: Problem, noise: Floats) -> Numbers:
+def prior_draws(problem: Problem, noise: Floats) -> Draws:
     """Return z from the prior."""
     return problem.model.family.sample(problem.model.prior_eta(problem.theta), noise)
 
 
-def posterior_draws(problem: Problem, noise: Floats) -> tuple[Floats, Numbers]:
+def posterior_draws(problem: Problem, noise: Floats) -> tuple[Floats, Draws]:
     """Return eta (N, E) and z = sample(eta, noise) from q."""
     eta = problem.posterior.eta(problem.phi, problem.x)
     return eta, problem.posterior.family.sample(eta, noise)
 
 
-def weighted_draws(problem: Problem, noise: Floats) -> tuple[Floats, Numbers, Floats]:
+def weighted_draws(problem: Problem, noise: Floats) -> tuple[Floats, Draws, Floats]:
     """Return eta (N, E), z = sample(eta, noise) from q, and log w = log p(x, z) - log q(z) (..., S, N)."""
     eta, z = posterior_draws(problem, noise)
     return eta, z, log_weight_at(problem, eta, z)
 
 
-def log_weight_at(problem: Problem, eta: Floats, z: Numbers) -> Floats:
+def log_weight_at(problem: Problem, eta: Floats, z: Draws) -> Floats:
     """Return log w = log p(x, z) - log q(z) (..., S, N) at some z."""
     return log_weight(problem.model, problem.theta, problem.x, problem.posterior.family, eta, z)
 
@@ -249,7 +249,7 @@ def mean_gradient(problem: Problem, grad_eta: Floats) -> Floats:
     return problem.posterior.eta_vjp(problem.phi, problem.x, grad_eta)
 
 
-def mean_cotangent(family: Family, z: Numbers) -> Floats:
+def mean_cotangent(family: Family, z: Draws) -> Floats:
     """Return the cotangent of a mean over draws and rows: 1 / (S N), shaped (..., S, N)."""
     shape = z.shape[: z.ndim - family.event_axes]
     dtype = z.dtype if z.dtype.kind == "f" else np.float64

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.layout import Layout
@@ -59,11 +59,11 @@ class CostModel(Model):
     def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002
         return grad_eta
 
-    def likelihood(self, theta: Floats, x: Floats, z: Numbers) -> tuple[Floats, Pullback]:  # noqa: ARG002
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:  # noqa: ARG002
         value = self.cost.value(z).sum(axis=-1)
         return value, lambda cotangent: (0.0 * theta, cotangent[..., None] * self.cost.slope(z))
 
-    def sample_x(self, theta: Floats, z: Numbers, rng: np.random.Generator) -> Floats:  # noqa: ARG002
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         """Refuse: f is no density.
 
         Raises

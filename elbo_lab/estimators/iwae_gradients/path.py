@@ -20,7 +20,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, weighted_draws
 from elbo_lab.estimators.evidence import ImportanceWeighted
@@ -57,7 +57,7 @@ class CoupledPath(Estimator):
     def factors(self, log_w: Floats) -> Floats:
         """Return the factors c_k of the slopes (..., S, N) from the log-weights (..., S, N)."""
 
-    def through_parameters(self, family: Family, eta: Floats, z: Numbers, factors: Floats) -> Floats:  # noqa: ARG002
+    def through_parameters(self, family: Family, eta: Floats, z: Draws, factors: Floats) -> Floats:  # noqa: ARG002
         """Return what comes in through the parameters of log q (..., N, E): nothing for most."""
         return np.zeros_like(eta)
 
@@ -90,7 +90,7 @@ class IwaeReparameterization(CoupledPath):
     def factors(self, log_w: Floats) -> Floats:
         return softmax(log_w, axis=-2)
 
-    def through_parameters(self, family: Family, eta: Floats, z: Numbers, factors: Floats) -> Floats:
+    def through_parameters(self, family: Family, eta: Floats, z: Draws, factors: Floats) -> Floats:
         return -family.log_prob_vjp(eta, z, factors)
 
 

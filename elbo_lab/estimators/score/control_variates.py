@@ -19,7 +19,7 @@ less variance still.
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
@@ -117,7 +117,7 @@ class Linearised(Estimator):
         diagonal_gaussian(posterior.family)
 
 
-def linear_part(problem: Problem, eta: Floats, z: Numbers) -> tuple[Floats, Floats, Floats]:
+def linear_part(problem: Problem, eta: Floats, z: Draws) -> tuple[Floats, Floats, Floats]:
     """Return l(z) (..., S, N) in nats, its variance (N,) and E[l score] (N, E)."""
     model, posterior, theta, _, x = problem
     family = diagonal_gaussian(posterior.family)

@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Numbers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
@@ -106,7 +106,7 @@ def _ratio(
     x: Floats,
     family: Family,
     eta: Floats,
-    parts: Iterable[tuple[Floats, Numbers]],
+    parts: Iterable[tuple[Floats, Draws]],
 ) -> Floats:
     """Return sum w f s^2 / sum w s^2 over the (weights, z) of a rule; 0 where a score is always zero."""
     weighted, squares = np.zeros((2, *eta.shape))
