@@ -1,5 +1,6 @@
 """elbo-lab fit: train a model on data."""
 
+import textwrap
 import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
@@ -33,6 +34,27 @@ VARIANTS = {
 }
 
 
+def defaults() -> str:
+    """Return the defaults of the options as text, from the settings of fits."""
+    from elbo_lab.fitting import settings
+
+    tables = {f"method {method}": options for method, options in settings.METHOD_OPTIONS.items()}
+    tables["networks"] = settings.NETWORK_OPTIONS
+    tables |= {"continuous z": settings.CONTINUOUS, "categories and bits": settings.CATEGORICAL}
+    lines = ["defaults:"]
+    for title, options in tables.items():
+        given = {settings.option_name(name): value for name, value in options.items() if value is not None}
+        if given:
+            text = "  ".join(f"{name} {_as_typed(value)}" for name, value in given.items())
+            lines.append(f"  {title}")
+            lines += [f"    {line}" for line in textwrap.wrap(text, 74, break_on_hyphens=False)]
+    return "\n".join(lines) + "\n"
+
+
+def _as_typed(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
@@ -47,27 +69,27 @@ def add_options(parser: ArgumentParser) -> None:
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
     add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance")
     add = parser.add_argument_group("networks").add_argument
-    add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side (200 100)")
-    add("--activation", metavar="NAME", help="tanh (default), relu, softplus")
-    add("--dtype", metavar="TYPE", help="float32 (default) or float64")
+    add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side")
+    add("--activation", metavar="NAME", help="tanh, relu, softplus")
+    add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument
     add("--epochs", type=int, metavar="E", help="passes over the data, or EM iterations, in all")
-    add("--batch", type=int, metavar="B", help="rows of a minibatch (default 100)")
-    add("--optimizer", metavar="NAME", help="adam (default), adagrad, sgd, sgd:0.9 with momentum")
-    add("--learning-rate", type=float, metavar="R", help="step size (vae: 2e-3; gradient, svi: 1e-2)")
+    add("--batch", type=int, metavar="B", help="rows of a minibatch")
+    add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
+    add("--learning-rate", type=float, metavar="R", help="step size")
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
-    add("--posterior", metavar="KIND", help="amortised (default) or free")
+    add("--posterior", metavar="KIND", help="amortised or free")
     add("--theta-estimator", metavar="NAME", help="of grad-theta-elbo, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of grad-phi-elbo, from 'elbo-lab list'")
-    add("--draws", type=int, metavar="S", help="draws of z per datum and step (default 1)")
+    add("--draws", type=int, metavar="S", help="draws of z per datum and step")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
-    add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history (default 1)")
+    add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
     add = parser.add_argument_group("EM").add_argument
     add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10)")
-    add("--tolerance", type=float, metavar="T", help="least rise, nats per datum (default 1e-8)")
+    add("--tolerance", type=float, metavar="T", help="least rise, nats per datum")
     add("--floor", type=float, metavar="V", help="least variance (default 1e-6 of the mean column variance)")
     add = parser.add_argument_group("run").add_argument
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")

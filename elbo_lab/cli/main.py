@@ -7,7 +7,7 @@ training that diverged, 130 interrupted.
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from elbo_lab import __version__
@@ -22,6 +22,14 @@ class Parser(ArgumentParser):
         """Leave with code 2."""
         self.exit(2, f"elbo-lab: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
+    # Returns the last part of the help, for which it may load what no other run needs.
+    last_part: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        """Return the help."""
+        text = super().format_help()
+        return text if self.last_part is None else f"{text}\n{self.last_part()}"
+
 
 COMMANDS = {
     "compare": compare,
@@ -33,6 +41,7 @@ COMMANDS = {
     "list": listing,
     "doctor": doctor,
 }
+LAST_PARTS = {"fit": fit.defaults}
 
 
 def build_parser() -> Parser:
@@ -52,6 +61,7 @@ def build_parser() -> Parser:
             epilog=module.EXAMPLES,
             formatter_class=RawDescriptionHelpFormatter,
         )
+        command.last_part = LAST_PARTS.get(name)
         module.add_options(command)
         command.set_defaults(run=module.run)
     return parser
