@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
@@ -207,7 +208,7 @@ class Model(ABC):
         raise NotApplicable(f"{cls.name} is not built from data: write for_data, or give a finished model")
 
     @classmethod
-    def table_of(cls, dataset: "Dataset") -> Floats:
+    def table_of(cls, dataset: "Dataset") -> NDArray[np.float64]:
         """Return the table (M, C) of a `Dataset` that this kind of model explains; `for_data` takes it."""
         return dataset.x
 

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
@@ -66,7 +67,7 @@ class LogisticRegression(LinearPredictor):
             check_positive("scale", scale)
 
     @classmethod
-    def table_of(cls, dataset: "Dataset") -> Floats:
+    def table_of(cls, dataset: "Dataset") -> NDArray[np.float64]:
         """Return the table (M, D + 1) of raw features and labels.
 
         Raises
