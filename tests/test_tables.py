@@ -115,10 +115,10 @@ def test_all_columns_stand_at_120_and_what_is_missing_below_is_named():
     for title in ("bias", "verdict", "max|z|", "variance", "95 % interval", "mse", "snr", "time"):
         assert title in header
     assert "effic." in header and "Left out" not in wide
-    assert "Left out for want of width: mse, snr." in one_line(table_text(rows, SETTINGS, 100))
+    assert "Left out for lack of width: mse, snr." in one_line(table_text(rows, SETTINGS, 100))
     narrow = table_text(rows, SETTINGS, 80)
     assert all(word in narrow.splitlines()[1] for word in ("bias", "variance", "95 %", "time"))
-    assert "Left out for want of width: max|z|, mse, snr, effic." in one_line(narrow)
+    assert "Left out for lack of width: max|z|, mse, snr, effic." in one_line(narrow)
 
 
 def test_a_row_tells_its_numbers():

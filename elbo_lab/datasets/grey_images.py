@@ -81,7 +81,7 @@ def image_set(
     images : ndarray of uint8, shape (N, height, width)
     labels : ndarray of int, shape (N,)
     greyest : int
-        The grey value that stands for probability 1.
+        The grey value of probability 1.
     view : str
         One of `VIEWS`.
     seed : int

@@ -123,7 +123,7 @@ def plot_cloud_panel(
     estimator : str
         Name: gives colour, marker and title.
     limits : array (2, 2), optional
-        Low and high per axis; from the points if left away.
+        Low and high per axis; from the points if omitted.
 
     Returns
     -------

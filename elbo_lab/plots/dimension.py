@@ -149,7 +149,7 @@ def plot_prior_failure(records: Mapping[str, Any], title: str = "") -> Figure:
     records : dict
         `latent_dim`: list of K (ascending). `error`: dict from the number of draws S to a list of
         mean (estimate - exact), nats per datum, one per K. `low`, `high`: the same for the ends of
-        a band (may be left away); `band`: what the band is, by default '95 % interval of the mean'.
+        a band (may be omitted); `band`: what the band is, by default '95 % interval of the mean'.
         `effective_sample_size`: dict from S to a list, one per K.
     title : str
         Above both panels: model and data.

@@ -63,7 +63,7 @@ def plot_variance_against_draws(
         of the 95 % interval). None or nan: not measured. A record 'exact' is the line of zero.
         With `biased` true the markers are hollow.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away (`ax.figure` is that figure).
+        An axes in a new figure if omitted (`ax.figure` is that figure).
     target : str
         Says the unit of the variance.
     title : str
@@ -122,7 +122,7 @@ def plot_signal_to_noise(
     records : dict of str to dict
         From `study.experiments.signal_to_noise`: by estimator lists `draws`, `snr`, `low`, `high`.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     title : str
     columns : int
         Names side by side in the legend.
@@ -168,7 +168,7 @@ def plot_sandwich(
     records : list of dict
         With 'n_steps', and 'lower', 'lower_se', 'upper', 'upper_se' as of `Sandwich.means`.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     exact : float, optional
         Mean log p(x); 0 for records that are differences to it.
     title, ylabel : str

@@ -62,7 +62,7 @@ def gap_table(history: History, unit: str = "nats", epochs: Span | None = None) 
     Parameters
     ----------
     history : list of dict
-        Rows of a training; those without `log_p` and `elbo_exact` are left away.
+        Rows of a training; those without `log_p` and `elbo_exact` are omitted.
     unit : {'nats', 'bits'}
     epochs : pair of float, optional
         First and last epoch shown.
@@ -132,7 +132,7 @@ def plot_surprisal(
     history : list of dict
         Rows of a training with `log_p` and `elbo_exact`.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     unit : {'nats', 'bits'}
     epochs : pair of float, optional
         First and last epoch shown: a few of them show the single steps.

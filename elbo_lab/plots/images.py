@@ -5,7 +5,7 @@ look as sharp as a good one. What is shown of a sample or a reconstruction is th
 probabilities), as in the literature; real draws of independent pixels look noisier.
 
 The decoded plane is cut at equal quantiles of the prior, not at equal distances (Kingma and Welling 2014,
-appendix A, figure 4), so that each picture stands for the same prior probability.
+appendix A, figure 4), so that each picture has the same prior probability.
 """
 
 import math
@@ -118,7 +118,7 @@ def draw_sheet(
         ax = new_figure(width * shape + 0.75 + below, width + 0.8).subplots()
     style_axes(ax)
     title_over_note(ax, title)
-    # Everything that rcParams could decide is said here.
+    # Every option is given, so that rcParams decide nothing.
     ax.imshow(
         np.ma.masked_invalid(sheet),
         cmap="gray",
@@ -166,12 +166,12 @@ def plot_images(
     image_shape : pair of int
         Height and width, D = height x width.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     columns : int
         Pictures side by side.
     title : str
     limits : pair of float, optional
-        Values of black and white; the smallest and largest value if left away.
+        Values of black and white; the smallest and largest value if omitted.
 
     Returns
     -------
@@ -304,7 +304,7 @@ def plot_manifold(
     n : int
         Pictures on a side.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     title : str
     limits : pair of float, optional
         Values of black and white.

@@ -45,7 +45,7 @@ TOTALS = ("elbo_after_m", "log_likelihood")
 def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[str, Curve], str]:
     """Return the curves of a history {key of LOOKS: Curve}, and the unit of y.
 
-    Rows after phi-steps are left away where there are rows after theta-steps: they belong to the middle of
+    Rows after phi-steps are omitted where there are rows after theta-steps: they belong to the middle of
     a cycle (see `plot_surprisal`).
 
     Parameters
@@ -84,7 +84,7 @@ def plot_learning_curves(
     history : list of dict
         Rows of a training, of gradient ascent or of EM; see the glossary for their keys.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     n_data : int, optional
         Number of data: totals (`log_likelihood`, `elbo_after_m`) are divided by it. Needed where the history
         also has values per datum.

@@ -26,7 +26,7 @@ CLASS_COLORS = (
     *("#332288", "#E69F00", "#117733", "#B30000", "#56B4E9"),
     *("#882255", "#7F7FFF", "#000000", "#AA4499", "#44AA99"),
 )
-"""Ten classes; the class itself is also written into the figure, since ten hues are many for any eye."""
+"""Ten classes; the class itself is also written into the figure, since ten hues are hard to tell apart."""
 CLASS_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
 FAR = 3.0
 """Means are cut away only if the plane would be so many times wider than the bulk needs."""
@@ -82,7 +82,7 @@ def plot_latent_plane(
     labels : array (N,), optional
         Known classes, of any kind.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     coordinates : pair of int
         Which of the K coordinates.
     title : str
@@ -168,7 +168,7 @@ def plot_mixture(
     described : dict
         'weights' (C,), 'means' (C, D), 'covariances' (C, D, D), as `GaussianMixture.described` returns.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     names : sequence of str, optional
         Names of the columns, with their unit.
     title : str

@@ -64,7 +64,7 @@ def plot_staircase(
     history : list of dict
         Rows of EM: iteration, log_likelihood, and but for the first row elbo_after_e, elbo_after_m.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     first : int
         First iteration shown: later ones show smaller stairs.
     iterations : int
@@ -155,7 +155,7 @@ def plot_distance_to_maximum(
     history : list of dict
         Rows of EM.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     maximum : float, optional
         The maximum of log p(x), total in nats, where it is known.
     title : str

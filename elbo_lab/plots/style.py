@@ -6,7 +6,7 @@ Paul Tol's "muted" and "vibrant" sets, technical note SRON/EPS/TN/09-002), and s
 are more than any palette can hold apart, the marker differs too. The exact answer is no estimator
 among others: it is a black dashed line.
 
-Everything is set on the figure and axes in hand. No global state of Matplotlib is read or written
+Everything is set on the given figure and axes. No global state of Matplotlib is read or written
 (neither pyplot nor `rcParams`), so a user's dark theme, a thread or a backend changes nothing. The
 background is white and opaque, hence the ink is readable on a light and on a dark page.
 
@@ -50,7 +50,7 @@ STYLE: MappingProxyType[str, Any] = MappingProxyType(
 EXACT_LINE: MappingProxyType[str, Any] = MappingProxyType(
     {"color": "black", "linestyle": "--", "linewidth": 1.2}
 )
-"""Keyword arguments of every line that stands for the exact answer."""
+"""Keyword arguments of every line of the exact answer."""
 
 
 class EstimatorStyle(NamedTuple):
@@ -132,8 +132,8 @@ _FIXED = MappingProxyType(
     }
 )
 
-# Later and foreign estimators never get a colour or marker of the fixed table, so that a stranger
-# is not taken for a house estimator.
+# Other estimators never get a colour or marker of the fixed table, so that none is taken for one of the
+# package's own.
 _SPARE_COLORS = (
     "#009E73",
     "#661100",
@@ -154,8 +154,8 @@ def estimator_style(name: str) -> EstimatorStyle:
     Parameters
     ----------
     name : str
-        Any name. Names of the house have a fixed assignment; every other name gets one from its
-        checksum (CRC-32), the same in every process and on every machine.
+        Any name. Names of the package have a fixed look; every other name gets one from its checksum
+        (CRC-32), the same in every process and on every machine.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def marker_keywords(name: str) -> dict[str, Any]:
 
 
 def new_figure(height: float, width: float = STYLE["width"]) -> Figure:
-    """Return an empty white figure of the house, outside of pyplot.
+    """Return an empty white figure, made without pyplot.
 
     Parameters
     ----------
@@ -217,13 +217,13 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def style_axes(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: str = "both") -> Axes:
-    """Give one axes the inks, sizes and grid of the house, and its words.
+    """Set the inks, sizes and grid of one axes, and its title and labels.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     title, xlabel, ylabel : str
-        Labels carry their unit. An empty string leaves the text away.
+        Labels carry their unit. An empty string omits the text.
     grid : {'both', 'x', 'y'}
         The axis along which values are read.
 
@@ -320,7 +320,7 @@ def legend_below(
     ----------
     ax : matplotlib.axes.Axes
     handles : list of matplotlib artists, optional
-        Labelled artists; those of the axes if left away.
+        Labelled artists; those of the axes if omitted.
     columns : int
         Number of legend columns.
     gap : float

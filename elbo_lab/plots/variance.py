@@ -206,7 +206,7 @@ def plot_exact_variance(
     curves : dict of str to array_like (P,)
         Variance by estimator; zeros are left out of a logarithmic axis.
     ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if left away.
+        An axes in a new figure if omitted.
     xlabel, title : str
     target : str
         Says the unit of the variance.

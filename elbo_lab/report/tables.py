@@ -1,7 +1,7 @@
 """The comparison as text: one table per target, one block per model, one line per estimator.
 
 The exact answer, its rung on the ladder of exactness and its error belong to the block and not to
-the estimator, so the head of the block has them, once. Pairings that make no sense follow the numbers,
+the estimator, so the head of the block has them, once. Pairings that are undefined follow the numbers,
 every reason once with the names of those that it concerns. What a narrow terminal cannot hold is left out
 column by column, the most derived number first (mse follows from bias and variance), and the
 caption names what is missing; a number is never wrapped or cut.
@@ -51,7 +51,7 @@ def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
 
 
 def refusal_lines(block: Rows, width: int) -> "list[Text]":
-    """Return the lines of the estimators that make no sense here: each reason once, then their names."""
+    """Return the lines of the estimators that are undefined here: each reason once, then their names."""
     names: dict[str | None, list[str]] = {}
     for row in block:
         if not row["applicable"]:
@@ -119,7 +119,7 @@ def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int
     if settings.get("noise", "independent") != "independent":
         text += f" Noise within an estimate: {settings['noise']}."
     if frame.left_out:
-        text += f" Left out for want of width: {', '.join(frame.left_out).rstrip('.')}."
+        text += f" Left out for lack of width: {', '.join(frame.left_out).rstrip('.')}."
     return wrapped_texts(text, width, "dim italic")
 
 
@@ -162,7 +162,7 @@ def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None"
     settings : dict
         Settings of the run; the captions name its `draws` and `repeats`.
     console : rich.console.Console, optional
-        Where to print, and how wide; standard output if left away. Colour appears on a terminal
+        Where to print, and how wide; standard output if omitted. Colour appears on a terminal
         only.
     """
     from rich.console import Console
