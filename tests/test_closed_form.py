@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elbo_lab.datasets import load
-from elbo_lab.em import fit_closed_form, has_closed_form
+from elbo_lab.em import fit_closed_form
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import evidence
 from elbo_lab.models import (
@@ -147,7 +147,7 @@ def test_natural_and_stored_covariances_are_inverse_to_each_other():
     ids=lambda item: getattr(item, "label", None),
 )
 def test_a_model_without_a_formula_is_refused_with_a_method_that_works(model, remedy):
-    assert not has_closed_form(model)
+    assert not model.closed_form_maximum
     with pytest.raises(NotApplicable, match=f"{model.label} has no closed form; use method {remedy}"):
         fit_closed_form(model, FAITHFUL)
     with pytest.raises(NotApplicable, match=f"{model.label} has no closed form"):

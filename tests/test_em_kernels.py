@@ -20,6 +20,7 @@ from test_em import (
 
 from elbo_lab.em import EMFit, fit_em, run_em, sums
 from elbo_lab.em.scatter import SCATTERS
+from elbo_lab.em.sums import Densities
 from elbo_lab.kernels import exponential, mixture, use_kernels
 from elbo_lab.models import GaussianMixture
 from elbo_lab.special import LOG_2PI, log_softmax
@@ -34,7 +35,7 @@ needs_jit = pytest.mark.skipif(
 
 
 def example(n_data, n_columns, n_components, variant, seed=0, far=0.0, tiny=1.0):
-    """Return (x, mean, whitener, scale, scatter): clouds that overlap, moved by `far`, one of them tiny."""
+    """Return (x, densities, scatter): clouds that overlap, moved by `far`, one of them tiny."""
     rng = np.random.default_rng(seed)
     model = GaussianMixture(n_columns, n_components, variant)
     theta = 0.5 * rng.standard_normal(model.layout.size)
@@ -48,13 +49,13 @@ def example(n_data, n_columns, n_components, variant, seed=0, far=0.0, tiny=1.0)
     x = t["mean"][z] + model.covariance.color(t, rng.standard_normal((n_data, n_columns)), z)
     whitener, log_det = model.covariance.whitener(t)
     scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * n_columns * LOG_2PI
-    return x, t["mean"], whitener, scale, SCATTERS[variant]
+    return x, Densities(t["mean"], whitener, scale), SCATTERS[variant]
 
 
-def sizes(x, mean, whitener, scale, scatter):
+def sizes(x, densities, scatter):
     """Return what each sum is compared with: the sums of the sizes of its terms."""
-    total, _, moment, entropy, _ = sums.definition(x, mean, whitener, scale, scatter)
-    squares = np.diagonal(moment, axis1=1, axis2=2) if moment.ndim == 3 else moment.reshape(len(mean), -1)
+    total, _, moment, entropy, _ = sums.definition(x, densities, scatter)
+    squares = np.diagonal(moment, axis1=1, axis2=2) if moment.ndim == 3 else moment.reshape(len(total), -1)
     of_columns = np.sqrt(squares)
     spread = of_columns * np.sqrt(total)[:, None]  # Cauchy-Schwarz
     of_moment = of_columns[:, :, None] * of_columns[:, None, :] if moment.ndim == 3 else moment
@@ -73,7 +74,7 @@ def assert_same_sums(found, case, agreement=AGREEMENT):
 
 @over_variants
 def test_the_definition_is_the_formula_row_by_row(variant):
-    x, mean, whitener, scale, _ = case = example(50, 3, 4, variant)
+    x, (mean, whitener, scale), _ = case = example(50, 3, 4, variant)
     total, shift, moment, entropy, log_likelihood = sums.definition(*case)
     A = whitener if whitener.ndim == 3 else whitener[:, :, None] * np.eye(3)
     log_joint = [[scale[c] - 0.5 * ((A[c] @ (row - mean[c])) ** 2).sum() for c in range(4)] for row in x]
@@ -125,10 +126,8 @@ def test_kernels_keep_ten_digits_far_from_zero_and_beside_a_tiny_component(varia
 @over_variants
 @pytest.mark.parametrize("n_columns", [1, 2, 5])
 def test_a_component_that_no_datum_is_near_has_no_share_and_spoils_nothing(variant, n_columns):
-    x, mean, whitener, scale, scatter = example(500, n_columns, 3, variant)
-    mean = mean.copy()
-    mean[1] = 1e6
-    case = x, mean, whitener, scale, scatter
+    case = example(500, n_columns, 3, variant)
+    case[1].mean[1] = 1e6
     found = sums.by_kernels(*case)
     assert_same_sums(found, case)
     assert found[0][1] == 0.0 and np.isfinite(found[3]) and np.isfinite(found[4])
@@ -136,9 +135,9 @@ def test_a_component_that_no_datum_is_near_has_no_share_and_spoils_nothing(varia
 
 def test_nan_in_a_parameter_is_not_swallowed():
     for n_columns in (1, 2, 5):
-        x, mean, whitener, scale, scatter = example(300, n_columns, 2, "full")
-        mean = np.full_like(mean, np.nan)
-        assert np.isnan(sums.by_kernels(x, mean, whitener, scale, scatter)[4])
+        x, densities, scatter = example(300, n_columns, 2, "full")
+        densities.mean[:] = np.nan
+        assert np.isnan(sums.by_kernels(x, densities, scatter)[4])
 
 
 @pytest.mark.parametrize("n_columns", [1, 2, 5])

@@ -1,7 +1,7 @@
 """Maximum likelihood without a step size: closed forms, and EM where the posterior is exact."""
 
 from elbo_lab.em.base import EMProblem, EMRun, run_em
-from elbo_lab.em.closed_form import fit_closed_form, has_closed_form
+from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.conjugate import NormalInverseGamma
 from elbo_lab.em.fit import Fit
 from elbo_lab.em.linear_gaussian import LinearGaussianEM
@@ -20,6 +20,5 @@ __all__ = [
     "NormalInverseGamma",
     "fit_closed_form",
     "fit_em",
-    "has_closed_form",
     "run_em",
 ]

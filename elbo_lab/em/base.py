@@ -6,7 +6,7 @@
     M-step:  theta_i = argmax_theta ELBO(theta, q_i)                         lifts the bound
 
 (Dempster, Laird and Rubin 1977, theorem 1; Neal and Hinton 1998; Bishop 2006, section 9.4.) So every
-iteration is a chain without a fall:
+iteration is a chain of inequalities:
 
     log p(x; theta_{i-1}) = ELBO(theta_{i-1}, q_i) <= ELBO(theta_i, q_i) <= log p(x; theta_i),
 
@@ -14,8 +14,8 @@ and the three numbers are the three columns of a history. The bound is computed 
 formula, not copied from the log-likelihood, so that the equality is a check on both.
 
 EM needs no step size and never overshoots; near the maximum it is linear, with a rate that is the share of
-missing information (Dempster, Laird and Rubin 1977, section 3), and slow where q is vague. "Converged" says
-that one iteration gained less than the tolerance, not that a maximum is as near as that.
+missing information (Dempster, Laird and Rubin 1977, section 3), and slow where q is vague. "Converged" means
+that one iteration gained less than the tolerance, not that the maximum is that near.
 """
 
 from abc import ABC, abstractmethod
@@ -76,7 +76,7 @@ class EMProblem(ABC, Generic[Theta, Q]):
 class ModelProblem(EMProblem[Floats, Q]):
     """EM for a model of the package: the steps, the starts, the floor and the warnings.
 
-    One such class serves a kind of model; `problems` lists them.
+    `problems` lists which class serves which models.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class ModelProblem(EMProblem[Floats, Q]):
     restarts : int
         Runs from different starts where none are asked for: more than one where there are many maxima.
     spikes_at_floor : bool
-        Whether a run that ends at the floor has found a spike on a few data, and no estimate.
+        Whether a run that ends at the floor has found a spike on a few data, not an estimate.
     """
 
     restarts: ClassVar[int] = 1
@@ -103,18 +103,13 @@ class ModelProblem(EMProblem[Floats, Q]):
     @abstractmethod
     def __init__(self, model: Any, x: Floats, floor: float, threads: int = 1) -> None: ...
 
-    @classmethod
-    @abstractmethod
-    def fits(cls, model: Model) -> bool:
-        """Whether this is EM for the model."""
-
     @abstractmethod
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
         """Return the start (P,) of a run, counted from 0, on the data x (N, D)."""
 
     @abstractmethod
     def at_floor(self, theta: Floats) -> tuple[int, ...]:
-        """Return the indices of the variances that stand at the floor."""
+        """Return the indices of the variances at the floor."""
 
     @abstractmethod
     def low_variance(
@@ -123,7 +118,7 @@ class ModelProblem(EMProblem[Floats, Q]):
         """Return the warning for the variances `low`, which are `where` (at the floor, or nearly zero)."""
 
     def warnings(self, theta: Floats, columns: Sequence[str] | None) -> Iterator[str]:  # noqa: ARG002
-        """Yield what else must be said of theta, with names for the columns where there are some."""
+        """Yield further warnings about theta; `columns` are names, if there are any."""
         yield from ()
 
 

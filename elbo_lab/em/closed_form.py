@@ -7,7 +7,7 @@
                             W = U_K (Lambda_K - sigma^2 I)^{1/2}
 
 (Bishop 2006, eqs. 2.121 and 2.122; Tipping and Bishop 1999, eqs. 7 and 8.) Every covariance is divided by N,
-not N - 1: the maximum, and not the unbiased estimate. Where the formula would give a variance of zero, the
+not N - 1: the maximum, not the unbiased estimate. Where the formula would give a variance of zero, the
 density is unbounded there and no maximum exists; such data are refused.
 """
 
@@ -17,11 +17,6 @@ from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import log_evidence
 from elbo_lab.models import Model
-
-
-def has_closed_form(model: Model) -> bool:
-    """Whether the maximum of this model has a formula."""
-    return model.closed_form_maximum
 
 
 def fit_closed_form(model: Model, x: Floats) -> Fit:
@@ -45,7 +40,7 @@ def fit_closed_form(model: Model, x: Floats) -> Fit:
     ValueError
         If the density has no maximum on these data.
     """
-    if not has_closed_form(model):
+    if not model.closed_form_maximum:
         remedy = "use method em or gradient" if has_em(model) else "use method vae"
         raise NotApplicable(f"method: the maximum of {model.label} has no closed form; {remedy}")
     x = model.check_data(x)

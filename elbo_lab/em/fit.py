@@ -31,9 +31,9 @@ class Fit:
     stopped : str
         Why the fit ended, in one sentence.
     warnings : tuple of str
-        What a user has to know before believing the fit; empty when there is nothing.
+        What a user has to know before believing the fit.
     at_floor : tuple of int
-        Mixture components, or columns of a factor analysis, whose variance stands at the floor.
+        Mixture components, or columns of a factor analysis, whose variance is at the floor.
     floor : float or None
         The floor under the variances (the data's unit squared), where the fit has one.
     """
@@ -55,11 +55,11 @@ class Fit:
 
 def mean_column_variance(x: Floats) -> float:
     """Return the mean variance of the columns of x (N, D), or raise ValueError if it is lost to underflow."""
-    found = float(x.var(axis=0).mean())
-    if not found > LEAST_VARIANCE:
+    variance = float(x.var(axis=0).mean())
+    if not variance > LEAST_VARIANCE:
         expected = f"columns with a mean variance above {LEAST_VARIANCE:g}"
-        raise bad_value("data", expected, f"{found:g}", "change the unit")
-    return found
+        raise bad_value("data", expected, f"{variance:g}", "change the unit")
+    return variance
 
 
 def named(kind: str, items: Sequence[int | str]) -> str:

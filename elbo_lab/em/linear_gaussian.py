@@ -32,7 +32,6 @@ from elbo_lab.arrays import Floats
 from elbo_lab.em.base import ModelProblem
 from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import AT_FLOOR
-from elbo_lab.models import Model
 from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.special import LOG_2PI
 
@@ -74,10 +73,6 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
         self.mean = x.mean(axis=0)
         centred = x - self.mean
         self.covariance = centred.T @ centred / self.n_data
-
-    @classmethod
-    def fits(cls, model: Model) -> bool:
-        return isinstance(model, LinearGaussian)
 
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
         """Return the model's own start for the first run of a factor analysis, else a random one.

@@ -9,7 +9,7 @@ The first cell is the sum of one with probability 1/2 and one with t/4; how the 
 
 (Dempster, Laird and Rubin 1977, section 1; the counts are those of Rao 1965, pp. 368-369.) Both steps are
 fractions, so that the whole path can be followed in exact rational arithmetic (`fractions.Fraction`), which
-is what the floating-point path is held against.
+is what the floating-point path is compared with.
 """
 
 import math

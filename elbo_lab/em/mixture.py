@@ -26,9 +26,9 @@ from elbo_lab.em.base import ModelProblem
 from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import SCATTERS, is_at_floor
 from elbo_lab.em.starts import mixture_start
-from elbo_lab.em.sums import weighted_sums
+from elbo_lab.em.sums import Densities, weighted_sums
 from elbo_lab.kernels import kernels_in_use
-from elbo_lab.models import GaussianMixture, Model
+from elbo_lab.models import GaussianMixture
 from elbo_lab.special import LOG_2PI, log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.
@@ -58,22 +58,8 @@ class Responsibilities:
     entropy: float
 
 
-@dataclass(frozen=True, eq=False)
-class Densities:
-    """log pi_c p(x | c) = scale_c - |whitener_c (x - mean_c)|^2 / 2.
-
-    Attributes
-    ----------
-    mean : ndarray (C, D)
-    scale : ndarray (C,)
-        log pi_c - log |L_c| - D log(2 pi) / 2.
-    whitener : ndarray (C, D, D) or (C, D)
-        L_c^-1, lower triangular, or its diagonal where that is all.
-    """
-
-    mean: Floats
-    scale: Floats
-    whitener: Floats
+Pass = tuple[Densities, Responsibilities, float]
+"""What one pass over the data gives: densities, q and log-likelihood at a theta."""
 
 
 class MixtureEM(ModelProblem[Responsibilities]):
@@ -97,12 +83,7 @@ class MixtureEM(ModelProblem[Responsibilities]):
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
-        self._last: tuple[tuple[str, bytes], Responsibilities, float] | None = None
-        self._last_read: tuple[bytes, Densities] | None = None
-
-    @classmethod
-    def fits(cls, model: Model) -> bool:
-        return isinstance(model, GaussianMixture)
+        self._last: tuple[tuple[str, bytes], Pass] | None = None
 
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - all are random
         return mixture_start(self.model, x, rng, self.floor)
@@ -117,35 +98,33 @@ class MixtureEM(ModelProblem[Responsibilities]):
         return self.model.layout.pack({"logits": t["logits"], "mean": t["mean"], **stored})
 
     def e_step(self, theta: Floats) -> Responsibilities:
-        return self._passed(theta)[0]
-
-    def log_likelihood(self, theta: Floats) -> float:
         return self._passed(theta)[1]
 
-    def _passed(self, theta: Floats) -> tuple[Responsibilities, float]:
-        """Return (q, log-likelihood) at theta; the last answer is kept."""
+    def log_likelihood(self, theta: Floats) -> float:
+        return self._passed(theta)[2]
+
+    def _passed(self, theta: Floats) -> Pass:
+        """Return (densities, q, log-likelihood) at theta; the last answer is kept."""
         key = kernels_in_use(), theta.tobytes()
         if self._last is None or self._last[0] != key:
-            self._last = (key, *self._pass(theta))
-        return self._last[1:]
+            self._last = key, self._pass(theta)
+        return self._last[1]
 
     def densities(self, theta: Floats) -> Densities:
-        """Return the Densities at theta (P,); the last answer is kept."""
-        key = theta.tobytes()
-        if self._last_read is None or self._last_read[0] != key:
-            # A copy: theta may change in place, and the means are views of it.
-            t = self.model.layout.views(np.array(theta))
-            whitener, log_det = self.model.covariance.whitener(t)
-            scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
-            self._last_read = key, Densities(t["mean"], scale, whitener)
-        return self._last_read[1]
+        """Return the Densities at theta (P,)."""
+        # A copy: theta may change in place, and the means are views of it.
+        t = self.model.layout.views(np.array(theta))
+        whitener, log_det = self.model.covariance.whitener(t)
+        scale = log_softmax(t["logits"], axis=-1) - log_det - 0.5 * self.model.n_columns * LOG_2PI
+        return Densities(t["mean"], whitener, scale)
 
-    def _pass(self, theta: Floats) -> tuple[Responsibilities, float]:
-        at = self.densities(theta)
+    def _pass(self, theta: Floats) -> Pass:
+        densities = self.densities(theta)
         total, shift, moment, entropy, log_likelihood = weighted_sums(
-            self.x, at.mean, at.whitener, at.scale, self.scatter, self.threads
+            self.x, densities, self.scatter, self.threads
         )
-        return self._statistics(theta, at.mean, total, shift, moment, entropy), log_likelihood
+        q = self._statistics(theta, densities.mean, total, shift, moment, entropy)
+        return densities, q, log_likelihood
 
     def _statistics(
         self, theta: Floats, mean: Floats, total: Floats, shift: Floats, moment: Floats, entropy: float
@@ -153,14 +132,11 @@ class MixtureEM(ModelProblem[Responsibilities]):
         """Move sums about the present means to moments about the weighted ones."""
         by_component = (-1,) + (1,) * (moment.ndim - 1)
         dead = total <= DEAD
-        some_dead, count = dead.any(), total
-        if some_dead:
-            count, shift = np.where(dead, 1.0, total), np.where(dead[:, None], 0.0, shift)
-        step = shift / count[:, None]
-        moment = moment / count.reshape(by_component) - self.scatter.outer(step)
-        if some_dead:
-            present = self.model.covariance.natural(self.model.layout.views(theta))
-            moment = np.where(dead.reshape(by_component), present, moment)
+        count = np.where(dead, 1.0, total)
+        step = np.where(dead, 0.0, shift.T).T / count[:, None]
+        moved = moment / count.reshape(by_component) - self.scatter.outer(step)
+        present = self.model.covariance.natural(self.model.layout.views(theta))
+        moment = np.where(dead.reshape(by_component), present, moved)
         return Responsibilities(total, mean + step, moment, entropy)
 
     def m_step(self, q: Responsibilities) -> Floats:
@@ -172,10 +148,10 @@ class MixtureEM(ModelProblem[Responsibilities]):
 
     def elbo(self, theta: Floats, q: Responsibilities) -> float:
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
-        at = self.densities(theta)
-        about_mean = q.moment + self.scatter.outer(q.mean - at.mean)
-        misfit = self.scatter.misfit(at.whitener, about_mean)
-        return float(q.total @ (at.scale - 0.5 * misfit)) + q.entropy
+        # The likelihood at theta is wanted as well: it takes the same pass.
+        mean, whitener, scale = self._passed(theta)[0]
+        misfit = self.scatter.misfit(whitener, q.moment + self.scatter.outer(q.mean - mean))
+        return float(q.total @ (scale - 0.5 * misfit)) + q.entropy
 
     def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the components with an eigenvalue at the floor."""

@@ -2,8 +2,8 @@
 
 EM climbs to the maximum nearest uphill. For a mixture there are many; the best of several k-means++ starts
 is kept. "Best" means the highest final log-likelihood among the runs without a component at the floor: the
-density of a mixture is unbounded, so that the highest value of all belongs to a spike on a few data, and is
-no estimate (Bishop 2006, section 9.2.1; McLachlan and Peel 2000, chapter 3). Where every run ends at the
+density of a mixture is unbounded, so that the highest value of all belongs to a spike on a few data, which is
+not an estimate (Bishop 2006, section 9.2.1; McLachlan and Peel 2000, chapter 3). Where every run ends at the
 floor, the best of them is returned with a warning.
 """
 
@@ -84,8 +84,7 @@ class EMFit:
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
-        threads = check_threads(threads)
-        self.problem = problem_kind(model, self.x, self.floor, threads)
+        self.problem = problem_kind(model, self.x, self.floor, check_threads(threads))
         self.runs = [self._run(0)]
 
     def _run(self, index: int) -> EMRun[Floats, Any]:
@@ -151,30 +150,23 @@ class EMFit:
         self.runs = runs
 
     def result(self) -> Fit:
-        """Return the Fit: the best run so far. It may be asked at any time."""
+        """Return the Fit of the best run so far."""
         return judge(self.problem, self.runs, self.columns)
 
 
 def fit_em(
-    model: Model,
-    x: Floats,
-    *,
-    restarts: int | None = None,
-    start: ArrayLike | None = None,
-    tolerance: float = 1e-8,
-    max_iterations: int = 1000,
-    floor: float | None = None,
-    seed: int = 0,
-    columns: Sequence[str] | None = None,
-    threads: int | None = None,
-    on_iteration: Callable[[int, Row], None] | None = None,
+    model: Model, x: Floats, *, on_iteration: Callable[[int, Row], None] | None = None, **settings: Any
 ) -> Fit:
-    """Return the maximum that EM finds; see `EMFit` for the parameters.
+    """Return the maximum that EM finds.
 
     Parameters
     ----------
+    model : GaussianMixture, PPCA or FactorAnalysis
+    x : ndarray (N, D)
     on_iteration : callable, optional
         Takes (index of the run, row of its history) after every iteration.
+    **settings
+        The other parameters of `EMFit`.
 
     Returns
     -------
@@ -189,18 +181,7 @@ def fit_em(
         If the data or a setting cannot be used; the message names it.
     """
     with single_threaded_blas():
-        fit = EMFit(
-            model,
-            x,
-            restarts=restarts,
-            start=start,
-            tolerance=tolerance,
-            max_iterations=max_iterations,
-            floor=floor,
-            seed=seed,
-            columns=columns,
-            threads=threads,
-        )
+        fit = EMFit(model, x, **settings)
         while (step := fit.advance()) is not None:
             if on_iteration is not None:
                 on_iteration(*step)

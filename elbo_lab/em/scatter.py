@@ -18,9 +18,6 @@ to every eigenvalue maximises nothing: it moves the fixed points of sound compon
 likelihood.
 """
 
-from abc import ABC, abstractmethod
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,23 +27,26 @@ from elbo_lab.arrays import Floats
 AT_FLOOR = 1e-6
 
 
-class Scatter(ABC):
-    """Second moments of C components in the shape of one structure of covariances, without any state."""
+class Scatter:
+    """Second moments of C components in the shape of one structure of covariances, without any state.
+
+    This one has a variance per column: second moments (D,). Others replace what their shape changes.
+    """
 
     @staticmethod
-    @abstractmethod
     def second_moment(weights: Floats, difference: Floats) -> Floats:
         """Return sum_n weights_n d_n d_n^T in the shape of this structure, d (N, D)."""
+        return weights @ difference**2
 
     @staticmethod
-    @abstractmethod
     def of_sums(moments: Floats) -> Floats:
         """Return moments of this structure from those of its columns (C, D) or lower triangles (C, D, D)."""
+        return moments
 
     @staticmethod
-    @abstractmethod
     def outer(vector: Floats) -> Floats:
         """Return v v^T in the shape of this structure (...), for vectors (..., D)."""
+        return vector**2
 
     @staticmethod
     def clip(moments: Floats, floor: float) -> Floats:
@@ -54,9 +54,9 @@ class Scatter(ABC):
         return np.maximum(moments, floor)
 
     @staticmethod
-    @abstractmethod
     def smallest(moments: Floats) -> Floats:
         """Return the smallest eigenvalue of each (C,)."""
+        return moments.min(axis=-1)
 
     @staticmethod
     def rounding(moments: Floats) -> Floats:
@@ -64,9 +64,9 @@ class Scatter(ABC):
         return np.zeros(len(moments))
 
     @staticmethod
-    @abstractmethod
     def misfit(whitener: Floats, moments: Floats) -> Floats:
         """Return tr(Sigma^-1 S) = tr(L^-1 S L^-T) of every component (C,)."""
+        return (whitener**2 * moments).sum(axis=-1)
 
 
 class SphericalScatter(Scatter):
@@ -90,37 +90,7 @@ class SphericalScatter(Scatter):
 
     @staticmethod
     def misfit(whitener: Floats, moments: Floats) -> Floats:
-        return DiagonalScatter.misfit(whitener, moments[:, None])
-
-
-class DiagonalScatter(Scatter):
-    """A variance per column: second moments (D,)."""
-
-    @staticmethod
-    def second_moment(weights: Floats, difference: Floats) -> Floats:
-        return weights @ difference**2
-
-    @staticmethod
-    def of_sums(moments: Floats) -> Floats:
-        return moments
-
-    @staticmethod
-    def outer(vector: Floats) -> Floats:
-        return vector**2
-
-    @staticmethod
-    def smallest(moments: Floats) -> Floats:
-        return moments.min(axis=-1)
-
-    @staticmethod
-    def misfit(whitener: Floats, moments: Floats) -> Floats:
-        return (whitener**2 * moments).sum(axis=-1)
-
-
-@cache
-def _below(n_columns: int) -> Floats:
-    """Return ones below the diagonal (D, D)."""
-    return np.tri(n_columns, k=-1)
+        return Scatter.misfit(whitener, moments[:, None])
 
 
 class FullScatter(Scatter):
@@ -132,7 +102,7 @@ class FullScatter(Scatter):
 
     @staticmethod
     def of_sums(moments: Floats) -> Floats:
-        return moments + np.swapaxes(moments * _below(moments.shape[-1]), 1, 2)
+        return moments + np.swapaxes(moments * np.tri(moments.shape[-1], k=-1), 1, 2)
 
     @staticmethod
     def outer(vector: Floats) -> Floats:
@@ -167,7 +137,7 @@ class FullScatter(Scatter):
 
 SCATTERS: dict[str, type[Scatter]] = {
     "spherical": SphericalScatter,
-    "diagonal": DiagonalScatter,
+    "diagonal": Scatter,
     "full": FullScatter,
 }
 

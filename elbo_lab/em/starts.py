@@ -4,7 +4,7 @@ k-means++ takes the first centre at random and every further one with a probabil
 squared distance to the nearest centre so far (Arthur and Vassilvitskii 2007, algorithm 1): centres spread
 over the data, and differ from seed to seed. Lloyd's iteration moves each centre to the mean of its data
 until no datum changes its cluster. Columns are standardised for the distances, since minutes and
-millimetres have no common length; the means and covariances of the start are in the data's own units.
+millimetres cannot be compared; the means and covariances of the start are in the data's own units.
 """
 
 import numpy as np
@@ -66,11 +66,11 @@ def cluster(x: Floats, n_clusters: int, rng: np.random.Generator) -> NDArray[np.
     labels = np.full(len(x), -1)
     for _ in range(LLOYD_ITERATIONS):
         distances = _squared_distances(scaled, centres)
-        found = distances.argmin(axis=1)
-        _fill_empty(found, distances, n_clusters)
-        if np.array_equal(found, labels):
+        nearest = distances.argmin(axis=1)
+        _fill_empty(nearest, distances, n_clusters)
+        if np.array_equal(nearest, labels):
             break
-        labels = found
+        labels = nearest
         centres = np.array([scaled[labels == c].mean(axis=0) for c in range(n_clusters)])
     return labels
 

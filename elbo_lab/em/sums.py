@@ -7,8 +7,8 @@ With l_nc = log pi_c + log N(x_n; mu_c, Sigma_c) and r_nc = exp(l_nc - log p(x_n
 
 `definition` is that in NumPy, over blocks of rows. `by_kernels` cuts the data into at most PARTS parts, a
 number that depends on N alone; each is one call of a compiled loop without the interpreter's lock, on as many
-threads as are asked for, and the parts are added in their order: the same bits for any number of threads.
-Both keep nothing of size N. They agree to 1e-11 of the size of each sum; the order of summation differs.
+threads as requested, and the parts are added in their order: the same bits for any number of threads.
+Neither keeps anything of size N. They agree to 1e-11 of the size of each sum; the order of summation differs.
 
 Measured for one iteration, processor time of all threads (AMD EPYC, AVX-512), definition -> kernels; the
 kernels divide it between the cores:
@@ -19,6 +19,7 @@ kernels divide it between the cores:
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,24 +38,30 @@ PARTS = 16
 PART_ROWS = 4096
 
 
-def weighted_sums(
-    x: Floats,
-    mean: Floats,
-    whitener: Floats,
-    scale: Floats,
-    scatter: type[Scatter],
-    threads: int = 1,
-) -> Sums:
-    """Return the sums over all rows, with the implementation selected by `use_kernels`.
+class Densities(NamedTuple):
+    """log pi_c p(x | c) = scale_c - |whitener_c (x - mean_c)|^2 / 2.
 
-    Parameters
+    Attributes
     ----------
-    x : ndarray (N, D)
     mean : ndarray (C, D)
     whitener : ndarray (C, D, D) or (C, D)
         L_c^-1, lower triangular, or its diagonal where that is all.
     scale : ndarray (C,)
         log pi_c - log |L_c| - D log(2 pi) / 2.
+    """
+
+    mean: Floats
+    whitener: Floats
+    scale: Floats
+
+
+def weighted_sums(x: Floats, densities: Densities, scatter: type[Scatter], threads: int = 1) -> Sums:
+    """Return the sums over all rows, with the implementation selected by `use_kernels`.
+
+    Parameters
+    ----------
+    x : ndarray (N, D)
+    densities : Densities
     scatter : type
         One of `SCATTERS`.
     threads : int
@@ -69,25 +76,20 @@ def weighted_sums(
         In nats.
     """
     if kernels_in_use() == "numba":
-        return by_kernels(x, mean, whitener, scale, scatter, threads)
-    return definition(x, mean, whitener, scale, scatter)
+        return by_kernels(x, densities, scatter, threads)
+    return definition(x, densities, scatter)
 
 
-def definition(
-    x: Floats,
-    mean: Floats,
-    whitener: Floats,
-    scale: Floats,
-    scatter: type[Scatter],
-) -> Sums:
+def definition(x: Floats, densities: Densities, scatter: type[Scatter]) -> Sums:
     """Return the sums in NumPy, block by block; see `weighted_sums`."""
+    mean = densities.mean
     total, shift = np.zeros(len(mean)), np.zeros(mean.shape)
     moment = [np.zeros(())] * len(mean)
     entropy, log_likelihood = 0.0, 0.0
     rows = max(1, BLOCK_ENTRIES // x.shape[1])
     for start in range(0, len(x), rows):
         block = x[start : start + rows]
-        log_joint = _log_joint(block, mean, whitener, scale)
+        log_joint = _log_joint(block, densities)
         log_p = log_sum_exp(log_joint, axis=1)
         log_r = log_joint - log_p[:, None]
         r = np.exp(log_r)
@@ -101,47 +103,41 @@ def definition(
     return total, shift, np.array(moment), float(entropy), float(log_likelihood)
 
 
-def _log_joint(x: Floats, mean: Floats, whitener: Floats, scale: Floats) -> Floats:
+def _log_joint(x: Floats, densities: Densities) -> Floats:
     """Return log pi_c + log N(x_n; mu_c, Sigma_c) (B, C), one component at a time."""
-    out = np.empty((len(x), len(mean)))
-    for c in range(len(mean)):
-        difference = x - mean[c]
-        y = difference @ whitener[c].T if whitener.ndim == 3 else difference * whitener[c]
-        out[:, c] = scale[c] - 0.5 * np.einsum("nd,nd->n", y, y)
+    out = np.empty((len(x), len(densities.mean)))
+    for c, (mean, whitener, scale) in enumerate(zip(*densities, strict=True)):
+        difference = x - mean
+        y = difference @ whitener.T if whitener.ndim == 2 else difference * whitener
+        out[:, c] = scale - 0.5 * np.einsum("nd,nd->n", y, y)
     return out
 
 
-def by_kernels(
-    x: Floats,
-    mean: Floats,
-    whitener: Floats,
-    scale: Floats,
-    scatter: type[Scatter],
-    threads: int = 1,
-) -> Sums:
+def by_kernels(x: Floats, densities: Densities, scatter: type[Scatter], threads: int = 1) -> Sums:
     """Return the sums by compiled loops; see `weighted_sums`."""
     from elbo_lab.kernels.mixture import add_weighted_sums  # Numba is imported on use
 
     # One kind of array, and so one machine code, whether or not the caller may write into x.
     x = np.ascontiguousarray(x).view()
     x.setflags(write=False)
+    mean, whitener, scale = densities
     n_components, n_columns = mean.shape
     padded_mean, padded_whitener = _padded(mean, whitener)
     parts = max(1, min(PARTS, len(x) // PART_ROWS))
     edges = [len(x) * i // parts for i in range(parts + 1)]
 
-    def sums_of(part: int) -> tuple[Floats, Floats, Floats, float, float]:
+    def sums_of(part: int) -> Sums:
         sums = np.zeros(n_components), np.zeros(padded_mean.shape), np.zeros(padded_whitener.shape)
         rows = edges[part], edges[part + 1]
         return *sums, *add_weighted_sums(x, padded_mean, padded_whitener, scale, *rows, *sums)
 
     if min(threads, parts) == 1:
-        found = [sums_of(part) for part in range(parts)]
+        sums_of_parts = [sums_of(part) for part in range(parts)]
     else:
         with ThreadPoolExecutor(min(threads, parts)) as pool:
-            found = list(pool.map(sums_of, range(parts)))
+            sums_of_parts = list(pool.map(sums_of, range(parts)))
     total, shift, moment, log_likelihood, entropy = (
-        sum(of_part[1:], of_part[0]) for of_part in zip(*found, strict=True)
+        sum(of_part[1:], of_part[0]) for of_part in zip(*sums_of_parts, strict=True)
     )
     moment = moment[:, :n_columns, :n_columns] if whitener.ndim == 3 else moment[:, 0, :n_columns]
     return total, shift[:, :n_columns], scatter.of_sums(moment), entropy, log_likelihood
@@ -149,14 +145,7 @@ def by_kernels(
 
 def _padded(mean: Floats, whitener: Floats) -> tuple[Floats, Floats]:
     """Return mean (C, P) and whitener (C, P, P), or (C, 1, P) if diagonal, with P even: zeros fill up D."""
-    n_components, n_columns = mean.shape
-    even = n_columns + n_columns % 2
-    padded_mean = np.zeros((n_components, even))
-    padded_mean[:, :n_columns] = mean
+    fill = (0, mean.shape[1] % 2)
     if whitener.ndim == 3:
-        padded_whitener = np.zeros((n_components, even, even))
-        padded_whitener[:, :n_columns, :n_columns] = whitener
-    else:
-        padded_whitener = np.zeros((n_components, 1, even))
-        padded_whitener[:, 0, :n_columns] = whitener
-    return padded_mean, padded_whitener
+        return np.pad(mean, ((0, 0), fill)), np.pad(whitener, ((0, 0), fill, fill))
+    return np.pad(mean, ((0, 0), fill)), np.pad(whitener, ((0, 0), fill))[:, None, :]

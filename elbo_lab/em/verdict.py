@@ -1,4 +1,4 @@
-"""Which of several runs is the answer, and what has to be said about it."""
+"""Which of several runs is the answer, and the warnings that go with it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ Runs = Sequence[EMRun[Floats, Any]]
 
 
 def judge(problem: ModelProblem[Any], runs: Runs, columns: Sequence[str] | None = None) -> Fit:
-    """Return the Fit of the best of several runs as they stand.
+    """Return the Fit of the best of several runs as they are.
 
     Runs at the floor are set aside where they are spikes, as in a mixture, while there is another. A factor
-    analysis may truly have its maximum there, and nothing is set aside.
+    analysis may have its maximum there, and nothing is set aside.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def judge(problem: ModelProblem[Any], runs: Runs, columns: Sequence[str] | None 
 
 
 def vanished(model: Model, x: Floats, theta: Floats, columns: Sequence[str] | None = None) -> Iterator[str]:
-    """Say which variances at theta have all but vanished: what EM's default floor would have kept.
+    """Yield a warning if variances at theta are below EM's default floor.
 
     Parameters
     ----------

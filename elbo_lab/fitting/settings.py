@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from elbo_lab.em.closed_form import has_closed_form
 from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.evaluation import tractable
@@ -78,8 +77,8 @@ def methods_of(model: Model) -> list[str]:
     """Return the names of the methods that fit a model, the usual one first."""
     if model.global_latents:
         return ["svi"]
-    fits = {"closed-form": has_closed_form, "em": has_em, "gradient": tractable}
-    return [*(method for method, condition in fits.items() if condition(model)), "vae"]
+    fits = {"closed-form": model.closed_form_maximum, "em": has_em(model), "gradient": tractable(model)}
+    return [*(method for method, applies in fits.items() if applies), "vae"]
 
 
 def choose_method(model: Model, asked: str | None) -> str:
