@@ -98,8 +98,9 @@ class Scales(Covariance):
         return np.broadcast_to(per_scale.reshape(self.n_components, -1), full)
 
     def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
-        log_sigma = self._by_column(params["log_sigma"])
-        return np.exp(-log_sigma, order="C"), log_sigma.sum(axis=1)
+        log_sigma = params["log_sigma"].reshape(self.n_components, -1)
+        columns_per_scale = self.n_columns // log_sigma.shape[1]
+        return np.exp(-self._by_column(log_sigma), order="C"), columns_per_scale * log_sigma.sum(axis=1)
 
     def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
         inverse, log_det = self.whitener(params)
@@ -107,10 +108,11 @@ class Scales(Covariance):
 
     def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         by_mean = np.einsum("...nc,ncd->...cd", weights, y) * self.whitener(params)[0]
-        by_column = np.einsum("...nc,ncd->...cd", weights, y * y - 1.0)
         # One scale for several columns collects what each of them asks for.
-        by_scale = by_column if len(self.shape) == 2 else by_column.sum(axis=-1)
-        return {"log_sigma": by_scale}, by_mean
+        scales = params["log_sigma"].reshape(self.n_components, -1).shape[1]
+        squares = (y * y).reshape(*y.shape[:2], scales, -1).sum(axis=-1) - self.n_columns // scales
+        by_scale = np.einsum("...nc,ncd->...cd", weights, squares)
+        return {"log_sigma": by_scale.reshape(*weights.shape[:-2], *self.shape)}, by_mean
 
     def color(self, params: dict[str, Floats], noise: Floats, z: Draws) -> Floats:
         return np.exp(self._by_column(params["log_sigma"])[z]) * noise

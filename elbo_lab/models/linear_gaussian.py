@@ -229,17 +229,17 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         self, theta: Floats, x: Floats, weights: Floats, mean: Floats, covariance: Floats
     ) -> Floats:
         """Return sum_n w_n E[d log p(x_n | z)/d theta], z_n of mean (N, K), sum_n w_n cov_n (K, K)."""
-        A, y, _ = self._whitened(theta, x)
-        precision_root = np.exp(-self.layout.view(theta, "log_sigma"))
-        r = y - mean @ A.T
-        weighted = weights[:, None] * r
-        spread = A @ covariance
-        by_column = (weighted * r).sum(axis=0) + (spread * A).sum(axis=1) - weights.sum()
+        t = self.layout.views(theta)
+        precision = np.exp(-2.0 * t["log_sigma"])
+        residual = x - mean @ t["W"].T - t["b"]
+        weighted = weights[:, None] * residual
+        spread = t["W"] @ covariance
+        by_column = (weighted * residual).sum(axis=0) + (spread * t["W"]).sum(axis=1)
         return self.layout.pack(
             {
-                "W": precision_root[..., None] * (weighted.T @ mean - spread),
-                "b": precision_root * weighted.sum(axis=0),
-                "log_sigma": self._reduce(by_column),
+                "W": precision[..., None] * (weighted.T @ mean - spread),
+                "b": precision * weighted.sum(axis=0),
+                "log_sigma": self._reduce(precision * by_column - weights.sum()),
             }
         )
 
