@@ -91,18 +91,20 @@ def matrices(*shapes):
 
 def products(n, share):
     """Return a function that does the products of n rows, and of a share of the weights those of all rows."""
-    w1, w2, w3, w4 = matrices((D, H), (H, 2 * K), (K, H), (H, D))
-    x, h1, eta, z, h2, logits = matrices((n, D), (n, H), (n, 2 * K), (n, K), (n, H), (n, D))
     layers = ((D, H), (H, 2 * K), (K, H), (H, D))
-    inner = [(*matrices((BATCH, a), (BATCH, b)), np.empty((a // share, b), np.float32)) for a, b in layers]
+    tasks = []
+    for wide, narrow in layers:
+        rows, cotangents, weights = matrices((n, wide), (n, narrow), (wide, narrow))
+        tasks.append((rows, weights, np.empty_like(cotangents)))
+        if wide != D:  # nobody asks for the gradient in the data
+            tasks.append((cotangents, weights.T, np.empty_like(rows)))
+        all_rows, all_cotangents = matrices((BATCH, wide), (BATCH, narrow))
+        part = wide // share
+        tasks.append((all_rows[:, :part].T, all_cotangents, np.empty((part, narrow), np.float32)))
 
     def once():
-        for a, b, out in ((x, w1, h1), (h1, w2, eta), (z, w3, h2), (h2, w4, logits)):
+        for a, b, out in tasks:
             np.matmul(a, b, out=out)
-        for a, b, out in ((logits, w4.T, h2), (h2, w3.T, z), (eta, w2.T, h1)):
-            np.matmul(a, b, out=out)
-        for a, b, out in inner:
-            np.matmul(a[:, : len(out)].T, b, out=out)
 
     return once
 
