@@ -1,4 +1,4 @@
-"""Repeat estimators, stream their moments, hold them against exact answers."""
+"""Repeat estimators, stream their moments, compare them with exact answers."""
 
 from elbo_lab.study.measure import run_batch, run_sample, seconds_per_estimate
 from elbo_lab.study.moments import Moments

@@ -144,7 +144,7 @@ def moments_against_draws(
     target : str
         Without a number of draws.
     workers : Workers
-        Where the batches run; they change nothing but the time.
+        Where the batches run; they change only the running time.
 
     Returns
     -------
@@ -160,8 +160,8 @@ def moments_against_draws(
     totals = run_repeats(workers, works)
     return {
         (estimator, work.draws): moments
-        for work, found in reversed(list(zip(works, totals, strict=True)))
-        for estimator, moments in zip(work.estimators, found, strict=True)
+        for work, of_work in reversed(list(zip(works, totals, strict=True)))
+        for estimator, moments in zip(work.estimators, of_work, strict=True)
     }
 
 
@@ -185,7 +185,7 @@ def variance_against_draws(
     Parameters
     ----------
     workers : Workers
-        Where the batches run; they change nothing but the time.
+        Where the batches run; they change only the running time.
     answer : Answer
         The exact gradient, for the level of rounding.
 
@@ -195,29 +195,32 @@ def variance_against_draws(
         By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval), and `biased`.
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, workers, repeats, draws)
-    keys = ("draws", "variance", "low", "high")
     records: Records = {}
     for (estimator, n_draws), total in totals.items():
-        empty: Record = {key: [] for key in keys}
-        record = records.setdefault(estimator.name, {"biased": not estimator.unbiased} | empty)
         silent = total.count > 1 and is_rounding(total, answer)
         numbers = (0.0, 0.0, 0.0) if silent else (total.variance, *total.interval())
-        for key, value in zip(keys, (n_draws, *numbers), strict=True):
-            record[key].append(value)
+        point = dict(zip(("draws", "variance", "low", "high"), (n_draws, *numbers), strict=True))
+        _append(records, estimator, point)["biased"] = not estimator.unbiased
     return records
+
+
+def _append(records: Records, estimator: Estimator, point: Record) -> Record:
+    """Append each number of a point to the list of its key in the estimator's record, and return that."""
+    record = records.setdefault(estimator.name, {})
+    for key, number in point.items():
+        record.setdefault(key, []).append(number)
+    return record
 
 
 def theory_against_draws(scene: Scene, records: Records) -> Records:
     """Return {estimator name: {'draws', 'variance'}} from theory for the measured curves."""
-    found: Records = {}
+    exact: Records = {}
     draws = sorted({s for record in records.values() for s in record["draws"]})
     for n_draws, variances in known_variances_by_draws(scene, draws).items():
         for estimator, variance in variances.items():
             if n_draws in records.get(estimator.name, {"draws": ()})["draws"]:
-                record = found.setdefault(estimator.name, {"draws": [], "variance": []})
-                record["draws"].append(n_draws)
-                record["variance"].append(variance)
-    return found
+                _append(exact, estimator, {"draws": n_draws, "variance": variance})
+    return exact
 
 
 def prior_failure(
@@ -253,11 +256,10 @@ def prior_failure(
             error = prior_evidence(model, theta, x, z) - exact
             weights = softmax(model.log_likelihood(theta, x, z), axis=0)
             half = 1.96 * error.std(ddof=1) / np.sqrt(n_data)
-            records["error"][n_draws].append(float(error.mean()))
-            records["low"][n_draws].append(float(error.mean() - half))
-            records["high"][n_draws].append(float(error.mean() + half))
             size = 1.0 / (weights**2).sum(axis=0)
-            records["effective_sample_size"][n_draws].append(float(size.mean()))
+            numbers = (error.mean(), error.mean() - half, error.mean() + half, size.mean())
+            for key, number in zip(keys, numbers, strict=True):
+                records[key][n_draws].append(float(number))
     return {"latent_dim": list(dims)} | records
 
 
@@ -307,7 +309,7 @@ def signal_to_noise(
         Those of other targets are left out.
     seed : int
     workers : Workers
-        Where the batches run; they change nothing but the time.
+        Where the batches run; they change only the running time.
     repeats : int
     draws : tuple of int
         S of one estimate, for each of which the exact gradient is formed.
@@ -324,11 +326,11 @@ def signal_to_noise(
         size = estimator.group_size(n_draws)
         if size not in signals:
             signals[size] = np.linalg.norm(Exact(estimator.target).answer(scene.problem, size).value)
-        record = records.setdefault(estimator.name, {key: [] for key in ("draws", "snr", "low", "high")})
+        point: Record = {"draws": n_draws}
         low, high = total.interval()
-        record["draws"].append(n_draws)
         for key, variance in (("snr", total.variance), ("low", high), ("high", low)):
-            record[key].append(float(signals[size] / np.sqrt(variance)) if variance else None)
+            point[key] = float(signals[size] / np.sqrt(variance)) if variance else None
+        _append(records, estimator, point)
     return records
 
 

@@ -3,7 +3,7 @@
 The repeats are cut into a fixed number of batches. A batch draws its own noise from a seed that names
 the model, the kind of noise and the batch, so that batches can run on any number of workers in any
 order; they are merged in their own order. Within a batch the noise comes in passes of bounded size, and
-each pass goes through every estimator that asked for that noise.
+each pass goes through every estimator that takes that noise.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,8 +48,8 @@ def estimate_repeats(estimator: Estimator, problem: Problem, noise: Floats, stat
 def settled_state(scene: Scene, estimator: Estimator, draws: int, seed: int) -> Floats:
     """Return the state of an estimator after its burn-in on this scene: `burn_in` estimates in a row.
 
-    What an estimator has learned is random as well; holding it still makes the repeats independent, and
-    mean and variance are those of an estimator that has learned just this.
+    What an estimator has learned is random as well; with the state fixed the repeats are independent, and
+    mean and variance are conditional on it.
     """
     problem = scene.problem
     state = _array(estimator, estimator.initial_state(problem))
@@ -68,7 +68,7 @@ def settled_states(scene: Scene, estimators: list[Estimator], draws: int, seed: 
 
 
 def _array(estimator: Estimator, state: object) -> Floats:
-    """Return a state if it is an array, which can be held still, or raise TypeError."""
+    """Return a state if it is an array, which can be made read-only, or raise TypeError."""
     if not isinstance(state, np.ndarray):
         got, remedy = type(state).__name__, "np.array([0.0]) holds one number"
         raise bad_kind(f"state of estimator {estimator.name!r}", "an array", got, remedy)
@@ -83,7 +83,7 @@ def _pair(estimator: Estimator, returned: object) -> tuple[object, object]:
 
 
 def noise_groups(scene: Scene, estimators: list[Estimator], draws: int) -> list[tuple[NoiseSpec, list[int]]]:
-    """Return [(spec, [index of estimator, ...]), ...]: who shares which noise."""
+    """Return [(spec, [index of each estimator that takes this noise, ...]), ...]."""
     specs = [e.noise_spec(scene.model.family, draws, len(scene.x)) for e in estimators]
     order = sorted(range(len(specs)), key=lambda i: (specs[i].kind, specs[i].shape))
     return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
@@ -146,10 +146,13 @@ def run_batch(
     """
     moments = [Moments(centre=centre) for centre in centres or (None for _ in estimators)]
     for i, values in _estimates(scene, estimators, draws, size, seed, (purpose, batch), states):
-        _check_shape(scene, estimators[i], values, moments[i].centre)
+        exact = moments[i].centre
+        if exact is not None and values.shape[1:] != exact.shape:
+            what = f"estimates of {estimators[i].target} of shape {exact.shape} for {scene.model.label}"
+            raise bad_value(f"estimator {estimators[i].name!r}", what, f"shape {values.shape[1:]}")
         moments[i].add(values)
-    for one in moments:
-        one.close_batch()
+    for of_estimator in moments:
+        of_estimator.close_batch()
     return moments
 
 
@@ -182,17 +185,8 @@ class Repeats:
 
 
 def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
-    number, size = batch
     return run_batch(
-        work.scene,
-        work.estimators,
-        work.draws,
-        work.seed,
-        work.purpose,
-        number,
-        size,
-        work.centres,
-        work.states,
+        work.scene, work.estimators, work.draws, work.seed, work.purpose, *batch, work.centres, work.states
     )
 
 
@@ -204,7 +198,7 @@ def run_repeats(
     Parameters
     ----------
     workers : Workers
-        They change nothing but the time.
+        They change only the running time.
     works : list of Repeats
         The slowest first.
     progress : callable, optional
@@ -225,12 +219,6 @@ def run_repeats(
 
     workers.run(_batch_of, groups, merge)
     return totals
-
-
-def _check_shape(scene: Scene, estimator: Estimator, values: Floats, exact: Floats | None) -> None:
-    if exact is not None and values.shape[1:] != exact.shape:
-        what = f"estimates of {estimator.target} of shape {exact.shape} for {scene.model.label}"
-        raise bad_value(f"estimator {estimator.name!r}", what, f"shape {values.shape[1:]}")
 
 
 def run_sample(

@@ -44,7 +44,7 @@ class Moments:
     means : list of ndarray (P,)
         Mean of each batch, in the same order.
     centre : ndarray (P,), optional
-        What single estimates are held against, usually the exact answer.
+        What single estimates are compared with, usually the exact answer.
     errors : list of float
         Norm of estimate - centre for the first repeats of each batch; empty without a centre.
     """

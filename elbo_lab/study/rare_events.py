@@ -18,8 +18,8 @@ with Q_k the probability of a smaller weight. An event of probability P that n b
 off by P times the change of the estimate, and adds sqrt(P / n) times it to the standard error. The change is
 bounded: in theta by the spread of d log p(x, z) / d theta over the categories, since the shares of the draws
 sum to one; in eta by M (|h_k| + (K - 1) E_q |h|), with h the score and M the largest signal of any
-estimator, one nat more than the largest log-weight and their spread. This is on the safe side: a bias test
-a little blind in the coordinates of rare tuples, instead of one that cries out.
+estimator, one nat more than the largest log-weight and their spread. This is on the safe side: the bias test
+loses some power in the coordinates of rare tuples, but raises no false alarm.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Exact answers for a scene, each rung of the ladder climbed once for all its targets."""
+"""Exact answers for a scene, each computed once for all its targets."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -17,7 +17,7 @@ def references(scene: Scene, targets: Iterable[str]) -> tuple[dict[str, Answer],
     ----------
     scene : Scene
     targets : collection of str
-        As they stand in rows, with their number of draws.
+        As in rows, with their number of draws.
     """
     answers: dict[str, Answer] = {}
     seconds: dict[str, float] = {}
@@ -27,13 +27,13 @@ def references(scene: Scene, targets: Iterable[str]) -> tuple[dict[str, Answer],
         stem, n_draws = parse(target)
         start = perf_counter()
         if stem.endswith("log-evidence"):
-            found = evidence_answers(evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta))
+            computed = evidence_answers(evidence(scene.model, scene.theta, scene.x, proposal=scene.best_eta))
         elif scene.posterior is None:
             continue
         else:
-            found = answers_under_q(stem, scene.problem, n_draws)
+            computed = answers_under_q(stem, scene.problem, n_draws)
         elapsed = perf_counter() - start
-        for name, answer in found.items():
+        for name, answer in computed.items():
             answers[numbered(name, n_draws)] = answer
             seconds[numbered(name, n_draws)] = elapsed
     return answers, seconds

@@ -1,4 +1,4 @@
-"""One row of the comparison: an estimator on a model, held against the exact answer."""
+"""One row of the comparison: an estimator on a model, compared with the exact answer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,7 @@ def _scale(moments: Moments, answer: Answer) -> Floats:
 
 
 def is_rounding(moments: Moments, answer: Answer) -> bool:
-    """Tell whether no coordinate varies by more than rounding: the variance is then reported as zero."""
+    """Return whether no coordinate varies by more than rounding: the variance is then reported as zero."""
     deviation = moments.standard_error * np.sqrt(moments.count)
     return bool(np.all(deviation < DETERMINISTIC * _scale(moments, answer)))
 
@@ -217,7 +217,7 @@ def _reference(answer: Answer) -> Row:
 
 
 def _finite(numbers: Row) -> Row:
-    """Replace what is not finite by None: JSON has no word for it."""
+    """Replace numbers that are not finite by None: JSON cannot hold them."""
     return {
         key: None if isinstance(value, float) and not np.isfinite(value) else value
         for key, value in numbers.items()

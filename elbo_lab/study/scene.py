@@ -1,4 +1,4 @@
-"""A scene: one model on real data with everything held still for the estimators.
+"""A scene: one model on real data with everything the estimators need held fixed.
 
 theta is where the likelihood of the whole data set is maximal; the rows on which estimators are
 compared are a seeded permutation's first; q stands at a named place relative to the best fit:
@@ -10,7 +10,8 @@ compared are a seeded permutation's first; q stands at a named place relative to
 Where latents are global, the chosen rows are the whole table, and the table is the one datum.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, cast
 from zlib import crc32
@@ -38,13 +39,13 @@ from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterio
 from elbo_lab.registry import ModelChoice
 
 PLACES = ("near", "start", "exact")
-# The same in a sentence about q; every one holds its word.
+# The same in a sentence about q; each contains its name.
 WHERE = {"near": "near the best fit", "start": "at the start (the prior)", "exact": "at the exact best fit"}
 # Deep models and hidden bits are fitted to at most this many rows, by at most this many L-BFGS iterations:
 # enough for a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000
 FIT_ITERATIONS = 40
-# Noise below this share of the data's standard deviation has nothing left to describe.
+# A noise scale below this share of the standard deviation of the data counts as zero.
 VANISHING = 1e-6
 FINITE_MAXIMUM = "a finite maximum of the likelihood"
 REMEDY = "use more data, drop columns that others determine, or take a smaller --latent"
@@ -52,7 +53,7 @@ REMEDY = "use more data, drop columns that others determine, or take a smaller -
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything an estimator's call needs, and what a reference wants beside it.
+    """Everything that a call of an estimator needs, and a reference in addition.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class Scene:
     x: Floats
     data: str
     best_eta: Floats
-    no_posterior: str = field(default="")
+    no_posterior: str = ""
     source: NoiseSource = SOURCES[0]
 
     def __post_init__(self) -> None:
@@ -91,8 +92,8 @@ class Scene:
 
     @property
     def problem(self) -> Problem:
-        """The Problem that the estimators of this scene are asked about."""
-        posterior = cast(Posterior, self.posterior)  # None will do where no q is needed
+        """The Problem that the estimators of this scene solve."""
+        posterior = cast(Posterior, self.posterior)  # None is enough where no q is needed
         return Problem(self.model, posterior, self.theta, self.phi, self.x)
 
     def refusal(self, estimator: Estimator, n_draws: int) -> str | None:
@@ -179,8 +180,12 @@ def build_scene(
     if not (np.all(np.isfinite(theta)) and np.all(np.isfinite(best_eta))):
         raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY)
     _check_scales(model, theta, dataset.x)
-    kind, phi, reason = _place(model, theta, x, best_eta, posterior, at, seed)
-    return Scene(model, theta, kind, phi, x, dataset.name, best_eta, reason, source)
+    try:
+        q = BUILDERS[posterior](model, theta, x)
+    except NotApplicable as reason:
+        return Scene(model, theta, None, np.zeros(0), x, dataset.name, best_eta, str(reason), source)
+    phi = _place(q, model, theta, x, best_eta, at, seed)
+    return Scene(model, theta, q, phi, x, dataset.name, best_eta, "", source)
 
 
 def _check_scales(model: Model, theta: Floats, x: Floats) -> None:
@@ -209,47 +214,52 @@ def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, 
     return theta, fit_eta(model, theta, x, eta[: len(x)], rng)
 
 
-def _place(
-    model: Model, theta: Floats, x: Floats, best_eta: Floats, posterior: str, at: str, seed: int
-) -> tuple[Posterior | None, Floats, str]:
-    """Return the posterior, phi, and the reason if there is none."""
-    if posterior == "exact":
-        try:
-            model.posterior_eta(theta, x)
-        except NotApplicable as reason:
-            return None, np.zeros(0), str(reason)
-        return ExactPosterior(model, theta), np.zeros(0), ""
-    family = model.family
-    prior = np.broadcast_to(model.prior_eta(theta), best_eta.shape)
-    if posterior == "full":
-        return _place_full(model, theta, x, best_eta, prior, at, seed)
-    eta = {"exact": best_eta, "near": family.near(best_eta), "start": prior}[at]
-    if posterior == "free":
-        free = FreePosterior(family, len(x))
-        return free, free.phi_from_eta(eta), ""
+def _encoder(model: Model, theta: Floats, x: Floats) -> Posterior:  # noqa: ARG001
     if model.global_latents:
-        why = f"an encoder learns from many data, and {model.label} has one: its latents are global"
-        return None, np.zeros(0), why
-    encoder = AmortisedPosterior.for_data(family, x)
-    return encoder, fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder")), ""
+        reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
+        raise NotApplicable(reason)
+    return AmortisedPosterior.for_data(model.family, x)
 
 
-def _place_full(
-    model: Model, theta: Floats, x: Floats, best_eta: Floats, prior: Floats, at: str, seed: int
-) -> tuple[Posterior | None, Floats, str]:
-    """Return a free table of full covariances, its phi, and the reason if there is none."""
-    try:
-        table = FullPosterior.for_model(model, len(x))
-    except NotApplicable as reason:
-        return None, np.zeros(0), str(reason)
-    family = cast(FullGaussian, table.family)
-    if at == "start":
-        return table, table.phi_from_eta(family.from_diagonal(prior)), ""
+def _exact(model: Model, theta: Floats, x: Floats) -> Posterior:
+    model.posterior_eta(theta, x)  # raises NotApplicable where it is not known
+    return ExactPosterior(model, theta)
+
+
+# From (model, theta, x) to a posterior; NotApplicable if the model has none of this kind.
+BUILDERS: dict[str, Callable[[Model, Floats, Floats], Posterior]] = {
+    FreePosterior.name: lambda model, _, x: FreePosterior(model.family, len(x)),
+    FullPosterior.name: lambda model, _, x: FullPosterior.for_model(model, len(x)),
+    AmortisedPosterior.name: _encoder,
+    ExactPosterior.name: _exact,
+}
+
+
+def _place(
+    posterior: Posterior, model: Model, theta: Floats, x: Floats, best_eta: Floats, at: str, seed: int
+) -> Floats:
+    """Return the phi (P,) at which q is at a named place."""
+    if not posterior.has_parameters:
+        return np.zeros(0)
+    family, best, start = posterior.family, best_eta, np.broadcast_to(model.prior_eta(theta), best_eta.shape)
+    if family != model.family:
+        family = cast(FullGaussian, family)
+        start = family.from_diagonal(start)
+        best = start if at == "start" else _best_full(model, theta, x, best_eta, family, seed)
+    eta = {"exact": best, "near": family.near(best), "start": start}[at]
+    if isinstance(posterior, FreePosterior):
+        return posterior.phi_from_eta(eta)
+    encoder = cast(AmortisedPosterior, posterior)
+    return fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder"))
+
+
+def _best_full(
+    model: Model, theta: Floats, x: Floats, best_eta: Floats, family: FullGaussian, seed: int
+) -> Floats:
+    """Return the best eta (N, E) with a full covariance, given the best with a diagonal one."""
     if projected.applies(model, family):
-        eta = maximise_exact_elbo(model, theta, x, family)
-        return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""
-    eta = family.from_diagonal(best_eta)
-    # Where the posterior is in closed form, theta is rotated such that it is diagonal.
-    if not closed_form.applies(model):
-        eta = fit_eta(model, theta, x, eta, spawn(seed, model.label, "full"), family=family)
-    return table, table.phi_from_eta(family.near(eta) if at == "near" else eta), ""
+        return maximise_exact_elbo(model, theta, x, family)
+    diagonal = family.from_diagonal(best_eta)
+    if closed_form.applies(model):
+        return diagonal  # theta is rotated such that the posterior is diagonal
+    return fit_eta(model, theta, x, diagonal, spawn(seed, model.label, "full"), family=family)

@@ -5,7 +5,7 @@
 
 The effective sample size sees only what was drawn: a q that misses a part of the posterior looks good.
 k-hat looks at the tail and warns earlier. Weights are w = p(x, z) / q(z | x) with z from q, and w = p(x | z)
-with z from the prior. They are a matter of the scene, not of the estimator: all that weigh the same draws
+with z from the prior. They belong to the scene, not to the estimator: all that weigh the same draws
 share them.
 """
 
@@ -40,7 +40,7 @@ def weight_numbers(scene: Scene, estimators: list[Estimator], draws: int, seed: 
     Returns
     -------
     list of dict
-        `effective_sample_size` of the draws that stand in one bound, mean over data and groups;
+        `effective_sample_size` of the draws in one bound, mean over data and groups;
         `pareto_k_weights`, `pareto_k_weights_max`: median and largest k-hat over the data. A categorical
         z has finitely many weights, and no tail.
     """
