@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elbo_lab.arrays import Floats, Integers
+from elbo_lab.arrays import Integers
 from elbo_lab.errors import bad_kind, bad_value, check_count
 
 FILES = Path(__file__).with_name("files")
@@ -54,7 +54,7 @@ class Dataset:
     """
 
     name: str
-    x: Floats
+    x: NDArray[np.float64]
     columns: tuple[str, ...] | None = None
     labels: NDArray[np.int64] | None = None
     source: str = ""
