@@ -11,10 +11,8 @@ from elbo_lab.estimators import Answer
 from elbo_lab.layout import Layout
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.report.cautions import caution_lines
-from elbo_lab.study import statistics
+from elbo_lab.study import Moments, build_scene, statistics
 from elbo_lab.study.measure import batch_sizes
-from elbo_lab.study.moments import Moments
-from elbo_lab.study.scene import build_scene
 from elbo_lab.study.statistics import (
     batch_weights,
     bias_error,

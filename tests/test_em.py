@@ -433,7 +433,7 @@ def test_clipping_leaves_what_is_above_the_floor_and_lifts_what_is_below(variant
 
 
 @over_variants
-def test_a_spike_stops_at_the_floor_and_isnamed(variant):
+def test_a_spike_stops_at_the_floor_and_is_named(variant):
     model = GaussianMixture(2, 2, variant)
     fit = fit_em(model, SPIKED)
     assert fit.floor == pytest.approx(1e-6 * SPIKED.var(axis=0).mean())
@@ -448,7 +448,7 @@ def test_a_spike_stops_at_the_floor_and_isnamed(variant):
     assert "so it is in all 10 runs, and the best of them is kept" in warning
 
 
-def test_a_flat_spike_at_a_small_floor_isnamed():
+def test_a_flat_spike_at_a_small_floor_is_named():
     # Twelve data in a flat of four dimensions out of five: the thin axis has the rounding of the wide ones.
     rng = np.random.default_rng(1)
     flat = 30.0 + 3.0 * rng.standard_normal((12, 4)) @ rng.standard_normal((4, 5))
@@ -530,7 +530,7 @@ def test_a_start_below_the_floor_is_clipped_first():
         staircase(run.history)
 
 
-def test_a_dead_component_keeps_its_place_without_nan_and_isnamed():
+def test_a_dead_component_keeps_its_place_without_nan_and_is_named():
     for variant in GaussianMixture.variants:
         model = GaussianMixture(2, 3, variant)
         start = mixture_start(model, FAITHFUL, np.random.default_rng(0), 1e-4)

@@ -15,8 +15,7 @@ from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import Categorical, FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import laplace, long_run, projected, quadrature
-from elbo_lab.models import PPCA, LogisticRegression
-from elbo_lab.models.linear_predictor import LinearPredictor
+from elbo_lab.models import PPCA, LinearPredictor, LogisticRegression
 from elbo_lab.registry import ModelChoice
 from elbo_lab.study import build_scene
 

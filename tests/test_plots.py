@@ -11,6 +11,7 @@ import pytest
 from figure_checks import VISION, apart, check_text, check_theme, exact_lines, markers, words
 from matplotlib.figure import Figure
 from synthetic_rows import ESTIMATORS, find_row, make_rows
+from test_learning_plots import FIGURES as FIGURES_OF_LEARNING
 
 from elbo_lab.plots import (
     STYLE,
@@ -27,7 +28,6 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
-from elbo_lab.plots.zero_axis import zero_axis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -209,15 +209,6 @@ def test_rows_are_not_changed_by_drawing():
     assert rows == phi_rows()
 
 
-@pytest.mark.parametrize("values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]])
-def test_the_axis_with_a_zero_keeps_zero_left_of_everything(values):
-    layout = zero_axis(values)
-    positive = [value for value in values if 0 < value < np.inf]
-    assert layout.limits[0] < layout.zero < layout.break_at < min(positive, default=np.inf)
-    assert max(positive, default=0) < layout.limits[1]
-    assert layout.labels[0] == "0" and 2 <= len(layout.ticks) == len(layout.labels) <= 8
-
-
 # -- cloud -----------------------------------------------------------------------------------------
 
 
@@ -372,6 +363,7 @@ FIGURES = {
     "cloud": lambda: plot_cloud(cloud_samples(), [0.0, 0.0], title="ppca, S = 1"),
     "draws": lambda: plot_variance_against_draws(draw_records(), title="ppca").figure,
     "dimension": lambda: plot_prior_failure(prior_records(), title="ppca"),
+    **FIGURES_OF_LEARNING,
 }
 
 
@@ -452,8 +444,3 @@ def test_a_fault_while_drawing_or_writing_leaves_old_files_and_no_rest(tmp_path,
 def test_a_file_name_that_leaves_the_folder_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="plain file name"):
         save_figure(new_figure(1), tmp_path, name)
-
-
-def test_print_is_at_least_eight_pixels_high_at_the_width_of_the_readme():
-    pixels_per_point = 800 / STYLE["width"] / 72
-    assert (STYLE["note_size"] - 1) * pixels_per_point > 8

@@ -44,49 +44,9 @@ def test_a_demo_becomes_a_page_with_its_title_and_all_of_its_code(path):
     assert not re.search(r"^# %% \S", made, re.MULTILINE)
 
 
-def test_the_name_of_a_cell_becomes_a_heading_without_markup_and_comments_stay_code():
-    demo = '# %% [markdown]\n# # A | B\n# %%\n"""Text."""\n# %% The size |x|\n# Why.\ny = 1\n'
-    made = demo_gallery.rewritten(demo, "demos/x.py")
-    assert made.startswith('r"""\nA \\| B\n======\n')
-    assert made.endswith("# %%\n# The size \\|x\\|\n# --------------\n\n# Why.\ny = 1\n")
-
-
 def test_a_demo_without_its_header_is_refused_by_name():
     with pytest.raises(ValueError, match=r"^demos/x\.py: a demo begins with"):
         demo_gallery.rewritten('"""Text."""\n', "demos/x.py")
-
-
-def test_a_page_says_of_which_run_its_figures_are(monkeypatch):
-    monkeypatch.delenv("ELBO_LAB_FULL", raising=False)
-    assert "quick run" in demo_gallery.note("demos/x.py")
-    monkeypatch.setenv("ELBO_LAB_FULL", "1")
-    assert "full run" in demo_gallery.note("demos/x.py")
-
-
-def test_plain_text_keeps_code_and_emphasis_and_escapes_the_rest():
-    assert plain_text.escape("log p(x | z) of `a_b` is *not* 2 * 3, |x_|") == (
-        r"log p(x \| z) of ``a_b`` is *not* 2 \* 3, \|x\_\|"
-    )
-    assert plain_text.escape("**no bound**, 2**3") == r"**no bound**, 2\*\*3"
-
-
-def test_formulas_and_headings_of_plain_text_stand_by_themselves():
-    made = plain_text.to_rst("The idea\n--------\nOne line:\n    a = b\n\n    c = d\nand on.\n")
-    assert ".. rubric:: The idea" in made
-    block = ".. code-block:: none\n\n    a = b\n\n    c = d\n\n"
-    assert f"One line:\n\n{block}and on." in made
-
-
-def test_links_into_the_repository_lead_into_the_site():
-    page = [
-        "[a](../demos/08_x.py) [b](../demos/papers/y_2015_z.py) [c](../demos) "
-        "[d](../elbo_lab/bounds/elbo.py) [e](../tests) [f](glossary.md#letters)"
-    ]
-    source_pages.point_into_the_site(None, "page", page)
-    assert page == [
-        "[a](gallery/08_x.rst) [b](gallery/papers/y_2015_z.rst) [c](gallery/index.rst) "
-        "[d](source:elbo_lab/bounds/elbo.py) [e](source:tests) [f](glossary.md#letters)"
-    ]
 
 
 def test_the_catalogue_holds_every_name_of_the_registries_with_its_file():

@@ -13,8 +13,7 @@ from scipy.stats import norm
 
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
-from elbo_lab.estimators import NO_STATE, TARGETS, Estimator, Exact, Reparameterization
-from elbo_lab.estimators.exact import Answer
+from elbo_lab.estimators import NO_STATE, TARGETS, Answer, Estimator, Exact, Reparameterization
 from elbo_lab.estimators.targets import numbered, parse
 from elbo_lab.exact import evidence, expectation
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE

@@ -13,8 +13,7 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ElboSampled, Problem, ReparameterizationAnalyticKL, ScoreFunctionLOO
 from elbo_lab.exact.projected import row_probabilities
-from elbo_lab.fitting import evaluate, fit
-from elbo_lab.fitting.checkpoints import load_fitted
+from elbo_lab.fitting import evaluate, fit, load_fitted
 from elbo_lab.fitting.final import prediction_numbers
 from elbo_lab.fitting.samples import write_samples
 from elbo_lab.models import LogisticRegression

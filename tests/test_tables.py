@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
-from elbo_lab.report.cells import interval_text, number_text, time_text, verdict
-from elbo_lab.report.grouping import order_targets
+from elbo_lab.report import interval_text, number_text, order_targets, time_text, verdict
 from elbo_lab.report.tables import print_tables, table_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent

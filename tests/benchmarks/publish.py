@@ -14,9 +14,8 @@ from PIL import Image
 from table import duration, memory, times
 
 from elbo_lab.files import write_bytes, write_text
-from elbo_lab.plots import STYLE, new_figure
+from elbo_lab.plots import STYLE, new_figure, style_axes
 from elbo_lab.plots.files import render_figure
-from elbo_lab.plots.style import style_axes
 
 COLORS = {"N": "#0072B2", "D": "#D55E00", "C": "#117733", "K": "#AA4499", "H": "#E69F00", "S": "#882255"}
 DOCS = Path(__file__).parents[2] / "docs"

@@ -24,8 +24,7 @@ from elbo_lab import Problem
 from elbo_lab.distributions import draw_noise
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.em.starts import mixture_start
-from elbo_lab.estimators import ESTIMATORS
-from elbo_lab.estimators.base import NO_STATE
+from elbo_lab.estimators import ESTIMATORS, NO_STATE
 from elbo_lab.evaluation import importance_nll
 from elbo_lab.files import write_text
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture

@@ -34,8 +34,7 @@ from elbo_lab.estimators import evidence as evidence_estimators
 from elbo_lab.estimators import exact as exact_estimator
 from elbo_lab.estimators.base import posterior_draws
 from elbo_lab.exact import closed_form, enumeration, quadrature
-from elbo_lab.models import DeepGaussianFixed, GaussianMixture, GaussianMLE
-from elbo_lab.models.base import Model, StandardNormalPrior
+from elbo_lab.models import DeepGaussianFixed, GaussianMixture, GaussianMLE, Model, StandardNormalPrior
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.networks import MLP
