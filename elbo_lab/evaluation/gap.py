@@ -2,8 +2,8 @@
 
     log p(x) = ELBO(q) + KL(q || p(z | x))   for every q
 
-(Jordan et al. 1999; Bishop 2006, eqs. 9.70 to 9.72). Where log p(x) and E_q log p(x, z) stand on the ladder
-of exactness, so does the KL to a posterior without a formula: kl = log p - ELBO, with ELBO =
+(Jordan et al. 1999; Bishop 2006, eqs. 9.70 to 9.72). Where log p(x) and E_q log p(x, z) are exact (`exact`),
+so is the KL to a posterior without a formula: kl = log p - ELBO, with ELBO =
 E_q log p(x, z) + H(q). Nothing here is sampled. Being a difference, a KL near zero keeps the errors of both
 (`Gap.error`) and may come out that far below zero.
 
@@ -51,7 +51,7 @@ class Gap:
     error : ndarray (N,)
         Of the KL: the last changes of the quadratures, zero on other rungs.
     rung : str
-        Where log p stands.
+        The method that gave log p.
     """
 
     log_p: Floats
@@ -61,7 +61,7 @@ class Gap:
     rung: str
 
     def means(self) -> dict[str, float]:
-        """Return the means over the data, as they stand in a row of a history."""
+        """Return the means over the data, by their names in a row of a history."""
         return {
             "log_p": float(self.log_p.mean()),
             "elbo_exact": float(self.elbo.mean()),

@@ -1,6 +1,6 @@
-"""Sums of weights that only their logarithms can hold, kept while the draws go by.
+"""Sums of weights that only their logarithms can represent, updated block by block of draws.
 
-Per datum three numbers stand for all draws so far: the greatest log-weight m, and relative to it
+Per datum three numbers summarise all draws so far: the greatest log-weight m, and relative to it
 
     sum_s exp(log w_s - m),   sum_s exp(log w_s - m)^2.
 

@@ -29,7 +29,7 @@ def held_out_log_likelihood(model: Model, theta: Floats, x: Floats) -> Floats:
     Raises
     ------
     NotApplicable
-        If no exact rung stands; `importance_nll` is the estimate for such models.
+        If no exact method applies; `importance_nll` is the estimate for such models.
     """
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta).astype(np.float64)
     # The tables of all components or nodes need memory in proportion to the rows.

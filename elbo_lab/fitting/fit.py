@@ -107,7 +107,7 @@ def fit(
         New file for the state, written after every epoch and every ten seconds; with `resume` the same file
         by default.
     resume : path, optional
-        Go on from a checkpoint; its settings stand, only `epochs` may be another.
+        Go on from a checkpoint with its settings; only `epochs` may differ.
     data_dir : path, optional
         Folder of data sets that do not come with the package.
     progress : callable, optional

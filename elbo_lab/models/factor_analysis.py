@@ -10,7 +10,7 @@ numbers. There are not more parameters than numbers while
     (D - K)^2 >= D + K,   that is   K <= (2 D + 1 - sqrt(8 D + 1)) / 2
 
 (Ledermann 1937). Above it whole families of loadings and noise variances give the same density: the
-likelihood stands, the loadings mean nothing. Below it they are unique up to a rotation for almost all
+likelihood is meaningful, the loadings are not. Below it they are unique up to a rotation for almost all
 parameters, not for all.
 """
 

@@ -62,7 +62,7 @@ class AmortisedPosterior(Posterior):
     ) -> Self:
         """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
 
-        Standardising each column would blow a pixel that is hardly ever lit up to the size of the others.
+        Standardising each column would scale a pixel that is almost always dark to the size of the others.
         """
         spread = np.sqrt(x.var(axis=0).mean())
         return cls._scaled(family, x, hidden, activation, np.full(x.shape[1], spread if spread > 0 else 1.0))

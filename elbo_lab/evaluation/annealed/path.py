@@ -20,7 +20,7 @@ from elbo_lab.models import Model
 
 @dataclass(frozen=True)
 class Point:
-    """Where the chains stand.
+    """The present state of the chains.
 
     Attributes
     ----------
