@@ -2,7 +2,7 @@
 
     log p(x_n)  ~  log (1/S) sum_s p(x_n | z_s),   z_s ~ p(z)
 
-`bounds.prior_evidence` is the definition; here the draws come in blocks, and per datum three numbers summarise
+`bounds.prior_evidence` is the definition; here the draws come in blocks, and three numbers per datum sum up
 all of them (`running`), so that 10^6 draws take the memory of a few thousand. The draws are shared by all
 data: what the network says of a draw (for bits the sum of softplus of the logits) is computed once.
 

@@ -127,7 +127,7 @@ def elbo_surgery(
     Raises
     ------
     NotApplicable
-        With three continuous latents or more, or where no quadrature converges; `sampled_surgery` serves there.
+        With three continuous latents or more, or where no quadrature converges; use `sampled_surgery`.
     """
     x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
     if not (family.discrete or quadrature.applies(model)):
