@@ -37,6 +37,7 @@ from elbo_lab.plugins import Plugins, load_plugins
 from elbo_lab.posteriors import POSTERIORS
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -45,7 +46,7 @@ class Registry(Mapping[str, T], Generic[T]):
     Parameters
     ----------
     title : str
-        What they are, in the plural: what a mistake is blamed on.
+        What they are, in the plural; named in an error.
     built_in : sequence of T
         What comes with the package.
     name_of : callable
@@ -130,7 +131,7 @@ class Registry(Mapping[str, T], Generic[T]):
         ----------
         name : str
         argument : str, optional
-            What the mistake is blamed on; the title if not given.
+            The name of the argument in the error; the title if not given.
         known : iterable of str, optional
             The names to choose from; those of the registry if not given.
         """
@@ -214,11 +215,6 @@ class ModelChoice:
         return f"{self.kind.name}:{self.variant}" if self.variant else self.kind.name
 
 
-def all_models() -> list[type[Model]]:
-    """Return every model class, the package's first."""
-    return list(MODELS.values())
-
-
 def all_estimators() -> list[Estimator]:
     """Return every estimator object, the package's first."""
     return list(ESTIMATORS.values())
@@ -269,7 +265,7 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
     items : str, Model class, Model, or an iterable of them, optional
         Everything if not given.
     argument : str
-        What a mistake is blamed on.
+        The name of the argument in an error.
     """
     if items is None:
         return _choices(MODELS.values())
@@ -289,16 +285,23 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
 
 
 def _models_called(name: str, argument: str) -> list[ModelChoice]:
-    # Those of other packages are loaded only for a name that is not the package's own.
-    every = _choices(MODELS.built_in.values())
-    found = [choice for choice in every if name in (choice.kind.name, choice.label)]
-    if not found:
-        every = _choices(MODELS.with_plugins(asked=name).values())
-        found = [choice for choice in every if name in (choice.kind.name, choice.label)]
-    if not found:
+    chosen = _called(name, MODELS, _choices, lambda choice: (choice.kind.name, choice.label))
+    if not chosen:
+        every = _choices(MODELS.values())
         names = [choice.kind.name for choice in every] + [choice.label for choice in every]
         raise MODELS.unknown(name, argument, dict.fromkeys(names))
-    return found
+    return chosen
+
+
+def _called(
+    name: str,
+    registry: Registry[T],
+    items_of: Callable[[Iterable[T]], list[U]],
+    names_of: Callable[[U], tuple[str, str]],
+) -> list[U]:
+    """Return the items with a name; plug-ins are loaded only for a name that is not the package's own."""
+    own = [item for item in items_of(registry.built_in.values()) if name in names_of(item)]
+    return own or [i for i in items_of(registry.with_plugins(asked=name).values()) if name in names_of(i)]
 
 
 def find_estimators(items: Any = None, argument: str = "estimators") -> list[Estimator]:
@@ -309,7 +312,7 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
     items : str, Estimator, Estimator class, or an iterable of them, optional
         Everything if not given.
     argument : str
-        What a mistake is blamed on.
+        The name of the argument in an error.
     """
     if items is None:
         return all_estimators()
@@ -336,14 +339,11 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
 def _estimators_called(name: str, argument: str) -> list[Estimator]:
     if "," in name:
         raise bad_value(argument, "a name or a list of names", repr(name), "split it")
-    every = list(ESTIMATORS.built_in.values())
-    found = [one for one in every if name in (one.name, f"{one.name}:{one.target}")]
-    if not found:
-        every = list(ESTIMATORS.with_plugins(asked=name).values())
-        found = [one for one in every if name in (one.name, f"{one.name}:{one.target}")]
-    if not found:
-        raise ESTIMATORS.unknown(name, argument, dict.fromkeys(one.name for one in every))
-    return found
+    chosen = _called(name, ESTIMATORS, list, lambda item: (item.name, f"{item.name}:{item.target}"))
+    if not chosen:
+        known = dict.fromkeys(estimator.name for estimator in all_estimators())
+        raise ESTIMATORS.unknown(name, argument, known)
+    return chosen
 
 
 def check_posterior_name(name: str) -> str:

@@ -5,10 +5,9 @@ For a cost f(z) of one latent, the gradient of E_q f is the mean of either of
     f(z) dlog q/deta      (score function)        and        f'(z) dz/deta      (pathwise),
 
 with z drawn from q(z; eta). Both means and both variances are sums over nodes of the uniform noise
-(`elbo_lab.exact.rules`), so no luck is in the comparison. Pathwise has the smaller variance where the
+(`elbo_lab.exact.rules`), so the comparison is without noise. Pathwise has the smaller variance where the
 cost is smooth on the scale of q; a cost that oscillates faster has steep slopes and small values, and
-reverses the order. The score function is the bare one: no baseline is taken off, and f has the level that
-it has.
+reverses the order. The score function has no baseline: f is used as it is.
 
 A heavy tail may leave a mean or a variance without a value (E exp(-z) under a Student t). What a hundred
 decades of tail do not settle is reported as infinite.
@@ -41,11 +40,11 @@ from elbo_lab.errors import bad_kind, bad_value, check_vector
 from elbo_lab.exact.rules import tail_rule
 from elbo_lab.theory.costs import Cost
 
-# Nodes with a tail below this only serve to see that nothing is left there.
+# Nodes with a tail below this serve only to check that nothing is left there.
 FAR_OUT = 1e-80
 # Nodes per half: twice the usual, for costs that oscillate in the tails.
 N_NODES = 240
-# Of the whole, what may be left there.
+# The share of the whole that may be left there.
 SETTLED = 1e-9
 
 

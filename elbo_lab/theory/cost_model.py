@@ -9,7 +9,7 @@ An estimator that differentiates with respect to eta leaves theta where it is, s
 f(z) d log q / d eta and nothing else, and `reparameterization-analytic-kl` is f'(z) dz / d eta and nothing
 else. Plain `reparameterization` keeps the score of -log q, which has mean zero and a variance of its own.
 
-It fails where somebody asks for what only a density has: samples of x, an evidence, a start for theta.
+It cannot give what only a density has: samples of x, an evidence, a start for theta.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ NO_DATA = np.zeros((1, 0))
 
 @dataclass(frozen=True)
 class CostModel(Model):
-    """E_q f(z) as an ELBO; theta is the eta (E,) of the prior, to be held where q stands.
+    """E_q f(z) as an ELBO; theta is the eta (E,) of the prior, kept equal to the eta of q.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The exact variance of gradient estimators in phi, on the first rung that applies."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from elbo_lab.arrays import Floats
@@ -12,9 +13,11 @@ from elbo_lab.models import Model
 from elbo_lab.theory import enumerated, integrated, quadratic
 from elbo_lab.theory.score import DrawMoments
 
+PHI_ESTIMATORS = {e.name: e for e in ESTIMATORS if e.target == "grad-phi-elbo"}
+
 
 class Scene(Protocol):
-    """A `study.Scene`, as far as exact variances look at it."""
+    """The part of a `study.Scene` that exact variances need."""
 
     @property
     def problem(self) -> Problem: ...
@@ -40,21 +43,17 @@ def draw_moments(model: Model, theta: Floats, x: Floats, family: Family, eta: Fl
     NotApplicable
         If z is continuous, log p(x, z) is not quadratic in it, and there are more than two latents.
     """
-    arguments = model, theta, x, family, eta
-    found = None
     if family.discrete:
-        found = enumerated.draw_moments(*arguments)
-    elif isinstance(family, DiagonalGaussian):
-        found = quadratic.draw_moments(model, theta, x, family, eta)
-    if found is None and family.size <= 2:
-        try:
-            found = integrated.draw_moments(*arguments)
-        except ToleranceMissed:
-            found = None
-    if found is None:
-        what = "quadratic log p(x, z), discrete z or one or two latents"
-        raise NotApplicable(f"the variance has no exact value for {model.label}: it takes {what}")
-    return found
+        return enumerated.draw_moments(model, theta, x, family, eta)
+    if isinstance(family, DiagonalGaussian):
+        moments = quadratic.draw_moments(model, theta, x, family, eta)
+        if moments is not None:
+            return moments
+    if family.size <= 2:
+        with suppress(ToleranceMissed):
+            return integrated.draw_moments(model, theta, x, family, eta)
+    what = "quadratic log p(x, z), discrete z or one or two latents"
+    raise NotApplicable(f"the variance has no exact value for {model.label}: it takes {what}")
 
 
 def gradient_variances(
@@ -111,21 +110,17 @@ def _traces(scene: Scene, moments: DrawMoments, n_draws: int) -> dict[str, float
 
 
 def known_variances(scene: Scene, n_draws: int) -> dict[Estimator, float]:
-    """Return {Estimator: trace} for the package's estimators whose variance is known here, maybe none."""
+    """Return {Estimator: trace} for the package's estimators whose variance is known here."""
     return known_variances_by_draws(scene, [n_draws])[n_draws]
 
 
 def known_variances_by_draws(scene: Scene, draws: Sequence[int]) -> dict[int, dict[Estimator, float]]:
     """Return {S: what `known_variances` returns} for several numbers of draws."""
-    if not scene.source.independent:
-        return {n_draws: {} for n_draws in draws}  # the formulas are those of independent draws
-    try:
-        moments = _moments_of(scene)
-    except NotApplicable:
-        return {n_draws: {} for n_draws in draws}
-    by_name = {e.name: e for e in ESTIMATORS if e.target == "grad-phi-elbo"}
-    traces = {n_draws: _traces(scene, moments, n_draws) for n_draws in draws}
-    return {
-        n_draws: {by_name[name]: value for name, value in found.items() if name in by_name}
-        for n_draws, found in traces.items()
-    }
+    known: dict[int, dict[Estimator, float]] = {n_draws: {} for n_draws in draws}
+    if scene.source.independent:  # the formulas are those of independent draws
+        with suppress(NotApplicable):
+            moments = _moments_of(scene)
+            for n_draws in draws:
+                traces = _traces(scene, moments, n_draws)
+                known[n_draws] = {PHI_ESTIMATORS[k]: v for k, v in traces.items() if k in PHI_ESTIMATORS}
+    return known
