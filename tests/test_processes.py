@@ -158,7 +158,7 @@ def test_a_fault_in_the_calling_process_stops_the_workers(worthwhile, tmp_path):
 # -- Ctrl-C ----------------------------------------------------------------------------------------
 
 SLEEPERS = """
-import sys, time
+import functools, sys, time
 import elbo_lab.comparison
 from elbo_lab import processes
 from elbo_lab.cli.main import main
@@ -170,7 +170,11 @@ def work(task):
         time.sleep(0.2)
     print(task, flush=True)
 
-elbo_lab.comparison.compare = lambda *_, **__: processes.Workers(2).map(work, range(1000))
+@functools.wraps(elbo_lab.comparison.compare)  # the command line reads the options from its signature
+def compare(*_, **__):
+    return processes.Workers(2).map(work, range(1000))
+
+elbo_lab.comparison.compare = compare
 sys.exit(main(["compare"]))
 """
 
