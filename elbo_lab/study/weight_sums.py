@@ -17,8 +17,7 @@ memory, each owned by one piece of work at a time, whatever the number of thread
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,25 +49,10 @@ def tiles_of(network: MLP) -> list[tuple[int, slice]]:
 
 def _put_product(left: Floats, right: Floats, out: Floats, onto: bool) -> None:
     """Write left @ right into `out`, or add it onto what is there."""
-    # (n, 1) by (1, m) is a product of matrices that has no sums.
-    product = np.matmul if len(right) > 1 else np.multiply
     if onto:
-        out += product(left, right)
+        out += left @ right
     else:
-        product(left, right, out=out)
-
-
-def _in_one_piece(shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> Iterator[Floats]:
-    """Yield new arrays of these shapes, neighbours in memory.
-
-    The system hands out a large array in large pages; in small ones, as for many arrays, a call would spend
-    as long on asking for them as on its products.
-    """
-    sizes = [math.prod(shape) for shape in shapes]
-    whole, start = np.empty(sum(sizes), dtype), 0
-    for shape, size in zip(shapes, sizes, strict=True):
-        yield whole[start : start + size].reshape(shape)
-        start += size
+        np.matmul(left, right, out=out)
 
 
 def _with_ones(n_rows: int, width: int, dtype: np.dtype) -> Floats:
@@ -102,16 +86,10 @@ class OwnInputs:
         self.n_draws, self.n_data, self.tiles = n_draws, n_data, tiles_of(network)
         views = network.affine_views(variance)
         self.totals = [views[layer][rows] for layer, rows in self.tiles]
-        inputs = [(n_rows, width + 1) for width in network.sizes[:-1]]
-        outputs = [(n_rows, width) for width in network.sizes[1:]]
-        sums = [total.shape for total in self.totals]
-        arrays = _in_one_piece([*inputs, *outputs, *inputs, *outputs, *sums], variance.dtype)
-        kinds = (inputs, outputs, inputs, outputs, sums)
-        self.a, self.delta, self.a2, self.delta2, self.sums = (
-            list(islice(arrays, len(kind))) for kind in kinds
-        )
-        for array in (*self.a, *self.a2):
-            array[:, -1] = 1.0
+        inputs, outputs, dtype = network.sizes[:-1], network.sizes[1:], variance.dtype
+        self.a, self.a2 = ([_with_ones(n_rows, width, dtype) for width in inputs] for _ in range(2))
+        self.delta, self.delta2 = ([np.empty((n_rows, width), dtype) for width in outputs] for _ in range(2))
+        self.sums = [np.empty_like(total) for total in self.totals]
         # Of each tile: whether anything has been added, to the sum of a datum too, and the data that are in.
         self.begun = [False for _ in self.tiles]
         self.open = [False for _ in self.tiles]

@@ -4,7 +4,7 @@ For a linear layer the gradient of one draw is an outer product a delta^T, so th
 draws is (a^2)^T (delta^2) and the sum itself a^T delta: two matrix products give the variance of all of a
 layer's weights (the second moment of Dangel, Kunstner and Hennig 2020, section 2.2, with draws in the
 place of data). In the encoder the activations do not depend on the draw, and the variance of the deltas is
-enough. Drawn and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
+enough. Draws and data are streamed (`weight_sums`), a few hundred rows at a time: memory is that of a few
 copies of the weights, whatever the number of draws and data. `variance_at_once` is the same with all rows in
 memory.
 
@@ -164,7 +164,7 @@ def weight_variance(
     estimator : str
         Whose gradient in phi: 'reparameterization', 'reparameterization-analytic-kl' or 'score-function'.
     threads : int, optional
-        Changes nothing but the time; all cores if not given.
+        Changes only the running time; all cores if not given.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def decoder_variance(
     z : ndarray (S, N, K)
         S >= 2 draws for each datum, from anywhere.
     threads : int, optional
-        Changes nothing but the time; all cores if not given.
+        Changes only the running time; all cores if not given.
 
     Returns
     -------
