@@ -232,21 +232,21 @@ def test_no_line_is_wider_than_asked_and_no_name_is_lost(timed, width):  # noqa:
     assert all(row["estimator"] in text for row in found.rows if row["reason"] is None)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["gaussian-mixture"], "model: expected one model, got 3 of them; choose one of gaussian-mixture:"),
-        (["pca"], "error: model: expected a known name, got 'pca'; did you mean 'ppca'?"),
-        (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
-        (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
-        (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),
-        (["ppca", "--repeats", "5"], "--repeats: expected a whole number of at least 20, got 5"),
-        (["ppca", "--draws", "0"], "--draws: expected a whole number of at least 1, got 0"),
-        (["ppca", "--latent", "65"], "latent: expected at most the 64 columns"),
-        (["ppca", "--data", "nosuch.csv"], "nosuch.csv"),
-        (["ppca", "--json", "/no/such/folder/o.json"], "--json: expected a place in an existing folder"),
-    ],
-)
+MISTAKES = [
+    (["gaussian-mixture"], "model: expected one model, got 3 of them; choose one of gaussian-mixture:"),
+    (["pca"], "error: model: expected a known name, got 'pca'; did you mean 'ppca'?"),
+    (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
+    (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
+    (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),
+    (["ppca", "--repeats", "5"], "--repeats: expected a whole number of at least 20, got 5"),
+    (["ppca", "--draws", "0"], "--draws: expected a whole number of at least 1, got 0"),
+    (["ppca", "--latent", "65"], "latent: expected at most the 64 columns"),
+    (["ppca", "--data", "nosuch.csv"], "nosuch.csv"),
+    (["ppca", "--json", "/no/such/folder/o.json"], "--json: expected a place in an existing folder"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
 def test_a_mistake_is_one_clear_line(words, message, capsys):
     assert main(["advise", *words]) == 2
     told = capsys.readouterr()

@@ -327,16 +327,16 @@ def call(**changes):
     return annealed_weights(path, schedule, transition, rng, **settings)
 
 
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"schedule": [0.0, 0.5]}, r"^schedule: expected numbers that rise from 0 to 1, got \[0. +0.5\]$"),
-        ({"schedule": [0.0, 0.6, 0.5, 1.0]}, "^schedule: expected numbers that rise"),
-        ({"schedule": [0.0, np.nan, 1.0]}, "^schedule: expected numbers that rise"),
-        ({"n_chains": 0}, "^n_chains: expected a whole number of at least 1, got 0$"),
-        ({"steps": np.ones(3)}, r"^steps: expected shape \(1, 3\), got shape \(3,\)$"),
-    ],
-)
+MISTAKES = [
+    ({"schedule": [0.0, 0.5]}, r"^schedule: expected numbers that rise from 0 to 1, got \[0. +0.5\]$"),
+    ({"schedule": [0.0, 0.6, 0.5, 1.0]}, "^schedule: expected numbers that rise"),
+    ({"schedule": [0.0, np.nan, 1.0]}, "^schedule: expected numbers that rise"),
+    ({"n_chains": 0}, "^n_chains: expected a whole number of at least 1, got 0$"),
+    ({"steps": np.ones(3)}, r"^steps: expected shape \(1, 3\), got shape \(3,\)$"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), MISTAKES)
 def test_a_mistake_gets_one_clear_line(changes, line):
     with pytest.raises(ValueError, match=line):
         call(**changes)

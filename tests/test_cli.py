@@ -212,20 +212,19 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(here, capsys, 
         assert seconds < 0.5
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["compere"],
-        ["advise"],
-        ["sample", "x"],
-        ["compare", "--draws", "ten"],
-        ["compare", "--nosuch"],
-        ["compare", "--latent"],
-        ["fit", "ppca", "--latent", "2.5"],
-    ],
-    ids=" ".join,
-)
+NO_COMMANDS = [
+    [],
+    ["compere"],
+    ["advise"],
+    ["sample", "x"],
+    ["compare", "--draws", "ten"],
+    ["compare", "--nosuch"],
+    ["compare", "--latent"],
+    ["fit", "ppca", "--latent", "2.5"],
+]
+
+
+@pytest.mark.parametrize("arguments", NO_COMMANDS, ids=" ".join)
 def test_argparse_leaves_with_2_and_one_line_too(capsys, arguments):
     assert code_of(arguments) == 2
     out, err = capsys.readouterr()

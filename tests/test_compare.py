@@ -359,15 +359,15 @@ def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
     compare("gaussian-mle", estimators=Remembers(np.zeros(1), np.zeros(1)), **SMALL)
 
 
-@pytest.mark.parametrize(
-    ("attributes", "line"),
-    [
-        ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
-        ({"unbiased": "elbo"}, "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'"),
-        ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
-        ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
-    ],
-)
+BAD_ATTRIBUTES = [
+    ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
+    ({"unbiased": "elbo"}, "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'"),
+    ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
+    ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
+]
+
+
+@pytest.mark.parametrize(("attributes", "line"), BAD_ATTRIBUTES)
 def test_an_own_estimator_with_an_impossible_attribute_is_refused(attributes, line):
     kind = type("Mine", (Reparameterization,), {"name": "mine"} | attributes)
     with pytest.raises((ValueError, TypeError), match=line):

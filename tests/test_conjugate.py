@@ -187,15 +187,15 @@ def test_the_flat_limit_and_one_datum_have_no_mode():
         NormalInverseGamma.flat(2).posterior(FAITHFUL[:1]).mode()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (([0.0], -1.0, 1.0, 1.0), "strength: expected a finite number of at least 0, got -1.0"),
-        (([0.0], 1.0, -1.6, 1.0), "shape: expected a finite number of at least -1.5, got -1.6"),
-        (([0.0], 1.0, 1.0, np.inf), "rate: expected a finite number of at least 0, got inf"),
-        (([np.nan], 1.0, 1.0, 1.0), "mean: expected finite numbers"),
-    ],
-)
+IMPOSSIBLE_SETTINGS = [
+    (([0.0], -1.0, 1.0, 1.0), "strength: expected a finite number of at least 0, got -1.0"),
+    (([0.0], 1.0, -1.6, 1.0), "shape: expected a finite number of at least -1.5, got -1.6"),
+    (([0.0], 1.0, 1.0, np.inf), "rate: expected a finite number of at least 0, got inf"),
+    (([np.nan], 1.0, 1.0, 1.0), "mean: expected finite numbers"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), IMPOSSIBLE_SETTINGS)
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         NormalInverseGamma(*settings)

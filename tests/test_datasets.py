@@ -197,16 +197,16 @@ def test_more_rows_keep_the_first_ones_and_another_seed_changes_them():
     assert not np.array_equal(data.rows(10, seed=4).x, data.rows(10, seed=3).x)
 
 
-@pytest.mark.parametrize(
-    ("count", "seed", "kind", "what"),
-    [
-        (273, 0, BadValue, "rows: expected at most the 272 rows of faithful, got 273"),
-        (0, 0, BadValue, "rows: .* got 0"),
-        (-4, 0, BadValue, "rows: .* got -4"),
-        (2.5, 0, BadKind, "rows: .* got 2.5"),
-        (3, -1, BadValue, "seed: .* got -1"),
-    ],
-)
+BAD_ROWS = [
+    (273, 0, BadValue, "rows: expected at most the 272 rows of faithful, got 273"),
+    (0, 0, BadValue, "rows: .* got 0"),
+    (-4, 0, BadValue, "rows: .* got -4"),
+    (2.5, 0, BadKind, "rows: .* got 2.5"),
+    (3, -1, BadValue, "seed: .* got -1"),
+]
+
+
+@pytest.mark.parametrize(("count", "seed", "kind", "what"), BAD_ROWS)
 def test_impossible_numbers_of_rows_are_refused(count, seed, kind, what):
     with pytest.raises(kind, match=what):
         load("faithful").rows(count, seed)
@@ -220,20 +220,20 @@ def row_numbers(count):
     return load(np.arange(count)[:, None])
 
 
-@pytest.mark.parametrize(
-    ("count", "holdout", "held_out"),
-    [
-        (1797, 0.2, 360),
-        (10, 0.1, 1),
-        (10, 0.11, 2),
-        (10, 0.9, 9),
-        (100, 0.07, 7),  # in floating point 0.07 * 100 is above 7
-        (100, 0.29, 29),
-        (2, 0.5, 1),
-        (1000, 1e-9, 1),
-        (10, np.float32(0.3), 3),
-    ],
-)
+SHARES = [
+    (1797, 0.2, 360),
+    (10, 0.1, 1),
+    (10, 0.11, 2),
+    (10, 0.9, 9),
+    (100, 0.07, 7),  # in floating point 0.07 * 100 is above 7
+    (100, 0.29, 29),
+    (2, 0.5, 1),
+    (1000, 1e-9, 1),
+    (10, np.float32(0.3), 3),
+]
+
+
+@pytest.mark.parametrize(("count", "holdout", "held_out"), SHARES)
 def test_a_split_holds_out_its_share_rounded_up(count, holdout, held_out):
     parts = row_numbers(count).split(holdout)
     assert [len(part.x) for part in parts] == [count - held_out, held_out]
@@ -277,21 +277,21 @@ def test_both_parts_carry_everything_that_belongs_to_a_row():
     assert train.labels is None and held_out.probabilities is None
 
 
-@pytest.mark.parametrize(
-    ("count", "holdout", "kind", "what"),
-    [
-        (10, 0, BadValue, "holdout: expected a share above 0 and below 1, got 0"),
-        (10, 1.0, BadValue, "got 1.0"),
-        (10, -0.1, BadValue, "got -0.1"),
-        (10, 20, BadValue, "got 20"),
-        (10, np.nan, BadValue, "got nan"),
-        (10, "0.2", BadKind, "holdout: expected a number between 0 and 1, got '0.2'"),
-        (10, True, BadKind, "got True"),
-        (10, None, BadKind, "got None"),
-        (10, 0.95, BadValue, "0.95, which holds out 10 of 10 rows; hold out less"),
-        (1, 0.5, BadValue, "0.5, which holds out 1 of 1 rows"),
-    ],
-)
+BAD_SHARES = [
+    (10, 0, BadValue, "holdout: expected a share above 0 and below 1, got 0"),
+    (10, 1.0, BadValue, "got 1.0"),
+    (10, -0.1, BadValue, "got -0.1"),
+    (10, 20, BadValue, "got 20"),
+    (10, np.nan, BadValue, "got nan"),
+    (10, "0.2", BadKind, "holdout: expected a number between 0 and 1, got '0.2'"),
+    (10, True, BadKind, "got True"),
+    (10, None, BadKind, "got None"),
+    (10, 0.95, BadValue, "0.95, which holds out 10 of 10 rows; hold out less"),
+    (1, 0.5, BadValue, "0.5, which holds out 1 of 1 rows"),
+]
+
+
+@pytest.mark.parametrize(("count", "holdout", "kind", "what"), BAD_SHARES)
 def test_an_impossible_split_is_refused(count, holdout, kind, what):
     with pytest.raises(kind, match=f"^holdout: .*{what.removeprefix('holdout: ')}"):
         row_numbers(count).split(holdout)
@@ -300,20 +300,20 @@ def test_an_impossible_split_is_refused(count, holdout, kind, what):
 # --- the view that suits a model -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("views", "source", "view", "name"),
-    [
-        (("binary",), "digits", None, "digits:binary"),
-        (("dequantised",), "digits", None, "digits:dequantised"),
-        (("colour", "dynamic", "binary"), "digits", None, "digits:dynamic"),
-        (("colour",), "digits", None, "digits:raw"),
-        ((), "digits", None, "digits:raw"),
-        (("binary",), "digits:raw", None, "digits:raw"),
-        (("binary",), "digits", "raw", "digits:raw"),
-        (("binary",), "faithful", None, "faithful"),
-        (("binary",), [[0.0, 1.0]], None, "array"),
-    ],
-)
+NATURAL_VIEWS = [
+    (("binary",), "digits", None, "digits:binary"),
+    (("dequantised",), "digits", None, "digits:dequantised"),
+    (("colour", "dynamic", "binary"), "digits", None, "digits:dynamic"),
+    (("colour",), "digits", None, "digits:raw"),
+    ((), "digits", None, "digits:raw"),
+    (("binary",), "digits:raw", None, "digits:raw"),
+    (("binary",), "digits", "raw", "digits:raw"),
+    (("binary",), "faithful", None, "faithful"),
+    (("binary",), [[0.0, 1.0]], None, "array"),
+]
+
+
+@pytest.mark.parametrize(("views", "source", "view", "name"), NATURAL_VIEWS)
 def test_a_model_takes_its_natural_view_where_none_was_named(views, source, view, name):
     data = load_for(views, source, view=view, seed=3)
     assert data.name == name
@@ -573,19 +573,19 @@ def test_a_strangers_pickle_is_not_run(tmp_path):
     assert not Trap.sprung
 
 
-@pytest.mark.parametrize(
-    ("source", "remedy"),
-    [
-        ("faithfull", "did you mean 'faithful'"),
-        ("digit", "did you mean 'digits'"),
-        ("digit:binary", "did you mean 'digits:binary'"),
-        ("no/such/digits.csv", "check the path"),
-        ("digits.csv", "check the path"),
-        ("something else", "check the path"),
-        ("", "check the path"),
-        ("a\0b", "check the path"),
-    ],
-)
+BAD_NAMES = [
+    ("faithfull", "did you mean 'faithful'"),
+    ("digit", "did you mean 'digits'"),
+    ("digit:binary", "did you mean 'digits:binary'"),
+    ("no/such/digits.csv", "check the path"),
+    ("digits.csv", "check the path"),
+    ("something else", "check the path"),
+    ("", "check the path"),
+    ("a\0b", "check the path"),
+]
+
+
+@pytest.mark.parametrize(("source", "remedy"), BAD_NAMES)
 def test_a_name_that_is_nothing_is_refused_with_the_nearest(tmp_path, monkeypatch, source, remedy):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadValue, match=f"^data: .*{remedy}") as caught:
@@ -593,18 +593,18 @@ def test_a_name_that_is_nothing_is_refused_with_the_nearest(tmp_path, monkeypatc
     assert repr(source) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("source", "view", "what"),
-    [
-        ("digits", "binry", "'binry'; did you mean 'binary'"),
-        ("digits:bianry", None, "'bianry'; did you mean 'binary'"),
-        ("digits:", None, "got ''"),
-        ("digits:raw", "binary", "the same view as in 'digits:raw', got 'binary'"),
-        ("faithful", "raw", "faithful has only one, got 'raw'"),
-        ("faithful:raw", None, "faithful has only one, got 'raw'"),
-        ([[1, 2]], "raw", "no view for data of your own, got 'raw'"),
-    ],
-)
+BAD_VIEWS = [
+    ("digits", "binry", "'binry'; did you mean 'binary'"),
+    ("digits:bianry", None, "'bianry'; did you mean 'binary'"),
+    ("digits:", None, "got ''"),
+    ("digits:raw", "binary", "the same view as in 'digits:raw', got 'binary'"),
+    ("faithful", "raw", "faithful has only one, got 'raw'"),
+    ("faithful:raw", None, "faithful has only one, got 'raw'"),
+    ([[1, 2]], "raw", "no view for data of your own, got 'raw'"),
+]
+
+
+@pytest.mark.parametrize(("source", "view", "what"), BAD_VIEWS)
 def test_a_view_that_is_not_there_is_refused(source, view, what):
     with pytest.raises(BadValue, match=f"^view: .*{what}"):
         load(source, view=view)

@@ -158,18 +158,18 @@ def test_log_weights_of_either_source_average_to_the_evidence():
         assert log_w.shape == (4000, 4)
 
 
-@pytest.mark.parametrize(
-    ("name", "weighs"),
-    [
-        ("importance-sampling", True),
-        ("importance-weighted", True),
-        ("prior-monte-carlo", True),
-        ("prior-monte-carlo-score", True),
-        ("elbo-log-weight", False),
-        ("score-function", False),
-        ("elbo-sampled", False),
-    ],
-)
+WEIGHING = [
+    ("importance-sampling", True),
+    ("importance-weighted", True),
+    ("prior-monte-carlo", True),
+    ("prior-monte-carlo-score", True),
+    ("elbo-log-weight", False),
+    ("score-function", False),
+    ("elbo-sampled", False),
+]
+
+
+@pytest.mark.parametrize(("name", "weighs"), WEIGHING)
 def test_only_estimators_that_weigh_their_draws_have_weights(name, weighs):
     found = weight_numbers(scene_of("gaussian-mle"), [estimator_of(name)], 5, 0)[0]
     assert (found["effective_sample_size"] is not None) == weighs

@@ -82,19 +82,19 @@ def test_a_ratio_of_variances_has_the_interval_of_both(write, run):
     assert found["variance_ratio_high"] == pytest.approx(2 * both, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "reason"),
-    [
-        ({"bias_norm": 100.0}, "bias .* -> 100"),
-        ({"variance": 1e6, "variance_low": 9e5, "variance_high": 2e6}, "variance .* -> 1.00e6"),
-        ({"variance": 0.0, "variance_low": 0.0, "variance_high": 0.0}, "variance .* -> 0"),
-        ({"variance": None, "variance_low": None, "variance_high": None}, "variance .* -> -"),
-        ({"reference_norm": 7.0}, "exact answer .* -> 7.00"),
-        ({"reference": "long-run"}, "reference closed-form -> long-run"),
-        ({"unbiased": False}, "unbiased True -> False"),
-        ({"applicable": False, "bias_norm": None}, "applicable True -> False"),
-    ],
-)
+CHANGES = [
+    ({"bias_norm": 100.0}, "bias .* -> 100"),
+    ({"variance": 1e6, "variance_low": 9e5, "variance_high": 2e6}, "variance .* -> 1.00e6"),
+    ({"variance": 0.0, "variance_low": 0.0, "variance_high": 0.0}, "variance .* -> 0"),
+    ({"variance": None, "variance_low": None, "variance_high": None}, "variance .* -> -"),
+    ({"reference_norm": 7.0}, "exact answer .* -> 7.00"),
+    ({"reference": "long-run"}, "reference closed-form -> long-run"),
+    ({"unbiased": False}, "unbiased True -> False"),
+    ({"applicable": False, "bias_norm": None}, "applicable True -> False"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "reason"), CHANGES)
 def test_a_change_is_seen_and_named(write, run, numbers, reason):
     found = changed(write, run, **numbers)
     assert found.differs
@@ -166,20 +166,20 @@ def test_chance_alone_is_called_a_change_as_rarely_as_stated_and_a_change_is_fou
 # -- files and the command -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("no json", "which is no JSON"),
-        ("[" * 100_000, "which is no JSON"),
-        ('{"schema": 1, "rows": NaN}', "which is no JSON"),
-        ("[1, 2]", "with schema None"),
-        ({"schema": "elbo_lab/fit/1", "settings": {}}, "with schema 'elbo_lab/fit/1'"),
-        ({"schema": 3}, "with schema 3"),
-        ({"schema": True}, "with schema True"),
-        ({"schema": 1, "settings": {}}, "settings or rows are damaged"),
-        ({"schema": 1, "settings": {}, "rows": [{"model": "ppca"}]}, "settings or rows are damaged"),
-    ],
-)
+NO_RUNS = [
+    ("no json", "which is no JSON"),
+    ("[" * 100_000, "which is no JSON"),
+    ('{"schema": 1, "rows": NaN}', "which is no JSON"),
+    ("[1, 2]", "with schema None"),
+    ({"schema": "elbo_lab/fit/1", "settings": {}}, "with schema 'elbo_lab/fit/1'"),
+    ({"schema": 3}, "with schema 3"),
+    ({"schema": True}, "with schema True"),
+    ({"schema": 1, "settings": {}}, "settings or rows are damaged"),
+    ({"schema": 1, "settings": {}, "rows": [{"model": "ppca"}]}, "settings or rows are damaged"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NO_RUNS)
 def test_a_file_that_is_no_run_is_one_clear_line(write, run, content, message, capsys):
     good, bad = write("good.json", run), write("bad.json", content)
     assert main(["diff", str(good), str(bad)]) == 2

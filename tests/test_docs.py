@@ -92,17 +92,17 @@ def check_fit_command(options):
         assert settings.get(key) in {None, *(estimator.name for estimator in ESTIMATORS)}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "ppca --data digit",
-        "ppca --data digits:grey",
-        "ppca --data digits --epochs 5",
-        "ppca --data digits --method vaes",
-        "pca --data digits",
-        "deep-bernoulli --data digits --phi-estimator reinforce",
-    ],
-)
+WRONG_COMMANDS = [
+    "ppca --data digit",
+    "ppca --data digits:grey",
+    "ppca --data digits --epochs 5",
+    "ppca --data digits --method vaes",
+    "pca --data digits",
+    "deep-bernoulli --data digits --phi-estimator reinforce",
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_COMMANDS)
 def test_the_check_of_a_fit_command_finds_a_fault(wrong):
     options = build_parser().parse_args(["fit", *wrong.split()])
     with pytest.raises((AssertionError, ValueError)):

@@ -182,18 +182,18 @@ def with_fault(case, fault):
     return total, shift, moment, entropy, log_likelihood
 
 
+FAULTS = [
+    "forgets the last row",
+    "upper triangle left empty",
+    "moments a millionth too large",
+    "shift of another sign",
+    "entropy without a tenth",
+    "log-likelihood a millionth of a nat off",
+]
+
+
 @pytest.mark.parametrize("n_columns", [2, 5])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "forgets the last row",
-        "upper triangle left empty",
-        "moments a millionth too large",
-        "shift of another sign",
-        "entropy without a tenth",
-        "log-likelihood a millionth of a nat off",
-    ],
-)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_comparison_refuses_a_kernel_with_the_fault(fault, n_columns):
     case = example(300, n_columns, 3, "full")
     assert_same_sums(sums.by_kernels(*case), case)

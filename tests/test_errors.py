@@ -144,21 +144,21 @@ def test_a_bad_column_is_called_by_its_name_where_it_has_one(columns, told):
     assert str(caught.value).startswith(f"data: expected finite numbers, got inf at row 0, column {told}; 1 ")
 
 
-@pytest.mark.parametrize(
-    ("table", "kind", "message"),
-    [
-        ([[1.0, 2.0], [3.0]], ValueError, "rows of equal length.*ragged"),
-        ([1.0, 2.0], ValueError, r"two axes \(N, D\), got shape \(2,\); use x\[:, None\]"),
-        (3.0, ValueError, r"two axes \(N, D\), got shape \(\)"),
-        (np.zeros((2, 2, 2)), ValueError, r"two axes.*shape \(2, 2, 2\)"),
-        (np.zeros((0, 2)), ValueError, r"at least one row and one column, got shape \(0, 2\)"),
-        (np.zeros((2, 0)), ValueError, r"at least one row and one column, got shape \(2, 0\)"),
-        ([], ValueError, r"shape \(0,\)"),
-        ([["a", "1.0"]], TypeError, "numbers, got dtype <U3; drop label and text columns"),
-        ([[None, 1.0]], TypeError, "numbers, got dtype object"),
-        ([[1j, 1.0]], TypeError, "numbers, got dtype complex128"),
-    ],
-)
+NO_TABLES = [
+    ([[1.0, 2.0], [3.0]], ValueError, "rows of equal length.*ragged"),
+    ([1.0, 2.0], ValueError, r"two axes \(N, D\), got shape \(2,\); use x\[:, None\]"),
+    (3.0, ValueError, r"two axes \(N, D\), got shape \(\)"),
+    (np.zeros((2, 2, 2)), ValueError, r"two axes.*shape \(2, 2, 2\)"),
+    (np.zeros((0, 2)), ValueError, r"at least one row and one column, got shape \(0, 2\)"),
+    (np.zeros((2, 0)), ValueError, r"at least one row and one column, got shape \(2, 0\)"),
+    ([], ValueError, r"shape \(0,\)"),
+    ([["a", "1.0"]], TypeError, "numbers, got dtype <U3; drop label and text columns"),
+    ([[None, 1.0]], TypeError, "numbers, got dtype object"),
+    ([[1j, 1.0]], TypeError, "numbers, got dtype complex128"),
+]
+
+
+@pytest.mark.parametrize(("table", "kind", "message"), NO_TABLES)
 def test_what_is_no_table_of_numbers_is_refused_with_the_reason(table, kind, message):
     with pytest.raises(kind, match=f"data: expected .*{message}"):
         check_data(table)

@@ -517,15 +517,15 @@ def test_an_interpolation_goes_straight_from_one_reconstruction_to_the_other(cas
         fitted.interpolate(case.x[0], case.x[1], 1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((np.zeros(3),), r"theta: expected shape \(\d+,\), got shape \(3,\)"),
-        ((VAE.theta, VAE.amortised), "posterior and phi: expected both or neither, got only a posterior"),
-        ((VAE.theta, None, np.zeros(3)), "posterior and phi: expected both or neither, got only phi"),
-        ((VAE.theta, VAE.amortised, np.zeros(3)), r"phi: expected shape \(\d+,\), got shape \(3,\)"),
-    ],
-)
+MISSING_PARTS = [
+    ((np.zeros(3),), r"theta: expected shape \(\d+,\), got shape \(3,\)"),
+    ((VAE.theta, VAE.amortised), "posterior and phi: expected both or neither, got only a posterior"),
+    ((VAE.theta, None, np.zeros(3)), "posterior and phi: expected both or neither, got only phi"),
+    ((VAE.theta, VAE.amortised, np.zeros(3)), r"phi: expected shape \(\d+,\), got shape \(3,\)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISSING_PARTS)
 def test_a_fitted_model_with_parts_missing_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Fitted(VAE.model, *arguments)

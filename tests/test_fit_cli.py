@@ -210,18 +210,18 @@ def checkpointed():
     return KEPT["v.npz"]
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (["--learning-rate", "0.5"], ["--learning-rate", "as in the checkpoint", "only --epochs may change"]),
-        (["--batch", "10"], ["--batch", "20"]),
-        (["--seed", "4"], ["--seed"]),
-        (["--hidden", "5", "5"], ["--hidden"]),
-        (["--latent", "1"], ["--latent"]),
-        (["--data", "other.csv"], ["data", "checkpoint"]),
-        (["--epochs", "1"], ["--epochs", "2"]),
-    ],
-)
+OTHER_SETTINGS = [
+    (["--learning-rate", "0.5"], ["--learning-rate", "as in the checkpoint", "only --epochs may change"]),
+    (["--batch", "10"], ["--batch", "20"]),
+    (["--seed", "4"], ["--seed"]),
+    (["--hidden", "5", "5"], ["--hidden"]),
+    (["--latent", "1"], ["--latent"]),
+    (["--data", "other.csv"], ["data", "checkpoint"]),
+    (["--epochs", "1"], ["--epochs", "2"]),
+]
+
+
+@pytest.mark.parametrize(("more", "words"), OTHER_SETTINGS)
 def test_a_checkpoint_goes_on_only_as_it_began(more, words, capsys):
     before = checkpointed()
     more = more if "--epochs" in more else [*more, "--epochs", "4"]

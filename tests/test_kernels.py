@@ -293,22 +293,21 @@ def test_twin_check_refuses_a_kernel_that(fault):
         assert_twins(np.tanh, FAULTS[fault], np.append(EDGES, 0.7))
 
 
+NO_ARRAYS = [
+    0.3,
+    2,
+    [0.1, 0.2],
+    np.float32(0.3),
+    np.array(0.3),
+    np.arange(3),
+    np.arange(3, dtype=">f8"),
+    np.arange(3, dtype=np.float16),
+    np.ma.masked_array([0.1, 0.2], [True, False]),
+]
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "x",
-    [
-        0.3,
-        2,
-        [0.1, 0.2],
-        np.float32(0.3),
-        np.array(0.3),
-        np.arange(3),
-        np.arange(3, dtype=">f8"),
-        np.arange(3, dtype=np.float16),
-        np.ma.masked_array([0.1, 0.2], [True, False]),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("x", NO_ARRAYS, ids=repr)
 def test_what_no_kernel_takes_goes_to_the_definition(name, x):
     function = getattr(special, name)
     with use_kernels("numba"):
@@ -442,18 +441,18 @@ def copied_package(tmp_path):
     return tmp_path
 
 
+EDITS = [
+    (
+        "exponential.py",
+        "return scale * tail + (scale - 1.0)",
+        "return 2.0 * (scale * tail + (scale - 1.0))",
+    ),
+    ("compiling.py", "njit(**FLAGS, forceinline=True)(function)", "njit(**FLAGS)(lambda *_: 0.5)"),
+]
+
+
 @needs_jit
-@pytest.mark.parametrize(
-    "file, before, after",
-    [
-        (
-            "exponential.py",
-            "return scale * tail + (scale - 1.0)",
-            "return 2.0 * (scale * tail + (scale - 1.0))",
-        ),
-        ("compiling.py", "njit(**FLAGS, forceinline=True)(function)", "njit(**FLAGS)(lambda *_: 0.5)"),
-    ],
-)
+@pytest.mark.parametrize("file, before, after", EDITS)
 def test_an_edit_in_another_file_compiles_anew(copied_package, file, before, after):
     code = """
 import numpy as np

@@ -417,21 +417,21 @@ def labelled(labels, x=None):
     return Dataset("mine", x, labels=None if labels is None else np.array(labels))
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (labelled(None), r"data: expected a table with labels 0 and 1 .*, got no labels with mine; use"),
-        (labelled([0, 1, 2, 0, 1, 2]), r"got labels 0, 1, 2 with mine"),
-        (labelled([3, 7, 3, 7, 3, 7]), r"got labels 3, 7 with mine"),
-        (labelled([1] * 6), r"got labels 1 with mine"),
-        ("digits", r"got labels 0, 1, 2, 3, \.\.\. with digits:raw"),
-        ("faithful", r"got no labels with faithful"),
-        (
-            labelled([0, 1] * 3, np.column_stack([np.arange(6.0), np.full(6, 7.0)])),
-            r"data: expected features that vary .*, got constant column 1; drop it",
-        ),
-    ],
-)
+NO_REGRESSIONS = [
+    (labelled(None), r"data: expected a table with labels 0 and 1 .*, got no labels with mine; use"),
+    (labelled([0, 1, 2, 0, 1, 2]), r"got labels 0, 1, 2 with mine"),
+    (labelled([3, 7, 3, 7, 3, 7]), r"got labels 3, 7 with mine"),
+    (labelled([1] * 6), r"got labels 1 with mine"),
+    ("digits", r"got labels 0, 1, 2, 3, \.\.\. with digits:raw"),
+    ("faithful", r"got no labels with faithful"),
+    (
+        labelled([0, 1] * 3, np.column_stack([np.arange(6.0), np.full(6, 7.0)])),
+        r"data: expected features that vary .*, got constant column 1; drop it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), NO_REGRESSIONS)
 def test_a_table_that_is_no_regression_is_refused_in_one_line(data, message):
     with pytest.raises(ValueError, match=message) as caught:
         scene(data=data)
@@ -452,15 +452,15 @@ def test_torn_rows_and_too_many_are_refused(width):
         model.check_data(np.ones((1, width)))
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (partial(LogisticRegression, 0, (0.0,), (1.0,)), "n_total: .*at least 1, got 0"),
-        (partial(LogisticRegression, 3, (0.0,), (0.0,)), "scale: expected a positive finite number, got 0"),
-        (partial(LogisticRegression, 3, (0.0,), (1.0, 1.0)), "scale: expected 1 numbers.*got 2"),
-        (partial(LogisticRegression.for_data, np.zeros((3, 1))), "a feature beside the labels, got 1 column"),
-    ],
-)
+IMPOSSIBLE_MODELS = [
+    (partial(LogisticRegression, 0, (0.0,), (1.0,)), "n_total: .*at least 1, got 0"),
+    (partial(LogisticRegression, 3, (0.0,), (0.0,)), "scale: expected a positive finite number, got 0"),
+    (partial(LogisticRegression, 3, (0.0,), (1.0, 1.0)), "scale: expected 1 numbers.*got 2"),
+    (partial(LogisticRegression.for_data, np.zeros((3, 1))), "a feature beside the labels, got 1 column"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), IMPOSSIBLE_MODELS)
 def test_an_impossible_description_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -217,15 +217,15 @@ def test_without_network_one_line_says_what_where_and_how(tmp_path, monkeypatch,
     assert len(pooch.asked) == 2
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ValueError("SHA256 hash of downloaded\n file does not match"), "another checksum"),
-        (PermissionError(13, "Permission denied"), "Permission denied"),
-        (OSError(28, "No space left on device"), "No space left on device"),
-        (ConnectionError("a very\nlong story"), "ConnectionError"),
-    ],
-)
+NOT_FETCHED = [
+    (ValueError("SHA256 hash of downloaded\n file does not match"), "another checksum"),
+    (PermissionError(13, "Permission denied"), "Permission denied"),
+    (OSError(28, "No space left on device"), "No space left on device"),
+    (ConnectionError("a very\nlong story"), "ConnectionError"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), NOT_FETCHED)
 def test_the_line_says_why_nothing_was_fetched(tmp_path, monkeypatch, pooch, error, reason):
     serve(pooch, monkeypatch, tmp_path, lambda _url: error)
     with pytest.raises(BadValue, match=f"no download from ossci.*{reason}.*storage.*{reason}") as caught:
@@ -333,14 +333,14 @@ def test_a_file_that_may_not_be_read_is_refused(folder, monkeypatch):
         load("mnist", data_dir=folder)
 
 
-@pytest.mark.parametrize(
-    ("file", "array", "what"),
-    [
-        ("images-idx3", np.zeros((N, 32, 32), np.uint8), "images of 28 x 28 pixels, .* got 12 x 32 x 32"),
-        ("images-idx3", np.zeros((0, 28, 28), np.uint8), ".* at least one, got 0 x 28 x 28"),
-        ("labels-idx1", np.zeros(N - 1, np.uint8), "a label for each of 12 images, got 11 labels"),
-    ],
-)
+WRONG_SIZES = [
+    ("images-idx3", np.zeros((N, 32, 32), np.uint8), "images of 28 x 28 pixels, .* got 12 x 32 x 32"),
+    ("images-idx3", np.zeros((0, 28, 28), np.uint8), ".* at least one, got 0 x 28 x 28"),
+    ("labels-idx1", np.zeros(N - 1, np.uint8), "a label for each of 12 images, got 11 labels"),
+]
+
+
+@pytest.mark.parametrize(("file", "array", "what"), WRONG_SIZES)
 def test_images_of_another_size_and_missing_labels_are_refused(folder, file, array, what):
     (folder / f"train-{file}-ubyte").write_bytes(idx_bytes(array))
     with pytest.raises(BadValue, match=f"^data: expected {what}"):

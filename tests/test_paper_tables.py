@@ -98,16 +98,16 @@ def test_a_script_reads_options_of_its_own_beside_json(tmp_path, words):
     assert "False" in run("-c", code, "--short", cwd=tmp_path).stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--json", "nowhere/out.json"], "nowhere"),
-        (["--json", "."], "folder"),
-        (["--json"], "--json"),
-        (["--jsom", "out.json"], "--jsom"),
-        (["extra"], "extra"),
-    ],
-)
+MISTAKES = [
+    (["--json", "nowhere/out.json"], "nowhere"),
+    (["--json", "."], "folder"),
+    (["--json"], "--json"),
+    (["--jsom", "out.json"], "--jsom"),
+    (["extra"], "extra"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES)
 def test_a_mistake_on_the_command_line_is_told_before_anything_is_computed(script, tmp_path, words, told):
     done = run(script, *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -134,17 +134,17 @@ def test_every_script_reads_its_options_before_its_data(path):
     assert early.count("# %% ") <= 3, "options are read among the constants"
 
 
+MNIST_MISTAKES = [
+    (["--seconds", "-1"], "--seconds: expected a positive number of seconds, got '-1'"),
+    (["--seconds", "nan"], "got 'nan'"),
+    (["--only", "7"], "--only"),
+    (["--json", "nowhere/out.json"], "nowhere"),
+    (["--data-dir", "."], "none in '.'"),
+]
+
+
 @pytest.mark.parametrize("name", ["burda_2016_table_1", "kingma_2014_figure_2"])
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--seconds", "-1"], "--seconds: expected a positive number of seconds, got '-1'"),
-        (["--seconds", "nan"], "got 'nan'"),
-        (["--only", "7"], "--only"),
-        (["--json", "nowhere/out.json"], "nowhere"),
-        (["--data-dir", "."], "none in '.'"),
-    ],
-)
+@pytest.mark.parametrize(("words", "told"), MNIST_MISTAKES)
 def test_a_script_on_mnist_tells_a_mistake_in_one_line(tmp_path, monkeypatch, name, words, told):
     monkeypatch.delenv("ELBO_LAB_QUICK", raising=False)
     done = run(PAPERS / f"{name}.py", "--short", *words, cwd=tmp_path)
@@ -152,16 +152,16 @@ def test_a_script_on_mnist_tells_a_mistake_in_one_line(tmp_path, monkeypatch, na
     assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("row", "error", "told"),
-    [
-        ({"quantity": "a"}, ValueError, "'quantity' in row 0"),
-        ({"quantity": "a", "ours": 1, "hers": 2}, ValueError, "'hers' in row 0"),
-        ({"quantity": "a", "ours": float("nan")}, ValueError, r"rows\[0\]\['ours'\].*nan"),
-        ({"quantity": "a", "ours": None}, TypeError, r"rows\[0\]\['ours'\].*None"),
-        ({"quantity": 1, "ours": 2}, TypeError, r"rows\[0\]\['quantity'\].*words"),
-    ],
-)
+BAD_TABLE_ROWS = [
+    ({"quantity": "a"}, ValueError, "'quantity' in row 0"),
+    ({"quantity": "a", "ours": 1, "hers": 2}, ValueError, "'hers' in row 0"),
+    ({"quantity": "a", "ours": float("nan")}, ValueError, r"rows\[0\]\['ours'\].*nan"),
+    ({"quantity": "a", "ours": None}, TypeError, r"rows\[0\]\['ours'\].*None"),
+    ({"quantity": 1, "ours": 2}, TypeError, r"rows\[0\]\['quantity'\].*words"),
+]
+
+
+@pytest.mark.parametrize(("row", "error", "told"), BAD_TABLE_ROWS)
 def test_a_row_that_cannot_be_read_is_refused(row, error, told):
     with pytest.raises(error, match=told):
         publish([row], "A law", read_options(paper_parser("")))

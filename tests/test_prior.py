@@ -122,14 +122,14 @@ def test_progress_counts_the_draws():
     assert [done for done, _ in seen] == [2, 4, 6, 8, 11, 14, 17, 20] and {total for _, total in seen} == {20}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_samples": 1}, "n_samples: expected a whole number of at least 2, got 1"),
-        ({"n_samples": 50, "threads": 0}, "threads: expected a whole number of at least 1, got 0"),
-        ({"n_samples": 50, "seed": -1}, "seed: expected a whole number of at least 0, got -1"),
-    ],
-)
+IMPOSSIBLE_SETTINGS = [
+    ({"n_samples": 1}, "n_samples: expected a whole number of at least 2, got 1"),
+    ({"n_samples": 50, "threads": 0}, "threads: expected a whole number of at least 1, got 0"),
+    ({"n_samples": 50, "seed": -1}, "seed: expected a whole number of at least 0, got -1"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), IMPOSSIBLE_SETTINGS)
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         nll_of(VAE, **options)

@@ -189,18 +189,18 @@ def test_what_the_package_has_is_found_without_a_look_at_plug_ins(register, line
     assert "plugin_0" not in sys.modules
 
 
-@pytest.mark.parametrize(
-    "lines, reason",
-    [
-        ("Own = 3", "an elbo_lab.Estimator"),
-        ("from elbo_lab import Estimator\nclass Own(Estimator):\n    name = 'x'", "Own without estimate"),
-        (GOOD.replace('"own"', "3"), "an estimator with a name"),
-        (GOOD.replace('"own"', '"exact"'), "a name of its own"),
-        (GOOD.replace('"own"', '"reparameterization"'), "is taken"),
-        (GOOD + "    def __init__(self, size):\n        pass\nOwn = Elsewhere", "TypeError"),
-        (GOOD + "    target = 'grad-psi'\nOwn = Elsewhere", "grad-psi"),
-    ],
-)
+BROKEN_ESTIMATORS = [
+    ("Own = 3", "an elbo_lab.Estimator"),
+    ("from elbo_lab import Estimator\nclass Own(Estimator):\n    name = 'x'", "Own without estimate"),
+    (GOOD.replace('"own"', "3"), "an estimator with a name"),
+    (GOOD.replace('"own"', '"exact"'), "a name of its own"),
+    (GOOD.replace('"own"', '"reparameterization"'), "is taken"),
+    (GOOD + "    def __init__(self, size):\n        pass\nOwn = Elsewhere", "TypeError"),
+    (GOOD + "    target = 'grad-psi'\nOwn = Elsewhere", "grad-psi"),
+]
+
+
+@pytest.mark.parametrize("lines, reason", BROKEN_ESTIMATORS)
 def test_a_broken_estimator_is_left_out(register, lines, reason):
     register("broken", lines, "Own", "elbo_lab.estimators")
     with pytest.warns(UserWarning, match=reason):

@@ -25,17 +25,16 @@ every_schedule = pytest.mark.parametrize("schedule", CASES, ids=lambda schedule:
 # -- values --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("schedule", "values"),
-    [
-        (Constant(), {0: 1, 10**9: 1}),
-        (Cosine(12), {0: 1, 2: (2 + 3**0.5) / 4, 4: 0.75, 6: 0.5, 8: 0.25, 10: (2 - 3**0.5) / 4}),
-        (Cosine(12), {12: 0, 13: 0, 24: 0, 10**9: 0}),
-        (Exponential(10), {0: 1, 5: 0.5**0.5, 10: 0.5, 20: 0.25, 100: 2**-10}),
-        (RobbinsMonro(10), {0: 1, 5: 2 / 3, 10: 0.5, 30: 0.25, 990: 0.01}),
-    ],
-    ids=str,
-)
+FACTORS = [
+    (Constant(), {0: 1, 10**9: 1}),
+    (Cosine(12), {0: 1, 2: (2 + 3**0.5) / 4, 4: 0.75, 6: 0.5, 8: 0.25, 10: (2 - 3**0.5) / 4}),
+    (Cosine(12), {12: 0, 13: 0, 24: 0, 10**9: 0}),
+    (Exponential(10), {0: 1, 5: 0.5**0.5, 10: 0.5, 20: 0.25, 100: 2**-10}),
+    (RobbinsMonro(10), {0: 1, 5: 2 / 3, 10: 0.5, 30: 0.25, 990: 0.01}),
+]
+
+
+@pytest.mark.parametrize(("schedule", "values"), FACTORS, ids=str)
 def test_a_factor_is_that_of_the_formula(schedule, values):
     for step, value in values.items():
         assert schedule.factor(step) == pytest.approx(value, rel=1e-14, abs=1e-15)
@@ -122,16 +121,16 @@ def test_a_resumed_run_sees_the_rates_of_one_that_was_not_interrupted(schedule):
 # -- texts ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "schedule"),
-    [
-        ("constant", Constant()),
-        ("cosine:20000", Cosine(20000)),
-        ("exponential:5000", Exponential(5000.0)),
-        ("robbins-monro:1000", RobbinsMonro(1000.0)),
-        ("exponential:0.5", Exponential(0.5)),
-    ],
-)
+TEXTS = [
+    ("constant", Constant()),
+    ("cosine:20000", Cosine(20000)),
+    ("exponential:5000", Exponential(5000.0)),
+    ("robbins-monro:1000", RobbinsMonro(1000.0)),
+    ("exponential:0.5", Exponential(0.5)),
+]
+
+
+@pytest.mark.parametrize(("text", "schedule"), TEXTS)
 def test_a_text_and_its_schedule_are_the_same(text, schedule):
     assert parse_schedule(text) == schedule
     assert schedule.spec == text
@@ -160,23 +159,23 @@ def test_every_schedule_is_in_the_registry_with_a_summary():
         assert kind.name == name and kind.summary and issubclass(kind, Schedule)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("cosin:5", "schedule: expected one of constant, .*, got 'cosin'; did you mean 'cosine'"),
-        ("", "schedule: expected one of constant, .*, got ''"),
-        ("constant:5", "schedule: expected 'constant' without a number, got 'constant:5'"),
-        ("cosine", "schedule: expected 'cosine:STEPS' with a positive number of steps, got 'cosine'; the"),
-        ("cosine:", "got 'cosine:'"),
-        ("cosine:soon", "got 'cosine:soon'"),
-        ("cosine:2:3", "got 'cosine:2:3'"),
-        ("cosine:2.5", "schedule: expected 'cosine:STEPS' with a whole number of steps, got 'cosine:2.5'"),
-        ("exponential:0", "a positive number of steps, got 'exponential:0'"),
-        ("exponential:-5", "got 'exponential:-5'"),
-        ("robbins-monro:nan", "got 'robbins-monro:nan'"),
-        ("robbins-monro:inf", "got 'robbins-monro:inf'"),
-    ],
-)
+IMPOSSIBLE_TEXTS = [
+    ("cosin:5", "schedule: expected one of constant, .*, got 'cosin'; did you mean 'cosine'"),
+    ("", "schedule: expected one of constant, .*, got ''"),
+    ("constant:5", "schedule: expected 'constant' without a number, got 'constant:5'"),
+    ("cosine", "schedule: expected 'cosine:STEPS' with a positive number of steps, got 'cosine'; the"),
+    ("cosine:", "got 'cosine:'"),
+    ("cosine:soon", "got 'cosine:soon'"),
+    ("cosine:2:3", "got 'cosine:2:3'"),
+    ("cosine:2.5", "schedule: expected 'cosine:STEPS' with a whole number of steps, got 'cosine:2.5'"),
+    ("exponential:0", "a positive number of steps, got 'exponential:0'"),
+    ("exponential:-5", "got 'exponential:-5'"),
+    ("robbins-monro:nan", "got 'robbins-monro:nan'"),
+    ("robbins-monro:inf", "got 'robbins-monro:inf'"),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), IMPOSSIBLE_TEXTS)
 def test_an_impossible_text_is_one_clear_line(text, line):
     with pytest.raises(UserMistake, match=line) as caught:
         parse_schedule(text)

@@ -68,22 +68,22 @@ def test_softmax_sums_to_one_and_log_mean_exp_lies_between_mean_and_maximum(a):
     assert np.all(level >= a.mean(1) - slack)  # Jensen: the inequality behind the ELBO
 
 
-@pytest.mark.parametrize(
-    ("a", "expected"),
-    [
-        ([-INF, -INF], -INF),
-        ([-INF, 3.0], 3.0),
-        ([INF, 1e3], INF),
-        ([INF, -INF], INF),
-        ([INF, INF], INF),
-        ([NAN, 0.0], NAN),
-        ([NAN, INF], NAN),
-        ([1e3, 1e3], 1e3 + math.log(2)),
-        ([-1e3, -1e3], -1e3 + math.log(2)),
-        ([1e308, -1e308], 1e308),
-        ([7.0], 7.0),
-    ],
-)
+LOG_SUM_EXP_AT_EDGES = [
+    ([-INF, -INF], -INF),
+    ([-INF, 3.0], 3.0),
+    ([INF, 1e3], INF),
+    ([INF, -INF], INF),
+    ([INF, INF], INF),
+    ([NAN, 0.0], NAN),
+    ([NAN, INF], NAN),
+    ([1e3, 1e3], 1e3 + math.log(2)),
+    ([-1e3, -1e3], -1e3 + math.log(2)),
+    ([1e308, -1e308], 1e308),
+    ([7.0], 7.0),
+]
+
+
+@pytest.mark.parametrize(("a", "expected"), LOG_SUM_EXP_AT_EDGES)
 def test_log_sum_exp_at_the_edges(a, expected):
     a = np.array(a)
     np.testing.assert_allclose(special.log_sum_exp(a, 0), expected, rtol=EPS)
@@ -123,38 +123,38 @@ def test_the_argument_is_left_alone_and_may_be_a_list_of_integers(name):
 # --- one number in, one number out ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "x", "expected"),
-    [
-        ("softplus", -INF, 0.0),
-        ("softplus", -1e3, 0.0),
-        ("softplus", -740.0, 4.2e-322),
-        ("softplus", 0.0, math.log(2)),
-        ("softplus", 1e3, 1e3),
-        ("softplus", INF, INF),
-        ("softplus", NAN, NAN),
-        ("sigmoid", -INF, 0.0),
-        ("sigmoid", -1e3, 0.0),
-        ("sigmoid", -740.0, 4.2e-322),
-        ("sigmoid", -0.0, 0.5),
-        ("sigmoid", 1e3, 1.0),
-        ("sigmoid", INF, 1.0),
-        ("sigmoid", NAN, NAN),
-        ("tanh", -INF, -1.0),
-        ("tanh", 1e3, 1.0),
-        ("tanh", -5e-324, -5e-324),
-        ("tanh", NAN, NAN),
-        ("log1mexp", 0.0, -INF),
-        ("log1mexp", 5e-324, math.log(5e-324)),
-        ("log1mexp", math.log(2), -math.log(2)),
-        ("log1mexp", 740.0, -4.2e-322),
-        ("log1mexp", 1e3, 0.0),
-        ("log1mexp", INF, 0.0),
-        ("log1mexp", -1.0, NAN),
-        ("log1mexp", -1e3, NAN),
-        ("log1mexp", NAN, NAN),
-    ],
-)
+VALUES_AT_EDGES = [
+    ("softplus", -INF, 0.0),
+    ("softplus", -1e3, 0.0),
+    ("softplus", -740.0, 4.2e-322),
+    ("softplus", 0.0, math.log(2)),
+    ("softplus", 1e3, 1e3),
+    ("softplus", INF, INF),
+    ("softplus", NAN, NAN),
+    ("sigmoid", -INF, 0.0),
+    ("sigmoid", -1e3, 0.0),
+    ("sigmoid", -740.0, 4.2e-322),
+    ("sigmoid", -0.0, 0.5),
+    ("sigmoid", 1e3, 1.0),
+    ("sigmoid", INF, 1.0),
+    ("sigmoid", NAN, NAN),
+    ("tanh", -INF, -1.0),
+    ("tanh", 1e3, 1.0),
+    ("tanh", -5e-324, -5e-324),
+    ("tanh", NAN, NAN),
+    ("log1mexp", 0.0, -INF),
+    ("log1mexp", 5e-324, math.log(5e-324)),
+    ("log1mexp", math.log(2), -math.log(2)),
+    ("log1mexp", 740.0, -4.2e-322),
+    ("log1mexp", 1e3, 0.0),
+    ("log1mexp", INF, 0.0),
+    ("log1mexp", -1.0, NAN),
+    ("log1mexp", -1e3, NAN),
+    ("log1mexp", NAN, NAN),
+]
+
+
+@pytest.mark.parametrize(("name", "x", "expected"), VALUES_AT_EDGES)
 def test_values_at_the_edges(name, x, expected):
     f = getattr(special, name)
     np.testing.assert_allclose(f(x), expected, rtol=1e-15)
@@ -208,18 +208,18 @@ def test_definitions_are_right_to_three_units_in_the_last_place(name):
     assert worst_ulp(definition(x), exact(name, x)) < 3
 
 
+TEXTBOOK_FORMULAS = [
+    ("tanh", lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    ("softplus", lambda x: np.log(1 + np.exp(x))),
+    ("sigmoid", lambda x: 1 - 1 / (1 + np.exp(x))),
+    ("log1mexp", lambda x: np.log(1 - np.exp(-x))),
+    ("log1mexp", lambda x: np.log(-np.expm1(-x))),
+    ("log1mexp", lambda x: np.log1p(-np.exp(-x))),
+]
+
+
 @needs_longdouble
-@pytest.mark.parametrize(
-    ("name", "textbook"),
-    [
-        ("tanh", lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
-        ("softplus", lambda x: np.log(1 + np.exp(x))),
-        ("sigmoid", lambda x: 1 - 1 / (1 + np.exp(x))),
-        ("log1mexp", lambda x: np.log(1 - np.exp(-x))),
-        ("log1mexp", lambda x: np.log(-np.expm1(-x))),
-        ("log1mexp", lambda x: np.log1p(-np.exp(-x))),
-    ],
-)
+@pytest.mark.parametrize(("name", "textbook"), TEXTBOOK_FORMULAS)
 def test_the_same_check_refuses_the_textbook_formulas(name, textbook):
     x = np.clip(np.abs(X[np.abs(X) > 1e-9]), 0, 36)
     x = x if name == "log1mexp" else np.concatenate([x, -x])

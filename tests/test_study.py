@@ -383,16 +383,16 @@ def test_rows_are_a_seeded_choice_and_theta_does_not_depend_on_it():
     assert len(build_scene(ModelChoice(PPCA), TABLE, 2, "free", "near", None, 0).x) == 30
 
 
-@pytest.mark.parametrize(
-    ("find", "name", "message"),
-    [
-        (find_models, "pcca", "'pcca'; did you mean 'ppca'"),
-        (find_models, "gaussian-mixture:ful", "did you mean 'gaussian-mixture:full'"),
-        (find_estimators, "reparametrization", "did you mean 'reparameterization'"),
-        (find_models, [], "at least one model"),
-        (find_estimators, [], "at least one estimator"),
-    ],
-)
+UNKNOWN_NAMES = [
+    (find_models, "pcca", "'pcca'; did you mean 'ppca'"),
+    (find_models, "gaussian-mixture:ful", "did you mean 'gaussian-mixture:full'"),
+    (find_estimators, "reparametrization", "did you mean 'reparameterization'"),
+    (find_models, [], "at least one model"),
+    (find_estimators, [], "at least one estimator"),
+]
+
+
+@pytest.mark.parametrize(("find", "name", "message"), UNKNOWN_NAMES)
 def test_unknown_names_are_answered_with_the_nearest(find, name, message):
     with pytest.raises(ValueError, match=message):
         find(name)

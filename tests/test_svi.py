@@ -93,15 +93,14 @@ def test_an_estimator_of_another_target_is_refused():
 # -- fits ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"optimizer": "adam", "learning_rate": 0.03},
-        {"optimizer": "sgd", "learning_rate": 0.3},
-        {"phi_estimator": "score-function-loo", "draws": 10, "learning_rate": 0.02},
-    ],
-    ids=["adam", "sgd", "score function"],
-)
+FITS = [
+    {"optimizer": "adam", "learning_rate": 0.03},
+    {"optimizer": "sgd", "learning_rate": 0.3},
+    {"phi_estimator": "score-function-loo", "draws": 10, "learning_rate": 0.02},
+]
+
+
+@pytest.mark.parametrize("options", FITS, ids=["adam", "sgd", "score function"])
 def test_a_fit_ends_close_to_the_best_elbo(options):
     result = fit("logistic-regression", FEW, epochs=60, batch=60, evaluate_every=20, **options)
     x = result.model.as_data(result.train.x)
@@ -167,16 +166,16 @@ def test_a_certain_q_predicts_with_its_mean():
 # -- refusals --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"method": "vae"}, "method: expected one of svi for logistic-regression, got 'vae'"),
-        ({"posterior": "amortised"}, "posterior: expected no value with method svi"),
-        ({"theta_estimator": "elbo-sampled"}, "theta_estimator: expected no value with method svi"),
-        ({"latent": 2}, "latent: expected no value for logistic-regression, whose latents follow"),
-        ({"phi_estimator": "elbo-sampled"}, "phi_estimator: expected an estimator of grad-phi-elbo"),
-    ],
-)
+SENSELESS = [
+    ({"method": "vae"}, "method: expected one of svi for logistic-regression, got 'vae'"),
+    ({"posterior": "amortised"}, "posterior: expected no value with method svi"),
+    ({"theta_estimator": "elbo-sampled"}, "theta_estimator: expected no value with method svi"),
+    ({"latent": 2}, "latent: expected no value for logistic-regression, whose latents follow"),
+    ({"phi_estimator": "elbo-sampled"}, "phi_estimator: expected an estimator of grad-phi-elbo"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), SENSELESS)
 def test_what_makes_no_sense_for_one_eta_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         fit("logistic-regression", FEW, **options)

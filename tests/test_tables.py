@@ -26,38 +26,38 @@ def row_of(text, estimator):
     return next(line for line in text.splitlines() if line.split()[:1] == [estimator])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (0.0, "0"),
-        (1.2, "1.20"),
-        (-12.34, "-12.3"),
-        (0.01234, "0.0123"),
-        (0.00999999, "0.0100"),
-        (0.001234, "1.23e-3"),
-        (999.6, "1000"),
-        (1234.0, "1230"),
-        (12345.0, "1.23e4"),
-        (1e-300, "1.00e-300"),
-        (float("inf"), "inf"),
-    ],
-)
+NUMBERS = [
+    (None, "-"),
+    (0.0, "0"),
+    (1.2, "1.20"),
+    (-12.34, "-12.3"),
+    (0.01234, "0.0123"),
+    (0.00999999, "0.0100"),
+    (0.001234, "1.23e-3"),
+    (999.6, "1000"),
+    (1234.0, "1230"),
+    (12345.0, "1.23e4"),
+    (1e-300, "1.00e-300"),
+    (float("inf"), "inf"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), NUMBERS)
 def test_numbers_have_three_significant_digits(value, text):
     assert number_text(value) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "-"),
-        (2.0, "2.00 s"),
-        (0.0123, "12.3 ms"),
-        (1.5e-6, "1.50 us"),
-        (3e-8, "30.0 ns"),
-        (0.9999999, "1000 ms"),
-    ],
-)
+DURATIONS = [
+    (None, "-"),
+    (2.0, "2.00 s"),
+    (0.0123, "12.3 ms"),
+    (1.5e-6, "1.50 us"),
+    (3e-8, "30.0 ns"),
+    (0.9999999, "1000 ms"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), DURATIONS)
 def test_durations_have_human_units(seconds, text):
     assert time_text(seconds) == text
 

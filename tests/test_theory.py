@@ -260,14 +260,14 @@ def test_leave_one_out_of_a_cost_follows_from_all_pairs_of_a_coarse_noise():
     assert abs(np.var(estimates) - expected[0, 0]) < 1e-14
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((COSTS["wave"](1.0), 0.0, -1.0), "sigma"),
-        ((COSTS["wave"](1.0), 0.0, 1.0, 0), "n_draws"),
-        ((Cost("log z", np.log, np.reciprocal), 0.0, 1.0), "finite value within 11 sigma of mu, got log z"),
-    ],
-)
+ENDLESS_COSTS = [
+    ((COSTS["wave"](1.0), 0.0, -1.0), "sigma"),
+    ((COSTS["wave"](1.0), 0.0, 1.0, 0), "n_draws"),
+    ((Cost("log z", np.log, np.reciprocal), 0.0, 1.0), "finite value within 11 sigma of mu, got log z"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ENDLESS_COSTS)
 @pytest.mark.filterwarnings("ignore:invalid value encountered in log")
 def test_a_cost_without_a_variance_is_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message):

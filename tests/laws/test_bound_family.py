@@ -264,31 +264,31 @@ def test_one_weight_that_carries_nearly_all_loses_no_digits():
 # -- mistakes --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("call", "line"),
-    [
-        (
-            lambda w: renyi_bound(w, 1),
-            r"^alpha: expected a number other than 1, got 1; the limit at 1 is the",
-        ),
-        (lambda w: renyi_bound(w, np.nan), r"^alpha: expected a number other than 1, got nan"),
-        (lambda w: renyi_bound(w, "0"), r"^alpha: expected a number other than 1, got '0'$"),
-        (lambda w: chi_square_estimate(w, 1), r"^order: expected a finite number above 1, got 1"),
-        (lambda w: grouped_bound(w, 3), r"^draws: expected a multiple of the 3 groups, got 4$"),
-        (lambda w: grouped_bound(w, 0), r"^groups: expected a whole number of at least 1, got 0$"),
-        (lambda w: combined_bound(w, 1.5), r"^beta: expected a number from 0 to 1, got 1.5$"),
-        (lambda w: jackknife_evidence(w, 3), r"^order: expected 1 or 2, got 3"),
-        (lambda w: jackknife_evidence(w[:2], 2), r"^draws: expected at least 3 for a correction of order 2"),
-        (
-            lambda w: jackknife_evidence(np.where(np.arange(4)[:, None] > 0, -np.inf, w)),
-            r"^log-weights: expected at least 2 above -inf for every datum, got 1; take more draws",
-        ),
-        (lambda _: GroupedBound(2).check_draws(5), r"^draws: expected a multiple of 2 for miwae-2, got 5$"),
-        (lambda _: RenyiBound(1.0), r"^alpha: expected a number other than 1"),
-        (lambda _: CombinedBound(-0.1), r"^beta: expected"),
-        (lambda _: Jackknife(0), r"^order: expected"),
-    ],
-)
+MISTAKES = [
+    (
+        lambda w: renyi_bound(w, 1),
+        r"^alpha: expected a number other than 1, got 1; the limit at 1 is the",
+    ),
+    (lambda w: renyi_bound(w, np.nan), r"^alpha: expected a number other than 1, got nan"),
+    (lambda w: renyi_bound(w, "0"), r"^alpha: expected a number other than 1, got '0'$"),
+    (lambda w: chi_square_estimate(w, 1), r"^order: expected a finite number above 1, got 1"),
+    (lambda w: grouped_bound(w, 3), r"^draws: expected a multiple of the 3 groups, got 4$"),
+    (lambda w: grouped_bound(w, 0), r"^groups: expected a whole number of at least 1, got 0$"),
+    (lambda w: combined_bound(w, 1.5), r"^beta: expected a number from 0 to 1, got 1.5$"),
+    (lambda w: jackknife_evidence(w, 3), r"^order: expected 1 or 2, got 3"),
+    (lambda w: jackknife_evidence(w[:2], 2), r"^draws: expected at least 3 for a correction of order 2"),
+    (
+        lambda w: jackknife_evidence(np.where(np.arange(4)[:, None] > 0, -np.inf, w)),
+        r"^log-weights: expected at least 2 above -inf for every datum, got 1; take more draws",
+    ),
+    (lambda _: GroupedBound(2).check_draws(5), r"^draws: expected a multiple of 2 for miwae-2, got 5$"),
+    (lambda _: RenyiBound(1.0), r"^alpha: expected a number other than 1"),
+    (lambda _: CombinedBound(-0.1), r"^beta: expected"),
+    (lambda _: Jackknife(0), r"^order: expected"),
+]
+
+
+@pytest.mark.parametrize(("call", "line"), MISTAKES)
 def test_a_mistake_gets_one_clear_line(call, line):
     with pytest.raises((ValueError, TypeError), match=line):
         call(np.zeros((4, 2)))

@@ -393,14 +393,14 @@ def test_what_a_heavy_tail_leaves_without_a_value_is_infinite():
     assert {r["smaller"] for r in rows} == {"neither"}
 
 
-@pytest.mark.parametrize(
-    ("family", "eta", "error", "message"),
-    [
-        (DiagonalGaussian(1), (0.0, 0.0), TypeError, "family: expected one with independent .*Gaussian"),
-        (Gamma(2), (0.0,) * 4, ValueError, r"family: expected one coordinate, got 2 of them; use Gamma\(1\)"),
-        (Gamma(1), (0.0,), ValueError, r"eta: expected shape \(2,\), got shape \(1,\)"),
-    ],
-)
+WRONG_MEMBERS = [
+    (DiagonalGaussian(1), (0.0, 0.0), TypeError, "family: expected one with independent .*Gaussian"),
+    (Gamma(2), (0.0,) * 4, ValueError, r"family: expected one coordinate, got 2 of them; use Gamma\(1\)"),
+    (Gamma(1), (0.0,), ValueError, r"eta: expected shape \(2,\), got shape \(1,\)"),
+]
+
+
+@pytest.mark.parametrize(("family", "eta", "error", "message"), WRONG_MEMBERS)
 def test_a_wrong_family_or_eta_is_named(family, eta, error, message):
     with pytest.raises(error, match=message):
         expected_cost(family, eta, COSTS[0])

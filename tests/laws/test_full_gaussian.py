@@ -194,16 +194,16 @@ def upside_down(right):
     return lambda self, eta: np.swapaxes(right(self, eta), -1, -2)
 
 
-@pytest.mark.parametrize(
-    ("attribute", "wrong"),
-    [
-        ("score", without_its_one),
-        ("_pulled", of_the_transpose),
-        ("_eta_grad", without_the_exponential),
-        ("factor", upside_down),
-        ("entropy", lambda right: lambda self, eta: right(self, eta) + 0.1),
-    ],
-)
+FAULTS = [
+    ("score", without_its_one),
+    ("_pulled", of_the_transpose),
+    ("_eta_grad", without_the_exponential),
+    ("factor", upside_down),
+    ("entropy", lambda right: lambda self, eta: right(self, eta) + 0.1),
+]
+
+
+@pytest.mark.parametrize(("attribute", "wrong"), FAULTS)
 def test_a_planted_fault_of_the_family_breaks_a_law(attribute, wrong, monkeypatch):
     case = CORRELATED[0]
     laws_of_full = [

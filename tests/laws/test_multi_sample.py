@@ -162,14 +162,14 @@ def test_equal_weights_and_two_draws_are_no_special_case():
     np.testing.assert_allclose(log_sum_of_others(np.array([[1.0], [5.0]])), [[5.0], [1.0]])
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: PiwaePhi(1), "groups: expected a whole number of at least 2, got 1"),
-        (lambda: OvisMonteCarlo(0), "further: expected a whole number of at least 1, got 0"),
-        (lambda: OvisTilde(1.5), "gamma: expected a number between 0 and 1, got 1.5"),
-    ],
-)
+IMPOSSIBLE_NUMBERS = [
+    (lambda: PiwaePhi(1), "groups: expected a whole number of at least 2, got 1"),
+    (lambda: OvisMonteCarlo(0), "further: expected a whole number of at least 1, got 0"),
+    (lambda: OvisTilde(1.5), "gamma: expected a number between 0 and 1, got 1.5"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), IMPOSSIBLE_NUMBERS)
 def test_impossible_numbers_are_refused(build, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         build()
