@@ -211,36 +211,24 @@ def without_shift(vector):
     return np.zeros((*vector.shape, vector.shape[-1]))
 
 
-def planted(name, monkeypatch):
-    if name == "floor added, not clipped":
-        monkeypatch.setattr(FullScatter, "clip", staticmethod(floor_added))
-    elif name == "moments over N - 1":
-        monkeypatch.setattr(FullScatter, "second_moment", staticmethod(moments_over_n_minus_one))
-    elif name == "moments about the old mean":
-        monkeypatch.setattr(FullScatter, "outer", staticmethod(without_shift))
-    elif name == "missing entropy":
-        right = MixtureEM._statistics
-        monkeypatch.setattr(MixtureEM, "_statistics", lambda self, *a: right(self, *a[:-1], 0.0))
-    elif name == "weights forgotten in the E-step":
-        monkeypatch.setattr(mixture, "log_softmax", lambda a, axis: np.zeros(a.shape[axis]))
-    elif name == "dropped constant":
-        monkeypatch.setattr(mixture, "LOG_2PI", 0.0)
+def without_entropy(self, *statistics, right=MixtureEM._statistics):
+    return right(self, *statistics[:-1], 0.0)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "floor added, not clipped",
-        "moments over N - 1",
-        "moments about the old mean",
-        "missing entropy",
-        "weights forgotten in the E-step",
-        "dropped constant",
-    ],
-)
+FAULTS = {
+    "floor added, not clipped": (FullScatter, "clip", staticmethod(floor_added)),
+    "moments over N - 1": (FullScatter, "second_moment", staticmethod(moments_over_n_minus_one)),
+    "moments about the old mean": (FullScatter, "outer", staticmethod(without_shift)),
+    "missing entropy": (MixtureEM, "_statistics", without_entropy),
+    "weights forgotten in the E-step": (mixture, "log_softmax", lambda a, axis: np.zeros(a.shape[axis])),
+    "dropped constant": (mixture, "LOG_2PI", 0.0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_planted_in_the_mixture_is_caught(fault, monkeypatch):
     model = GaussianMixture(8, 3, "full")
-    planted(fault, monkeypatch)
+    monkeypatch.setattr(*FAULTS[fault])
     problem = problem_of(model, floor=0.3 * DIGITS.var(axis=0).mean())
     # The kernel has formulas of its own; its faults stand in `test_em_kernels`.
     with use_kernels("numpy"), pytest.raises(AssertionError):

@@ -21,6 +21,8 @@ from elbo_lab.evaluation import (
     importance_nll,
     neighbour_accuracy,
     principal_scores,
+    prior,
+    prior_nll,
     tractable,
 )
 from elbo_lab.evaluation.importance import RunningWeights, stream_weights
@@ -210,39 +212,11 @@ def test_draws_streamed_in_passes_are_the_same_draws(monkeypatch):
         assert_close(other.effective_sample_size, whole.effective_sample_size, 1e-11)
 
 
-def peak_memory(n_samples):
-    tracemalloc.start()
-    nll_of(VAE, n_samples, threads=1)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
-def test_ten_times_the_draws_take_no_more_memory(monkeypatch):
-    nll_of(VAE, 2)  # what is loaded once
-    few, many = peak_memory(500), peak_memory(5000)
-    assert many < 1.05 * few
-    monkeypatch.setattr(importance, "ROWS_PER_PASS", 10**9)
-    assert peak_memory(5000) > 3.0 * few, "the check is meant to see draws that are not streamed"
-
-
-def test_threads_change_no_bit():
-    first, *others = [nll_of(VAE, 100, threads=threads) for threads in (1, 2, 5)]
-    for other in others:
-        for name in vars(first):
-            np.testing.assert_array_equal(getattr(other, name), getattr(first, name))
-
-
 def test_blocks_of_rows_have_noise_of_their_own():
     # The same datum in three blocks.
     x = np.repeat(VAE.x[:1], 2 * importance.ROWS_PER_BLOCK + 1, axis=0)
     found = importance_nll(Problem(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, x), 50)
     assert len(np.unique(found.nll)) == len(x)
-
-
-def test_the_seed_names_the_draws():
-    assert np.array_equal(nll_of(VAE, 50, seed=3).nll, nll_of(VAE, 50, seed=3).nll)
-    assert not np.array_equal(nll_of(VAE, 50, seed=3).nll, nll_of(VAE, 50, seed=4).nll)
 
 
 @over([make_case(model) for model in (DeepBernoulli(4, 2, (3,)), DeepGaussianLearned(3, 2, (3,), "tanh"))])
@@ -278,26 +252,76 @@ def test_progress_counts_the_rows():
     assert seen == [(20, 45), (40, 45), (45, 45)]
 
 
+# -- what draws from q and draws from the prior have in common --------------------------------------
+
+
+def prior_nll_of(case, n_samples, **options):
+    return prior_nll(case.model, case.theta, case.x, n_samples, **options)
+
+
+LARGE = make_case(DeepBernoulli(60, 3, (40,)), n_data=30)
+# The draws that cost memory where they are not streamed.
+STREAMS = {"importance": (nll_of, VAE, 500), "prior": (prior_nll_of, LARGE, 5000)}
+over_streams = pytest.mark.parametrize(("estimate", "case", "n_samples"), STREAMS.values(), ids=STREAMS)
+
+
+@over_streams
+def test_ten_times_the_draws_take_no_more_memory(estimate, case, n_samples, monkeypatch):
+    def peak_memory(n_samples):
+        tracemalloc.start()
+        estimate(case, n_samples, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    estimate(case, 2)  # what is loaded once
+    few, many = peak_memory(n_samples), peak_memory(10 * n_samples)
+    assert many < 1.05 * few
+    for module, size in ((importance, "ROWS"), (prior, "DRAWS"), (prior, "VALUES")):
+        monkeypatch.setattr(module, f"{size}_PER_PASS", 10**12)
+    assert peak_memory(10 * n_samples) > 3.0 * few, "the check is meant to see draws that are not streamed"
+
+
+@over_streams
+def test_threads_change_no_bit(estimate, case, n_samples):
+    first, *others = [estimate(case, n_samples // 5, threads=threads) for threads in (1, 2, 5)]
+    for other in others:
+        for name in vars(first):
+            np.testing.assert_array_equal(getattr(other, name), getattr(first, name))
+
+
+@over_streams
+def test_the_seed_names_the_draws(estimate, case, n_samples):  # noqa: ARG001
+    first, again, other = (estimate(case, 50, seed=seed).nll for seed in (3, 3, 4))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+IMPOSSIBLE_SETTINGS = [
+    ({"n_samples": 1}, "n_samples: expected a whole number of at least 2, got 1"),
+    ({"n_samples": 50, "threads": 0}, "threads: expected a whole number of at least 1, got 0"),
+    ({"n_samples": 50, "seed": -1}, "seed: expected a whole number of at least 0, got -1"),
+]
+
+
+@pytest.mark.parametrize("estimate", [nll_of, prior_nll_of])
+@pytest.mark.parametrize(("options", "message"), IMPOSSIBLE_SETTINGS)
+def test_impossible_settings_are_refused(estimate, options, message):
+    with pytest.raises(ValueError, match=message):
+        estimate(VAE, **options)
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "ask",
     [
-        ({"n_samples": 1}, "n_samples: expected a whole number of at least 2, got 1"),
-        ({"n_samples": 50, "threads": 0}, "threads: expected a whole number of at least 1, got 0"),
-        ({"n_samples": 50, "seed": -1}, "seed: expected a whole number of at least 0, got -1"),
+        lambda x: importance_nll(Problem(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, x), 10),
+        lambda x: prior_nll(VAE.model, VAE.theta, x, 10),
+        lambda x: held_out_log_likelihood(VAE.model, VAE.theta, x),
+        lambda x: Fitted(VAE.model, VAE.theta, VAE.amortised, VAE.amortised_phi).encode(x),
     ],
 )
-def test_impossible_settings_of_importance_samples_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        nll_of(VAE, **options)
-
-
-def test_rows_of_another_width_are_refused():
+def test_rows_of_another_width_are_refused(ask):
     with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
-        importance_nll(Problem(VAE.model, VAE.amortised, VAE.theta, VAE.amortised_phi, np.zeros((3, 2))), 10)
-    with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
-        held_out_log_likelihood(VAE.model, VAE.theta, np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
-        Fitted(VAE.model, VAE.theta, VAE.amortised, VAE.amortised_phi).encode(np.zeros((3, 2)))
+        ask(np.zeros((3, 2)))
 
 
 # -- active units ----------------------------------------------------------------------------------

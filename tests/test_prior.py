@@ -1,7 +1,5 @@
 """Draws from the prior, streamed; and the running sums of weights that all streamed evidence stands on."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from cases import CASES, make_case, model_id
@@ -87,57 +85,10 @@ def test_float32_agrees_and_weights_are_added_in_float64():
     assert_close(short.effective_sample_size, full.effective_sample_size, 1e-3)
 
 
-def test_threads_change_no_bit():
-    first, *others = [nll_of(LARGE, 1000, threads=threads) for threads in (1, 2, 3)]
-    for other in others:
-        for name in vars(first):
-            np.testing.assert_array_equal(getattr(other, name), getattr(first, name))
-
-
-def test_the_seed_names_the_draws():
-    assert np.array_equal(nll_of(VAE, 50, seed=3).nll, nll_of(VAE, 50, seed=3).nll)
-    assert not np.array_equal(nll_of(VAE, 50, seed=3).nll, nll_of(VAE, 50, seed=4).nll)
-
-
-def peak_memory(n_samples):
-    tracemalloc.start()
-    nll_of(LARGE, n_samples, threads=1)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
-def test_ten_times_the_draws_take_no_more_memory(monkeypatch):
-    nll_of(LARGE, 2)  # what is loaded once
-    few, many = peak_memory(5000), peak_memory(50_000)
-    assert many < 1.05 * few
-    monkeypatch.setattr(prior, "DRAWS_PER_PASS", 10**9)
-    monkeypatch.setattr(prior, "VALUES_PER_PASS", 10**12)
-    assert peak_memory(50_000) > 3.0 * few, "the check is meant to see draws that are not streamed"
-
-
 def test_progress_counts_the_draws():
     seen = []
     nll_of(VAE, 20, progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == [2, 4, 6, 8, 11, 14, 17, 20] and {total for _, total in seen} == {20}
-
-
-IMPOSSIBLE_SETTINGS = [
-    ({"n_samples": 1}, "n_samples: expected a whole number of at least 2, got 1"),
-    ({"n_samples": 50, "threads": 0}, "threads: expected a whole number of at least 1, got 0"),
-    ({"n_samples": 50, "seed": -1}, "seed: expected a whole number of at least 0, got -1"),
-]
-
-
-@pytest.mark.parametrize(("options", "message"), IMPOSSIBLE_SETTINGS)
-def test_impossible_settings_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        nll_of(VAE, **options)
-
-
-def test_rows_of_another_width_are_refused():
-    with pytest.raises(ValueError, match="expected 6 columns, got 2 columns"):
-        prior_nll(VAE.model, VAE.theta, np.zeros((3, 2)), 10)
 
 
 # -- running sums ----------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ half of it on each of two threads.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
-from work import Work
+from work import Work, in_numpy
 
 from elbo_lab.datasets import load
 from elbo_lab.em import EMRun, MixtureEM, fit_em
-from elbo_lab.kernels import use_kernels
 from elbo_lab.models import GaussianMixture
 from elbo_lab.threads import available_cores, single_threaded_blas
 
@@ -54,13 +54,7 @@ def iteration(n_data, n_columns, n_components, variant):
 
 def iteration_by_definition(*size):
     """Return one iteration of ours in NumPy."""
-    work = iteration(*size)
-
-    def in_numpy():
-        with use_kernels("numpy"):
-            work()
-
-    return in_numpy
+    return in_numpy(iteration(*size))
 
 
 def multiply_adds(n_data, n_columns, n_components, variant):
@@ -105,22 +99,13 @@ def scikit_learn(n_data, n_columns, n_components, variant):
     return work
 
 
-def of(function, *size):
-    """Return a set-up without arguments."""
-
-    def set_up():
-        return function(*size)
-
-    return set_up
-
-
 def _mixture(name, size, least):
     return Work(
         name=name,
-        ours=of(iteration, *size),
-        definition=of(iteration_by_definition, *size),
-        limit=of(multiply_adds, *size),
-        peers={"scikit-learn": of(scikit_learn, *size)},
+        ours=partial(iteration, *size),
+        definition=partial(iteration_by_definition, *size),
+        limit=partial(multiply_adds, *size),
+        peers={"scikit-learn": partial(scikit_learn, *size)},
         least_over_peer={"scikit-learn": least},
     )
 
@@ -146,13 +131,7 @@ def faithful():
 
 def faithful_by_definition():
     """Return the same fit in NumPy."""
-    work = faithful()
-
-    def in_numpy():
-        with use_kernels("numpy"):
-            work()
-
-    return in_numpy
+    return in_numpy(faithful())
 
 
 WORKS = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import NullFormatter
 from PIL import Image
-from table import duration, memory, times
+from table import cells, times
 
 from elbo_lab.files import write_bytes, write_text
 from elbo_lab.plots import STYLE, new_figure, style_axes
@@ -43,22 +43,6 @@ what the process held before its first call. How time and memory grow is told in
 
 {targets}
 """
-
-
-def cells(row, again):
-    """Return the cells of one row; what belongs to the work stands in its first row."""
-    own = [
-        row["name"],
-        duration(row["ours_ms"]),
-        duration(row["definition_ms"]),
-        duration(row["limit_ms"]),
-        times(row["ratio_to_limit"]),
-        memory(row["peak_mb"]),
-    ]
-    if again:
-        own = [""] * len(own)
-    peer = [row["peer"] or "-", duration(row["peer_ms"]), times(row["ratio_to_peer"])]
-    return [*own, *peer, memory(row["peer_peak_mb"])]
 
 
 def table_of(rows):

@@ -3,6 +3,8 @@
 The estimators themselves are the definition; nothing stands beside them.
 """
 
+from functools import partial
+
 import numpy as np
 from work import Work
 
@@ -26,31 +28,13 @@ def one_estimate(model, columns, estimator):
     return lambda: estimator.estimate(Problem(model, posterior, theta, phi, x), noise)
 
 
-def mixture_score_function():
-    return one_estimate(GaussianMixture(2, 2), 2, ScoreFunction())
-
-
-def mixture_score_function_loo():
-    return one_estimate(GaussianMixture(2, 2), 2, ScoreFunctionLOO())
-
-
-def ppca_score_function():
-    return one_estimate(PPCA(64, 10), 64, ScoreFunction())
-
-
-def ppca_score_function_loo():
-    return one_estimate(PPCA(64, 10), 64, ScoreFunctionLOO())
-
-
-def ppca_reparameterization():
-    return one_estimate(PPCA(64, 10), 64, Reparameterization())
-
-
+MIXTURE, LINEAR = ("mixture", GaussianMixture(2, 2), 2, 0.1), ("ppca-64", PPCA(64, 10), 64, 0.2)
 # A category has no path: the mixture is without reparameterization.
-WORKS = (
-    Work("estimator-mixture score-function", mixture_score_function, most_ms=0.1),
-    Work("estimator-mixture score-function-loo", mixture_score_function_loo, most_ms=0.1),
-    Work("estimator-ppca-64 score-function", ppca_score_function, most_ms=0.2),
-    Work("estimator-ppca-64 score-function-loo", ppca_score_function_loo, most_ms=0.2),
-    Work("estimator-ppca-64 reparameterization", ppca_reparameterization, most_ms=0.2),
-)
+PAIRS = [
+    (case, estimator) for case in (MIXTURE, LINEAR) for estimator in (ScoreFunction(), ScoreFunctionLOO())
+]
+PAIRS.append((LINEAR, Reparameterization()))
+WORKS = [
+    Work(f"estimator-{name} {estimator.name}", partial(one_estimate, model, columns, estimator), most_ms=most)
+    for (name, model, columns, most), estimator in PAIRS
+]

@@ -23,6 +23,22 @@ def memory(mb):
     return "-" if mb is None else f"{mb:,.0f}" if mb >= 10 else f"{mb:.1f}"
 
 
+def cells(row, again):
+    """Return the cells of one row; what belongs to the work stands in its first row."""
+    own = [
+        row["name"],
+        duration(row["ours_ms"]),
+        duration(row["definition_ms"]),
+        duration(row["limit_ms"]),
+        times(row["ratio_to_limit"]),
+        memory(row["peak_mb"]),
+    ]
+    if again:
+        own = [""] * len(own)
+    peer = [row["peer"] or "-", duration(row["peer_ms"]), times(row["ratio_to_peer"])]
+    return [*own, *peer, memory(row["peer_peak_mb"])]
+
+
 def print_table(result):
     """Print the table of a run."""
     console = Console()
@@ -30,26 +46,14 @@ def print_table(result):
         console = Console(width=132)
     table = Table(title="Medians; every contestant in its own process", title_justify="left", pad_edge=False)
     table.add_column("work", no_wrap=True)
-    for head in ("ours", "NumPy\ndefinition", "limit", "ours /\nlimit"):
+    for head in ("ours", "NumPy\ndefinition", "limit", "ours /\nlimit", "MB\nours"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("peer", no_wrap=True)
-    for head in ("peer", "peer /\nours", "MB\nours", "MB\npeer"):
+    for head in ("peer", "peer /\nours", "MB\npeer"):
         table.add_column(head, justify="right", no_wrap=True)
-    before = None
-    for row in result["rows"]:
-        again = row["name"] == before
-        before = row["name"]
-        own = [row["name"], *map(duration, (row["ours_ms"], row["definition_ms"], row["limit_ms"]))]
-        own.append(times(row["ratio_to_limit"]))
-        ours_mb = "" if again else memory(row["peak_mb"])
-        table.add_row(
-            *([""] * len(own) if again else own),
-            row["peer"] or "-",
-            duration(row["peer_ms"]),
-            times(row["ratio_to_peer"]),
-            ours_mb,
-            memory(row["peer_peak_mb"]),
-        )
+    names = [None, *(row["name"] for row in result["rows"])]
+    for before, row in zip(names, result["rows"], strict=False):
+        table.add_row(*cells(row, row["name"] == before))
     console.print(table)
     console.print("[dim]MB: the peak while working, over what was held before the first call.[/dim]")
     machine = result["machine"]

@@ -15,13 +15,12 @@ limit is 600 steps on bits drawn beforehand, unshuffled and in silence.
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from statistics import median
 
 import numpy as np
-from work import Work
+from work import Work, in_numpy
 
-from elbo_lab.kernels import use_kernels
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import single_threaded_blas
@@ -75,13 +74,7 @@ def ours():
 
 
 def definition():
-    once = steps_of(training(ROWS, dynamic=False), STEPS)
-
-    def in_numpy():
-        with use_kernels("numpy"):
-            once()
-
-    return in_numpy
+    return in_numpy(ours())
 
 
 def matrices(*shapes):
@@ -168,14 +161,6 @@ def pytorch(compiled):
     return once
 
 
-def pytorch_eager():
-    return pytorch(compiled=False)
-
-
-def pytorch_compile():
-    return pytorch(compiled=True)
-
-
 def jax_jit():
     import jax
     from jax import numpy as jnp
@@ -254,8 +239,8 @@ WORKS = (
         definition=definition,
         limit=limit,
         peers={
-            "pytorch-eager-fused-adam": pytorch_eager,
-            "pytorch-compile": pytorch_compile,
+            "pytorch-eager-fused-adam": partial(pytorch, compiled=False),
+            "pytorch-compile": partial(pytorch, compiled=True),
             "jax-jit": jax_jit,
         },
         most_of_limit=1.45,

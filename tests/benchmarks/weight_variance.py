@@ -6,6 +6,7 @@ the second moment; ours gives the variance, which needs the means too.
 """
 
 import warnings
+from functools import partial
 
 import numpy as np
 from work import Work
@@ -43,59 +44,44 @@ def networks(n_draws, n_data):
 
 
 def ours(shape):
-    """Return the set-up of the streamed variance."""
-
-    def set_up():
-        case = scene(*shape)
-        weight_variance(*scene(2, 1))  # imports and compiles, as the import of a peer does
-        return lambda: weight_variance(*case)
-
-    return set_up
+    """Return the streamed variance."""
+    case = scene(*shape)
+    weight_variance(*scene(2, 1))  # imports and compiles, as the import of a peer does
+    return lambda: weight_variance(*case)
 
 
 def definition(shape):
-    """Return the set-up of the readable function."""
-
-    def set_up():
-        case = scene(*shape)
-        variance_at_once(*scene(2, 1))
-        return lambda: variance_at_once(*case)
-
-    return set_up
+    """Return the readable function."""
+    case = scene(*shape)
+    variance_at_once(*scene(2, 1))
+    return lambda: variance_at_once(*case)
 
 
 def limit(shape):
-    """Return the set-up of the large matrix products alone: of the decoder, half on each core."""
+    """Return the large matrix products alone: of the decoder, half on each core."""
     n_draws, n_data = shape
+    rng = np.random.default_rng(0)
+    z, a, delta = (
+        rng.standard_normal((n_draws * n_data, width), dtype=np.float32) for width in (LATENT, HIDDEN, PIXELS)
+    )
+    w1, w2 = (rng.standard_normal(size, dtype=np.float32) for size in ((LATENT, HIDDEN), (HIDDEN, PIXELS)))
 
-    def set_up():
-        rng = np.random.default_rng(0)
-        z, a, delta = (
-            rng.standard_normal((n_draws * n_data, width), dtype=np.float32)
-            for width in (LATENT, HIDDEN, PIXELS)
-        )
-        w1, w2 = (
-            rng.standard_normal(size, dtype=np.float32) for size in ((LATENT, HIDDEN), (HIDDEN, PIXELS))
-        )
+    def half(rows, cols):
+        own_a, own_delta = a[rows], delta[rows]
+        z[rows] @ w1, own_a @ w2, own_delta @ w2.T
+        a.T @ delta[:, cols]
+        for n in range(n_data):
+            part = slice(n * n_draws, (n + 1) * n_draws)
+            a[part].T @ delta[part, cols]
 
-        def half(rows, cols):
-            own_a, own_delta = a[rows], delta[rows]
-            z[rows] @ w1, own_a @ w2, own_delta @ w2.T
-            a.T @ delta[:, cols]
-            for n in range(n_data):
-                part = slice(n * n_draws, (n + 1) * n_draws)
-                a[part].T @ delta[part, cols]
+    middle, centre = len(z) // 2, PIXELS // 2
+    halves = (slice(0, middle), slice(middle, None)), (slice(0, centre), slice(centre, None))
 
-        middle, centre = len(z) // 2, PIXELS // 2
-        halves = (slice(0, middle), slice(middle, None)), (slice(0, centre), slice(centre, None))
+    def work():
+        with pool_of_pieces(CORES) as pool:
+            list(pool.map(half, *halves))
 
-        def work():
-            with pool_of_pieces(CORES) as pool:
-                list(pool.map(half, *halves))
-
-        return work
-
-    return set_up
+    return work
 
 
 def ours_decoder():
@@ -120,67 +106,60 @@ def definition_decoder():
 # -- peers -----------------------------------------------------------------------------------------
 
 
+def logits_and_kl(library, p, scaled, eps):
+    """Return log-odds of the pixels (D,) and KL(q || N(0, I)) of one draw, in the array library of a peer."""
+    eta = library.tanh(scaled @ p["encoder.W1"] + p["encoder.b1"]) @ p["encoder.W2"] + p["encoder.b2"]
+    mean, log_std = eta[:LATENT], eta[LATENT:]
+    z = mean + library.exp(log_std) * eps
+    logits = library.tanh(z @ p["decoder.W1"] + p["decoder.b1"]) @ p["decoder.W2"] + p["decoder.b2"]
+    return logits, 0.5 * (library.exp(2 * log_std) + mean**2 - 1 - 2 * log_std).sum()
+
+
 def pytorch(shape):
-    """Return the set-up of `torch.func.vmap(grad)`: every gradient, then the variance."""
+    """Return `torch.func.vmap(grad)`: every gradient, then the variance."""
+    import torch
+    from torch.func import grad, vmap
+    from torch.nn.functional import binary_cross_entropy_with_logits as minus_log_prob
 
-    def set_up():
-        import torch
-        from torch.func import grad, vmap
-        from torch.nn.functional import binary_cross_entropy_with_logits as minus_log_prob
+    torch.set_num_threads(CORES)
+    parts, scaled, x, noise = networks(*shape)
+    parts = {name: torch.tensor(value) for name, value in parts.items()}
+    scaled, x, noise = (torch.tensor(value) for value in (scaled, x, noise))
 
-        torch.set_num_threads(CORES)
-        parts, scaled, x, noise = networks(*shape)
-        parts = {name: torch.tensor(value) for name, value in parts.items()}
-        scaled, x, noise = (torch.tensor(value) for value in (scaled, x, noise))
+    def elbo(p, scaled, x, eps):
+        logits, kl = logits_and_kl(torch, p, scaled, eps)
+        return -minus_log_prob(logits, x, reduction="sum") - kl
 
-        def elbo(p, scaled, x, eps):
-            eta = torch.tanh(scaled @ p["encoder.W1"] + p["encoder.b1"]) @ p["encoder.W2"] + p["encoder.b2"]
-            mean, log_std = eta[:LATENT], eta[LATENT:]
-            z = mean + torch.exp(log_std) * eps
-            logits = torch.tanh(z @ p["decoder.W1"] + p["decoder.b1"]) @ p["decoder.W2"] + p["decoder.b2"]
-            kl = 0.5 * (torch.exp(2 * log_std) + mean**2 - 1 - 2 * log_std).sum()
-            return -minus_log_prob(logits, x, reduction="sum") - kl
+    per_draw = vmap(vmap(grad(elbo), (None, 0, 0, 0)), (None, None, None, 0))
 
-        per_draw = vmap(vmap(grad(elbo), (None, 0, 0, 0)), (None, None, None, 0))
+    def work():
+        with torch.no_grad():
+            gradients = per_draw(parts, scaled, x, noise)
+            return {name: value.var(dim=0).sum(dim=0) for name, value in gradients.items()}
 
-        def work():
-            with torch.no_grad():
-                gradients = per_draw(parts, scaled, x, noise)
-                return {name: value.var(dim=0).sum(dim=0) for name, value in gradients.items()}
-
-        return work
-
-    return set_up
+    return work
 
 
 def jax_vmap(shape):
-    """Return the set-up of `jit(vmap(grad))`: every gradient, then the variance."""
+    """Return `jit(vmap(grad))`: every gradient, then the variance."""
+    import jax
+    import jax.numpy as jnp
 
-    def set_up():
-        import jax
-        import jax.numpy as jnp
+    parts, *data = networks(*shape)
+    parts, data = jax.tree.map(jnp.asarray, parts), [jnp.asarray(value) for value in data]
 
-        parts, *data = networks(*shape)
-        parts, data = jax.tree.map(jnp.asarray, parts), [jnp.asarray(value) for value in data]
+    def elbo(p, scaled, x, eps):
+        logits, kl = logits_and_kl(jnp, p, scaled, eps)
+        return (x * logits - jax.nn.softplus(logits)).sum() - kl
 
-        def elbo(p, scaled, x, eps):
-            eta = jnp.tanh(scaled @ p["encoder.W1"] + p["encoder.b1"]) @ p["encoder.W2"] + p["encoder.b2"]
-            mean, log_std = eta[:LATENT], eta[LATENT:]
-            z = mean + jnp.exp(log_std) * eps
-            logits = jnp.tanh(z @ p["decoder.W1"] + p["decoder.b1"]) @ p["decoder.W2"] + p["decoder.b2"]
-            kl = 0.5 * (jnp.exp(2 * log_std) + mean**2 - 1 - 2 * log_std).sum()
-            return (x * logits - jax.nn.softplus(logits)).sum() - kl
+    per_draw = jax.vmap(jax.vmap(jax.grad(elbo), (None, 0, 0, 0)), (None, None, None, 0))
 
-        per_draw = jax.vmap(jax.vmap(jax.grad(elbo), (None, 0, 0, 0)), (None, None, None, 0))
+    @jax.jit
+    def variance(parts, scaled, x, noise):
+        gradients = per_draw(parts, scaled, x, noise)
+        return jax.tree.map(lambda value: value.var(axis=0, ddof=1).sum(axis=0), gradients)
 
-        @jax.jit
-        def variance(parts, scaled, x, noise):
-            gradients = per_draw(parts, scaled, x, noise)
-            return jax.tree.map(lambda value: value.var(axis=0, ddof=1).sum(axis=0), gradients)
-
-        return lambda: jax.block_until_ready(variance(parts, *data))
-
-    return set_up
+    return lambda: jax.block_until_ready(variance(parts, *data))
 
 
 def backpack():
@@ -217,12 +196,12 @@ def backpack():
 
 
 def _against_every_gradient(name, shape):
-    peers = {"pytorch-vmap": pytorch(shape), "jax-vmap": jax_vmap(shape)}
+    peers = {"pytorch-vmap": partial(pytorch, shape), "jax-vmap": partial(jax_vmap, shape)}
     return Work(
         name=name,
-        ours=ours(shape),
-        definition=definition(shape),
-        limit=limit(shape),
+        ours=partial(ours, shape),
+        definition=partial(definition, shape),
+        limit=partial(limit, shape),
         peers=peers,
         least_over_peer=dict.fromkeys(peers, 100.0),
         most_of_peer_memory=dict.fromkeys(peers, 0.1),
@@ -236,7 +215,7 @@ WORKS = (
         name="weight-variance-decoder",
         ours=ours_decoder,
         definition=definition_decoder,
-        limit=limit(ONE_DATUM),
+        limit=partial(limit, ONE_DATUM),
         peers={"backpack": backpack},
         least_over_peer={"backpack": 1.25},
     ),

@@ -8,6 +8,8 @@ over the cores and the peak of memory is its own; rounds alternate between the c
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from elbo_lab.kernels import use_kernels
+
 SetUp = Callable[[], Callable[[], object]]
 
 
@@ -44,3 +46,13 @@ class Work:
     least_over_peer: dict[str, float] = field(default_factory=dict)
     most_ms: float | None = None
     most_of_peer_memory: dict[str, float] = field(default_factory=dict)
+
+
+def in_numpy(work):
+    """Return the same work by its definition, the kernels switched off."""
+
+    def by_definition():
+        with use_kernels("numpy"):
+            work()
+
+    return by_definition

@@ -226,60 +226,59 @@ def other_path_of_log_q(right):
     return vjps
 
 
-def without_path_of_log_q(_):
+def estimate_by(gradient):
+    """Return a fault of an estimator in phi: its gradient in eta is gradient(problem, noise, eta, z)."""
+
+    def fault(_):
+        def estimate(self, problem, noise, state=None):  # noqa: ARG001
+            grad_eta = gradient(problem, noise, *posterior_draws(problem, noise))
+            return problem.posterior.eta_vjp(problem.phi, problem.x, grad_eta), state
+
+        return estimate
+
+    return fault
+
+
+def mean_over_draws_and_rows(problem, z):
+    """Return the cotangent of the mean, and with it the gradient of log p(x, z) in z."""
+    cotangent = np.full(z.shape[:-1], 1.0 / (z.shape[-3] * z.shape[-2]))
+    return cotangent, problem.model.log_joint_vjp(problem.theta, problem.x, z, cotangent)[1]
+
+
+@estimate_by
+def without_path_of_log_q(problem, noise, eta, z):
     # log q is differentiated in its parameters only, not through z.
-    def estimate(self, problem, noise, state=None):  # noqa: ARG001
-        model, posterior, theta, phi, x = problem
-        family = model.family
-        eta, z = posterior_draws(problem, noise)
-        cotangent = np.full(z.shape[:-1], 1.0 / (z.shape[-3] * z.shape[-2]))
-        grad_z = model.log_joint_vjp(theta, x, z, cotangent)[1]
-        grad_eta = family.sample_vjp(eta, noise, grad_z)
-        grad_eta = grad_eta - family.log_prob_vjp(eta, z, cotangent)
-        return posterior.eta_vjp(phi, x, grad_eta), state
-
-    return estimate
+    family, (cotangent, grad_z) = problem.model.family, mean_over_draws_and_rows(problem, z)
+    return family.sample_vjp(eta, noise, grad_z) - family.log_prob_vjp(eta, z, cotangent)
 
 
-def without_parameter_term(_):
+@estimate_by
+def without_parameter_term(problem, noise, eta, z):
     # Sticking the landing under the wrong name: right in mean, caught as a frozen-noise derivative.
-    def estimate(self, problem, noise, state=None):  # noqa: ARG001
-        model, posterior, theta, phi, x = problem
-        family = model.family
-        eta, z = posterior_draws(problem, noise)
-        cotangent = np.full(z.shape[:-1], 1.0 / (z.shape[-3] * z.shape[-2]))
-        grad_z = model.log_joint_vjp(theta, x, z, cotangent)[1]
-        grad_z = grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z)
-        return posterior.eta_vjp(phi, x, family.sample_vjp(eta, noise, grad_z)), state
-
-    return estimate
+    family, (cotangent, grad_z) = problem.model.family, mean_over_draws_and_rows(problem, z)
+    return family.sample_vjp(eta, noise, grad_z - cotangent[..., None] * family.log_prob_grad_z(eta, z))
 
 
-def own_draw_in_the_mean(_):
-    def estimate(self, problem, noise, state=None):  # noqa: ARG001
-        model, posterior, theta, phi, x = problem
-        eta, z = posterior_draws(problem, noise)
-        f = elbo.log_weight(model, theta, x, posterior.family, eta, z)
-        f = f - f.mean(axis=-2, keepdims=True)
-        grad_eta = (f[..., None] * model.family.score(eta, z)).mean(axis=-3) / len(x)
-        return posterior.eta_vjp(phi, x, grad_eta), state
-
-    return estimate
+def log_weight_and_score(problem, eta, z):
+    """Return log w with one more axis and the score of q."""
+    model, posterior, theta, _, x = problem
+    f = elbo.log_weight(model, theta, x, posterior.family, eta, z)
+    return f[..., None], model.family.score(eta, z)
 
 
-def own_draw_in_the_optimum(_):
-    def estimate(self, problem, noise, state=None):  # noqa: ARG001
-        model, posterior, theta, phi, x = problem
-        eta, z = posterior_draws(problem, noise)
-        f = elbo.log_weight(model, theta, x, posterior.family, eta, z)[..., None]
-        score = model.family.score(eta, z)
-        squares = score**2
-        total = squares.sum(axis=-3, keepdims=True)
-        baseline = (f * squares).sum(axis=-3, keepdims=True) / np.where(total > 0.0, total, 1.0)
-        grad_eta = ((f - baseline) * score).mean(axis=-3) / len(x)
-        return posterior.eta_vjp(phi, x, grad_eta), state
+@estimate_by
+def own_draw_in_the_mean(problem, _, eta, z):
+    f, score = log_weight_and_score(problem, eta, z)
+    return ((f - f.mean(axis=-3, keepdims=True)) * score).mean(axis=-3) / len(problem.x)
 
-    return estimate
+
+@estimate_by
+def own_draw_in_the_optimum(problem, _, eta, z):
+    f, score = log_weight_and_score(problem, eta, z)
+    squares = score**2
+    total = squares.sum(axis=-3, keepdims=True)
+    baseline = (f * squares).sum(axis=-3, keepdims=True) / np.where(total > 0.0, total, 1.0)
+    return ((f - baseline) * score).mean(axis=-3) / len(problem.x)
 
 
 def other_moves(wrong):
@@ -407,6 +406,47 @@ def inside(module, attribute, wrong):
     return fault
 
 
+def other_weights(wrong):
+    """Return a fault of one estimator of the evidence: its normalised weights are others."""
+    return inside(evidence_estimators, "softmax", wrong)
+
+
+def other_coupling(wrong):
+    """Return a fault of the measure-valued gradient: its moves up and down are others."""
+    return inside(measure_valued, "measure_valued_gradient", other_moves(wrong))
+
+
+def not_normalised(a, axis):
+    return np.exp(a) / np.shape(a)[axis]
+
+
+def one_hot_score(self, eta, z):
+    return self.one_hot(z) + 0.0 * eta
+
+
+def one_hot_pullback(self, _, z, cotangent):
+    return self.by_category(z, cotangent)
+
+
+def variance_for_scale(right):
+    return lambda self, theta, x: right(self, theta, x) * np.repeat([1.0, 2.0], 2)
+
+
+def sum_of_rows(right):
+    return lambda values, errors, rung: right(values * len(values), errors, rung)
+
+
+def mean_of_values(right):
+    return lambda a, axis: right(a, axis) - np.log(np.shape(a)[axis])
+
+
+COUPLINGS = {
+    "one-sided Maxwell": lambda up, down, maxwell: (up, down, np.abs(maxwell)),
+    "Weibull of the other scale": lambda up, down, maxwell: (up / 2.0, down / 2.0, maxwell),
+    "Weibull for the Maxwell": lambda up, down, maxwell: (up, down, np.copysign(up, maxwell)),
+    "both Weibulls upwards": lambda up, down, maxwell: (up, -down, maxwell),
+}
+
 FAULTS = (
     # distributions
     Fault("wrong sign of the entropy gradient", DiagonalGaussian, "entropy_grad", scaled(-1.0)),
@@ -420,18 +460,8 @@ FAULTS = (
     Fault("KL gradient of the swapped KL", DiagonalGaussian, "kl_grad", swapped_grad),
     Fault("score one per cent too large", DiagonalGaussian, "score", scaled(1.01)),
     Fault("score of the scale without its -1", DiagonalGaussian, "score", scale_score_without_its_constant),
-    Fault(
-        "categorical score not centred",
-        Categorical,
-        "score",
-        replaced(lambda self, eta, z: self.one_hot(z) + 0.0 * eta),
-    ),
-    Fault(
-        "categorical pullback not centred",
-        Categorical,
-        "_summed_score",
-        replaced(lambda self, _, z, cotangent: self.by_category(z, cotangent)),
-    ),
+    Fault("categorical score not centred", Categorical, "score", replaced(one_hot_score)),
+    Fault("categorical pullback not centred", Categorical, "_summed_score", replaced(one_hot_pullback)),
     Fault("pullback of a draw one per cent too large", DiagonalGaussian, "draw", per_cent_in_the_pullback),
     Fault("log q of a draw one per cent too large", DiagonalGaussian, "draw", per_cent_in_log_q),
     Fault("log q of a drawn category too large", Categorical, "draw", per_cent_in_log_q),
@@ -443,79 +473,37 @@ FAULTS = (
     Fault("grad_z one per cent too large", Model, "log_likelihood_vjp", per_cent_in_z),
     Fault("slope in z alone one per cent too large", LinearGaussian, "log_likelihood_grad_z", scaled(1.01)),
     Fault("slope of a network in z alone too large", DeepModel, "log_likelihood_grad_z", scaled(1.01)),
-    Fault(
-        "slope of the prior in z alone turned around", StandardNormalPrior, "log_prior_grad_z", scaled(-1.0)
-    ),
+    Fault("slope of the prior in z turned around", StandardNormalPrior, "log_prior_grad_z", scaled(-1.0)),
     Fault("prior gradient dropped", Model, "log_joint_vjp", without_prior_gradient),
     Fault("prior's path to theta dropped", GaussianMLE, "prior_eta_vjp", without_prior_path),
     Fault("mixture weights' gradient dropped", GaussianMixture, "prior_eta_vjp", without_prior_path),
     Fault("closed-form evidence without its constant", LinearGaussian, "log_evidence", plus(HALF_LOG_2PI)),
     Fault("closed-form evidence gradient one per cent off", GaussianMLE, "log_evidence_grad", scaled(1.01)),
-    Fault(
-        "posterior with the variance for the scale",
-        LinearGaussian,
-        "posterior_eta",
-        lambda right: lambda self, theta, x: right(self, theta, x) * np.repeat([1.0, 2.0], 2),
-    ),
+    Fault("posterior with the variance for the scale", LinearGaussian, "posterior_eta", variance_for_scale),
     Fault("backward without the activation's slope", MLP, "_deltas", without_slope),
     Fault("encoder gradient one per cent too large", AmortisedPosterior, "eta_vjp", scaled(1.01)),
     # bounds
     Fault("log-sum-exp for log-mean-exp", evidence, "log_mean_exp", replaced(log_sum_exp)),
     Fault("log w without log q", evidence, "log_weight", without_log_q),
-    Fault(
-        "log w without log q in the ELBO",
-        ElboLogWeight,
-        "estimate",
-        inside(base, "log_weight", without_log_q),
-    ),
+    Fault("ELBO without log q", ElboLogWeight, "estimate", inside(base, "log_weight", without_log_q)),
     # estimators
     Fault("log q dropped from the path", Reparameterization, "estimate", without_path_of_log_q),
     Fault("score term dropped", Reparameterization, "estimate", without_parameter_term),
     Fault("baseline uses its own draw", ScoreFunctionLOO, "estimate", own_draw_in_the_mean),
-    Fault(
-        "optimal baseline uses its own draw",
-        ScoreFunctionOptimalBaseline,
-        "estimate",
-        own_draw_in_the_optimum,
+    Fault("optimum uses its own draw", ScoreFunctionOptimalBaseline, "estimate", own_draw_in_the_optimum),
+    *(
+        Fault(name, MeasureValuedCoupled, "estimate", other_coupling(wrong))
+        for name, wrong in COUPLINGS.items()
     ),
     *(
-        Fault(
-            name,
-            MeasureValuedCoupled,
-            "estimate",
-            inside(measure_valued, "measure_valued_gradient", other_moves(wrong)),
-        )
+        Fault(name, ImportanceWeighted, "estimate", other_weights(wrong))
         for name, wrong in {
-            "one-sided Maxwell": lambda up, down, maxwell: (up, down, np.abs(maxwell)),
-            "Weibull of the other scale": lambda up, down, maxwell: (up / 2.0, down / 2.0, maxwell),
-            "Weibull for the Maxwell": lambda up, down, maxwell: (up, down, np.copysign(up, maxwell)),
-            "both Weibulls upwards": lambda up, down, maxwell: (up, -down, maxwell),
+            "weights not normalised": replaced(not_normalised),
+            "weights that sum to (S - 1) over S": lighter_weights,
+            "weights normalised over the data": over_the_data,
         }.items()
     ),
-    Fault(
-        "weights not normalised",
-        ImportanceWeighted,
-        "estimate",
-        inside(evidence_estimators, "softmax", replaced(lambda a, axis: np.exp(a) / np.shape(a)[axis])),
-    ),
-    Fault(
-        "weights that sum to (S - 1) over S",
-        ImportanceWeighted,
-        "estimate",
-        inside(evidence_estimators, "softmax", lighter_weights),
-    ),
-    Fault(
-        "weights normalised over the data",
-        ImportanceWeighted,
-        "estimate",
-        inside(evidence_estimators, "softmax", over_the_data),
-    ),
-    Fault(
-        "prior weights uniform",
-        PriorMonteCarloPathwise,
-        "estimate",
-        inside(evidence_estimators, "softmax", uniform_weights),
-    ),
+    Fault("prior weights uniform", PriorMonteCarloPathwise, "estimate", other_weights(uniform_weights)),
     *(
         Fault(f"{name} divides by S - 1", type(BY_NAME[name]), "estimate", wrong_draw_count)
         for name in ELSEWHERE
@@ -523,25 +511,10 @@ FAULTS = (
     ),
     *(Fault(f"{name} sums over rows", type(BY_NAME[name]), "estimate", sum_over_rows) for name in ELSEWHERE),
     # exact answers
-    Fault(
-        "mean over rows replaced by the sum",
-        exact_estimator,
-        "_mean_answer",
-        lambda right: lambda v, e, r: right(v * len(v), e, r),
-    ),
+    Fault("mean over rows replaced by the sum", exact_estimator, "_mean_answer", sum_of_rows),
     Fault("trapezoid rule without its step", quadrature, "log_sum_exp", plus(0.1)),
-    Fault(
-        "enumeration by the mean",
-        enumeration,
-        "log_sum_exp",
-        lambda right: lambda a, axis: right(a, axis) - np.log(np.shape(a)[axis]),
-    ),
-    Fault(
-        "posterior weights uniform",
-        enumeration,
-        "softmax",
-        replaced(lambda a, axis: np.full(np.shape(a), 1.0 / np.shape(a)[axis])),
-    ),
+    Fault("enumeration by the mean", enumeration, "log_sum_exp", mean_of_values),
+    Fault("posterior weights uniform", enumeration, "softmax", uniform_weights),
 )
 
 
