@@ -18,7 +18,7 @@ from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
 from elbo_lab.evaluation.prior import prior_nll
 from elbo_lab.evaluation.renyi import measure_cubo, measure_renyi
 from elbo_lab.evaluation.surgery import Surgery, elbo_surgery, sampled_surgery
-from elbo_lab.evaluation.tractable import held_out_log_likelihood, tractable
+from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
 from elbo_lab.evaluation.units import ActiveUnits, active_units
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "bidirectional",
     "decompose",
     "elbo_surgery",
+    "has_exact_evidence",
     "held_out_log_likelihood",
     "importance_nll",
     "linear_schedule",
@@ -54,5 +55,4 @@ __all__ = [
     "sigmoidal_schedule",
     "split_gap",
     "surprisal_view",
-    "tractable",
 ]

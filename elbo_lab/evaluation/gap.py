@@ -30,7 +30,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
-from elbo_lab.evaluation.tractable import tractable
+from elbo_lab.evaluation.tractable import has_exact_evidence
 from elbo_lab.models import Model
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas
@@ -137,7 +137,7 @@ def _best_eta(model: Model, theta: Floats, x: Floats, start: Floats, rng: np.ran
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
         part = slice(begin, begin + ROWS_PER_ASCENT)
-        if tractable(model):
+        if has_exact_evidence(model):
             best[part] = ascend_exact_elbo(model, theta, x[part], start[part], max_iterations=MAX_ITERATIONS)
         else:
             best[part] = fit_eta(model, theta, x[part], start[part], rng, MAX_ITERATIONS)

@@ -11,7 +11,7 @@ from elbo_lab.models import Model
 ROWS_PER_PASS = 1000
 
 
-def tractable(model: Model) -> bool:
+def has_exact_evidence(model: Model) -> bool:
     """Whether log p(x) has a formula or is a sum over the values of z."""
     return closed_form.applies(model) or enumeration.applies(model)
 

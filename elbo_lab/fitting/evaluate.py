@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
-from elbo_lab.evaluation import active_units, importance_nll, tractable
+from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
 from elbo_lab.files import StrPath, write_text
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import as_table, exact_numbers, mean_elbo, prediction_numbers
@@ -93,7 +93,7 @@ def evaluate(
     with columns_by_name(dataset.columns):
         model.check_support(x)
     final = {"rows": len(x)}
-    if tractable(model):
+    if has_exact_evidence(model):
         final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:

@@ -22,12 +22,12 @@ from elbo_lab.estimators import ElboReconstructionKL, Problem
 from elbo_lab.evaluation import (
     Fitted,
     active_units,
+    has_exact_evidence,
     held_out_log_likelihood,
     importance_nll,
     neighbour_accuracy,
     principal_scores,
     split_gap,
-    tractable,
 )
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
@@ -136,7 +136,7 @@ def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
 def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Numbers:
     """Return {name: number} for one set of rows."""
     numbers: Numbers = {"rows": len(dataset.x)}
-    if tractable(fitted.model):
+    if has_exact_evidence(fitted.model):
         numbers |= exact_numbers(fitted.model, fitted.theta, dataset.x)
     if fitted.posterior is not None:
         numbers |= _bound_numbers(fitted.problem(dataset.x), seed, threads)

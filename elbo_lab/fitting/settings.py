@@ -11,7 +11,7 @@ from typing import Any
 
 from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
-from elbo_lab.evaluation import tractable
+from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.result import plain
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
@@ -77,7 +77,11 @@ def methods_of(model: Model) -> list[str]:
     """Return the names of the methods that fit a model, the usual one first."""
     if model.global_latents:
         return ["svi"]
-    fits = {"closed-form": model.closed_form_maximum, "em": has_em(model), "gradient": tractable(model)}
+    fits = {
+        "closed-form": model.closed_form_maximum,
+        "em": has_em(model),
+        "gradient": has_exact_evidence(model),
+    }
     return [*(method for method, applies in fits.items() if applies), "vae"]
 
 
@@ -165,7 +169,7 @@ def _completed(model: Model, method: str, own: Settings) -> Settings:
 def _check_watched(model: Model, own: Settings) -> None:
     """Refuse rows to be watched of which nothing can be known."""
     check_count("gap_rows", own["gap_rows"], minimum=0)
-    if own["gap_rows"] and not tractable(model) and model.latent_dim > 2:
+    if own["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
         raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
     if own["posterior"] == FreePosterior.name and own["patience"] is not None:
         expected = "no value with a free table, which knows nothing about validation rows"
