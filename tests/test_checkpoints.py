@@ -234,18 +234,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("place", [*DROPPED, "model/fields", "result.theta", "result.phi"])
-def test_a_fitted_model_without_a_part_is_damaged(fit_file, place):
+DAMAGES = [(place, None) for place in (*DROPPED, "model/fields", "result.theta", "result.phi")]
+
+
+@pytest.mark.parametrize(("place", "wrong"), [*DAMAGES, *WRONG.items()])
+def test_a_fitted_model_with_a_part_missing_or_wrong_is_damaged(fit_file, place, wrong):
     load_fitted(fit_file)
-    plant(fit_file, place)
-    with pytest.raises(ValueError) as caught:
-        load_fitted(fit_file)
-    damage_line(caught, fit_file)
-
-
-@pytest.mark.parametrize("place", WRONG)
-def test_a_fitted_model_with_a_wrong_part_is_damaged(fit_file, place):
-    plant(fit_file, place, WRONG[place])
+    plant(fit_file, place, wrong)
     with pytest.raises(ValueError) as caught:
         load_fitted(fit_file)
     damage_line(caught, fit_file)

@@ -147,18 +147,11 @@ def test_quick_gives_way_to_what_is_asked_for():
 
 FILES = {
     "hole.csv": "a,b\n1,2\n3,\n5,6\n",
-    "text.csv": "a,b\n1,2\n3,x\n",
-    "ragged.csv": "1,2\n3\n",
-    "empty.csv": "",
-    "header.csv": "a,b\n",
-    "nan.csv": "1,2\nnan,3\n",
-    "strange.txt": "1,2\n",
     "three.csv": "1,2\n3,4\n5,7\n",
     "bad.npy": "no array",
 }
 BAD = [
     (["--draws", "0"], "--draws", "0"),
-    (["--draws", "-2"], "--draws", "-2"),
     (["--draws", "1"], "--draws", "at least 2 for "),
     (["--repeats", "0"], "--repeats", "0"),
     (["--repeats", "1"], "--repeats", "at least 2"),
@@ -178,12 +171,6 @@ BAD = [
     (["--at", "near", "--posterior", "exact"], "--at", "'near'"),
     (["ppcaa"], "models", "did you mean 'ppca'"),
     (["--data", "hole.csv"], "--data", "an empty field on line 3"),
-    (["--data", "text.csv"], "--data", "'x' on line 3"),
-    (["--data", "ragged.csv"], "--data", "1 on line 2"),
-    (["--data", "empty.csv"], "--data", "empty file"),
-    (["--data", "header.csv"], "--data", "only a header"),
-    (["--data", "nan.csv"], "--data", "nan"),
-    (["--data", "strange.txt"], "--data", "strange.txt"),
     (["--data", "bad.npy"], "--data", "bad.npy"),
     (["--json", "/nonexistent/x.json"], "--json", "/nonexistent/x.json"),
     (["--csv", "/nonexistent/x.csv"], "--csv", "/nonexistent/x.csv"),

@@ -378,14 +378,8 @@ def test_an_own_estimator_with_an_impossible_attribute_is_refused(attributes, li
 
 HOLED = TABLE.copy()
 HOLED[3, 1] = np.nan
-ENDLESS = TABLE.copy()
-ENDLESS[3, 1] = np.inf
 BAD = [
     ({"data": HOLED}, ValueError, "data: expected finite numbers, got nan at row 3, column 1"),
-    ({"data": ENDLESS}, ValueError, "data: expected finite numbers, got inf at row 3, column 1"),
-    ({"data": TABLE[0]}, ValueError, r"data: expected two axes \(N, D\), got shape \(3,\)"),
-    ({"data": TABLE[:0]}, ValueError, r"at least one row and one column, got shape \(0, 3\)"),
-    ({"data": [["a", "b"]]}, TypeError, "data: expected numbers, got dtype"),
     ({"data": "nosuch"}, ValueError, "data: expected .*'nosuch'"),
     ({"data": "faithfull"}, ValueError, "did you mean 'faithful'"),
     (
@@ -399,16 +393,12 @@ BAD = [
     ({"models": "deep-bernoulli", "data": TABLE}, ValueError, "zeros and ones for deep-bernoulli, got"),
     ({"latent": 0}, ValueError, "latent: .*at least 1, got 0"),
     ({"draws": 0}, ValueError, "draws: .*at least 1, got 0"),
-    ({"draws": -3}, ValueError, "draws: .*got -3"),
-    ({"draws": 2.5}, TypeError, "draws: expected a whole number.*got 2.5"),
-    ({"draws": True}, TypeError, "draws: .*got True"),
     ({"draws": 1}, ValueError, "draws: expected at least 2 for miwae-2, got 1"),
     ({"repeats": 0}, ValueError, "repeats: .*got 0"),
     ({"rows": 0}, ValueError, "rows: .*got 0"),
     ({"models": "gaussian-mle", "rows": 1000}, ValueError, "rows: expected at most the 272 rows.*got 1000"),
     ({"threads": 0}, ValueError, "threads: .*got 0"),
     ({"seed": -1}, ValueError, "seed: .*at least 0, got -1"),
-    ({"seed": "1"}, TypeError, "seed: .*got '1'"),
     ({"models": "ppcaa"}, ValueError, "models: .*got 'ppcaa'; did you mean 'ppca'"),
     ({"models": 7}, TypeError, "models: expected.*got 7"),
     ({"estimators": "score-fonction"}, ValueError, "got 'score-fonction'; did you mean 'score-function'"),

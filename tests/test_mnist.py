@@ -274,12 +274,6 @@ def test_an_idx_file_is_read_as_the_format_says(tmp_path):
     np.testing.assert_array_equal(array, [[1, 2, 3], [253, 254, 255]])
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_an_idx_file_is_read_compressed_or_not(tmp_path, pack):
-    (tmp_path / "a").write_bytes(pack(GOOD))
-    np.testing.assert_array_equal(read_idx(tmp_path / "a", n_axes=3), SMALL)
-
-
 PETABYTES = GOOD[:4] + b"\xff" * 12 + GOOD[16:]
 BAD_IDX = {
     "empty": (b"", "empty"),

@@ -9,7 +9,7 @@ from elbo_lab.exact.rules import tail_rule
 
 
 def central_difference(function, point, direction, step=1e-5):
-    """Return the directional derivative of `function` (vector -> array) at `point`."""
+    """Return the directional derivative of `function` (array -> array) at `point`."""
     return (function(point + step * direction) - function(point - step * direction)) / (2 * step)
 
 
@@ -19,10 +19,10 @@ def check_vjp(function, vjp, point, rng, n_directions=5, tolerance=1e-6):
     Parameters
     ----------
     function : callable
-        vector (P,) -> array of any shape.
+        array of the shape of `point` -> array of any shape.
     vjp : callable
-        (vector, cotangent of that shape) -> gradient (P,).
-    point : ndarray (P,)
+        (array, cotangent of that shape) -> gradient of the shape of `point`.
+    point : ndarray
     rng : numpy.random.Generator
     n_directions : int
         Independent cotangents and directions; a wrong coordinate escapes with probability zero.
@@ -33,7 +33,7 @@ def check_vjp(function, vjp, point, rng, n_directions=5, tolerance=1e-6):
     for _ in range(n_directions):
         cotangent, direction = rng.standard_normal(shape), rng.standard_normal(point.shape)
         expected = (cotangent * central_difference(function, point, direction)).sum()
-        found = vjp(point, cotangent) @ direction
+        found = (vjp(point, cotangent) * direction).sum()
         assert abs(found - expected) <= tolerance * (1 + abs(expected)), (found, expected)
 
 

@@ -274,14 +274,14 @@ def test_the_paths_of_the_pair_are_its_derivatives(temperature):
     family, rng = IndependentBernoulli(3), np.random.default_rng(0)
     eta, noise = rng.standard_normal((2, 3)), rng.random((4, 2, 3, 2))
 
-    def pair(flat):
-        return conditional_pair(family, flat.reshape(2, 3), noise, temperature)
+    def pair(eta):
+        return conditional_pair(family, eta, noise, temperature)
 
     for name, path in (("y", "path"), ("y_given", "path_given")):
         check_vjp(
-            lambda flat, name=name: getattr(pair(flat), name),
-            lambda flat, c, path=path: (c * getattr(pair(flat), path)).sum(axis=0).ravel(),
-            eta.ravel(),
+            lambda eta, name=name: getattr(pair(eta), name),
+            lambda eta, c, path=path: (c * getattr(pair(eta), path)).sum(axis=0),
+            eta,
             rng,
         )
 
@@ -295,15 +295,10 @@ def test_a_relaxation_is_differentiated_and_tends_to_its_discrete_z(family):
     eta = rng.standard_normal((2, 3))
     noise = rng.random(relaxation.noise_spec(5, 2).shape)
 
-    def relaxed(flat):
-        return relaxation.relax(flat.reshape(2, 3), noise, 0.7)
+    def relaxed(eta):
+        return relaxation.relax(eta, noise, 0.7)
 
-    check_vjp(
-        relaxed,
-        lambda flat, c: relaxation.relax_vjp(relaxed(flat), 0.7, c).sum(axis=0).ravel(),
-        eta.ravel(),
-        rng,
-    )
+    check_vjp(relaxed, lambda eta, c: relaxation.relax_vjp(relaxed(eta), 0.7, c).sum(axis=0), eta, rng)
     assert_close(relaxation.relax(eta, noise, 1e-5), relaxation.harden(eta, noise))
 
 
@@ -353,19 +348,10 @@ def test_the_relaxed_likelihood_of_a_mixture_agrees_at_the_corners_and_is_differ
 def test_the_derivatives_of_the_surrogate_are_its_derivatives(name):
     network, rng = Surrogate(3, hidden=4), np.random.default_rng(5)
     y, psi = rng.random((2, 5, 3)), rng.standard_normal(network.layout.size)
-    check_vjp(
-        lambda psi: getattr(network, name)(psi, y),
-        lambda psi, c: getattr(network, f"{name}_vjp")(psi, y, c),
-        psi,
-        rng,
-    )
+    value, vjp = getattr(network, name), getattr(network, f"{name}_vjp")
+    check_vjp(lambda psi: value(psi, y), lambda psi, c: vjp(psi, y, c), psi, rng)
     slope = network.slope(psi, y)
-    check_vjp(
-        lambda flat: network.value(psi, flat.reshape(y.shape)),
-        lambda _, c: (c[..., None] * slope).ravel(),
-        y.ravel(),
-        rng,
-    )
+    check_vjp(lambda y: network.value(psi, y), lambda _, c: c[..., None] * slope, y, rng)
 
 
 def test_relax_learns_along_the_gradient_of_the_mean_square(monkeypatch):

@@ -80,12 +80,7 @@ def test_the_pullback_is_the_derivative_in_z(case, part, shared):
     z = z[:, :1] if shared else z
     x = () if part == "log_prior" else (case.x,)
     value, vjp = getattr(case.model, part), getattr(case.model, f"{part}_vjp")
-    check_vjp(
-        lambda flat: value(case.theta, *x, flat.reshape(z.shape)),
-        lambda flat, c: vjp(case.theta, *x, flat.reshape(z.shape), c)[1].ravel(),
-        z.ravel(),
-        rng,
-    )
+    check_vjp(lambda z: value(case.theta, *x, z), lambda z, c: vjp(case.theta, *x, z, c)[1], z, rng)
 
 
 @laws(CATEGORICAL)
@@ -314,12 +309,8 @@ def test_the_evidence_is_the_dense_gaussian_density(case):
 
 @laws(CLOSED_FORM)
 def test_the_evidence_gradient_is_the_derivative(case):
-    check_vjp(
-        lambda theta: case.model.log_evidence(theta, case.x),
-        lambda theta, weights: case.model.log_evidence_grad(theta, case.x, weights),
-        case.theta,
-        generator(case),
-    )
+    value, grad, x = case.model.log_evidence, case.model.log_evidence_grad, case.x
+    check_vjp(lambda theta: value(theta, x), lambda theta, w: grad(theta, x, w), case.theta, generator(case))
 
 
 @laws(CLOSED_FORM)
@@ -332,21 +323,10 @@ def test_the_expected_log_joint_is_the_gauss_hermite_sum(case):
 
 @laws(CLOSED_FORM)
 def test_the_expected_log_joint_gradients_are_the_derivatives(case):
-    model, x, eta = case.model, case.x, case.free.eta(case.free_phi, case.x)
-    check_vjp(
-        lambda theta: model.expected_log_joint(theta, x, eta),
-        lambda theta, weights: model.expected_log_joint_vjp(theta, x, eta, weights)[0],
-        case.theta,
-        generator(case),
-    )
-    check_vjp(
-        lambda flat: model.expected_log_joint(case.theta, x, flat.reshape(eta.shape)),
-        lambda flat, weights: model.expected_log_joint_vjp(case.theta, x, flat.reshape(eta.shape), weights)[
-            1
-        ].ravel(),
-        eta.ravel(),
-        generator(case),
-    )
+    theta, x, eta, rng = case.theta, case.x, case.free.eta(case.free_phi, case.x), generator(case)
+    value, vjp = case.model.expected_log_joint, case.model.expected_log_joint_vjp
+    check_vjp(lambda theta: value(theta, x, eta), lambda theta, w: vjp(theta, x, eta, w)[0], theta, rng)
+    check_vjp(lambda eta: value(theta, x, eta), lambda eta, w: vjp(theta, x, eta, w)[1], eta, rng)
 
 
 @laws(LINEAR)

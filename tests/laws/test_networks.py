@@ -101,9 +101,9 @@ def test_backward_is_the_derivative_in_the_parameters(network, seed):
 def test_backward_is_the_derivative_in_the_inputs(network, seed):
     params, inputs, _, rng = setting(network, seed=seed)
     check_vjp(
-        lambda flat: network.forward(params, flat.reshape(inputs.shape))[0],
-        lambda flat, c: pulled_back(network, params, flat.reshape(inputs.shape), c)[1].ravel(),
-        inputs.ravel(),
+        lambda inputs: network.forward(params, inputs)[0],
+        lambda inputs, c: pulled_back(network, params, inputs, c)[1],
+        inputs,
         rng,
     )
 

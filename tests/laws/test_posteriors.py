@@ -42,12 +42,8 @@ def test_eta_has_a_row_per_datum_and_phi_a_name_per_coordinate(x, posterior, phi
 
 @every_pair
 def test_eta_vjp_is_the_derivative_of_eta(x, posterior, phi):
-    check_vjp(
-        lambda p: posterior.eta(p, x),
-        lambda p, c: posterior.eta_vjp(p, x, c),
-        phi,
-        np.random.default_rng(len(phi)),
-    )
+    rng = np.random.default_rng(len(phi))
+    check_vjp(lambda p: posterior.eta(p, x), lambda p, c: posterior.eta_vjp(p, x, c), phi, rng)
 
 
 @every_pair
