@@ -91,6 +91,18 @@ def test_estimators_that_share_draws_share_the_pass_and_its_pullback():
     assert (counts.passes, counts.pullbacks) == (1, 1)
 
 
+def test_the_oracle_s_baseline_is_computed_once_for_all_batches():
+    case = make_case(DeepBernoulli(4, 2, (3,)))
+    scene, oracle = scene_of(case), [BY_NAME["score-function-oracle-baseline"]]
+    counted, counts = counting(case.model)
+    scene = replace(scene, model=counted)
+    for batch in range(3):
+        run_batch(scene, oracle, 3, 0, "repeats", batch, 5)
+        if batch == 0:
+            first = counts.passes
+    assert counts.passes == first + 2
+
+
 def test_a_cached_likelihood_recognises_arguments_by_value_and_never_confuses_them():
     case = CASES[4]
     counted, counts = counting(case.model)
@@ -434,6 +446,7 @@ def test_a_cached_likelihood_keeps_what_is_the_model_s_own():
     for case in CASES:
         shared = CachedLikelihood(case.model)
         assert shared.label == case.model.label and isinstance(shared, type(case.model))
+        assert shared == CachedLikelihood(case.model) == case.model and hash(shared) == hash(case.model)
 
 
 def test_data_that_a_model_explains_without_noise_are_refused():

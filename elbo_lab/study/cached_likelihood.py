@@ -45,6 +45,12 @@ class CachedLikelihood:
         of_model = isinstance(attribute, MethodType) and attribute.__self__ is self._model
         return MethodType(attribute.__func__, self) if of_model else attribute
 
+    def __eq__(self, other: object) -> bool:
+        return bool(self._model == other)
+
+    def __hash__(self) -> int:
+        return hash(self._model)  # what was computed once for a model is found again
+
     def likelihood(self, theta: NDArray, x: NDArray, z: NDArray) -> tuple[NDArray, Callable]:
         """Return what the model's `likelihood` returns."""
         return _remembered(self._passes, (theta, x, z), lambda: self._pass(theta, x, z))
