@@ -1,8 +1,8 @@
-"""One BLAS thread at a time, and how many threads of Python to put beside one another.
+"""Threads of Python over single-threaded BLAS, and the threads of Numba's parallel loops.
 
-A matrix product gives other last bits under another number of BLAS threads, and the thread pools of
-several callers fight for the same cores. So work is cut into pieces that run on Python threads, and
-BLAS runs single-threaded inside each: the same bits for any number of threads, and faster.
+The last bits of a matrix product depend on the number of BLAS threads, and the thread pools of several
+callers compete for the same cores. So work is divided into tasks that run on Python threads, and BLAS runs
+single-threaded inside each: the same bits for any number of threads, and faster.
 """
 
 import os
@@ -25,13 +25,13 @@ def available_cores() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """Return how many threads are asked for: at least one, or where None is given one per core."""
+    """Return the number of threads, at least one; None stands for one per core."""
     return available_cores() if threads is None else check_count("threads", threads)
 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Run a block with single-threaded BLAS in NumPy, SciPy, and all that was loaded at the first call."""
+    """Run a block with single-threaded BLAS in NumPy, SciPy and whatever else is loaded at the first call."""
     _limit.enter()
     try:
         yield
@@ -40,7 +40,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 class _Limit:
-    """The limit is the process's own: the first block of all threads sets it, and the last lifts it."""
+    """The limit belongs to the process: the first block of all threads sets it, and the last lifts it."""
 
     def __init__(self) -> None:
         self._blocks = 0
@@ -64,12 +64,13 @@ _limit = _Limit()
 
 
 @contextmanager
-def pool_of_pieces(threads: int) -> Iterator[Executor]:
-    """Run a block with an executor of so many threads, each on single-threaded BLAS.
+def thread_pool(threads: int) -> Iterator[Executor]:
+    """Run a block with an executor of `threads` threads, each on single-threaded BLAS.
 
-    Behind the block nothing runs any more; what had not begun, as after an error or Ctrl-C, never will.
+    At the end of the block no task runs; tasks that have not begun, as after an error or Ctrl-C, are
+    cancelled.
     """
-    pool = _Alone() if threads == 1 else ThreadPoolExecutor(threads)
+    pool = _CallingThread() if threads == 1 else ThreadPoolExecutor(threads)
     with single_threaded_blas():
         try:
             yield pool
@@ -77,18 +78,18 @@ def pool_of_pieces(threads: int) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
-class _Alone(Executor):
-    """An executor that works in the calling thread, piece after piece, when the result is asked for."""
+class _CallingThread(Executor):
+    """An executor that runs each task in the calling thread when its result is taken."""
 
-    def map(self, work: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:  # type: ignore[override]
-        return map(work, *arguments)
+    def map(self, fn: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:  # type: ignore[override]
+        return map(fn, *arguments)
 
 
 @contextmanager
 def numba_threads(threads: int) -> Iterator[None]:
-    """Run a block that calls one parallel loop of Numba's, on `threads` threads or as many as there are.
+    """Run a block that calls one parallel loop of Numba, on at most `threads` threads.
 
-    Only one thread of Python does so at a time: Numba's work queue ends the process when two call at once.
+    Only one thread of Python does so at a time: Numba's work queue aborts the process when two call at once.
     """
     import numba
 
@@ -102,7 +103,7 @@ def numba_threads(threads: int) -> Iterator[None]:
 
 
 def has_numba_threads() -> bool:
-    """Whether parallel loops can run: not in a forked process whose parent had started Numba's threads."""
+    """Tell whether parallel loops can run: not in a fork of a process that had started Numba's threads."""
     import numba
 
     return not (numba.config.DISABLE_JIT or _lost_in_fork.is_set())
@@ -114,7 +115,7 @@ _lost_in_fork = threading.Event()
 
 def _after_fork() -> None:
     global _parallel_call
-    # Another thread of the parent may have held it.
+    # Another thread of the parent may have held the lock.
     _parallel_call = threading.Lock()
     numba: Any = sys.modules.get("numba")
     # Numba raises where no threads have been started.
@@ -129,8 +130,8 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _libraries() -> Any:
-    """Return the handle on the loaded libraries; looking for them takes 1 ms, limiting them 20 us."""
-    # SciPy brings a BLAS of its own; a library that is loaded later would not be limited.
+    """Return the controller of the loaded libraries; finding them takes 1 ms, limiting them 20 us."""
+    # SciPy has a BLAS of its own; a library that is loaded later would not be limited.
     import scipy.linalg.blas  # noqa: F401
     from threadpoolctl import ThreadpoolController
 

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from elbo_lab.errors import BadValue, UserMistake
 from elbo_lab.fitting import fit, load_fitted
 from elbo_lab.models import GaussianMLE
-from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.training.objectives import EvidenceObjective
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import EvidenceObjective, Plan, Training, load_checkpoint, save_checkpoint
 
 HEADER = {"epoch": 3, "best": None, "history": [{"elbo": -1.25, "phase": "joint"}], "seed": 2**100}
 ARRAYS = {

@@ -19,15 +19,20 @@ from elbo_lab.estimators import ScoreFunction
 from elbo_lab.kernels import elementwise, gemm, use_kernels, vae_step
 from elbo_lab.models import DeepBernoulli, DeepGaussianLearned
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
-from elbo_lab.threads import has_numba_threads, numba_threads, pool_of_pieces
-from elbo_lab.training import batch, compiled_step
+from elbo_lab.threads import has_numba_threads, numba_threads, thread_pool
+from elbo_lab.training import (
+    SGD,
+    Adagrad,
+    Adam,
+    ElboObjective,
+    Plan,
+    Training,
+    batch,
+    compiled_step,
+    load_checkpoint,
+)
 from elbo_lab.training.batch import Move
-from elbo_lab.training.checkpoint import load_checkpoint
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
-from elbo_lab.training.objectives import ElboObjective
-from elbo_lab.training.optimizers import SGD, Adagrad, Adam
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
 
 HERE = Path(__file__).parent
 NAMES = ("theta", "phi")
@@ -91,7 +96,7 @@ def ascended(objective, params, names=NAMES, threads=2, optimizer=FORGETFUL, kin
     moves = {name: Move(params[name], optimizer, slots[name], 1, 0.01) for name in names}
     rows, rng = np.random.default_rng(2).permutation(objective.n_rows), np.random.default_rng(3)
     if kind is None:
-        with use_kernels("numpy"), pool_of_pieces(1) as pool:
+        with use_kernels("numpy"), thread_pool(1) as pool:
             value, _ = batch.ascend(objective, rows, params, moves, rng, {}, pool)
     else:
         value = kind(objective, len(rows), threads).ascend(rows, params, moves, rng)

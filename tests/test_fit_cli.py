@@ -20,8 +20,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.settings import COMMON, METHOD_OPTIONS, NETWORK_OPTIONS, RUN
-from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import Training, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--hidden", "5", "--batch", "20"]

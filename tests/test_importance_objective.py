@@ -23,10 +23,7 @@ from elbo_lab.estimators.passes import coupled_pass
 from elbo_lab.exact import log_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed
 from elbo_lab.posteriors import AmortisedPosterior
-from elbo_lab.training.objectives import ImportanceWeightedObjective
-from elbo_lab.training.optimizers import Adam
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import Adam, ImportanceWeightedObjective, Plan, Training
 
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
 GREY = load("digits:dequantised").rows(40, 0).x[:, 18:30]

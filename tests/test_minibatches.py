@@ -9,11 +9,9 @@ from checks import assert_close
 
 from elbo_lab.exact import evidence
 from elbo_lab.models import GaussianMLE
+from elbo_lab.training import EvidenceObjective, Minibatches, Optimizer, Plan, Training
 from elbo_lab.training import batch as batch_module
-from elbo_lab.training.objectives import EvidenceObjective, blocks_of
-from elbo_lab.training.optimizers import Optimizer
-from elbo_lab.training.plan import Minibatches, Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training.objectives import blocks_of
 
 RATES = {"theta": 1.0}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from elbo_lab.errors import UserMistake
 from elbo_lab.kernels import use_kernels
-from elbo_lab.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
+from elbo_lab.training import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
 
 CASES = {
     "sgd": SGD(),

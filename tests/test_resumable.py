@@ -8,9 +8,7 @@ from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
-from elbo_lab.training.objectives import ImportanceWeightedObjective
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import ImportanceWeightedObjective, Plan, Training
 
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
 WORDS = {"draws": 3, "seed": 1}

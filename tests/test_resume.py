@@ -13,12 +13,17 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.models import DeepBernoulli, GaussianMLE
 from elbo_lab.posteriors import AmortisedPosterior
-from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
-from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
-from elbo_lab.training.optimizers import SGD, Adagrad
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.schedules import Cosine
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import (
+    SGD,
+    Adagrad,
+    Cosine,
+    ElboObjective,
+    EvidenceObjective,
+    Plan,
+    Training,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 BITS = (np.random.default_rng(0).random((11, 4)) < 0.4).astype(np.float64)
 

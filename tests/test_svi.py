@@ -19,7 +19,7 @@ from elbo_lab.fitting.samples import write_samples
 from elbo_lab.models import LogisticRegression
 from elbo_lab.optimise import maximise_exact_elbo
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.training.objectives import GlobalElboObjective
+from elbo_lab.training import GlobalElboObjective
 
 THETA = np.zeros(0)
 TABLE = np.column_stack([[0.3, -1.2, 0.8, 2.0], [0.0, 0.0, 1.0, 1.0]])

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from elbo_lab import threads as threads_module
-from elbo_lab.threads import pool_of_pieces
+from elbo_lab.threads import thread_pool
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 20])
 def test_results_come_in_the_order_of_the_pieces(threads, count):
-    with pool_of_pieces(threads) as pool:
+    with thread_pool(threads) as pool:
         for _ in range(3):
             found = list(pool.map(lambda a, b: (a, b), range(count), range(count)[::-1]))
             assert found == [(i, count - 1 - i) for i in range(count)]
@@ -29,7 +29,7 @@ def test_there_are_as_many_threads_as_asked_for(threads):
         together.wait()
         seen.add(threading.get_ident())
 
-    with pool_of_pieces(threads) as pool:
+    with thread_pool(threads) as pool:
         list(pool.map(piece, range(threads)))
         list(pool.map(piece, range(5 * threads)))
     assert len(seen) == threads
@@ -46,19 +46,19 @@ def test_after_an_error_nothing_is_begun_any_more_and_all_that_began_has_ended(t
         time.sleep(1e-3)
         ended.append(i)
 
-    with pytest.raises(RuntimeError, match="piece three"), pool_of_pieces(threads) as pool:
+    with pytest.raises(RuntimeError, match="piece three"), thread_pool(threads) as pool:
         list(pool.map(piece, range(1000)))
     assert len(begun) < 1000 and sorted(begun) == sorted([*ended, 3])
-    with pool_of_pieces(threads) as pool:
+    with thread_pool(threads) as pool:
         assert list(pool.map(abs, [-1, -2])) == [1, 2]
 
 
 def test_a_piece_may_cut_its_own_work_into_pieces():
     def outer(i):
-        with pool_of_pieces(2) as pool:
+        with thread_pool(2) as pool:
             return sum(pool.map(lambda j: i * j, range(4)))
 
-    with pool_of_pieces(2) as pool:
+    with thread_pool(2) as pool:
         assert list(pool.map(outer, range(6))) == [6 * i for i in range(6)]
 
 
@@ -68,7 +68,7 @@ def test_a_forked_process_has_threads_of_its_own():
     together = threading.Barrier(2, timeout=20)
 
     def both_at_work():
-        with pool_of_pieces(2) as pool:
+        with thread_pool(2) as pool:
             return len(list(pool.map(lambda _: together.wait(), range(2))))
 
     both_at_work()

@@ -17,12 +17,8 @@ from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
 from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.training import SGD, Adam, Cosine, ElboObjective, EvidenceObjective, Optimizer, Plan, Training
 from elbo_lab.training import batch as batch_module
-from elbo_lab.training.objectives import ElboObjective, EvidenceObjective
-from elbo_lab.training.optimizers import SGD, Adam, Optimizer
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.schedules import Cosine
-from elbo_lab.training.trainer import Training
 
 RATES = {"theta": 0.02, "phi": 0.02}
 DIGITS = load("digits:binary").rows(120, 0).x[:, 18:30]

@@ -37,10 +37,7 @@ from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training.objectives import ElboObjective
-from elbo_lab.training.optimizers import Adam
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import Adam, ElboObjective, Plan, Training
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

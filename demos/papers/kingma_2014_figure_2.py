@@ -35,10 +35,7 @@ from elbo_lab.networks import MLP
 from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import available_cores
-from elbo_lab.training.objectives import ElboObjective
-from elbo_lab.training.optimizers import Adagrad
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import Adagrad, ElboObjective, Plan, Training
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"

@@ -14,7 +14,8 @@ FLOORS = {
     "Ground": ("special", "layout", "kernels", "distributions", "networks"),
     "Models, posteriors, bounds": ("models", "posteriors", "bounds", "exact"),
     "Estimators": ("estimators",),
-    "Names, data and learning": ("registry", "datasets", "optimise", "em", "evaluation"),
+    "Names and data": ("registry", "datasets"),
+    "Learning": ("optimise", "em", "training", "evaluation"),
     "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),
 }
 ROOMS = [f"elbo_lab.{room}" for floor in FLOORS.values() for room in floor]

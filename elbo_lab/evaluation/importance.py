@@ -31,7 +31,7 @@ from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.models import Model
-from elbo_lab.threads import check_threads, pool_of_pieces
+from elbo_lab.threads import check_threads, thread_pool
 
 # Rows of data per block: enough blocks for all cores, and few calls.
 ROWS_PER_BLOCK = 20
@@ -129,7 +129,7 @@ def importance_nll(
         return stream_weights(model, theta, rows, eta[part], n_samples, rng)
 
     blocks = []
-    with pool_of_pieces(threads) as pool:
+    with thread_pool(threads) as pool:
         eta = encoded(posterior, phi, x)
         for start, block in zip(starts, pool.map(weights_of_block, starts, streams), strict=True):
             blocks.append(block)

@@ -24,7 +24,7 @@ from elbo_lab.errors import check_count, check_table
 from elbo_lab.evaluation.importance import Nll
 from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.models import Model
-from elbo_lab.threads import check_threads, pool_of_pieces
+from elbo_lab.threads import check_threads, thread_pool
 
 # Lanes of draws: enough for all cores of a small machine.
 LANES = 8
@@ -100,7 +100,7 @@ def prior_nll(
     def weights_of_lane(share: int, stream: np.random.SeedSequence) -> RunningWeights:
         return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
 
-    with pool_of_pieces(threads) as pool:
+    with thread_pool(threads) as pool:
         terms = np.concatenate(list(pool.map(terms_of, rows)))
         for lane in pool.map(weights_of_lane, shares, streams):
             if lane.count:

@@ -23,11 +23,15 @@ from elbo_lab.fitting.settings import Settings
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
-from elbo_lab.training.objectives import ElboObjective, EvidenceObjective, GlobalElboObjective
-from elbo_lab.training.optimizers import find_optimizer
-from elbo_lab.training.plan import Plan
-from elbo_lab.training.schedules import parse_schedule
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import (
+    ElboObjective,
+    EvidenceObjective,
+    GlobalElboObjective,
+    Plan,
+    Training,
+    find_optimizer,
+    parse_schedule,
+)
 
 # Of the training rows, the share that early stopping watches.
 VALIDATION = 0.1

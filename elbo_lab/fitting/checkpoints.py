@@ -28,8 +28,8 @@ from elbo_lab.fitting.settings import Settings, overlay
 from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import find_models
-from elbo_lab.training.checkpoint import Parts, damaged, load_checkpoint, save_checkpoint
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import Training, load_checkpoint, save_checkpoint
+from elbo_lab.training.checkpoint import Parts, damaged
 
 
 def model_spec(model: Model) -> Header:

@@ -32,8 +32,7 @@ from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training.objectives import EvidenceObjective
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import EvidenceObjective, Training
 
 Arrays = dict[str, NDArray[Any]]
 Header = dict[str, Any]

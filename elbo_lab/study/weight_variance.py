@@ -29,7 +29,7 @@ from elbo_lab.models.deep import DeepModel
 from elbo_lab.posteriors import AmortisedPosterior, Posterior
 from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
 from elbo_lab.theory.integrated import path_of_each_draw
-from elbo_lab.threads import check_threads, pool_of_pieces
+from elbo_lab.threads import check_threads, thread_pool
 
 # Rows (draws x data) of which the deltas are in memory at once, and of one piece of work.
 ROWS_PER_PASS, ROWS_PER_PIECE = 512, 128
@@ -262,7 +262,7 @@ def _sums(model: DeepModel, n_draws: int, n_data: int, variance: Floats) -> OwnI
 
 
 def _pool(threads: int | None) -> AbstractContextManager[Executor]:
-    return pool_of_pieces(check_threads(threads))
+    return thread_pool(check_threads(threads))
 
 
 def _passes(n_draws: int, n_data: int) -> Iterator[tuple[slice, slice]]:

@@ -1,1 +1,48 @@
-"""Stochastic gradient ascent: what is climbed, by which optimiser, on which rows, saved where."""
+"""Stochastic gradient ascent: objectives, optimisers, step-size schedules, trainer, checkpoints."""
+
+from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.training.objectives import (
+    ElboObjective,
+    EvidenceObjective,
+    GlobalElboObjective,
+    ImportanceWeightedObjective,
+    Objective,
+)
+from elbo_lab.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
+from elbo_lab.training.plan import Minibatches, Plan
+from elbo_lab.training.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Exponential,
+    RobbinsMonro,
+    Schedule,
+    parse_schedule,
+)
+from elbo_lab.training.trainer import Training
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "ElboObjective",
+    "EvidenceObjective",
+    "Exponential",
+    "GlobalElboObjective",
+    "ImportanceWeightedObjective",
+    "Minibatches",
+    "Objective",
+    "Optimizer",
+    "Plan",
+    "RobbinsMonro",
+    "Schedule",
+    "Training",
+    "find_optimizer",
+    "load_checkpoint",
+    "parse_schedule",
+    "save_checkpoint",
+]

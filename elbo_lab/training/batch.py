@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from elbo_lab.training.objectives import Gradients, Objective
 
 Vectors = dict[str, Floats]
-"""Parameter vectors, gradients, or what estimators remember, by the names of the parameters."""
+"""Parameter vectors, gradients, or the states of estimators, by the names of the parameters."""
 
-# Fewer rows and the matrix products of a block lose their efficiency; more blocks and adding their
-# gradients costs more than it brings.
+# With fewer rows the matrix products of a block lose their efficiency; with more blocks, adding their
+# gradients costs more than it saves.
 ROWS_PER_BLOCK = 50
 MOST_BLOCKS = 8
-# Coordinates of one slice of a parameter vector, at most.
+# Most coordinates of one slice of a parameter vector.
 SLICE = 1 << 18
 
 
 @cache
 def slices_of(size: int, count: int) -> tuple[slice, ...]:
-    """Return `count` slices, as equal as can be, of so many rows or coordinates."""
+    """Return `count` slices of nearly equal length that cover `size` rows or coordinates."""
     edges = np.linspace(0, size, count + 1).round().astype(int).tolist()
     return tuple(slice(a, b) for a, b in pairwise(edges))
 
 
 def blocks_of(n_rows: int) -> tuple[slice, ...]:
-    """Return the slices into which a batch is cut: equal parts of about 50 rows, at most 8."""
+    """Return the slices of the blocks of a batch: nearly equal, of about 50 rows, at most 8."""
     return slices_of(n_rows, max(1, min(MOST_BLOCKS, n_rows // ROWS_PER_BLOCK)))
 
 
@@ -55,7 +55,7 @@ def shares_of(blocks: list[Integers]) -> list[float]:
 
 
 def generators(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return a generator per block, from one key each of `rng`; a single block draws from `rng` itself."""
+    """Return a generator per block, seeded from `rng`; a single block draws from `rng` itself."""
     if count == 1:
         return [rng]
     return [np.random.default_rng(key) for key in rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)]
@@ -67,14 +67,14 @@ def weighted_sum(gradients: list[Floats], shares: list[float]) -> Floats:
         return gradients[0]
     total = gradients[0] * shares[0]
     for gradient, share in zip(gradients[1:], shares[1:], strict=True):
-        # A step of sgd is what adds a multiple of a vector, in one pass.
+        # A step of sgd adds a multiple of a vector, in one pass over memory.
         sgd_step(total, gradient, rate=share)
     return total
 
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """A parameter vector (P,) and how it moves in this step: optimiser, memory, number of the step, rate."""
+    """A parameter vector (P,) and how it moves: optimiser, its slots, number of the step, rate."""
 
     params: Floats
     optimizer: Optimizer
@@ -82,10 +82,11 @@ class Move:
     count: int
     rate: float
 
-    def along(self, part: slice, gradients: list[Floats], shares: list[float]) -> None:
-        """Move a slice along the sum of shares[b] gradients[b]."""
-        gradient = weighted_sum([gradient[part] for gradient in gradients], shares)
-        self.optimizer.step(self.params[part], gradient, self.slots[:, part], self.count, self.rate)
+    def along(self, coordinates: slice, gradients: list[Floats], shares: list[float]) -> None:
+        """Move some coordinates along the sum of shares[b] gradients[b]."""
+        gradient = weighted_sum([gradient[coordinates] for gradient in gradients], shares)
+        params, slots = self.params[coordinates], self.slots[:, coordinates]
+        self.optimizer.step(params, gradient, slots, self.count, self.rate)
 
 
 def ascend(
@@ -97,7 +98,7 @@ def ascend(
     memory: Vectors,
     pool: Executor,
 ) -> tuple[float, Vectors]:
-    """Do one step, and return the mean value of the batch and what the estimators remember.
+    """Take one step; return the mean value of the batch and the states of the estimators.
 
     Parameters
     ----------
@@ -107,44 +108,45 @@ def ascend(
     params : dict of ndarray
         All parameter vectors.
     moves : dict of Move
-        Of those that move.
+        Of the vectors that move.
     rng : numpy.random.Generator
     memory : dict of ndarray
-        What the estimators remember.
+        States of the estimators.
     pool : Executor
-        As from `threads.pool_of_pieces`.
+        As from `threads.thread_pool`.
 
     Returns
     -------
     value : float
         Nats per datum; nothing has moved if it is not finite.
     memory : dict of ndarray
-        A batch of several blocks leaves it as it was.
+        New states of the estimators; unchanged by a batch of several blocks.
     """
     blocks = objective.blocks(rows)
     shares = shares_of(blocks)
 
-    def work(block: Integers, own: np.random.Generator) -> Gradients:
-        # Overflow on the way is found in the value; a warning from a thread would only hide the line.
+    def gradients_of(block: Integers, block_rng: np.random.Generator) -> Gradients:
+        # An overflow shows in the value; a warning from a thread would not name the caller's line.
         with np.errstate(all="ignore"):
-            return objective.gradients(params, objective.draw(block, own), tuple(moves), memory)
+            return objective.gradients(params, objective.draw(block, block_rng), tuple(moves), memory)
 
-    values, gradients, memories = zip(*_map(pool, work, blocks, generators(rng, len(blocks))), strict=True)
+    block_rngs = generators(rng, len(blocks))
+    values, gradients, memories = zip(*_map(pool, gradients_of, blocks, block_rngs), strict=True)
     value = sum(share * value for share, value in zip(shares, values, strict=True))
     if math.isfinite(value):
-        parts = [(name, part) for name in moves for part in _parts(params[name].size)]
+        slices = [
+            (name, coordinates)
+            for name in moves
+            for coordinates in slices_of(params[name].size, -(-params[name].size // SLICE))
+        ]
 
-        def move(name: str, part: slice) -> None:
-            moves[name].along(part, [gradient[name] for gradient in gradients], shares)
+        def move(name: str, coordinates: slice) -> None:
+            moves[name].along(coordinates, [gradient[name] for gradient in gradients], shares)
 
-        list(_map(pool, move, *zip(*parts, strict=True)))
+        list(_map(pool, move, *zip(*slices, strict=True)))
     return value, memories[0] if len(blocks) == 1 else memory
 
 
-def _parts(size: int) -> tuple[slice, ...]:
-    return slices_of(size, -(-size // SLICE))
-
-
-def _map(pool: Executor, work: Callable[..., Any], *arguments: Sequence[Any]) -> Iterator[Any]:
-    """Return what `work` gives for each of the arguments; a single piece is not worth another thread."""
-    return (pool.map if len(arguments[0]) > 1 else map)(work, *arguments)
+def _map(pool: Executor, function: Callable[..., Any], *arguments: Sequence[Any]) -> Iterator[Any]:
+    """Return the results of `function` in order; a single task runs in the calling thread."""
+    return (pool.map if len(arguments[0]) > 1 else map)(function, *arguments)

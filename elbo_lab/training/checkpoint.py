@@ -1,12 +1,12 @@
-"""Checkpoints: one NPZ file of plain arrays and a JSON header, whole or not at all.
+"""Checkpoints: one NPZ file of plain arrays and a JSON header, written whole or not at all.
 
 The file is a zip of .npy members, written to a temporary name and renamed, so a reader finds the old state
-or the new one and nothing between. Members are stored without the time of writing: the same state gives
-the same bytes. Nothing in it can run: pickled objects are neither written nor read.
+or the new one and nothing between. Members are stored without a time stamp: the same state gives the same
+bytes. Loading runs no code: pickled objects are neither written nor read.
 
 The state of a training is everything that its next step depends on, down to the generators, so that a
-training that is saved and resumed is, bit for bit, the training that never stopped. A state is looked at as a
-whole before anything is changed: it may come from a damaged file, or from another training.
+training that is saved and resumed equals, bit for bit, one that never stopped. A state is checked as a whole
+before anything is changed: it may come from a damaged file, or from another training.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Header = dict[str, Any]
 FORMAT = "elbo_lab checkpoint"
 VERSION = 1
 HEADER = "header"
-# A zip does not count its members: a damaged directory can lose some without a word.
+# A zip does not count its members: a damaged directory can lose some of them silently.
 MEMBERS = "members"
-# The earliest time that a zip can hold: members would else carry the clock.
+# The earliest time that a zip can hold, in place of the time of writing.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
-# Parts of the header of a fit, and what they are made of, where they are there.
+# Entries of the header of a fit and their types; each may be absent.
 KINDS: dict[str, Any] = {
     "settings": dict,
     "model": dict,
@@ -47,7 +47,7 @@ KINDS: dict[str, Any] = {
     "job": dict,
     "posterior": (dict, type(None)),
 }
-# What a training counts, by the names of its attributes.
+# The numbers in the state of a training, by the names of its attributes.
 PLAIN_STATE = (
     "epoch",
     "step",
@@ -67,14 +67,14 @@ def damaged(path: str | PathLike[str], what: str, argument: str = "checkpoint") 
 
 
 class Parts(dict):
-    """A dict out of a checkpoint: what is missing is a mistake in the file, not in the program."""
+    """A dict from a checkpoint: a missing key is an error in the file, not in the program."""
 
     def __init__(self, items: Any, path: str | PathLike[str], argument: str) -> None:
         super().__init__(items)
         self.path, self.argument = path, argument
 
     def __missing__(self, name: str) -> NoReturn:
-        raise damaged(self.path, f"no {name!r} in it", self.argument)
+        raise damaged(self.path, f"no {name!r} in the file", self.argument)
 
 
 def save_checkpoint(path: str | PathLike[str], header: Header, arrays: Arrays) -> None:
@@ -84,11 +84,11 @@ def save_checkpoint(path: str | PathLike[str], header: Header, arrays: Arrays) -
     ----------
     path : str or path
     header : dict
-        Of JSON values; floats come back bit for bit.
+        Of JSON values; floats are restored bit for bit.
     arrays : dict of str to ndarray
     """
-    about = {"format": FORMAT, "version": VERSION, MEMBERS: list(arrays)}
-    text = json.dumps({**about, **header}, allow_nan=False)
+    preamble = {"format": FORMAT, "version": VERSION, MEMBERS: list(arrays)}
+    text = json.dumps({**preamble, **header}, allow_nan=False)
     members = {HEADER: np.frombuffer(text.encode("utf-8"), dtype=np.uint8), **arrays}
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -105,8 +105,8 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
     Raises
     ------
     ValueError
-        In one line, if there is no such file, or it is cut off, damaged, foreign, or of another version;
-        and later, when a part is asked for that is not in it.
+        In one line, if there is no such file, or it is truncated, damaged, foreign, or of another version;
+        and later, when a missing entry is read.
     """
     try:
         # Opened here, because np.load leaves the file of a damaged zip open.
@@ -119,7 +119,7 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "cut off or damaged"
         raise bad_value(argument, "a checkpoint of elbo_lab", f"{str(path)!r} ({reason})") from None
-    except Exception:  # what zip and npy readers trip over in foreign bytes is no closed list
+    except Exception:  # zip and npy readers raise many types of error on foreign bytes
         raise bad_value(
             argument, "a checkpoint of elbo_lab", f"{str(path)!r}, a file of another kind"
         ) from None
@@ -137,9 +137,9 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
 
 
 def state_of(training: Training) -> tuple[Header, Arrays]:
-    """Return (header, arrays): all that the next step depends on.
+    """Return (header, arrays): everything that the next step depends on.
 
-    The header is made of numbers, strings, lists and dicts; no wall time stands in it.
+    The header consists of numbers, strings, lists and dicts; it holds no wall time.
     """
     header = {name: getattr(training, name) for name in PLAIN_STATE} | {
         "counts": training.counts,
@@ -156,7 +156,7 @@ def state_of(training: Training) -> tuple[Header, Arrays]:
 
 
 def restore(training: Training, header: Header, arrays: Arrays) -> None:
-    """Go on from a state of a training with the same objective and plan.
+    """Resume from a state of a training with the same objective and plan.
 
     Raises
     ------
@@ -165,8 +165,8 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     """
     remedy = "the file is damaged or of another training"
     refuse = partial(bad_value, "checkpoint", "the whole state of this training", remedy=remedy)
-    own_header, own = state_of(training)
-    for name in own_header:
+    expected_header, expected = state_of(training)
+    for name in expected_header:
         if name not in header:
             raise refuse(f"no {name!r}")
     for name in PLAIN_STATE:
@@ -185,17 +185,17 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     for name in ("order_rng", "noise_rng"):
         try:
             type(training.noise_rng.bit_generator)().state = header[name]
-        except Exception:  # what numpy trips over in a wrong state is no closed list
+        except Exception:  # NumPy raises many types of error on a wrong state
             raise refuse(f"no state of a generator in {name!r}") from None
-    own = {key: array for key, array in own.items() if not key.startswith("best.")}
+    expected = {key: array for key, array in expected.items() if not key.startswith("best.")}
     if header["best"] is not None:
-        own |= {f"best.{name}": vector for name, vector in training.params.items()}
-    if set(own) != set(arrays):
-        raise refuse(f"missing or surplus arrays {sorted(set(own) ^ set(arrays))}")
-    for key, array in own.items():
+        expected |= {f"best.{name}": vector for name, vector in training.params.items()}
+    if set(expected) != set(arrays):
+        raise refuse(f"missing or surplus arrays {sorted(set(expected) ^ set(arrays))}")
+    for key, array in expected.items():
         if (arrays[key].shape, arrays[key].dtype) != (array.shape, array.dtype):
-            found = f"{arrays[key].dtype} {arrays[key].shape}"
-            raise refuse(f"{key} as {found} where {array.dtype} {array.shape} belongs")
+            got = f"{arrays[key].dtype} {arrays[key].shape}"
+            raise refuse(f"{key} as {got}, expected {array.dtype} {array.shape}")
     if not np.array_equal(np.sort(arrays["order"]), np.arange(training.minibatches.n_rows)):
         raise refuse("an order that does not hold every row once")
     for name in PLAIN_STATE:
@@ -209,7 +209,7 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     for key, array in arrays.items():
         group, _, name = key.partition(".")
         if group in groups:
-            # A copy, in the order that compiled code reads.
+            # A C-contiguous copy, as compiled code reads it.
             groups[group][name] = np.array(array, order="C")
     training.params, training.slots, training.memory = groups["params"], groups["slots"], groups["memory"]
     training.best_params = groups["best"] or None

@@ -1,10 +1,10 @@
-"""The step of a VAE for bits in compiled code (`kernels.vae_step`): where it serves, and what it is given.
+"""The compiled step of a Bernoulli VAE (`kernels.vae_step`): when it applies, and its arguments.
 
-It serves the pathwise gradients (`ElboObjective.one_pass`), joint or alternating, of a `DeepBernoulli`
+It applies to the pathwise gradients (`ElboObjective.one_pass`), joint or alternating, of a `DeepBernoulli`
 decoder and an encoder of a diagonal Gaussian under an optimiser of this package: any depth, width, activation
-and number of draws, float32 or float64. Everything else takes the definition, `batch.ascend`, and so does a
-forked process whose parent has used Numba's threads: they do not survive a fork. The two agree to rounding:
-1e-5 relative in float32, 1e-12 in float64.
+and number of draws, float32 or float64. Everything else runs the definition, `batch.ascend`; so does a forked
+process whose parent has used Numba's threads, which do not survive a fork. The two agree to rounding: 1e-5
+relative in float32, 1e-12 in float64.
 """
 
 from itertools import pairwise
@@ -23,15 +23,15 @@ from elbo_lab.training.batch import Move, Vectors, blocks_of, generators
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.optimizers import OPTIMIZERS, Optimizer
 
-# Numba compiles anew for every length of a tuple of generators: two lengths serve all numbers of blocks.
+# Numba recompiles for every length of a tuple of generators: two lengths suffice for all numbers of blocks.
 FEW, MANY = 2, 8
-# Numbers of the optimiser that has the most.
+# The most numbers that an optimiser has.
 NUMBERS = 7
 
 
 def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> bool:
-    """Whether `CompiledStep` takes the steps of an objective."""
-    # `type is`: a subclass may change a formula.
+    """Tell whether `CompiledStep` can take the steps of an objective."""
+    # `type is`: a subclass may override a formula.
     return (
         type(objective) is ElboObjective
         and objective.one_pass
@@ -51,7 +51,7 @@ def _is_plain(vector: Floats, dtype: DTypeLike) -> bool:
 
 
 class CompiledStep:
-    """All steps of a training that see as many rows, with the memory that they use one after the other.
+    """Steps on batches of one size, with buffers that successive steps reuse.
 
     Parameters
     ----------
@@ -71,7 +71,6 @@ class CompiledStep:
         self.posterior = cast(AmortisedPosterior, objective.posterior)
         networks = {"phi": self.posterior.network, "theta": model.decoder}
         counts = {"phi": n_rows, "theta": n_draws * n_rows}
-        # Per network what stands before and behind its parameters.
         self.shapes = {
             name: (ACTIVATIONS[network.activation], np.array(network.sizes))
             for name, network in networks.items()
@@ -80,7 +79,7 @@ class CompiledStep:
             name: tuple(np.empty((2, counts[name] * sum(network.sizes)), dtype))
             for name, network in networks.items()
         }
-        self.edges = np.array([0, *(part.stop for part in blocks_of(n_rows))])
+        self.edges = np.array([0, *(block.stop for block in blocks_of(n_rows))])
         self.values = np.empty(self.edges.size - 1)
         self.buffers = (
             np.empty((n_rows, model.n_columns), dtype),
@@ -97,7 +96,7 @@ class CompiledStep:
         moves: dict[str, Move],
         rng: np.random.Generator,
     ) -> float:
-        """Do one step as `batch.ascend` does, and return the mean value of the batch in nats per datum."""
+        """Take one step as `batch.ascend` does; return the mean value of the batch in nats per datum."""
         from elbo_lab.kernels.gemm import gemm
         from elbo_lab.kernels.vae_step import vae_step
 
@@ -122,18 +121,18 @@ class CompiledStep:
             )
 
     def _network(self, name: str, params: Vectors) -> tuple[int, Integers, Floats, Floats, Floats]:
-        """Return what the kernel is told of a network."""
+        """Return a network as the kernel takes it."""
         (kind, sizes), (a, delta) = self.shapes[name], self.tapes[name]
         return kind, sizes, params[name], a, delta
 
     def _update(self, move: Move | None) -> tuple[int, Floats, Floats]:
-        """Return the rule by which parameters move, their slots, and the numbers of the rule."""
+        """Return the update rule of some parameters, their slots, and the numbers of the rule."""
         from elbo_lab.kernels.optimizers import RULES
         from elbo_lab.kernels.vae_step import STILL
 
         numbers = np.zeros(NUMBERS, self.scratch.dtype)
         if move is None:
             return STILL, np.empty((0, 0), numbers.dtype), numbers
-        own = move.optimizer.numbers(move.count, move.rate)
-        numbers[: len(own)] = list(own.values())
+        values = list(move.optimizer.numbers(move.count, move.rate).values())
+        numbers[: len(values)] = values
         return RULES[move.optimizer.update.__name__], move.slots, numbers

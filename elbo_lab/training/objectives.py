@@ -1,4 +1,4 @@
-"""What stochastic ascent climbs: four objectives with a common interface.
+"""The objectives of stochastic ascent: four means over data with a common interface.
 
     evidence      mean log p_theta(x)                        theta, exact (closed form or enumeration)
     elbo          mean ELBO(theta, phi; x)                   theta and phi, by any estimators of the lab
@@ -6,10 +6,9 @@
     global        ELBO(phi; x) / M, latents of all rows      phi, from minibatches of the table's M rows
 
 Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
-of the whole, whatever its size. A batch is cut into blocks of rows that can be worked on at the same time:
-their number depends on the batch alone, never on the threads, so results do not either. For each block
-`draw` is the only random step (which bits, which noise); `gradients` is a deterministic function of what
-was drawn.
+of the whole, whatever its size. A batch is cut into blocks of rows that run in parallel: their number depends
+on the batch alone, never on the threads, so results do not either. For each block `draw` is the only random
+step (which bits, which noise); `gradients` is a deterministic function of what was drawn.
 """
 
 from abc import ABC, abstractmethod
@@ -40,14 +39,14 @@ from elbo_lab.training.batch import Vectors, blocks_of
 Names = tuple[str, ...]
 
 Drawn = Any
-"""Data of a block of rows, and all that is random in its gradient: what `draw` of an objective returns."""
+"""The data of a block of rows and the noise of its gradient: what `draw` of an objective returns."""
 
 Gradients = tuple[float, Vectors, Vectors]
-"""Mean value of a block in nats per datum, its gradients, and what the estimators remember."""
+"""Mean value of a block in nats per datum, its gradients, and the states of the estimators."""
 
 
 class Objective(ABC):
-    """A mean over data to be raised.
+    """A mean over data that a training maximises.
 
     Attributes
     ----------
@@ -56,9 +55,9 @@ class Objective(ABC):
     n_rows : int
         N.
     whole : bool
-        Whether it makes sense only on all rows at once, in their order.
+        Whether it is defined only on all rows at once, in their order.
     value_key : str
-        What its value is called in a history.
+        Name of its value in a history.
     """
 
     names: ClassVar[Names] = ("theta",)
@@ -83,14 +82,14 @@ class Objective(ABC):
 
     @abstractmethod
     def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
-        """Return the data of one block of `rows` (indices), and all that is random in its gradient."""
+        """Return the data of one block of `rows` (indices) and the noise of its gradient."""
 
     @abstractmethod
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
 
-    def initial_memory(self, params: Vectors) -> Vectors:  # noqa: ARG002 - most remember nothing
-        """Return what estimators remember before the first step from `params`, {name: array}."""
+    def initial_memory(self, params: Vectors) -> Vectors:  # noqa: ARG002 - most have no state
+        """Return the states of the estimators before the first step from `params`, {name: array}."""
         return {}
 
 
@@ -130,11 +129,11 @@ class ElboObjective(Objective):
     ----------
     model : Model
     posterior : Posterior
-        With parameters. A free table takes all rows at once.
+        With parameters phi. A free table needs all rows at once.
     x : ndarray (N, D)
     probabilities : ndarray (N, D), optional
-        Chances of a one; every draw then binarises its rows anew (Salakhutdinov and Murray 2008), so that
-        no drawing is learned by heart, and x only starts the fit.
+        Probabilities of a one; every draw then binarises its rows anew (Salakhutdinov and Murray 2008), so
+        that no single binarisation is memorised, and x is used for the starting values only.
     theta_estimator, phi_estimator : Estimator
         Of `grad-theta-elbo` and `grad-phi-elbo`.
     draws : int
@@ -152,7 +151,8 @@ class ElboObjective(Objective):
     dtype: type = np.float64
     names: ClassVar[Names] = ("theta", "phi")
     value_key = "elbo"
-    # What is shown while other estimators drive; the pair that one pass through the networks serves.
+    # `bound` is the value shown where other estimators drive the ascent; `pair` are the two estimators whose
+    # gradients come from one run through the networks, `pass_of_pair`.
     bound: ClassVar[Estimator] = ElboReconstructionKL()
     pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
     pass_of_pair = staticmethod(pathwise_pass)
@@ -187,25 +187,23 @@ class ElboObjective(Objective):
 
     @cached_property
     def _one_block(self) -> bool:
-        """Whether rows belong together: a table of all data, or an estimator that remembers."""
-        return self.whole or self._remembers
-
-    @cached_property
-    def _remembers(self) -> bool:
-        start = self.initial(np.random.default_rng(0))
-        return any(state.size for state in self.initial_memory(start).values())
+        """Whether a batch is one block: for a table of all data, or an estimator with a state."""
+        if self.whole:
+            return True
+        params = self.initial(np.random.default_rng(0))
+        return any(state.size for state in self.initial_memory(params).values())
 
     @cached_property
     def one_pass(self) -> bool:
-        """Whether one pass through the networks serves both gradients."""
+        """Whether both gradients come from one run through the networks."""
         return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
 
     @cached_property
     def table(self) -> Floats:
-        """What rows are drawn from, (N, D) in the dtype of the training: data, or chances of a one."""
+        """The data, or the probabilities of a one, (N, D) in the dtype of the training."""
         source = self.x if self.probabilities is None else self.probabilities
         table: Floats = np.ascontiguousarray(source, self.dtype)
-        # To Numba a read-only array is another type, for which kernels would be compiled anew.
+        # To Numba a read-only array is another type, for which it would recompile the kernels.
         return table if table.flags.writeable else table.copy()
 
     def initial(self, rng: np.random.Generator) -> Vectors:
@@ -213,7 +211,7 @@ class ElboObjective(Objective):
         return {"theta": theta.astype(self.dtype), "phi": self.posterior.initial(rng).astype(self.dtype)}
 
     def blocks(self, rows: Integers) -> list[Integers]:
-        _ = self.table  # made here by one thread, before several ask for it
+        _ = self.table  # computed by one thread, before several read it
         return [rows] if self._one_block else super().blocks(rows)
 
     def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
@@ -223,11 +221,11 @@ class ElboObjective(Objective):
         return x, self.noise(len(rows), rng)
 
     def noise_specs(self, n_data: int) -> tuple[NoiseSpec, ...]:
-        """Return the kinds of noise that the estimators ask for; those with equal ones share the draws."""
+        """Return the noise specs of the estimators; estimators with equal specs share their draws."""
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
             estimators.append(self.bound)
-        specs = [e.noise_spec(self.model.family, self.draws, n_data) for e in estimators]
+        specs = [estimator.noise_spec(self.model.family, self.draws, n_data) for estimator in estimators]
         return tuple(dict.fromkeys(specs))
 
     def noise(self, n_data: int, rng: np.random.Generator) -> dict[NoiseSpec, Floats]:
@@ -251,13 +249,13 @@ class ElboObjective(Objective):
 
 @dataclass(frozen=True, eq=False)
 class ImportanceWeightedObjective(ElboObjective):
-    """The bound of `draws` draws of a latent-variable model: the importance-weighted autoencoder.
+    """The importance-weighted bound L_K of a latent-variable model, K = `draws`.
 
         ELBO = L_1 <= L_K <= L_{K+1} <= log p(x)
 
-    (Burda et al. 2016, section 3.) Climbing L_K fits theta to something nearer to log p(x), and asks less of
-    q, which then keeps more latents in use. It costs K passes through the decoder, and the plain gradient in
-    phi loses its signal as K grows (Rainforth et al. 2018): `dreg` may drive phi instead.
+    (Burda et al. 2016, section 3.) L_K is closer to log p(x) than the ELBO, and demands less of q, which then
+    keeps more latents in use. It costs K passes through the decoder, and the plain gradient in
+    phi loses its signal as K grows (Rainforth et al. 2018): use `dreg` for phi instead.
 
     Parameters
     ----------
@@ -266,7 +264,7 @@ class ImportanceWeightedObjective(ElboObjective):
     draws : int
         K, all in one bound.
 
-    The others are those of `ElboObjective`.
+    The other parameters are those of `ElboObjective`.
     """
 
     theta_estimator: Estimator = IwaeTheta()  # noqa: RUF009
@@ -287,8 +285,8 @@ class GlobalElboObjective(ElboObjective):
         ELBO / M  ~=  (1 / M) [(M / B) sum_{m in batch} log p(y_m | z) - KL(q || p(z))],     z ~ q
 
     (Hoffman et al. 2013; with draws of z, Kucukelbir et al. 2017.) The model scales the log-likelihood of B
-    rows to the whole table, so that every block of a batch is an unbiased look at the one datum, with draws
-    of its own. Values and gradients are per row of the table, as in the other objectives.
+    rows to the whole table, so that every block of a batch gives an unbiased estimate, with draws of its own.
+    Values and gradients are per row of the table, as in the other objectives.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Optimisers: what becomes of a gradient before it is added to the parameters. All of them climb.
+"""Optimisers: how a gradient becomes a step of the parameters. All of them ascend.
 
-Every optimiser is a recursion in each coordinate by itself, with a few memory slots per coordinate.
-With g_t the gradient of the objective (the ELBO goes up, so the step is added) and a the rate:
+Every optimiser is a recursion in each coordinate separately, with a few slots of memory per coordinate.
+With g_t the gradient of the objective (which is maximised, so the step is added) and a the rate:
 
     sgd       v_t = mu v_{t-1} + g_t                 theta += a v_t
     adagrad   s_t = s_{t-1} + g_t^2                  theta += a g_t / (sqrt(s_t) + eps)
@@ -9,26 +9,25 @@ With g_t the gradient of the objective (the ELBO goes up, so the step is added) 
               v_t = b2 v_{t-1} + (1 - b2) g_t^2      second moment, a running mean of g^2
               theta += a (m_t / (1 - b1^t)) / (sqrt(v_t / (1 - b2^t)) + eps)
 
-- *sgd* moves by the size of the gradient: the unit of the parameter matters, and the rate must fit the
-  curvature. Momentum mu averages over about 1 / (1 - mu) steps and is as long as that many: divide the
-  rate accordingly.
-- *adagrad* divides by the root of everything seen so far: rates fall like 1 / sqrt(t) by themselves, and
-  rarely used coordinates keep long steps. On a long run it stops early.
+- *sgd* moves in proportion to the gradient: the unit of the parameter matters, and the rate must suit the
+  curvature. Momentum mu adds up about 1 / (1 - mu) steps: divide the rate by that number.
+- *adagrad* divides by the root of the sum of all squares so far: its steps fall like 1 / sqrt(t) without a
+  schedule, and rarely used coordinates keep long steps. A long run slows down too early.
 - *adam* divides by a running root mean square: each step is at most about the rate, in the unit of the
-  parameter, whatever the scale of the objective. The divisions by 1 - b^t undo the start at zero. With a
-  constant rate it does not come to rest (its noise ball has the size of the rate): use a schedule.
+  parameter, whatever the scale of the objective. The divisions by 1 - b^t correct for the start at zero. With
+  a constant rate it does not converge (it fluctuates within about the rate): use a schedule.
 
-No sum goes over coordinates, so a vector may be stepped in slices, in any order or by several threads, and
-gives the same bits. float32 and float64 parameters keep their dtype, and so does the state. A gradient that
-is not finite is not an error here: it makes parameters that are not finite, which the trainer detects. One
-whose square overflows (above 1.8e19 in float32) makes an infinite second moment, and adam and adagrad then
+No sum runs over coordinates, so a vector may be stepped in slices, in any order or by several threads, with
+the same bits. float32 and float64 parameters keep their dtype, and so does the state. A gradient that is not
+finite is no error here: it makes the parameters nonfinite, which the trainer detects. A gradient whose square
+overflows (above 1.8e19 in float32) makes an infinite second moment, and adam and adagrad then
 leave that coordinate where it is, as PyTorch does.
 
 Sources
 -------
 H. Robbins, S. Monro, "A stochastic approximation method", Ann. Math. Stat. 22 (1951).
 B. T. Polyak, "Some methods of speeding up the convergence of iteration methods" (1964); in the form of
-PyTorch's `SGD`, where the rate stands outside the velocity.
+PyTorch's `SGD`, where the rate multiplies the velocity.
 J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods", JMLR 12 (2011), the diagonal case; eps
 outside the root, as in PyTorch's `Adagrad`.
 D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
@@ -58,7 +57,7 @@ Update = Callable[..., None]
 class Optimizer:
     """Contract of all optimisers; the objects are immutable, their memory is the `state` array.
 
-    An optimiser gives the formula of its update and the numbers in it, or overrides `_move`.
+    An optimiser defines the formula of its update and its numbers, or overrides `_move`.
 
     Attributes
     ----------
@@ -82,14 +81,14 @@ class Optimizer:
         return np.zeros((self.n_slots, size), dtype)
 
     def step(self, params: Floats, gradient: Floats, state: Floats, count: int, rate: float) -> None:
-        """Climb one step, in place.
+        """Take one step upwards, in place.
 
         Parameters
         ----------
         params : ndarray (P,)
             Written to.
         gradient : ndarray (P,)
-            Of the function that should rise; rounded to the dtype of `params`.
+            Of the objective; rounded to the dtype of `params`.
         state : ndarray (n_slots, P)
             Of the dtype of `params`; written to.
         count : int
@@ -100,7 +99,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the shapes or the dtypes do not belong together.
+            If the shapes or the dtypes do not match.
         """
         if gradient.shape != params.shape:
             raise bad_value("gradient", f"shape {params.shape}, that of params", f"shape {gradient.shape}")
@@ -109,7 +108,7 @@ class Optimizer:
             got = f"{state.dtype} of shape {state.shape}"
             raise bad_value("state", wanted, got, f"make it with {self.name}'s initial_state")
         count = check_count("count", count)
-        # A run that diverges overflows on its way; whoever called looks at the parameters.
+        # A diverging run overflows; the caller checks the parameters.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self._move(params, gradient.astype(params.dtype, copy=False), state, count, float(rate))
 
@@ -118,12 +117,12 @@ class Optimizer:
         raise NotImplementedError
 
     def _move(self, params: Floats, gradient: Floats, state: Floats, count: int, rate: float) -> None:
-        """Do the step; the arguments are checked and of one dtype."""
+        """Take the step; the arguments are checked and of one dtype."""
         self.update(params, gradient, *state, **self.numbers(count, rate))
 
 
 def keep_fraction(optimizer: Optimizer, name: str) -> None:
-    """Store a parameter as a Python float from 0 to below 1, or raise."""
+    """Store a parameter as a Python float in [0, 1), or raise."""
     value = getattr(optimizer, name)
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise bad_kind(name, "a number from 0 to below 1", repr(value))
@@ -133,7 +132,7 @@ def keep_fraction(optimizer: Optimizer, name: str) -> None:
 
 
 def keep_eps(optimizer: Adam | Adagrad) -> None:
-    """Store eps as a Python float that float32 can hold, or raise."""
+    """Store eps as a Python float that float32 can represent, or raise."""
     eps = check_positive("eps", optimizer.eps)
     if eps < SMALLEST_EPS:
         raise bad_value("eps", f"at least {SMALLEST_EPS:g}", eps, "float32 would round it to zero")
@@ -158,7 +157,7 @@ def momentum_step(
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient ascent, with momentum if asked.
+    """Stochastic gradient ascent with optional momentum.
 
     Parameters
     ----------
@@ -168,7 +167,7 @@ class SGD(Optimizer):
 
     momentum: float = 0.0
     name = "sgd"
-    summary = "stochastic gradient ascent, with momentum if asked"
+    summary = "stochastic gradient ascent with optional momentum"
 
     def __post_init__(self) -> None:
         keep_fraction(self, "momentum")
@@ -237,7 +236,7 @@ def adam_step(
     params, gradient, m, v : ndarray (P,)
         Of one dtype.
     beta1, beta2 : float
-        What is kept of the two moments.
+        Decay rates of the two moments.
     new1, new2 : float
         1 - beta1 and 1 - beta2, formed in float64: in float32, 1 - 0.999 is wrong by 5e-5.
     rate : float
@@ -300,7 +299,7 @@ def find_optimizer(name: str, value: str | float | None = None, **options: float
     ----------
     name : {'sgd', 'adam', 'adagrad'}
     value : str or float, optional
-        What stands after the colon in 'sgd:0.9': the momentum. The others take none.
+        The text after the colon in 'sgd:0.9': the momentum. The other optimisers take none.
     **options
         Parameters of that optimiser.
 

@@ -1,4 +1,4 @@
-"""How a training goes: everything that decides its numbers, and the order in which it sees the data.
+"""The plan of a training: the settings that determine its result, and the order of the data.
 
 A fresh permutation per epoch is cut into minibatches. Every datum is equally likely in every minibatch, also
 in the last, shorter one, so the mean over a minibatch is unbiased for the mean over the data; within an epoch
@@ -28,19 +28,19 @@ class Plan:
     batch : int
         Rows of a minibatch.
     optimizer : Optimizer
-        One formula; theta and phi have a state each.
+        The same for theta and phi, each with a state of its own.
     rates : mapping of str to float
         Step size per parameter vector, {"theta": ..., "phi": ...}.
     schedule : Schedule
-        Factor on all step sizes as a function of the minibatches seen, so that theta and phi follow one
-        clock also where phi takes several steps per minibatch.
+        Factor on all step sizes as a function of the minibatches seen, so that theta and phi follow the same
+        schedule even where phi takes several steps per minibatch.
     phi_steps : int or None
-        None: theta and phi move together, in every step. m: every minibatch serves m steps of phi and then
-        one of theta, each with fresh noise.
+        None: theta and phi move together, in every step. m: on every minibatch, m steps of phi and then one
+        of theta, each with fresh noise.
     evaluate_every : int
         Epochs between two rows of the history.
     patience : int or None
-        Stop after so many evaluations without a better validation bound, and keep the best parameters.
+        Evaluations without a better validation bound after which to stop; the best parameters are kept.
     """
 
     epochs: int = 100
@@ -74,7 +74,7 @@ class Minibatches:
     rng : numpy.random.Generator
         Drawn from once per epoch.
     shuffled : bool
-        False for objectives that see all rows at once, in their order.
+        False for objectives that need all rows at once, in their order.
     """
 
     def __init__(self, n_rows: int, batch: int, rng: np.random.Generator, shuffled: bool = True) -> None:
@@ -87,7 +87,7 @@ class Minibatches:
 
     @property
     def last_of_epoch(self) -> bool:
-        """Whether the minibatch that comes next is the last of its epoch."""
+        """Whether the next minibatch is the last of its epoch."""
         start = self.position if self.position < self.n_rows else 0
         return start + self.batch >= self.n_rows
 

@@ -1,22 +1,22 @@
 """Step-size schedules: the factor by which the learning rate is multiplied at each step.
 
-A constant rate brings a stochastic ascent into a ball around a maximum and not to it. Robbins and Monro
-(1951, theorem 2) say what is enough to arrive: rates a_t with
+With a constant rate a stochastic ascent reaches a neighbourhood of a maximum but does not converge to it.
+Robbins and Monro (1951, theorem 2) give sufficient conditions on the rates a_t:
 
-    sum_t a_t = infinity   (any distance can be walked),   sum_t a_t^2 < infinity   (the noise dies out).
+    sum_t a_t = infinity   (any distance can be covered),   sum_t a_t^2 < infinity   (the noise dies out).
 
 With t the number of steps already taken (0 at the first) and T, h, d the parameter of each schedule:
 
-    constant            1                          stays in the ball, whose size falls with the rate
+    constant            1                          stays in a neighbourhood, smaller for a smaller rate
     cosine:T            (1 + cos(pi t / T)) / 2    from 1 to 0 over T steps, then 0
-    exponential:h       2^(-t / h)                 half as long every h steps
-    robbins-monro:d     1 / (1 + t / d)            half as long after d steps, then like d / t
+    exponential:h       2^(-t / h)                 halves every h steps
+    robbins-monro:d     1 / (1 + t / d)            halved after d steps, then like d / t
 
-Only the last meets both conditions. *cosine* and *exponential* have a finite sum: they stop where they are,
-which is what one wants of a run of known length, and must be long enough to get there.
+Only the last meets both conditions. *cosine* and *exponential* have a finite sum: the ascent stops wherever
+it is, which suits a run of known length, provided that it is long enough to arrive.
 
-The horizon belongs to the schedule and is counted in steps, never taken from the number of epochs of a run:
-"run 2n epochs" and "run n, resume to 2n" must see the same rates at the same steps.
+The horizon is a parameter of the schedule, counted in steps, and never derived from the number of epochs:
+"run 2n epochs" and "run n, resume to 2n" must use the same rates at the same steps.
 
 Sources
 -------
@@ -41,7 +41,7 @@ class Schedule(ABC):
     Attributes
     ----------
     name : str
-        What stands before the colon in its text.
+        The text before the colon in its spec.
     summary : str
         One line for listings.
     """
@@ -51,7 +51,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, step: int) -> float:
-        """Return what the learning rate is multiplied by, from 0 to 1.
+        """Return the factor on the learning rate, from 0 to 1.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Schedule(ABC):
 
 
 def _shortest(number: float) -> str:
-    """Return the text of a number that reads back as the same number; 20000 and not 20000.0."""
+    """Return the shortest text that is parsed as the same number: 20000, not 20000.0."""
     return str(int(number)) if number == int(number) and abs(number) < 1e16 else repr(number)
 
 
@@ -97,7 +97,7 @@ class Cosine(Schedule):
 
     steps: int
     name = "cosine"
-    summary = "half a cosine from the full rate to zero over so many steps"
+    summary = "half a cosine from the full rate to zero over a number of steps"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", check_count("cosine", self.steps))
@@ -108,7 +108,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """A fixed fraction less at every step.
+    """Exponential decay: the same factor at every step.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Exponential(Schedule):
 
     half_life: float
     name = "exponential"
-    summary = "half the rate after every so many steps"
+    summary = "exponential decay of the rate with a half-life in steps"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "half_life", check_positive("exponential", self.half_life))
@@ -139,7 +139,7 @@ class RobbinsMonro(Schedule):
 
     delay: float
     name = "robbins-monro"
-    summary = "one over the steps, half the rate after so many of them"
+    summary = "decay like one over the number of steps, after a delay in steps"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delay", check_positive("robbins-monro", self.delay))
@@ -154,17 +154,17 @@ SCHEDULES: MappingProxyType[str, type[Any]] = MappingProxyType(
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Return the schedule of a text: 'constant', 'cosine:20000', 'exponential:5000', 'robbins-monro:1000'.
+    """Parse a schedule: 'constant', 'cosine:20000', 'exponential:5000', 'robbins-monro:1000'.
 
     Parameters
     ----------
     text : str
-        Name, and after a colon its number of steps.
+        The name, and after a colon the number of steps.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the number is missing, too much, or impossible.
+        If the name is unknown, or the number is missing, surplus, or out of range.
     """
     if not isinstance(text, str):
         raise bad_kind("schedule", "a text such as 'cosine:20000'", repr(text))

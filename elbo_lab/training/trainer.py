@@ -1,13 +1,13 @@
-"""The trainer: steps along estimated gradients, evaluations between them, a state that can be saved.
+"""The trainer: steps along estimated gradients, evaluations in between, a state that can be saved.
 
 A joint step moves theta and phi along gradients from the same draws. An alternating cycle first raises the
-bound in phi, m times (the gap KL(q || posterior) closes while log p(x) stands still), then in theta (log
-p(x) rises, and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
-comes from three streams of one seed: the start, the order of the data, the noise. A batch of several
-blocks takes only a key per block from the stream of noise, for a generator of its own.
+bound in phi, m times (the gap KL(q || posterior) closes at constant log p(x)), then in theta (log p(x) rises,
+and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
+comes from three streams of one seed: the start, the order of the data, the noise. For a batch of several
+blocks the stream of noise gives one key per block, which seeds a generator.
 
-The blocks of a batch run on several threads, with single-threaded BLAS in each, and what they leave is put
-together in a fixed order; the optimisers are element-wise. So the result is bitwise the same for any number
+The blocks of a batch run on several threads, with single-threaded BLAS in each, and their results are
+combined in a fixed order; the optimisers are element-wise. So the result is bitwise the same for any number
 of threads.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_lab.arrays import Integers
 from elbo_lab.errors import Diverged, bad_value
-from elbo_lab.threads import pool_of_pieces
+from elbo_lab.threads import thread_pool
 from elbo_lab.training.batch import Move, Vectors, ascend
 from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
@@ -31,12 +31,13 @@ from elbo_lab.training.plan import Minibatches, Plan
 
 Recorder = Callable[[Vectors, str], dict[str, float]]
 
-# A training whose epoch lies so many times its first value below that value has diverged.
+# Training has diverged when the mean of an epoch falls below first - FALL * (1 + abs(first)), where first is
+# the value of its first step.
 FALL = 10.0
 
 
 class Training:
-    """Stochastic ascent of an objective, one minibatch after the other.
+    """Stochastic ascent of an objective, minibatch by minibatch.
 
     Parameters
     ----------
@@ -44,17 +45,17 @@ class Training:
     plan : Plan
     seed : int
     recorders : sequence of callables
-        (params, phase) -> dict of floats, called at every evaluation; what they return stands in the row.
+        (params, phase) -> dict of floats, called at every evaluation, for the row of the history.
     threads : int
-        Changes nothing but the time.
+        The result does not depend on it.
 
     Attributes
     ----------
     params : dict of ndarray
-        Where the training stands. `best_params` is where its validation bound was best, with patience.
+        The present parameters; `best_params` are those of the best validation bound, with patience.
     history : list of dict
         One row per evaluation: epoch, step, phase ('start', 'joint', 'phi' or 'theta'), the mean value of
-        the epoch (nats per datum), the learning rate of theta, and what the recorders say.
+        the epoch (nats per datum), the learning rate of theta, and the values of the recorders.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Training:
         self.waited = 0
         self._compiled: dict[tuple[int, int], CompiledStep] = {}
 
-    # -- what a caller asks ----------------------------------------------------------------------
+    # -- progress and result ---------------------------------------------------------------------
 
     @property
     def out_of_patience(self) -> bool:
@@ -117,10 +118,10 @@ class Training:
         Raises
         ------
         Diverged
-            If the bound or a parameter is no finite number any more, or the bound has fallen far below
-            where it began. The state is then of no use; an earlier checkpoint is.
+            If the bound or a parameter is no longer finite, or the bound has fallen far below its first
+            value. The state is then unusable; return to an earlier checkpoint.
         """
-        with pool_of_pieces(self.threads) as pool:
+        with thread_pool(self.threads) as pool:
             if not self.history:
                 self._record("start")
             while not self.finished:
@@ -147,13 +148,15 @@ class Training:
             self._end_epoch(evaluate)
 
     def _ascend(self, pool: Executor, rows: Integers, names: tuple[str, ...]) -> None:
-        """One step of the named parameters along the gradient of a minibatch."""
+        """Take one step of the named parameters along the gradient of a minibatch."""
         moves = {name: self._move(name) for name in names}
-        where = rows, self.params, moves, self.noise_rng
         if is_compiled(self.objective, self.params, self.plan.optimizer):
-            value = self._compiled_step(len(rows)).ascend(*where)
+            step = self._compiled_step(len(rows))
+            value = step.ascend(rows, self.params, moves, self.noise_rng)
         else:
-            value, self.memory = ascend(self.objective, *where, self.memory, pool)
+            value, self.memory = ascend(
+                self.objective, rows, self.params, moves, self.noise_rng, self.memory, pool
+            )
         self.step += 1
         self._check_finite(value)
         for name in names:
@@ -162,10 +165,10 @@ class Training:
         self.rows_seen += len(rows)
 
     def _compiled_step(self, n_rows: int) -> CompiledStep:
-        kind = n_rows, self.threads
-        if kind not in self._compiled:
-            self._compiled[kind] = CompiledStep(cast(ElboObjective, self.objective), *kind)
-        return self._compiled[kind]
+        key = n_rows, self.threads
+        if key not in self._compiled:
+            self._compiled[key] = CompiledStep(cast(ElboObjective, self.objective), *key)
+        return self._compiled[key]
 
     def _rate(self, name: str) -> float:
         return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
@@ -184,7 +187,7 @@ class Training:
             raise Diverged(f"the bound became {value} in step {self.step} (epoch {self.epoch + 1})")
 
     def check(self) -> None:
-        """Raise Diverged if the parameters are no good any more."""
+        """Raise Diverged if a parameter is not finite, or the bound has fallen too far."""
         where = f"epoch {self.epoch + 1}"
         for name, vector in self.params.items():
             if not np.isfinite(vector).all():
@@ -227,11 +230,11 @@ class Training:
     # -- state -----------------------------------------------------------------------------------
 
     def state(self) -> tuple[Header, Arrays]:
-        """Return (header, arrays): all that the next step depends on."""
+        """Return (header, arrays): everything that the next step depends on."""
         return state_of(self)
 
     def restore(self, header: Header, arrays: Arrays) -> None:
-        """Go on from a state of a training with the same objective and plan.
+        """Resume from a state of a training with the same objective and plan.
 
         Raises
         ------

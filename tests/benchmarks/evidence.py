@@ -14,7 +14,7 @@ from elbo_lab.evaluation import importance_nll, prior_nll
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
-from elbo_lab.threads import pool_of_pieces
+from elbo_lab.threads import thread_pool
 
 PIXELS, HIDDEN, LATENT, CORES = 784, 500, 20, 2
 POINTS, DRAWS = 1000, 4096
@@ -72,7 +72,7 @@ def prior_limit():
         z[rows] @ w1, a[rows] @ w2, a[rows] @ through.T
 
     def work():
-        with pool_of_pieces(CORES) as pool:
+        with thread_pool(CORES) as pool:
             list(pool.map(lambda start: x[start : start + 125] @ w2.T, range(0, POINTS, 125)))
             list(pool.map(draws, range(0, DRAWS, BLOCK)))
 
@@ -134,7 +134,7 @@ def nll_limit():
     z, a = (rng.standard_normal((1000, width), dtype=np.float32) for width in (LATENT, HIDDEN))
 
     def work():
-        with pool_of_pieces(CORES) as pool:
+        with thread_pool(CORES) as pool:
             list(pool.map(lambda _: (z @ w1, a @ w2), range(NLL_POINTS * NLL_DRAWS // 1000)))
 
     return work

@@ -24,9 +24,7 @@ from work import Work, in_numpy
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training.objectives import ElboObjective
-from elbo_lab.training.plan import Minibatches, Plan
-from elbo_lab.training.trainer import Training
+from elbo_lab.training import ElboObjective, Minibatches, Plan, Training
 
 D, H, K, BATCH = 784, 500, 20, 100
 STEPS, ROWS, EPOCH_ROWS = 100, 10_000, 60_000

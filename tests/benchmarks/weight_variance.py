@@ -14,7 +14,7 @@ from work import Work
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.study.weight_variance import decoder_variance, variance_at_once, weight_variance
-from elbo_lab.threads import pool_of_pieces
+from elbo_lab.threads import thread_pool
 
 PIXELS, HIDDEN, LATENT, CORES = 784, 500, 20, 2
 ONE_DATUM, BATCH = (256, 1), (16, 100)  # draws, data
@@ -78,7 +78,7 @@ def limit(shape):
     halves = (slice(0, middle), slice(middle, None)), (slice(0, centre), slice(centre, None))
 
     def work():
-        with pool_of_pieces(CORES) as pool:
+        with thread_pool(CORES) as pool:
             list(pool.map(half, *halves))
 
     return work

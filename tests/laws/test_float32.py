@@ -11,7 +11,7 @@ from elbo_lab.estimators import ElboAnalyticKL, ElboReconstructionKL, Reparamete
 from elbo_lab.estimators.passes import pathwise_pass
 from elbo_lab.layout import Layout
 from elbo_lab.models import DeepBernoulli
-from elbo_lab.training.objectives import ElboObjective
+from elbo_lab.training import ElboObjective
 
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 over_continuous = pytest.mark.parametrize("case", CONTINUOUS, ids=model_id)
