@@ -1,4 +1,4 @@
-"""Bounds and evidence: what a set of log-weights says about log p(x)."""
+"""Bounds and estimates of log p(x) from a set of log-weights."""
 
 from elbo_lab.bounds.elbo import joint_entropy, log_weight, reconstruction_kl
 from elbo_lab.bounds.evidence import importance_evidence, prior_evidence

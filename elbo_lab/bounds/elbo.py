@@ -8,8 +8,8 @@ Bishop 2006, eqs. 9.70 to 9.72). It can be written
     E_q[log p(x, z)] + H(q)                energy + entropy
     E_q[log p(x, z) - log q(z)]            log-weight            (their eq. 2)
 
-Three estimators of one number: the more is integrated in closed form, the less is left to the draws,
-but the log-weight, alone, has no variance at all at the exact posterior.
+Three estimators of one number: the more is integrated in closed form, the less is left to the draws;
+but only the log-weight has no variance at the exact posterior.
 
 Each returns one value per draw and datum (..., S, N), in nats; averaging over S is unbiased. `family` is
 that of q, and `eta` (N, E) its parameters.

@@ -3,7 +3,7 @@
     p(x) = E_{p(z)}[p(x | z)] = E_{q(z)}[p(x, z) / q(z)]
 
 The averages are unbiased for p(x). Their logarithm is not unbiased for log p(x): by Jensen's inequality
-it is too low in mean, by about Var(w) / (2 S E[w]^2) for S draws (Burda et al. 2016; Nowozin 2018,
+it is too low on average, by about Var(w) / (2 S E[w]^2) for S draws (Burda et al. 2016; Nowozin 2018,
 eq. 7). From the prior the relative variance of the weights grows exponentially with the number of
 latent dimensions, which is why sampling from the prior fails.
 

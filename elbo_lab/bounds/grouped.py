@@ -1,4 +1,4 @@
-"""Bounds of S draws that are cut into groups, or mixed with the ELBO.
+"""Bounds of S draws that are divided into groups, or averaged with the ELBO.
 
 With L_K the importance-weighted bound of K draws (Burda et al. 2016, eq. 8),
 
@@ -6,8 +6,8 @@ With L_K the importance-weighted bound of K draws (Burda et al. 2016, eq. 8),
     CIWAE   beta (1/S) sum_s log w_s + (1 - beta) L_S   mean: beta ELBO + (1 - beta) E L_S
 
 (Rainforth et al. 2018, section 4). More draws in one bound make it tighter, and its gradient in phi
-noisier relative to its size, like 1 / sqrt(K); the mean over M groups wins back sqrt(M). Both bounds lie
-between the ELBO and log p(x). M = 1 or beta = 0 is the bound of Burda et al., K = 1 or beta = 1 the ELBO.
+noisier relative to its size, like 1 / sqrt(K); the mean over M groups regains a factor sqrt(M). Both bounds
+lie between the ELBO and log p(x). M = 1 or beta = 0 is the bound of Burda et al., K = 1 or beta = 1 the ELBO.
 
 They help where phi is trained; for log p itself the same draws in one group are always tighter.
 
@@ -21,7 +21,7 @@ from elbo_lab.special import log_mean_exp
 
 
 def group_of(n_draws: int, n_groups: int) -> int:
-    """Return K, the draws in each of M groups of S, or raise ValueError if they do not come out even."""
+    """Return K, the draws in each of M groups of S, or raise ValueError if M does not divide S."""
     if n_draws % check_count("groups", n_groups):
         raise bad_value("draws", f"a multiple of the {n_groups} groups", n_draws)
     return n_draws // n_groups
@@ -33,7 +33,7 @@ def grouped_bound(log_w: Floats, n_groups: int) -> Floats:
     Parameters
     ----------
     log_w : ndarray (..., S, N)
-        Draws that follow each other share a group.
+        Consecutive draws share a group.
     n_groups : int
         M, a divisor of S.
     """
@@ -53,5 +53,5 @@ def combined_bound(log_w: Floats, beta: float) -> Floats:
     """
     beta = check_share("beta", beta)
     both = log_w.mean(axis=-2), log_mean_exp(log_w, axis=-2)
-    # A share of zero leaves a bound of -inf out.
+    # A bound with a share of zero is left out, since it may be -inf.
     return sum(share * bound for share, bound in zip((beta, 1.0 - beta), both, strict=True) if share)

@@ -1,7 +1,7 @@
 """The importance-weighted bound, corrected by the jackknife.
 
-The bias of L_S = log (1/S) sum_s w_s is a series in 1/S, log p(x) - E L_S = a_1 / S + a_2 / S^2 + ... Bounds
-of fewer of the same draws know the coefficients, and a combination cancels the first m of them:
+The bias of L_S = log (1/S) sum_s w_s is a series in 1/S, log p(x) - E L_S = a_1 / S + a_2 / S^2 + ... A
+combination with bounds of fewer of the same draws cancels the first m terms:
 
     J_1 = S L_S - (S - 1) mean L_{S-1}
     J_m = sum_{j=0..m} c_j mean L_{S-j},    c_j = (-1)^j (S - j)^m / ((m - j)! j!)
@@ -9,10 +9,10 @@ of fewer of the same draws know the coefficients, and a combination cancels the 
 the mean running over all subsets of S - j draws (Nowozin 2018, "Debiasing evidence approximations").
 
 Helps: a few times S evaluations of the logarithm, none of the model, and the bias falls from 1/S to 1/S^2
-or 1/S^3. Fails: it is no bound any more and may be above log p(x) in mean; variance rises with the order;
+or 1/S^3. Fails: it is no longer a bound and may be above log p(x) on average; variance rises with the order;
 and where a few weights carry the sum there is no such series, so that the correction is large and wrong.
 
-Order two leaves out every pair: S^2 logarithms per datum, in memory S.
+Order two leaves out every pair: S^2 logarithms per datum, memory of order S.
 """
 
 import math
@@ -29,7 +29,7 @@ HIGHEST_ORDER = 2
 def check_order(order: int) -> int:
     """Return the order of the correction, 1 or 2, or raise."""
     if check_count("order", order) > HIGHEST_ORDER:
-        raise bad_value("order", "1 or 2", order, "beyond, the variance eats what the bias gives")
+        raise bad_value("order", "1 or 2", order, "above 2 the variance outgrows the gain in bias")
     return order
 
 
@@ -44,7 +44,7 @@ def coefficients(n_draws: int, order: int) -> list[float]:
 def leave_one_out(log_w: Floats) -> Floats:
     """Return log of the sum of the other weights (..., S, N).
 
-    Sums from the left and from the right, and no difference: it keeps its digits where one weight
+    By sums from the left and from the right, without a difference: no digits are lost where one weight
     carries nearly all.
     """
     zero = np.full_like(log_w[..., :1, :], -np.inf)
@@ -61,9 +61,9 @@ def mean_without(log_w: Floats, n_left_out: int) -> Floats:
         return log_mean_exp(log_w, axis=-2)
     if n_left_out == 1:
         return leave_one_out(log_w).mean(axis=-2) - math.log(n_draws - 1)
-    # Every subset is met n_left_out times, once by each draw that it lacks.
-    found = [mean_without(np.delete(log_w, s, axis=-2), n_left_out - 1) for s in range(n_draws)]
-    return sum(found) / n_draws
+    # Every subset is counted n_left_out times, once for each draw that it lacks.
+    means = [mean_without(np.delete(log_w, s, axis=-2), n_left_out - 1) for s in range(n_draws)]
+    return sum(means) / n_draws
 
 
 def jackknife_evidence(log_w: Floats, order: int = 1) -> Floats:
@@ -81,12 +81,13 @@ def jackknife_evidence(log_w: Floats, order: int = 1) -> Floats:
     ValueError
         If so few weights of a datum are above zero that a mean without `order` of them is zero.
     """
-    order, n_draws = check_order(order), log_w.shape[-2]
+    order = check_order(order)
+    n_draws = log_w.shape[-2]
     if n_draws <= order:
         raise bad_value("draws", f"at least {order + 1} for a correction of order {order}", n_draws)
     least = (log_w > -np.inf).sum(axis=-2).min()
     if least <= order and not np.isnan(log_w).any():
-        wanted = f"at least {order + 1} above -inf for every datum"
-        raise bad_value("log-weights", wanted, f"{least}", "take more draws or a wider q")
-    parts = [c * mean_without(log_w, j) for j, c in enumerate(coefficients(n_draws, order))]
-    return np.sum(parts, axis=0)
+        expected = f"at least {order + 1} above -inf for every datum"
+        raise bad_value("log-weights", expected, f"{least}", "take more draws or a wider q")
+    terms = [c * mean_without(log_w, j) for j, c in enumerate(coefficients(n_draws, order))]
+    return np.sum(terms, axis=0)

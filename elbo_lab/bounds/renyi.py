@@ -9,14 +9,14 @@ order n, which is above log p(x) for n > 1:
 
     CUBO_n = (1/n) log E_q[w^n]                                   (Dieng et al. 2017)
 
-From draws, E_q is a mean inside of a logarithm, and that logarithm is wrong in mean: too low for
-alpha < 1 and too high for alpha > 1 (Li and Turner 2016, section 4.1). At alpha = 0 it is the
-importance-weighted bound. So an upper bound holds in exact form only: **a sampled CUBO is too low, by nats
-where q misses a part of the posterior, and may well fall below log p(x)**. The bound itself is +inf where the
-tails of q are too light for E w^n; no sample shows that.
+From draws, E_q is a mean inside a logarithm, and the estimate is biased: too low for alpha < 1 and too high
+for alpha > 1 (Li and Turner 2016, section 4.1). At alpha = 0 it is the importance-weighted bound. So an upper
+bound holds in exact form only: **a sampled CUBO is too low, by several nats where q misses a part of the
+posterior, and may well fall below log p(x)**. The bound itself is +inf where the tails of q are too light for
+E w^n; no sample shows that.
 
 Helps: an exact CUBO with an exact ELBO brackets log p(x); alpha between 0 and 1 gives a tighter bound for
-training. Fails: the more alpha is below zero, the fewer draws decide.
+training. Fails: the further alpha is below zero, the fewer draws dominate the mean.
 
 Values per datum (..., N), in nats.
 """
@@ -47,7 +47,7 @@ def check_order(order: float) -> float:
 
 
 def renyi_bound(log_w: Floats, alpha: float) -> Floats:
-    """Return the sampled L_alpha (..., N): too low in mean for alpha < 1, too high for alpha > 1.
+    """Return the sampled L_alpha (..., N): too low on average for alpha < 1, too high for alpha > 1.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def exact_renyi_bound(log_w: Floats, log_q: Floats, alpha: float) -> Floats:
         Any number but 1. At -inf and inf only values that q can draw count.
     """
     alpha = check_alpha(alpha)
-    met = log_q > -np.inf
+    possible = log_q > -np.inf
     if np.isinf(alpha):
-        found = np.where(met, log_w, alpha)
-        return found.max(axis=0) if alpha < 0 else found.min(axis=0)
-    terms = np.where(met, (1.0 - alpha) * log_w, 0.0) + log_q
+        log_w = np.where(possible, log_w, alpha)
+        return log_w.max(axis=0) if alpha < 0 else log_w.min(axis=0)
+    terms = np.where(possible, (1.0 - alpha) * log_w, 0.0) + log_q
     return log_sum_exp(terms, axis=0) / (1.0 - alpha)
 
 

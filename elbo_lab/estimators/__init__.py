@@ -1,8 +1,8 @@
 """Estimators of the evidence, of bounds and of their gradients: one named object each.
 
-Siblings, whose difference is a line or two, stand under each other in one file; the chapter in front of them
-says what they share. `ESTIMATORS` below is the registry: tables, laws, the catalogue and the command line
-show what stands in it, in this order, the exact answers last.
+Estimators that differ by a line or two share a file, whose docstring states what they have in common.
+`ESTIMATORS` below is the registry: tables, laws, the catalogue and the command line list its members in this
+order, the exact answers last.
 """
 
 from elbo_lab.estimators.base import NO_STATE, Estimator

@@ -1,14 +1,14 @@
 """The contract of an estimator.
 
 An estimator is a small frozen object that turns given noise into one estimate. It declares what it
-estimates without bias, what it needs, and nothing else varies: a different formula is a different
-object with a different name.
+estimates, whether without bias, and what it needs. Nothing else varies: a different formula is a
+different object with a different name.
 
     estimate(problem, noise, state) -> (estimate, state),   problem = (model, posterior, theta, phi, x)
 
-Repeats come in front of everything: noise (R, *spec.shape) gives estimates (R, P). A formula that counts its
-axes from the end (draws are axis -2 of log-weights, -3 of anything with coordinates behind) needs nothing
-else for that.
+Repeats are a leading axis: noise (R, *spec.shape) gives estimates (R, P). For that it suffices that a formula
+counts its axes from the end: draws are axis -2 of log-weights, and axis -3 of arrays whose last axis holds
+coordinates.
 
 To bring your own, subclass `Estimator`, set the class attributes, write `estimate`, and pass an
 instance to `elbo_lab.compare(..., estimators=[...])`.
@@ -36,7 +36,7 @@ NO_STATE: Floats = np.zeros(0)
 Estimate = tuple[Floats, Floats]
 """What `estimate` returns: the estimate (..., P), and the state after it."""
 
-# What an estimator had before there was `Problem`, and how many arguments its methods take now.
+# Attributes of the contract that preceded `Problem`, and how many arguments the methods take now.
 OLD_ATTRIBUTES = ("unbiased_for", "vectorised")
 ARGUMENTS = {"estimate": 4, "initial_state": 2}
 
@@ -48,7 +48,7 @@ class Estimator(ABC):
     ----------
     name : str
     target : str
-        What its estimates are held against, one of `targets.TARGETS`.
+        The quantity with which its estimates are compared, one of `targets.TARGETS`.
     unbiased : bool
         Whether its expectation is its target. A study tests this claim.
     summary : str
@@ -65,10 +65,11 @@ class Estimator(ABC):
         logarithm of a mean does: antithetic or Sobol draws are then refused. A plain mean over draws does
         not assume it.
     is_reference : bool
-        Whether it needs what nobody has in practice, such as the exact answer: shown, but never advised.
+        Whether it needs something unavailable in practice, such as the exact answer: it is shown, but never
+        recommended.
     burn_in : int
-        Estimates, one after the other, by which the state of an estimator has settled; it is studied with
-        the state that it then has, held still. Zero without a state.
+        Number of successive estimates after which the state has settled. A study makes them first and then
+        holds the state fixed. Zero without a state.
     """
 
     if TYPE_CHECKING:
@@ -118,30 +119,30 @@ class Estimator(ABC):
         ----------
         problem : Problem
         noise : ndarray (..., *spec.shape)
-            Of the shape of `noise_spec`, with any repeats R in front; the estimate is then (R, P).
+            Of the shape of `noise_spec`, after a leading axis of any repeats R; the estimate is then (R, P).
         state : ndarray
-            Memory carried from call to call; empty for most. With repeats in front all of them see the
-            state given, and the state returned has learned from all of them.
+            Memory carried from call to call; empty for most. All repeats use the given state, and the
+            returned state has learned from all of them.
         """
 
     def group_size(self, n_draws: int) -> int:
-        """Return how many of S draws stand in one bound of several draws: all, unless groups are formed."""
+        """Return how many of S draws enter one bound of several draws: all, unless they are grouped."""
         return n_draws
 
     def target_at(self, n_draws: int) -> str:
-        """Return the target of an estimate from S draws, as it stands in a row: 'grad-phi-iwae-10'."""
+        """Return the target of an estimate from S draws, as a table shows it: 'grad-phi-iwae-10'."""
         return numbered(self.target, self.group_size(n_draws))
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         """Return the NoiseSpec of one estimate; equal specs share their draws."""
         return family.noise_spec(n_draws, n_data)
 
-    def initial_state(self, problem: Problem) -> Floats:  # noqa: ARG002 - most remember nothing
+    def initial_state(self, problem: Problem) -> Floats:  # noqa: ARG002 - most have no state
         """Return the state before the first call, for the data of a problem."""
         return NO_STATE
 
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        """Refuse a pairing that makes no sense.
+        """Refuse a model and a posterior to which the estimator does not apply.
 
         Parameters
         ----------
@@ -177,27 +178,27 @@ class Estimator(ABC):
 
 
 def _refuse_old_form(kind: type[Estimator]) -> None:
-    """Refuse a class that is written for the contract without `Problem`.
+    """Refuse a class written for the contract that preceded `Problem`.
 
     Raises
     ------
     TypeError
     """
-    old = [name for name in OLD_ATTRIBUTES if name in vars(kind)]
-    for name, most in ARGUMENTS.items():
+    outdated = [name for name in OLD_ATTRIBUTES if name in vars(kind)]
+    for name, n_arguments in ARGUMENTS.items():
         method = vars(kind).get(name)
         if inspect.isfunction(method):
             signature = inspect.signature(method)
-            needed = (p for p in signature.parameters.values() if p.default is p.empty)
-            if sum(p.kind < p.VAR_POSITIONAL for p in needed) > most:
-                old.append(f"{name}{signature}")
-    if old:
+            required = (p for p in signature.parameters.values() if p.default is p.empty)
+            if sum(p.kind < p.VAR_POSITIONAL for p in required) > n_arguments:
+                outdated.append(f"{name}{signature}")
+    if outdated:
         expected = "estimate(self, problem, noise, state=NO_STATE) and unbiased = True or False"
         remedy = (
             "write `model, posterior, theta, phi, x = problem` in estimate and initial_state(self, problem), "
-            "leave out unbiased_for and vectorised, and let noise come with repeats in front"
+            "leave out unbiased_for and vectorised, and accept noise with a leading axis of repeats"
         )
-        raise bad_kind(f"estimator {kind.__name__}", expected, ", ".join(old), remedy)
+        raise bad_kind(f"estimator {kind.__name__}", expected, ", ".join(outdated), remedy)
 
 
 def mean_over_rows(values: Floats) -> Floats:
@@ -228,10 +229,10 @@ def log_weight_at(problem: Problem, eta: Floats, z: Draws) -> Floats:
 
 
 def log_weight_and_score(problem: Problem, noise: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
-    """Draw from q; return log w (..., S, N) and the function that weighs the scores of the draws.
+    """Draw from q; return log w (..., S, N) and a function that averages weighted scores.
 
-    The function takes a signal (..., S, N) and returns the mean over draws and rows of signal times score,
-    by phi (..., P).
+    The function takes a signal (..., S, N) and returns the mean over draws and rows of signal times score
+    in phi (..., P).
     """
     model, posterior, theta, phi, x = problem
     z, log_q, pull_q = posterior.family.draw(posterior.eta(phi, x), noise)

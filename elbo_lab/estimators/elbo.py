@@ -4,9 +4,9 @@
     E_q[log p(x, z)] + H(q)                energy + entropy      (cf. Bishop 2006, eq. 9.74)
     E_q[log p(x, z) - log q(z)]            log-weight            (Kingma and Welling 2014, eq. 2)
 
-Three estimators of one number: the more is integrated in closed form, the less is left to the draws; but the
-log-weight, alone, has no variance at all at the exact posterior. q does not depend on theta, so the gradient
-goes straight under the expectation, and the part of the prior may again be integrated or sampled.
+Three estimators of one number: the more is integrated in closed form, the less is left to the draws; but only
+the log-weight has no variance at the exact posterior. q does not depend on theta, so the gradient goes
+straight under the expectation, and the part of the prior may again be integrated or sampled.
 """
 
 from elbo_lab.arrays import Floats
@@ -107,7 +107,7 @@ class ElboAnalyticKL(Estimator):
 
         d ELBO/d theta = E_q[d log p(x | z)/d theta] - d KL(q || p_theta(z))/d theta
 
-    The parameters of the prior are free of noise; where the prior has none this is `elbo-sampled`.
+    The gradient in the parameters of the prior has no noise; if the prior has none, this is `elbo-sampled`.
     """
 
     name = "elbo-analytic-kl"

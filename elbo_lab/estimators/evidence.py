@@ -12,7 +12,7 @@ a ratio of means, and biased by order 1/S. What differs is where the draws come 
     q         w_s = p(x, z_s) / q(z_s | x)        better with a better q, exact with q the posterior
 
 From the prior it fails as soon as the posterior is much narrower than the prior: almost every draw explains x
-badly, and the average hangs on the few lucky ones (Burda et al. 2016, section 3).
+badly, and a few draws dominate the average (Burda et al. 2016, section 3).
 """
 
 from elbo_lab.arrays import Floats
@@ -44,7 +44,7 @@ class PriorMonteCarlo(Estimator):
         log p(x) ~= log (1/S) sum_s p(x | z_s),   z_s ~ p(z)
 
     Helps: needs no q. Fails: as soon as the posterior is much narrower than the prior, almost every draw
-    explains x badly, the average hangs on the few lucky ones, and the logarithm is far too low. Biased low
+    explains x badly, a few draws dominate the average, and the logarithm is usually far too low. Biased low
     by Jensen's inequality (Burda et al. 2016, section 3).
     """
 
@@ -87,7 +87,7 @@ class PriorMonteCarloScore(Estimator):
 
         sum_s v_s d/d theta [log p(x | z_s) + log p(z_s)],   v_s = p(x | z_s) / sum_t p(x | z_t),   z_s ~ p(z)
 
-    The draws are held fixed; parameters of the prior are reached through log p(z; theta). Fails like the
+    The draws are held fixed; the parameters of the prior enter through log p(z; theta). Fails like the
     evidence itself: one draw takes all the weight.
     """
 
@@ -112,8 +112,8 @@ class PriorMonteCarloPathwise(Estimator):
         gradient  = sum_s v_s [d log p(x | z_s)/d theta + (dz_s/d theta)^T d log p(x | z_s)/dz]
 
     with v_s as in the score form: the exact gradient of the sampled log-evidence, so the parameters of the
-    prior move the draws. Same bias source (a ratio of means). Where the prior has no parameters it is the
-    score form. A categorical prior has no such path.
+    prior move the draws. The bias has the same source (a ratio of means). If the prior has no parameters it
+    is the score form. A categorical prior has no such path.
     """
 
     name = "prior-monte-carlo-pathwise"

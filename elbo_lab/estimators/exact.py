@@ -1,7 +1,7 @@
-"""The exact answer: another estimator with the same call, so that a table simply has a row more.
+"""The exact answer: another estimator with the same call, so that a table simply gains a row.
 
-It ignores the noise and asks the ladder of exactness (`elbo_lab.exact`): closed form, enumeration,
-quadrature, or, where nothing else stands, a long run whose standard error it reports.
+It ignores the noise and climbs the ladder of exactness (`elbo_lab.exact`): closed form, enumeration,
+quadrature, or, where none of these applies, a long run whose standard error it reports.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from elbo_lab.exact import (
 
 @dataclass(frozen=True)
 class Answer:
-    """An exact value (P,), its error bound or standard error (P,), and the rung it stands on."""
+    """An exact value (P,), its error bound or standard error (P,), and the rung that gave it."""
 
     value: Floats
     error: Floats
@@ -65,8 +65,8 @@ class Exact(Estimator):
         `n_draws` is the number of draws of a bound of several draws; other targets ignore it.
         """
         if self.target.endswith("log-evidence"):
-            found = evidence(problem.model, problem.theta, problem.x, self.proposal)
-            return evidence_answers(found)[self.target]
+            exact_evidence = evidence(problem.model, problem.theta, problem.x, self.proposal)
+            return evidence_answers(exact_evidence)[self.target]
         return answers_under_q(self.target, problem, n_draws)[self.target]
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
@@ -89,16 +89,16 @@ def _phi_answer(problem: Problem, grad_eta: Floats, error: Floats, rung: str) ->
     return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
 
 
-def evidence_answers(found: Evidence) -> dict[str, Answer]:
+def evidence_answers(exact: Evidence) -> dict[str, Answer]:
     """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
     return {
-        "log-evidence": _mean_answer(found.value, found.value_error, found.rung),
-        "grad-theta-log-evidence": Answer(found.grad_theta, found.grad_theta_error, found.rung),
+        "log-evidence": _mean_answer(exact.value, exact.value_error, exact.rung),
+        "grad-theta-log-evidence": Answer(exact.grad_theta, exact.grad_theta_error, exact.rung),
     }
 
 
 def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -> dict[str, Answer]:
-    """Return {target: Answer} for a target that needs q, and for all that the same climb answers.
+    """Return {target: Answer} for a target that needs q, and for those that the same computation answers.
 
     The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
     """
@@ -107,18 +107,18 @@ def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -
     if target == "grad-phi-inclusive-kl":
         return {target: _phi_answer(problem, *inclusive_gradient(model, theta, x, family, eta))}
     if target in COUPLED:
-        found: Expectation = importance_weighted_bound(
+        exact: Expectation = importance_weighted_bound(
             model, theta, x, eta, check_count("n_draws", n_draws), family
         )
-        value, grad_eta = found.value, found.grad_eta
-        of_value, in_theta, in_phi = "iwae", "grad-theta-iwae", "grad-phi-iwae"
+        bound = "iwae"
+        value, grad_eta = exact.value, exact.grad_eta
     else:
-        found = expectation(model, theta, x, eta, family)
-        value = found.value + family.entropy(eta)
-        grad_eta = found.grad_eta + family.entropy_grad(eta) / len(x)
-        of_value, in_theta, in_phi = "elbo", "grad-theta-elbo", "grad-phi-elbo"
+        exact = expectation(model, theta, x, eta, family)
+        bound = "elbo"
+        value = exact.value + family.entropy(eta)
+        grad_eta = exact.grad_eta + family.entropy_grad(eta) / len(x)
     return {
-        of_value: _mean_answer(value, found.value_error, found.rung),
-        in_theta: Answer(found.grad_theta, found.grad_theta_error, found.rung),
-        in_phi: _phi_answer(problem, grad_eta, found.grad_eta_error, found.rung),
+        bound: _mean_answer(value, exact.value_error, exact.rung),
+        f"grad-theta-{bound}": Answer(exact.grad_theta, exact.grad_theta_error, exact.rung),
+        f"grad-phi-{bound}": _phi_answer(problem, grad_eta, exact.grad_eta_error, exact.rung),
     }

@@ -5,11 +5,11 @@ Draws from q, their log-weights, and one number per datum from all of them:
     iwae        log (1/S) sum_s w_s                        a sample of the bound L_S = E[...] itself
     miwae       mean of such bounds over M groups          the bound of S / M draws, with less variance
     ciwae       part ELBO, part importance-weighted        between the two
-    jackknife   S L_S - (S - 1) mean L_{S-1}               log p(x), a bias of order 1/S taken off
+    jackknife   S L_S - (S - 1) mean L_{S-1}               log p(x), a bias of order 1/S removed
     renyi       1/(1-a) log mean w^(1-a)                   between ELBO and log p(x)
     cubo        (1/n) log mean w^n                         no bound when sampled
 
-The functions of log-weights stand in `elbo_lab.bounds`.
+The functions of log-weights are in `elbo_lab.bounds`.
 """
 
 from abc import abstractmethod
@@ -77,7 +77,7 @@ class GroupedBound(DrawnBound):
         (1/M) sum_m log (1/K) sum_k w_mk
 
     `bounds.grouped_bound` of S draws. Unbiased for the bound of K draws, hence its target carries K: with 10
-    draws `miwae-2` stands beside the exact `iwae-5`. Helps: less variance than one group. Fails: a looser
+    draws `miwae-2` is compared with the exact `iwae-5`. Helps: less variance than one group. Fails: a looser
     bound for the same work.
 
     Parameters
@@ -124,9 +124,9 @@ class CombinedBound(DrawnBound):
 
         beta (1/S) sum_s log w_s + (1 - beta) log (1/S) sum_s w_s
 
-    `bounds.combined_bound` of S draws. Held against the importance-weighted bound of S draws it is too low,
-    by beta times what that bound gains on the ELBO; this is the price of a gradient in phi whose signal does
-    not vanish with S.
+    `bounds.combined_bound` of S draws. Compared with the importance-weighted bound of S draws it is too low,
+    by beta times the difference between that bound and the ELBO; this is the price of a gradient in phi whose
+    signal does not vanish with S.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class CombinedBound(DrawnBound):
 
     @property
     def unbiased(self) -> bool:
-        """Whether nothing of the ELBO is mixed in."""
+        """Whether the share of the ELBO is zero."""
         return self.beta == 0
 
     @property
@@ -159,13 +159,13 @@ class CombinedBound(DrawnBound):
 
 @dataclass(frozen=True)
 class Jackknife(DrawnBound):
-    """log p(x) from the log mean weight, its bias of order 1/S taken off by the jackknife (Nowozin 2018).
+    """log p(x) from the log mean weight, its bias of order 1/S removed by the jackknife (Nowozin 2018).
 
         order 1:  S L_S - (S - 1) mean L_{S-1},   L_S = log (1/S) sum_s w_s
 
     leaves a bias of order 1/S^2, order 2 one of order 1/S^3 (`bounds.jackknife_evidence`). Helps: more digits
-    from the same draws. Fails: no bound any more, and more variance; where few weights carry the sum it
-    corrects wildly.
+    from the same draws. Fails: it is no longer a bound, and has more variance; where few weights carry the
+    sum the correction is large and wrong.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ class RenyiBound(DrawnBound):
 
     `bounds.renyi_bound` of S draws. For 0 < alpha < 1 its mean lies between the ELBO and log p(x), whatever
     the number of draws: below the bound L_alpha because of the logarithm, and L_alpha below log p(x) by a
-    Renyi divergence that no draws take away. Helps: less variance than alpha = 0, which is importance
+    Renyi divergence that more draws do not reduce. Helps: less variance than alpha = 0, which is importance
     sampling. Fails: does not converge to log p(x).
 
     Parameters
@@ -239,10 +239,10 @@ class ChiSquareEstimate(DrawnBound):
 
         CUBO_n = (1/n) log E_q[w^n] >= log p(x)   for n > 1,   here with a mean over S draws for E_q
 
-    `bounds.chi_square_estimate` of S draws. The logarithm of a mean is too low, and a mean of w^n hangs on
-    the largest weight: with one draw this is the ELBO, with many it creeps up to CUBO_n from below, and at
-    every S in between it may stand on either side of log p(x). An upper bound needs E_q itself
-    (`bounds.exact_chi_square_bound`, `exact.renyi_bound`).
+    `bounds.chi_square_estimate` of S draws. The logarithm of a mean is too low, and the largest weight
+    dominates a mean of w^n: with one draw the mean of this estimate is the ELBO, with many it approaches
+    CUBO_n from below, and at every S in between it may be on either side of log p(x). An upper bound needs
+    E_q itself (`bounds.exact_chi_square_bound`, `evaluation.measure_renyi`).
 
     Parameters
     ----------

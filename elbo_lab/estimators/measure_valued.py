@@ -10,10 +10,11 @@ Gaussian with mean m_k and scale s_k,
 with W of density w exp(-w^2 / 2) on w > 0 (Weibull of shape 2), M of density m^2 exp(-m^2 / 2) / sqrt(2 pi)
 (double-sided Maxwell), n ~ N(0, 1), and the other coordinates from q.
 
-f = log p(x, z) - log q(z) is taken as it stands: the derivative of its own -log q has expectation zero.
+f = log p(x, z) - log q(z) is held fixed: its derivative through -log q has expectation zero.
 Like the score function it needs only values of f, no slope; unlike it, f enters as a difference, so that a
-constant in f drops out. Each draw of z costs 3 K + 1 evaluations of f: itself, which is the last term of
-all K scales, and three moves of each coordinate; the price of every coordinate being moved on its own.
+constant in f drops out. Each draw of z costs 3 K + 1 evaluations of f: one at z, which is the last term of
+all K scales, and three moves of each coordinate. The cost grows with K because every coordinate is moved
+separately.
 
 The length of two standard normals has the Weibull and that of three the Maxwell density. The two estimators
 differ in how many normals they spend: independent ones for the two measures of a pair, or the same for both.
@@ -40,11 +41,11 @@ def diagonal_gaussian(family: Family) -> DiagonalGaussian:
     """Return the family, or raise NotApplicable: others cannot be moved one coordinate at a time."""
     if isinstance(family, DiagonalGaussian):
         return family
-    raise NotApplicable(f"a pair of measures is known here for a diagonal Gaussian q, not {family.name}")
+    raise NotApplicable(f"measure-valued gradients need a diagonal Gaussian q, not {family.name}")
 
 
-class MovesOfCoordinates(Estimator):
-    """What both have in common: normals for every coordinate of a diagonal Gaussian q."""
+class CoordinateMoves(Estimator):
+    """Base of both estimators: standard normals for every coordinate of a diagonal Gaussian q."""
 
     target = "grad-phi-elbo"
     normals: int
@@ -57,7 +58,7 @@ class MovesOfCoordinates(Estimator):
         diagonal_gaussian(posterior.family)
 
 
-class MeasureValued(MovesOfCoordinates):
+class MeasureValued(CoordinateMoves):
     """Difference of f under the two measures of each parameter, drawn independently.
 
     The noise of coordinate k is six standard normals (a, b, c, d, e, g):
@@ -78,21 +79,21 @@ class MeasureValued(MovesOfCoordinates):
         return measure_valued_gradient(problem, a, up, down, maxwell), state
 
 
-class MeasureValuedCoupled(MovesOfCoordinates):
+class MeasureValuedCoupled(CoordinateMoves):
     """Difference of f under the two measures of each parameter, on common random numbers.
 
     The difference of f under two measures has little noise where both see nearly the same z (Mohamed et al.
     2020, section 6, on coupling). In the mean both signs take the same Weibull draw; in the scale the normal
     draw is the Maxwell draw times a uniform one, n = M U.
 
-    Three standard normals (a, b, c) per coordinate do all of it:
+    Three standard normals (a, b, c) per coordinate suffice:
 
         z_k = m_k + s_k a,   W = |(b, c)|,   M = sign(a) |(a, b, c)|
 
     a / M is uniform on (0, 1), since a coordinate of a random point on a sphere is uniform (Archimedes): so a
-    is itself the coupled normal draw. Where f bends the same way on both sides of the mean, as near an
-    optimum, what is common cancels. Where f is a slope it does not: f(W) - f(-W) = 2 f(W) has twice the
-    variance of f(W) - f(-W'), and there the coupling of the mean costs more than it gives.
+    is itself the coupled normal draw. Where f curves alike on both sides of the mean, as near an optimum, the
+    common part cancels. Where f is linear it does not: f(W) - f(-W) = 2 f(W) has twice the variance of
+    f(W) - f(-W'), and there the coupling of the mean costs more than it gains.
     """
 
     name = "measure-valued-coupled"
@@ -114,14 +115,14 @@ def moved_draws(u: Floats, moves: tuple[Floats, Floats, Floats]) -> Floats:
     u : ndarray (..., S, N, K)
         Draws from N(0, I).
     moves : tuple of three ndarray (..., S, N, K)
-        What coordinate k of a draw is replaced by, one k at a time.
+        Replacements of coordinate k of a draw, one k at a time.
     """
-    own = np.eye(u.shape[-1], dtype=bool)[:, None, :]
-    pieces = [u[..., None, :, :]]
+    is_moved = np.eye(u.shape[-1], dtype=bool)[:, None, :]
+    draws = [u[..., None, :, :]]
     for move in moves:
         # (..., S, K, N, K): the first K says which coordinate is moved.
-        pieces.append(np.where(own, move[..., None, :, :], u[..., None, :, :]))
-    stacked = np.concatenate(pieces, axis=-3)
+        draws.append(np.where(is_moved, move[..., None, :, :], u[..., None, :, :]))
+    stacked = np.concatenate(draws, axis=-3)
     return stacked.reshape(*u.shape[:-3], -1, *u.shape[-2:])
 
 

@@ -7,8 +7,8 @@
 
 (Kingma and Welling 2014, eq. 7; Burda et al. 2016, eqs. 13 and 14.) One forward pass through encoder and
 decoder gives the value, one backward pass the gradients in theta and phi; for several draws its cotangents
-are the v_k. They are, number for number, those of the estimators on the same noise, which stay the
-definition, each of which runs the networks for itself:
+are the v_k. The gradients equal, number for number, those of the estimators on the same noise, which remain
+the definition and run the networks separately:
 
     pathwise_pass    elbo-analytic-kl, reparameterization-analytic-kl
     coupled_pass     iwae-theta, iwae-reparameterization
@@ -42,7 +42,7 @@ def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Float
     family = model.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     log_likelihood, pull_likelihood = model.likelihood(theta, x, family.sample(eta, noise))
-    # A prior without parameters is given in float64 and would carry float32 along.
+    # A prior without parameters is given in float64 and would promote float32.
     prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
     value = log_likelihood.mean() - family.kl(eta, prior_eta).mean()
     grad_theta, grad_z = pull_likelihood(mean_cotangent(family, noise))

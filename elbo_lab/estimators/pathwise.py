@@ -78,7 +78,7 @@ class StickingTheLanding(Estimator):
 
         d/d eta E_q[f] = E_eps[d/dz {log p(x, z) - log q(z; eta)} dz/d eta],   z = z(eta, eps)
 
-    The total derivative of the sampled log-weight has one more term, -d log q(z; eta)/d eta with z held:
+    The total derivative of the sampled log-weight has one more term, -d log q(z; eta)/d eta at fixed z:
     minus the score, whose expectation is zero. Without it the estimate stays unbiased and sees only the
     *slope* of log w in z, which is zero at the exact posterior: there every single draw gives exactly zero
     (Roeder, Wu and Duvenaud 2017, section 3).

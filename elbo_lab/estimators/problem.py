@@ -1,4 +1,4 @@
-"""What an estimator is asked about: a model, a q, both parameter vectors and the data, as one thing."""
+"""The problem that an estimator is given: a model, a q, both parameter vectors and the data, in one tuple."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ from elbo_lab.posteriors.base import Posterior
 
 
 class Problem(NamedTuple):
-    """Where an estimate is made; `model, posterior, theta, phi, x = problem` unpacks it.
+    """The arguments of an estimate; `model, posterior, theta, phi, x = problem` unpacks them.
 
     Attributes
     ----------
     model : Model
         log p_theta(x, z).
     posterior : Posterior
-        q_phi(z | x). None will do where no q is needed: for log p(x) and its gradient.
+        q_phi(z | x). May be None where no q is needed: for log p(x) and its gradient.
     theta : ndarray (P_theta,)
         Parameters of the model.
     phi : ndarray (P_phi,)

@@ -1,4 +1,4 @@
-"""What can be estimated: the quantities that estimators are held against.
+"""What can be estimated: the quantities with which estimators are compared.
 
 A bound of several draws is another quantity for every number of draws, so that its target carries the
 number: `grad-phi-iwae-10` is the gradient in phi of the importance-weighted bound of ten draws. An
@@ -28,17 +28,17 @@ TARGETS = {
 
 
 def numbered(target: str, n_draws: int | None) -> str:
-    """Return the target as it stands in a row, such as 'grad-phi-iwae-10'; most stand as they are."""
+    """Return the target as a table shows it, such as 'grad-phi-iwae-10'; most need no number."""
     return f"{target}-{n_draws}" if target in COUPLED else target
 
 
 def parse(name: str) -> tuple[str, int | None]:
-    """Return (target, number of draws or None) of the name that stands in a row.
+    """Return (target, number of draws or None) of a name that a table shows.
 
     Raises
     ------
     ValueError
-        If a bound of several draws comes without their number.
+        If a bound of several draws lacks their number.
     """
     stem, _, number = name.rpartition("-")
     if stem in COUPLED and number.isdecimal():
@@ -49,7 +49,7 @@ def parse(name: str) -> tuple[str, int | None]:
 
 
 def describe(name: str) -> str | None:
-    """Return one line for the reader about the target of a row, or None for one that is not known."""
+    """Return one line for the reader about the target of a row, or None for an unknown target."""
     target, n_draws = parse(name)
     line = TARGETS.get(target)
     return None if line is None else line.format(draws=n_draws)

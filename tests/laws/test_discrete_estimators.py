@@ -406,7 +406,7 @@ def test_the_temperature_is_part_of_the_name():
 @pytest.mark.parametrize("estimator", [StraightThrough(), Rebar(), Relax(), ARM(), DisARM()])
 def test_estimators_for_bits_refuse_other_latents(estimator):
     for case in (MIXTURE, CASES[0]):
-        reason = f"^{estimator.name} is made for bits, and z is {case.model.family.name}$"
+        reason = f"^{estimator.name} needs independent bits, and z is {case.model.family.name}$"
         with pytest.raises(NotApplicable, match=reason):
             estimator.check_pairing(case.model, case.free)
 

@@ -1,7 +1,7 @@
-"""What estimators for discrete z share: the refusal of other latents, a temperature, and the slope of log w.
+"""What estimators for bits share: the refusal of other latents, a temperature, and the slope of log w.
 
-They estimate d/dl E_q[f(z)] with f = log p(x, z) - log q(z; l) and the l inside f held still: its own
-derivative, that of -log q, has expectation zero.
+They estimate d/dl E_q[f(z)] with f = log p(x, z) - log q(z; l) and the l inside f held fixed: the derivative
+through it, that of -log q, has expectation zero.
 """
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class BitEstimator(Estimator):
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
         super().check_pairing(model, posterior)
         if not isinstance(model.family, IndependentBernoulli):
-            raise NotApplicable(f"{self.name} is made for bits, and z is {model.family.name}")
+            raise NotApplicable(f"{self.name} needs independent bits, and z is {model.family.name}")
 
 
 @dataclass(frozen=True)
 class WithTemperature:
-    """Mixin: a relaxation at a temperature, which belongs to the object and to its name.
+    """Mixin: a relaxation at a temperature, which is part of the name.
 
     Parameters
     ----------

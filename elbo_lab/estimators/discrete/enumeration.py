@@ -3,9 +3,8 @@
     d/d eta E_q[f] = sum_z q(z) f(z) d log q(z)/d eta,   f = log p(x, z) - log q(z)
 
 The score function with every value as a draw, weighted by its probability: no noise is left. It costs one
-evaluation per value, C for a category and 2^K for K bits, so that it ends where the interesting models begin;
-below that it is what the others must beat. (Titsias and Lazaro-Gredilla 2015 sum over one bit at a time and
-draw the others.)
+evaluation per value, C for a category and 2^K for K bits, which rules out models with many latents; on small
+models it is the benchmark. (Titsias and Lazaro-Gredilla 2015 sum over one bit at a time and draw the others.)
 """
 
 import numpy as np
@@ -37,7 +36,8 @@ class Enumeration(Estimator):
         posterior, phi, x = problem.posterior, problem.phi, problem.x
         family, eta = posterior.family, posterior.eta(phi, x)
         z = all_values(family, len(x))
-        f, q = log_weight_at(problem, eta, z), np.exp(family.log_prob(eta, z))
+        f = log_weight_at(problem, eta, z)
+        q = np.exp(family.log_prob(eta, z))
         grad_phi = posterior.eta_vjp(phi, x, family.log_prob_vjp(eta, z, q * f) / len(x))
         lead = noise.shape[: noise.ndim - len(family.noise_spec(1, 1).shape)]
         return np.broadcast_to(grad_phi, (*lead, *grad_phi.shape)).copy(), state

@@ -3,7 +3,7 @@
     g = [f(b) - f(y~)] d log q(b)/dl + df/dy (y) dy/dl - df/dy (y~) dy~/dl
 
 (Tucker et al. 2017, section 3, with the coefficient of the control variate at 1.) b, y = sigmoid(zeta / t)
-and y~ = sigmoid(zeta~ / t) come from the continuous variable behind a bit, and another one given the bit:
+and y~ = sigmoid(zeta~ / t) come from the continuous variable behind a bit, and from a second one given b:
 
     zeta = l + log((1 - u) / u),   b = [zeta > 0]
     zeta~ ~ p(zeta | b):   with s = 2 b - 1,   zeta~ = s (softplus(s l + log(1 - v)) - log v)
@@ -13,10 +13,10 @@ logistic around l once b is averaged over, and both move with l:
 
     dzeta / dl = 1,   dzeta~ / dl = sigmoid(s l + log(1 - v))
 
-y~ is close to b, so that f(y~) takes most of f(b) away; what it adds in mean the two pathwise terms take
-out again: they differ in mean by just the score-function gradient of f(y). Unbiased at every temperature,
-which moves only the variance. Three evaluations of f and two of its slope. Fails where f between the
-corners says little about f at the corners; `relax` learns a control variate of its own.
+y~ is close to b, so that f(y~) cancels most of f(b). The two pathwise terms correct the mean: their
+expectations differ by exactly the score-function gradient of f(y). Unbiased at every temperature, which
+affects only the variance. Three evaluations of f and two of its slope. Fails where f between the corners
+says little about f at the corners; `relax` learns its control variate.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ __all__ = ["Rebar"]
 
 @dataclass(frozen=True, eq=False)
 class ConditionalPair:
-    """Bits b and the two continuous variables that have them, relaxed; all (..., S, N, K).
+    """Bits b and the two continuous variables behind them, relaxed; all (..., S, N, K).
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class ConditionalPair:
     y, y_given : ndarray
         sigmoid(zeta / t) and sigmoid(zeta~ / t).
     path, path_given : ndarray
-        dy / dl and dy~ / dl, b held still.
+        dy / dl and dy~ / dl, b held fixed.
     """
 
     b: Draws
@@ -68,7 +68,7 @@ def conditional_pair(family: Family, eta: Floats, noise: Floats, temperature: fl
     return ConditionalPair(b, y, y_given, path, path_given)
 
 
-class FromPairs(BitEstimator):
+class ConditionalPairs(BitEstimator):
     """An estimator that draws conditional pairs: two uniforms for every bit."""
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
@@ -77,7 +77,7 @@ class FromPairs(BitEstimator):
 
 
 @dataclass(frozen=True)
-class Rebar(WithTemperature, FromPairs):
+class Rebar(WithTemperature, ConditionalPairs):
     """Score function, relaxed control variate, pathwise correction."""
 
     stem = "rebar"

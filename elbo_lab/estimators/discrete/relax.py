@@ -1,18 +1,18 @@
-"""RELAX: REBAR with a control variate that learns while it works.
+"""RELAX: REBAR with a control variate that is learned during the estimation.
 
     g = [f(b) - c(y~)] d log q(b)/dl + dc/dy (y) dy/dl - dc/dy (y~) dy~/dl,   c = a f + r_psi
 
 (Grathwohl et al. 2018, section 3; c = f(y) + r is the form of their experiments with bits.) Unbiased for
-any a and psi, so that they are free to be learned: after every estimate they take a step of Adam down
-the gradient of the mean square of single draws of g. The mean of g does not depend on a and psi, so this is
-the gradient of the variance. `state` holds (a, psi), the two running means of Adam and the
-number of steps; it begins as REBAR. A study lets 300 estimates pass before it holds the state still.
+any a and psi, so that they can be learned: after every estimate they take a step of Adam down the gradient
+of the mean square of single draws of g. The mean of g does not depend on a and psi, so this is the gradient
+of the variance. `state` holds (a, psi), the two running means of Adam and the number of steps; it begins as
+REBAR. A study makes 300 estimates before it holds the state fixed.
 
-Helps where the model between the corners misleads, or where the number of estimates is large. One network
-of y serves all data: it corrects what they have in common.
+Helps where f between the corners is a poor guide to f at the corners, or where many estimates are made. One
+network of y serves all data: it corrects what they have in common.
 
-**The network** is small, r(y) = w^T tanh(W y + b), and its weights are chosen such that a gradient has little
-variance. That gradient contains
+**The network** is small, r(y) = w^T tanh(W y + b), and its weights are trained to lower the variance of a
+gradient. That gradient contains
 
     dr/dy = W^T (w * (1 - h^2)),   h = tanh(W y + b)
 
@@ -31,7 +31,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import WithTemperature, slope_at
-from elbo_lab.estimators.discrete.rebar import FromPairs, conditional_pair
+from elbo_lab.estimators.discrete.rebar import ConditionalPairs, conditional_pair
 from elbo_lab.estimators.problem import Problem
 from elbo_lab.layout import Layout
 
@@ -43,7 +43,7 @@ DECAY, SQUARE_DECAY, SMALL = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class Relax(WithTemperature, FromPairs):
+class Relax(WithTemperature, ConditionalPairs):
     """Score function, learned control variate, pathwise correction."""
 
     stem = "relax"
@@ -62,7 +62,7 @@ class Relax(WithTemperature, FromPairs):
         f, f_given = log_weight_at(problem, eta, pair.b), log_weight_at(problem, eta, pair.y_given)
         slope, slope_given = slope_at(problem, eta, pair.y), slope_at(problem, eta, pair.y_given)
         score = family.score(eta, pair.b)
-        # What a and r contribute: both enter linearly.
+        # g is linear in a and in r: the terms that they multiply.
         by_f = slope * pair.path - slope_given * pair.path_given - f_given[..., None] * score
         r, r_slope = network.value(psi, pair.y_given)[..., None], network.slope(psi, pair.y)
         by_r = r_slope * pair.path - network.slope(psi, pair.y_given) * pair.path_given - r * score
@@ -135,12 +135,12 @@ class Surrogate:
         t, h = self._units(psi, y)
         a, along = t["w"] * (1.0 - h * h), cotangent @ t["W"].T
         direct = a.reshape(-1, self.hidden).T @ cotangent.reshape(-1, self.size)
-        found = self._packed(-2.0 * a * h * along, y, w=(1.0 - h * h) * along)
-        self.layout.views(found)["W"][...] += direct
-        return found
+        gradient = self._packed(-2.0 * a * h * along, y, w=(1.0 - h * h) * along)
+        self.layout.views(gradient)["W"][...] += direct
+        return gradient
 
     def _packed(self, rows: Floats, y: Floats, w: Floats) -> Floats:
-        """Return the gradient whose rows in front of tanh are `rows` (..., H)."""
+        """Return the gradient in psi from those in the arguments of tanh, `rows` (..., H), and in w."""
         flat = rows.reshape(-1, self.hidden)
         W = flat.T @ y.reshape(-1, self.size)
         return self.layout.pack({"W": W, "b": flat.sum(axis=0), "w": w.reshape(-1, self.hidden).sum(axis=0)})

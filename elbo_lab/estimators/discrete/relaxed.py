@@ -1,13 +1,12 @@
-"""Relaxed z in the place of a discrete one: gradients along a path that is not there. Biased, and quiet.
+"""A relaxed z in place of a discrete one: pathwise gradients where z has no path. Biased, with low variance.
 
     concrete                   path and slope of a relaxed z             (dy/dl)^T df/dy (y)
     straight-through           slope at the bit, path of its probability  (dp/dl) df/dz (z)
     straight-through-gumbel    slope at the discrete z, relaxed path      (dy/dl)^T df/dz (z)
 
 with y = sigmoid((l + g) / t) or softmax((l + g) / t), p = sigmoid(l), and f = log p(x, z) - log q(z). They
-use the slope of the model, as reparameterization does. The model must mean something between the corners,
-or at least have a slope at them: log p(x | y) of bits enters through W y, that of a mixture is sum_c y_c
-log N_c(x).
+use the slope of the model, as reparameterization does. The model must be defined between the corners, or at
+least have a slope at them: log p(x | y) of bits depends on W y, that of a mixture is sum_c y_c log N_c(x).
 """
 
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ __all__ = ["Concrete", "StraightThrough", "StraightThroughGumbel"]
 
 
 class RelaxedEstimator(Estimator):
-    """An estimator that sends the gradient through a relaxation, and is biased for it."""
+    """An estimator that sends the gradient through a relaxation, and is therefore biased."""
 
     target = "grad-phi-elbo"
     unbiased = False
@@ -52,7 +51,7 @@ class Concrete(WithTemperature, RelaxedEstimator):
         y = sigmoid((l + g) / t)  or  softmax((l + g) / t),      gradient = (dy/dl)^T df/dy (y)
 
     with f = log p(x, y) - log q(y), the masses extended to y between the corners, and the l inside f held
-    still (Maddison et al. 2017; Jang et al. 2017). It has little noise at moderate temperatures; but it is
+    fixed (Maddison et al. 2017; Jang et al. 2017). It has little noise at moderate temperatures, but it is
     the gradient of another objective. For one bit b
 
         E f(y) - E f(b) = t C sigmoid(l) sigmoid(-l) + O(t^2),
@@ -61,8 +60,8 @@ class Concrete(WithTemperature, RelaxedEstimator):
     by v = (l + g) / t, where sigmoid(l) sigmoid(-l) is the density of l + g at zero. The bias of the gradient
     therefore falls like the temperature t; like t^2 only where C = 0, as for f linear in the bit, or at
     l = 0, the top of that density. The variance grows like 1 / t: dy/dl is then a narrow peak of height
-    1 / (4 t) that few draws meet. Papers differ in the q-term: Maddison et al. also put the densities of y in
-    the place of the masses, which keeps a bound, of a relaxed model.
+    1 / (4 t) that few draws hit. Papers differ in the q-term: Maddison et al. also replace the masses by the
+    densities of y, which keeps a bound, of a relaxed model.
     """
 
     stem = "concrete"
@@ -77,14 +76,14 @@ class Concrete(WithTemperature, RelaxedEstimator):
 
 
 class StraightThrough(BitEstimator):
-    """The straight-through gradient: behave as if a bit were its own probability.
+    """The straight-through gradient: differentiate as if a bit were its probability.
 
         gradient = (dp/dl) df/dz (z),   p = sigmoid(l),   dp/dl = p (1 - p)
 
     (Bengio, Leonard and Courville 2013, section 4, who credit Hinton's lectures; there with and without the
     factor p (1 - p).) Biased: df/dz at the corner z stands in for the difference f(z_k = 1) - f(z_k = 0).
-    That is right in mean where f is linear in z_k; elsewhere f curves between the corners, and the slope at
-    one of them is too large or too small. Quiet and cheap.
+    That is right on average where f is linear in z_k; elsewhere f curves between the corners, and the slope
+    at one of them is too large or too small. Low variance, and cheap.
     """
 
     name = "straight-through"
@@ -104,10 +103,10 @@ class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
 
         gradient = (dy/dl)^T df/dz (z),   z and y from the same noise
 
-    (Jang et al. 2017, section 2.2.) The model sees true values of z, so nothing in it need be relaxed but its
-    slope. Biased: slope and path belong to different points. As t falls to zero the path is met at the
-    threshold alone, from either side, and [f'(0) + f'(1)] / 2 stands for f(1) - f(0): the trapezoid rule,
-    right for f that are quadratic in a bit and off for others. On a mixture, whose f is linear in y, it is
+    (Jang et al. 2017, section 2.2.) The model is evaluated at true values of z, so only its slope need exist.
+    Biased: slope and path belong to different points. As t falls to zero only draws at the threshold
+    contribute, from either side, and [f'(0) + f'(1)] / 2 replaces f(1) - f(0): the trapezoid rule, exact for
+    f that are quadratic in a bit and inexact for others. On a mixture, whose f is linear in y, it equals
     `concrete`.
     """
 

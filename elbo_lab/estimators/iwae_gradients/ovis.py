@@ -3,8 +3,8 @@
     g = sum_k (d_k - c_k) h_k,   d_k = log Zhat - v_k
 
 in the notation of the score-function gradients (`score`). The baseline c_k of least variance is the
-expectation of d_k over draw k, estimated by further draws (`ovis-mc`), or worked out in the limit of many
-draws (`ovis-tilde`).
+expectation of d_k over draw k, estimated by further draws (`ovis-mc`), or derived in the limit of many draws
+(`ovis-tilde`).
 """
 
 import math
@@ -30,14 +30,14 @@ class OvisMonteCarlo(CoupledScore):
         c_k = (1/A) sum_a d_k with z_k replaced by a further draw z_a ~ q
 
     (Lievin et al. 2020, eq. 12.) c_k does not see draw k: unbiased for any number A of further draws. They
-    serve all baselines but stand in no bound, so that one estimate costs S + A evaluations of the model.
+    serve all baselines but enter no bound, so that one estimate costs S + A evaluations of the model.
     Helps: the signal of every draw is centred given the others, and at the exact posterior the noise is zero,
     where that of VIMCO is not. Memory S x A per datum.
 
     Parameters
     ----------
     further : int
-        A, draws beside the S of the bound.
+        A, draws in addition to the S of the bound.
     """
 
     further: int
@@ -72,9 +72,9 @@ class OvisTilde(CoupledScore):
           = sum_k [gamma log (1 - 1/K) - log (1 - v_k) - (1 - gamma) v_k] h_k
 
     with Zhat_{-k} the mean of the other weights (Lievin et al. 2020, eq. 17), without further draws.
-    gamma = 0 is made for weights of which one dominates: the signal is -log (1 - v_k) - v_k, nearly
-    v_k^2 / 2, and c_k sees only the other draws: unbiased. gamma = 1 is made for nearly equal weights: c_k
-    contains v_k, which takes the term -v_k h_k out of the gradient altogether. That is biased, however many
+    gamma = 0 is meant for weights of which one dominates: the signal is -log (1 - v_k) - v_k, nearly
+    v_k^2 / 2, and c_k sees only the other draws: unbiased. gamma = 1 is meant for nearly equal weights: c_k
+    contains v_k, which removes the term -v_k h_k from the gradient. That is biased, however many
     draws there are (its mean is the gradient of the bound plus that of `wake-phi`), and has no variance at
     the exact posterior.
 

@@ -8,10 +8,10 @@ slopes along the paths of the draws,
 
     g = sum_k c_k d log w(z_k) / dz_k  dz_k / d eta,   z_k = z(eta, eps_k)
 
-with factors c_k from all K log-weights. Held still are the parameters of log q inside log w: the slope is
+with factors c_k from all K log-weights. The parameters of log q inside log w are held fixed: the slope is
 that through the draws alone, and it vanishes where q is the posterior. They differ in c_k:
 
-    iwae-reparameterization   v_k, and what comes in through the parameters of log q: the total derivative
+    iwae-reparameterization   v_k, plus the term through the parameters of log q: the total derivative
     stl-iwae                  v_k, without that term: biased from two draws on
     dreg                      v_k^2: that term reparameterised once more
 """
@@ -35,7 +35,7 @@ class IwaeTheta(ImportanceWeighted):
 
         d/d theta E[log (1/K) sum_k w_k] = E[sum_k v_k d log p(x, z_k)/d theta],   z_k ~ q
 
-    (Burda et al. 2016, eqs. 13 and 14.) It is `importance-weighted`, number for number: what is a biased
+    (Burda et al. 2016, eqs. 13 and 14.) It equals `importance-weighted`, number for number: a biased
     estimate of the gradient of log p(x) is an unbiased one of the gradient of the bound. Better with more
     draws in both senses: the bound comes nearer to log p(x), and the signal-to-noise ratio grows as sqrt(K)
     (Rainforth et al. 2018, theorem 1).
@@ -58,7 +58,7 @@ class CoupledPath(Estimator):
         """Return the factors c_k of the slopes (..., S, N) from the log-weights (..., S, N)."""
 
     def through_parameters(self, family: Family, eta: Floats, z: Draws, factors: Floats) -> Floats:  # noqa: ARG002
-        """Return what comes in through the parameters of log q (..., N, E): nothing for most."""
+        """Return the term through the parameters of log q (..., N, E): zero for most."""
         return np.zeros_like(eta)
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
@@ -80,7 +80,7 @@ class IwaeReparameterization(CoupledPath):
     (Burda et al. 2016, eqs. 13 and 14; the total derivative: through z and through the parameters of log q.)
     Helps: the tighter bound at the price of K passes. Fails as K grows: the gradient in phi goes to zero as
     1/K and its standard deviation only as K^(-1/2), so that the signal-to-noise ratio falls as K^(-1/2)
-    (Rainforth et al. 2018, theorem 1); `dreg` mends that.
+    (Rainforth et al. 2018, theorem 1); `dreg` removes this defect.
     """
 
     name = "iwae-reparameterization"
@@ -95,14 +95,14 @@ class IwaeReparameterization(CoupledPath):
 
 
 class StlIwae(CoupledPath):
-    """The plain "sticking the landing" of the importance-weighted bound: right at one draw only.
+    """The plain "sticking the landing" of the importance-weighted bound: unbiased for one draw only.
 
         g = sum_k v_k d log w(z_k)/dz_k dz_k/d eta,   v_k = w_k / sum_l w_l
 
     (Roeder et al. 2017; shown to be biased by Tucker et al. 2019.) The pathwise gradient without its score
     term. For one draw the dropped term has expectation zero; for several it is -sum_k v_k h_k, and v_k sees
     its own draw. It is the sum of `dreg` and `wake-phi-dreg`: the gradient of the bound plus a step of the
-    wake phase. Kept as the biased neighbour of `dreg`; no variance at the exact posterior either.
+    wake phase. Kept as the biased counterpart of `dreg`; it has no variance at the exact posterior either.
     """
 
     name = "stl-iwae"

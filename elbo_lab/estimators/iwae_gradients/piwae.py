@@ -4,9 +4,9 @@
     phi     (1/M) sum_m sum_k v_mk d/d eta log w(z_mk),  K = S / M    mean over M groups: MIWAE
 
 (Rainforth et al. 2018.) More draws in one bound raise the signal-to-noise ratio in theta and
-lower it in phi; averaging over groups takes the best of both. Each half is unbiased for a target of its own,
-that of S draws and that of K: together they follow no single bound. At K = 1 the phi-half is the ELBO's.
-Draws that fill no group (S not a multiple of M) are left out of the phi-half.
+lower it in phi; averaging over groups combines the advantages of both. Each half is unbiased for its own
+target, the bound of S draws or that of K: together they are the gradient of no single bound. At K = 1 the
+phi-half is that of the ELBO. Draws that fill no group (S not a multiple of M) are left out of the phi-half.
 """
 
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class PiwaeTheta(IwaeTheta):
     Parameters
     ----------
     groups : int
-        M: it names the other half, and changes nothing here.
+        M of the phi-half; in the theta-half it is part of the name only.
     """
 
     groups: int
     summary = "theta-half of PIWAE: iwae-theta on all draws"
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a name of its own, not that of its parent
+    def name(self) -> str:  # type: ignore[override]  # a property in place of the parent's attribute
         return f"piwae-{self.groups}-theta"
 
 
@@ -56,7 +56,7 @@ class PiwaePhi(IwaeReparameterization):
         check_count("groups", self.groups, minimum=2)
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a name of its own, not that of its parent
+    def name(self) -> str:  # type: ignore[override]  # a property in place of the parent's attribute
         return f"piwae-{self.groups}-phi"
 
     @property

@@ -6,11 +6,11 @@ An estimator of this form is its signal. For the importance-weighted bound, log 
 
     d/d eta E[log Zhat] = E[sum_k (log Zhat - v_k) h_k],   v_k = w_k / sum_l w_l
 
-(Mnih and Rezende 2016; the term -v_k is the derivative of log Zhat through log q). From every
-signal a baseline c_k may be taken that does not see draw k: E[c_k h_k] = 0. No derivative of the model
-is needed, so that z may be discrete. Here the baseline is nothing, or the bound with another weight for w_k:
+(Mnih and Rezende 2016; the term -v_k is the derivative of log Zhat through log q). A baseline c_k that does
+not see draw k may be subtracted from every signal: E[c_k h_k] = 0. No derivative of the model is needed, so
+that z may be discrete. Here the baseline is zero, or the bound with another weight in place of w_k:
 
-    iwae-score-function   nothing
+    iwae-score-function   zero
     vimco                 the geometric mean of the other weights
     vimco-arithmetic      their arithmetic mean
 """
@@ -37,7 +37,7 @@ class CoupledScore(Estimator):
     def signal(self, log_w: Floats) -> Floats:
         """Return the factors s_k of the scores (..., K, N) from the log-weights (..., S, N).
 
-        Draws behind the first K serve the signals only.
+        Draws after the first K serve the signals only.
         """
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
@@ -52,7 +52,7 @@ class CoupledScore(Estimator):
 def log_sum_of_others(log_w: Floats) -> Floats:
     """Return log sum_{l != k} w_l (..., K, N) for each of at least two draws.
 
-    The sum without the largest weight is formed anew: from all minus one it would lose its digits.
+    The sum without the largest weight is computed afresh: the difference of two sums would lose its digits.
     """
     peak = log_w.max(axis=-2, keepdims=True)
     is_peak = np.arange(log_w.shape[-2])[:, None] == log_w.argmax(axis=-2)[..., None, :]
@@ -69,7 +69,7 @@ class IwaeScoreFunction(CoupledScore):
 
     (Mnih and Rezende 2016.) For discrete and continuous z alike. All K scores are multiplied by the
     same log Zhat, of the size of log p(x): the noise grows with the number of draws, and the signal-to-noise
-    ratio falls. It is here to be improved upon (`vimco`, `ovis-mc`).
+    ratio falls. It is the starting point of the others (`vimco`, `ovis-mc`).
     """
 
     name = "iwae-score-function"
@@ -81,15 +81,15 @@ class IwaeScoreFunction(CoupledScore):
 
 
 class Vimco(CoupledScore):
-    """VIMCO: the bound itself as baseline, a draw's weight replaced by what the other draws say.
+    """VIMCO: the bound itself as baseline, a draw's weight replaced by a mean of the other weights.
 
         g = sum_k (log Zhat - log Zhat_k - v_k) h_k
         Zhat_k = (1/K) (sum_{l != k} w_l + geometric mean of the w_l, l != k)
 
     (Mnih and Rezende 2016; their estimate of the missing weight is the geometric mean.) Zhat_k does
-    not see draw k, hence unbiased. What is left of the signal is what draw k has added to the bound, of order
-    1/K instead of log p(x). Works for discrete and continuous z. Fails at the landing: with q the posterior
-    the signal is -1/K and not zero.
+    not see draw k, hence unbiased. The remaining signal is what draw k has added to the bound, of order 1/K
+    instead of log p(x). Works for discrete and continuous z. Fails at the exact posterior: there the signal
+    is -1/K and not zero.
     """
 
     name = "vimco"
@@ -111,7 +111,7 @@ class VimcoArithmetic(CoupledScore):
 
     (Mnih and Rezende 2016, the alternative to their geometric mean.) The baseline is the bound of
     the other K - 1 draws, and log Zhat - log Zhat_{-k} = log (1 - 1/K) - log (1 - v_k). Unbiased for the same
-    reason; at two draws both means are of one weight, and the two estimators are one. A single large weight
+    reason; at two draws both means are of one weight, and the two estimators coincide. A single large weight
     moves the arithmetic mean more than the geometric one.
     """
 

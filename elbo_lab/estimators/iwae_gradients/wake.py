@@ -3,8 +3,8 @@
     -d KL(p(z | x) || q)/d eta = E_{p(z | x)}[h(z)] ~= sum_k v_k h_k,   v_k = w_k / sum_l w_l,  z_k ~ q
 
 with h the score of q (Bornschein and Bengio 2015; Le et al. 2019, there "wake-phase phi"). It does not
-follow a bound on log p(x) but the other KL: q is to cover the posterior. Both estimators are self-normalised,
-hence biased by order 1/K; they have the same mean, by the score or along the path.
+raise a bound on log p(x) but lowers the other KL: q is to cover the posterior. Both estimators are
+self-normalised, hence biased by order 1/K; they have the same mean, by the score or along the path.
 """
 
 from elbo_lab.arrays import Floats

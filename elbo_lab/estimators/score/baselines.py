@@ -2,9 +2,9 @@
 
     d/d eta E_q[f] = E_q[f(z) d log q(z; eta)/d eta],   f = log p(x, z) - log q(z)
 
-(Williams 1992; Ranganath et al. 2014, eq. 2; the derivative of f's own -log q has expectation zero.)
+(Williams 1992; Ranganath et al. 2014, eq. 2; the derivative of f through -log q has expectation zero.)
 Needs no derivative of the model and works for discrete z. Its variance grows with the *size* of f: an
-additive constant in f changes nothing in mean and everything in noise. A baseline b is subtracted from f.
+additive constant in f leaves the mean unchanged and adds variance. A baseline b is subtracted from f.
 Since E[score] = 0 the estimate stays unbiased as long as b does not see the draw that it is subtracted from:
 
     score-function                    b = 0
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 DECAY = 0.95
-"""d: half of what is remembered is from the last 14 estimates."""
+"""d: the last 14 estimates carry half of the weight."""
 
 
 class ScoreFunction(Estimator):
@@ -62,9 +62,9 @@ class ScoreFunctionRunningMean(Estimator):
     section 2.3.) b is known before the draws of this call, so E[b score] = 0: unbiased given the state. One
     number for all data, so that minibatches need no table.
 
-    It helps where log w is large and alike for all data, and it works with a single draw, where the
+    It helps where log w is large and similar for all data, and it works with a single draw, where the
     leave-one-out baseline does not exist. It fails where the data differ (b fits none of them), and it lags
-    behind while theta moves. The first call has seen nothing: its baseline is zero.
+    behind while theta moves. In the first call the baseline is zero.
     """
 
     name = "score-function-running-mean"
@@ -129,27 +129,27 @@ class ScoreFunctionOptimalBaseline(Estimator):
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta, z, log_w = weighted_draws(problem, noise)
         f, score = log_w[..., None], problem.posterior.family.score(eta, z)
-        # Centring by all draws is a shift of f and b alike: it changes rounding, not the estimate.
+        # Centring with all draws shifts f and b alike: it changes rounding, not the estimate.
         f = f - f.mean(axis=-3, keepdims=True)
         squares = score * score
         weighted = f * squares
         numerator = weighted.sum(axis=-3, keepdims=True) - weighted
         denominator = squares.sum(axis=-3, keepdims=True) - squares
-        # Where no other draw has any score the baseline is free, but it must not see draw i: zero would
-        # be the mean of all (f is centred), so it is the mean of the others.
+        # Where the scores of all other draws are zero any baseline would do, but it must not see draw i: zero
+        # would be the mean of all draws (f is centred), so it is the mean of the others.
         safe = np.where(denominator > 0.0, denominator, 1.0)
-        others = f / (1 - f.shape[-3])
-        baseline = np.where(denominator > 0.0, numerator / safe, others)
+        mean_of_others = f / (1 - f.shape[-3])
+        baseline = np.where(denominator > 0.0, numerator / safe, mean_of_others)
         return mean_gradient(problem, (f - baseline) * score), state
 
 
 def decayed(mean: float, weight: float, value: float) -> tuple[float, float]:
-    """Return a running mean that forgets, and its weight, after one more value.
+    """Return a decaying mean and its weight after one more value.
 
         m <- (d w m + (1 - d) value) / w',   w' = d w + (1 - d)
 
-    With m = w = 0 at the start, m is the weighted mean of all values so far, weights falling as d^age: no
-    pull towards the zero at which it began (the correction of Kingma and Ba 2015, section 3).
+    With m = w = 0 at the start, m is the weighted mean of all values so far, with weights d^age: it has no
+    bias towards the initial zero (the correction of Kingma and Ba 2015, section 3).
     """
     after = DECAY * weight + (1.0 - DECAY)
     return (DECAY * weight * mean + (1.0 - DECAY) * value) / after, after

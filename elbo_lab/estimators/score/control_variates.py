@@ -1,4 +1,4 @@
-"""Score functions with control variates: a multiple of something whose mean is known is taken off.
+"""Score functions with control variates: a multiple of a variable of known mean is subtracted.
 
     the score itself, of mean zero                           score-function-control-variate
     log w linearised at the mean of q, its mean put back     score-function-delta, score-function-delta-unit
@@ -12,9 +12,9 @@ second order.) With z = m + s u and score (u / s, u^2 - 1) the expectations are 
 
     E[l] = 0,   Var(l) = |g s|^2,   E[l score] = (g, 0)
 
-so that any multiple of l can be taken off the draws and its share of the gradient put back exactly. It
+so that any multiple of l can be subtracted from the draws and its share of the gradient put back exactly. It
 needs d log p / dz at the mean, so it is for continuous z, where the reparameterised gradient usually has
-less variance still.
+even less variance.
 """
 
 import numpy as np
@@ -41,15 +41,15 @@ __all__ = [
     "ScoreFunctionDeltaUnit",
 ]
 
-# Other draws whose scores vary by less than this, relative to their squares, are one draw.
+# Other draws whose scores vary by less than this, relative to their squares, count as one draw.
 COINCIDENT = 1e-9
 
 
 class ScoreFunctionControlVariate(Estimator):
     """Score function minus a fitted multiple of the score, each draw's multiple from the others.
 
-    The score has mean zero, so a multiple of it can be taken off. The multiple of least variance, summed over
-    the E coordinates of eta of one datum, is
+    The score has mean zero, so a multiple of it can be subtracted. The multiple of least variance, summed
+    over the E coordinates of eta of one datum, is
 
         a = sum_j Cov(f s_j, s_j) / sum_j Var(s_j)
 
@@ -61,7 +61,7 @@ class ScoreFunctionControlVariate(Estimator):
     The optimal baseline (`score-function-optimal-baseline`) aims at the same optimum in another way: it has a
     coefficient for every coordinate, and knows that E[s] = 0, so that its ratio of second moments is a
     weighted mean of the other f. Here the means are estimated as well, which costs a draw (three at least),
-    and a may lie outside of the range of the f. One coefficient per datum is more than thrift: with one per
+    and a may lie outside the range of the f. There is a reason for one coefficient per datum: with one per
     coordinate two other draws of the same score and different f send the ratio to infinity, and for
     continuous z its variance is infinite below five draws.
 
@@ -77,11 +77,11 @@ class ScoreFunctionControlVariate(Estimator):
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta, z, f = weighted_draws(problem, noise)
         score = problem.posterior.family.score(eta, z)
-        # Centring by all draws is a shift of f and a alike: it changes rounding, not the estimate.
+        # Centring with all draws shifts f and a alike: it changes rounding, not the estimate.
         f = f - f.mean(axis=-2, keepdims=True)
         weighted = f[..., None] * score
         variance = _over_others(score, score)
-        # Where the others are one draw there is no slope: the multiple is then the mean of their f.
+        # Where the other draws coincide there is no slope: the multiple is then the mean of their f.
         squares = (score * score).sum(axis=-1)
         apart = variance > COINCIDENT * (squares.sum(axis=-2, keepdims=True) - squares)
         slope = _over_others(weighted, score) / np.where(apart, variance, 1.0)
@@ -101,14 +101,14 @@ def _over_others(a: Floats, b: Floats) -> Floats:
 
 
 def diagonal_gaussian(family: Family) -> DiagonalGaussian:
-    """Return the family, or raise NotApplicable: the moments of others are not written down here."""
+    """Return the family, or raise NotApplicable: the moments above are those of a Gaussian."""
     if isinstance(family, DiagonalGaussian):
         return family
     raise NotApplicable(f"{family.name} q: log w is expanded around the mean of a diagonal Gaussian")
 
 
 class Linearised(Estimator):
-    """What the two with an expansion have in common: a Gaussian q, around whose mean log w is expanded."""
+    """Base of the two estimators that expand log w around the mean of a Gaussian q."""
 
     target = "grad-phi-elbo"
 
@@ -155,7 +155,7 @@ class ScoreFunctionDelta(Linearised):
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta, z, f = weighted_draws(problem, noise)
-        # Centring by all draws is a shift of f and b alike: it changes rounding, not the estimate.
+        # Centring with all draws shifts f and b alike: it changes rounding, not the estimate.
         f = f - f.mean(axis=-2, keepdims=True)
         mean_of_others = f / (1 - f.shape[-2])
         linear, variance, by_score = linear_part(problem, eta, z)
@@ -174,16 +174,16 @@ def _sum_of_others(a: Floats) -> Floats:
 
 
 class ScoreFunctionDeltaUnit(Linearised):
-    """Score function of what the linearisation leaves over, plus the mean of the rest: coefficient one.
+    """Score function of the remainder of the linearisation, whose mean is put back: coefficient one.
 
         G = (1/S) sum_i (f_i - f(m) - l_i) s_i + E[l s],   l(z) = g . (z - m)
 
-    What is left to the draws is the remainder of the expansion, and one draw is enough.
+    Only the remainder of the expansion is left to the draws, and one draw is enough.
 
     It helps where q has the width of the posterior and its mean is off: the curvatures of log p and of -log q
-    then cancel, and log w is nearly linear. It hurts where the width is wrong, or where a bent decoder has
-    another slope at the mean than on average: f(m) lies off the mean of f, l off what f does, and both *add*
-    variance. Then the coefficients have to be estimated (`score-function-delta`).
+    then cancel, and log w is nearly linear. It hurts where the width is wrong, or where a curved decoder has
+    another slope at the mean than on average: f(m) is then far from the mean of f and l from the change of f,
+    and both *add* variance. Then the coefficients have to be estimated (`score-function-delta`).
     """
 
     name = "score-function-delta-unit"

@@ -7,10 +7,10 @@ it sees the draws of this call, so E[b_psi(x) score] = 0: unbiased given the sta
 and standard deviation of f, so that the network has to learn numbers of size one; it is trained by Adam, one
 step per call, on the mean of f over the draws.
 
-It helps where log p(x) differs from datum to datum, works with one draw, and needs no table: minibatches are
-fine. It costs a small network and lags behind theta; data that the state has not seen get a poor baseline.
-NVIL also divides f - b by its running deviation; that changes the length of the gradient and therefore its
-mean, and is left out.
+It helps where log p(x) differs from datum to datum, works with one draw, and keeps no value per datum, so
+that minibatches are possible. It costs a small network and lags behind theta; data that the state has not
+seen get a poor baseline. NVIL also divides f - b by its running deviation; that changes the length of the
+gradient and therefore its mean, and is left out.
 """
 
 from functools import lru_cache
@@ -28,7 +28,7 @@ __all__ = ["ScoreFunctionLearnedBaseline"]
 
 HIDDEN = 16
 RATE = 0.02
-# Of Adam (Kingma and Ba 2015, algorithm 1): decay of the two moments, and what keeps the root off zero.
+# Of Adam (Kingma and Ba 2015, algorithm 1): decay of the two moments, and the number added to the root.
 DECAYS = 0.9, 0.99
 TINY = 1e-8
 
@@ -43,38 +43,31 @@ class ScoreFunctionLearnedBaseline(Estimator):
 
     def initial_state(self, problem: Problem) -> Floats:
         x = problem.x
-        # The hidden layer of every start is the same, and the output layer is zero.
-        network = _network(x).initial(np.random.default_rng(0))
-        _network(x).layout.views(network)["W2"][...] = 0.0
+        network = _network(x.shape[1])
+        # The initial hidden layer is always the same, and the output layer is zero.
+        weights = network.initial(np.random.default_rng(0))
+        network.layout.views(weights)["W2"][...] = 0.0
         scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
-        return _layout(x).pack({"shift": x.mean(axis=0), "scale": scale, "network": network})
+        return _layout(x.shape[1]).pack({"shift": x.mean(axis=0), "scale": scale, "network": weights})
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         f, mean_score = log_weight_and_score(problem, noise)
         x = problem.x
-        known = _layout(x).views(state)
-        output, activations = _network(x).forward(known["network"], (x - known["shift"]) / known["scale"])
-        baseline = (known["centre"] + np.sqrt(known["square"]) * output[:, 0]).astype(f.dtype)
+        s = _layout(x.shape[1]).views(state)
+        output, activations = _network(x.shape[1]).forward(s["network"], (x - s["shift"]) / s["scale"])
+        baseline = (s["centre"] + np.sqrt(s["square"]) * output[:, 0]).astype(f.dtype)
         return mean_score(f - baseline), _learned(x, state, f, output[:, 0], activations)
 
 
-def _network(x: Floats) -> MLP:
-    return _network_of(x.shape[1])
-
-
-def _layout(x: Floats) -> Layout:
-    return _layout_of(x.shape[1])
-
-
 @lru_cache(maxsize=16)
-def _network_of(n_columns: int) -> MLP:
+def _network(n_columns: int) -> MLP:
     return MLP((n_columns, HIDDEN, 1))
 
 
 @lru_cache(maxsize=16)
-def _layout_of(n_columns: int) -> Layout:
+def _layout(n_columns: int) -> Layout:
     """What the state holds: the scale of x, that of f, the network, and the memory of Adam."""
-    columns, parameters = (n_columns,), (_network_of(n_columns).layout.size,)
+    columns, parameters = (n_columns,), (_network(n_columns).layout.size,)
     of_x = (("shift", columns), ("scale", columns))
     of_f = (("centre", ()), ("square", ()), ("weight", ()))
     of_adam = (("first", parameters), ("second", parameters), ("steps", ()))
@@ -84,16 +77,16 @@ def _layout_of(n_columns: int) -> Layout:
 def _learned(x: Floats, state: Floats, f: Floats, output: Floats, activations: list[Floats]) -> Floats:
     """Return the state after it has seen f (..., S, N): one step towards it."""
     state = state.copy()
-    s = _layout(x).views(state)
+    s = _layout(x.shape[1]).views(state)
     centre, _ = decayed(float(s["centre"]), float(s["weight"]), float(f.mean()))
     s["square"][...], weight = decayed(
         float(s["square"]), float(s["weight"]), float(((f - centre) ** 2).mean())
     )
     s["centre"][...], s["weight"][...] = centre, weight
     spread = np.sqrt(s["square"]) or 1.0
-    wanted = (f.mean(axis=tuple(range(f.ndim - 1))) - centre) / spread
-    downhill = (output - wanted)[:, None] / len(x)
-    gradient = _network(x).backward_params(s["network"], activations, downhill)
+    target = (f.mean(axis=tuple(range(f.ndim - 1))) - centre) / spread
+    residual = (output - target)[:, None] / len(x)
+    gradient = _network(x.shape[1]).backward_params(s["network"], activations, residual)
     s["steps"][...] += 1.0
     for name, decay, value in zip(("first", "second"), DECAYS, (gradient, gradient**2), strict=True):
         s[name][...] = decay * s[name] + (1.0 - decay) * value

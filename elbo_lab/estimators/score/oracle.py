@@ -6,14 +6,13 @@ The constant baseline of least variance for coordinate j of eta is, per datum,
 
 (Greensmith et al. 2004), since Var((f - b) s) = E[f^2 s^2] - 2 b E[f s^2] + b^2 E[s^2] - E[f s]^2. Here both
 expectations are computed: a sum over all values of a discrete z, or quadrature over the noise of one or two
-latents, finer rules until b stands. Whoever can do that has the gradient itself, so this row is no
-competitor: it shows how far a constant baseline can go at all. What is left below it takes a baseline
-that depends on z (`score-function-delta`), or other draws (`score-function-unordered-set`).
+latents, with finer rules until b converges. The same sums would give the gradient itself, so this row is not
+a practical estimator: it shows the least variance that a constant baseline can reach. To go below it takes a
+baseline that depends on z (`score-function-delta`), or other draws (`score-function-unordered-set`).
 
-The integral is done once per place and remembered, so that the time in a table leaves it out.
+The integral is computed once per problem and cached, so that the time in a table excludes it.
 
-It is optimal in eta. Behind an encoder the gradients of coordinates and data are mixed, and the optimum there
-is another one.
+It is optimal in eta. An encoder mixes the gradients of coordinates and data, so the optimum in phi differs.
 """
 
 from collections.abc import Iterable
@@ -37,8 +36,8 @@ from elbo_lab.posteriors.base import Posterior
 __all__ = ["ScoreFunctionOracleBaseline"]
 
 MOST_DIMENSIONS = 2
-# Of the last change. The variance is flat at its minimum: an error of 1e-4 in b is one of 1e-8 in it, and
-# the mean needs no digits of b at all.
+# Of the last change of b. The variance is flat at its minimum: an error of 1e-4 in b changes it by 1e-8, and
+# the mean does not depend on b.
 TOLERANCE = 1e-4
 
 
@@ -56,8 +55,8 @@ class ScoreFunctionOracleBaseline(Estimator):
         if family.discrete:
             refuse_many_values(family)
         elif family.size > MOST_DIMENSIONS:
-            wanted = f"the exact optimal baseline is an integral over z: at most {MOST_DIMENSIONS} latents"
-            raise NotApplicable(f"{wanted}, not {family.size}")
+            limit = f"the exact optimal baseline is an integral over z: at most {MOST_DIMENSIONS} latents"
+            raise NotApplicable(f"{limit}, not {family.size}")
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         model, posterior, theta, _, x = problem
@@ -76,9 +75,9 @@ def optimal_baseline(model: Model, theta: Floats, x: Floats, family: Family, eta
 def _computed(model: Model, family: Family, *stored: tuple[str, tuple[int, ...], bytes]) -> Floats:
     """Return the baseline for arrays (dtype, shape, bytes): a study asks for the same one in every pass."""
     theta, x, eta = (np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in stored)
-    found = _exact(model, theta, x, family, eta)
-    found.flags.writeable = False
-    return found
+    baseline = _exact(model, theta, x, family, eta)
+    baseline.flags.writeable = False
+    return baseline
 
 
 def _exact(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Floats:
@@ -86,18 +85,18 @@ def _exact(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) 
         z = all_values(family, len(x))
         return _ratio(model, theta, x, family, eta, [(np.exp(family.log_prob(eta, z)), z)])
     rules = noise_rules(family.size)
-    found = _by_rule(model, theta, x, family, eta, rules[0])
+    baseline = _by_rule(model, theta, x, family, eta, rules[0])
     for rule in rules[1:]:
-        previous, found = found, _by_rule(model, theta, x, family, eta, rule)
-        if np.abs(found - previous).max() <= TOLERANCE * (1.0 + np.abs(found).max()):
+        previous, baseline = baseline, _by_rule(model, theta, x, family, eta, rule)
+        if np.abs(baseline - previous).max() <= TOLERANCE * (1.0 + np.abs(baseline).max()):
             break
-    # Where no rule stands the finest is taken: any constant baseline leaves the mean alone.
-    return found
+    # If the rules do not converge, the finest serves: any constant baseline leaves the mean unchanged.
+    return baseline
 
 
 def _by_rule(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: Rule) -> Floats:
-    parts = ((weights, z) for _, weights, z in passes_under_q(family, eta, rule))
-    return _ratio(model, theta, x, family, eta, parts)
+    nodes = ((weights, z) for _, weights, z in passes_under_q(family, eta, rule))
+    return _ratio(model, theta, x, family, eta, nodes)
 
 
 def _ratio(
@@ -106,11 +105,11 @@ def _ratio(
     x: Floats,
     family: Family,
     eta: Floats,
-    parts: Iterable[tuple[Floats, Draws]],
+    nodes: Iterable[tuple[Floats, Draws]],
 ) -> Floats:
     """Return sum w f s^2 / sum w s^2 over the (weights, z) of a rule; 0 where a score is always zero."""
     weighted, squares = np.zeros((2, *eta.shape))
-    for weights, z in parts:
+    for weights, z in nodes:
         f = log_weight(model, theta, x, family, eta, z)
         mass = weights[..., None] * family.score(eta, z) ** 2
         weighted += (f[..., None] * mass).sum(axis=0)

@@ -41,13 +41,13 @@ __all__ = ["ScoreFunctionTopCategories", "ScoreFunctionUnorderedSet"]
 LARGEST_SET = 16
 
 
-class OfFewValues(Estimator):
-    """What both have in common: a discrete q that fits into a table, and one uniform per draw."""
+class FewValues(Estimator):
+    """Base of both estimators: a discrete q that fits into a table, and one uniform per draw."""
 
     target = "grad-phi-elbo"
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:  # noqa: ARG002
-        """One uniform per draw: it picks among what is left."""
+        """Return one uniform per draw: it picks among the remaining values."""
         return NoiseSpec("uniform", (n_draws, n_data))
 
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
@@ -56,7 +56,7 @@ class OfFewValues(Estimator):
 
 
 @dataclass(frozen=True)
-class ScoreFunctionTopCategories(OfFewValues):
+class ScoreFunctionTopCategories(FewValues):
     """Score function with the k most probable values summed exactly (Rao-Blackwellised), the rest by draws.
 
         g = sum_{c in T} q(c) f(c) s(c) + q(not T) (1/S) sum_i f(z_i) s(z_i),   z_i ~ q given z not in T
@@ -65,13 +65,13 @@ class ScoreFunctionTopCategories(OfFewValues):
     second is scaled by the probability of the rest, which is at most (G - k) / G of G values.
 
     It helps where q is peaked: most of the sum is then exact. It never has more variance than sampling all of
-    it with S draws, but it asks the model for S + k values instead of S. With q flat over many values little
-    is gained. With k = G nothing is left to chance, and with k = G - 1 neither, since the rest is one value.
+    it with S draws, but it evaluates the model S + k times instead of S. With q flat over many values little
+    is gained. With k = G there is no noise, nor with k = G - 1, since the rest is then one value.
 
     Parameters
     ----------
     k : int
-        How many values are summed; part of the name if it is not one.
+        How many values are summed exactly; part of the name if it is not one.
     """
 
     k: int = 1
@@ -106,18 +106,18 @@ def _terms(problem: Problem, eta: Floats, z: Draws) -> Floats:
     return log_weight_at(problem, eta, z)[..., None] * problem.posterior.family.score(eta, z)
 
 
-class ScoreFunctionUnorderedSet(OfFewValues):
+class ScoreFunctionUnorderedSet(FewValues):
     """Score function from a set of different values: sampling without replacement.
 
     S different values are drawn, and their order is averaged out. With p(S) the probability of the set in any
-    order, the leave-one-out ratio R(S, s) = p^{without s}(S \\ s) / p(S) weighs every member,
+    order, the leave-one-out ratio R(S, s) = p^{without s}(S \\ s) / p(S) weights every member,
 
         g = sum_{s in S} q(s) R(S, s) score(s) (f(s) - B_s)
         B_s = q(s) f(s) + sum_{t in S \\ s} q(t) R^{without s}(S, t) f(t)
 
     (Kool, van Hoof and Welling 2020, the unordered set policy gradient estimator with built-in baseline.) The
     product q(s) R(S, s) is the probability that s was drawn first, given the set. B_s is such an estimate of
-    E f itself, from the other members and s with its exact weight, so that the mean of B_s given s is E f for
+    E f, from the other members and s with its exact weight, so that the mean of B_s given s is E f for
     every s, and the baseline leaves no bias. Its weights sum to one, so that only differences count:
 
         f(s) - B_s = sum_{t in S \\ s} q(t) R^{without s}(S, t) (f(s) - f(t))
@@ -125,9 +125,8 @@ class ScoreFunctionUnorderedSet(OfFewValues):
     At two draws: g = (1 - q_s)(1 - q_t) / (2 - q_s - q_t) (f_s - f_t) (score_s - score_t).
 
     It needs a discrete z with few values. With as many draws as values it is the exact sum; near that it
-    beats every estimator that draws with replacement. With far more values than draws it hardly ever would
-    have drawn one twice, and is close to the leave-one-out baseline. Work and memory double with each draw,
-    up to 16.
+    beats every estimator that draws with replacement. With far more values than draws repetitions are rare
+    anyway, and it is close to the leave-one-out baseline. Work and memory double with each draw, up to 16.
     """
 
     name = "score-function-unordered-set"
@@ -204,8 +203,8 @@ def log_subset_probabilities(log_q: Floats, log_outside: Floats) -> Floats:
         Log-probability of all values outside of S; -inf if there is none.
     """
     mass = log_outside[None]
-    for one in log_q:
-        mass = np.concatenate([mass, np.logaddexp(mass, one)])
+    for log_member in log_q:
+        mass = np.concatenate([mass, np.logaddexp(mass, log_member)])
     log_w = np.zeros_like(mass)
     for masks, members in _subsets(len(log_q)):
         smaller = masks[:, None] - (1 << members)
@@ -223,7 +222,7 @@ def first_draw(log_q: Floats, log_w: Floats) -> tuple[Floats, Floats]:
     bits, everything = 1 << np.arange(size), 2**size - 1
     log_without = log_w[everything - bits]
     first = np.exp(log_q + log_without - log_w[everything])
-    # For t = s any subset will do: the diagonal is set to zero.
+    # For t = s any subset serves: the diagonal is set to zero.
     log_without_both = log_w[everything & ~(bits[:, None] | bits)]
     after = np.zeros_like(log_without_both)
     np.exp(log_q + log_without_both - log_without[:, None], out=after)

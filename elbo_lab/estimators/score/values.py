@@ -1,6 +1,6 @@
-"""A discrete q written as one table: log q of every value of z, so that values are drawn by their number.
+"""A discrete q as one table: log q of every value of z, so that values are drawn by their number.
 
-Estimators that treat values one by one (the largest first, none twice) work on the numbers 0..G-1 of
+Estimators that treat values individually (the most probable first, none twice) work on the numbers 0..G-1 of
 `family.values()` as on categories, and need the model only at the values that they pick.
 """
 
@@ -41,5 +41,5 @@ def draw_number(log_p: Floats, uniform: Floats) -> Integers:
 
 
 def without(log_p: Floats, number: Integers) -> Floats:
-    """Return the table (..., G) with the value of that number (...) gone: log-probability -inf."""
+    """Return the table (..., G) with the value of that number (...) removed: log-probability -inf."""
     return np.where(np.arange(log_p.shape[-1]) == number[..., None], -np.inf, log_p)
