@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from other_process import output_of
 
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS
@@ -134,3 +135,17 @@ def test_every_data_set_has_a_line_a_source_and_a_licence():
             continue  # a test downloads nothing
         found = entry.read(entry.views[0] if entry.views else None, 0)
         assert found.source and found.licence
+
+
+HEAVY = {"scipy.special", "scipy.optimize", "scipy.stats", "scipy.linalg", "numba", "matplotlib", "rich"}
+IMPORTS = {
+    "import elbo_lab; from elbo_lab.cli import main": HEAVY,
+    "from elbo_lab import compare, Estimator, Model, load": HEAVY,
+    "import elbo_lab.datasets": HEAVY | {"scipy", "pooch"},
+    "import elbo_lab.report.tables": {"rich"},
+}
+
+
+@pytest.mark.parametrize("line", IMPORTS)
+def test_an_import_loads_nothing_heavy(line):
+    assert output_of(f"{line}\nimport sys; print({IMPORTS[line]} & set(sys.modules))") == "set()\n"

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from other_process import ROOT, run_python
 
 from elbo_lab import __version__
 from elbo_lab.cli import compare as compare_command
@@ -17,7 +17,6 @@ from elbo_lab.cli.main import main
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.registry import find_models
 
-ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--rows", "4", "--repeats", "40", "--threads", "2"]
 
 
@@ -26,18 +25,6 @@ def here(tmp_path, monkeypatch):
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*arguments, **environment):
-    """Run `python -m elbo_lab` as a process of its own, piped."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
 
 
 def code_of(arguments):
@@ -247,13 +234,13 @@ def test_faults_of_the_program_are_not_hidden(monkeypatch):
 
 
 def test_it_runs_as_a_module():
-    found = run("-m", "elbo_lab", "list")
+    found = run_python("-m", "elbo_lab", "list")
     assert found.returncode == 0 and found.stderr == "" and "score-function-loo" in found.stdout
     assert "\x1b" not in found.stdout
 
 
 def test_a_wrong_kernel_switch_is_one_line(tmp_path):
-    found = run(
+    found = run_python(
         "-m",
         "elbo_lab",
         "compare",
@@ -266,15 +253,6 @@ def test_a_wrong_kernel_switch_is_one_line(tmp_path):
     assert found.returncode == 2 and found.stdout == ""
     assert found.stderr.count("\n") == 1 and "ELBO_LAB_KERNELS" in found.stderr and "'cuda'" in found.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_importing_the_package_loads_nothing_heavy():
-    heavy = ["scipy.special", "scipy.optimize", "scipy.stats", "scipy.linalg", "numba", "matplotlib", "rich"]
-    tell = f"import sys; print([m for m in {heavy} if m in sys.modules])"
-    code = f"import elbo_lab; from elbo_lab.cli import main; {tell}"
-    assert run("-c", code).stdout.strip() == "[]"
-    code = f"from elbo_lab import compare, Estimator, Model, load; {tell}"
-    assert run("-c", code).stdout.strip() == "[]"
 
 
 def test_the_reader_of_the_output_may_leave():

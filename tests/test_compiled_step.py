@@ -3,7 +3,6 @@
 import copy
 import ctypes
 import os
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 from numba import njit
+from other_process import output_of
 
 from elbo_lab import threads as threads_module
 from elbo_lab.estimators import ScoreFunction
@@ -272,17 +272,9 @@ print(all(np.array_equal(ends[0][name], end[name]) for end in ends for name in N
 """
 
 
-def output_of(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
 @needs_jit
 def test_four_threads_and_more_than_there_are_give_the_same_bits():
-    assert output_of(FOUR_THREADS.format(folder=str(HERE)), NUMBA_NUM_THREADS="4") == ["True"]
+    assert output_of(FOUR_THREADS.format(folder=str(HERE)), NUMBA_NUM_THREADS="4") == "True\n"
 
 
 @needs_jit
@@ -415,7 +407,7 @@ print(sum(vae_step.stats.cache_hits.values()), sum(vae_step.stats.cache_misses.v
 @needs_jit
 def test_a_second_process_finds_the_machine_code(tmp_path):
     code = STEP_IN_A_PROCESS.format(folder=str(HERE))
-    first, second = (output_of(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    first, second = (output_of(code, NUMBA_CACHE_DIR=str(tmp_path)).split() for _ in range(2))
     assert first[1:] == ["0", "1"] and second[1:] == ["1", "0"]
     assert first[0] == second[0]
 

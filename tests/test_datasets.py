@@ -3,8 +3,6 @@
 import gzip
 import importlib.resources
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -163,16 +161,6 @@ def test_the_files_are_inside_the_package_with_their_licences():
     assert "CC BY 4.0" in text and "10.24432/C50P49" in text and "Azzalini" in text
     assert "10.24432/C5DW2B" in text and "breast_cancer.csv.gz" in text
     assert "mnist-test" in text and "CC BY-SA 3.0" in text
-
-
-def test_importing_the_room_loads_no_heavy_library():
-    code = (
-        "import sys, elbo_lab.datasets\n"
-        "heavy = {'scipy', 'numba', 'matplotlib', 'rich', 'pooch'} & set(sys.modules)\n"
-        "sys.exit(f'loaded {sorted(heavy)}' if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 # --- rows ----------------------------------------------------------------------------------------

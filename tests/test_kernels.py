@@ -5,13 +5,9 @@ planted faults: a polynomial that ends too early, a kernel that swallows nan or 
 element. Accuracy is measured on freshly compiled loops, never on machine code from the disk.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numba import njit
+from other_process import ROOT, output_of
 
-import elbo_lab
 from elbo_lab import special
 from elbo_lab.errors import UserMistake
 from elbo_lab.kernels import (
@@ -381,23 +377,6 @@ def test_use_kernels_refuses_another_name_and_leaves_the_choice():
 
 # --- in a process of its own ------------------------------------------------------------------
 
-ROOT = Path(elbo_lab.__file__).parent.parent
-
-
-def run(code, root=ROOT, **environment):
-    """Run code in a fresh interpreter, warnings as errors; return its output."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, "PYTHONPATH": str(root), **environment},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
 
 def test_importing_special_imports_neither_numba_nor_scipy():
     code = """
@@ -411,8 +390,8 @@ special.tanh.kernel
 special.tanh(np.ones(3))
 print("numba" in sys.modules)
 """
-    assert run(code.format(used="numba"), ELBO_LAB_KERNELS="numba").split() == ["[]", "True"]
-    assert run(code.format(used="numpy"), ELBO_LAB_KERNELS="numpy").split() == ["[]", "False"]
+    assert output_of(code.format(used="numba"), ELBO_LAB_KERNELS="numba").split() == ["[]", "True"]
+    assert output_of(code.format(used="numpy"), ELBO_LAB_KERNELS="numpy").split() == ["[]", "False"]
 
 
 def test_a_wrong_environment_is_one_clear_line_at_the_first_use():
@@ -425,7 +404,7 @@ try:
 except UserMistake as mistake:
     print(mistake)
 """
-    said = run(code, ELBO_LAB_KERNELS="cuda")
+    said = output_of(code, ELBO_LAB_KERNELS="cuda")
     assert said.startswith("ELBO_LAB_KERNELS: expected one of numba, numpy, got 'cuda'")
 
 
@@ -462,13 +441,16 @@ elementwise.tanh(np.ones(1), out)
 assert elementwise.tanh.__qualname__ == elementwise.tanh.py_func.__qualname__ == "tanh"
 print(out[0], sum(elementwise.tanh.stats.cache_hits.values()))
 """
-    found = [run(code, copied_package, NUMBA_CACHE_DIR="cache").split() for _ in range(2)]
+    found = [
+        output_of(code, path=[copied_package], cwd=copied_package, NUMBA_CACHE_DIR="cache").split()
+        for _ in range(2)
+    ]
     assert [hits for _, hits in found] == ["0", "1"]
     source = copied_package / "elbo_lab" / "kernels" / file
     text = source.read_text(encoding="utf-8")
     assert before in text
     source.write_text(text.replace(before, after), encoding="utf-8")
-    value, hits = run(code, copied_package, NUMBA_CACHE_DIR="cache").split()
+    value, hits = output_of(code, path=[copied_package], cwd=copied_package, NUMBA_CACHE_DIR="cache").split()
     assert hits == "0" and value != found[0][0]
 
 

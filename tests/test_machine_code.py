@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from numba import config
+from other_process import run_python
 
 import elbo_lab
 
@@ -250,13 +251,8 @@ def test_a_kept_loop_is_pickled_by_its_name(place):
 
 def test_the_doctor_names_the_folder_and_its_size(place):
     shutil.copytree(ROOT / "elbo_lab" / "datasets" / "files", in_cache(place) / "0.0.1-old")
-    said = subprocess.run(
-        [sys.executable, "-m", "elbo_lab", "doctor"],
-        env={**os.environ, "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place)},
-        text=True,
-        capture_output=True,
-        check=True,
-    ).stdout
+    folders = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place)}
+    said = run_python("-m", "elbo_lab", "doctor", **folders).stdout
     size = sum(path.stat().st_size for path in (ROOT / "elbo_lab" / "datasets" / "files").iterdir())
     (line,) = (line for line in said.splitlines() if line.startswith("kernel cache"))
     assert line.endswith(f"elbo-lab ({size / 1e6:.1f} MB)")

@@ -1,14 +1,13 @@
 """Published results beside ours: a table for people, JSON for programs, one line for a mistake."""
 
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from _paper import QUICK_MARK, paper_parser, publish, read_options
+from other_process import run_python
 
 PAPERS = Path(__file__).parents[1] / "demos" / "papers"
 ROWS = [
@@ -37,11 +36,7 @@ def script(tmp_path):
     return path
 
 
-def run(*words, cwd):
-    """Run Python in a folder, with the folder of the papers on its path."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PAPERS), str(PAPERS.parents[1])])}
-    command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+run_paper = partial(run_python, path=[PAPERS])
 
 
 def test_the_table_shows_every_row_with_its_note(capsys):
@@ -52,7 +47,7 @@ def test_the_table_shows_every_row_with_its_note(capsys):
 
 
 def test_a_script_of_its_own_writes_json_where_it_is_told(script, tmp_path):
-    done = run(script.name, "--json", "out.json", cwd=tmp_path)
+    done = run_paper(script.name, "--json", "out.json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert found == {"schema": 1, "title": "A law", "rows": WRITTEN}
@@ -61,7 +56,7 @@ def test_a_script_of_its_own_writes_json_where_it_is_told(script, tmp_path):
 
 def test_a_runner_keeps_its_own_command_line(script, tmp_path):
     code = f"import runpy, sys; runpy.run_path({str(script)!r}, run_name='__main__')"
-    done = run("-c", code, "--json", "runner.json", "--other", cwd=tmp_path)
+    done = run_paper("-c", code, "--json", "runner.json", "--other", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "") and "A law" in done.stdout
     assert not (tmp_path / "runner.json").exists()
 
@@ -73,7 +68,7 @@ def test_a_runner_with_a_file_of_its_own_keeps_its_command_line(script, tmp_path
     runner.write_text(
         f"exec({script.read_text(encoding='utf-8')!r}, {{'__name__': {name}}})\n", encoding="utf-8"
     )
-    done = run(runner.name, "--json", "runner.json", "--other", cwd=tmp_path)
+    done = run_paper(runner.name, "--json", "runner.json", "--other", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "") and "A law" in done.stdout
     assert not (tmp_path / "runner.json").exists()
 
@@ -90,12 +85,12 @@ OPTIONS = (
 def test_a_script_reads_options_of_its_own_beside_json(tmp_path, words):
     path = tmp_path / "author_2020_run.py"
     path.write_text(OPTIONS, encoding="utf-8")
-    done = run(path.name, *words, "--json", "out.json", cwd=tmp_path)
+    done = run_paper(path.name, *words, "--json", "out.json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
     assert row["ours"] == str(bool(words))
     code = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
-    assert "False" in run("-c", code, "--short", cwd=tmp_path).stdout
+    assert "False" in run_paper("-c", code, "--short", cwd=tmp_path).stdout
 
 
 MISTAKES = [
@@ -109,13 +104,13 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "told"), MISTAKES)
 def test_a_mistake_on_the_command_line_is_told_before_anything_is_computed(script, tmp_path, words, told):
-    done = run(script, *words, cwd=tmp_path)
+    done = run_paper(script, *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
 def test_help_shows_what_the_script_is_about_and_computes_nothing(script, tmp_path):
-    done = run(script, "--help", cwd=tmp_path)
+    done = run_paper(script, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "as its paper states it" in done.stdout and "computing" not in done.stdout
 
@@ -147,7 +142,7 @@ MNIST_MISTAKES = [
 @pytest.mark.parametrize(("words", "told"), MNIST_MISTAKES)
 def test_a_script_on_mnist_tells_a_mistake_in_one_line(tmp_path, monkeypatch, name, words, told):
     monkeypatch.delenv("ELBO_LAB_QUICK", raising=False)
-    done = run(PAPERS / f"{name}.py", "--short", *words, cwd=tmp_path)
+    done = run_paper(PAPERS / f"{name}.py", "--short", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 

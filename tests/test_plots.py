@@ -1,8 +1,6 @@
 """Figures: what they hold, not how their pixels look."""
 
 import os
-import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 from figure_checks import VISION, apart, check_text, check_theme, exact_lines, markers, words
 from matplotlib.figure import Figure
+from other_process import output_of
 from synthetic_rows import ESTIMATORS, find_row, make_rows
 from test_learning_plots import FIGURES as FIGURES_OF_LEARNING
 
@@ -28,8 +27,6 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def phi_rows():
@@ -95,11 +92,7 @@ def test_an_unknown_estimator_never_looks_like_one_of_the_house():
 
 def test_an_unknown_estimator_has_the_same_look_in_another_process():
     code = "from elbo_lab.plots import estimator_style; print(*estimator_style('my-estimator'))"
-    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(REPOSITORY)}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
-    assert run.stdout.split() == list(estimator_style("my-estimator"))
+    assert output_of(code, PYTHONHASHSEED="12345").split() == list(estimator_style("my-estimator"))
 
 
 def test_an_estimator_has_one_colour_in_every_figure():
@@ -379,19 +372,17 @@ def test_a_theme_of_the_user_changes_nothing_and_drawing_no_global_setting(name)
 
 def test_drawing_and_saving_never_loads_pyplot(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys\n"
         "from synthetic_rows import make_rows\n"
         "from elbo_lab.plots import plot_images, plot_latent_plane, plot_learning_curves\n"
         "from elbo_lab.plots import plot_variance, save_figure\n"
-        "save_figure(plot_variance(make_rows(['elbo'])), sys.argv[2], 'f')\n"
+        "save_figure(plot_variance(make_rows(['elbo'])), sys.argv[1], 'f')\n"
         "plot_learning_curves([{'epoch': 1, 'elbo': -1.0}])\n"
         "plot_images([[0.0, 1.0]], (1, 2)).figure.draw_without_rendering()\n"
         "plot_latent_plane([[0.0, 1.0]], [1]).figure.draw_without_rendering()\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], env=environment, check=True)
+    output_of(code, tmp_path, path=[Path(__file__).parent])
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -2,9 +2,6 @@
 
 import io
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,8 +9,6 @@ from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
 from elbo_lab.report import interval_text, number_text, order_targets, time_text, verdict
 from elbo_lab.report.tables import print_tables, table_text
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def one_line(text):
@@ -219,8 +214,3 @@ def test_a_console_that_knows_only_ascii_gets_ascii():
         print_tables(make_rows(["elbo"]), SETTINGS, Console(file=sheet, width=100))
         sheet.flush()
         assert b"----" in raw.getvalue()
-
-
-def test_rich_is_loaded_on_use_only():
-    code = "import sys, elbo_lab.report.tables; assert 'rich' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
