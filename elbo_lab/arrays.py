@@ -1,4 +1,4 @@
-"""What arrays hold, for annotations; the docstrings give their shapes, in brackets."""
+"""Types of arrays for annotations; docstrings give the shapes, in brackets."""
 
 import numpy as np
 from numpy.typing import NDArray

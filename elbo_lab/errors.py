@@ -1,7 +1,7 @@
-"""One clear line for a user's mistake: the argument, what was expected, what came, what to do.
+"""One clear line for a user's mistake: the argument, what was expected, what was given, and a remedy.
 
-Every check of the package raises through here, so that the command line can tell a mistake of the
-user (exit code 2, one line) from a fault of the program (a traceback).
+All checks of the package raise these errors, so that the command line can tell a mistake of the user (exit
+code 2, one line) from a fault of the program (a traceback).
 """
 
 import difflib
@@ -15,12 +15,12 @@ from elbo_lab.arrays import Draws
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
-# A list of more names than this would hide the hint behind it.
+# A list of more names than this would hide a hint that follows it.
 SHORT_LIST = 8
 
 
 class UserMistake(Exception):
-    """Base of all errors that the caller can mend; never raised itself."""
+    """Base class of errors that the caller can correct; never raised itself."""
 
 
 class BadValue(UserMistake, ValueError):
@@ -28,14 +28,14 @@ class BadValue(UserMistake, ValueError):
 
 
 class UnknownName(BadValue, KeyError):
-    """A name that no registry holds: a wrong value, and for a mapping a key that it does not have."""
+    """A name that is in no registry: an invalid value, and for a mapping a missing key."""
 
     def __str__(self) -> str:
-        return ValueError.__str__(self)  # that of KeyError puts quotes around the sentence
+        return ValueError.__str__(self)  # KeyError would put the sentence in quotes
 
 
 class BadColumn(BadValue):
-    """A column of a table with an impossible value; who knows the names of the columns can add this one's.
+    """A column of a table with an impossible value; `named` adds the name of the column where it is known.
 
     Parameters
     ----------
@@ -47,15 +47,15 @@ class BadColumn(BadValue):
 
     def __init__(self, argument: str, expected: str, got: object, column: int, remedy: str = "") -> None:
         self.parts, self.column, self.remedy = (argument, expected, got), column, remedy
-        super().__init__(self._told(str(column)))
+        super().__init__(self._message(str(column)))
 
-    def _told(self, column: str) -> str:
+    def _message(self, column: str) -> str:
         argument, expected, got = self.parts
         return _line(argument, expected, f"{got} column {column}", self.remedy)
 
     def named(self, name: str) -> BadValue:
         """Return the same mistake with the name of the column."""
-        return BadValue(self._told(f"{name!r} (index {self.column})"))
+        return BadValue(self._message(f"{name!r} (index {self.column})"))
 
 
 class BadKind(UserMistake, TypeError):
@@ -63,7 +63,7 @@ class BadKind(UserMistake, TypeError):
 
 
 class NotApplicable(BadValue):
-    """A pairing that makes no mathematical sense; the message is the reason."""
+    """A combination that makes no mathematical sense; the message gives the reason."""
 
 
 class Stopped(Exception):
@@ -71,7 +71,7 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """A training that left the finite numbers, or fell far below where it began."""
+    """A training that reached nan or inf, or fell far below its first value."""
 
 
 def _line(argument: str, expected: str, got: object, remedy: str) -> str:
@@ -81,7 +81,7 @@ def _line(argument: str, expected: str, got: object, remedy: str) -> str:
 
 @contextmanager
 def columns_by_name(columns: Sequence[str] | None) -> Iterator[None]:
-    """Call a bad column by its name in `columns` (a sequence, or None where there are no names)."""
+    """Raise a `BadColumn` anew with the column's name in `columns` (a sequence, or None without names)."""
     try:
         yield
     except BadColumn as mistake:
@@ -101,8 +101,8 @@ def bad_kind(argument: str, expected: str, got: object, remedy: str = "") -> Bad
 
 
 def unknown_name(argument: str, name: object, known: Collection[str]) -> BadValue:
-    """Build the error for a name that no registry holds, with the nearest known one."""
-    lowered = {one.lower(): one for one in known}
+    """Build the error for a name that is in no registry, with the nearest known name."""
+    lowered = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
     listed, hint = ", ".join(known), f"did you mean {lowered[near[0]]!r}?" if near else ""
     if hint and len(known) > SHORT_LIST:
@@ -153,7 +153,7 @@ def check_data(x: ArrayLike, argument: str = "data", n_columns: int | None = Non
 
 
 def check_table(x: ArrayLike, argument: str = "data", n_columns: int | None = None) -> Draws:
-    """Return `x` as an array (N, D) of finite numbers in the dtype it has, or raise."""
+    """Return `x` as an array (N, D) of finite numbers, its dtype unchanged, or raise."""
     try:
         x = np.asarray(x)
     except ValueError:
@@ -166,7 +166,7 @@ def check_table(x: ArrayLike, argument: str = "data", n_columns: int | None = No
         raise bad_value(argument, "at least one row and one column", f"shape {x.shape}")
     if n_columns is not None and x.shape[1] != n_columns:
         raise bad_value(argument, f"{n_columns} columns", f"{x.shape[1]} columns")
-    # Two looks without arrays on the way tell that all is well; nan fails any comparison.
+    # The extremes, found without temporary arrays, suffice for valid tables; nan fails any comparison.
     if -LARGEST_DATUM <= float(x.min()) and float(x.max()) <= LARGEST_DATUM:
         return x
     wrong = np.argwhere(~np.isfinite(x))

@@ -1,8 +1,8 @@
 """Named, shaped views into one flat parameter vector.
 
 `theta` and `phi` are one-dimensional arrays, so that optimisers, checkpoints, finite differences and
-gradient statistics act on a plain vector; a `Layout` says which part of it is called what. Views are
-never copies. Gradients of many repeats at once have leading axes, (..., P), and are viewed likewise.
+gradient statistics act on a plain vector; a `Layout` names its parts. Views are never copies. Gradients of
+many repeats have leading axes, (..., P), and are viewed in the same way.
 """
 
 import math
@@ -26,7 +26,7 @@ class Layout:
     Parameters
     ----------
     entries : tuple of (str, tuple of int)
-        Name and shape of each block, in the order in which they lie in the vector.
+        Name and shape of each block, in their order in the vector.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Layout:
         return {name: vector[..., part].reshape(lead + shape) for name, (part, shape) in self._where.items()}
 
     def view(self, vector: Floats, name: str) -> Floats:
-        """Return one of the `views`, where no other is needed."""
+        """Return the one of `views` with this name."""
         part, shape = self._where[name]
         return vector[..., part].reshape(self._lead(vector) + shape)
 
@@ -75,7 +75,7 @@ class Layout:
         """
         floats = {dtype for dtype in map(_dtype, parts.values()) if dtype.kind == "f"}
         dtype = np.result_type(*floats) if floats else np.float64
-        # Where every entry is given there is nothing to leave at zero.
+        # If every entry is given, none must be set to zero.
         new = np.empty if len(parts) == len(self.entries) else np.zeros
         vector = new((*lead, self.size), dtype)
         views = self.views(vector)

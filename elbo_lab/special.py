@@ -1,4 +1,4 @@
-"""Sums, ratios and squashings of exponentials that keep their digits.
+"""Sums and ratios of exponentials, and sigmoids, that keep their digits.
 
 The idea
 --------
@@ -18,8 +18,8 @@ one textbook formula, rearranged so that no intermediate leaves the range of the
 `softplus`, `sigmoid` and `tanh` have compiled twins of the same name in
 `elbo_lab.kernels.elementwise`; `elbo_lab.kernels.use_kernels` chooses between the two.
 
-No function warns on -inf, +inf or nan: log-weights may well be -inf (a draw of probability zero),
-and what each function answers then is written in its docstring.
+No function warns on -inf, +inf or nan: log-weights may well be -inf (a draw of probability zero), and
+each docstring says what the function then returns.
 
 Sources
 -------
@@ -44,8 +44,8 @@ LOG_2PI = math.log(2.0 * math.pi)
 def log_sum_exp(a: ArrayLike, axis: Axis) -> Floats:
     """Return the logarithm of a sum of exponentials, log sum_i exp(a_i).
 
-    Stable because the peak m is taken out first: every exponent a_i - m is at most zero, the
-    largest term is exactly one, so nothing overflows and the sum cannot vanish.
+    Stable because the peak m is factored out: every exponent a_i - m is at most zero and the largest
+    term is exactly one, so nothing overflows and the sum cannot vanish.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def log_sum_exp(a: ArrayLike, axis: Axis) -> Floats:
     """
     a = np.asarray(a)
     peak = np.maximum.reduce(a, axis=axis, keepdims=True)
-    # An infinite peak would give inf - inf; with no shift the infinities come out right, while
-    # log(0) = -inf and exp(1000) = inf beside a +inf are then the answer and not an accident.
+    # An infinite peak would give inf - inf; without a shift the infinities come out right, and
+    # log(0) = -inf and exp(1000) = inf beside a +inf are then correct results.
     peak = np.where(np.isfinite(peak), peak, 0)
     with np.errstate(divide="ignore", over="ignore"):
         total = np.log(np.add.reduce(np.exp(a - peak), axis=axis))
@@ -160,7 +160,7 @@ def below_peak(a: ArrayLike, axis: Axis) -> Floats:
 def softplus(x: ArrayLike) -> Floats:
     """Return log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)).
 
-    Stable because exp only sees -|x| <= 0, and log1p keeps the digits of a tiny exp(-|x|). Its
+    Stable because the argument of exp is -|x| <= 0, and log1p keeps the digits of a tiny exp(-|x|). Its
     slope is `sigmoid`; softplus(x) - softplus(-x) = x.
 
     Parameters
@@ -179,8 +179,8 @@ def softplus(x: ArrayLike) -> Floats:
 def sigmoid(x: ArrayLike) -> Floats:
     """Return 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)).
 
-    Stable because exp only sees -|x| <= 0; for negative x the fraction was multiplied by exp(x)
-    above and below, so that small probabilities keep all their digits.
+    Stable because the argument of exp is -|x| <= 0; for negative x numerator and denominator are
+    multiplied by exp(x), so that small probabilities keep all their digits.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def sigmoid(x: ArrayLike) -> Floats:
 def tanh(x: ArrayLike) -> Floats:
     """Return (exp(2x) - 1) / (exp(2x) + 1), the hyperbolic tangent.
 
-    NumPy's own is the stable definition; it stands here to have a twin (`elbo_lab.kernels`).
+    NumPy's function is the stable definition; it is wrapped here to have a twin (`elbo_lab.kernels`).
 
     Parameters
     ----------
@@ -216,8 +216,8 @@ def tanh(x: ArrayLike) -> Floats:
 def log1mexp(x: ArrayLike) -> Floats:
     """Return log(1 - exp(-x)) for x >= 0: the log-probability of the complement of exp(-x).
 
-    Stable because the subtraction is left to expm1 where exp(-x) is near one (x <= log 2) and to
-    log1p where it is small; the change at log 2 is Maechler's, who shows that it is the best place.
+    Stable because expm1 performs the subtraction where exp(-x) is near one (x <= log 2), and log1p
+    where it is small; Maechler shows that log 2 is the best place to change.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def log1mexp(x: ArrayLike) -> Floats:
     array (...)
         -inf at 0, 0 at +inf, nan below zero (no probability is above one).
     """
-    # np.where takes both forms everywhere; what the unused one says outside its side is silenced.
+    # np.where evaluates both forms everywhere; warnings of the one that is not used are silenced.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         near_one = np.log(-np.expm1(np.negative(x)))
         small = np.log1p(-np.exp(np.negative(x)))

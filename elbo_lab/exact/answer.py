@@ -1,4 +1,4 @@
-"""What every rung of the ladder returns: values, gradients, and how far off they may be."""
+"""What every rung of the ladder returns: values, gradients and their errors."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -52,7 +52,7 @@ class Expectation:
 
 
 class Bound(Expectation):
-    """A bound of several draws, `value`, and its gradients; nothing is left to add."""
+    """A bound of several draws, `value`, and its gradients; no entropy is to be added."""
 
 
 Answer = TypeVar("Answer", Evidence, Expectation, Bound)

@@ -2,10 +2,9 @@
 
 They also give bounds of several draws where q is the exact posterior, since nothing is left to integrate
 there: every log-weight log p(x, z) - log p(z | x) equals log p(x), so that the bound is log p(x) for any
-number of draws. The bound never lies above log p(x) and touches it here, so that its gradient in eta is
-zero; by Fisher's identity E_q d/dtheta log p(x, z) = d/dtheta log p(x), its gradient in theta is that of
-log p(x). Whether q is the posterior, by chance or by intent, is told by the log-weights themselves, at a
-few points.
+number of draws. The bound is at most log p(x) and attains it here, so that its gradient in eta is zero; by
+Fisher's identity E_q d/dtheta log p(x, z) = d/dtheta log p(x), its gradient in theta is that of log p(x).
+Whether q is the posterior is decided by the log-weights themselves, at a few points.
 """
 
 import numpy as np
@@ -18,10 +17,10 @@ from elbo_lab.models import ClosedForm
 from elbo_lab.models.base import Model
 
 RUNG = "closed-form"
-# log w of a linear Gaussian model is quadratic in z: what is flat at random points is flat.
+# log w of a linear Gaussian model is quadratic in z: if it is constant at random points, it is constant.
 POINTS, SEED = 4, 0
-# In nats, of the largest of 1 and |log p|: rounding.
-FLAT = 1e-11
+# Of rounding, in nats, relative to the larger of 1 and |log p|.
+ROUNDING = 1e-11
 
 
 def applies(model: Model, family: Family | None = None) -> bool:
@@ -65,14 +64,16 @@ def expectation(model: ClosedForm, theta: Floats, x: Floats, family: Family, eta
 def bound_at_posterior(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Bound | None:
     """Return the Bound of any number of draws if q is the exact posterior, else None.
 
-    It is if the model has formulas, and q of this family and eta (N, E) makes all log-weights one.
+    It is if the model has formulas, and with q of this family and eta (N, E) all log-weights of a datum are
+    equal to its log p(x).
     """
     if not isinstance(model, ClosedForm):
         return None
     noise = draw_noise(family.noise_spec(POINTS, len(x)), np.random.default_rng(SEED))
-    z, exact = family.sample(eta, noise), model.log_evidence(theta, x)
+    z = family.sample(eta, noise)
     log_w = model.log_joint(theta, x, z) - family.log_prob(eta, z)
-    if not np.all(np.abs(log_w - exact) <= FLAT * np.maximum(1.0, np.abs(exact))):
+    log_p = model.log_evidence(theta, x)
+    if not np.all(np.abs(log_w - log_p) <= ROUNDING * np.maximum(1.0, np.abs(log_p))):
         return None
-    found = evidence(model, theta, x)
-    return without_error(Bound, RUNG, found.value, found.grad_theta, np.zeros(eta.shape))
+    grad_theta = evidence(model, theta, x).grad_theta
+    return without_error(Bound, RUNG, log_p, grad_theta, np.zeros(eta.shape))

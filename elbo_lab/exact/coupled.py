@@ -5,7 +5,7 @@ integral, log s = int_0^inf (e^-t - e^-ts) dt / t, with s the sum of the weights
 
     E log sum_k w_k = int_0^inf (e^-t - phi(t)^K) dt / t,      phi(t) = E_q e^-tw,
 
-one integral over t of an expectation over a single z. Its derivative weighs the slope of each log w by its
+one integral over t of an expectation over a single z. Its derivative weights the slope of each log w by its
 expected share of the sum,
 
     E_q[c(z) d log w(z)],   c(z) = K E[w / (w + the other K - 1)] = K w int_0^inf phi^(K-1) e^-tw dt,
@@ -47,10 +47,10 @@ def _transforms(
     """Yield (t (U, 1), t w (U, G), e^-tw (U, G), phi (U, 1)) in passes of rising t; w has mean one."""
     u, finite = LOWEST - np.log(n_draws), log_w > -np.inf
     growth = np.exp(STEP * np.arange(STEPS_PER_PASS))[:, None]
-    # Beyond this u every weight that is not zero has left phi.
+    # Beyond this u the terms of all positive weights have vanished from phi.
     end = 4.0 - min(log_w[finite].min(), 0.0)
     while u < end:
-        # Beyond e^50 the decay is zero, and t w must stay finite for that to show in their product.
+        # Beyond e^50 the decay is zero, and t w must stay finite for their product to be zero.
         tw = growth * np.exp(np.minimum(u + log_w, 50.0))
         t, decay = growth * np.exp(min(u, 50.0)), np.exp(-tw)
         phi = (decay @ weights)[:, None]
@@ -61,7 +61,7 @@ def _transforms(
 
 
 def bound_of_draws(log_w: Floats, weights: Floats, n_draws: int) -> tuple[float, Floats, Floats]:
-    """Return E log mean of K weights, and what each value of z contributes to its slope.
+    """Return E log mean of K weights, and the contribution of each value of z to its slope.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def bound_of_draws(log_w: Floats, weights: Floats, n_draws: int) -> tuple[float,
     share : ndarray (G,)
         c(z) above, of mean one.
     by_score : ndarray (G,)
-        C(z) above, up to a constant, which the score does not see.
+        C(z) above, up to a constant, which vanishes with the mean of the score.
     """
     log_mean = log_sum_exp(log_w + np.log(weights), axis=0)
     value, share, by_score = 0.0, np.zeros(len(log_w)), np.zeros(len(log_w))
@@ -100,9 +100,9 @@ def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
     log_w, q = model.log_joint(theta, x, z) - log_q, np.exp(log_q)
     value, share, by_score = np.zeros(len(x)), np.zeros(q.shape), np.zeros(q.shape)
     for n in range(len(x)):
-        met = q[:, n] > 0.0  # what underflows cannot be drawn
-        parts = bound_of_draws(log_w[met, n], q[met, n], n_draws)
-        value[n], share[met, n], by_score[met, n] = parts
+        possible = q[:, n] > 0.0  # a probability that underflows is never drawn
+        terms = bound_of_draws(log_w[possible, n], q[possible, n], n_draws)
+        value[n], share[possible, n], by_score[possible, n] = terms
     grad_theta, _ = model.log_joint_vjp(theta, x, z, q * share / len(x))
     grad_eta = family.log_prob_vjp(eta, z, q * by_score) / len(x)
     return without_error(Bound, enumeration.RUNG, value, grad_theta, grad_eta)
@@ -134,7 +134,7 @@ def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
         return _of_datum(model, theta, x[row], family, eta[row], n_draws, rule)
 
     sizes = model.latent_dim, len(x), model.layout.size, eta.shape
-    return quadrature.standing_sums(Bound, by_rule, *sizes, tolerance=TOLERANCE)
+    return quadrature.converged_sums(Bound, by_rule, *sizes, tolerance=TOLERANCE)
 
 
 def _sampled(
@@ -154,8 +154,8 @@ def _sampled(
         for start in range(0, repeats, per_pass):
             lead = (min(per_pass, repeats - start),)
             noise = draw_noise(family.noise_spec(n_draws, len(x)), rng, lead)
-            parts = _sampled_sums(model, theta, x, family, eta, noise)
-            sums = [total + part for total, part in zip(sums, parts, strict=True)]
+            sums_of_pass = _sampled_sums(model, theta, x, family, eta, noise)
+            sums = [total + of_pass for total, of_pass in zip(sums, sums_of_pass, strict=True)]
         value, grad_theta, grad_eta = (total / repeats for total in sums)
         batches.append((value, grad_theta / len(x), grad_eta / len(x)))
     return Bound(long_run.RUNG, *long_run.batch_means(*zip(*batches, strict=True)))
@@ -201,7 +201,7 @@ def importance_weighted_bound(
     n_draws : int
         K, at least 1.
     rng : numpy.random.Generator
-        Of the long run, if it comes to that.
+        Of the long run, if no other rung applies.
 
     Returns
     -------

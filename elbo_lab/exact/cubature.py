@@ -1,4 +1,4 @@
-"""First rung too, for a Gaussian q with full covariance: 2 K points, exact for a quadratic log-joint.
+"""Also a first rung, for a Gaussian q with full covariance: 2 K points, exact for a quadratic log-joint.
 
     E f(m + L eps) = (1 / 2 K) sum_k [f(m + sqrt(K) L e_k) + f(m - sqrt(K) L e_k)],   eps ~ N(0, I_K)
 

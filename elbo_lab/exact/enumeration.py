@@ -21,7 +21,7 @@ def applies(model: Model, family: Family | None = None) -> bool:  # noqa: ARG001
 
 
 def all_values(family: Family, n_data: int) -> Draws:
-    """Return every value of z as a draw: categories (G, N), vectors (G, 1, K), which all data share."""
+    """Return every value of z as a draw: categories (G, N), or vectors (G, 1, K) that all data share."""
     values = family.values()[:, None]
     return values if family.event_axes else np.broadcast_to(values, (len(values), n_data))
 

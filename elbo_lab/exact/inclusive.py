@@ -2,10 +2,10 @@
 
     -d KL(p(z | x) || q) / d eta = E_{p(z | x)}[d log q(z) / d eta]
 
-(the wake-phase update of q of Bornschein and Bengio 2015.) It asks q to cover the posterior, where the ELBO
-asks it to stay inside. Exact where the posterior is a member of the family (the KL has a formula), by
-enumeration, or on the grids of `quadrature`; else by importance sampling from q, or from the proposal of
-`laplace` where the model has one, with a standard error.
+(the wake-phase update of q of Bornschein and Bengio 2015.) It makes q cover the posterior, where the ELBO
+keeps q inside it. Exact where the posterior is a member of the family (the KL has a formula), by enumeration,
+or on the grids of `quadrature`; else by importance sampling from q, or from the proposal of `laplace` where
+the model has one, with a standard error.
 """
 
 from collections.abc import Callable
@@ -31,20 +31,20 @@ def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
 
 
 def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> tuple[Floats, Floats]:
-    by_eta, error = np.zeros((2, *eta.shape))
-    for done, _, _, coarse, fine in quadrature.standing_grids(model, theta, x):
-        before, now = (
+    grad_eta, error = np.zeros((2, *eta.shape))
+    for done, _, _, coarse, fine in quadrature.converged_grids(model, theta, x):
+        by_coarse, by_fine = (
             family.log_prob_vjp(eta[done], nodes[:, None], softmax(log_joint, axis=0))
             for nodes, log_joint in (coarse, fine)
         )
-        by_eta[done], error[done] = now, np.abs(now - before)
-    return by_eta, error
+        grad_eta[done], error[done] = by_fine, np.abs(by_fine - by_coarse)
+    return grad_eta, error
 
 
 def _proposal(
     model: Model, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
 ) -> Callable[[], tuple[Draws, Floats]]:
-    """Return a function that draws a batch: z (S, N, ...) and the log-density (S, N) that it comes from."""
+    """Return a function that draws a batch: z (S, N, ...) and its log-density (S, N) under the proposal."""
     if laplace.applies(model):
         proposal = laplace.Proposal(model, x)
         return lambda: proposal.draw(long_run.DRAWS_PER_BATCH, rng)
@@ -59,7 +59,8 @@ def _proposal(
 def _sampled(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    batches, draw = [], _proposal(model, x, family, eta, rng)
+    draw = _proposal(model, x, family, eta, rng)
+    batches = []
     for _ in range(long_run.BATCHES):
         z, log_q = draw()
         weights = softmax(model.log_joint(theta, x, z) - log_q, axis=0)

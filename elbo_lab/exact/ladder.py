@@ -1,8 +1,8 @@
-"""Which rung a model stands on.
+"""The ladder: exact values and gradients from the first rung that applies to a model.
 
-The first that applies: closed form (the model has formulas), enumeration (categorical z), quadrature
-(expectations over linear forms of any number of latents under a Gaussian q; one or two continuous latents
-otherwise; if it meets its tolerance), long run.
+The rungs are closed form (the model has formulas), enumeration (discrete z), quadrature (expectations over
+linear forms of any number of latents under a Gaussian q, otherwise one or two continuous latents; if it meets
+its tolerance), and a long run.
 
 `evidence` and `expectation` come with gradients. `log_evidence` and `expected_log_joint` are their values
 alone, for a fraction of the time. They never fall back to Monte Carlo.
@@ -30,9 +30,9 @@ from elbo_lab.exact import (
 from elbo_lab.exact.answer import Bound, Evidence, Expectation
 from elbo_lab.models.base import Model
 
-# From the top of the ladder down, the long run left out; each answers to the same names.
+# From the top of the ladder down, without the long run; all have functions of the same names.
 RUNGS: tuple[ModuleType, ...] = (closed_form, cubature, enumeration, projected, quadrature)
-# The seed of long runs: references must not move with the seed of the study that they judge.
+# The seed of long runs: references must not change with the seed of the study that uses them.
 LONG_RUN_SEED = 20_210_704
 
 Answer = TypeVar("Answer")
@@ -41,9 +41,9 @@ Answer = TypeVar("Answer")
 def _climb(
     model: Model, family: Family | None, ask: Callable[[ModuleType], Answer]
 ) -> tuple[Answer, str] | tuple[None, str]:
-    """Return what the first rung says that applies and stands, and the rung's name; else None and ''.
+    """Return the answer and the name of the first rung that applies and converges; else None and ''.
 
-    `family` is that of q, or None for what has no q; `ask` asks a rung.
+    `family` is that of q, or None for quantities without a q; `ask` returns the answer of a rung.
     """
     for rung in RUNGS:
         if rung.applies(model, family):
@@ -67,8 +67,8 @@ def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats | None = N
     theta : ndarray (P,)
     x : ndarray (N, D)
     proposal : ndarray (N, E), optional
-        Where a long run, if it comes to that, draws from; the prior if not given. Ignored
-        where the model knows a better one (`laplace`).
+        Parameters of the proposal of a long run, if no other rung applies; the prior if not given.
+        Ignored if the model supplies a better proposal (`laplace`).
 
     Returns
     -------
@@ -97,7 +97,7 @@ def expectation(
     x : ndarray (N, D)
     eta : ndarray (N, E)
     family : Family, optional
-        Of q; the model's own if not given.
+        Of q; that of the model if not given.
 
     Returns
     -------
@@ -131,14 +131,14 @@ def importance_weighted_bound(
 def _exact_value(
     what: str, model: Model, family: Family | None, ask: Callable[[ModuleType], tuple[Floats, Floats]]
 ) -> tuple[Floats, Floats, str]:
-    """Return (value, error, rung), or say why no rung below the long run holds."""
+    """Return (value, error, rung), or say why no rung above the long run holds."""
     answer, rung = _climb(model, family, ask)
     if answer is not None:
         return *answer, rung
     if quadrature.applies(model):
         reason = f"misses {quadrature.TOLERANCE:g} of it here (too sharp, or kinks as with relu)"
     else:
-        reason = f"takes one or two latents, and there are {model.latent_dim}"
+        reason = f"needs one or two latents, and there are {model.latent_dim}"
     raise NotApplicable(f"{what} of {model.label} is not known exactly: quadrature {reason}")
 
 
@@ -160,7 +160,7 @@ def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats
     Raises
     ------
     NotApplicable
-        If no rung stands: three latents or more under a network, or a tolerance that is not met.
+        If no rung gives it: three latents or more under a network, or a tolerance that is not met.
     """
     return _exact_value("log p(x)", model, None, lambda rung: rung.log_evidence(model, theta, x))
 

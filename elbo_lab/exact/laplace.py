@@ -3,15 +3,15 @@ posterior.
 
     q(z) = t_nu(z; z*, H^-1),   z* = argmax log p(x, z),   H = -d^2 log p(x, z) / dz^2 at z*
 
-Where x depends on linear forms of z (`LinearPredictor`), Newton's method finds z* and H is at hand. A
-Gaussian with this covariance (Laplace's approximation; Bishop 2006, section 4.4) knows the correlations
-that a diagonal q misses; the heavier tails of the t keep the weights p / q bounded in directions in
-which the likelihood saturates and only the wider prior is left (Geweke 1989). Importance sampling from
-it serves the evidence and posterior means where there are too many latents for a grid; like every long
-run it reports its standard error.
+Where x depends on linear forms of z (`LinearPredictor`), Newton's method finds z* and H is available. A
+Gaussian with this covariance (Laplace's approximation; Bishop 2006, section 4.4) has the correlations that a
+diagonal q lacks; the heavier tails of the t keep the weights p / q bounded in directions in which the
+likelihood saturates and only the wider prior is left (Geweke 1989). Importance sampling from it serves the
+evidence and posterior means where there are too many latents for a grid; like every long run it reports its
+standard error.
 """
 
-from functools import lru_cache
+import math
 from typing import TypeGuard
 
 import numpy as np
@@ -25,7 +25,7 @@ from elbo_lab.models.base import Model
 DEGREES = 8.0
 MOST_STEPS = 200
 # Of the Newton decrement, half of which is about the distance to the maximum in nats.
-STANDS = 1e-16
+TOLERANCE = 1e-16
 
 
 def applies(model: Model) -> TypeGuard[LinearPredictor]:
@@ -39,11 +39,11 @@ def mode_and_precision(model: LinearPredictor, x: Floats) -> tuple[Floats, Float
     Newton's steps are halved until they raise the log-joint, so that they cannot overshoot.
     """
     directions, factor = model.predictors(x)
-    found = [_climb(model, rows, factor) for rows in directions]
-    return np.stack([mode for mode, _ in found]), np.stack([precision for _, precision in found])
+    maxima = [_maximum(model, rows, factor) for rows in directions]
+    return np.stack([mode for mode, _ in maxima]), np.stack([precision for _, precision in maxima])
 
 
-def _climb(model: LinearPredictor, rows: Floats, factor: float) -> tuple[Floats, Floats]:
+def _maximum(model: LinearPredictor, rows: Floats, factor: float) -> tuple[Floats, Floats]:
     """Return mode (K,) and precision (K, K) for the rows (M, K) of one datum."""
     z = np.zeros(rows.shape[1])
 
@@ -55,8 +55,9 @@ def _climb(model: LinearPredictor, rows: Floats, factor: float) -> tuple[Floats,
         gradient = factor * (model.link_slope(a) @ rows) - z
         precision = np.eye(len(z)) - factor * (rows.T * model.link_curvature(a)) @ rows
         step = np.linalg.solve(precision, gradient)
-        decrement, share, start = gradient @ step, 1.0, log_joint(z)
-        if decrement <= STANDS * (1.0 + abs(start)):
+        decrement = gradient @ step
+        share, start = 1.0, log_joint(z)
+        if decrement <= TOLERANCE * (1.0 + abs(start)):
             break
         while share > 1e-10 and log_joint(z + share * step) < start + 1e-4 * share * decrement:
             share *= 0.5
@@ -64,12 +65,10 @@ def _climb(model: LinearPredictor, rows: Floats, factor: float) -> tuple[Floats,
     return z, precision
 
 
-@lru_cache(maxsize=1)
 def _log_constant(size: int) -> float:
     """Return the log of the constant of the standard t density in `size` dimensions."""
-    from math import lgamma, log, pi  # of one number
-
-    return lgamma(0.5 * (DEGREES + size)) - lgamma(0.5 * DEGREES) - 0.5 * size * log(DEGREES * pi)
+    log_ratio = math.lgamma(0.5 * (DEGREES + size)) - math.lgamma(0.5 * DEGREES)
+    return log_ratio - 0.5 * size * math.log(DEGREES * math.pi)
 
 
 class Proposal:

@@ -1,10 +1,9 @@
 """Last rung: many draws, with their own standard error.
 
-Expectations under q are plain averages of pathwise gradients; posterior integrals are importance
-sampling from a given proposal. The draws fall into independent batches; the
-reported error is the standard error of the mean over batches. The logarithm of a mean and a
-self-normalised ratio keep a bias of order 1 / (draws per batch), an order below that error unless the
-proposal is poor, which the error shows.
+Expectations under q are plain averages of pathwise gradients; posterior integrals are estimated by
+importance sampling from a given proposal. The draws form independent batches; the reported error is the
+standard error of the mean over batches. The logarithm of a mean and a self-normalised ratio keep a bias of
+order 1 / (draws per batch), an order below that error unless the proposal is poor, which the error shows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,9 +29,9 @@ def _mean_and_error(batches: Sequence[Floats]) -> tuple[Floats, Floats]:
     return table.mean(axis=0), table.std(axis=0, ddof=1) / np.sqrt(len(table))
 
 
-def batch_means(*parts: Sequence[Floats]) -> list[Floats]:
+def batch_means(*quantities: Sequence[Floats]) -> list[Floats]:
     """Return [mean, standard error, mean, standard error, ...] of lists with one array per batch."""
-    return [array for part in parts for array in _mean_and_error(part)]
+    return [array for batches in quantities for array in _mean_and_error(batches)]
 
 
 def _passes(family: Family, x: Floats, rng: np.random.Generator) -> Iterator[Floats]:

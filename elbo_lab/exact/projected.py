@@ -1,4 +1,4 @@
-"""Expectations of a sum over linear forms: one-dimensional quadrature, however many latents there are.
+"""Expectations of a sum over linear forms: one-dimensional quadrature for any number of latents.
 
 Where log p(x | z) = c sum_m g(a_m) with a = A z (`LinearPredictor`), only the law of each a_m matters.
 Under a Gaussian q it is N(mu_m, sd_m^2), and
@@ -8,7 +8,7 @@ Under a Gaussian q it is N(mu_m, sd_m^2), and
 with derivatives E g' in mu_m and E eps g' in sd_m. The integrals are trapezoid sums over the noise,
 which for an analytic integrand converge faster than any power of the step (Trefethen and Weideman
 2014). log sigmoid has poles at distance pi / sd_m from the real line: a wide q needs a finer step, and
-the step is halved until each row stands. The last change is reported as the error.
+the step is halved until each row has converged. The last change is reported as the error.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from elbo_lab.models.base import Model
 from elbo_lab.special import LOG_2PI
 
 Integrand = Callable[[Floats, Floats], Floats]
-"""(a (J, G), eps (G,)) -> parts (P, J, G)."""
+"""(a (J, G), eps (G,)) -> the P functions to integrate (P, J, G)."""
 
 # Of a row, of which a table has hundreds; the true error is about the square of the last change.
 TOLERANCE = 1e-10
@@ -46,12 +46,13 @@ def applies(model: Model, family: Family | None = None) -> TypeGuard[LinearPredi
 
 
 def _sums(integrand: Integrand, mean: Floats, std: Floats, eps: Floats) -> Floats:
-    """Return the density-weighted sum over nodes eps (G,) of the integrand's parts (P, J)."""
-    weights, total = np.exp(-0.5 * eps**2 - 0.5 * LOG_2PI), np.zeros((1, len(mean)))
+    """Return the density-weighted sums over nodes eps (G,) of the P functions of the integrand (P, J)."""
+    weights = np.exp(-0.5 * eps**2 - 0.5 * LOG_2PI)
+    total = np.zeros((1, len(mean)))
     per_pass = max(1, PAIRS_PER_PASS // len(mean))
     for start in range(0, len(eps), per_pass):
-        part = slice(start, start + per_pass)
-        total = total + integrand(mean[:, None] + std[:, None] * eps[part], eps[part]) @ weights[part]
+        nodes = slice(start, start + per_pass)
+        total = total + integrand(mean[:, None] + std[:, None] * eps[nodes], eps[nodes]) @ weights[nodes]
     return total
 
 
@@ -61,7 +62,7 @@ def normal_integrals(integrand: Integrand, mean: Floats, std: Floats) -> tuple[F
     Parameters
     ----------
     integrand : callable
-        (a (J, G), eps (G,)) -> parts (P, J, G).
+        (a (J, G), eps (G,)) -> the P functions to integrate (P, J, G).
     mean, std : ndarray (J,)
 
     Returns
@@ -71,19 +72,19 @@ def normal_integrals(integrand: Integrand, mean: Floats, std: Floats) -> tuple[F
     Raises
     ------
     ToleranceMissed
-        If a step of 0.25 / 2^12 still changes a part by more than 1e-10 of its size (at least 1).
+        If a step of 0.25 / 2^12 still changes an integral by more than 1e-10 of its size (at least 1).
     """
-    step, waiting = FIRST_STEP, np.arange(len(mean))
+    step, pending = FIRST_STEP, np.arange(len(mean))
     nodes = step * np.arange(-round(HALF_WIDTH / step), round(HALF_WIDTH / step) + 1)
     coarse = step * _sums(integrand, mean, std, nodes)
     value, change = np.empty((2, *coarse.shape))
     for _ in range(MAX_HALVINGS):
         between = step * np.arange(-round(HALF_WIDTH / step), round(HALF_WIDTH / step)) + 0.5 * step
-        fine = 0.5 * (coarse + step * _sums(integrand, mean[waiting], std[waiting], between))
-        value[:, waiting], change[:, waiting] = fine, np.abs(fine - coarse)
-        moves = np.any(np.abs(fine - coarse) > TOLERANCE * np.maximum(1.0, np.abs(fine)), axis=0)
-        waiting, coarse, step = waiting[moves], fine[:, moves], 0.5 * step
-        if not len(waiting):
+        fine = 0.5 * (coarse + step * _sums(integrand, mean[pending], std[pending], between))
+        value[:, pending], change[:, pending] = fine, np.abs(fine - coarse)
+        changes = np.any(np.abs(fine - coarse) > TOLERANCE * np.maximum(1.0, np.abs(fine)), axis=0)
+        pending, coarse, step = pending[changes], fine[:, changes], 0.5 * step
+        if not len(pending):
             return value, change
     raise ToleranceMissed
 
@@ -93,7 +94,7 @@ def _with_slopes(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:
     return np.stack([model.link(a), slope, eps * slope])
 
 
-def _value_alone(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:  # noqa: ARG001 - the contract of an integrand
+def _value(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:  # noqa: ARG001 - the contract of an integrand
     return model.link(a)[None]
 
 
@@ -103,12 +104,12 @@ def _probability(model: LinearPredictor, a: Floats, eps: Floats) -> Floats:  # n
 
 def _integrals(
     model: LinearPredictor,
-    kind: Callable[[LinearPredictor, Floats, Floats], Floats],
+    integrand: Callable[[LinearPredictor, Floats, Floats], Floats],
     mean: Floats,
     std: Floats,
 ) -> tuple[Floats, Floats]:
     """Return the integrals (P, N, M) of an integrand for all rows, and their changes."""
-    value, change = normal_integrals(partial(kind, model), mean.ravel(), std.ravel())
+    value, change = normal_integrals(partial(integrand, model), mean.ravel(), std.ravel())
     return value.reshape(-1, *mean.shape), change.reshape(-1, *mean.shape)
 
 
@@ -137,7 +138,7 @@ def _under_prior(family: Family, eta: Floats) -> tuple[Floats, Floats]:
 
 def expected_log_joint(
     model: LinearPredictor,
-    theta: Floats,  # noqa: ARG001 - theta has no parameters
+    theta: Floats,  # noqa: ARG001 - theta is empty
     x: Floats,
     family: Family,
     eta: Floats,
@@ -145,7 +146,7 @@ def expected_log_joint(
     """Return E_q log p(x_n, z) (N,) and its last change (N,), or raise ToleranceMissed."""
     directions, factor = model.predictors(x)
     mean, std, _ = family.projected(eta, directions)
-    value, change = _integrals(model, _value_alone, mean, std)
+    value, change = _integrals(model, _value, mean, std)
     prior, _ = _under_prior(family, eta)
     return factor * value[0].sum(axis=-1) + prior, factor * change[0].sum(axis=-1)
 
@@ -157,16 +158,16 @@ def expectation(model: LinearPredictor, theta: Floats, x: Floats, family: Family
     value, change = _integrals(model, _with_slopes, mean, std)
     prior, prior_grad = _under_prior(family, eta)
     fine = pullback(*(factor * value[1:]))
-    # The pullback is linear: what the changes of the rows add up to if none cancels another.
+    # The pullback is linear: the sum of the changes of the rows if none cancels another.
     unsigned = family.projected(eta, np.abs(directions))[2]
     error = np.abs(unsigned(*(factor * change[1:])))
-    nothing = np.zeros(model.layout.size)
+    no_gradient = np.zeros(model.layout.size)
     return Expectation(
         RUNG,
         factor * value[0].sum(axis=-1) + prior,
         factor * change[0].sum(axis=-1),
-        nothing,
-        nothing,
+        no_gradient,
+        no_gradient,
         (fine + prior_grad) / len(x),
         error / len(x),
     )

@@ -1,15 +1,16 @@
 """Third rung: quadrature over one or two continuous latents.
 
 Expectations under q are sums over nodes of the noise, z = sample(eta, eps), with ever finer `noise_rules`
-until value and gradients stand. Uniform noise is the normal one's distribution function.
+until value and gradients have converged. Uniform noise is the normal distribution function of eps.
 
 Posterior integrals need another rule: a sharp posterior falls between the nodes of any rule that is
 centred on the prior. A trapezoid grid over +-7 in each latent has no such blind spot once its step is
-near the posterior's standard deviation. Its step is halved until log p of a datum stands; the grid is
-shared by all data that do not stand yet, and only the neighbourhoods of nodes that matter to one of
+near the posterior's standard deviation. Its step is halved until log p of a datum has converged; all data
+that have not converged yet share the grid, and only the neighbourhoods of nodes that matter to one of
 them are refined.
 
-The last change is reported as the error.
+A value has converged when a finer rule or grid changes it by less than a tolerance; this last change is
+reported as the error.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +28,8 @@ from elbo_lab.models.base import Model
 from elbo_lab.special import log_sum_exp, softmax
 
 Sums = TypeVar("Sums", Expectation, Bound)
-StandingGrid = tuple[Integers, Floats, Floats, Rule, Rule]
-"""Which data stand, log p (M,), its last change, and two grids: nodes (G, K) and log-joints (G, M)."""
+ConvergedGrids = tuple[Integers, Floats, Floats, Rule, Rule]
+"""Which data, log p (M,), its last change, and two grids: nodes (G, K) and log-joints (G, M)."""
 
 RUNG = "quadrature"
 TOLERANCE = 1e-8
@@ -36,26 +37,26 @@ TOLERANCE = 1e-8
 HALF_WIDTH = 7.0
 FIRST_STEP = 0.25
 MAX_HALVINGS = 7
-# Nodes that lie this many nats below the best one carry less than 2e-14 of its mass each. On the first
-# grid the same margin keeps a peak of standard deviation 0.022 that falls between four nodes.
+# Nodes whose log-joint is this many nats below the highest carry less than 2e-14 of its mass each. On the
+# first grid the same margin keeps a peak of standard deviation 0.022 that falls between four nodes.
 NEGLIGIBLE = 32.0
-# Gradients are needed to fewer digits; what the dropped nodes, each below 2e-11 of the best node's mass
-# but with larger slopes, may add up to is part of the reported error.
+# Gradients are needed to fewer digits. Each dropped node has below 2e-11 of the mass of the best node but may
+# have a larger slope; a bound of their sum is part of the reported error.
 NEGLIGIBLE_IN_GRADIENT = 25.0
 DROPPED_IN_GRADIENT = 1e-9
-# Rows of the decoder per pass: activations that stay in the cache.
+# Rows of the decoder per pass: their activations fit in the cache.
 ROWS_PER_PASS = 4096
-# Nodes per pass when they are shared by data: few enough to be neighbours; and pairs with data.
+# Nodes per pass when data share them, few enough to be neighbours; and pairs of nodes and data.
 NODES_PER_PASS = 256
 PAIRS_PER_PASS = 32_768
-# Data that share a grid: more of them decode its nodes less often, but reach into more of the plane.
+# Data that share a grid: with more of them its nodes are decoded less often, but it covers more of the plane.
 DATA_PER_GRID = 128
 # Pairs of nodes and data in one table, 270 MB: twice what 128 data with sharp posteriors take in a plane.
 MOST_PAIRS = 1 << 25
 
 
 class ToleranceMissed(Exception):
-    """The rule did not stand within its budget; the next rung takes over."""
+    """The rule did not converge within its budget; the next rung takes over."""
 
 
 def applies(model: Model, family: Family | None = None) -> bool:  # noqa: ARG001 - any family that turns normal or uniform noise into z
@@ -73,9 +74,9 @@ def passes_under_q(family: Family, eta: Floats, rule: Rule) -> Iterator[tuple[Fl
         eps = scipy.special.ndtr(eps)
     per_pass = max(1, ROWS_PER_PASS // len(eta))
     for start in range(0, len(eps), per_pass):
-        part = slice(start, start + per_pass)
-        noise = eps[part, None, :]
-        yield noise, weights[part, None], family.sample(eta, noise)
+        nodes = slice(start, start + per_pass)
+        noise = eps[nodes, None, :]
+        yield noise, weights[nodes, None], family.sample(eta, noise)
 
 
 def _expected_values(
@@ -102,27 +103,27 @@ def _expectation_of_datum(
     return value, grad_theta, grad_eta
 
 
-def _stands(current: Sequence[Floats], previous: Sequence[Floats], tolerance: float) -> bool:
+def _agree(current: Sequence[Floats], previous: Sequence[Floats], tolerance: float) -> bool:
     return all(
         np.abs(a - b).max(initial=0.0) <= tolerance * np.abs(a).max(initial=1.0)
         for a, b in zip(current, previous, strict=True)
     )
 
 
-def _standing(
+def _converged(
     by_rule: Callable[[Rule], Sequence[Floats]], n_dims: int, tolerance: float
 ) -> tuple[Sequence[Floats], list[Floats]]:
-    """Return the parts for one datum and their last changes, by the first rule that stands."""
+    """Return the sums for one datum and their last changes, by the first rule that converges."""
     previous = None
     for rule in noise_rules(n_dims):
         current = by_rule(rule)
-        if previous is not None and _stands(current, previous, tolerance):
+        if previous is not None and _agree(current, previous, tolerance):
             return current, [np.abs(a - b) for a, b in zip(current, previous, strict=True)]
         previous = current
     raise ToleranceMissed
 
 
-def standing_sums(
+def converged_sums(
     kind: type[Sums],
     by_rule: Callable[[int, Rule], Sequence[Floats]],
     n_dims: int,
@@ -131,7 +132,7 @@ def standing_sums(
     eta_shape: tuple[int, ...],
     tolerance: float,
 ) -> Sums:
-    """Return kind(RUNG, value, error, ...) for the mean over data, each datum by the first rule that stands.
+    """Return kind(RUNG, value, error, ...) for the mean over data, each by the first rule that converges.
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ def standing_sums(
     n_dims : int
         K, dimensions of the noise.
     tolerance : float
-        Of the last change, relative to the largest entry of a part (at least 1).
+        Of the last change, relative to the largest entry of an array (at least 1).
 
     Raises
     ------
@@ -154,11 +155,11 @@ def standing_sums(
     grad_eta, eta_error = np.zeros((2, *eta_shape))
     for n in range(n_data):
         row = slice(n, n + 1)
-        parts, errors = _standing(partial(by_rule, n), n_dims, tolerance)
-        value[row], value_error[row] = parts[0], errors[0]
-        grad_theta += parts[1] / n_data
-        theta_error += errors[1] / n_data
-        grad_eta[row], eta_error[row] = parts[2] / n_data, errors[2] / n_data
+        sums, changes = _converged(partial(by_rule, n), n_dims, tolerance)
+        value[row], value_error[row] = sums[0], changes[0]
+        grad_theta += sums[1] / n_data
+        theta_error += changes[1] / n_data
+        grad_eta[row], eta_error[row] = sums[2] / n_data, changes[2] / n_data
     return kind(RUNG, value, value_error, grad_theta, theta_error, grad_eta, eta_error)
 
 
@@ -167,16 +168,16 @@ def expected_log_joint(
 ) -> tuple[Floats, Floats]:
     """Return E_q log p(x_n, z) (N,) and its last change (N,), all data at once, or raise ToleranceMissed."""
     value, error, previous = np.zeros(len(x)), np.zeros(len(x)), None
-    waiting = np.arange(len(x))
+    pending = np.arange(len(x))
     for rule in noise_rules(model.latent_dim):
-        current = _expected_values(model, theta, x[waiting], family, eta[waiting], rule)
+        current = _expected_values(model, theta, x[pending], family, eta[pending], rule)
         if previous is not None:
             change = np.abs(current - previous)
-            stands = change <= TOLERANCE * np.maximum(1.0, np.abs(current))
-            done = waiting[stands]
-            value[done], error[done] = current[stands], change[stands]
-            waiting, current = waiting[~stands], current[~stands]
-            if not len(waiting):
+            converged = change <= TOLERANCE * np.maximum(1.0, np.abs(current))
+            done = pending[converged]
+            value[done], error[done] = current[converged], change[converged]
+            pending, current = pending[~converged], current[~converged]
+            if not len(pending):
                 return value, error
         previous = current
     raise ToleranceMissed
@@ -190,7 +191,7 @@ def expectation(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
         return _expectation_of_datum(model, theta, x[row], family, eta[row], rule)
 
     sizes = model.latent_dim, len(x), model.layout.size, eta.shape
-    return standing_sums(Expectation, by_rule, *sizes, tolerance=TOLERANCE)
+    return converged_sums(Expectation, by_rule, *sizes, tolerance=TOLERANCE)
 
 
 # -- posterior integrals -------------------------------------------------------------------------
@@ -206,15 +207,15 @@ def _passes(n_nodes: int, n_data: int) -> Iterator[slice]:
 def _log_joint(model: Model, theta: Floats, x: Floats, nodes: Floats, low: Floats, high: Floats) -> Floats:
     """Return log p(x_n, z_g) (G, N) at nodes (G, K) within the box of each datum, -inf outside.
 
-    `low` and `high` (N, K) are the corners of the boxes. Nodes come in order, so that those of one pass
-    are neighbours and lie in the boxes of few data.
+    `low` and `high` (N, K) are the corners of the boxes. Nodes are sorted, so that those of one pass are
+    neighbours and lie in the boxes of few data.
     """
     table = np.full((len(nodes), len(x)), -np.inf)
-    for part in _passes(len(nodes), len(x)):
-        some = nodes[part]
-        data = np.all((low <= some.max(axis=0)) & (high >= some.min(axis=0)), axis=1)
+    for rows in _passes(len(nodes), len(x)):
+        z = nodes[rows]
+        data = np.all((low <= z.max(axis=0)) & (high >= z.min(axis=0)), axis=1)
         if data.any():
-            table[part, data] = model.log_joint(theta, x[data], some[:, None, :])
+            table[rows, data] = model.log_joint(theta, x[data], z[:, None, :])
     return table
 
 
@@ -225,18 +226,18 @@ def _posterior_gradient(model: Model, theta: Floats, x: Floats, nodes: Floats, l
     kept = matters.any(axis=1)
     nodes, weights, matters = nodes[kept], weights[kept], matters[kept]
     grad = np.zeros(model.layout.size)
-    for part in _passes(len(nodes), len(x)):
+    for rows in _passes(len(nodes), len(x)):
         # Neighbouring nodes matter to few data.
-        data = matters[part].any(axis=0)
-        z, cotangent = nodes[part][:, None, :], weights[part][:, data]
+        data = matters[rows].any(axis=0)
+        z, cotangent = nodes[rows][:, None, :], weights[rows][:, data]
         grad += model.log_joint_vjp(theta, x[data], z, cotangent)[0]
     return grad
 
 
-def standing_grids(model: Model, theta: Floats, x: Floats) -> Iterator[StandingGrid]:
-    """Yield the data whose log p(x_n) stands, with the two grids that agree on it, until all do.
+def converged_grids(model: Model, theta: Floats, x: Floats) -> Iterator[ConvergedGrids]:
+    """Yield data whose log p(x_n) has converged, with the two grids that agree on it, until all have.
 
-    `_grids_of_block` says what is yielded; large data sets come in blocks, each with grids of its own.
+    `_grids_of_block` documents what is yielded; large data sets are split into blocks with separate grids.
     """
     for start in range(0, len(x), DATA_PER_GRID):
         block = x[start : start + DATA_PER_GRID]
@@ -244,8 +245,8 @@ def standing_grids(model: Model, theta: Floats, x: Floats) -> Iterator[StandingG
             yield start + done, value, change, coarse, fine
 
 
-def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[StandingGrid]:
-    """Halve the step until log p(x_n) stands for each datum of a block.
+def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[ConvergedGrids]:
+    """Halve the step until log p(x_n) has converged for each datum of a block.
 
     Yields
     ------
@@ -258,26 +259,29 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Standing
     Raises
     ------
     ToleranceMissed
-        If log p of some datum still changes by 1e-8 or more at a step of 0.25 / 2^7, or when the grid
-        has outgrown the memory (a decoder with kinks converges slowly everywhere).
+        If log p of some datum still changes by 1e-8 or more at a step of 0.25 / 2^7, or if the grid would
+        need too much memory (a decoder with kinks converges slowly everywhere).
     """
     n_dims, step = model.latent_dim, FIRST_STEP
     index = lattice(n_dims, round(HALF_WIDTH / step))
     everywhere = np.full((len(x), n_dims), HALF_WIDTH)
     log_joint = _log_joint(model, theta, x, step * index, -everywhere, everywhere)
-    # The first comparison is with every second node of the same grid.
+    # The first comparison is that with every second node of the same grid.
     even = np.all(index % 2 == 0, axis=1)
     coarse = (2.0 * step, step * index[even], log_joint[even])
     fine = (step, step * index, log_joint)
-    waiting = np.arange(len(x))
+    pending = np.arange(len(x))
     while True:
-        before, now = (log_sum_exp(table, axis=0) + n_dims * np.log(h) for h, _, table in (coarse, fine))
-        stands = np.abs(now - before) < TOLERANCE
-        if stands.any():
-            grids = [(nodes, table[:, stands]) for _, nodes, table in (coarse, fine)]
-            yield waiting[stands], now[stands], np.abs(now - before)[stands], *grids
-        waiting, table = waiting[~stands], fine[2][:, ~stands]
-        if not len(waiting):
+        by_coarse, by_fine = (
+            log_sum_exp(table, axis=0) + n_dims * np.log(h) for h, _, table in (coarse, fine)
+        )
+        change = np.abs(by_fine - by_coarse)
+        converged = change < TOLERANCE
+        if converged.any():
+            grids = [(nodes, table[:, converged]) for _, nodes, table in (coarse, fine)]
+            yield pending[converged], by_fine[converged], change[converged], *grids
+        pending, table = pending[~converged], fine[2][:, ~converged]
+        if not len(pending):
             return
         coarse = (step, fine[1], table)
         step = 0.5 * step
@@ -286,16 +290,16 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Standing
         matters = table > table.max(axis=0) - NEGLIGIBLE
         low, high = boxes(coarse[1], matters, step)
         index = children(index[matters.any(axis=1)], round(HALF_WIDTH / step))
-        if len(index) * len(waiting) > MOST_PAIRS:
+        if len(index) * len(pending) > MOST_PAIRS:
             raise ToleranceMissed
-        fine = (step, step * index, _log_joint(model, theta, x[waiting], step * index, low, high))
+        fine = (step, step * index, _log_joint(model, theta, x[pending], step * index, low, high))
 
 
 def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Return log p(x_n) (N,) and its last change (N,), or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
-    for done, found, change, _, _ in standing_grids(model, theta, x):
-        value[done], error[done] = found, change
+    for done, log_p, change, _, _ in converged_grids(model, theta, x):
+        value[done], error[done] = log_p, change
     return value, error
 
 
@@ -303,8 +307,8 @@ def evidence(model: Model, theta: Floats, x: Floats) -> Evidence:
     """Return log p(x) and its gradient, or raise ToleranceMissed."""
     value, error = np.zeros((2, len(x)))
     coarse_grad, fine_grad = np.zeros((2, model.layout.size))
-    for done, found, change, *grids in standing_grids(model, theta, x):
-        value[done], error[done] = found, change
+    for done, log_p, change, *grids in converged_grids(model, theta, x):
+        value[done], error[done] = log_p, change
         for grad, grid in zip((coarse_grad, fine_grad), grids, strict=True):
             grad += _posterior_gradient(model, theta, x[done], *grid)
     dropped = DROPPED_IN_GRADIENT * np.abs(fine_grad).max(initial=0.0)

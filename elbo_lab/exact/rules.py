@@ -1,9 +1,9 @@
-"""Nodes and weights: rules for normal and for uniform noise, and lattices that are halved where it matters.
+"""Nodes and weights: rules for normal and for uniform noise, and lattices that are refined where it matters.
 
 **Normal noise**, E f(eps), eps ~ N(0, I): Gauss-Hermite first, the node count doubled. Where the integrand
-has poles close to the real line (a steep decoder under a wide q) it converges slowly, and the sequence goes
-on with trapezoid grids of the same noise, which converge faster than any power of the step (Trefethen and
-Weideman 2014).
+has poles close to the real line (a steep decoder under a wide q) it converges slowly, and the sequence
+continues with trapezoid grids of the same noise, which converge faster than any power of the step (Trefethen
+and Weideman 2014).
 
 **Uniform noise into both tails**, E f(u, 1 - u), u ~ U(0, 1): draws of a heavy-tailed family are steep
 functions of u near 0 and 1, and a density may have a kink at the middle (Laplace). So each half has its own
@@ -31,7 +31,7 @@ Flags = NDArray[np.bool_]
 HERMITE_NODES = (8, 16, 32, 64)
 TRAPEZOID_STEPS = (0.25, 0.125, 0.0625)
 NOISE_HALF_WIDTH = 8.5
-# Nodes of the noise below this weight are lost in rounding and only cost time.
+# Nodes of the noise below this weight vanish in rounding and only cost time.
 LEAST_WEIGHT = 1e-18
 FIRST_OF_TAIL, LAST_OF_TAIL = -4.0, np.log(229.0)
 NODES_PER_HALF = 120
@@ -74,7 +74,8 @@ def tail_rule(n_nodes: int = NODES_PER_HALF) -> tuple[Floats, Floats, Floats]:
     Parameters
     ----------
     n_nodes : int
-        Nodes per half; 120 leave 1e-13 of what grows like a power of log u, 60 about 1e-8.
+        Nodes per half; for integrands that grow like a power of log u the relative error of 120 is 1e-13,
+        and that of 60 about 1e-8.
     """
     x, step = np.linspace(FIRST_OF_TAIL, LAST_OF_TAIL, n_nodes, retstep=True)
     t = np.exp(x - np.exp(-x))
@@ -94,7 +95,7 @@ def children(index: Integers, limit: int) -> Integers:
     """Return the points of the halved grid within one new step of `index` (G, K) of the old one."""
     near = (2 * index[:, None, :] + lattice(index.shape[1], 1)).reshape(-1, index.shape[1])
     near = near[np.all(np.abs(near) <= limit, axis=1)]
-    # One number per point, since sorting numbers is far cheaper than sorting rows.
+    # One number per point, since sorting numbers takes far less time than sorting rows.
     width = 2 * limit + 1
     keys = (near + limit) @ width ** np.arange(index.shape[1])
     return near[np.unique(keys, return_index=True)[1]]

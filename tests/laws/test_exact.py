@@ -274,16 +274,16 @@ def test_values_alone_are_those_that_come_with_gradients(case):
     values_are_those_with_gradients(case)
 
 
-@pytest.mark.parametrize("name", ["_expected_values", "standing_grids"])
+@pytest.mark.parametrize("name", ["_expected_values", "converged_grids"])
 def test_a_wrong_value_without_gradients_is_caught(name, monkeypatch):
     honest = getattr(quadrature, name)
     faults = {
         "_expected_values": lambda *given: 1.001 * honest(*given),
         # Data that are handed back in another order.
-        "standing_grids": lambda *given: ((done[::-1], *rest) for done, *rest in honest(*given)),
+        "converged_grids": lambda *given: ((done[::-1], *rest) for done, *rest in honest(*given)),
     }
     case = next(case for case in DEEP if case.model.latent_dim == 2)
-    if name == "standing_grids":
+    if name == "converged_grids":
         expected = exact.evidence(case.model, case.theta, case.x)
         monkeypatch.setattr(exact, "evidence", lambda *_: expected)
     monkeypatch.setattr(quadrature, name, faults[name])
