@@ -17,6 +17,8 @@ from elbo_lab.arrays import Draws
 LARGEST_DATUM = 1e100
 # A list of more names than this would hide a hint that follows it.
 SHORT_LIST = 8
+# Fewer letters than this begin too many names to tell which one was meant.
+SHORT_STEM = 3
 
 
 class UserMistake(Exception):
@@ -103,7 +105,10 @@ def bad_kind(argument: str, expected: str, got: object, remedy: str = "") -> Bad
 def unknown_name(argument: str, name: object, known: Collection[str]) -> BadValue:
     """Build the error for a name that is in no registry, with the nearest known name."""
     lowered = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
+    typed = str(name).lower()
+    # A name cut short is often nearer, letter by letter, to a shorter one: "reparam" to "arm".
+    completions = [one for one in lowered if one.startswith(typed)] if len(typed) >= SHORT_STEM else []
+    near = completions or difflib.get_close_matches(typed, lowered, n=1, cutoff=0.4)
     listed, hint = ", ".join(known), f"did you mean {lowered[near[0]]!r}?" if near else ""
     if hint and len(known) > SHORT_LIST:
         return UnknownName(_line(argument, "a known name", repr(name), f"{hint} Known: {listed}"))

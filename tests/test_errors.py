@@ -52,6 +52,13 @@ def test_the_hint_stands_before_a_long_list_of_names():
     assert str(unknown_name("model", "pcpa", known)) == line
 
 
+def test_a_name_cut_short_suggests_the_one_that_it_begins():
+    error = unknown_name(
+        "estimators", "Reparam", ["arm", "reparameterization", "reparameterization-analytic-kl"]
+    )
+    assert str(error).endswith("did you mean 'reparameterization'?")
+
+
 def test_an_unknown_name_far_from_all_suggests_nothing():
     assert "did you mean" not in str(unknown_name("model", "zzz", ["ppca", "gaussian-mle"]))
 
