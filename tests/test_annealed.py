@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from cases import CASES, model_id
+from cases import CASES, over
 from checks import assert_close
 
 from elbo_lab import evaluation
@@ -33,10 +33,6 @@ MOVES = (RandomWalk(0.8), HamiltonianMonteCarlo(0.45, 3))
 # test in the normal limit, and all seeds are fixed. The ratios spread by 0.4 to 0.7 forwards
 # and 0.9 to 1.9 backwards: a bias of three and of nine per cent is caught.
 Z_LIMIT = 5.0
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def path_of(case, eta=None):

@@ -2,12 +2,12 @@
 
 import json
 import math
-import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from checks import peak_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -773,10 +773,7 @@ def test_memory_does_not_grow_with_rows_times_components_times_columns(variant):
     model = GaussianMixture(n_columns, n_components, variant)
     problem = problem_of(model, x)
     theta = model.initial_theta(x)
-    tracemalloc.start()
-    problem.m_step(problem.e_step(theta))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_memory(lambda: problem.m_step(problem.e_step(theta)))
     assert peak < 0.25 * 8 * n_data * n_columns * n_components
 
 

@@ -1,12 +1,11 @@
 """What a trained model is worth: importance samples, active units, held-out rows, and its use."""
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
-from cases import CASES, CATEGORICAL, WITH_GAUSSIAN_X, make_case, model_id
-from checks import assert_close
+from cases import CASES, CATEGORICAL, DEEP, WITH_GAUSSIAN_X, make_case, model_id, over
+from checks import assert_close, peak_memory
 from estimator_laws import canonical
 from scipy.special import logsumexp, softmax
 
@@ -36,15 +35,10 @@ from elbo_lab.models import (
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 MIXTURES = list(CATEGORICAL)
-DEEP = [case for case in CASES if case.model.name.startswith("deep")]
 # A regression explains labels of given features, and has no mean of both.
 DECODING = [case for case in CASES if case.model.name != "logistic-regression"]
 WITHOUT_ENCODER = [case for case in CASES if case not in DEEP]
 VAE = make_case(DeepBernoulli(6, 2, (8,)), n_data=45)
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def nll_of(case, n_samples, **options):
@@ -266,19 +260,15 @@ over_streams = pytest.mark.parametrize(("estimate", "case", "n_samples"), STREAM
 
 @over_streams
 def test_ten_times_the_draws_take_no_more_memory(estimate, case, n_samples, monkeypatch):
-    def peak_memory(n_samples):
-        tracemalloc.start()
-        estimate(case, n_samples, threads=1)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
+    def peak(n_samples):
+        return peak_memory(lambda: estimate(case, n_samples, threads=1))
 
     estimate(case, 2)  # what is loaded once
-    few, many = peak_memory(n_samples), peak_memory(10 * n_samples)
+    few, many = peak(n_samples), peak(10 * n_samples)
     assert many < 1.05 * few
     for module, size in ((importance, "ROWS"), (prior, "DRAWS"), (prior, "VALUES")):
         monkeypatch.setattr(module, f"{size}_PER_PASS", 10**12)
-    assert peak_memory(10 * n_samples) > 3.0 * few, "the check is meant to see draws that are not streamed"
+    assert peak(10 * n_samples) > 3.0 * few, "the check is meant to see draws that are not streamed"
 
 
 @over_streams

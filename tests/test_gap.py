@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import BINARY, CASES, CATEGORICAL, make_case, model_id
+from cases import BINARY, CASES, CATEGORICAL, DEEP, make_case, over
 from checks import assert_close, exact_draws
 from estimator_laws import canonical
 from scipy.optimize import minimize
@@ -21,12 +21,7 @@ from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 LINEAR = [make_case(model) for model in (PPCA(4, 2), FactorAnalysis(4, 2), PPCA(6, 4), FactorAnalysis(5, 3))]
 MIXTURES = list(CATEGORICAL)
-DEEP = [case for case in CASES if case.model.name.startswith("deep")]
 ONE_LATENT = [case for case in DEEP if case.model.latent_dim == 1]
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def gap_of(case, posterior=None, phi=None):

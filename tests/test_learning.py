@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import CASES, make_case, model_id
+from cases import CASES, make_case, over
 from checks import check_vjp
 from scipy.optimize import rosen, rosen_der
 
@@ -15,10 +15,6 @@ from elbo_lab.posteriors import AmortisedPosterior
 
 FAITHFUL = load("faithful").x
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def small_digits(n=300):

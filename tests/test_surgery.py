@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BINARY, CASES, make_case, model_id
+from cases import BINARY, CASES, DISCRETE, make_case, over
 from checks import assert_close, exact_draws
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,14 +16,9 @@ from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery, surger
 from elbo_lab.models import PPCA
 from elbo_lab.special import log_sum_exp
 
-DISCRETE = [case for case in CASES if case.model.family.discrete]
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 LINEAR = [case for case in CONTINUOUS if hasattr(case.model, "log_evidence")]
 ONE = make_case(PPCA(3, 1), n_data=6)
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def eta_of(case):

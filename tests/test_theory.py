@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import CASES, make_case, model_id
+from cases import CASES, make_case, over
 from checks import assert_close
 from estimator_laws import BY_NAME
 from noise_integrals import moments
@@ -19,10 +19,6 @@ from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances, int
 from elbo_lab.theory import score as score_module
 
 QUADRATIC = [case for case in CASES if hasattr(case.model, "log_evidence")]
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def eta_of(case):

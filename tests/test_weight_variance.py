@@ -1,10 +1,8 @@
 """The variance of every weight's gradient, against the gradients of single draws."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
-from checks import assert_close
+from checks import assert_close, peak_memory
 
 from elbo_lab import Problem
 from elbo_lab.errors import NotApplicable
@@ -184,23 +182,19 @@ def test_threads_change_no_bit(shape, dtype):
         assert np.array_equal(other.theta, first.theta) and np.array_equal(other.phi, first.phi)
 
 
-def peak_memory(road, **shape):
+def peak_of(road, **shape):
     case = setting(WIDE, **shape)
-    tracemalloc.start()
-    road(*case)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
+    return peak_memory(lambda: road(*case))
 
 
 @pytest.mark.parametrize("more", [{"n_draws": 6000, "n_data": 1}, {"n_draws": 6, "n_data": 1000}], ids=str)
 def test_memory_does_not_grow_with_draws_or_data(more):
     weight_variance(*setting(WIDE))  # what is loaded once
     few = {name: max(1, count // 10) if count > 6 else count for name, count in more.items()}
-    small, large = (peak_memory(weight_variance, **shape) for shape in (few, more))
+    small, large = (peak_of(weight_variance, **shape) for shape in (few, more))
     # Pieces that happen to run side by side differ by some arrays of 128 rows.
     assert large < 1.3 * small
-    assert peak_memory(variance_at_once, **more) > 3.0 * large, "the check is meant to see rows all at once"
+    assert peak_of(variance_at_once, **more) > 3.0 * large, "the check is meant to see rows all at once"
 
 
 # -- edges -----------------------------------------------------------------------------------------

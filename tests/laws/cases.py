@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from elbo_lab import Problem
 from elbo_lab.distributions import (
@@ -128,6 +129,9 @@ CASES = tuple(make_case(model) for model in MODELS)
 # Discrete z comes as one category or as a row of bits.
 CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
 BINARY = tuple(case for case in CASES if case.model.family.name == "independent-bernoulli")
+DISCRETE = [case for case in CASES if case.model.family.discrete]
+ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
+DEEP = [case for case in CASES if case.model.name.startswith("deep")]
 # x given z is Gaussian, its noise from `standard_normal`.
 GAUSSIAN_X = (GaussianMLE, GaussianMixture, PPCA, FactorAnalysis, DeepGaussianFixed, DeepGaussianLearned)
 WITH_GAUSSIAN_X = tuple(case for case in CASES if isinstance(case.model, GAUSSIAN_X))
@@ -150,6 +154,11 @@ def model_id(case):
     """Return a readable test id such as 'deep-bernoulli-K1'."""
     model = getattr(case, "model", case)
     return f"{model.label}-K{model.latent_dim}"
+
+
+def over(cases):
+    """Run a test over cases, or over models."""
+    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def admits(case, estimator, posterior=None):

@@ -1,6 +1,7 @@
 """Checkers that the laws share; `test_checks.py` shows that each catches a planted fault."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 
@@ -95,6 +96,23 @@ def read_only(*arrays):
     for copy in copies:
         copy.flags.writeable = False
     return copies if len(copies) > 1 else copies[0]
+
+
+def peak_memory(work):
+    """Return the bytes that a call holds at most."""
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def compiles_nothing(loop, first, again):
+    """Hold that a compiled loop knows after the first calls what it needs for others."""
+    first()
+    known = list(loop.signatures)
+    again()
+    assert list(loop.signatures) == known
 
 
 def assert_close(found, expected, relative=1e-12):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import CASES, model_id
+from cases import CASES, DISCRETE, over
 from checks import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,18 +28,11 @@ from elbo_lab.evaluation import measure_cubo, measure_renyi
 from elbo_lab.exact import coupled, enumeration
 from elbo_lab.special import log_mean_exp, log_sum_exp
 
-DISCRETE = [case for case in CASES if case.model.family.discrete]
-ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
-
 # Log-weights of four values of z and their probabilities under q: nothing is drawn.
 LOG_Q = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
 LOG_W = np.array([-2.0, -1.0, -0.5, 0.3])
 LOG_P = log_sum_exp(LOG_W + LOG_Q, axis=0)
 ELBO = np.exp(LOG_Q) @ LOG_W
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def mean_over_tuples(bound, n_draws, log_w=LOG_W, log_q=LOG_Q):
@@ -265,10 +258,7 @@ def test_one_weight_that_carries_nearly_all_loses_no_digits():
 
 
 MISTAKES = [
-    (
-        lambda w: renyi_bound(w, 1),
-        r"^alpha: expected a number other than 1, got 1; the limit at 1 is the",
-    ),
+    (lambda w: renyi_bound(w, 1), r"^alpha: expected a number other than 1, got 1; the limit at 1 is the"),
     (lambda w: renyi_bound(w, np.nan), r"^alpha: expected a number other than 1, got nan"),
     (lambda w: renyi_bound(w, "0"), r"^alpha: expected a number other than 1, got '0'$"),
     (lambda w: chi_square_estimate(w, 1), r"^order: expected a finite number above 1, got 1"),

@@ -4,15 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import CASES, model_id
+from cases import CASES, DISCRETE, ONE_LATENT, over
 from checks import assert_close
 
 from elbo_lab import exact
 from elbo_lab.exact import coupled, enumeration
 from elbo_lab.special import log_mean_exp
 
-DISCRETE = [case for case in CASES if case.model.family.discrete]
-ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
 FEW = DISCRETE + ONE_LATENT
 
 
@@ -23,10 +21,6 @@ def eta_of(case):
 def bound(case, eta, n_draws, theta=None):
     theta = case.theta if theta is None else theta
     return exact.importance_weighted_bound(case.model, theta, case.x, eta, n_draws)
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 @over(DISCRETE)

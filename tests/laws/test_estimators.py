@@ -5,7 +5,7 @@ import re
 import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES, CATEGORICAL, MODELS, admits, make_case, model_id, pairing_id, pairings
+from cases import CASES, CATEGORICAL, DISCRETE, MODELS, admits, make_case, over, pairing_id, pairings
 from estimator_laws import BY_NAME, FROZEN_PHI, FROZEN_THETA, assert_same, noise_for
 from multi_sample_laws import ONE_LATENT
 from noise_integrals import arbitrary_state, estimate, exact_variance, expected_estimate, moments
@@ -31,17 +31,12 @@ RELAXED = ("concrete", "straight-through")
 # A bias of a higher order in 1/S, which `test_bound_family` measures.
 FALLS_FASTER = ("jackknife",)
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
-DISCRETE = [case for case in CASES if case.model.family.discrete]
 # The posterior of hidden bits couples them: it is no product of bits.
 WITH_EXACT_POSTERIOR = [case for case in CASES if case in CATEGORICAL or hasattr(case.model, "log_evidence")]
 
 
-def over(pairs):
+def over_pairs(pairs):
     return pytest.mark.parametrize(("case", "estimator"), pairs, ids=[pairing_id(pair) for pair in pairs])
-
-
-def over_cases(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def among(names):
@@ -51,19 +46,21 @@ def among(names):
 # -- unbiasedness and bias, all noise integrated ---------------------------------------------------
 
 
-@over(UNBIASED)
+@over_pairs(UNBIASED)
 def test_the_expectation_over_all_noise_is_the_exact_target(case, estimator):
     laws.unbiased(estimator, case, case.free, case.free_phi)
 
 
 # Four dimensions of noise under a network need a narrow q; the free posterior shows that.
-@over([p for p in UNBIASED if laws.dimensions(p[1], p[0]) <= 2 and p[0] not in ONE_LATENT])
+@over_pairs([p for p in UNBIASED if laws.dimensions(p[1], p[0]) <= 2 and p[0] not in ONE_LATENT])
 def test_an_amortised_posterior_keeps_it_unbiased(case, estimator):
     laws.unbiased(estimator, case, case.amortised, case.amortised_phi)
 
 
 # Beyond two dimensions of noise the rules are too coarse; the cases with one latent show the bias.
-@over([p for p in BIASED if laws.telling_draws(p[1], p[0]) * p[0].model.latent_dim <= 2 or p[0] in DISCRETE])
+@over_pairs(
+    [p for p in BIASED if laws.telling_draws(p[1], p[0]) * p[0].model.latent_dim <= 2 or p[0] in DISCRETE]
+)
 def test_a_biased_estimator_is_biased(case, estimator):
     assert not estimator.unbiased
     n_draws = laws.telling_draws(estimator, case)
@@ -85,7 +82,7 @@ FALLING = [
 
 
 @pytest.mark.parametrize("name", FALLING)
-@over_cases([case for case in CATEGORICAL if case.model.latent_dim == 2])
+@over([case for case in CATEGORICAL if case.model.latent_dim == 2])
 def test_the_bias_falls_like_one_over_the_number_of_draws(case, name):
     # Overlapping components, so that the weights vary little and the rate shows at few draws.
     case = laws.with_theta(case, 0.3 * case.theta)
@@ -95,7 +92,7 @@ def test_the_bias_falls_like_one_over_the_number_of_draws(case, name):
 
 
 @pytest.mark.parametrize("name", ["prior-monte-carlo", "importance-sampling"])
-@over_cases([case for case in CONTINUOUS if case.model.latent_dim == 1])
+@over([case for case in CONTINUOUS if case.model.latent_dim == 1])
 def test_more_draws_never_raise_the_bias_of_the_log_of_a_mean(case, name):
     one, two = (laws.bias(BY_NAME[name], case, case.free, case.free_phi, s)[0] for s in (1, 2))
     assert one < two < 0.0
@@ -104,7 +101,7 @@ def test_more_draws_never_raise_the_bias_of_the_log_of_a_mean(case, name):
 # -- the contract ----------------------------------------------------------------------------------
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_equal_noise_gives_equal_estimates_of_the_promised_shape(case, estimator):
     noise = noise_for(estimator, case, 4)
     sizes = {"grad-theta": case.theta.size, "grad-phi": case.free_phi.size}
@@ -115,7 +112,7 @@ def test_equal_noise_gives_equal_estimates_of_the_promised_shape(case, estimator
     np.testing.assert_array_equal(first, again)
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_a_call_on_many_repeats_is_the_stack_of_single_calls(case, estimator):
     noise = noise_for(estimator, case, 3, lead=(5,))
     for posterior, phi in case.posteriors():
@@ -123,7 +120,7 @@ def test_a_call_on_many_repeats_is_the_stack_of_single_calls(case, estimator):
         assert_same(estimate(estimator, case, posterior, phi, noise), stacked, 1e-12)
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_inputs_are_never_written_to(case, estimator):
     for posterior, phi in case.posteriors():
         state = arbitrary_state(estimator, case, posterior, phi)
@@ -138,13 +135,13 @@ def test_inputs_are_never_written_to(case, estimator):
         assert bool(state.size) == bool(estimator.burn_in) == bool(np.any(after != state))
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_the_order_of_draws_does_not_matter(case, estimator):
     found, expected = laws.permuted_draws(estimator, case, case.free, case.free_phi)
     assert_same(found, expected, 1e-11)
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_the_order_of_data_does_not_matter(case, estimator):
     for posterior, phi in case.posteriors():
         found = laws.permuted_data(estimator, case, posterior, phi)
@@ -152,7 +149,7 @@ def test_the_order_of_data_does_not_matter(case, estimator):
         assert_same(found, expected, 1e-11)
 
 
-@over(PAIRS)
+@over_pairs(PAIRS)
 def test_extreme_but_legal_inputs_give_finite_estimates(case, estimator):
     noise = noise_for(estimator, case, 4)
     if case.model.family.discrete:
@@ -238,7 +235,7 @@ def test_an_unknown_target_is_refused_with_the_nearest():
         Exact("elbow")
 
 
-@over([pair for pair in PAIRS if not pair[1].independent_draws])
+@over_pairs([pair for pair in PAIRS if not pair[1].independent_draws])
 def test_an_estimator_that_takes_dependent_draws_is_a_plain_mean_over_draws(case, estimator):
     noise = noise_for(estimator, case, 3)
     found = estimate(estimator, case, case.free, case.free_phi, noise)
@@ -246,7 +243,7 @@ def test_an_estimator_that_takes_dependent_draws_is_a_plain_mean_over_draws(case
     assert_same(found, np.mean(singles, axis=0), 1e-12)
 
 
-@over_cases(DISCRETE)
+@over(DISCRETE)
 @pytest.mark.parametrize("name", ["measure-valued", "measure-valued-coupled"])
 def test_discrete_latents_have_no_measures_to_move(case, name):
     reason = f"^measure-valued gradients need a diagonal Gaussian q, not {case.model.family.name}$"
@@ -254,7 +251,7 @@ def test_discrete_latents_have_no_measures_to_move(case, name):
         BY_NAME[name].check_pairing(case.model, case.free)
 
 
-@over_cases(DISCRETE)
+@over(DISCRETE)
 @pytest.mark.parametrize("name", [name for name, estimator in BY_NAME.items() if estimator.needs_pathwise])
 def test_discrete_latents_have_no_pathwise_derivative(case, name):
     with pytest.raises(NotApplicable, match=rf"^{case.model.family.name} z has no pathwise derivative$"):
@@ -268,7 +265,7 @@ def test_the_exact_posterior_has_nothing_to_differentiate(estimator):
         estimator.check_pairing(model, ExactPosterior(model, CASES[0].theta))
 
 
-@over_cases([case for case in CASES if not case.model.layout.size])
+@over([case for case in CASES if not case.model.layout.size])
 @pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if e.target.startswith("grad-theta")])
 def test_a_model_without_theta_has_no_gradient_in_theta(case, estimator):
     with pytest.raises(NotApplicable, match=rf"^{case.model.label} has no parameters theta$"):
@@ -298,7 +295,7 @@ def refuses_by_itself(estimator):
     return type(estimator).check_pairing is not Estimator.check_pairing
 
 
-@over_cases(CASES)
+@over(CASES)
 def test_every_other_pairing_is_admitted(case):
     family = case.model.family
     refused = set(REFUSES[family.name])
@@ -327,18 +324,18 @@ def test_too_few_draws_are_refused(estimator):
 # -- frozen-noise gradients ------------------------------------------------------------------------
 
 
-@over(among(FROZEN_PHI))
+@over_pairs(among(FROZEN_PHI))
 def test_a_pathwise_gradient_is_the_derivative_in_phi_with_the_noise_frozen(case, estimator):
     for posterior, phi in case.posteriors():
         laws.frozen_phi_gradient(estimator, case, posterior, phi)
 
 
-@over(among(FROZEN_THETA))
+@over_pairs(among(FROZEN_THETA))
 def test_a_theta_gradient_is_the_derivative_with_the_noise_frozen(case, estimator):
     laws.frozen_theta_gradient(estimator, case, case.free, case.free_phi)
 
 
-@over(among(["score-function"]))
+@over_pairs(among(["score-function"]))
 def test_the_score_function_is_the_derivative_of_a_weighted_log_q(case, estimator):
     for posterior, phi in case.posteriors():
         laws.frozen_score_gradient(estimator, case, posterior, phi)
@@ -347,18 +344,18 @@ def test_the_score_function_is_the_derivative_of_a_weighted_log_q(case, estimato
 # -- single-draw identities ------------------------------------------------------------------------
 
 
-@over_cases(CASES)
+@over(CASES)
 def test_at_two_draws_the_optimal_baseline_is_leave_one_out(case):
     for posterior, phi in case.posteriors():
         laws.two_draws_agree(case, posterior, phi)
 
 
-@over_cases(WITH_EXACT_POSTERIOR)
+@over(WITH_EXACT_POSTERIOR)
 def test_at_the_exact_posterior_every_log_weight_is_log_p(case):
     laws.constant_at_exact_posterior(case)
 
 
-@over_cases(WITH_EXACT_POSTERIOR)
+@over(WITH_EXACT_POSTERIOR)
 def test_at_the_exact_posterior_baselines_leave_no_variance(case):
     case = laws.canonical(case)
     phi = case.free.phi_from_eta(case.model.posterior_eta(case.theta, case.x))
@@ -376,7 +373,7 @@ def test_at_the_exact_posterior_baselines_leave_no_variance(case):
 @pytest.mark.parametrize(
     ("first", "second"), [("importance-sampling", "elbo-log-weight"), ("importance-weighted", "elbo-sampled")]
 )
-@over_cases(CASES)
+@over(CASES)
 def test_with_one_draw_importance_weighting_is_the_elbo(case, first, second):
     noise = noise_for(BY_NAME[first], case, 1, lead=(4,))
     for posterior, phi in case.posteriors():
@@ -388,7 +385,7 @@ def test_with_one_draw_importance_weighting_is_the_elbo(case, first, second):
     ("first", "second"),
     [("prior-monte-carlo-score", "prior-monte-carlo-pathwise"), ("elbo-analytic-kl", "elbo-sampled")],
 )
-@over_cases([case for case in CONTINUOUS if case.model.name != "gaussian-mle"])
+@over([case for case in CONTINUOUS if case.model.name != "gaussian-mle"])
 def test_without_parameters_in_the_prior_two_estimators_are_one(case, first, second):
     noise = noise_for(BY_NAME[first], case, 3, lead=(4,))
     found, expected = (
@@ -410,12 +407,12 @@ def test_with_parameters_in_the_prior_they_differ():
         assert np.abs(found - other).max() > 0.01
 
 
-@over_cases(CASES)
+@over(CASES)
 def test_importance_weighting_from_the_prior_is_the_score_form(case):
     laws.weighted_by_prior(case)
 
 
-@over(among(laws.IGNORES_A_CONSTANT))
+@over_pairs(among(laws.IGNORES_A_CONSTANT))
 def test_baselines_ignore_a_constant_in_log_p(case, estimator):
     laws.ignores_a_constant(estimator, case, case.free, case.free_phi)
 
@@ -447,7 +444,7 @@ ONE_DATUM = [make_case(model, n_data=1, seed=1) for model in MODELS]
 REPEATS, VARIANCE_Z_LIMIT = 20_000, 5.5
 
 
-@over([pair for pair in pairings(ONE_DATUM) if laws.dimensions(pair[1], pair[0]) <= 2])
+@over_pairs([pair for pair in pairings(ONE_DATUM) if laws.dimensions(pair[1], pair[0]) <= 2])
 def test_measured_variance_is_the_exact_variance(case, estimator):
     n_draws = laws.affordable_draws(estimator, case)
     phi = 0.5 * case.free_phi
@@ -475,7 +472,7 @@ def best_gaussian(case):
     return case.free.eta(found.x, case.x)
 
 
-@over_cases([case for case in ONE_DATUM if not case.model.family.discrete])
+@over([case for case in ONE_DATUM if not case.model.family.discrete])
 def test_near_the_optimum_reparameterization_has_less_variance_than_the_score_function(case):
     case = laws.canonical(case)
     phi = case.free.phi_from_eta(case.model.family.near(best_gaussian(case)))
@@ -486,7 +483,7 @@ def test_near_the_optimum_reparameterization_has_less_variance_than_the_score_fu
     assert pathwise < score
 
 
-@over_cases([case for case in CASES if case.model.latent_dim == 1])
+@over([case for case in CASES if case.model.latent_dim == 1])
 def test_twice_the_draws_halve_the_variance_of_a_plain_mean(case):
     for name in ("elbo-log-weight", "score-function", "reparameterization", "elbo-sampled"):
         one, two = (exact_variance(BY_NAME[name], case, case.free, 0.5 * case.free_phi, s) for s in (1, 2))

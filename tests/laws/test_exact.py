@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import CASES, make_case, model_id
+from cases import CASES, DISCRETE, make_case, over
 from checks import exact_draws
 from estimator_laws import assert_same, canonical, with_theta
 from scipy.integrate import quad
@@ -14,15 +14,10 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature, rules
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, GaussianMLE
 
-DISCRETE = [case for case in CASES if case.model.family.discrete]
 CLOSED = [case for case in CASES if hasattr(case.model, "log_evidence")]
 DEEP = [case for case in CASES if case not in DISCRETE and case not in CLOSED]
 DEEP_ONE_LATENT = [case for case in DEEP if case.model.latent_dim == 1]
 GAUSSIAN = [make_case(model) for model in (PPCA(3, 1), PPCA(4, 2), GaussianMLE(1), GaussianMLE(2))]
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def gradient_by_differences(function, theta, step=1e-4):

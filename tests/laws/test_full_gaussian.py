@@ -3,7 +3,7 @@
 import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES, FAMILIES, admits, model_id
+from cases import CASES, FAMILIES, admits, model_id, over
 from checks import assert_close, scale_matrices
 from estimator_laws import BY_NAME, assert_same, noise_for
 from multi_sample_laws import ONE_LATENT
@@ -26,10 +26,6 @@ FULL = [family for family in FAMILIES if family.name == "full-gaussian"]
 PLANES = [case for case in CASES if case.model.latent_dim == 2 and not case.model.family.discrete]
 LINEAR = [case for case in PLANES if hasattr(case.model, "log_evidence")]
 CORRELATED = [case for case in LINEAR if hasattr(case.model, "posterior_moments")]
-
-
-def over_cases(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def table_of(case, seed=0, size=0.4):
@@ -143,18 +139,18 @@ def test_the_expectation_over_all_noise_is_the_exact_target(case, estimator):
     laws.unbiased(estimator, case, table, phi)
 
 
-@over_cases(PLANES)
+@over(PLANES)
 @pytest.mark.parametrize("name", laws.FROZEN_PHI)
 def test_a_pathwise_gradient_is_the_derivative_with_the_noise_frozen(case, name):
     laws.frozen_phi_gradient(BY_NAME[name], case, *table_of(case))
 
 
-@over_cases(PLANES)
+@over(PLANES)
 def test_the_score_function_is_the_derivative_of_a_weighted_log_q(case):
     laws.frozen_score_gradient(BY_NAME["score-function"], case, *table_of(case))
 
 
-@over_cases(CORRELATED)
+@over(CORRELATED)
 def test_at_a_correlated_exact_posterior_there_is_no_noise(case):
     table, _ = table_of(case)
     phi = table.phi_from_eta(exact_member(case))
@@ -222,7 +218,7 @@ def test_a_planted_fault_of_the_family_breaks_a_law(attribute, wrong, monkeypatc
     assert broken
 
 
-@over_cases(PLANES)
+@over(PLANES)
 def test_measure_valued_gradients_want_a_diagonal_q(case):
     with pytest.raises(NotApplicable, match="for a diagonal Gaussian q, not full-gaussian"):
         BY_NAME["measure-valued"].check_pairing(case.model, table_of(case)[0])
@@ -231,7 +227,7 @@ def test_measure_valued_gradients_want_a_diagonal_q(case):
 # -- exact answers and fits ------------------------------------------------------------------------
 
 
-@over_cases(PLANES)
+@over(PLANES)
 def test_the_exact_gradient_is_the_derivative_of_the_exact_elbo(case):
     table, phi = table_of(case)
     direction = np.random.default_rng(3).standard_normal(phi.size)
@@ -245,7 +241,7 @@ def test_the_exact_gradient_is_the_derivative_of_the_exact_elbo(case):
     assert answer(0.0, "grad-phi-elbo") @ direction == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-@over_cases(LINEAR)
+@over(LINEAR)
 def test_the_cubature_agrees_with_quadrature_and_with_the_formulas_of_the_diagonal(case):
     table, phi = table_of(case)
     family, eta = table.family, table.eta(phi, case.x)
@@ -260,7 +256,7 @@ def test_the_cubature_agrees_with_quadrature_and_with_the_formulas_of_the_diagon
         assert_close(within[:, :4] if name == "grad_eta" else within, getattr(formula, name), 1e-11)
 
 
-@over_cases([case for case in CASES if not case.model.family.discrete])
+@over([case for case in CASES if not case.model.family.discrete])
 def test_models_say_rightly_whether_their_log_joint_is_quadratic(case):
     # The third difference of a quadratic is zero.
     rng, K = np.random.default_rng(4), case.model.latent_dim
@@ -270,7 +266,7 @@ def test_models_say_rightly_whether_their_log_joint_is_quadratic(case):
     assert (third < 1e-10 * np.abs(values).max()) == case.model.quadratic
 
 
-@over_cases(CORRELATED)
+@over(CORRELATED)
 def test_on_a_rotated_model_only_the_full_family_reaches_the_evidence(case):
     truth, _, _ = log_evidence(case.model, case.theta, case.x)
     family, rng = FullGaussian(2), np.random.default_rng(0)
@@ -290,7 +286,7 @@ def test_on_a_rotated_model_only_the_full_family_reaches_the_evidence(case):
     np.testing.assert_allclose(bounds[1], truth, atol=1e-7)
 
 
-@over_cases([laws.canonical(case) for case in LINEAR])
+@over([laws.canonical(case) for case in LINEAR])
 def test_the_inclusive_gradient_is_taken_under_the_posterior_where_it_is_known(case):
     table, phi = table_of(case)
     eta = table.eta(phi, case.x)

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.stats
-from cases import CASES, CATEGORICAL, MODELS, WITH_GAUSSIAN_X, model_id
+from cases import CASES, CATEGORICAL, MODELS, WITH_GAUSSIAN_X, model_id, over
 from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import draw_noise
@@ -32,10 +32,6 @@ OF_BITS = ("deep-bernoulli", "sigmoid-belief")
 VECTORS = [case for case in CASES if case.model.family.event_axes]
 CLOSED_FORM = [case for case in CASES if isinstance(case.model, ClosedForm)]
 LINEAR = [case for case in CLOSED_FORM if case.model.name in ("ppca", "factor-analysis")]
-
-
-def laws(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def generator(case):
@@ -63,7 +59,7 @@ def dense_covariance(model, theta):
 # -- derivatives ---------------------------------------------------------------------------------
 
 
-@laws(CASES)
+@over(CASES)
 @pytest.mark.parametrize("part", ["log_joint", "log_likelihood", "log_prior"])
 def test_the_pullback_is_the_derivative_in_theta(case, part):
     z, _, rng = draws(case)
@@ -72,7 +68,7 @@ def test_the_pullback_is_the_derivative_in_theta(case, part):
     check_vjp(lambda theta: value(theta, *x, z), lambda theta, c: vjp(theta, *x, z, c)[0], case.theta, rng)
 
 
-@laws(VECTORS)
+@over(VECTORS)
 @pytest.mark.parametrize("part", ["log_joint", "log_likelihood", "log_prior"])
 @pytest.mark.parametrize("shared", [False, True], ids=["own-z", "shared-z"])
 def test_the_pullback_is_the_derivative_in_z(case, part, shared):
@@ -83,14 +79,14 @@ def test_the_pullback_is_the_derivative_in_z(case, part, shared):
     check_vjp(lambda z: value(case.theta, *x, z), lambda z, c: vjp(case.theta, *x, z, c)[1], z, rng)
 
 
-@laws(CATEGORICAL)
+@over(CATEGORICAL)
 def test_a_category_has_no_derivative(case):
     z, cotangent, _ = draws(case)
     assert case.model.log_joint_vjp(case.theta, case.x, z, cotangent)[1] is None
     assert case.model.log_prior_vjp(case.theta, z, cotangent)[1] is None
 
 
-@laws(CASES)
+@over(CASES)
 def test_prior_eta_vjp_is_the_derivative_of_the_priors_eta(case):
     model = case.model
     check_vjp(lambda theta: model.prior_eta(theta)[0], model.prior_eta_vjp, case.theta, generator(case))
@@ -103,7 +99,7 @@ def test_prior_eta_vjp_is_the_derivative_of_the_priors_eta(case):
 # -- axes ----------------------------------------------------------------------------------------
 
 
-@laws(CASES)
+@over(CASES)
 def test_the_joint_is_likelihood_times_prior(case):
     z = draws(case)[0]
     prior = case.model.family.log_prob(case.model.prior_eta(case.theta), z)
@@ -112,7 +108,7 @@ def test_the_joint_is_likelihood_times_prior(case):
     assert_close(case.model.log_joint(case.theta, case.x, z), likelihood + prior)
 
 
-@laws(CASES)
+@over(CASES)
 def test_leading_axes_of_repeats_equal_looped_calls(case):
     z, cotangent, _ = draws(case, lead=(2, 3))
     model, theta, x = case.model, case.theta, case.x
@@ -127,7 +123,7 @@ def test_leading_axes_of_repeats_equal_looped_calls(case):
             assert_close(grad_z[r], one_z)
 
 
-@laws(VECTORS)
+@over(VECTORS)
 @pytest.mark.parametrize("lead", [(), (2,)])
 @pytest.mark.parametrize("n_seen", [1, 3])
 def test_a_slope_in_z_alone_is_that_beside_the_slope_in_theta(case, lead, n_seen):
@@ -137,7 +133,7 @@ def test_a_slope_in_z_alone_is_that_beside_the_slope_in_theta(case, lead, n_seen
     assert_close(model.log_likelihood_grad_z(*arguments), model.log_likelihood_vjp(*arguments)[1])
 
 
-@laws(VECTORS)
+@over(VECTORS)
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_a_draw_shared_by_all_data_equals_its_copies(case, lead):
     z, cotangent, _ = draws(case, lead)
@@ -151,7 +147,7 @@ def test_a_draw_shared_by_all_data_equals_its_copies(case, lead):
     assert_close(grad_z, by_copies.sum(axis=-2, keepdims=True))
 
 
-@laws(CASES)
+@over(CASES)
 def test_order_of_draws_and_data_does_not_matter(case):
     z, cotangent, _ = draws(case)
     model, theta = case.model, case.theta
@@ -166,7 +162,7 @@ def test_order_of_draws_and_data_does_not_matter(case):
         assert_close(moved_z, grad_z[by_draw][:, by_datum])
 
 
-@laws(CASES)
+@over(CASES)
 def test_inputs_are_never_written_into(case):
     z, cotangent, rng = draws(case)
     z, cotangent, theta, x = read_only(z, cotangent, case.theta, case.x)
@@ -241,7 +237,7 @@ class GivenNoise:
     standard_normal = random = _take
 
 
-@laws(WITH_GAUSSIAN_X)
+@over(WITH_GAUSSIAN_X)
 def test_a_gaussian_sample_is_the_noise_coloured_by_the_density(case):
     # x = m + A e has log p(x | z) = log p(m | z) - |e|^2 / 2 for all e iff A A^T is the covariance.
     model = case.model
@@ -256,7 +252,7 @@ def test_a_gaussian_sample_is_the_noise_coloured_by_the_density(case):
     assert_close(log_density(e), at_mean - 0.5 * (e**2).sum(axis=1), 1e-10)
 
 
-@laws([case for case in CASES if case.model.name in OF_BITS])
+@over([case for case in CASES if case.model.name in OF_BITS])
 def test_a_binary_sample_is_one_on_as_much_noise_as_its_probability(case):
     model, n_points = case.model, 10_000
     z = np.broadcast_to(draws(case)[0][0, :1], (n_points, model.latent_dim))
@@ -267,7 +263,7 @@ def test_a_binary_sample_is_one_on_as_much_noise_as_its_probability(case):
     assert np.abs(x.mean(axis=0) - p @ all_x).max() <= 1.01 / n_points
 
 
-@laws(CASES)
+@over(CASES)
 def test_samples_of_the_model_have_mean_score_zero(case):
     # E_{p(x, z)} d log p(x, z) / d theta = 0 ties the samples of z and x to their densities; without
     # parameters theta, d / dz does, whose expectation is zero too since p(x, z) vanishes at infinity. One
@@ -288,7 +284,7 @@ def test_samples_of_the_model_have_mean_score_zero(case):
     assert np.abs(batches[:, ~moves]).max(initial=0.0) < 1e-9
 
 
-@laws(CASES)
+@over(CASES)
 def test_a_sample_is_data_that_the_model_accepts(case):
     x, z = case.model.sample(case.theta, 6, generator(case))
     assert case.model.check_data(x).shape == (6, case.model.n_columns)
@@ -300,20 +296,20 @@ def test_a_sample_is_data_that_the_model_accepts(case):
 # -- closed forms --------------------------------------------------------------------------------
 
 
-@laws(CLOSED_FORM)
+@over(CLOSED_FORM)
 def test_the_evidence_is_the_dense_gaussian_density(case):
     mean, covariance = dense_covariance(case.model, case.theta)
     expected = scipy.stats.multivariate_normal(mean, covariance).logpdf(case.x)
     assert_close(case.model.log_evidence(case.theta, case.x), expected, 1e-9)
 
 
-@laws(CLOSED_FORM)
+@over(CLOSED_FORM)
 def test_the_evidence_gradient_is_the_derivative(case):
     value, grad, x = case.model.log_evidence, case.model.log_evidence_grad, case.x
     check_vjp(lambda theta: value(theta, x), lambda theta, w: grad(theta, x, w), case.theta, generator(case))
 
 
-@laws(CLOSED_FORM)
+@over(CLOSED_FORM)
 def test_the_expected_log_joint_is_the_gauss_hermite_sum(case):
     eta = case.free.eta(case.free_phi, case.x)
     z, weights = exact_draws(case.model.family, eta)
@@ -321,7 +317,7 @@ def test_the_expected_log_joint_is_the_gauss_hermite_sum(case):
     assert_close(case.model.expected_log_joint(case.theta, case.x, eta), expected, 1e-11)
 
 
-@laws(CLOSED_FORM)
+@over(CLOSED_FORM)
 def test_the_expected_log_joint_gradients_are_the_derivatives(case):
     theta, x, eta, rng = case.theta, case.x, case.free.eta(case.free_phi, case.x), generator(case)
     value, vjp = case.model.expected_log_joint, case.model.expected_log_joint_vjp
@@ -329,7 +325,7 @@ def test_the_expected_log_joint_gradients_are_the_derivatives(case):
     check_vjp(lambda eta: value(theta, x, eta), lambda eta, w: vjp(theta, x, eta, w)[1], eta, rng)
 
 
-@laws(LINEAR)
+@over(LINEAR)
 def test_the_posterior_moments_condition_the_dense_joint_gaussian(case):
     model = case.model
     b, C = dense_covariance(model, case.theta)
@@ -349,7 +345,7 @@ def test_the_posterior_of_gaussian_mle_is_the_precision_weighted_mean():
     assert_close(np.exp(-2 * log_std), np.full_like(mean, prior + noise))
 
 
-@laws(CATEGORICAL)
+@over(CATEGORICAL)
 def test_the_posterior_of_a_mixture_is_the_normalised_joint(case):
     model = case.model
     z, posterior = exact_draws(model.family, model.posterior_eta(case.theta, case.x))
@@ -358,7 +354,7 @@ def test_the_posterior_of_a_mixture_is_the_normalised_joint(case):
     assert_close(model.posterior_eta(case.theta, case.x).T, np.log(joint))
 
 
-@laws(LINEAR)
+@over(LINEAR)
 def test_canonical_keeps_the_evidence_and_makes_the_posterior_diagonal(case):
     model, canonical = case.model, case.model.canonical(case.theta)
     evidence = model.log_evidence(case.theta, case.x)
@@ -370,7 +366,7 @@ def test_canonical_keeps_the_evidence_and_makes_the_posterior_diagonal(case):
     assert_close(model.canonical(canonical), canonical)
 
 
-@laws(LINEAR)
+@over(LINEAR)
 def test_a_correlated_posterior_is_refused_with_its_correlation(case):
     covariance = case.model.posterior_moments(case.theta, case.x)[1]
     correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
@@ -378,7 +374,7 @@ def test_a_correlated_posterior_is_refused_with_its_correlation(case):
         case.model.posterior_eta(case.theta, case.x)
 
 
-@laws([case for case in CASES if case.model.name.startswith("deep")])
+@over([case for case in CASES if case.model.name.startswith("deep")])
 def test_a_deep_model_has_no_posterior_in_closed_form(case):
     with pytest.raises(NotApplicable, match=f"posterior of {case.model.label} has no closed form"):
         case.model.posterior_eta(case.theta, case.x)
@@ -456,7 +452,7 @@ def test_gaussian_mle_reports_the_pooled_variance_and_starts_in_the_middle():
     assert t["log_tau"] == t["log_s"]
 
 
-@laws(CASES)
+@over(CASES)
 @pytest.mark.parametrize("n_data", [1, 3])
 def test_the_start_is_finite_and_the_same_every_time(case, n_data):
     if case.model.name == "gaussian-mixture":
@@ -561,7 +557,7 @@ def test_bernoulli_answers_stay_finite_at_extreme_logits(activation):
 # -- refusals ------------------------------------------------------------------------------------
 
 
-@laws(CASES)
+@over(CASES)
 def test_another_number_of_columns_is_refused(case):
     columns = case.model.n_columns
     wrong = np.ones((3, columns + 1))
@@ -569,7 +565,7 @@ def test_another_number_of_columns_is_refused(case):
         case.model.check_data(wrong)
 
 
-@laws(CASES)
+@over(CASES)
 def test_a_theta_of_another_size_is_refused(case):
     size = case.model.layout.size
     with pytest.raises(ValueError, match=rf"theta: expected shape \({size},\), got shape \({size + 1},"):
@@ -663,7 +659,7 @@ def test_every_kind_of_model_builds_itself_for_data(kind):
         assert model == kind.for_data(x, variant) and hash(model) == hash(kind.for_data(x, variant))
 
 
-@laws(CASES)
+@over(CASES)
 def test_every_coordinate_of_theta_has_a_name(case):
     layout = case.model.layout
     names = {layout.name_of(i) for i in range(layout.size)}

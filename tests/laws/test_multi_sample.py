@@ -7,7 +7,7 @@ import estimator_laws as laws
 import multi_sample_laws as several
 import numpy as np
 import pytest
-from cases import CASES, CATEGORICAL, model_id
+from cases import CASES, CATEGORICAL, DISCRETE, over
 from estimator_laws import BY_NAME, assert_same, exact_value
 from multi_sample_laws import ONE_LATENT
 from noise_integrals import NotIntegrated, expected_estimate
@@ -25,14 +25,9 @@ from elbo_lab.estimators.iwae_gradients.score import (
 from elbo_lab.estimators.iwae_gradients.wake import WakePhi, WakePhiDreg
 from elbo_lab.special import log_mean_exp, log_sum_exp, softmax
 
-DISCRETE = [case for case in CASES if case.model.family.discrete]
 CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 # The exact posterior must lie in the family: that of hidden bits, which couples them, does not.
 LANDED = [laws.canonical(c) for c in CASES if c in CATEGORICAL or hasattr(c.model, "log_evidence")]
-
-
-def over(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
 
 
 def everywhere(law, case):

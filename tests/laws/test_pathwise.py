@@ -3,7 +3,7 @@
 import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES, Case, model_id
+from cases import CASES, Case, over
 from estimator_laws import BY_NAME, assert_same, noise_for
 from noise_integrals import estimate, exact_variance
 
@@ -16,11 +16,7 @@ CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 KNOWN_POSTERIOR = [case for case in CONTINUOUS if hasattr(case.model, "log_evidence")]
 
 
-def over_cases(cases):
-    return pytest.mark.parametrize("case", cases, ids=model_id)
-
-
-@over_cases(CONTINUOUS)
+@over(CONTINUOUS)
 def test_the_total_derivative_has_the_score_less(case):
     noise = noise_for(STICKING, case, 4, lead=(5,))
     for posterior, phi in case.posteriors():
@@ -31,7 +27,7 @@ def test_the_total_derivative_has_the_score_less(case):
         assert_same(estimate(STICKING, case, posterior, phi, noise), expected, 1e-11)
 
 
-@over_cases(KNOWN_POSTERIOR)
+@over(KNOWN_POSTERIOR)
 def test_at_the_exact_posterior_every_single_draw_sticks_the_landing(case):
     case = laws.canonical(case)
     phi = case.free.phi_from_eta(case.model.posterior_eta(case.theta, case.x))

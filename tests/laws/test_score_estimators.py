@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BINARY, CASES, Case, admits, make_case
+from cases import BINARY, CASES, DISCRETE, ONE_LATENT, Case, admits, make_case
 from estimator_laws import BY_NAME, assert_same, exact_value, noise_for, with_theta
 from noise_integrals import (
     NotIntegrated,
@@ -44,8 +44,7 @@ from elbo_lab.special import log_softmax, log_sum_exp, softmax
 
 FIVE = make_case(GaussianMixture(2, 5, "spherical"))
 LINE = make_case(PPCA(3, 1))
-DISCRETE = [case for case in CASES if case.model.family.discrete] + [FIVE]
-ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
+WITH_FIVE = [*DISCRETE, FIVE]
 STATEFUL = [ScoreFunctionRunningMean(), ScoreFunctionLearnedBaseline()]
 
 
@@ -112,7 +111,7 @@ def spread(case, factor=1.5):
 # -- the most probable categories ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", DISCRETE, ids=case_id)
+@pytest.mark.parametrize("case", WITH_FIVE, ids=case_id)
 def test_all_categories_but_one_or_none_left_are_the_exact_gradient(case):
     size = len(case.model.family.values())
     for k in (size - 1, size, size + 3):
@@ -192,7 +191,7 @@ def test_sets_are_unbiased_over_all_orders_of_draws(n_draws):
         assert_same(found, exact_value(estimator, FIVE, posterior, phi), 1e-10)
 
 
-@pytest.mark.parametrize("case", DISCRETE, ids=case_id)
+@pytest.mark.parametrize("case", WITH_FIVE, ids=case_id)
 def test_a_set_of_all_values_is_the_exact_gradient(case):
     estimator, size = BY_NAME["score-function-unordered-set"], len(case.model.family.values())
     for n_draws in (size, size + 2):
@@ -370,7 +369,7 @@ def test_estimated_coefficients_keep_much_of_the_gain_and_take_away_the_harm(cas
         assert log_std == 0.0 or (unit > 1.15 * loo and delta < unit)
 
 
-ORACLE_CASES = [of_width(case, 0.0) for case in ONE_LATENT] + DISCRETE
+ORACLE_CASES = [of_width(case, 0.0) for case in ONE_LATENT] + WITH_FIVE
 
 
 @pytest.mark.parametrize("case", ORACLE_CASES, ids=case_id)
