@@ -452,7 +452,7 @@ IMPOSSIBLE_MODELS = [
     (partial(LogisticRegression, 0, (0.0,), (1.0,)), "n_total: .*at least 1, got 0"),
     (partial(LogisticRegression, 3, (0.0,), (0.0,)), "scale: expected a positive finite number, got 0"),
     (partial(LogisticRegression, 3, (0.0,), (1.0, 1.0)), "scale: expected 1 numbers.*got 2"),
-    (partial(LogisticRegression.for_data, np.zeros((3, 1))), "a feature beside the labels, got 1 column"),
+    (partial(LogisticRegression.for_data, np.zeros((3, 1))), "one feature besides the labels, got 1 column"),
 ]
 
 

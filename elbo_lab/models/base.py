@@ -3,11 +3,11 @@
 A model is an immutable description; its parameters come in as one flat vector `theta` (P,). Two
 things make a model: the prior, which is a member of a `Family` (so that sampling it, scoring it and
 KL to it need no further code), and `likelihood`, the formula of log p(x | z) together with its
-hand-derived pullback. Everything else on this page follows from these two.
+hand-derived pullback. Everything else in this module follows from these two.
 
 Axes: x (N, D); continuous z (..., S, N, K) or (..., S, 1, K) to share a draw among all data,
-binary z the same in zeros and ones, categorical z integer (..., S, N); axes in front of S are repeats and
-are never summed.
+binary z the same in zeros and ones, categorical z integer (..., S, N); axes before S are repeats and are
+never summed.
 """
 
 from abc import ABC, abstractmethod
@@ -55,11 +55,11 @@ class Model(ABC):
     variants : tuple
         The variants that the class builds, (None,) without any.
     usual_variant : str or None
-        Of all variants of this name, the one that a fit takes where none is named; None for the first.
+        The variant that a fit uses by default, among all of this name; None for the first.
     default_data : str
-        The data set that an example takes.
+        The data set of an example.
     default_latent : int or None
-        The latent size where none is asked; None where the data decide it.
+        The default latent size; None if the data determine it.
     hidden : tuple of int or None
         Hidden widths of the model's network, from the latent side; None without a network.
     family : Family
@@ -71,9 +71,9 @@ class Model(ABC):
     natural_views : tuple of str
         Views of a built-in data set that suit the likelihood, the usual one first; () for any.
     fixed_prior : bool
-        Whether p(z) has no parameters, so that no gradient of zeros is formed.
+        Whether p(z) has no parameters, so that its gradient need not be computed.
     global_latents : bool
-        Whether one z explains a whole table instead of one z each row: there is then one datum, N = 1.
+        Whether one z explains a whole table, and not a row: there is then one datum, N = 1.
     quadratic : bool
         Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     relaxes : bool
@@ -112,7 +112,7 @@ class Model(ABC):
     def must_vary(self) -> Literal["none", "one", "all"]:
         return "none"
 
-    # -- what a model must say -------------------------------------------------------------------
+    # -- what a model must define ----------------------------------------------------------------
 
     @abstractmethod
     def prior_eta(self, theta: Floats) -> Floats:
@@ -145,7 +145,7 @@ class Model(ABC):
         """Return a sensible deterministic start for fitting to x: (P,)."""
 
     def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - where nothing is random
-        """Return a start for stochastic training on x, which knows nothing of the maximum: (P,)."""
+        """Return a start for stochastic training on x that does not use the maximum: (P,)."""
         return self.initial_theta(x)
 
     def expected_x(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
@@ -154,15 +154,15 @@ class Model(ABC):
         Raises
         ------
         NotApplicable
-            If the model does not say.
+            If the model does not define it.
         """
-        raise NotApplicable(f"{self.label} does not say E[x | z]; write expected_x")
+        raise NotApplicable(f"{self.label} does not define E[x | z]; write expected_x")
 
     # -- maximum likelihood ----------------------------------------------------------------------
 
     @property
     def closed_form_maximum(self) -> bool:
-        """Whether `maximum_likelihood` is a formula; there is none unless a model says so."""
+        """Whether `maximum_likelihood` is a formula; by default there is none."""
         return False
 
     def maximum_likelihood(self, x: Floats) -> Floats:  # noqa: ARG002 - most models have no formula
@@ -183,7 +183,7 @@ class Model(ABC):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What must be known before the parameters of any fit are interpreted, one sentence each."""
+        """What a reader must know before interpreting the parameters of a fit, one sentence each."""
         return ()
 
     # -- from a data set to x --------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Model(ABC):
         """Return x (N, D) of a table (M, C): every row a datum, unless the latents are global."""
         return table
 
-    # -- what follows from it --------------------------------------------------------------------
+    # -- what follows from these -----------------------------------------------------------------
 
     @property
     def label(self) -> str:
@@ -240,15 +240,15 @@ class Model(ABC):
     def check_data(self, x: Floats, argument: str = "data") -> Floats:
         """Return x (N, D) as floats if this model can be fitted to it, or raise ValueError.
 
-        Beside the support this refuses data on which the likelihood has no maximum. Where the spread of a
-        column is zero, the scale that describes it shrinks to zero and the density grows without bound.
+        Beyond the support this refuses data on which the likelihood has no maximum. If the spread of a column
+        is zero, the scale that describes it shrinks to zero and the density grows without bound.
         """
         x = self.check_support(x, argument)
         constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-        most = {"none": x.shape[1], "one": x.shape[1] - 1, "all": 0}[self.must_vary]
-        if len(constant) > most:
-            what = f"columns that vary (the density of {self.label} is unbounded otherwise)"
-            raise BadColumn(argument, what, "constant", int(constant[0]), "drop it")
+        n_allowed = {"none": x.shape[1], "one": x.shape[1] - 1, "all": 0}[self.must_vary]
+        if len(constant) > n_allowed:
+            expected = f"columns that vary (the density of {self.label} is unbounded otherwise)"
+            raise BadColumn(argument, expected, "constant", int(constant[0]), "drop it")
         return x
 
     def check_theta(self, theta: Floats) -> Floats:
@@ -261,7 +261,7 @@ class Model(ABC):
         return self.likelihood(theta, x, z)[0]
 
     def data_terms(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002
-        """Return what `shared_likelihood` needs to know of the data (N, T); each row is that of its datum."""
+        """Return the terms of the data that `shared_likelihood` uses (N, T), one row per datum."""
         return x
 
     def shared_likelihood(self, theta: Floats, terms: Floats, z: Draws) -> Floats:
@@ -271,7 +271,7 @@ class Model(ABC):
         ----------
         theta : ndarray (P,)
         terms : ndarray (N, T)
-            `data_terms` of x: what depends on no draw is done once for all draws.
+            `data_terms` of x: the terms that depend on no draw are computed once for all draws.
         z : ndarray (S, 1, K) or (S, 1)
         """
         return self.log_likelihood(theta, terms, z)
@@ -371,7 +371,7 @@ class Model(ABC):
         raise NotApplicable(f"log p(x | z) of {self.label} is not defined between categories")
 
     def described(self, theta: Floats) -> dict[str, Floats] | None:  # noqa: ARG002
-        """Return {name: array}, theta in natural units; None where theta as stored says it best."""
+        """Return {name: array}, theta in natural units; None if theta is best shown as stored."""
         return None
 
 
@@ -387,7 +387,7 @@ class StandardNormalPrior(Model):
         return np.zeros((*grad_eta.shape[:-1], self.layout.size))
 
     def log_prior(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
-        """Return -|z|^2 / 2 - K log(2 pi) / 2 (..., S, N), bit for bit what the family says at N(0, I)."""
+        """Return -|z|^2 / 2 - K log(2 pi) / 2 (..., S, N), bit for bit the family's value at N(0, I)."""
         z = z.astype(np.float64, copy=False)
         return -0.5 * np.einsum("...k,...k->...", z, z) - 0.5 * self.family.size * LOG_2PI
 
@@ -404,8 +404,7 @@ class StandardNormalPrior(Model):
 class ClosedForm(Model):
     """Base of models whose evidence and Gaussian expectations have a formula.
 
-    Weights (N,) multiply the data in every gradient, so that sums, means and single data are the same
-    call.
+    Weights (N,) multiply the data in every gradient, so that one call gives sums, means or single data.
     """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What all likelihoods of bits share: the refusal of grey values, and logits that fit without any latent."""
+"""What all likelihoods of bits share: the refusal of grey values, and logits fitted without latents."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from elbo_lab.errors import bad_value
 
 
 def refuse_grey(x: Floats, argument: str, name: str) -> Floats:
-    """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first that is not."""
-    wrong = np.argwhere((x != 0.0) & (x != 1.0))
-    if len(wrong):
-        n, d = wrong[0]
+    """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first other entry."""
+    grey = np.argwhere((x != 0.0) & (x != 1.0))
+    if len(grey):
+        n, d = grey[0]
         raise bad_value(
             argument,
             f"zeros and ones for {name}",

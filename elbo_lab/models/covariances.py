@@ -5,8 +5,8 @@ Each structure whitens a difference, y = L^-1 (x - mu) with Sigma = L L^T, and g
     log N(x; mu, Sigma) = -|y|^2 / 2 - log |L| - D log(2 pi) / 2.
 
 C components, N data, D columns. Scales are stored unconstrained: log standard deviations, and for the
-full structure a lower triangle whose diagonal is a logarithm. `natural` and `stored` go between these
-and the free part of Sigma itself: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c (C, D, D).
+full structure a lower triangle whose diagonal is a logarithm. `natural` and `stored` convert between
+these and the free part of Sigma: sigma_c^2 (C,), sigma_c^2 (C, D), or Sigma_c (C, D, D).
 """
 
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ class Covariance(ABC):
 
     @abstractmethod
     def whitener(self, params: dict[str, Floats]) -> tuple[Floats, Floats]:
-        """Return L^-1 (C, D, D), or its diagonal (C, D) where that is all, and log |L| (C,)."""
+        """Return L^-1 (C, D, D), or only its diagonal (C, D) if L is diagonal, and log |L| (C,)."""
 
     @abstractmethod
     def whiten(self, params: dict[str, Floats], diff: Floats) -> tuple[Floats, Floats]:
@@ -81,7 +81,7 @@ class Covariance(ABC):
 
 @dataclass(frozen=True)
 class Scales(Covariance):
-    """What the two structures with a diagonal Sigma share: log standard deviations log_sigma."""
+    """Base of the two structures with a diagonal Sigma; parameters log_sigma, log standard deviations."""
 
     @property
     @abstractmethod
@@ -108,9 +108,9 @@ class Scales(Covariance):
 
     def vjp(self, params: dict[str, Floats], y: Floats, weights: Floats) -> tuple[dict[str, Floats], Floats]:
         by_mean = np.einsum("...nc,ncd->...cd", weights, y) * self.whitener(params)[0]
-        # One scale for several columns collects what each of them asks for.
-        scales = params["log_sigma"].reshape(self.n_components, -1).shape[1]
-        squares = (y * y).reshape(*y.shape[:2], scales, -1).sum(axis=-1) - self.n_columns // scales
+        # The gradient of a scale that several columns share is the sum over them.
+        n_scales = params["log_sigma"].reshape(self.n_components, -1).shape[1]
+        squares = (y * y).reshape(*y.shape[:2], n_scales, -1).sum(axis=-1) - self.n_columns // n_scales
         by_scale = np.einsum("...nc,ncd->...cd", weights, squares)
         return {"log_sigma": by_scale.reshape(*weights.shape[:-2], *self.shape)}, by_mean
 

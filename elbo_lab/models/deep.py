@@ -1,7 +1,7 @@
 """Deep latent-variable models: z ~ N(0, I), and an MLP of z gives the parameters of p(x | z).
 
 The integral over z has no closed form: z enters through a nonlinear network. One forward pass of the
-decoder serves both the log-likelihood and its pullback. The subclasses say only how x is observed
+decoder serves both the log-likelihood and its pullback. The subclasses define only how x is observed
 given the network's output (a Gaussian or a Bernoulli density and its derivative).
 """
 
@@ -20,7 +20,7 @@ from elbo_lab.layout import Entries, Layout
 from elbo_lab.models.base import Pullback, StandardNormalPrior
 from elbo_lab.networks import MLP
 
-# Value (..., S, N), and what gives its derivatives: see `DeepModel.observe`.
+# Value (..., S, N), and the functions that return its derivatives: see `DeepModel.observe`.
 Observation = tuple[Floats, Callable[[], Floats], Callable[[Floats], Floats]]
 
 
@@ -65,7 +65,7 @@ class DeepModel(StandardNormalPrior):
 
     @property
     def extra_entries(self) -> Entries:
-        """Layout entries beside the decoder's."""
+        """Layout entries of the parameters that are not in the decoder."""
         return ()
 
     @cached_property
@@ -84,7 +84,7 @@ class DeepModel(StandardNormalPrior):
         Parameters
         ----------
         extra : ndarray (P_extra,)
-            The parameters beside the decoder's.
+            The parameters that are not in the decoder.
         outputs : ndarray (..., S, N or 1, out)
         x : ndarray (N, D)
 
@@ -134,7 +134,7 @@ class DeepModel(StandardNormalPrior):
         flat, activations = decoder.forward(weights, z.reshape((*lead, n_rows, self.n_latent)))
         outputs = flat.reshape(z.shape[:-1] + flat.shape[-1:])
         value, slopes, extra_vjp = self.observe(extra, outputs, x)
-        slopes = cache(slopes)  # several cotangents may come back through one pass
+        slopes = cache(slopes)  # several cotangents may be pulled back through one pass
 
         def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             cotangent = cotangent.astype(theta.dtype, copy=False)
@@ -154,7 +154,7 @@ class DeepModel(StandardNormalPrior):
 
     @staticmethod
     def _by_output(cotangent: Floats, slopes: Floats, z: Floats) -> Floats:
-        """Return the cotangent (..., S, N or 1, out) of the outputs, as many for a draw as z has."""
+        """Return the cotangent (..., S, N or 1, out) of the outputs: one per draw where z is shared."""
         if z.shape[-2] < cotangent.shape[-1]:
             # One draw for all data: contract over the data before anything is stored.
             return np.einsum("...sn,...sno->...so", cotangent, slopes)[..., None, :]
@@ -186,9 +186,9 @@ class DeepModel(StandardNormalPrior):
 
     @staticmethod
     def no_extra_vjp(cotangent: Floats) -> Floats:
-        """The `extra_vjp` of a model without parameters beside the decoder's."""
+        """The `extra_vjp` of a model whose parameters are all in the decoder."""
         return np.zeros((*cotangent.shape[:-2], 0))
 
     def initial_extra(self, x: Floats) -> Floats:  # noqa: ARG002
-        """Return the start of the parameters beside the decoder's."""
+        """Return the start of the parameters that are not in the decoder."""
         return np.zeros(0)

@@ -38,9 +38,10 @@ class DeepBernoulli(DeepModel):
         return x - sigmoid(outputs)
 
     def data_terms(self, theta: Floats, x: Floats) -> Floats:
-        """Return (W x, b . x, 1) (N, H + 2): the data taken through the last layer, and what softplus takes.
+        """Return (W x, b . x, 1) (N, H + 2): the data multiplied by the last layer, and a one.
 
-        The logits are linear in the last hidden layer, l = a W + b, and so is x . l = a . (W x) + b . x.
+        The logits are linear in the last hidden layer, l = a W + b, and so is x . l = a . (W x) + b . x; the
+        one multiplies the sum of softplus(l).
         """
         views, last = self.decoder.layout.views(self._split(theta)[0]), self.decoder.n_layers
         x = x.astype(theta.dtype, copy=False)
@@ -50,7 +51,7 @@ class DeepBernoulli(DeepModel):
         return terms
 
     def shared_likelihood(self, theta: Floats, terms: Floats, z: Floats) -> Floats:
-        """Return (a, 1, -sum softplus(l)) . terms: one product, as long as the hidden layer."""
+        """Return (a, 1, -sum softplus(l)) . terms: one product over the hidden layer instead of over x."""
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)
         rows = np.empty((len(z), terms.shape[1]), theta.dtype)

@@ -10,10 +10,10 @@ Two observations, two classes:
 (Kingma and Welling 2014, appendix C.2.)
 
 Why the learned log-variance is bounded below: a density, unlike a probability, has no upper limit. A
-flexible decoder can put its mean through one datum and let the variance there go to zero, and log p
-goes to infinity while nothing is learned; columns that are constant in the data invite exactly that
+flexible decoder can put its mean on one datum and let the variance there go to zero, and log p goes to
+infinity although nothing is learned; columns that are constant in the data lead to exactly that
 (Mattei and Frellsen 2018). So v = floor + softplus(raw - floor) >= floor. The slope is
-dv/draw = sigmoid(raw - floor), and far above the floor v is just raw.
+dv/draw = sigmoid(raw - floor), and far above the floor v is nearly raw.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ RELATIVE_FLOOR = 1e-4
 
 
 class DeepGaussian(DeepModel):
-    """What the two Gaussian decoders share."""
+    """Base of the two Gaussian decoders."""
 
     name = "deep-gaussian"
     usual_variant = "learned"

@@ -1,11 +1,11 @@
 """Factor analysis: x | z ~ N(W z + b, Psi), a noise variance for each column.
 
-No closed form for the maximum (Rubin and Thayer 1982 climb it by EM), but nothing changes when a column
-changes its unit, as it does for principal components (Bishop 2006, section 12.2.4).
+The maximum has no closed form (Rubin and Thayer 1982 find it by EM), but the fit does not depend on the units
+of the columns, unlike that of principal components (Bishop 2006, section 12.2.4).
 
-**How many factors the data can tell apart.** D columns with K factors have D K loadings and D noise
-variances, of which a rotation of the factors takes K (K - 1) / 2 away; the covariance has D (D + 1) / 2
-numbers. There are not more parameters than numbers while
+**How many factors the data can identify.** D columns with K factors have D K loadings and D noise variances,
+less the K (K - 1) / 2 numbers of a rotation of the factors; the covariance has D (D + 1) / 2 numbers. There
+are no more free parameters than numbers as long as
 
     (D - K)^2 >= D + K,   that is   K <= (2 D + 1 - sqrt(8 D + 1)) / 2
 
@@ -42,12 +42,12 @@ class FactorAnalysis(LinearGaussian):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """More factors than the Ledermann bound have loadings that mean nothing."""
+        """With more factors than the Ledermann bound the loadings are not identified."""
         most = most_factors(self.n_columns)
         if self.n_latent <= most:
             return ()
         factors = f"{self.n_latent} with {self.n_columns} columns"
-        limit = f"above the Ledermann bound, K <= {most}; log p(x) stands"
+        limit = f"above the Ledermann bound, K <= {most}; log p(x) is not affected"
         return (f"the loadings are not identified: K = {factors} is {limit}",)
 
     def initial_theta(self, x: Floats) -> Floats:

@@ -2,10 +2,10 @@
 
 The latent takes C values, so the evidence is a sum of C terms (Bishop 2006, eq. 9.12) and evidence,
 posterior and gradients are exact by enumeration. log p(x | z) needs only the table of the C component
-densities at each datum; a draw of z looks its entry up.
+densities at each datum; a draw of z selects an entry.
 
 theta = (logits of pi, means, covariance parameters); see `covariances` for the three structures. The
-density is unbounded: a component that sits on one point can shrink for ever (Bishop 2006, section
+likelihood is unbounded: a component centred on one datum can shrink without limit (Bishop 2006, section
 9.2.1); a fit looks for a finite local maximum.
 """
 
@@ -101,7 +101,7 @@ class GaussianMixture(Model):
         return table, pullback
 
     def likelihood(self, theta: Floats, x: Floats, z: Integers) -> tuple[Floats, Pullback]:
-        """Look up log N(x_n; mu_z, Sigma_z); the pullback collects the cotangent per component."""
+        """Look up log N(x_n; mu_z, Sigma_z); the pullback sums the cotangent by component."""
         table, table_pullback = self.likelihood_table(theta, x)
 
         def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
@@ -114,7 +114,7 @@ class GaussianMixture(Model):
         return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
 
     def log_joint(self, theta: Floats, x: Floats, z: Integers) -> Floats:
-        """Return log p_theta(x, z) (..., S, N): one look into the table of both terms."""
+        """Return log p_theta(x, z) (..., S, N): one look-up in the table of both terms."""
         return looked_up(self.joint_table(theta, x), z)
 
     def relaxed_likelihood(self, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, RelaxedPullback]:
@@ -189,35 +189,35 @@ class GaussianMixture(Model):
             "full": covariance,
         }[self.variant]
         if self.variant == "full":
-            self._refuse_flat(x - mean)
+            self._refuse_singular(x - mean)
         elif np.min(variance) < LEAST_VARIANCE:
             expected = f"variances above {LEAST_VARIANCE:g}"
             raise bad_value("data", expected, np.min(variance), "change the unit")
         return self.layout.pack({"mean": mean, **self.covariance.stored(variance[None])})
 
-    def _refuse_flat(self, centred: Floats) -> None:
+    def _refuse_singular(self, centred: Floats) -> None:
         """Raise ValueError if the covariance of centred data (N, D) has no inverse."""
         singular = np.linalg.svd(centred, compute_uv=False)
         # Singular values below this are rounding.
         rank = int((singular > max(centred.shape) * np.finfo(float).eps * singular[0]).sum())
         if rank < self.n_columns:
             expected = (
-                f"a covariance of rank {self.n_columns} (the density of {self.label} is else unbounded)"
+                f"a covariance of rank {self.n_columns} (the density of {self.label} is unbounded otherwise)"
             )
             remedy = "use variant diagonal, or method em, which keeps a floor under the eigenvalues"
             raise bad_value("data", expected, f"rank {rank}", remedy)
 
     def initial_theta(self, x: Floats) -> Floats:
-        """Cut the data into C equal parts along the first principal direction of the scaled columns.
+        """Divide the data into C equal groups along the first principal direction of the scaled columns.
 
-        Means and spreads are those of the parts; deterministic, and close to a good maximum for data
+        Means and spreads are those of the groups; deterministic, and close to a good maximum for data
         with one dominant direction.
         """
         overall = np.maximum(x.std(axis=0), 1e-6 * max(np.abs(x).max(), np.finfo(float).tiny))
         scaled = (x - x.mean(axis=0)) / overall
         direction = np.linalg.svd(scaled, full_matrices=False)[2][0]
-        parts = np.array_split(np.argsort(scaled @ direction, kind="stable"), self.n_components)
-        means = np.array([x[part].mean(axis=0) for part in parts])
-        spread = np.array([x[part].std(axis=0) for part in parts])
+        groups = np.array_split(np.argsort(scaled @ direction, kind="stable"), self.n_components)
+        means = np.array([x[group].mean(axis=0) for group in groups])
+        spread = np.array([x[group].std(axis=0) for group in groups])
         spread = np.maximum(spread, 0.1 * overall)
         return self.layout.pack({"mean": means, **self.covariance.initial(spread)})

@@ -4,9 +4,9 @@
 
 The evidence is the plain Gaussian likelihood, so the maximum is known (Bishop 2006, eqs. 2.121 and
 2.122, pooled over the columns), and yet every estimator of the lab applies. theta = (mu, log tau,
-log s). The parameters of the prior can be reached through log p(z; theta) (score form) and through
+log s). The parameters of the prior enter through log p(z; theta) (score form) or through
 z = mu + tau * eps (pathwise form). Only sigma^2 = tau^2 + s^2 is identified; a fit that starts at
-tau = s stays there by symmetry, and sigma^2 is what is reported.
+tau = s stays there by symmetry, and sigma^2 is reported.
 """
 
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ class GaussianMLE(ClosedForm):
         return self.family.join(mean, np.full_like(mean, log_std))
 
     def expected_log_joint(self, theta: Floats, x: Floats, eta: Floats) -> Floats:
-        """E_q log N(x; z, s^2) + E_q log N(z; mu, tau^2), each with its own second moment."""
+        """E_q log N(x; z, s^2) + E_q log N(z; mu, tau^2), each by its second moment."""
         t = self.layout.views(theta)
         mean, log_std = self.family.split(eta)
         variance = np.exp(2.0 * log_std)

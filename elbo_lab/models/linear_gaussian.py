@@ -30,7 +30,7 @@ from elbo_lab.special import LOG_2PI
 
 @dataclass(frozen=True)
 class LinearGaussian(StandardNormalPrior, ClosedForm):
-    """x | z ~ N(W z + b, Psi); the two subclasses say what Psi is.
+    """x | z ~ N(W z + b, Psi); the two subclasses define Psi.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
     @property
     @abstractmethod
     def _noise_shape(self) -> tuple[int, ...]:
-        """Shape of log_sigma: () for one noise scale, (D,) for one of each column."""
+        """Shape of log_sigma: () for one noise scale, (D,) for one per column."""
 
     @property
     def shared_noise(self) -> bool:
@@ -78,13 +78,13 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
 
     @property
     def must_vary(self) -> Literal["one", "all"]:
-        """A noise scale of its own asks for spread in each column."""
+        """With one noise scale per column, every column must vary."""
         return "one" if self.shared_noise else "all"
 
     def _sum_log_sigma(self, t: dict[str, Floats]) -> float:
         """Return the sum of log sigma_d over the columns."""
-        columns_of_one = self.n_columns // t["log_sigma"].size
-        return columns_of_one * t["log_sigma"].sum()
+        columns_per_scale = self.n_columns // t["log_sigma"].size
+        return columns_per_scale * t["log_sigma"].sum()
 
     def _reduce(self, by_column: Floats) -> Floats:
         """Sum a gradient with respect to log sigma_d (..., D) to the shape of log_sigma."""
@@ -96,7 +96,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         """Return r = y - A z (..., S, N, D), and A (D, K): both in units of sigma."""
         precision_root = np.exp(-t["log_sigma"])
         A = precision_root[..., None] * t["W"]
-        # One product of all rows: repeats and draws in front of them would make it many small ones.
+        # One product of all rows, where leading axes of repeats and draws would make many small ones.
         Az = (z.reshape(-1, self.n_latent) @ A.T).reshape((*z.shape[:-1], self.n_columns))
         return (x - t["b"]) * precision_root - Az, A
 
@@ -145,7 +145,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         return z @ t["W"].T + t["b"]
 
     def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
-        """Small random loadings, the column means, and all of the spread as noise."""
+        """Small random loadings, the column means, and all of the variance as noise."""
         scale = np.maximum(x.std(axis=0), np.finfo(float).tiny)
         loadings = 0.1 * scale[:, None] * rng.standard_normal((self.n_columns, self.n_latent))
         noise = np.sqrt((scale**2).mean()) if self.shared_noise else scale
@@ -202,7 +202,7 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
     def canonical(self, theta: Floats) -> Floats:
         """Return theta with W rotated so that W^T Psi^-1 W is diagonal; the evidence is unchanged.
 
-        The columns come in falling order of their share, each with its largest entry positive.
+        The columns are in decreasing order of their singular values, the largest entry of each positive.
         """
         t = self.layout.views(theta)
         A = np.exp(-t["log_sigma"])[..., None] * t["W"]

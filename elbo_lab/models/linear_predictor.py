@@ -3,11 +3,11 @@
     z ~ N(0, I_K),   log p(x | z) = c sum_m g(a_m),   a = A z,   A (M, K) made from the data
 
 One datum is a whole table, and its rows are the terms of the sum. z explains all of them: a global
-latent. Two things follow from the linear forms alone. Under a Gaussian q every a_m is normal, so that
-E_q log p is a sum of one-dimensional integrals however large K is (`elbo_lab.exact.projected`). And
-draws and rows meet in one matrix product.
+latent. Two properties follow from the linear forms alone. Under a Gaussian q every a_m is normal, so that
+E_q log p is a sum of one-dimensional integrals however large K is (`elbo_lab.exact.projected`). And the
+forms of all draws and rows are one matrix product.
 
-The factor c is 1 for the whole table. Of M_total rows, B stand for all of them with c = M_total / B: over
+The factor c is 1 for the whole table. A minibatch of B of the M_total rows has c = M_total / B: over
 uniformly drawn minibatches the log-likelihood is then unbiased, and so is everything linear in it
 (Hoffman et al. 2013).
 """
@@ -21,7 +21,7 @@ from elbo_lab.models.base import Pullback, StandardNormalPrior, fold_shared
 
 
 class LinearPredictor(StandardNormalPrior):
-    """log p(x | z) = c sum_m g((A z)_m) with z ~ N(0, I); the subclasses say A, c and g."""
+    """log p(x | z) = c sum_m g((A z)_m) with z ~ N(0, I); the subclasses define A, c and g."""
 
     @abstractmethod
     def predictors(self, x: Floats) -> tuple[Floats, float]:
@@ -46,7 +46,7 @@ class LinearPredictor(StandardNormalPrior):
         """
         z = z.astype(theta.dtype, copy=False)
         directions, factor = self.predictors(x.astype(theta.dtype, copy=False))
-        # The data come first, so that the draws of each meet its rows in one product.
+        # With the data as leading axis, draws times rows is one product for each datum.
         a = np.swapaxes(z, -2, -3) @ np.swapaxes(directions, -1, -2)  # (..., N, S, M)
         value = factor * np.swapaxes(self.link(a).sum(axis=-1), -1, -2)
 

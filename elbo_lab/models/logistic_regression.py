@@ -3,15 +3,15 @@
     z ~ N(0, I_{D+1}),   p(y_m = 1 | f_m, z) = sigmoid(z . (f_m, 1)),   f standardised features
     log p(y | F, z) = sum_m log sigmoid(s_m z . (f_m, 1)),   s_m = 2 y_m - 1
 
-(Bishop 2006, section 4.5.) The features are given and have no density of their own: "log p(x)" is log
+(Bishop 2006, section 4.5.) The features are given and have no density: "log p(x)" is log
 p(y | F), the probability of the labels. Every feature is shifted and scaled by constants of the
 description (mean and population standard deviation of the table that the model was built for), so that
-N(0, 1) is a sensible prior of every weight, and so that held-out rows are seen with the same eyes; the
-last weight is that of the constant.
+N(0, 1) is a sensible prior of every weight, and so that held-out rows are standardised in the same way; the
+last weight is the intercept.
 
-The posterior is log-concave and close to a Gaussian, with strong correlations where columns repeat each
-other, which a diagonal q misses: its ELBO lies nats below log p. Where the classes can be separated the
-weights are held by the prior alone, and the posterior is skewed.
+The posterior is log-concave and close to a Gaussian, with strong correlations between the weights of
+correlated features, which a diagonal q misses: its ELBO is several nats below log p. Where the classes can
+be separated the prior alone bounds the weights, and the posterior is skewed.
 
 theta has no parameters. A datum is a table: x (1, M (D + 1)), row after row, the D raw features and the
 label.
@@ -45,9 +45,9 @@ class LogisticRegression(LinearPredictor):
     Parameters
     ----------
     n_total : int
-        M, rows of the whole table: fewer rows stand for all of them.
+        M, rows of the whole table; fewer rows are a minibatch of it.
     shift, scale : tuple of float
-        Length D: what is subtracted from each feature, and what it is then divided by.
+        Of length D: each feature is standardised as (feature - shift) / scale.
     """
 
     n_total: int
@@ -85,9 +85,9 @@ class LogisticRegression(LinearPredictor):
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
-        """Return the model for a table x (M, D + 1) as `table_of` makes it: K is D + 1 whatever is asked."""
+        """Return the model for a table x (M, D + 1) from `table_of`; K is always D + 1."""
         if x.shape[1] < 2:
-            raise bad_value("data", "a feature beside the labels", f"{x.shape[1]} column")
+            raise bad_value("data", "at least one feature besides the labels", f"{x.shape[1]} column")
         features = x[:, :-1]
         # The deviation of a constant column can be a rounding error instead of zero.
         scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)
@@ -119,27 +119,27 @@ class LogisticRegression(LinearPredictor):
     def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Refuse anything but whole rows, at most M of them, with labels 0 and 1."""
         width = np.shape(x)[-1] if np.ndim(x) == 2 else 0
-        fewer = 0 < width < self.n_columns and width % (self.n_features + 1) == 0
-        x = check_data(x, argument, n_columns=width if fewer else self.n_columns)
+        is_minibatch = 0 < width < self.n_columns and width % (self.n_features + 1) == 0
+        x = check_data(x, argument, n_columns=width if is_minibatch else self.n_columns)
         labels = self.rows(x)[..., -1]
-        wrong = labels[(labels != 0.0) & (labels != 1.0)]
-        if len(wrong):
-            raise bad_value(argument, LABELLED, f"a label {wrong[0]:g}", REMEDY)
+        invalid = labels[(labels != 0.0) & (labels != 1.0)]
+        if len(invalid):
+            raise bad_value(argument, LABELLED, f"a label {invalid[0]:g}", REMEDY)
         return x
 
     def check_data(self, x: Floats, argument: str = "data") -> Floats:
-        """Refuse a constant feature as well: it says nothing that the constant does not say."""
+        """Refuse a constant feature as well: it would duplicate the intercept."""
         x = self.check_support(x, argument)
         constant = np.flatnonzero((np.ptp(self.rows(x)[..., :-1], axis=1) == 0).any(axis=0))
         if len(constant):
-            what = f"features that vary ({self.name} has a constant of its own)"
-            raise bad_value(argument, what, f"constant column {constant[0]}", "drop it")
+            expected = f"features that vary ({self.name} adds an intercept)"
+            raise bad_value(argument, expected, f"constant column {constant[0]}", "drop it")
         return x
 
     # -- the formula ---------------------------------------------------------------------------------
 
     def rows(self, x: Floats) -> Floats:
-        """Return the tables (N, M, D + 1) of raw features and labels behind x (N, M (D + 1))."""
+        """Return x (N, M (D + 1)) as tables (N, M, D + 1) of raw features and labels."""
         return x.reshape(len(x), -1, self.n_features + 1)
 
     def design(self, features: Floats) -> Floats:
@@ -149,7 +149,7 @@ class LogisticRegression(LinearPredictor):
         return np.concatenate([(features - shift) / scale, constant], axis=-1)
 
     def predictors(self, x: Floats) -> tuple[Floats, float]:
-        """A_m = s_m (f_m, 1): positive where the weights are right; c = M_total / rows."""
+        """A_m = s_m (f_m, 1), so that a_m > 0 where the weights predict the label; c = M_total / rows."""
         rows = self.rows(x)
         signs = 2.0 * rows[..., -1:] - 1.0
         return signs * self.design(rows[..., :-1]), self.n_total / rows.shape[1]
@@ -169,9 +169,9 @@ class LogisticRegression(LinearPredictor):
     # -- sampling and starts -------------------------------------------------------------------------
 
     def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:  # noqa: ARG002
-        """Draw tables (N, M (D + 1)) given z (N, K): labels for features that stand in for those of a table.
+        """Draw tables (N, M (D + 1)) given z (N, K): labels for simulated features.
 
-        The model does not say where features come from; here they are normal with its shift and scale.
+        The model has no distribution of features; here they are normal with its shift and scale.
         """
         shape = len(z), self.n_total, self.n_features
         features = np.asarray(self.shift) + np.asarray(self.scale) * rng.standard_normal(shape)
@@ -180,7 +180,7 @@ class LogisticRegression(LinearPredictor):
         return np.concatenate([features, labels[..., None]], axis=-1).reshape(len(z), -1)
 
     def expected_x(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
-        """Refuse: of the labels there is a mean, of given features there is none.
+        """Refuse: the labels have a mean, the given features have none.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Probabilistic PCA: x | z ~ N(W z + b, sigma^2 I), one noise scale for all columns.
 
 The maximum of the likelihood is known: the columns of W span the first principal directions, and sigma^2 is
-the mean of the variances that are left (Tipping and Bishop 1999, eqs. 7 and 8).
+the mean of the remaining variances (Tipping and Bishop 1999, eqs. 7 and 8).
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class PPCA(LinearGaussian):
             sigma^2 = mean of the D - K smallest eigenvalues of the covariance (over N),
             W = U_K (Lambda_K - sigma^2 I)^{1/2},   b = mean.
 
-        Where that sigma^2 is zero, the density is unbounded, and the data are refused (ValueError).
+        If that sigma^2 is zero, the density is unbounded and the data are refused (ValueError).
         """
         x = self.check_data(x)
         mean, directions, eigenvalues = principal_start(x, self.n_latent)
@@ -51,8 +51,8 @@ class PPCA(LinearGaussian):
         return self._maximum(mean, directions, eigenvalues, 0.0)
 
     def _maximum(self, mean: Floats, directions: Floats, eigenvalues: Floats, floor: float) -> Floats:
-        rest = eigenvalues[self.n_latent :]
-        sigma2 = max(rest.mean() if len(rest) else floor, floor)
+        remaining = eigenvalues[self.n_latent :]
+        sigma2 = max(remaining.mean() if len(remaining) else floor, floor)
         scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
         return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
 

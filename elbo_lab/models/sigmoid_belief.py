@@ -1,16 +1,16 @@
-"""Sigmoid belief network: hidden bits z_k ~ Bernoulli(sigmoid(c_k)), seen bits x_d ~ Bernoulli(sigmoid(l_d)).
+"""Sigmoid belief network: hidden bits z_k ~ Bernoulli(sigmoid(c_k)), data bits x_d ~ Bernoulli(sigmoid(l_d)).
 
     l = W z + b,   log p(x | z) = sum_d [x_d l_d - softplus(l_d)]
     d/dl = x - sigmoid(l),   d/dW = (x - sigmoid(l)) z^T,   d/dz = W^T (x - sigmoid(l))
 
-(Neal 1992; the model on which Mnih and Gregor 2014 and most estimators of gradients through bits were
-tried.) A mixture of 2^K products of bits whose logits share their parameters: with up to ten units
+(Neal 1992; the model on which Mnih and Gregor 2014, and most later work, tested estimators of gradients
+through bits.) A mixture of 2^K products of bits whose logits share their parameters: with up to ten units
 everything is exact by a sum over 2^K values.
 
-Given x the hidden bits are coupled ("explaining away"), so that the exact posterior is no product of
-bits, and the best factorised q leaves a gap. The hidden bits may be permuted, and each may be turned
-around (W's column negated, b and c adapted), without any change in p(x): the likelihood has K! 2^K equal
-maxima, and lesser ones beside them.
+Given x the hidden bits are coupled ("explaining away"), so that the exact posterior is not a product of
+bits, and the best factorised q leaves a gap. The hidden bits may be permuted, and each may be flipped (its
+column of W negated, b and c adapted), without any change in p(x): the likelihood has K! 2^K equal maxima,
+and lower local maxima as well.
 
 The formula of log p(x | z) holds for real z as well; relaxations use it there.
 
@@ -31,13 +31,13 @@ from elbo_lab.models.base import Model, Pullback
 from elbo_lab.models.bits import column_logits, refuse_grey
 from elbo_lab.special import sigmoid, softplus
 
-# Units for which sums over all values stay cheap.
+# Up to this number of units sums over all values are fast.
 MOST_UNITS = 10
 
 
 @dataclass(frozen=True)
 class SigmoidBelief(Model):
-    """Hidden bits, each of which adds its column of W to the logits of the data's bits.
+    """Hidden bits, each of which adds its column of W to the logits of the data bits.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class SigmoidBelief(Model):
             else:
                 rows = cotangent[..., None] * (x - sigmoid(logits))
             lead = rows.shape[:-3]
-            # Several cotangents may come back through one pass: z has then fewer axes in front.
+            # Several cotangents may be pulled back through one pass: z then has fewer leading axes.
             flat, flat_z = (a.reshape((*a.shape[:-3], -1, a.shape[-1])) for a in (rows, z))
             grads = {"W": np.swapaxes(flat, -1, -2) @ flat_z, "b": flat.sum(axis=-2)}
             return self.layout.pack(grads, lead), rows @ W
@@ -122,7 +122,7 @@ class SigmoidBelief(Model):
 
     def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Fair hidden bits, small random weights, b such that the columns fit at the mean of z."""
-        # Equal columns of W would have equal gradients for ever.
+        # Equal columns of W would always have equal gradients, and stay equal.
         W = rng.standard_normal((self.n_columns, self.n_units))
         return self.layout.pack({"W": W, "b": column_logits(x) - 0.5 * W.sum(axis=1)})
 

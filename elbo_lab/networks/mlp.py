@@ -8,7 +8,7 @@ and 5.56):
     grad W_l = a_{l-1}^T delta_l,   grad b_l = sum of delta_l over rows,
     delta_{l-1} = (delta_l W_l^T) * f'(a_{l-1}).
 
-Rows (axis M) are summed in a weight gradient; axes in front of them are repeats and are kept.
+Rows (axis M) are summed in a weight gradient; axes before them are repeats and are kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from elbo_lab.networks.activations import ACTIVATIONS
 
 
 def _times(rows: Floats, weights: Floats) -> Floats:
-    """Return rows (..., M, in) @ weights (in, out) as one product: of (..., 1, in) NumPy would make many."""
+    """Return rows (..., M, in) @ weights (in, out) as one product; NumPy makes many of (..., 1, in)."""
     flat = rows.reshape(-1, rows.shape[-1]) @ weights
     return flat.reshape(*rows.shape[:-1], weights.shape[-1])
 
@@ -125,7 +125,7 @@ class MLP:
                 delta *= slope(activations[layer - 1])
 
     def deltas(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> list[Floats]:
-        """Return [delta_1 (..., M, sizes[1]), ..., delta_L], the cotangents of what each layer activates."""
+        """Return [delta_1 (..., M, sizes[1]), ..., delta_L], the cotangents of the pre-activations."""
         pairs = self._deltas(self.layout.views(params), activations, cotangent)
         return [delta for _, delta in pairs][::-1]
 
@@ -153,13 +153,13 @@ class MLP:
     def backward_params(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Pull the cotangent back to the parameters alone: (..., P).
 
-        For a network whose inputs are data: the product with W1 that `backward` ends with is as large as
-        the first layer itself.
+        For a network whose inputs are data: the last product of `backward`, with W1, costs as much as the
+        first layer.
         """
         return self._weight_gradient(params, activations, cotangent)[0]
 
     def backward_inputs(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
-        """Pull the cotangent back to the inputs alone (..., M, sizes[0]); no weight's gradient is formed."""
+        """Pull the cotangent back to the inputs alone (..., M, sizes[0]), without gradients of weights."""
         delta = self.deltas(params, activations, cotangent)[0]
         return _times(delta, self.layout.views(params)["W1"].T)
 
@@ -170,7 +170,7 @@ class MLP:
         p = self.layout.views(params)
         dtype = np.result_type(params, cotangent)
         gradient = np.empty((*cotangent.shape[:-2], self.layout.size), dtype=dtype)
-        blocks = self.layout.views(gradient)  # the products are written where they belong
+        blocks = self.layout.views(gradient)  # the products are written in place
         for layer, delta in self._deltas(p, activations, cotangent):
             np.matmul(np.swapaxes(activations[layer - 1], -1, -2), delta, out=blocks[f"W{layer}"])
             delta.sum(axis=-2, out=blocks[f"b{layer}"])
@@ -180,11 +180,11 @@ class MLP:
         """Return the sum over rows of the squared gradient of each row (..., P).
 
         A row's weight gradient is an outer product, (a_i delta_j)^2 = a_i^2 delta_j^2, so the sum of
-        squares is `(a**2).T @ (delta**2)` and no per-row gradient is ever formed (Dangel, Kunstner and
+        squares is `(a**2).T @ (delta**2)`, without per-row gradients (Dangel, Kunstner and
         Hennig 2020, section 2.2). It is the second moment *over draws* when each row is one draw of
         one datum. It is not the second moment of a gradient summed over several rows: for a batch with
         independent noise add the per-datum variances E[g^2] - E[g]^2; for draws that are coupled (a
-        leave-one-out baseline, importance weights) form the estimate itself, once per repeat.
+        leave-one-out baseline, importance weights) compute the estimate itself, once per repeat.
         """
         p, squares = self.layout.views(params), {}
         for layer, delta in self._deltas(p, activations, cotangent):
@@ -200,14 +200,15 @@ class MLP:
 
         Draws and data are independent, so this is the variance of the gradient of a sum over the data from
         one draw each. Per datum it is E[g^2] - E[g]^2 over its draws, with the divisor S - 1; squares factor
-        (`backward_squares`), means are one product per datum, and no per-draw gradient is ever formed.
+        (`backward_squares`), means are one product per datum, and no per-draw gradient is computed.
 
         Parameters
         ----------
         params : ndarray (P,)
         activations : list of ndarray
-            Of a decoder that sees another z for every draw, each (S, N, H); of an encoder that sees the data,
-            each (N, H), shared by all draws: then only the deltas vary, and their variance factors as well.
+            Of a decoder, whose input z differs between draws, each (S, N, H); of an encoder, whose input is
+            the data, each (N, H), shared by all draws: then only the deltas vary, and their variance factors
+            as well.
         cotangent : ndarray (S, N, sizes[-1])
             One per draw and datum, S at least 2.
 
@@ -215,7 +216,7 @@ class MLP:
         -------
         variance : ndarray (P,)
         grad_inputs : ndarray (S, N, sizes[0])
-            What `backward` returns beside it.
+            As returned by `backward`.
         """
         variance, delta = self._weight_variance(params, activations, cotangent)
         return variance, _times(delta, self.layout.views(params)["W1"].T)
@@ -250,6 +251,6 @@ class MLP:
                 mean *= 1.0 / n_draws
                 weights -= mean
             weights *= 1.0 / (n_draws - 1)
-            # A difference of two sums falls below zero by rounding where nothing varies.
+            # Where nothing varies, rounding makes the difference of two sums negative.
             np.maximum(weights, 0.0, out=weights)
         return variance, delta

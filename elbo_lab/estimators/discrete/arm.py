@@ -54,7 +54,7 @@ class DisARM(BitEstimator):
     """
 
     name = "disarm"
-    summary = "ARM with the noise beside the outcomes integrated (U2G); two evaluations per draw"
+    summary = "ARM with its noise integrated out given the outcomes (U2G); two evaluations per draw"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta = problem.posterior.eta(problem.phi, problem.x)

@@ -59,7 +59,7 @@ class ScoreFunctionControlVariate(Estimator):
         g = (1/S) sum_i (f_i - a_{-i}) s_i
 
     The optimal baseline (`score-function-optimal-baseline`) aims at the same optimum in another way: it has a
-    coefficient for every coordinate, and knows that E[s] = 0, so that its ratio of second moments is a
+    coefficient for every coordinate, and uses E[s] = 0, so that its ratio of second moments is a
     weighted mean of the other f. Here the means are estimated as well, which costs a draw (three at least),
     and a may lie outside the range of the f. There is a reason for one coefficient per datum: with one per
     coordinate two other draws of the same score and different f send the ratio to infinity, and for

@@ -4,7 +4,7 @@
 
 (neural variational inference and learning, Mnih and Gregor 2014, section 2.3.) The baseline is formed before
 it sees the draws of this call, so E[b_psi(x) score] = 0: unbiased given the state. c and s are running mean
-and standard deviation of f, so that the network has to learn numbers of size one; it is trained by Adam, one
+and standard deviation of f, so that the network learns numbers of size one; it is trained by Adam, one
 step per call, on the mean of f over the draws.
 
 It helps where log p(x) differs from datum to datum, works with one draw, and keeps no value per datum, so

@@ -7,9 +7,9 @@ With replacement, a peaked q draws the same value over and over and learns nothi
 
 **The set.** Draw from q, strike the value out, draw from what is left, and so on: a sequence b_1, ..., b_k.
 As a set S it has the probability of all its orders together. Write W(T) for the probability that the first
-draws from the values of T and those outside of S are just T; by the value that comes first,
+draws from the values of T and those outside S are just T; by the value that is drawn first,
 
-    W(T) = sum_{b in T} q(b) / (q(T) + q(outside of S)) W(T without b),   W(empty) = 1
+    W(T) = sum_{b in T} q(b) / (q(T) + q(outside S)) W(T without b),   W(empty) = 1
 
 so that one table over the 2^k subsets of S holds p(S) = W(S), and also the probabilities of the rest of S
 after one or two of its values have been struck from the start: W(S \\ s), W(S \\ s \\ t). Every term is
@@ -140,7 +140,7 @@ class ScoreFunctionUnorderedSet(FewValues):
         numbers, left = draw_set(log_table(family, eta), noise)
         z = family.values()[numbers]
         f = log_weight_at(problem, eta, z)
-        log_q = np.moveaxis(family.log_prob(eta, z), -2, 0)  # (k, ..., N): members in front
+        log_q = np.moveaxis(family.log_prob(eta, z), -2, 0)  # (k, ..., N): members first
         log_w = log_subset_probabilities(log_q, log_sum_exp(left, axis=-1))
         first, after = first_draw(log_q, log_w)
         f = np.moveaxis(f, -2, 0)
@@ -163,7 +163,7 @@ def draw_set(log_q: Floats, uniforms: Floats) -> tuple[Integers, Floats]:
     -------
     numbers : ndarray of int (..., k, N)
     left : ndarray (..., N, G)
-        log q of the values outside of the set, -inf inside.
+        log q of the values outside the set, -inf inside.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def log_subset_probabilities(log_q: Floats, log_outside: Floats) -> Floats:
     log_q : ndarray (k, ..., N)
         Of the members of S.
     log_outside : ndarray (..., N)
-        Log-probability of all values outside of S; -inf if there is none.
+        Log-probability of all values outside S; -inf if there is none.
     """
     mass = log_outside[None]
     for log_member in log_q:

@@ -36,7 +36,7 @@ def log_table(family: Family, eta: Floats) -> Floats:
 
 def draw_number(log_p: Floats, uniform: Floats) -> Integers:
     """Return numbers (...) drawn from log-probabilities (..., G), up to a constant, by uniforms (...)."""
-    # `Categorical.sample` compares entry by entry, so that every draw may have logits of its own.
+    # `Categorical.sample` broadcasts the logits, so that every draw may have different ones.
     return Categorical(log_p.shape[-1]).sample(log_p, uniform)
 
 
