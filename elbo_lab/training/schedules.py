@@ -20,8 +20,9 @@ The horizon is a parameter of the schedule, counted in steps, and never derived 
 
 Sources
 -------
-H. Robbins, S. Monro, "A stochastic approximation method", Ann. Math. Stat. 22 (1951), theorem 2.
-I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, eq. (5), without
+Robbins and Monro, "A stochastic approximation method", Ann. Math. Stat. 22 (1951), theorem 2.
+
+Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, eq. (5), without
 restarts and down to zero.
 """
 
