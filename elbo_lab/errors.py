@@ -69,7 +69,7 @@ class NotApplicable(BadValue):
 
 
 class Stopped(Exception):
-    """A fit that was asked to stop before its end; the message says what was kept."""
+    """A fit that was stopped before its end; the message says what was saved."""
 
 
 class Diverged(Exception):

@@ -62,7 +62,7 @@ class Layout:
         return vector[..., part].reshape(self._lead(vector) + shape)
 
     def _lead(self, vector: Floats) -> tuple[int, ...]:
-        """Return the axes of `vector` in front of the parameters, whose number is checked."""
+        """Return the axes of `vector` before that of the parameters, whose number is checked."""
         shape = vector.shape
         if not shape or shape[-1] != self.size:
             raise bad_value("vector", f"last axis of {self.size} parameters", f"shape {shape}")

@@ -118,7 +118,7 @@ def softmax(a: ArrayLike, axis: Axis) -> Floats:
 def log_softmax(a: ArrayLike, axis: Axis) -> Floats:
     """Return the logarithm of `softmax`, a_i - log sum_j exp(a_j).
 
-    Stable because no small weight is ever formed and then logged: log softmax is exact for
+    Stable because the logarithm of a small weight is never taken: log softmax is accurate for
     weights far below the smallest float, where log(softmax(a)) is -inf.
 
     Parameters

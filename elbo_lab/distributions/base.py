@@ -1,13 +1,13 @@
 """What every family of distributions can do.
 
-A family is a shape of density, q(z; eta), without its numbers: the numbers are `eta`, one row per
-datum. The same family serves as posterior q(z | x) and as prior p(z) of a model (with one row of
-eta for all data), so that sampling, scores and KL stand in one place.
+A family is a form of density, q(z; eta), without its parameters: these are `eta`, one row per datum. The
+same family serves as posterior q(z | x) and as prior p(z) of a model (with one row of eta for all data), so
+that sampling, scores and KL are written once.
 
 Axes: S draws, N data, K latent dimensions or categories, E parameters of one member. `eta` is (N, E)
 or (1, E). Continuous z is (..., S, N, K), categorical z is integer (..., S, N), binary z is (..., S, N, K)
-of zeros and ones. Axes in front of S are
-repeats: they are never summed, so R independent estimates can be formed in one call.
+of zeros and ones. Axes before S are repeats: they are never summed, so that one call can compute R
+independent estimates.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +32,7 @@ class Family(ABC):
     discrete : bool
         Whether z takes finitely many values; discrete families have no pathwise derivative.
     event_axes : int
-        Axes of one z behind (..., S, N): 1 for a vector (K,), 0 for a category.
+        Axes of one z after (..., S, N): 1 for a vector (K,), 0 for a category.
     size : int
         K, latent dimensions or categories.
     eta_size : int
@@ -40,7 +40,7 @@ class Family(ABC):
     eta_layout : Layout
         Names and shapes inside one row of eta.
     gaussian : bool
-        Whether every linear form of z is normal, so that `projected` says which normal.
+        Whether every linear form of z is normal, with the moments of `projected`.
     """
 
     name: str
@@ -82,9 +82,9 @@ class Family(ABC):
         Raises
         ------
         NotApplicable
-            If the family says nothing about them.
+            If the family does not define them.
         """
-        raise NotApplicable(f"mean and standard deviation of {self.name} are not written out here")
+        raise NotApplicable(f"mean and standard deviation of {self.name} are not implemented")
 
     @abstractmethod
     def entropy(self, eta: Floats) -> Floats:
@@ -104,10 +104,10 @@ class Family(ABC):
 
     @abstractmethod
     def near(self, eta: Floats) -> Floats:
-        """Return a member that is close to eta and yet clearly off (N, E).
+        """Return a member that is close to eta and yet clearly different (N, E).
 
-        A study at an optimum flatters estimators whose noise vanishes there, a study far away those
-        that only need a direction; this is the place in between.
+        A study at an optimum favours estimators whose noise vanishes there, a study far away those that need
+        only a direction; this point is in between.
         """
 
     def values(self) -> Draws:
@@ -142,7 +142,7 @@ class Family(ABC):
         raise NotApplicable(f"linear forms of {self.name} z are not normal")
 
     def has_kl_to(self, other: "Family") -> bool:
-        """Whether `kl` is a formula for members of this other family: its own, for most."""
+        """Whether `kl` has a formula for members of another family; for most, only for the same family."""
         return other == self
 
     def log_prob_grad_z(self, eta: Floats, z: Draws) -> Floats:  # noqa: ARG002
@@ -161,9 +161,9 @@ class Family(ABC):
         Raises
         ------
         NotApplicable
-            If z is no differentiable function of the noise.
+            If z is not a differentiable function of the noise.
         """
-        raise NotApplicable(f"{self.name} z is no differentiable function of its noise")
+        raise NotApplicable(f"{self.name} z is not a differentiable function of its noise")
 
     def log_prob_vjp(self, eta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""
@@ -175,10 +175,10 @@ class Family(ABC):
         return self.log_prob_vjp(eta, z, cotangent), by_z
 
     def draw(self, eta: Floats, noise: Draws) -> tuple[Draws, Floats, Callable[[Floats], Floats]]:
-        """Return z, log q(z; eta) and the function that pulls a cotangent of it back to eta, z held still.
+        """Return z, log q(z; eta) and the function that pulls a cotangent of it back to eta, z held fixed.
 
-        `sample`, `log_prob` and `log_prob_vjp` in one pass: a family that knows log q of a draw from the
-        draw's own noise need not look at z again.
+        `sample`, `log_prob` and `log_prob_vjp` in one pass: a family that can compute log q of a draw from
+        its noise need not standardise z again.
         """
         z = self.sample(eta, noise)
         return z, self.log_prob(eta, z), lambda cotangent: self.log_prob_vjp(eta, z, cotangent)

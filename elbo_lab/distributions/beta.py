@@ -12,9 +12,9 @@ from I_z(a, b) = I_z(a + 1, b) + z^a (1 - z)^b / (a B(a, b)) and its mirror imag
 
 The relative error is about 1e-10 or less for shapes from 1e-3 to 1e3.
 
-A draw near one keeps only the digits that 1 - z has in a float near one: with b well below one a visible
-share of draws is put at the last float below one. Latents that crowd both ends are better served by their
-logits.
+A draw near one keeps only the digits that 1 - z has in a float near one: with b well below one a noticeable
+share of draws equals the largest float below one. For latents concentrated at both ends logits are the better
+parameters.
 
 Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 8.17(iv) (the steps in a and b).
 """
@@ -33,7 +33,7 @@ from elbo_lab.distributions.special_functions import betainccinv, betaincinv, be
 def _log_shrink(x: Floats, y: Floats, tau: Floats) -> Floats:
     """Return log(y + x exp(-tau)) for y = 1 - x, without loss for small tau and for x near one."""
     less = x * np.expm1(-tau)
-    # np.where takes both forms everywhere; less = -1 belongs to the other one.
+    # np.where evaluates both forms everywhere; the bound keeps log1p finite where the other form is used.
     return np.where(less > -0.5, np.log1p(np.maximum(less, -0.5)), np.log(y + x * np.exp(-tau)))
 
 
@@ -69,7 +69,7 @@ def beta_velocity(a: Floats, b: Floats, z: Floats, rest: Floats) -> Floats:
     a, b : ndarray (...)
         Shapes, both positive.
     z, rest : ndarray (...)
-        The draw and 1 - z, each with its own digits.
+        The draw and 1 - z, each to full relative precision.
 
     Returns
     -------
@@ -80,19 +80,19 @@ def beta_velocity(a: Floats, b: Floats, z: Floats, rest: Floats) -> Floats:
 
 def quantile_from_below(a: Floats | float, b: Floats | float, lower: Floats) -> Floats:
     """Return the z with I_z(a, b) = lower."""
-    found = betaincinv(a, b, lower)
-    # SciPy answers nan at some probabilities below 1e-16, where the first term of the series is enough.
+    z = betaincinv(a, b, lower)
+    # SciPy returns nan at some probabilities below 1e-16, where the first term of the series is enough.
     with np.errstate(divide="ignore"):
         small = np.exp((np.log(lower * a) + betaln(a, b)) / a)
-    return np.where(np.isnan(found), small, found)
+    return np.where(np.isnan(z), small, z)
 
 
 def quantile_from_above(a: Floats | float, b: Floats | float, upper: Floats) -> Floats:
     """Return the z with 1 - I_z(a, b) = upper."""
-    found = betainccinv(a, b, upper)
+    z = betainccinv(a, b, upper)
     with np.errstate(divide="ignore"):
         small = np.exp((np.log(upper * b) + betaln(a, b)) / b)
-    return np.where(np.isnan(found), 1.0 - small, found)
+    return np.where(np.isnan(z), 1.0 - small, z)
 
 
 @dataclass(frozen=True)

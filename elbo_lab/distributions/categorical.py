@@ -1,8 +1,8 @@
 """Categories 0..K-1 with probabilities softmax(logits).
 
-Sampling inverts the distribution function: z = number of cumulated probabilities at or below u, with
-u ~ U(0, 1). As a function of the logits that z is piecewise constant: its derivative is zero wherever
-it exists, so there is no pathwise gradient, and expectations are exact by enumeration instead.
+Sampling inverts the distribution function: z = number of cumulative probabilities at or below u, with
+u ~ U(0, 1). As a function of the logits z is piecewise constant: its derivative is zero wherever it
+exists, so there is no pathwise gradient, and expectations are exact by enumeration instead.
 """
 
 import math
@@ -53,11 +53,11 @@ class Categorical(Family):
 
     def _inverted(self, weights: Floats, noise: Floats) -> tuple[Integers, Floats]:
         """Return z, and the sum of the weights (N, 1), which are proportional to p_k."""
-        cumulated = np.add.accumulate(weights, axis=-1)
-        total = cumulated[..., -1:]
-        # Sums of p_k may end short of one by rounding: a u in that gap would draw a category of
-        # probability zero. So the last sum divides the others, and is left out, for z <= K - 1.
-        inner = cumulated[..., :-1] / total
+        cumulative = np.add.accumulate(weights, axis=-1)
+        total = cumulative[..., -1:]
+        # By rounding the sum of all p_k may be below one: a u in that gap would draw a category of
+        # probability zero. So the last sum divides the others and is itself left out: z <= K - 1.
+        inner = cumulative[..., :-1] / total
         return np.add.reduce(noise[..., None] >= inner, axis=-1, dtype=np.intp), total
 
     def values(self) -> Integers:
@@ -96,10 +96,10 @@ class Categorical(Family):
             z, cotangent = np.broadcast_arrays(z, cotangent)
         *lead, _, n_data = z.shape
         first = np.arange(0, math.prod(lead) * n_data * self.size, self.size).reshape(*lead, 1, n_data)
-        # A count with weights never forms indicators, which are K times as many as the draws.
-        found = np.bincount((z + first).ravel(), cotangent.ravel(), first.size * self.size)
-        # The annotations of NumPy know only counts, which are whole numbers.
-        return found.reshape(*lead, n_data, self.size)  # type: ignore[return-value]
+        # A weighted count needs no indicators, of which there are K for every draw.
+        sums = np.bincount((z + first).ravel(), cotangent.ravel(), first.size * self.size)
+        # NumPy annotates counts without weights only, which are whole numbers.
+        return sums.reshape(*lead, n_data, self.size)  # type: ignore[return-value]
 
     def score(self, eta: Floats, z: Integers) -> Floats:
         """Return [z = k] - p_k (..., S, N, K)."""

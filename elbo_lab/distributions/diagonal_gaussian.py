@@ -107,7 +107,7 @@ class DiagonalGaussian(Family):
         return self._summed_score(eta, self.standardise(eta, z), cotangent)
 
     def _summed_score(self, eta: Floats, u: Floats, cotangent: Floats) -> Floats:
-        """Sum before anything is as wide as a score: (sum c u / s, sum c u^2 - sum c)."""
+        """Return (sum c u / s, sum c u^2 - sum c) over draws, without an array of scores."""
         weighted = cotangent[..., None] * u
         by_mean = weighted.sum(axis=-3) * np.exp(-self.split(eta)[1])
         weighted *= u
@@ -120,7 +120,7 @@ class DiagonalGaussian(Family):
         return self._summed_score(eta, u, cotangent), by_z
 
     def draw(self, eta: Floats, noise: Floats) -> tuple[Floats, Floats, Callable[[Floats], Floats]]:
-        """The standardised draw is the noise it was made of."""
+        """Use the noise, which is the standardised draw."""
         log_q = self._log_density(eta, noise)
         return self.sample(eta, noise), log_q, lambda cotangent: self._summed_score(eta, noise, cotangent)
 

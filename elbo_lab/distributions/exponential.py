@@ -1,4 +1,4 @@
-"""Exponential: waiting without memory, q(z; s) = exp(-z / s) / s for z > 0.
+"""Exponential: memoryless waiting times, q(z; s) = exp(-z / s) / s for z > 0.
 
 z = -s log(1 - u), hence dz/dlog s = z. The parameter is the logarithm of the scale, which is the mean; a rate
 is its reciprocal. Entropy and KL are in closed form; the KL is a Weibull's or Gamma's with shape one.
@@ -15,8 +15,8 @@ from elbo_lab.distributions.independent import IndependentFamily, Parameters
 
 
 def standard_exponential(lower: Floats, upper: Floats) -> Floats:
-    """Return -log(upper), by log1p where the draw is small and only `lower` has its digits."""
-    # np.where takes both forms everywhere; the bound keeps the unused one finite.
+    """Return -log(upper), by log1p where the draw is small and only `lower` is precise."""
+    # np.where evaluates both forms everywhere; the bound keeps the unused one finite.
     return np.where(lower < upper, -np.log1p(-np.minimum(lower, 0.5)), -np.log(upper))
 
 
@@ -66,5 +66,5 @@ class Exponential(IndependentFamily):
         return (slope,), (-slope,)
 
     def neighbours(self, log_scale: Floats) -> tuple[Floats, ...]:
-        """Return a mean that is half of itself larger."""
+        """Return a mean that is larger by half."""
         return (log_scale + np.log(1.5),)

@@ -4,8 +4,9 @@
 
 (Titsias and Lazaro-Gredilla 2014; Kucukelbir et al. 2017, the full-rank family.) eta holds the
 mean, the logarithm of the diagonal of L and the entries below it, row by row: every real vector is a valid
-member. Where the coordinates of a posterior are correlated, the diagonal family stays below log p(x) however
-good the fit; this one does not, for K (K - 1) / 2 more parameters per datum.
+member. Where the coordinates of a posterior are correlated, the ELBO of the diagonal family stays below
+log p(x) however good the fit; that of this family need not, at the price of K (K - 1) / 2 more parameters per
+datum.
 
 Priors of the models are diagonal Gaussians, so that `kl` is taken to a member of `DiagonalGaussian`.
 """
@@ -156,28 +157,31 @@ class FullGaussian(Family):
         """Return (v, L_kk v_k u_k - 1, v_i u_j) with L^T v = u (..., S, N, E)."""
         u = self.standardise(eta, z)
         v = self._pulled(eta, u)
-        found = self._eta_grad(v, v[..., :, None] * u[..., None, :], eta)
-        found[..., self.size : 2 * self.size] -= 1.0
-        return found
+        score = self._eta_grad(v, v[..., :, None] * u[..., None, :], eta)
+        score[..., self.size : 2 * self.size] -= 1.0
+        return score
 
     def entropy(self, eta: Floats) -> Floats:
         """Return sum_k [log L_kk + (1 + log 2 pi) / 2]."""
         return self.split(eta)[1].sum(axis=-1) + 0.5 * self.size * (1.0 + LOG_2PI)
 
     def entropy_grad(self, eta: Floats) -> Floats:
-        found = np.zeros_like(eta)
-        found[..., self.size : 2 * self.size] = 1.0
-        return found
+        grad = np.zeros_like(eta)
+        grad[..., self.size : 2 * self.size] = 1.0
+        return grad
 
     def _against(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
-        """Return L and the shift of the mean in units of a diagonal Gaussian: (N, K, K), (N, K)."""
+        """Return L (N, K, K) and the shift of the mean (N, K), in units of the std of a diagonal Gaussian."""
         mean_o, log_std_o = self.diagonal.split(other)
         scale = np.exp(-log_std_o)
         return self.factor(eta) * scale[..., :, None], (self.split(eta)[0] - mean_o) * scale
 
     def kl(self, eta: Floats, other: Floats) -> Floats:
-        """Return KL to a *diagonal* Gaussian `other` = (mean, log_std): that of the diagonals, and half the
-        squares of what L has below the diagonal, all in units of the other's std."""
+        """Return KL to a *diagonal* Gaussian `other` = (mean, log_std).
+
+        It is the KL of the diagonals plus half the squares of L below its diagonal, in units of the std of
+        `other`.
+        """
         mean, log_diagonal, _ = self.split(eta)
         on_diagonal = self.diagonal.kl(self.diagonal.join(mean, log_diagonal), other)
         below = self._against(eta, other)[0][..., *self._below]
@@ -193,7 +197,7 @@ class FullGaussian(Family):
         return by_eta, self.diagonal.join(-shift * scale, 1.0 - spread - shift * shift)
 
     def near(self, eta: Floats) -> Floats:
-        """Return mean + L (0.5, ..., 0.5), L * 0.8: the diagonal one's shift, in its own units."""
+        """Return mean + L (0.5, ..., 0.5), L * 0.8: the shift of the diagonal family, in units of L."""
         mean, log_diagonal, below = self.split(eta)
         shift = 0.5 * self.factor(eta).sum(axis=-1)
         return np.concatenate([mean + shift, log_diagonal + np.log(0.8), 0.8 * below], axis=-1)

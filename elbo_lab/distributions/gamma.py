@@ -10,7 +10,7 @@ v(a, z) = (z / a) [v(a + 1, z) + psi(a + 1) - log z], which comes from P(a, z) =
 + z^a exp(-z) / Gamma(a + 1). All terms are positive on both sides. The relative error is about 1e-13 for
 shapes from 1e-3 to 1e6, and grows like 1e-16 sqrt(a) log a beyond.
 
-A draw of a small shape may lie below the smallest float (u^(1/a)); it is then put at 1e-300.
+A draw of a small shape may be below the smallest float (u^(1/a)); it is then set to 1e-300.
 
 Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 8.8 (the step in a).
 """

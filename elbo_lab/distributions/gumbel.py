@@ -1,7 +1,7 @@
-"""Gumbel: the law of the largest of many, F(z; m, s) = exp(-exp(-(z - m) / s)).
+"""Gumbel: the limiting law of a maximum, F(z; m, s) = exp(-exp(-(z - m) / s)).
 
-z = m - s log(-log u). The largest of K logits with standard Gumbel noise falls on category k with the
-probability softmax_k, the root of relaxed categorical latents. The left tail falls doubly exponentially, the
+z = m - s log(-log u). The largest of K logits with standard Gumbel noise is that of category k with
+probability softmax_k, the basis of relaxed categorical latents. The left tail falls doubly exponentially, the
 right one like exp(-z / s): the score of the log-scale is heavy on the left only.
 
 KL between two members is closed: with c = (m - m') / s' and r = s / s' it is
@@ -23,7 +23,7 @@ from elbo_lab.distributions.special_functions import gammaln, psi
 
 
 def extreme_value_kl(shift: Floats, log_ratio: Floats) -> Floats:
-    """Return KL between two laws of extremes from c and log r (see the module)."""
+    """Return KL between two extreme-value distributions from c and log r (see the module)."""
     ratio = np.exp(log_ratio)
     above = np.exp(-shift + gammaln(1.0 + ratio)) - 1.0
     return shift - log_ratio + np.euler_gamma * (ratio - 1.0) + above

@@ -1,4 +1,4 @@
-"""Integrals of implicit reparameterisation: how a distribution function moves with its shape.
+"""Integrals of implicit reparameterisation: derivatives of distribution functions in their shapes.
 
 The idea
 --------
@@ -8,8 +8,8 @@ F(z; eta) = u, so that
     dz/deta = -(dF/deta) / q(z),        dF/deta = int_{-inf}^z q(t) s(t) dt,      s = dlog q/deta
 
 (Figurnov, Mohamed and Mnih 2018, section 2). The score s integrates to zero over the whole line, so the same
-number is minus the integral over the upper tail. That leaves two ways, and the right one has an integrand
-of one sign: no digits cancel.
+number is minus the integral over the upper tail. Of these two forms we choose the one whose integrand has one
+sign: no digits cancel.
 
 After a change of variable t = t(tau) that starts at z, the integrand over either tail is
 exp(phi(tau)) times the score, with phi(0) = 0 and phi concave and falling. So we look for the point where
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from elbo_lab.arrays import Floats
 
-# What lies further down than this adds less than 1e-17.
+# In nats; the part of a tail beyond a fall of this size contributes less than 1e-17.
 NEGLIGIBLE = 40.0
 N_NODES = 96
 
@@ -56,7 +56,7 @@ def span_integral(integrand: Callable[[Floats], Floats], length: Floats) -> Floa
     -------
     ndarray (...)
     """
-    # Node by node: the draws may be many, and this keeps one array of their size.
+    # Node by node: there may be many draws, and this needs only one array of their number.
     total = np.zeros_like(length)
     for node, weight in zip(NODES, WEIGHTS, strict=True):
         total += weight * integrand(node * length)
@@ -89,11 +89,14 @@ def tail_integral(
 
 
 def on_either_side(
-    below: NDArray[np.bool_], first: Callable[..., Floats], second: Callable[..., Floats], *arrays: Floats
+    condition: NDArray[np.bool_],
+    if_true: Callable[..., Floats],
+    if_false: Callable[..., Floats],
+    *arrays: Floats,
 ) -> Floats:
-    """Return first(*arrays) where `below` holds and second(*arrays) elsewhere, each on its entries only."""
-    below, *entries = np.broadcast_arrays(below, *arrays)
-    out = np.empty(below.shape)
-    for mask, function in ((below, first), (~below, second)):
+    """Return if_true(*arrays) where the condition holds, if_false(*arrays) elsewhere, each only there."""
+    condition, *entries = np.broadcast_arrays(condition, *arrays)
+    out = np.empty(condition.shape)
+    for mask, function in ((condition, if_true), (~condition, if_false)):
         out[mask] = function(*(array[mask] for array in entries))
     return out

@@ -1,15 +1,15 @@
 """What families with independent continuous coordinates share: q(z; eta) = prod_k q(z_k; eta_k).
 
-A family of this kind is known by its formulas for one coordinate; this file sums them over the K
-coordinates and lays eta out, one block of K numbers per parameter. All parameters are unconstrained:
-locations, logarithms of scales and shapes.
+A family of this kind gives its formulas for one coordinate; this module sums them over the K coordinates and
+lays eta out, one block of K numbers per parameter. All parameters are unconstrained: locations, logarithms of
+scales and shapes.
 
-Sampling. Uniform noise u goes through the inverse of the distribution function, z = F^{-1}(u; eta). The
-formulas are given *both* tails, u and 1 - u, because each is needed where it is small: log(1 - u) at
-u = 1e-20 is known only from u, and log u at 1 - u = 1e-20 only from 1 - u.
+Sampling. The inverse of the distribution function maps uniform noise u to z = F^{-1}(u; eta). The formulas
+are given *both* tails, u and 1 - u, because each is needed where it is small: log(1 - u) at u = 1e-20 can be
+computed only from u, and log u at 1 - u = 1e-20 only from 1 - u.
 
-Derivative of sampling. With the noise frozen, z moves with the parameters at the velocity dz/deta. Where
-F^{-1} is a formula so is the velocity. Where it is not, the identity F(z(u, eta); eta) = u says
+Derivative of sampling. With the noise frozen, z moves with the parameters at the velocity dz/deta. If F^{-1}
+has a formula, so has the velocity. If not, the identity F(z(u, eta); eta) = u gives
 
     dz/deta = -(dF/deta) / q(z; eta)                       (Figurnov, Mohamed and Mnih 2018, section 2)
 
@@ -35,7 +35,7 @@ from elbo_lab.layout import Layout
 # One array (N, K) or (1, K) per parameter.
 Parameters = tuple[Floats, ...]
 
-# A draw stays where its reciprocal and its square are floats, and strictly below one on (0, 1).
+# A draw is kept where its reciprocal and its square are finite floats, and strictly below one on (0, 1).
 SMALLEST, LARGEST = 1e-300, 1e150
 # A generator's uniform noise is a multiple of 1e-16, zero included; quadrature may ask for smaller numbers.
 LEAST_NOISE = 1e-30
@@ -51,7 +51,7 @@ def tails(noise: Floats) -> tuple[Floats, Floats]:
 
 
 class IndependentFamily(Family):
-    """Independent continuous coordinates; the formulas of one coordinate are left to the family.
+    """Independent continuous coordinates; a subclass gives the formulas of one coordinate.
 
     Methods named in the plural take and return values per coordinate (..., K), with the parameters unpacked
     in the order of `parameters`, each (N, K) or (1, K); those that return one array per parameter return
@@ -65,7 +65,7 @@ class IndependentFamily(Family):
         Ends of the open interval that z lies in.
     noise_kind : {'uniform', 'normal'}
     implicit : bool
-        Whether a velocity comes from the distribution function, for want of a formula of its inverse.
+        Whether a velocity is computed from the distribution function, since its inverse has no formula.
     """
 
     discrete = False
@@ -107,7 +107,7 @@ class IndependentFamily(Family):
 
     @abstractmethod
     def neighbours(self, *parameters: Floats) -> tuple[Floats, ...]:
-        """Return the parameters of a member that is close and yet clearly off."""
+        """Return the parameters of a member that is close and yet clearly different."""
 
     def divergences(self, ours: Parameters, others: Parameters) -> Floats:  # noqa: ARG002 - a formula would
         """Return KL per coordinate from two tuples of parameters.
@@ -134,26 +134,26 @@ class IndependentFamily(Family):
         return Layout(tuple((name, (self.size,)) for name in self.parameters))
 
     def split(self, eta: Floats) -> tuple[Floats, ...]:
-        """Return the parts of eta, one (..., K) per parameter."""
+        """Return the blocks of eta, one (..., K) per parameter."""
         starts = range(0, self.eta_size, self.size)
         # NumPy's exp and log may differ in the last bit between strided and contiguous numbers.
         return tuple(np.ascontiguousarray(eta[..., i : i + self.size]) for i in starts)
 
-    def join(self, *parts: Floats | float) -> Floats:
+    def join(self, *blocks: Floats | float) -> Floats:
         """Return eta (..., E) from one (..., K) per parameter."""
-        return np.concatenate(np.broadcast_arrays(*parts), axis=-1)
+        return np.concatenate(np.broadcast_arrays(*blocks), axis=-1)
 
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec(self.noise_kind, (n_draws, n_data, self.size))
 
     def inside(self, z: Floats) -> Floats:
-        """Return z moved into the part of the support that floats can carry."""
+        """Return z moved into the part of the support that floats can represent."""
         low, high = self.support
         return np.clip(z, -LARGEST if np.isinf(low) else SMALLEST, LARGEST if np.isinf(high) else BELOW_ONE)
 
     def quantile(self, eta: Floats, lower: Floats, upper: Floats) -> Floats:
         """Return F^{-1}(lower; eta) (..., S, N, K), from both tail probabilities, upper = 1 - lower."""
-        with np.errstate(over="ignore"):  # what leaves the floats is moved back inside
+        with np.errstate(over="ignore"):  # what overflows is moved back inside
             return self.inside(self.quantiles(lower, upper, *self.split(eta)))
 
     def sample(self, eta: Floats, noise: Floats) -> Floats:
@@ -167,13 +167,13 @@ class IndependentFamily(Family):
     def sample_vjp(self, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:
         """Pull grad_z (..., S, N, K) back through `sample`, summed over draws: (..., N, E)."""
         velocity = self.velocity(eta, self.sample(eta, noise))
-        return self.join(*((grad_z * part).sum(axis=-3) for part in velocity))
+        return self.join(*((grad_z * dz).sum(axis=-3) for dz in velocity))
 
     def log_prob(self, eta: Floats, z: Floats) -> Floats:
-        """Return sum_k log q(z_k) (..., S, N); -inf outside of the open support."""
+        """Return sum_k log q(z_k) (..., S, N); -inf outside the open support."""
         low, high = self.support
         within = (z > low) & (z < high)
-        # A stand-in of 1/2 lies in every support; its density is then thrown away.
+        # 1/2 is in every support and replaces the others; its density is then discarded.
         with np.errstate(over="ignore"):
             densities = self.log_densities(np.where(within, z, 0.5), *self.split(eta))
         return np.where(within, densities, -np.inf).sum(axis=-1)

@@ -2,14 +2,14 @@
 
 Sampling compares one uniform per bit with its probability, z_k = [u_k < sigmoid(l_k)]. As a function of
 the logits that is a step: its derivative is zero wherever it exists, so there is no pathwise gradient.
-With the logistic noise g = log((1 - u) / u) the same bit is [l + g > 0], which is where relaxations begin
+With the logistic noise g = log((1 - u) / u) the same bit is [l + g > 0], the starting point of relaxations
 (Maddison et al. 2017, section 2): the step is made smooth, and the noise is kept.
 
     log q(z) = sum_k [z_k l_k - softplus(l_k)],   d log q / d l_k = z_k - sigmoid(l_k)
 
-The formula is linear in z, and it is evaluated as it stands for z between zero and one: that is the
-extension by which relaxations carry a density of bits to points where it is none. Expectations are
-exact by a sum over 2^K values, which is affordable for a dozen bits.
+The formula is linear in z, and it is evaluated unchanged for z between zero and one: with this extension
+relaxations use log q at points where q is not defined. Expectations are exact by a sum over 2^K values,
+which is feasible for a dozen bits.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.layout import Layout
 from elbo_lab.special import sigmoid, softplus
 
-# Values of all bits together that are still listed: 2^16 rows.
+# Up to this number of bits all values, at most 2^16 rows, are listed.
 MOST_BITS = 16
 
 
@@ -82,10 +82,10 @@ class IndependentBernoulli(Family):
 
     def log_prob_vjp(self, eta: Floats, z: Floats, cotangent: Floats) -> Floats:
         if z.shape[-2] == 1:
-            seen = np.swapaxes(cotangent, -1, -2) @ z[..., 0, :]
+            by_bits = np.swapaxes(cotangent, -1, -2) @ z[..., 0, :]
         else:
-            seen = np.einsum("...sn,...snk->...nk", cotangent, z)
-        return seen - cotangent.sum(axis=-2)[..., None] * sigmoid(eta)
+            by_bits = np.einsum("...sn,...snk->...nk", cotangent, z)
+        return by_bits - cotangent.sum(axis=-2)[..., None] * sigmoid(eta)
 
     def moments(self, eta: Floats) -> tuple[Floats, Floats]:
         """Return p_k and sqrt(p_k (1 - p_k))."""

@@ -1,7 +1,7 @@
 """Laplace: two exponentials back to back, q(z; m, s) = exp(-|z - m| / s) / (2 s).
 
 z = m + s log(2u) for u < 1/2, m - s log(2(1 - u)) above: each half from its own tail. The density has a
-kink at m, so that its log-slope jumps from 1/s to -1/s there; pathwise gradients do not mind, since they
+kink at m, so that its log-slope jumps from 1/s to -1/s there; this does not affect pathwise gradients, which
 use the slope of the cost and not that of q. KL between two members is in closed form.
 
 Source: S. Kotz, T. J. Kozubowski and K. Podgórski, "The Laplace Distribution and Generalizations" (2001),

@@ -1,8 +1,8 @@
-"""Families z = m + s u: a standard variable u, moved and stretched.
+"""Families z = m + s u: a standard variable u, shifted and scaled.
 
 With u frozen, dz/dm = 1 and dz/dlog s = s u = z - m, whatever the standard variable is. Its density is
-q(z) = p(u) |du/dz| = p(u) / s, hence log q = log p(u) - log s: the Jacobian term of a stretch. A family
-gives log p(u), its slope, its inverse distribution function and its entropy.
+q(z) = p(u) |du/dz| = p(u) / s, hence log q = log p(u) - log s: the Jacobian term of a change of scale. A
+family gives log p(u), its slope, its inverse distribution function and its entropy.
 """
 
 from abc import abstractmethod
@@ -12,18 +12,18 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.independent import IndependentFamily
 
-# `near` moves by half a scale and narrows to 0.8 of it, as for the Gaussian.
+# `near` shifts by half a scale and narrows to 0.8 of it, as for the Gaussian.
 SHIFT, NARROWER = 0.5, np.log(0.8)
 
 
 class LocationScale(IndependentFamily):
-    """z = location + exp(log_scale) u; what stands behind the two in eta are shapes of u."""
+    """z = location + exp(log_scale) u; any parameters after these two in eta are shapes of u."""
 
     parameters: tuple[str, ...] = ("location", "log_scale")
 
     @abstractmethod
     def standard_quantile(self, lower: Floats, upper: Floats, *shapes: Floats) -> Floats:
-        """Return the u whose tails are `lower` and `upper`."""
+        """Return the u whose tail probabilities are `lower` and `upper`."""
 
     @abstractmethod
     def standard_log_density(self, u: Floats, *shapes: Floats) -> Floats:
@@ -66,7 +66,7 @@ class LocationScale(IndependentFamily):
 
     def entropies(
         self,
-        location: Floats,  # noqa: ARG002 - a move changes nothing
+        location: Floats,  # noqa: ARG002 - a shift does not change it
         log_scale: Floats,
         *shapes: Floats,
     ) -> Floats:

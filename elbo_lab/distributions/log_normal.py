@@ -2,8 +2,8 @@
 
 The noise is normal, as for the Gaussian, so that the two share their draws. dz/dm = z and
 dz/dlog s = z (log z - m). The density is q(z) = N(log z; m, s^2) |dlog z/dz|, so log q holds the Jacobian
-term -log z. The KL of two members is that of the two Gaussians: a change of variables that both undergo
-leaves KL alone, though it changes each density and each entropy.
+term -log z. The KL of two members is that of the two Gaussians: a common change of variables leaves KL
+unchanged, although it changes each density and each entropy.
 
 Source: J. Aitchison and J. A. C. Brown, "The Lognormal Distribution" (1957), chapter 2.
 """

@@ -1,8 +1,8 @@
 """Logistic: the distribution function is the sigmoid, F(z; m, s) = sigmoid((z - m) / s).
 
-z = m + s (log u - log(1 - u)). The difference of two such variables of Gumbel type is logistic, which is why
-it stands behind relaxed binary latents. Tails fall like exp(-|z| / s), slower than a Gaussian's. KL between
-two members of different scales has no closed form.
+z = m + s (log u - log(1 - u)). The difference of two Gumbel variables of equal scale is logistic, which is
+why relaxed binary latents use it. Tails fall like exp(-|z| / s), slower than a Gaussian's. KL between two
+members of different scales has no closed form.
 
 Source: N. Balakrishnan (ed.), "Handbook of the Logistic Distribution" (1992), chapter 1.
 """

@@ -1,8 +1,8 @@
 """Base noise: the only random step of the package.
 
-Everything after the noise is a deterministic function of it. Two estimators that ask for the same
-`NoiseSpec` can therefore be held against each other on common random numbers, a gradient can be
-checked with the noise frozen, and a draw can be replayed.
+Everything else is a deterministic function of the noise. Two estimators with the same `NoiseSpec` can
+therefore be compared on common random numbers, a gradient can be checked with the noise frozen, and a draw
+can be reproduced.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def draw_noise(
     lead : tuple of int, optional
         Leading axes, such as (R,) for R repeats at once.
     dtype : {float64, float32}
-        A float32 draw is another draw, not the rounded float64 one.
+        A float32 draw differs from a float64 draw; it is not that draw rounded.
 
     Returns
     -------
@@ -55,5 +55,5 @@ def draw_noise(
 
 
 def unknown_kind(kind: str) -> BadValue:
-    """Build the error for a kind of noise that nobody can draw."""
+    """Build the error for an unknown kind of noise."""
     return bad_value("kind", "'normal' or 'uniform'", repr(kind))

@@ -1,4 +1,4 @@
-"""Relaxations: a discrete z as a threshold of continuous noise, and the threshold made smooth.
+"""Relaxations: a discrete z as a threshold of continuous noise, and a smooth function in its place.
 
 Bits (the binary Concrete distribution; Maddison et al. 2017, appendix B), with g = log((1 - u) / u) logistic:
 
@@ -9,7 +9,7 @@ Categories (Gumbel-softmax; Jang et al. 2017, eq. 2), with g_c = -log(-log u_c) 
     z = one-hot(argmax_c (l_c + g_c)),   y = softmax((l + g) / t),   dy_c / dl_k = y_c ([c = k] - y_k) / t
 
 As the temperature t falls to zero y becomes z, and its slope becomes zero almost everywhere and infinite at
-the threshold. One noise gives y and z: on bits it is the noise of `IndependentBernoulli.sample`.
+the threshold. y and z come from the same noise: for bits it is that of `IndependentBernoulli.sample`.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def inside(u: Floats) -> Floats:
 
 
 def logistic(u: Floats) -> Floats:
-    """Return log((1 - u) / u), which falls from large to small as z = [u < p] wants it."""
+    """Return log((1 - u) / u), decreasing in u to agree with z = [u < p]."""
     u = inside(u)
     return np.log1p(-u) - np.log(u)
 

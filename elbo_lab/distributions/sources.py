@@ -1,19 +1,19 @@
-"""Where base noise comes from: independent draws, antithetic pairs, or a randomised Sobol sequence.
+"""Sources of base noise: independent draws, antithetic pairs, or a randomised Sobol sequence.
 
-    independent   every number by itself
+    independent   all numbers independent
     antithetic    half of the draws, and their mirror images: eps and -eps, u and 1 - u
-    sobol         S points that fill the cube evenly, turned to normals by the inverse distribution function
+    sobol         S points that fill the cube evenly, mapped to normals by the inverse distribution function
 
-Every single draw has its right distribution under each of them, so that a plain mean over draws stays
-unbiased; what differs is how the S draws of one estimate depend on each other. Mirror images cancel what is
-odd in the noise, and leave (or double) what is even; evenly spread points integrate smooth functions of few
-dimensions with an error near 1/S in place of 1/sqrt(S) (Owen 1997; Buchholz, Wenzel and Mandt 2018 for
+Every single draw has the correct distribution under each of them, so that a plain mean over draws stays
+unbiased; what differs is the dependence among the S draws of one estimate. Mirror images cancel odd functions
+of the noise, and leave (or double) the variance of even ones; evenly spread points integrate smooth functions
+of few dimensions with an error near 1/S in place of 1/sqrt(S) (Owen 1997; Buchholz, Wenzel and Mandt 2018 for
 variational inference). An estimator that multiplies draws with each other (a leave-one-out baseline) or takes
-the logarithm of their mean is made for independent draws: it says so by `independent_draws`, and is refused.
+the logarithm of their mean assumes independent draws: it declares `independent_draws`, and is refused.
 
 Leading axes are repeats, and every repeat is an independent randomisation. The variance over repeats is
 therefore that of the estimate, not of a single draw over S. The error of a *single* randomised set cannot be
-told from its points.
+estimated from its points.
 
 The Sobol points are those of SciPy's unscrambled generator; here each repeat and dimension multiplies their
 binary digits by a random lower triangular matrix and adds a random digital shift (Matousek 1998), all repeats
@@ -31,7 +31,7 @@ from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 
 BITS = 30
-MOST_DIMENSIONS = 21_201  # SciPy's direction numbers end there
+MOST_DIMENSIONS = 21_201  # the limit of SciPy's direction numbers
 
 
 class NoiseSource(ABC):
@@ -63,10 +63,10 @@ class NoiseSource(ABC):
 
 
 class Independent(NoiseSource):
-    """Every number by itself."""
+    """All numbers independent."""
 
     name = "independent"
-    summary = "every draw by itself (the default)"
+    summary = "independent draws (the default)"
     independent = True
 
     def draw(
@@ -118,7 +118,7 @@ class Sobol(NoiseSource):
         self.check(spec)
         n_draws, n_dims = spec.shape[0], int(np.prod(spec.shape[1:]))
         digits = _scrambled(_sobol_points(n_draws, n_dims), tuple(lead), rng)
-        # The middle of a cell of width 2^-30: never 0 or 1.
+        # The midpoints of cells of width 2^-30: never 0 or 1.
         u = ((digits + 0.5) * 2.0**-BITS).reshape(*lead, *spec.shape)
         if spec.kind == "normal":
             u = ndtri(u)
@@ -159,7 +159,7 @@ def _sobol_points(n_draws: int, n_dims: int) -> Integers:
     """Return the first points of the Sobol sequence as integers of 30 bits (S, dimensions)."""
     from scipy.stats import qmc  # heavy: loaded on use
 
-    # Whole powers of two, of which the first S are taken.
+    # SciPy returns whole powers of two of points; the first S are used.
     points = qmc.Sobol(n_dims, scramble=False, bits=BITS).random_base2((n_draws - 1).bit_length())
     points = np.rint(points[:n_draws] * 2.0**BITS).astype(np.int64)
     points.flags.writeable = False
@@ -169,7 +169,7 @@ def _sobol_points(n_draws: int, n_dims: int) -> Integers:
 def _scrambled(points: Integers, lead: tuple[int, ...], rng: np.random.Generator) -> Integers:
     """Return scrambled points (*lead, S, dimensions): a random linear matrix and shift per dimension.
 
-    Digit i of a point becomes itself plus a random choice of the digits before it, plus a random digit.
+    To digit i of a point are added, modulo 2, a random subset of the digits before it and a random digit.
     """
     scrambled = np.zeros((*lead, *points.shape), dtype=np.int64)
     matrices = rng.integers(1 << BITS, size=(BITS, *lead, 1, points.shape[1]))

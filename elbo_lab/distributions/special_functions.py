@@ -1,8 +1,8 @@
-"""Gamma functions, their inverses and kin, from SciPy, loaded at the first call.
+"""Gamma and related functions and their inverses, from SciPy, loaded at the first call.
 
 `scipy.special` takes longer to load than all of this package, and from SciPy 1.18 on it loads `scipy.linalg`
-as well; most studies need neither. SciPy loads its submodules when they are first named, so that every
-function here names it when it is called.
+as well; most studies need neither. SciPy loads a submodule at the first access, so every function here
+accesses it only when called.
 """
 
 import numpy as np

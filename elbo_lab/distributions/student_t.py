@@ -10,7 +10,8 @@ It is positive in the middle and negative in the tails. Where it is positive at 
 (F(0) = 1/2 does not move), else from u to infinity: no digits cancel. Both bracket and c(v) are of order
 1 / v^2 for large v, and are summed as series there, so that the velocity keeps its digits up to the Gaussian.
 
-Moments exist only below v: with v <= 2 a cost that grows like z^2 has no expectation, whatever the estimator.
+Only moments of order below v exist: with v <= 2 a cost that grows like z^2 has no expectation, and no
+estimator can help.
 KL between two members has no closed form.
 
 Sources: Figurnov, Mohamed and Mnih 2018 (implicit gradients); DLMF section 5.11 (the series of psi).
@@ -30,6 +31,7 @@ from elbo_lab.distributions.special_functions import betaln, polygamma, psi
 SERIES = [(-1.0) ** (n - 1) * (1.0 - 1.0 / n) for n in range(18, 1, -1)] + [0.0, 0.0]
 # psi(x + 1/2) - psi(x) - 1 / (2 x) in powers of 1 / x^2, from the second to the tenth power of 1 / x.
 PSI_SERIES = [31 / 2048, -17 / 2048, 1 / 128, -1 / 64, 1 / 8, 0.0]
+# Above this many degrees of freedom the series of psi is used.
 MANY = 40.0
 
 
@@ -65,7 +67,7 @@ def _velocity_outer(dof: Floats, tau: Floats) -> Floats:
     integral = tail_integral(
         lambda t: -dof * (_log_cosh(tau + t) - at_u),
         lambda t: _dof_score(tau + t, dof),
-        NEGLIGIBLE / (dof * np.tanh(tau)),  # the slope at u, which only steepens
+        NEGLIGIBLE / (dof * np.tanh(tau)),  # by the slope at u, which only becomes steeper
     )
     return np.sqrt(dof) * np.exp(at_u) * integral
 
@@ -105,7 +107,7 @@ class StudentT(LocationScale):
     implicit = True
 
     def standard_quantile(self, lower: Floats, upper: Floats, log_dof: Floats) -> Floats:
-        """Return -+sqrt(v y / x), x = v / (v + u^2) and y = 1 - x, each with its own digits."""
+        """Return -+sqrt(v y / x), x = v / (v + u^2) and y = 1 - x, each to full relative precision."""
         half, tail = 0.5 * np.exp(log_dof), np.minimum(lower, upper)
         x = quantile_from_below(half, 0.5, 2.0 * tail)
         # y is small near the middle, where 1 - 2 tail is exact.

@@ -1,9 +1,10 @@
 """Weibull: a power of an exponential variable, z = l w^(1/k), w ~ Exp(1).
 
 The density is q(z) = p(w) |dw/dz| with w = (z / l)^k, so log q = -w + log(k w / z): the Jacobian term is
-log(k w / z). Shape k < 1 gives heavy tails and a pole at zero, k = 1 the exponential, k > 1 a hump. Both
-derivatives of the path are formulas: dz/dlog l = z and dz/dlog k = -z log(z / l). Like the Gamma it lives on
-(0, inf), without an implicit derivative. -log z is a Gumbel variable, whence the KL.
+log(k w / z). Shape k < 1 gives heavy tails and a pole at zero, k = 1 the exponential, k > 1 a mode above
+zero. Both derivatives of the path are formulas: dz/dlog l = z and dz/dlog k = -z log(z / l). Its support is
+(0, inf), as that of the Gamma, but it needs no implicit derivative. -log z is a Gumbel variable, which gives
+the KL.
 
 Source: N. L. Johnson, S. Kotz, N. Balakrishnan, "Continuous Univariate Distributions" 1 (1994), chapter 21.
 """
@@ -76,5 +77,5 @@ class Weibull(IndependentFamily):
         return (-pull, -by_ratio), (pull, by_shift * shift + by_ratio)
 
     def neighbours(self, log_scale: Floats, log_shape: Floats) -> tuple[Floats, ...]:
-        """Return log z moved by half of its width 1/k, and narrowed to 0.8 of it."""
+        """Return log z shifted by half of its width 1/k, and narrowed to 0.8 of it."""
         return log_scale + SHIFT * np.exp(-log_shape), log_shape - NARROWER

@@ -1,4 +1,4 @@
-"""First rung: the model's own formulas.
+"""First rung: the formulas of the model.
 
 They also give bounds of several draws where q is the exact posterior, since nothing is left to integrate
 there: every log-weight log p(x, z) - log p(z | x) equals log p(x), so that the bound is log p(x) for any

@@ -129,7 +129,7 @@ def importance_weighted_bound(
 
 
 def _exact_value(
-    what: str, model: Model, family: Family | None, ask: Callable[[ModuleType], tuple[Floats, Floats]]
+    quantity: str, model: Model, family: Family | None, ask: Callable[[ModuleType], tuple[Floats, Floats]]
 ) -> tuple[Floats, Floats, str]:
     """Return (value, error, rung), or say why no rung above the long run holds."""
     answer, rung = _climb(model, family, ask)
@@ -139,7 +139,7 @@ def _exact_value(
         reason = f"misses {quadrature.TOLERANCE:g} of it here (too sharp, or kinks as with relu)"
     else:
         reason = f"needs one or two latents, and there are {model.latent_dim}"
-    raise NotApplicable(f"{what} of {model.label} is not known exactly: quadrature {reason}")
+    raise NotApplicable(f"{quantity} of {model.label} is not known exactly: quadrature {reason}")
 
 
 def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats, str]:

@@ -6,7 +6,7 @@ continues with trapezoid grids of the same noise, which converge faster than any
 and Weideman 2014).
 
 **Uniform noise into both tails**, E f(u, 1 - u), u ~ U(0, 1): draws of a heavy-tailed family are steep
-functions of u near 0 and 1, and a density may have a kink at the middle (Laplace). So each half has its own
+functions of u near 0 and 1, and a density may have a kink at the middle (Laplace). So each half has separate
 nodes, u = exp(-t) / 2 with t from 0 to 229: the lower half keeps the digits of u and the upper half those
 of 1 - u, down to 1e-100. The half-line of t is mapped to the whole line by the double exponential
 t = exp(x - exp(-x)), where the trapezoid rule converges exponentially although f may be singular at both

@@ -1,9 +1,8 @@
 """An encoder: one MLP gives eta for every datum (Kingma and Welling 2014, section 3).
 
-Cheap for new data; pays the amortisation gap where the network cannot follow each datum. The inputs
-are shifted and scaled by constants of the description (column means and
-standard deviations), so that raw grey values or minutes do not saturate the first layer; the data itself is
-never changed.
+New data need only a forward pass; the price is the amortisation gap where the network cannot fit the eta of
+each datum. The inputs are shifted and scaled by constants of the description (column means and standard
+deviations), so that raw grey values or minutes do not saturate the first layer; the data are not changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +61,7 @@ class AmortisedPosterior(Posterior):
     ) -> Self:
         """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
 
-        Standardising each column would scale a pixel that is almost always dark to the size of the others.
+        Standardising each column would enlarge a pixel that is almost always dark to the scale of the others.
         """
         spread = np.sqrt(x.var(axis=0).mean())
         return cls._scaled(family, x, hidden, activation, np.full(x.shape[1], spread if spread > 0 else 1.0))
@@ -84,7 +83,7 @@ class AmortisedPosterior(Posterior):
         return np.array([self.shift, 1.0 / np.asarray(self.scale)])
 
     def affine(self, dtype: np.dtype) -> tuple[Floats, Floats]:
-        """Return (shift, 1 / scale), each (D,): the encoder sees (x - shift) * (1 / scale)."""
+        """Return (shift, 1 / scale), each (D,): the input of the encoder is (x - shift) * (1 / scale)."""
         shift, inverse = self._affine.astype(dtype, copy=False)
         return shift, inverse
 
@@ -97,7 +96,7 @@ class AmortisedPosterior(Posterior):
         return self.forward(phi, x)[0]
 
     def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:
-        # The encoder sees each datum once, however many repeats are pulled back through it.
+        # One forward pass of the encoder serves all repeats that are pulled back.
         return self.eta_and_pullback(phi, x)[1](grad_eta)
 
     def eta_and_pullback(self, phi: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:

@@ -1,8 +1,8 @@
 """The contract of a posterior q_phi(z | x) = family(z; eta), eta = map_phi(x).
 
-The family knows densities and samples; the map knows where eta comes from. Estimators differentiate
-with respect to eta, and `eta_vjp` carries that back to phi. Three maps: a free table (one eta per
-datum, no amortisation gap), an MLP encoder shared by all data, and the exact posterior.
+The family gives densities and samples; the map gives eta. Estimators differentiate with respect to eta, and
+`eta_vjp` pulls that back to phi. Three maps: a free table (one eta per datum, no amortisation gap), an MLP
+encoder shared by all data, and the exact posterior.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from elbo_lab.layout import Layout
 
 
 class PosteriorSpec(TypedDict, total=False):
-    """What a checkpoint holds of a map: its name, and the numbers that its kind is built from."""
+    """The entries of a map in a checkpoint: its name, and the numbers that its kind is built from."""
 
     name: str
     n_data: int
@@ -40,8 +40,8 @@ class Posterior(ABC):
     summary : str
         In one line, for `elbo-lab list`.
     needs_all_rows : bool
-        Whether phi is a table with an eta for each datum that it was made for: `eta` takes all of these at
-        once, in their order, and knows nothing of other data.
+        Whether phi is a table with an eta for each of given data: `eta` takes all of these at once, in their
+        order, and is not defined for other data.
     """
 
     name: ClassVar[str]
@@ -66,7 +66,7 @@ class Posterior(ABC):
         """Pull a cotangent (..., N, E) of eta back to phi: (..., P)."""
 
     def initial(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - an encoder needs weights
-        """Return phi at which training begins: eta is zero, N(0, I) or equal categories."""
+        """Return the phi at which training begins: eta is zero, that is N(0, I) or equal categories."""
         return np.zeros(self.layout.size)
 
     def eta_and_pullback(self, phi: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
@@ -74,7 +74,7 @@ class Posterior(ABC):
         return self.eta(phi, x), lambda grad_eta: self.eta_vjp(phi, x, grad_eta)
 
     def eta_error(self, phi: Floats, x: Floats, error: Floats) -> Floats:
-        """Carry independent standard errors of a gradient in eta (N, E) over to phi: (P,).
+        """Propagate independent standard errors of a gradient in eta (N, E) to phi: (P,).
 
         The map is linear, so the variances add: one backward pass per parameter of one datum.
         """
@@ -86,21 +86,21 @@ class Posterior(ABC):
         return np.sqrt(variance)
 
     def to_dict(self) -> PosteriorSpec:
-        """Return the name and the numbers that `from_dict` builds this map from, for checkpoints.
+        """Return the name and the numbers from which `from_dict` builds this map, for checkpoints.
 
         Raises
         ------
         NotApplicable
             If this kind of posterior is not trained.
         """
-        raise NotApplicable(f"a posterior of kind {self.name!r} is not kept in checkpoints")
+        raise NotApplicable(f"a posterior of kind {self.name!r} cannot be saved in a checkpoint")
 
     @classmethod
     def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:  # noqa: ARG003
-        """Return the posterior in a family, from what `to_dict` returned."""
-        raise NotApplicable(f"a posterior of kind {cls.name!r} is not kept in checkpoints")
+        """Return the posterior in a family from the dictionary of `to_dict`."""
+        raise NotApplicable(f"a posterior of kind {cls.name!r} cannot be saved in a checkpoint")
 
     @property
     def has_parameters(self) -> bool:
-        """Whether there is anything to differentiate."""
+        """Whether phi is not empty."""
         return self.layout.size > 0

@@ -1,6 +1,6 @@
-"""The exact posterior p_theta(z | x), where it belongs to the family.
+"""The exact posterior p_theta(z | x), where it is a member of the family.
 
-It has no parameters of its own: at this q the ELBO *is* log p(x), every single draw of log w equals
+It has no variational parameters: at this q the ELBO *is* log p(x), every single draw of log w equals
 log p(x), and the gap KL(q || posterior) is zero.
 """
 

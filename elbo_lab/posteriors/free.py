@@ -1,6 +1,6 @@
-"""One eta per datum, free of all others: phi is the table itself, block by block.
+"""One eta per datum, independent of all others: phi is the table itself, block by block.
 
-Per-datum ("stochastic") variational inference; the ELBO's gap is then the family's alone.
+Per-datum ("stochastic") variational inference; the gap of the ELBO is then due to the family alone.
 """
 
 from dataclasses import dataclass

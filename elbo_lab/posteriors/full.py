@@ -1,7 +1,7 @@
-"""One Gaussian with full covariance per datum, free of all others.
+"""One Gaussian with full covariance per datum, independent of all others.
 
-The free table (see `free` beside this file) of a richer family: where the latents of the true posterior are
-correlated, its ELBO is higher than that of any diagonal q, up to log p(x) if the posterior is Gaussian.
+The free table (see `free`) of a richer family: where the latents of the true posterior are correlated, its
+ELBO is higher than that of any diagonal q, up to log p(x) if the posterior is Gaussian.
 """
 
 from dataclasses import dataclass
