@@ -161,7 +161,7 @@ class OnePercentFaster(CompiledStep):
 class MixedUpActivations(CompiledStep):
     def __init__(self, *where):
         super().__init__(*where)
-        self.shapes["phi"] = vae_step.SOFTPLUS, self.shapes["phi"][1]
+        self.networks["phi"] = vae_step.SOFTPLUS, *self.networks["phi"][1:]
 
 
 class BlocksOverOneAnother(CompiledStep):
@@ -559,9 +559,9 @@ def test_the_slope_of_softplus_is_that_of_the_definition(dtype):
 @njit
 def draw_numbers(rng, uniform, normal):
     for i in range(uniform.size):
-        uniform[i] = vae_step.uniform(rng, uniform)
+        uniform[i] = rng.random(dtype=uniform.dtype.type)
     for i in range(normal.size):
-        normal[i] = vae_step.normal(rng, normal)
+        normal[i] = rng.standard_normal(dtype=normal.dtype.type)
 
 
 @needs_jit

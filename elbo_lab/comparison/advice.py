@@ -1,16 +1,16 @@
-"""Which estimator should I take? Measured on the model at hand, with the doubt that is left.
+"""Which estimator should I use? Measured on the model at hand, with the uncertainty that remains.
 
 A budget of seconds B buys B / t estimates that take t seconds each; their mean has the variance
-v t / B. So among unbiased estimators the one of least *work* v t wins, whatever the budget (if one estimate
-fits into it at all). References such as the oracle baseline, which need an exact answer, are no candidates.
-Both factors are measured by a short `compare`, at two places of q, since the order may
-turn around on the way: at the start (q is the prior) and near the best fit.
+v t / B. So among unbiased estimators the one of least *work* v t is best, whatever the budget (if one
+estimate fits into it at all). References such as the oracle baseline, which need an exact answer, are no
+candidates. Both factors are measured by a short `compare`, at two positions of q, since the order may differ
+between them: at the start (q is the prior) and near the best fit.
 
-An estimator is `best` where its work is least. Another one `loses` if its work is larger beyond doubt: the
-interval of the paired ratio of variances, times the ratio of the times, lies above 1 even if that is off by a
-factor of 1.5, which happens on a busy machine. What does not lose is `undecided`. The intervals are
-widened for the number of rivals (Bonferroni, 5 % for each target and place). The advice is an estimator that
-loses nowhere; where there are several, they are all named; where there is none, the place decides.
+An estimator is `best` where its work is least. Another one `loses` if its work is significantly larger: the
+interval of the paired ratio of variances, times the ratio of the times, lies above 1 even if that ratio is
+off by a factor of 1.5, as can happen on a busy machine. The others are `undecided`. The intervals are widened
+for the number of rivals (Bonferroni, 5 % for each target and position). The advice is an estimator that loses
+nowhere; if there are several, all are named; if there is none, the choice depends on the position.
 """
 
 import json
@@ -45,7 +45,7 @@ SCHEMA = "elbo_lab/advice/1"
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
 PLACES = ("near", "start")
 ROUNDS = 4
-SEED = 0  # of what is timed
+SEED = 0  # of the timed calls
 DOUBT = 0.05
 POSTERIORS = ("free", "full", "amortised")
 
@@ -59,9 +59,9 @@ class Choice:
     target : str
     advice : {'use', 'undecided', 'depends', 'none'}
     estimator : str or None
-        The best of those that lose nowhere.
+        The best of the estimators that lose nowhere.
     unbeaten : dict
-        {place: names that do not lose there, the best first}.
+        {position: names that do not lose there, the best first}.
     text : str
         The advice in words.
     """
@@ -83,8 +83,8 @@ class Advice:
     choices : tuple of Choice
         One per target.
     rows : list of dict
-        The evidence: `target`, `at`, `estimator`, `variance`, `snr`, `seconds_per_estimate`, `work`, its
-        ratio to the least work at that place `work_ratio` with `work_ratio_low` and `work_ratio_high` (the
+        The measurements: `target`, `at`, `estimator`, `variance`, `snr`, `seconds_per_estimate`, `work`, its
+        ratio to the least work at that position `work_ratio` with `work_ratio_low` and `work_ratio_high` (the
         times taken as exact), `verdict`, and `reason` where an estimator was no candidate.
     """
 
@@ -93,7 +93,7 @@ class Advice:
     rows: list[Row]
 
     def lines(self, width: int = 100, dash: str = "-") -> "list[Text | str]":
-        """Return the lines to print: the advice, then the evidence."""
+        """Return the lines to print: the advice, then the measurements."""
         s = self.settings
         head = f"{s['model']} on {s['data']}, {s['rows']} rows, K = {s['latent']}, S = {s['draws']}"
         lines: list[Text | str] = [*wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")]
@@ -163,7 +163,7 @@ def advise(
         As for `compare`.
     posterior : {'free', 'full', 'amortised'}
     budget : float, optional
-        Seconds for one gradient. What takes longer for one estimate is no candidate.
+        Seconds for one gradient. Estimators that take longer for one estimate are no candidates.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def advise(
     Raises
     ------
     ValueError, TypeError
-        One line that names the argument, what was expected and what came.
+        In one line that names the argument, the expected and the given value.
     """
     choices = find_models(model, "model")
     if len(choices) > 1:
@@ -218,7 +218,7 @@ def advise(
 
 
 def _is_candidate(estimator: Estimator, draws: int) -> bool:
-    """Tell whether an estimator is unbiased for one of the two gradients and can do with so many draws."""
+    """Tell whether an estimator is unbiased for one of the two gradients and accepts `draws` draws."""
     return (
         estimator.target in TARGETS
         and not estimator.is_reference
@@ -228,9 +228,9 @@ def _is_candidate(estimator: Estimator, draws: int) -> bool:
 
 
 def _seconds(scenes: Iterable[Scene], estimators: Iterable[Estimator], draws: int) -> Times:
-    """Return {estimator: seconds of one estimate}, the same at all places.
+    """Return {estimator: seconds of one estimate}, the same at all positions.
 
-    The least of several rounds, in which all take turns: whatever else the machine does only adds.
+    The least of several interleaved rounds: other load on the machine only adds time.
     """
     with single_threaded_blas():
         rounds = [times for scene in scenes for times in _rounds(scene, estimators, draws)]
@@ -253,18 +253,18 @@ def _judged(
     times: Times,
     budget: float | None,
 ) -> list[Row]:
-    """Return the rows of evidence for one target and place, the best first."""
+    """Return the rows of measurements for one target and position, the best first."""
     pairs = [
         (row, estimator)
         for row, estimator in zip(result.rows, candidates, strict=True)
         if estimator.target == target
     ]
-    found = []
+    judged = []
     for row, estimator in pairs:
         seconds, variance = times.get(estimator), row["variance"]
         reason = row["reason"]
         if reason is None and verdict(row) == "FAIL":
-            reason = "its bias was found to differ from zero"
+            reason = "its bias differs significantly from zero"
         if reason is None and variance is None:
             reason = "its estimates are not finite"
         if reason is None and budget is not None and times[estimator] > budget:
@@ -272,20 +272,20 @@ def _judged(
         head = {"target": target, "at": at} | {name: row[name] for name in ("estimator", "variance", "snr")}
         head["seconds_per_estimate"] = seconds
         work = variance * seconds if reason is None else None
-        found.append((head | {"work": work, "reason": reason}, estimator))
-    # Of several without any noise the fastest stands first.
-    found.sort(
+        judged.append((head | {"work": work, "reason": reason}, estimator))
+    # Among several without noise the fastest comes first.
+    judged.sort(
         key=lambda pair: (
             pair[0]["reason"] is not None,
             pair[0]["work"] or 0.0,
             pair[0]["seconds_per_estimate"] or 0.0,
         )
     )
-    if not found:
+    if not judged:
         return []
-    rivals = sum(head["reason"] is None for head, _ in found) - 1
-    best, base = found[0]
-    return [head | _against_best(result.moments[0], head, e, best, base, rivals) for head, e in found]
+    rivals = sum(head["reason"] is None for head, _ in judged) - 1
+    best, base = judged[0]
+    return [head | _against_best(result.moments[0], head, e, best, base, rivals) for head, e in judged]
 
 
 def _against_best(
@@ -296,7 +296,7 @@ def _against_best(
     base: Estimator,
     rivals: int,
 ) -> Row:
-    """Return the ratio of the work of an estimator to the least, and what it says."""
+    """Return the ratio of the work of an estimator to the least, with its verdict."""
     keys = ("work_ratio", "work_ratio_low", "work_ratio_high", "verdict")
     if head["reason"] is not None:
         return dict.fromkeys(keys)

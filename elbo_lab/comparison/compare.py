@@ -1,4 +1,4 @@
-"""compare(): every estimator on every model, against exact answers, on common random numbers.
+"""compare(): every estimator on every model, compared with exact answers, on common random numbers.
 
     scenes      fit theta, place q                                (study.scene)
     references  climb the ladder of exactness once per scene      (study.references)
@@ -7,11 +7,11 @@
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
     timing      single calls, one after another, when nothing else runs
-    rows        what is reported of each pairing
+    rows        the report of each pairing
 
-Everything but the timing is cut into tasks for workers (`elbo_lab.processes`). Each task has its own seed,
-results are merged in a fixed order, and BLAS has one thread, so that the number of workers changes the time
-and nothing else.
+Everything but the timing is divided into tasks for workers (`elbo_lab.processes`). Each task has its own
+seed, results are merged in a fixed order, and BLAS has one thread, so that results do not depend on the
+number of workers.
 """
 
 from collections.abc import Iterable
@@ -134,7 +134,7 @@ def compare(
         try:
             estimator.check_draws(draws)
         except NotApplicable:
-            # Who asks for all estimators gets a row with the reason.
+            # If all estimators are requested, a row gives the reason instead.
             if estimators is not None:
                 raise
     check_posterior_name(posterior)
@@ -161,7 +161,7 @@ def compare(
         "false_alarm": FALSE_ALARM,
         "pareto_k": pareto_source(),
     }
-    # A table of all models on data of the user's own keeps those that the data suits.
+    # A table of all models on the user's own data keeps the models that can describe them.
     skip_refusals = models is None and data is not None
     workers = Workers(n_threads)
     with single_threaded_blas():
@@ -174,17 +174,17 @@ def compare(
         limit = check_bias(workers, benches, draws, repeats, seed)
         weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
-        found = []
+        table = []
         for bench in benches:
-            of_bench = rows_of(bench, posterior, draws, repeats, limit)
-            found += rows_with_ratios(of_bench, chosen, bench.shared_moments, against)
+            bench_rows = rows_of(bench, posterior, draws, repeats, limit)
+            table += rows_with_ratios(bench_rows, chosen, bench.shared_moments, against)
     kept = [bench for bench in benches if not bench.refusal]
     settings["exact_values"] = {
         f"{bench.scene.model.label} K={bench.scene.model.latent_dim}": _values(bench.answers)
         for bench in kept
     }
     return Comparison(
-        found,
+        table,
         settings,
         chosen,
         [bench.scene for bench in kept],
@@ -200,7 +200,7 @@ def _values(answers: dict[str, Answer]) -> dict[str, float]:
 
 
 def _place_name(at: str | None, posterior: str) -> str:
-    """Return where q stands; the exact posterior stands only at itself."""
+    """Return the position of q; the exact posterior has only one."""
     if at is None:
         return "exact" if posterior == "exact" else "near"
     if at not in PLACES:

@@ -1,11 +1,10 @@
-"""The figures of a comparison: four questions, four pictures.
+"""The figures of a comparison: four questions, four figures.
 
-variance-TARGET     which estimator of this target is how noisy, on every model? One for each target that
-                    some estimator admits.
-gradient-cloud      what does one gradient look like beside the exact one?
+variance-TARGET     how noisy is each estimator of this target, on every model? One figure for each target.
+gradient-cloud      how do single gradients scatter around the exact one?
 variance-vs-draws   do more draws help, and how fast?
-prior-monte-carlo   why does sampling from the prior fail? Drawn, on PPCA, where prior Monte Carlo is among
-                    the estimators and a model with continuous latents among the models.
+prior-monte-carlo   why does sampling from the prior fail? Drawn on PPCA, if prior Monte Carlo is among the
+                    estimators and a model with continuous latents among the models.
 """
 
 from collections.abc import Callable
@@ -46,24 +45,24 @@ FEW_CURVES = 8
 
 
 def _example(comparison: Comparison) -> tuple[Scene, Answer] | None:
-    """Return (scene, exact answer of the gradient in phi) for the two pictures of one model, or None.
+    """Return (scene, exact answer of the gradient in phi) for the two figures of one model, or None.
 
-    The last model with continuous latents: the lists end with the deep ones, which are what a reader has
-    in mind. None without an estimator of the gradient.
+    The last model with continuous latents, since the lists end with the deep models, which interest most
+    readers. None without an estimator of the gradient.
     """
-    found = [
+    scenes = [
         (scene, answers["grad-phi-elbo"])
         for scene, answers in zip(comparison.scenes, comparison.answers, strict=True)
         if "grad-phi-elbo" in answers
         and fitting(comparison.estimators, scene, comparison.settings["draws"], "grad-phi-elbo")
     ]
-    continuous = [pair for pair in found if not pair[0].model.family.discrete]
-    candidates = continuous or found
+    continuous = [pair for pair in scenes if not pair[0].model.family.discrete]
+    candidates = continuous or scenes
     return candidates[-1] if candidates else None
 
 
 def _place(scene: Scene, at: str) -> str:
-    """Say where a picture was taken."""
+    """Return model, data, position of q and noise for the title of a figure."""
     noise = "" if scene.source.independent else f", {scene.source.name} noise"
     return f"{scene.model.label}, {scene.data}, q {WHERE[at]}{noise}"
 
@@ -82,7 +81,7 @@ def _note(rows: list[Row], settings: dict[str, Any]) -> str:
 
 
 def _shows_prior_failure(comparison: Comparison) -> bool:
-    """Tell whether prior Monte Carlo was asked about on a model with continuous latents."""
+    """Tell whether the comparison has prior Monte Carlo and a model with continuous latents."""
     asked = any(estimator.name == "prior-monte-carlo" for estimator in comparison.estimators)
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
@@ -90,25 +89,25 @@ def _shows_prior_failure(comparison: Comparison) -> bool:
 def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
     """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
     settings = comparison.settings
-    found: dict[str, Callable[[], Figure]] = {}
+    drawn: dict[str, Callable[[], Figure]] = {}
     for target in order_targets(comparison.rows):
         rows = [row for row in comparison.rows if row["target"] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
-            found[f"variance-{target}"] = partial(plot_variance, rows, _note(rows, settings))
+            drawn[f"variance-{target}"] = partial(plot_variance, rows, _note(rows, settings))
     example = _example(comparison)
     if example is not None:
         scene, answer = example
-        # Six numbers of draws share about the work of one row of the table.
+        # Six numbers of draws together cost about as much as one row of the table.
         repeats = max(20, settings["repeats"] // 5)
         seed = settings["seed"]
         records = variance_against_draws(
             scene, comparison.estimators, seed, comparison.workers, repeats, answer
         )
-        found["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
-        found["variance-vs-draws"] = partial(_against_draws, settings["at"], scene, records)
+        drawn["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
+        drawn["variance-vs-draws"] = partial(_against_draws, settings["at"], scene, records)
     if _shows_prior_failure(comparison):
-        found["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
-    return found
+        drawn["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
+    return drawn
 
 
 def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:
@@ -124,7 +123,7 @@ def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, 
 
 def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
     title, theory = _place(scene, at), theory_against_draws(scene, records)
-    # A line of the legend is a thirtieth of the panel: many names need the room of several columns.
+    # A line of the legend takes a thirtieth of the panel: many names need several columns.
     columns = 2 if len(records) <= FEW_CURVES else 3
     ax = new_figure(4.6 if columns == 2 else 5.6).subplots()
     return plot_variance_against_draws(records, ax, title=title, columns=columns, theory=theory).figure
@@ -144,7 +143,7 @@ def draw_figures(comparison: Comparison) -> dict[str, Figure]:
 def write_drawings(
     comparison: Comparison, folder: str | PathLike[str], progress: Progress | None = None
 ) -> list[str]:
-    """Draw and write all figures of a `Comparison`, several at a time where that pays; return their names.
+    """Draw and write all figures of a `Comparison`, in parallel where that pays; return their names.
 
     Parameters
     ----------
@@ -153,14 +152,17 @@ def write_drawings(
         Called as progress(done, total, 'figures').
     """
     with single_threaded_blas():
-        found = drawings(comparison)
-        first, *others = found
-        names = [first, *reversed(others)]  # a usual one, which is timed; of the others the last take longest
-        draw = [found[name] for name in names]
+        draw_by_name = drawings(comparison)
+        first, *others = draw_by_name
+        names = [
+            first,
+            *reversed(others),
+        ]  # a typical one, which is timed; of the others the last take longest
+        draw = [draw_by_name[name] for name in names]
         contents = comparison.workers.map(_rendered, draw, named(progress, "figures"))
     for name, content in zip(names, contents, strict=True):
         write_rendered(content, folder, name)
-    return list(found)
+    return list(draw_by_name)
 
 
 def _rendered(draw: Callable[[], Figure]) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """The steps of a comparison: scenes and references, repeats, the test of bias, rows.
 
-A `Bench` is one model on its way through them, with one `Run` for each estimator. Every step takes the
+A `Bench` takes one model through them, with one `Run` for each estimator. Every step takes the
 `Workers`; each task has its own seed, and results are merged in a fixed order.
 """
 
@@ -50,7 +50,7 @@ Data = str | PathLike[str] | ArrayLike | Dataset
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """The data of a comparison, where q stands, and where its noise comes from: see `compare`."""
+    """The data of a comparison, the position of q, and the source of its noise: see `compare`."""
 
     data: Data | None
     latent: int | None
@@ -61,7 +61,7 @@ class Placement:
     source: NoiseSource
 
     def scene(self, choice: ModelChoice) -> Scene:
-        """Return the scene of a model here."""
+        """Return the scene of a model."""
         return build_scene(
             choice, self.data, self.latent, self.posterior, self.at, self.rows, self.seed, self.source
         )
@@ -69,7 +69,7 @@ class Placement:
 
 @dataclass
 class Run:
-    """One estimator on one scene; each step fills in what it finds.
+    """One estimator on one scene; each step fills in its results.
 
     Attributes
     ----------
@@ -79,13 +79,13 @@ class Run:
     refusal : str or None
         Why the estimator makes no sense on the scene.
     variance : float or None
-        The exact one, where theory knows it.
+        The exact variance, where theory gives it.
     state : ndarray
-        What the estimator has learned in its burn-in.
+        State of the estimator after its burn-in.
     shared_moments : Moments
         From the batches that all estimators of the scene share.
     moments : Moments
-        The same, or those of a repetition.
+        The same, or those of a rerun.
     bias : BiasTest
     weights : dict
         Numbers of its importance weights.
@@ -112,7 +112,7 @@ class Run:
 
 @dataclass
 class Bench:
-    """One model on its way through the steps.
+    """One model and its estimators in the steps of a comparison.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Bench:
     runs : list of Run
         One for each estimator, in their order.
     refusal : str
-        Why the model does not take the data: there is no scene then.
+        Why the model refuses the data; there is then no scene.
     scene : Scene
     answers : dict
         {target: Answer}.
@@ -135,7 +135,7 @@ class Bench:
 
     @property
     def applicable(self) -> list[Run]:
-        """The runs of estimators that make sense here."""
+        """The runs of applicable estimators."""
         return [run for run in self.runs if run.refusal is None]
 
     @property
@@ -145,7 +145,7 @@ class Bench:
 
     @property
     def shared_moments(self) -> dict[Estimator, Moments]:
-        """{estimator: Moments} on the batches that all share."""
+        """{estimator: Moments} on the common batches."""
         return {run.estimator: run.shared_moments for run in self.measured}
 
 
@@ -166,7 +166,7 @@ def build_benches(
     skip_refusals: bool,
     progress: Progress | None,
 ) -> list[Bench]:
-    """Build all scenes and all that their estimators need before the repeats.
+    """Build all scenes, their exact answers and the states of the estimators.
 
     Raises
     ------
@@ -174,11 +174,11 @@ def build_benches(
         If a model refuses the data; with `skip_refusals`, if all do.
     """
     build = partial(_build_bench, estimators, draws, placement, skip_refusals)
-    # The deep models stand last in every list and take longest: begin with them.
+    # The deep models are last in every list and take longest: begin with them.
     benches = workers.map(build, choices[::-1], named(progress, "fits and exact answers"))[::-1]
     for bench in benches:
         for run, estimator in zip(bench.runs, estimators, strict=True):
-            run.estimator = estimator  # itself, where a copy came from another process
+            run.estimator = estimator  # replaces the copy that came from another process
     if all(bench.refusal for bench in benches):
         raise BadValue(benches[0].refusal)
     return benches
@@ -222,7 +222,7 @@ def _build_bench(
 
 
 def _check_size(scene: Scene, draws: int) -> None:
-    """Refuse more draws than memory has room for: those of one estimate are formed together."""
+    """Refuse more draws than fit into memory: those of one estimate are formed together."""
     size = 8 * draws * len(scene.x) * scene.model.latent_dim
     if size > LARGEST_NOISE:
         expected = f"draws of one estimate within {LARGEST_NOISE / 2**30:g} GiB of noise"
@@ -231,7 +231,7 @@ def _check_size(scene: Scene, draws: int) -> None:
 
 
 def check_any_pairing(benches: Sequence[Bench]) -> None:
-    """Refuse estimators of which none makes sense on any of the models: the table would be empty."""
+    """Refuse estimators of which none applies to any of the models: the table would be empty."""
     if any(bench.applicable for bench in benches):
         return
     refused = [run for bench in benches if not bench.refusal for run in bench.runs]
@@ -260,8 +260,8 @@ def repeat(
     measured = [bench for bench in reversed(benches) if bench.measured]
     works = [_repeats(bench, bench.measured, draws, repeats, seed, "repeats") for bench in measured]
     totals = run_repeats(workers, works, named(progress, "repeats"))
-    for bench, found in zip(measured, totals, strict=True):
-        for run, moments in zip(bench.measured, found, strict=True):
+    for bench, moments_of_bench in zip(measured, totals, strict=True):
+        for run, moments in zip(bench.measured, moments_of_bench, strict=True):
             run.moments = run.shared_moments = moments
 
 
@@ -281,8 +281,8 @@ def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: 
 def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> float:
     """Test every run; return the limit for |z|.
 
-    An estimator that claims to be unbiased and lies above the limit is repeated once, with other noise and
-    ten times as often, before its test counts.
+    An estimator that is declared unbiased and exceeds the limit is rerun once, with other noise and ten times
+    as many repeats, before its test counts.
     """
     for bench in benches:
         _test_bias(bench, bench.measured, draws)
@@ -297,7 +297,7 @@ def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: 
 
 
 def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
-    """Hold the mean of each run against the exact answer."""
+    """Compare the mean of each run with the exact answer."""
     missed = {}
     for run in runs:
         n_draws = run.moments.count * draws
@@ -309,7 +309,7 @@ def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
 
 
 def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, Floats]:
-    """Return {target: variance (P,) of one draw} that so many may miss."""
+    """Return {target: variance (P,) of one draw} that `n_draws` draws may miss."""
     if bound_draws is None:
         return missed_variance(scene, n_draws)
     return missed_of_bound(scene, n_draws, bound_draws)
@@ -319,14 +319,14 @@ def _missed(scene: Scene, n_draws: int, bound_draws: int | None) -> dict[str, Fl
 
 
 def time_calls(benches: Sequence[Bench], draws: int, seed: int) -> None:
-    """Fill the seconds of one estimate: here, one after another, while nothing else runs."""
+    """Fill the seconds of one estimate, one after another in this process, while nothing else runs."""
     for bench in benches:
         for run in bench.measured:
             run.seconds = seconds_per_estimate(bench.scene, run.estimator, draws, seed, run.state)
 
 
 def weigh(benches: Sequence[Bench], draws: int, seed: int) -> None:
-    """Fill the numbers of the importance weights: here, where ArviZ is loaded once."""
+    """Fill the numbers of the importance weights, in this process, which loads ArviZ once."""
     for bench in benches:
         if not bench.measured:
             continue

@@ -1,14 +1,13 @@
 """Does A beat B? Paired ratios of variances, with an interval.
 
-Two intervals that overlap do not say that two estimators are alike. Estimators of one target see the same
-noise, batch by batch, so that what is hard for one is mostly hard for the other; the ratio of their variances
+Overlapping intervals do not imply that two estimators are alike. Estimators of one target use the same noise,
+batch by batch, so that their variances in a batch are correlated; the ratio of their variances
 
     r = Var A / Var B,   log r +- t se,   d_b = v_b(A) / v(A) - v_b(B) / v(B),   se = sd(d) / sqrt(B)
 
-is known better than either (delta method over the batches, `study.statistics`). Without shared noise the same
-interval holds, and is wider. It says who has less variance for the same number of draws, not who is cheaper.
-An estimator that was repeated because it looked biased is compared on its first repeats, which are the shared
-ones.
+is known more precisely than either (delta method over the batches, `study.statistics`). Without shared noise
+the same interval holds, and is wider. It compares variances at the same number of draws, not costs. An
+estimator that was rerun because it looked biased is compared on its first repeats, which share the noise.
 """
 
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from elbo_lab.study.statistics import batch_weights, ratio_interval
 
 
 class Ratio(NamedTuple):
-    """A ratio of variances: value and 95 % interval (None where there is none) and what it says."""
+    """A ratio of variances: value and 95 % interval (None if undefined) and verdict."""
 
     value: float | None
     low: float | None
@@ -37,14 +36,14 @@ NO_RATIO = Ratio(None, None, None, None)
 
 
 def judged(low: float, high: float) -> str:
-    """Return 'beats', 'loses' or 'undecided' for the interval of a ratio of what should be small."""
+    """Return 'beats', 'loses' or 'undecided' for the interval of a ratio of which smaller is better."""
     return "beats" if high < 1.0 else "loses" if low > 1.0 else "undecided"
 
 
 def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Ratio:
     """Return the Ratio of the variances of two estimators that were measured on the same batches.
 
-    A variance of zero beats every other, without an interval's width; two of them are undecided.
+    A variance of zero beats every other, with an interval of width zero; two of them are undecided.
 
     Parameters
     ----------
@@ -64,14 +63,14 @@ def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Rat
 
 
 def check_against(name: str, estimators: Sequence[Estimator]) -> None:
-    """Refuse an estimator to compare against that is unknown, or not among those compared."""
+    """Refuse a name `against` that is unknown, or not among the compared estimators."""
     measured = list(dict.fromkeys(e.name for e in estimators if e.name != "exact"))
     if not isinstance(name, str) or name not in measured:
         raise unknown_name("against", name, measured)
 
 
 def check_applicable(name: str, benches: Sequence[Bench]) -> None:
-    """Refuse an estimator to compare against that makes no sense on any of the models."""
+    """Refuse a name `against` that applies to none of the models."""
     if not any(run.estimator.name == name for bench in benches for run in bench.applicable):
         what = "an estimator that makes sense on one of the models"
         raise bad_value("against", what, repr(name), "choose another estimator or model")
@@ -96,22 +95,22 @@ def rows_with_ratios(
         Name of the estimator in the denominator.
     """
     bases = {e.target: e for e in moments if e.name == against}
-    silent = {(row["target"], row["estimator"]) for row in rows if row["variance"] == 0.0}
-    found = []
+    noiseless = {(row["target"], row["estimator"]) for row in rows if row["variance"] == 0.0}
+    with_ratios = []
     for row, estimator in zip(rows, estimators, strict=True):
         base = bases.get(estimator.target)
         if base is None or estimator not in moments or estimator is base:
-            found.append(row)
+            with_ratios.append(row)
             continue
-        # A variance that is rounding only is zero in its row, and here.
-        zeros = [(row["target"], e.name) in silent for e in (estimator, base)]
-        ratio = _silent_ratio(*zeros) if any(zeros) else paired_ratio(moments[estimator], moments[base])
+        # A variance of rounding alone is zero in its row, and here.
+        zeros = [(row["target"], e.name) in noiseless for e in (estimator, base)]
+        ratio = _noiseless_ratio(*zeros) if any(zeros) else paired_ratio(moments[estimator], moments[base])
         numbers = zip(("ratio", "ratio_low", "ratio_high", "verdict"), ratio, strict=True)
-        found.append(row | {f"variance_{key}": value for key, value in numbers})
-    return found
+        with_ratios.append(row | {f"variance_{key}": value for key, value in numbers})
+    return with_ratios
 
 
-def _silent_ratio(top: bool, bottom: bool) -> Ratio:
+def _noiseless_ratio(top: bool, bottom: bool) -> Ratio:
     if bottom:
         return Ratio(None, None, None, "undecided" if top else "loses")
     return Ratio(0.0, 0.0, 0.0, "beats")

@@ -1,4 +1,4 @@
-"""What `compare` returns: rows, and the ways to look at them."""
+"""The result of `compare`: rows, as tables, files and figures."""
 
 import csv
 import io
@@ -31,17 +31,17 @@ class Comparison:
     rows : list of dict
         One per model x variant x posterior x target x estimator; see docs/glossary.md for the keys.
     settings : dict
-        What was asked for.
+        The arguments of `compare`, and what follows from them.
     estimators : list of Estimator
-        The objects behind the names.
+        The compared objects, in the order of the rows of each model.
     scenes : list of Scene
-        Model, theta, posterior, phi and data of each model, for going on from here.
+        Model, theta, posterior, phi and data of each model, for further work.
     answers : list of dict
-        {target: Answer} of each scene: the exact values themselves.
+        {target: Answer} of each scene: the exact values.
     moments : list of dict
         {estimator: Moments} of each scene, from the same batches, for `ratios.paired_ratio`.
     workers : Workers
-        What did the work, and draws the figures.
+        The processes that ran the comparison and draw the figures.
     """
 
     rows: list[Row]
@@ -67,7 +67,7 @@ class Comparison:
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as CSV text with a header; write it to `path` as well if given.
 
-        What is no single number (`snr_groups`) stands in JSON only.
+        `snr_groups`, which is no single number, is in the JSON only.
         """
         sheet = io.StringIO()
         names = [name for name in self.rows[0] if name != "snr_groups"]

@@ -1,4 +1,4 @@
-"""Reading a run of `compare` back from its JSON file; whatever else is in the file is refused in one line."""
+"""Reading a run of `compare` from its JSON file; any other content is refused in one line."""
 
 import json
 from os import PathLike
@@ -9,7 +9,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.study.rows import Row
 
 IDENTITY = ("model", "variant", "data", "latent_dim", "posterior", "target", "estimator")
-"""What makes two rows of two runs the same row."""
+"""The keys that identify a row across runs."""
 DECLARED = ("applicable", "unbiased", "reference")
 NUMBERS = (
     "repeats reference_norm reference_se bias_norm variance variance_low variance_high seconds_per_estimate"
@@ -38,14 +38,14 @@ def read_run(argument: str, path: str | PathLike[str]) -> tuple[dict[str, Any], 
         rows = [_from_schema_1(row) for row in rows]
     if not isinstance(settings, dict) or not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise bad_value(argument, what, f"{str(path)!r}, whose settings or rows are damaged")
-    found = {tuple(identity(row).values()): row for row in rows}
-    if len(found) < len(rows):
+    by_identity = {tuple(identity(row).values()): row for row in rows}
+    if len(by_identity) < len(rows):
         raise bad_value(argument, "rows that differ in model, data, target or estimator", "one of them twice")
-    return settings, found
+    return settings, by_identity
 
 
 def _from_schema_1(row: Any) -> Any:
-    """Return a row of schema 1 with the keys of schema 2; one that is damaged stays as it is."""
+    """Return a row of schema 1 with the keys of schema 2; a damaged row is returned unchanged."""
     if not isinstance(row, dict) or not {"unbiased_for", "biased"} <= set(row):
         return row
     kept = {key: value for key, value in row.items() if key not in ("unbiased_for", "biased")}
@@ -57,7 +57,7 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _is_row(row: Any) -> bool:
-    """Tell whether all that is read of a row is there and of its kind."""
+    """Tell whether a row has all keys that are read, with values of the right types."""
     if not isinstance(row, dict) or not {*IDENTITY, *DECLARED, *NUMBERS} <= set(row):
         return False
     kinds = (int, float, type(None))

@@ -1,10 +1,10 @@
 """The ELBO of each datum taken apart: three pairs of terms with one value.
 
-    ELBO = log p(x) - KL(q || p(z | x))          the aim - what q misses
+    ELBO = log p(x) - KL(q || p(z | x))          evidence - gap
          = E_q log p(x | z) - KL(q || p(z))      reconstruction - rate
          = E_q log p(x, z) + H(q)                energy + entropy
 
-(Jordan et al. 1999; Kingma and Welling 2014, eqs. 1 to 3.) The first says why it is a bound, the second what
+(Jordan et al. 1999; Kingma and Welling 2014, eqs. 1 to 3.) The first shows why it is a bound, the second what
 a code costs, the third why q does not collapse onto the best z. All terms are exact, from the ladder of
 `exact` and the closed forms of the family of q.
 """

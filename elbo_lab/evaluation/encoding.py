@@ -15,10 +15,10 @@ def encoded(posterior: Posterior, phi: Floats, x: Floats) -> NDArray[np.float64]
     Parameters
     ----------
     posterior : Posterior
-        A table of eta has no activations to be kept small, and takes all its data at once.
+        A table of eta has no activations that need memory, and takes all its data at once.
     phi : ndarray (P,)
     x : ndarray (N, D)
     """
     step = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
-    parts = [posterior.eta(phi, x[start : start + step]) for start in range(0, len(x), step)]
-    return np.concatenate(parts).astype(np.float64, copy=False)
+    passes = [posterior.eta(phi, x[start : start + step]) for start in range(0, len(x), step)]
+    return np.concatenate(passes).astype(np.float64, copy=False)

@@ -1,4 +1,4 @@
-"""What one does with a trained latent-variable model: generate, encode, decode, reconstruct, interpolate.
+"""Uses of a trained latent-variable model: generate, encode, decode, reconstruct, interpolate.
 
     generate      z ~ p(z), x ~ p(x | z)                  new data
     encode        mean and standard deviation of z given x
@@ -11,9 +11,9 @@ mixture the code of a datum is its indicator vector (one at its component): its 
 responsibilities r, its standard deviation sqrt(r (1 - r)), and decoding an average of indicators averages
 the component means.
 
-A reconstruction is E[x | z] at one z, not E[x | x]: where E[x | z] bends within the width of q it is a little
-too sharp. What is generated carries the observation noise; `generate_means` leaves it out and shows E[x | z]
-of the same z that `generate` draws from the same generator.
+A reconstruction is E[x | z] at one z, not its mean over q: where E[x | z] is curved within the width of q, it
+is a little too sharp. Generated data include the observation noise; `generate_means` leaves it out and shows
+E[x | z] of the same z that `generate` draws from the same generator.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Fitted:
     model : Model
     theta : ndarray (P_theta,)
     posterior : Posterior, optional
-        The encoder; the exact posterior answers if there is none.
+        The encoder; the exact posterior is used if there is none.
     phi : ndarray (P_phi,), optional
         Its parameters.
     """

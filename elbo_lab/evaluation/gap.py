@@ -13,10 +13,10 @@ best member of the family for each datum separately:
     log p(x) - ELBO(q)  =  [log p(x) - ELBO(q*)]  +  [ELBO(q*) - ELBO(q)]
                              approximation             amortisation
 
-A richer family closes the first, a better encoder the second. For a categorical z every distribution is in
-the family, q* is the posterior and the first part is zero. Else q* comes from an ascent that starts at the
-encoder's q. It is never worse than its start: where an ascent fails, the start is kept. So the
-amortisation part is never negative, and what is missed of q* counts as approximation.
+A richer family reduces the first, a better encoder the second. For a categorical z every distribution is in
+the family, q* is the posterior and the first part is zero. Otherwise q* comes from an ascent that starts at
+the encoder's q, and where the ascent fails, the start is kept. So the amortisation part is never negative,
+and an imperfect q* counts as approximation.
 """
 
 import math
@@ -76,7 +76,7 @@ class GapSplit:
     Attributes
     ----------
     log_p, best_elbo, elbo : ndarray (N,)
-        From above to below: the evidence, the bound of the family's best q, the bound of the encoder's q.
+        In descending order: the evidence, the bound of the family's best q, the bound of the encoder's q.
     """
 
     log_p: Floats
@@ -136,11 +136,13 @@ def _best_eta(model: Model, theta: Floats, x: Floats, start: Floats, rng: np.ran
     """Return the eta (N, E) of the best member of the family for each datum."""
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
-        part = slice(begin, begin + ROWS_PER_ASCENT)
+        block = slice(begin, begin + ROWS_PER_ASCENT)
         if has_exact_evidence(model):
-            best[part] = ascend_exact_elbo(model, theta, x[part], start[part], max_iterations=MAX_ITERATIONS)
+            best[block] = ascend_exact_elbo(
+                model, theta, x[block], start[block], max_iterations=MAX_ITERATIONS
+            )
         else:
-            best[part] = fit_eta(model, theta, x[part], start[part], rng, MAX_ITERATIONS)
+            best[block] = fit_eta(model, theta, x[block], start[block], rng, MAX_ITERATIONS)
     return best
 
 
@@ -174,16 +176,16 @@ def split_gap(problem: Problem, rng: np.random.Generator) -> GapSplit:
 
 
 def surprisal_view(rows: list[dict[str, Any]], unit: str = "nats") -> list[dict[str, Any]]:
-    """Return history rows that also speak of surprisal.
+    """Return history rows with the surprisal added.
 
         surprisal = -log p(x)   <=   upper_bound = -ELBO,   gap = KL(q || p(z | x))
 
-    The same record with the sign that falls while a model learns.
+    The same quantities with the opposite sign, which fall as a model learns.
 
     Parameters
     ----------
     rows : list of dict
-        With 'log_p', 'elbo_exact' (else 'elbo') and 'kl', as far as they are known. All keys are kept.
+        With 'log_p', 'elbo_exact' (else 'elbo') and 'kl', each where known. All keys are kept.
     unit : {'nats', 'bits'}
         Of the three keys that are added.
 

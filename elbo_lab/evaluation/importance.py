@@ -3,14 +3,14 @@
     -log p(x)  ~  -log (1/K) sum_k w_k,   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
 
 (Rezende et al. 2014, appendix; Burda et al. 2016, eq. 8; K = 5000 in their section 5). The mean weight is
-unbiased for p(x). Its logarithm is too low on average (Jensen), so the estimate of -log p(x) errs upwards: an
-honest direction, and by about standard_error^2 / 2. By the delta method,
+unbiased for p(x). Its logarithm is biased downwards (Jensen), so the estimate of -log p(x) errs upwards, by
+about standard_error^2 / 2: it never flatters the model. By the delta method,
 
     standard_error^2 = (K |w|^2 / (sum w)^2 - 1) / (K - 1)  ~  Var(w) / (K E[w]^2),
 
 and the effective sample size is (sum w)^2 / |w|^2, |w|^2 = sum w_k^2 (Kong 1992). Both come from the weights
-that were drawn: a q that misses a part of the posterior has never seen the weights that it lacks, and looks
-precise. A q that is wider than the posterior is safe.
+that were drawn: if q misses a part of the posterior, its large weights are never drawn, and the estimate
+looks precise. A q that is wider than the posterior is safe.
 
 The draws are streamed: per datum only the greatest log-weight, the sum of the weights and that of their
 squares are kept, both relative to the greatest. The rows are cut into fixed blocks with a generator each,
@@ -33,9 +33,9 @@ from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, thread_pool
 
-# Rows of data per block: enough blocks for all cores, and few calls.
+# Rows of data per block: enough blocks for all cores, yet few calls.
 ROWS_PER_BLOCK = 20
-# Rows (draws x data) through the decoder at once.
+# Rows (draws x data) through the decoder in one pass.
 ROWS_PER_PASS = 1000
 
 
@@ -108,9 +108,9 @@ def importance_nll(
         K, at least 2.
     seed : int
     threads : int, optional
-        Changes nothing but the time; all cores if not given.
+        The result does not depend on it; all cores if not given.
     progress : callable, optional
-        (rows done, all rows), called as the rows are done.
+        Called as progress(rows done, all rows) after every block.
 
     Returns
     -------
@@ -124,15 +124,15 @@ def importance_nll(
     streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(len(starts))
 
     def weights_of_block(start: int, stream: np.random.SeedSequence) -> RunningWeights:
-        part = slice(start, start + ROWS_PER_BLOCK)
-        rows, rng = x[part].astype(theta.dtype, copy=False), np.random.default_rng(stream)
-        return stream_weights(model, theta, rows, eta[part], n_samples, rng)
+        block = slice(start, start + ROWS_PER_BLOCK)
+        rows, rng = x[block].astype(theta.dtype, copy=False), np.random.default_rng(stream)
+        return stream_weights(model, theta, rows, eta[block], n_samples, rng)
 
     blocks = []
     with thread_pool(threads) as pool:
         eta = encoded(posterior, phi, x)
-        for start, block in zip(starts, pool.map(weights_of_block, starts, streams), strict=True):
-            blocks.append(block)
+        for start, weights in zip(starts, pool.map(weights_of_block, starts, streams), strict=True):
+            blocks.append(weights)
             if progress is not None:
                 progress(min(start + ROWS_PER_BLOCK, len(x)), len(x))
     return Nll.of(blocks)

@@ -1,8 +1,7 @@
-"""How well a code keeps classes apart: accuracy of its nearest neighbours.
+"""How well a code separates classes: accuracy of its nearest neighbours.
 
-The labels were never shown to the model. A datum of the held-out rows gets the most frequent class among
-the k training rows whose codes are closest; its own coordinates in the plane of the first principal
-components are the yardstick that needs no training at all.
+The model never sees the labels. A held-out row gets the most frequent class among the k training rows whose
+codes are closest; scores on the first principal components, which need no training, are the baseline.
 """
 
 import numpy as np
@@ -19,7 +18,7 @@ def neighbour_accuracy(
     held_out_labels: NDArray[np.integer],
     k: int = 5,
 ) -> float:
-    """Return the share of held-out rows whose class the k nearest training codes name.
+    """Return the share of held-out rows whose class the k nearest training codes predict.
 
     Parameters
     ----------

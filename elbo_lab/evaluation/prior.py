@@ -2,16 +2,16 @@
 
     log p(x_n)  ~  log (1/S) sum_s p(x_n | z_s),   z_s ~ p(z)
 
-`bounds.prior_evidence` is the definition; here the draws come in blocks, and three numbers per datum sum up
-all of them (`running`), so that 10^6 draws take the memory of a few thousand. The draws are shared by all
-data: what the network says of a draw (for bits the sum of softplus of the logits) is computed once.
+`bounds.prior_evidence` is the definition; here the draws come in passes, and three numbers per datum
+summarise them (`running`), so that 10^6 draws take the memory of a few thousand. All data share the draws:
+terms of a draw alone (for bits the sum of softplus of the logits) are computed once.
 
 It helps as a check without any q, in one or two latent dimensions. In more it fails: the relative variance of
 p(x | z) grows exponentially with their number, the few draws that matter are never seen, and log p(x) comes
 out nats too low with a standard error that looks small.
 
-The draws are cut into fixed lanes with a generator each, which run on Python threads over a single-threaded
-BLAS and are added in order: the same bits for any number of threads.
+The draws are divided into fixed tasks with a generator each, which run on Python threads over a
+single-threaded BLAS and are added in order: the same bits for any number of threads.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,10 @@ from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, thread_pool
 
-# Lanes of draws: enough for all cores of a small machine.
-LANES = 8
-# Draws through the decoder at once; log-weights (draws x data) per lane, unless that leaves too few draws.
+# Tasks of draws: enough for all cores of a small machine.
+TASKS = 8
+# Draws through the decoder in one pass; log-weights (draws x data) of a pass, unless that leaves too few
+# draws.
 DRAWS_PER_PASS, FEWEST_PER_PASS, VALUES_PER_PASS = 512, 32, 2**19
 
 
@@ -78,9 +79,9 @@ def prior_nll(
         S, at least 2, shared by all data; memory does not grow with it.
     seed : int
     threads : int, optional
-        Changes nothing but the time; all cores if not given.
+        The result does not depend on it; all cores if not given.
     progress : callable, optional
-        (draws done, all draws), called as lanes are done.
+        Called as progress(draws done, all draws) after every task.
 
     Returns
     -------
@@ -89,22 +90,24 @@ def prior_nll(
     table, theta = check_table(x, "data", model.n_columns), model.check_theta(theta)
     check_count("n_samples", n_samples, 2)
     threads = check_threads(threads)
-    shares = [(n_samples + lane) // LANES for lane in range(LANES)]
-    streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(LANES)
-    rows = [slice(len(table) * lane // LANES, len(table) * (lane + 1) // LANES) for lane in range(LANES)]
+    draws = [(n_samples + task) // TASKS for task in range(TASKS)]
+    streams = np.random.SeedSequence(check_count("seed", seed, 0)).spawn(TASKS)
+    blocks = [slice(len(table) * task // TASKS, len(table) * (task + 1) // TASKS) for task in range(TASKS)]
     running = RunningWeights(len(table))
+    no_terms = model.data_terms(theta, table[:0].astype(theta.dtype))
+    terms = np.empty((len(table), *no_terms.shape[1:]), no_terms.dtype)
 
-    def terms_of(part: slice) -> Floats:
-        return model.data_terms(theta, table[part].astype(theta.dtype, copy=False))
+    def write_terms(block: slice) -> None:
+        terms[block] = model.data_terms(theta, table[block].astype(theta.dtype, copy=False))
 
-    def weights_of_lane(share: int, stream: np.random.SeedSequence) -> RunningWeights:
-        return stream_prior(model, theta, terms, share, np.random.default_rng(stream))
+    def weights_of_task(n_draws: int, stream: np.random.SeedSequence) -> RunningWeights:
+        return stream_prior(model, theta, terms, n_draws, np.random.default_rng(stream))
 
     with thread_pool(threads) as pool:
-        terms = np.concatenate(list(pool.map(terms_of, rows)))
-        for lane in pool.map(weights_of_lane, shares, streams):
-            if lane.count:
-                running.add_sums(lane)
+        list(pool.map(write_terms, blocks))
+        for weights in pool.map(weights_of_task, draws, streams):
+            if weights.count:
+                running.add_sums(weights)
             if progress is not None:
                 progress(running.count, n_samples)
     return Nll.of([running])

@@ -3,7 +3,7 @@
     L_alpha = 1 / (1 - alpha) log E_q[w^(1 - alpha)],   CUBO_n = L_(1 - n)
 
 (`bounds.renyi`.) With the ELBO below and CUBO above, log p(x) is bracketed without being known. The power
-n >= 2 of the weights asks for tails: where q is narrower than the posterior by more than a factor
+n >= 2 of the weights depends on the tails: where q is narrower than the posterior by more than a factor
 sqrt((n - 1) / n), E w^n of a Gaussian posterior is infinite, and no quadrature converges.
 """
 

@@ -1,15 +1,15 @@
-"""Sums of weights that only their logarithms can represent, updated block by block of draws.
+"""Sums of weights that only their logarithms can represent, updated pass by pass.
 
 Per datum three numbers summarise all draws so far: the greatest log-weight m, and relative to it
 
     sum_s exp(log w_s - m),   sum_s exp(log w_s - m)^2.
 
-A new greatest one, m', scales both by exp(m - m') and its square. So 10^6 draws take the memory of one block.
-They give log of the mean weight, its standard error by the delta method and the effective sample size,
+A new greatest one, m', scales both by exp(m - m') and its square. So 10^6 draws take the memory of one pass.
+They give the log of the mean weight, its standard error by the delta method and the effective sample size,
 
     standard_error^2 = (S |w|^2 / (sum w)^2 - 1) / (S - 1),   (sum w)^2 / |w|^2   (Kong 1992).
 
-It fails where weights that matter have not been drawn: nothing here can know of them.
+The error gives no warning of large weights that have not been drawn: they cannot show up in it.
 """
 
 from typing import Self
@@ -27,7 +27,7 @@ def add_exponentials(log_w: Floats, shift: Floats, total: Floats, squares: Float
     Parameters
     ----------
     log_w : ndarray (S, N)
-        At most `shift` in each column, or the sums of that column mean nothing.
+        At most `shift` in each column, or the sums of that column are meaningless.
     shift, total, squares : ndarray (N,)
         float64.
     """
@@ -46,12 +46,12 @@ class RunningWeights:
 
     @classmethod
     def of(cls, log_w: Floats) -> Self:
-        """Return the sums of log-weights (S, N) that are all known."""
+        """Return the sums of log-weights (S, N)."""
         running = cls(log_w.shape[1])
         running.add(log_w)
         return running
 
-    # An infinite weight makes everything beside it overflow: it is written over all sums at the end.
+    # An infinite weight makes the sums overflow: `_mark_infinite` overwrites them at the end.
     @np.errstate(over="ignore", invalid="ignore")
     def add(self, log_w: Floats) -> None:
         """Add log-weights (S, N)."""
@@ -71,7 +71,7 @@ class RunningWeights:
         self.count += other.count
 
     def _raise_peak(self, peak: Floats) -> Floats:
-        """Raise the peak to `peak` (N,), scale the sums to it, and return what to take from log-weights."""
+        """Raise the peak to `peak` (N,), scale the sums to it, and return the shift of log-weights."""
         peak = np.maximum(self.peak, peak.astype(np.float64, copy=False))
         # Where all weights so far are zero there is nothing to scale.
         shift = np.where(np.isfinite(peak), peak, 0.0)
@@ -82,7 +82,7 @@ class RunningWeights:
         return shift
 
     def _mark_infinite(self) -> None:
-        """Let a weight that is infinite or no number be seen in the sums."""
+        """Overwrite the sums by a weight that is infinite or nan."""
         wrong = ~(self.peak < np.inf)
         self.total[wrong] = self.squares[wrong] = self.peak[wrong]
 
@@ -98,7 +98,7 @@ class RunningWeights:
             return np.where(none, 0.0, self.total**2 / np.where(none, 1.0, self.squares))
 
     def standard_error(self) -> Floats:
-        """Return the standard error of `log_mean` (N,): infinite where all weights are zero, nan from one."""
+        """Return the standard error of `log_mean` (N,): inf where all weights are zero, nan for one draw."""
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = self.count / self.effective_sample_size() - 1.0
             return np.sqrt(np.maximum(relative, 0.0) / (self.count - 1))

@@ -1,20 +1,19 @@
 """ELBO surgery: what the KL to the prior is made of, over a whole data set.
 
 Draw a datum n at random and then z ~ q(z | x_n). The aggregate posterior q(z) = (1/N) sum_n q(z | x_n) is
-what the decoder meets, and
+the distribution of the decoder's inputs, and
 
     (1/N) sum_n KL(q(z | x_n) || p(z)) = I(n; z) + KL(q(z) || p(z)),
     I(n; z) = (1/N) sum_n E_{q(z | x_n)}[log q(z | x_n) - log q(z)],      0 <= I <= log N
 
 (Hoffman and Johnson 2016). So the mean ELBO is reconstruction - index-code information - KL of the aggregate.
-The information is the part that a code needs to be a code; only the last term is a mistake, and a better
-prior takes it away. Where I comes near log N, every datum has a code of its own and the number says more of N
-than of the model.
+The information is what makes z a code; only the last term is waste, and a better prior removes it. Where I
+approaches log N, every datum has a distinct code and the number says more about N than about the model.
 
 `elbo_surgery` is exact: a sum over categories, or quadrature over each q(z | x_n) of one or two latents with
 the full mixture inside. `sampled_surgery` draws z, keeps the full mixture, and reports standard errors. Both
-cost N^2 densities per node or draw. A minibatch in the place of the mixture would bias I: it cannot exceed
-the logarithm of the batch size.
+cost N^2 densities per node or draw. The mixture of a minibatch instead would bias I: it cannot exceed the
+logarithm of the batch size.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from elbo_lab.models import Model
 from elbo_lab.special import log_mean_exp
 from elbo_lab.threads import single_threaded_blas
 
-# Of the last change of the information of one datum, in nats.
+# Bound on the last change of the information of one datum, in nats.
 TOLERANCE = 1e-7
 # Pairs of nodes (or draws) and data in one table of densities: 2 MB for each latent.
 PAIRS_PER_PASS = 1 << 18
@@ -46,12 +45,12 @@ class Surgery:
     reconstruction : float
         E log p(x_n | z).
     information : float
-        I(n; z), between 0 and `most_information` but for its error.
+        I(n; z), between 0 and `most_information` up to its error.
     aggregate_kl : float
         KL(q(z) || p(z)).
     reconstruction_error, information_error : float
-        Last changes of quadratures, or standard errors of draws. The aggregate's is that of the information:
-        their sum is in closed form.
+        Last changes of quadratures, or standard errors of draws. The error of the aggregate is that of the
+        information: their sum is in closed form.
     most_information : float
         log N.
     rung : {'enumeration', 'quadrature', 'draws'}
@@ -73,12 +72,12 @@ class Surgery:
 
 def _information(family: Family, eta: Floats, n: int, z: Draws) -> Floats:
     """Return log q(z | x_n) - log q(z) (G,) at z (G, K)."""
-    found, per_pass = np.empty(len(z)), max(1, PAIRS_PER_PASS // len(eta))
+    information, per_pass = np.empty(len(z)), max(1, PAIRS_PER_PASS // len(eta))
     for start in range(0, len(z), per_pass):
-        part = slice(start, start + per_pass)
-        log_q = family.log_prob(eta, z[part, None, :])
-        found[part] = log_q[:, n] - log_mean_exp(log_q, axis=-1)
-    return found
+        nodes = slice(start, start + per_pass)
+        log_q = family.log_prob(eta, z[nodes, None, :])
+        information[nodes] = log_q[:, n] - log_mean_exp(log_q, axis=-1)
+    return information
 
 
 def _enumerated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
@@ -93,8 +92,8 @@ def _enumerated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
 
 def _integrated(family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the information of each datum (N,) and its last change (N,)."""
-    found = np.array([_integrated_datum(family, eta, n) for n in range(len(eta))])
-    return found[:, 0], found[:, 1]
+    information, change = zip(*(_integrated_datum(family, eta, n) for n in range(len(eta))), strict=True)
+    return np.array(information), np.array(change)
 
 
 def _integrated_datum(family: Family, eta: Floats, n: int) -> tuple[float, float]:

@@ -3,9 +3,8 @@
     A_k = Var_x( E_{q(z | x)}[z_k] ) > 0.01
 
 (Burda et al. 2016, section 5). A dimension whose mean is the same for all data carries nothing about x:
-there the encoder has given up, q(z_k | x) = p(z_k), and the KL that it would cost is saved. The variances of
-a trained model fall into two groups, far above and far below the threshold, so that its value matters
-little.
+there the posterior has collapsed, q(z_k | x) = p(z_k), at no cost in KL. The variances of a trained model
+fall into two groups, far above and far below the threshold, so that its value matters little.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,8 @@
-"""Compiled twins of the hot definitions, and the switch between the two.
+"""Compiled twins of the most expensive functions, and the switch between the two.
 
-NumPy defines, Numba repeats: a kernel has the name of the readable function whose values it gives
-(`elbo_lab.special.tanh` and `elbo_lab.kernels.elementwise.tanh`), tests hold the two together, and
-`switch` chooses. Numba is imported by the first kernel
-that runs.
+NumPy code defines a function, Numba code computes the same values faster: a kernel has the name of its
+definition (`elbo_lab.special.tanh` and `elbo_lab.kernels.elementwise.tanh`), tests compare the two, and
+`switch` selects one. Numba is imported when the first kernel runs.
 """
 
 from elbo_lab.kernels.switch import (

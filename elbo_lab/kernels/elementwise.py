@@ -7,11 +7,11 @@ The formulas are those of `elbo_lab.special`, on the vectorising core of `expone
     sigmoid(x)  = (t where x < 0, else 1) / (1 + t),  t = exp(-|x|)
 
 float32 arrays have the same formulas on its core for float32: series half as long, registers that
-hold twice as many. Worst error over the whole line, in units in the last place: float64 2.6 (the definitions
+hold twice as many. Worst error over all arguments, in units in the last place: float64 2.6 (the definitions
 2.3), float32 2.5 (the definitions 3.0), subnormal results included; inf, nan and the sign of zero are those
 of the definition.
 
-Measured against the definition, call included (AMD EPYC, AVX2, one thread, ns per element):
+Compared with the definition, call included (AMD EPYC, AVX2, one thread, ns per element):
 
                         10^2 elements     10^4 elements     10^6 elements
     float64 tanh         19.4 -> 14.8      13.3 -> 1.8       25.4 -> 1.7
@@ -41,7 +41,7 @@ from elbo_lab.kernels.exponential import (
     log1p_of_fraction_32,
 )
 
-# Bytes of a float32: the machine code for one dtype holds only one of the two branches.
+# Bytes of a float32: the compiler drops the branch of the other dtype.
 FLOAT32 = 4
 ZERO, ONE, TWO, TEN, TWENTY = (np.float32(value) for value in (0.0, 1.0, 2.0, 10.0, 20.0))
 

@@ -4,17 +4,17 @@ The idea
 --------
 A call to the C library's `exp` handles one number (20 ns); a loop over plain sums and products
 handles four or eight at once. So the three functions are written here without a call, a table or a
-branch, on just the part of the line where they are needed.
+branch, only for the arguments that are needed.
 
-**Exponential.** Take out whole powers of two, what is left is small enough for a short series:
+**Exponential.** After whole powers of two are factored out, the remainder is small enough for a short series:
 
     n = round(x / log 2),   r = x - n log 2,   |r| <= log(2) / 2
     exp(x) = 2^n exp(r),    exp(r) = 1 + r + r^2 (1/2! + r/3! + r^2/4! + ... + r^11/13!)
 
-- *Rounding without a call*: adding 1.5 * 2^52 leaves no room for a fraction in the number, and the
-  low bits of the sum then hold n as an integer (Hecker's trick).
+- *Rounding without a call*: adding 1.5 * 2^52 leaves no bits for a fraction, and the low bits of the sum
+  then hold n as an integer (Hecker's trick).
 - *log 2 in two parts* (Cody and Waite): the first has 33 bits, so that n times it is exact.
-- *2^n by an integer*: n + 1023 moved up by 52 bits *is* the float64 2^n.
+- *2^n by an integer*: n + 1023 shifted left by 52 bits *is* the float64 2^n.
 
 **log1p** on [0, 1] by the inverse hyperbolic tangent, whose series has only odd powers:
 
@@ -25,16 +25,16 @@ The series would need 17 terms at z = 1/9; ten coefficients interpolated at the 
 [0, 1/9] leave a relative error of 7e-18, a fifteenth of the last bit.
 
 **In float32** the formulas are the same with the shorter series that 24 bits need (exp(r) up to r^7/7!, to
-6e-9; log1p with five coefficients, to 4e-10). Each stands under its sibling, with `_32` in its name. A vector
-register holds eight float32 where it holds four float64, and the series are half as long. Every constant is a
-float32: beside a Python number, Numba would compute in float64. The first part of log 2 has nine bits
-there, so that n times it is exact for all powers of two in range.
+6e-9; log1p with five coefficients, to 4e-10). Each follows its float64 version, with `_32` in its name. A
+vector register holds eight float32 where it holds four float64, and the series are half as long. Every
+constant is a float32: beside a Python number, Numba would compute in float64. The first part of log 2 has
+nine bits there, so that n times it is exact for all powers of two in range.
 
 Both polynomials are summed as even plus odd part: two short chains of multiply-adds, which the
 processor runs side by side, take half as long as one.
 
 Measured (AMD Zen 3, AVX2, float64): exp 1.3 ns per element (NumPy 5 to 9, C library 20), at most
-1.0 unit in the last place. The gains of the kernels built on it stand in `elementwise`.
+1.0 unit in the last place. The gains of the kernels built on it are listed in `elementwise`.
 
 Sources
 -------
@@ -66,7 +66,7 @@ LOWEST_32, DOWN_32 = np.float32(-105.0), np.float32(2.0**-64)
 E = tuple(1.0 / math.factorial(k) for k in range(2, 14))
 E_32 = tuple(np.float32(1.0 / math.factorial(k)) for k in range(2, 8))
 
-# atanh(s)/s = 1 + z (A[0] + A[1] z + ...): near 1/3, 1/5, 1/7, ... and bent to fit all of [0, 1/9].
+# atanh(s)/s = 1 + z (A[0] + A[1] z + ...): near 1/3, 1/5, 1/7, ..., adjusted to fit all of [0, 1/9].
 A = (
     0.3333333333333333,
     0.20000000000007292,
@@ -105,7 +105,7 @@ def reduce_by_log2(x: float) -> tuple[np.int64, float]:
     r2 = r * r
     even = E[0] + r2 * (E[2] + r2 * (E[4] + r2 * (E[6] + r2 * (E[8] + r2 * E[10]))))
     odd = E[1] + r2 * (E[3] + r2 * (E[5] + r2 * (E[7] + r2 * (E[9] + r2 * E[11]))))
-    # The low bits of `shifted` are n; the rest falls off the top in `power_of_two`.
+    # The low bits of `shifted` are n; `power_of_two` shifts the others out.
     return np.float64(shifted).view(np.int64), r + r2 * (even + r * odd)
 
 
@@ -127,7 +127,7 @@ def exp_of_negative(x: float) -> float:
     # Written so that nan fails the comparison and stays.
     x = -746.0 if x < -746.0 else x
     n, tail = reduce_by_log2(x)
-    # 2^n may be below the normal numbers, 2^(n + 600) is not: one product more, and no branch.
+    # 2^n may be subnormal, 2^(n + 600) is not: one more product, and no branch.
     scale = power_of_two(n + 600)
     return (scale * tail + scale) * 2.0**-600
 
@@ -184,7 +184,8 @@ def log1p_of_fraction_32(t: np.float32) -> np.float32:
 def log_of_at_least_one(s: float) -> float:
     """Return log(s) for s >= 1, from its exponent and its fraction; nan at nan and at inf."""
     bits = np.float64(s).view(np.uint64)
-    # The exponent written into the fraction of 2^52 is a float64 without a conversion, which AVX2 has not.
+    # The exponent, written into the fraction of 2^52, becomes a float64 without a conversion, which AVX2
+    # lacks.
     power = np.uint64((bits >> np.uint64(52)) | np.uint64(0x4330000000000000)).view(np.float64)
     one_to_two = np.uint64((bits & np.uint64(0x000FFFFFFFFFFFFF)) | np.uint64(0x3FF0000000000000))
     # s - s is zero, or nan.

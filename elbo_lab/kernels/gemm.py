@@ -2,14 +2,14 @@
 
     C <- alpha A B + beta C        xGEMM, here with alpha = 1 and beta = 0
 
-Numba's `np.dot` calls the BLAS that SciPy brings. NumPy brings another one, which is faster on products with
-few rows, and it reads strides: a transposed view and some columns of a matrix cost no copy. `threadpoolctl`
-names the libraries that are loaded, and Numba calls a `ctypes` function that is passed to compiled code as an
-argument (a global one could not be kept in Numba's cache).
+Numba's `np.dot` calls the BLAS of SciPy. That of NumPy is faster on products with few rows, and it reads
+strides: a transposed view and a slice of columns need no copy. `threadpoolctl` names the loaded libraries,
+and Numba calls a `ctypes` function that is passed to compiled code as an argument (a global one could not be
+cached).
 
-Distributions of BLAS differ in the names of the function and in the width of its integers, so every candidate
-has to do one product of odd shapes and strides rightly before it is used. Where none does, `gemm` returns
-None, and `product` takes `np.dot`.
+Builds of BLAS differ in the name of the function and in the width of its integers, so every candidate must
+compute one product of odd shapes and strides correctly before it is used. If none does, `gemm` returns None,
+and `product` calls `np.dot`.
 
 Source: J. J. Dongarra et al., "A set of level 3 basic linear algebra subprograms", ACM TOMS 16, 1-17, 1990;
 Numba manual, "Foreign functions: ctypes"; threadpoolctl, "Introspecting the current state of thread pools".
@@ -28,7 +28,7 @@ from numba.extending import overload
 from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import FLAGS, inner_loop
 
-# (name of the function for a letter, its integers): NumPy's wheels, SciPy's wheels, OpenBLAS and MKL.
+# (name of the function but for its letter, its integers): wheels of NumPy and SciPy, OpenBLAS and MKL.
 CANDIDATES = (
     ("scipy_cblas_{}gemm64_", ctypes.c_int64),
     ("scipy_cblas_{}gemm", ctypes.c_int),
@@ -36,13 +36,13 @@ CANDIDATES = (
     ("cblas_{}gemm", ctypes.c_int),
 )
 LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
-# What CBLAS calls the order of the elements, and a matrix that is read as it stands or transposed.
+# Constants of CBLAS: the order of the elements, a matrix as it is, and a transposed one.
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 
 
 @functools.cache
 def gemm(dtype: np.dtype) -> Any:
-    """Return the compiled product of a dtype as a `ctypes` function, or None: `product` takes `np.dot`."""
+    """Return the BLAS product of a dtype as a `ctypes` function, or None if no candidate works."""
     for path in _libraries():
         for name, integer in CANDIDATES:
             function = _function(path, name, integer, np.dtype(dtype))
@@ -52,7 +52,7 @@ def gemm(dtype: np.dtype) -> Any:
 
 
 def road(dtype: np.dtype) -> str:
-    """Return what products of a dtype are done by, for a reader: 'scipy_cblas_sgemm64_ of libscipy_...'."""
+    """Return the name of the product of a dtype for a reader: 'scipy_cblas_sgemm64_ of libscipy_...'."""
     function = gemm(dtype)
     return "np.dot" if function is None else f"{function.__name__} of {os.path.basename(function.library)}"
 
@@ -60,10 +60,10 @@ def road(dtype: np.dtype) -> str:
 def _libraries() -> list[str]:
     from threadpoolctl import threadpool_info
 
-    # Its wheels keep it there, or beside it in numpy.libs.
-    own = os.path.dirname(os.path.realpath(np.__file__))
+    # NumPy's own library first: its wheels have it in this folder, or beside it in numpy.libs.
+    numpy_folder = os.path.dirname(os.path.realpath(np.__file__))
     paths = [pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return sorted(paths, key=lambda path: not os.path.realpath(path).startswith(own))
+    return sorted(paths, key=lambda path: not os.path.realpath(path).startswith(numpy_folder))
 
 
 def _function(path: str, name: str, integer: type, dtype: np.dtype) -> Any:
@@ -79,7 +79,7 @@ def _function(path: str, name: str, integer: type, dtype: np.dtype) -> Any:
 
 
 def _is_right(function: Callable[..., None], dtype: np.dtype) -> bool:
-    """Whether a function multiplies a transposed view and some columns of a matrix, 3 x 5 by 5 x 7."""
+    """Tell whether a function multiplies a transposed view by a slice of columns, 3 x 5 by 5 x 7."""
     numbers = np.arange(100, dtype=dtype)
     a, b = numbers[:20].reshape(5, 4)[:, :3].T, numbers[20:65].reshape(5, 9)[:, 1:8]
     out = np.full((3, 8), -1.0, dtype)
@@ -91,7 +91,7 @@ def _is_right(function: Callable[..., None], dtype: np.dtype) -> bool:
 
 @inner_loop
 def _reading(matrix: Floats) -> tuple[int, int]:
-    """Return how CBLAS reads a matrix, and the elements between the beginnings of its rows or columns."""
+    """Return PLAIN or TRANSPOSED, and the leading dimension of a matrix."""
     step, width = matrix.strides, matrix.itemsize
     if step[1] == width:
         return PLAIN, max(step[0] // width, matrix.shape[1])
@@ -117,15 +117,15 @@ def product(function: Any, a: Floats, b: Floats, out: Floats) -> None:
     b : ndarray (k, n)
         Contiguous, or the transpose of such a matrix.
     out : ndarray (m, n)
-        Contiguous. Lengths are not looked at.
+        Contiguous. Lengths are not checked.
     """
 
 
 def product_of_transposed(function: Any, a: Floats, b: Floats, out: Floats) -> None:
-    """Write a.T @ b into `out`; as `product`, but a (k, m) may be some columns of a contiguous matrix."""
+    """Write a.T @ b into `out`; as `product`, but a (k, m) may be a slice of columns."""
 
 
-# Without annotations: Numba compares the signatures of the two functions inside each other.
+# No annotations: Numba compares the signature of the implementation with that of the overload.
 @overload(product, jit_options=FLAGS)
 def _product(function, a, b, out):  # type: ignore[no-untyped-def]  # noqa: ARG001
     if isinstance(function, types.NoneType):

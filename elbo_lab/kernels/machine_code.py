@@ -1,26 +1,27 @@
-"""Machine code is kept from one process to the next, in the user's cache folder.
+"""A cache of machine code from one process to the next, in the user's cache folder.
 
-Compiling a kernel takes seconds, so Numba's `cache=True` writes the machine code to disk. By itself it writes
-into the package, where an uninstallation leaves it behind; it trusts every file that it finds; and two
-processes that compile one function for different dtypes at the same time can mix up their entries. So a
-process gives Numba a folder of its own, and hands what it has compiled to the next process in one file per
-function, whole and with its digest:
+Compiling a kernel takes seconds, so Numba's `cache=True` writes the machine code to disk. By default it
+writes into the package, where uninstallation leaves it behind; it trusts every file in its folder; and two
+processes that compile one function for different dtypes at the same time can mix up their entries. So each
+process gives Numba a private folder, and passes its machine code to the next process in one file per
+function, written whole and with its digest:
 
     ~/.cache/elbo-lab/0.1.0-<digest>/                 a folder per version of package, sources, Numba, Python
         elbo_lab.kernels.elementwise.tanh.code        SHA-256 of the rest, then Numba's files as a ZIP
         process-x7k2_q/                               Numba's own folder, removed when the process ends
 
-- *Before* a kernel is called its file is compared with its digest. One that is truncated, empty or altered is
-  removed, and the kernel is compiled anew. So it is where the folder cannot be written or the disk is full.
-- The user's `NUMBA_CACHE_DIR` wins over the cache folder of the system. Other packages keep theirs: Numba is
-  told of ours only while a kernel of ours is decorated.
-- Numba's files are pickles: whoever can write there can run code as this user. So the folders are for
-  their owner alone (mode 0700).
-- A folder that no process has used for a day is removed when another version needs one.
+- *Before* a kernel is called its file is compared with its digest. A truncated, empty or altered file is
+  removed, and the kernel recompiled; so it is where the folder is not writable or the disk is full.
+- The user's `NUMBA_CACHE_DIR` takes precedence over the cache folder of the system. Other packages keep
+theirs:
+  Numba's setting points to ours only while one of our kernels is decorated.
+- Numba's files are pickles: write access to them is enough to run code as this user. So only their owner may
+  read or write the folders (mode 0700).
+- A folder that no process has used for a day is removed when another version creates one.
 
-A digest of the sources names the folder, because Numba looks at the file of the *loop* alone, and not at the
-formulas and flags that come from other files. It covers this room and the file of the function: what a
-compiled function calls stands in one of the two.
+The name of the folder includes a digest of the sources, because Numba checks only the file of the *loop*, not
+the formulas and flags from other files. It covers this package of kernels and the file of the function: a
+compiled function calls nothing outside the two.
 
 Source: Numba manual, "Notes on caching" and "NUMBA_CACHE_DIR".
 """
@@ -51,20 +52,20 @@ DAY = 24 * 60 * 60
 DIGEST_SIZE = hashlib.sha256().digest_size
 NUMBAS_FILES = (".nbi", ".nbc")
 
-# Decorating sets a setting of the whole process for a moment.
+# While it decorates, a thread changes a setting of the whole process.
 _decorating = threading.Lock()
 
 
-class KeptLoop:
-    """A compiled function that finds its machine code of an earlier process, and keeps what it compiles.
+class CachedLoop:
+    """A compiled function that loads machine code of earlier processes, and saves what it compiles.
 
     It has its `flags`, and the attributes of Numba's dispatcher: `py_func`, `signatures`, `stats`. Compiled
-    functions cannot call it: what they call is an `inner_loop`, a `formula`, or its `compiling.as_part`.
+    functions cannot call it: they call an `inner_loop`, a `formula`, or its `compiling.as_part`.
 
     Parameters
     ----------
     function : callable
-        What is compiled, at its first call with arguments of a kind.
+        Compiled at the first call with arguments of each type.
     flags : dict
         Options of `numba.njit`.
     """
@@ -80,14 +81,14 @@ class KeptLoop:
             _unpack(folder / f"{name}.code", Path(self._dispatcher.stats.cache_path))
             self._file = folder / f"{name}.code"
         except OSError:
-            # Compiling anew in each process is slower and right.
+            # Without a cache each process compiles: slower, and correct.
             self._dispatcher = numba.njit(**flags)(function)
 
     def __call__(self, *arguments: Any, **numbers: Any) -> Any:
         try:
             result = self._dispatcher(*arguments, **numbers)
         except OSError:
-            # No kernel opens a file: Numba could not save what it had compiled, which it has at hand now.
+            # No kernel opens a file: Numba could not save its machine code, which is now in memory.
             self._file = None
             result = self._dispatcher(*arguments, **numbers)
         if len(self._dispatcher.overloads) != self._n_known:
@@ -102,13 +103,13 @@ class KeptLoop:
         return self.__qualname__
 
     def _keep(self) -> None:
-        """Hand what this process has compiled to the next one."""
+        """Save the machine code for the next process."""
         n_compiled = len(self._dispatcher.overloads)
         try:
             if self._file is not None and self._dispatcher.stats.cache_misses:
                 _pack(Path(self._dispatcher.stats.cache_path), self._file)
         except OSError:
-            # A full disk, or a folder that is gone: the next process compiles.
+            # A full disk, or a removed folder: the next process compiles.
             self._file = None
         self._n_known = n_compiled
 
@@ -122,7 +123,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def code_folder(source: str) -> Path:
-    """Make and return the folder for functions of the file `source`; OSError where that cannot be."""
+    """Create and return the folder for functions of the file `source`; OSError if that fails."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version} {sys.platform}".encode())
     for path in sorted({*Path(__file__).parent.glob("*.py"), Path(source)}):
         digest.update(path.name.encode() + path.read_bytes())
@@ -139,7 +140,7 @@ def code_folder(source: str) -> Path:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the folders in `folder` that no process has begun to use for a day."""
+    """Remove the folders in `folder` that no process has started to use within a day."""
     for path in folder.iterdir():
         # Another process may remove it at the same time.
         with contextlib.suppress(OSError):
@@ -149,27 +150,27 @@ def _prune(folder: Path) -> None:
 
 @functools.cache
 def _process_folder(folder: Path) -> Path:
-    """Make the folder that Numba has to itself in this process; its making tells that `folder` is used."""
+    """Create Numba's private folder of this process; it also marks `folder` as used."""
     made = Path(tempfile.mkdtemp(prefix="process-", dir=folder))
     atexit.register(_remove, made, os.getpid())
     return made
 
 
 def _remove(folder: Path, process: int) -> None:
-    # A forked child leaves the folder of its parent alone.
+    # A forked child must not remove the folder of its parent.
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _decorated(function: Callable[..., Any], flags: dict[str, Any], folder: Path) -> Any:
-    """Return Numba's dispatcher, whose cache is in `folder`; OSError where that cannot be."""
+    """Return Numba's dispatcher, whose cache is in `folder`; OSError if that fails."""
     with _decorating:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder)
         try:
             dispatcher = numba.njit(**flags, cache=True)(function)
         except RuntimeError as error:
-            # Numba found no folder that it could write.
+            # Numba found no writable folder.
             raise OSError(str(error)) from None
         finally:
             numba.config.CACHE_DIR = before
@@ -190,7 +191,7 @@ def _pack(folder: Path, file: Path) -> None:
 
 
 def _unpack(file: Path, folder: Path) -> None:
-    """Write the content of `file` into `folder`; a file that is not what was written is removed."""
+    """Extract `file` into `folder`; a damaged file is removed."""
     if not file.exists():
         return
     data = file.read_bytes()

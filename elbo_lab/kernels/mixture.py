@@ -9,20 +9,20 @@ With d_c = x - mu_c, the whitener A_c = L_c^-1 (Sigma_c = L_c L_c^T) and, for ev
 the pass adds up r_c, r_c d_c, r_c d_c d_c^T (or its diagonal), H and log p(x). Differences are taken from
 the mean of each component: data far from zero cost no digits, and the moments lose none by cancellation.
 
-**Layout.** Rows come in blocks of `ROWS`, turned so that a column of the block is contiguous. Every inner
-loop runs down the rows of a block, which a compiler turns into vector code, and a block stays in the fastest
-cache. The columns of the data go two at a time (an odd number is filled up with a column of zeros): four
-coefficients of A, or four sums, stay in registers while two columns of data are read. One tile of a triangle
-is therefore two by two.
+**Layout.** Rows are processed in blocks of `ROWS`, transposed so that a column of the block is contiguous.
+Every inner loop runs down the rows of a block, which a compiler turns into vector code, and a block stays in
+the fastest cache. The columns of the data are read in pairs (an odd number is padded by a column of zeros):
+four coefficients of A, or four sums, stay in registers while two columns of data are read. The triangles are
+therefore cut into tiles of two by two.
 
-**Price.** An exponential for every row and component, D (D + 1) / 2 multiply-adds for |A d|^2 and as many for
-the moment; the exponentials are most of it up to about five columns. Matrix products through BLAS would
+**Cost.** An exponential for every row and component, D (D + 1) / 2 multiply-adds for |A d|^2 and as many for
+the moment; up to about five columns the exponentials dominate. Matrix products through BLAS would
 compute both triangles, and on sides of 16 run at a third to two thirds of their speed.
 
 Sums over rows are taken in the order of the vector registers (`sum_loop`): other last bits on a machine with
 other registers, the same for any number of threads.
 
-The gain over NumPy, 5 to 22 times the speed of one core, stands in `elbo_lab.em.sums`.
+The gain over NumPy, a factor of 5 to 22 on one core, is listed in `elbo_lab.em.sums`.
 """
 
 import numpy as np
@@ -32,13 +32,13 @@ from elbo_lab.kernels.compiling import formula, loop, sum_loop
 from elbo_lab.kernels.exponential import log_of_at_least_one, power_of_two, reduce_by_log2
 
 ROWS = 128
-# From here down 2^n is written as the float64 without a bit, which is 0.
+# At this logarithm the bits of 2^n are all zero, which is 0.0.
 LEAST_LOG = -709.0
 
 
 @formula
-def _turn(x: Floats, first: int, n: int, columns: Floats) -> None:
-    """Write n rows of x (N, D) into columns (P, ROWS); the rest of the block repeats the first of them."""
+def _transpose(x: Floats, first: int, n: int, columns: Floats) -> None:
+    """Write n rows of x (N, D) into columns (P, ROWS); the rest of the block repeats the first row."""
     for j in range(x.shape[1]):
         column = columns[j]
         for i in range(n):
@@ -86,11 +86,11 @@ def _share(log_joint: Floats, top: Floats, share: Floats, entropy: Floats) -> No
 
 @sum_loop
 def _sum_of_two(first: Floats, second: Floats, n: int) -> tuple[float, float]:
-    one, two = 0.0, 0.0
+    first_sum, second_sum = 0.0, 0.0
     for i in range(n):
-        one += first[i]
-        two += second[i]
-    return one, two
+        first_sum += first[i]
+        second_sum += second[i]
+    return first_sum, second_sum
 
 
 @sum_loop
@@ -116,8 +116,8 @@ def _differences(columns: Floats, mean: Floats, d: Floats) -> None:
 
 
 @formula
-def _take_off_first(d: Floats, A: Floats, out: Floats) -> None:
-    """Take half the squares of the first two rows of A d off `out` (ROWS,)."""
+def _subtract_first(d: Floats, A: Floats, out: Floats) -> None:
+    """Subtract half the squares of the first two rows of A d from `out` (ROWS,)."""
     a0, b0, b1 = A[0, 0], A[1, 0], A[1, 1]
     d0, d1 = d[0], d[1]
     for i in range(ROWS):
@@ -138,8 +138,8 @@ def _add_product(
 
 
 @formula
-def _take_off_next(d: Floats, A: Floats, k: int, y0: Floats, y1: Floats, out: Floats) -> None:
-    """Take half the squares of rows k and k + 1 of A d off `out`, where y is their part left of column k."""
+def _subtract_next(d: Floats, A: Floats, k: int, y0: Floats, y1: Floats, out: Floats) -> None:
+    """Subtract half the squares of rows k and k + 1 of A d from `out`; y holds the columns below k."""
     a0, b0, b1 = A[k, k], A[k + 1, k], A[k + 1, k + 1]
     d0, d1 = d[k], d[k + 1]
     for i in range(ROWS):
@@ -149,15 +149,15 @@ def _take_off_next(d: Floats, A: Floats, k: int, y0: Floats, y1: Floats, out: Fl
 
 
 @formula
-def _take_off(d: Floats, A: Floats, y: Floats, out: Floats) -> None:
-    """Take |A d|^2 / 2 off `out` (ROWS,), with room for two rows in y (2, ROWS)."""
-    _take_off_first(d, A, out)
+def _subtract(d: Floats, A: Floats, y: Floats, out: Floats) -> None:
+    """Subtract |A d|^2 / 2 from `out` (ROWS,); y (2, ROWS) is scratch memory."""
+    _subtract_first(d, A, out)
     y0, y1 = y[0], y[1]
     for k in range(2, len(A), 2):
         y[:] = 0.0
         for j in range(0, k, 2):
             _add_product(d[j], d[j + 1], A[k, j], A[k, j + 1], A[k + 1, j], A[k + 1, j + 1], y0, y1)
-        _take_off_next(d, A, k, y0, y1, out)
+        _subtract_next(d, A, k, y0, y1, out)
 
 
 @sum_loop
@@ -223,7 +223,7 @@ def _full_densities(
     for c in range(len(mean)):
         log_joint[c] = scale[c]
         _differences(columns, mean[c], d)
-        _take_off(d, whitener[c], two_rows, log_joint[c])
+        _subtract(d, whitener[c], two_rows, log_joint[c])
 
 
 @formula
@@ -246,8 +246,8 @@ def _full_moments(
 
 
 @formula
-def _take_off_columns(columns: Floats, mean: Floats, a: Floats, out: Floats) -> None:
-    """Take sum_j (a_j d_j)^2 / 2 off `out` (ROWS,)."""
+def _subtract_columns(columns: Floats, mean: Floats, a: Floats, out: Floats) -> None:
+    """Subtract sum_j (a_j d_j)^2 / 2 from `out` (ROWS,)."""
     for j in range(0, len(mean), 2):
         m0, m1, a0, a1 = mean[j], mean[j + 1], a[j], a[j + 1]
         x0, x1 = columns[j], columns[j + 1]
@@ -292,7 +292,7 @@ def _diagonal_densities(
     """Write l of every component (C, ROWS)."""
     for c in range(len(mean)):
         log_joint[c] = scale[c]
-        _take_off_columns(columns, mean[c], whitener[c, 0], log_joint[c])
+        _subtract_columns(columns, mean[c], whitener[c, 0], log_joint[c])
 
 
 @formula
@@ -325,12 +325,12 @@ def add_weighted_sums(
     mean : ndarray (C, P)
         P is D, or D + 1 where D is odd; the last column is then 0 throughout.
     whitener : ndarray (C, P, P) or (C, 1, P)
-        L_c^-1, lower triangular, or its diagonal where that is all.
+        L_c^-1, lower triangular, or its diagonal for diagonal covariances.
     scale : ndarray (C,)
         log pi_c - log |L_c| - D log(2 pi) / 2.
     start, stop : int
     total, shift, moment : ndarray (C,), (C, P) and one like `whitener`
-        Sums so far; of a matrix only the lower triangle.
+        Sums so far, updated in place; of a matrix only the lower triangle.
     """
     n_components, n_columns = mean.shape
     full = whitener.shape[1] > 1
@@ -342,14 +342,14 @@ def add_weighted_sums(
     sum_log_p, sum_entropy = 0.0, 0.0
     for first in range(start, stop, ROWS):
         n = min(ROWS, stop - first)
-        _turn(x, first, n, columns)
-        # The choice stands outside of the loops over components: inside it, they would take twice as long.
+        _transpose(x, first, n, columns)
+        # The branch is outside the loops over components: inside, they would take twice as long.
         if full:
             _full_densities(columns, mean, whitener, scale, d, two_rows, log_joint)
         else:
             _diagonal_densities(columns, mean, whitener, scale, log_joint)
         _share(log_joint, top, share, entropy)
-        # Rows from n on are no data.
+        # Rows from n on are padding.
         share[n:] = 0.0
         log_p, h = _sum_of_two(top, entropy, n)
         sum_log_p += log_p

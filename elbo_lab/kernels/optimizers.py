@@ -5,18 +5,18 @@
     sgd                                                          params += rate g
     adagrad    squares = squares + g^2,                          params += rate g / (sqrt(squares) + eps)
 
-NumPy makes up to thirteen passes over the vectors, with arrays made on the way; one fused pass reads each
-number once. Every operation is rounded in the order of the definition and none is contracted
+NumPy makes up to thirteen passes over the vectors, with temporary arrays; one fused pass reads each number
+once. Every operation is rounded in the order of the definition and none is contracted
 (`exact_loop`), so the two give the *same bits*. float32 is computed in float32, eight at a time: square root
 and division have vector instructions, so the whole loop vectorises.
 
-Measured against the definition, one thread, whole step with its checks (AMD EPYC, AVX2, 32 MB L3), adam:
+Compared with the definition, one thread, whole step with its checks (AMD EPYC, AVX2, 32 MB L3), adam:
 
                     10^2 parameters    10^4           815,824 (784-500-20-500-784)
     float32         17 -> 12 us        40 -> 17 us    2.2 -> 0.31 ms
     float64         16 -> 10 us        61 -> 22 us    5.3 -> 0.96 ms
 
-Source: that of each optimiser stands in `elbo_lab.training.optimizers`.
+Sources: see `elbo_lab.training.optimizers`.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import as_part, exact_formula, exact_loop, inner_loop
 
-# What an update is called in compiled code that is made for all of them.
+# Numbers of the updates in compiled code that serves all of them.
 ADAM, MOMENTUM, SGD, ADAGRAD = 0, 1, 2, 3
 RULES = {"adam_step": ADAM, "momentum_step": MOMENTUM, "sgd_step": SGD, "adagrad_step": ADAGRAD}
 
@@ -121,19 +121,19 @@ _adagrad_step = as_part(adagrad_step)
 def step_by_rule(
     rule: int, params: Floats, gradient: Floats, slots: Floats, start: int, numbers: Floats
 ) -> None:
-    """Move part of a vector (P,), from `start` on, and of its slots (n_slots, P) along a gradient (n,).
+    """Move n coordinates of a vector (P,) and its slots (n_slots, P), from `start` on, along a gradient (n,).
 
-    The rule is one of `RULES`, and `numbers` are those of its loop.
+    The rule is one of `RULES`, and `numbers` are the scalars of its loop, in order.
     """
     stop = start + gradient.size
-    own = params[start:stop]
+    moving = params[start:stop]
     if rule == ADAM:
         m, v = slots[0][start:stop], slots[1][start:stop]
         b1, b2, new1, new2, rate, correction, eps = numbers
-        _adam_step(own, gradient, m, v, b1, b2, new1, new2, rate, correction, eps)
+        _adam_step(moving, gradient, m, v, b1, b2, new1, new2, rate, correction, eps)
     elif rule == MOMENTUM:
-        _momentum_step(own, gradient, slots[0][start:stop], numbers[0], numbers[1])
+        _momentum_step(moving, gradient, slots[0][start:stop], numbers[0], numbers[1])
     elif rule == SGD:
-        _sgd_step(own, gradient, numbers[0])
+        _sgd_step(moving, gradient, numbers[0])
     else:
-        _adagrad_step(own, gradient, slots[0][start:stop], numbers[0], numbers[1])
+        _adagrad_step(moving, gradient, slots[0][start:stop], numbers[0], numbers[1])

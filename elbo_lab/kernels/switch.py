@@ -1,21 +1,19 @@
-"""One switch: does a function run its NumPy definition or its Numba kernel?
+"""One switch: functions run their NumPy definition or their Numba kernel.
 
-The idea
---------
-A definition says what is computed and a kernel computes the same faster. A student wants to run
-both and time both, a test wants to compare them, and a machine without a working compiler wants
-only the first. So there is one choice for the whole process:
+A definition says what is computed; a kernel computes the same faster. A student can run and time both, a test
+compares them, and a machine without a working compiler needs only the first. So there is one choice for the
+whole process:
 
     ELBO_LAB_KERNELS=numpy python study.py       the environment, read at the first use
     with use_kernels("numpy"): ...               a block of code
 
-and one decorator, which is the only place that knows about both sides:
+and one decorator, the only place that knows both:
 
     @compiled_twin("elementwise", fits=float_array, run=into_new_array)
     def tanh(x):            # the definition; the kernel is elbo_lab.kernels.elementwise.tanh
         return np.tanh(x)
 
-    tanh(x)                 # whichever the switch says
+    tanh(x)                 # as the switch selects
     tanh.definition(x)      # always NumPy
     tanh.kernel(x)          # always Numba, imported and compiled at the first call
 """
@@ -39,20 +37,20 @@ KERNEL_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# What the innermost `use_kernels` asked for; None outside of all. A plain module global, because a
-# worker thread started inside the block must see it (a context variable would not reach it), and
-# because reading one name is atomic.
+# The choice of the innermost `use_kernels`, or None outside. A plain module global, because a thread that is
+# started inside the block must see it (a context variable would not reach it), and because reading one name
+# is atomic.
 _asked: str | None = None
 
 
 def kernels_in_use() -> str:
-    """Return "numba" or "numpy": what functions with a twin run at this moment, in any thread."""
+    """Return "numba" or "numpy": what functions with a twin now run, in any thread."""
     return _asked or _from_environment()
 
 
 @functools.cache
 def _from_environment() -> str:
-    # Not at import, so that the command line can turn a wrong value into its one line.
+    # Not at import, so that the command line can report a wrong value in one line.
     return _known(VARIABLE, os.environ.get(VARIABLE, CHOICES[0]))
 
 
@@ -64,10 +62,10 @@ def _known(argument: str, name: str) -> str:
 
 @contextlib.contextmanager
 def use_kernels(name: str) -> Iterator[None]:
-    """Run a block with "numpy" definitions or "numba" kernels, then restore what was.
+    """Run a block with "numpy" definitions or "numba" kernels, then restore the earlier choice.
 
     The choice holds for every thread of the process until the block ends; blocks nest. Two threads
-    that open blocks at the same time would restore each other's choice: choose in one place.
+    that open blocks at the same time would restore each other's choice: select in one thread only.
 
     Parameters
     ----------
@@ -83,7 +81,7 @@ def use_kernels(name: str) -> Iterator[None]:
 
 
 class Twins(Protocol[Arguments, Result]):
-    """A function that runs its definition or its kernel, as the switch says."""
+    """A function that runs its definition or its kernel, as the switch selects."""
 
     definition: Callable[Arguments, Result]
     kernel: Callable[Arguments, Result]
@@ -92,7 +90,7 @@ class Twins(Protocol[Arguments, Result]):
         """Run one of the two."""
 
 
-# --- what kernels take: everything else goes to the definition -----------------------------------
+# --- arguments of kernels: everything else runs the definition -----------------------------------
 
 
 def float_array(x: Floats) -> bool:
@@ -100,22 +98,22 @@ def float_array(x: Floats) -> bool:
 
     Python numbers, 0-d arrays, lists, integers and masked arrays are not.
     """
-    # `type is`, not isinstance: a masked array or a matrix must keep its own arithmetic. A byte
-    # order other than the machine's is another dtype and stays with the definition.
+    # `type is`, not isinstance: a masked array or a matrix has its own arithmetic. A byte order other
+    # than the machine's is another dtype and runs the definition.
     return type(x) is np.ndarray and x.ndim > 0 and x.dtype in KERNEL_DTYPES
 
 
 def contiguous_arrays(*arrays: Floats) -> bool:
     """Tell whether all are plain, contiguous and float64 or float32.
 
-    Loops do not look at lengths: that the shapes belong together is up to the caller.
+    Loops do not check lengths: the caller must pass matching shapes.
     """
     return all(float_array(x) and x.flags.c_contiguous for x in arrays)
 
 
 def equal_vectors(*vectors: Floats) -> bool:
     """Tell whether all are plain, contiguous vectors of one length and one dtype, float64 or float32."""
-    # Loops do not look at lengths: a short vector would be read past its end.
+    # Loops do not check lengths: a short vector would be read past its end.
     kind = vectors[0].shape, vectors[0].dtype
     return contiguous_arrays(*vectors) and all(x.ndim == 1 and (x.shape, x.dtype) == kind for x in vectors)
 
@@ -134,8 +132,8 @@ def in_place(loop: Callable[..., None], *arrays: Floats, **numbers: float) -> No
 
 def into_new_array(loop: Callable[..., None], x: Floats) -> Floats:
     """Run a loop `name(x, out)` over the elements of x (...); return `out` (...), in C order."""
-    # A view of a contiguous x, else a copy. A read-only x is another type to Numba and is
-    # compiled for separately; hiding that would cost every call 0.5 microseconds.
+    # A view of a contiguous x, else a copy. To Numba a read-only x is another type, compiled separately;
+    # avoiding that would cost every call 0.5 microseconds.
     flat = x.ravel()
     out = np.empty(flat.size, flat.dtype)
     loop(flat, out)
@@ -145,15 +143,16 @@ def into_new_array(loop: Callable[..., None], x: Floats) -> Floats:
 def compiled_twin(
     module: str, fits: Callable[..., bool], run: Callable[..., Any] = in_place
 ) -> Callable[[Callable[Arguments, Result]], Twins[Arguments, Result]]:
-    """Give a definition its compiled twin, which runs when the switch says "numba" and the arrays fit.
+    """Give a definition its compiled twin, which runs when the switch selects it and the arrays fit.
 
     Parameters
     ----------
     module : str
-        Name of the module in `elbo_lab.kernels` that holds a loop with the name of the definition. The loop
-        takes the same arrays by position, and the same numbers by name.
+        Name of the module in `elbo_lab.kernels` with a loop of the same name as the definition. It takes the
+        same arrays by position, and the same numbers by name.
     fits : callable
-        fits(*arrays) tells whether the loop takes these: `float_array`, `contiguous_arrays`, `equal_vectors`.
+        fits(*arrays) tells whether the loop accepts the arrays: `float_array`, `contiguous_arrays`,
+        `equal_vectors`.
     run : callable
         run(loop, *arrays, **numbers) calls the loop: `in_place`, or `into_new_array` for a function of one
         array that returns another of the same shape and dtype.

@@ -1,16 +1,16 @@
-"""A whole step of a VAE for bits in compiled code, in two parallel regions.
+"""A whole training step of a Bernoulli VAE in compiled code, in two parallel regions.
 
     ELBO = E_eps[sum_d x_d l_d - softplus(l_d)] - KL(N(m, s^2) || N(0, I)),   z = m + s eps,  l = decoder(z)
 
-    for the blocks of rows, side by side:     draw, forward, backward: a_l and delta_l of every layer
-    for slices of all weights, side by side:  grad W_l = a_{l-1}^T delta_l over all rows; the optimiser moves
-                                              along it while it is in the cache
+    for the blocks of rows, in parallel:     draw, forward, backward: a_l and delta_l of every layer
+    for slices of all weights, in parallel:  grad W_l = a_{l-1}^T delta_l over all rows; the optimiser moves
+                                             along it while it is in the cache
 
 Blocks and slices are the same for any number of threads, and no sum is shared between threads, so the result
-is too, bit for bit. One function serves any depth, width, activation, number of draws and optimiser. Each
-network has a tape, two flat vectors with a_0, a_1, ..., a_L and delta_0, delta_1, ..., delta_L, matrices of
-all rows of a batch one after the other; a block fills its own rows. The last layer is linear: its output
-stands in the place of delta_L, and what a_L would be is free.
+is the same, bit for bit. One function serves any depth, width, activation, number of draws and optimiser.
+Each network has a tape, two flat vectors with a_0, a_1, ..., a_L and delta_0, delta_1, ..., delta_L, matrices
+of all rows of a batch one after the other; a block fills its own rows. The last layer is linear: its output
+is stored as delta_L, and the memory of a_L is spare.
 
 The definition is `elbo_lab.training.batch.ascend` with `elbo_lab.estimators.pathwise_pass`.
 """
@@ -31,17 +31,15 @@ Gemm = Callable[..., None] | None
 Network = tuple[int, Integers, Floats, Floats, Floats]
 # Number of the rule, slots, numbers of the rule.
 Rule = tuple[int, Floats, Floats]
-# Whether bits are drawn anew, table, rows, shift, inverse.
+# Whether bits are redrawn, table, rows, shift, inverse.
 Data = tuple[bool, Floats, Integers, Floats, Floats]
 Rng = np.random.Generator
 
-# What an activation is called in compiled code.
+# Numbers of the activations in compiled code.
 TANH, RELU, SOFTPLUS = 0, 1, 2
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "softplus": SOFTPLUS}
-# The rule of parameters that do not move.
+# The rule of parameters that stay fixed.
 STILL = -1
-# Bytes of a float32.
-SHORT = 4
 # Slices of every weight matrix; more than threads, few enough that their products keep their efficiency.
 SLICES = 8
 
@@ -52,17 +50,14 @@ times_softplus_slope = as_part(elementwise.times_softplus_slope)
 @inner_loop
 def layer_rows(flat: Floats, sizes: Integers, layer: int, first: int, n: int) -> Floats:
     """Return n rows (n, sizes[layer]) of a layer from `first` on, in one vector of a tape."""
-    wide, before, total = sizes[layer], 0, 0
-    for other in range(sizes.size):
-        before += sizes[other] if other < layer else 0
-        total += sizes[other]
-    start = flat.size // total * before + first * wide
-    return flat[start : start + n * wide].reshape((n, wide))
+    n_rows, width = flat.size // sizes.sum(), sizes[layer]
+    start = n_rows * sizes[:layer].sum() + first * width
+    return flat[start : start + n * width].reshape((n, width))
 
 
 @inner_loop
 def weights_start(sizes: Integers, layer: int) -> int:
-    """Return where W_l (sizes[layer - 1], sizes[layer]) begins in the parameters; b_l follows it."""
+    """Return the index at which W_l (sizes[layer - 1], sizes[layer]) begins in the parameters, before b_l."""
     start = 0
     for below in range(1, layer):
         start += (sizes[below - 1] + 1) * sizes[below]
@@ -105,7 +100,7 @@ def times_slope(kind: int, a: Floats, delta: Floats) -> None:
 
 @inner_loop
 def forward(gemm: Gemm, network: Network, first: int, n: int) -> None:
-    """Fill n rows from `first` on of all layers above a_0."""
+    """Compute n rows from `first` on of all layers above a_0."""
     kind, sizes, params, a, delta = network
     for layer in range(1, sizes.size):
         u = layer_rows(delta, sizes, layer, first, n)
@@ -121,53 +116,28 @@ def forward(gemm: Gemm, network: Network, first: int, n: int) -> None:
 
 @inner_loop
 def backward(gemm: Gemm, network: Network, first: int, n: int, lowest: int) -> None:
-    """Lay delta_l over n rows of the layers from the last but one down to `lowest`, from delta_L."""
+    """Compute n rows of delta_l for the layers from the last but one down to `lowest`, given delta_L."""
     kind, sizes, params, a, delta = network
     for layer in range(sizes.size - 2, lowest - 1, -1):
-        above, own = layer_rows(delta, sizes, layer + 1, first, n), layer_rows(delta, sizes, layer, first, n)
-        product(gemm, above, weights(params, sizes, layer + 1).T, own)
+        delta_above = layer_rows(delta, sizes, layer + 1, first, n)
+        delta_here = layer_rows(delta, sizes, layer, first, n)
+        product(gemm, delta_above, weights(params, sizes, layer + 1).T, delta_here)
         if layer > 0:
-            times_slope(kind, layer_rows(a, sizes, layer, first, n).reshape(-1), own.reshape(-1))
+            times_slope(kind, layer_rows(a, sizes, layer, first, n).reshape(-1), delta_here.reshape(-1))
 
 
 @inner_loop
-def uniform(rng: Rng, like: Floats) -> float:
-    """Return the next uniform number of the dtype of an array."""
-    if like.itemsize == SHORT:
-        return np.float64(rng.random(dtype=np.float32))
-    return rng.random(dtype=np.float64)
-
-
-@inner_loop
-def normal(rng: Rng, like: Floats) -> float:
-    """Return the next normal number of the dtype of an array."""
-    if like.itemsize == SHORT:
-        return np.float64(rng.standard_normal(dtype=np.float32))
-    return rng.standard_normal(dtype=np.float64)
-
-
-@inner_loop
-def see(
-    rng: Rng,
-    fresh: bool,
-    table: Floats,
-    rows: Integers,
-    shift: Floats,
-    inverse: Floats,
-    x: Floats,
-    inputs: Floats,
-) -> None:
-    """Write the data of some rows into x (n, D), bits drawn anew if `fresh`, and standardised into inputs."""
+def read(rng: Rng, data: Data, first: int, x: Floats, inputs: Floats) -> None:
+    """Write the data of a block into x (n, D), bits drawn anew if `fresh`, and standardised into inputs."""
+    fresh, table, rows, shift, inverse = data
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
-    for n in range(rows.size):
-        row = table[rows[n]]
-        if fresh:
-            for d in range(row.size):
-                x[n, d] = one if uniform(rng, x) < row[d] else zero
-        else:
-            for d in range(row.size):
-                x[n, d] = row[d]
+    for n in range(x.shape[0]):
+        row = table[rows[first + n]]
         for d in range(row.size):
+            if fresh:
+                x[n, d] = one if rng.random(dtype=x.dtype.type) < row[d] else zero
+            else:
+                x[n, d] = row[d]
             inputs[n, d] = (x[n, d] - shift[d]) * inverse[d]
 
 
@@ -177,7 +147,7 @@ def draw(rng: Rng, eta: Floats, noise: Floats, z: Floats) -> float:
     n_data, n_latent = eta.shape[0], z.shape[1]
     for i in range(z.shape[0]):
         for k in range(n_latent):
-            noise[i, k] = normal(rng, noise)
+            noise[i, k] = rng.standard_normal(dtype=noise.dtype.type)
     total = 0.0
     for n in range(n_data):
         for k in range(n_latent):
@@ -191,7 +161,7 @@ def draw(rng: Rng, eta: Floats, noise: Floats, z: Floats) -> float:
 
 @inner_loop
 def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float | np.floating) -> None:
-    """Lay the gradient in eta over eta; `share` is that of a datum in the batch."""
+    """Overwrite eta by the gradient in eta; `share` is the weight of a datum in the batch."""
     n_data, n_latent = eta.shape[0], grad_z.shape[1]
     zero, one = eta.dtype.type(0.0), eta.dtype.type(1.0)
     for n in range(n_data):
@@ -208,11 +178,9 @@ def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float | np.
 
 @inner_loop
 def observe(x: Floats, logits: Floats, spare: Floats, share: float | np.floating) -> float:
-    """Lay the slopes share (x - sigmoid(l)) over the logits (S n, D); return the sum of log p(x | z)."""
+    """Overwrite the logits (S n, D) by the slopes share (x - sigmoid(l)); return the sum of log p(x | z)."""
     n_data, n_out = x.shape
-    column = np.empty(n_out, x.dtype)
-    for j in range(n_out):
-        column[j] = 0.0
+    column = np.zeros(n_out, x.dtype)
     softplus(logits.reshape(-1), spare.reshape(-1))
     for i in range(logits.shape[0]):
         for j in range(n_out):
@@ -238,37 +206,37 @@ def block(
     n: int,
     buffers: tuple[Floats, Floats],
 ) -> float:
-    """Fill n rows from `first` on of the tapes of both networks, and return their mean ELBO in nats."""
-    fresh, table, rows, shift, inverse = data
+    """Compute n rows from `first` on of the tapes of both networks; return their mean ELBO in nats."""
     x, noise = buffers
     n_draws, total = noise.shape[0] // x.shape[0], x.shape[0]
     widths, _, a, delta = encoder[1:]
-    own, bottom = x[first : first + n], layer_rows(a, widths, 0, first, n)
-    see(rng, fresh, table, rows[first : first + n], shift, inverse, own, bottom)
+    x_block = x[first : first + n]
+    read(rng, data, first, x_block, layer_rows(a, widths, 0, first, n))
     forward(gemm, encoder, first, n)
     eta = layer_rows(delta, widths, widths.size - 1, first, n)
 
     sizes, _, a, delta = decoder[1:]
     start, count, last = n_draws * first, n_draws * n, sizes.size - 1
-    own_noise, z = noise[start : start + count], layer_rows(a, sizes, 0, start, count)
-    divergence = draw(rng, eta, own_noise, z)
+    noise_block = noise[start : start + count]
+    divergence = draw(rng, eta, noise_block, layer_rows(a, sizes, 0, start, count))
     forward(gemm, decoder, start, count)
     logits, spare = layer_rows(delta, sizes, last, start, count), layer_rows(a, sizes, last, start, count)
     by_logit, by_datum = x.dtype.type(1.0 / (n_draws * total)), x.dtype.type(1.0 / total)
-    log_likelihood = observe(own, logits, spare, by_logit)
+    log_likelihood = observe(x_block, logits, spare, by_logit)
 
     backward(gemm, decoder, start, count, 0)
-    draw_backward(eta, own_noise, layer_rows(delta, sizes, 0, start, count), by_datum)
+    draw_backward(eta, noise_block, layer_rows(delta, sizes, 0, start, count), by_datum)
     backward(gemm, encoder, first, n, 1)
     return log_likelihood / count - divergence / n
 
 
 @inner_loop
 def move(
-    gemm: Gemm, network: Network, how: Rule, n_rows: int, number: int | np.integer, scratch: Floats
+    gemm: Gemm, network: Network, update: Rule, n_rows: int, number: int | np.integer, scratch: Floats
 ) -> None:
-    """Move slice `number` of every weight matrix, its bias behind it as its last row, along the gradient."""
-    (_, sizes, params, a, delta), (rule, slots, numbers) = network, how
+    """Move slice `number` of every weight matrix, with its bias as the last row, along the gradient."""
+    _, sizes, params, a, delta = network
+    rule, slots, numbers = update
     if rule == STILL:
         return
     for layer in range(1, sizes.size):
@@ -283,8 +251,7 @@ def move(
             product_of_transposed(gemm, below, by_output, gradient[: inner - low])
         if inner < high:
             bias = gradient[high - low - 1]
-            for j in range(wide):
-                bias[j] = 0.0
+            bias[:] = 0.0
             for i in range(n_rows):
                 for j in range(wide):
                     bias[j] += by_output[i, j]
@@ -305,7 +272,7 @@ def vae_step(
     values: Floats,
     scratch: Floats,
 ) -> float:
-    """Do one step, and return the mean ELBO of the batch in nats; nothing moves if it is not finite.
+    """Take one step; return the mean ELBO of the batch in nats. Nothing moves if it is not finite.
 
     Parameters
     ----------
@@ -314,8 +281,8 @@ def vae_step(
     rngs : tuple of numpy.random.Generator
         At least one per block.
     data : tuple
-        fresh : bool, table (M, D) of bits, or of chances of a one if fresh; rows (B,); shift (D,), inverse
-        (D,): the encoder sees (x - shift) inverse.
+        fresh : bool; table (M, D) of bits, or of probabilities of a one if fresh; rows (B,); shift (D,),
+        inverse (D,): the input of the encoder is (x - shift) inverse.
     encoder, decoder : tuple
         Number of the activation; sizes, widths of the layers; params (P,); a and delta, the tape
         (B sum(sizes),), for the decoder (S B sum(sizes),), written to.
@@ -340,7 +307,7 @@ def vae_step(
         value += (edges[i + 1] - edges[i]) / edges[-1] * values[i]
     if np.isfinite(value):
         for index in prange(SLICES):
-            number, own = np.intp(index), scratch[get_thread_id()]
-            move(gemm, encoder, encoder_move, x.shape[0], number, own)
-            move(gemm, decoder, decoder_move, noise.shape[0], number, own)
+            number, gradient = np.intp(index), scratch[get_thread_id()]
+            move(gemm, encoder, encoder_move, x.shape[0], number, gradient)
+            move(gemm, decoder, decoder_move, noise.shape[0], number, gradient)
     return value

@@ -176,31 +176,17 @@ class MLP:
             delta.sum(axis=-2, out=blocks[f"b{layer}"])
         return gradient, delta
 
-    def backward_squares(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
-        """Return the sum over rows of the squared gradient of each row (..., P).
-
-        A row's weight gradient is an outer product, (a_i delta_j)^2 = a_i^2 delta_j^2, so the sum of
-        squares is `(a**2).T @ (delta**2)`, without per-row gradients (Dangel, Kunstner and
-        Hennig 2020, section 2.2). It is the second moment *over draws* when each row is one draw of
-        one datum. It is not the second moment of a gradient summed over several rows: for a batch with
-        independent noise add the per-datum variances E[g^2] - E[g]^2; for draws that are coupled (a
-        leave-one-out baseline, importance weights) compute the estimate itself, once per repeat.
-        """
-        p, squares = self.layout.views(params), {}
-        for layer, delta in self._deltas(p, activations, cotangent):
-            delta2 = delta * delta
-            squares[f"W{layer}"] = np.swapaxes(activations[layer - 1] ** 2, -1, -2) @ delta2
-            squares[f"b{layer}"] = delta2.sum(axis=-2)
-        return self.layout.pack(squares, lead=cotangent.shape[:-2])
-
     def backward_variance(
         self, params: Floats, activations: Sequence[Floats], cotangent: Floats
     ) -> tuple[Floats, Floats]:
         """Return the variance over draws of the gradient of each datum, summed over the data (P,).
 
         Draws and data are independent, so this is the variance of the gradient of a sum over the data from
-        one draw each. Per datum it is E[g^2] - E[g]^2 over its draws, with the divisor S - 1; squares factor
-        (`backward_squares`), means are one product per datum, and no per-draw gradient is computed.
+        one draw each. Per datum it is E[g^2] - E[g]^2 over its draws, with the divisor S - 1. A draw's weight
+        gradient is an outer product, (a_i delta_j)^2 = a_i^2 delta_j^2, so the sum of squares over draws is
+        `(a**2).T @ (delta**2)` (Dangel, Kunstner and Hennig 2020, section 2.2); means are one product per
+        datum, and no per-draw gradient is computed. For draws that are coupled (a leave-one-out baseline,
+        importance weights) this is not the variance: compute the estimate itself, once per repeat.
 
         Parameters
         ----------

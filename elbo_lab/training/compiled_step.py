@@ -11,11 +11,10 @@ from itertools import pairwise
 from typing import cast
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.kernels import kernels_in_use
+from elbo_lab.kernels import contiguous_arrays, kernels_in_use
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import has_numba_threads, numba_threads
@@ -39,15 +38,11 @@ def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> 
         and type(objective.posterior) is AmortisedPosterior
         and type(objective.posterior.family) is DiagonalGaussian
         and type(optimizer) in OPTIMIZERS.values()
-        and all(_is_plain(params[name], objective.dtype) for name in ("theta", "phi"))
+        and contiguous_arrays(*params.values())
+        and all(vector.dtype == objective.dtype for vector in params.values())
         and kernels_in_use() == "numba"
         and has_numba_threads()
     )
-
-
-def _is_plain(vector: Floats, dtype: DTypeLike) -> bool:
-    flags = vector.flags
-    return type(vector) is np.ndarray and vector.dtype == dtype and flags.c_contiguous and flags.writeable
 
 
 class CompiledStep:
@@ -69,32 +64,23 @@ class CompiledStep:
         dtype, n_draws = np.dtype(objective.dtype), objective.draws
         model = cast(DeepBernoulli, objective.model)
         self.posterior = cast(AmortisedPosterior, objective.posterior)
-        networks = {"phi": self.posterior.network, "theta": model.decoder}
-        counts = {"phi": n_rows, "theta": n_draws * n_rows}
-        self.shapes = {
-            name: (ACTIVATIONS[network.activation], np.array(network.sizes))
-            for name, network in networks.items()
-        }
-        self.tapes = {
-            name: tuple(np.empty((2, counts[name] * sum(network.sizes)), dtype))
-            for name, network in networks.items()
-        }
+        encoder, decoder = self.posterior.network, model.decoder
+        self.networks = {}
+        for name, network, count in (("phi", encoder, n_rows), ("theta", decoder, n_draws * n_rows)):
+            a, delta = np.empty((2, count * sum(network.sizes)), dtype)
+            self.networks[name] = ACTIVATIONS[network.activation], np.array(network.sizes), a, delta
         self.edges = np.array([0, *(block.stop for block in blocks_of(n_rows))])
         self.values = np.empty(self.edges.size - 1)
         self.buffers = (
             np.empty((n_rows, model.n_columns), dtype),
             np.empty((n_draws * n_rows, model.n_latent), dtype),
         )
-        layers = [layer for network in networks.values() for layer in pairwise(network.sizes)]
+        layers = [*pairwise(encoder.sizes), *pairwise(decoder.sizes)]
         largest = max((narrow // SLICES + 1) * wide for narrow, wide in layers)
         self.scratch = np.empty((threads, largest), dtype)
 
     def ascend(
-        self,
-        rows: Integers,
-        params: Vectors,
-        moves: dict[str, Move],
-        rng: np.random.Generator,
+        self, rows: Integers, params: Vectors, moves: dict[str, Move], rng: np.random.Generator
     ) -> float:
         """Take one step as `batch.ascend` does; return the mean value of the batch in nats per datum."""
         from elbo_lab.kernels.gemm import gemm
@@ -122,7 +108,7 @@ class CompiledStep:
 
     def _network(self, name: str, params: Vectors) -> tuple[int, Integers, Floats, Floats, Floats]:
         """Return a network as the kernel takes it."""
-        (kind, sizes), (a, delta) = self.shapes[name], self.tapes[name]
+        kind, sizes, a, delta = self.networks[name]
         return kind, sizes, params[name], a, delta
 
     def _update(self, move: Move | None) -> tuple[int, Floats, Floats]:

@@ -113,12 +113,10 @@ def test_leading_axes_are_kept_and_equal_looped_calls(network):
     params, inputs, cotangent, _ = setting(network, lead=(2, 3))
     output, activations = network.forward(params, inputs)
     together = [output, *network.backward(params, activations, cotangent)]
-    together.append(network.backward_squares(params, activations, cotangent))
     assert together[1].shape == (2, 3, network.layout.size)
     for r in np.ndindex(2, 3):
         output, activations = network.forward(params, inputs[r])
         alone = [output, *network.backward(params, activations, cotangent[r])]
-        alone.append(network.backward_squares(params, activations, cotangent[r]))
         for many, one in zip(together, alone, strict=True):
             assert_close(many[r], one)
 
@@ -147,36 +145,6 @@ def test_inputs_are_never_written_into(network):
     activations = network.forward(params, inputs)[1]
     activations = [read_only(a) for a in activations]
     network.backward(params, activations, cotangent)
-    network.backward_squares(params, activations, cotangent)
-
-
-# -- second moments ------------------------------------------------------------------------------
-
-
-def gradients_per_row(network, params, inputs, cotangent):
-    """Return the gradient of every row alone (M, P)."""
-    rows = zip(inputs, cotangent, strict=True)
-    return np.array([pulled_back(network, params, a[None], c[None])[0] for a, c in rows])
-
-
-@every_network
-def test_backward_squares_is_the_sum_of_squared_gradients_of_single_rows(network):
-    params, inputs, cotangent, _ = setting(network)
-    squares = network.backward_squares(params, network.forward(params, inputs)[1], cotangent)
-    expected = (gradients_per_row(network, params, inputs, cotangent) ** 2).sum(axis=0)
-    assert_close(squares, expected)
-
-
-@every_network
-def test_backward_squares_is_not_the_square_of_a_gradient_summed_over_rows(network):
-    params, inputs, cotangent, _ = setting(network)
-    squares = network.backward_squares(params, network.forward(params, inputs)[1], cotangent)
-    summed = pulled_back(network, params, inputs, cotangent)[0]
-    # (sum_m g_m)^2 has the cross terms g_m g_m' that the factored moment leaves out.
-    assert np.abs(summed**2 - squares).max() > 0.1 * squares.max()
-    rows = gradients_per_row(network, params, inputs, cotangent)
-    cross = summed**2 - (rows**2).sum(axis=0)
-    assert_close(summed**2 - squares, cross)
 
 
 # -- activations ---------------------------------------------------------------------------------

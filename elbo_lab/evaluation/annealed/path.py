@@ -1,9 +1,9 @@
-"""The geometric path from q to the posterior, and what a chain knows at a point of it.
+"""The geometric path from q to the posterior, and the state of chains on it.
 
     log f_beta(z) = (1 - beta) log q(z) + beta log p(x, z)
 
-normalised at beta = 0, of integral p(x) at beta = 1. With q the prior this is the prior times the likelihood
-to the power of beta.
+normalised at beta = 0, with integral p(x) at beta = 1. With q the prior this is the prior times the
+likelihood to the power of beta.
 """
 
 from dataclasses import dataclass
@@ -46,20 +46,20 @@ class Point:
             raise ValueError("a point without derivatives has no slope: make it by with_slope")
         return (1.0 - beta) * self.grad_q + beta * self.grad_joint
 
-    def where(self, accept: NDArray[np.bool_], other: "Point") -> "Point":
-        """Return the point that is `other` where `accept` (S, N), else this one."""
+    def where(self, accept: NDArray[np.bool_], proposal: "Point") -> "Point":
+        """Return the point that is `proposal` where `accept` (S, N), else this one."""
         rows = accept[..., None]
         return Point(
-            z=np.where(rows, other.z, self.z),
-            log_q=np.where(accept, other.log_q, self.log_q),
-            log_joint=np.where(accept, other.log_joint, self.log_joint),
-            grad_q=_chosen(rows, self.grad_q, other.grad_q),
-            grad_joint=_chosen(rows, self.grad_joint, other.grad_joint),
+            z=np.where(rows, proposal.z, self.z),
+            log_q=np.where(accept, proposal.log_q, self.log_q),
+            log_joint=np.where(accept, proposal.log_joint, self.log_joint),
+            grad_q=_chosen(rows, self.grad_q, proposal.grad_q),
+            grad_joint=_chosen(rows, self.grad_joint, proposal.grad_joint),
         )
 
 
-def _chosen(rows: NDArray[np.bool_], mine: Floats | None, theirs: Floats | None) -> Floats | None:
-    return None if mine is None or theirs is None else np.where(rows, theirs, mine)
+def _chosen(accept: NDArray[np.bool_], present: Floats | None, proposed: Floats | None) -> Floats | None:
+    return None if present is None or proposed is None else np.where(accept, proposed, present)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,21 +1,22 @@
 """Annealed importance sampling: log p(x) along a path of many easy steps.
 
-A chain starts at z_0 ~ q, and moves under f_beta as beta rises from 0 to 1 (`path`). Its weight
+A chain starts at z_0 ~ q, and moves under f_beta as beta increases from 0 to 1 (`path`). Its weight
 
     log w = sum_{t=1..T} (beta_t - beta_{t-1}) (log p(x, z_{t-1}) - log q(z_{t-1})),
-    z_t from z_{t-1} by a move that leaves f_{beta_t} as it is,  t = 1..T-1,
+    z_t from z_{t-1} by a move that leaves f_{beta_t} invariant,  t = 1..T-1,
 
-is unbiased for p(x), however badly the chains mix (Neal 2001). T = 1 is importance sampling from q. So the
-log of the mean weight is too low on average, and the more steps, the less.
+is unbiased for p(x), however badly the chains mix (Neal 2001). T = 1 is importance sampling from q. The log
+of the mean weight is biased downwards, less so with more steps.
 
 The same chain backwards, from z_{T-1} ~ p(z | x) with beta falling, has E[1 / w] = 1 / p(x): the log of the
 mean 1 / w, with its sign turned, is too *high* on average (Grosse, Ghahramani and Adams 2015). Exact draws of
 the posterior exist for data that the model itself made: the z that made x is one.
 
-Helps: where no q is near the posterior, with as many digits as time allows. Fails: if the path goes through a
-bottleneck, as between modes that q does not see; forward and backward then stay apart, and say so.
+It helps where no q is near the posterior, with as many digits as time allows. It fails if the path goes
+through a bottleneck, as between modes that q misses; forward and backward bounds then stay apart, which shows
+it.
 
-Step sizes must not depend on the chains that they move. `pilot_steps` finds them with chains of its own.
+Step sizes must not depend on the chains that they move: `pilot_steps` tunes them with separate chains.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.threads import single_threaded_blas
 
-# Moves of a pilot in all, where the temperatures are few: each is followed by a correction of the step.
+# Least number of moves of a pilot; each is followed by a correction of the step.
 PILOT_MOVES = 60
 
 
@@ -61,7 +62,7 @@ class AnnealedRun:
 
 
 def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: int) -> Floats:
-    """Return the steps (T - 1, N), given or the transition's own."""
+    """Return the steps (T - 1, N) that are given, or those of the transition."""
     if steps is None:
         return np.full((n_moves, n_data), transition.step)
     if np.shape(steps) != (n_moves, n_data):
@@ -115,7 +116,7 @@ def annealed_weights(
     n_chains : int
         S per datum.
     steps : ndarray (T - 1, N), optional
-        Such as `pilot_steps` finds; the transition's own if not given.
+        As from `pilot_steps`; the step of the transition if not given.
     """
     schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
@@ -138,7 +139,7 @@ def reverse_annealed_weights(
     z : ndarray (N, K)
         One exact draw of p(z | x_n) for each datum, from which all its chains begin.
 
-    The others are those of `annealed_weights`.
+    The other parameters are those of `annealed_weights`.
     """
     schedule = check_schedule(schedule)
     steps = _steps(steps, transition, len(schedule) - 2, len(path.x))
@@ -154,7 +155,7 @@ def pilot_steps(
     rng: np.random.Generator,
     n_chains: int = 8,
 ) -> Floats:
-    """Return steps (T - 1, N) that bring the acceptance near its goal, by chains of their own.
+    """Return steps (T - 1, N) that bring the acceptance near its goal, from separate chains.
 
     After each move the logarithm of a datum's step changes by its acceptance minus the goal. The arguments
     are those of `annealed_weights`; use another generator than theirs, or what it spawned.

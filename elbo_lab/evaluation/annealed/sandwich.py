@@ -3,9 +3,9 @@
     E[lower] <= log p(x) <= E[upper]
 
 (Grosse, Ghahramani and Adams 2015.) The lower one is annealed importance sampling, the upper one the same
-chains backwards from the z that made x (`sampling`). Where both meet, log p(x) is known, and where they do
-not, their distance says by how much at most either errs: a certificate that no estimate from one side has.
-It speaks for data that the model itself made. For real data it judges the sampler, not the number.
+chains backwards from the z that generated x (`sampling`). Where both meet, log p(x) is known; elsewhere their
+distance bounds the error of either, a certificate that no one-sided estimate has. It is valid for data
+simulated from the model. For real data it judges the sampler, not the number.
 
 Each is a bound on average. The noise of a single pair may put the upper one below the lower one.
 """
@@ -52,13 +52,13 @@ class Sandwich:
         Parameters
         ----------
         log_p : ndarray (N,), optional
-            Subtracted from both, where it is known: the errors are then free of how the data differ.
+            Subtracted from both, where it is known: the errors then exclude the variation of the data.
         """
-        found = {}
+        means = {}
         for name, values in (("lower", self.lower - log_p), ("upper", self.upper - log_p)):
-            found[name] = float(values.mean())
-            found[f"{name}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
-        return found
+            means[name] = float(values.mean())
+            means[f"{name}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+        return means
 
 
 def bidirectional(
@@ -84,7 +84,7 @@ def bidirectional(
     schedule : ndarray (T + 1,)
     transition : RandomWalk or HamiltonianMonteCarlo
     rng : numpy.random.Generator
-        Data, pilot, and both directions get a stream of their own, so that the data do not depend on the
+        Data, pilot, and the two directions get separate streams, so that the data do not depend on the
         schedule.
     n_chains : int
         S per datum and direction.

@@ -1,14 +1,14 @@
-"""Moves that leave f_beta as it is: random-walk Metropolis and Hamiltonian Monte Carlo.
+"""Moves that leave f_beta invariant: random-walk Metropolis and Hamiltonian Monte Carlo.
 
 Both propose and then accept with probability min(1, ratio) (Metropolis et al. 1953):
 
     random walk   z' = z + h e                      ratio = f(z') / f(z)
     Hamiltonian   z', r' = leapfrog(z, r), r ~ N(0, I)   ratio = f(z') N(r') / (f(z) N(r))
 
-The leapfrog of L steps keeps volume and is its own inverse once the momentum is turned, so that no further
-factor is needed (Duane et al. 1987; Neal 2011). Both are reversible: the same move serves the chain that
-runs backwards. A random walk needs no gradient, and about K moves for one independent draw; the Hamiltonian
-one follows the slope, and goes wrong as a whole where h is too large for the sharpest direction.
+The leapfrog of L steps preserves volume and is its own inverse once the momentum is reversed, so that no
+further factor is needed (Duane et al. 1987; Neal 2011). Both are reversible: the same move serves the chain
+that runs backwards. A random walk needs no gradient, but about K moves for one independent draw; the
+Hamiltonian move follows the gradient, but all proposals fail where h is too large for the sharpest direction.
 
 The step h is a number for each datum; `acceptance_goal` is where it is best (Roberts et al. 1997; Neal 2011).
 """
@@ -27,7 +27,7 @@ def _accepted(
     point: Point, proposal: Point, log_ratio: Floats, rng: np.random.Generator
 ) -> tuple[Point, NDArray[np.bool_]]:
     """Return the point after the decision, and which chains moved (S, N)."""
-    # A ratio that is nan, of a path that overflowed, is refused.
+    # A ratio that is nan, from an overflow, is rejected.
     moved = np.log1p(-rng.random(log_ratio.shape)) < log_ratio
     return point.where(moved, proposal), moved
 
@@ -114,7 +114,7 @@ class HamiltonianMonteCarlo:
     ) -> tuple[Point, NDArray[np.bool_]]:
         """As `RandomWalk.move`."""
         momentum = rng.standard_normal(point.z.shape)
-        # A step that is far too large overflows, and is refused.
+        # A step that is far too large overflows, and is rejected.
         with np.errstate(over="ignore", invalid="ignore"):
             proposal, after = self.leapfrog(path, beta, point, momentum, step)
             kinetic = 0.5 * ((momentum**2).sum(axis=-1) - (after**2).sum(axis=-1))
