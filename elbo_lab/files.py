@@ -1,14 +1,12 @@
-"""Files on disk, whole or not at all.
+"""Files on disk, written whole or not at all.
 
-What is written goes to a temporary name beside the target, is forced to the disk (fsync), and is then
-renamed over the target, which the system does in one piece. Whatever happens in between (a full disk,
-an exception, kill -9, a power cut), the target holds all of the old bytes or all of the new ones.
-Without the fsync some file systems write the new name before the bytes, and a power cut leaves an
-empty file. Only kill -9 and a power cut can leave the temporary file behind; its name begins with a
-dot, and a later writer of the same file removes it.
+The bytes go to a temporary file beside the target, are forced to the disk (fsync), and the file is renamed
+over the target, which is atomic. Whatever happens in between (a full disk, an exception, kill -9, a power
+cut), the target holds all of the old bytes or all of the new ones. Without the fsync some file systems write
+the new name before the bytes, and a power cut leaves an empty file. Only kill -9 and a power cut can leave
+the temporary file behind; its name begins with a dot, and a later writer of the same file removes it.
 
-A link is followed and stays a link. What is no regular file (a device, a pipe, a socket) is refused: the
-renaming would put a file in its place.
+A link is followed and stays a link. A device, pipe or socket is refused: renaming would replace it by a file.
 """
 
 import contextlib
@@ -30,7 +28,7 @@ from elbo_lab.errors import bad_value
 
 StrPath = str | os.PathLike[str]
 
-# Characters of the name that go into that of the temporary file; each may take four bytes.
+# Characters of the target's name in that of the temporary file; each may take four bytes.
 SHORT_NAME = 48
 HOUR = 60 * 60
 
@@ -52,12 +50,12 @@ def check_folder_writable(argument: str, path: StrPath) -> None:
 
 
 def _check_folder(argument: str, folder: Path, path: StrPath) -> None:
-    """Refuse a folder in which no file can be made."""
+    """Refuse a folder in which no file can be created."""
     if not folder.is_dir():
         got = f"{str(path)!r}, where {str(folder)!r} is no folder"
         raise bad_value(argument, "a place in an existing folder", got)
     try:
-        # Root is allowed everything, and still cannot write to /proc: only trying tells.
+        # Permissions do not tell: root has all of them, and still cannot write to /proc.
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         got = f"{str(path)!r} ({error.strerror})"
@@ -65,7 +63,7 @@ def _check_folder(argument: str, folder: Path, path: StrPath) -> None:
 
 
 def _target(argument: str, path: StrPath) -> Path:
-    """Return where the bytes go: the end of a chain of links; refuse all but a regular file or a new name."""
+    """Return the file at the end of a chain of links; refuse all but a regular file or a new name."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -106,10 +104,10 @@ def write_bytes(path: StrPath, data: bytes | bytearray | memoryview) -> None:
     Raises
     ------
     ValueError
-        If there is something at `path` that is no regular file.
+        If `path` exists and is no regular file.
     OSError
-        If the system refuses, for example on a full disk; the older file stands as it was, and
-        nothing is left beside it.
+        If the system refuses, for example on a full disk; the older file is unchanged, and no temporary
+        file is left.
     """
     target = _target("path", path)
     # A name of 255 bytes is allowed, and the temporary one must not be longer.
@@ -125,7 +123,7 @@ def write_bytes(path: StrPath, data: bytes | bytearray | memoryview) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        # The user knows the name that was asked for, not the temporary one.
+        # The error names the user's file, not the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,19 +1,19 @@
 """Independent tasks on several processes, where that pays.
 
-The work of this package is many short NumPy calls, and between two of them a thread holds the lock of the
-interpreter: two threads are hardly faster than one. So tasks go to worker processes, by joblib and its
-backend loky. Loky does not fork, which would be unsafe beside the threads of BLAS, Numba, PyTorch and JAX: it
-starts fresh interpreters, and sends them functions and classes of a script or a notebook by value. They
-take a second or two to import what they need:
+This package makes many short NumPy calls, and between two of them a thread holds the lock of the interpreter:
+two threads are hardly faster than one. So tasks go to worker processes, through joblib and its backend loky.
+Loky does not fork, which would be unsafe beside the threads of BLAS, Numba, PyTorch and JAX: it starts fresh
+interpreters, and sends them functions and classes of a script or a notebook by value. Their imports take a
+second or two:
 
     first    tasks run in the calling process and are timed
-    then     workers start if the rest would take more than `WORTHWHILE` seconds
+    then     workers start if the remaining tasks would take more than `WORTHWHILE` seconds
     later    workers wait `IDLE` seconds for further calls, and end
 
 Results are bitwise independent of the number of workers and of which of them runs a task: a task carries its
 own seed, BLAS and Numba have one thread in a worker, and results come in the order of the tasks. A task that
 fails in a worker, or whose result cannot be pickled, runs again in the calling process, so that an exception
-is raised there, of its own type and with its own traceback; what cannot be pickled at all runs there only.
+is raised there with its type and traceback; tasks that cannot be pickled run there only.
 
 Source: joblib manual, "Embarrassingly parallel for loops"; loky manual, "API Reference".
 """
@@ -48,10 +48,10 @@ WORTHWHILE = 5.0
 """Seconds of remaining work above which worker processes start."""
 IDLE = 20
 """Seconds after which a worker without work ends."""
-PIECES = 4
-"""Pieces of a group for each worker: few, since each brings what they share; several, for progress."""
+TASKS_PER_WORKER = 4
+"""Tasks of a group for each worker: few, since each carries what they share; several, for progress."""
 SETTLE = 0.05
-"""Seconds that loky is given to hand on a task before it is stopped."""
+"""Seconds for loky to send its present task before it is stopped."""
 LARGE_ARRAY = "100K"
 """Arrays of this size and above reach the workers as memory-mapped files."""
 
@@ -81,7 +81,7 @@ class Workers:
         ----------
         function : callable
         tasks : sequence
-            The slowest first: then no worker is left alone with one at the end.
+            The slowest first, so that no worker ends with a slow one alone.
         progress : callable, optional
             Called in the calling process as progress(done, total).
 
@@ -92,8 +92,8 @@ class Workers:
         """
         results: list[Result] = []
 
-        def take(_: int, some: list[Result]) -> None:
-            results.extend(some)
+        def take(_: int, new_results: list[Result]) -> None:
+            results.extend(new_results)
             if progress is not None:
                 progress(len(results), len(tasks))
 
@@ -106,10 +106,10 @@ class Workers:
         groups: Sequence[tuple[Shared, Sequence[Item]]],
         take: Callable[[int, list[Result]], None],
     ) -> None:
-        """Do function(shared, item) for all items of all groups.
+        """Call function(shared, item) for all items of all groups.
 
-        The items of a group are cut into a few pieces for each worker. What they share is sent with each
-        piece, but its large arrays only once.
+        The items of a group are divided into a few tasks for each worker. What they share is sent with each
+        task, but its large arrays only once.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Workers:
         groups : sequence of (shared, sequence of items)
             The slowest first.
         take : callable
-            Called in the calling process as take(index of group, results of its next items), in order.
+            Called in the calling process, in order, as take(index of group, results of its next items).
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Workers:
             take(index, [result])
 
     def _is_worthwhile(self, times: list[float], left: int) -> bool:
-        """Tell whether `left` items are worth worker processes, after some that took `times`."""
+        """Tell whether `left` items are worth worker processes, given the `times` of the first items."""
         if self.count == 1 or multiprocessing.current_process().daemon:  # a daemon may have no children
             return False
         return self._started or (bool(times) and median(times) * left > WORTHWHILE)
@@ -149,17 +149,17 @@ class Workers:
         todo: list[tuple[int, Item]],
         take: Callable[[int, list[Result]], None],
     ) -> None:
-        pieces = list(_pieces(todo, PIECES * self.count))
-        with _sent(function, [(groups[index][0], items) for index, items in pieces], self.count) as answers:
-            for index, items in pieces:
+        tasks = list(_tasks(todo, TASKS_PER_WORKER * self.count))
+        with _sent(function, [(groups[index][0], items) for index, items in tasks], self.count) as answers:
+            for index, items in tasks:
                 results = self._next(answers)
                 if results is None:
                     results = [function(groups[index][0], item) for item in items]
                 take(index, results)
-            next(answers, None)  # asked once more they end, and joblib does not warn
+            next(answers, None)  # ends the iterator, so that joblib does not warn
 
     def _next(self, answers: Iterator[list[Result] | None]) -> list[Result] | None:
-        """Return the next results; None where they failed, or cannot be pickled, as all that would follow."""
+        """Return the next results; None if they failed or cannot be pickled, and for all that follow."""
         try:
             return next(answers, None)
         except BrokenProcessPool as error:
@@ -173,16 +173,16 @@ class Workers:
 
 
 def end_workers() -> None:
-    """End the idle workers of this process at once; those of a program that ends take a second to leave."""
+    """End the idle workers of this process at once; at the end of a program they would take a second."""
     if "joblib" in sys.modules:
         from joblib.externals.loky import get_reusable_executor
 
         get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
-def _pieces(places: Sequence[tuple[int, Item]], count: int) -> Generator[tuple[int, list[Item]]]:
-    """Cut (index of group, item) into (index of group, items), at most `count` of a group."""
-    for index, entries in groupby(places, key=itemgetter(0)):
+def _tasks(todo: Sequence[tuple[int, Item]], count: int) -> Generator[tuple[int, list[Item]]]:
+    """Collect (index of group, item) into tasks (index of group, items), at most `count` of a group."""
+    for index, entries in groupby(todo, key=itemgetter(0)):
         items = [item for _, item in entries]
         size = ceil(len(items) / count)
         for start in range(0, len(items), size):
@@ -193,14 +193,14 @@ def _pieces(places: Sequence[tuple[int, Item]], count: int) -> Generator[tuple[i
 def _sent(
     function: Callable[[Shared, Item], Result], tasks: list[tuple[Shared, list[Item]]], count: int
 ) -> Generator[Iterator[list[Result] | None]]:
-    """Send tasks to worker processes; give an iterator over what `_attempt` returns there, in order."""
-    from joblib import Parallel, delayed, parallel_config  # on use: most calls are over sooner
+    """Send tasks to worker processes; yield an iterator over the results of `_attempt`, in order."""
+    from joblib import Parallel, delayed, parallel_config  # imported on use: most calls need no workers
 
     kernels = kernels_in_use()
     waiting = deque(delayed(_attempt)(kernels, function, shared, items) for shared, items in tasks)
     backend = {"n_jobs": count, "inner_max_num_threads": 1, "idle_worker_timeout": IDLE}
     with ExitStack() as stack:
-        # An interrupt that was held back is raised when the workers can be stopped.
+        # A blocked interrupt is raised once the workers can be stopped.
         with parallel_config("loky", **backend), _interrupts_held_back():
             parallel = Parallel(batch_size=1, max_nbytes=LARGE_ARRAY, return_as="generator")
             answers = parallel(_taken(waiting))
@@ -209,7 +209,7 @@ def _sent(
 
 
 def _taken(waiting: deque[Call]) -> Generator[Call]:
-    """Yield what is waiting."""
+    """Yield the waiting calls, and remove them."""
     while waiting:
         yield waiting.popleft()
 
@@ -218,17 +218,17 @@ def _stop(answers: Generator[list[Result] | None], waiting: deque[Call]) -> None
     """Kill the workers unless all answers have been taken."""
     if getgeneratorstate(answers) == GEN_CLOSED:
         return
-    # A thread of loky must not be killed while it hands on a task: it would print a traceback.
+    # A thread of loky must not be killed while it sends a task: it would print a traceback.
     waiting.clear()
     sleep(SETTLE)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # joblib warns of tasks that are given up
+        warnings.simplefilter("ignore")  # joblib warns of abandoned tasks
         answers.close()
 
 
 @contextmanager
 def _interrupts_held_back() -> Generator[None]:
-    """Start processes that Ctrl-C does not reach: the terminal sends it to all, and one is to answer."""
+    """Start processes that ignore Ctrl-C: the terminal sends it to all, and only the parent must react."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -256,7 +256,7 @@ def _attempt(
 
 @cache
 def _set_imports_aside() -> None:
-    """Spare what the first task imported the garbage collection of loky, every second 0.1 s of it."""
+    """Exclude imported objects from loky's garbage collections, which would cost 0.1 s every second."""
     gc.freeze()
 
 

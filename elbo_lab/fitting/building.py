@@ -1,4 +1,4 @@
-"""From what was asked to a task: the model, the rows, the objective, the posterior, the plan of each method.
+"""From the options of a fit to a task: model, rows, objective, posterior and plan of each method.
 
 A recorder is called at every evaluation of a training and adds to its history: the validation bound, the
 exact gap, the exact likelihood.
@@ -33,15 +33,16 @@ from elbo_lab.training import (
     parse_schedule,
 )
 
-# Of the training rows, the share that early stopping watches.
-VALIDATION = 0.1
+# Share of the training rows that are validation rows, with early stopping; draws of z that their bound
+# averages.
+VALIDATION, VALIDATION_DRAWS = 0.1, 10
 
 Params = Mapping[str, Floats]
 Recorder = Callable[[Params, str], dict[str, float]]
 
 
 def choose_model(model: str | type[Model] | Model | None) -> ModelChoice:
-    """Return the choice for a name, a class or a model; of several variants the usual one."""
+    """Return the choice for a name, a class or a model; among several variants the usual one."""
     if model is None:
         raise bad_value("model", "a name", "nothing", "see elbo-lab list")
     choices = find_models(model, "model")
@@ -50,7 +51,7 @@ def choose_model(model: str | type[Model] | Model | None) -> ModelChoice:
 
 
 def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> Rows:
-    """Return the rows that a kind of model explains, split as asked."""
+    """Return the rows for a kind of model, split by the option `holdout`."""
     if "data" not in asked:
         expected = "a data set, a file or an array"
         remedy = f"try {kind.default_data!r}, or another of elbo-lab list"
@@ -64,7 +65,7 @@ def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> R
 
 
 def name_of(source: object, dataset: Dataset) -> str:
-    """Return how the data were named: a registered name with its view, a path as given, or 'array'."""
+    """Return the name of the data: a registered name with its view, a path as given, or 'array'."""
     if dataset.licence:
         return dataset.name
     return str(source) if isinstance(source, (str, os.PathLike)) else "array"
@@ -81,7 +82,7 @@ def build_model(choice: ModelChoice, x: Floats, latent: int | None) -> Model:
 
 
 def check_rows(model: Model, rows: Rows) -> None:
-    """Refuse training rows that cannot be fitted, and held-out rows that the model cannot have produced."""
+    """Refuse training rows that cannot be fitted, and held-out rows outside the support of the model."""
     with columns_by_name(rows.train.columns):
         model.check_data(model.as_data(rows.train.x))
         if rows.held_out is not None and not model.global_latents:
@@ -112,15 +113,15 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
 
 def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, threads: int) -> Task:
     seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
-    watched = None
+    validation = None
     if plan.patience is not None:
-        train, watched = train.split(VALIDATION)
+        train, validation = train.split(VALIDATION)
     posterior = build_posterior(model, settings, train)
-    if watched is not None:
-        recorders.append(validation_recorder(model, posterior, watched.x, seed, dtype))
+    if validation is not None:
+        recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
     gap_rows = None
     if settings["gap_rows"]:
-        # A free table has an ELBO only for all of its rows at once.
+        # The ELBO of a free table is defined only for all of its rows at once.
         gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
         recorders.append(gap_recorder(model, posterior, gap_rows))
     objective = ElboObjective(
@@ -138,7 +139,7 @@ def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, thre
 
 
 def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posterior:
-    """Return the posterior that a VAE is trained with."""
+    """Return the posterior of a VAE."""
     if settings["posterior"] == FreePosterior.name:
         return FreePosterior(model.family, len(train.x))
     for_kind = AmortisedPosterior.for_data if train.image_shape is None else AmortisedPosterior.for_pixels
@@ -148,7 +149,7 @@ def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posteri
 def _plan(settings: Settings) -> Plan:
     optimizer, _, value = settings["optimizer"].partition(":")
     rates = {"theta": settings["learning_rate"]}
-    # Without theta the one step size is that of phi.
+    # Without theta the single step size is that of phi.
     rates["phi"] = settings.get("phi_learning_rate", settings["learning_rate"])
     return Plan(
         epochs=settings["epochs"],
@@ -170,14 +171,10 @@ def _estimator(argument: str, settings: Settings, target: str) -> Estimator:
     raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
 
 
-# Draws of z that a validation bound averages.
-VALIDATION_DRAWS = 10
-
-
 def validation_recorder(
     model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType
 ) -> Recorder:
-    """Return a recorder of the bound on rows that the training does not see, with fixed noise."""
+    """Return a recorder of the bound on validation rows, with fixed noise."""
     bound, x = ElboReconstructionKL(), x.astype(dtype)
     spec = bound.noise_spec(model.family, VALIDATION_DRAWS, len(x))
     noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
@@ -194,8 +191,8 @@ def validation_recorder(
 def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
     """Return a recorder of the exact log p, ELBO and KL on given rows.
 
-    Where nothing is exact at the start, it says so (NotApplicable). Later a decoder may grow too steep for
-    the quadrature: these rows of the history then lack the gap, and the training goes on.
+    It raises NotApplicable if nothing is exact at the start. Later a decoder may become too steep for the
+    quadrature: these rows of the history then lack the gap, and the training continues.
     """
 
     def record(params: Params, phase: str) -> dict[str, float]:

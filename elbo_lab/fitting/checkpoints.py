@@ -1,11 +1,11 @@
-"""Checkpoints: a fit on disk, from which it goes on or comes back as a fitted model.
+"""Checkpoints: a fit on disk, from which it is resumed or loaded as a fitted model.
 
-A checkpoint holds the model, the posterior and the data in words, the parameters so far, and the state of the
-job. It is written after every epoch, and at least every ten seconds.
+A checkpoint holds specs of the model, the posterior and the data, the present parameters, and the state of
+the job. It is written after every epoch, and at least every ten seconds.
 
 `fit` does this for the models and objectives that it knows by name. `train_in_pieces` is for a `Training` of
-any objective and plan, put together by hand: the same state, the same file format, and a limit in seconds for
-machines that are not free for a whole night. Pieces change no bit: the state holds the generators.
+any objective and plan: the same state, the same file format, and a limit in seconds for machines that are not
+free for a whole night. Interruptions change no bit: the state holds the generators.
 """
 
 import hashlib
@@ -64,9 +64,9 @@ def build_posterior(spec: PosteriorSpec | None, model: Model) -> Posterior | Non
 
 
 def data_spec(dataset: Dataset, source: object) -> Header:
-    """Return what a checkpoint says about its data.
+    """Return the spec of the data of a checkpoint.
 
-    Name, shape, how it is drawn, a fingerprint, and the absolute path of a file of the user's own.
+    Name, shape, shape of an image, a fingerprint, and the absolute path of a file of the user's own.
     """
     path = None
     if isinstance(source, (str, os.PathLike)) and not dataset.licence:
@@ -82,13 +82,13 @@ def data_spec(dataset: Dataset, source: object) -> Header:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return the SHA-256 of the rows, or of the probabilities that they are drawn from."""
+    """Return the SHA-256 of the rows, or of the probabilities from which they are drawn."""
     numbers = dataset.x if dataset.probabilities is None else dataset.probabilities
     return hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()
 
 
 def header_of(task: Task, about_data: Header) -> Header:
-    """Return what a checkpoint says of a fit, in JSON values: how to build it again."""
+    """Return the header of a checkpoint, in JSON values: how to rebuild the fit."""
     return {
         "settings": plain(task.settings),
         "model": plain(model_spec(task.model)),
@@ -97,7 +97,7 @@ def header_of(task: Task, about_data: Header) -> Header:
     }
 
 
-# Seconds between two checkpoints, at most.
+# Most seconds between two checkpoints.
 INTERVAL = 10.0
 
 
@@ -110,7 +110,7 @@ class CheckpointWriter:
         None disables checkpoints.
     job : Job
     header : dict
-        What the file says beside the job's own state.
+        Further entries of the header, beside the state of the job.
     """
 
     def __init__(self, path: StrPath | None, job: Job, header: Header) -> None:
@@ -124,7 +124,7 @@ class CheckpointWriter:
             self.save()
 
     def save(self) -> None:
-        """Save now; a state that is no good (see `Job.check`) raises and leaves the older file."""
+        """Save now; a diverged state (see `Job.check`) raises and keeps the older file."""
         self.job.check()
         if self.path is None:
             return
@@ -137,7 +137,7 @@ class CheckpointWriter:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A file from which a fit goes on.
+    """A file from which a fit is resumed.
 
     Attributes
     ----------
@@ -160,11 +160,11 @@ class Checkpoint:
 
     @property
     def settings(self) -> Settings:
-        """Of the fit that wrote it."""
+        """Settings of the fit that wrote the file."""
         return self.header["settings"]
 
     def continued(self, asked: Settings) -> Settings:
-        """Return the options of the fit that goes on: those of the checkpoint, with what may differ replaced.
+        """Return the options of the resumed fit: those of the checkpoint, except for what may differ.
 
         The data are the stored ones unless others are given, which `check_data` compares.
         """
@@ -174,10 +174,10 @@ class Checkpoint:
         return merged
 
     def _find_data(self, name: str) -> str:
-        """Return what to load: the name of a data set, or the path of a file.
+        """Return the name of a data set, or the path of a file.
 
-        A path is looked for where it was, from any folder, and then as it was named, should both files have
-        moved together. That the rows are the same is checked later, by their fingerprint.
+        A file is looked for at its absolute path, and then at the path as given, in case data and checkpoint
+        have moved together. The fingerprint of the rows is checked later.
         """
         path = self.header["data"].get("path")
         if path is None:
@@ -200,12 +200,12 @@ class Checkpoint:
 
     def restore(self, job: Job) -> None:
         """Put a job into the state of the checkpoint."""
-        of_job = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
-        job.restore(self.header["job"], Parts(of_job, self.path, self.argument))
+        arrays = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
+        job.restore(self.header["job"], Parts(arrays, self.path, self.argument))
 
 
 def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
-    """Refuse a place that cannot be written to, or where a file is, unless it is the one to go on from."""
+    """Refuse a path that is not writable, or an existing file other than the resumed one."""
     check_writable("checkpoint", checkpoint)
     if not os.path.lexists(checkpoint):
         return
@@ -215,7 +215,7 @@ def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
     raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
 
 
-# Keys in a row of a history beside its values.
+# Keys in a row of a history that are not values of the bound.
 COUNTERS = ("epoch", "step", "phase", "learning_rate")
 
 
@@ -226,19 +226,18 @@ def train_in_pieces(
     seconds: float | None = None,
     say: Callable[[str], object] | None = None,
 ) -> bool:
-    """Train on from the checkpoint at `path`, if there is one, to the end or for some seconds.
+    """Continue from the checkpoint at `path`, if it exists, to the end or for some seconds.
 
     Parameters
     ----------
     training : Training
-        As it was built at first, but for its number of epochs.
+        Built as at first; only its number of epochs may differ.
     path : str or path
-        Written after every epoch and every ten seconds; its folder is made if it does not exist.
+        Written after every epoch and every ten seconds; its folder is created if needed.
     words : dict
-        What makes this training what it is, in JSON values; it is kept in the file, and must be the same
-        in every piece.
+        A description of this training in JSON values, stored in the file; it must be the same in every call.
     seconds : float, optional
-        Stop after the minibatch in which they have passed.
+        Stop after the minibatch in which this time has passed.
     say : callable, optional
         Called with a line of text after every epoch, such as `print`.
 
@@ -286,7 +285,7 @@ class Stored(Fitted):
     settings : dict
         Of the fit.
     data : dict
-        What the checkpoint says about the training rows.
+        Spec of the training rows.
     """
 
     settings: Settings
@@ -319,7 +318,7 @@ def load_fitted(path: StrPath) -> Stored:
         model = build_model(specs["model"])
         posterior = build_posterior(specs["posterior"], model)
         stored = Stored(model, theta, posterior, phi, settings=specs["settings"], data=specs["data"])
-    except Exception as error:  # the mistakes that constructors find in wrong values are no closed list
+    except Exception as error:  # constructors raise many types of error on wrong values
         reason = " ".join(str(error).split())
         raise damaged(path, f"or not of this installation: no model from it, {reason}") from None
     for vector in (theta, phi):

@@ -1,7 +1,7 @@
-"""evaluate: what a stored model is worth on data, seen or not.
+"""evaluate: the quality of a stored model on training or new data.
 
-Tractable models by their exact log-likelihood; models with an encoder by the ELBO, by -log p(x) with K
-importance samples from q (Burda et al. 2016, eq. 8), and by the active units of the latent code.
+Tractable models are judged by their exact log-likelihood; models with an encoder by the ELBO, by -log p(x)
+with K importance samples from q (Burda et al. 2016, eq. 8), and by the active units of the latent code.
 """
 
 import json
@@ -54,7 +54,7 @@ def evaluate(
     data_dir: StrPath | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
-    """Judge a stored model on data.
+    """Evaluate a stored model on data.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def evaluate(
     view : str, optional
         By default the one the model was fitted to, where the data set has it.
     importance_samples : int
-        K, per datum; streamed, so memory does not grow with it.
+        K per datum; streamed, so that memory does not grow with it.
     rows : int, optional
         The first rows of a seeded permutation; all by default.
     seed, threads : int
     progress : callable, optional
-        Called with (rows done, all rows).
+        Called as progress(rows done, all rows).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The figures that suit a fit: learning curves always, pictures where the data are pictures."""
+"""The figures of a fit: learning curves, and figures that suit its model and data."""
 
 from collections.abc import Iterator
 
@@ -62,7 +62,7 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
 
 
 def _with_units(dataset: Dataset) -> tuple[str, ...] | None:
-    """Return the names of the columns with their unit where the set says it, or None without names."""
+    """Return the names of the columns, with the unit if the data set has one, or None without names."""
     if dataset.columns is None or not dataset.unit:
         return dataset.columns
     return tuple(f"{name}, {dataset.unit}" for name in dataset.columns)
@@ -80,7 +80,7 @@ def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
 
 
 def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator[tuple[str, Figure]]:
-    """Yield generated pictures, and reconstructions and interpolations of the data."""
+    """Yield generated images, and reconstructions and interpolations of the data."""
     limits, rng = grey_limits(result.train.x), np.random.default_rng(result.settings["seed"])
     yield from sample_figures(result, shape, limits, rng, label)
     if not _encodes(result):
@@ -117,27 +117,27 @@ def sample_figures(
 
 
 def grey_limits(x: Floats) -> tuple[float, float]:
-    """Return the grey scale of the data."""
+    """Return the limits (black, white) of the data."""
     return float(x.min()), float(x.max())
 
 
 def _encodes(result: FitResult) -> bool:
-    """Whether any row has a code of a size that was chosen: by an encoder, or by the exact posterior."""
+    """Tell whether new rows have a code of a chosen size, from an encoder or the exact posterior."""
     if result.posterior is None:
         return closed_form.applies(result.model) and result.model.default_latent is not None
     return not result.posterior.needs_all_rows
 
 
 def _latent_plane(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
-    """Yield the codes of the rows; of a free table those of its own rows."""
+    """Yield the codes of the held-out rows; for a free table, of the training rows."""
     if result.posterior is None and not _encodes(result):
         return
-    part = result.held_out if result.held_out is not None and _encodes(result) else result.train
-    means = result.encode(part.x)[0]
+    rows = result.held_out if result.held_out is not None and _encodes(result) else result.train
+    means = result.encode(rows.x)[0]
     title = f"codes, {label}"
     unseen = result.final.get("held_out", {})
     if "neighbour_accuracy" in unseen:
         codes, scores = unseen["neighbour_accuracy"], unseen["neighbour_accuracy_pca"]
         title += f"\n5 nearest neighbours: {codes:.2f} (PCA {scores:.2f})"
-    labels = None if part.labels is None else part.labels[:POINTS]
+    labels = None if rows.labels is None else rows.labels[:POINTS]
     yield "latent-plane", plot_latent_plane(means[:POINTS], labels, title=title).figure

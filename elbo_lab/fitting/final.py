@@ -1,8 +1,8 @@
 """The closing numbers of a fit, on the training rows and on the rows that were held out.
 
-Tractable models are judged by the exact log-likelihood. The others by their bound, and by an estimate of
-log p(x) with importance samples from q, which is higher and closer (Burda et al. 2016); where the latent
-plane has at most two dimensions, the exact log p(x) can be recorded along the way (`gap_rows`).
+Tractable models are judged by the exact log-likelihood; the others by their bound, and by an estimate of
+log p(x) with importance samples from q, which is tighter (Burda et al. 2016). With at most two latents, the
+exact log p(x) can be recorded during training (`gap_rows`).
 
 A regression with global latents is judged by its exact ELBO and by how it predicts labels. The predictive
 probability of a label averages over the weights, p(y_m) = E_q p(y_m | z): a one-dimensional integral for
@@ -37,7 +37,7 @@ from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
 
-# The estimate of -log p(x) that every fit reports; `elbo-lab evaluate` makes it of all rows.
+# Rows and samples of the estimate of -log p(x) that every fit reports; `elbo-lab evaluate` uses all rows.
 NLL_ROWS, NLL_SAMPLES = 500, 1000
 ROWS_PER_PASS = 1000
 NEIGHBOURS = 5
@@ -64,19 +64,19 @@ def _numbers_of_rows(task: Task, outcome: Outcome, rows: Rows, threads: int) -> 
     seed, theta, phi = task.settings["seed"], outcome.vectors["theta"], outcome.vectors.get("phi")
     fitted = Fitted(task.model, theta, task.posterior, phi)
     final = numbers_of(fitted, rows.train, seed, threads)
-    # A free table says nothing about rows that it was not made for.
+    # A free table has no q for other rows.
     table = task.posterior is not None and task.posterior.needs_all_rows
-    elsewhere = Fitted(task.model, theta) if table else fitted
+    on_new_rows = Fitted(task.model, theta) if table else fitted
     if rows.held_out is not None:
-        final["held_out"] = numbers_of(elsewhere, rows.held_out, seed, threads)
-    if elsewhere.posterior is not None and elsewhere.phi is not None and not task.model.family.discrete:
-        final["active_units"] = active_units(elsewhere.posterior, elsewhere.phi, rows.train.x).count
+        final["held_out"] = numbers_of(on_new_rows, rows.held_out, seed, threads)
+    if on_new_rows.posterior is not None and on_new_rows.phi is not None and not task.model.family.discrete:
+        final["active_units"] = active_units(on_new_rows.posterior, on_new_rows.phi, rows.train.x).count
         if rows.held_out is not None:
-            final["held_out"] |= latent_numbers(elsewhere, rows.train, rows.held_out)
+            final["held_out"] |= latent_numbers(on_new_rows, rows.train, rows.held_out)
     if task.gap_rows is not None:
         try:
             final["gap"] = gap_numbers(fitted.problem(task.gap_rows), seed)
-        except NotApplicable as reason:  # the decoder has grown too steep for an exact value
+        except NotApplicable as reason:  # the decoder has become too steep for an exact value
             final["warnings"] = (*outcome.warnings, str(reason))
     return final
 
@@ -95,35 +95,35 @@ def mean_elbo(problem: Problem, rng: np.random.Generator, draws: int = 1) -> flo
     """Return the mean ELBO over all rows of a problem, in nats, with `draws` draws each."""
     model, posterior, _, phi, x = problem
     bound, total = ElboReconstructionKL(), 0.0
-    # A free table belongs to all of its rows at once.
+    # A free table needs all of its rows at once.
     per_pass = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     with single_threaded_blas():
         for start in range(0, len(x), per_pass):
-            part = x[start : start + per_pass]
-            noise = draw_noise(bound.noise_spec(model.family, draws, len(part)), rng, dtype=phi.dtype)
-            total += len(part) * bound.estimate(problem._replace(x=part), noise)[0][0]
+            rows = x[start : start + per_pass]
+            noise = draw_noise(bound.noise_spec(model.family, draws, len(rows)), rng, dtype=phi.dtype)
+            total += len(rows) * bound.estimate(problem._replace(x=rows), noise)[0][0]
     return float(total / len(x))
 
 
 def _draws_for(n_rows: int) -> int:
-    """Return draws per datum such that the noise of a mean over the rows hardly matters."""
+    """Return draws per datum that make the noise of a mean over the rows negligible."""
     return max(1, min(20, 20_000 // n_rows))
 
 
 def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
-    """Return the bound on all rows, and the bound beside the estimate of -log p on some of them."""
+    """Return the bound on all rows, and the bound and the estimate of -log p on a subset."""
     x, rng = problem.x, np.random.default_rng(seed)
-    some = problem
+    subset = problem
     if not problem.posterior.needs_all_rows and len(x) > NLL_ROWS:
-        some = problem._replace(x=x[np.random.default_rng((seed, 2)).permutation(len(x))[:NLL_ROWS]])
-    nll = importance_nll(some, NLL_SAMPLES, seed=seed, threads=threads)
-    on_all, on_some = (mean_elbo(part, rng, _draws_for(len(part.x))) for part in (problem, some))
+        subset = problem._replace(x=x[np.random.default_rng((seed, 2)).permutation(len(x))[:NLL_ROWS]])
+    nll = importance_nll(subset, NLL_SAMPLES, seed=seed, threads=threads)
+    on_all, on_subset = (mean_elbo(rows, rng, _draws_for(len(rows.x))) for rows in (problem, subset))
     return {
         "elbo_per_datum": on_all,
         "nll_per_datum": float(nll.nll.mean()),
-        "nll_rows": len(some.x),
+        "nll_rows": len(subset.x),
         "nll_samples": NLL_SAMPLES,
-        "elbo_on_nll_rows": on_some,
+        "elbo_on_nll_rows": on_subset,
     }
 
 
@@ -144,7 +144,7 @@ def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Num
 
 
 def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers:
-    """Return how well the codes keep classes apart that no model has seen, on the held-out rows."""
+    """Return how well the codes separate classes on the held-out rows, without labels in the fit."""
     if train.labels is None or held_out.labels is None:
         return {}
     codes, new_codes = fitted.encode(train.x)[0], fitted.encode(held_out.x)[0]
@@ -155,7 +155,7 @@ def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers
 
 
 def gap_numbers(problem: Problem, seed: int) -> Numbers:
-    """Return log p, the ELBO, and the two parts of the gap, exact, in nats per datum."""
+    """Return the exact log p, ELBO and two parts of the gap, in nats per datum."""
     split = split_gap(problem, np.random.default_rng(seed))
     parts = ("log_p", "elbo", "approximation", "amortisation")
     return {"rows": len(problem.x)} | {part: float(getattr(split, part).mean()) for part in parts}
@@ -171,7 +171,7 @@ def as_table(kind: type[Model], dataset: Dataset) -> Dataset:
 
 
 def _eta(problem: Problem) -> Floats:
-    # The one eta of the table belongs to no x in particular.
+    # All rows share the one eta of the table.
     return problem.posterior.eta(problem.phi.astype(np.float64), np.zeros((1, 0)))
 
 

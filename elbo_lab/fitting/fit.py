@@ -71,7 +71,7 @@ def fit(
     view : str, optional
         View of a data set, as in 'digits:binary'; by default the one that suits the likelihood.
     method : {'closed-form', 'em', 'gradient', 'vae', 'svi'}, optional
-        By default the first that fits the model.
+        By default the first that applies to the model.
     latent : int, optional
         Latent dimensions or mixture components.
     hidden : sequence of int, optional
@@ -100,14 +100,14 @@ def fit(
     holdout : float, optional
         Share of the rows that is held out; none by default.
     seed : int, optional
-        Reproduces everything but the seconds; 0 by default.
+        Determines the result; 0 by default.
     threads : int, optional
-        Changes nothing but the time; all cores by default.
+        The result does not depend on it; all cores by default.
     checkpoint : path, optional
         New file for the state, written after every epoch and every ten seconds; with `resume` the same file
         by default.
     resume : path, optional
-        Go on from a checkpoint with its settings; only `epochs` may differ.
+        Continue from a checkpoint with its settings; only `epochs` may differ.
     data_dir : path, optional
         Folder of data sets that do not come with the package.
     progress : callable, optional
@@ -120,11 +120,11 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        One line for a mistake: of data, names, options, or a checkpoint that does not fit.
+        In one line, for wrong data, names or options, or a checkpoint of another fit.
     Stopped
         If `progress` returned True before the end.
     Diverged
-        If a training leaves the finite numbers; the last good checkpoint is kept.
+        If a value or parameter is no longer finite; the last good checkpoint is kept.
 
     Examples
     --------

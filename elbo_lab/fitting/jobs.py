@@ -3,13 +3,13 @@
 Four kinds: a formula (done at once), EM, stochastic training of any objective, and gradient ascent of
 log p(x), which tests whether it has reached a maximum.
 
-Minibatch ascent has no natural end: it stops after its epochs, wherever it is, and a step size that falls to
-zero stops it anywhere. A gradient norm changes with the units of the parameters. So the end is tested: a
-few steps of L-BFGS on all rows start from there, and what they gain, in nats per datum, is a lower bound of
-what the ascent missed. A small gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
+Minibatch ascent has no natural end: it stops after its epochs, or wherever the step size falls to zero. A
+gradient norm depends on the units of the parameters. So the end point is tested: a few steps of L-BFGS on all
+rows start from it, and their gain, in nats per datum, is a lower bound on what the ascent missed. A small
+gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
 
-There is no floor under the variances as in EM. Where one has nearly vanished, the density is unbounded and
-the likelihood means nothing; a warning names the variance.
+There is no floor under the variances as in EM. If a variance has nearly vanished, the density is unbounded
+and the likelihood meaningless; a warning names the variance.
 """
 
 from abc import ABC, abstractmethod
@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Job(ABC):
-    """The contract.
+    """Contract of all jobs.
 
     Attributes
     ----------
@@ -78,12 +78,12 @@ class Job(ABC):
 
     @abstractmethod
     def run(self, tick: Callable[[], bool]) -> None:
-        """Go on to the end, or until `tick()` returns True after a step."""
+        """Run to the end, or until `tick()` returns True after a step."""
 
     @property
     @abstractmethod
     def finished(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether the job has reached its end."""
 
     @property
     @abstractmethod
@@ -97,7 +97,7 @@ class Job(ABC):
 
     @abstractmethod
     def vectors(self) -> dict[str, Floats]:
-        """Return {'theta': ..., 'phi': ...}, the parameters to keep so far."""
+        """Return {'theta': ..., 'phi': ...}, the best parameters so far."""
 
     @abstractmethod
     def state(self) -> tuple[Header, Arrays]:
@@ -105,14 +105,14 @@ class Job(ABC):
 
     @abstractmethod
     def restore(self, header: Header, arrays: Arrays) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
 
     @abstractmethod
     def outcome(self) -> Outcome:
         """Return the Outcome."""
 
     def check(self) -> None:  # noqa: B027 - most states cannot be bad
-        """Raise Diverged if the present state is no good."""
+        """Raise Diverged if the present state has diverged."""
 
 
 class Rows(NamedTuple):
@@ -121,7 +121,7 @@ class Rows(NamedTuple):
     Attributes
     ----------
     name : str
-        As the data were named: a data set with its view, a path as given, or 'array'.
+        Name of the data: a data set with its view, a path as given, or 'array'.
     train : Dataset
     held_out : Dataset or None
     """
@@ -138,7 +138,7 @@ class Task(NamedTuple):
     ----------
     model : Model
     posterior : Posterior or None
-        None where the method needs no q of its own.
+        None where the method has no variational q.
     settings : dict
     job : Job
     gap_rows : ndarray (N, D) or None
@@ -277,12 +277,12 @@ class TrainingJob(Job):
         return self.training.state()
 
     def restore(self, header: Header, arrays: Arrays) -> None:
-        done = header["epoch"]  # a missing one is reported with the name of the file
+        done = header["epoch"]  # the error of a missing one names the file
         self.training.restore(header, arrays)
         _check_epochs(done, self.training.plan.epochs)
 
     def check(self) -> None:
-        """Judge the parameters by their own value too: the trainer's is that before its last step."""
+        """Check the value at the present parameters too: the trainer's is that before its last step."""
         t = self.training
         t.check()
         if t.first_value is None:
@@ -295,7 +295,7 @@ class TrainingJob(Job):
         value = float(np.average(values, weights=[len(rows) for rows in blocks]))
         if not np.isfinite(value):
             raise Diverged(f"the bound became {value} after step {t.step}")
-        now = copy(t)  # the same training, judged by this value alone
+        now = copy(t)  # the same training, with this value alone
         now.value_sum, now.rows_seen = value, 1
         now.check()
 
@@ -310,7 +310,7 @@ class TrainingJob(Job):
         return Outcome(t.result, t.history, None, stopped)
 
 
-# Steps of L-BFGS that try the end, and the gain in nats per datum below which it counts as a maximum.
+# Steps of L-BFGS that test the end point, and the gain in nats per datum below which it counts as a maximum.
 TRIAL_STEPS = 10
 ARRIVED = 1e-4
 
@@ -323,9 +323,9 @@ def still_to_gain(model: Model, theta: Floats, x: Floats) -> float:
         return answer.value.mean(), answer.grad_theta
 
     with single_threaded_blas():
-        here = objective(theta)[0]
-        found = objective(ascend(objective, theta, TRIAL_STEPS, tolerance=0.0))[0]
-    return float(max(0.0, found - here))
+        value = objective(theta)[0]
+        higher = objective(ascend(objective, theta, TRIAL_STEPS, tolerance=0.0))[0]
+    return float(max(0.0, higher - value))
 
 
 class GradientJob(TrainingJob):
@@ -344,7 +344,7 @@ class GradientJob(TrainingJob):
         self.columns = columns
 
     def outcome(self) -> Outcome:
-        """Return the Outcome, with the end of the ascent tried."""
+        """Return the Outcome, with a test of the end point."""
         ended = super().outcome()
         objective = cast(EvidenceObjective, self.training.objective)
         model, x, theta = objective.model, objective.x, ended.vectors["theta"]

@@ -1,4 +1,4 @@
-"""What a fit returns: parameters, history, closing numbers; as JSON, as a table, as figures."""
+"""The result of a fit: parameters, history and closing numbers; as JSON and as figures."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays, write_text
 
 SCHEMA = "elbo_lab/fit/1"
-# A network with more numbers than this goes to a file of arrays.
+# Larger parameters than this go to a file of arrays.
 MOST_AS_TEXT = 10_000
 
 
@@ -78,7 +78,7 @@ class FitResult(Fitted):
 
     @property
     def _left_out(self) -> int:
-        """How many numbers are too many for text, or 0."""
+        """The number of parameters if they are too many for text, or 0."""
         if self.model.described(self.theta) is not None:
             return 0
         numbers = sum(np.size(array) for array in self.parameters.values())
@@ -87,8 +87,8 @@ class FitResult(Fitted):
     def to_dict(self, parameters_file: str | None = None) -> dict[str, Any]:
         """Return the record: schema, settings, history, parameters, final.
 
-        Networks of more than 10,000 numbers are left out: `parameters` then holds only how many there are,
-        and the name of the file that has them.
+        Networks of more than 10,000 numbers are left out: `parameters` then holds only their number and the
+        name of the file with the arrays.
         """
         parameters: dict[str, Any] = self.parameters
         if self._left_out:
@@ -111,7 +111,7 @@ class FitResult(Fitted):
         return written
 
     def plot(self, folder: StrPath) -> list[str]:
-        """Write the figures that suit this fit into a folder; return their names."""
+        """Write the figures of this fit into a folder; return their names."""
         from elbo_lab.fitting.figures import draw_figures
 
         return draw_figures(self, folder)

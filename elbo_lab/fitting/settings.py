@@ -1,8 +1,8 @@
-"""What can be asked of a fit, per method, and which methods fit a model.
+"""The options of a fit for each method, and the methods that apply to a model.
 
-The signature of `fit` declares the options; the tables here say which of them a method uses, and what it
-takes where nothing was asked. An option that a method does not use is refused: a number that changes nothing
-would only mislead. The resolved options are the `settings` of the JSON file and of the checkpoint.
+The signature of `fit` declares the options; the tables here list those that a method uses, with their
+defaults. An option that a method does not use is refused: a number without effect would mislead. The resolved
+options are the `settings` of the JSON file and of the checkpoint.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
 Settings = dict[str, Any]
 
-# What each method does, in the order in which a model takes the first that fits it.
+# What each method does; a model uses the first that applies to it.
 METHODS = {
     "closed-form": "a formula for the maximum (also of a mixture of one component)",
     "em": "ELBO in q and theta alternately",
@@ -34,7 +34,7 @@ STEPS = {
     "schedule": "constant",
     "evaluate_every": 1,
 }
-# Per method, its options with their defaults; None is filled in by what the model has for latents.
+# The options of each method with their defaults; None depends on the latents of the model.
 METHOD_OPTIONS: dict[str, Settings] = {
     "closed-form": {},
     "em": {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None},
@@ -61,9 +61,9 @@ CONTINUOUS: Settings = {"phi_estimator": "reparameterization-analytic-kl", "draw
 CATEGORICAL: Settings = {"phi_estimator": "score-function-loo", "draws": 10}
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
-# Arguments of `fit` that decide how it runs, and no number of its result.
+# Arguments of `fit` that do not affect its result.
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
-# What may differ between a checkpoint and the run that goes on from it.
+# Options that may differ between a checkpoint and the resumed run.
 FREE_ON_RESUME = ("epochs",)
 WORDS = {"dtype": ("float32", "float64"), "posterior": (AmortisedPosterior.name, FreePosterior.name)}
 
@@ -74,24 +74,24 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
 
 
 def methods_of(model: Model) -> list[str]:
-    """Return the names of the methods that fit a model, the usual one first."""
+    """Return the names of the methods that apply to a model, the usual one first."""
     if model.global_latents:
         return ["svi"]
-    fits = {
+    applicable = {
         "closed-form": model.closed_form_maximum,
         "em": has_em(model),
         "gradient": has_exact_evidence(model),
     }
-    return [*(method for method, applies in fits.items() if applies), "vae"]
+    return [*(method for method, applies in applicable.items() if applies), "vae"]
 
 
 def choose_method(model: Model, asked: str | None) -> str:
-    """Return the method that was asked for, or the usual one.
+    """Return the given method, or the usual one.
 
     Raises
     ------
     ValueError
-        If there is no such method, or it does not fit this model.
+        If there is no such method, or it does not apply to this model.
     """
     usable = methods_of(model)
     if asked is None:
@@ -104,7 +104,7 @@ def choose_method(model: Model, asked: str | None) -> str:
 
 
 def resolve(model: Model, asked: Settings) -> Settings:
-    """Return the settings of a fit of a model: what was asked over the defaults of the method.
+    """Return the settings of a fit of a model: the given options and the defaults of the method.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
     Raises
     ------
     ValueError
-        If something was asked that the method does not use, or that no fit can use.
+        If the method does not use an option, or no fit can use its value.
     """
     method = choose_method(model, asked.get("method"))
     networks = method == "vae" or model.hidden is not None
@@ -125,8 +125,8 @@ def resolve(model: Model, asked: Settings) -> Settings:
         names = ", ".join(map(option_name, known)) or "no option"
         expected = f"no value with method {method} (it uses {names})"
         raise bad_value(foreign[0], expected, repr(asked[foreign[0]]))
-    own = known | {name: value for name, value in asked.items() if name in known}
-    _check(own)
+    options = known | {name: value for name, value in asked.items() if name in known}
+    _check(options)
     return {
         "model": model.label,
         "view": None,
@@ -134,55 +134,55 @@ def resolve(model: Model, asked: Settings) -> Settings:
         "latent": None if model.default_latent is None else model.latent_dim,
         "holdout": asked.get("holdout"),
         "seed": check_count("seed", asked.get("seed", 0), minimum=0),
-        **_completed(model, method, own),
+        **_completed(model, method, options),
     }
 
 
-def _check(own: Settings) -> None:
-    """Refuse here, by the name of the option, what would be refused further down by another name."""
+def _check(options: Settings) -> None:
+    """Refuse wrong values under the names of their options; later errors would name other arguments."""
     for name, allowed in WORDS.items():
-        if name in own and own[name] not in allowed:
-            raise unknown_name(name, own[name], allowed)
-    if "epochs" in own:
-        check_count("epochs", own["epochs"])
-    hidden = own.get("hidden", ())
+        if name in options and options[name] not in allowed:
+            raise unknown_name(name, options[name], allowed)
+    if "epochs" in options:
+        check_count("epochs", options["epochs"])
+    hidden = options.get("hidden", ())
     if not isinstance(hidden, (tuple, list)):
         raise bad_kind("hidden", "a sequence of widths", repr(hidden), "write (200,) for one layer")
     for width in hidden:
         check_count("hidden", width)
     for name in ("learning_rate", "phi_learning_rate"):
-        if own.get(name) is not None:
-            check_positive(name, own[name])
+        if options.get(name) is not None:
+            check_positive(name, options[name])
 
 
-def _completed(model: Model, method: str, own: Settings) -> Settings:
-    """Return the options with what depends on the model, or refuse what could only fail later."""
+def _completed(model: Model, method: str, options: Settings) -> Settings:
+    """Return the options with the defaults that depend on the model; refuse what would fail later."""
     if method not in ("svi", "vae"):
-        return own
+        return options
     usual = CATEGORICAL if model.family.discrete else CONTINUOUS
     if method == "vae":
-        usual = usual | {"phi_learning_rate": own["learning_rate"]}
-        _check_watched(model, own)
-    return own | {name: value for name, value in usual.items() if own[name] is None}
+        usual = usual | {"phi_learning_rate": options["learning_rate"]}
+        _check_recorded(model, options)
+    return options | {name: value for name, value in usual.items() if options[name] is None}
 
 
-def _check_watched(model: Model, own: Settings) -> None:
-    """Refuse rows to be watched of which nothing can be known."""
-    check_count("gap_rows", own["gap_rows"], minimum=0)
-    if own["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
+def _check_recorded(model: Model, options: Settings) -> None:
+    """Refuse to record an exact gap, or a validation bound, that cannot be computed."""
+    check_count("gap_rows", options["gap_rows"], minimum=0)
+    if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
         raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
-    if own["posterior"] == FreePosterior.name and own["patience"] is not None:
-        expected = "no value with a free table, which knows nothing about validation rows"
-        raise bad_value("patience", expected, own["patience"], "use the amortised posterior")
+    if options["posterior"] == FreePosterior.name and options["patience"] is not None:
+        expected = "no value with a free table, which has no q for validation rows"
+        raise bad_value("patience", expected, options["patience"], "use the amortised posterior")
 
 
 def with_networks(model: Model, settings: Settings) -> Model:
-    """Return the model with the hidden layers that were asked for, if it has any."""
+    """Return the model with the hidden layers of the settings, if it has a network."""
     if model.hidden is None:
         return model
     if not is_dataclass(model):
         raise bad_kind("model", "a frozen dataclass with fields hidden and activation", type(model).__name__)
-    # Given from the data's side, where a decoder ends.
+    # The option lists the layers from the data's side, where a decoder ends.
     hidden = tuple(settings["hidden"])[::-1]
     return replace(model, hidden=hidden, activation=settings["activation"])
 
@@ -193,19 +193,19 @@ def option_name(option: str) -> str:
 
 
 def overlay(asked: Settings, stored: Settings) -> Settings:
-    """Return the options of a fit that goes on: those of the checkpoint, with what may differ replaced.
+    """Return the options of a resumed fit: those of the checkpoint, except for what may differ.
 
     Raises
     ------
     ValueError
-        If something else was asked that differs from the checkpoint.
+        If another option differs from the checkpoint.
     """
     merged = {name: value for name, value in stored.items() if value is not None}
     for name, value in asked.items():
         if name in FREE_ON_RESUME:
             merged[name] = value
         elif name in ("data", "view"):
-            merged[name] = value  # compared by their numbers, not by their names
+            merged[name] = value  # compared by fingerprint, not by name
         elif name == "model" and stored[name].partition(":")[0] == value:
             continue
         elif name not in stored or plain(stored[name]) != plain(value):
