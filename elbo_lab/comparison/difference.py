@@ -5,13 +5,13 @@ For rows of the same model, data, posterior, target and estimator
     bias      |bias_B - bias_A| against sqrt(se_A^2 + se_B^2); norms differ by less than the vectors do
     variance  r = Var B / Var A; its interval from those of the two (square and add the distances from each
               value to its end, on the log scale: Zou and Donner 2008)
-    exact     the exact answer itself, against its two errors
-    time      the ratio, for information: seconds belong to a machine
+    exact     the exact answers, against their two errors
+    time      the ratio, for information only: seconds depend on the machine
 
-A row is `identical` if all agree to rounding, `changed` if one lies beyond its error bar, else `same`. Error
+A row is `identical` if all agree to rounding, `changed` if one is beyond its error bar, else `same`. Error
 bars are widened so that two runs that differ by chance alone are called changed in 1 % of the cases, over all
-rows together (Bonferroni). The noise of two runs counts as independent; of the same seed it is not, and the
-verdict then sees less than it could, never more.
+rows together (Bonferroni). The noise of two runs is taken as independent; with the same seed it is not, and
+the test is then conservative.
 """
 
 import json
@@ -22,16 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import check_writable, write_text
-from elbo_lab.report import (
-    Block,
-    block_lines,
-    group_rows,
-    interval_text,
-    model_label,
-    number_text,
-    order_targets,
-    wrapped_texts,
-)
+from elbo_lab.report import difference_lines, model_label, number_text
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:
@@ -40,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = "elbo_lab/diff/1"
 FALSE_ALARM = 0.01
 ROUNDING = 1e-9
-# What settles nothing about the question that was asked.
+# Settings that do not define the comparison.
 LEFT_OUT = ("exact_values", "threads")
 
 
@@ -51,14 +42,14 @@ class Difference:
     Attributes
     ----------
     names : tuple of str
-        Of the two files.
+        The two files.
     settings : dict
         {name: [in A, in B]} of the settings that differ.
     rows : list of dict
-        The rows of both: what identifies them, `bias_difference`, `bias_error`, `variance_ratio` (B / A) with
+        The rows of both: their identity, `bias_difference`, `bias_error`, `variance_ratio` (B / A) with
         `variance_ratio_low` and `variance_ratio_high`, `time_ratio` (B / A), `verdict`, `reasons`.
     only : tuple of list
-        Rows that one run has alone, by what identifies them: (in A, in B).
+        Identities of the rows of one run only: (in A, in B).
     """
 
     names: tuple[str, str]
@@ -68,7 +59,7 @@ class Difference:
 
     @property
     def differs(self) -> bool:
-        """Whether anything changed beyond its error bars, or stands in one run only."""
+        """Whether anything changed beyond its error bars, or is in one run only."""
         return any(self.only) or any(row["verdict"] == "changed" for row in self.rows)
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
@@ -89,64 +80,11 @@ class Difference:
 
     def lines(self, width: int = 100, dash: str = "-", everything: bool = False) -> "list[Text | str]":
         """Return the lines to print: settings, the rows that changed (or all), and how many did not."""
-        lines: list[Text | str] = []
-        for name, (a, b) in self.settings.items():
-            lines += wrapped_texts(f"setting {name}: {_short(a)} -> {_short(b)}", width)
-        for place, rows in zip("AB", self.only, strict=True):
-            for row in rows:
-                lines += wrapped_texts(f"only in {place}: {_label(row)}", width)
-        lines += [""] if lines else []
-        shown = [row for row in self.rows if everything or row["verdict"] == "changed"]
-        if shown:
-            lines += block_lines(_blocks(shown), TITLES, width, dash)
-            lines += [
-                text
-                for row in shown
-                if row["reasons"]
-                for text in wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
-            ]
-        counts = {word: 0 for word in ("identical", "same", "changed")}
-        for row in self.rows:
-            counts[row["verdict"]] += 1
-        summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
-        return [*lines, *wrapped_texts(f"{len(self.rows)} rows in both: {summary or 'none'}", width, "bold")]
+        return difference_lines(self.settings, self.rows, self.only, width, dash, everything)
 
     def text(self, width: int = 100, everything: bool = False) -> str:
         """Return the lines as text."""
         return "\n".join(str(line).rstrip() for line in self.lines(width, everything=everything)) + "\n"
-
-
-WORDS = {
-    "identical": "identical but for rounding",
-    "same": "the same within their error bars",
-    "changed": "changed",
-}
-TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "row")
-
-
-def _blocks(rows: list[Row]) -> list[Block]:
-    blocks = []
-    for target in order_targets(rows):
-        for block in group_rows([row for row in rows if row["target"] == target]).values():
-            cells = [(row["estimator"], _cells(row)) for row in block]
-            blocks.append((f"{model_label(block[0])}  {target}", cells))
-    return blocks
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
-    names = ("bias_a", "bias_b", "variance_ratio")
-    numbers = [number_text(row[name]) for name in names]
-    return (*numbers, interval, number_text(row["time_ratio"]), row["verdict"])
-
-
-def _label(row: Row) -> str:
-    return f"{model_label(row)} {row['target']} {row['estimator']} ({row['data']}, {row['posterior']})"
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
@@ -164,11 +102,11 @@ def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
     Raises
     ------
     ValueError
-        One line, if a file is not there or no run of `compare`.
+        In one line, if a file does not exist or is no run of `compare`.
     """
     (settings_a, rows_a), (settings_b, rows_b) = read_run("a", a), read_run("b", b)
     both = [key for key in rows_a if key in rows_b]
-    # Three numbers are judged in every row.
+    # Three numbers are tested in every row.
     limit = z_limit(3 * len(both), FALSE_ALARM)
     names = dict.fromkeys([*settings_a, *settings_b])
     differ = {
@@ -185,10 +123,10 @@ def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
 
 
 def _signed(row: Row, settings: dict[str, Any]) -> Row:
-    """Return the row with the sign of its exact answer, if that is one number that the settings tell."""
+    """Return the row with the sign of its exact answer, if the settings give it as one number."""
     label = f"{model_label(row).replace(' ', ':')} K={row['latent_dim']}"
-    told = settings.get("exact_values")
-    values = told.get(label) if isinstance(told, dict) else None
+    all_values = settings.get("exact_values")
+    values = all_values.get(label) if isinstance(all_values, dict) else None
     value = values.get(row["target"]) if isinstance(values, dict) else None
     if row["reference_norm"] is None or not isinstance(value, (int, float)):
         return row
@@ -205,17 +143,20 @@ def compared(a: Row, b: Row, limit: float) -> Row:
     ----------
     a, b : dict
     limit : float
-        How many standard errors chance may explain.
+        Standard errors that chance may explain.
     """
     reasons = [f"{name} {a[name]} -> {b[name]}" for name in DECLARED if a[name] != b[name]]
     bias = _difference(a["bias_norm"], b["bias_norm"], _bias_error(a), _bias_error(b))
     exact = _difference(a["reference_norm"], b["reference_norm"], a["reference_se"], b["reference_se"])
-    for what, name, (gap, error) in (("bias", "bias_norm", bias), ("exact answer", "reference_norm", exact)):
+    for quantity, name, (gap, error) in (
+        ("bias", "bias_norm", bias),
+        ("exact answer", "reference_norm", exact),
+    ):
         scale = ROUNDING * max(1.0, abs(a[name] or 0.0))
         one_is_missing = (a[name] is None) != (b[name] is None)
         differs = gap is not None and error is not None and abs(gap) > limit * error + scale
         if one_is_missing or differs:
-            reasons.append(f"{what} {number_text(a[name])} -> {number_text(b[name])}")
+            reasons.append(f"{quantity} {number_text(a[name])} -> {number_text(b[name])}")
     ratio, low, high = _variance_ratio(a, b)
     if _variance_changed(a, b, limit):
         reasons.append(f"variance {number_text(a['variance'])} -> {number_text(b['variance'])}")
@@ -242,7 +183,7 @@ def _close(a: float | None, b: float | None) -> bool:
 
 
 def _bias_error(row: Row) -> float | None:
-    """Return the norm of the standard errors of the bias, which follows from the variance."""
+    """Return the norm of the standard errors of the bias, from the variance."""
     if row["variance"] is None:
         return None
     return math.hypot(math.sqrt(row["variance"] / row["repeats"]), row["reference_se"] or 0.0)
@@ -274,18 +215,18 @@ def _distances(a: Row, b: Row) -> tuple[float, float] | None:
 def _variance_ratio(a: Row, b: Row) -> tuple[float | None, float | None, float | None]:
     if not a["variance"] or b["variance"] is None:
         return None, None, None
-    ratio, found = b["variance"] / a["variance"], _distances(a, b)
-    if found is None:
+    ratio, distances = b["variance"] / a["variance"], _distances(a, b)
+    if distances is None:
         return ratio, None, None
-    return ratio, ratio * math.exp(-found[0]), ratio * math.exp(found[1])
+    return ratio, ratio * math.exp(-distances[0]), ratio * math.exp(distances[1])
 
 
 def _variance_changed(a: Row, b: Row, limit: float) -> bool:
-    """Tell whether 1 lies outside of the interval of the ratio, widened from 95 % to the limit."""
+    """Tell whether 1 lies outside the interval of the ratio, widened from 95 % to the limit."""
     if _close(a["variance"], b["variance"]):
         return False
-    found = _distances(a, b)
-    if found is None:
-        return True  # zero or missing in one, or no error bar to hide behind
+    distances = _distances(a, b)
+    if distances is None:
+        return True  # zero or missing in one run, or without an error bar
     gap = math.log(b["variance"] / a["variance"])
-    return not -limit / 1.96 * found[1] <= gap <= limit / 1.96 * found[0]
+    return not -limit / 1.96 * distances[1] <= gap <= limit / 1.96 * distances[0]

@@ -6,24 +6,26 @@ columns     the columns of a table, and which of them fit a width
 blocks      lines of text, and small tables at any width
 tables      the comparison as text: one table per target
 ratios      the table of paired ratios
+difference  the difference of two runs
 cautions    which numbers of a comparison not to trust
 advice      the advice in words
 """
 
-from elbo_lab.report.blocks import Block, block_lines, dash_of, print_lines, wrapped_texts
+from elbo_lab.report.blocks import block_lines, dash_of, print_lines, wrapped_texts
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, verdict
+from elbo_lab.report.difference import difference_lines
 from elbo_lab.report.grouping import group_rows, is_gradient, model_label, order_targets
 from elbo_lab.report.ratios import print_ratios, ratio_lines
 from elbo_lab.report.tables import print_tables, table_text
 
 __all__ = [
-    "Block",
     "Row",
     "Rows",
     "block_lines",
     "caution_lines",
     "dash_of",
+    "difference_lines",
     "group_rows",
     "interval_text",
     "is_gradient",

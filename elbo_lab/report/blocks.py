@@ -7,10 +7,11 @@ rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 """
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from elbo_lab.report.cells import clean_text
+from elbo_lab.report.cells import Row, Rows, clean_text
+from elbo_lab.report.grouping import group_rows, model_label, order_targets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +50,16 @@ def name_cell(name: object, width: int) -> str:
     if cell_len(name) > width:
         return set_cell_size(name, max(width - 2, 0)) + ".."[:width]
     return set_cell_size(name, width)
+
+
+def model_blocks(rows: Rows, cells: Callable[[Row], tuple[str, ...]]) -> list[Block]:
+    """Return one block for each target and model, with cells(row) for each row."""
+    blocks = []
+    for target in order_targets(rows):
+        for block in group_rows([row for row in rows if row["target"] == target]).values():
+            named_cells = [(row["estimator"], cells(row)) for row in block]
+            blocks.append((f"{model_label(block[0])}  {target}", named_cells))
+    return blocks
 
 
 def block_lines(

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from elbo_lab.report.blocks import block_lines, dash_of, print_lines, wrapped_texts
+from elbo_lab.report.blocks import block_lines, dash_of, model_blocks, print_lines, wrapped_texts
 from elbo_lab.report.cells import Row, Rows, clean_text, interval_text, number_text
-from elbo_lab.report.grouping import group_rows, model_label, order_targets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,18 +22,13 @@ def ratio_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     rows = [row for row in rows if row.get("variance_verdict") is not None]
     if not rows:
         return []
-    blocks = []
-    for target in order_targets(rows):
-        for block in group_rows([row for row in rows if row["target"] == target]).values():
-            cells = [(row["estimator"], _cells(row)) for row in block]
-            blocks.append((f"{model_label(block[0])}  {target}", cells))
     against = clean_text(settings["against"])
     heading = f"Variance relative to {against}, on the same random numbers"
     caption = (
         f"ratio = variance / variance of {against}; the 95 % interval is from the same batches of both; "
         "beats: the interval lies below 1, loses: above it. '-' where the variance below is zero."
     )
-    table = block_lines(blocks, TITLES, width, dash)
+    table = block_lines(model_blocks(rows, _cells), TITLES, width, dash)
     return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]
 
 
