@@ -65,29 +65,29 @@ def compare(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Hold estimators against exact answers on the same models with the same random numbers.
+    """Compare estimators with exact answers on the same models with the same random numbers.
 
     Parameters
     ----------
     models : str, Model, or list of them, optional
         Names ('ppca', 'gaussian-mixture:full'), Model classes or finished models; all if not given.
     estimators : str, Estimator, or list of them, optional
-        Names or objects; all if not given. A name such as 'exact' stands for all its targets.
+        Names or objects; all if not given. A name such as 'exact' includes all its targets.
     data : str, path or array (N, D), optional
-        A data set ('faithful', 'digits:binary'), a CSV / NPY / NPZ file or an array; each model's own
-        if not given.
+        A data set ('faithful', 'digits:binary'), a CSV / NPY / NPZ file or an array; the default data of
+        each model if not given.
     latent : int, optional
-        K: latent dimensions or mixture components; each model's own if not given.
+        K: latent dimensions or mixture components; the default of each model if not given.
     posterior : {'free', 'full', 'amortised', 'exact'}
-        Where eta comes from; `full` is a free table of Gaussians with full covariance.
+        Source of eta; `full` is a free table of Gaussians with full covariance.
     at : {'near', 'start', 'exact'}, optional
-        Where q stands: near the best fit (default), at the start (the prior), at the exact best fit.
+        Position of q: near the best fit (default), at the start (the prior), at the exact best fit.
     noise : {'independent', 'antithetic', 'sobol'}
         How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
         that variances are those of the whole estimate. Estimators that need independent draws are refused
         with the reason in their rows.
     against : str, optional
-        Name of an estimator: every row of its targets then tells the ratio of the two variances, from the
+        Name of an estimator: every row of its targets then has the ratio of the two variances, from the
         same batches, with an interval.
     draws : int
         S per estimate; even for antithetic noise, best a power of two for Sobol points.
@@ -97,12 +97,12 @@ def compare(
         Data on which estimators are compared, by a seeded permutation; 32 if not given, or all if
         there are fewer. With global latents: rows of the table that is the one datum, all if not given.
     seed : int
-        Not negative. Everything but the seconds is reproduced by it.
+        Not negative. It determines all numbers but the seconds.
     threads : int, optional
-        Number of workers, which are processes; all cores if not given. They start only if the work at hand
-        would take more than a few seconds, and any number gives the same result.
+        Number of worker processes; all cores if not given. They start only if the work would take more
+        than a few seconds, and any number gives the same result.
     progress : callable, optional
-        Called as progress(done, total, what) on the calling thread.
+        Called as progress(done, total, step) on the calling thread.
 
     Returns
     -------
@@ -111,18 +111,18 @@ def compare(
     Raises
     ------
     ValueError, TypeError
-        One line that names the argument, what was expected and what came.
+        In one line that names the argument, the expected and the given value.
 
     Examples
     --------
     >>> from elbo_lab import compare
     >>> result = compare("gaussian-mle", estimators="reparameterization", repeats=50)
     >>> result.rows[0]["unbiased"]
-    'grad-phi-elbo'
+    True
     """
     choices, chosen = find_models(models), find_estimators(estimators)
     check_count("draws", draws)
-    check_count("repeats", repeats, minimum=2)  # one alone has no variance
+    check_count("repeats", repeats, minimum=2)  # one estimate has no variance
     check_count("seed", seed, minimum=0)
     if rows is not None:
         check_count("rows", rows)
