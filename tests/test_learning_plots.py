@@ -25,7 +25,7 @@ from elbo_lab.plots import (
     plot_surprisal,
     plot_surprisal_and_gap,
 )
-from elbo_lab.plots.history import BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR
+from elbo_lab.plots.history import BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR, lower_limit
 from elbo_lab.plots.images import montage
 from elbo_lab.plots.points import CLASS_COLORS, ellipse
 
@@ -606,3 +606,30 @@ def test_rows_are_not_changed_by_drawing():
 def test_bound_q_steps_and_theta_steps_are_told_apart_by_colour(vision):
     for first, second in combinations((BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR), 2):
         assert apart(first, second, vision) > 30
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_only_a_tail_that_is_worth_it_is_cut(offset):
+    bulk = offset + np.linspace(-1.0, 0.0, 100)
+    assert lower_limit([bulk]) == bulk.min()
+    assert lower_limit([np.append(bulk, offset - 100.0)]) > offset - 2.0
+    # Three points are no bulk, a constant has no scale, and a curve that is low as a whole stays.
+    assert lower_limit([offset + np.array([-100.0, -1.0, 0.0])]) == offset - 100.0
+    assert lower_limit([offset + np.append(np.zeros(50), -100.0)]) == offset - 100.0
+    assert lower_limit([bulk, bulk - 100.0]) == (bulk - 100.0).min()
+
+
+def test_the_note_names_black_and_white_and_what_lies_beyond():
+    def note(x, **options):
+        return [text for text in words(plot_images(x, (3, 2), **options).figure) if "black" in text]
+
+    x = np.linspace(-2, 16, 12).reshape(2, 6)
+    assert note(x) == ["black −2, white 16"]
+    assert note(x, limits=(0, 16)) == ["black 0, white 16 and beyond"]
+    assert note(np.full((1, 6), 3.0)) == ["black 2.5, white 3.5"]
+    # To three digits of the range: no digits of a rounding, and none lost far from zero.
+    for limits, expected in (
+        ((-6.52e-6, 0.99996), "black 0, white 1"),
+        ((1e6, 1e6 + 2.5), "black 1000000, white 1000002.5"),
+    ):
+        assert note(np.full((1, 6), limits[0]), limits=limits) == [expected]

@@ -27,6 +27,7 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
+from elbo_lab.plots.zero_axis import zero_axis
 
 
 def phi_rows():
@@ -435,3 +436,17 @@ def test_a_fault_while_drawing_or_writing_leaves_old_files_and_no_rest(tmp_path,
 def test_a_file_name_that_leaves_the_folder_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="plain file name"):
         save_figure(new_figure(1), tmp_path, name)
+
+
+def test_print_is_at_least_eight_pixels_high_at_the_width_of_the_readme():
+    pixels_per_point = 800 / STYLE["width"] / 72
+    assert (STYLE["note_size"] - 1) * pixels_per_point > 8
+
+
+@pytest.mark.parametrize("values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]])
+def test_the_axis_with_a_zero_keeps_zero_left_of_everything(values):
+    layout = zero_axis(values)
+    positive = [value for value in values if 0 < value < np.inf]
+    assert layout.limits[0] < layout.zero < layout.break_at < min(positive, default=np.inf)
+    assert max(positive, default=0) < layout.limits[1]
+    assert layout.labels[0] == "0" and 2 <= len(layout.ticks) == len(layout.labels) <= 8
