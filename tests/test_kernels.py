@@ -399,12 +399,10 @@ except UserMistake as mistake:
 @pytest.fixture
 def copied_package(tmp_path):
     """Copy what the element-wise kernels need, without machine code."""
-    home = tmp_path / "elbo_lab"
-    (home / "kernels").mkdir(parents=True)
-    for path in ("__init__.py", "errors.py", "files.py", "special.py"):
-        shutil.copy(ROOT / "elbo_lab" / path, home / path)
-    for path in (ROOT / "elbo_lab" / "kernels").glob("*.py"):
-        shutil.copy(path, home / "kernels" / path.name)
+    for folder in ("elbo_lab", "elbo_lab/kernels"):
+        (tmp_path / folder).mkdir()
+        for path in (ROOT / folder).glob("*.py"):
+            shutil.copy(path, tmp_path / folder)
     return tmp_path
 
 
