@@ -112,7 +112,8 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         """
         t = self.layout.views(theta)
         r, A = self._standardised(t, x, z)
-        value = -0.5 * np.vecdot(r, r) - self._sum_log_sigma(t) - 0.5 * self.n_columns * LOG_2PI
+        constant = self._sum_log_sigma(t) + 0.5 * self.n_columns * LOG_2PI
+        value = -0.5 * np.vecdot(r, r) - constant
 
         def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
             lead = cotangent.shape[:-2]
