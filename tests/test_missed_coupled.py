@@ -5,7 +5,7 @@ import pytest
 from estimator_laws import couples_draws
 
 from elbo_lab import compare
-from elbo_lab.estimators import ESTIMATORS, OvisTilde
+from elbo_lab.estimators import ESTIMATORS, CombinedBound, OvisTilde
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
 from elbo_lab.study.rare_events import missed_of_bound, rare_events
@@ -19,17 +19,18 @@ DISCRETE = [estimator for estimator in GRADIENTS if not estimator.needs_pathwise
 def test_the_largest_weight_and_its_number_exhaust_all_tuples(n_draws):
     log_w, q = np.array([0.3, -2.0, 5.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])
     # Few bounds: every event may be missed, and those of the largest weight are a partition.
-    once = n_draws * q * (1.0 - q) ** (n_draws - 1)
-    assert abs((rare_events(log_w, q, n_draws, 1.0) - once).sum() - 1.0) < 1e-14
+    once, *largest = rare_events(log_w, q, n_draws, 1.0)
+    assert abs(np.sum(largest) - 1.0) < 1e-14
+    np.testing.assert_allclose(once, n_draws * q * (1.0 - q) ** (n_draws - 1))
     assert rare_events(log_w, q, n_draws, 1e12).max() < 1e-15  # rounding
 
 
 def test_an_event_counts_as_long_as_forty_are_not_expected():
     log_w, q = np.array([0.0, 1.0]), np.array([0.999, 0.001])
     # One of two draws is the rare one: 0.002; both: 1e-6.
-    missed = rare_events(log_w, q, 2, 10_000)
-    assert missed[1] == pytest.approx(2 * 0.001 * 0.999 * 2 + 1e-6)
-    assert rare_events(log_w, q, 2, 100_000)[1] == pytest.approx(1e-6)
+    once, alone, both = rare_events(log_w, q, 2, 10_000)[:, 1]
+    assert once == alone == pytest.approx(2 * 0.001 * 0.999) and both == pytest.approx(1e-6)
+    assert rare_events(log_w, q, 2, 100_000)[:, 1].sum() == pytest.approx(1e-6)
 
 
 def test_continuous_latents_miss_nothing():
@@ -46,6 +47,17 @@ def test_no_unbiased_row_of_a_mixture_fails(seed, at):
     assert [key for key, word in verdicts.items() if word == "FAIL"] == []
 
 
+@pytest.mark.parametrize(("repeats", "at"), [(10, "near"), (20, "near"), (20, "start"), (40, "exact")])
+@pytest.mark.parametrize("model", ["gaussian-mixture", "sigmoid-belief"])
+def test_few_repeats_of_a_discrete_model_raise_no_false_alarm(model, repeats, at):
+    result = compare(model, rows=4, repeats=repeats, draws=4, seed=repeats, at=at)
+    rows = [row for row in result.rows if row["applicable"] and row["estimator"] != "exact"]
+    assert len({row["target"] for row in rows}) >= 7
+    assert [row["estimator"] for row in rows if verdict(row) == "FAIL"] == []
+    # Of a biased estimator as well: a mean that looks certain is none that is known.
+    assert [row["estimator"] for row in rows if not row["bias_max_z"] < 1e3] == []
+
+
 class Boastful(OvisTilde):
     """A biased estimator that claims to be unbiased."""
 
@@ -55,4 +67,16 @@ class Boastful(OvisTilde):
 def test_a_biased_estimator_that_claims_otherwise_fails():
     x = np.random.default_rng(0).standard_normal((60, 2))
     result = compare("gaussian-mixture:full", data=x, estimators=[Boastful(1)], rows=4, repeats=1000, draws=4)
+    assert [verdict(row) for row in result.rows] == ["FAIL"]
+
+
+class BoastfulValue(CombinedBound):
+    """Half an ELBO that claims to be the importance-weighted bound."""
+
+    unbiased = True
+
+
+@pytest.mark.parametrize("model", ["gaussian-mixture:full", "sigmoid-belief"])
+def test_a_biased_value_that_claims_otherwise_fails(model):
+    result = compare(model, estimators=[BoastfulValue()], rows=4, repeats=200, draws=4, at="start")
     assert [verdict(row) for row in result.rows] == ["FAIL"]

@@ -16,10 +16,18 @@ events are looked at:
 
 with Q_k the probability of a smaller weight. An event of probability P that n bounds are not sure to show is
 off by P times the change of the estimate, and adds sqrt(P / n) times it to the standard error. The change is
-bounded: in theta by the spread of d log p(x, z) / d theta over the categories, since the shares of the draws
-sum to one; in eta by M (|h_k| + (K - 1) E_q |h|), with h the score and M the largest signal of any
-estimator, one nat more than the largest log-weight and their spread. This is on the safe side: the bias test
-loses some power in the coordinates of rare tuples, but raises no false alarm.
+bounded, with f the log-weights and h the score:
+
+    a value          |f_k - E_q f| + log K where k has the largest weight, which then lies between
+                     f_k - log K and f_k; E_q |f - E_q f| + log K where it only takes the place of another
+    theta            the spread of d log p(x, z) / d theta over the categories: shares of the draws sum to one
+    eta              M (|h_k| + (K - 1) E_q |h|), with M the largest signal of any estimator, one nat more
+                     than the largest log-weight and their spread
+    eta, wake phase  the spread of h over the categories, since the shares sum to one
+
+Whatever joins all S draws in one estimate of log p(x), or of a gradient of it, is such a bound with K = S;
+three times the change is taken for its value, as much as a jackknife of order two makes of it. This is on
+the safe side: the bias test loses some power in the coordinates of rare tuples, but raises no false alarm.
 """
 
 import numpy as np
@@ -87,7 +95,7 @@ def missed_variance(scene: Scene, n_draws: int) -> dict[str, Floats]:
 
 
 def rare_events(log_w: Floats, q: Floats, n_draws: int, n_bounds: float) -> Floats:
-    """Return the summed probabilities (G,) of the events of each category that may be missed.
+    """Return the probabilities (3, G) of the three events of each category, zero where they are surely seen.
 
     Parameters
     ----------
@@ -98,15 +106,19 @@ def rare_events(log_w: Floats, q: Floats, n_draws: int, n_bounds: float) -> Floa
     n_bounds : float
         How many bounds there are to show an event.
     """
-    smaller = np.array([q[log_w < one].sum() for one in log_w])
+    order = np.argsort(log_w)
+    below = np.concatenate([[0.0], np.cumsum(q[order])])
+    smaller = below[np.searchsorted(log_w[order], log_w)]
     once = n_draws * q * (1.0 - q) ** (n_draws - 1)
     alone = n_draws * q * smaller ** (n_draws - 1)
     several = np.maximum((smaller + q) ** n_draws - smaller**n_draws - alone, 0.0)
     events = np.stack([once, alone, several])
-    return np.where(n_bounds * events < SURELY_SEEN, events, 0.0).sum(axis=0)
+    return np.where(n_bounds * events < SURELY_SEEN, events, 0.0)
 
 
-def missed_of_bound(scene: Scene, n_draws: int, bound_draws: int) -> dict[str, Floats]:
+def missed_of_bound(
+    scene: Scene, n_draws: int, bound_draws: int, draws_from: str = "posterior"
+) -> dict[str, Floats]:
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
     Parameters
@@ -116,34 +128,49 @@ def missed_of_bound(scene: Scene, n_draws: int, bound_draws: int) -> dict[str, F
         Of all repeats together.
     bound_draws : int
         K, draws in one bound.
+    draws_from : {'posterior', 'prior'}
 
     Returns
     -------
     dict
-        Empty for continuous latents. A sum of K draws is one estimate, hence the factor K on its variance.
+        For the bounds of K draws, and for what joins K draws in one estimate of log p(x). Empty for
+        continuous latents. A sum of K draws is one estimate, hence the factor K on its variance.
     """
     model, x = scene.model, scene.x
     if scene.posterior is None or not model.family.discrete:
         return {}
     family, eta = scene.posterior.family, scene.posterior.eta(scene.phi, x)
     z = all_values(family, len(x))
+    if draws_from == "prior":
+        eta = np.broadcast_to(model.prior_eta(scene.theta), eta.shape)
     log_q, score = family.log_prob(eta, z), family.score(eta, z)
     log_w, q = model.log_joint(scene.theta, x, z) - log_q, np.exp(log_q)
-    by_theta, by_eta = np.zeros(model.layout.size), np.zeros(eta.shape)
+    by_value, by_theta = np.zeros(1), np.zeros(model.layout.size)
+    by_eta, by_wake = np.zeros(eta.shape), np.zeros(eta.shape)
     for n in range(len(x)):
         met = q[:, n] > 0.0
-        f, h = log_w[met, n], np.abs(score[met, n])
-        missed = rare_events(f, q[met, n], bound_draws, n_draws / bound_draws) * bound_draws / len(x) ** 2
+        p, f, h = q[met, n], log_w[met, n], score[met, n]
+        events = rare_events(f, p, bound_draws, n_draws / bound_draws) * bound_draws / len(x) ** 2
+        missed = events.sum(axis=0)
+        if not missed.any():
+            continue
+        away = np.abs(f - p @ f)
+        change = np.stack([np.full(len(f), p @ away), away, away]) + np.log(bound_draws)
+        by_value += (events * change**2).sum()
+        values = family.values()[met][:, None, None]  # each a repeat of one draw for one datum
+        slopes = model.log_joint_vjp(scene.theta, x[n : n + 1], values, np.ones((len(f), 1, 1)))[0]
+        by_theta += missed.sum() * np.ptp(slopes, axis=0) ** 2
         largest = 1.0 + max(np.abs(f).max(), np.ptp(f))
-        change = largest * (h + (bound_draws - 1) * (q[met, n] @ h))
-        by_eta[n] = missed @ change**2
-        if missed.any():
-            values = family.values()[met][:, None, None]  # each a repeat of one draw for one datum
-            one = np.ones((len(f), 1, 1))
-            slopes = model.log_joint_vjp(scene.theta, x[n : n + 1], values, one)[0]
-            by_theta += missed.sum() * np.ptp(slopes, axis=0) ** 2
-    answers: dict[str, Floats] = {numbered("grad-theta-iwae", bound_draws): by_theta}
+        by_eta[n] = missed @ (largest * (np.abs(h) + (bound_draws - 1) * (p @ np.abs(h)))) ** 2
+        by_wake[n] = missed.sum() * np.ptp(h, axis=0) ** 2
+    answers: dict[str, Floats] = {
+        numbered("iwae", bound_draws): by_value,
+        numbered("grad-theta-iwae", bound_draws): by_theta,
+        "log-evidence": 9.0 * by_value,
+        "grad-theta-log-evidence": by_theta,
+    }
     if scene.posterior.has_parameters:
-        by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(by_eta)) ** 2
-        answers[numbered("grad-phi-iwae", bound_draws)] = by_phi
+        for target, missed_in_eta in (("grad-phi-iwae", by_eta), ("grad-phi-inclusive-kl", by_wake)):
+            by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(missed_in_eta)) ** 2
+            answers[numbered(target, bound_draws)] = by_phi
     return answers
