@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -105,12 +106,13 @@ def test_importance_samples_from_a_trained_q_meet_the_formula():
     assert barely.final["nll_per_datum"] > -barely.final["log_likelihood_per_datum"] + 0.1
 
 
-def test_alternating_steps_are_recorded_after_each_phase():
+def test_alternating_steps_are_recorded_before_and_after_each_phase():
     result = fit("deep-gaussian", table(), latent=1, phi_steps=2, hidden=(5,), gap_rows=10, **STEPS)
     phases = [row["phase"] for row in result.history]
-    assert phases == ["start", *["phi", "theta"] * 3]
-    for row in result.history:
+    assert phases == ["start", *["before", "phi", "theta"] * 3]
+    for before, row in pairwise(result.history):
         assert row["kl"] == pytest.approx(row["log_p"] - row["elbo_exact"], abs=1e-6)
+        assert (row["log_p"] == before["log_p"]) == (row["phase"] == "phi")
     gap = result.final["gap"]
     assert gap["log_p"] - gap["elbo"] == pytest.approx(gap["approximation"] + gap["amortisation"], abs=1e-6)
 

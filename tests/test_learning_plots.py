@@ -69,6 +69,17 @@ def alternating_rows(epochs=8):
     return rows
 
 
+def cycle_rows(epochs=8, every=1):
+    """Rows of alternating training with many minibatches per epoch: other steps lie before every cycle."""
+    rows = [{"epoch": 0, "step": 0, "phase": "start", **gap_keys(-60.0, 9.0)}]
+    for e in range(every, every * epochs + 1, every):
+        log_p = -40 - 20 * np.exp(-e / 4)
+        for phase, gained, kl in (("before", 0.0, 3.0), ("phi", 0.0, 2.0), ("theta", 0.1, 2.5)):
+            exact = gap_keys(log_p + gained, kl)
+            rows.append({"epoch": e, "step": 60 * e, "phase": phase, "elbo": -50.0, **exact})
+    return rows
+
+
 def gradient_rows(epochs=12, n_data=100):
     """Rows of gradient ascent on log p: a mean over the epoch per datum, and the exact total."""
     rows = [{"epoch": 0, "step": 0, "phase": "start", "log_likelihood": -7.0 * n_data}]
@@ -154,12 +165,13 @@ def test_a_later_fall_of_the_validation_bound_is_not_cut_away():
     assert ax.get_ylim()[0] < min(row["elbo_validation"] for row in rows[30:])
 
 
-def test_rows_after_phi_steps_do_not_double_the_points_of_a_learning_curve():
-    ax = plot_learning_curves(alternating_rows(8))
+@pytest.mark.parametrize("rows", [alternating_rows(8), cycle_rows(8)], ids=["one minibatch", "many"])
+def test_rows_within_a_cycle_do_not_multiply_the_points_of_a_learning_curve(rows):
+    ax = plot_learning_curves(rows)
     assert list(line_called(ax, "ELBO, training").get_xdata()) == list(range(1, 9))
-    exact, rows = line_called(ax, "exact log p"), alternating_rows(8)
+    exact = line_called(ax, "exact log p")
     assert list(exact.get_xdata()) == list(range(9))
-    assert list(exact.get_ydata()) == [row["log_p"] for row in rows if row["phase"] != "phi"]
+    assert list(exact.get_ydata()) == [row["log_p"] for row in rows if row["phase"] in ("start", "theta")]
 
 
 def test_em_rows_show_the_bound_below_the_exact_log_p_in_totals_or_per_datum():
@@ -284,6 +296,22 @@ def test_phi_steps_leave_s_where_it_is_and_theta_steps_lower_it():
         assert to_hex(on_s.get_color()) == to_hex(on_u.get_color()) == color.lower()
     assert len(ax.collections) == 1
     assert {"after φ-steps (they move U only)", "U = -ELBO"} <= set(labels_of(ax))
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_cycle_among_many_minibatches_is_drawn_wide_and_the_axis_says_so(every):
+    rows = cycle_rows(3, every)
+    ax = plot_surprisal(rows)
+    (s,) = exact_lines(ax)
+    places = np.array([0, *(e + share for e in range(3) for share in (1 / 3, 2 / 3, 1))])
+    assert s.get_xdata() == pytest.approx(every * places)
+    assert (
+        "drawn wide" in ax.get_xlabel()
+        and "drawn wide" not in plot_surprisal(alternating_rows()).get_xlabel()
+    )
+    assert any("before φ-steps" in label for label in labels_of(ax))
+    before, after = (with_gid(ax, phase)[0].get_ydata() for phase in ("before", "phi"))
+    assert np.array_equal(before, after)  # S stands still
 
 
 def test_bits_are_nats_divided_by_log_two():
@@ -522,7 +550,7 @@ BAD_INPUT = [
     (partial(plot_gap, unit="dits"), (alternating_rows(),), "expected one of nats, bits, got 'dits'"),
     (partial(plot_surprisal, epochs=(20, 30)), (alternating_rows(),), "in epochs 20 to 30, got none"),
     (plot_surprisal_and_gap, (gradient_rows(),), "rows with epoch, log_p and elbo_exact, got none"),
-    (plot_gap, (WARM,), "phase: expected one of start, phi, theta, joint, got 'warm'"),
+    (plot_gap, (WARM,), "phase: expected one of start, before, phi, theta, joint, got 'warm'"),
     (plot_images, (pictures(2), (3, 3)), "expected 9 columns for pictures of 3 x 3, got 6 columns"),
     (plot_images, (np.full((1, 6), np.nan), (3, 2)), "images: expected finite numbers"),
     (partial(plot_images, limits=(1, 0)), (pictures(2), (3, 2)), "limits: expected two finite numbers"),

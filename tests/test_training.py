@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from elbo_lab.estimators import ESTIMATORS, ElboSampled, ReparameterizationAnaly
 from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
-from elbo_lab.posteriors import AmortisedPosterior
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.training import SGD, Adam, Cosine, ElboObjective, EvidenceObjective, Optimizer, Plan, Training
 from elbo_lab.training import batch as batch_module
 
@@ -92,6 +93,79 @@ def test_an_alternation_that_moves_theta_along_is_caught():
 
     with pytest.raises(AssertionError):
         check_alternation(Joint)
+
+
+class Watching:
+    """A recorder of the exact gap, that keeps the parameters of every row."""
+
+    def __init__(self, objective):
+        self.gap, self.seen = gap_of(objective), []
+
+    def __call__(self, params, phase):
+        self.seen.append({name: vector.copy() for name, vector in params.items()})
+        return self.gap({name: vector.astype(np.float64) for name, vector in params.items()}, phase)
+
+
+def free_table():
+    model = DeepBernoulli(DIGITS.shape[1], 1, (6,))
+    return ElboObjective(model, FreePosterior(model.family, 30), DIGITS[:30])
+
+
+CYCLES = {
+    "minibatches": (lambda: vae(DIGITS[:50]), {"batch": 20}),
+    "minibatches in float32": (lambda: vae(DIGITS[:50], dtype=np.float32), {"batch": 20}),
+    "every other epoch": (lambda: vae(DIGITS[:50]), {"batch": 20, "evaluate_every": 2}),
+    "one minibatch is an epoch": (lambda: vae(DIGITS[:50]), {"batch": 50}),
+    "one minibatch, every other epoch": (lambda: vae(DIGITS[:50]), {"batch": 50, "evaluate_every": 2}),
+    "almost an E-step, for a free table": (free_table, {"batch": 30, "phi_steps": 40}),
+}
+
+
+def check_cycles(name, kind=Training):
+    make, settings = CYCLES[name]
+    plan = Plan(**{"epochs": 4, "rates": RATES, "phi_steps": 3} | settings)
+    watch = Watching(make())
+    training = kind(make(), plan, recorders=[watch])
+    training.run()
+    rows, seen = training.history, watch.seen
+    follows = {"before": ("start", "theta"), "phi": ("start", "theta", "before"), "theta": ("phi",)}
+    for (first, last), (start, end) in zip(pairwise(rows), pairwise(seen), strict=True):
+        phase, steps = last["phase"], last["step"] - first["step"]
+        moved = {key for key in start if not np.array_equal(start[key], end[key])}
+        assert first["phase"] in follows[phase]
+        assert moved == {"before": {"theta", "phi"}, "phi": {"phi"}, "theta": {"theta"}}[phase]
+        assert phase == "before" or steps == {"phi": plan.phi_steps, "theta": 1}[phase]
+        assert (last["log_p"] == first["log_p"]) == (phase == "phi")  # to the last bit
+        assert last["kl"] != first["kl"]
+    cycles = plan.epochs // plan.evaluate_every
+    assert [row["phase"] for row in rows].count("theta") == cycles
+    assert rows[-1]["step"] == training.step and all(np.isfinite(row["kl"]) for row in rows)
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_between_two_rows_of_a_cycle_phi_alone_or_theta_alone_has_moved(name):
+    check_cycles(name)
+
+
+def test_a_cycle_that_is_measured_from_the_epoch_before_is_caught():
+    class Late(Training):
+        def _record(self, phase, epoch=None):
+            if phase != "before":
+                super()._record(phase, epoch)
+
+    check_cycles("one minibatch is an epoch", Late)
+    for name in ("minibatches", "one minibatch, every other epoch"):
+        with pytest.raises(AssertionError):
+            check_cycles(name, Late)
+
+
+def test_measuring_a_cycle_changes_nothing_in_the_training():
+    plan = Plan(epochs=3, batch=20, rates=RATES, phi_steps=3)
+    objective = vae(DIGITS[:50])
+    watched, alone = run(objective, plan, recorders=[gap_of(objective)]), run(objective, plan)
+    assert all(np.array_equal(watched.params[name], alone.params[name]) for name in ("theta", "phi"))
+    for row, bare in zip(watched.history, alone.history, strict=True):
+        assert bare == {key: row[key] for key in bare}
 
 
 PHI = [e for e in ESTIMATORS if e.target == "grad-phi-elbo"]

@@ -180,7 +180,7 @@ def validation_recorder(
     noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
 
     def record(params: Params, phase: str) -> dict[str, float]:
-        if phase == "phi":
+        if phase in ("before", "phi"):  # a cycle is judged at its end
             return {}
         value = bound.estimate(Problem(model, posterior, params["theta"], params["phi"], x), noise)[0][0]
         return {"elbo_validation": float(value)}

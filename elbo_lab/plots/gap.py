@@ -6,12 +6,14 @@
 Phi-steps lower U and leave S where it is: the gap closes. Theta-steps lower S, and may open the gap again.
 Both are views of the same record (`log_p`, `elbo_exact`), in nats or bits per datum.
 
-An alternating epoch is measured twice: after its last phi-steps, drawn half an epoch early, and after the
-theta-step that follows. With one batch per epoch these are the two halves of a cycle; with many, the phi-row
-describes the end of the epoch just before its last theta-step, and S differs from the epoch before.
+An alternating evaluation measures one cycle: before its phi-steps, after them, and after its theta-step.
+With one minibatch per epoch the end of a cycle is the start of the next. With many, the other steps of the
+epoch lie between two cycles. A cycle is drawn wide, over the epochs since the evaluation before, so that its
+steps can be told apart.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from elbo_lab.plots.history import (
     THETA_STEP_COLOR,
     Curve,
     History,
+    Row,
     check_history,
     number,
     set_limits,
@@ -42,10 +45,14 @@ UNITS = {"nats": 1.0, "bits": math.log(2.0)}
 
 PHASES = {
     "start": ("start", STYLE["faint"], "D"),
+    "before": ("before φ-steps (after the other steps of the epoch)", BOUND_COLOR, "v"),
     "phi": ("after φ-steps (they move U only)", Q_STEP_COLOR, "o"),
     "theta": ("after a θ-step (it moves S and U)", THETA_STEP_COLOR, "s"),
     "joint": ("after joint steps of θ and φ", BOUND_COLOR, "o"),
 }
+# How much earlier than its epoch a row of a cycle is drawn, as a share of the epochs between two evaluations.
+EARLIER = {"before": 2 / 3, "phi": 1 / 3}
+EARLIER_WITHOUT_A_BREAK = {"phi": 1 / 2}
 # A difference of two numbers is no more exact than they are.
 ROUNDING = 64 * np.finfo(float).eps
 
@@ -70,12 +77,16 @@ def gap_table(history: History, unit: str = "nats", epochs: Span | None = None) 
     if unit not in UNITS:
         raise bad_value("unit", f"one of {', '.join(UNITS)}", repr(unit))
     phases, lines = [], []
-    for row in check_history(history):
+    rows = check_history(history)
+    apart = _epochs_between(rows)
+    earlier = EARLIER if any(row.get("phase") == "before" for row in rows) else EARLIER_WITHOUT_A_BREAK
+    for row in rows:
         place, log_p, elbo = (number(row, key) for key in ("epoch", "log_p", "elbo_exact"))
         phase = row.get("phase", "joint")
         if phase not in PHASES:
             raise bad_value("phase", f"one of {', '.join(PHASES)}", repr(phase))
-        place -= 0.5 if phase == "phi" else 0.0
+        if phase in earlier:
+            place -= apart * earlier[phase]
         seen = epochs is None or epochs[0] <= place <= epochs[1]
         if seen and np.isfinite([place, log_p, elbo]).all():
             gap = number(row, "kl")
@@ -87,6 +98,13 @@ def gap_table(history: History, unit: str = "nats", epochs: Span | None = None) 
         where = "" if epochs is None else f" in epochs {epochs[0]:g} to {epochs[1]:g}"
         raise bad_value("history", f"rows with epoch, log_p and elbo_exact{where}", "none")
     return np.array(phases), np.array(lines)
+
+
+def _epochs_between(rows: Sequence[Row]) -> float:
+    """Return the least number of epochs from one evaluation to the next; 1 where there is but one."""
+    epochs = np.array([number(row, "epoch") for row in rows])
+    steps = np.diff(np.unique(epochs[np.isfinite(epochs)]))
+    return float(steps.min()) if len(steps) else 1.0
 
 
 def phase_looks(phases: Phases) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -104,6 +122,11 @@ def phase_looks(phases: Phases) -> dict[str, tuple[str, dict[str, Any]]]:
         if count:
             looks[name] = (label, look)
     return looks
+
+
+def time_label(phases: Phases) -> str:
+    """Return the label of the epochs, which says where cycles are drawn wide."""
+    return "epoch (the last cycle of each drawn wide)" if "before" in phases else "epoch"
 
 
 def draw_phases(ax: Axes, phases: Phases, x: Floats, y: Floats) -> None:
@@ -146,7 +169,7 @@ def plot_surprisal(
     """
     phases, table = gap_table(history, unit, epochs)
     x, surprisal, bound, _ = table.T
-    ax = styled_axes(ax, 3.8, title=title, xlabel="epoch", ylabel=f"S and U, {unit} per datum")
+    ax = styled_axes(ax, 3.8, title=title, xlabel=time_label(phases), ylabel=f"S and U, {unit} per datum")
     ax.plot(x, surprisal, zorder=3, **EXACT_LINE)
     ax.plot(x, bound, color=BOUND_COLOR, linewidth=STYLE["line_width"], zorder=3)
     ax.fill_between(x, surprisal, bound, color=BOUND_COLOR, alpha=0.16, linewidth=0, zorder=1)
@@ -192,7 +215,7 @@ def plot_gap(
     """
     phases, table = gap_table(history, unit, epochs)
     x, gap = table[:, 0], table[:, 3]
-    ax = styled_axes(ax, 3.0, title=title, xlabel="epoch", ylabel=f"gap, {unit} per datum")
+    ax = styled_axes(ax, 3.0, title=title, xlabel=time_label(phases), ylabel=f"gap, {unit} per datum")
     layout = zero_axis(gap, most_ticks=5, always=False)
     apply_zero_axis(ax, layout, "y")
     y = layout.place(gap)

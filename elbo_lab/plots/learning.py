@@ -45,8 +45,8 @@ TOTALS = ("elbo_after_m", "log_likelihood")
 def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[str, Curve], str]:
     """Return the curves of a history {key of LOOKS: Curve}, and the unit of y.
 
-    Rows after phi-steps are omitted where there are rows after theta-steps: they belong to the middle of
-    a cycle (see `plot_surprisal`).
+    Rows before and after phi-steps are omitted where there are rows after theta-steps: they belong to the
+    middle of a cycle (see `plot_surprisal`).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[s
         Number of rows that totals are sums over.
     """
     rows = check_history(history)
-    rows = [row for row in rows if row.get("phase") != "phi"] or rows
+    rows = [row for row in rows if row.get("phase") not in ("before", "phi")] or rows
     time, bounded = time_key(rows), any("elbo" in row or "elbo_exact" in row for row in rows)
     share = 1.0 if n_data is None else 1.0 / check_count("n_data", n_data)
     curves = {}

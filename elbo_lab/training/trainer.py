@@ -2,9 +2,12 @@
 
 A joint step moves theta and phi along gradients from the same draws. An alternating cycle first raises the
 bound in phi, m times (the gap KL(q || posterior) closes at constant log p(x)), then in theta (log p(x) rises,
-and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). Everything random
-comes from three streams of one seed: the start, the order of the data, the noise. For a batch of several
-blocks the stream of noise gives one key per block, which seeds a generator.
+and the gap opens again): EM with a partial E-step (Neal and Hinton 1998). An evaluation measures the last
+cycle of its epoch three times: before its phi-steps, after them, and after its theta-step. So phi alone moves
+between the first two, and theta alone between the last two, whatever the other minibatches did.
+
+Everything random comes from three streams of one seed: the start, the order of the data, the noise. For a
+batch of several blocks the stream of noise gives one key per block, which seeds a generator.
 
 The blocks of a batch run on several threads, with single-threaded BLAS in each, and their results are
 combined in a fixed order; the optimisers are element-wise. So the result is bitwise the same for any number
@@ -54,8 +57,10 @@ class Training:
     params : dict of ndarray
         The present parameters; `best_params` are those of the best validation bound, with patience.
     history : list of dict
-        One row per evaluation: epoch, step, phase ('start', 'joint', 'phi' or 'theta'), the mean value of
-        the epoch (nats per datum), the learning rate of theta, and the values of the recorders.
+        One row per evaluation: epoch, step, phase, the mean value of the epoch (nats per datum), the learning
+        rate of theta, and the values of the recorders. The phase is 'start' or 'joint'. An alternating
+        evaluation has the rows 'before', 'phi' and 'theta' of one cycle; 'before' is left out where the last
+        row is of the same parameters.
     """
 
     def __init__(
@@ -139,6 +144,8 @@ class Training:
         if self.plan.phi_steps is None:
             self._ascend(pool, rows, self.objective.names)
         else:
+            if evaluate and self.history[-1].get("step") != self.step:
+                self._record("before", self.epoch + 1)
             for _ in range(self.plan.phi_steps):
                 self._ascend(pool, rows, ("phi",))
             if evaluate:
