@@ -20,6 +20,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.settings import COMMON, METHOD_OPTIONS, NETWORK_OPTIONS, RUN
+from elbo_lab.report import value_text
 from elbo_lab.training import Training, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -386,7 +387,11 @@ def test_evaluate_prints_and_writes(capsys):
     assert main(arguments) == 0
     record = json.loads(Path("e.json").read_text(encoding="utf-8"))
     assert list(record) == ["schema", "settings", "final"] and record["final"]["rows"] == 60
-    assert "importance samples (nats)" in capsys.readouterr().out
+    # Bound and log p stand beside each other with one sign, and the digits stop at their errors.
+    out, final = capsys.readouterr().out, record["final"]
+    assert f"{value_text(final['elbo_per_datum'], final['elbo_standard_error'])} \n" in out
+    assert f"{value_text(-final['nll_per_datum'], final['nll_standard_error'])} \n" in out
+    assert "-log p" not in out
     mistake(capsys, ["evaluate", "v.npz", "--data", "wide.csv"], "3 columns", "6 columns")
     for option, value, least in (
         ("--importance-samples", "1", 2),

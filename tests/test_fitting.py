@@ -291,7 +291,7 @@ FIGURES = {
         "deep-gaussian",
         table,
         {"latent": 2, "gap_rows": 5} | OPTIONS["vae"],
-        ["learning-curves", "surprisal-and-gap", "samples", "latent-plane"],
+        ["learning-curves", "bound-and-gap", "samples", "latent-plane"],
     ),
 }
 

@@ -295,7 +295,7 @@ def test_phi_steps_leave_s_where_it_is_and_theta_steps_lower_it():
         assert on_u.get_ydata() == pytest.approx([-row["elbo_exact"] for row in kept])
         assert to_hex(on_s.get_color()) == to_hex(on_u.get_color()) == color.lower()
     assert len(ax.collections) == 1
-    assert {"after φ-steps (they move U only)", "U = -ELBO"} <= set(labels_of(ax))
+    assert {"after φ-steps (they move the bound only)", "U = -ELBO"} <= set(labels_of(ax))
 
 
 @pytest.mark.parametrize("every", [1, 10])
@@ -363,6 +363,14 @@ def test_a_few_epochs_can_be_shown_alone():
 def test_a_surprisal_far_above_is_cut_above_and_counted():
     ax = plot_surprisal(training_rows())
     assert ax.get_ylim()[1] < 100 and any("1 point above the axis, up to 4060" in t for t in words(ax.figure))
+
+
+def test_upwards_the_same_curves_have_the_sign_of_log_p():
+    down, up = (plot_surprisal(alternating_rows(), upwards=upwards) for upwards in (False, True))
+    for below, above in zip(down.lines, up.lines, strict=True):
+        assert above.get_ydata() == pytest.approx(-below.get_ydata())
+    assert up.get_ylabel().startswith("log p and ELBO") and {"log p(x), exact", "ELBO"} <= set(labels_of(up))
+    assert not any("U" in label.split() or "S" in label.split() for label in labels_of(up))
 
 
 # -- pictures --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
-from elbo_lab.report import interval_text, number_text, order_targets, time_text, verdict
+from elbo_lab.report import interval_text, number_text, order_targets, time_text, value_text, verdict
 from elbo_lab.report.tables import print_tables, table_text
 
 
@@ -60,6 +60,30 @@ def test_durations_have_human_units(seconds, text):
 def test_an_interval_without_an_end_is_a_dash():
     assert interval_text(1.0, None) == "-"
     assert interval_text(1.0, 2.0) == "[1.00, 2.00]"
+
+
+VALUES = [
+    ((-154.571858, 4e-3), "-154.572 +- 0.004"),
+    ((-154.571858, 1.2e-2), "-154.572 +- 0.012"),
+    ((-4.2416, 0.0213), "-4.24 +- 0.02"),
+    ((-1540.3, 120.0), "-1540 +- 120"),
+    ((12.3, 9.6e-4), "12.3000 +- 0.0010"),
+    ((0.0003, 4e-3), "0.000 +- 0.004"),
+    ((-0.0003, 4e-3), "0.000 +- 0.004"),
+    ((2.34e-7, 1e-9), "2.340e-7 +- 1e-9"),
+    # An error of rounding asks for no digits; what has to be seen does.
+    ((-8.8912345, 3e-16, 0.0123), "-8.8912 +- 3e-16"),
+    ((-8.8912345, 0.0, 0.0123), "-8.8912"),
+    ((-154.571858, 4e-3, 1e-3), "-154.572 +- 0.004"),
+    ((12.345, None), "12.3"),
+    ((0.0, None), "0.00"),
+    ((float("nan"), 1.0), "nan +- 1"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "text"), VALUES)
+def test_the_digits_of_a_value_end_where_its_error_begins(numbers, text):
+    assert value_text(*numbers) == text
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 120, 200])
@@ -151,8 +175,30 @@ def test_a_block_tells_data_posterior_and_exact_answer_with_its_rung():
         for name, value in (("gaussian-mle", -12.345), ("deep-gaussian:learned", -1.5))
     }
     signed = one_line(table_text(rows, SETTINGS | {"exact_values": values}, 120))
-    assert "posterior free, exact -12.3 (closed-form)" in signed
+    assert "posterior free, exact -12.35 (closed-form)" in signed
     assert "exact -1.50 +- 3e-10 (quadrature)" in signed
+
+
+def test_a_block_tells_log_p_elbo_and_gap_in_one_line():
+    rows = make_rows(["elbo", "grad-phi-elbo"])
+    label = f"gaussian-mle K={rows[0]['latent_dim']}"
+    settings = SETTINGS | {
+        "exact_values": {label: {"log-evidence": -154.571858, "elbo": -154.583}},
+        "exact_errors": {label: {"log-evidence": 4e-3, "elbo": 3e-13}},
+    }
+    line = "  log p -154.572 +- 0.004, ELBO -154.5830, gap 0.011 +- 0.004 nats per datum"
+    assert table_text(rows, settings, 80).splitlines().count(line) == 2
+    settings["exact_values"][label]["elbo"] = -154.571858 + 1e-14
+    assert "ELBO -154.57, gap 0 nats per datum" in table_text(rows, settings, 80)
+    del settings["exact_values"][label]["log-evidence"]
+    assert "gap" not in table_text(rows, settings, 80)
+
+
+def test_a_model_that_refused_the_data_has_no_rows_and_no_size():
+    rows = make_rows(["elbo"])[:4]
+    for row in rows:
+        row.update(n_data=None, latent_dim=None, data=None, applicable=False, reason="expected bits")
+    assert "None" not in table_text(rows, SETTINGS, 80)
 
 
 def test_bias_is_told_by_a_word_and_by_a_colour():

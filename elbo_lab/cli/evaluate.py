@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from elbo_lab.cli.options import arguments_of, check_outputs
 
-HELP = "log-likelihood, ELBO and importance-sampled -log p of a stored model"
+HELP = "log-likelihood, ELBO and importance-sampled log p of a stored model"
 DESCRIPTION = ""
 EXAMPLES = """examples:
   elbo-lab evaluate vae.npz --data mnist-test:dynamic --importance-samples 5000 --json out.json

@@ -6,52 +6,67 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from elbo_lab.report import number_text, value_text
+
 if TYPE_CHECKING:
     from elbo_lab.fitting import FitResult
 
 Numbers = dict[str, Any]
 TITLES = {
-    "log_likelihood": "log-likelihood, all rows (nats)",
-    "log_likelihood_per_datum": "log-likelihood per datum (nats)",
-    "elbo_per_datum": "ELBO per datum (nats)",
-    "elbo_on_nll_rows": "ELBO per datum, rows of the next line (nats)",
-    "nll_per_datum": "-log p(x) per datum, importance samples (nats)",
-    "nll_standard_error": "its standard error (nats)",
+    "log_likelihood": "log-likelihood, all rows",
+    "log_likelihood_per_datum": "log-likelihood per datum",
+    "elbo_per_datum": "ELBO per datum",
+    "elbo_on_nll_rows": "ELBO per datum, {rows} rows",
+    "nll_per_datum": "log p(x) per datum{these}, sampled",
     "effective_sample_size": "median effective sample size",
-    "log_p_per_datum": "log p(y | x) per datum (nats)",
+    "log_p_per_datum": "log p(y | x) per datum",
     "accuracy": "accuracy",
     "active_units": "active latent units",
-    "neighbour_accuracy": "5-nearest-neighbour accuracy of the codes",
+    "neighbour_accuracy": "5-nearest-neighbour accuracy of codes",
     "neighbour_accuracy_pca": "the same of principal components",
+}
+ERRORS = {
+    "elbo_per_datum": "elbo_standard_error",
+    "elbo_on_nll_rows": "elbo_on_nll_rows_error",
+    "nll_per_datum": "nll_standard_error",
 }
 ACCURACIES = ("accuracy", "neighbour_accuracy", "neighbour_accuracy_pca")
 
 
-def shown(name: str, value: float) -> str:
-    """Return a number as text."""
+def shown(name: str, numbers: Numbers) -> str:
+    """Return a number as text, with its error where there is one; nothing where there is no number.
+
+    All values have the sign of log p, so that a bound and what it bounds can be compared.
+    """
+    value, error = numbers.get(name), numbers.get(ERRORS.get(name, ""))
+    if value is None or (name == "elbo_on_nll_rows" and numbers["nll_rows"] == numbers["rows"]):
+        return ""
     if name in ACCURACIES:
         return f"{value:.3f}"
     if isinstance(value, int):
         return str(value)
+    if name == "effective_sample_size":
+        return number_text(value)
+    value = -value if name == "nll_per_datum" else value
+    if error:
+        return value_text(value, error)
     return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
 def number_table(columns: dict[str, Numbers]) -> Table:
     """Return a rich table of {title: {name: number}}, one column per set of rows."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
+    table.add_column("in nats")
     for title, numbers in columns.items():
         rows = f"{numbers['rows']} rows" if "rows" in numbers else ""
-        table.add_column(f"{title}\n{rows}", justify="right")
+        table.add_column(f"{title}\n{rows}", justify="right", no_wrap=True)
     chosen = [n["nll_rows"] for n in columns.values() if n.get("nll_rows", n["rows"]) < n["rows"]]
     for name, words in TITLES.items():
-        if name == "elbo_on_nll_rows":
-            if not chosen:
-                continue  # all rows are in both lines
-            words = f"ELBO per datum, the {max(chosen)} rows of the next line (nats)"
+        if name == "elbo_on_nll_rows" and not chosen:
+            continue  # all rows are in both lines
         if any(name in numbers for numbers in columns.values()):
-            cells = [shown(name, n[name]) if n.get(name) is not None else "" for n in columns.values()]
-            table.add_row(words, *cells)
+            words = words.format(rows=max(chosen, default=0), these=", these rows" if chosen else "")
+            table.add_row(words, *(shown(name, numbers) for numbers in columns.values()))
     return table
 
 

@@ -179,10 +179,11 @@ def compare(
             bench_rows = rows_of(bench, posterior, draws, repeats, limit)
             table += rows_with_ratios(bench_rows, chosen, bench.shared_moments, against)
     kept = [bench for bench in benches if not bench.refusal]
-    settings["exact_values"] = {
-        f"{bench.scene.model.label} K={bench.scene.model.latent_dim}": _values(bench.answers)
-        for bench in kept
-    }
+    for part in ("value", "error"):
+        settings[f"exact_{part}s"] = {
+            f"{bench.scene.model.label} K={bench.scene.model.latent_dim}": _numbers(bench.answers, part)
+            for bench in kept
+        }
     return Comparison(
         table,
         settings,
@@ -194,9 +195,10 @@ def compare(
     )
 
 
-def _values(answers: dict[str, Answer]) -> dict[str, float]:
-    """Return the exact values of the targets that are one number, with their sign."""
-    return {target: float(a.value[0]) for target, a in answers.items() if not target.startswith("grad-")}
+def _numbers(answers: dict[str, Answer], part: str) -> dict[str, float]:
+    """Return the 'value', with its sign, or the 'error' of the targets that are one number."""
+    single = {target: answer for target, answer in answers.items() if not target.startswith("grad-")}
+    return {target: float(getattr(answer, part)[0]) for target, answer in single.items()}
 
 
 def _place_name(at: str | None, posterior: str) -> str:

@@ -56,6 +56,11 @@ class Nll:
     standard_error: Floats
     effective_sample_size: Floats
 
+    @property
+    def mean_error(self) -> float:
+        """Standard error of the mean of `nll` over these very rows."""
+        return float(np.sqrt((self.standard_error**2).sum()) / len(self.nll))
+
     @classmethod
     def of(cls, blocks: Sequence[RunningWeights]) -> Self:
         """Return the estimates of consecutive blocks of data."""

@@ -118,10 +118,12 @@ def _bounded(
 ) -> dict[str, Any]:
     estimate = importance_nll(problem, n_samples, seed=seed, threads=threads, progress=progress)
     model, posterior, _, phi, x = problem
+    elbo, elbo_error = mean_elbo(problem, np.random.default_rng(seed), draws=10)
     numbers = {
-        "elbo_per_datum": mean_elbo(problem, np.random.default_rng(seed), draws=10),
+        "elbo_per_datum": elbo,
+        "elbo_standard_error": elbo_error,
         "nll_per_datum": estimate.nll.mean(),
-        "nll_standard_error": np.sqrt((estimate.standard_error**2).sum()) / len(x),
+        "nll_standard_error": estimate.mean_error,
         "effective_sample_size": np.median(estimate.effective_sample_size),
     }
     if not model.family.discrete and not posterior.needs_all_rows:

@@ -50,7 +50,8 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     if any("elbo_after_m" in row for row in result.history):
         yield "staircase", plot_staircase(result.history, title=label).figure
     if any("kl" in row for row in result.history):
-        yield "surprisal-and-gap", plot_surprisal_and_gap(result.history, title=label)
+        # Upwards, like the learning curves and the printed numbers.
+        yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=label, upwards=True)
     if result.model.global_latents:
         return
     if result.train.image_shape is None:

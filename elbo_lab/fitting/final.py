@@ -91,18 +91,24 @@ def _regression_numbers(task: Task, outcome: Outcome, rows: Rows) -> Numbers:
     return final
 
 
-def mean_elbo(problem: Problem, rng: np.random.Generator, draws: int = 1) -> float:
-    """Return the mean ELBO over all rows of a problem, in nats, with `draws` draws each."""
+def mean_elbo(problem: Problem, rng: np.random.Generator, draws: int = 1) -> tuple[float, float | None]:
+    """Return the mean ELBO over all rows of a problem, `draws` draws each, and its standard error, in nats.
+
+    The error is None with a single draw.
+    """
     model, posterior, _, phi, x = problem
-    bound, total = ElboReconstructionKL(), 0.0
+    bound, of_draws = ElboReconstructionKL(), np.zeros(draws)
     # A free table needs all of its rows at once.
     per_pass = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     with single_threaded_blas():
         for start in range(0, len(x), per_pass):
-            rows = x[start : start + per_pass]
-            noise = draw_noise(bound.noise_spec(model.family, draws, len(rows)), rng, dtype=phi.dtype)
-            total += len(rows) * bound.estimate(problem._replace(x=rows), noise)[0][0]
-    return float(total / len(x))
+            rows = problem._replace(x=x[start : start + per_pass])
+            noise = draw_noise(bound.noise_spec(model.family, draws, len(rows.x)), rng, dtype=phi.dtype)
+            for draw in range(draws):
+                of_draws[draw] += len(rows.x) * bound.estimate(rows, noise[draw : draw + 1])[0][0]
+    of_draws /= len(x)
+    error = float(of_draws.std(ddof=1) / np.sqrt(draws)) if draws > 1 else None
+    return float(of_draws.mean()), error
 
 
 def _draws_for(n_rows: int) -> int:
@@ -119,11 +125,14 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
     nll = importance_nll(subset, NLL_SAMPLES, seed=seed, threads=threads)
     on_all, on_subset = (mean_elbo(rows, rng, _draws_for(len(rows.x))) for rows in (problem, subset))
     return {
-        "elbo_per_datum": on_all,
+        "elbo_per_datum": on_all[0],
+        "elbo_standard_error": on_all[1],
         "nll_per_datum": float(nll.nll.mean()),
+        "nll_standard_error": nll.mean_error,
         "nll_rows": len(subset.x),
         "nll_samples": NLL_SAMPLES,
-        "elbo_on_nll_rows": on_subset,
+        "elbo_on_nll_rows": on_subset[0],
+        "elbo_on_nll_rows_error": on_subset[1],
     }
 
 

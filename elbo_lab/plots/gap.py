@@ -4,7 +4,8 @@
     U = -ELBO(theta, phi) = S + KL(q || p(z | x))    its upper bound
 
 Phi-steps lower U and leave S where it is: the gap closes. Theta-steps lower S, and may open the gap again.
-Both are views of the same record (`log_p`, `elbo_exact`), in nats or bits per datum.
+Both are views of the same record (`log_p`, `elbo_exact`), in nats or bits per datum. `upwards` draws log p
+and ELBO themselves, for a page where everything else has their sign.
 
 An alternating evaluation measures one cycle: before its phi-steps, after them, and after its theta-step.
 With one minibatch per epoch the end of a cycle is the start of the next. With many, the other steps of the
@@ -46,8 +47,8 @@ UNITS = {"nats": 1.0, "bits": math.log(2.0)}
 PHASES = {
     "start": ("start", STYLE["faint"], "D"),
     "before": ("before φ-steps (after the other steps of the epoch)", BOUND_COLOR, "v"),
-    "phi": ("after φ-steps (they move U only)", Q_STEP_COLOR, "o"),
-    "theta": ("after a θ-step (it moves S and U)", THETA_STEP_COLOR, "s"),
+    "phi": ("after φ-steps (they move the bound only)", Q_STEP_COLOR, "o"),
+    "theta": ("after a θ-step (it moves both)", THETA_STEP_COLOR, "s"),
     "joint": ("after joint steps of θ and φ", BOUND_COLOR, "o"),
 }
 # How much earlier than its epoch a row of a cycle is drawn, as a share of the epochs between two evaluations.
@@ -147,6 +148,7 @@ def plot_surprisal(
     epochs: Span | None = None,
     title: str = "",
     legend: bool = True,
+    upwards: bool = False,
 ) -> Axes:
     """Draw the surprisal S, its upper bound U and the gap between them against the epoch.
 
@@ -162,6 +164,8 @@ def plot_surprisal(
     title : str
     legend : bool
         Whether to put a legend under the panel.
+    upwards : bool
+        Draw log p = -S and the ELBO = -U instead.
 
     Returns
     -------
@@ -169,28 +173,33 @@ def plot_surprisal(
     """
     phases, table = gap_table(history, unit, epochs)
     x, surprisal, bound, _ = table.T
-    ax = styled_axes(ax, 3.8, title=title, xlabel=time_label(phases), ylabel=f"S and U, {unit} per datum")
+    if upwards:
+        surprisal, bound = -surprisal, -bound
+    names = "log p and ELBO" if upwards else "S and U"
+    ax = styled_axes(ax, 3.8, title=title, xlabel=time_label(phases), ylabel=f"{names}, {unit} per datum")
     ax.plot(x, surprisal, zorder=3, **EXACT_LINE)
     ax.plot(x, bound, color=BOUND_COLOR, linewidth=STYLE["line_width"], zorder=3)
     ax.fill_between(x, surprisal, bound, color=BOUND_COLOR, alpha=0.16, linewidth=0, zorder=1)
-    handles = surprisal_handles()
+    handles = surprisal_handles(upwards)
     if len(x) <= MOST_MARKERS:
         draw_phases(ax, phases, x, surprisal)
         draw_phases(ax, phases, x, bound)
         handles += phase_handles(phases)
-    set_limits(ax, [Curve(x, bound), Curve(x, surprisal)], upwards=False)
+    set_limits(ax, [Curve(x, bound), Curve(x, surprisal)], upwards)
     whole_ticks(ax)
     if legend:
         legend_below(ax, handles, columns=2)
     return ax
 
 
-def surprisal_handles() -> list[Artist]:
+def surprisal_handles(upwards: bool) -> list[Artist]:
     """Return the legend of the two curves and of what lies between them."""
+    names = ("S = -log p(x), exact", "U = -ELBO", "U - S")
+    log_p, elbo, gap = ("log p(x), exact", "ELBO", "log p - ELBO") if upwards else names
     return [
-        Line2D([], [], label="S = -log p(x), exact", **EXACT_LINE),
-        Line2D([], [], label="U = -ELBO", color=BOUND_COLOR, linewidth=STYLE["line_width"]),
-        Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label="gap U - S = KL(q || posterior)"),
+        Line2D([], [], label=log_p, **EXACT_LINE),
+        Line2D([], [], label=elbo, color=BOUND_COLOR, linewidth=STYLE["line_width"]),
+        Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label=f"gap {gap} = KL(q || posterior)"),
     ]
 
 
@@ -229,13 +238,13 @@ def plot_gap(
 
 
 def plot_surprisal_and_gap(
-    history: History, unit: str = "nats", epochs: Span | None = None, title: str = ""
+    history: History, unit: str = "nats", epochs: Span | None = None, title: str = "", upwards: bool = False
 ) -> Figure:
     """Draw both panels above each other.
 
     Parameters
     ----------
-    history, unit, epochs, title
+    history, unit, epochs, title, upwards
         As for `plot_surprisal`.
 
     Returns
@@ -245,8 +254,8 @@ def plot_surprisal_and_gap(
     phases, _ = gap_table(history, unit, epochs)
     figure = new_figure(5.8)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    plot_surprisal(history, above, unit, epochs, title, legend=False)
+    plot_surprisal(history, above, unit, epochs, title, legend=False, upwards=upwards)
     plot_gap(history, below, unit, epochs, legend=False)
     above.set_xlabel("")
-    legend_outside(figure, surprisal_handles() + phase_handles(phases), columns=2)
+    legend_outside(figure, surprisal_handles(upwards) + phase_handles(phases), columns=2)
     return figure

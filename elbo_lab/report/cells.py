@@ -6,6 +6,9 @@ from elbo_lab.study.rows import Row
 
 Rows = list[Row]
 
+SMALL_ERROR = 1e-6
+"""Errors below this share of what matters are rounding: the digits of a value do not go down to them."""
+
 
 def number_text(value: float | None) -> str:
     """Write a number with three significant digits: 0.0123, 1.23, 123, 1.23e-5; '-' for None."""
@@ -21,6 +24,50 @@ def number_text(value: float | None) -> str:
         # Rounded first, so that 999.6 becomes 1000 and not 999.60.
         return f"{float(f'{value:.2e}'):.{max(0, 2 - exponent)}f}"
     return f"{mantissa}e{exponent}"
+
+
+def _power(value: float) -> int:
+    """Return the power of ten of the first digit of a number other than zero."""
+    return math.floor(math.log10(abs(value)))
+
+
+def _scientific(value: float, digits: int) -> str:
+    """Write a number as 1.23e-5, its power without leading zeros."""
+    mantissa, power = f"{value:.{max(digits, 0)}e}".split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def value_text(value: float, error: float | None = None, apart: float | None = None) -> str:
+    """Write a value with its error, both down to the first digit of the error: '-154.572 +- 0.004'.
+
+    An error that begins with 1 has two digits. One below a millionth of what matters is shown by its size
+    alone, beside a value with the digits that show what matters: '-18.24 +- 3e-13'.
+
+    Parameters
+    ----------
+    value : float
+    error : float, optional
+        Standard error, or bound of the error; zero is not shown.
+    apart : float, optional
+        A difference that has to be seen, with three digits; that of the value from zero if not given.
+    """
+    if not math.isfinite(value) or (error is not None and not math.isfinite(error)):
+        return f"{value:.3g}" + (f" +- {error:.1g}" if error else "")
+    matters = apart or value or 1.0
+    last = _power(matters) - 2  # the place of the last digit, as a power of ten
+    seen = error is not None and error > SMALL_ERROR * abs(matters)
+    if error and seen:
+        first, power = f"{error:.0e}".split("e")
+        last = int(power) - (first == "1")
+    fixed = value == 0 or -4 <= _power(value) <= 5
+    decimals = max(0, -last)
+    # Adding zero takes the sign from what is rounded to zero.
+    shown = f"{round(value, -last) + 0.0:.{decimals}f}" if fixed else _scientific(value, _power(value) - last)
+    if not error:
+        return shown
+    return f"{shown} +- " + (
+        f"{error:.{decimals}f}" if seen and fixed and decimals <= 4 else _scientific(error, 0)
+    )
 
 
 def time_text(seconds: float | None) -> str:

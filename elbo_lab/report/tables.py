@@ -8,11 +8,21 @@ caption names what is missing; a number is never wrapped or cut.
 """
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe
 from elbo_lab.report.blocks import dash_of, name_cell, print_lines, styled, wrapped, wrapped_texts
-from elbo_lab.report.cells import Row, Rows, clean_text, number_text, span_text, verdict
+from elbo_lab.report.cells import (
+    SMALL_ERROR,
+    Row,
+    Rows,
+    clean_text,
+    number_text,
+    span_text,
+    value_text,
+    verdict,
+)
 from elbo_lab.report.columns import Frame, fit_columns
 from elbo_lab.report.grouping import common_value, group_rows, is_gradient, model_label, order_targets
 from elbo_lab.study.scene import WHERE
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+# A difference of two numbers is no more exact than they are.
+ROUNDING = 1e-12
 VERDICT_COLORS = {"FAIL": "bold red", "biased": "yellow", "ok": "green"}
 
 
@@ -60,15 +72,50 @@ def refusal_lines(block: Rows, width: int) -> "list[Text]":
     return styled((line for text in texts for line in wrapped(text, width, hang=5)), "dim")
 
 
-def exact_text(row: Row, settings: dict[str, Any]) -> str:
-    """Return the exact answer of a block: the signed value where `settings` knows it, else the norm."""
+def exact_numbers(row: Row, settings: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return {target: (exact value, its error)} of the block of a row, as far as `settings` know them."""
     name = ":".join(part for part in (row["model"], row.get("variant")) if part)
     label = f"{name} K={row['latent_dim']}"
-    value = settings.get("exact_values", {}).get(label, {}).get(row["target"])
-    if value is not None:
-        return f"exact {number_text(value)}"
+    values, errors = (settings.get(f"exact_{what}", {}).get(label, {}) for what in ("values", "errors"))
+    return {target: (value, errors.get(target, 0.0)) for target, value in values.items()}
+
+
+def exact_gap(known: dict[str, tuple[float, float]]) -> tuple[float, float] | None:
+    """Return log p - ELBO and its error, or None where one of the two is unknown; zero within rounding."""
+    if not {"log-evidence", "elbo"} <= known.keys():
+        return None
+    (log_p, error), (elbo, elbo_error) = known["log-evidence"], known["elbo"]
+    gap = log_p - elbo
+    return gap if abs(gap) > ROUNDING * max(1.0, abs(log_p)) else 0.0, math.hypot(error, elbo_error)
+
+
+def exact_text(row: Row, settings: dict[str, Any]) -> str:
+    """Return the exact answer of a block: the signed value where `settings` knows it, else the norm."""
+    known = exact_numbers(row, settings)
+    error = row.get("reference_se")
+    if row["target"] in known:
+        value, _ = known[row["target"]]
+        return f"exact {value_text(value, error, digits_of(exact_gap(known)))}"
     word = "exact norm" if is_gradient(row["target"]) else "exact, absolute,"
-    return f"{word} {number_text(row['reference_norm'])}"
+    return f"{word} {value_text(row['reference_norm'], error)}"
+
+
+def digits_of(gap: tuple[float, float] | None) -> float:
+    """Return the difference that the digits of log p and ELBO have to show: the gap, or one nat."""
+    return min(abs(gap[0]) or 1.0, 1.0) if gap else 1.0
+
+
+def gap_text(row: Row, settings: dict[str, Any]) -> str | None:
+    """Return 'log p, ELBO, gap' of the block of a row, or None where one of them is unknown."""
+    known = exact_numbers(row, settings)
+    gap = exact_gap(known)
+    if gap is None:
+        return None
+    # An error that no digit shows is left to the head of its own table.
+    shown = {what: (value, error if error > SMALL_ERROR else None) for what, (value, error) in known.items()}
+    log_p, elbo = (value_text(*shown[target], digits_of(gap)) for target in ("log-evidence", "elbo"))
+    difference = value_text(gap[0], gap[1] if gap[1] > SMALL_ERROR else None) if gap[0] else "0"
+    return f"log p {log_p}, ELBO {elbo}, gap {difference} nats per datum"
 
 
 def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
@@ -80,7 +127,10 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
     row = rows[0]
     name = clean_text(model_label(row))
     known = next((r for r in rows if r.get("reference_norm") is not None), None)
-    parts = [f"{clean_text(row['data'])}, {row['n_data']} rows", f"K = {row['latent_dim']}"]
+    parts = []
+    if row["n_data"] is not None:  # else the model refused the data
+        rows_word = "row" if row["n_data"] == 1 else "rows"
+        parts += [f"{clean_text(row['data'])}, {row['n_data']} {rows_word}", f"K = {row['latent_dim']}"]
     if row.get("posterior"):
         parts.append(f"posterior {clean_text(row['posterior'])}")
     if settings.get("at") in WHERE:
@@ -88,9 +138,7 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
     if settings.get("noise", "independent") != "independent":
         parts.append(f"{settings['noise']} noise")
     if known is not None:
-        error = known.get("reference_se")
-        error = f" +- {error:.0e}".replace("e-0", "e-") if error else ""
-        parts.append(f"{exact_text(known, settings)}{error} ({known['reference']})")
+        parts.append(f"{exact_text(known, settings)} ({known['reference']})")
     lines = [name]
     for part in parts:
         separator = "  " if lines[-1] == name else ", "
@@ -98,6 +146,8 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
             lines[-1] += separator + part
         else:
             lines.append("  " + part)
+    gap = gap_text(known, settings) if known is not None else None
+    lines += [f"  {gap}"] if gap else []
     # A line that fits keeps its indent, which wrapping would take for a space between words.
     fitted = ([line] if len(line) <= width else wrapped(line, width, hang=4) for line in lines)
     texts = styled(piece for pieces in fitted for piece in pieces)
