@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
-from elbo_lab.errors import check_count
+from elbo_lab.errors import bad_value, check_count
+
+MOST_PER_CORE = 8
 
 
 def available_cores() -> int:
@@ -25,8 +27,17 @@ def available_cores() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """Return the number of threads, at least one; None stands for one per core."""
-    return available_cores() if threads is None else check_count("threads", threads)
+    """Return the number of threads, at least one and a few per core; None stands for one per core.
+
+    More would only wait for each other: each waiting thread of BLAS or Numba keeps a core busy.
+    """
+    cores = available_cores()
+    if threads is None:
+        return cores
+    if check_count("threads", threads) > MOST_PER_CORE * cores:
+        expected = f"at most {MOST_PER_CORE * cores} ({MOST_PER_CORE} for each core)"
+        raise bad_value("threads", expected, threads, "leave it out to take one for each core")
+    return int(threads)
 
 
 @contextmanager

@@ -322,7 +322,7 @@ def test_a_file_that_may_not_be_read_is_refused(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Root may read everything, so the answer of the system is replaced.
-    monkeypatch.setattr(Path, "read_bytes", locked)
+    monkeypatch.setattr(Path, "open", locked)
     with pytest.raises(BadValue, match=r"train-images-idx3-ubyte' \(Permission denied\)"):
         load("mnist", data_dir=folder)
 

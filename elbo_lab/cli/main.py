@@ -133,3 +133,7 @@ def run(options: Namespace) -> int:
     except OSError as fault:
         say(f"error: {fault}")
         return 2
+    except MemoryError:
+        # What the checks of sizes did not foresee, as a user's own model or estimator.
+        say("error: there is not enough memory for this run; take fewer rows, draws or latents")
+        return 2

@@ -1,11 +1,14 @@
 """Reading a run of `compare` from its JSON file; any other content is refused in one line."""
 
 import json
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import BadValue, bad_value
+from elbo_lab.memory import check_memory
+from elbo_lab.reading import check_regular
 from elbo_lab.study.rows import Row
 
 IDENTITY = ("model", "variant", "data", "latent_dim", "posterior", "target", "estimator")
@@ -14,6 +17,10 @@ DECLARED = ("applicable", "unbiased", "reference")
 NUMBERS = (
     "repeats reference_norm reference_se bias_norm variance variance_low variance_high seconds_per_estimate"
 ).split()
+
+# Of memory: the text, and the numbers and words that are made of it.
+BYTES_PER_CHARACTER = 8
+REMEDY = "name the file that compare wrote"
 
 
 def identity(row: Row) -> Row:
@@ -24,8 +31,14 @@ def identity(row: Row) -> Row:
 def read_run(argument: str, path: str | PathLike[str]) -> tuple[dict[str, Any], dict[tuple[Any, ...], Row]]:
     """Return (settings, {identity: row}) of a JSON file of `compare`, or raise ValueError."""
     what = "a JSON file that 'elbo-lab compare --json' wrote"
+    check_regular(argument, path)
     try:
+        check_memory(
+            argument, BYTES_PER_CHARACTER * os.path.getsize(path), f"the text of {str(path)!r}", REMEDY
+        )
         content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
+    except BadValue:
+        raise
     except OSError as fault:
         raise bad_value(argument, what, f"{str(path)!r} ({fault.strerror})") from None
     except (ValueError, RecursionError):

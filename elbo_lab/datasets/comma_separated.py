@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.errors import BadValue, bad_value
+from elbo_lab.memory import available_bytes, too_large
+from elbo_lab.reading import FEWER
 
 Columns = tuple[str, ...] | None
 """Names of the columns (D), or None without a header."""
@@ -27,6 +29,8 @@ Columns = tuple[str, ...] | None
 GAPS = {"", "na", "n/a", "null", "none", "?"}
 SEPARATORS = ";\t"
 COMMAS_PLEASE = "separate the fields with commas"
+# Of memory: for a line as it is cut into fields, and for a number on its way into the table.
+BYTES_PER_CHARACTER, BYTES_PER_NUMBER = 16, 24
 
 
 def read_comma_separated(path: Path) -> tuple[NDArray[np.float64], Columns]:
@@ -45,7 +49,7 @@ def read_comma_separated(path: Path) -> tuple[NDArray[np.float64], Columns]:
     """
     try:
         with _open(path) as file:
-            _, first = next(_rows(file), (0, None))
+            _, first = next(_rows(_lines(file, path)), (0, None))
             if first is None:
                 raise bad_value("data", "at least one row", f"the empty file {str(path)!r}")
             columns = None if _is_datum(first) else _names(first, path)
@@ -63,6 +67,18 @@ def _open(path: Path) -> TextIO:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     # utf-8-sig: spreadsheets put a byte-order mark in front, which is no part of the first name.
     return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a file; refuse a line, or numbers, that do not fit into memory."""
+    available, n_numbers = available_bytes(), 0
+    longest, most = available // BYTES_PER_CHARACTER, available // BYTES_PER_NUMBER
+    while line := file.readline(longest):
+        n_numbers += line.count(",") + 1
+        if len(line) >= longest or n_numbers > most:
+            what = f"a line of {len(line)} characters" if len(line) >= longest else f"{n_numbers} numbers"
+            raise too_large("data", f"{what} and more in {str(path)!r}", available, FEWER)
+        yield line
 
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -100,7 +116,7 @@ def _names(header: list[str], path: Path) -> tuple[str, ...]:
 
 def _numbers(file: TextIO, columns: Columns, path: Path) -> NDArray[np.float64]:
     """Return the rows that follow in a file as numbers (N, D)."""
-    lines = (line for line in file if line.strip())
+    lines = (line for line in _lines(file, path) if line.strip())
     first = next(lines, None)
     if first is None:
         raise bad_value("data", "at least one row", f"only a header in {str(path)!r}")
@@ -109,7 +125,7 @@ def _numbers(file: TextIO, columns: Columns, path: Path) -> NDArray[np.float64]:
         x = np.loadtxt(itertools.chain([first], lines), delimiter=",", comments=None, quotechar='"', ndmin=2)
         if columns is None or x.shape[1] == len(columns):
             return x
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, BadValue):
         raise
     except ValueError as error:
         reason = str(error)
@@ -120,8 +136,8 @@ def _numbers(file: TextIO, columns: Columns, path: Path) -> NDArray[np.float64]:
 
 def _first_fault(path: Path, columns: Columns) -> BadValue | None:
     """Return the error that names the first fault of the table, or None if `csv` finds none."""
-    with _open(path) as lines:
-        rows = _rows(lines)
+    with _open(path) as file:
+        rows = _rows(_lines(file, path))
         if columns is not None:
             next(rows)
         width = 0 if columns is None else len(columns)

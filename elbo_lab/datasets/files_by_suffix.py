@@ -4,23 +4,22 @@ Of NumPy's files one array (.npy) or a zip of named arrays (.npz) is read. Pickl
 unpickling a stranger's file runs the stranger's code.
 """
 
-import tokenize
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from elbo_lab.arrays import Draws
 from elbo_lab.datasets.comma_separated import Columns, read_comma_separated
 from elbo_lab.datasets.dataset import Dataset
-from elbo_lab.errors import bad_value, check_data, columns_by_name
+from elbo_lab.errors import BadValue, bad_value, check_data, columns_by_name
+from elbo_lab.reading import FLOAT, begins_as_zip, check_regular, members_of, read_array, read_member
 
-# What NumPy and zipfile raise on files that are damaged, foreign or hostile: MemoryError for a header
-# that promises more than there is room for, RuntimeError for an encrypted member or an unknown packing.
-BROKEN = (ValueError, MemoryError, OverflowError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile)
+# What NumPy and zipfile raise on files that are damaged, foreign or hostile: RuntimeError for an encrypted
+# member or an unknown packing.
+BROKEN = (ValueError, MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile)
 PICKLES = "save a numeric array with np.save; pickled objects are never loaded"
 
 
@@ -37,15 +36,18 @@ def read_arrays(path: Path) -> tuple[Draws, None]:
     columns : None
     """
     try:
-        # The product of the lengths in a senseless header may overflow, with a warning. A path instead of an
-        # open file would stay open where the list inside the zip is damaged.
-        with path.open("rb") as file, np.errstate(all="ignore"):
-            stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                return stored, None
-            names = stored.files
-            if "x" in names or len(names) == 1:
-                return stored["x" if "x" in names else names[0]], None
+        # A path instead of an open file would stay open where the list inside the zip is damaged.
+        with path.open("rb") as file:
+            if not begins_as_zip(file):
+                return read_array(file, os.fstat(file.fileno()).st_size, "data", FLOAT), None
+            with zipfile.ZipFile(file) as archive:
+                members = members_of(archive)
+                names = list(members)
+                if "x" in names or len(names) == 1:
+                    member = members["x" if "x" in names else names[0]]
+                    return read_member(archive, member, "data", FLOAT), None
+    except BadValue:
+        raise
     except BROKEN as error:
         reason = " ".join(str(error).split())
         raise bad_value("data", "an array of numbers", f"{str(path)!r} ({reason})", PICKLES) from None
@@ -86,6 +88,7 @@ def read_file(path: Path) -> Dataset:
     suffix = suffix_of(path)
     if suffix is None:
         raise bad_value("data", f"a file that ends with {', '.join(READERS)}", repr(str(path)))
+    check_regular("data", path)
     try:
         x, columns = READERS[suffix](path)
     # OSError: no permission, a folder; the others: a compressed file that is cut or is none.

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.files import write_bytes
+from elbo_lab.reading import begins_as_zip, check_regular, members_of, read_member
 
 if TYPE_CHECKING:
     from elbo_lab.training.batch import Vectors
@@ -108,23 +110,27 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
         In one line, if there is no such file, or it is truncated, damaged, foreign, or of another version;
         and later, when a missing entry is read.
     """
+    check_regular(argument, path)
+    another_kind = bad_value(argument, "a checkpoint of elbo_lab", f"{str(path)!r}, a file of another kind")
     try:
-        # Opened here, because np.load leaves the file of a damaged zip open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        # Opened here, because a path would stay open where the list inside the zip is damaged.
+        with open(path, "rb") as file:
+            if not begins_as_zip(file):
+                raise another_kind
+            arrays = _read_members(file, argument)
         text = arrays.pop(HEADER).tobytes().decode("utf-8")
         header = json.loads(text, object_hook=partial(Parts, path=path, argument=argument))
+    except BadValue:
+        raise
     except FileNotFoundError:
         raise bad_value(argument, "an existing file", repr(str(path))) from None
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "cut off or damaged"
         raise bad_value(argument, "a checkpoint of elbo_lab", f"{str(path)!r} ({reason})") from None
     except Exception:  # zip and npy readers raise many types of error on foreign bytes
-        raise bad_value(
-            argument, "a checkpoint of elbo_lab", f"{str(path)!r}, a file of another kind"
-        ) from None
+        raise another_kind from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise bad_value(argument, "a checkpoint of elbo_lab", f"{str(path)!r}, a file of another kind")
+        raise another_kind
     if header.get("version") != VERSION:
         got = f"version {header.get('version')} in {str(path)!r}"
         raise bad_value(argument, f"a checkpoint of version {VERSION}", got, "train anew")
@@ -134,6 +140,17 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
         if name in header and not isinstance(header[name], kind):
             raise damaged(path, f"its {name!r} is {type(header[name]).__name__}", argument)
     return header, Parts(arrays, path, argument)
+
+
+def _read_members(file: IO[bytes], argument: str) -> Arrays:
+    """Return all arrays of a checkpoint; those of a file whose members are compressed are not unpacked."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        # Stored members cannot be longer in all than the file, unless it is crafted to share their bytes.
+        if packed or sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
+            raise zipfile.BadZipFile
+        return {name: read_member(archive, member, argument) for name, member in members_of(archive).items()}
 
 
 def state_of(training: Training) -> tuple[Header, Arrays]:
