@@ -97,7 +97,7 @@ print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal comp
 # %% The bound beside the exact answers
 figure = new_figure(6.8)
 above, below = figure.subfigures(2, 1)
-plot_learning_curves(result.history, above.subplots(), title=f"Learning: {DATA.name}, two latents")
+plot_learning_curves(result.history, above, title=f"Learning: {DATA.name}, two latents")
 ax = below.subplots()
 title = f"Mean over {len(UNSEEN.x)} unseen rows"
 style_axes(ax, title=title, xlabel="latents of PPCA, of factor analysis", ylabel="nats per datum")

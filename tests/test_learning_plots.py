@@ -6,10 +6,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 from figure_checks import VISION, apart, exact_lines, words
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from elbo_lab.plots import (
     latent_grid,
+    learning,
     new_figure,
     plot_distance_to_maximum,
     plot_gap,
@@ -105,12 +107,14 @@ DESCRIBED = {
 }
 
 
-def labels_of(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+def labels_of(place):
+    legend = place.get_legend() if isinstance(place, Axes) else place.legends[0]
+    return [text.get_text() for text in legend.get_texts()]
 
 
-def line_called(ax, start):
-    (line,) = (line for line in ax.lines if line.get_label().startswith(start))
+def line_called(place, start):
+    axes = [place] if isinstance(place, Axes) else place.axes
+    (line,) = (line for ax in axes for line in ax.lines if line.get_label().startswith(start))
     return line
 
 
@@ -123,64 +127,103 @@ def with_gid(ax, gid):
 
 def test_every_recorded_curve_is_drawn_against_the_epoch_with_its_unit():
     rows = training_rows()
-    ax = plot_learning_curves(rows)
-    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "log p and its bound, nats per datum"
+    figure = plot_learning_curves(rows)
     for start, key in (
         ("ELBO, training", "elbo"),
         ("ELBO, validation", "elbo_validation"),
         ("exact ELBO", "elbo_exact"),
         ("exact log p", "log_p"),
     ):
-        line = line_called(ax, start)
+        line = line_called(figure, start)
         kept = [row for row in rows if key in row]
         assert list(line.get_xdata()) == [row["epoch"] for row in kept]
         assert list(line.get_ydata()) == [row[key] for row in kept]
-    assert exact_lines(ax) == [line_called(ax, "exact log p")]
-    assert len(labels_of(ax)) == 4
+        assert line.axes.get_ylabel().endswith("nats per datum")
+    assert figure.axes[-1].get_xlabel() == "epoch"
+    assert figure.axes[-1].get_ylabel() == "log p and its bound,\nnats per datum"
+    assert exact_lines(figure.axes[-1]) == [line_called(figure, "exact log p")]
+    assert len(labels_of(figure)) == 4
+
+
+MEANS = {
+    "ELBO, training": "over the epoch",
+    "log p, training": "over the epoch",
+    "ELBO, validation": "over the watched rows",
+    "exact ELBO": "over the gap rows",
+    "exact log p, the same gap rows": "over the gap rows",
+    "ELBO after the M-step": "over all rows",
+    "exact log p, all": "over all rows",
+}
+HISTORIES = [training_rows(), alternating_rows(), cycle_rows(), gradient_rows(), em_rows()]
+
+
+def check_panels(rows):
+    easier = [row | {"elbo": row["elbo"] + 30.0} if "elbo" in row else row for row in rows]
+    for ax in plot_learning_curves(easier, n_data=100).axes:
+        lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+        assert len({mean for label in lines for start, mean in MEANS.items() if label.startswith(start)}) == 1
+        if len(lines) == 2:
+            bound, exact = (np.array(lines[label].get_xydata()) for label in sorted(lines))
+            log_p = dict(exact)
+            assert all(value <= log_p[time] for time, value in bound)
+
+
+@pytest.mark.parametrize("rows", HISTORIES, ids=range(len(HISTORIES)))
+def test_lines_of_one_panel_are_means_over_the_same_rows_at_the_same_parameters(rows):
+    """So no bound lies above the log p of its panel, though it lies above that of other rows."""
+    check_panels(rows)
+
+
+@pytest.mark.parametrize("rows", HISTORIES[:4], ids=range(4))
+def test_a_panel_of_different_means_is_caught(rows, monkeypatch):
+    monkeypatch.setattr(learning, "PANELS", (tuple(learning.LOOKS),))
+    with pytest.raises(AssertionError):
+        check_panels(rows)
 
 
 def test_a_start_far_below_does_not_squash_the_rest_and_is_counted():
-    ax = plot_learning_curves(training_rows())
+    figure = plot_learning_curves(training_rows())
+    ax = figure.axes[-1]
     low, high = ax.get_ylim()
     # The start is at -4060, all else between -75 and -40.
     assert -90 < low < -60 and -40 < high < -35
     (marks,) = with_gid(ax, "cut")
     assert list(marks.get_xdata()) == [0.0]
-    assert any("1 point below the axis, down to −4060" in text for text in words(ax.figure))
+    assert any("1 point below the axis, down to −4060" in text for text in words(figure))
 
 
 def test_nothing_is_cut_away_where_everything_fits():
     for rows in (em_rows(), gradient_rows(), training_rows(start_gap=20.0)):
-        ax = plot_learning_curves(rows, n_data=100)
-        low, high = ax.get_ylim()
-        assert all(low < y < high for line in ax.lines for y in line.get_ydata())
-        assert not with_gid(ax, "cut")
+        for ax in plot_learning_curves(rows, n_data=100).axes:
+            low, high = ax.get_ylim()
+            assert all(low < y < high for line in ax.lines for y in line.get_ydata())
+            assert not with_gid(ax, "cut")
 
 
 def test_a_later_fall_of_the_validation_bound_is_not_cut_away():
     rows = training_rows(60)
     for row in rows[30:]:
         row["elbo_validation"] -= 30.0
-    ax = plot_learning_curves(rows)
+    ax = line_called(plot_learning_curves(rows), "ELBO, validation").axes
     assert ax.get_ylim()[0] < min(row["elbo_validation"] for row in rows[30:])
 
 
 @pytest.mark.parametrize("rows", [alternating_rows(8), cycle_rows(8)], ids=["one minibatch", "many"])
 def test_rows_within_a_cycle_do_not_multiply_the_points_of_a_learning_curve(rows):
-    ax = plot_learning_curves(rows)
-    assert list(line_called(ax, "ELBO, training").get_xdata()) == list(range(1, 9))
-    exact = line_called(ax, "exact log p")
+    figure = plot_learning_curves(rows)
+    assert list(line_called(figure, "ELBO, training").get_xdata()) == list(range(1, 9))
+    exact = line_called(figure, "exact log p")
     assert list(exact.get_xdata()) == list(range(9))
     assert list(exact.get_ydata()) == [row["log_p"] for row in rows if row["phase"] in ("start", "theta")]
 
 
 def test_em_rows_show_the_bound_below_the_exact_log_p_in_totals_or_per_datum():
     rows = em_rows(10)
-    ax = plot_learning_curves(rows)
+    (ax,) = plot_learning_curves(rows).axes
     assert ax.get_xlabel() == "EM iteration" and ax.get_ylabel().endswith("nats, total")
     (exact,) = exact_lines(ax)
     assert list(exact.get_ydata()) == [row["log_likelihood"] for row in rows]
-    ax = plot_learning_curves(rows, n_data=50)
+    (ax,) = plot_learning_curves(rows, n_data=50).axes
     assert ax.get_ylabel().endswith("nats per datum")
     (exact,) = exact_lines(ax)
     assert exact.get_ydata() == pytest.approx([row["log_likelihood"] / 50 for row in rows])
@@ -190,12 +233,14 @@ def test_em_rows_show_the_bound_below_the_exact_log_p_in_totals_or_per_datum():
 
 
 def test_gradient_rows_show_a_running_mean_that_is_not_taken_for_the_exact_value():
-    ax = plot_learning_curves(gradient_rows(), n_data=100)
-    (exact,) = exact_lines(ax)
-    assert exact.get_label() == "exact log p, all rows" and exact.get_ydata()[0] == pytest.approx(-7.0)
-    mean = line_called(ax, "log p, training rows (mean over the epoch)")
+    figure = plot_learning_curves(gradient_rows(), n_data=100)
+    (exact,) = exact_lines(figure.axes[1])
+    assert exact.get_label() == "exact log p, all training rows" and exact.get_ydata()[0] == pytest.approx(
+        -7.0
+    )
+    mean = line_called(figure, "log p, training rows, mean over the epoch")
     assert mean.get_linestyle() == "-" and len(mean.get_xdata()) == 12
-    assert ax.get_ylabel() == "log p, nats per datum"
+    assert {ax.get_ylabel() for ax in figure.axes} == {"log p,\nnats per datum"}
 
 
 def test_missing_and_infinite_values_leave_no_holes_in_a_curve():
@@ -586,8 +631,8 @@ def test_what_cannot_be_drawn_is_refused(plot, given, message):
 
 LONG = "deep Bernoulli on digits (gray), seed 0: the decoded plane"
 FIGURES = {
-    "learning": lambda: plot_learning_curves(training_rows(), title="a model on data").figure,
-    "learning-em": lambda: plot_learning_curves(em_rows(), n_data=10).figure,
+    "learning": lambda: plot_learning_curves(training_rows(), title="a model on data"),
+    "learning-em": lambda: plot_learning_curves(em_rows(), n_data=10),
     "staircase": lambda: plot_staircase(em_rows(), title="EM").figure,
     "distance": lambda: plot_distance_to_maximum(em_rows(90), title="EM").figure,
     "gap": lambda: plot_surprisal_and_gap(alternating_rows(), title="alternating"),
@@ -605,8 +650,6 @@ FIGURES = {
 }
 
 SINGLE = {
-    "learning": lambda ax: plot_learning_curves(training_rows()[:1], ax),
-    "learning-em": lambda ax: plot_learning_curves(em_rows()[:1], ax),
     "staircase": lambda ax: plot_staircase(em_rows()[:1], ax),
     "distance": lambda ax: plot_distance_to_maximum(em_rows()[:1], ax),
     "surprisal": lambda ax: plot_surprisal(training_rows()[:1], ax),

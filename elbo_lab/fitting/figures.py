@@ -45,8 +45,8 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     """Yield (file name, figure)."""
     label = f"{result.settings['model']}, {result.train.name}"
     if len(result.history) > 1:
-        curves = plot_learning_curves(result.history, n_data=len(result.train.x), title=label)
-        yield "learning-curves", curves.figure
+        n_data = len(result.train.x)
+        yield "learning-curves", plot_learning_curves(result.history, n_data=n_data, title=label)
     if any("elbo_after_m" in row for row in result.history):
         yield "staircase", plot_staircase(result.history, title=label).figure
     if any("kl" in row for row in result.history):

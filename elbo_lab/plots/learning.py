@@ -2,15 +2,17 @@
 
     ELBO = log p(x) - KL(q || p(z | x))  <=  log p(x)
 
-The distance of the bound from the dashed line is therefore the gap of inference, and the rise of the dashed
-line is what was learned. The bound on training rows is a mean over an epoch in which theta moved, so it lags
-a little behind a value at the end of the epoch, and can lie below the bound on validation rows early on.
-
-Exact values of the gap belong to the rows on which it is recorded (`gap_rows`). Where these are a part of
-the training rows, only the two exact curves may be compared to the last nat.
+A panel holds only means over the same rows at the same parameters: so a bound never lies above the log p
+that it bounds, and their distance is the gap of inference. A mean over an epoch, in which the parameters
+moved, has a panel of its own, and so have the rows that early stopping watches. The panels share the epochs,
+not the values: the rows of one may be easier than those of another by more than the gap.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.plots.history import (
@@ -24,22 +26,33 @@ from elbo_lab.plots.history import (
     time_key,
     whole_ticks,
 )
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, styled_axes
+from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_outside, new_figure, style_axes
 
 SOLID = {"linestyle": "-", "linewidth": STYLE["line_width"], "markersize": 3.5}
 BOUND = {**SOLID, "color": BOUND_COLOR, "marker": "o"}
 
 # Drawn in this order; `log_p` is a mean over minibatches where the rows have no bound.
 LOOKS = {
-    "elbo": ("ELBO, training rows (mean over the epoch)", BOUND),
+    "elbo": ("ELBO, training rows, mean over the epoch", BOUND),
     "elbo_after_m": ("ELBO after the M-step", BOUND),
-    "elbo_validation": ("ELBO, validation rows", {**SOLID, "color": "#997700", "marker": "s"}),
-    "elbo_exact": ("exact ELBO", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
-    "mean_log_p": ("log p, training rows (mean over the epoch)", BOUND),
-    "log_p": ("exact log p (gap rows)", EXACT_LINE),
-    "log_likelihood": ("exact log p, all rows", EXACT_LINE),
+    "elbo_validation": (
+        "ELBO, validation rows, end of the epoch",
+        {**SOLID, "color": "#997700", "marker": "s"},
+    ),
+    "elbo_exact": ("exact ELBO, end of the epoch", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
+    "mean_log_p": ("log p, training rows, mean over the epoch", BOUND),
+    "log_p": ("exact log p, the same gap rows", EXACT_LINE),
+    "log_likelihood": ("exact log p, all training rows", EXACT_LINE),
 }
 TOTALS = ("elbo_after_m", "log_likelihood")
+
+# One panel each, of those curves that the history has.
+PANELS = (
+    ("elbo", "mean_log_p"),
+    ("elbo_validation",),
+    ("elbo_exact", "log_p"),
+    ("elbo_after_m", "log_likelihood"),
+)
 
 
 def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[str, Curve], str]:
@@ -75,16 +88,16 @@ def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[s
 
 
 def plot_learning_curves(
-    history: History, ax: Axes | None = None, n_data: int | None = None, title: str = ""
-) -> Axes:
+    history: History, figure: FigureBase | None = None, n_data: int | None = None, title: str = ""
+) -> FigureBase:
     """Draw the bound, the validation bound and the exact log p against the epoch (or EM iteration).
 
     Parameters
     ----------
     history : list of dict
         Rows of a training, of gradient ascent or of EM; see the glossary for their keys.
-    ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if omitted.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where the panels are drawn, below each other; a new figure if omitted.
     n_data : int, optional
         Number of data: totals (`log_likelihood`, `elbo_after_m`) are divided by it. Needed where the history
         also has values per datum.
@@ -92,28 +105,39 @@ def plot_learning_curves(
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure or SubFigure
     """
     curves, unit = learning_curves(history, n_data)
     time = "epoch" if time_key(list(history)) == "epoch" else "EM iteration"
-    ax = styled_axes(ax, 3.6, title=title, xlabel=time, ylabel=f"{_quantity(curves)}, {unit}")
-    for key, curve in curves.items():
-        label, look = LOOKS[key]
-        if len(curve.x) > MOST_MARKERS:
-            look = {**look, "marker": "none"}
-        elif len(curve.x) == 1:  # a point makes no dashed line
-            look = {**look, "marker": "o", "markersize": 5}
-        ax.plot(*curve, label=label, zorder=4 if look["linestyle"] == "--" else 3, **look)
-    handles = ax.get_legend_handles_labels()[0]
-    set_limits(ax, list(curves.values()))
-    whole_ticks(ax)
-    legend_below(ax, handles, columns=2)
-    return ax
+    shown = [names for names in ([n for n in panel if n in curves] for panel in PANELS) if names]
+    if figure is None:
+        figure = new_figure(1.6 + 2.0 * len(shown))
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, names in zip(axes, shown, strict=True):
+        quantity = _quantity(names)
+        style_axes(ax, ylabel=f"{quantity}, {unit}" if len(shown) == 1 else f"{quantity},\n{unit}")
+        for name in names:
+            draw_curve(ax, curves[name], *LOOKS[name])
+        set_limits(ax, [curves[name] for name in names])
+    style_axes(axes[0], title=title, ylabel=axes[0].get_ylabel())
+    axes[-1].set_xlabel(time, fontsize=STYLE["label_size"], color=STYLE["ink"])
+    whole_ticks(axes[-1])
+    legend_outside(figure, [line for ax in axes for line in ax.get_legend_handles_labels()[0]], columns=2)
+    return figure
 
 
-def _quantity(curves: dict[str, Curve]) -> str:
-    """Return the name of what the curves show: the bound, log p, or both."""
-    bounds = [name for name in curves if "elbo" in name]
+def draw_curve(ax: Axes, curve: Curve, label: str, look: Mapping[str, Any]) -> None:
+    """Draw one curve, with markers where its points are few."""
+    if len(curve.x) > MOST_MARKERS:
+        look = {**look, "marker": "none"}
+    elif len(curve.x) == 1:  # a point makes no dashed line
+        look = {**look, "marker": "o", "markersize": 5}
+    ax.plot(*curve, label=label, zorder=4 if look["linestyle"] == "--" else 3, **look)
+
+
+def _quantity(names: list[str]) -> str:
+    """Return the name of what a panel shows: the bound, log p, or both."""
+    bounds = [name for name in names if "elbo" in name]
     if not bounds:
         return "log p"
-    return "ELBO" if len(bounds) == len(curves) else "log p and its bound"
+    return "ELBO" if len(bounds) == len(names) else "log p and its bound"
