@@ -95,7 +95,7 @@ print(f"  unseen rows: ELBO {bound:.2f}, log p by importance samples {-held_out[
 print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal components {yardstick:.3f}")
 
 # %% The bound beside the exact answers
-figure = new_figure(6.8)
+figure = new_figure(7.6)
 above, below = figure.subfigures(2, 1)
 plot_learning_curves(result.history, above, title=f"Learning: {DATA.name}, two latents")
 ax = below.subplots()

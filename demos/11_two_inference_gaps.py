@@ -59,7 +59,7 @@ for epochs in EPOCHS:
         rng = np.random.default_rng(SEED)
         gap = split_gap(vae.problem(x), rng)
         gaps[epochs, name] = gap
-        sizes = f"{gap.approximation.mean():.3f} and {gap.amortisation.mean():.3f}"
+        sizes = f"{gap.approximation.mean():.3f} and {gap.shortfall.mean():.3f}"
         print(f"{epochs:>3} epochs, {name}: log p {gap.log_p.mean():.2f}, gaps {sizes}")
 last = gaps[EPOCHS[-1], "unseen"]
 
@@ -82,7 +82,7 @@ bars = [str(epochs) for epochs in EPOCHS]
 for ax, name in zip(axes[:2], PARTS, strict=True):
     style_axes(ax, title=f"Digits {name}", xlabel="epochs", ylabel="gap, nats per datum")
     approximation = [gaps[epochs, name].approximation.mean() for epochs in EPOCHS]
-    amortisation = [gaps[epochs, name].amortisation.mean() for epochs in EPOCHS]
+    amortisation = [gaps[epochs, name].shortfall.mean() for epochs in EPOCHS]
     ax.bar(bars, approximation, color=BLUE, label="approximation")
     ax.bar(bars, amortisation, bottom=approximation, color=RED, label="amortisation")
     ax.set_ylim(0, 1.1 * highest)
@@ -93,12 +93,12 @@ style_axes(axes[2], title=title, xlabel="approximation, nats", ylabel="amortisat
 for name, marker, color in (("trained on", "o", "#6b6b6b"), ("unseen", "^", "#882255")):
     gap = gaps[EPOCHS[-1], name]
     approximation = np.maximum(gap.approximation, 1e-4)
-    amortisation = np.maximum(gap.amortisation, 1e-4)
+    amortisation = np.maximum(gap.shortfall, 1e-4)
     axes[2].loglog(approximation, amortisation, marker, color=color, ms=4, alpha=0.7, label=name)
 axes[2].loglog([1e-3, 3.0], [1e-3, 3.0], ":", color="gray", label="equal")
 
 # %% The posterior of one digit on the latent plane
-n = np.argsort(last.amortisation)[-3]
+n = np.argsort(last.shortfall)[-3]
 encoder_mean, encoder_log_sd = model.family.split(eta[n])
 best_mean, best_log_sd = model.family.split(best[n])
 means = np.array([encoder_mean, best_mean])
@@ -123,13 +123,13 @@ print("figure:", save_figure(figure, OUT, "two-inference-gaps")[0])
 
 # %% The claim
 for gap in gaps.values():
-    assert (gap.amortisation >= 0).all(), "no part is negative"
+    assert (gap.shortfall >= 0).all(), "no part is negative"
     assert (gap.approximation > -1e-6).all(), "up to the error of the quadrature"
-    assert np.allclose(gap.approximation + gap.amortisation, gap.log_p - gap.elbo, rtol=0, atol=1e-9), "a sum"
+    assert np.allclose(gap.approximation + gap.shortfall, gap.log_p - gap.elbo, rtol=0, atol=1e-9), "a sum"
 assert full_gap.mean() <= last.approximation.mean(), "a richer family is nowhere worse"
 if not QUICK:
     first = gaps[EPOCHS[0], "unseen"]
     seen = gaps[EPOCHS[-1], "trained on"]
-    assert last.amortisation.mean() > 3 * last.approximation.mean(), "on unseen digits most is the encoder's"
-    assert last.amortisation.mean() > 1.5 * seen.amortisation.mean(), "more than on those it was trained on"
-    assert last.amortisation.mean() > 2 * first.amortisation.mean(), "and it grew"
+    assert last.shortfall.mean() > 3 * last.approximation.mean(), "on unseen digits most is the encoder's"
+    assert last.shortfall.mean() > 1.5 * seen.shortfall.mean(), "more than on those it was trained on"
+    assert last.shortfall.mean() > 2 * first.shortfall.mean(), "and it grew"

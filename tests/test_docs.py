@@ -205,6 +205,7 @@ def records(tmp_path_factory):
         fit(*mixture, latent=2, method="gradient", **small),
         fit("ppca", "digits", latent=2),
         fit("deep-bernoulli", "digits", **small, **net, **watched),
+        fit("ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, **small),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
     ]
     judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer")]

@@ -149,7 +149,7 @@ def test_a_gap_that_is_not_exact_is_refused_with_the_reason():
         split_of(case)
 
 
-# -- approximation and amortisation ----------------------------------------------------------------
+# -- approximation and shortfall -------------------------------------------------------------------
 
 
 def mean_field_gap(case):
@@ -163,8 +163,8 @@ def mean_field_gap(case):
 def test_the_two_parts_are_the_gap_and_none_is_negative(case):
     for posterior, phi in case.posteriors():
         found, whole = split_of(case, posterior, phi), gap_of(case, posterior, phi)
-        assert_close(found.approximation + found.amortisation, whole.kl, 1e-11)
-        assert found.approximation.min() >= -1e-8 and found.amortisation.min() >= -1e-8
+        assert_close(found.approximation + found.shortfall, whole.kl, 1e-11)
+        assert found.approximation.min() >= -1e-8 and found.shortfall.min() >= -1e-8
 
 
 @over(LINEAR)
@@ -178,21 +178,21 @@ def test_the_approximation_gap_of_a_correlated_posterior_has_a_formula(case):
 def test_a_family_that_holds_the_posterior_has_no_approximation_gap(case):
     found = split_of(canonical(case))
     assert np.abs(found.approximation).max() < 1e-7
-    assert found.amortisation.max() > 1e-3
+    assert found.shortfall.max() > 1e-3
 
 
 @over(MIXTURES)
 def test_categories_have_no_approximation_gap(case):
     found = split_of(case)
     assert not found.approximation.any()
-    np.testing.assert_array_equal(found.amortisation, gap_of(case).kl)
+    np.testing.assert_array_equal(found.shortfall, gap_of(case).kl)
 
 
 @over(BINARY)
 def test_the_best_factorised_bits_are_not_beaten_by_a_grid(case):
     # Both logits of every datum on a grid of step 0.05; next to a maximum the ELBO is flat to 1e-3.
     found, model = split_of(case), case.model
-    assert (found.approximation > 1e-8).all() and found.amortisation.min() >= 0.0
+    assert (found.approximation > 1e-8).all() and found.shortfall.min() >= 0.0
     axis = np.arange(-6.0, 6.0, 0.05)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 1, 2)
     z = model.family.values()
@@ -219,14 +219,14 @@ def test_the_best_q_of_a_deep_model_is_not_beaten_by_another_search(case):
         assert found.best_elbo[n] == pytest.approx(-other.fun, abs=1e-5)
 
 
-def test_a_q_that_was_fitted_per_datum_has_no_amortisation_gap():
+def test_a_q_that_was_fitted_per_datum_has_no_shortfall():
     case = DEEP[0]
     eta = gap_module._best_eta(
         case.model, case.theta, case.x, np.zeros((len(case.x), 2)), np.random.default_rng(0)
     )
     table = FreePosterior(case.model.family, len(case.x))
     found = split_of(case, table, table.phi_from_eta(eta))
-    assert 0.0 <= found.amortisation.max() < 1e-6
+    assert 0.0 <= found.shortfall.max() < 1e-6
 
 
 def test_an_ascent_that_fails_for_a_datum_leaves_it_the_q_of_the_encoder(monkeypatch):
@@ -239,11 +239,11 @@ def test_an_ascent_that_fails_for_a_datum_leaves_it_the_q_of_the_encoder(monkeyp
 
     monkeypatch.setattr(gap_module, "fit_eta", worse)
     found = split_of(case)
-    assert found.best_elbo[0] == found.elbo[0] and found.amortisation[0] == 0.0
+    assert found.best_elbo[0] == found.elbo[0] and found.shortfall[0] == 0.0
     assert_close(found.elbo, honest.elbo)
     # The fault that this guards against: without the maximum the part would be negative.
     monkeypatch.setattr(gap_module, "np", SimpleNamespace(**{**vars(np), "maximum": lambda best, _: best}))
-    assert split_of(case).amortisation[0] < -0.01
+    assert split_of(case).shortfall[0] < -0.01
 
 
 def test_many_data_are_split_in_blocks(monkeypatch):

@@ -664,6 +664,13 @@ SINGLE = {
 }
 
 
+def test_learning_curves_of_a_single_row_are_points_in_the_figure_that_was_given():
+    figure = new_figure(4).subfigures(1, 2)[0]
+    for rows in (training_rows()[:1], em_rows()[:1]):
+        assert plot_learning_curves(rows, figure) is figure
+        assert all(line.get_marker() != "None" for ax in figure.axes for line in ax.lines)
+
+
 @pytest.mark.parametrize("name", SINGLE)
 def test_a_single_row_makes_a_figure_on_the_axes_that_were_given(name):
     ax = new_figure(4).subplots()

@@ -104,7 +104,7 @@ for width in WIDTHS:
         bound = full_covariance_elbo(theta, rows, posterior.eta(phi, rows))
         left_by_full = (split.log_p - bound).mean()
         label = f"{width} units, {name}"
-        gaps[label] = (split.approximation.mean(), split.amortisation.mean(), left_by_full)
+        gaps[label] = (split.approximation.mean(), split.shortfall.mean(), left_by_full)
         print(f"{label}: log p {split.log_p.mean():.3f} nats per digit")
 approximation, amortisation, _ = np.array(list(gaps.values())).T
 

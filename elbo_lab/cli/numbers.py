@@ -84,7 +84,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
     console.print(number_table(columns))
     gap = final.get("gap")
     if gap:
-        parts = f"approximation {gap['approximation']:.3g} + amortisation {gap['amortisation']:.3g}"
+        names = [name for name in ("approximation", "amortisation", "optimisation") if name in gap]
+        parts = " + ".join(f"{name} {gap[name]:.3g}" for name in names)
         line = f"log p {gap['log_p']:.4f}, ELBO {gap['elbo']:.4f}, gap = {parts} nats per datum"
         say(f"exact, {gap['rows']} training rows: {line}")
     say(f"stopped: {result.stopped}; {final['seconds']:.2f} s")

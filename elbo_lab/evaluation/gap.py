@@ -7,16 +7,18 @@ so is the KL to a posterior without a formula: kl = log p - ELBO, with ELBO =
 E_q log p(x, z) + H(q). Nothing here is sampled. Being a difference, a KL near zero keeps the errors of both
 (`Gap.error`) and may come out that far below zero.
 
-The gap of an encoder has two parts (Cremer, Li and Duvenaud 2018, section 3 and table 1), with q* the
-best member of the family for each datum separately:
+The gap has two parts (Cremer, Li and Duvenaud 2018, section 3 and table 1), with q* the best member of the
+family for each datum separately:
 
     log p(x) - ELBO(q)  =  [log p(x) - ELBO(q*)]  +  [ELBO(q*) - ELBO(q)]
-                             approximation             amortisation
+                             approximation             shortfall
 
-A richer family reduces the first, a better encoder the second. For a categorical z every distribution is in
+A richer family reduces the first. The second is the amortisation gap of an encoder, which one network for all
+data costs (with what its training has not yet reached); a free table amortises nothing, and its shortfall is
+an error of optimisation. For a categorical z every distribution is in
 the family, q* is the posterior and the first part is zero. Otherwise q* comes from an ascent that starts at
-the encoder's q, and where the ascent fails, the start is kept. So the amortisation part is never negative,
-and an imperfect q* counts as approximation.
+the given q, and where the ascent fails, the start is kept. So the shortfall is never negative, and an
+imperfect q* counts as approximation.
 """
 
 import math
@@ -76,7 +78,7 @@ class GapSplit:
     Attributes
     ----------
     log_p, best_elbo, elbo : ndarray (N,)
-        In descending order: the evidence, the bound of the family's best q, the bound of the encoder's q.
+        In descending order: the evidence, the bound of the family's best q, the bound of the given q.
     """
 
     log_p: Floats
@@ -89,8 +91,8 @@ class GapSplit:
         return self.log_p - self.best_elbo
 
     @property
-    def amortisation(self) -> Floats:
-        """What the encoder loses against the best q (N,)."""
+    def shortfall(self) -> Floats:
+        """What the given q loses against the best (N,); see `Posterior.shortfall` for its cause."""
         return self.best_elbo - self.elbo
 
 
@@ -147,7 +149,7 @@ def _best_eta(model: Model, theta: Floats, x: Floats, start: Floats, rng: np.ran
 
 
 def split_gap(problem: Problem, rng: np.random.Generator) -> GapSplit:
-    """Return the approximation and the amortisation part of the gap.
+    """Return the two parts of the gap, approximation and shortfall.
 
     Parameters
     ----------

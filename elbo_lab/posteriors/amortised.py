@@ -40,6 +40,7 @@ class AmortisedPosterior(Posterior):
     shift: tuple[float, ...]
     scale: tuple[float, ...]
     name = "amortised"
+    shortfall = "amortisation"
     summary = "an MLP encoder shared by all data"
 
     def __post_init__(self) -> None:

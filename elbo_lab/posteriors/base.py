@@ -42,11 +42,15 @@ class Posterior(ABC):
     needs_all_rows : bool
         Whether phi is a table with an eta for each of given data: `eta` takes all of these at once, in their
         order, and is not defined for other data.
+    shortfall : str
+        Why its q falls short of the family's best: 'amortisation' where one network serves all data, else
+        'optimisation', an ascent that has not yet arrived.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     needs_all_rows: ClassVar[bool] = False
+    shortfall: ClassVar[str] = "optimisation"
 
     if TYPE_CHECKING:
         # A subclass gives a field of the dataclass, a cached property or a class attribute.
