@@ -9,7 +9,7 @@ Every estimator is held against the exact answer, on the same models, with the s
 Names and rooms are loaded on first use, so that `import elbo_lab` costs next to nothing; `elbo_lab.<TAB>`
 shows them all. The rooms, from the ground up: `special`, `layout`, `distributions`, `networks`, `models`,
 `posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`, `registry`,
-`evaluation`, `theory`, `study`, `report`, `plots`, `fitting`, `comparison`.
+`evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`, `comparison`.
 """
 
 from importlib import import_module
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names that are loaded on first use
     from elbo_lab import bounds as bounds
+    from elbo_lab import checking as checking
     from elbo_lab import comparison as comparison
     from elbo_lab import datasets as datasets
     from elbo_lab import distributions as distributions
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab import study as study
     from elbo_lab import theory as theory
     from elbo_lab import training as training
+    from elbo_lab.checking import check_model as check_model
     from elbo_lab.comparison.advice import advise as advise
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
@@ -71,6 +73,7 @@ _HOMES = {
     "fit": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",
+    "check_model": "checking",
     "advise": "comparison",
     "difference": "comparison",
     "paired_ratio": "comparison",
@@ -94,6 +97,7 @@ _HOMES = {
 }
 _ROOMS = (
     "bounds",
+    "checking",
     "comparison",
     "datasets",
     "distributions",

@@ -32,11 +32,13 @@ from elbo_lab.datasets import BuiltIn
 from elbo_lab.distributions import Family
 from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, unknown_name
 from elbo_lab.estimators import TARGETS, Estimator, Exact
+from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.plugins import Plugins, load_plugins
 from elbo_lab.posteriors import POSTERIORS
 
 T = TypeVar("T")
+M = TypeVar("M", Model, type[Model])
 U = TypeVar("U")
 
 
@@ -207,7 +209,7 @@ class ModelChoice:
                 got = f"{latent} beside a finished model with {self.model.latent_dim}"
                 raise bad_value("latent", "no value", got)
             return self.model
-        return self.kind.for_data(x, variant=self.variant, latent=latent)
+        return _complete_model(self.kind.for_data(x, variant=self.variant, latent=latent), self.kind)
 
     @property
     def label(self) -> str:
@@ -247,6 +249,31 @@ def _complete(estimator: Estimator) -> Estimator:
     return estimator
 
 
+def _own_name(argument: str, item: M) -> M:
+    """Return a model, or a class of them, if it has a name that is not another's."""
+    name, kind = getattr(item, "name", None), item if isinstance(item, type) else type(item)
+    if not isinstance(name, str) or not name.strip():
+        remedy = "set name = '...' in the class"
+        raise bad_value(argument, "a model with a name", f"{kind.__name__} without one", remedy)
+    if kind not in models.MODELS and name in {model.name for model in models.MODELS}:
+        raise bad_value(
+            argument, "a name of its own", f"{kind.__name__} with that of {name!r}", "rename yours"
+        )
+    return item
+
+
+def _complete_model(built: Any, kind: type[Model]) -> Model:
+    """Return a built model if it has what everything else rests on, or raise."""
+    if not isinstance(built, Model):
+        raise bad_kind(f"for_data of {kind.__name__}", "a Model", repr(built), "return cls(...)")
+    for attribute, wanted in (("family", Family), ("layout", Layout), ("n_columns", int)):
+        value = getattr(built, attribute, None)
+        if not isinstance(value, wanted):
+            expected = f"a {wanted.__name__}"
+            raise bad_kind(f"{attribute} of {built.name}", expected, repr(value), f"set {attribute}")
+    return built
+
+
 def _choices(kinds: Iterable[type[Model]]) -> list[ModelChoice]:
     return [ModelChoice(kind, variant) for kind in kinds for variant in kind.variants]
 
@@ -272,9 +299,10 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
     chosen: list[ModelChoice] = []
     for item in _as_list(items):
         if isinstance(item, Model):
-            chosen.append(ModelChoice(type(item), item.variant, _hashable(argument, item)))
+            model = _complete_model(_own_name(argument, _hashable(argument, item)), type(item))
+            chosen.append(ModelChoice(type(model), model.variant, model))
         elif isinstance(item, type) and issubclass(item, Model):
-            chosen += _choices([item])
+            chosen += _choices([_own_name(argument, item)])
         elif isinstance(item, str):
             chosen += _models_called(item, argument)
         else:

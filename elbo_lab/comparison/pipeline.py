@@ -12,6 +12,7 @@ from os import PathLike
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
+from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
@@ -63,7 +64,15 @@ class Placement:
     def scene(self, choice: ModelChoice) -> Scene:
         """Return the scene of a model."""
         return build_scene(
-            choice, self.data, self.latent, self.posterior, self.at, self.rows, self.seed, self.source
+            choice,
+            self.data,
+            self.latent,
+            self.posterior,
+            self.at,
+            self.rows,
+            self.seed,
+            self.source,
+            check_once,
         )
 
 

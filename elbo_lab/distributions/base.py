@@ -10,6 +10,7 @@ of zeros and ones. Axes before S are repeats: they are never summed, so that one
 independent estimates.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -41,12 +42,15 @@ class Family(ABC):
         Names and shapes inside one row of eta.
     gaussian : bool
         Whether every linear form of z is normal, with the moments of `projected`.
+    support : tuple of float
+        Ends of the open interval that each coordinate of z lies in; of a discrete z its extreme values.
     """
 
     name: str
     discrete: bool
     event_axes: int
     gaussian: bool = False
+    support: tuple[float, float] = (-math.inf, math.inf)
 
     if TYPE_CHECKING:
         # A subclass gives a field of the dataclass, a cached property or a class attribute.
@@ -144,6 +148,17 @@ class Family(ABC):
     def has_kl_to(self, other: "Family") -> bool:
         """Whether `kl` has a formula for members of another family; for most, only for the same family."""
         return other == self
+
+    def shares_support(self, other: "Family") -> bool:
+        """Whether z of another family takes the same values: q must have the support of the prior.
+
+        Where q reaches beyond it log p(z) is minus infinity, and so is the ELBO; where q does not reach,
+        importance weights miss a part of p(x).
+        """
+        shapes = [
+            (family.discrete, family.event_axes, family.size, family.support) for family in (self, other)
+        ]
+        return shapes[0] == shapes[1]
 
     def log_prob_grad_z(self, eta: Floats, z: Draws) -> Floats:  # noqa: ARG002
         """Return d log q(z; eta) / d z, shaped as z.

@@ -37,6 +37,10 @@ class Categorical(Family):
     event_axes = 0
 
     @property
+    def support(self) -> tuple[float, float]:
+        return 0.0, self.size - 1.0
+
+    @property
     def eta_size(self) -> int:
         return self.size
 

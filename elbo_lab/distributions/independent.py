@@ -61,8 +61,6 @@ class IndependentFamily(Family):
     ----------
     parameters : tuple of str
         Names of the blocks of eta.
-    support : tuple of float
-        Ends of the open interval that z lies in.
     noise_kind : {'uniform', 'normal'}
     implicit : bool
         Whether a velocity is computed from the distribution function, since its inverse has no formula.
@@ -71,7 +69,6 @@ class IndependentFamily(Family):
     discrete = False
     event_axes = 1
     parameters: tuple
-    support = (-np.inf, np.inf)
     noise_kind = "uniform"
     implicit = False
 

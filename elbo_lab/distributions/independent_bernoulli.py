@@ -42,6 +42,7 @@ class IndependentBernoulli(Family):
     name = "independent-bernoulli"
     discrete = True
     event_axes = 1
+    support = (0.0, 1.0)
 
     @property
     def eta_size(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath
@@ -150,6 +151,7 @@ def fit(
     settings = resolve(built, asked) | {"data": name}
     built = with_networks(built, settings)
     check_rows(built, rows)
+    check_once(built, built.as_data(rows.train.x))
     task = build_task(built, settings, rows.train, threads)
     about_data = data_spec(rows.train, asked["data"])
     if earlier is not None:

@@ -338,14 +338,19 @@ class Model(ABC):
         """Return an equivalent theta whose exact posterior, if known, lies in the family."""
         return theta
 
-    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002 - the signature is the contract
+    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:
         """Return eta (N, E) of the exact posterior, where it is a member of the family.
+
+        Of a category it is Bayes' rule: log p(x, z) of all values.
 
         Raises
         ------
         NotApplicable
             If the exact posterior is not known in this family.
         """
+        if self.family.discrete and not self.family.event_axes:
+            values = np.repeat(self.family.values()[:, None], len(x), axis=1)
+            return self.log_joint(theta, x, values).T
         raise NotApplicable(f"the exact posterior of {self.label} has no closed form")
 
     def posterior_mean_and_std(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:

@@ -89,6 +89,18 @@ class Posterior(ABC):
             variance += (self.eta_vjp(phi, x, one_datum) ** 2).sum(axis=0)
         return np.sqrt(variance)
 
+    def check_support(self, prior: Family) -> None:
+        """Refuse a prior whose z takes other values than that of q.
+
+        Raises
+        ------
+        NotApplicable
+            With the reason.
+        """
+        if not self.family.shares_support(prior):
+            pair = f"a {self.family.name} q has another support than the {prior.name} prior"
+            raise NotApplicable(f"{pair}: the ELBO is -inf where q reaches beyond it")
+
     def to_dict(self) -> PosteriorSpec:
         """Return the name and the numbers from which `from_dict` builds this map, for checkpoints.
 

@@ -139,6 +139,7 @@ def build_scene(
     rows: int | None,
     seed: int,
     source: NoiseSource = SOURCES[0],
+    check: Callable[[Model, Floats], None] | None = None,
 ) -> Scene:
     """Fit a model to data and place q.
 
@@ -153,6 +154,8 @@ def build_scene(
         None means 32, or all if there are fewer; with global latents it means the whole table.
     seed : int
     source : NoiseSource, optional
+    check : callable, optional
+        Called with the model and all its data (N, D) before the fit; it may refuse the model.
 
     Returns
     -------
@@ -167,6 +170,8 @@ def build_scene(
     model = choice.build(dataset.x, latent)
     with columns_by_name(dataset.columns):
         whole = model.check_data(model.as_data(dataset.x))
+    if check is not None:
+        check(model, whole)
     if choice.kind.global_latents:
         x = whole
     else:
@@ -182,6 +187,7 @@ def build_scene(
     _check_scales(model, theta, dataset.x)
     try:
         q = BUILDERS[posterior](model, theta, x)
+        q.check_support(model.family)
     except NotApplicable as reason:
         return Scene(model, theta, None, np.zeros(0), x, dataset.name, best_eta, str(reason), source)
     phi = _place(q, model, theta, x, best_eta, at, seed)

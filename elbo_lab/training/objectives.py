@@ -158,6 +158,7 @@ class ElboObjective(Objective):
     pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self) -> None:
+        self.posterior.check_support(self.model.family)
         for estimator, target in self._targets():
             if estimator.target != target:
                 got = f"{estimator.name}, which estimates {estimator.target}"

@@ -1,0 +1,373 @@
+"""Is a model what it says? Its shapes, derivatives and draws against its own log p(x, z).
+
+Estimators and exact answers use the same hand-written pullback, so that a comparison cannot find a fault in
+it: a wrong derivative in theta gives every estimator the verdict ok, a wrong one in z blames those that are
+right. So a model is held against itself before anything is measured:
+
+    shapes        of log-densities and gradients, with repeats in front, and with one draw for all data
+    agreement     log_joint, log_joint_vjp and the like are the sums that they stand for
+    derivatives   of log p(x | z) and of log p(z), in theta and in z (`elbo_lab.checking.slopes`)
+    draws         `sample` and log p(x, z) are of one distribution (`elbo_lab.checking.draws`)
+
+All of it in float64, on at most eight rows, at two theta.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from elbo_lab.arrays import Draws, Floats
+from elbo_lab.checking.slopes import Kinked, check_slope
+from elbo_lab.datasets import Dataset, load
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import bad_value
+from elbo_lab.files import StrPath
+from elbo_lab.models import MODELS, Model, fold_shared
+from elbo_lab.registry import find_models
+
+ROWS, REPEATS, DRAWS = 8, 3, 2
+# Start values are computed from at most this many rows.
+START_ROWS = 500
+# How far theta is moved from the start, in sizes of its blocks.
+MOVES = (0.1, 0.3)
+# At a kink the same check is made elsewhere, this many times.
+TRIES = 5
+SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a model is judged: theta (P,), x (N, D), z (R, S, N, ...) and a cotangent (R, S, N)."""
+
+    model: Model
+    theta: Floats
+    x: Floats
+    z: Draws
+    cotangent: Floats
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Part:
+    """One log-density of a model with its pullback, both as functions of theta and z."""
+
+    method: str
+    formula: str
+    remedy: str
+    value: Callable[[Floats, Draws], Floats]
+    pullback: Callable[[Floats, Draws, Floats], tuple[Floats, Floats | None]]
+
+
+def _parts(model: Model, x: Floats) -> tuple[Part, Part, Part]:
+    def likelihood(theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
+        return model.log_likelihood_vjp(theta, x, z, cotangent)
+
+    def joint(theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
+        return model.log_joint_vjp(theta, x, z, cotangent)
+
+    return (
+        Part(
+            "likelihood",
+            "log p(x | z)",
+            "correct the pullback that likelihood returns",
+            lambda theta, z: model.log_likelihood(theta, x, z),
+            likelihood,
+        ),
+        Part(
+            "log_prior",
+            "log p(z)",
+            "correct prior_eta_vjp, or log_prior_vjp where the model writes it",
+            model.log_prior,
+            model.log_prior_vjp,
+        ),
+        Part(
+            "log_joint",
+            "log p(x, z)",
+            "correct log_joint_vjp",
+            lambda theta, z: model.log_joint(theta, x, z),
+            joint,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """A model that passed, and the seconds that it took."""
+
+    model: str
+    seconds: float
+
+
+def check_model(
+    model: str | type[Model] | Model,
+    data: StrPath | ArrayLike | Dataset | None = None,
+    *,
+    latent: int | None = None,
+    seed: int = 0,
+) -> ModelCheck:
+    """Hold a model against its own log p(x, z), and refuse it where it contradicts itself.
+
+    `compare` and `fit` do this once with every model that is not the package's own.
+
+    Parameters
+    ----------
+    model : str, Model class or Model
+        A class is built for the data by `for_data`, in its first variant.
+    data : str, path, array (N, D) or Dataset, optional
+        The model's own if not given. Eight rows are enough.
+    latent : int, optional
+        K; by default that of the model.
+    seed : int
+        Of the random places, directions and draws.
+
+    Returns
+    -------
+    ModelCheck
+
+    Raises
+    ------
+    ValueError, TypeError
+        In one line: the method, where, what was expected and found, and a remedy.
+
+    Examples
+    --------
+    >>> from elbo_lab import check_model
+    >>> check_model("ppca", latent=2).model
+    'ppca'
+    """
+    begun = time.perf_counter()
+    choice = find_models(model, "model")[0]
+    dataset = load(choice.kind.default_data if data is None else data)
+    table = choice.kind.table_of(dataset)
+    built = choice.build(table, latent)
+    examine(built, built.check_data(built.as_data(table)), np.random.default_rng(seed))
+    return ModelCheck(built.label, time.perf_counter() - begun)
+
+
+# Classes, variants and sizes that have passed in this process.
+_passed: set[tuple[type[Model], str | None, int, int]] = set()
+
+
+def check_once(model: Model, x: Floats) -> None:
+    """Check a model on data x (N, D) that it accepts, unless it is the package's own or has passed before."""
+    kind = type(model), model.variant, model.latent_dim, model.n_columns
+    if type(model) not in MODELS and kind not in _passed:
+        examine(model, x, np.random.default_rng(0))
+        _passed.add(kind)
+
+
+def examine(model: Model, x: Floats, rng: np.random.Generator) -> None:
+    """Refuse a model that contradicts itself.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray (N, D)
+        Data that it accepts.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        In one line: the method, where, what was expected and found, and a remedy.
+    """
+    start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
+    for move in MOVES:
+        place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
+        _check_shapes(place())
+        for check in (_check_theta, _check_z):
+            _away_from_kinks(check, place)
+
+
+def _away_from_kinks(check: Callable[[Point], None], place: Callable[[], Point]) -> None:
+    """Make a check at a place, or at another where there is a kink; where all have one, nothing is known."""
+    for _ in range(TRIES):
+        try:
+            return check(place())
+        except Kinked:
+            continue
+
+
+def _point(model: Model, start: Floats, rows: Floats, move: float, rng: np.random.Generator) -> Point:
+    """Return a random place near the start of a fit at which the density of the data is finite."""
+    direction = rng.standard_normal(len(start)) * block_sizes(model, start)
+    # Not every theta near the start need be possible.
+    for share in (move, 0.1 * move, 0.01 * move, 0.0):
+        theta = start + share * direction
+        z = _prior_draws(model, theta, len(rows), rng)
+        with np.errstate(all="ignore"):
+            values = {part.method: np.asarray(part.value(theta, z)) for part in _parts(model, rows)[:2]}
+        wrong = [
+            (name, value[~np.isfinite(value)].flat[0])
+            for name, value in values.items()
+            if not np.all(np.isfinite(value))
+        ]
+        if not wrong:
+            break
+    else:
+        method, got = wrong[0]
+        remedy = "correct the formula, or initial_theta"
+        raise bad_value(f"{method} of {model.label}", "finite numbers near initial_theta", got, remedy)
+    return Point(model, theta, rows, z, rng.standard_normal((REPEATS, DRAWS, len(rows))), rng)
+
+
+def block_sizes(model: Model, theta: Floats) -> Floats:
+    """Return for every coordinate of theta (P,) the root mean square of its block, one if that is zero."""
+    views = {name: view for name, view in model.layout.views(theta).items() if view.size}
+    return model.layout.pack(
+        {name: np.full(view.shape, np.sqrt(np.mean(view**2)) or 1.0) for name, view in views.items()}
+    )
+
+
+def _prior_draws(model: Model, theta: Floats, n_data: int, rng: np.random.Generator) -> Draws:
+    noise = [draw_noise(model.family.noise_spec(DRAWS, n_data), rng) for _ in range(REPEATS)]
+    return model.family.sample(model.prior_eta(theta), np.asarray(noise))
+
+
+# -- shapes and agreement --------------------------------------------------------------------------
+
+
+def _shaped(model: Model, what: str, array: object, shape: tuple[int, ...]) -> Floats:
+    """Return a result that is made of finite floats and has its shape, or refuse it."""
+    what, remedy = f"{what} of {model.label}", "docs/write_your_own.md has all shapes"
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        got = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise bad_value(what, "an array of floats", got, remedy)
+    if array.shape != shape:
+        raise bad_value(what, f"shape {shape}", f"shape {array.shape}", remedy)
+    if not np.all(np.isfinite(array)):
+        raise bad_value(what, "finite numbers", array[~np.isfinite(array)][0])
+    return array
+
+
+def _same(model: Model, what: str, found: Floats, expected: Floats, meaning: str) -> None:
+    """Refuse a result that differs by more than rounding from what it stands for."""
+    error = np.abs(found - expected)
+    if error.max(initial=0.0) > SAME * (1.0 + np.abs(expected).max(initial=0.0)):
+        worst = np.unravel_index(np.argmax(error), error.shape)
+        raise bad_value(
+            f"{what} of {model.label}", f"{expected[worst]:.6g}, {meaning}", f"{found[worst]:.6g}"
+        )
+
+
+def _check_shapes(point: Point) -> None:
+    """Each method has its shape, repeats in front change nothing, and sums are sums."""
+    model, theta, z, c = point.model, point.theta, point.z, point.cotangent
+    vector = bool(model.family.event_axes)
+    likelihood, prior, joint = parts = _parts(model, point.x)
+    alike = "as without repeats in front"
+    for part in parts:
+        value = _shaped(model, f"{part.method} with repeats in front", part.value(theta, z), c.shape)
+        alone = _shaped(model, part.method, part.value(theta, z[0]), c[0].shape)
+        _same(model, part.method, value[0], alone, alike)
+        for name, found, one, size in zip(
+            ("grad_theta", "grad_z"),
+            part.pullback(theta, z, c),
+            part.pullback(theta, z[0], c[0]),
+            ((len(theta),), z[0].shape),
+            strict=True,
+        ):
+            if name == "grad_theta" or vector:
+                name = f"{name} of {part.method}"
+                found = _shaped(model, f"{name} with repeats in front", found, (REPEATS, *size))
+                _same(model, name, found[0], _shaped(model, name, one, size), alike)
+    both = zip(likelihood.pullback(theta, z, c), prior.pullback(theta, z, c), strict=True)
+    sums = [None if a is None or b is None else a + b for a, b in both]
+    whole = "log p(x | z) + log p(z)"
+    _same(
+        model, "log_joint", joint.value(theta, z), likelihood.value(theta, z) + prior.value(theta, z), whole
+    )
+    by_family = model.family.log_prob(model.prior_eta(theta), z)
+    _same(model, "log_prior", prior.value(theta, z), by_family, "log_prob of its family at prior_eta")
+    for name, found, expected in zip(
+        ("grad_theta", "grad_z"), joint.pullback(theta, z, c), sums, strict=True
+    ):
+        if found is not None and expected is not None:
+            _same(model, f"{name} of log_joint", found, expected, "the sum over likelihood and log_prior")
+    if vector:
+        _check_alone(point)
+        _check_one_draw(point, joint)
+
+
+def _check_alone(point: Point) -> None:
+    """The gradient in z without that in theta is the same."""
+    model, theta, x, z, c = point.model, point.theta, point.x, point.z, point.cotangent
+    for method, found, expected in (
+        (
+            "log_likelihood_grad_z",
+            model.log_likelihood_grad_z(theta, x, z, c),
+            model.log_likelihood_vjp(theta, x, z, c)[1],
+        ),
+        ("log_prior_grad_z", model.log_prior_grad_z(theta, z, c), model.log_prior_vjp(theta, z, c)[1]),
+        ("log_joint_grad_z", model.log_joint_grad_z(theta, x, z, c), model.log_joint_vjp(theta, x, z, c)[1]),
+    ):
+        assert expected is not None  # its shape has been checked
+        _same(model, method, _shaped(model, method, found, z.shape), expected, "that of the pullback")
+
+
+def _check_one_draw(point: Point, joint: Part) -> None:
+    """One draw z (S, 1, K) for all data gives what N copies of it give, and the sum of their gradients."""
+    model, theta, c = point.model, point.theta, point.cotangent[0]
+    one = point.z[0, :, :1]
+    copies = np.repeat(one, len(point.x), axis=1)
+    name = "with one draw for all data, z (S, 1, K)"
+    value = _shaped(model, f"log_joint {name}", joint.value(theta, one), c.shape)
+    _same(model, f"log_joint {name}", value, joint.value(theta, copies), "as for N copies of it")
+    found, (by_theta, by_copies) = joint.pullback(theta, one, c), joint.pullback(theta, copies, c)
+    assert by_copies is not None  # its shape has been checked
+    _same(model, f"grad_theta {name}", found[0], by_theta, "as for N copies of it")
+    by_z = _shaped(model, f"grad_z {name}", found[1], one.shape)
+    _same(
+        model,
+        f"grad_z {name}",
+        by_z,
+        fold_shared(by_copies, one),
+        "the sum over the data (fold_shared)",
+    )
+
+
+# -- derivatives -----------------------------------------------------------------------------------
+
+
+def _check_theta(point: Point) -> None:
+    """Both pullbacks give the slopes in theta, block by block."""
+    model, theta = point.model, point.theta
+    step = point.rng.standard_normal(len(theta)) * block_sizes(model, theta)
+    for part in _parts(model, point.x)[:2]:
+        gradient = part.pullback(theta, point.z, point.cotangent)[0]
+
+        def moved(direction: Floats, part: Part = part) -> Callable[[float], Floats]:
+            return lambda t: point.cotangent * part.value(theta + t * direction, point.z)
+
+        what = f"grad_theta of {part.method} of {model.label}"
+        if part.method == "log_prior" and model.fixed_prior:
+            what, gradient = f"fixed_prior of {model.label}", np.zeros_like(gradient)
+        for block in model.layout.views(np.arange(float(len(theta)))).values():
+            direction = np.zeros(len(theta))
+            direction[block.astype(int)] = step[block.astype(int)]
+            check_slope(what, part.formula, part.remedy, moved, gradient, direction, model.layout.name_of)
+
+
+def _check_z(point: Point) -> None:
+    """Both pullbacks give the slopes in z: one direction for all latents."""
+    model, z = point.model, point.z
+    if not model.family.event_axes:
+        return
+    # Inside the support: a share of the way to its nearest end.
+    low, high = model.family.support
+    room = np.minimum(1.0, np.minimum(z - low, high - z)) if not model.family.discrete else 1.0
+    step = point.rng.standard_normal(z.shape) * room
+    for part in _parts(model, point.x)[:2]:
+        by_z = part.pullback(point.theta, z, point.cotangent)[1]
+        assert by_z is not None  # its shape has been checked
+        gradient = (by_z * step).sum(axis=(1, 2))
+
+        def moved(direction: Floats, part: Part = part) -> Callable[[float], Floats]:
+            return lambda t: point.cotangent * part.value(point.theta, z + t * direction * step)
+
+        what, ones = f"grad_z of {part.method} of {model.label}", np.ones(model.latent_dim)
+        check_slope(what, part.formula, part.remedy, moved, gradient, ones, "z[{}]".format)
