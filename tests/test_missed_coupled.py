@@ -43,7 +43,7 @@ def test_continuous_latents_miss_nothing():
 def test_no_unbiased_row_of_a_mixture_fails(seed, at):
     result = compare("gaussian-mixture", estimators=DISCRETE, rows=4, repeats=200, seed=seed, at=at)
     verdicts = {(row["variant"], row["estimator"]): verdict(row) for row in result.rows}
-    assert "ok" in verdicts.values()
+    assert {word.split()[0] for word in verdicts.values()} & {"ok", "blind"}
     assert [key for key, word in verdicts.items() if word == "FAIL"] == []
 
 

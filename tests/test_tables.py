@@ -133,10 +133,10 @@ def test_all_columns_stand_at_120_and_what_is_missing_below_is_named():
     for title in ("bias", "verdict", "max|z|", "variance", "95 % interval", "mse", "snr", "time"):
         assert title in header
     assert "effic." in header and "Left out" not in wide
-    assert "Left out for lack of width: mse, snr." in one_line(table_text(rows, SETTINGS, 100))
+    assert "Left out for lack of width: mse, snr, effic." in one_line(table_text(rows, SETTINGS, 100))
     narrow = table_text(rows, SETTINGS, 80)
-    assert all(word in narrow.splitlines()[1] for word in ("bias", "variance", "95 %", "time"))
-    assert "Left out for lack of width: max|z|, mse, snr, effic." in one_line(narrow)
+    assert all(word in narrow.splitlines()[1] for word in ("bias", "verdict", "variance", "95 %"))
+    assert "Left out for lack of width: max|z|, mse, snr, time, effic." in one_line(narrow)
 
 
 def test_a_row_tells_its_numbers():
@@ -153,9 +153,9 @@ def test_a_row_tells_its_numbers():
         efficiency=1000.0,
     )
     line = row_of(table_text(rows, SETTINGS, 120), "score-function")
-    assert one_line(line) == ("score-function 0.0123 ok 1.50 4.00 [3.00, 5.00] 4.01 2.50 250 us 1000")
+    assert one_line(line) == ("score-function 0.0123 ok < 3 % 1.50 4.00 [3.00, 5.00] 4.01 2.50 250 us 1000")
     line = row_of(table_text(rows, SETTINGS, 80), "score-function")
-    assert one_line(line) == "score-function 0.0123 ok 4.00 -25/+25% 250 us"
+    assert one_line(line) == "score-function 0.0123 ok < 3 % 4.00 -25/+25% 250 us"
 
 
 def test_a_block_tells_data_posterior_and_exact_answer_with_its_rung():
@@ -191,7 +191,7 @@ def test_a_block_tells_log_p_elbo_and_gap_in_one_line():
     settings["exact_values"][label]["elbo"] = -154.571858 + 1e-14
     assert "ELBO -154.57, gap 0 nats per datum" in table_text(rows, settings, 80)
     del settings["exact_values"][label]["log-evidence"]
-    assert "gap" not in table_text(rows, settings, 80)
+    assert "nats per datum" not in table_text(rows, settings, 80)
 
 
 def test_a_model_that_refused_the_data_has_no_rows_and_no_size():
@@ -207,6 +207,7 @@ def test_bias_is_told_by_a_word_and_by_a_colour():
     first.update(bias_max_z=9.0)
     find_row(rows, "gaussian-mle", "reparameterization").update(unbiased=False, bias_max_z=9.0)
     find_row(rows, "ppca", "reparameterization").update(bias_max_z=None)
+    find_row(rows, "ppca", "score-function").update(bias_detectable=3.367)
     text = table_text(rows, SETTINGS, 120)
     assert row_of(text, "score-function").split()[2] == "FAIL"
     assert row_of(text, "score-function-loo").split()[2] == "ok"
@@ -218,6 +219,8 @@ def test_bias_is_told_by_a_word_and_by_a_colour():
     terminal = Console(file=sheet, width=120, force_terminal=True, color_system="standard")
     print_tables(rows, SETTINGS, terminal)
     assert re.search(r"\x1b\[1;31m\s*FAIL", sheet.getvalue())
+    assert re.search(r"\x1b\[32m\s*ok < 3 %", sheet.getvalue())
+    assert re.search(r"\x1b\[35m\s*blind < 340 %", sheet.getvalue())
 
 
 def test_an_estimate_that_is_not_finite_says_so():

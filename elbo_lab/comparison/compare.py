@@ -171,12 +171,12 @@ def compare(
         if against is not None:
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)
-        limit = check_bias(workers, benches, draws, repeats, seed)
+        check_bias(workers, benches, draws, repeats, seed)
         weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
         table = []
         for bench in benches:
-            bench_rows = rows_of(bench, posterior, draws, repeats, limit)
+            bench_rows = rows_of(bench, posterior, draws, repeats)
             table += rows_with_ratios(bench_rows, chosen, bench.shared_moments, against)
     kept = [bench for bench in benches if not bench.refusal]
     for part in ("value", "error"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
@@ -18,7 +19,7 @@ from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Estimator, Exact
 from elbo_lab.estimators.exact import Answer
-from elbo_lab.estimators.targets import parse
+from elbo_lab.estimators.targets import is_gradient, parse
 from elbo_lab.layout import Layout
 from elbo_lab.processes import Workers
 from elbo_lab.registry import ModelChoice
@@ -27,12 +28,16 @@ from elbo_lab.study.moments import Moments
 from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
+    NATS_TO_SEE,
+    SHARE_TO_SEE,
     BiasTest,
     Row,
     bias_test,
     exact_row,
     inapplicable,
+    judged,
     measured_row,
+    nats_to_see,
     row_head,
     z_limit,
 )
@@ -44,6 +49,7 @@ RERUN_FACTOR = 10
 # Bytes; log-weights, scores and a decoder's activations take several times as much.
 LARGEST_NOISE = 1 << 28
 FALSE_ALARM = 1e-6
+ROUNDING = 1e-9
 
 Progress = Callable[[int, int, str], None]
 Data = str | PathLike[str] | ArrayLike | Dataset
@@ -96,6 +102,8 @@ class Run:
     moments : Moments
         The same, or those of a rerun.
     bias : BiasTest
+    limit : float
+        Of |z|, in this row.
     weights : dict
         Numbers of its importance weights.
     seconds : float
@@ -110,6 +118,7 @@ class Run:
     shared_moments: Moments = field(init=False)
     moments: Moments = field(init=False)
     bias: BiasTest = field(init=False)
+    limit: float = field(init=False)
     weights: Row = field(init=False)
     seconds: float = field(init=False)
 
@@ -134,6 +143,8 @@ class Bench:
     scene : Scene
     answers : dict
         {target: Answer}.
+    nats_to_see : float
+        The bias that the test of a value must see.
     """
 
     label: tuple[str, str | None]
@@ -141,6 +152,7 @@ class Bench:
     refusal: str = ""
     scene: Scene = field(init=False)
     answers: dict[str, Answer] = field(default_factory=dict)
+    nats_to_see: float = NATS_TO_SEE
 
     @property
     def applicable(self) -> list[Run]:
@@ -156,6 +168,10 @@ class Bench:
     def shared_moments(self) -> dict[Estimator, Moments]:
         """{estimator: Moments} on the common batches."""
         return {run.estimator: run.shared_moments for run in self.measured}
+
+    def to_see(self, run: Run) -> float:
+        """Return the bias that the test of a run must see: nats for a value, a share for a gradient."""
+        return SHARE_TO_SEE if is_gradient(run.target) else self.nats_to_see
 
 
 def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
@@ -219,6 +235,8 @@ def _build_bench(
     # Beside everything under q stands log p(x): what is missing from the bound is its gap.
     under_q = any(not target.endswith("log-evidence") for target in targets)
     bench.answers, seconds = references(scene, [*targets, "log-evidence"] if under_q else targets)
+    if scene.posterior is not None and not all(is_gradient(run.target) for run in bench.measured):
+        bench.nats_to_see = _nats_to_see(scene, bench.answers)
     # By class: in another process an estimator is a copy.
     known = known_variances(scene, draws) if "grad-phi-elbo" in targets else {}
     variances = {type(estimator): variance for estimator, variance in known.items()}
@@ -230,6 +248,15 @@ def _build_bench(
     for run, state in zip(bench.measured, settled_states(scene, chosen, draws, placement.seed), strict=True):
         run.state = state
     return bench
+
+
+def _nats_to_see(scene: Scene, answers: dict[str, Answer]) -> float:
+    """Return the bias in nats that values must show, from the gap log p - ELBO of the scene."""
+    pair = ("log-evidence", "elbo")
+    missing = [target for target in pair if target not in answers]
+    evidence, bound = ((answers | references(scene, missing)[0])[target] for target in pair)
+    error = float(np.hypot(evidence.error, bound.error)[0]) + ROUNDING * max(1.0, abs(float(bound.value[0])))
+    return nats_to_see(float((evidence.value - bound.value)[0]), error)
 
 
 def _check_size(scene: Scene, draws: int) -> None:
@@ -289,8 +316,8 @@ def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: 
     )
 
 
-def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> float:
-    """Test every run; return the limit for |z|.
+def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> None:
+    """Test every run.
 
     An estimator that is declared unbiased and exceeds the limit is rerun once, with other noise and ten times
     as many repeats, before its test counts.
@@ -298,13 +325,20 @@ def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: 
     for bench in benches:
         _test_bias(bench, bench.measured, draws)
     claims = [(bench, run) for bench in benches for run in bench.measured if run.estimator.unbiased]
-    limit = z_limit(sum(run.bias.coordinates for _, run in claims), FALSE_ALARM)
-    suspects = [(bench, run) for bench, run in claims if (run.bias.max_z or 0.0) > limit]
+    coordinates = sum(run.bias.coordinates for _, run in claims)
+    _set_limits([run for bench in benches for run in bench.measured], coordinates)
+    suspects = [(bench, run) for bench, run in claims if (run.bias.max_z or 0.0) > run.limit]
     works = [_repeats(bench, [run], draws, RERUN_FACTOR * repeats, seed, "rerun") for bench, run in suspects]
     for (bench, run), (moments,) in zip(suspects, run_repeats(workers, works), strict=True):
         run.moments = moments
         _test_bias(bench, [run], draws)
-    return limit
+        _set_limits([run], coordinates)
+
+
+def _set_limits(runs: Sequence[Run], coordinates: int) -> None:
+    """Set the limit for |z| of each run, in a table that tests so many coordinates."""
+    for run in runs:
+        run.limit = z_limit(coordinates, FALSE_ALARM)
 
 
 def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
@@ -318,7 +352,8 @@ def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
         if key not in missed:
             missed[key] = _missed(bench.scene, *key)
         share = missed[key].get(run.target, 0.0) / n_draws
-        run.bias = bias_test(run.moments, bench.answers[run.target], share)
+        is_value = not is_gradient(run.target)
+        run.bias = bias_test(run.moments, bench.answers[run.target], share, is_value)
 
 
 def _missed(scene: Scene, n_draws: int, bound_draws: int | None, draws_from: str | None) -> dict[str, Floats]:
@@ -351,25 +386,22 @@ def weigh(benches: Sequence[Bench], draws: int, seed: int) -> None:
             run.weights = numbers
 
 
-def rows_of(bench: Bench, posterior: str, draws: int, repeats: int, limit: float) -> list[Row]:
+def rows_of(bench: Bench, posterior: str, draws: int, repeats: int) -> list[Row]:
     """Return the rows of one model, in the order of its runs."""
-    return [_row(bench, run, posterior, draws, repeats, limit) for run in bench.runs]
+    return [_row(bench, run, posterior, draws, repeats) for run in bench.runs]
 
 
-def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int, limit: float) -> Row:
+def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int) -> Row:
     scene = None if bench.refusal else bench.scene
     head = row_head(bench.label, scene, posterior, run.estimator, draws, repeats)
     if run.refusal is not None:
         return inapplicable(head, run.refusal)
     answer = bench.answers[run.target]
     if run.is_exact:
-        row = exact_row(head, answer, run.seconds)
-    else:
-        layout = _layout(bench.scene, run.estimator)
-        row = measured_row(
-            head, run.moments, run.bias, answer, run.seconds, run.variance, layout, run.weights
-        )
-    return row | {"bias_z_limit": limit}
+        return exact_row(head, answer, run.seconds)
+    layout = _layout(bench.scene, run.estimator)
+    row = measured_row(head, run.moments, run.bias, answer, run.seconds, run.variance, layout, run.weights)
+    return judged(row, run.bias, run.limit, bench.to_see(run))
 
 
 def _layout(scene: Scene, estimator: Estimator) -> Layout | None:

@@ -48,6 +48,11 @@ def parse(name: str) -> tuple[str, int | None]:
     return name, None
 
 
+def is_gradient(target: str) -> bool:
+    """Tell whether a target is a gradient (nats per unit of parameter) or a value (nats)."""
+    return target.startswith("grad-")
+
+
 def describe(name: str) -> str | None:
     """Return one line for the reader about the target of a row, or None for an unknown target."""
     target, n_draws = parse(name)

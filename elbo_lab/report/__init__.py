@@ -11,11 +11,12 @@ cautions    which numbers of a comparison not to trust
 advice      the advice in words
 """
 
+from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.report.blocks import block_lines, dash_of, print_lines, wrapped_texts
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
 from elbo_lab.report.difference import difference_lines
-from elbo_lab.report.grouping import group_rows, is_gradient, model_label, order_targets
+from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.report.ratios import print_ratios, ratio_lines
 from elbo_lab.report.tables import print_tables, table_text
 

@@ -2,7 +2,7 @@
 
 import math
 
-from elbo_lab.study.rows import Row
+from elbo_lab.study.rows import Row, bias_verdict
 
 Rows = list[Row]
 
@@ -99,21 +99,32 @@ def relative_interval_text(row: Row) -> str:
     return "/".join(f"{end:+.0f}" if abs(end) < 1e4 else f"{end:+.1e}" for end in ends) + "%"
 
 
-def verdict(row: Row) -> str:
-    """Tell in one word what the bias of a row means.
+def bound_text(bias: float, unit: str) -> str:
+    """Write a bias that a test can see, rounded up: '3 %', '340 %', '0.02 nats'.
 
-    'FAIL': declared unbiased for this target, yet `bias_max_z` lies above `bias_z_limit`.
-    'biased': its expectation is declared to be another. 'ok': unbiased within its limit. The exact
+    Two digits, but one below a tenth and for the largest. '% rms': of the root mean square of one estimate.
+    """
+    value, name = (bias, "nats") if unit == "nats" else (100.0 * bias, "% rms" if unit == "rms" else "%")
+    two_digits = bias >= 0.1 and value < 1e4
+    step = 10.0 ** (math.floor(math.log10(value)) - two_digits)
+    rounded_up = math.ceil(value / step * (1.0 - 1e-9)) * step
+    if 1e-4 <= rounded_up < 1e4:
+        return f"{rounded_up:.6g} {name}"
+    mantissa, power = f"{rounded_up:.0e}".split("e")
+    return f"{mantissa}e{int(power)} {name}"
+
+
+def verdict(row: Row) -> str:
+    """Tell what the bias test of a row says, and what it could have seen: 'ok < 3 %', 'blind < 340 %'.
+
+    The words are those of `study.rows.bias_verdict`; the bound is `bias_detectable`, rounded up. The exact
     answer and rows without numbers get no verdict.
     """
-    if row["estimator"] == "exact" or row.get("bias_norm") is None:
-        return "-"
-    if not row["unbiased"]:
-        return "biased"
-    z, limit = row.get("bias_max_z"), row.get("bias_z_limit")
-    if z is None or limit is None:
-        return "-"
-    return "FAIL" if z > limit else "ok"
+    word = bias_verdict(row)
+    seen = row.get("bias_detectable")
+    if word not in ("ok", "blind") or not seen:
+        return word or "-"
+    return f"{word} < {bound_text(seen, row['bias_unit'])}"
 
 
 def span_text(row: Row) -> str | None:

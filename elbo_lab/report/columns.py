@@ -25,7 +25,7 @@ class Column(NamedTuple):
     title: str
     cell: Callable[[Row], str]
     meaning: str
-    """Part of the caption; {draws} and {repeats} are filled in."""
+    """Part of the caption; {draws}, {repeats}, {limit} and {to_see} are filled in."""
 
 
 COLUMNS = (
@@ -37,12 +37,13 @@ COLUMNS = (
     Column(
         "verdict",
         verdict,
-        "verdict says whether that is as declared (FAIL: declared unbiased, but max |z| > {limit})",
+        "verdict: FAIL if declared unbiased, but max |z| > {limit}; 'ok < b': a bias of b along the exact "
+        "answer would have been found in 99 of 100 cases; 'blind': only a larger one than {to_see}",
     ),
     Column(
         "max|z|",
         lambda row: number_text(row["bias_max_z"]),
-        "max|z| is its largest coordinate in standard errors",
+        "max|z| is its largest coordinate, or its part along the exact answer, in standard errors",
     ),
     Column(
         "variance",

@@ -18,11 +18,6 @@ def order_targets(rows: Iterable[Row]) -> list[str]:
     return sorted({row["target"] for row in rows}, key=place)
 
 
-def is_gradient(target: str) -> bool:
-    """Tell whether a target is a gradient (nats per unit of parameter) or a value (nats)."""
-    return target.startswith("grad-")
-
-
 def group_key(row: Row) -> tuple[Any, ...]:
     """Return what identifies the block of a row: everything but target and estimator."""
     names = ("model", "variant", "data", "n_data", "latent_dim", "posterior")

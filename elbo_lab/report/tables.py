@@ -11,7 +11,7 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
-from elbo_lab.estimators.targets import describe
+from elbo_lab.estimators.targets import describe, is_gradient
 from elbo_lab.report.blocks import dash_of, name_cell, print_lines, styled, wrapped, wrapped_texts
 from elbo_lab.report.cells import (
     SMALL_ERROR,
@@ -21,10 +21,10 @@ from elbo_lab.report.cells import (
     number_text,
     span_text,
     value_text,
-    verdict,
 )
 from elbo_lab.report.columns import Frame, fit_columns
-from elbo_lab.report.grouping import common_value, group_rows, is_gradient, model_label, order_targets
+from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
+from elbo_lab.study.rows import NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
 from elbo_lab.study.scene import WHERE
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # A difference of two numbers is no more exact than they are.
 ROUNDING = 1e-12
-VERDICT_COLORS = {"FAIL": "bold red", "biased": "yellow", "ok": "green"}
+VERDICT_COLORS = {"FAIL": "bold red", "biased": "yellow", "ok": "green", "exact": "green"}
+VERDICT_COLORS |= dict.fromkeys(("blind", "blind (reference)"), "magenta")
 
 
 def header_text(frame: Frame) -> str:
@@ -57,7 +58,7 @@ def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
         return styled([f"{name}  {first}", *(indent + part for part in rest)], "dim")
     line = Text(name, "bold" if row["estimator"] == "exact" else "")
     for column, size in zip(frame.columns, frame.widths, strict=True):
-        style = VERDICT_COLORS.get(verdict(row), "") if column.title in ("bias", "verdict") else ""
+        style = VERDICT_COLORS.get(bias_verdict(row) or "", "") if column.title in ("bias", "verdict") else ""
         line.append(frame.gap).append(column.cell(row).rjust(size), style)
     return [line]
 
@@ -155,14 +156,35 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
     return texts
 
 
+def limit_text(rows: Rows) -> str:
+    """Return the limit of |z| in the rows, or from where to where it lies."""
+    limits = [row["bias_z_limit"] for row in rows if row.get("bias_z_limit") is not None]
+    ends = dict.fromkeys(number_text(end(limits)) for end in (min, max) if limits)
+    return " to ".join(ends) or "its limit"
+
+
+def to_see_text(rows: Rows) -> str:
+    """Return what a test has to see to be no longer blind, and what else the verdicts of the rows need."""
+    if is_gradient(rows[0]["target"]):
+        text = f"{100 * SHARE_TO_SEE:g} % of its norm"
+    else:
+        text = f"{NATS_TO_SEE} nats or {100 * SHARE_TO_SEE:g} % of the gap log p - ELBO"
+    text += " would have been"
+    if any(row.get("bias_unit") == "rms" for row in rows):
+        text += "; % rms: the exact answer is zero, so of the root mean square of one estimate"
+    if any(bias_verdict(row) == "blind (reference)" for row in rows):
+        text += "; (reference): the error of the exact answer alone hides it"
+    return text
+
+
 def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
     """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
     words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
-    limits = [row["bias_z_limit"] for row in rows if row.get("bias_z_limit") is not None]
     meaning = "; ".join(column.meaning for column in frame.columns).format(
         draws=f"S = {words['draws']}" if words["draws"] is not None else "S",
         repeats=f"R = {words['repeats']}" if words["repeats"] is not None else "R",
-        limit=number_text(max(limits)) if limits else "its limit",
+        limit=limit_text(rows),
+        to_see=to_see_text(rows),
     )
     unit = "nats per unit of parameter" if is_gradient(rows[0]["target"]) else "nats"
     text = f"In {unit} (variance and mse squared): {meaning}."

@@ -16,6 +16,10 @@ higher (`study.statistics`). Measured coverage on heavy-tailed score functions: 
 The mean of every batch is kept as well (40 vectors, whatever the number of repeats), for intervals of what
 depends on the mean, and the size of the first errors of every batch, for the tail of their distribution
 (`study.statistics`).
+
+With a centre, usually the exact answer g, the error is also followed along it: the projection
+u . (estimate - g), u = g / |g|, is one more number whose squared deviations are merged like those of a
+coordinate. An error proportional to g lies in this one number, and hides in thousands of noisy coordinates.
 """
 
 from dataclasses import dataclass, field
@@ -45,6 +49,8 @@ class Moments:
         Mean of each batch, in the same order.
     centre : ndarray (P,), optional
         What single estimates are compared with, usually the exact answer.
+    squares_along : float
+        Sum of squared deviations of the projection on the direction of the centre; 0 without a centre.
     errors : list of float
         Norm of estimate - centre for the first repeats of each batch; empty without a centre.
     """
@@ -55,6 +61,7 @@ class Moments:
     traces: list[tuple[int, float]] = field(default_factory=list)
     means: list[Floats] = field(default_factory=list)
     centre: Floats | None = None
+    squares_along: float = 0.0
     errors: list[float] = field(default_factory=list)
 
     def add(self, values: Floats) -> None:
@@ -63,7 +70,9 @@ class Moments:
         missing = ERRORS_KEPT - len(self.errors)
         if missing > 0 and self.centre is not None:
             self.errors += np.linalg.norm(values[:missing] - self.centre, axis=1).tolist()
-        self._merge(len(values), mean, ((values - mean) ** 2).sum(axis=0))
+        deviations = values - mean
+        along = float((self._along(deviations) ** 2).sum())
+        self._merge(len(values), mean, (deviations**2).sum(axis=0), along)
 
     def close_batch(self) -> None:
         """Note trace and mean of the batch that `add` has filled."""
@@ -73,25 +82,48 @@ class Moments:
 
     def merge(self, other: "Moments") -> None:
         """Add a closed batch; the caller merges in a fixed order, whatever order they finish in."""
-        self._merge(other.count, other.mean, other.squares)
+        self.centre = other.centre if self.centre is None else self.centre
+        self._merge(other.count, other.mean, other.squares, other.squares_along)
         self.traces += other.traces
         self.means += other.means
         self.errors += other.errors
 
-    def _merge(self, count: int, mean: Floats, squares: Floats) -> None:
+    def _merge(self, count: int, mean: Floats, squares: Floats, along: float) -> None:
         if self.count == 0:
-            self.count, self.mean, self.squares = count, mean.copy(), squares.copy()
+            self.count, self.mean, self.squares, self.squares_along = (
+                count,
+                mean.copy(),
+                squares.copy(),
+                along,
+            )
             return
         total = self.count + count
         shift = mean - self.mean
         self.mean = self.mean + shift * (count / total)
         self.squares = self.squares + squares + shift**2 * (self.count * count / total)
+        self.squares_along += along + float(self._along(shift)) ** 2 * (self.count * count / total)
         self.count = total
+
+    @property
+    def direction(self) -> Floats | None:
+        """The unit vector along the centre (P,); None without a centre, and for a centre of zero."""
+        norm = 0.0 if self.centre is None else np.linalg.norm(self.centre)
+        return None if self.centre is None or norm == 0.0 else self.centre / norm
+
+    def _along(self, deviations: Floats) -> Floats:
+        """Return the deviations (..., P) projected on that direction (...,), or zeros."""
+        direction = self.direction
+        return np.zeros(deviations.shape[:-1]) if direction is None else deviations @ direction
 
     @property
     def standard_error(self) -> Floats:
         """Standard error of the mean (P,)."""
         return np.sqrt(self.squares / (self.count - 1) / self.count)
+
+    @property
+    def standard_error_along(self) -> float:
+        """Standard error of the mean projected on the direction of the centre."""
+        return float(np.sqrt(self.squares_along / (self.count - 1) / self.count))
 
     @property
     def variance(self) -> float | None:

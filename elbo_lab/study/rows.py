@@ -27,21 +27,64 @@ DETERMINISTIC = 1e-12
 DETERMINISTIC_TOLERANCE = 1e-9
 
 
+# A proportional bias is found with 99 % probability if it lies this far above the limit.
+POWER_MARGIN = 2.326
+# What a test has to see before it may say `ok`: as a share of the exact answer, and in nats.
+SHARE_TO_SEE = 0.05
+NATS_TO_SEE = 0.05
+
+
 @dataclass(frozen=True)
 class BiasTest:
-    """The largest |z| over coordinates (None for a single repeat), and over how many it was taken."""
+    """The test of one row, and what it could have seen.
+
+    Attributes
+    ----------
+    max_z : float or None
+        The largest |z| over the coordinates and the projection; None for a single repeat.
+    coordinates : int
+        Over how many numbers it was taken.
+    error, error_worst, error_reference : float
+        Standard errors of mean minus exact: projected on the direction of the exact answer, as a norm over
+        the coordinates (what the worst direction may have), and the projected part of the reference alone.
+    size : float
+        What a bias is a share of: the norm of the exact answer or, where that is rounding, the root mean
+        square of one estimate; 1 nat for a value.
+    unit : {'exact', 'rms', 'nats'}
+        Which of them.
+    """
 
     max_z: float | None
     coordinates: int
+    error: float = 0.0
+    error_worst: float = 0.0
+    error_reference: float = 0.0
+    size: float = 1.0
+    unit: str = "exact"
+
+    def detectable(self, error: float, limit: float) -> float:
+        """Return the least bias with this standard error that is found with 99 % power at the limit."""
+        if error == 0.0:
+            return 0.0
+        return (limit + POWER_MARGIN) * error / self.size if self.size else float("inf")
 
 
-def bias_test(moments: Moments, answer: Answer, missed: Floats | float = 0.0) -> BiasTest:
-    """Compare the mean of the repeats with the exact answer, coordinate by coordinate.
+def bias_test(
+    moments: Moments, answer: Answer, missed: Floats | float = 0.0, is_value: bool = False
+) -> BiasTest:
+    """Compare the mean of the repeats with the exact answer: coordinate by coordinate, and along the answer.
 
     z = difference / sqrt(se^2 + reference_se^2 + missed). A coordinate whose standard error is below
     1e-12 of its scale (the largest of 1, |mean| and |exact|) carries rounding instead of noise: it passes if
     the difference is at most 1e-9 of the scale and is then left out; if not, its z is the difference over
     1e-12 of the scale, far above any limit.
+
+    One number more is tested: the difference projected on the exact answer, u . (mean - exact) with
+    u = exact / |exact|, which sees a proportional error best. Its standard error is that of the projected
+    repeats (`Moments`). The errors of the reference's coordinates, and what the repeats miss, may depend on
+    each other in any way, so they enter as the sum of |u_j| se_j, which no dependence exceeds. Without a
+    direction (an exact answer of rounding size, or moments without a centre) there is no projection, and the
+    worst direction counts.
 
     Parameters
     ----------
@@ -49,16 +92,41 @@ def bias_test(moments: Moments, answer: Answer, missed: Floats | float = 0.0) ->
     answer : Answer
     missed : ndarray (P,), optional
         Variance of the mean that the repeats are expected to miss (see `study.rare_events`).
+    is_value : bool
+        Whether the target is a value in nats, which is judged in nats.
     """
     if moments.count < 2:
         return BiasTest(None, 0)
-    difference = np.abs(moments.mean - answer.value)
+    difference = moments.mean - answer.value
     scale = _scale(moments, answer)
     error = np.sqrt(moments.standard_error**2 + answer.error**2 + missed)
+    worst, reference = float(np.linalg.norm(error)), float(np.linalg.norm(answer.error))
+    along = worst
+    norm, rms = float(np.linalg.norm(answer.value)), _root_mean_square(moments)
+    has_direction = moments.direction is not None and norm > DETERMINISTIC_TOLERANCE * rms
+    if is_value:
+        size, unit = 1.0, "nats"
+    else:
+        size, unit = (norm, "exact") if has_direction else (max(rms, norm), "rms")
+    if moments.direction is not None and has_direction and len(difference) > 1:
+        shares = np.abs(moments.direction)
+        reference = float(shares @ answer.error)
+        missed_along = float(shares @ np.sqrt(np.broadcast_to(missed, shares.shape)))
+        along = float(np.sqrt(moments.standard_error_along**2 + reference**2 + missed_along**2))
+        difference = np.append(difference, moments.direction @ difference)
+        scale = np.append(scale, shares @ scale)
+        error = np.append(error, along)
+    difference = np.abs(difference)
     rigid = error < DETERMINISTIC * scale
     tested = ~(rigid & (difference <= DETERMINISTIC_TOLERANCE * scale))
     z = difference[tested] / np.maximum(error, DETERMINISTIC * scale)[tested]
-    return BiasTest(float(z.max(initial=0.0)), len(z))
+    max_z = float(z.max(initial=0.0))
+    return BiasTest(max_z, len(z), along, worst, reference, size, unit)
+
+
+def _root_mean_square(moments: Moments) -> float:
+    """Return the root mean square of the norm of one estimate."""
+    return float(np.sqrt((moments.mean**2).sum() + moments.squares.sum() / moments.count))
 
 
 def _scale(moments: Moments, answer: Answer) -> Floats:
@@ -96,6 +164,7 @@ def row_head(
         "applicable": True,
         "reason": None,
         "unbiased": estimator.unbiased,
+        "reference_note": None,
     }
 
 
@@ -108,6 +177,12 @@ NUMBERS = (
     "bias_max_z",
     "bias_coordinates",
     "bias_z_limit",
+    "bias_detectable",
+    "bias_detectable_worst",
+    "bias_detectable_reference",
+    "bias_to_see",
+    "bias_unit",
+    "bias_verdict",
     "variance",
     "variance_low",
     "variance_high",
@@ -206,6 +281,77 @@ def measured_row(
         }
     )
     return head | {"repeats": moments.count} | _finite(numbers | (weights or {}))
+
+
+def judged(row: Row, test: BiasTest, limit: float, to_see: float) -> Row:
+    """Return a measured row with its limit, what its test could have seen, and its verdict.
+
+    Parameters
+    ----------
+    row : dict
+    test : BiasTest
+    limit : float
+        Of |z| for this row.
+    to_see : float
+        The bias that the test must be able to see before the row is `ok`, in the unit of the test.
+    """
+    tested = {
+        "bias_z_limit": limit,
+        "bias_detectable": test.detectable(test.error, limit),
+        "bias_detectable_worst": test.detectable(test.error_worst, limit),
+        "bias_detectable_reference": test.detectable(test.error_reference, limit),
+        "bias_to_see": to_see,
+        "bias_unit": test.unit,
+    }
+    with_numbers = row | _finite(tested if test.max_z is not None else {})
+    return with_numbers | {"bias_verdict": bias_verdict(with_numbers)}
+
+
+def bias_verdict(row: Row) -> str | None:
+    """Return what the bias test of a row says, as one word.
+
+    'biased'             its expectation is declared to be another
+    'FAIL'               declared unbiased, yet `bias_max_z` lies above `bias_z_limit`
+    'exact'              without variance, and without a difference from the exact answer
+    'ok'                 within the limit, and the test sees a bias of the size `bias_to_see`
+    'blind (reference)'  within the limit, but the error of the exact answer alone hides such a bias
+    'blind'              within the limit, but the test does not see such a bias, or it is not known to
+    None                 the exact answer, and rows without numbers
+    """
+    if row["estimator"] == "exact" or row.get("bias_norm") is None:
+        return None
+    if not row["unbiased"]:
+        return "biased"
+    z, limit = row.get("bias_max_z"), row.get("bias_z_limit")
+    if z is None:
+        return None
+    if limit is not None and z > limit:
+        return "FAIL"
+    if row.get("bias_coordinates") == 0 and row["variance"] == 0.0:
+        return "exact"
+    seen, reference, to_see = (
+        row.get(name) for name in ("bias_detectable", "bias_detectable_reference", "bias_to_see")
+    )
+    if to_see is None or seen is None:
+        return "blind"
+    if seen <= to_see:
+        return "ok"
+    return "blind (reference)" if reference is None or reference > to_see else "blind"
+
+
+def nats_to_see(gap: float | None, gap_error: float) -> float:
+    """Return the bias in nats that the test of a value must see: the least of 0.05 and 5 % of the gap.
+
+    Parameters
+    ----------
+    gap : float or None
+        log p - ELBO; None without a q. Where it cannot be told from zero, there is nothing to compare with.
+    gap_error : float
+        Of the two exact answers, rounding included.
+    """
+    if gap is None or gap <= gap_error:
+        return NATS_TO_SEE
+    return min(NATS_TO_SEE, SHARE_TO_SEE * gap)
 
 
 def _reference(answer: Answer) -> Row:

@@ -252,7 +252,7 @@ def test_compare_runs_plain_means_on_other_noise_and_refuses_the_rest():
             "declares that it needs independent draws (independent_draws = True); "
             f"{source.name} draws could change its expectation"
         )
-        assert {verdict(row) for row in result.rows} == {"ok", "-"}
+        assert {verdict(row).split()[0] for row in result.rows} <= {"ok", "blind", "-"}
         assert f"Noise within an estimate: {source.name}." in " ".join(result.table().split())
     key = ("grad-phi-elbo", "reparameterization")
     assert variances[2][key] < variances[0][key] and variances[1][key] < variances[0][key]

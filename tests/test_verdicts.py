@@ -1,0 +1,147 @@
+"""Verdicts: `ok` is said only by a test that could have seen a bias, and says of which size."""
+
+import numpy as np
+import pytest
+from synthetic_rows import find_row, make_rows
+
+from elbo_lab.estimators import Answer
+from elbo_lab.report import verdict
+from elbo_lab.study.moments import Moments
+from elbo_lab.study.rows import bias_test, bias_verdict, judged, nats_to_see
+
+LIMIT = 6.0
+
+
+def moments_of(values, centre, n_batches=1):
+    """Return merged Moments of values (R, P)."""
+    total = Moments()
+    for part in np.array_split(np.asarray(values, dtype=float), n_batches):
+        batch = Moments(centre=np.asarray(centre, dtype=float))
+        batch.add(part[: len(part) // 2])
+        batch.add(part[len(part) // 2 :])
+        batch.close_batch()
+        total.merge(batch)
+    return total
+
+
+def answer_of(value, error=0.0):
+    value = np.asarray(value, dtype=float)
+    return Answer(value, np.broadcast_to(float(error), value.shape), "closed-form")
+
+
+def gradients(factor=1.0, repeats=400, size=300, noise=1.0):
+    """Return (estimates (R, P) whose mean is `factor` times the exact gradient, exact (P,))."""
+    rng = np.random.default_rng(0)
+    exact = rng.standard_normal(size)
+    return factor * exact + noise * rng.standard_normal((repeats, size)), exact
+
+
+# -- the projection ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_batches", [1, 7])
+def test_the_projection_is_streamed_as_if_it_were_a_coordinate(n_batches):
+    values, exact = gradients(repeats=70)
+    along = values @ exact / np.linalg.norm(exact)
+    found = moments_of(values, exact, n_batches)
+    assert found.standard_error_along == pytest.approx(along.std(ddof=1) / np.sqrt(70), rel=1e-12)
+    assert found.mean @ found.direction == pytest.approx(along.mean(), rel=1e-12)
+
+
+def test_a_proportional_error_that_no_coordinate_shows_is_found_along_the_gradient():
+    values, exact = gradients(factor=0.95)
+    blunt = bias_test(moments_of(values, np.zeros(300)), answer_of(exact))
+    sharp = bias_test(moments_of(values, exact), answer_of(exact))
+    assert (blunt.coordinates, sharp.coordinates) == (300, 301)
+    assert blunt.max_z < LIMIT < sharp.max_z
+
+
+def test_the_bound_is_the_bias_that_is_found_in_99_of_100_cases():
+    rng, repeats, found = np.random.default_rng(1), 100, 0
+    exact = np.array([3.0, -4.0])
+    noise = rng.standard_normal((2000, repeats, 2)) * [1.0, 2.0]
+    seen = bias_test(moments_of(exact + noise[0], exact), answer_of(exact))
+    bias = seen.detectable(np.sqrt(0.36 + 0.64 * 4.0) / np.sqrt(repeats), LIMIT)
+    z = (bias * exact + noise.mean(axis=1)) @ exact / 5.0 / np.sqrt((0.36 + 0.64 * 4.0) / repeats)
+    found = (np.abs(z) > LIMIT).mean()
+    assert 0.98 < found < 0.9965  # 99 % within four standard errors of 2000 studies
+    assert seen.detectable(seen.error, LIMIT) == pytest.approx(bias, rel=0.3)
+
+
+def test_every_error_of_the_bound_has_that_of_the_reference_and_of_what_was_missed():
+    values, exact = gradients(size=2, noise=1e-9)
+    shares = np.abs(exact) / np.linalg.norm(exact)
+    for answer, missed in ((answer_of(exact, 0.1), 0.0), (answer_of(exact), 0.01)):
+        test = bias_test(moments_of(values, exact), answer, missed)
+        # The sum, which no dependence of the two coordinates exceeds, and the norm for any direction.
+        assert test.error == pytest.approx(0.1 * shares.sum(), rel=1e-6)
+        assert test.error_worst == pytest.approx(0.1 * np.sqrt(2.0), rel=1e-6)
+    assert bias_test(moments_of(values, exact), answer_of(exact)).error_reference == 0.0
+
+
+def test_a_gradient_of_rounding_size_is_compared_with_the_size_of_one_estimate():
+    values, _ = gradients(factor=0.0)
+    test = bias_test(moments_of(values, np.full(300, 1e-15)), answer_of(np.full(300, 1e-15)))
+    assert test.unit == "rms" and test.size == pytest.approx(np.sqrt(300.0), rel=0.02)
+    assert test.error == test.error_worst and test.coordinates == 300
+
+
+def test_one_number_is_tested_once_and_judged_in_nats():
+    values, exact = gradients(size=1)
+    test = bias_test(moments_of(values, exact), answer_of(exact), is_value=True)
+    assert (test.coordinates, test.unit, test.size) == (1, "nats", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "nats"), [(None, 0.0, 0.05), (0.2, 0.0, 0.01), (9.0, 0.0, 0.05), (1e-12, 1e-9, 0.05)]
+)
+def test_a_value_has_to_show_the_smaller_of_a_twentieth_of_a_nat_and_of_the_gap(gap, error, nats):
+    assert nats_to_see(gap, error) == pytest.approx(nats)
+
+
+# -- the words ---------------------------------------------------------------------------------------
+
+WORDS = [
+    ({}, "ok < 3 %"),
+    ({"bias_detectable": 0.002}, "ok < 0.2 %"),
+    ({"bias_detectable": 0.05}, "ok < 5 %"),
+    ({"bias_detectable": 0.0501}, "blind < 6 %"),
+    ({"bias_detectable": 3.367}, "blind < 340 %"),
+    ({"bias_detectable": 1234567.0}, "blind < 2e8 %"),
+    ({"bias_detectable": 3.3, "bias_detectable_reference": 0.06}, "blind (reference)"),
+    ({"bias_detectable": None}, "blind"),
+    ({"bias_detectable": 0.0}, "ok"),
+    ({"bias_unit": "rms"}, "ok < 3 % rms"),
+    ({"bias_unit": "nats", "bias_to_see": 0.02, "bias_detectable": 0.013}, "ok < 0.02 nats"),
+    ({"bias_unit": "nats", "bias_to_see": 0.02, "bias_detectable": 0.123}, "blind < 0.13 nats"),
+    ({"bias_max_z": 7.2, "bias_detectable": 3.3}, "FAIL"),
+    ({"bias_max_z": 7.2, "unbiased": False}, "biased"),
+    ({"bias_coordinates": 0, "bias_max_z": 0.0, "variance": 0.0}, "exact"),
+    ({"bias_max_z": None}, "-"),
+    ({"bias_norm": None}, "-"),
+    ({"estimator": "exact"}, "-"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "text"), WORDS)
+def test_a_verdict_says_what_its_test_could_have_seen(numbers, text):
+    row = find_row(make_rows(["grad-phi-elbo"]), "ppca", "score-function") | numbers
+    assert verdict(row) == text
+    assert (bias_verdict(row) or "-").split()[0] == text.split()[0]
+
+
+def test_a_row_of_an_older_file_which_does_not_tell_what_its_test_saw_is_blind():
+    row = find_row(make_rows(["grad-phi-elbo"]), "ppca", "score-function")
+    old = {key: value for key, value in row.items() if "detectable" not in key and key != "bias_to_see"}
+    assert verdict(old) == "blind"
+
+
+def test_the_numbers_behind_a_verdict_are_in_the_row():
+    values, exact = gradients(noise=100.0)
+    row = find_row(make_rows(["grad-phi-elbo"]), "ppca", "score-function")
+    test = bias_test(moments_of(values, exact), answer_of(exact))
+    row = judged(row | {"bias_max_z": test.max_z, "bias_coordinates": test.coordinates}, test, LIMIT, 0.05)
+    assert row["bias_verdict"] == "blind" and row["bias_unit"] == "exact" and row["bias_z_limit"] == LIMIT
+    assert row["bias_detectable"] == pytest.approx((LIMIT + 2.326) * test.error / np.linalg.norm(exact))
+    assert row["bias_detectable"] < row["bias_detectable_worst"]
+    assert row["bias_detectable_reference"] == 0.0
