@@ -22,7 +22,7 @@ from elbo_lab.errors import (
     columns_by_name,
     unknown_name,
 )
-from elbo_lab.files import check_folder_writable, check_writable, write_text
+from elbo_lab.files import Kind, check_folder_writable, check_writable, write_output
 
 # -- kinds and messages --------------------------------------------------------------------------
 
@@ -178,16 +178,19 @@ def test_another_number_of_columns_is_refused():
 
 # -- text on disk --------------------------------------------------------------------------------
 
+TEXT = Kind("text", rb"[a-d]")
+
 
 def test_a_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
     with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "a.json", "half \ud800")
+        write_output("json", tmp_path / "a.json", "half \ud800", TEXT)
     assert os.listdir(tmp_path) == []
 
 
 def test_threads_that_write_one_file_never_mix(tmp_path):
     texts = [letter * 100_000 for letter in "abcd"]
-    writers = [threading.Thread(target=write_text, args=(tmp_path / "a.txt", text)) for text in texts]
+    path = tmp_path / "a.txt"
+    writers = [threading.Thread(target=write_output, args=("path", path, text, TEXT)) for text in texts]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -11,10 +11,12 @@ import time
 
 import pytest
 
-from elbo_lab import files
+from elbo_lab import files, locks
 from elbo_lab.errors import BadValue
-from elbo_lab.files import check_folder_writable, check_writable, write_bytes, write_text
+from elbo_lab.files import Kind, check_folder_writable, check_writable, sole_writer, write_bytes, write_output
+from elbo_lab.locks import locked
 
+ANYTHING = Kind("anything", rb"")
 OLD, NEW = b"old\x00\xff\r\n" * 3, b"new\n\x80" * 50_000
 
 
@@ -30,7 +32,7 @@ def test_bytes_arrive_as_they_are(tmp_path):
 
 
 def test_text_is_utf8_with_the_line_ends_that_were_given(tmp_path):
-    write_text(tmp_path / "a.txt", "σ² = 1\nτ\r\n")
+    write_output("path", tmp_path / "a.txt", "σ² = 1\nτ\r\n", ANYTHING)
     assert (tmp_path / "a.txt").read_bytes() == "σ² = 1\nτ\r\n".encode()
 
 
@@ -85,7 +87,7 @@ def test_a_disk_that_fills_up_amid_the_bytes_leaves_the_old_file(tmp_path, monke
 # Killed just before a step; unlink, the tidying up, is the first one after the rename.
 KILLED = """
 import os, signal, sys
-from elbo_lab import files
+from elbo_lab import files, locks
 step, path = sys.argv[1:]
 setattr(files.os, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 files.write_bytes(path, b"new")
@@ -101,22 +103,96 @@ def test_kill_9_leaves_old_or_new(tmp_path, step, expected):
     assert (tmp_path / "a.bin").read_bytes() == expected
 
 
+def leave(path, minutes=0):
+    """Write what a killed writer leaves."""
+    path.write_bytes(OLD * 100_000)
+    moment = time.time() - 60 * minutes
+    os.utime(path, (moment, moment))
+
+
 def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "getpid", lambda: 7)
     monkeypatch.setattr(files.threading, "get_ident", lambda: 8)
-    (tmp_path / ".a.bin.7-8").write_bytes(OLD * 100_000)
+    leave(tmp_path / ".a.bin.7-8.elbo-lab-tmp")
     write_bytes(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_leftovers_of_killed_writers_go_after_an_hour(tmp_path):
-    for name, minutes in {".a.bin.7-8": 61, ".a.bin.9-8": 59, ".b.bin.7-8": 61}.items():
-        (tmp_path / name).write_bytes(OLD)
-        moment = time.time() - 60 * minutes
-        os.utime(tmp_path / name, (moment, moment))
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file can be neither removed nor renamed")
+def test_leftovers_of_killed_writers_go_at_once_and_those_of_writers_at_work_stay(tmp_path):
+    others = [".b.bin.7-8.elbo-lab-tmp", ".a.bin.2024-01", ".a.bin.notes", ".a.bin.7-8.elbo-lab-tmp.old"]
+    for name in [".a.bin.7-8.elbo-lab-tmp", ".a.bin.9-8.elbo-lab-tmp", *others]:
+        leave(tmp_path / name, 61)
+    with locked(tmp_path / ".a.bin.9-8.elbo-lab-tmp") as (_, state):
+        assert state is True
+        write_bytes(tmp_path / "a.bin", NEW)
+    assert sorted(os.listdir(tmp_path)) == sorted([".a.bin.9-8.elbo-lab-tmp", *others, "a.bin"])
     write_bytes(tmp_path / "a.bin", NEW)
-    assert sorted(os.listdir(tmp_path)) == [".a.bin.9-8", ".b.bin.7-8", "a.bin"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "a.bin"])
+
+
+def test_where_nothing_locks_leftovers_go_after_an_hour(tmp_path, monkeypatch):
+    for name, minutes in {".a.bin.7-8.elbo-lab-tmp": 61, ".a.bin.9-8.elbo-lab-tmp": 59}.items():
+        leave(tmp_path / name, minutes)
+    monkeypatch.setattr(locks, "_lock", no_locks)
+    write_bytes(tmp_path / "a.bin", NEW)
+    assert sorted(os.listdir(tmp_path)) == [".a.bin.9-8.elbo-lab-tmp", "a.bin"]
+
+
+def no_locks(_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file can be neither removed nor renamed")
+def test_a_writer_whose_temporary_file_is_removed_before_its_lock_begins_anew(tmp_path, monkeypatch):
+    lock, removed = locks._lock, []
+
+    def late(descriptor):
+        if not removed:
+            removed.extend(os.listdir(tmp_path))
+            (tmp_path / removed[0]).unlink()
+        lock(descriptor)
+
+    monkeypatch.setattr(locks, "_lock", late)
+    write_bytes(tmp_path / "a.bin", NEW)
+    assert len(removed) == 1 and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_of_two_writers_of_one_file_the_second_is_told(tmp_path, monkeypatch):
+    path = tmp_path / ("n" * 250)
+    with sole_writer("checkpoint", path):
+        (tmp_path / "link").symlink_to(path)
+        for same in (path, tmp_path / "link"):
+            refused = pytest.raises(BadValue, match=r"^checkpoint: expected a file of one run, got .*")
+            with refused, sole_writer("checkpoint", same):
+                pass
+        with sole_writer("checkpoint", tmp_path / ("n" * 249)):
+            write_bytes(path, NEW)
+    (tmp_path / "link").unlink()
+    assert os.listdir(tmp_path) == [path.name]
+    with sole_writer("checkpoint", path):
+        pass
+    monkeypatch.setattr(locks, "_lock", no_locks)
+    with pytest.warns(UserWarning, match="no file locks here"), sole_writer("checkpoint", path):
+        pass
+
+
+DYING = """
+import os, signal, sys
+from elbo_lab.files import sole_writer
+with sole_writer("checkpoint", sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
+def test_the_lock_of_a_killed_run_dies_with_it(tmp_path):
+    done = subprocess.run([sys.executable, "-c", DYING, str(tmp_path / "a.npz")], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    with sole_writer("checkpoint", tmp_path / "a.npz"):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "€" * 85])
@@ -172,14 +248,14 @@ def plant(kind, folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such files")
 @pytest.mark.parametrize("kind", ["fifo", "socket", "device", "link to a device"])
-@pytest.mark.parametrize("call", ["write_bytes", "write_text", "check_writable"])
+@pytest.mark.parametrize("call", ["write_bytes", "write_output", "check_writable"])
 def test_what_is_no_regular_file_is_refused_and_stays(tmp_path, kind, call):
     path = plant(kind, tmp_path)
     before, names = os.lstat(path), os.listdir(tmp_path)
     with pytest.raises(BadValue, match="expected a regular file or a new name") as caught:
         {
             "write_bytes": lambda: write_bytes(path, NEW),
-            "write_text": lambda: write_text(path, "new"),
+            "write_output": lambda: write_output("path", path, "new", ANYTHING),
             "check_writable": lambda: check_writable("--json", path),
         }[call]()
     assert "\n" not in str(caught.value) and repr(str(path)) in str(caught.value)

@@ -437,7 +437,7 @@ def test_every_option_of_python_is_one_of_the_command_line():
     asked = set(vars(parser.parse_args([])))
     options = set(inspect.signature(fit).parameters)
     assert options - asked == {"progress"}
-    assert asked - options == {"components", "covariance", "likelihood", "json", "out"}
+    assert asked - options == {"components", "covariance", "likelihood", "json", "out", "force"}
     known = set().union(*METHOD_OPTIONS.values(), NETWORK_OPTIONS, COMMON, RUN)
     assert options == known
 

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from elbo_lab.cli.options import add_measuring, arguments_of, check_outputs
+from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned
 
 HELP = "which estimator for this model, by measured variance x time"
 DESCRIPTION = "Measure the unbiased estimators of the ELBO's gradients on one model, and recommend."
@@ -22,23 +22,24 @@ def add_options(parser: ArgumentParser) -> None:
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")
     add("--repeats", type=int, default=400, metavar="R", help="estimates of each (default 400)")
     add("--json", metavar="FILE", help="write the advice and the evidence")
+    add_force(parser)
 
 
 def run(options: Namespace) -> None:
-    """Measure, print, write."""
-    from rich.console import Console
-
+    """Measure, write, print."""
     from elbo_lab.cli.progress import progress_bar
-    from elbo_lab.comparison.advice import advise
+    from elbo_lab.cli.screen import finish, saved
+    from elbo_lab.comparison.advice import JSON, advise
     from elbo_lab.processes import end_workers
     from elbo_lab.report import dash_of, print_lines
 
-    check_outputs(options)
+    plan = planned(options)
+    plan.writes("--json", options.json, JSON)
     with progress_bar() as progress:
         advice = advise(**arguments_of(advise, options), progress=progress)
     end_workers()
-    console = Console()
-    print_lines(advice.lines(console.width, dash_of(console)), console)
-    if options.json is not None:
-        advice.to_json(options.json)
-        print(f"written: {options.json}")
+    finish(
+        plan.taken,
+        [saved(options.json, advice.to_json)],
+        lambda console: print_lines(advice.lines(console.width, dash_of(console)), console),
+    )

@@ -1,9 +1,13 @@
 """elbo-lab compare: the main job."""
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import add_measuring, arguments_of, check_outputs
+from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned, planned_figures
 from elbo_lab.errors import bad_value
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HELP = "every estimator on every model against exact answers"
 DESCRIPTION = "Print one table per target and write figures (PNG and SVG)."
@@ -40,6 +44,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
     add("--out", default=FOLDER, metavar="DIR", help=f"folder of the figures (default {FOLDER})")
+    add_force(parser)
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -53,16 +58,20 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def run(options: Namespace) -> None:
-    """Compare, print, write."""
-    from rich.console import Console
-
+    """Compare, write, print."""
     from elbo_lab.cli.progress import progress_bar
+    from elbo_lab.cli.screen import finish, saved
     from elbo_lab.comparison import compare
+    from elbo_lab.comparison.result import CSV, JSON, figure_names
     from elbo_lab.processes import end_workers
+    from elbo_lab.registry import all_estimators
     from elbo_lab.report import caution_lines, print_lines, print_ratios, print_tables
     from elbo_lab.study.statistics import INSTALL
 
-    check_outputs(options)
+    plan = planned(options)
+    plan.writes("--json", options.json, JSON)
+    plan.writes("--csv", options.csv, CSV)
+    planned_figures(plan, options.out, figure_names({estimator.target for estimator in all_estimators()}))
     arguments = arguments_of(compare, options)
     arguments["models"] = options.models or None
     arguments["estimators"] = _names(options.estimators)
@@ -71,19 +80,19 @@ def run(options: Namespace) -> None:
             arguments[name] = usual
     with progress_bar() as progress:
         result = compare(**arguments, progress=progress)
-    # Tables and files first: a fault while drawing must not cost the result.
-    console = Console()
-    print_tables(result.rows, result.settings, console)
-    print_ratios(result.rows, result.settings, console)
-    print_lines(caution_lines(result.rows, console.width), console)
-    if options.json is not None:
-        result.to_json(options.json)
-    if options.csv is not None:
-        result.to_csv(options.csv)
-    with progress_bar() as progress:
-        figures = result.write_figures(options.out, progress)
+
+    def figures() -> str:
+        with progress_bar() as progress:
+            names = result.write_figures(options.out, progress)
+        return f"{options.out}/ ({', '.join(names)}; PNG and SVG)"
+
+    def show(console: "Console") -> None:
+        print_tables(result.rows, result.settings, console)
+        print_ratios(result.rows, result.settings, console)
+        print_lines(caution_lines(result.rows, console.width), console)
+        if (options.json or options.csv) and result.settings["pareto_k"] is None:
+            console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)
+
+    files = [saved(options.json, result.to_json), saved(options.csv, result.to_csv), figures]
+    finish(plan.taken, files, show)
     end_workers()
-    if (options.json or options.csv) and result.settings["pareto_k"] is None:
-        print(f"\nPareto k-hat is left out, arviz-stats is not installed: {INSTALL}")
-    written = [path for path in (options.json, options.csv) if path is not None]
-    print(f"\nwritten: {', '.join([*written, f'{options.out}/'])} ({', '.join(figures)}; PNG and SVG)")

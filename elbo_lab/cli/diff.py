@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from elbo_lab.cli.options import check_outputs
+from elbo_lab.cli.options import add_force, planned
 
 HELP = "what changed between two runs of compare, beyond error bars"
 DESCRIPTION = "Compare two runs of 'elbo-lab compare --json' with each other, row by row."
@@ -23,20 +23,21 @@ def add_options(parser: ArgumentParser) -> None:
     add("b", metavar="B.json", help="the run after")
     add("--all", action="store_true", help="show every row, not only those that changed")
     add("--json", metavar="FILE", help="write all rows of the difference")
+    add_force(parser)
 
 
 def run(options: Namespace) -> int:
-    """Compare, print, write; return 1 if something changed."""
-    from rich.console import Console
-
-    from elbo_lab.comparison.difference import difference
+    """Compare, write, print; return 1 if something changed."""
+    from elbo_lab.cli.screen import finish, saved
+    from elbo_lab.comparison.difference import JSON, difference
     from elbo_lab.report import dash_of, print_lines
 
-    check_outputs(options)
+    plan = planned(options, "A.json", "B.json")
+    plan.writes("--json", options.json, JSON)
     changes = difference(options.a, options.b)
-    console = Console()
-    print_lines(changes.lines(console.width, dash_of(console), options.all), console)
-    if options.json is not None:
-        changes.to_json(options.json)
-        print(f"written: {options.json}")
+    finish(
+        plan.taken,
+        [saved(options.json, changes.to_json)],
+        lambda console: print_lines(changes.lines(console.width, dash_of(console), options.all), console),
+    )
     return int(changes.differs)

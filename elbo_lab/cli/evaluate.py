@@ -1,8 +1,12 @@
 """elbo-lab evaluate: judge a stored model on data."""
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import arguments_of, check_outputs
+from elbo_lab.cli.options import add_force, arguments_of, planned
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HELP = "log-likelihood, ELBO and importance-sampled log p of a stored model"
 DESCRIPTION = ""
@@ -24,26 +28,28 @@ def add_options(parser: ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="reproduces the numbers (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--json", metavar="FILE", help="write settings and final numbers")
+    add_force(parser)
 
 
 def run(options: Namespace) -> None:
-    """Evaluate, print, write."""
-    from rich.console import Console
-
+    """Evaluate, write, print."""
     from elbo_lab.cli.numbers import number_table
     from elbo_lab.cli.progress import progress_bar
+    from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import evaluate
+    from elbo_lab.fitting.evaluate import JSON
 
-    check_outputs(options)
-    with progress_bar() as show:
+    plan = planned(options, "checkpoint")
+    plan.writes("--json", options.json, JSON)
+    with progress_bar() as bar:
         result = evaluate(
             **arguments_of(evaluate, options),
-            progress=lambda done, total: show(done, total, "importance samples"),
+            progress=lambda done, total: bar(done, total, "importance samples"),
         )
-    console = Console()
     fitted = result.settings["fitted"]
-    console.print(f"{fitted['model']}, fitted to {fitted['data']}", highlight=False)
-    console.print(number_table({result.settings["data"]: result.final}))
-    if options.json is not None:
-        result.to_json(options.json)
-        print(f"written: {options.json}")
+
+    def show(console: "Console") -> None:
+        console.print(f"{fitted['model']}, fitted to {fitted['data']}", highlight=False)
+        console.print(number_table({result.settings["data"]: result.final}))
+
+    finish(plan.taken, [saved(options.json, result.to_json)], show)

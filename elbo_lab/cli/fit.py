@@ -1,15 +1,17 @@
 """elbo-lab fit: train a model on data."""
 
+import os
 import textwrap
 import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import arguments_of, check_outputs
+from elbo_lab.cli.options import add_force, arguments_of, planned, planned_figures
 from elbo_lab.errors import bad_value
 
 if TYPE_CHECKING:
     from elbo_lab.fitting.jobs import Job
+    from elbo_lab.outputs import Plan
 
 HELP = "fit a model: closed form, EM, gradient ascent, VAE"
 DESCRIPTION = "Fit a model to data; print what was reached, write the record and figures."
@@ -99,6 +101,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
     add("--out", metavar="DIR", help="write figures")
+    add_force(parser)
 
 
 def model_name(name: str | None, covariance: str | None, likelihood: str | None) -> str | None:
@@ -141,16 +144,38 @@ def latent_size(name: str | None, latent: int | None, components: int | None) ->
     return components
 
 
-def run(options: Namespace) -> None:
-    """Fit, print, write."""
-    from rich.console import Console
+def plan_of(options: Namespace) -> "Plan":
+    """Return the plan of all files of a fit."""
+    from elbo_lab.files import ARRAYS
+    from elbo_lab.fitting.checkpoints import Checkpoint
+    from elbo_lab.fitting.result import FIGURES, JSON, side_file
 
+    plan = planned(options)
+    kept, resume = options.checkpoint, options.resume
+    if resume is not None:
+        if options.data is None:
+            plan.reads("--data", Checkpoint.load(resume, "resume").data_file)
+        if kept is None or (os.path.exists(kept) and os.path.samefile(kept, resume)):
+            kept = resume
+        else:
+            plan.reads("--resume", resume)
+    plan.writes("--resume" if kept == resume else "--checkpoint", kept, None)
+    plan.writes("--json", options.json, JSON)
+    if options.json is not None:
+        plan.writes("--json", side_file(options.json), ARRAYS)
+    planned_figures(plan, options.out, FIGURES)
+    return plan
+
+
+def run(options: Namespace) -> None:
+    """Fit, write, print."""
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.numbers import print_numbers
     from elbo_lab.cli.progress import training_bar
+    from elbo_lab.cli.screen import finish
     from elbo_lab.fitting import fit
 
-    check_outputs(options)
+    plan = plan_of(options)
     arguments = arguments_of(fit, options)
     arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
     arguments["model"] = model_name(options.model, options.covariance, options.likelihood)
@@ -162,12 +187,12 @@ def run(options: Namespace) -> None:
             return asked()
 
         result = fit(**arguments, progress=progress)
-    print_numbers(result, Console())
-    written: list[str] = []
-    if options.json is not None:
-        written += map(str, result.to_json(options.json))
-    if options.out is not None:
-        figures = result.plot(options.out)
-        written.append(f"{options.out}/ ({', '.join(figures)}; PNG and SVG)")
-    if written:
-        print(f"\nwritten: {', '.join(written)}")
+
+    def record() -> str:
+        return "" if options.json is None else ", ".join(map(str, result.to_json(options.json)))
+
+    def figures() -> str:
+        names = [] if options.out is None else result.plot(options.out)
+        return f"{options.out}/ ({', '.join(names)}; PNG and SVG)" if names else ""
+
+    finish(plan.taken, [record, figures], lambda console: print_numbers(result, console))

@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 two runs differ (`diff` only), 2 a mistake of the user (on
 training that diverged, 130 interrupted.
 """
 
+import errno
+import os
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -12,7 +14,9 @@ from typing import NoReturn
 
 from elbo_lab import __version__
 from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
-from elbo_lab.errors import Diverged, Stopped, UserMistake
+from elbo_lab.cli.streams import discard, flush, open_streams, settle
+from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value
+from elbo_lab.files import replacing_anything
 
 
 class Parser(ArgumentParser):
@@ -93,8 +97,11 @@ def as_typed(line: str, options: Namespace) -> str:
 
 
 def say(line: object) -> None:
-    """Print one line on standard error."""
-    print(f"elbo-lab: {' '.join(str(line).split())}", file=sys.stderr)
+    """Print one line on standard error, if anybody reads it."""
+    try:
+        print(f"elbo-lab: {' '.join(str(line).split())}", file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
 
 
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -104,16 +111,44 @@ def show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    open_streams()
     options = build_parser().parse_args(arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), replacing_anything(getattr(options, "force", False)):
         warnings.showwarning = show_warning
         return run(options)
+
+
+def check_environment() -> None:
+    """Refuse now a setting with which compiled code would end later in a traceback."""
+    threads = os.environ.get("NUMBA_NUM_THREADS")
+    if threads and not (threads.isdecimal() and int(threads)):
+        raise bad_value("NUMBA_NUM_THREADS", "a whole number of at least 1", repr(threads), "unset it")
+
+
+# What the user can do about an error of the system.
+REMEDIES = {
+    errno.ENOSPC: "make room on that disk, or name a file on another",
+    errno.EDQUOT: "make room within your quota, or name a file on another disk",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), or name a file on another disk",
+}
+
+
+def in_words(fault: OSError) -> str:
+    """Return an error of the system with the file that it concerns, where it names one, and what to do."""
+    if fault.strerror is None:
+        return str(fault)
+    name = "" if fault.filename is None else f"{str(fault.filename)!r}: "
+    remedy = REMEDIES.get(fault.errno or 0)
+    return f"{name}{fault.strerror}" + (f"; {remedy}" if remedy else "")
 
 
 def run(options: Namespace) -> int:
     """Run a subcommand; return the exit code, with one line on standard error for what went wrong."""
     try:
-        return options.run(options) or 0
+        check_environment()
+        code = options.run(options) or 0
+        flush()
+        return code
     except UserMistake as mistake:
         say(f"error: {as_typed(' '.join(str(mistake).split()), options)}")
         return 2
@@ -128,10 +163,11 @@ def run(options: Namespace) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is no error of ours.
-        sys.stderr.close()
+        settle()
         return 0
     except OSError as fault:
-        say(f"error: {fault}")
+        say(f"error: {in_words(fault)}")
+        settle()
         return 2
     except MemoryError:
         # What the checks of sizes did not foresee, as a user's own model or estimator.

@@ -1,11 +1,15 @@
 """What several subcommands share: options, the check of their files, and the arguments of a function."""
 
 import inspect
+import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from elbo_lab.files import check_folder_writable, check_writable
+from elbo_lab.errors import bad_value
+from elbo_lab.files import Kind, check_folder_writable
+from elbo_lab.outputs import Plan
 
 
 def add_measuring(parser: ArgumentParser) -> None:
@@ -19,14 +23,49 @@ def add_measuring(parser: ArgumentParser) -> None:
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
 
 
-def check_outputs(options: Namespace) -> None:
-    """Raise ValueError now if the files of --json, --csv or --out could not be written later."""
-    given = {name: path for name, path in vars(options).items() if path is not None}
-    for name in ("json", "csv"):
-        if name in given:
-            check_writable(f"--{name}", given[name])
-    if "out" in given:
-        check_folder_writable("--out", given["out"])
+def add_force(parser: ArgumentParser) -> None:
+    """Add the option that lifts the guard of `files.check_replaceable`."""
+    parser.add_argument(
+        "--force", action="store_true", help="replace files that elbo-lab did not write as such an output"
+    )
+
+
+def planned(options: Namespace, *inputs: str) -> Plan:
+    """Return a plan with the files that a command reads: its data, and the named arguments.
+
+    Parameters
+    ----------
+    options : Namespace
+    *inputs : str
+        Names of arguments that are paths, as they are called in the help.
+    """
+    from elbo_lab.datasets import DATASETS
+    from elbo_lab.datasets.mnist_files import FOLDER, VARIABLE
+
+    plan = Plan()
+    for name in inputs:
+        plan.reads(name, getattr(options, name.removeprefix("--").removesuffix(".json").lower()))
+    data = getattr(options, "data", None)
+    if data is not None and data.partition(":")[0] not in {entry.name for entry in DATASETS}:
+        plan.reads("--data", data)
+    for folder in filter(None, (getattr(options, "data_dir", None), os.environ.get(VARIABLE))):
+        for path in (*Path(folder).glob("*ubyte*"), *Path(folder, FOLDER).glob("*ubyte*")):
+            plan.reads("--data-dir", path)
+    return plan
+
+
+def planned_figures(plan: Plan, folder: str | None, figures: Iterable[str], *more: tuple[str, Kind]) -> None:
+    """Add the figures of --out to a plan, and further files in the same folder."""
+    if folder is None:
+        return
+    check_folder_writable("--out", folder)
+    try:
+        from elbo_lab.plots.files import files_of
+    except ValueError:
+        backend = os.environ.get("MPLBACKEND")
+        raise bad_value("MPLBACKEND", "a backend of Matplotlib", repr(backend), "unset it") from None
+
+    plan.fills("--out", folder, [*files_of(figures), *more])
 
 
 def arguments_of(function: Callable[..., Any], options: Namespace) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from elbo_lab.cli.screen import Screen
 
 if TYPE_CHECKING:
     from elbo_lab.fitting.jobs import Job
@@ -17,7 +18,7 @@ REDRAW = 0.2
 def _bar(before: str, *after: str) -> Progress:
     """Return a bar between texts; disabled off a terminal, where rich would leave an empty line behind."""
     columns = (TextColumn(before), BarColumn(), *map(TextColumn, after))
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     return Progress(
         *columns,
         TimeElapsedColumn(),

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from elbo_lab.cli.options import check_outputs
+from elbo_lab.cli.options import add_force, planned, planned_figures
 
 HELP = "generate data from a stored model"
 DESCRIPTION = EXAMPLES = ""
@@ -15,14 +15,17 @@ def add_options(parser: ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder of samples.npz and the figures")
     add("--count", type=int, default=1000, metavar="N", help="samples in samples.npz (default 1000)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces the samples (default 0)")
+    add_force(parser)
 
 
 def run(options: Namespace) -> None:
     """Draw, write."""
+    from elbo_lab.files import ARRAYS
     from elbo_lab.fitting import load_fitted
-    from elbo_lab.fitting.samples import write_samples
+    from elbo_lab.fitting.result import FIGURES
+    from elbo_lab.fitting.samples import SAMPLES, write_samples
 
-    check_outputs(options)
+    planned_figures(planned(options, "checkpoint"), options.out, FIGURES, (SAMPLES, ARRAYS))
     stored = load_fitted(options.checkpoint)
     figures = write_samples(stored, options.out, options.count, options.seed)
     print(

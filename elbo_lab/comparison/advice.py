@@ -26,7 +26,7 @@ from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.estimators import Estimator
-from elbo_lab.files import check_writable, write_text
+from elbo_lab.files import Kind, write_output
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
 from elbo_lab.report import block_lines, interval_text, number_text, time_text, verdict, wrapped_texts
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 Times = dict[Estimator, float]
 SCHEMA = "elbo_lab/advice/1"
+JSON = Kind("the JSON of 'elbo-lab advise'", rb'\{\s*"schema":\s*"elbo_lab/advice/')
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
 PLACES = ("near", "start")
 ROUNDS = 4
@@ -125,8 +126,7 @@ class Advice:
         content = {"schema": SCHEMA, "settings": self.settings, "choices": choices, "rows": self.rows}
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         if path is not None:
-            check_writable("json", path)
-            write_text(path, text)
+            write_output("json", path, text, JSON)
         return text
 
 

@@ -21,7 +21,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
-from elbo_lab.files import check_writable, write_text
+from elbo_lab.files import Kind, write_output
 from elbo_lab.report import difference_lines, model_label, number_text
 from elbo_lab.study.rows import Row, z_limit
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SCHEMA = "elbo_lab/diff/1"
+JSON = Kind("the JSON of 'elbo-lab diff'", rb'\{\s*"schema":\s*"elbo_lab/diff/')
 FALSE_ALARM = 0.01
 ROUNDING = 1e-9
 # Settings that do not define the comparison.
@@ -74,8 +75,7 @@ class Difference:
         }
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         if path is not None:
-            check_writable("json", path)
-            write_text(path, text)
+            write_output("json", path, text, JSON)
         return text
 
     def lines(self, width: int = 100, dash: str = "-", everything: bool = False) -> "list[Text | str]":

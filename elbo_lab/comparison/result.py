@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
-from elbo_lab.files import check_folder_writable, check_writable, write_text
+from elbo_lab.files import Kind, check_folder_writable, write_output
 from elbo_lab.processes import Workers
 from elbo_lab.report import ratio_lines, table_text
 from elbo_lab.study.moments import Moments
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = 2
+JSON = Kind("the JSON of 'elbo-lab compare'", rb'\{\s*"schema":\s*\d+,\s*"settings":\s*\{\s*"version"')
+CSV = Kind("the CSV of 'elbo-lab compare'", rb"model,variant,data,")
+# Names of the figures, beside one for each target.
+FIGURES = ("gradient-cloud", "variance-vs-draws", "prior-monte-carlo")
+
+
+def figure_names(targets: Iterable[str]) -> list[str]:
+    """Return the names of all figures that a comparison of these targets may have."""
+    return [*(f"variance-{target}" for target in targets), *FIGURES]
 
 
 @dataclass(eq=False)
@@ -62,7 +72,9 @@ class Comparison:
         """Return the rows as JSON text; write it to `path` as well if given."""
         content = {"schema": SCHEMA, "settings": self.settings, "rows": self.rows}
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        return self._written("json", path, text)
+        if path is not None:
+            write_output("json", path, text, JSON)
+        return text
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as CSV text with a header; write it to `path` as well if given.
@@ -74,7 +86,9 @@ class Comparison:
         writer = csv.DictWriter(sheet, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        return self._written("csv", path, sheet.getvalue())
+        if path is not None:
+            write_output("csv", path, sheet.getvalue(), CSV)
+        return sheet.getvalue()
 
     def plot(self, folder: str | PathLike[str] | None = None) -> "dict[str, Figure]":
         """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
@@ -102,10 +116,3 @@ class Comparison:
 
         check_folder_writable("folder", folder)
         return write_drawings(self, folder, progress)
-
-    @staticmethod
-    def _written(argument: str, path: str | PathLike[str] | None, text: str) -> str:
-        if path is not None:
-            check_writable(argument, path)
-            write_text(path, text)
-        return text

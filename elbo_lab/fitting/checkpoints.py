@@ -21,7 +21,7 @@ import numpy as np
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import StrPath, check_writable
+from elbo_lab.files import StrPath, check_writable, descriptor_of, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
@@ -163,6 +163,12 @@ class Checkpoint:
         """Settings of the fit that wrote the file."""
         return self.header["settings"]
 
+    @property
+    def data_file(self) -> str | None:
+        """The user's file with the data of the fit, if it was one."""
+        path = self.header["data"].get("path")
+        return path if isinstance(path, str) else None
+
     def continued(self, asked: Settings) -> Settings:
         """Return the options of the resumed fit: those of the checkpoint, except for what may differ.
 
@@ -207,6 +213,8 @@ class Checkpoint:
 def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
     """Refuse a path that is not writable, or an existing file other than the resumed one."""
     check_writable("checkpoint", checkpoint)
+    if descriptor_of(checkpoint) is not None:
+        raise bad_value("checkpoint", "a file", f"{str(checkpoint)!r}, a stream")
     if not os.path.lexists(checkpoint):
         return
     if resume is not None and os.path.exists(checkpoint) and os.path.samefile(checkpoint, resume):
@@ -249,8 +257,20 @@ def train_in_pieces(
     Raises
     ------
     ValueError
-        If the file is damaged, or of another training.
+        If the file is damaged, of another training, or another run is writing it.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with sole_writer("checkpoint", path):
+        return _train_in_pieces(training, path, words, seconds, say)
+
+
+def _train_in_pieces(
+    training: Training,
+    path: StrPath,
+    words: Header,
+    seconds: float | None,
+    say: Callable[[str], object] | None,
+) -> bool:
     job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
     if Path(path).exists():
         earlier = Checkpoint.load(path)
@@ -259,7 +279,6 @@ def train_in_pieces(
             got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
             raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
         earlier.restore(job)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     writer = CheckpointWriter(path, job, {"settings": words})
 
     def tick() -> bool:

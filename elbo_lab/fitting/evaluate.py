@@ -16,12 +16,13 @@ from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
-from elbo_lab.files import StrPath, write_text
+from elbo_lab.files import Kind, StrPath, write_output
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import as_table, exact_numbers, mean_elbo, prediction_numbers
 from elbo_lab.fitting.result import plain
 
 SCHEMA = "elbo_lab/evaluation/1"
+JSON = Kind("the JSON of 'elbo-lab evaluate'", rb'\{\s*"schema":\s*"elbo_lab/evaluation/')
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Evaluation:
     def to_json(self, path: StrPath) -> None:
         """Write schema, settings and final numbers."""
         record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}
-        write_text(path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n")
+        write_output("json", path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n", JSON)
 
 
 def evaluate(

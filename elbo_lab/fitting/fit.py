@@ -6,6 +6,7 @@ model, the settings of its method, and a job that can be stopped, saved and resu
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,13 +14,13 @@ from numpy.typing import ArrayLike
 from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
-from elbo_lab.files import StrPath
+from elbo_lab.files import StrPath, sole_writer
 from elbo_lab.fitting.building import build_model, build_task, check_rows, choose_model, load_rows
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
 from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.result import FitResult
-from elbo_lab.fitting.settings import only_asked, resolve, with_networks
+from elbo_lab.fitting.settings import Settings, only_asked, resolve, with_networks
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads
 
@@ -121,7 +122,7 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        In one line, for wrong data, names or options, or a checkpoint of another fit.
+        In one line, for wrong data, names or options, or a checkpoint of another fit or one still running.
     Stopped
         If `progress` returned True before the end.
     Diverged
@@ -135,11 +136,25 @@ def fit(
     -1130.264
     """
     asked = only_asked(locals())
+    kept = resume if checkpoint is None else checkpoint
+    # Before anything is read: of two runs that go on from one state, the second would undo the first.
+    with nullcontext() if kept is None else sole_writer("checkpoint", kept):
+        return _fit(asked, data, kept, resume, threads, data_dir, progress)
+
+
+def _fit(
+    asked: Settings,
+    data: StrPath | ArrayLike | Dataset | None,
+    checkpoint: StrPath | None,
+    resume: StrPath | None,
+    threads: int | None,
+    data_dir: StrPath | None,
+    progress: Callable[[Job], object] | None,
+) -> FitResult:
     earlier = None
     if resume is not None:
         earlier = Checkpoint.load(resume, "resume")
         asked = earlier.continued(asked)
-        checkpoint = resume if checkpoint is None else checkpoint
     choice = choose_model(asked.get("model"))
     if checkpoint is not None:
         check_new(checkpoint, resume)

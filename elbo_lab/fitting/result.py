@@ -10,9 +10,15 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import StrPath, write_arrays, write_text
+from elbo_lab.files import Kind, StrPath, descriptor_of, short_name, write_arrays, write_output
 
 SCHEMA = "elbo_lab/fit/1"
+JSON = Kind("the JSON of 'elbo-lab fit'", rb'\{\s*"schema":\s*"elbo_lab/fit/')
+# Names of all figures that a fit may have, see `fitting.figures`.
+FIGURES = (
+    "learning-curves staircase surprisal-and-gap mixture samples latent-grid reconstructions interpolation "
+    "latent-plane"
+).split()
 # Larger parameters than this go to a file of arrays.
 MOST_AS_TEXT = 10_000
 
@@ -30,6 +36,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
+
+
+def side_file(path: StrPath) -> Path | None:
+    """Return the file for large parameters beside the JSON at `path`: out.parameters.npz for out.json.
+
+    None beside a stream.
+    """
+    if descriptor_of(path) is not None:
+        return None
+    path = Path(path)
+    stem = path.name.removesuffix(".json")
+    return path.with_name(short_name(stem, ".parameters.npz"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -99,16 +117,20 @@ class FitResult(Fitted):
     def to_json(self, path: StrPath) -> list[Path]:
         """Write the record to a file, and large parameters to an NPZ beside it; return the paths.
 
-        Each file is written whole or not at all, the arrays first: out.parameters.npz for out.json.
+        Each file is written whole or not at all, the arrays first: out.parameters.npz for out.json. A stream,
+        such as /dev/stdout, has no file beside it.
+
+        Raises
+        ------
+        ValueError
+            If a file of another kind is there.
         """
-        path, arrays = Path(path), Path(path).with_suffix(".parameters.npz")
-        written = [path]
-        if self._left_out:
-            write_arrays(arrays, self.parameters)
-            written.append(arrays)
-        record = self.to_dict(arrays.name)
-        write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
-        return written
+        arrays = side_file(path) if self._left_out else None
+        if arrays is not None:
+            write_arrays("json", arrays, self.parameters)
+        record = self.to_dict(None if arrays is None else arrays.name)
+        write_output("json", path, json.dumps(record, indent=1, allow_nan=False) + "\n", JSON)
+        return [Path(path)] if arrays is None else [Path(path), arrays]
 
     def plot(self, folder: StrPath) -> list[str]:
         """Write the figures of this fit into a folder; return their names."""

@@ -15,6 +15,8 @@ from elbo_lab.plots import label_columns, save_figure
 from elbo_lab.plots.history import BOUND_COLOR
 from elbo_lab.plots.style import new_figure, style_axes
 
+SAMPLES = "samples.npz"
+
 
 def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) -> list[str]:
     """Write samples.npz (array x (count, D)) and figures into a folder; return the names of the figures.
@@ -43,7 +45,7 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     else:
         figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_arrays(Path(folder) / "samples.npz", {"x": x})
+    write_arrays("folder", Path(folder) / SAMPLES, {"x": x})
     for name, figure in figures.items():
         save_figure(figure, folder, name)
     return list(figures)

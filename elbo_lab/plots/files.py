@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import matplotlib
@@ -13,17 +13,29 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from elbo_lab.errors import bad_value
-from elbo_lab.files import StrPath, check_folder_writable, write_bytes
+from elbo_lab.files import Kind, StrPath, check_folder_writable, check_output, write_bytes
 from elbo_lab.plots.style import STYLE
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
 _LOCK = threading.Lock()
 
-# Without these the file would carry the date and the version of Matplotlib.
-_METADATA = {"Date": None, "Creator": None}
+# In place of the date and the version of Matplotlib.
+_CREATOR = "elbo_lab"
+_METADATA = {"Date": None, "Creator": _CREATOR}
+
+KINDS = {
+    "png": Kind("a figure of elbo_lab", rb"\x89PNG\r\n.*tEXtSoftware\x00elbo_lab"),
+    "svg": Kind("a figure of elbo_lab", rb"<\?xml .*<dc:title>elbo_lab</dc:title>"),
+}
+
+
+def files_of(figures: Iterable[str]) -> list[tuple[str, Kind]]:
+    """Return (file name, kind) of all files of some figures."""
+    return [(f"{name}.{ending}", kind) for name in figures for ending, kind in KINDS.items()]
 
 
 def _png(figure: Figure) -> bytes:
@@ -33,7 +45,9 @@ def _png(figure: Figure) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(opaque))
     sheet = io.BytesIO()
     # Level 3 takes half the time of the usual 6 for the same size.
-    image.save(sheet, "png", dpi=(figure.dpi, figure.dpi), compress_level=3)
+    signature = PngInfo()
+    signature.add_text("Software", _CREATOR)
+    image.save(sheet, "png", dpi=(figure.dpi, figure.dpi), compress_level=3, pnginfo=signature)
     return sheet.getvalue()
 
 
@@ -114,7 +128,9 @@ def write_rendered(contents: Mapping[str, bytes], folder: StrPath, name: str) ->
     """Write what `render_figure` returned; return the paths as `save_figure` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{kind}" for kind in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        write_bytes(path, content)
-    return paths
+    paths = {ending: folder / f"{name}.{ending}" for ending in contents}
+    for ending, path in paths.items():
+        check_output("folder", path, KINDS[ending])
+    for ending, path in paths.items():
+        write_bytes(path, contents[ending])
+    return list(paths.values())

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from elbo_lab.errors import BadValue, bad_value
-from elbo_lab.files import write_bytes
+from elbo_lab.files import Kind, check_replaceable, write_bytes
 from elbo_lab.reading import begins_as_zip, check_regular, members_of, read_member
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Header = dict[str, Any]
 FORMAT = "elbo_lab checkpoint"
 VERSION = 1
 HEADER = "header"
+CHECKPOINT = Kind("a checkpoint of elbo_lab", rb'PK\x03\x04.*header\.npy.*"format": "elbo_lab checkpoint"')
 # A zip does not count its members: a damaged directory can lose some of them silently.
 MEMBERS = "members"
 # The earliest time that a zip can hold, in place of the time of writing.
@@ -88,7 +89,13 @@ def save_checkpoint(path: str | PathLike[str], header: Header, arrays: Arrays) -
     header : dict
         Of JSON values; floats are restored bit for bit.
     arrays : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If a file of another kind is there.
     """
+    check_replaceable("checkpoint", path, CHECKPOINT)
     preamble = {"format": FORMAT, "version": VERSION, MEMBERS: list(arrays)}
     text = json.dumps({**preamble, **header}, allow_nan=False)
     members = {HEADER: np.frombuffer(text.encode("utf-8"), dtype=np.uint8), **arrays}
