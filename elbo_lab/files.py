@@ -217,6 +217,11 @@ def write_output(argument: str, path: StrPath, data: str | bytes, kind: Kind) ->
     write_bytes(path, data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def write_text(path: StrPath, text: str) -> None:
+    """Write text in UTF-8 to `path`, as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
 def write_arrays(argument: str, path: StrPath, arrays: Mapping[str, Any]) -> None:
     """Write {name: array} to `path` as NPZ, as `write_output`; the same arrays give the same bytes."""
     file = io.BytesIO()

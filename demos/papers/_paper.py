@@ -21,9 +21,10 @@ import sys
 
 from elbo_lab.datasets import load
 from elbo_lab.errors import UserMistake, bad_kind, bad_value
-from elbo_lab.files import check_writable, write_text
+from elbo_lab.files import Kind, check_output, write_output
 
 SCHEMA = 1
+TABLE = Kind("the table of a paper", rb'\{\s*"schema":\s*\d+,\s*"title"')
 COLUMNS = ("quantity", "published", "ours", "note")
 QUICK_MARK = "(quick run: less far than the paper)"
 MNIST = ("mnist:dynamic", "mnist-test:dynamic")
@@ -61,7 +62,7 @@ def read_options(parser):
     options = parser.parse_args(None if _is_own_command_line() else [])
     if options.json is not None:
         try:
-            check_writable("--json", options.json)
+            check_output("--json", options.json, TABLE)
         except ValueError as error:
             parser.error(str(error))
     return options
@@ -150,10 +151,12 @@ def publish(rows, caption, options, quick=False):
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in COLUMNS))
-    Console(highlight=False, markup=False).print(table)
     if options.json is not None:
         content = {"schema": SCHEMA, "title": caption, "rows": rows}
-        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_output("--json", options.json, text, TABLE)
+    Console(highlight=False, markup=False).print(table)
+    if options.json is not None:
         print(f"written: {options.json}")
 
 
