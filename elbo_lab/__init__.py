@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab import theory as theory
     from elbo_lab import training as training
     from elbo_lab.checking import check_model as check_model
+    from elbo_lab.checking import check_unbiased as check_unbiased
     from elbo_lab.comparison.advice import advise as advise
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
@@ -74,6 +75,7 @@ _HOMES = {
     "evaluate": "fitting",
     "load_fitted": "fitting",
     "check_model": "checking",
+    "check_unbiased": "checking",
     "advise": "comparison",
     "difference": "comparison",
     "paired_ratio": "comparison",

@@ -1,5 +1,14 @@
-"""Checks of what a user brings: a model against its own density."""
+"""Checks of what a user brings: a model against its own density, an estimator against its word.
+
+model, slopes, draws    `check_model`: shapes, derivatives and draws against log p(x, z)
+unbiased                `check_unbiased`: is an estimator what it declares?
+contract                what an estimator promises beside its expectation
+problems                small problems: two data, one or two latents, every kind of z and of q
+integrals               mean and variance of an estimate over all of its noise
+rules, measure_rules    nodes and weights for the noise of one datum
+"""
 
 from elbo_lab.checking.model import ModelCheck, check_model
+from elbo_lab.checking.unbiased import EstimatorCheck, check_unbiased
 
-__all__ = ["ModelCheck", "check_model"]
+__all__ = ["EstimatorCheck", "ModelCheck", "check_model", "check_unbiased"]

@@ -1,8 +1,8 @@
 """Is a model what it says? Its shapes, derivatives and draws against its own log p(x, z).
 
-Estimators and exact answers use the same hand-written pullback, so that a comparison cannot find a fault in
-it: a wrong derivative in theta gives every estimator the verdict ok, a wrong one in z blames those that are
-right. So a model is held against itself before anything is measured:
+Estimators and exact answers use the same hand-written pullback, so that a comparison cannot find a fault
+in it: a wrong derivative in theta gives every estimator the verdict ok, a wrong one in z blames those that
+are right. So a model is held against itself before anything is measured:
 
     shapes        of log-densities and gradients, with repeats in front, and with one draw for all data
     agreement     log_joint, log_joint_vjp and the like are the sums that they stand for

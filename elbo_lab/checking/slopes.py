@@ -1,13 +1,13 @@
 """Derivatives of a model against central differences along random directions.
 
 A pullback turns a cotangent c (..., S, N) into the gradient of sum(c * value). Along a direction v that
-gradient has the slope g . v, and the central difference of the same sum must agree with it. Directions stay
-within one named block of theta, so that a small block is not hidden behind a large one; only where one
-disagrees are the coordinates of the block tried in turn, to name the worst.
+gradient has the slope g . v, and the central difference of the same sum must agree with it. Directions
+stay within one named block of theta, so that a small block is not hidden behind a large one; only where
+one disagrees are the coordinates of the block tried in turn, to name the worst.
 
 Two steps, h and h/2, tell a slope from a kink (relu): where their differences disagree, h is made smaller,
-and if that does not help the caller goes elsewhere. Their extrapolation (4 D(h/2) - D(h)) / 3 has an error of
-order h^4.
+and if that does not help the caller goes elsewhere. Their extrapolation (4 D(h/2) - D(h)) / 3 has an error
+of order h^4.
 """
 
 from collections.abc import Callable

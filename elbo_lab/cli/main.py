@@ -1,7 +1,7 @@
 """elbo-lab: the one command with its subcommands.
 
-Exit codes: 0 done, 1 two runs differ (`diff` only), 2 a mistake of the user (one line on standard error), 3 a
-training that diverged, 130 interrupted.
+Exit codes: 0 done, 1 two runs differ (`diff`) or a check failed (`check`), 2 a mistake of the user (one line
+on standard error), 3 a training that diverged, 130 interrupted.
 """
 
 import errno
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from elbo_lab import __version__
-from elbo_lab.cli import advise, compare, diff, doctor, evaluate, fit, listing, sample
+from elbo_lab.cli import advise, check, compare, diff, doctor, evaluate, fit, listing, sample
 from elbo_lab.cli.streams import discard, flush, open_streams, settle
 from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value
 from elbo_lab.files import replacing_anything
@@ -39,6 +39,7 @@ COMMANDS = {
     "compare": compare,
     "diff": diff,
     "advise": advise,
+    "check": check,
     "fit": fit,
     "evaluate": evaluate,
     "sample": sample,
@@ -75,6 +76,7 @@ def build_parser() -> Parser:
 POSITIONAL = {
     "compare": {"models": "models"},
     "advise": {"model": "model"},
+    "check": {"names": "name"},
     "diff": {"a": "A.json", "b": "B.json"},
     "fit": {"model": "model"},
     "evaluate": {"checkpoint": "checkpoint"},

@@ -16,6 +16,7 @@ from elbo_lab.estimators.targets import COUPLED, TARGETS
 from elbo_lab.exact import (
     Evidence,
     Expectation,
+    coupled,
     evidence,
     expectation,
     importance_weighted_bound,
@@ -42,10 +43,13 @@ class Exact(Estimator):
         One of `TARGETS`.
     proposal : ndarray (N, E), optional
         Where a long run of the evidence draws from; the prior if not given.
+    tolerance : float
+        Of the quadrature of a bound of several draws.
     """
 
     target: str
     proposal: Floats | None = None
+    tolerance: float = coupled.TOLERANCE
     name = "exact"
     summary = "closed form, enumeration, quadrature or a long run"
     is_reference = True
@@ -67,7 +71,7 @@ class Exact(Estimator):
         if self.target.endswith("log-evidence"):
             exact_evidence = evidence(problem.model, problem.theta, problem.x, self.proposal)
             return evidence_answers(exact_evidence)[self.target]
-        return answers_under_q(self.target, problem, n_draws)[self.target]
+        return answers_under_q(self.target, problem, n_draws, self.tolerance)[self.target]
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         n_draws = None
@@ -97,7 +101,9 @@ def evidence_answers(exact: Evidence) -> dict[str, Answer]:
     }
 
 
-def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -> dict[str, Answer]:
+def answers_under_q(
+    target: str, problem: Problem, n_draws: int | None = None, tolerance: float = coupled.TOLERANCE
+) -> dict[str, Answer]:
     """Return {target: Answer} for a target that needs q, and for those that the same computation answers.
 
     The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
@@ -108,7 +114,7 @@ def answers_under_q(target: str, problem: Problem, n_draws: int | None = None) -
         return {target: _phi_answer(problem, *inclusive_gradient(model, theta, x, family, eta))}
     if target in COUPLED:
         exact: Expectation = importance_weighted_bound(
-            model, theta, x, eta, check_count("n_draws", n_draws), family
+            model, theta, x, eta, check_count("n_draws", n_draws), family, tolerance
         )
         bound = "iwae"
         value, grad_eta = exact.value, exact.grad_eta

@@ -128,13 +128,21 @@ def _of_datum(
     return np.array([value]), grad_theta, grad_eta
 
 
-def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int) -> Bound:
+def _integrated(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_draws: int,
+    tolerance: float = TOLERANCE,
+) -> Bound:
     def by_rule(n: int, rule: Rule) -> tuple[Floats, Floats, Floats]:
         row = slice(n, n + 1)
         return _of_datum(model, theta, x[row], family, eta[row], n_draws, rule)
 
     sizes = model.latent_dim, len(x), model.layout.size, eta.shape
-    return quadrature.converged_sums(Bound, by_rule, *sizes, tolerance=TOLERANCE)
+    return quadrature.converged_sums(Bound, by_rule, *sizes, tolerance=tolerance)
 
 
 def _sampled(
@@ -187,6 +195,7 @@ def importance_weighted_bound(
     eta: Floats,
     n_draws: int,
     rng: np.random.Generator,
+    tolerance: float = TOLERANCE,
 ) -> Bound:
     """Return E_q log (1/K) sum_k w_k and its gradients, on the best rung.
 
@@ -202,6 +211,8 @@ def importance_weighted_bound(
         K, at least 1.
     rng : numpy.random.Generator
         Of the long run, if no other rung applies.
+    tolerance : float
+        Of the last change of a quadrature, relative to the largest entry (at least 1).
 
     Returns
     -------
@@ -215,7 +226,7 @@ def importance_weighted_bound(
         return _enumerated(model, theta, x, family, eta, n_draws)
     if quadrature.applies(model):
         try:
-            return _integrated(model, theta, x, family, eta, n_draws)
+            return _integrated(model, theta, x, family, eta, n_draws, tolerance)
         except quadrature.ToleranceMissed:
             pass
     return _sampled(model, theta, x, family, eta, n_draws, rng)

@@ -112,11 +112,17 @@ def expectation(
 
 
 def importance_weighted_bound(
-    model: Model, theta: Floats, x: Floats, eta: Floats, n_draws: int, family: Family | None = None
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    eta: Floats,
+    n_draws: int,
+    family: Family | None = None,
+    tolerance: float = coupled.TOLERANCE,
 ) -> Bound:
     """Return E_q log (1/K) sum_k w_k for K = `n_draws` and its gradients on the best rung.
 
-    The other parameters are those of `expectation`.
+    `tolerance` is that of the last change of a quadrature; the other parameters are those of `expectation`.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def importance_weighted_bound(
     family = model.family if family is None else family
     eta = _one_per_datum(family, x, eta)
     rng = np.random.default_rng(LONG_RUN_SEED)
-    return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng)
+    return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng, tolerance)
 
 
 def _exact_value(

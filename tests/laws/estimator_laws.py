@@ -2,7 +2,6 @@
 `test_planted_faults` shows that each plausible bug breaks at least one of them."""
 
 from dataclasses import replace
-from unittest.mock import patch
 
 import numpy as np
 from cases import Case
@@ -20,7 +19,6 @@ from noise_integrals import (
 
 from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import COUPLED, ESTIMATORS, Exact
-from elbo_lab.exact import coupled
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS if estimator.name != "exact"}
@@ -75,8 +73,8 @@ def couples_draws(estimator):
 def exact_answer(estimator, case, posterior, phi, n_draws=1):
     """Return the exact Answer of the estimator's target for so many draws."""
     # A law wants more digits of a bound of several draws than a study does.
-    with patch.object(coupled, "TOLERANCE", 1e-10):
-        return Exact(estimator.target).answer(case.problem(posterior, phi), estimator.group_size(n_draws))
+    exact = Exact(estimator.target, tolerance=1e-10)
+    return exact.answer(case.problem(posterior, phi), estimator.group_size(n_draws))
 
 
 def exact_value(estimator, case, posterior, phi, n_draws=1):

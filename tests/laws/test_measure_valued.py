@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from cases import CASES, Case, model_id
 from estimator_laws import BY_NAME, assert_same, noise_for
-from measure_integrals import circle_rule, radial_rule, sphere_rule
 from noise_integrals import estimate, moments
 from scipy.special import gamma
 
+from elbo_lab.checking.measure_rules import circle_rule, radial_rule, sphere_rule
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.estimators.measure_valued import moved_draws
 from elbo_lab.models import PPCA
@@ -40,7 +40,7 @@ def test_the_rules_of_three_normals_know_their_moments():
     assert weights @ nodes == pytest.approx([np.sqrt(0.5 * np.pi), 0.0, 0.0], abs=1e-12)
     assert weights @ nodes**2 == pytest.approx([2.0, 0.0, 1.0], rel=1e-12)
     assert weights @ nodes[:, 2] ** 4 == pytest.approx(3.0, rel=1e-12)
-    nodes, weights = circle_rule(4, None)
+    nodes, weights = circle_rule(4, 0)
     assert weights @ (nodes**2).sum(axis=1) == pytest.approx(2.0, rel=1e-12)
 
 

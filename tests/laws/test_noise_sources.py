@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from cases import BINARY, CASES, model_id, pairing_id, pairings
 from estimator_laws import BY_NAME, assert_same, exact_value
-from noise_integrals import estimate, exact_variance, expected_estimate
+from noise_integrals import estimate, exact_variance, expected_estimate, is_measure_valued
 from scipy.stats import norm
-from uniform_rules import one_uniform_per_bit
 
 from elbo_lab import compare
 from elbo_lab.distributions import SOURCES, NoiseSpec, draw_noise, find_source, mirrored
@@ -45,20 +44,10 @@ class Mirrored:
         both = np.concatenate([noise, mirrored(spec.kind, noise)], axis=axis)
         return self._inner.estimate(problem, both, state)
 
-    @staticmethod
-    def every_outcome(logits, n_draws):
-        """Return a uniform for every outcome of two categories (z(u), z(1 - u)), and the probabilities."""
-        assert n_draws == 1
-        p = np.exp(logits - logits.max())
-        ends = np.cumsum(p / p.sum())[:-1]
-        ends = np.unique(np.concatenate([[0.0, 1.0], ends, 1.0 - ends]))
-        return 0.5 * (ends[1:] + ends[:-1])[:, None], np.diff(ends)
-
-    @staticmethod
-    def every_bit(logits, n_draws):
-        """Return a rule for two rows of bits (z(u), z(1 - u)) and what is smooth in u between their steps."""
-        assert n_draws == 1
-        return one_uniform_per_bit(logits)
+    @property
+    def __class__(self):
+        """Rules for pieces of noise belong to a class; others follow from what is seen of the noise."""
+        return type(self._inner) if is_measure_valued(self._inner) else Mirrored
 
 
 # -- the draws -------------------------------------------------------------------------------------

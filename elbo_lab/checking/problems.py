@@ -1,0 +1,122 @@
+"""Small problems on which all of the noise can be integrated: two data, one or two latents, q off the
+posterior."""
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from elbo_lab.arrays import Floats
+from elbo_lab.datasets import load
+from elbo_lab.distributions import Family, draw_noise
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Estimator, Problem
+from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE, Model, SigmoidBelief
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior, Posterior
+from elbo_lab.registry import find_models
+
+N_DATA = 2
+HIDDEN = (3,)
+# Of a Gaussian q: a narrow one keeps the zeros of a sum of weights, and the poles of a network, away from the
+# real line.
+LOG_STD = -1.0
+# One draw more than the least, where a rule for it is affordable: a sum for a mean over draws shows.
+MORE_DRAWS = 1
+
+SMALL: tuple[tuple[Model, str, int], ...] = (
+    (GaussianMLE(1), "free", MORE_DRAWS),
+    (GaussianMLE(1), "amortised", 0),
+    (DeepBernoulli(3, 1, HIDDEN), "free", 0),
+    (PPCA(3, 2), "free", 0),
+    (PPCA(3, 2), "full", 0),
+    (GaussianMixture(2, 3, "full"), "free", MORE_DRAWS),
+    (GaussianMixture(2, 2, "full"), "amortised", 0),
+    (SigmoidBelief(3, 2), "free", MORE_DRAWS),
+    (SigmoidBelief(3, 1), "amortised", 0),
+)
+"""(model, kind of posterior, draws more than the least)."""
+
+
+def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
+    """Yield (problem, draws more than the least): of a model, or of every kind of z and of q.
+
+    Parameters
+    ----------
+    model : str, Model class or Model, optional
+        As in `compare`; a class is built for its default data.
+    """
+    if model is None:
+        for kind, posterior, more in SMALL:
+            yield problem_of(kind, posterior), more
+        return
+    for choice in find_models(model, "model"):
+        built = choice.model
+        if built is None:
+            built = choice.build(choice.kind.table_of(load(choice.kind.default_data)), None)
+        for posterior, more in (("free", MORE_DRAWS), ("full", 0), ("amortised", 0)):
+            try:
+                yield problem_of(built, posterior), more
+            except NotApplicable:
+                continue
+
+
+def problem_of(model: Model, kind: str) -> Problem:
+    """Return a problem with theta, data and q from a fixed seed.
+
+    Raises
+    ------
+    NotApplicable
+        If the model has no such posterior.
+    """
+    rng = np.random.default_rng(zlib.crc32(f"{model!r} {kind}".encode()))
+    theta = 0.5 * rng.standard_normal(model.layout.size)
+    x, _ = model.sample(theta, 1 if model.global_latents else N_DATA, rng)
+    posterior = _posterior(model, x, kind)
+    if isinstance(posterior, FreePosterior):
+        phi = posterior.phi_from_eta(_table(posterior.family, len(x), rng))
+    else:
+        phi = 0.4 * rng.standard_normal(posterior.layout.size)
+    return Problem(model, posterior, theta, phi, x)
+
+
+def _posterior(model: Model, x: Floats, kind: str) -> Posterior:
+    if kind == "free":
+        return FreePosterior(model.family, len(x))
+    if kind == "full":
+        if not model.family.gaussian:
+            raise NotApplicable(f"no full covariance for {model.family.name} z")
+        return FullPosterior.for_model(model, len(x))
+    if model.global_latents:
+        raise NotApplicable("an encoder learns from many data")
+    return AmortisedPosterior.for_data(model.family, x, hidden=HIDDEN)
+
+
+def _table(family: Family, n_data: int, rng: np.random.Generator) -> Floats:
+    """Return eta (N, E) of a q that is off the posterior; a Gaussian one is narrow."""
+    eta = 0.4 * rng.standard_normal((n_data, family.eta_size))
+    if family.gaussian:
+        eta[:, family.size : 2 * family.size] += LOG_STD
+        eta[:, 2 * family.size :] *= np.exp(LOG_STD)  # below the diagonal of a Cholesky factor
+    return eta
+
+
+def draws_to_try(estimator: Estimator, more: int) -> list[int]:
+    """Return numbers of draws that the formula admits, the best first: one more than the least, the least."""
+    admitted = []
+    for n_draws in range(estimator.minimum_draws, estimator.minimum_draws + 10):
+        try:
+            estimator.check_draws(n_draws)
+        except ValueError:
+            continue
+        admitted.append(n_draws)
+    return admitted[: more + 1][::-1]
+
+
+def settled_state(estimator: Estimator, problem: Problem, n_draws: int, calls: int) -> Floats:
+    """Return the state after some calls on fresh noise."""
+    rng = np.random.default_rng(17)
+    spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+    state = estimator.initial_state(problem)
+    for _ in range(min(calls, estimator.burn_in)):
+        state = estimator.estimate(problem, draw_noise(spec, rng), state)[1]
+    return state

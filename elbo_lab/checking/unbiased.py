@@ -1,0 +1,322 @@
+"""Is an estimator what it declares? The exact test, as a function.
+
+A comparison sees a bias through the noise of its repeats. Here all noise is integrated on small problems,
+so that a gradient that is 10 % too small shows as 0.1000, and a right one as 1e-15. Where the noise of an
+estimate has too many dimensions, its mean over many draws is tested instead, and the row says what that
+test could have seen.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy
+
+from elbo_lab.arrays import Floats
+from elbo_lab.checking.contract import broken_promises
+from elbo_lab.checking.integrals import Moments, in_passes, moments
+from elbo_lab.checking.problems import draws_to_try, settled_state, small_problems
+from elbo_lab.checking.rules import NotIntegrated
+from elbo_lab.distributions import draw_noise
+from elbo_lab.errors import NotApplicable, bad_value
+from elbo_lab.estimators import Estimator, Exact, Problem
+from elbo_lab.estimators.exact import Answer
+from elbo_lab.registry import find_estimators
+from elbo_lab.study.rows import POWER_MARGIN, SHARE_TO_SEE
+
+Row = dict[str, Any]
+Progress = Callable[[int, int, str], None]
+
+# Relative to 1 + the largest entry of the exact answer: where everything is smooth, and at kinks.
+SMOOTH, KINKS = 1e-10, 1e-6
+# A bias counts if it is so many times the error of the integral and of the exact answer.
+BEYOND_ERROR = 10.0
+# How many estimates a memory learns from before it is held.
+LEARNING_CALLS = 30
+
+# Where the noise is not integrated: batches of estimates, their number bounded by the rows of all draws.
+BATCHES = 40
+SAMPLED_ROWS = 400_000
+FALSE_ALARM = 1e-6
+
+COLUMNS = (
+    ("model", "model", "<"),
+    ("q", "posterior", "<"),
+    ("K", "latents", ">"),
+    ("S", "draws", ">"),
+    ("noise", "noise", ">"),
+    ("error", "error", ">"),
+    ("bias", "bias_relative", ">"),
+    ("verdict", "verdict", "<"),
+)
+
+
+@dataclass(frozen=True)
+class EstimatorCheck:
+    """What `check_unbiased` found; `print(check.table())` shows it.
+
+    Attributes
+    ----------
+    estimator, target : str
+    unbiased : bool
+        As declared.
+    rows : list of dict
+        One for each problem: `model`, `posterior`, `family`, `latents`, `n_data`, `draws` (S); `method`
+        ('sum', 'nodes', 'bisection' or 'draws') with `nodes`, the number of estimates; `error`, the last
+        change of the integral; `reference`, the rung of the exact answer; `exact_norm`, `bias_norm` and
+        `bias_relative`, their ratio; `tolerance`; `detectable`, the smallest proportional bias that a test
+        by draws finds with 99 % power, else None; `verdict`.
+    broken : list of str
+        Promises that it breaks, one sentence each.
+    refused : dict of str to str
+        {model: reason} of the problems to which it does not apply.
+    """
+
+    estimator: str
+    target: str
+    unbiased: bool
+    rows: list[Row] = field(repr=False)
+    broken: list[str] = field(repr=False)
+    refused: dict[str, str] = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it keeps its promises, no bias speaks against its word, and some row could see one."""
+        verdicts = [row["verdict"] for row in self.rows]
+        return not self.broken and "FAIL" not in verdicts and any(not v.startswith("blind") for v in verdicts)
+
+    def lines(self) -> list[str]:
+        """Return the table and the conclusions as lines of text."""
+        claim = "unbiased" if self.unbiased else "biased"
+        cells = [[head for head, *_ in COLUMNS], *map(_cells, self.rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+        found = [f"{self.estimator}: {self.target}, declared {claim}"]
+        for line in cells if self.rows else []:
+            parts = (f"{cell:{c[2]}{w}}" for cell, c, w in zip(line, COLUMNS, widths, strict=True))
+            found.append("  ".join(parts).rstrip())
+        found += [f"broken: {sentence}" for sentence in self.broken]
+        if not self.broken:
+            found.append("contract: holds")
+        return [*found, self.conclusion]
+
+    def table(self) -> str:
+        """Return `lines` as one text."""
+        return "\n".join(self.lines())
+
+    @property
+    def conclusion(self) -> str:
+        """What follows, in one sentence."""
+        biased = [row for row in self.rows if row["verdict"] in ("FAIL", "biased")]
+        integrated = sum(row["method"] != "draws" for row in self.rows)
+        where = f"all noise integrated on {integrated} of {len(self.rows)} problems"
+        if not self.rows:
+            return "FAILED: the contract is broken"
+        if not biased:
+            if self.passed:
+                return f"passed: no bias, {where}"
+            return (
+                "FAILED: the contract is broken"
+                if self.broken
+                else "FAILED: no test here could see a bias of 5 %"
+            )
+        largest = max(biased, key=lambda row: row["bias_relative"])
+        size = f"{largest['bias_relative']:.4f} of the exact answer on {largest['model']}"
+        if self.unbiased:
+            return f"FAILED: biased on {len(biased)} of {len(self.rows)} problems, by up to {size}"
+        return f"{'passed' if self.passed else 'FAILED'}: biased, as declared, by up to {size}"
+
+    def __repr__(self) -> str:
+        return f"<Check of {self.estimator}: {self.conclusion}>"
+
+
+def _cells(row: Row) -> list[str]:
+    units = {"sum": "outcomes", "draws": "draws"}
+    shown = row | {
+        "noise": f"{row['nodes']:,} {units.get(row['method'], 'nodes')}",
+        "error": f"{row['error']:.0e}",
+        "bias_relative": _ratio(row["bias_relative"]),
+    }
+    return [str(shown[key]) for _, key, _ in COLUMNS]
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.4f}" if value >= 5e-4 else f"{value:.0e}"
+
+
+# -- the check -------------------------------------------------------------------------------------
+
+
+def check_unbiased(
+    estimator: str | Estimator | type[Estimator],
+    model: object = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> EstimatorCheck:
+    """Integrate all noise of an estimator on small problems, and ask for its contract.
+
+    Parameters
+    ----------
+    estimator : str, Estimator or Estimator class
+        A name stands for one estimator here ('elbo-lab list' has them).
+    model : str, Model class or Model, optional
+        A problem of this model; by default two data of each kind of z (normal, categories, bits) under each
+        kind of q that the estimator admits, with one or two latents.
+    seed : int
+        Of the draws where noise cannot be integrated.
+    progress : callable, optional
+        Called as progress(done, total, what).
+
+    Returns
+    -------
+    EstimatorCheck
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the target is none, or no problem suits the estimator.
+    TypeError
+        If it is no estimator.
+    """
+    found = find_estimators(estimator, "estimator")
+    if len(found) > 1 or isinstance(found[0], Exact):
+        got, remedy = repr(estimator), "the exact answer is what others are held against"
+        raise bad_value("estimator", "one estimator with draws", got, remedy)
+    one = found[0]
+    problems = list(small_problems(model))
+    rows: list[Row] = []
+    broken: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    for done, (problem, more) in enumerate(problems):
+        if progress is not None:
+            progress(done, len(problems), f"check {one.name}")
+        label = f"{problem.model.label}, {problem.posterior.name} q"
+        try:
+            one.check_pairing(problem.model, problem.posterior)
+        except NotApplicable as reason:
+            refused[label] = str(reason)
+            continue
+        draws = draws_to_try(one, more)
+        promises = list(broken_promises(one, problem, draws[-1]))
+        broken |= dict.fromkeys(promises)
+        if not promises:
+            rows.append(_row(one, problem, draws, seed))
+    if not rows and not broken:
+        reasons = "; ".join(dict.fromkeys(refused.values()))
+        raise bad_value("model", f"a problem that suits {one.name}", reasons)
+    return EstimatorCheck(one.name, one.target, one.unbiased, rows, list(broken), refused)
+
+
+def _row(estimator: Estimator, problem: Problem, draws: list[int], seed: int) -> Row:
+    """Return what was found on one problem, by the first number of draws whose noise can be integrated."""
+    model, posterior = problem.model, problem.posterior
+    head = {
+        "estimator": estimator.name,
+        "target": estimator.target,
+        "unbiased": estimator.unbiased,
+        "model": model.label,
+        "posterior": posterior.name,
+        "family": posterior.family.name,
+        "latents": model.latent_dim,
+        "n_data": len(problem.x),
+    }
+    for n_draws in draws:
+        answer, state = _settled(estimator, problem, n_draws)
+        try:
+            found = moments(estimator, problem, state, n_draws, SMOOTH)
+        except NotIntegrated:
+            continue
+        verdict, tolerance = _verdict(estimator, found, answer)
+        if verdict:
+            sizes = _sizes(found.mean, answer)
+            of_integral = {"method": found.method, "nodes": found.nodes, "error": found.error}
+            return head | of_integral | sizes | _last(n_draws, tolerance, None, verdict)
+    n_draws = draws[-1]
+    answer, state = _settled(estimator, problem, n_draws)
+    return head | _sampled(estimator, problem, state, n_draws, answer, seed)
+
+
+def _last(n_draws: int, tolerance: float, detectable: float | None, verdict: str) -> Row:
+    return {"draws": n_draws, "tolerance": tolerance, "detectable": detectable, "verdict": verdict}
+
+
+def _settled(estimator: Estimator, problem: Problem, n_draws: int) -> tuple[Answer, Floats]:
+    """Return the exact answer for so many draws, and the state in which the estimator is studied."""
+    exact = Exact(estimator.target, tolerance=SMOOTH)
+    answer = exact.answer(problem, estimator.group_size(n_draws))
+    return answer, settled_state(estimator, problem, n_draws, LEARNING_CALLS)
+
+
+def _sizes(mean: Floats, answer: Answer) -> Row:
+    """Return the norms of the bias and of the exact answer, and their ratio."""
+    exact_norm, bias_norm = (float(np.linalg.norm(part)) for part in (answer.value, mean - answer.value))
+    relative = bias_norm / exact_norm if exact_norm > 0.0 else bias_norm
+    return {
+        "exact_norm": exact_norm,
+        "bias_norm": bias_norm,
+        "bias_relative": relative,
+        "reference": answer.rung,
+    }
+
+
+def _verdict(estimator: Estimator, found: Moments, answer: Answer) -> tuple[str, float]:
+    """Return the verdict on an integral, or '' where neither it nor the exact answer is sharp enough.
+
+    Two computations of one number that agree are both right, whatever errors they fear.
+    """
+    scale = 1.0 + float(np.abs(answer.value).max(initial=0.0))
+    gap = float(np.abs(found.mean - answer.value).max(initial=0.0)) / scale
+    error = found.error + float(np.max(answer.error, initial=0.0)) / scale
+    for tolerance in (SMOOTH, KINKS):
+        if gap <= tolerance and found.error <= tolerance:
+            return ("ok" if estimator.unbiased else "no bias here"), tolerance
+        if gap > max(tolerance, BEYOND_ERROR * error):
+            return ("FAIL" if estimator.unbiased else "biased"), tolerance
+    return "", KINKS
+
+
+# -- by draws --------------------------------------------------------------------------------------
+
+
+def _sampled(
+    estimator: Estimator, problem: Problem, state: Floats, n_draws: int, answer: Answer, seed: int
+) -> Row:
+    """Return the test by draws: means of batches of estimates against the exact answer.
+
+    Every coordinate, and the error along the exact gradient, which sees a proportional bias best, by
+    Student's t of the batches; the false-alarm rate holds over all of them (Bonferroni).
+    """
+    n_coordinates = len(answer.value)
+    norm = float(np.linalg.norm(answer.value))
+    along = answer.value / norm if norm > 0.0 else np.zeros(n_coordinates)
+    size = max(10, SAMPLED_ROWS // (BATCHES * n_draws * len(problem.x)))
+    spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+    rng = np.random.default_rng([seed, n_draws])
+
+    def estimates(noise: Floats) -> Floats:
+        return estimator.estimate(problem, noise, state)[0]
+
+    means = np.array(
+        [_mean(in_passes(estimates, draw_noise(spec, rng, (size,)), spec), size) for _ in range(BATCHES)]
+    )
+    gaps = means - answer.value
+    gaps = np.column_stack([gaps, gaps @ along])
+    errors = np.append(answer.error, np.abs(along) @ answer.error)
+    se = np.hypot(gaps.std(axis=0, ddof=1) / np.sqrt(BATCHES), errors)
+    mean = gaps.mean(axis=0)
+    limit = float(scipy.stats.t.isf(0.5 * FALSE_ALARM / len(mean), BATCHES - 1))
+    rounding = SMOOTH * (1.0 + np.abs(answer.value).max(initial=0.0))
+    biased = bool(np.any(np.abs(mean) > np.maximum(limit * se, rounding)))
+    detectable = float((limit + POWER_MARGIN) * se[-1] / norm) if norm > 0.0 else np.inf
+    if biased:
+        verdict = "FAIL" if estimator.unbiased else "biased"
+    else:
+        verdict = f"{'ok' if detectable <= SHARE_TO_SEE else 'blind'} < {100 * detectable:.2g} %"
+    sizes = _sizes(means.mean(axis=0), answer)
+    error = float(se[:-1].max(initial=0.0))
+    counts = {"method": "draws", "nodes": size * BATCHES, "error": error}
+    return counts | sizes | _last(n_draws, float(limit * error), detectable, verdict)
+
+
+def _mean(passes: Iterator[tuple[slice, Floats]], size: int) -> Floats:
+    return np.sum([values.sum(axis=0) for _, values in passes], axis=0) / size

@@ -1,0 +1,166 @@
+"""elbo-lab check: is an estimator, or a model, what it says?"""
+
+import importlib
+import importlib.util
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from elbo_lab.errors import UnknownName, UserMistake, bad_kind, bad_value, unknown_name
+
+if TYPE_CHECKING:
+    from elbo_lab.estimators import Estimator
+    from elbo_lab.models import Model
+
+    Thing = Estimator | Model | type[Estimator] | type[Model]
+
+HELP = "is an estimator what it declares? all of its noise integrated"
+DESCRIPTION = """Hold an estimator against its word: its expectation over all noise, on small problems,
+against the exact answer, and its contract (shapes, dtype, state, order of draws and of data). A model is held
+against its own log p(x, z). Exit codes: 0 passed, 1 biased or contract broken, 2 a mistake in the command."""
+EXAMPLES = """examples:
+  elbo-lab check reparameterization              one that comes with the package, or with a plug-in
+  elbo-lab check my_package.gradients:Reinforce  a class, or an object, of a module
+  elbo-lab check mine.py:Reinforce               the same in a file
+  elbo-lab check mine.py:Reinforce --model ppca  on two rows of that model
+  elbo-lab check mine.py:RobustPPCA              a model: derivatives and draws against log p(x, z)
+"""
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
+    add = parser.add_argument
+    add("names", nargs="+", metavar="NAME", help="a name from 'elbo-lab list', MODULE:CLASS or FILE.py:CLASS")
+    add(
+        "--model",
+        metavar="MODEL",
+        help="for an estimator: a model in place of the small ones, or MODULE:CLASS",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of draws, where noise cannot be integrated (default 0)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """Check all, print; return 0 if all passed, else 1."""
+    from elbo_lab.models import Model
+
+    things = [thing for name in options.names for thing in find(name, "names")]
+    on = None if options.model is None else find(options.model, "model")[0]
+    if on is not None and not _is_a(on, Model):
+        raise bad_kind("model", "a model", f"{options.model!r}, an estimator")
+    failed = False
+    for place, thing in enumerate(things):
+        if place:
+            print()
+        failed |= not (
+            _check_model(thing) if _is_a(thing, Model) else _check_estimator(thing, on, options.seed)
+        )
+    return int(failed)
+
+
+def _is_a(thing: object, kind: type) -> bool:
+    return isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))
+
+
+def _check_estimator(estimator: Any, on: object, seed: int) -> bool:
+    from elbo_lab.checking import check_unbiased
+    from elbo_lab.cli.progress import progress_bar
+
+    with progress_bar() as progress:
+        result = check_unbiased(estimator, on, seed=seed, progress=progress)
+    print(result.table())
+    return result.passed
+
+
+def _check_model(model: Any) -> bool:
+    from elbo_lab.checking import check_model
+
+    try:
+        result = check_model(model)
+    except UserMistake as fault:
+        print(f"FAILED: {fault}")
+        return False
+    print(f"{result.model}: a model\npassed: shapes, derivatives and draws agree with log p(x, z)")
+    return True
+
+
+# -- from a name to an object ----------------------------------------------------------------------
+
+
+def find(name: str, argument: str) -> "Sequence[Thing]":
+    """Return what a name stands for: estimators or a model of the registry, or what a module or a file holds.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the module cannot be imported.
+    TypeError
+        If it is neither an estimator nor a model.
+    """
+    from elbo_lab.estimators import Estimator, Exact
+    from elbo_lab.models import Model
+    from elbo_lab.registry import ESTIMATORS, MODELS, find_estimators, find_models
+
+    try:
+        return [one for one in find_estimators(name) if not isinstance(one, Exact)] or _refuse_exact(
+            argument, name
+        )
+    except UnknownName:
+        pass
+    try:
+        return [choice.model or choice.kind for choice in find_models(name)][:1]
+    except UnknownName:
+        pass
+    where, colon, attribute = name.rpartition(":")
+    if not colon:
+        raise unknown_name(argument, name, [*ESTIMATORS, *MODELS])
+    module = _imported(argument, where)
+    thing = getattr(module, attribute, None)
+    if thing is None:
+        kinds = [key for key, value in vars(module).items() if _is_a(value, Estimator) or _is_a(value, Model)]
+        raise bad_value(
+            argument, f"a class or an object of {where}", repr(attribute), f"it has {', '.join(kinds)}"
+        )
+    if not (_is_a(thing, Estimator) or _is_a(thing, Model)):
+        raise bad_kind(argument, "an Estimator or a Model", f"{name}, a {type(thing).__name__}")
+    return [thing]
+
+
+def _refuse_exact(argument: str, name: str) -> NoReturn:
+    raise bad_value(
+        argument, "an estimator with draws", repr(name), "others are held against the exact answer"
+    )
+
+
+def _imported(argument: str, where: str) -> ModuleType:
+    """Return the module of a dotted name, found as Python finds it from this folder, or of a file."""
+    from elbo_lab.plugins import reason_of
+
+    path = Path(where)
+    if path.suffix == ".py" and not path.is_file():
+        raise bad_value(argument, "an existing file", repr(where))
+    sys.path.insert(0, str(path.resolve().parent) if path.suffix == ".py" else "")
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(where)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise bad_value(argument, "a Python file", repr(where))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+    except (Exception, SystemExit) as fault:  # whatever code of somebody else may raise
+        raise bad_value(
+            argument, "a module that can be imported", f"{where!r} ({reason_of(fault)})"
+        ) from None
+    finally:
+        sys.path.pop(0)
