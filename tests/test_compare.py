@@ -308,6 +308,11 @@ def test_three_latents_stand_on_a_long_run():
     )
     for row in result.rows:
         assert row["reference"] == "long-run" and row["reference_se"] > 0 and row["latent_dim"] == 3
+    for target, answer in result.answers[0].items():
+        if target.startswith("grad-") and target != "grad-phi-inclusive-kl":
+            # The error along the answer, from the batches, is no larger than any dependence could make it.
+            most = np.abs(answer.value) @ answer.error / np.linalg.norm(answer.value)
+            assert 0.0 < answer.error_along <= most
 
 
 def test_progress_is_told_from_start_to_end():

@@ -26,11 +26,15 @@ from elbo_lab.exact import (
 
 @dataclass(frozen=True)
 class Answer:
-    """An exact value (P,), its error bound or standard error (P,), and the rung that gave it."""
+    """An exact value (P,), its error bound or standard error (P,), and the rung that gave it.
+
+    `error_along` is the standard error of its projection on itself, where a long run knows it.
+    """
 
     value: Floats
     error: Floats
     rung: str
+    error_along: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +91,32 @@ def _mean_answer(value: Floats, error: Floats, rung: str) -> Answer:
     return Answer(value.mean(keepdims=True), np.array([mean_error]), rung)
 
 
-def _phi_answer(problem: Problem, grad_eta: Floats, error: Floats, rung: str) -> Answer:
-    """Return the Answer in phi for a gradient in eta (N, E) and its errors."""
+def _gradient_answer(value: Floats, error: Floats, rung: str, batches: Floats | None) -> Answer:
+    """Return the Answer for a gradient (P,), from the batches (B, P) of a long run or without any."""
+    norm = np.linalg.norm(value)
+    if batches is None or norm == 0.0:
+        return Answer(value, error, rung)
+    along = batches @ (value / norm)
+    return Answer(value, error, rung, float(along.std(ddof=1) / np.sqrt(len(along))))
+
+
+def _phi_answer(
+    problem: Problem, grad_eta: Floats, error: Floats, rung: str, batches: Floats | None = None
+) -> Answer:
+    """Return the Answer in phi for a gradient in eta (N, E), its errors, and its batches (B, N, E)."""
     _, posterior, _, phi, x = problem
-    return Answer(posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error), rung)
+    in_phi = None if batches is None else posterior.eta_vjp(phi, x, batches)
+    value, error_in_phi = posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error)
+    return _gradient_answer(value, error_in_phi, rung, in_phi)
 
 
 def evidence_answers(exact: Evidence) -> dict[str, Answer]:
     """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
     return {
         "log-evidence": _mean_answer(exact.value, exact.value_error, exact.rung),
-        "grad-theta-log-evidence": Answer(exact.grad_theta, exact.grad_theta_error, exact.rung),
+        "grad-theta-log-evidence": _gradient_answer(
+            exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
+        ),
     }
 
 
@@ -125,6 +144,10 @@ def answers_under_q(
         grad_eta = exact.grad_eta + family.entropy_grad(eta) / len(x)
     return {
         bound: _mean_answer(value, exact.value_error, exact.rung),
-        f"grad-theta-{bound}": Answer(exact.grad_theta, exact.grad_theta_error, exact.rung),
-        f"grad-phi-{bound}": _phi_answer(problem, grad_eta, exact.grad_eta_error, exact.rung),
+        f"grad-theta-{bound}": _gradient_answer(
+            exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
+        ),
+        f"grad-phi-{bound}": _phi_answer(
+            problem, grad_eta, exact.grad_eta_error, exact.rung, exact.eta_batches
+        ),
     }

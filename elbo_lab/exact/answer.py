@@ -19,6 +19,8 @@ class Evidence:
         log p(x_n) in nats and its standard error, or the last change of a quadrature.
     grad_theta, grad_theta_error : ndarray (P,)
         Gradient of the mean over the rows.
+    theta_batches : ndarray (B, P), optional
+        The same from each batch of a long run: their spread is the error along any direction.
     """
 
     rung: str
@@ -26,6 +28,7 @@ class Evidence:
     value_error: Floats
     grad_theta: Floats
     grad_theta_error: Floats
+    theta_batches: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Expectation:
         Gradient of the mean over the rows.
     grad_eta, grad_eta_error : ndarray (N, E)
         Gradient of the mean over the rows.
+    theta_batches, eta_batches : ndarray (B, P) and (B, N, E), optional
+        The same from each batch of a long run: their spread is the error along any direction.
     """
 
     rung: str
@@ -49,6 +54,8 @@ class Expectation:
     grad_theta_error: Floats
     grad_eta: Floats
     grad_eta_error: Floats
+    theta_batches: Floats | None = None
+    eta_batches: Floats | None = None
 
 
 class Bound(Expectation):

@@ -166,7 +166,10 @@ def _sampled(
             sums = [total + of_pass for total, of_pass in zip(sums, sums_of_pass, strict=True)]
         value, grad_theta, grad_eta = (total / repeats for total in sums)
         batches.append((value, grad_theta / len(x), grad_eta / len(x)))
-    return Bound(long_run.RUNG, *long_run.batch_means(*zip(*batches, strict=True)))
+    values, by_theta, by_eta = zip(*batches, strict=True)
+    means = long_run.batch_means(values, by_theta, by_eta)
+    kept = {"theta_batches": np.array(by_theta), "eta_batches": np.array(by_eta)}
+    return Bound(long_run.RUNG, *means, **kept)
 
 
 def _sampled_sums(

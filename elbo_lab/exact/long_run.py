@@ -60,7 +60,8 @@ def expectation(
         values.append(value)
         by_theta.append(grad_theta)
         by_eta.append(grad_eta)
-    return Expectation(RUNG, *batch_means(values, by_theta, by_eta))
+    batches = {"theta_batches": np.array(by_theta), "eta_batches": np.array(by_eta)}
+    return Expectation(RUNG, *batch_means(values, by_theta, by_eta), **batches)
 
 
 def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats, rng: np.random.Generator) -> Evidence:
@@ -95,4 +96,5 @@ def evidence_from(
             grad_theta += model.log_joint_vjp(theta, x, z, weights[start : start + len(z)])[0]
             start += len(z)
         by_theta.append(grad_theta)
-    return Evidence(RUNG, *batch_means(values, by_theta))
+    value, value_error, gradient, error = batch_means(values, by_theta)
+    return Evidence(RUNG, value, value_error, gradient, error, theta_batches=np.array(by_theta))
