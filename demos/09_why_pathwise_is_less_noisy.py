@@ -28,7 +28,7 @@ from elbo_lab.models import PPCA
 from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import Moments, build_scene, run_batch
-from elbo_lab.theory import COSTS, cost_variances, gradient_variances, known_variances
+from elbo_lab.theory import COSTS, cost_variances, crossover, gradient_variances, known_variances
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -74,6 +74,8 @@ frequencies = np.linspace(0.25, 8.0, FREQUENCIES)
 rows = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in frequencies]
 ON_COSTS = ["score-function", "score-function-mean-baseline", "reparameterization", "measure-valued-coupled"]
 wiggly = {name: np.array([row[name, "mu"][1] for row in rows]) for name in ON_COSTS}
+turns = crossover(COSTS["wave"], 0.5, 2.0)
+print(f"cos(k z): the pathwise gradient is the noisier one from k = {turns:.4f} on")
 
 # %% The figure
 figure = new_figure(8.6)
@@ -88,6 +90,8 @@ ax.set_xticks(latents, [str(n_latent) for n_latent in latents])
 title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean, one draw"
 ax = plot_exact_variance(frequencies, wiggly, bottom.subplots(), "frequency k", title, columns=2)
 ax.set_ylabel("variance, cost² per unit²")
+ax.axvline(turns, color="gray", linestyle=":", linewidth=1.0)
+ax.annotate(f"k = {turns:.4f}", (turns, 0.02), (4, 0), ax.get_xaxis_transform(), "offset points", fontsize=8)
 right.get_legend().remove()  # the same names and colours as on the left
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
 
@@ -114,5 +118,9 @@ landing = outwards["sticking-the-landing"]
 assert outwards["score-function-loo"][0] < pathwise[0], "turned around near the posterior"
 assert landing[0] < 0.01 * pathwise[0], "best near the posterior"
 assert landing[-1] > pathwise[-1], "and not where q is narrow"
+assert abs(turns - 1.0638) < 5e-5, "turned around where docs/variance.md says"
+assert ((wiggly["reparameterization"] > wiggly["score-function"]) == (frequencies > turns)).all(), (
+    "and only there"
+)
 assert wiggly["reparameterization"][0] < wiggly["score-function"][0], "a slow cost"
 assert wiggly["reparameterization"][-1] > 20 * wiggly["score-function"][-1], "and a fast one"

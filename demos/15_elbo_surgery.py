@@ -15,7 +15,7 @@ Formula:
     mean ELBO = reconstruction - I(n; z) - KL(q(z) || p(z)),           0 <= I <= log N
 
 Source: Hoffman and Johnson (2016), "ELBO surgery", NIPS workshop on approximate Bayesian inference.
-Expected time: half a minute on two cores; with ELBO_LAB_QUICK=1 two seconds, with fewer data and one epoch.
+Expected time: half a minute on two cores; with ELBO_LAB_QUICK=1 three seconds, with fewer data and epochs.
 The figures go to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
@@ -37,7 +37,7 @@ EXACT_N = 25 if QUICK else 100
 SIZES = (25, 50) if QUICK else (25, 50, 100, 200, 400, 800, 1797)
 BITS = load("digits:binary")
 GREY = load("digits:dequantised")
-SETTINGS = {"hidden": (64,), "epochs": 1 if QUICK else 100, "batch": 200, "learning_rate": 2e-3}
+SETTINGS = {"hidden": (64,), "epochs": 20 if QUICK else 100, "batch": 200, "learning_rate": 2e-3}
 DRAWS = 10  # per datum
 
 # %% The exact answer first: PPCA, where q is the posterior and every term has a formula or an integral
@@ -105,7 +105,8 @@ assert abs(drawn.information - exact.information) < 5.0 * drawn.information_erro
 for cuts in curves.values():
     for cut in cuts:
         assert 0.0 < cut.information < cut.most_information + 5.0 * cut.information_error, "at most log N"
-        assert cut.aggregate_kl > -5.0 * cut.information_error, "a KL is not negative"
+        # The estimate of a KL near zero could be negative; all of these stand out of their noise.
+        assert cut.aggregate_kl > 2.0 * cut.information_error, "a KL is not negative"
 if not QUICK:
     linear, flat, deep = curves.values()
     assert deep[-1].information > 2.0 * flat[-1].information, "ten numbers should say more than two"

@@ -15,7 +15,7 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.registry import find_models
 from elbo_lab.study import Moments, build_scene, run_batch
-from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances, integrated, quadratic
+from elbo_lab.theory import COSTS, Cost, cost_variances, crossover, gradient_variances, integrated, quadratic
 from elbo_lab.theory import score as score_module
 
 QUADRATIC = [case for case in CASES if hasattr(case.model, "log_evidence")]
@@ -237,6 +237,28 @@ def test_a_wiggly_cost_turns_the_order_around():
     for parameter in ("mu", "log_sigma"):
         assert slow["reparameterization", parameter][1] < slow["score-function", parameter][1]
         assert fast["reparameterization", parameter][1] > 20.0 * fast["score-function", parameter][1]
+
+
+def wave_variances(k):
+    """Return the variances of path and score in the mean for cos(k z), z ~ N(1, 1), from moments of e."""
+    # E cos(c e) = exp(-c^2 / 2) =: g, E e sin(c e) = c g, E e^2 cos(c e) = (1 - c^2) g, at c = k and 2 k.
+    one, two = np.exp(-0.5 * k**2), np.exp(-2.0 * k**2)
+    gradient = -k * np.sin(k) * one
+    path = k**2 * (1.0 - np.cos(2.0 * k) * two) / 2.0 - gradient**2
+    score = (1.0 + (1.0 - 4.0 * k**2) * np.cos(2.0 * k) * two) / 2.0 - gradient**2
+    return path, score
+
+
+def test_the_order_for_a_wave_changes_where_the_formulas_of_both_variances_meet():
+    rows = cost_variances(COSTS["wave"](1.3), 1.0, 1.0)
+    quadrature = [rows[name, "mu"][1] for name in ("reparameterization", "score-function")]
+    assert np.allclose(quadrature, wave_variances(1.3), rtol=1e-12)
+    k = crossover(COSTS["wave"], 0.5, 2.0)
+    path, score = wave_variances(k)
+    assert abs(path / score - 1.0) < 1e-9
+    assert abs(k - 1.06378) < 5e-6  # said in the docs and the demos
+    with pytest.raises(ValueError, match="ends between which the order changes, got 2, 5"):
+        crossover(COSTS["wave"], 2.0, 5.0)
 
 
 def test_leave_one_out_of_a_cost_follows_from_all_pairs_of_a_coarse_noise():

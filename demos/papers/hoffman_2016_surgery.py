@@ -19,7 +19,7 @@ Exact set-up: VAEs of 2 and 10 latents, 64 tanh units on both sides, binary 8 x 
 first by quadrature on 100 digits and by draws on more, the second by draws with the full mixture.
 It must show: the sum; I <= log N; I by the entropy of the index equal to I by the KL; the misfit falling with
 N and growing with the latents. Their numbers are of other data and are not quoted.
-Expected time: half a minute; with ELBO_LAB_QUICK=1 three seconds. The figure goes to ELBO_LAB_OUT.
+Expected time: half a minute; with ELBO_LAB_QUICK=1 four seconds. The figure goes to ELBO_LAB_OUT.
 """
 
 import os
@@ -38,12 +38,13 @@ from elbo_lab.special import log_softmax
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
 ASKED = read_options(paper_parser(__doc__))
 OUT = figure_folder()
-DATA = load("digits:binary").rows(50, seed=0) if QUICK else load("digits:binary")
-SIZES = (10, 20) if QUICK else (10, 30, 100, 300, 1000, 1797)
+DATA = load("digits:binary").rows(100, seed=0) if QUICK else load("digits:binary")
+SIZES = (10, 100) if QUICK else (10, 30, 100, 300, 1000, 1797)
 EXACT_N = 10 if QUICK else 100
-NODES = 16 if QUICK else 64
-DRAWS = 10 if QUICK else 20
-SETTINGS = {"hidden": (64,), "epochs": 2 if QUICK else 200, "batch": 200, "learning_rate": 2e-3}
+NODES = 64
+DRAWS = 20
+EPOCHS, BATCH = (100, 50) if QUICK else (200, 200)
+SETTINGS = {"hidden": (64,), "epochs": EPOCHS, "batch": BATCH, "learning_rate": 2e-3}
 
 # %% The exact answer first: two latents, every term an integral
 vaes = {latent: fit("deep-bernoulli", DATA, latent=latent, **SETTINGS) for latent in (2, 10)}
@@ -111,13 +112,12 @@ for latent, of_sizes in cuts.items():
         rows.append(row)
 publish(rows, "Hoffman and Johnson (2016): the identity and its bounds, nats per digit", ASKED, QUICK)
 assert abs(exact.elbo - terms["elbo"]) < 1e-7, "the terms should add up"
-assert abs(by_index - exact.information) < (1e-4 if QUICK else 1e-6), "two forms of one number"
+assert abs(by_index - exact.information) < 1e-6, "two forms of one number"
 for of_sizes in cuts.values():
     for cut in of_sizes:
         slack = 5.0 * cut.information_error
         assert -slack < cut.information < cut.most_information + slack, "information is at most log N"
-        assert cut.aggregate_kl > -slack, "a KL is not negative"
-if not QUICK:
-    for of_sizes in cuts.values():
-        assert of_sizes[-1].aggregate_kl < of_sizes[0].aggregate_kl, "more data should fill the prior"
-    assert cuts[10][-1].aggregate_kl > cuts[2][-1].aggregate_kl, "more latents, more unfilled"
+        # The estimate of a misfit near zero could be negative; all of these stand out of their noise.
+        assert cut.aggregate_kl > 2.0 * cut.information_error, "a KL is not negative"
+    assert of_sizes[-1].aggregate_kl < of_sizes[0].aggregate_kl, "more data should fill the prior"
+assert cuts[10][-1].aggregate_kl > cuts[2][-1].aggregate_kl, "more latents, more unfilled"

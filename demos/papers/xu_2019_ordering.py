@@ -28,7 +28,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
 from elbo_lab.plots import EXACT_LINE, figure_folder, legend_below, panels, save_figure, style_axes
-from elbo_lab.theory import COSTS, Cost, cost_variances, gradient_variances
+from elbo_lab.theory import COSTS, Cost, cost_variances, crossover, gradient_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 # %% Constants
@@ -100,7 +100,7 @@ legend_below(right, columns=1)
 print("figure:", save_figure(figure, OUT, "xu-2019-ordering")[0])
 
 # %% The claim
-turns = frequencies[np.argmax(wiggly < 1.0)]
+turns = crossover(COSTS["wave"], 0.5, 2.0)
 lines = (
     ("quadratics, means: least score / pathwise", "above 1", least[SCORE, "means"], "bare"),
     ("quadratics, log-sds: least score / pathwise", "above 1", least[SCORE, "log-sds"], "bare"),
@@ -118,4 +118,5 @@ for which in ("means", "log-sds"):
     assert least[SCORE, which] >= least[BEST, which], "a constant helps"
 assert np.allclose(attained, [1.5, 3.0], rtol=1e-12), "and one dimension attains both"
 assert wiggly[0] > 1.0 > wiggly[-1], "a wave turns the order around"
+assert ((wiggly < 1.0) == (frequencies > turns)).all(), "at one frequency"
 assert leave_one_out < 1e-20 < pathwise, "and so does the landing"

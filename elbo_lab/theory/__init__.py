@@ -11,7 +11,7 @@
 """
 
 from elbo_lab.theory.by_family import family_variances
-from elbo_lab.theory.costs import COSTS, Cost, cost_variances
+from elbo_lab.theory.costs import COSTS, Cost, cost_variances, crossover
 from elbo_lab.theory.variances import (
     free_variances,
     gradient_variances,
@@ -23,6 +23,7 @@ __all__ = [
     "COSTS",
     "Cost",
     "cost_variances",
+    "crossover",
     "family_variances",
     "free_variances",
     "gradient_variances",

@@ -13,7 +13,7 @@ m^2 exp(-m^2 / 2) / sqrt(2 pi). The two terms of a measure-valued estimate are d
 coupled: the same R, and e = U M with U uniform on (0, 1), which is again N(0, 1).
 
 The pathwise variance is that of f', the others' that of f: a cost that wiggles with a high frequency and a
-small amplitude has a large f' and turns the usual order around.
+small amplitude has a large f' and turns the usual order around: `crossover` finds where.
 """
 
 from collections.abc import Callable
@@ -183,3 +183,47 @@ def cost_variances(cost: Cost, mu: float, sigma: float, n_draws: int = 1) -> Tab
         | _path_rows(cost.slope, mu, sigma, n_draws)
         | _measure_rows(cost.value, mu, sigma, n_draws)
     )
+
+
+def crossover(
+    costs: Callable[[float], Cost],
+    low: float,
+    high: float,
+    names: tuple[str, str] = ("reparameterization", "score-function"),
+    parameter: str = "mu",
+    mu: float = 1.0,
+    sigma: float = 1.0,
+) -> float:
+    """Return the k between `low` and `high` at which two estimators of costs(k) have the same variance.
+
+    Parameters
+    ----------
+    costs : callable
+        A family of costs, such as COSTS['wave'].
+    low, high : float
+        Ends of an interval in which the order changes once.
+    names : pair of str
+        Estimators, as in `cost_variances`, that have noise at both ends.
+    parameter : {'mu', 'log_sigma'}
+    mu, sigma : float
+
+    Raises
+    ------
+    ValueError
+        If the same estimator has less variance at both ends.
+
+    Examples
+    --------
+    >>> round(crossover(COSTS["wave"], 0.5, 2.0), 4)
+    1.0638
+    """
+    from scipy.optimize import brentq  # heavy: loaded on use
+
+    def log_ratio(k: float) -> float:
+        rows = cost_variances(costs(k), mu, sigma)
+        first, second = (rows[name, parameter][1] for name in names)
+        return float(np.log(first) - np.log(second))
+
+    if log_ratio(low) * log_ratio(high) > 0:
+        raise bad_value("low, high", "ends between which the order changes", f"{low:g}, {high:g}")
+    return float(brentq(log_ratio, low, high, xtol=1e-10))

@@ -14,6 +14,7 @@ from cases import BINARY, CASES, CATEGORICAL, Case, make_case
 from checks import assert_close, check_vjp, exact_draws
 from noise_integrals import arbitrary_state, estimate, expected_estimate, holding, moments, of_discrete_room
 
+from elbo_lab import Problem
 from elbo_lab.bounds import log_weight
 from elbo_lab.checking import integrals
 from elbo_lab.checking.rules import one_uniform_per_bit, panels, tensor
@@ -44,6 +45,8 @@ from elbo_lab.estimators.discrete.rebar import conditional_pair
 from elbo_lab.estimators.discrete.relax import Surrogate
 from elbo_lab.models import GaussianMLE, SigmoidBelief
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.theory import Cost
+from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
 THROUGH_DISCRETE = [estimator for estimator in ESTIMATORS if of_discrete_room(estimator)]
 TWO_BITS = BINARY[0]
@@ -212,6 +215,33 @@ def test_straight_through_is_exact_where_f_is_linear_in_the_bit():
     linear = laws.with_theta(TWO_BITS, theta)
     assert np.abs(bias_of(StraightThrough(), linear)).max() < 1e-12
     assert np.abs(bias_of(StraightThrough(), TWO_BITS)).max() > 1e-4
+
+
+STRAIGHT_THROUGH = [
+    # degree of f, logit, whether the mean is exact
+    (1, 0.0, True),
+    (1, 1.3, True),
+    (2, 0.0, True),
+    (2, 1.3, False),
+    (3, 0.0, False),
+    (3, 1.3, False),
+]
+
+
+@pytest.mark.parametrize(("degree", "logit", "exact"), STRAIGHT_THROUGH)
+def test_straight_through_is_exact_for_linear_f_and_at_a_fair_bit_for_quadratic_f(degree, logit, exact):
+    # f = (z - 0.3)^degree: z - 0.3 has either sign, so that no difference vanishes by symmetry.
+    cost = Cost("power", lambda z: (z - 0.3) ** degree, lambda z: degree * (z - 0.3) ** (degree - 1))
+    family, eta, p = IndependentBernoulli(1), np.array([logit]), 1.0 / (1.0 + np.exp(-logit))
+    problem = Problem(CostModel(family, cost), FreePosterior(family, 1), eta, eta, NO_DATA)
+    # The uniform u of a draw makes the bit [u < p]: one u on either side, with the weights of the sides.
+    below, above = (
+        StraightThrough().estimate(problem, np.full((1, 1, 1), u))[0][0] for u in (p / 2, (1 + p) / 2)
+    )
+    mean = p * below + (1 - p) * above
+    truth = p * (1 - p) * (cost.value(1.0) - cost.value(0.0))
+    assert (abs(mean - truth) < 1e-14) == exact
+    assert exact or abs(mean - truth) > 0.02
 
 
 def test_on_a_mixture_the_relaxed_weight_is_linear_so_that_two_estimators_are_one():

@@ -81,9 +81,9 @@ class StraightThrough(BitEstimator):
         gradient = (dp/dl) df/dz (z),   p = sigmoid(l),   dp/dl = p (1 - p)
 
     (Bengio, Leonard and Courville 2013, section 4, who credit Hinton's lectures; there with and without the
-    factor p (1 - p).) Biased: df/dz at the corner z stands in for the difference f(z_k = 1) - f(z_k = 0).
-    That is right on average where f is linear in z_k; elsewhere f curves between the corners, and the slope
-    at one of them is too large or too small. Low variance, and cheap.
+    factor p (1 - p).) Biased: the mean of its slope, (1 - p) f'(0) + p f'(1) in z_k, stands in for the
+    difference f(1) - f(0). They agree at every p where f is linear in z_k, and only at p = 1/2
+    where f is quadratic in it. Low variance, and cheap.
     """
 
     name = "straight-through"
