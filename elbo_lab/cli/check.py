@@ -88,7 +88,7 @@ def _check_model(model: Any) -> bool:
     except UserMistake as fault:
         print(f"FAILED: {fault}")
         return False
-    print(f"{result.model}: a model\npassed: shapes, derivatives and draws agree with log p(x, z)")
+    print(result)
     return True
 
 

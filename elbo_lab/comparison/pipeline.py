@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking.model import check_once
+from elbo_lab.checking.references import shared_with_model
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
@@ -143,6 +144,8 @@ class Bench:
     scene : Scene
     answers : dict
         {target: Answer}.
+    shared : dict
+        {target: what its exact answer shares with the estimators}.
     nats_to_see : float
         The bias that the test of a value must see.
     """
@@ -152,6 +155,7 @@ class Bench:
     refusal: str = ""
     scene: Scene = field(init=False)
     answers: dict[str, Answer] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
     nats_to_see: float = NATS_TO_SEE
 
     @property
@@ -235,6 +239,7 @@ def _build_bench(
     # Beside everything under q stands log p(x): what is missing from the bound is its gap.
     under_q = any(not target.endswith("log-evidence") for target in targets)
     bench.answers, seconds = references(scene, [*targets, "log-evidence"] if under_q else targets)
+    bench.shared = shared_with_model(scene, bench.answers, targets)
     if scene.posterior is not None and not all(is_gradient(run.target) for run in bench.measured):
         bench.nats_to_see = _nats_to_see(scene, bench.answers)
     # By class: in another process an estimator is a copy.
@@ -396,6 +401,7 @@ def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int) -> Ro
     head = row_head(bench.label, scene, posterior, run.estimator, draws, repeats)
     if run.refusal is not None:
         return inapplicable(head, run.refusal)
+    head["reference_note"] = bench.shared.get(run.target)
     answer = bench.answers[run.target]
     if run.is_exact:
         return exact_row(head, answer, run.seconds)

@@ -140,6 +140,8 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
         parts.append(f"{settings['noise']} noise")
     if known is not None:
         parts.append(f"{exact_text(known, settings)} ({known['reference']})")
+        if known.get("reference_note"):
+            parts.append(clean_text(known["reference_note"]))
     lines = [name]
     for part in parts:
         separator = "  " if lines[-1] == name else ", "
@@ -190,6 +192,11 @@ def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int
     text = f"In {unit} (variance and mse squared): {meaning}."
     if settings.get("noise", "independent") != "independent":
         text += f" Noise within an estimate: {settings['noise']}."
+    if any(row.get("reference_note") for row in rows):
+        text += (
+            " Reference shares: pullback: the exact answer rests on the derivatives of the user's model, "
+            "which no difference of exact values confirms here."
+        )
     if frame.left_out:
         text += f" Left out for lack of width: {', '.join(frame.left_out).rstrip('.')}."
     return wrapped_texts(text, width, "dim italic")
