@@ -10,6 +10,7 @@ from estimator_laws import canonical
 from scipy.special import logsumexp, softmax
 
 from elbo_lab import exact
+from elbo_lab.distributions import Logistic, StudentT
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import (
@@ -76,7 +77,9 @@ def the_mean_weight_is_the_evidence():
     """With every category as often as q says, the mean weight is p(x), without luck."""
     case = make_case(GaussianMixture(2, 3))
     q = np.array([[0.1, 0.6, 0.3], [0.25, 0.25, 0.5], [0.45, 0.05, 0.5]])
-    running = stream_weights(case.model, case.theta, case.x, np.log(q), 100, EvenNoise(100))
+    running = stream_weights(
+        case.model, case.theta, case.x, case.model.family, np.log(q), 100, EvenNoise(100)
+    )
     assert_close(running.log_mean(), exact.log_evidence(case.model, case.theta, case.x)[0], 1e-12)
 
 
@@ -193,6 +196,16 @@ def test_the_standard_error_is_the_spread_over_seeds():
     # A standard deviation of 300 normal values is known to 4 per cent.
     ratio = np.mean([run.standard_error for run in runs], axis=0) / spread
     assert (np.abs(ratio - 1.0) < 0.2).all(), ratio
+
+
+@pytest.mark.parametrize("family", [StudentT(1), Logistic(1)], ids=lambda family: family.name)
+def test_importance_samples_come_from_the_family_of_q(family):
+    case = make_case(DeepBernoulli(3, 1, (4, 3), "softplus"))
+    q = FreePosterior(family, len(case.x))
+    found = importance_nll(Problem(case.model, q, case.theta, np.zeros(q.layout.size), case.x), 20_000)
+    log_p = exact.log_evidence(case.model, case.theta, case.x)[0]
+    assert (np.abs(found.nll + log_p) < 5.0 * found.standard_error).all()
+    assert (found.effective_sample_size > 2000).all()
 
 
 def test_draws_streamed_in_passes_are_the_same_draws(monkeypatch):

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
 from elbo_lab import exact
+from elbo_lab.distributions import FullGaussian, Gumbel, Logistic
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import gap as gap_module
@@ -84,8 +85,8 @@ FAULTS = {
 def test_a_wrong_bound_is_caught(fault, monkeypatch):
     honest, case = exact.expected_log_joint, LINEAR[0]
 
-    def wrong(model, theta, x, eta):
-        value, error, rung = honest(model, theta, x, eta)
+    def wrong(model, theta, x, eta, family):
+        value, error, rung = honest(model, theta, x, eta, family)
         return FAULTS[fault](value, model.family.entropy(eta)), error, rung
 
     monkeypatch.setattr(exact, "expected_log_joint", wrong)
@@ -219,10 +220,41 @@ def test_the_best_q_of_a_deep_model_is_not_beaten_by_another_search(case):
         assert found.best_elbo[n] == pytest.approx(-other.fun, abs=1e-5)
 
 
+@pytest.mark.parametrize("family", [Gumbel(1), Logistic(1), FullGaussian(1)], ids=lambda f: f.name)
+def test_the_gap_of_another_family_is_that_of_its_own_density(family):
+    case, rng = ONE_LATENT[0], np.random.default_rng(0)
+    posterior = FreePosterior(family, len(case.x))
+    problem = Problem(
+        case.model, posterior, case.theta, 0.3 * rng.standard_normal(posterior.layout.size), case.x
+    )
+    eta = posterior.eta(problem.phi, case.x)
+    z, weights = exact_draws(family, eta, n_nodes=40)
+    log_w = case.model.log_joint(case.theta, case.x, z) - family.log_prob(eta, z)
+    whole, parts = measure_gap(problem), split_gap(problem, rng)
+    assert_close(whole.elbo, (weights * log_w).sum(axis=0), 1e-8)
+    assert_close(parts.elbo, whole.elbo, 1e-12)
+    assert (parts.approximation > -1e-8).all() and (parts.shortfall > 0.0).all()
+    # Seen from the best q of the family nothing is left to gain.
+    best = _best_phi(problem, rng)
+    assert split_gap(problem._replace(phi=best), rng).shortfall.max() < 1e-6
+
+
+def _best_phi(problem, rng):
+    family, x = problem.posterior.family, problem.x
+    start = problem.posterior.eta(problem.phi, x)
+    eta = gap_module._best_eta(problem.model, problem.theta, x, family, start, rng)
+    return problem.posterior.phi_from_eta(eta)
+
+
 def test_a_q_that_was_fitted_per_datum_has_no_shortfall():
     case = DEEP[0]
     eta = gap_module._best_eta(
-        case.model, case.theta, case.x, np.zeros((len(case.x), 2)), np.random.default_rng(0)
+        case.model,
+        case.theta,
+        case.x,
+        case.model.family,
+        np.zeros((len(case.x), 2)),
+        np.random.default_rng(0),
     )
     table = FreePosterior(case.model.family, len(case.x))
     found = split_of(case, table, table.phi_from_eta(eta))
@@ -232,7 +264,7 @@ def test_a_q_that_was_fitted_per_datum_has_no_shortfall():
 def test_an_ascent_that_fails_for_a_datum_leaves_it_the_q_of_the_encoder(monkeypatch):
     case, honest = DEEP[0], split_of(DEEP[0])
 
-    def worse(model, theta, x, start, rng, max_iterations):  # noqa: ARG001 - the signature of fit_eta
+    def worse(model, theta, x, start, rng, max_iterations, family):  # noqa: ARG001 - the signature of fit_eta
         eta = start.copy()
         eta[0] += 1.0
         return eta

@@ -7,17 +7,27 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cases import CASES, admits, make_case
-from checks import assert_close
+from checks import assert_close, exact_draws
 
-from elbo_lab import Problem
+from elbo_lab import Problem, exact
 from elbo_lab.datasets import load
+from elbo_lab.distributions import FAMILIES, Beta, DiagonalGaussian, FullGaussian, Gamma
 from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.errors import Diverged
-from elbo_lab.estimators import ESTIMATORS, ElboSampled, ReparameterizationAnalyticKL, ScoreFunction
+from elbo_lab.estimators import (
+    ESTIMATORS,
+    ElboReconstructionKL,
+    ElboSampled,
+    Reparameterization,
+    ReparameterizationAnalyticKL,
+    ScoreFunction,
+)
+from elbo_lab.estimators.base import posterior_draws
 from elbo_lab.evaluation.gap import measure_gap
 from elbo_lab.exact import evidence
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.theory.by_family import MEMBERS
 from elbo_lab.training import SGD, Adam, Cosine, ElboObjective, EvidenceObjective, Optimizer, Plan, Training
 from elbo_lab.training import batch as batch_module
 
@@ -167,6 +177,95 @@ def test_measuring_a_cycle_changes_nothing_in_the_training():
     for row, bare in zip(watched.history, alone.history, strict=True):
         assert bare == {key: row[key] for key in bare}
 
+
+# -- families of q ---------------------------------------------------------------------------------
+
+OTHER_Q = [(family, np.array(eta)) for family, eta in MEMBERS]
+OTHER_Q += [(kind(1), np.array([0.3, np.log(0.6)])) for kind in (DiagonalGaussian, FullGaussian)]
+every_q = pytest.mark.parametrize("family, eta", OTHER_Q, ids=lambda item: getattr(item, "name", ""))
+
+
+# Quadrature over the noise refuses these: their quantiles have a kink.
+KINKED = ("laplace",)
+
+
+def objective_of(family, eta, kind=ElboObjective):
+    """An objective of a deep model with this q for each of three rows, and its parameters."""
+    model, x = DeepBernoulli(3, 1, (4,)), np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    posterior = FreePosterior(family, len(x))
+    estimators = ElboSampled(), Reparameterization()
+    objective = kind(model, posterior, x, None, *estimators, draws=500)
+    phi = posterior.phi_from_eta(np.tile(eta, (len(x), 1)))
+    theta = 0.7 * np.random.default_rng(0).standard_normal(model.layout.size)
+    return objective, {"theta": theta, "phi": phi}
+
+
+def check_reported_bound(family, eta, kind=ElboObjective):
+    """The bound that a training reports is E_q[log p(x, z) - log q(z)], and lies below log p(x)."""
+    objective, params = objective_of(family, eta, kind)
+    model, x = objective.model, objective.x
+    etas = objective.posterior.eta(params["phi"], x)
+    z, weights = exact_draws(family, etas, n_nodes=40)
+    log_w = model.log_joint(params["theta"], x, z) - family.log_prob(etas, z)
+    elbo = (weights * log_w).sum(axis=0)
+    spread = (weights * (log_w - elbo) ** 2).sum(axis=0)
+    log_p = exact.log_evidence(model, params["theta"], x)[0]
+    assert (elbo < log_p).all()
+    if family.name not in KINKED:
+        assert_close(measure_gap(objective.problem(params, x)).elbo, elbo, 1e-8)
+    training = Training(objective, Plan(epochs=1, batch=3, rates={"theta": 1e-9, "phi": 1e-9}))
+    training.params = params
+    training.run()
+    reported, error = training.history[-1]["elbo"], np.sqrt(spread.sum() / objective.draws) / len(x)
+    assert abs(reported - elbo.mean()) < 5 * error + 1e-6
+    assert reported < log_p.mean() + 5 * error
+
+
+@every_q
+def test_a_training_reports_a_bound_with_any_continuous_q(family, eta):
+    check_reported_bound(family, eta)
+
+
+def test_every_continuous_family_is_tried_as_q():
+    assert {type(family) for family, _ in OTHER_Q} == {kind for kind in FAMILIES if not kind.discrete}
+
+
+def test_a_q_that_reaches_beyond_the_prior_is_refused_and_one_within_is_taken():
+    within, beyond = Beta(1), DiagonalGaussian(1)
+    assert within.lies_within(beyond) and not beyond.lies_within(within)
+    assert within.lies_within(Gamma(1)) and not within.lies_within(Beta(2))
+    assert not beyond.shares_support(within) and within.shares_support(Beta(1))
+
+
+@pytest.mark.parametrize("fault", ["KL of the wrong pair", "noise of the prior"])
+def test_a_false_bound_is_caught(fault):
+    class FalseBound(ElboReconstructionKL):
+        def estimate(self, problem, noise, state=None):
+            model, posterior, theta, _, x = problem
+            eta, z = posterior_draws(problem, noise)
+            kl = posterior.family.kl(eta, model.prior_eta(theta))
+            return (model.log_likelihood(theta, x, z) - kl).mean(axis=(-2, -1), keepdims=True)[0], state
+
+    class Faulty(ElboObjective):
+        if fault == "KL of the wrong pair":
+            bound = FalseBound()
+        else:
+
+            def _noise_spec(self, estimator, n_data):
+                return estimator.noise_spec(self.model.family, self.draws, n_data)
+
+    family, eta = next((family, eta) for family, eta in OTHER_Q if family.name == "beta")
+    with pytest.raises(AssertionError):
+        check_reported_bound(family, eta, Faulty)
+
+
+@every_q
+def test_the_estimator_of_the_monitored_bound_has_a_closed_kl_where_the_pair_has_one(family, eta):
+    bound = objective_of(family, eta)[0].bound
+    assert bound.name == ("elbo-reconstruction-kl" if family.gaussian else "elbo-log-weight")
+
+
+# -- estimators ------------------------------------------------------------------------------------
 
 PHI = [e for e in ESTIMATORS if e.target == "grad-phi-elbo"]
 THETA = [e for e in ESTIMATORS if e.target == "grad-theta-elbo"]

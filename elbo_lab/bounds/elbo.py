@@ -24,7 +24,7 @@ def reconstruction_kl(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, z: Draws
 ) -> Floats:
     """Return log p(x | z) - KL(q || p(z)), the KL in closed form."""
-    kl = family.kl(eta, model.prior_eta(theta))
+    kl = family.kl_to(model.family, eta, model.prior_eta(theta))
     return model.log_likelihood(theta, x, z) - kl
 
 

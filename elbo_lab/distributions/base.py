@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable
@@ -44,6 +46,8 @@ class Family(ABC):
         Whether every linear form of z is normal, with the moments of `projected`.
     support : tuple of float
         Ends of the open interval that each coordinate of z lies in; of a discrete z its extreme values.
+    closed_kl : bool
+        Whether the KL between two members has a closed form.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Family(ABC):
     event_axes: int
     gaussian: bool = False
     support: tuple[float, float] = (-math.inf, math.inf)
+    closed_kl: bool = True
 
     if TYPE_CHECKING:
         # A subclass gives a field of the dataclass, a cached property or a class attribute.
@@ -100,7 +105,7 @@ class Family(ABC):
 
     @abstractmethod
     def kl(self, eta: Floats, other: Floats) -> Floats:
-        """Return KL(q(eta) || q(other)) in nats (N,)."""
+        """Return KL(q(eta) || q(other)) in nats (N,), both of this family; else see `kl_to`."""
 
     @abstractmethod
     def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
@@ -145,20 +150,78 @@ class Family(ABC):
         """
         raise NotApplicable(f"linear forms of {self.name} z are not normal")
 
-    def has_kl_to(self, other: "Family") -> bool:
-        """Whether `kl` has a formula for members of another family; for most, only for the same family."""
-        return other == self
+    # -- KL of a pair of families ------------------------------------------------------------------
+
+    def holds(self, family: "Family") -> bool:
+        """Whether every member of another family is also one of this: its eta, then zeros."""
+        return family == self
+
+    def _family_of_kl(self, family: "Family") -> "Family | None":
+        """Return this family or the other, whichever holds both and has a closed KL, or None."""
+        both = (one for one in (self, family) if one.closed_kl and one.holds(self) and one.holds(family))
+        return next(both, None)
+
+    def has_kl_to(self, family: "Family") -> bool:
+        """Whether KL(q || p), p in a given family, has a closed form."""
+        return self._family_of_kl(family) is not None
+
+    def kl_to(self, family: "Family", eta: Floats, other: Floats) -> Floats:
+        """Return KL(q(eta) || p(other)) in nats (N,), p in a given family.
+
+        Parameters
+        ----------
+        family : Family
+            Of p.
+        eta : ndarray (N, E)
+            Of q.
+        other : ndarray (N or 1, E of p)
+
+        Raises
+        ------
+        NotApplicable
+            If the pair has no closed form (`has_kl_to`).
+        """
+        common = self._with_closed_kl_to(family)
+        return common.kl(common._embedded(eta), common._embedded(other))
+
+    def kl_grad_to(self, family: "Family", eta: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Return (dKL / d eta (N, E), dKL / d other (N, E of p)) of `kl_to`."""
+        common = self._with_closed_kl_to(family)
+        by_eta, by_other = common.kl_grad(common._embedded(eta), common._embedded(other))
+        return by_eta[..., : self.eta_size], by_other[..., : family.eta_size]
+
+    def _with_closed_kl_to(self, family: "Family") -> "Family":
+        common = self._family_of_kl(family)
+        if common is None:
+            reason = "estimate E_q[log q - log p] from draws"
+            raise NotApplicable(f"KL from {self.name} to {family.name} has no closed form; {reason}")
+        return common
+
+    def _embedded(self, eta: Floats) -> Floats:
+        """Return the member (N, E) that equals one of a family that this one `holds`."""
+        missing = self.eta_size - eta.shape[-1]
+        return np.pad(eta, [(0, 0)] * (eta.ndim - 1) + [(0, missing)]) if missing else eta
+
+    # -- support -----------------------------------------------------------------------------------
+
+    def lies_within(self, other: "Family") -> bool:
+        """Whether every z of this family is one of another.
+
+        Where q reaches beyond the prior, log p(z) is minus infinity, and so is the ELBO.
+        """
+        kinds = [(family.discrete, family.event_axes, family.size) for family in (self, other)]
+        (low, high), (low_o, high_o) = self.support, other.support
+        return kinds[0] == kinds[1] and low_o <= low and high <= high_o
 
     def shares_support(self, other: "Family") -> bool:
-        """Whether z of another family takes the same values: q must have the support of the prior.
+        """Whether z of another family takes the same values.
 
-        Where q reaches beyond it log p(z) is minus infinity, and so is the ELBO; where q does not reach,
-        importance weights miss a part of p(x).
+        Where q does not reach all of the prior the ELBO is a bound, but importance weights miss a part of
+        p(x).
         """
-        shapes = [
-            (family.discrete, family.event_axes, family.size, family.support) for family in (self, other)
-        ]
-        return shapes[0] == shapes[1]
+        return self.lies_within(other) and other.lies_within(self)
+
+    # -- derivatives -------------------------------------------------------------------------------
 
     def log_prob_grad_z(self, eta: Floats, z: Draws) -> Floats:  # noqa: ARG002
         """Return d log q(z; eta) / d z, shaped as z.

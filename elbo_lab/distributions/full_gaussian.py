@@ -8,7 +8,8 @@ member. Where the coordinates of a posterior are correlated, the ELBO of the dia
 log p(x) however good the fit; that of this family need not, at the price of K (K - 1) / 2 more parameters per
 datum.
 
-Priors of the models are diagonal Gaussians, so that `kl` is taken to a member of `DiagonalGaussian`.
+A diagonal Gaussian is the member with zeros below the diagonal of L, so that the KL to and from the priors of
+the models is that of two members.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,22 @@ from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
 from elbo_lab.special import LOG_2PI
+
+
+def _forward(lower: Floats, u: Floats) -> Floats:
+    """Return L^-1 u for u (..., S, N, K), which is overwritten, by forward substitution."""
+    for i in range(u.shape[-1]):
+        u[..., i] -= np.einsum("nj,...snj->...sn", lower[:, i, :i], u[..., :i])
+        u[..., i] /= lower[:, i, i]
+    return u
+
+
+def _backward(lower: Floats, v: Floats) -> Floats:
+    """Return L^-T v for v (..., S, N, K), which is overwritten, by back substitution."""
+    for i in reversed(range(v.shape[-1])):
+        v[..., i] -= np.einsum("nj,...snj->...sn", lower[:, i + 1 :, i], v[..., i + 1 :])
+        v[..., i] /= lower[:, i, i]
+    return v
 
 
 @dataclass(frozen=True)
@@ -54,9 +71,9 @@ class FullGaussian(Family):
         """The family of diagonal Gaussians of this size, that of the priors."""
         return DiagonalGaussian(self.size)
 
-    def has_kl_to(self, other: Family) -> bool:
-        """Whether the other family is that of diagonal Gaussians of this size."""
-        return other == self.diagonal
+    def holds(self, family: Family) -> bool:
+        """Whether the family is this one, or that of diagonal Gaussians of this size."""
+        return family in (self, self.diagonal)
 
     @cached_property
     def _below(self) -> tuple[Integers, Integers]:
@@ -69,8 +86,7 @@ class FullGaussian(Family):
 
     def from_diagonal(self, eta: Floats) -> Floats:
         """Return the member (N, E) that equals a member (N, 2K) of the diagonal family."""
-        below = np.zeros((*eta.shape[:-1], self.eta_size - 2 * self.size))
-        return np.concatenate([eta, below], axis=-1)
+        return self._embedded(eta)
 
     def from_factor(self, mean: Floats, lower: Floats) -> Floats:
         """Return the member (N, E) with this mean (N, K) and lower triangular L (N, K, K)."""
@@ -129,19 +145,11 @@ class FullGaussian(Family):
 
     def standardise(self, eta: Floats, z: Floats) -> Floats:
         """Return u with L u = z - mean, by forward substitution."""
-        lower, u = self.factor(eta), z - self.split(eta)[0]
-        for i in range(self.size):
-            u[..., i] -= np.einsum("nj,...snj->...sn", lower[:, i, :i], u[..., :i])
-            u[..., i] /= lower[:, i, i]
-        return u
+        return _forward(self.factor(eta), z - self.split(eta)[0])
 
     def _pulled(self, eta: Floats, u: Floats) -> Floats:
         """Return v with L^T v = u, by back substitution: -v is the slope of log q in z."""
-        lower, v = self.factor(eta), u.copy()
-        for i in reversed(range(self.size)):
-            v[..., i] -= np.einsum("nj,...snj->...sn", lower[:, i + 1 :, i], v[..., i + 1 :])
-            v[..., i] /= lower[:, i, i]
-        return v
+        return _backward(self.factor(eta), u.copy())
 
     def log_prob(self, eta: Floats, z: Floats) -> Floats:
         """Return -|u|^2 / 2 - sum_k log L_kk - (K / 2) log 2 pi (..., S, N)."""
@@ -171,30 +179,35 @@ class FullGaussian(Family):
         return grad
 
     def _against(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
-        """Return L (N, K, K) and the shift of the mean (N, K), in units of the std of a diagonal Gaussian."""
-        mean_o, log_std_o = self.diagonal.split(other)
-        scale = np.exp(-log_std_o)
-        return self.factor(eta) * scale[..., :, None], (self.split(eta)[0] - mean_o) * scale
+        """Return R (N, K, K) and r (N, K), L' R = L and L' r = m - m': q in the coordinates of `other`."""
+        shift = self.split(eta)[0] - self.split(other)[0]
+        lower = np.broadcast_to(self.factor(eta), (len(shift), self.size, self.size))
+        # The columns of L, and the shift, take the place of draws.
+        solved = _forward(self.factor(other), np.concatenate([np.moveaxis(lower, -1, 0), shift[None]]))
+        return np.moveaxis(solved[:-1], 0, -1), solved[-1]
 
     def kl(self, eta: Floats, other: Floats) -> Floats:
-        """Return KL to a *diagonal* Gaussian `other` = (mean, log_std).
+        """Return sum_k [log L'_kk / L_kk + (R_kk^2 + r_k^2 - 1) / 2] + (sum of R_ij^2, i > j) / 2.
 
-        It is the KL of the diagonals plus half the squares of L below its diagonal, in units of the std of
-        `other`.
+        R and r are L and the shift of the mean in the coordinates of `other`: the trace of the usual formula
+        is the sum of the squares of R.
         """
-        mean, log_diagonal, _ = self.split(eta)
-        on_diagonal = self.diagonal.kl(self.diagonal.join(mean, log_diagonal), other)
-        below = self._against(eta, other)[0][..., *self._below]
-        return on_diagonal + 0.5 * (below * below).sum(axis=-1)
+        relative, shift = self._against(eta, other)
+        log_ratio, below = self.split(eta)[1] - self.split(other)[1], relative[..., *self._below]
+        # expm1 keeps the sum exact where the two members nearly agree.
+        terms = 0.5 * np.expm1(2.0 * log_ratio) - log_ratio + 0.5 * shift * shift
+        return terms.sum(axis=-1) + 0.5 * (below * below).sum(axis=-1)
 
     def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
-        """Return (dKL / d eta (N, E), dKL / d other (N, 2K)), the second in the diagonal's parameters."""
+        """Return L'^-T (r, R) and -L'^-T (r, R R^T + r r^T), and the slopes -1 and 1 of the logarithms."""
         relative, shift = self._against(eta, other)
-        scale = np.exp(-self.diagonal.split(other)[1])
-        by_eta = self._eta_grad(shift * scale, relative * scale[..., :, None], eta)
-        by_eta = by_eta - self.entropy_grad(eta)
-        spread = (relative * relative).sum(axis=-1)
-        return by_eta, self.diagonal.join(-shift * scale, 1.0 - spread - shift * shift)
+        moments = relative @ np.swapaxes(relative, -1, -2) + shift[..., :, None] * shift[..., None, :]
+        columns = np.concatenate([shift[..., None], relative, moments], axis=-1)
+        pulled = np.moveaxis(_backward(self.factor(other), np.moveaxis(columns, -1, 0).copy()), 0, -1)
+        by_mean, by_factor, by_other_factor = np.split(pulled, [1, 1 + self.size], axis=-1)
+        by_eta = self._eta_grad(by_mean[..., 0], by_factor, eta) - self.entropy_grad(eta)
+        by_other = self._eta_grad(by_mean[..., 0], by_other_factor, other) - self.entropy_grad(other)
+        return by_eta, -by_other
 
     def near(self, eta: Floats) -> Floats:
         """Return mean + L (0.5, ..., 0.5), L * 0.8: the shift of the diagonal family, in units of L."""

@@ -27,6 +27,7 @@ class Logistic(LocationScale):
 
     size: int
     name = "logistic"
+    closed_kl = False
 
     def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         return np.log(lower) - np.log(upper)

@@ -103,6 +103,7 @@ class StudentT(LocationScale):
 
     size: int
     name = "student-t"
+    closed_kl = False
     parameters = ("location", "log_scale", "log_dof")
     implicit = True
 

@@ -21,6 +21,8 @@ from elbo_lab.estimators.base import (
     weighted_draws,
 )
 from elbo_lab.estimators.problem import Problem
+from elbo_lab.models.base import Model
+from elbo_lab.posteriors.base import Posterior
 
 __all__ = [
     "ElboAnalyticKL",
@@ -28,6 +30,7 @@ __all__ = [
     "ElboLogWeight",
     "ElboReconstructionKL",
     "ElboSampled",
+    "elbo_for",
 ]
 
 
@@ -82,6 +85,12 @@ class ElboLogWeight(Estimator):
         return mean_over_rows(log_w.mean(axis=-2)), state
 
 
+def elbo_for(model: Model, posterior: Posterior) -> Estimator:
+    """Return the estimator of the ELBO for a model and a q: the KL in closed form, else sampled."""
+    closed = posterior.family.has_kl_to(model.family)
+    return ElboReconstructionKL() if closed else ElboLogWeight()
+
+
 class ElboSampled(Estimator):
     """Gradient of the ELBO in theta, fully sampled.
 
@@ -119,5 +128,5 @@ class ElboAnalyticKL(Estimator):
         model, posterior, theta, _, x = problem
         eta, z = posterior_draws(problem, noise)
         sampled, _ = model.log_likelihood_vjp(theta, x, z, mean_cotangent(model.family, z))
-        _, by_prior = posterior.family.kl_grad(eta, model.prior_eta(theta))
+        _, by_prior = posterior.family.kl_grad_to(model.family, eta, model.prior_eta(theta))
         return sampled - model.prior_eta_vjp(theta, by_prior.mean(axis=-2)), state

@@ -28,7 +28,7 @@ def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Float
     Parameters
     ----------
     problem : Problem
-        Of a model with continuous latents.
+        Of a model with continuous latents, and a q whose KL to the prior is closed.
     noise : ndarray (S, N, K)
 
     Returns
@@ -39,15 +39,15 @@ def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Float
     grad_phi : ndarray (P_phi,)
     """
     model, posterior, theta, phi, x = problem
-    family = model.family
+    family = posterior.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     log_likelihood, pull_likelihood = model.likelihood(theta, x, family.sample(eta, noise))
     # A prior without parameters is given in float64 and would promote float32.
     prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
-    value = log_likelihood.mean() - family.kl(eta, prior_eta).mean()
+    value = log_likelihood.mean() - family.kl_to(model.family, eta, prior_eta).mean()
     grad_theta, grad_z = pull_likelihood(mean_cotangent(family, noise))
     assert grad_z is not None  # z is continuous
-    kl_by_eta, kl_by_prior = family.kl_grad(eta, prior_eta)
+    kl_by_eta, kl_by_prior = family.kl_grad_to(model.family, eta, prior_eta)
     if not model.fixed_prior:
         grad_theta = grad_theta - model.prior_eta_vjp(theta, kl_by_prior.sum(axis=-2) / len(x))
     grad_eta = family.sample_vjp(eta, noise, grad_z) - kl_by_eta / len(x)

@@ -68,7 +68,7 @@ class ReparameterizationAnalyticKL(Estimator):
         family = posterior.family
         eta, z = posterior_draws(problem, noise)
         grad_z = model.log_likelihood_grad_z(theta, x, z, mean_cotangent(family, z))
-        by_eta, _ = family.kl_grad(eta, model.prior_eta(theta))
+        by_eta, _ = family.kl_grad_to(model.family, eta, model.prior_eta(theta))
         grad_eta = family.sample_vjp(eta, noise, grad_z) - by_eta / len(x)
         return posterior.eta_vjp(phi, x, grad_eta), state
 

@@ -78,7 +78,7 @@ def decompose(
         log_p, log_p_error, _ = exact.log_evidence(model, theta, x)
         energy, energy_error, _ = exact.expected_log_joint(model, theta, x, eta, family)
     entropy = np.broadcast_to(family.entropy(eta), energy.shape)
-    rate = np.broadcast_to(family.kl(eta, model.prior_eta(theta)), energy.shape)
+    rate = np.broadcast_to(family.kl_to(model.family, eta, model.prior_eta(theta)), energy.shape)
     return Decomposition(
         log_p=log_p,
         kl_to_posterior=log_p - energy - entropy,

@@ -93,7 +93,7 @@ class Fitted:
         """
         x = check_data(x, "x", n_columns=self.model.n_columns)
         if self.posterior is not None and self.phi is not None:
-            return self.model.family.moments(encoded(self.posterior, self.phi, x))
+            return self.posterior.family.moments(encoded(self.posterior, self.phi, x))
         theta = self.theta.astype(np.float64)
         try:
             return self.model.posterior_mean_and_std(theta, x)

@@ -29,6 +29,7 @@ import numpy as np
 
 from elbo_lab import exact
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions import Family
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
@@ -104,10 +105,10 @@ def _in_double(problem: Problem) -> tuple[Floats, Floats, Floats]:
     return theta, x, encoded(posterior, np.asarray(phi).astype(np.float64), x)
 
 
-def _elbo(model: Model, theta: Floats, x: Floats, eta: Floats) -> tuple[Floats, Floats]:
+def _elbo(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the exact ELBO (N,) and its error (N,)."""
-    value, error, _ = exact.expected_log_joint(model, theta, x, eta)
-    return value + model.family.entropy(eta), error
+    value, error, _ = exact.expected_log_joint(model, theta, x, eta, family)
+    return value + family.entropy(eta), error
 
 
 def measure_gap(problem: Problem) -> Gap:
@@ -130,21 +131,23 @@ def measure_gap(problem: Problem) -> Gap:
     with single_threaded_blas():
         theta, x, eta = _in_double(problem)
         log_p, log_p_error, rung = exact.log_evidence(model, theta, x)
-        elbo, elbo_error = _elbo(model, theta, x, eta)
+        elbo, elbo_error = _elbo(model, theta, x, problem.posterior.family, eta)
     return Gap(log_p, elbo, log_p - elbo, log_p_error + elbo_error, rung)
 
 
-def _best_eta(model: Model, theta: Floats, x: Floats, start: Floats, rng: np.random.Generator) -> Floats:
+def _best_eta(
+    model: Model, theta: Floats, x: Floats, family: Family, start: Floats, rng: np.random.Generator
+) -> Floats:
     """Return the eta (N, E) of the best member of the family for each datum."""
     best = np.empty_like(start)
     for begin in range(0, len(x), ROWS_PER_ASCENT):
         block = slice(begin, begin + ROWS_PER_ASCENT)
         if has_exact_evidence(model):
             best[block] = ascend_exact_elbo(
-                model, theta, x[block], start[block], max_iterations=MAX_ITERATIONS
+                model, theta, x[block], start[block], family, max_iterations=MAX_ITERATIONS
             )
         else:
-            best[block] = fit_eta(model, theta, x[block], start[block], rng, MAX_ITERATIONS)
+            best[block] = fit_eta(model, theta, x[block], start[block], rng, MAX_ITERATIONS, family)
     return best
 
 
@@ -166,14 +169,14 @@ def split_gap(problem: Problem, rng: np.random.Generator) -> GapSplit:
     NotApplicable
         As `measure_gap`.
     """
-    model = problem.model
+    model, family = problem.model, problem.posterior.family
     with single_threaded_blas():
         theta, x, eta = _in_double(problem)
         log_p, _, _ = exact.log_evidence(model, theta, x)
-        elbo, _ = _elbo(model, theta, x, eta)
-        if not model.family.event_axes:  # categories: no distribution is outside the family
+        elbo, _ = _elbo(model, theta, x, family, eta)
+        if not family.event_axes:  # categories: no distribution is outside the family
             return GapSplit(log_p, np.maximum(log_p, elbo), elbo)
-        best, _ = _elbo(model, theta, x, _best_eta(model, theta, x, eta, rng))
+        best, _ = _elbo(model, theta, x, family, _best_eta(model, theta, x, family, eta, rng))
     return GapSplit(log_p, np.maximum(best, elbo), elbo)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import check_count, check_data
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
@@ -72,7 +72,13 @@ class Nll:
 
 
 def stream_weights(
-    model: Model, theta: Floats, x: Floats, eta: Floats, n_samples: int, rng: np.random.Generator
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_samples: int,
+    rng: np.random.Generator,
 ) -> RunningWeights:
     """Return the RunningWeights of n_samples draws for each datum.
 
@@ -83,11 +89,13 @@ def stream_weights(
     model : Model
     theta : ndarray (P,)
     x : ndarray (N, D)
+    family : Family
+        Of q.
     eta : ndarray (N, E)
     n_samples : int
     rng : numpy.random.Generator
     """
-    family, running = model.family, RunningWeights(len(x))
+    running = RunningWeights(len(x))
     per_pass = max(1, ROWS_PER_PASS // len(x))
     for start in range(0, n_samples, per_pass):
         n_draws = min(per_pass, n_samples - start)
@@ -131,7 +139,7 @@ def importance_nll(
     def weights_of_block(start: int, stream: np.random.SeedSequence) -> RunningWeights:
         block = slice(start, start + ROWS_PER_BLOCK)
         rows, rng = x[block].astype(theta.dtype, copy=False), np.random.default_rng(stream)
-        return stream_weights(model, theta, rows, eta[block], n_samples, rng)
+        return stream_weights(model, theta, rows, posterior.family, eta[block], n_samples, rng)
 
     blocks = []
     with thread_pool(threads) as pool:

@@ -136,7 +136,7 @@ def elbo_surgery(
     with single_threaded_blas():
         energy, energy_error, _ = expected_log_joint(model, theta, x, eta, family)
         information, error = _enumerated(family, eta) if family.discrete else _integrated(family, eta)
-    rate = family.kl(eta, model.prior_eta(theta))
+    rate = family.kl_to(model.family, eta, model.prior_eta(theta))
     return Surgery(
         # E_q log p(z) = -KL(q || p(z)) - H(q).
         reconstruction=float((energy + rate + family.entropy(eta)).mean()),
@@ -185,7 +185,7 @@ def sampled_surgery(
             likelihood[s] = model.log_likelihood(theta, x, z[s : s + 1])[0]
         for n in range(len(x)):
             information[:, n] = _information(family, eta, n, z[:, n])
-    rate = family.kl(eta, model.prior_eta(theta)).mean()
+    rate = family.kl_to(model.family, eta, model.prior_eta(theta)).mean()
     reconstruction, reconstruction_error = _mean_and_error(likelihood)
     value, error = _mean_and_error(information)
     return Surgery(

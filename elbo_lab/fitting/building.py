@@ -14,7 +14,7 @@ from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.distributions import draw_noise
 from elbo_lab.distributions.noise import FloatDType
 from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
-from elbo_lab.estimators import ElboReconstructionKL, Estimator, Problem
+from elbo_lab.estimators import Estimator, Problem, elbo_for
 from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
 from elbo_lab.files import StrPath
 from elbo_lab.fitting.final import as_table, elbo_per_row
@@ -175,8 +175,8 @@ def validation_recorder(
     model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType
 ) -> Recorder:
     """Return a recorder of the bound on validation rows, with fixed noise."""
-    bound, x = ElboReconstructionKL(), x.astype(dtype)
-    spec = bound.noise_spec(model.family, VALIDATION_DRAWS, len(x))
+    bound, x = elbo_for(model, posterior), x.astype(dtype)
+    spec = bound.noise_spec(posterior.family, VALIDATION_DRAWS, len(x))
     noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
 
     def record(params: Params, phase: str) -> dict[str, float]:

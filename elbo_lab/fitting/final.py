@@ -18,7 +18,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import ElboReconstructionKL, Problem
+from elbo_lab.estimators import Problem, elbo_for
 from elbo_lab.evaluation import (
     Fitted,
     active_units,
@@ -97,13 +97,13 @@ def mean_elbo(problem: Problem, rng: np.random.Generator, draws: int = 1) -> tup
     The error is None with a single draw.
     """
     model, posterior, _, phi, x = problem
-    bound, of_draws = ElboReconstructionKL(), np.zeros(draws)
+    bound, of_draws = elbo_for(model, posterior), np.zeros(draws)
     # A free table needs all of its rows at once.
     per_pass = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     with single_threaded_blas():
         for start in range(0, len(x), per_pass):
             rows = problem._replace(x=x[start : start + per_pass])
-            noise = draw_noise(bound.noise_spec(model.family, draws, len(rows.x)), rng, dtype=phi.dtype)
+            noise = draw_noise(bound.noise_spec(posterior.family, draws, len(rows.x)), rng, dtype=phi.dtype)
             for draw in range(draws):
                 of_draws[draw] += len(rows.x) * bound.estimate(rows, noise[draw : draw + 1])[0][0]
     of_draws /= len(x)
@@ -192,8 +192,8 @@ def _eta(problem: Problem) -> Floats:
 def elbo_per_row(problem: Problem) -> float:
     """Return the exact ELBO of a table with global latents, the x of the problem, over its rows, in nats."""
     model, table, eta = problem.model, problem.x, _eta(problem)
-    value, _, _ = expected_log_joint(model, np.zeros(0), model.as_data(table), eta)
-    return float((value + model.family.entropy(eta))[0] / len(table))
+    value, _, _ = expected_log_joint(model, np.zeros(0), model.as_data(table), eta, problem.posterior.family)
+    return float((value + problem.posterior.family.entropy(eta))[0] / len(table))
 
 
 def prediction_numbers(problem: Problem) -> Numbers:

@@ -12,6 +12,7 @@ zero and q cannot shift itself to please a lucky draw.
 from typing import cast
 
 import numpy as np
+import scipy
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian, Family, find_source
@@ -37,6 +38,8 @@ def _paired_noise(
 def _noise_nodes(family: Family, n_data: int) -> tuple[Floats, Floats]:
     """Return Gauss-Hermite nodes of the noise as draws (G, N, K) that all data share, and weights (G,)."""
     nodes, weights = hermite_rule(NODES_PER_AXIS, family.size)
+    if family.noise_spec(1, 1).kind == "uniform":
+        nodes = scipy.special.ndtr(nodes)
     return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
 
 
@@ -136,13 +139,13 @@ def fit_eta(
     ----------
     start : ndarray (N, E)
     family : Family, optional
-        Of q, one that turns normal noise (S, N, K) into z; the model's own if not given.
+        Of q, continuous; the model's own if not given.
     """
     family = model.family if family is None else family
     if model.latent_dim <= 2:
-        frozen = _noise_nodes(model.family, len(x))
+        frozen = _noise_nodes(family, len(x))
     else:
-        frozen = _paired_noise(model.family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
+        frozen = _paired_noise(family, 2 * (TOTAL_DRAWS // 64), len(x), rng)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         value, _, by_eta = _frozen_elbo(model, theta, x, family, vector.reshape(start.shape), *frozen)

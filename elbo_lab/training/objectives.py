@@ -23,11 +23,11 @@ from elbo_lab.distributions import NoiseSpec, draw_noise
 from elbo_lab.errors import bad_value
 from elbo_lab.estimators import (
     ElboAnalyticKL,
-    ElboReconstructionKL,
     Estimator,
     ImportanceWeightedBound,
     Problem,
     ReparameterizationAnalyticKL,
+    elbo_for,
 )
 from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
@@ -151,14 +151,13 @@ class ElboObjective(Objective):
     dtype: type = np.float64
     names: ClassVar[Names] = ("theta", "phi")
     value_key = "elbo"
-    # `bound` is the value shown where other estimators drive the ascent; `pair` are the two estimators whose
-    # gradients come from one run through the networks, `pass_of_pair`.
-    bound: ClassVar[Estimator] = ElboReconstructionKL()
+    # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
     pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
     pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self) -> None:
-        self.posterior.check_support(self.model.family)
+        if not self.posterior.family.lies_within(self.model.family):
+            self.posterior.check_support(self.model.family)
         for estimator, target in self._targets():
             if estimator.target != target:
                 got = f"{estimator.name}, which estimates {estimator.target}"
@@ -195,6 +194,11 @@ class ElboObjective(Objective):
         return any(state.size for state in self.initial_memory(params).values())
 
     @cached_property
+    def bound(self) -> Estimator:
+        """What estimates the value, where it does not come with the gradients."""
+        return elbo_for(self.model, self.posterior)
+
+    @cached_property
     def one_pass(self) -> bool:
         """Whether both gradients come from one run through the networks."""
         return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
@@ -226,8 +230,11 @@ class ElboObjective(Objective):
         estimators = [estimator for estimator, _ in self._targets()]
         if not self.one_pass:
             estimators.append(self.bound)
-        specs = [estimator.noise_spec(self.model.family, self.draws, n_data) for estimator in estimators]
-        return tuple(dict.fromkeys(specs))
+        return tuple(dict.fromkeys(self._noise_spec(estimator, n_data) for estimator in estimators))
+
+    def _noise_spec(self, estimator: Estimator, n_data: int) -> NoiseSpec:
+        # Draws are those of q, whose noise may be of another kind than that of the prior.
+        return estimator.noise_spec(self.posterior.family, self.draws, n_data)
 
     def noise(self, n_data: int, rng: np.random.Generator) -> dict[NoiseSpec, Floats]:
         """Return {spec: noise}."""
@@ -242,9 +249,9 @@ class ElboObjective(Objective):
         memory, gradients = dict(memory), {}
         for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
             if name in names:
-                draws = noise[estimator.noise_spec(self.model.family, self.draws, len(x))]
+                draws = noise[self._noise_spec(estimator, len(x))]
                 gradients[name], memory[name] = estimator.estimate(problem, draws, memory[name])
-        draws = noise[self.bound.noise_spec(self.model.family, self.draws, len(x))]
+        draws = noise[self._noise_spec(self.bound, len(x))]
         return float(self.bound.estimate(problem, draws)[0][0]), gradients, memory
 
 
@@ -271,9 +278,12 @@ class ImportanceWeightedObjective(ElboObjective):
     theta_estimator: Estimator = IwaeTheta()  # noqa: RUF009
     phi_estimator: Estimator = IwaeReparameterization()  # noqa: RUF009
     value_key = "iwae"
-    bound = ImportanceWeightedBound()
     pair = (IwaeTheta, IwaeReparameterization)
     pass_of_pair = staticmethod(coupled_pass)
+
+    @cached_property
+    def bound(self) -> Estimator:
+        return ImportanceWeightedBound()
 
     def _targets(self) -> tuple[tuple[Estimator, str], ...]:
         return ((self.theta_estimator, "grad-theta-iwae"), (self.phi_estimator, "grad-phi-iwae"))
