@@ -21,8 +21,9 @@ KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "
     "unbiased reference_note reference reference_se reference_norm bias_norm bias_se bias_max_z "
     "bias_coordinates bias_z_limit bias_detectable bias_detectable_worst bias_detectable_reference "
-    "bias_to_see bias_unit bias_verdict variance variance_low variance_high variance_exact variance_ratio "
-    "variance_ratio_low variance_ratio_high variance_verdict mse mse_low mse_high snr snr_low snr_high "
+    "bias_detectable_first bias_to_see bias_unit bias_verdict variance variance_low variance_high "
+    "variance_exact variance_ratio variance_ratio_low variance_ratio_high variance_verdict "
+    "mse mse_low mse_high snr snr_low snr_high "
     "snr_groups effective_sample_size pareto_k_weights pareto_k_weights_max pareto_k_gradient "
     "seconds_per_estimate efficiency"
 ).split()

@@ -1,13 +1,18 @@
 """Verdicts: `ok` is said only by a test that could have seen a bias, and says of which size."""
 
+import math
+
 import numpy as np
 import pytest
 from synthetic_rows import find_row, make_rows
 
-from elbo_lab.estimators import Answer
+from elbo_lab import compare
+from elbo_lab.comparison.pipeline import Bench, Run
+from elbo_lab.comparison.power import needed_repeats
+from elbo_lab.estimators import Answer, Reparameterization
 from elbo_lab.report import verdict
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.rows import bias_test, bias_verdict, judged, nats_to_see
+from elbo_lab.study.rows import BiasTest, bias_test, bias_verdict, judged, nats_to_see
 
 LIMIT = 6.0
 
@@ -147,3 +152,71 @@ def test_the_numbers_behind_a_verdict_are_in_the_row():
     assert row["bias_detectable"] == pytest.approx((LIMIT + 2.326) * test.error / np.linalg.norm(exact))
     assert row["bias_detectable"] < row["bias_detectable_worst"]
     assert row["bias_detectable_reference"] == 0.0
+
+
+# -- more repeats ------------------------------------------------------------------------------------
+
+BLINDFOLDED = {
+    "estimators": ["reparameterization", "score-function"],
+    "data": "faithful",
+    "rows": 4,
+    "seed": 3,
+}
+
+
+def test_with_power_a_blind_row_is_repeated_until_it_sees_enough_and_a_hopeless_one_is_not():
+    first = compare("gaussian-mle", repeats=100, threads=1, **BLINDFOLDED).rows
+    result = compare("gaussian-mle", repeats=100, power=0.05, threads=1, **BLINDFOLDED)
+    seeing, hopeless = result.rows
+    assert first[0]["bias_verdict"] == "blind" and seeing["bias_verdict"] == "ok"
+    assert 100 < seeing["repeats"] <= 10_000
+    assert seeing["bias_detectable_first"] == first[0]["bias_detectable"] > 0.05 >= seeing["bias_detectable"]
+    assert hopeless["bias_verdict"] == "blind" and hopeless["bias_detectable_first"] is None
+    text = " ".join(result.table(100).split())
+    assert f"{verdict(first[0])} {seeing['repeats']} {verdict(seeing)}" in text
+    assert "1 rows repeated" in text and "1 blind rows that would need more" in text
+    again = compare("gaussian-mle", repeats=100, power=0.05, threads=2, **BLINDFOLDED)
+    untimed = [
+        {k: v for k, v in row.items() if k not in ("seconds_per_estimate", "efficiency")}
+        for row in (*result.rows, *again.rows)
+    ]
+    assert untimed[:2] == untimed[2:]
+
+
+def test_what_is_too_small_by_seven_percent_fails_with_power_where_it_was_blind():
+    class Small(Reparameterization):
+        name = "small"
+
+        def estimate(self, problem, noise, state):
+            value, state = super().estimate(problem, noise, state)
+            return 0.93 * value, state
+
+    asked = BLINDFOLDED | {"estimators": Small(), "repeats": 100}
+    assert compare("gaussian-mle", **asked).rows[0]["bias_verdict"] == "blind"
+    row = compare("gaussian-mle", power=0.05, **asked).rows[0]
+    assert row["bias_verdict"] == "FAIL" and row["repeats"] > 100
+
+
+def run_of(**numbers):
+    run = Run(Reparameterization(), "grad-phi-elbo")
+    run.moments = moments_of(np.random.default_rng(0).standard_normal((50, 2)), np.zeros(2))
+    run.bias = BiasTest(1.0, 3, **numbers)
+    run.limit = LIMIT
+    return run
+
+
+def test_the_needed_repeats_grow_with_the_square_and_nothing_helps_against_the_reference():
+    bench = Bench(("model", None), [])
+    wanted = 0.05 / (LIMIT + 2.326)
+    assert needed_repeats(bench, run_of(error=10 * wanted), 0.05) == math.ceil(1.1 * 50 * 100 - 1e-6)
+    assert needed_repeats(bench, run_of(error=10 * wanted), 0.1) == math.ceil(1.1 * 50 * 25 - 1e-6)
+    assert needed_repeats(bench, run_of(error=0.9 * wanted), 0.05) is None
+    half = needed_repeats(bench, run_of(error=2 * wanted, error_reference=0.8 * wanted), 0.05)
+    assert half == math.ceil(1.1 * 50 * (4 - 0.64) / (1 - 0.64))
+    assert needed_repeats(bench, run_of(error=10 * wanted, error_reference=1.01 * wanted), 0.05) is None
+
+
+@pytest.mark.parametrize("power", [0, -0.1, 1.5, "much"])
+def test_a_power_that_is_no_share_is_refused(power):
+    with pytest.raises((ValueError, TypeError), match=r"^power: expected"):
+        compare("gaussian-mle", power=power)

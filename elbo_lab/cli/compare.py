@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
   elbo-lab compare ppca --against reparameterization     which has less variance, beyond error bars?
+  elbo-lab compare ppca --quick --power 0.05         blind rows are repeated until they see 5 %
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -31,6 +32,7 @@ FOLDER = "elbo-lab-figures"
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
+    power = "repeat blind rows until they see a bias of P (0.05 is 5 %%), at most 100 times as often"
     noise = "draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol"
     add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
@@ -39,6 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--at", metavar="PLACE", help="q: near (the best fit, default), start (the prior) or exact")
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
+    add("--power", type=float, metavar="P", help=power)
     add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
     add("--quick", action="store_true", help="8 rows and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
@@ -65,7 +68,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.comparison.result import CSV, JSON, figure_names
     from elbo_lab.processes import end_workers
     from elbo_lab.registry import all_estimators
-    from elbo_lab.report import caution_lines, print_lines, print_ratios, print_tables
+    from elbo_lab.report import caution_lines, print_lines, print_power, print_ratios, print_tables
     from elbo_lab.study.statistics import INSTALL
 
     plan = planned(options)
@@ -89,6 +92,7 @@ def run(options: Namespace) -> None:
     def show(console: "Console") -> None:
         print_tables(result.rows, result.settings, console)
         print_ratios(result.rows, result.settings, console)
+        print_power(result.rows, result.settings, console)
         print_lines(caution_lines(result.rows, console.width), console)
         if (options.json or options.csv) and result.settings["pareto_k"] is None:
             console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)

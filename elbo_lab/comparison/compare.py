@@ -6,6 +6,7 @@
     weights     effective sample size and tail of the weights     (study.weights)
     verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
                 ten times the repeats, before it counts
+    power       blind rows are repeated until they see enough, if asked for (comparison.power)
     timing      single calls, one after another, when nothing else runs
     rows        the report of each pairing
 
@@ -31,10 +32,11 @@ from elbo_lab.comparison.pipeline import (
     time_calls,
     weigh,
 )
+from elbo_lab.comparison.power import sharpen
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
-from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.models import Model
@@ -58,6 +60,7 @@ def compare(
     at: str | None = None,
     noise: str = "independent",
     against: str | None = None,
+    power: float | None = None,
     draws: int = 10,
     repeats: int = 1000,
     rows: int | None = None,
@@ -89,6 +92,10 @@ def compare(
     against : str, optional
         Name of an estimator: every row of its targets then has the ratio of the two variances, from the
         same batches, with an interval.
+    power : float, optional
+        Share of the exact gradient, such as 0.05: a row whose test would miss a bias of this size is repeated
+        until it sees it, at most 100 times as often as `repeats`, and not where the error of the exact
+        answer alone hides it. For values the same share of the gap log p - ELBO, at most as many nats.
     draws : int
         S per estimate; even for antithetic noise, best a power of two for Sobol points.
     repeats : int
@@ -140,6 +147,10 @@ def compare(
     check_posterior_name(posterior)
     if against is not None:
         check_against(against, chosen)
+    if power is not None:
+        power = check_share("power", power)
+        if power == 0.0:
+            raise bad_value("power", "a share above 0, such as 0.05", power)
     at = _place_name(at, posterior)
     n_threads = check_threads(threads)
     placement = Placement(data, latent, posterior, at, rows, seed, source)
@@ -153,6 +164,7 @@ def compare(
         "at": at,
         "noise": source.name,
         "against": against,
+        "power": power,
         "draws": draws,
         "repeats": repeats,
         "rows": rows,
@@ -171,7 +183,9 @@ def compare(
         if against is not None:
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)
-        check_bias(workers, benches, draws, repeats, seed)
+        coordinates = check_bias(workers, benches, draws, repeats, seed)
+        if power is not None:
+            sharpen(workers, benches, draws, repeats, seed, power, coordinates, progress)
         weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
         table = []

@@ -105,6 +105,8 @@ class Run:
     bias : BiasTest
     limit : float
         Of |z|, in this row.
+    first : (BiasTest, float) or None
+        Test and limit before more repeats were made to see more (`power`).
     weights : dict
         Numbers of its importance weights.
     seconds : float
@@ -120,6 +122,7 @@ class Run:
     moments: Moments = field(init=False)
     bias: BiasTest = field(init=False)
     limit: float = field(init=False)
+    first: tuple[BiasTest, float] | None = None
     weights: Row = field(init=False)
     seconds: float = field(init=False)
 
@@ -127,6 +130,11 @@ class Run:
     def is_exact(self) -> bool:
         """Whether it is the exact answer, which has no draws."""
         return isinstance(self.estimator, Exact)
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is declared unbiased, and its test exceeds the limit."""
+        return self.estimator.unbiased and (self.bias.max_z or 0.0) > self.limit
 
 
 @dataclass
@@ -321,8 +329,8 @@ def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: 
     )
 
 
-def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> None:
-    """Test every run.
+def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> int:
+    """Test every run; return how many numbers all tests of unbiased estimators have together.
 
     An estimator that is declared unbiased and exceeds the limit is rerun once, with other noise and ten times
     as many repeats, before its test counts.
@@ -332,9 +340,37 @@ def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: 
     claims = [(bench, run) for bench in benches for run in bench.measured if run.estimator.unbiased]
     coordinates = sum(run.bias.coordinates for _, run in claims)
     _set_limits([run for bench in benches for run in bench.measured], coordinates)
-    suspects = [(bench, run) for bench, run in claims if (run.bias.max_z or 0.0) > run.limit]
-    works = [_repeats(bench, [run], draws, RERUN_FACTOR * repeats, seed, "rerun") for bench, run in suspects]
-    for (bench, run), (moments,) in zip(suspects, run_repeats(workers, works), strict=True):
+    suspects = [(bench, run, RERUN_FACTOR * repeats) for bench, run in claims if run.fails]
+    rerun(workers, suspects, draws, seed, "rerun", coordinates)
+    return coordinates
+
+
+def rerun(
+    workers: Workers,
+    works: Sequence[tuple[Bench, Run, int]],
+    draws: int,
+    seed: int,
+    purpose: str,
+    coordinates: int,
+    progress: Progress | None = None,
+) -> None:
+    """Repeat runs with other noise, each as often as told, and test them again: only that test counts.
+
+    Parameters
+    ----------
+    workers : Workers
+    works : list of (Bench, Run, int)
+        What to repeat, and how often.
+    draws, seed : int
+    purpose : str
+        Part of the seed's key.
+    coordinates : int
+        Numbers that all tests of the table have together.
+    progress : callable, optional
+    """
+    repeats = [_repeats(bench, [run], draws, count, seed, purpose) for bench, run, count in works]
+    found = run_repeats(workers, repeats, named(progress, purpose))
+    for (bench, run, _), (moments,) in zip(works, found, strict=True):
         run.moments = moments
         _test_bias(bench, [run], draws)
         _set_limits([run], coordinates)
@@ -407,7 +443,7 @@ def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int) -> Ro
         return exact_row(head, answer, run.seconds)
     layout = _layout(bench.scene, run.estimator)
     row = measured_row(head, run.moments, run.bias, answer, run.seconds, run.variance, layout, run.weights)
-    return judged(row, run.bias, run.limit, bench.to_see(run))
+    return judged(row, run.bias, run.limit, bench.to_see(run), run.first)
 
 
 def _layout(scene: Scene, estimator: Estimator) -> Layout | None:

@@ -12,7 +12,7 @@ from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import Kind, check_folder_writable, write_output
 from elbo_lab.processes import Workers
-from elbo_lab.report import ratio_lines, table_text
+from elbo_lab.report import power_lines, ratio_lines, table_text
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import Scene
@@ -63,10 +63,12 @@ class Comparison:
     workers: Workers = field(repr=False)
 
     def table(self, width: int = 120) -> str:
-        """Return one table per target as text, and with `against` one of the paired ratios."""
+        """Return one table per target as text, then that of `against`, and that of `power`, if asked for."""
         text = table_text(self.rows, self.settings, width=width)
-        ratios = [str(line).rstrip() for line in ratio_lines(self.rows, self.settings, width)]
-        return "\n".join([text, *ratios, ""]) if ratios else text
+        for lines in (ratio_lines, power_lines):
+            added = [str(line).rstrip() for line in lines(self.rows, self.settings, width)]
+            text += "\n".join(["", *added, ""]) if added else ""
+        return text
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as JSON text; write it to `path` as well if given."""

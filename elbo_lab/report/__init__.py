@@ -6,6 +6,7 @@ columns     the columns of a table, and which of them fit a width
 blocks      lines of text, and small tables at any width
 tables      the comparison as text: one table per target
 ratios      the table of paired ratios
+power       the table of second verdicts
 difference  the difference of two runs
 cautions    which numbers of a comparison not to trust
 advice      the advice in words
@@ -17,6 +18,7 @@ from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
 from elbo_lab.report.difference import difference_lines
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
+from elbo_lab.report.power import power_lines, print_power
 from elbo_lab.report.ratios import print_ratios, ratio_lines
 from elbo_lab.report.tables import print_tables, table_text
 
@@ -33,7 +35,9 @@ __all__ = [
     "model_label",
     "number_text",
     "order_targets",
+    "power_lines",
     "print_lines",
+    "print_power",
     "print_ratios",
     "print_tables",
     "ratio_lines",

@@ -180,6 +180,7 @@ NUMBERS = (
     "bias_detectable",
     "bias_detectable_worst",
     "bias_detectable_reference",
+    "bias_detectable_first",
     "bias_to_see",
     "bias_unit",
     "bias_verdict",
@@ -283,7 +284,9 @@ def measured_row(
     return head | {"repeats": moments.count} | _finite(numbers | (weights or {}))
 
 
-def judged(row: Row, test: BiasTest, limit: float, to_see: float) -> Row:
+def judged(
+    row: Row, test: BiasTest, limit: float, to_see: float, first: tuple[BiasTest, float] | None = None
+) -> Row:
     """Return a measured row with its limit, what its test could have seen, and its verdict.
 
     Parameters
@@ -294,12 +297,15 @@ def judged(row: Row, test: BiasTest, limit: float, to_see: float) -> Row:
         Of |z| for this row.
     to_see : float
         The bias that the test must be able to see before the row is `ok`, in the unit of the test.
+    first : (BiasTest, float), optional
+        Test and limit of the first repeats, where more were made to see more.
     """
     tested = {
         "bias_z_limit": limit,
         "bias_detectable": test.detectable(test.error, limit),
         "bias_detectable_worst": test.detectable(test.error_worst, limit),
         "bias_detectable_reference": test.detectable(test.error_reference, limit),
+        "bias_detectable_first": first[0].detectable(first[0].error, first[1]) if first else None,
         "bias_to_see": to_see,
         "bias_unit": test.unit,
     }
