@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import elbo_lab
 from elbo_lab import outputs
 from elbo_lab.cli.main import main
 from elbo_lab.comparison.advice import Advice
@@ -258,3 +260,12 @@ def test_the_longest_names_hold_a_record_and_its_parameters(tmp_path, name):
 def test_names_that_differ_after_a_point_have_two_files_beside_them():
     assert str(side_file("a/out.json")) == "a/out.parameters.npz"
     assert side_file("run.1") != side_file("run.2")
+
+
+@pytest.mark.parametrize(
+    ("room", "pattern", "named"),
+    [("fitting", r'yield "([a-z-]+)"', FIGURES), ("comparison", r'drawn\["([a-z-]+)"\]', figure_names([]))],
+)
+def test_the_plan_knows_every_figure_by_name(room, pattern, named):
+    source = (Path(elbo_lab.__file__).parent / room / "figures.py").read_text(encoding="utf-8")
+    assert set(re.findall(pattern, source)) == set(named)

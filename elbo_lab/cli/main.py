@@ -114,7 +114,10 @@ def show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     open_streams()
-    options = build_parser().parse_args(arguments)
+    try:
+        options = build_parser().parse_args(arguments)
+    finally:
+        settle()  # of the help: its reader may have gone
     with warnings.catch_warnings(), replacing_anything(getattr(options, "force", False)):
         warnings.showwarning = show_warning
         return run(options)

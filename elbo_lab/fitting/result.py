@@ -16,7 +16,7 @@ SCHEMA = "elbo_lab/fit/1"
 JSON = Kind("the JSON of 'elbo-lab fit'", rb'\{\s*"schema":\s*"elbo_lab/fit/')
 # Names of all figures that a fit may have, see `fitting.figures`.
 FIGURES = (
-    "learning-curves staircase surprisal-and-gap mixture samples latent-grid reconstructions interpolation "
+    "learning-curves staircase bound-and-gap mixture samples latent-grid reconstructions interpolation "
     "latent-plane"
 ).split()
 # Larger parameters than this go to a file of arrays.
