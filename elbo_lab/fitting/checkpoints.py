@@ -9,17 +9,19 @@ free for a whole night. Interruptions change no bit: the state holds the generat
 """
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import bad_kind, bad_value, unknown_name
+from elbo_lab.distributions import Family
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, check_writable, descriptor_of, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
@@ -27,8 +29,15 @@ from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
 from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
-from elbo_lab.registry import find_models
-from elbo_lab.training import Training, load_checkpoint, save_checkpoint
+from elbo_lab.registry import FAMILIES, find_models
+from elbo_lab.training import (
+    ElboObjective,
+    EvidenceObjective,
+    Objective,
+    Training,
+    load_checkpoint,
+    save_checkpoint,
+)
 from elbo_lab.training.checkpoint import Parts, damaged
 
 
@@ -54,13 +63,17 @@ def build_model(spec: Header) -> Model:
 
 
 def build_posterior(spec: PosteriorSpec | None, model: Model) -> Posterior | None:
-    """Return the posterior of a spec, in the family of the model; None for None."""
+    """Return the posterior of a spec, in the family that it names, else that of the model; None for None."""
     if spec is None:
         return None
     kinds = {kind.name: kind for kind in POSTERIORS}
     if spec["name"] not in kinds:
         raise unknown_name("posterior", spec["name"], list(kinds))
-    return kinds[spec["name"]].from_dict(model.family, spec)
+    family = model.family
+    if "family" in spec:
+        kind = cast(Callable[[int], Family], FAMILIES[spec["family"]])
+        family = kind(model.latent_dim)
+    return kinds[spec["name"]].from_dict(family, spec)
 
 
 def data_spec(dataset: Dataset, source: object) -> Header:
@@ -174,6 +187,9 @@ class Checkpoint:
 
         The data are the stored ones unless others are given, which `check_data` compares.
         """
+        if "words" in self.header:
+            got = f"{str(self.path)!r} of train_in_pieces"
+            raise bad_value(self.argument, "a checkpoint of a fit", got, "go on with train_in_pieces")
         merged, name = overlay(asked, self.settings), self.settings["data"]
         if "data" not in asked:
             merged["data"] = self._find_data(name)
@@ -223,6 +239,29 @@ def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
     raise bad_value("checkpoint", "a new file", f"{str(checkpoint)!r}, which exists", remedy)
 
 
+def _specs(objective: Objective, data: Dataset | None) -> Header:
+    """Return how to rebuild the model and q of a training by hand, as `header_of` does.
+
+    Nothing, where they are not of kinds that have a name.
+    """
+    if not isinstance(objective, (EvidenceObjective, ElboObjective)):
+        return {}
+    model, spec, probabilities = objective.model, None, None
+    try:
+        if isinstance(objective, ElboObjective):
+            probabilities, spec = objective.probabilities, objective.posterior.to_dict()
+            if objective.posterior.family != model.family:
+                spec["family"] = objective.posterior.family.name
+        specs = {"model": model_spec(model), "posterior": spec}
+        json.dumps(plain(specs))
+    except (TypeError, NotApplicable):
+        return {}
+    if data is None:
+        data = Dataset("array", objective.x.astype(np.float64), probabilities=probabilities)
+    settings = {"model": model.label, "data": data.name}
+    return {"settings": settings, "data": data_spec(data, None), **plain(specs)}
+
+
 # Keys in a row of a history that are not values of the bound.
 COUNTERS = ("epoch", "step", "phase", "learning_rate")
 
@@ -233,8 +272,11 @@ def train_in_pieces(
     words: Header,
     seconds: float | None = None,
     say: Callable[[str], object] | None = None,
+    data: Dataset | None = None,
 ) -> bool:
     """Continue from the checkpoint at `path`, if it exists, to the end or for some seconds.
+
+    The file can be evaluated and sampled as that of a fit can, if model and q are of kinds that have a name.
 
     Parameters
     ----------
@@ -248,6 +290,8 @@ def train_in_pieces(
         Stop after the minibatch in which this time has passed.
     say : callable, optional
         Called with a line of text after every epoch, such as `print`.
+    data : Dataset, optional
+        Where the rows come from: its name, columns and image shape, for evaluations and figures of samples.
 
     Returns
     -------
@@ -261,7 +305,7 @@ def train_in_pieces(
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with sole_writer("checkpoint", path):
-        return _train_in_pieces(training, path, words, seconds, say)
+        return _train_in_pieces(training, path, words, seconds, say, data)
 
 
 def _train_in_pieces(
@@ -270,16 +314,18 @@ def _train_in_pieces(
     words: Header,
     seconds: float | None,
     say: Callable[[str], object] | None,
+    data: Dataset | None,
 ) -> bool:
     job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
     if Path(path).exists():
         earlier = Checkpoint.load(path)
-        if dict(earlier.settings) != words:
-            different = [key for key, value in words.items() if earlier.settings.get(key) != value]
+        stored = dict(earlier.header.get("words", earlier.settings))
+        if stored != words:
+            different = [key for key, value in words.items() if stored.get(key) != value]
             got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
             raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
         earlier.restore(job)
-    writer = CheckpointWriter(path, job, {"settings": words})
+    writer = CheckpointWriter(path, job, {"settings": {}, "words": words} | _specs(training.objective, data))
 
     def tick() -> bool:
         ended = job.milestone != writer.saved_milestone
@@ -331,6 +377,9 @@ def load_fitted(path: StrPath) -> Stored:
         In one line, if the file is no checkpoint of this version, or is damaged.
     """
     header, arrays = load_checkpoint(path)
+    if "words" in header and "model" not in header:
+        expected, got = "a model and a q that a file can describe", f"{str(path)!r} of a training by hand"
+        raise bad_value("checkpoint", expected, got, "rebuild them in Python")
     specs = {name: header[name] for name in ("model", "posterior", "settings", "data", "job")}
     theta, phi = arrays["result.theta"], arrays.get("result.phi")
     try:

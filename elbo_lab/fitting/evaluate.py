@@ -6,6 +6,7 @@ with K importance samples from q (Burda et al. 2016, eq. 8), and by the active u
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.datasets import Dataset, load_for
-from elbo_lab.errors import bad_value, check_count, columns_by_name
+from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
 from elbo_lab.files import Kind, StrPath, write_output
@@ -128,6 +129,8 @@ def _bounded(
         "effective_sample_size": np.median(estimate.effective_sample_size),
     }
     if not model.family.discrete and not posterior.needs_all_rows:
-        units = active_units(posterior, phi, x)
-        numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
+        # Not every family of q gives its moments.
+        with suppress(NotApplicable):
+            units = active_units(posterior, phi, x)
+            numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
     return numbers

@@ -21,6 +21,7 @@ class PosteriorSpec(TypedDict, total=False):
     """The entries of a map in a checkpoint: its name, and the numbers that its kind is built from."""
 
     name: str
+    family: str
     n_data: int
     sizes: list[int]
     activation: str

@@ -45,6 +45,7 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)
 # Entries of the header of a fit and their types; each may be absent.
 KINDS: dict[str, Any] = {
     "settings": dict,
+    "words": dict,
     "model": dict,
     "data": dict,
     "job": dict,
