@@ -19,7 +19,7 @@ from elbo_lab import check_model, compare, fit
 from elbo_lab.checking.draws import Histogram, against_histogram, bridge
 from elbo_lab.checking.references import shared_with_model
 from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma
-from elbo_lab.models import MODELS
+from elbo_lab.models import MODELS, PPCA
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import ModelChoice, find_models
 from elbo_lab.report import verdict
@@ -118,7 +118,7 @@ WRONG_DERIVATIVES = {
     ),
     "log_joint that is no sum": (
         _log_prior_wrong_only_in_sum(Counts),
-        ("log_joint of", "log p(x | z) + log p(z)"),
+        ("log_joint of", "the sum over likelihood and log_prior"),
     ),
 }
 
@@ -262,6 +262,42 @@ def test_categories_without_a_formula_of_their_posterior_are_enumerated(posterio
     applicable = [row for row in result.rows if row["applicable"]]
     assert {row["reference"] for row in applicable} <= {"enumeration", "closed-form"}
     assert applicable and all("FAIL" not in verdict(row) for row in applicable)
+
+
+def _formula(method, change):
+    """Return PPCA under another name, with `change` of what one of its formulas returns."""
+    formula = getattr(PPCA, method)
+    return spoiled(PPCA, name="own-ppca", **{method: lambda *arguments: change(formula(*arguments))})
+
+
+WRONG_FORMULAS = {
+    "the posterior": (_formula("posterior_eta", lambda eta: eta + 0.01), "posterior_eta of own-ppca"),
+    "the evidence": (_formula("log_evidence", lambda value: value - 0.5), "log_evidence of own-ppca"),
+    "the exact bound": (_formula("expected_log_joint", lambda value: 1.01 * value), "expected_log_joint of"),
+    "the gradient of the evidence": (
+        _formula("log_evidence_grad", lambda gradient: TIMES * gradient),
+        "the exact grad-theta-log-evidence of own-ppca",
+    ),
+    "the gradient of the exact bound in theta": (
+        _formula("expected_log_joint_vjp", lambda pair: (TIMES * pair[0], pair[1])),
+        "the exact grad-theta-elbo of own-ppca",
+    ),
+    "the gradient of the exact bound in eta": (
+        _formula("expected_log_joint_vjp", lambda pair: (pair[0], TIMES * pair[1])),
+        "the exact grad-phi-elbo of own-ppca",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_FORMULAS)
+def test_a_wrong_formula_of_a_model_with_a_closed_form_is_refused_before_it_judges_anyone(fault):
+    kind, part = WRONG_FORMULAS[fault]
+    with pytest.raises(ValueError, match=part):
+        compare(kind, data="faithful", latent=1, rows=8, repeats=10)
+
+
+def test_a_model_derived_from_one_of_the_package_passes_as_that_does():
+    compare(spoiled(PPCA, name="own-ppca"), data="faithful", estimators="exact", latent=1, rows=8, repeats=10)
 
 
 # -- draws against the density ---------------------------------------------------------------------

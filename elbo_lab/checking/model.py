@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,9 +26,9 @@ from elbo_lab.checking.draws import check_draws
 from elbo_lab.checking.slopes import Kinked, check_slope
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
-from elbo_lab.models import MODELS, Model, fold_shared
+from elbo_lab.models import MODELS, ClosedForm, Model, fold_shared
 from elbo_lab.registry import find_models
 from elbo_lab.threads import single_threaded_blas
 
@@ -53,46 +54,30 @@ class Point:
     rng: np.random.Generator
 
 
-@dataclass(frozen=True)
-class Part:
-    """One log-density of a model with its pullback, both as functions of theta and z."""
+class Part(NamedTuple):
+    """A log-density of a model, its pullback and its gradient in z alone, as functions of theta and z."""
 
     method: str
     formula: str
     remedy: str
-    value: Callable[[Floats, Draws], Floats]
-    pullback: Callable[[Floats, Draws, Floats], tuple[Floats, Floats | None]]
+    value: Callable[..., Floats]
+    pullback: Callable[..., tuple[Floats, Floats | None]]
+    grad_z: Callable[..., Floats]
 
 
 def _parts(model: Model, x: Floats) -> tuple[Part, Part, Part]:
-    def likelihood(theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
-        return model.log_likelihood_vjp(theta, x, z, cotangent)
+    """Return likelihood, prior and joint."""
 
-    def joint(theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
-        return model.log_joint_vjp(theta, x, z, cotangent)
+    def at_x(method: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda theta, *rest: method(theta, x, *rest)
 
+    of_x = at_x(model.log_likelihood), at_x(model.log_likelihood_vjp), at_x(model.log_likelihood_grad_z)
+    of_z = model.log_prior, model.log_prior_vjp, model.log_prior_grad_z
+    of_both = at_x(model.log_joint), at_x(model.log_joint_vjp), at_x(model.log_joint_grad_z)
     return (
-        Part(
-            "likelihood",
-            "log p(x | z)",
-            "correct the pullback that likelihood returns",
-            lambda theta, z: model.log_likelihood(theta, x, z),
-            likelihood,
-        ),
-        Part(
-            "log_prior",
-            "log p(z)",
-            "correct prior_eta_vjp, or log_prior_vjp where the model writes it",
-            model.log_prior,
-            model.log_prior_vjp,
-        ),
-        Part(
-            "log_joint",
-            "log p(x, z)",
-            "correct log_joint_vjp",
-            lambda theta, z: model.log_joint(theta, x, z),
-            joint,
-        ),
+        Part("likelihood", "log p(x | z)", "correct the pullback that likelihood returns", *of_x),
+        Part("log_prior", "log p(z)", "correct prior_eta_vjp, or log_prior_vjp where it is written", *of_z),
+        Part("log_joint", "log p(x, z)", "correct log_joint_vjp", *of_both),
     )
 
 
@@ -206,9 +191,7 @@ def _examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
     for move in MOVES:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
-        _check_shapes(place())
-        _check_support(place())
-        for check in (_check_theta, _check_z):
+        for check in (_check_forms, _check_support, _check_formulas, _check_theta, _check_z):
             _away_from_kinks(check, place)
     if model.global_latents:  # a draw is a whole table, with columns that the model does not draw
         return np.inf
@@ -233,16 +216,13 @@ def _point(model: Model, start: Floats, rows: Floats, move: float, rng: np.rando
         z = _prior_draws(model, theta, len(rows), rng)
         with np.errstate(all="ignore"):
             values = {part.method: np.asarray(part.value(theta, z)) for part in _parts(model, rows)[:2]}
-        wrong = [
-            (name, value[~np.isfinite(value)].flat[0])
-            for name, value in values.items()
-            if not np.all(np.isfinite(value))
-        ]
+        infinite = {name: value[~np.isfinite(value)] for name, value in values.items()}
+        wrong = {name: value for name, value in infinite.items() if value.size}
         if not wrong:
             break
     else:
-        method, got = wrong[0]
-        remedy = "correct the formula, or initial_theta"
+        method, remedy = next(iter(wrong)), "correct the formula, or initial_theta"
+        got = wrong[method][0]
         raise bad_value(f"{method} of {model.label}", "finite numbers near initial_theta", got, remedy)
     return Point(model, theta, rows, z, rng.standard_normal((REPEATS, DRAWS, len(rows))), rng)
 
@@ -286,59 +266,34 @@ def _same(model: Model, what: str, found: Floats, expected: Floats, meaning: str
         )
 
 
-def _check_shapes(point: Point) -> None:
-    """Each method has its shape, repeats in front change nothing, and sums are sums."""
+def _alike(model: Model, what: str, several: object, one: object, shape: tuple[int, ...]) -> Floats:
+    """Return a result with repeats in front if it has its shape, and each repeat is what it is alone."""
+    found = _shaped(model, f"{what} with repeats in front", several, (REPEATS, *shape))
+    _same(model, what, found[0], _shaped(model, what, one, shape), "as without repeats in front")
+    return found
+
+
+def _check_forms(point: Point) -> None:
+    """Each result has its shape, repeats in front change nothing, and log_joint is the sum of its parts."""
     model, theta, z, c = point.model, point.theta, point.z, point.cotangent
-    vector = bool(model.family.event_axes)
-    likelihood, prior, joint = parts = _parts(model, point.x)
-    alike = "as without repeats in front"
+    vector, parts = bool(model.family.event_axes), _parts(model, point.x)
+    results = []
     for part in parts:
-        value = _shaped(model, f"{part.method} with repeats in front", part.value(theta, z), c.shape)
-        alone = _shaped(model, part.method, part.value(theta, z[0]), c[0].shape)
-        _same(model, part.method, value[0], alone, alike)
-        for name, found, one, size in zip(
-            ("grad_theta", "grad_z"),
-            part.pullback(theta, z, c),
-            part.pullback(theta, z[0], c[0]),
-            ((len(theta),), z[0].shape),
-            strict=True,
-        ):
-            if name == "grad_theta" or vector:
-                name = f"{name} of {part.method}"
-                found = _shaped(model, f"{name} with repeats in front", found, (REPEATS, *size))
-                _same(model, name, found[0], _shaped(model, name, one, size), alike)
-    both = zip(likelihood.pullback(theta, z, c), prior.pullback(theta, z, c), strict=True)
-    sums = [None if a is None or b is None else a + b for a, b in both]
-    whole = "log p(x | z) + log p(z)"
-    _same(
-        model, "log_joint", joint.value(theta, z), likelihood.value(theta, z) + prior.value(theta, z), whole
-    )
+        value = _alike(model, part.method, part.value(theta, z), part.value(theta, z[0]), c[0].shape)
+        (by_theta, by_z), alone = part.pullback(theta, z, c), part.pullback(theta, z[0], c[0])
+        what = f"grad_theta of {part.method}"
+        results.append([value, _alike(model, what, by_theta, alone[0], theta.shape)])
+        if vector:
+            what = f"grad_z of {part.method}"
+            by_z = _alike(model, what, by_z, alone[1], z[0].shape)
+            _same(model, f"{what} alone", part.grad_z(theta, z, c), by_z, "that of the pullback")
+            results[-1].append(by_z)
+    for a, b, joint, what in zip(*results, ("", "grad_theta of ", "grad_z of "), strict=False):
+        _same(model, f"{what}log_joint", joint, a + b, "the sum over likelihood and log_prior")
     by_family = model.family.log_prob(model.prior_eta(theta), z)
-    _same(model, "log_prior", prior.value(theta, z), by_family, "log_prob of its family at prior_eta")
-    for name, found, expected in zip(
-        ("grad_theta", "grad_z"), joint.pullback(theta, z, c), sums, strict=True
-    ):
-        if found is not None and expected is not None:
-            _same(model, f"{name} of log_joint", found, expected, "the sum over likelihood and log_prior")
+    _same(model, "log_prior", results[1][0], by_family, "log_prob of its family at prior_eta")
     if vector:
-        _check_alone(point)
-        _check_one_draw(point, joint)
-
-
-def _check_alone(point: Point) -> None:
-    """The gradient in z without that in theta is the same."""
-    model, theta, x, z, c = point.model, point.theta, point.x, point.z, point.cotangent
-    for method, found, expected in (
-        (
-            "log_likelihood_grad_z",
-            model.log_likelihood_grad_z(theta, x, z, c),
-            model.log_likelihood_vjp(theta, x, z, c)[1],
-        ),
-        ("log_prior_grad_z", model.log_prior_grad_z(theta, z, c), model.log_prior_vjp(theta, z, c)[1]),
-        ("log_joint_grad_z", model.log_joint_grad_z(theta, x, z, c), model.log_joint_vjp(theta, x, z, c)[1]),
-    ):
-        assert expected is not None  # its shape has been checked
-        _same(model, method, _shaped(model, method, found, z.shape), expected, "that of the pullback")
+        _check_one_draw(point, parts[-1])
 
 
 def _check_one_draw(point: Point, joint: Part) -> None:
@@ -353,13 +308,27 @@ def _check_one_draw(point: Point, joint: Part) -> None:
     assert by_copies is not None  # its shape has been checked
     _same(model, f"grad_theta {name}", found[0], by_theta, "as for N copies of it")
     by_z = _shaped(model, f"grad_z {name}", found[1], one.shape)
-    _same(
-        model,
-        f"grad_z {name}",
-        by_z,
-        fold_shared(by_copies, one),
-        "the sum over the data (fold_shared)",
-    )
+    _same(model, f"grad_z {name}", by_z, fold_shared(by_copies, one), "the sum over the data (fold_shared)")
+
+
+def _check_formulas(point: Point) -> None:
+    """Where the posterior has a formula, log p(x, z) - log p(z | x) is log p(x) at every z."""
+    model, x, family = point.model, point.x, point.model.family
+    if type(model).posterior_eta is Model.posterior_eta:
+        return
+    theta = model.canonical(point.theta)
+    try:
+        eta = model.posterior_eta(theta, x)
+    except NotApplicable:
+        return
+    z = family.sample(eta, draw_noise(family.noise_spec(DRAWS, len(x)), point.rng))
+    evidence = model.log_joint(theta, x, z) - family.log_prob(eta, z)
+    meaning = "log p(x, z) - log p(z | x) at one z as at another"
+    _same(model, "posterior_eta", evidence[1:], evidence[:1], meaning)
+    if isinstance(model, ClosedForm):
+        _same(model, "log_evidence", model.log_evidence(theta, x), evidence[0], "log p(x, z) - log p(z | x)")
+        bound = model.expected_log_joint(theta, x, eta) + family.entropy(eta)
+        _same(model, "expected_log_joint", bound, evidence[0], "log p(x) at the posterior, with the entropy")
 
 
 # -- derivatives -----------------------------------------------------------------------------------
