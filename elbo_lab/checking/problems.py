@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import load
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import NotApplicable
@@ -16,6 +17,8 @@ from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior
 from elbo_lab.registry import find_models
 
 N_DATA = 2
+# A user's model is checked itself on so many rows of its own.
+CHECKED_ROWS = 100
 HIDDEN = (3,)
 # Of a Gaussian q: a narrow one keeps the zeros of a sum of weights, and the poles of a network, away from the
 # real line.
@@ -53,6 +56,7 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
         built = choice.model
         if built is None:
             built = choice.build(choice.kind.table_of(load(choice.kind.default_data)), None)
+        check_once(built, _own_draws(built, CHECKED_ROWS, np.random.default_rng(0))[1])
         for posterior, more in (("free", MORE_DRAWS), ("full", 0), ("amortised", 0)):
             try:
                 yield problem_of(built, posterior), more
@@ -69,14 +73,19 @@ def problem_of(model: Model, kind: str) -> Problem:
         If the model has no such posterior.
     """
     rng = np.random.default_rng(zlib.crc32(f"{model!r} {kind}".encode()))
-    theta = 0.5 * rng.standard_normal(model.layout.size)
-    x, _ = model.sample(theta, 1 if model.global_latents else N_DATA, rng)
+    theta, x = _own_draws(model, N_DATA, rng)
     posterior = _posterior(model, x, kind)
     if isinstance(posterior, FreePosterior):
         phi = posterior.phi_from_eta(_table(posterior.family, len(x), rng))
     else:
         phi = 0.4 * rng.standard_normal(posterior.layout.size)
     return Problem(model, posterior, theta, phi, x)
+
+
+def _own_draws(model: Model, n_data: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return a random theta (P,) and data x (N, D) of the model there; one datum where latents are global."""
+    theta = 0.5 * rng.standard_normal(model.layout.size)
+    return theta, model.sample(theta, 1 if model.global_latents else n_data, rng)[0]
 
 
 def _posterior(model: Model, x: Floats, kind: str) -> Posterior:
