@@ -5,6 +5,7 @@ code 2, one line) from a fault of the program (a traceback).
 """
 
 import difflib
+import reprlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,8 +16,11 @@ from elbo_lab.arrays import Draws
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
-# A list of more names than this would hide a hint that follows it.
+# Of a longer list only the nearest names are told.
 SHORT_LIST = 8
+NEAREST = 5
+# Characters of what was given: enough for a path and a reason, and for a name.
+LONGEST_GOT, LONGEST_NAME = 400, 80
 # Fewer letters than this begin too many names to tell which one was meant.
 SHORT_STEM = 3
 
@@ -77,8 +81,21 @@ class Diverged(Exception):
 
 
 def _line(argument: str, expected: str, got: object, remedy: str) -> str:
-    sentence = f"{argument}: expected {expected}, got {got}"
+    sentence = f"{argument}: expected {expected}, got {one_line(str(got))}"
     return f"{sentence}; {remedy}" if remedy else sentence
+
+
+def one_line(text: str, most: int = LONGEST_GOT) -> str:
+    """Return a text in one line of at most `most` characters, cut in the middle."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2 - 3]} ... {line[-(most // 2 - 3) :]}"
+
+
+def short(value: object) -> str:
+    """Return a value as Python writes it, in one short line."""
+    shown = reprlib.Repr()  # does not write out what is cut away
+    shown.maxstring = shown.maxother = LONGEST_NAME
+    return one_line(shown.repr(value), LONGEST_NAME)
 
 
 @contextmanager
@@ -102,23 +119,31 @@ def bad_kind(argument: str, expected: str, got: object, remedy: str = "") -> Bad
     return BadKind(_line(argument, expected, got, remedy))
 
 
-def unknown_name(argument: str, name: object, known: Collection[str]) -> BadValue:
-    """Build the error for a name that is in no registry, with the nearest known name."""
+def unknown_name(
+    argument: str, name: object, known: Collection[str], all_names: str = "'elbo-lab list' has all names"
+) -> BadValue:
+    """Build the error for a name that is not known, with the nearest known names, in any case.
+
+    `all_names` says where the others of a long list are.
+    """
     lowered = {candidate.lower(): candidate for candidate in known}
-    typed = str(name).lower()
+    typed = str(name)[:LONGEST_NAME].lower()
     # A name cut short is often nearer, letter by letter, to a shorter one: "reparam" to "arm".
     completions = [one for one in lowered if one.startswith(typed)] if len(typed) >= SHORT_STEM else []
-    near = completions or difflib.get_close_matches(typed, lowered, n=1, cutoff=0.4)
-    listed, hint = ", ".join(known), f"did you mean {lowered[near[0]]!r}?" if near else ""
-    if hint and len(known) > SHORT_LIST:
-        return UnknownName(_line(argument, "a known name", repr(name), f"{hint} Known: {listed}"))
-    return UnknownName(_line(argument, f"one of {listed}", repr(name), hint))
+    alike = difflib.get_close_matches(typed, lowered, n=NEAREST, cutoff=0.4)
+    near = [lowered[one] for one in dict.fromkeys([*completions, *alike])][:NEAREST]
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    if len(known) <= SHORT_LIST:
+        return UnknownName(_line(argument, f"one of {', '.join(known)}", short(name), hint))
+    others = f" Or {', '.join(near[1:])}?" if near[1:] else ""
+    remedy = f"{hint}{others} {all_names}".strip()
+    return UnknownName(_line(argument, "a known name", short(name), remedy))
 
 
 def check_count(argument: str, value: object, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise bad_kind(argument, f"a whole number of at least {minimum}", repr(value))
+        raise bad_kind(argument, f"a whole number of at least {minimum}", short(value))
     if value < minimum:
         raise bad_value(argument, f"a whole number of at least {minimum}", value)
     return int(value)
@@ -127,7 +152,7 @@ def check_count(argument: str, value: object, minimum: int = 1) -> int:
 def check_positive(argument: str, value: object) -> float:
     """Return `value` as a float that is finite and above zero, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise bad_kind(argument, "a positive number", repr(value))
+        raise bad_kind(argument, "a positive number", short(value))
     if not (np.isfinite(value) and value > 0):
         raise bad_value(argument, "a positive finite number", value)
     return float(value)
@@ -136,7 +161,7 @@ def check_positive(argument: str, value: object) -> float:
 def check_share(argument: str, value: object) -> float:
     """Return `value` as a float from 0 to 1, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise bad_kind(argument, "a number from 0 to 1", repr(value))
+        raise bad_kind(argument, "a number from 0 to 1", short(value))
     if not 0 <= value <= 1:
         raise bad_value(argument, "a number from 0 to 1", value)
     return float(value)

@@ -30,7 +30,7 @@ from elbo_lab import bounds, distributions, estimators, models
 from elbo_lab.datasets import DATASETS as DATA_SETS
 from elbo_lab.datasets import BuiltIn
 from elbo_lab.distributions import Family
-from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, unknown_name
+from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, unknown_name
 from elbo_lab.estimators import TARGETS, Estimator, Exact
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
@@ -209,7 +209,10 @@ class ModelChoice:
                 got = f"{latent} beside a finished model with {self.model.latent_dim}"
                 raise bad_value("latent", "no value", got)
             return self.model
-        return _complete_model(self.kind.for_data(x, variant=self.variant, latent=latent), self.kind)
+        model = _complete_model(self.kind.for_data(x, variant=self.variant, latent=latent), self.kind)
+        if latent is not None and model.latent_dim != latent:
+            raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
+        return model
 
     @property
     def label(self) -> str:
@@ -230,6 +233,13 @@ def _hashable(argument: str, item: T) -> T:
     return item
 
 
+DECLARED = {
+    "unbiased": "its expectation is the target",
+    "independent_draws": "it needs independent draws",
+    "is_reference": "it is a reference, which no table recommends",
+}
+
+
 def _complete(estimator: Estimator) -> Estimator:
     """Return the estimator if it says what it is and what it estimates, or raise."""
     for attribute in ("name", "target"):
@@ -237,11 +247,14 @@ def _complete(estimator: Estimator) -> Estimator:
         if not isinstance(value, str) or not value.strip():
             kind, remedy = type(estimator).__name__, f"set {attribute} = '...' in the class"
             raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
-    if estimator.name == Exact.name and not isinstance(estimator, Exact):
-        raise bad_value("estimators", "a name of its own", "'exact', which is the reference's")
-    if not isinstance(estimator.unbiased, bool):
-        expected = f"True or False: whether its expectation is {estimator.target}"
-        raise bad_kind(f"unbiased of {estimator.name}", expected, repr(estimator.unbiased))
+    theirs = {Exact.name} | {own.name for own in estimators.ESTIMATORS}
+    if estimator.name in theirs and not type(estimator).__module__.startswith("elbo_lab."):
+        got = f"{type(estimator).__name__} with that of {estimator.name!r}"
+        raise bad_value("estimators", "a name of its own", got, "set name = '...' in the class")
+    for attribute, meaning in DECLARED.items():
+        if not isinstance(getattr(estimator, attribute), bool):
+            expected = f"True or False: whether {meaning}"
+            raise bad_kind(f"{attribute} of {estimator.name}", expected, short(getattr(estimator, attribute)))
     if estimator.target not in TARGETS:
         raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
     for attribute, least in (("minimum_draws", 1), ("burn_in", 0)):

@@ -361,7 +361,7 @@ class Remembers(Reparameterization):
 
 @pytest.mark.parametrize("states", [(0.0, np.zeros(1)), (np.zeros(1), 0.0), (np.zeros(1), np.float64(0.0))])
 def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
-    line = r"state of estimator 'remembers': expected an array, got (numpy\.)?float.*; np.array\(\[0.0\]\)"
+    line = r"state of estimator 'remembers': expected an array of numbers, got (numpy\.)?float.*; np.array\(\[0.0\]\)"
     with pytest.raises(TypeError, match=line):
         compare("gaussian-mle", estimators=Remembers(*states), **SMALL)
     compare("gaussian-mle", estimators=Remembers(np.zeros(1), np.zeros(1)), **SMALL)
@@ -369,7 +369,7 @@ def test_a_state_that_is_no_array_is_named_with_the_remedy(states):
 
 BAD_ATTRIBUTES = [
     ({"minimum_draws": "two"}, "minimum_draws of mine: expected a whole number of at least 1, got 'two'"),
-    ({"unbiased": "elbo"}, "unbiased of mine: expected True or False: .* grad-phi-elbo, got 'elbo'"),
+    ({"unbiased": "elbo"}, "unbiased of mine: expected True or False: whether .* the target, got 'elbo'"),
     ({"burn_in": -1}, "burn_in of mine: expected a whole number of at least 0, got -1"),
     ({"name": ""}, "estimators: expected an estimator with a name, got Mine without one"),
 ]

@@ -46,10 +46,20 @@ def test_an_unknown_name_suggests_the_nearest():
     assert str(error).endswith("did you mean 'ppca'?")
 
 
-def test_the_hint_stands_before_a_long_list_of_names():
+def test_of_a_long_list_the_five_nearest_names_are_told():
     known = ["ppca", *(f"model-{i}" for i in range(20))]
-    line = f"model: expected a known name, got 'pcpa'; did you mean 'ppca'? Known: {', '.join(known)}"
+    line = "model: expected a known name, got 'pcpa'; did you mean 'ppca'? 'elbo-lab list' has all names"
     assert str(unknown_name("model", "pcpa", known)) == line
+    many = str(unknown_name("model", "MODEL-", known))
+    assert "did you mean 'model-0'? Or model-1, model-2, model-3, model-4? 'elbo-lab list'" in many
+    far = str(unknown_name("model", "zzz", known))
+    assert far == "model: expected a known name, got 'zzz'; 'elbo-lab list' has all names"
+
+
+@pytest.mark.parametrize("given", ["x" * 5000, "x\ny" * 400, ["x" * 5000] * 50, np.zeros((50, 50))])
+def test_what_was_given_is_one_line_of_a_sane_length(given):
+    for mistake in (unknown_name("model", given, ["ppca"]), bad_value("data", "bits", given)):
+        assert "\n" not in str(mistake) and len(str(mistake)) < 500
 
 
 def test_a_name_cut_short_suggests_the_one_that_it_begins():

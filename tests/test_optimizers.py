@@ -311,11 +311,9 @@ def test_every_optimiser_is_found_by_its_name():
 
 def test_the_text_after_the_colon_is_the_momentum():
     assert find_optimizer("sgd", "0.9") == find_optimizer("sgd", 0.9) == SGD(momentum=0.9)
-    for text in ("fast", ""):
+    for text in ("fast", "", "1.5", "-1", "nan"):
         with pytest.raises(UserMistake, match=f"optimizer: expected 'sgd:MOMENTUM' .*, got 'sgd:{text}'"):
             find_optimizer("sgd", text)
-    with pytest.raises(UserMistake, match=r"momentum: expected a number from 0 to below 1, got 1\.5"):
-        find_optimizer("sgd", "1.5")
     with pytest.raises(UserMistake, match=r"optimizer: .*got 'adam:0\.9'; only sgd takes one"):
         find_optimizer("adam", "0.9")
 

@@ -194,7 +194,7 @@ BROKEN_ESTIMATORS = [
     ("from elbo_lab import Estimator\nclass Own(Estimator):\n    name = 'x'", "Own without estimate"),
     (GOOD.replace('"own"', "3"), "an estimator with a name"),
     (GOOD.replace('"own"', '"exact"'), "a name of its own"),
-    (GOOD.replace('"own"', '"reparameterization"'), "is taken"),
+    (GOOD.replace('"own"', '"reparameterization"'), "a name of its own"),
     (GOOD + "    def __init__(self, size):\n        pass\nOwn = Elsewhere", "TypeError"),
     (GOOD + "    target = 'grad-psi'\nOwn = Elsewhere", "grad-psi"),
 ]

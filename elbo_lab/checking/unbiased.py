@@ -22,6 +22,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import Estimator, Exact, Problem
 from elbo_lab.estimators.exact import Answer
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.registry import find_estimators
 from elbo_lab.study.rows import POWER_MARGIN, SHARE_TO_SEE
 
@@ -147,6 +148,7 @@ def _ratio(value: float) -> str:
 # -- the check -------------------------------------------------------------------------------------
 
 
+@checks_kinds
 def check_unbiased(
     estimator: str | Estimator | type[Estimator],
     model: object = None,

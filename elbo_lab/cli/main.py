@@ -15,7 +15,7 @@ from typing import NoReturn
 from elbo_lab import __version__
 from elbo_lab.cli import advise, check, compare, diff, doctor, evaluate, fit, listing, sample
 from elbo_lab.cli.streams import discard, flush, open_streams, settle
-from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value
+from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value, one_line
 from elbo_lab.files import replacing_anything
 
 
@@ -24,7 +24,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with code 2."""
-        self.exit(2, f"elbo-lab: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+        self.exit(2, f"elbo-lab: error: {one_line(message)} (see {self.prog} --help)\n")
 
     # Returns the last part of the help, for which it may load what no other run needs.
     last_part: Callable[[], str] | None = None

@@ -27,6 +27,7 @@ from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.estimators import Estimator
 from elbo_lab.files import Kind, write_output
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
 from elbo_lab.report import block_lines, interval_text, number_text, time_text, verdict, wrapped_texts
@@ -139,6 +140,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return variance, time_text(row["seconds_per_estimate"]), ratio, interval, row["verdict"]
 
 
+@checks_kinds
 def advise(
     model: str | Model | type[Model],
     *,

@@ -39,6 +39,7 @@ from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models
@@ -50,6 +51,7 @@ Models = str | Model | type[Model] | Iterable[str | Model | type[Model]]
 Estimators = str | Estimator | type[Estimator] | Iterable[str | Estimator | type[Estimator]]
 
 
+@checks_kinds
 def compare(
     models: Models | None = None,
     *,
@@ -173,8 +175,8 @@ def compare(
         "false_alarm": FALSE_ALARM,
         "pareto_k": pareto_source(),
     }
-    # A table of all models on the user's own data keeps the models that can describe them.
-    skip_refusals = models is None and data is not None
+    # A table of all models on the user's own data, or of a size, keeps the models that can have them.
+    skip_refusals = models is None and (data is not None or latent is not None)
     workers = Workers(n_threads)
     with single_threaded_blas():
         benches = build_benches(workers, choices, chosen, draws, placement, skip_refusals, progress)

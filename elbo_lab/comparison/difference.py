@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import Kind, write_output
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.report import difference_lines, model_label, number_text
 from elbo_lab.study.rows import Row, z_limit
 
@@ -87,6 +88,7 @@ class Difference:
         return "\n".join(str(line).rstrip() for line in self.lines(width, everything=everything)) + "\n"
 
 
+@checks_kinds
 def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
     """Compare two runs that `compare(...).to_json` wrote.
 

@@ -65,8 +65,8 @@ def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Rat
 def check_against(name: str, estimators: Sequence[Estimator]) -> None:
     """Refuse a name `against` that is unknown, or not among the compared estimators."""
     measured = list(dict.fromkeys(e.name for e in estimators if e.name != "exact"))
-    if not isinstance(name, str) or name not in measured:
-        raise unknown_name("against", name, measured)
+    if name not in measured:
+        raise unknown_name("against", name, measured, "take one of the compared estimators")
 
 
 def check_applicable(name: str, benches: Sequence[Bench]) -> None:

@@ -20,11 +20,13 @@ from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
 from elbo_lab.errors import BadValue, bad_value, check_count, check_data, unknown_name
 from elbo_lab.files import StrPath
+from elbo_lab.kinds import checks_kinds
 
 Source = str | os.PathLike[str] | ArrayLike | Dataset
 DATASETS = (FAITHFUL, DIGITS, BREAST_CANCER, MNIST, MNIST_TEST)
 
 
+@checks_kinds
 def load(
     source: Source, *, view: str | None = None, seed: int = 0, data_dir: StrPath | None = None
 ) -> Dataset:
@@ -153,7 +155,7 @@ def _nothing_there(source: StrPath) -> BadValue:
         remedy = f"did you mean {near[0]!r}?"
     return bad_value(
         "data",
-        f"one of {', '.join(names)}, or an existing file ({', '.join(READERS)})",
+        f"one of {', '.join(entry.name for entry in DATASETS)}, or an existing file ({', '.join(READERS)})",
         f"{text!r}, where no file is",
         remedy,
     )

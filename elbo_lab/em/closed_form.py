@@ -16,9 +16,11 @@ from elbo_lab.em.fit import Fit, mean_column_variance
 from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact import log_evidence
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 
 
+@checks_kinds
 def fit_closed_form(model: Model, x: Floats) -> Fit:
     """Return the maximum-likelihood fit.
 

@@ -19,6 +19,7 @@ from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, single_threaded_blas
 
@@ -53,6 +54,7 @@ class EMFit:
         Changes nothing but the time. Default: all cores.
     """
 
+    @checks_kinds
     def __init__(
         self,
         model: Model,
@@ -154,6 +156,7 @@ class EMFit:
         return judge(self.problem, self.runs, self.columns)
 
 
+@checks_kinds
 def fit_em(
     model: Model, x: Floats, *, on_iteration: Callable[[int, Row], None] | None = None, **settings: Any
 ) -> Fit:

@@ -76,8 +76,6 @@ def build_model(choice: ModelChoice, x: Floats, latent: int | None) -> Model:
     if latent is not None:
         check_count("latent", latent)
     model = choice.build(x, latent)
-    if latent is not None and model.latent_dim != latent:
-        raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
     return model
 
 
@@ -121,6 +119,9 @@ def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, thre
         recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
     gap_rows = None
     if settings["gap_rows"]:
+        if settings["gap_rows"] > len(train.x):
+            expected = f"at most the {len(train.x)} rows that the training sees"
+            raise bad_value("gap_rows", expected, settings["gap_rows"])
         # The ELBO of a free table is defined only for all of its rows at once.
         gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
         recorders.append(gap_recorder(model, posterior, gap_rows))
@@ -147,14 +148,14 @@ def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posteri
 
 
 def _plan(settings: Settings) -> Plan:
-    optimizer, _, value = settings["optimizer"].partition(":")
+    optimizer, colon, value = settings["optimizer"].partition(":")
     rates = {"theta": settings["learning_rate"]}
     # Without theta the single step size is that of phi.
     rates["phi"] = settings.get("phi_learning_rate", settings["learning_rate"])
     return Plan(
         epochs=settings["epochs"],
         batch=settings["batch"],
-        optimizer=find_optimizer(optimizer, value or None),
+        optimizer=find_optimizer(optimizer, value if colon else None),
         rates=rates,
         schedule=parse_schedule(settings["schedule"]),
         phi_steps=settings.get("phi_steps"),

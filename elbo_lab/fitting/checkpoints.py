@@ -27,6 +27,7 @@ from elbo_lab.files import StrPath, check_writable, descriptor_of, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import FAMILIES, find_models
@@ -368,6 +369,7 @@ class Stored(Fitted):
         return None if shape is None else tuple(shape)
 
 
+@checks_kinds
 def load_fitted(path: StrPath) -> Stored:
     """Return the Stored model of a checkpoint.
 

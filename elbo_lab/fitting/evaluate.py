@@ -21,6 +21,7 @@ from elbo_lab.files import Kind, StrPath, write_output
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import as_table, exact_numbers, mean_elbo, prediction_numbers
 from elbo_lab.fitting.result import plain
+from elbo_lab.kinds import checks_kinds
 
 SCHEMA = "elbo_lab/evaluation/1"
 JSON = Kind("the JSON of 'elbo-lab evaluate'", rb'\{\s*"schema":\s*"elbo_lab/evaluation/')
@@ -44,6 +45,7 @@ class Evaluation:
         write_output("json", path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n", JSON)
 
 
+@checks_kinds
 def evaluate(
     checkpoint: StrPath,
     data: StrPath | ArrayLike | Dataset,

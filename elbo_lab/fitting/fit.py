@@ -21,10 +21,12 @@ from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import Settings, only_asked, resolve, with_networks
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads
 
 
+@checks_kinds
 def fit(
     model: str | type[Model] | Model | None = None,
     data: StrPath | ArrayLike | Dataset | None = None,

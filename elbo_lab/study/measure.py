@@ -54,7 +54,7 @@ def settled_state(scene: Scene, estimator: Estimator, draws: int, seed: int) -> 
     problem = scene.problem
     state = _array(estimator, estimator.initial_state(problem))
     if estimator.burn_in:
-        spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+        spec = _spec(scene, estimator, draws)
         rng = spawn(seed, scene.model.label, estimator.name, "burn-in")
         for _ in range(estimator.burn_in):
             noise = scene.source.draw(spec, rng)
@@ -69,10 +69,19 @@ def settled_states(scene: Scene, estimators: list[Estimator], draws: int, seed: 
 
 def _array(estimator: Estimator, state: object) -> Floats:
     """Return a state if it is an array, which can be made read-only, or raise TypeError."""
-    if not isinstance(state, np.ndarray):
-        got, remedy = type(state).__name__, "np.array([0.0]) holds one number"
-        raise bad_kind(f"state of estimator {estimator.name!r}", "an array", got, remedy)
+    if not isinstance(state, np.ndarray) or state.dtype.kind not in "fiu":
+        got = f"one of {state.dtype}" if isinstance(state, np.ndarray) else type(state).__name__
+        remedy = "np.array([0.0]) holds one number"
+        raise bad_kind(f"state of estimator {estimator.name!r}", "an array of numbers", got, remedy)
     return state
+
+
+def _spec(scene: Scene, estimator: Estimator, draws: int) -> NoiseSpec:
+    """Return the noise of an estimator on a scene if it is a NoiseSpec, or raise TypeError."""
+    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    if not isinstance(spec, NoiseSpec):
+        raise bad_kind(f"noise_spec of estimator {estimator.name!r}", "a NoiseSpec", type(spec).__name__)
+    return spec
 
 
 def _pair(estimator: Estimator, returned: object) -> tuple[object, object]:
@@ -84,7 +93,7 @@ def _pair(estimator: Estimator, returned: object) -> tuple[object, object]:
 
 def noise_groups(scene: Scene, estimators: list[Estimator], draws: int) -> list[tuple[NoiseSpec, list[int]]]:
     """Return [(spec, [index of each estimator that takes this noise, ...]), ...]."""
-    specs = [e.noise_spec(scene.model.family, draws, len(scene.x)) for e in estimators]
+    specs = [_spec(scene, estimator, draws) for estimator in estimators]
     order = sorted(range(len(specs)), key=lambda i: (specs[i].kind, specs[i].shape))
     return [(spec, list(group)) for spec, group in groupby(order, key=lambda i: specs[i])]
 

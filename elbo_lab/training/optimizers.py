@@ -308,7 +308,7 @@ def find_optimizer(name: str, value: str | float | None = None, **options: float
     ValueError
         If the name is unknown, or an option is not one of that optimiser.
     """
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         raise unknown_name("optimizer", name, list(OPTIMIZERS))
     if value is not None:
         options = _momentum_of(name, value) | options
@@ -324,7 +324,9 @@ def _momentum_of(name: str, value: str | float) -> dict[str, float]:
     if name != SGD.name:
         raise bad_value("optimizer", f"{name!r} without a number", f"'{name}:{value}'", "only sgd takes one")
     try:
-        return {"momentum": float(value)}
+        momentum = float(value)
     except (TypeError, ValueError):
-        wanted = "'sgd:MOMENTUM' with a number from 0 to below 1"
-        raise bad_value("optimizer", wanted, f"'{name}:{value}'") from None
+        momentum = math.nan
+    if not 0.0 <= momentum < 1.0:
+        raise bad_value("optimizer", "'sgd:MOMENTUM' with a number from 0 to below 1", f"'{name}:{value}'")
+    return {"momentum": momentum}

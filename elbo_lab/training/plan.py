@@ -13,6 +13,7 @@ import numpy as np
 
 from elbo_lab.arrays import Integers
 from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.kinds import check_kinds
 from elbo_lab.training.optimizers import Adam, Optimizer
 from elbo_lab.training.schedules import Constant, Schedule
 
@@ -53,6 +54,7 @@ class Plan:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(Plan, vars(self))
         check_count("epochs", self.epochs)
         check_count("batch", self.batch)
         check_count("evaluate_every", self.evaluate_every)

@@ -32,7 +32,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
+from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, short, unknown_name
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def parse_schedule(text: str) -> Schedule:
         If the name is unknown, or the number is missing, surplus, or out of range.
     """
     if not isinstance(text, str):
-        raise bad_kind("schedule", "a text such as 'cosine:20000'", repr(text))
+        raise bad_kind("schedule", "a text such as 'cosine:20000'", short(text))
     name, colon, number = (part.strip() for part in text.partition(":"))
     if name not in SCHEDULES:
         raise unknown_name("schedule", name, list(SCHEDULES))

@@ -25,6 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Integers
 from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.threads import thread_pool
 from elbo_lab.training.batch import Move, Vectors, ascend
 from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
@@ -63,6 +64,7 @@ class Training:
         row is of the same parameters.
     """
 
+    @checks_kinds
     def __init__(
         self,
         objective: Objective,
