@@ -16,6 +16,8 @@ from elbo_lab.arrays import Draws
 
 # Squares of data must not overflow.
 LARGEST_DATUM = 1e100
+# Repeats that no run would finish.
+MOST_REPEATS = 10**9
 # Of a longer list only the nearest names are told.
 SHORT_LIST = 8
 NEAREST = 5
@@ -140,12 +142,14 @@ def unknown_name(
     return UnknownName(_line(argument, "a known name", short(name), remedy))
 
 
-def check_count(argument: str, value: object, minimum: int = 1) -> int:
-    """Return `value` as an int of at least `minimum`, or raise."""
+def check_count(argument: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
+    """Return `value` as an int from `minimum` to `maximum`, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise bad_kind(argument, f"a whole number of at least {minimum}", short(value))
     if value < minimum:
         raise bad_value(argument, f"a whole number of at least {minimum}", value)
+    if maximum is not None and value > maximum:
+        raise bad_value(argument, f"a whole number of at most {maximum}", value)
     return int(value)
 
 

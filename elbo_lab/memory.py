@@ -12,9 +12,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elbo_lab.errors import BadValue, bad_value
+
+if TYPE_CHECKING:
+    from elbo_lab.models import Model
 
 GIB = 1 << 30
 # More than any machine has: what a control group without a limit announces, rounded to pages.
@@ -117,3 +122,85 @@ def _numbers(path: Path, scale: int = 1) -> dict[str, int]:
     """Return {word: number} of the lines 'word number ...' of a file of the system."""
     lines = (line.split() for line in _text(path).splitlines())
     return {words[0]: scale * int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+
+
+# -- what a run takes at its peak ------------------------------------------------------------------
+
+# Measured; `tests/test_limits.py` holds the estimates against the peaks of runs.
+FLOAT = 8
+# Tables (N, D) that reading, checking and training, or a formula, hold at the same time.
+TABLES, TABLES_OF_FORMULA = 2, 5
+# Copies of the parameters: themselves, their gradients by block and in all, and what is moved.
+COPIES, COPIES_OF_EM = 4, 24
+# Arrays as large as the layers of a pass over the draws: activations, slopes and products.
+LAYERS = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes on which the memory of a run depends.
+
+    Parameters
+    ----------
+    rows, columns : int
+        N and D of the data.
+    latent : int
+    hidden : tuple of int
+        Widths of hidden layers.
+    parameters : int
+        Of the model and of q.
+    width : int
+        Entries of all layers of the model, from z to x, for one draw of one datum.
+    draws : int
+        S per datum.
+    batch : int
+        Rows of data whose draws are formed together.
+    """
+
+    rows: int
+    columns: int
+    latent: int
+    hidden: tuple[int, ...]
+    parameters: int
+    width: int
+    draws: int = 1
+    batch: int = 1
+
+    @classmethod
+    def of(cls, model: "Model", rows: int, columns: int, draws: int = 1, batch: int = 1) -> "Sizes":
+        """Return the sizes of a model alone, without those of q, on data (rows, columns)."""
+        hidden = model.hidden or ()
+        # With global latents a draw has one number for each row of the table.
+        width = 1 if model.global_latents else model.n_columns + sum(hidden) + model.latent_dim
+        return cls(rows, columns, model.latent_dim, hidden, model.layout.size, width, draws, batch)
+
+    def training(self, itemsize: int, slots: int) -> int:
+        """Bytes of a training with numbers of `itemsize` bytes and `slots` vectors of the optimiser."""
+        table = self.rows * self.columns * (TABLES * FLOAT + itemsize)
+        # The result holds the parameters in float64.
+        parameters = self.parameters * (itemsize * (COPIES + slots) + FLOAT)
+        return table + parameters + LAYERS * itemsize * self.draws * self.batch * self.width
+
+    def formula(self, copies: int = COPIES) -> int:
+        """Bytes of a fit by a formula, or by EM with its `copies` of the parameters."""
+        matrix = min(self.rows, self.columns) * self.columns
+        tables = TABLES_OF_FORMULA * self.rows * self.columns
+        return FLOAT * (tables + matrix + copies * self.parameters)
+
+    def estimate(self, least: int = 0) -> int:
+        """Bytes of estimates whose draws are formed together, at least `least` rows of them in a pass."""
+        layers = max(least, self.draws * self.batch) * self.width
+        return FLOAT * (TABLES * self.rows * self.columns + COPIES * self.parameters + LAYERS * layers)
+
+    def sample(self, itemsize: int) -> int:
+        """Bytes of `draws` new data, and of the file that they are written to."""
+        return self.draws * (itemsize * self.width + LAYERS * FLOAT * self.columns)
+
+    def check(self, needed: int, argument: str = "") -> None:
+        """Refuse a run that needs more bytes than there are; the largest size is to blame, or `argument`."""
+        sizes = {"latent": self.latent, "hidden": max(self.hidden, default=0)}
+        sizes |= {"draws": self.draws, "batch": self.batch}
+        words = [f"{self.rows} x {self.columns} data", *(f"{name} {n}" for name, n in sizes.items() if n > 1)]
+        sizes["data"] = max(self.rows, self.columns)
+        argument = argument or max(sizes, key=lambda name: sizes[name])
+        check_memory(argument, needed, ", ".join(words), "make it smaller")

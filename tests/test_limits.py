@@ -4,17 +4,21 @@ import gzip
 import io
 import os
 import struct
+import tracemalloc
 import zipfile
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from other_process import output_of
 
-from elbo_lab import datasets, memory, threads
+from elbo_lab import compare, datasets, evaluate, fit, memory, threads
 from elbo_lab.cli.main import main
 from elbo_lab.datasets.idx import read_idx
 from elbo_lab.errors import BadValue
+from elbo_lab.fitting import load_fitted
+from elbo_lab.fitting.samples import write_samples
 from elbo_lab.memory import GIB, UNLIMITED, available_bytes, check_memory
 from elbo_lab.threads import MOST_PER_CORE, available_cores, check_threads
 from elbo_lab.training import load_checkpoint
@@ -89,6 +93,92 @@ def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch, needed):
     ):
         check_memory("draws", needed, "7 draws", "less")
     check_memory("draws", 3 * GIB, "7 draws", "less")
+
+
+# -- what a run takes ------------------------------------------------------------------------------
+
+BITS = np.random.default_rng(0).random((3000, 300)) < 0.5
+TABLE = np.random.default_rng(0).standard_normal((40_000, 10))
+SMALL = {"latent": 2, "hidden": (4,), "epochs": 1, "threads": 2}
+FEW = {"repeats": 2, "threads": 1}
+PEAKS = {
+    "a network": lambda _: fit("deep-bernoulli", BITS[:4], **SMALL | {"hidden": (1500, 500)}),
+    "in float64": lambda _: fit(
+        "deep-bernoulli", BITS[:4], dtype="float64", optimizer="sgd", **SMALL | {"hidden": (1500, 500)}
+    ),
+    "many draws": lambda _: fit("deep-bernoulli", "digits", draws=150, **SMALL | {"hidden": (200, 100)}),
+    "a wide table": lambda _: fit("deep-bernoulli", BITS, **SMALL),
+    "a formula": lambda _: fit("ppca", TABLE, latent=2),
+    "em": lambda _: fit("gaussian-mixture:diagonal", TABLE, latent=5, epochs=1, restarts=2, threads=1),
+    "gradient": lambda _: fit("ppca", TABLE, latent=2, method="gradient", epochs=1, batch=4000),
+    "global latents": lambda _: fit("logistic-regression", "breast-cancer", epochs=1, draws=8000),
+    "quadrature": lambda _: compare("deep-bernoulli", estimators="reparameterization", **FEW),
+    "many draws compared": lambda _: compare(
+        "ppca", data="digits:dequantised", latent=2, estimators="reparameterization", draws=2000, **FEW
+    ),
+    "samples": lambda stored: write_samples(load_fitted(stored), stored.with_name("out"), 30_000),
+    "evaluation": lambda stored: evaluate(
+        stored, np.tile(BITS[:, :64], (10, 1)), importance_samples=2, rows=20_000
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stored") / "fit.npz"
+    fit("deep-bernoulli", "digits", **SMALL | {"hidden": (200,)}, checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_the_estimate_of_the_peak_is_right_within_a_factor_of_two(stored, monkeypatch, name):
+    estimates = [0]
+    monkeypatch.setattr(memory, "check_memory", lambda _, needed, *__: estimates.append(needed))
+    tracemalloc.start()
+    try:
+        PEAKS[name](stored)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.5 <= max(estimates) / peak <= 2, (max(estimates) / 2**20, peak / 2**20)
+
+
+HUGE = 10**12
+REFUSED = {
+    "fit --latent": ["fit", "deep-bernoulli", "--data", "digits", "--latent", HUGE],
+    "fit --hidden": ["fit", "deep-bernoulli", "--data", "digits", "--latent", 2, "--hidden", HUGE],
+    "fit --draws": ["fit", "deep-bernoulli", "--data", "digits", "--latent", 2, "--draws", HUGE],
+    "fit --threads": ["fit", "ppca", "--data", "faithful", "--threads", HUGE],
+    "compare --latent": ["compare", "deep-bernoulli", "--latent", HUGE],
+    "compare --draws": ["compare", "logistic-regression", "--draws", HUGE],
+    "compare --repeats": ["compare", "ppca", "--repeats", HUGE],
+    "compare --rows": ["compare", "ppca", "--rows", HUGE],
+    "advise --draws": ["advise", "ppca", "--draws", HUGE],
+    "advise --repeats": ["advise", "ppca", "--repeats", HUGE],
+    "sample --count": ["sample", "fit.npz", "--out", "out", "--count", HUGE],
+    "evaluate --importance-samples": [
+        "evaluate",
+        "fit.npz",
+        "--data",
+        "digits",
+        "--importance-samples",
+        HUGE,
+    ],
+    "evaluate --rows": ["evaluate", "fit.npz", "--data", "digits", "--rows", HUGE],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_size_beyond_the_memory_is_refused_before_the_work(stored, monkeypatch, capsys, name):
+    monkeypatch.chdir(stored.parent)
+    assert main([str(word) for word in REFUSED[name]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"elbo-lab: error: {name.split()[1]}: expected "), line
+    assert str(HUGE) in line and "at most" in line
+
+
+def test_a_batch_as_large_as_one_likes_is_the_whole_table():
+    assert fit("ppca", "faithful", latent=1, method="gradient", epochs=1, batch=HUGE).history
 
 
 # -- pipes, devices and sockets --------------------------------------------------------------------

@@ -24,7 +24,7 @@ from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.pipeline import Data, Progress
 from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.comparison.result import Comparison
-from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.errors import MOST_REPEATS, bad_value, check_count, check_positive
 from elbo_lab.estimators import Estimator
 from elbo_lab.files import Kind, write_output
 from elbo_lab.kinds import checks_kinds
@@ -184,7 +184,7 @@ def advise(
         expected = "'free', 'full' or 'amortised', which have gradients in phi"
         raise bad_value("posterior", expected, repr(posterior))
     check_count("draws", draws)
-    check_count("repeats", repeats, minimum=20)
+    check_count("repeats", repeats, minimum=20, maximum=MOST_REPEATS)
     if budget is not None:
         budget = check_positive("budget", budget)
     candidates = [e for e in all_estimators() if _is_candidate(e, draws)]

@@ -36,7 +36,14 @@ from elbo_lab.comparison.power import sharpen
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
-from elbo_lab.errors import NotApplicable, bad_value, check_count, check_share, unknown_name
+from elbo_lab.errors import (
+    MOST_REPEATS,
+    NotApplicable,
+    bad_value,
+    check_count,
+    check_share,
+    unknown_name,
+)
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.kinds import checks_kinds
@@ -131,7 +138,7 @@ def compare(
     """
     choices, chosen = find_models(models), find_estimators(estimators)
     check_count("draws", draws)
-    check_count("repeats", repeats, minimum=2)  # one estimate has no variance
+    check_count("repeats", repeats, minimum=2, maximum=MOST_REPEATS)  # one estimate has no variance
     check_count("seed", seed, minimum=0)
     if rows is not None:
         check_count("rows", rows)

@@ -5,7 +5,7 @@ A `Bench` takes one model through them, with one `Run` for each estimator. Every
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from os import PathLike
 
@@ -21,10 +21,13 @@ from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Estimator, Exact
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient, parse
+from elbo_lab.exact.quadrature import NODES_PER_PASS, PAIRS_PER_PASS
 from elbo_lab.layout import Layout
+from elbo_lab.memory import Sizes
+from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.registry import ModelChoice
-from elbo_lab.study.measure import Repeats, run_repeats, seconds_per_estimate, settled_states
+from elbo_lab.study.measure import ROWS_PER_PASS, Repeats, run_repeats, seconds_per_estimate, settled_states
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
@@ -42,13 +45,11 @@ from elbo_lab.study.rows import (
     row_head,
     z_limit,
 )
-from elbo_lab.study.scene import Scene, build_scene
+from elbo_lab.study.scene import DEFAULT_ROWS, Scene, build_scene
 from elbo_lab.study.weights import weight_numbers
 from elbo_lab.theory import known_variances
 
 RERUN_FACTOR = 10
-# Bytes; log-weights, scores and a decoder's activations take several times as much.
-LARGEST_NOISE = 1 << 28
 FALSE_ALARM = 1e-6
 ROUNDING = 1e-9
 
@@ -68,8 +69,13 @@ class Placement:
     seed: int
     source: NoiseSource
 
-    def scene(self, choice: ModelChoice) -> Scene:
-        """Return the scene of a model."""
+    def scene(self, choice: ModelChoice, draws: int) -> Scene:
+        """Return the scene of a model for estimates of some draws."""
+
+        def check(model: Model, table: Floats) -> None:
+            _check_size(model, table, self.rows, draws)
+            check_once(model, table)
+
         return build_scene(
             choice,
             self.data,
@@ -79,7 +85,7 @@ class Placement:
             self.rows,
             self.seed,
             self.source,
-            check_once,
+            check,
         )
 
 
@@ -231,8 +237,7 @@ def _build_bench(
     runs = [Run(estimator, estimator.target_at(draws)) for estimator in estimators]
     bench = Bench((choice.kind.name, choice.variant), runs)
     try:
-        scene = placement.scene(choice)
-        _check_size(scene, draws)
+        scene = placement.scene(choice, draws)
     except BadValue as refusal:
         if not skip_refusals:
             raise
@@ -272,13 +277,17 @@ def _nats_to_see(scene: Scene, answers: dict[str, Answer]) -> float:
     return nats_to_see(float((evidence.value - bound.value)[0]), error)
 
 
-def _check_size(scene: Scene, draws: int) -> None:
-    """Refuse more draws than fit into memory: those of one estimate are formed together."""
-    size = 8 * draws * len(scene.x) * scene.model.latent_dim
-    if size > LARGEST_NOISE:
-        expected = f"draws of one estimate within {LARGEST_NOISE / 2**30:g} GiB of noise"
-        got, remedy = f"{size / 2**30:.1f} GiB for {draws} draws", "take fewer draws, rows or latents"
-        raise bad_value("draws", expected, got, remedy)
+def _check_size(model: Model, table: Floats, rows: int | None, draws: int) -> None:
+    """Refuse what does not fit into memory: the draws of one estimate are formed together."""
+    n_data = min(len(table), DEFAULT_ROWS if rows is None else rows)
+    # The one datum of a model with global latents is a whole table.
+    batch = table.shape[1] // model.table_columns if model.global_latents else n_data
+    sizes = Sizes.of(model, len(table), table.shape[1], draws, batch)
+    sizes = replace(sizes, parameters=sizes.parameters + n_data * model.family.eta_size)
+    by_quadrature = model.hidden is not None and model.latent_dim <= 2
+    # Measured: a pass of the quadrature holds about so many nodes for each datum.
+    nodes = min(PAIRS_PER_PASS, 4 * NODES_PER_PASS * n_data) if by_quadrature else 0
+    sizes.check(sizes.estimate(max(ROWS_PER_PASS, nodes)))
 
 
 def check_any_pairing(benches: Sequence[Bench]) -> None:

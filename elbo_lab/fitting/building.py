@@ -6,6 +6,8 @@ exact gap, the exact likelihood.
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from elbo_lab.files import StrPath
 from elbo_lab.fitting.final import as_table, elbo_per_row
 from elbo_lab.fitting.jobs import ClosedFormJob, EMJob, GradientJob, Rows, Task, TrainingJob
 from elbo_lab.fitting.settings import Settings
+from elbo_lab.memory import COPIES_OF_EM, Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
@@ -87,6 +90,25 @@ def check_rows(model: Model, rows: Rows) -> None:
             model.check_support(rows.held_out.x)
 
 
+def check_size(model: Model, posterior: Posterior | None, settings: Settings, x: Floats) -> None:
+    """Refuse a fit to x (N, D) that needs more memory than there is."""
+    method = settings["method"]
+    sizes = Sizes.of(model, *x.shape)
+    if method in ("closed-form", "em"):
+        sizes.check(sizes.formula(COPIES_OF_EM) if method == "em" else sizes.formula())
+        return
+    if posterior is not None:
+        # The option names the layers of the encoder, also where the model has none.
+        hidden, parameters = tuple(settings.get("hidden", ())), sizes.parameters + posterior.layout.size
+        sizes = replace(sizes, hidden=hidden, parameters=parameters, draws=settings["draws"])
+    sizes = replace(sizes, batch=min(settings["batch"], len(x)))
+    optimizer = find_optimizer(settings["optimizer"].partition(":")[0], None)
+    slots = len(optimizer.initial_state(1, np.float64))
+    needed = sizes.training(np.dtype(settings.get("dtype", "float64")).itemsize, slots)
+    # Exact values of all rows are recorded.
+    sizes.check(max(needed, sizes.formula()) if method == "gradient" else needed)
+
+
 def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -> Task:
     """Return the task of the settings (as from `resolve`) on the training rows."""
     method, seed = settings["method"], settings["seed"]
@@ -100,7 +122,7 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
         training = Training(EvidenceObjective(model, train.x), plan, seed, recorders, threads)
         return Task(model, None, settings, GradientJob(training, train.columns))
     if method == "svi":
-        posterior = FreePosterior(model.family, 1)
+        posterior = cast(Posterior, build_posterior(model, settings, train))
         estimator, draws = _estimator("phi_estimator", settings, "grad-phi-elbo"), settings["draws"]
         objective = GlobalElboObjective(model, posterior, train.x, phi_estimator=estimator, draws=draws)
         recorders = [exact_elbo_recorder(model, posterior, train.x)]
@@ -114,7 +136,7 @@ def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, thre
     validation = None
     if plan.patience is not None:
         train, validation = train.split(VALIDATION)
-    posterior = build_posterior(model, settings, train)
+    posterior = cast(Posterior, build_posterior(model, settings, train))
     if validation is not None:
         recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
     gap_rows = None
@@ -139,8 +161,12 @@ def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, thre
     return Task(model, posterior, settings, TrainingJob(training), gap_rows)
 
 
-def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posterior:
-    """Return the posterior of a VAE."""
+def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posterior | None:
+    """Return the variational posterior of a fit, None for methods without one."""
+    if settings["method"] == "svi":
+        return FreePosterior(model.family, 1)
+    if settings["method"] != "vae":
+        return None
     if settings["posterior"] == FreePosterior.name:
         return FreePosterior(model.family, len(train.x))
     for_kind = AmortisedPosterior.for_data if train.image_shape is None else AmortisedPosterior.for_pixels

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.datasets import Dataset, load_for
-from elbo_lab.errors import NotApplicable, bad_value, check_count, columns_by_name
+from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
 from elbo_lab.files import Kind, StrPath, write_output
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
-from elbo_lab.fitting.final import as_table, exact_numbers, mean_elbo, prediction_numbers
+from elbo_lab.fitting.final import ROWS_PER_PASS, as_table, exact_numbers, mean_elbo, prediction_numbers
 from elbo_lab.fitting.result import plain
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.memory import Sizes
 
 SCHEMA = "elbo_lab/evaluation/1"
 JSON = Kind("the JSON of 'elbo-lab evaluate'", rb'\{\s*"schema":\s*"elbo_lab/evaluation/')
@@ -78,7 +79,7 @@ def evaluate(
     -------
     Evaluation
     """
-    check_count("importance_samples", importance_samples, minimum=2)
+    check_count("importance_samples", importance_samples, minimum=2, maximum=MOST_REPEATS)
     check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
     dataset = load_for(_natural_views(stored), data, view=view, data_dir=data_dir)
@@ -96,6 +97,8 @@ def evaluate(
         return Evaluation(settings, plain(prediction_numbers(stored.problem(x))))
     with columns_by_name(dataset.columns):
         model.check_support(x)
+    sizes = Sizes.of(model, *x.shape)
+    sizes.check(sizes.estimate(min(len(x), ROWS_PER_PASS)), "data")
     final = {"rows": len(x)}
     if has_exact_evidence(model):
         final |= exact_numbers(model, stored.theta, x)

@@ -15,7 +15,15 @@ from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath, sole_writer
-from elbo_lab.fitting.building import build_model, build_task, check_rows, choose_model, load_rows
+from elbo_lab.fitting.building import (
+    build_model,
+    build_posterior,
+    build_task,
+    check_rows,
+    check_size,
+    choose_model,
+    load_rows,
+)
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
 from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
@@ -168,6 +176,7 @@ def _fit(
     settings = resolve(built, asked) | {"data": name}
     built = with_networks(built, settings)
     check_rows(built, rows)
+    check_size(built, build_posterior(built, settings, rows.train), settings, rows.train.x)
     check_once(built, built.as_data(rows.train.x))
     task = build_task(built, settings, rows.train, threads)
     about_data = data_spec(rows.train, asked["data"])

@@ -11,6 +11,7 @@ from elbo_lab.errors import NotApplicable, check_count
 from elbo_lab.files import StrPath, write_arrays
 from elbo_lab.fitting.checkpoints import Stored
 from elbo_lab.fitting.figures import POINTS, grey_limits, sample_figures
+from elbo_lab.memory import Sizes
 from elbo_lab.plots import label_columns, save_figure
 from elbo_lab.plots.history import BOUND_COLOR
 from elbo_lab.plots.style import new_figure, style_axes
@@ -37,6 +38,8 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     check_count("seed", seed, minimum=0)
     if stored.model.global_latents:
         raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
+    sizes = Sizes.of(stored.model, 0, stored.model.n_columns, draws=count)
+    sizes.check(sizes.sample(stored.theta.itemsize), "count")
     rng = np.random.default_rng(seed)
     x = stored.generate(count, rng)
     label = stored.settings["model"]

@@ -32,7 +32,8 @@ ROWS_PER_PASS = 8192
 def batch_sizes(repeats: int) -> list[int]:
     """Return the sizes of the batches: at most 40 of at least ten repeats, or ten of at least two."""
     count = max(1, min(BATCHES, max(repeats // 10, min(10, repeats // 2))))
-    return [len(part) for part in np.array_split(np.arange(repeats), count)]
+    size, longer = divmod(repeats, count)
+    return [size + 1] * longer + [size] * (count - longer)
 
 
 def estimate_repeats(estimator: Estimator, problem: Problem, noise: Floats, state: Floats) -> Floats:

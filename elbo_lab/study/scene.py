@@ -41,6 +41,8 @@ from elbo_lab.registry import ModelChoice
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
 WHERE = {"near": "near the best fit", "start": "at the start (the prior)", "exact": "at the exact best fit"}
+# Rows on which estimators are compared, unless others are asked for.
+DEFAULT_ROWS = 32
 # Deep models and hidden bits are fitted to at most this many rows, by at most this many L-BFGS iterations:
 # enough for a decoder that generalises, few enough for seconds.
 FIT_ROWS = 1000
@@ -175,7 +177,7 @@ def build_scene(
     if choice.kind.global_latents:
         x = whole
     else:
-        x = dataset.rows(min(32, len(whole)) if rows is None else rows, seed).x
+        x = dataset.rows(min(DEFAULT_ROWS, len(whole)) if rows is None else rows, seed).x
     diverged = f"a diverged {model.label}"
     try:
         with np.errstate(all="ignore"):  # what overflows is refused in the next lines
