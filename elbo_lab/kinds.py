@@ -77,6 +77,8 @@ def check_kinds(function: Callable[..., object], arguments: Mapping[str, object]
         kinds = [kind for kind in map(_kind, admitted) if kind is not None]
         if name in arguments and not any(check(arguments[name]) for _, check in kinds):
             words = dict.fromkeys(word for word, _ in kinds)
+            if os.PathLike in admitted:  # a text is then a path
+                words.pop(KINDS[str][0], None)
             raise bad_kind(name, " or ".join(words), short(arguments[name]))
 
 

@@ -248,7 +248,7 @@ def test_a_named_folder_without_the_files_is_refused_and_nothing_is_fetched(tmp_
 
 
 def test_a_folder_that_is_no_path_is_refused():
-    with pytest.raises(BadKind, match=r"^data_dir: expected the path of a folder, got 3"):
+    with pytest.raises(BadKind, match=r"^data_dir: expected a path or None, got 3"):
         load("mnist", data_dir=3)
 
 
