@@ -9,19 +9,18 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import load
-from elbo_lab.distributions import Family, draw_noise
-from elbo_lab.errors import NotApplicable
+from elbo_lab.distributions import Family, FullGaussian, draw_noise
+from elbo_lab.errors import NotApplicable, UserMistake
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE, Model, SigmoidBelief
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior, Posterior
-from elbo_lab.registry import find_models
+from elbo_lab.registry import ModelChoice, find_models
 
 N_DATA = 2
 # A user's model is checked itself on so many rows of its own.
 CHECKED_ROWS = 100
 HIDDEN = (3,)
-# Of a Gaussian q: a narrow one keeps the zeros of a sum of weights, and the poles of a network, away from the
-# real line.
+# Of a Gaussian q: a narrow one keeps the poles of a network away from the real line.
 LOG_STD = -1.0
 # One draw more than the least, where a rule for it is affordable: a sum for a mean over draws shows.
 MORE_DRAWS = 1
@@ -53,19 +52,38 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
             yield problem_of(kind, posterior), more
         return
     for choice in find_models(model, "model"):
-        built = choice.model
-        if built is None:
-            built = choice.build(choice.kind.table_of(load(choice.kind.default_data)), None)
-        check_once(built, _own_draws(built, CHECKED_ROWS, np.random.default_rng(0))[1])
+        built, start = _built(choice) if choice.model is None else (choice.model, None)
+        check_once(built, _own_draws(built, start, CHECKED_ROWS, np.random.default_rng(0))[1])
         for posterior, more in (("free", MORE_DRAWS), ("full", 0), ("amortised", 0)):
             try:
-                yield problem_of(built, posterior), more
+                yield problem_of(built, posterior, start), more
             except NotApplicable:
                 continue
 
 
-def problem_of(model: Model, kind: str) -> Problem:
+def _built(choice: ModelChoice) -> tuple[Model, Floats]:
+    """Return a model for the default data of its class, with few latents where it may choose, and a theta."""
+    table = choice.kind.table_of(load(choice.kind.default_data))
+    for latent in (1, 2, None):
+        try:
+            model = choice.build(table, latent)
+        except UserMistake:
+            continue
+        if not (latent == 1 and model.family.discrete):  # a category of one value is none
+            break
+    return model, model.initial_theta(model.as_data(table))
+
+
+def problem_of(model: Model, kind: str, start: Floats | None = None) -> Problem:
     """Return a problem with theta, data and q from a fixed seed.
+
+    Parameters
+    ----------
+    model : Model
+    kind : {'free', 'full', 'amortised'}
+        Of q.
+    start : ndarray (P,), optional
+        theta is near it; by default anywhere.
 
     Raises
     ------
@@ -73,18 +91,24 @@ def problem_of(model: Model, kind: str) -> Problem:
         If the model has no such posterior.
     """
     rng = np.random.default_rng(zlib.crc32(f"{model!r} {kind}".encode()))
-    theta, x = _own_draws(model, N_DATA, rng)
+    theta, x = _own_draws(model, start, N_DATA, rng)
     posterior = _posterior(model, x, kind)
     if isinstance(posterior, FreePosterior):
-        phi = posterior.phi_from_eta(_table(posterior.family, len(x), rng))
+        phi = posterior.phi_from_eta(_table(model, theta, x, posterior.family, rng))
     else:
         phi = 0.4 * rng.standard_normal(posterior.layout.size)
+        if model.family.gaussian:
+            bias = list(posterior.layout.views(phi).values())[-1]  # of the output
+            bias[model.latent_dim :] += LOG_STD
     return Problem(model, posterior, theta, phi, x)
 
 
-def _own_draws(model: Model, n_data: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return a random theta (P,) and data x (N, D) of the model there; one datum where latents are global."""
-    theta = 0.5 * rng.standard_normal(model.layout.size)
+def _own_draws(
+    model: Model, start: Floats | None, n_data: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return theta (P,) and data x (N, D) of the model there; one datum where latents are global."""
+    step = rng.standard_normal(model.layout.size)
+    theta = model.canonical(0.5 * step if start is None else start + 0.1 * step)
     return theta, model.sample(theta, 1 if model.global_latents else n_data, rng)[0]
 
 
@@ -100,13 +124,22 @@ def _posterior(model: Model, x: Floats, kind: str) -> Posterior:
     return AmortisedPosterior.for_data(model.family, x, hidden=HIDDEN)
 
 
-def _table(family: Family, n_data: int, rng: np.random.Generator) -> Floats:
-    """Return eta (N, E) of a q that is off the posterior; a Gaussian one is narrow."""
-    eta = 0.4 * rng.standard_normal((n_data, family.eta_size))
-    if family.gaussian:
-        eta[:, family.size : 2 * family.size] += LOG_STD
+def _table(model: Model, theta: Floats, x: Floats, family: Family, rng: np.random.Generator) -> Floats:
+    """Return eta (N, E) of a q that is off the posterior.
+
+    A Gaussian q stands near a Gaussian posterior: there the weights of several draws vary little, and the
+    zeros of their sum, poles of a logarithm, are far from the real line.
+    """
+    eta = rng.standard_normal((len(x), family.eta_size))
+    if not model.family.gaussian:
+        return 0.4 * eta
+    try:
+        near = model.family.near(model.posterior_eta(theta, x))
+    except NotApplicable:
+        eta[:, family.size : 2 * family.size] += LOG_STD / 0.4
         eta[:, 2 * family.size :] *= np.exp(LOG_STD)  # below the diagonal of a Cholesky factor
-    return eta
+        return 0.4 * eta
+    return 0.1 * eta + (family.from_diagonal(near) if isinstance(family, FullGaussian) else near)
 
 
 def draws_to_try(estimator: Estimator, more: int) -> list[int]:

@@ -69,6 +69,7 @@ def product_rule(rule: str, n: int, n_dims: int) -> Rule:
         rows, columns = np.nonzero(grown > NEGLIGIBLE)
         kept = np.column_stack([kept[rows], nodes[columns]])
         kept_weights = grown[rows, columns]
+        check_size(len(kept_weights))
     return kept, kept_weights
 
 

@@ -43,6 +43,8 @@ def estimate_repeats(estimator: Estimator, problem: Problem, noise: Floats, stat
         got = f"shape {values.shape} for {len(noise)} repeats"
         remedy = "noise comes as (repeats, *spec.shape): count axes from the end"
         raise bad_value(f"estimator {estimator.name!r}", "one vector per repeat", got, remedy)
+    if values.dtype.kind != "f":
+        raise bad_kind(f"estimator {estimator.name!r}", "estimates that are floats", f"dtype {values.dtype}")
     return values
 
 
