@@ -355,6 +355,10 @@ BREAKERS = {
 }
 
 
+for breaker in BREAKERS.values():
+    type(breaker).name = "breaker"  # none may have the name of what it breaks
+
+
 @pytest.mark.parametrize("sentence", BREAKERS)
 def test_a_broken_promise_is_said_in_one_sentence(sentence):
     estimator = BREAKERS[sentence]
@@ -405,12 +409,12 @@ def test_problems_that_do_not_suit_an_estimator_are_named_with_the_reason():
 MISTAKES = [
     (("nothing-like-this",), ValueError, "^estimator: expected a known name"),
     (("exact",), ValueError, "^estimator: expected one estimator with draws, got 'exact'"),
-    ((3,), TypeError, "^estimator: expected names or Estimator objects"),
+    ((3,), TypeError, "^estimator: expected"),
     (("vimco", "no-model"), ValueError, "^model: expected"),
     (
-        (type("T", (ScoreFunction,), {"target": "grad-phi"}),),
+        (type("T", (ScoreFunction,), {"name": "t", "target": "grad-phi"}),),
         ValueError,
-        "^target of score-function: expected",
+        "^target of t: expected",
     ),
 ]
 
@@ -455,8 +459,8 @@ COMMANDS = [
     ("mine:right", 0, "contract: holds"),
     ("mine.py:Right mine.py:Wrong", 1, "FAILED: biased on 9 of 9 problems, by up to 0.1000 of the exact"),
     ("mine.py:Right --model ppca", 0, "ppca"),
-    ("mine.py:WrongModel", 1, "FAILED: log_likelihood_grad_z of wrong-model"),
-    ("ppca", 0, "passed: shapes, derivatives and draws agree with log p(x, z)"),
+    ("mine.py:WrongModel", 1, "FAILED: grad_z of likelihood alone of wrong-model"),
+    ("ppca", 0, "ppca: a model"),
     ("exact", 2, "name: expected an estimator with draws, got 'exact'"),
     ("reparam", 2, "did you mean 'reparameterization'?"),
     ("mine.py:Nothing", 2, "name: expected a class or an object of mine.py, got 'Nothing'; it has"),
