@@ -49,6 +49,8 @@ def test_any_split_gives_the_mean_and_variance_of_the_whole(seed, sizes, scale, 
     assert total.variance == pytest.approx(whole, rel=1e-9)
     error = np.sqrt(values.var(axis=0, ddof=1) / len(values))
     np.testing.assert_allclose(total.standard_error, error, rtol=1e-9)
+    cubes = ((values - values.mean(axis=0)) ** 3).mean(axis=0) / len(values) ** 2
+    np.testing.assert_allclose(total.third_cumulant, cubes, rtol=1e-6, atol=1e-9 * scale**3)
 
 
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 39))

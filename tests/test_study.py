@@ -9,7 +9,7 @@ import pytest
 from cases import CASES, MODELS, make_case, model_id, pairings
 from estimator_laws import BY_NAME
 from noise_integrals import arbitrary_state
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
@@ -271,7 +271,8 @@ def test_bias_z_is_the_difference_over_both_errors():
     values = np.random.default_rng(0).standard_normal((400, 2))
     found = moments_of(values)
     test = bias_test(found, answer_of(0.5, 0.0, error=0.03))
-    error = np.hypot(values.std(axis=0, ddof=1) / 20.0, 0.03)
+    # The reference is the same in both looks, and counts twice.
+    error = np.hypot(values.std(axis=0, ddof=1) / 20.0, np.sqrt(2.0) * 0.03)
     z = np.abs(values.mean(axis=0) - [0.5, 0.0]) / error
     assert test.max_z == pytest.approx(z.max()) and test.coordinates == 2
 
@@ -296,9 +297,8 @@ def test_nothing_to_test_gives_zero_coordinates():
 
 def test_a_planted_bias_of_five_percent_is_caught():
     values = 1.05 + np.random.default_rng(0).standard_normal((40_000, 1)) * 0.5
-    limit = z_limit(1000)
-    assert bias_test(moments_of(values), answer_of(1.0)).max_z > limit
-    assert bias_test(moments_of(values), answer_of(1.05)).max_z < limit
+    wrong, right = (bias_test(moments_of(values), answer_of(exact)) for exact in (1.0, 1.05))
+    assert wrong.max_z > wrong.limit and right.max_z < right.limit
 
 
 def test_the_missed_variance_is_that_of_rare_categories():
@@ -328,6 +328,13 @@ def test_a_mean_that_lacks_a_rare_category_is_not_called_biased():
 def test_the_limit_is_bonferroni_s(coordinates):
     assert 2 * coordinates * norm.sf(z_limit(coordinates)) == pytest.approx(1e-6, rel=1e-6)
     assert z_limit(0) == z_limit(1)
+
+
+@pytest.mark.parametrize("repeats", [2, 20, 1000])
+def test_few_repeats_have_the_limit_of_student_s_t(repeats):
+    limit = z_limit(7, 1e-4, repeats)
+    assert 2 * 7 * t.sf(limit, repeats - 1) == pytest.approx(1e-4, rel=1e-6)
+    assert limit > z_limit(7, 1e-4)
 
 
 # -- scenes ----------------------------------------------------------------------------------------

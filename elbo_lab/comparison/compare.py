@@ -4,8 +4,8 @@
     references  climb the ladder of exactness once per scene      (study.references)
     repeats     R estimates per pairing, moments streamed         (study.measure)
     weights     effective sample size and tail of the weights     (study.weights)
-    verdict     an unbiased row beyond the Bonferroni limit is repeated once, with another seed and
-                ten times the repeats, before it counts
+    verdict     an unbiased row beyond its limit is looked at once more, with another seed and ten times
+                the repeats, before it counts
     power       blind rows are repeated until they see enough, if asked for (comparison.power)
     timing      single calls, one after another, when nothing else runs
     rows        the report of each pairing
@@ -192,9 +192,9 @@ def compare(
         if against is not None:
             check_applicable(against, benches)
         repeat(workers, benches, draws, repeats, seed, progress)
-        coordinates = check_bias(workers, benches, draws, repeats, seed)
+        rate = check_bias(workers, benches, draws, repeats, seed)
         if power is not None:
-            sharpen(workers, benches, draws, repeats, seed, power, coordinates, progress)
+            sharpen(workers, benches, draws, repeats, seed, power, rate, progress)
         weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
         table = []

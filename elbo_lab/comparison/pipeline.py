@@ -32,6 +32,7 @@ from elbo_lab.study.moments import Moments
 from elbo_lab.study.rare_events import missed_of_bound, missed_variance
 from elbo_lab.study.references import references
 from elbo_lab.study.rows import (
+    LOOKS,
     NATS_TO_SEE,
     SHARE_TO_SEE,
     BiasTest,
@@ -43,7 +44,6 @@ from elbo_lab.study.rows import (
     measured_row,
     nats_to_see,
     row_head,
-    z_limit,
 )
 from elbo_lab.study.scene import DEFAULT_ROWS, Scene, build_scene
 from elbo_lab.study.weights import weight_numbers
@@ -109,10 +109,8 @@ class Run:
     moments : Moments
         The same, or those of a rerun.
     bias : BiasTest
-    limit : float
-        Of |z|, in this row.
-    first : (BiasTest, float) or None
-        Test and limit before more repeats were made to see more (`power`).
+    first : BiasTest or None
+        Test of the first repeats, where more were made to see more (`power`).
     weights : dict
         Numbers of its importance weights.
     seconds : float
@@ -127,8 +125,7 @@ class Run:
     shared_moments: Moments = field(init=False)
     moments: Moments = field(init=False)
     bias: BiasTest = field(init=False)
-    limit: float = field(init=False)
-    first: tuple[BiasTest, float] | None = None
+    first: BiasTest | None = None
     weights: Row = field(init=False)
     seconds: float = field(init=False)
 
@@ -140,7 +137,7 @@ class Run:
     @property
     def fails(self) -> bool:
         """Whether it is declared unbiased, and its test exceeds the limit."""
-        return self.estimator.unbiased and (self.bias.max_z or 0.0) > self.limit
+        return self.estimator.unbiased and (self.bias.max_z or 0.0) > self.bias.limit
 
 
 @dataclass
@@ -338,20 +335,20 @@ def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: 
     )
 
 
-def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> int:
-    """Test every run; return how many numbers all tests of unbiased estimators have together.
+def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> float:
+    """Test every run; return the rate of false alarms of one look at one row.
 
-    An estimator that is declared unbiased and exceeds the limit is rerun once, with other noise and ten times
-    as many repeats, before its test counts.
+    An estimator that is declared unbiased and exceeds its limit is looked at once more, with other noise and
+    ten times as many repeats, and only that look counts. A false alarm needs both, so that the rate of each
+    is the root of what a row may have, an equal share of `FALSE_ALARM` of the table.
     """
-    for bench in benches:
-        _test_bias(bench, bench.measured, draws)
     claims = [(bench, run) for bench in benches for run in bench.measured if run.estimator.unbiased]
-    coordinates = sum(run.bias.coordinates for _, run in claims)
-    _set_limits([run for bench in benches for run in bench.measured], coordinates)
+    rate = (FALSE_ALARM / max(1, len(claims))) ** (1 / LOOKS)
+    for bench in benches:
+        _test_bias(bench, bench.measured, draws, rate)
     suspects = [(bench, run, RERUN_FACTOR * repeats) for bench, run in claims if run.fails]
-    rerun(workers, suspects, draws, seed, "rerun", coordinates)
-    return coordinates
+    rerun(workers, suspects, draws, seed, "rerun", rate)
+    return rate
 
 
 def rerun(
@@ -360,7 +357,7 @@ def rerun(
     draws: int,
     seed: int,
     purpose: str,
-    coordinates: int,
+    rate: float,
     progress: Progress | None = None,
 ) -> None:
     """Repeat runs with other noise, each as often as told, and test them again: only that test counts.
@@ -373,26 +370,19 @@ def rerun(
     draws, seed : int
     purpose : str
         Part of the seed's key.
-    coordinates : int
-        Numbers that all tests of the table have together.
+    rate : float
+        Of false alarms, of one look at one row.
     progress : callable, optional
     """
     repeats = [_repeats(bench, [run], draws, count, seed, purpose) for bench, run, count in works]
     found = run_repeats(workers, repeats, named(progress, purpose))
     for (bench, run, _), (moments,) in zip(works, found, strict=True):
         run.moments = moments
-        _test_bias(bench, [run], draws)
-        _set_limits([run], coordinates)
+        _test_bias(bench, [run], draws, rate)
 
 
-def _set_limits(runs: Sequence[Run], coordinates: int) -> None:
-    """Set the limit for |z| of each run, in a table that tests so many coordinates."""
-    for run in runs:
-        run.limit = z_limit(coordinates, FALSE_ALARM)
-
-
-def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
-    """Compare the mean of each run with the exact answer."""
+def _test_bias(bench: Bench, runs: Sequence[Run], draws: int, rate: float) -> None:
+    """Compare the mean of each run with the exact answer, at this rate of false alarms."""
     missed = {}
     for run in runs:
         n_draws = run.moments.count * draws
@@ -403,7 +393,7 @@ def _test_bias(bench: Bench, runs: Sequence[Run], draws: int) -> None:
             missed[key] = _missed(bench.scene, *key)
         share = missed[key].get(run.target, 0.0) / n_draws
         is_value = not is_gradient(run.target)
-        run.bias = bias_test(run.moments, bench.answers[run.target], share, is_value)
+        run.bias = bias_test(run.moments, bench.answers[run.target], share, is_value, rate)
 
 
 def _missed(scene: Scene, n_draws: int, bound_draws: int | None, draws_from: str | None) -> dict[str, Floats]:
@@ -452,7 +442,7 @@ def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int) -> Ro
         return exact_row(head, answer, run.seconds)
     layout = _layout(bench.scene, run.estimator)
     row = measured_row(head, run.moments, run.bias, answer, run.seconds, run.variance, layout, run.weights)
-    return judged(row, run.bias, run.limit, bench.to_see(run), run.first)
+    return judged(row, run.bias, bench.to_see(run), run.first)
 
 
 def _layout(scene: Scene, estimator: Estimator) -> Layout | None:

@@ -5,7 +5,8 @@ estimates with the error se, of which the reference has se_ref, have to become
 
     R (se^2 - se_ref^2) / (wanted^2 - se_ref^2),    wanted = size / (limit + 2.326)
 
-to find a bias of that size with 99 % power. This many are made at once, and a tenth more. A first sample of
+to find a bias of that size with 99 % power; the limit of a skewed mean falls on the way (`detectable_after`).
+This many are made at once, and a tenth more. A first sample of
 a heavy tail underrates its error, and the number is then corrected, at most twice. Nothing is repeated where
 the reference alone hides the bias, nor where more than 100 times the repeats of the table would be needed.
 All is decided by the estimates, so that the same seed gives the same repeats.
@@ -16,12 +17,14 @@ from collections.abc import Sequence
 
 from elbo_lab.comparison.pipeline import Bench, Progress, Run, rerun
 from elbo_lab.processes import Workers
-from elbo_lab.study.rows import POWER_MARGIN, SHARE_TO_SEE
+from elbo_lab.study.rows import SHARE_TO_SEE
 
 BUDGET = 100
 """A run is repeated at most this many times as often as the table asks."""
 ROUNDS = 3
 SPARE = 1.1
+# Times the repeats beyond which nobody waits, whatever the budget.
+MOST = 1e9
 
 
 def sharpen(
@@ -31,7 +34,7 @@ def sharpen(
     repeats: int,
     seed: int,
     power: float,
-    coordinates: int,
+    rate: float,
     progress: Progress | None = None,
 ) -> None:
     """Repeat the runs that claim to be unbiased until their tests see a bias of the share `power`.
@@ -42,11 +45,11 @@ def sharpen(
     ----------
     workers : Workers
     benches : list of Bench
-        After `check_bias`, which returned `coordinates`.
+        After `check_bias`, which returned `rate`.
     draws, repeats, seed : int
     power : float
         Share of the exact gradient; values see as much less than they must for `ok` as this is below 5 %.
-    coordinates : int
+    rate : float
     progress : callable, optional
     """
     for round_ in range(ROUNDS):
@@ -57,15 +60,15 @@ def sharpen(
             if (count := needed_repeats(bench, run, power)) is not None and count <= BUDGET * repeats
         ]
         for _, run, _ in works:
-            run.first = run.first or (run.bias, run.limit)
-        rerun(workers, works, draws, seed, f"more repeats {round_ + 1}", coordinates, progress)
+            run.first = run.first or run.bias
+        rerun(workers, works, draws, seed, f"more repeats {round_ + 1}", rate, progress)
     suspects = [
         (bench, run, run.moments.count)
         for bench in benches
         for run in bench.measured
         if run.first and run.fails
     ]
-    rerun(workers, suspects, draws, seed, "confirming repeats", coordinates, progress)
+    rerun(workers, suspects, draws, seed, "confirming repeats", rate, progress)
 
 
 def needed_repeats(bench: Bench, run: Run, power: float) -> int | None:
@@ -73,11 +76,12 @@ def needed_repeats(bench: Bench, run: Run, power: float) -> int | None:
 
     None as well if it sees it already, fails, or is exact.
     """
+    from scipy.optimize import brentq  # heavy: loaded on use
+
     test, to_see = run.bias, bench.to_see(run) * power / SHARE_TO_SEE
-    if not run.estimator.unbiased or run.fails or test.detectable(test.error, run.limit) <= to_see:
+    if not run.estimator.unbiased or run.fails or test.detectable <= to_see:
         return None
-    wanted = to_see * test.size / (run.limit + POWER_MARGIN)
-    room = wanted**2 - test.error_reference**2
-    if run.moments.variance == 0.0 or not room > 0.0:
+    if run.moments.variance == 0.0 or not test.detectable_after(MOST) <= to_see:
         return None
-    return math.ceil(SPARE * run.moments.count * (test.error**2 - test.error_reference**2) / room)
+    factor = brentq(lambda times: test.detectable_after(times) - to_see, 1.0, MOST)
+    return math.ceil(SPARE * run.moments.count * factor)
