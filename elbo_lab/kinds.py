@@ -13,6 +13,8 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from elbo_lab.errors import bad_kind, short
 
 P = ParamSpec("P")
@@ -41,7 +43,9 @@ KINDS: dict[object, tuple[str, Check]] = {
     os.PathLike: ("a path", lambda value: isinstance(value, os.PathLike)),
     Callable: ("a function", callable),
     Sequence: ("a sequence", _is_sequence),
+    tuple: ("a tuple", lambda value: isinstance(value, tuple)),
     Mapping: ("a mapping", lambda value: isinstance(value, Mapping)),
+    np.random.Generator: ("a generator of NumPy", lambda value: isinstance(value, np.random.Generator)),
     type: ("a class", lambda value: isinstance(value, type)),
     NoneType: ("None", lambda value: value is None),
 }
@@ -65,9 +69,10 @@ def _kind(part: object) -> tuple[str, Check] | None:
 @cache
 def kinds_of(function: Callable[..., object]) -> dict[str, list[object]]:
     """Return {argument: the members of its annotation} of a function, where all of them are checked here."""
-    hints = get_type_hints(function)
-    named = (one for one in signature(function).parameters.values() if one.kind not in MANY)
-    admitted = {one.name: _parts(hints[one.name]) for one in named if one.name in hints}
+    named = [one for one in signature(function).parameters.values() if one.kind not in MANY]
+    quoted = any(isinstance(one.annotation, str) for one in named)
+    hints = get_type_hints(function) if quoted else {one.name: one.annotation for one in named}
+    admitted = {name: _parts(hint) for name, hint in hints.items() if hint is not Parameter.empty}
     return {name: parts for name, parts in admitted.items() if all(map(_kind, parts))}
 
 

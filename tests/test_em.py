@@ -827,7 +827,7 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_settings_of_the_wrong_kind_are_refused():
-    with pytest.raises(TypeError, match="columns: expected a sequence of names, got 'ab'"):
+    with pytest.raises(TypeError, match="columns: expected a sequence or None, got 'ab'"):
         fit_em(GaussianMixture(2, 2), FAITHFUL, columns="ab")
     with pytest.raises(TypeError, match="restarts: expected a whole number"):
         fit_em(GaussianMixture(2, 2), FAITHFUL, restarts=2.5)

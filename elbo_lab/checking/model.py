@@ -28,6 +28,7 @@ from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import MODELS, ClosedForm, Model, fold_shared
 from elbo_lab.registry import find_models
 from elbo_lab.threads import single_threaded_blas
@@ -105,6 +106,7 @@ class ModelCheck:
         return f"{text}, and draws (a constant of {self.constant_detectable:.2g} nats would have been found)"
 
 
+@checks_kinds
 def check_model(
     model: str | type[Model] | Model,
     data: StrPath | ArrayLike | Dataset | None = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import Kind, check_folder_writable, write_output
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.report import power_lines, ratio_lines, table_text
 from elbo_lab.study.moments import Moments
@@ -62,6 +63,7 @@ class Comparison:
     moments: list[dict[Estimator, Moments]] = field(repr=False)
     workers: Workers = field(repr=False)
 
+    @checks_kinds
     def table(self, width: int = 120) -> str:
         """Return one table per target as text, then that of `against`, and that of `power`, if asked for."""
         text = table_text(self.rows, self.settings, width=width)
@@ -70,6 +72,7 @@ class Comparison:
             text += "\n".join(["", *added, ""]) if added else ""
         return text
 
+    @checks_kinds
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as JSON text; write it to `path` as well if given."""
         content = {"schema": SCHEMA, "settings": self.settings, "rows": self.rows}
@@ -78,6 +81,7 @@ class Comparison:
             write_output("json", path, text, JSON)
         return text
 
+    @checks_kinds
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as CSV text with a header; write it to `path` as well if given.
 
@@ -92,6 +96,7 @@ class Comparison:
             write_output("csv", path, sheet.getvalue(), CSV)
         return sheet.getvalue()
 
+    @checks_kinds
     def plot(self, folder: str | PathLike[str] | None = None) -> "dict[str, Figure]":
         """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
         from elbo_lab.comparison.figures import draw_figures  # Matplotlib is heavy
@@ -105,6 +110,7 @@ class Comparison:
                 save_figure(figure, folder, name)
         return figures
 
+    @checks_kinds
     def write_figures(self, folder: str | PathLike[str], progress: Progress | None = None) -> list[str]:
         """Draw the figures and write PNG and SVG files, several at a time; return their names.
 

@@ -18,7 +18,7 @@ from elbo_lab.em.base import Arrays, EMRun, Header
 from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, check_vector
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, single_threaded_blas
@@ -222,8 +222,6 @@ def _check_starts(model: Model, start: ArrayLike) -> Floats:
 def _check_columns(columns: Sequence[str] | None, n_columns: int) -> tuple[str, ...] | None:
     if columns is None:
         return None
-    if isinstance(columns, str):
-        raise bad_kind("columns", "a sequence of names", repr(columns))
     if len(columns) != n_columns:
         raise bad_value("columns", f"{n_columns} names", f"{len(columns)} names")
     return tuple(str(name) for name in columns)

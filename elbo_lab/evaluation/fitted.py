@@ -26,6 +26,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
@@ -71,10 +72,12 @@ class Fitted:
 
     # -- new data --------------------------------------------------------------------------------
 
+    @checks_kinds
     def generate(self, n: int, rng: np.random.Generator) -> Floats:
         """Return new data x (n, D), drawn from the model."""
         return self.model.sample(self.theta, check_count("n", n), rng)[0]
 
+    @checks_kinds
     def generate_means(self, n: int, rng: np.random.Generator) -> Floats:
         """Return E[x | z] (n, D) at new z: the data without the observation noise."""
         model = self.model
@@ -127,6 +130,7 @@ class Fitted:
         """Return decode(mean of z given x) (N, D)."""
         return self.decode(self.encode(x)[0])
 
+    @checks_kinds
     def interpolate(self, x_a: Floats, x_b: Floats, n: int) -> Floats:
         """Return E[x | z] (n, D) along the straight line from the code of x_a to that of x_b.
 

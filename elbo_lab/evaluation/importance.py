@@ -30,6 +30,7 @@ from elbo_lab.errors import check_count, check_data
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.running import RunningWeights
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, thread_pool
 
@@ -104,6 +105,7 @@ def stream_weights(
     return running
 
 
+@checks_kinds
 def importance_nll(
     problem: Problem,
     n_samples: int = 5000,

@@ -40,6 +40,7 @@ class Evaluation:
     settings: dict[str, Any]
     final: dict[str, Any]
 
+    @checks_kinds
     def to_json(self, path: StrPath) -> None:
         """Write schema, settings and final numbers."""
         record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}

@@ -11,6 +11,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import Kind, StrPath, descriptor_of, short_name, write_arrays, write_output
+from elbo_lab.kinds import checks_kinds
 
 SCHEMA = "elbo_lab/fit/1"
 JSON = Kind("the JSON of 'elbo-lab fit'", rb'\{\s*"schema":\s*"elbo_lab/fit/')
@@ -114,6 +115,7 @@ class FitResult(Fitted):
         record = {"schema": SCHEMA, "settings": self.settings, "history": self.history}
         return plain(record | {"parameters": parameters, "final": self.final})
 
+    @checks_kinds
     def to_json(self, path: StrPath) -> list[Path]:
         """Write the record to a file, and large parameters to an NPZ beside it; return the paths.
 
@@ -132,6 +134,7 @@ class FitResult(Fitted):
         write_output("json", path, json.dumps(record, indent=1, allow_nan=False) + "\n", JSON)
         return [Path(path)] if arrays is None else [Path(path), arrays]
 
+    @checks_kinds
     def plot(self, folder: StrPath) -> list[str]:
         """Write the figures of this fit into a folder; return their names."""
         from elbo_lab.fitting.figures import draw_figures

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.errors import bad_value, check_count, check_positive, unknown_name
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.special import LOG_2PI
 
 # Panels of Gauss-Legendre nodes: a cost of frequency 20 in units of sigma has 30 nodes per period.
@@ -146,6 +147,13 @@ def _measure_rows(f: Function, mu: float, sigma: float, n_draws: int) -> Table:
     return rows
 
 
+def _check_finite(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not np.isfinite(number):
+            raise bad_value(name, "a finite number", number)
+
+
+@checks_kinds
 def cost_variances(cost: Cost, mu: float, sigma: float, n_draws: int = 1) -> Table:
     """Return mean and variance of every Gaussian gradient estimator of E f(z), z ~ N(mu, sigma^2).
 
@@ -172,6 +180,7 @@ def cost_variances(cost: Cost, mu: float, sigma: float, n_draws: int = 1) -> Tab
     >>> round(rows["reparameterization", "mu"][1], 9), round(rows["score-function", "mu"][1], 9)
     (4.0, 30.0)
     """
+    _check_finite(mu=mu)
     check_positive("sigma", sigma)
     check_count("n_draws", n_draws)
     z = mu + sigma * _normal_rule()[0]
@@ -185,6 +194,7 @@ def cost_variances(cost: Cost, mu: float, sigma: float, n_draws: int = 1) -> Tab
     )
 
 
+@checks_kinds
 def crossover(
     costs: Callable[[float], Cost],
     low: float,
@@ -218,6 +228,14 @@ def crossover(
     1.0638
     """
     from scipy.optimize import brentq  # heavy: loaded on use
+
+    _check_finite(low=low, high=high, mu=mu)
+    if parameter not in PARAMETERS:
+        raise unknown_name("parameter", parameter, PARAMETERS)
+    known = dict.fromkeys(name for name, _ in cost_variances(costs(low), mu, sigma))
+    for name in names:
+        if name not in known:
+            raise unknown_name("names", name, list(known))
 
     def log_ratio(k: float) -> float:
         rows = cost_variances(costs(k), mu, sigma)

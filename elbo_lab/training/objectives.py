@@ -20,7 +20,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import NoiseSpec, draw_noise
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_value, check_table
 from elbo_lab.estimators import (
     ElboAnalyticKL,
     Estimator,
@@ -32,6 +32,7 @@ from elbo_lab.estimators import (
 from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
 from elbo_lab.exact import evidence
+from elbo_lab.kinds import check_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.training.batch import Vectors, blocks_of
@@ -106,6 +107,10 @@ class EvidenceObjective(Objective):
     model: Model
     x: Floats
 
+    def __post_init__(self) -> None:
+        check_kinds(type(self), vars(self))
+        check_table(self.x, "x")
+
     @property
     def n_rows(self) -> int:
         return len(self.x)
@@ -156,6 +161,10 @@ class ElboObjective(Objective):
     pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self) -> None:
+        check_kinds(type(self), vars(self))
+        check_table(self.x, "x")
+        if self.probabilities is not None:
+            check_table(self.probabilities, "probabilities")
         if not self.posterior.family.lies_within(self.model.family):
             self.posterior.check_support(self.model.family)
         for estimator, target in self._targets():
