@@ -110,7 +110,7 @@ def test_the_check_of_a_fit_command_finds_a_fault(wrong):
 
 
 COMMANDS = {
-    "README.md": {"list", "compare", "fit", "evaluate", "sample", "doctor", "diff", "advise"},
+    "README.md": {"list", "compare", "fit", "evaluate", "sample", "doctor", "diff", "advise", "check"},
     "docs/comparing.md": {"compare", "diff", "advise"},
 }
 
