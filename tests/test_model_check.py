@@ -1,5 +1,8 @@
 """A user's model is held against itself: correct ones pass, and every planted fault is named."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import pytest
 from scipy.special import gammaln
@@ -15,13 +18,14 @@ from user_models import (
     with_pullback,
 )
 
-from elbo_lab import check_model, check_unbiased, compare, fit
+from elbo_lab import Problem, check_model, check_unbiased, compare, fit
 from elbo_lab.checking.draws import Histogram, against_histogram, bridge
 from elbo_lab.checking.references import shared_with_model
-from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma
+from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma, Laplace
+from elbo_lab.estimators import Estimator
 from elbo_lab.models import MODELS, PPCA
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.registry import ModelChoice, find_models
+from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.report import verdict
 from elbo_lab.study import build_scene
 from elbo_lab.study.references import references
@@ -253,6 +257,45 @@ def test_a_q_whose_support_is_not_that_of_the_prior_is_refused_with_the_reason()
         )
     with pytest.raises(ValueError, match="another support than the gamma prior"):
         ElboObjective(Positive(2, 1), FreePosterior(DiagonalGaussian(1), 4), np.zeros((4, 2)))
+
+
+@dataclass(frozen=True)
+class LaplaceFactors(Positive):
+    """Positive's formulas with z of either sign: a prior whose noise is uniform."""
+
+    name = "laplace-factors"
+
+    @cached_property
+    def family(self):
+        return Laplace(self.n_latent)
+
+
+def check_noise_of_another_family():
+    """A Gaussian q under a prior with uniform noise is drawn from normal noise, and its ELBO is not FAIL."""
+    estimators = ["elbo-log-weight", "prior-monte-carlo"]
+    options = {"posterior": "full", "at": "start", "rows": 3, "repeats": 200, "draws": 4}
+    rows = compare(LaplaceFactors, data="faithful", estimators=estimators, **options).rows
+    assert not any(verdict(row) == "FAIL" for row in rows)
+
+
+def test_a_q_is_drawn_from_its_own_noise_and_the_prior_from_that_of_the_prior():
+    model = LaplaceFactors(2, 1)
+    q = FreePosterior(DiagonalGaussian(1), 3)
+    problem = Problem(model, q, np.zeros(model.layout.size), np.zeros(q.layout.size), np.zeros((3, 2)))
+    specs = [
+        find_estimators(name)[0].noise_for(problem, 4) for name in ("elbo-log-weight", "prior-monte-carlo")
+    ]
+    assert [(spec.kind, spec.shape) for spec in specs] == [("normal", (4, 3, 1)), ("uniform", (4, 3, 1))]
+    check_noise_of_another_family()
+
+
+def test_a_q_drawn_from_the_noise_of_the_prior_is_caught(monkeypatch):
+    def of_prior(self, problem, n_draws):
+        return self.noise_spec(problem.model.family, n_draws, len(problem.x))
+
+    monkeypatch.setattr(Estimator, "noise_for", of_prior)
+    with pytest.raises(AssertionError):
+        check_noise_of_another_family()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class Trial:
 
     def __init__(self, estimator: Estimator, problem: Problem, n_draws: int) -> None:
         self.estimator, self.problem, self.n_draws = estimator, problem, n_draws
-        self.spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+        self.spec = estimator.noise_for(problem, n_draws)
 
     def noise(self, *lead: int, seed: int = 0) -> Floats:
         """Return fresh noise (*lead, *spec.shape)."""
@@ -138,10 +138,10 @@ def repeats_are_apart(trial: Trial) -> str | None:
 
 def draws_are_averaged(trial: Trial) -> str | None:
     """Unless `independent_draws` is declared, an estimate is a plain mean over draws."""
-    estimator, family = trial.estimator, trial.problem.model.family
+    estimator = trial.estimator
     if estimator.independent_draws or estimator.minimum_draws > 1:
         return None
-    one, two = (estimator.noise_spec(family, n, len(trial.problem.x)) for n in (1, 2))
+    one, two = (estimator.noise_for(trial.problem, n) for n in (1, 2))
     if two.shape != (2 * one.shape[0], *one.shape[1:]):
         return None
     pair = draw_noise(two, np.random.default_rng(1))

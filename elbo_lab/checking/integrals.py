@@ -247,7 +247,7 @@ def moments(
     NotIntegrated
         If there are no two affordable rules.
     """
-    spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+    spec = estimator.noise_for(problem, n_draws)
     rows = spec.shape[0] if rows is None or problem.model.family.discrete else rows
 
     def estimates(noise: Floats) -> Floats:

@@ -157,7 +157,7 @@ def draws_to_try(estimator: Estimator, more: int) -> list[int]:
 def settled_state(estimator: Estimator, problem: Problem, n_draws: int, calls: int) -> Floats:
     """Return the state after some calls on fresh noise."""
     rng = np.random.default_rng(17)
-    spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+    spec = estimator.noise_for(problem, n_draws)
     state = estimator.initial_state(problem)
     for _ in range(min(calls, estimator.burn_in)):
         state = estimator.estimate(problem, draw_noise(spec, rng), state)[1]

@@ -316,7 +316,7 @@ def _sampled(
     along = answer.value / unit if is_gradient(estimator.target) else np.ones(1)
     numbers = BATCHES * n_draws * (problem.x.size + len(problem.x) * problem.model.latent_dim)
     size = max(LEAST_BATCH, SAMPLED_NUMBERS // numbers)
-    spec = estimator.noise_spec(problem.model.family, n_draws, len(problem.x))
+    spec = estimator.noise_for(problem, n_draws)
     rng = np.random.default_rng([seed, n_draws])
 
     def estimates(noise: Floats) -> Floats:

@@ -137,6 +137,15 @@ class Estimator(ABC):
         """Return the NoiseSpec of one estimate; equal specs share their draws."""
         return family.noise_spec(n_draws, n_data)
 
+    def noise_for(self, problem: Problem, n_draws: int) -> NoiseSpec:
+        """Return the NoiseSpec of one estimate on a problem: of q, or of the prior where z comes from it.
+
+        The two may be of different kinds; a problem without a posterior (None) has only the prior's.
+        """
+        from_prior = self.draws_from == "prior" or problem.posterior is None
+        family = problem.model.family if from_prior else problem.posterior.family
+        return self.noise_spec(family, n_draws, len(problem.x))
+
     def initial_state(self, problem: Problem) -> Floats:  # noqa: ARG002 - most have no state
         """Return the state before the first call, for the data of a problem."""
         return NO_STATE

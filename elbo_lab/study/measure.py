@@ -81,7 +81,7 @@ def _array(estimator: Estimator, state: object) -> Floats:
 
 def _spec(scene: Scene, estimator: Estimator, draws: int) -> NoiseSpec:
     """Return the noise of an estimator on a scene if it is a NoiseSpec, or raise TypeError."""
-    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    spec = estimator.noise_for(scene.problem, draws)
     if not isinstance(spec, NoiseSpec):
         raise bad_kind(f"noise_spec of estimator {estimator.name!r}", "a NoiseSpec", type(spec).__name__)
     return spec
@@ -267,7 +267,7 @@ def seconds_per_estimate(
         Seconds that all timed calls take at least.
     least : int
     """
-    spec = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    spec = estimator.noise_for(scene.problem, draws)
     noise = scene.source.draw(spec, spawn(seed, "timing"))
     problem, times = scene.problem, list[float]()
     while len(times) <= least or sum(times[1:]) < budget:

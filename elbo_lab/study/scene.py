@@ -110,7 +110,7 @@ class Scene:
                     "declares that it needs independent draws (independent_draws = True); "
                     f"{self.source.name} draws could change its expectation"
                 )
-            self.source.check(estimator.noise_spec(self.model.family, n_draws, len(self.x)))
+            self.source.check(estimator.noise_for(self.problem, n_draws))
         except BadValue as reason:
             return str(reason)
         return None

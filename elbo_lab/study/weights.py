@@ -62,7 +62,7 @@ def _source(scene: Scene, estimator: Estimator, draws: int) -> str | None:
         return None
     from_q = estimator.draws_from == "posterior"
     plain = (scene.problem.posterior if from_q else scene.model).family.noise_spec(draws, len(scene.x))
-    noise = estimator.noise_spec(scene.model.family, draws, len(scene.x))
+    noise = estimator.noise_for(scene.problem, draws)
     return estimator.draws_from if noise.shape == plain.shape else None
 
 
