@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_kind, bad_value
 from elbo_lab.locks import locked
 
 StrPath = str | os.PathLike[str]
@@ -137,7 +137,9 @@ def check_folder_writable(argument: str, path: StrPath) -> None:
 
 def _check_name(argument: str, expected: str, path: StrPath) -> None:
     """Refuse a name that no file or folder can have."""
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise bad_kind(argument, f"{expected}, a str or a path", repr(path))
     if not text:
         raise bad_value(argument, expected, repr(text))
     if "\0" in text:
@@ -170,6 +172,8 @@ def _target(argument: str, path: StrPath) -> Path | int:
     All but these, a regular file and a new name, are refused.
     """
     _check_name(argument, "a file name", path)
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        raise bad_value(argument, "a file name", f"{str(path)!r}, that of a folder")
     descriptor = descriptor_of(path)
     if descriptor is not None:
         return descriptor

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import sys
@@ -107,6 +108,8 @@ def refused(here, capsys, command, argument):
 BAD_FILES = {
     "nothing": "",
     "a folder": "figures",
+    "a folder that is to be": "new/",
+    "a place of no name": "new/.",
     "a place in no folder": "no/such/folder",
     "a place in a file": "notes.txt/x",
     "a name of 300 characters": "n" * 300,
@@ -182,6 +185,43 @@ def test_no_file_is_two_things_at_once_not_even_by_force(here, capsys, what):
         command = "sample samples.npz --force"
     line = refused(here, capsys, [*COMMANDS.get(command, command).split(), *options.split()], argument)
     assert "expected another file than that of " in line or what in ("a figure and a JSON",)
+
+
+ALPHABETS = ("ab.", "aü€𝄞", "a \t\n\r", "-~*?[]$'\"\\", "a\x01\x7f\x1b", "\udc80\udcff", "./", "0")
+STEMS = ("", "", "d.csv", "./", "figures/", "notes.txt", "../", "new/", ".", "o.json/", "link.csv", "--")
+
+
+RANDOM_COMMANDS = ("diff", "diff", "diff", "evaluate", "evaluate", "fit", "sample")
+
+
+def random_name(rng):
+    """Return a name for a file as no user would write it, or nearly."""
+    letters = rng.choice(ALPHABETS)
+    length = rng.choice((0, 1, 2, 9, 60, 64, 120, 127, 230, 255, 256))
+    name = "".join(rng.choice(letters) for _ in range(length))
+    return rng.choice(STEMS) + name.replace("..", "._")  # not out of the test's own folder
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_names_at_random_are_written_or_refused_in_one_line_and_nothing_else_changes(here, capsys, seed):
+    rng = random.Random(seed)
+    for _ in range(10):
+        command, name = (
+            rng.choice(("diff", "diff", "diff", "evaluate", "evaluate", "fit", "sample")),
+            random_name(rng),
+        )
+        option = rng.choice(FILE_OPTIONS.get(command, ["--out"]))
+        before = state(here.parent)
+        code = main([*COMMANDS[command].split(), f"{option}={name}"])
+        err, after = capsys.readouterr().err, state(here.parent)
+        assert {path: after.get(path) for path in before} == before, (command, option, name)
+        if code == 2:
+            assert after == before and err.startswith(f"elbo-lab: error: {option}: ") and err.count("\n") == 1
+        else:
+            assert code == (1 if command == "diff" else 0) and "error" not in err
+            assert len(after) > len(before), (command, option, name)
+        for path in sorted(set(after) - set(before), reverse=True):
+            Path(path).rmdir() if Path(path).is_dir() else Path(path).unlink()
 
 
 def test_members_of_a_data_folder_are_inputs(here, capsys):

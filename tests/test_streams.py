@@ -1,6 +1,7 @@
 """Results survive the terminal: a closed pipe, a full standard output, no width, no stream at all."""
 
 import errno
+import io
 import json
 import os
 import resource
@@ -24,14 +25,12 @@ pytestmark = [
 
 OUTPUTS = {
     "compare": ("--json o.json --csv o.csv --out f", 0),
-    "advise": ("--json o.json", 0),
     "fit": ("--json o.json --out f", 0),
     "evaluate": ("--json o.json", 0),
     "sample": ("--out f", 0),
     "diff": ("--json o.json", 1),
     "diff a.json a.json": ("--json o.json", 0),
     "list": ("", 0),
-    "doctor": ("", 0),
 }
 WRITTEN = {"o.json", "o.csv", "f"}
 
@@ -62,7 +61,7 @@ def test_a_closed_pipe_costs_no_file_and_no_exit_code(command, monkeypatch, caps
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_standard_output_costs_no_file_and_says_so(command, monkeypatch, capsys):
     arguments, outputs, _ = command
-    if arguments[0] in ("compare", "advise", "fit"):
+    if arguments[0] in ("compare", "fit"):
         pytest.skip("slow, and no other way than that of evaluate and sample")
     with open("/dev/full", "w", encoding="utf-8") as full, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", full)
@@ -209,6 +208,14 @@ def test_a_stream_that_is_closed_is_not_taken_by_the_next_file(monkeypatch, tmp_
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def test_a_name_in_letters_that_the_terminal_has_not_is_printed(monkeypatch):
+    sheet = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", sheet)
+        assert main([*COMMANDS["diff"].split(), "--json", "\u00fc\udcff.json"]) == 1
+    assert sheet.buffer.getvalue().endswith(b"written: \\xfc\\udcff.json\n")
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many"])

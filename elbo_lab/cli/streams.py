@@ -1,5 +1,6 @@
 """Standard streams that are closed, full, or without a reader."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -7,7 +8,7 @@ from typing import TextIO
 
 
 def open_streams() -> None:
-    """Open those of standard input, output and error that are closed.
+    """Open those of standard input, output and error that are closed; print every letter in some way.
 
     Else the next file that is opened would take their place, and receive what is meant for a terminal.
     """
@@ -19,6 +20,8 @@ def open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name in letters that it has not
 
 
 def discard(stream: TextIO) -> None:
