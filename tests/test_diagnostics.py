@@ -199,6 +199,15 @@ def test_the_squares_of_the_groups_add_up_to_that_of_the_whole():
     assert total == pytest.approx(snr(found) ** 2 * found.variance, rel=1e-12)
 
 
+def test_two_repeats_have_groups_and_one_has_none():
+    layout = Layout((("a", ()),))
+    values = np.array([[3.0], [5.0]])
+    assert snr_groups(batched(values), layout)["a"] == pytest.approx(
+        np.sqrt(4.0**2 / 2.0 - 0.5), rel=1e-12
+    )
+    assert snr_groups(batched(values[:1]), layout) is None
+
+
 def test_a_block_without_noise_has_no_signal_to_noise_ratio():
     values = np.c_[np.random.default_rng(0).standard_normal(50), np.ones(50)]
     assert snr_groups(batched(values), Layout((("a", ()), ("b", ()))))["b"] is None

@@ -196,6 +196,20 @@ def expectation_is_the_integral_in_the_plane():
         assert abs(found.grad_eta[0, j] - (8.0 * near[0] - far[0]) / 12e-3) <= 1e-9
 
 
+def test_gradients_and_their_errors_are_of_the_mean_over_the_data(monkeypatch):
+    monkeypatch.setattr(projected, "FIRST_STEP", 2.0)  # a rule so coarse that its error shows
+    monkeypatch.setattr(projected, "TOLERANCE", 0.1)
+    model, x, eta = one_feature()
+    one = projected.expectation(model, THETA, x, model.family, eta)
+    two = projected.expectation(
+        model, THETA, np.repeat(x, 2, axis=0), model.family, np.repeat(eta, 2, axis=0)
+    )
+    assert_close(two.value, np.repeat(one.value, 2))
+    assert_close(two.grad_eta, 0.5 * np.repeat(one.grad_eta, 2, axis=0))
+    assert (one.grad_eta_error > 1e-9).all()
+    np.testing.assert_allclose(two.grad_eta_error, 0.5 * np.repeat(one.grad_eta_error, 2, axis=0), rtol=1e-6)
+
+
 def test_the_expectation_is_the_integral_in_the_plane_of_two_weights():
     expectation_is_the_integral_in_the_plane()
     model, x, eta = one_feature()

@@ -109,7 +109,6 @@ class Beta(IndependentFamily):
     name = "beta"
     parameters = ("log_a", "log_b")
     support = (0.0, 1.0)
-    implicit = True
 
     def quantiles(self, lower: Floats, upper: Floats, log_a: Floats, log_b: Floats) -> Floats:
         a, b = np.exp(log_a), np.exp(log_b)

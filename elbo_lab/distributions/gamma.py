@@ -77,7 +77,6 @@ class Gamma(IndependentFamily):
     name = "gamma"
     parameters = ("log_shape", "log_scale")
     support = (0.0, np.inf)
-    implicit = True
 
     def quantiles(self, lower: Floats, upper: Floats, log_shape: Floats, log_scale: Floats) -> Floats:
         shape = np.exp(log_shape)

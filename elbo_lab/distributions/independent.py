@@ -62,15 +62,12 @@ class IndependentFamily(Family):
     parameters : tuple of str
         Names of the blocks of eta.
     noise_kind : {'uniform', 'normal'}
-    implicit : bool
-        Whether a velocity is computed from the distribution function, since its inverse has no formula.
     """
 
     discrete = False
     event_axes = 1
     parameters: tuple
     noise_kind = "uniform"
-    implicit = False
 
     # -- formulas of one coordinate ----------------------------------------------------------------
 

@@ -105,7 +105,6 @@ class StudentT(LocationScale):
     name = "student-t"
     closed_kl = False
     parameters = ("location", "log_scale", "log_dof")
-    implicit = True
 
     def standard_quantile(self, lower: Floats, upper: Floats, log_dof: Floats) -> Floats:
         """Return -+sqrt(v y / x), x = v / (v + u^2) and y = 1 - x, each to full relative precision."""

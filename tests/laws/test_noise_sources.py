@@ -99,6 +99,15 @@ def test_sixteen_sobol_points_are_balanced_in_the_first_plane():
         assert np.array_equal(np.sort(boxes, axis=1), np.tile(np.arange(16), (50, 1)))
 
 
+def test_a_digit_of_a_scrambled_point_takes_up_each_digit_before_it_half_of_the_time():
+    # The first two points differ in the first digit alone: later digits differ where they have taken it up.
+    u = SOBOL.draw(NoiseSpec("uniform", (2, 1)), np.random.default_rng(0), (4000,))[..., 0]
+    for place in range(1, 12):
+        digits = (u * 2.0 ** (place + 1)).astype(int) & 1
+        share = (digits[:, 0] != digits[:, 1]).mean()
+        assert abs(share - 0.5) <= 6.0 * 0.5 / np.sqrt(4000), (place, share)  # false alarm 2e-8
+
+
 @over_sources
 def test_every_single_draw_has_its_distribution(source):
     # Kolmogorov: one draw of each of 20 000 repeats; farther than 3 / sqrt(n) for one seed in 3e7.
