@@ -1,4 +1,4 @@
-"""A plugin of pytest: writes the seconds of every test that passes to the file that MUTATION_DURATIONS names."""
+"""A plugin of pytest: writes the seconds of every test that passes to the file MUTATION_DURATIONS."""
 
 import json
 import os

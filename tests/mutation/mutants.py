@@ -25,6 +25,7 @@ ROOMS = (
     "em",
     "theory",
     "evaluation",
+    "checking",
     "study/moments.py",
     "study/rare_events.py",
     "study/rows.py",
