@@ -39,6 +39,21 @@ def test_an_estimator_has_the_moments_of_the_bare_cost(name, cost):
         np.testing.assert_allclose([part[i] for part in found], expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("cost", [COSTS["quadratic"](-1.5), COSTS["wave"](0.8)], ids=lambda cost: cost.name)
+@pytest.mark.parametrize("n_draws", [2, 3])
+def test_leave_one_out_has_the_moments_of_all_its_draws(cost, n_draws):
+    family = DiagonalGaussian(1)
+    nodes, weights = hermite_rule(20, n_draws)
+    problem = Problem(CostModel(family, cost), FreePosterior(family, 1), ETA, ETA, NO_DATA)
+    g, _ = lab.ScoreFunctionLOO().estimate(problem, nodes[:, :, None, None])
+    mean = weights @ g
+    exact = cost_variances(cost, ETA[0], np.exp(ETA[1]), n_draws)
+    for i, parameter in enumerate(("mu", "log_sigma")):
+        expected = exact["score-function-loo", parameter]
+        found = mean[i], weights @ (g[:, i] - mean[i]) ** 2
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_plain_reparameterization_has_the_same_mean_and_the_noise_of_the_score_besides():
     cost = COSTS["quadratic"](-1.5)
     path, plain = (moments(one, cost) for one in (LINES["reparameterization"], lab.Reparameterization()))

@@ -202,9 +202,7 @@ def test_the_squares_of_the_groups_add_up_to_that_of_the_whole():
 def test_two_repeats_have_groups_and_one_has_none():
     layout = Layout((("a", ()),))
     values = np.array([[3.0], [5.0]])
-    assert snr_groups(batched(values), layout)["a"] == pytest.approx(
-        np.sqrt(4.0**2 / 2.0 - 0.5), rel=1e-12
-    )
+    assert snr_groups(batched(values), layout)["a"] == pytest.approx(np.sqrt(4.0**2 / 2.0 - 0.5), rel=1e-12)
     assert snr_groups(batched(values[:1]), layout) is None
 
 

@@ -392,6 +392,7 @@ def test_neighbours_vote_with_the_lowest_class_at_a_tie():
     assert neighbour_accuracy(codes, held_out, labels, np.array([2, 0]), k=1) == 1.0
     assert neighbour_accuracy(codes, held_out, labels, np.array([1, 0]), k=2) == 1.0
     assert neighbour_accuracy(codes, held_out, labels, np.array([2, 1]), k=2) == 0.0
+    assert neighbour_accuracy(codes, held_out, labels, np.array([0, 0]), k=4) == 1.0  # all rows vote
     with pytest.raises(ValueError, match="k: expected at most the 4 training rows, got 5"):
         neighbour_accuracy(codes, held_out, labels, np.array([2, 1]), k=5)
 

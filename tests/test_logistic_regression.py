@@ -339,6 +339,14 @@ def test_the_mode_is_where_the_gradient_vanishes(tumours):
     assert_close(precision[0, 3], -(up - down) / 2e-5, 1e-6)
 
 
+def test_the_mode_of_a_minibatch_weighs_its_rows_by_the_factor():
+    model, x = built(table_of(6, 2))
+    part = model.rows(x)[:, [0, 3]].reshape(1, -1)
+    mode, _ = laplace.mode_and_precision(model, part)
+    gradient = model.log_joint_vjp(THETA, part, mode[None], np.ones((1, 1)))[1]
+    assert model.predictors(part)[1] == 3.0 and np.abs(gradient).max() <= 1e-7
+
+
 def test_the_draws_of_the_proposal_come_with_their_density():
     model, x, _ = one_feature()
     proposal = laplace.Proposal(model, x)

@@ -1,11 +1,14 @@
 """Rare tuples of draws: no false alarm on sharp mixtures, and still an alarm for what is wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from estimator_laws import couples_draws
 
 from elbo_lab import compare
 from elbo_lab.estimators import ESTIMATORS, CombinedBound, OvisTilde
+from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
 from elbo_lab.study.rare_events import missed_of_bound, rare_events
@@ -13,6 +16,23 @@ from elbo_lab.study.scene import build_scene
 
 GRADIENTS = [e for e in ESTIMATORS if couples_draws(e) and e.target.startswith("grad") and not e.is_reference]
 DISCRETE = [estimator for estimator in GRADIENTS if not estimator.needs_pathwise]
+
+
+def test_the_share_of_each_datum_falls_as_the_square_of_their_number():
+    scene = build_scene(find_models("gaussian-mixture:spherical")[0], None, None, "free", "near", 3, 0)
+    x = np.repeat(scene.x, 2, axis=0)
+    posterior = FreePosterior(scene.posterior.family, len(x))
+    phi = posterior.phi_from_eta(np.repeat(scene.posterior.eta(scene.phi, scene.x), 2, axis=0))
+    once, twice = (
+        missed_of_bound(one, 40, 4) for one in (scene, replace(scene, x=x, posterior=posterior, phi=phi))
+    )
+    assert once.keys() == twice.keys() and all(missed.any() for missed in once.values())
+    for target, missed in once.items():
+        if target.startswith("grad-phi"):
+            in_eta = scene.posterior.eta(missed, scene.x)
+            np.testing.assert_allclose(posterior.eta(twice[target], x), np.repeat(in_eta, 2, axis=0) / 4.0)
+        else:
+            np.testing.assert_allclose(twice[target], missed / 2.0)
 
 
 @pytest.mark.parametrize("n_draws", [1, 2, 10])

@@ -437,3 +437,9 @@ def test_the_long_run_of_the_covering_gradient_is_a_mean_over_the_rows_too(case,
     # Six coordinates, 40 batches: |z| <= 6 is a false alarm of 3e-6. A sum over rows is three times as long.
     assert rung == "long-run" and (np.abs(sampled - grid) <= 6.0 * error).all()
     assert (2.0 * np.abs(grid) > 60.0 * error).any()
+
+
+def test_the_children_of_a_point_are_all_within_one_new_step_and_inside_the_grid():
+    found = rules.children(np.array([[0, 2], [1, 2]]), 4)
+    expected = [(i, j) for i in range(-1, 4) for j in (3, 4)]
+    assert sorted(map(tuple, found.tolist())) == expected

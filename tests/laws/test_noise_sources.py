@@ -148,6 +148,22 @@ def has_noise_beside_its_draw(case, estimator):
     return family.discrete and own > least
 
 
+@over(("case", "estimator"), PAIRS, [pairing_id(pair) for pair in PAIRS])
+def test_independent_draws_are_declared_where_an_estimate_is_no_mean_over_its_draws(case, estimator):
+    if estimator.minimum_draws > 2:
+        return
+    spec = estimator.noise_spec(case.model.family, 2, len(case.x))
+    noise = draw_noise(spec, np.random.default_rng(3))
+    if estimator.minimum_draws == 2 or spec.shape[0] != 2:
+        assert estimator.independent_draws
+        return
+    both, *singles = (
+        estimate(estimator, case, case.free, case.free_phi, n[None]) for n in (noise, noise[:1], noise[1:])
+    )
+    is_mean = np.allclose(both, np.mean(singles, axis=0), rtol=1e-9, atol=1e-9)
+    assert estimator.independent_draws is not is_mean
+
+
 # Two latents of a measure-valued gradient take seconds each; one latent shows its halves.
 AFFORDABLE = [
     pair
