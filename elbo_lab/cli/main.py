@@ -142,7 +142,7 @@ def in_words(fault: OSError) -> str:
     """Return an error of the system with the file that it concerns, where it names one, and what to do."""
     if fault.strerror is None:
         return str(fault)
-    name = "" if fault.filename is None else f"{str(fault.filename)!r}: "
+    name = "" if fault.filename is None else f"{one_line(repr(str(fault.filename)))}: "
     remedy = REMEDIES.get(fault.errno or 0)
     return f"{name}{fault.strerror}" + (f"; {remedy}" if remedy else "")
 

@@ -4,7 +4,6 @@ import inspect
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from elbo_lab.errors import bad_value
@@ -49,8 +48,12 @@ def planned(options: Namespace, *inputs: str) -> Plan:
     if data is not None and data.partition(":")[0] not in {entry.name for entry in DATASETS}:
         plan.reads("--data", data)
     for folder in filter(None, (getattr(options, "data_dir", None), os.environ.get(VARIABLE))):
-        for path in (*Path(folder).glob("*ubyte*"), *Path(folder, FOLDER).glob("*ubyte*")):
-            plan.reads("--data-dir", path)
+        for place in (folder, os.path.join(folder, FOLDER)):
+            # os.path and not pathlib: "no" too for names that the system refuses to look up.
+            names = os.listdir(place) if os.path.isdir(place) else []
+            for name in names:
+                if "ubyte" in name:
+                    plan.reads("--data-dir", os.path.join(place, name))
     return plan
 
 
