@@ -1,5 +1,6 @@
 """`check_unbiased`: every estimator is what it declares; those that are not are found, and by how much."""
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -41,7 +42,17 @@ def integrated(found):
 # -- what comes with the package -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("estimator", MEASURED, ids=lambda estimator: estimator.name)
+# A neighbour of each of these is fast.
+HEAVY = ("ovis-mc-4", "vimco-arithmetic", "jackknife-2")
+
+
+def marked(estimator):
+    return pytest.param(
+        estimator, id=estimator.name, marks=[pytest.mark.slow] if estimator.name in HEAVY else []
+    )
+
+
+@pytest.mark.parametrize("estimator", map(marked, MEASURED))
 def test_every_estimator_is_what_it_declares(estimator):
     found = check_unbiased(estimator)
     assert found.passed and not found.broken, found.table()
@@ -475,6 +486,16 @@ COMMANDS = [
     ("leaves.py:Right", 2, "it leaves the interpreter when it is imported (exit code 3)"),
     ("right --model vimco", 2, "--model: expected a model, got 'vimco', an estimator"),
 ]
+
+
+def test_the_file_of_a_check_holds_all_rows(tmp_path, capsys):
+    path = tmp_path / "check.json"
+    assert main(["check", "arm", "ppca", "--json", str(path)]) == 0
+    estimator, model = json.loads(path.read_text(encoding="utf-8"))["checks"]
+    assert estimator["estimator"] == "arm" and estimator["passed"] and estimator["broken"] == []
+    assert [row["verdict"] for row in estimator["rows"]] == ["ok", "ok"]
+    assert model == {"model": "ppca", "passed": True, "broken": []}
+    assert f"written: {path}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("words", "code", "said"), COMMANDS)

@@ -26,6 +26,7 @@ from elbo_lab.estimators import Estimator, Exact, Problem
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.exact import long_run
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.plugins import reason_of
 from elbo_lab.registry import find_estimators
 from elbo_lab.study.rows import NATS_TO_SEE, POWER_MARGIN, SHARE_TO_SEE
 
@@ -218,7 +219,10 @@ def check_unbiased(
         promises = list(broken_promises(one, problem, draws[-1]))
         broken |= dict.fromkeys(promises)
         if not promises:
-            rows.append(_row(one, problem, draws, seed))
+            try:
+                rows.append(_row(one, problem, draws, seed))
+            except Exception as fault:  # whatever code of somebody else may raise
+                broken[f"it raises {reason_of(fault)} on {label}"] = None
     if not rows and not broken:
         reasons = "; ".join(dict.fromkeys(refused.values()))
         raise bad_value("model", f"a problem that suits {one.name}", reasons)
@@ -332,7 +336,7 @@ def _sampled(
     mean = gaps.mean(axis=0)
     limit = float(scipy.stats.t.isf(0.5 * FALSE_ALARM / len(mean), BATCHES - 1))
     rounding = SMOOTH * (1.0 + np.abs(answer.value).max(initial=0.0))
-    within = bool(np.all(np.abs(mean) <= np.maximum(limit * se, rounding)))
+    within = bool(np.all(np.abs(mean) <= np.maximum(limit * se, rounding)))  # nan is not
     detectable = float((limit + POWER_MARGIN) * se[-1] / unit)
     if within:
         shown = f"{100 * detectable:.2g} %" if is_gradient(estimator.target) else f"{detectable:.2g} nats"

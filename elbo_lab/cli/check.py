@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from elbo_lab.cli.options import add_force, planned
 from elbo_lab.errors import UnknownName, UserMistake, bad_kind, bad_value, unknown_name
 
 if TYPE_CHECKING:
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
     Thing = Estimator | Model | type[Estimator] | type[Model]
 
+Found = tuple[bool, str, dict[str, Any]]
+"""Whether it passed, what is printed, and the record."""
+
 HELP = "is an estimator what it declares? all of its noise integrated"
-DESCRIPTION = """Hold an estimator against its word: its expectation over all noise, on small problems,
-against the exact answer, and its contract (shapes, dtype, state, order of draws and of data). A model is held
-against its own log p(x, z). Exit codes: 0 passed, 1 biased or contract broken, 2 a mistake in the command."""
+DESCRIPTION = """Hold an estimator against its word: its expectation over all noise, on small
+problems, against the exact answer, and its contract (shapes, dtype, state, order of draws and data). A
+model is held against its own log p(x, z). Exit codes: 0 passed, 1 biased or contract
+broken, 2 a mistake in the command."""
 EXAMPLES = """examples:
   elbo-lab check reparameterization              one that comes with the package, or with a plug-in
   elbo-lab check my_package.gradients:Reinforce  a class, or an object, of a module
@@ -33,63 +38,59 @@ EXAMPLES = """examples:
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
+    seed = "of draws, where noise cannot be integrated (default 0)"
     add("names", nargs="+", metavar="NAME", help="a name from 'elbo-lab list', MODULE:CLASS or FILE.py:CLASS")
-    add(
-        "--model",
-        metavar="MODEL",
-        help="for an estimator: a model in place of the small ones, or MODULE:CLASS",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of draws, where noise cannot be integrated (default 0)",
-    )
+    add("--model", metavar="MODEL", help="check estimators on this one in place of the small ones")
+    add("--seed", type=int, default=0, metavar="N", help=seed)
+    add("--json", metavar="FILE", help="write all rows and what is broken")
+    add_force(parser)
 
 
 def run(options: Namespace) -> int:
-    """Check all, print; return 0 if all passed, else 1."""
+    """Check all, write, print; return 0 if all passed, else 1."""
+    from elbo_lab.checking.record import JSON, write_checks
+    from elbo_lab.cli.screen import finish, saved
     from elbo_lab.models import Model
 
+    plan = planned(options)
+    plan.writes("--json", options.json, JSON)
     things = [thing for name in options.names for thing in find(name, "names")]
     on = None if options.model is None else find(options.model, "model")[0]
     if on is not None and not _is_a(on, Model):
         raise bad_kind("model", "a model", f"{options.model!r}, an estimator")
-    failed = False
-    for place, thing in enumerate(things):
-        if place:
-            print()
-        failed |= not (
-            _check_model(thing) if _is_a(thing, Model) else _check_estimator(thing, on, options.seed)
-        )
-    return int(failed)
+    found = [
+        _of_model(thing) if _is_a(thing, Model) else _of_estimator(thing, on, options.seed)
+        for thing in things
+    ]
+    finish(
+        plan.taken,
+        [saved(options.json, lambda path: write_checks(path, [record for *_, record in found]))],
+        lambda console: console.out("\n\n".join(text for _, text, _ in found), highlight=False),
+    )
+    return int(not all(passed for passed, *_ in found))
 
 
 def _is_a(thing: object, kind: type) -> bool:
     return isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))
 
 
-def _check_estimator(estimator: Any, on: object, seed: int) -> bool:
+def _of_estimator(estimator: Any, on: object, seed: int) -> Found:
     from elbo_lab.checking import check_unbiased
     from elbo_lab.cli.progress import progress_bar
 
     with progress_bar() as progress:
         result = check_unbiased(estimator, on, seed=seed, progress=progress)
-    print(result.table())
-    return result.passed
+    return result.passed, result.table(), vars(result) | {"passed": result.passed}
 
 
-def _check_model(model: Any) -> bool:
+def _of_model(model: Any) -> Found:
     from elbo_lab.checking import check_model
 
     try:
         result = check_model(model)
     except UserMistake as fault:
-        print(f"FAILED: {fault}")
-        return False
-    print(result)
-    return True
+        return False, f"FAILED: {fault}", {"model": model.name, "passed": False, "broken": [str(fault)]}
+    return True, str(result), {"model": result.model, "passed": True, "broken": []}
 
 
 # -- from a name to an object ----------------------------------------------------------------------
