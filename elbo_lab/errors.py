@@ -157,7 +157,7 @@ def check_positive(argument: str, value: object) -> float:
     """Return `value` as a float that is finite and above zero, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise bad_kind(argument, "a positive number", short(value))
-    if not (np.isfinite(value) and value > 0):
+    if not 0 < value < np.inf:
         raise bad_value(argument, "a positive finite number", value)
     return float(value)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue, UserMistake
 from elbo_lab.fitting import fit, load_fitted
 from elbo_lab.models import GaussianMLE
@@ -303,3 +305,78 @@ def test_a_refused_state_changes_nothing(tmp_path):
 
 def test_the_undamaged_file_goes_on(fit_file):
     assert fit(data=BITS, resume=fit_file, epochs=3).history[-1]["epoch"] == 3
+
+
+# -- crafted files ---------------------------------------------------------------------------------
+
+VALUES = [None, True, -5, 0, 3, 10**9, 10**30, 1.5, 1e300, "x", "", [], [1], [10**9], ["x"], {}, {"a": 1}]
+LATER = [("settings", "later"), ("model", "fields", "later"), ("posterior", "later")]
+# What must be refused, and in which words; the rest may also be accepted: another seed is another fit.
+MUST = {
+    "settings/later": (3, "of a later version"),
+    "settings/latent": (10**9, "is not that of its settings"),
+    "settings/hidden": ([10**9], "is not that of its settings"),
+    "settings/draws": (10**12, "of memory"),
+    "settings/optimizer": (3, "expected a text"),
+    "settings/method": ([1], "expected a text"),
+    "job/epoch": (-5, "epoch -5"),
+    "job/step": (-7, "step -7"),
+    "job/position": (10**9, "position 1000000000"),
+    "job/rows_seen": (-18, "rows_seen -18"),
+    "job/counts": ({"theta": 10**30, "phi": 10**30}, "counts"),
+    "job/history": ([], "an empty history"),
+    "data/image_shape": ([1, 2, 3], "'image_shape'"),
+    "version": (True, "version True"),
+}
+
+
+def crafted(path, place, value):
+    """Save a checkpoint with one value of its header replaced."""
+    header, arrays = load_checkpoint(path)
+    within = header
+    for name in place[:-1]:
+        within = within[name]
+    within[place[-1]] = value
+    save_checkpoint(path, header, arrays)
+
+
+def places(tree, path=()):
+    """Yield the path of every entry of a header, those of a list by its first."""
+    items = tree.items() if isinstance(tree, dict) else list(enumerate(tree))[:1]
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("place", MUST)
+def test_a_setting_or_a_counter_that_cannot_be_is_refused_in_one_line(fit_file, place):
+    value, words = MUST[place]
+    crafted(fit_file, place.split("/"), value)
+    with pytest.raises(BadValue) as caught:
+        fit(data=BITS, resume=fit_file, epochs=3)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_a_crafted_checkpoint_is_refused_in_one_line_or_read(fit_file, monkeypatch, capsys, part):
+    monkeypatch.chdir(fit_file.parent)
+    np.savetxt("bits.csv", BITS, delimiter=",", fmt="%d")
+    whole = fit_file.read_bytes()
+    todo = [(place, value) for place in places(load_checkpoint(fit_file)[0]) for value in VALUES]
+    todo += [(place, 3) for place in LATER]
+    chosen = np.random.default_rng(part).permutation(len(todo))[:12]
+    for place, value in (todo[i] for i in chosen):
+        for words in (
+            ["fit", "--resume", fit_file.name, "--data", "bits.csv", "--epochs", "3"],
+            ["evaluate", fit_file.name, "--data", "bits.csv", "--importance-samples", "2"],
+        ):
+            fit_file.write_bytes(whole)
+            crafted(fit_file, place, value)
+            before = fit_file.read_bytes()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a step size of 1e300 overflows
+                code = main(words)
+            lines = capsys.readouterr().err.splitlines()
+            assert code in (0, 2, 3), (place, value)
+            assert code != 2 or (len(lines) == 1 and fit_file.read_bytes() == before), (place, value, lines)

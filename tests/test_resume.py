@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from elbo_lab.errors import BadValue
 from elbo_lab.estimators import (
     ElboSampled,
     ScoreFunction,
@@ -181,5 +182,5 @@ def test_a_resume_that_forgets_one_part_of_the_state_is_caught(part, tmp_path):
 
     try:
         assert in_pieces(PARTS[part], tmp_path, forget) != straight(PARTS[part], tmp_path)
-    except Endless:
+    except (Endless, BadValue):  # it is caught too by a state that contradicts itself
         pass

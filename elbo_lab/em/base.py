@@ -208,10 +208,14 @@ class EMRun(Generic[Theta, Q]):
         theta: Any = np.array(arrays["theta"])
         rows = np.asarray(arrays["history"])
         shape = np.asarray(self.theta).shape
-        if theta.shape != shape or rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+        numbers = theta.dtype.kind == rows.dtype.kind == "f"
+        if not numbers or theta.shape != shape or rows.ndim != 2 or rows.shape[1:] != (len(COLUMNS),):
             got = f"theta {theta.shape} and history {rows.shape}"
             raise bad_value("state", f"theta {shape} and history (n, {len(COLUMNS)})", got)
-        self.theta, self.converged = theta, bool(header["converged"])
+        if not len(rows) or not isinstance(header["converged"], bool):
+            got = f"{len(rows)} rows, converged {header['converged']!r}"
+            raise bad_value("state", "a history of at least one row, and whether it converged", got)
+        self.theta, self.converged = theta, header["converged"]
         self.history = [{"iteration": 0, "log_likelihood": float(rows[0, -1])}]
         for i, row in enumerate(rows[1:].tolist(), start=1):
             self.history.append({"iteration": i, **dict(zip(COLUMNS, row, strict=True))})

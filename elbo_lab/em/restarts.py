@@ -18,7 +18,7 @@ from elbo_lab.em.base import Arrays, EMRun, Header
 from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
-from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector, short
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads, single_threaded_blas
@@ -142,10 +142,13 @@ class EMFit:
 
         A higher `max_iterations` continues every run that had not converged.
         """
-        if not 1 <= len(header["runs"]) <= self.restarts:
-            raise bad_value("state", f"between 1 and {self.restarts} runs", len(header["runs"]))
+        found = header["runs"]
+        if not (isinstance(found, list) and all(isinstance(run, dict) for run in found)):
+            raise bad_value("state", "a list of runs", short(found))
+        if not 1 <= len(found) <= self.restarts:
+            raise bad_value("state", f"between 1 and {self.restarts} runs", len(found))
         runs = []
-        for i, of_run in enumerate(header["runs"]):
+        for i, of_run in enumerate(found):
             run = EMRun(self.problem, self.runs[0].theta, self.tolerance, self.max_iterations)
             run.restore(of_run, {name: arrays[f"run{i}.{name}"] for name in ("theta", "history")})
             runs.append(run)

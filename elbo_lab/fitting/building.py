@@ -133,10 +133,8 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
 
 def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, threads: int) -> Task:
     seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
-    validation = None
-    if plan.patience is not None:
-        train, validation = train.split(VALIDATION)
     posterior = cast(Posterior, build_posterior(model, settings, train))
+    train, validation = validation_split(settings, train)
     if validation is not None:
         recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
     gap_rows = None
@@ -161,12 +159,18 @@ def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, thre
     return Task(model, posterior, settings, TrainingJob(training), gap_rows)
 
 
+def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Return the rows that a VAE is trained on, and the rows that early stopping watches."""
+    return (train, None) if settings["patience"] is None else train.split(VALIDATION)
+
+
 def build_posterior(model: Model, settings: Settings, train: Dataset) -> Posterior | None:
-    """Return the variational posterior of a fit, None for methods without one."""
+    """Return the variational posterior of a fit to training rows, None for methods without one."""
     if settings["method"] == "svi":
         return FreePosterior(model.family, 1)
     if settings["method"] != "vae":
         return None
+    train, _ = validation_split(settings, train)
     if settings["posterior"] == FreePosterior.name:
         return FreePosterior(model.family, len(train.x))
     for_kind = AmortisedPosterior.for_data if train.image_shape is None else AmortisedPosterior.for_pixels

@@ -10,10 +10,12 @@ free for a whole night. Interruptions change no bit: the state holds the generat
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Self, cast
 
@@ -21,13 +23,13 @@ import numpy as np
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import Family
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, unknown_name
+from elbo_lab.errors import BadKind, NotApplicable, bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, check_writable, descriptor_of, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
-from elbo_lab.kinds import checks_kinds
+from elbo_lab.kinds import check_kinds, checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import FAMILIES, find_models
@@ -183,6 +185,30 @@ class Checkpoint:
         path = self.header["data"].get("path")
         return path if isinstance(path, str) else None
 
+    def check_settings(self, function: Callable[..., object]) -> None:
+        """Refuse settings that are not options of `fit`, or of another kind than its signature says."""
+        options = signature(function).parameters
+        foreign = [name for name in self.settings if name not in options]
+        if foreign:
+            raise damaged(self.path, f"or of a later version: {foreign[0]!r} is no option", self.argument)
+        try:
+            check_kinds(function, self.settings)
+        except BadKind as mistake:
+            raise damaged(self.path, f"its settings: {mistake}", self.argument) from None
+        check_names(self.header, self.path, self.argument)
+
+    def check_specs(self, model: Model, posterior: Posterior | None) -> None:
+        """Refuse another model or q than those of the checkpoint, or parameters of other sizes."""
+        specs = {"model": model_spec(model), "posterior": None if posterior is None else posterior.to_dict()}
+        for name, spec in specs.items():
+            if self.header[name] != plain(spec):
+                raise damaged(self.path, f"its {name!r} is not that of its settings", self.argument)
+        sizes = {"theta": model.layout.size, "phi": 0 if posterior is None else posterior.layout.size}
+        for name, size in sizes.items():
+            found = np.size(self.arrays.get(f"result.{name}", ()))
+            if found != size:
+                raise damaged(self.path, f"{found} numbers in {name} instead of {size}", self.argument)
+
     def continued(self, asked: Settings) -> Settings:
         """Return the options of the resumed fit: those of the checkpoint, except for what may differ.
 
@@ -225,6 +251,22 @@ class Checkpoint:
         """Put a job into the state of the checkpoint."""
         arrays = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
         job.restore(self.header["job"], Parts(arrays, self.path, self.argument))
+
+
+def check_names(header: Header, path: StrPath, argument: str = "checkpoint") -> None:
+    """Refuse a checkpoint whose names, or whose description of the data, are of another kind."""
+    data = header["data"]
+    for name in ("model", "data"):
+        if not isinstance(header["settings"][name], str):
+            raise damaged(path, f"its {name!r} in 'settings' is no name", argument)
+    for name, kind in (("name", str), ("sha256", str), ("rows", int)):
+        if type(data[name]) is not kind:
+            raise damaged(path, f"its {name!r} in 'data' is {type(data[name]).__name__}", argument)
+    shape, columns = data["image_shape"], data["columns"]
+    if shape is not None and not (isinstance(shape, list) and [type(n) for n in shape] == [int, int]):
+        raise damaged(path, "its 'image_shape' is no shape", argument)
+    if columns is not None and not (isinstance(columns, list) and all(isinstance(c, str) for c in columns)):
+        raise damaged(path, "its 'columns' are no names", argument)
 
 
 def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
@@ -384,20 +426,21 @@ def load_fitted(path: StrPath) -> Stored:
         raise bad_value("checkpoint", expected, got, "rebuild them in Python")
     specs = {name: header[name] for name in ("model", "posterior", "settings", "data", "job")}
     theta, phi = arrays["result.theta"], arrays.get("result.phi")
+    check_names(header, path)
     try:
         model = build_model(specs["model"])
         posterior = build_posterior(specs["posterior"], model)
         stored = Stored(model, theta, posterior, phi, settings=specs["settings"], data=specs["data"])
+        if posterior is not None and phi is not None and not posterior.needs_all_rows:
+            posterior.eta(phi, np.zeros((1, model.n_columns)))  # what it is made of is read here
     except Exception as error:  # constructors raise many types of error on wrong values
         reason = " ".join(str(error).split())
         raise damaged(path, f"or not of this installation: no model from it, {reason}") from None
     for vector in (theta, phi):
         if vector is not None and vector.dtype not in (np.float32, np.float64):
             raise damaged(path, f"its parameters are {vector.dtype}, not floats")
-    for name in ("model", "data"):
-        if not isinstance(specs["settings"][name], str):
-            raise damaged(path, f"its {name!r} in 'settings' is no name")
-    shape = specs["data"]["image_shape"]
-    if shape is not None and not (isinstance(shape, list) and all(isinstance(n, int) for n in shape)):
-        raise damaged(path, "its 'image_shape' is no shape")
+    if stored.image_shape is not None and math.prod(stored.image_shape) != model.n_columns:
+        raise damaged(path, "its 'image_shape' is not that of its columns")
+    if stored.data["columns"] is not None and len(stored.data["columns"]) != model.table_columns:
+        raise damaged(path, "its 'columns' are not those of its model")
     return stored

@@ -164,6 +164,7 @@ def _fit(
     earlier = None
     if resume is not None:
         earlier = Checkpoint.load(resume, "resume")
+        earlier.check_settings(fit)
         asked = earlier.continued(asked)
     choice = choose_model(asked.get("model"))
     if checkpoint is not None:
@@ -176,7 +177,10 @@ def _fit(
     settings = resolve(built, asked) | {"data": name}
     built = with_networks(built, settings)
     check_rows(built, rows)
-    check_size(built, build_posterior(built, settings, rows.train), settings, rows.train.x)
+    posterior = build_posterior(built, settings, rows.train)
+    if earlier is not None:
+        earlier.check_specs(built, posterior)
+    check_size(built, posterior, settings, rows.train.x)
     check_once(built, built.as_data(rows.train.x))
     task = build_task(built, settings, rows.train, threads)
     about_data = data_spec(rows.train, asked["data"])

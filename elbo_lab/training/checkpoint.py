@@ -51,6 +51,8 @@ KINDS: dict[str, Any] = {
     "job": dict,
     "posterior": (dict, type(None)),
 }
+# No counter and no bound reaches it.
+LARGEST_NUMBER = 1e300
 # The numbers in the state of a training, by the names of its attributes.
 PLAIN_STATE = (
     "epoch",
@@ -139,7 +141,7 @@ def load_checkpoint(path: str | PathLike[str], argument: str = "checkpoint") -> 
         raise another_kind from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise another_kind
-    if header.get("version") != VERSION:
+    if type(header.get("version")) is not int or header["version"] != VERSION:
         got = f"version {header.get('version')} in {str(path)!r}"
         raise bad_value(argument, f"a checkpoint of version {VERSION}", got, "train anew")
     if header.pop(MEMBERS, None) != list(arrays):
@@ -180,6 +182,14 @@ def state_of(training: Training) -> tuple[Header, Arrays]:
     return header, arrays
 
 
+def _is_row(row: object) -> bool:
+    """Tell whether this is a row of a history: its phase, and numbers."""
+    if not isinstance(row, dict) or not {"epoch", "step", "phase"} <= set(row):
+        return False
+    numbers = [value for name, value in row.items() if name != "phase"]
+    return isinstance(row["phase"], str) and all(type(value) in (int, float) for value in numbers)
+
+
 def restore(training: Training, header: Header, arrays: Arrays) -> None:
     """Resume from a state of a training with the same objective and plan.
 
@@ -197,16 +207,30 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     for name in PLAIN_STATE:
         value, optional = header[name], name in ("first_value", "last_value", "best")
         kinds = (int, float) if optional or name == "value_sum" else int
-        number = isinstance(value, kinds) and not isinstance(value, bool)
+        number = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+        if kinds is int and number:
+            number = value >= 0
         if not (number or (optional and value is None)):
             raise refuse(f"{name} {value!r}")
     counts, position, history = header["counts"], header["position"], header["history"]
     if not isinstance(counts, dict) or set(counts) != set(training.params):
         raise refuse(f"counts {counts!r}")
-    if not all(isinstance(n, int) and n >= 0 for n in (*counts.values(), position)):
+    if not all(type(n) is int and n >= 0 for n in (*counts.values(), position)):
         raise refuse(f"counts {counts!r} and position {position!r}")
-    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+    # Every minibatch is of one epoch, and has one step, or several of phi and one of theta.
+    per_epoch = -(-training.minibatches.n_rows // training.minibatches.batch)
+    begun = header["seen"] - header["epoch"] * per_epoch
+    end = per_epoch if header["epoch"] else 0
+    if not 0 <= begun < per_epoch or position != training.minibatches.batch * (begun or end):
+        raise refuse(f"{header['seen']} minibatches in {header['epoch']} epochs, and position {position!r}")
+    if not max(counts.values()) <= header["step"] <= sum(counts.values()):
+        raise refuse(f"counts {counts!r} in {header['step']} steps")
+    if header["rows_seen"] * header["seen"] > training.minibatches.n_rows * header["step"]:
+        raise refuse(f"{header['rows_seen']} rows seen in an epoch of {training.minibatches.n_rows}")
+    if not isinstance(history, list) or not all(map(_is_row, history)):
         raise refuse("a history that is no list of rows")
+    if header["seen"] and not history:
+        raise refuse("an empty history")
     for name in ("order_rng", "noise_rng"):
         try:
             type(training.noise_rng.bit_generator)().state = header[name]
