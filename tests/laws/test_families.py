@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 from cases import CASES
 from checks import assert_close, check_vjp, exact_draws
@@ -325,6 +326,9 @@ def test_quantiles_where_scipy_has_none_take_the_first_term_of_the_series():
     a, b = 0.0391638982, 1.030454533953519
     rest = 1.0 - quantile_from_above(a, b, upper)
     assert np.isfinite(rest).all() and np.all(rest < 1e-15)
+    a, b, upper = 1.3119479099626478e-05, 1.0089842166093024, 1.0338539401801323e-17
+    z = quantile_from_above(a, b, upper)
+    assert z < 1.0 and scipy.special.betaincc(a, b, z) == pytest.approx(upper, rel=1e-3)  # 1 - z is 1e-12
 
 
 def test_float32_noise_is_moved_off_its_ends_in_its_own_precision():
