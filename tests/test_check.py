@@ -52,7 +52,7 @@ def marked(estimator):
     )
 
 
-@pytest.mark.parametrize("estimator", map(marked, MEASURED))
+@pytest.mark.parametrize("estimator", [marked(estimator) for estimator in MEASURED])
 def test_every_estimator_is_what_it_declares(estimator):
     found = check_unbiased(estimator)
     assert found.passed and not found.broken, found.table()

@@ -23,9 +23,9 @@ Found = tuple[bool, str, dict[str, Any]]
 
 HELP = "is an estimator what it declares? all of its noise integrated"
 DESCRIPTION = """Hold an estimator against its word: its expectation over all noise, on small
-problems, against the exact answer, and its contract (shapes, dtype, state, order of draws and data). A
-model is held against its own log p(x, z). Exit codes: 0 passed, 1 biased or contract
-broken, 2 a mistake in the command."""
+problems, against the exact answer, and its contract (shapes, dtype, state, order of
+draws and data). A model is held against its own log p(x, z). Exit codes: 0 passed,
+1 biased or contract broken, 2 a mistake in the command."""
 EXAMPLES = """examples:
   elbo-lab check reparameterization              one that comes with the package, or with a plug-in
   elbo-lab check my_package.gradients:Reinforce  a class, or an object, of a module
