@@ -115,7 +115,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def _load(self) -> Plugins[T]:
         if self._accept is None:
             return Plugins()
-        loaded = load_plugins(self._group, self._accept)
+        accept = self._accept
+
+        def accept_named(found: Any) -> T:
+            thing = accept(found)
+            self._name_of(thing)  # which a plug-in may have made unusable as well
+            return thing
+
+        loaded = load_plugins(self._group, accept_named)
         own_names = {self._name_of(thing)[0] for thing in self.built_in.values()}
         found: dict[str, T] = {}
         for entry, thing in loaded.found:

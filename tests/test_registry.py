@@ -104,6 +104,11 @@ BROKEN = {
         "OwnModel",
         "OwnModel without one",
     ),
+    "has-no-variant": (
+        "from elbo_lab.models import PPCA\nclass OwnModel(PPCA):\n    name, variants = 'bare', ()",
+        "OwnModel",
+        "IndexError",
+    ),
     "is-called-ppca": (
         "from elbo_lab.models import PPCA\nclass OwnModel(PPCA):\n    pass",
         "OwnModel",
