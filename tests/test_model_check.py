@@ -537,3 +537,8 @@ def test_a_long_run_of_a_users_model_says_that_it_shares_the_pullback():
     assert " ".join(table.split()).count("no difference of exact values confirms here") == 1
     own = compare("deep-bernoulli", estimators="score-function", latent=3, rows=4, repeats=4)
     assert {row["reference_note"] for row in own.rows} == {None}
+
+
+def test_a_single_category_is_no_special_case():
+    result = compare(CategoricalNetwork, data="faithful", latent=1, rows=4, repeats=10)
+    assert all("FAIL" not in verdict(row) for row in result.rows if row["applicable"])

@@ -98,6 +98,8 @@ class ScoreFunctionTopCategories(FewValues):
             z = family.values()[draw_number(rest, noise)]
             share = np.exp(log_sum_exp(rest, axis=-1))[:, None]
             grad_eta = grad_eta + share * _terms(problem, eta, z).mean(axis=-3)
+        else:  # no noise, and the same for each repeat
+            grad_eta = np.broadcast_to(grad_eta, (*noise.shape[:-2], *grad_eta.shape))
         return posterior.eta_vjp(phi, x, grad_eta / len(x)), state
 
 
