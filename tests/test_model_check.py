@@ -542,3 +542,20 @@ def test_a_long_run_of_a_users_model_says_that_it_shares_the_pullback():
 def test_a_single_category_is_no_special_case():
     result = compare(CategoricalNetwork, data="faithful", latent=1, rows=4, repeats=10)
     assert all("FAIL" not in verdict(row) for row in result.rows if row["applicable"])
+
+
+def test_a_model_that_cannot_be_drawn_from_is_checked_without_draws_and_says_so():
+    def sample_x(*_):
+        raise ValueError("a rate that is too large")
+
+    result = check_model(spoiled(Counts, sample_x=sample_x), COUNTS)
+    assert result.constant_detectable == np.inf and "draws could not be compared" in str(result)
+
+
+def test_a_few_draws_beyond_the_floats_are_no_fault():
+    def sample_x(self, theta, z, rng):
+        x = Counts.sample_x(self, theta, z, rng)
+        x[: len(x) // 500] = np.inf
+        return x
+
+    assert check_model(spoiled(Counts, sample_x=sample_x), COUNTS).constant_detectable < 0.1

@@ -21,13 +21,13 @@ histograms and p then overlap little; a dependence between columns that theta do
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import LARGEST_DATUM, bad_value
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.special import sigmoid
@@ -40,8 +40,21 @@ PILOT = 1000
 BINS = 25
 # Pairs of draws, and numbers in them, of one statistic.
 MOST_PAIRS, MOST_NUMBERS = 8000, 100_000
+# A share of draws that may lie beyond the floats, as under an exponential of heavy tails.
+RARE = 0.01
 # Standard errors that a fault must exceed the limit by, to be found with 99 % power.
 POWER = 2.326
+
+
+class NoDraws(Exception):
+    """The model cannot be drawn from here: it raises, as where a rate overflows."""
+
+
+def _drawn(method: Callable[..., Any], *arguments: object) -> Any:
+    try:
+        return method(*arguments)
+    except (ValueError, ArithmeticError, NotImplementedError) as reason:
+        raise NoDraws from reason
 
 
 class Bridge(NamedTuple):
@@ -72,7 +85,8 @@ def bridge(at_p: Floats, at_g: Floats, tests: int) -> Bridge:
     tests : int
         Statistics that share the rate of false alarms.
     """
-    by_p, by_g = sigmoid(-at_p), sigmoid(at_g)
+    # Where a log-density is not finite (zero, or beyond the floats) both sides leave the draw out.
+    by_p, by_g = (np.where(np.isfinite(ratio), sigmoid(ratio), 0.0) for ratio in (-at_p, at_g))
     n, difference = len(by_p), by_p - by_g
     log_odds = np.log(4.0 * tests / FALSE_ALARM)
     variance = difference.var(ddof=1)
@@ -156,10 +170,9 @@ def against_histogram(
         return None
     n = pairs_for(pilot.shape[1])
     ours, others = draw(n), histogram.sample(n, rng)
-    with np.errstate(all="ignore"):  # what is no density between the draws counts as zero
-        at_g = np.nan_to_num(log_density(others) - histogram.log_density(others), nan=-np.inf, neginf=-np.inf)
-        at_p = log_density(ours) - histogram.log_density(ours)
-        mass = float(np.exp(at_g).mean())
+    at_g = np.nan_to_num(log_density(others) - histogram.log_density(others), nan=-np.inf, neginf=-np.inf)
+    at_p = log_density(ours) - histogram.log_density(ours)
+    mass = float(np.exp(at_g).mean())
     return bridge(at_p, at_g, tests), mass
 
 
@@ -184,10 +197,11 @@ def check_draws(model: Model, theta: Floats, sizes: Floats, rng: np.random.Gener
     ------
     ValueError
     """
-    x, z = model.sample(theta, pairs_for(model.n_columns), rng)
-    model.check_support(x, f"draws of sample_x of {model.label}")
+    x, z = _drawn(model.sample, theta, pairs_for(model.n_columns), rng)
+    possible = np.all(np.abs(x) < LARGEST_DATUM, axis=-1)
+    model.check_support(x[possible], f"draws of sample_x of {model.label}")
     here = model.log_joint(theta, x, z[None])[0]
-    if not np.all(np.isfinite(here)):
+    if np.mean(~np.isfinite(here)) > RARE:
         what, got = f"log_joint of {model.label}", here[~np.isfinite(here)][0]
         raise bad_value(what, "finite numbers at draws of sample", got, "correct sample_x, or likelihood")
     family, eta = model.family, model.prior_eta(theta)[0]
@@ -204,7 +218,7 @@ def check_draws(model: Model, theta: Floats, sizes: Floats, rng: np.random.Gener
 
     prior = Moving("p(z)", family.eta_layout, eta, np.ones_like(eta), of_z, from_prior)
     joint = Moving(
-        "p(x, z)", model.layout, theta, sizes, of_pair, lambda theta: model.sample(theta, len(x), rng)
+        "p(x, z)", model.layout, theta, sizes, of_pair, lambda theta: _drawn(model.sample, theta, len(x), rng)
     )
     for moving in (prior, joint):
         for name, _ in moving.layout.entries:
@@ -252,14 +266,15 @@ class Moving:
         here, share = self.log_density(self.place, draws), 0.3
         for _ in range(4):
             moved = self.place + share * direction
-            with np.errstate(all="ignore"):
-                ratio = here - self.log_density(moved, draws)
-            spread = ratio.std() if np.all(np.isfinite(ratio)) else np.inf
+            ratio = here - self.log_density(moved, draws)
+            finite = np.isfinite(ratio)
+            spread = ratio[finite].std() if np.mean(finite) > 1.0 - RARE else np.inf
             if 0.5 < spread < 2.0:
                 break
             share *= min(1.0 / max(spread, 0.1), 10.0) if np.isfinite(spread) else 0.1
         others = self.draw(moved)
-        return bridge(ratio, self.log_density(self.place, others) - self.log_density(moved, others), tests)
+        there = self.log_density(self.place, others) - self.log_density(moved, others)
+        return bridge(ratio, there, tests)
 
 
 def _of_z(
@@ -267,7 +282,7 @@ def _of_z(
 ) -> tuple[Callable[[int], Draws], Callable[[Draws], Floats]]:
     """Return the draws of z as a table (n, K or 1), and their log-density."""
     return (
-        lambda n: model.sample(theta, n, rng)[1].reshape(n, -1),
+        lambda n: _drawn(model.sample, theta, n, rng)[1].reshape(n, -1),
         lambda table: model.log_prior(theta, table.reshape(1, -1, *z.shape[1:]).astype(z.dtype))[0],
     )
 
@@ -277,7 +292,7 @@ def _of_x(
 ) -> tuple[Callable[[int], Draws], Callable[[Draws], Floats]]:
     """Return the draws of x given one z, and their log-density."""
     return (
-        lambda n: model.sample_x(theta, np.repeat(z, n, axis=0), rng),
+        lambda n: _drawn(model.sample_x, theta, np.repeat(z, n, axis=0), rng),
         lambda x: model.log_likelihood(theta, x, np.repeat(z, len(x), axis=0)[None])[0],
     )
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.checking.draws import check_draws
+from elbo_lab.checking.draws import NoDraws, check_draws
 from elbo_lab.checking.slopes import Kinked, check_slope
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import draw_noise
@@ -197,7 +197,11 @@ def _examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
             _away_from_kinks(check, place)
     if model.global_latents:  # a draw is a whole table, with columns that the model does not draw
         return np.inf
-    return check_draws(model, place().theta, block_sizes(model, start), rng)
+    try:
+        with np.errstate(all="ignore"):  # some draws may lie beyond the floats
+            return check_draws(model, place().theta, block_sizes(model, start), rng)
+    except NoDraws:
+        return np.inf
 
 
 def _away_from_kinks(check: Callable[[Point], None], place: Callable[[], Point]) -> None:
