@@ -143,6 +143,30 @@ def test_gaussian_draws_are_covered_by_both_intervals():
     assert min(ours, normals) >= LEAST_COVERED
 
 
+QUARTIC = (lambda rng, size: rng.standard_normal(size) ** 4, 96.0)
+LOG_NORMAL = (lambda rng, size: np.exp(rng.standard_normal(size)), np.e * (np.e - 1.0))
+NORMAL = (lambda rng, size: rng.standard_normal(size), 1.0)
+TAILS = [
+    pytest.param(QUARTIC, 200, id="fourth power of a normal, 200 repeats"),
+    pytest.param(QUARTIC, 1000, id="fourth power of a normal, 1000 repeats"),
+    pytest.param(LOG_NORMAL, 200, id="log-normal, 200 repeats"),
+    pytest.param(NORMAL, 200, id="normal, 200 repeats"),
+]
+
+
+@pytest.mark.parametrize(("source", "repeats"), TAILS)
+def test_heavy_tails_are_covered_as_well_as_light_ones(source, repeats):
+    (draw, truth), rng, studies = source, np.random.default_rng(21), 1000
+    sizes = batch_sizes(repeats)
+    hits = 0
+    for _ in range(studies):
+        low, high = batched(draw(rng, (repeats, 1)), sizes).interval()
+        hits += low <= truth <= high
+    # An interval that covers 0.937 falls below 0.915 with probability 0.003, one that covers 0.89 reaches it
+    # with probability 0.005.
+    assert 0.915 * studies <= hits <= 0.985 * studies
+
+
 HEAVY = [
     pytest.param(MODELS[0], "score-function-loo", 2, 1, id="gaussian-mle, leave-one-out at two draws"),
     pytest.param(MODELS[0], "score-function", 1, 3, id="gaussian-mle, three data, one draw"),

@@ -6,13 +6,16 @@ so each batch has an influence d_b on it (a deviation with weighted mean zero), 
 the batches are alike and independent.
 
 Gradient draws have heavy tails, and the batches inherit their skewness: a long tail is seen in few batches,
-most others miss it. An end that lies on the side of the tail is therefore pushed out to that of Hall's
-skewness-corrected t (Hall 1992, eq. 2.6), if that is further.
+most others miss it. The t of an end that lies on the side of the tail is therefore raised with the skewness
+(Hall 1992; `skewed_limit`), by at most 2.5 times.
 
-    a positive number v     v exp(+- t se / v), the upper end at least Hall's
-    a ratio r = v / u       r exp(+- t se), se of log r, both ends at least Hall's; exchanging v and u
-                            turns the interval around exactly
-    a signal-to-noise s     on the scale of s^2, both ends Hall's, cut at 0
+    a positive number v     v exp(+- t se / v), the upper t raised
+    a ratio r = v / u       r exp(+- t se), se of log r, both raised; exchanging v and u turns the interval
+                            around exactly
+    a signal-to-noise s     on the scale of s^2, both raised, cut at 0
+
+The intervals of the variance, made for 0.95, cover 0.937 to 0.972 on draws from a normal to its fourth power
+and the log-normal (sd 1), with 200 repeats as with 1000; 0.88 on log-normals of sd 1.5 with 200.
 
 **Numbers of a row** beside bias and variance, each with its uncertainty.
 
@@ -57,6 +60,8 @@ FLOAT_RANGE = 700.0
 EQUAL = 1e-9
 # A sample of a heavy tail underrates its skewness; with this factor the measured rates are held.
 UNDERRATED = 1.5
+# How far the t of an end of an interval is raised, as a factor.
+FURTHEST = 2.5
 INSTALL = "pip install 'elbo-lab[diagnostics]'"
 
 
@@ -103,8 +108,9 @@ def spread(deviations: Floats, weights: Floats, level: float = 0.95) -> Spread:
     error = np.sqrt(variance / (n_batches - 1))
     quantile = float(stdtrit(n_batches - 1, 0.5 + 0.5 * level))
     skewness = float(weights @ deviations**3) / max(variance**1.5, float(np.finfo(float).tiny))
-    ends = (error * _skewed_quantile(quantile, sign * skewness, n_batches) for sign in (1.0, -1.0))
-    return Spread(float(quantile * error), *map(float, ends))
+    of_mean = skewness / np.sqrt(n_batches) * np.array([1.0, -1.0])
+    upper, lower = error * np.minimum(skewed_limit(quantile, of_mean), FURTHEST * quantile)
+    return Spread(float(quantile * error), float(upper), float(lower))
 
 
 def positive_interval(
@@ -112,8 +118,7 @@ def positive_interval(
 ) -> tuple[float, float]:
     """Return (low, high) for a positive number that has the values `batches` (B,) in the batches."""
     found = spread(batches - weights @ batches, weights, level)
-    high = max(value * np.exp(found.half / value), value + found.upper)
-    return float(value * np.exp(-found.half / value)), float(high)
+    return float(value * np.exp(-found.half / value)), float(value * np.exp(found.upper / value))
 
 
 def ratio_interval(
@@ -130,29 +135,16 @@ def ratio_interval(
     """
     influence = top / (weights @ top) - bottom / (weights @ bottom)
     found = spread(influence, weights, level)
-    high = max(np.exp(found.half), 1.0 + found.upper)
-    low = max(np.exp(found.half), 1.0 + found.lower)
-    return float(ratio / low), float(ratio * high)
-
-
-def _skewed_quantile(quantile: float, skewness: float, n_batches: int) -> float:
-    """Return -g^{-1}(-q), Hall's transformed quantile for the upper end, for right-skewed batches.
-
-    g(x) = x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 removes the skewness of a studentised mean; here
-    a = 1.5 skewness / sqrt(B).
-    """
-    a = UNDERRATED * max(float(skewness), 0.0) / np.sqrt(n_batches)
-    if a < 1e-6:
-        return quantile
-    return -3.0 / a * (np.cbrt(1.0 + a * (-quantile - a / 6.0)) - 1.0)
+    return float(ratio * np.exp(-found.lower)), float(ratio * np.exp(found.upper))
 
 
 def skewed_limit(limit: ArrayLike, skewness: ArrayLike) -> Floats:
     """Return the limits of |t| for means that are skewed to the side on which they do not lie.
 
     A mean of draws that are skewed to the right lies too low, with too small a standard error, as long as the
-    large draws have not been seen. The transformation of `_skewed_quantile`, without its shift of the
-    median, gives a limit that depends on a L alone,
+    large draws have not been seen. Hall's transformation (1992, eq. 2.6; here without its shift of the
+    median) x + a x^2 / 3 + a^2 x^3 / 27 removes the skewness a of a studentised mean. The x whose
+    transform is -L is minus
 
         L 3 / (1 - s + s^2),   s = cbrt(a L - 1),   a = 1.5 skewness of the mean,
 
