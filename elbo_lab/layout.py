@@ -56,6 +56,11 @@ class Layout:
         lead = self._lead(vector)
         return {name: vector[..., part].reshape(lead + shape) for name, (part, shape) in self._where.items()}
 
+    @property
+    def blocks(self) -> tuple[slice, ...]:
+        """Where each block lies in the vector."""
+        return tuple(where for where, _ in self._where.values())
+
     def view(self, vector: Floats, name: str) -> Floats:
         """Return the one of `views` with this name."""
         part, shape = self._where[name]

@@ -15,11 +15,14 @@ from elbo_lab.study.rows import BiasTest, bias_test, bias_verdict, judged, nats_
 LIMIT = 6.0
 
 
-def moments_of(values, centre, n_batches=1):
+BLOCKS = (slice(0, 20), slice(20, 300))
+
+
+def moments_of(values, centre, n_batches=1, blocks=()):
     """Return merged Moments of values (R, P)."""
     total = Moments()
     for part in np.array_split(np.asarray(values, dtype=float), n_batches):
-        batch = Moments(centre=np.asarray(centre, dtype=float))
+        batch = Moments(centre=np.asarray(centre, dtype=float), blocks=blocks)
         batch.add(part[: len(part) // 2])
         batch.add(part[len(part) // 2 :])
         batch.close_batch()
@@ -43,14 +46,31 @@ def gradients(factor=1.0, repeats=400, size=300, noise=1.0):
 
 
 @pytest.mark.parametrize("n_batches", [1, 7])
-def test_the_projection_is_streamed_as_if_it_were_a_coordinate(n_batches):
+def test_the_projections_are_streamed_as_if_they_were_coordinates(n_batches):
     values, exact = gradients(repeats=70)
-    along = values @ exact / np.linalg.norm(exact)
-    found = moments_of(values, exact, n_batches)
-    assert found.standard_error_along == pytest.approx(along.std(ddof=1) / np.sqrt(70), rel=1e-12)
-    assert found.mean @ found.direction == pytest.approx(along.mean(), rel=1e-12)
-    third = ((along - along.mean()) ** 3).mean() / 70**2
-    assert found.third_cumulant_along == pytest.approx(third, rel=1e-9)
+    found = moments_of(values, exact, n_batches, BLOCKS)
+    for j, part in enumerate((slice(None), *BLOCKS)):
+        along = values[:, part] @ exact[part] / np.linalg.norm(exact[part])
+        assert found.standard_error_along[j] == pytest.approx(along.std(ddof=1) / np.sqrt(70), rel=1e-12)
+        assert found.mean @ found.directions[j] == pytest.approx(along.mean(), rel=1e-12)
+        third = ((along - along.mean()) ** 3).mean() / 70**2
+        assert found.third_cumulant_along[j] == pytest.approx(third, rel=1e-9)
+    assert len(found.standard_error_along) == 3
+
+
+def test_an_error_in_one_block_is_found_along_the_gradient_of_the_block():
+    values, exact = gradients()
+    values[:, BLOCKS[0]] -= 0.1 * exact[BLOCKS[0]]
+    whole = bias_test(moments_of(values, exact), answer_of(exact))
+    apart = bias_test(moments_of(values, exact, blocks=BLOCKS), answer_of(exact))
+    assert (whole.coordinates, apart.coordinates) == (301, 303)
+    assert whole.max_z < whole.limit and apart.max_z > apart.limit
+    reach = [(apart.plain_limit + 2.326) * block.error / block.size for block in apart.blocks]
+    assert apart.detectable_block_after(1.0) == pytest.approx(max(reach), rel=0.2) and reach[0] == max(reach)
+    # A block in which the exact gradient is zero cannot be wrong by a share of it.
+    exact[BLOCKS[0]] = 0.0
+    apart = bias_test(moments_of(values, exact, blocks=BLOCKS), answer_of(exact))
+    assert apart.coordinates == 302 and len(apart.blocks) == 1
 
 
 def test_a_proportional_error_that_no_coordinate_shows_is_found_along_the_gradient():
@@ -123,6 +143,8 @@ WORDS = [
     ({"bias_detectable": 3.3, "bias_detectable_reference": 0.06}, "blind (reference)"),
     ({"bias_detectable": None}, "blind"),
     ({"bias_detectable": 0.0}, "ok"),
+    ({"bias_detectable_block": 0.09}, "ok < 3 %"),
+    ({"bias_detectable_block": 0.11}, "blind (block)"),
     ({"bias_unit": "rms"}, "ok < 3 % rms"),
     ({"bias_unit": "nats", "bias_to_see": 0.02, "bias_detectable": 0.013}, "ok < 0.02 nats"),
     ({"bias_unit": "nats", "bias_to_see": 0.02, "bias_detectable": 0.123}, "blind < 0.13 nats"),

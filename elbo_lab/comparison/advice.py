@@ -30,7 +30,7 @@ from elbo_lab.files import Kind, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
-from elbo_lab.report import block_lines, interval_text, number_text, time_text, verdict, wrapped_texts
+from elbo_lab.report import block_lines, interval_text, number_text, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
 from elbo_lab.study.moments import Moments
@@ -85,9 +85,10 @@ class Advice:
     choices : tuple of Choice
         One per target.
     rows : list of dict
-        The measurements: `target`, `at`, `estimator`, `variance`, `snr`, `seconds_per_estimate`, `work`, its
-        ratio to the least work at that position `work_ratio` with `work_ratio_low` and `work_ratio_high` (the
-        times taken as exact), `verdict`, and `reason` where an estimator was no candidate.
+        The measurements: `target`, `at`, `estimator`, `variance`, `snr`, `bias_verdict`,
+        `seconds_per_estimate`, `work`, its ratio to the least work at that position `work_ratio` with
+        `work_ratio_low` and `work_ratio_high` (the times taken as exact), `verdict`, and `reason` where an
+        estimator was no candidate.
     """
 
     settings: dict[str, Any]
@@ -114,6 +115,11 @@ class Advice:
             "the interval of the paired variances; loses: above 1 even if the times are off by a factor of "
             f"{TIMING}."
         )
+        blind = sum(str(row["bias_verdict"]).startswith("blind") for row in self.rows)
+        if blind:
+            caption += (
+                f" That they are unbiased is declared; {blind} of {len(self.rows)} tests of it are blind."
+            )
         table = block_lines(blocks, TITLES, width, dash)
         return [*lines, "", *table, *wrapped_texts(caption, width, "dim italic")]
 
@@ -265,13 +271,15 @@ def _judged(
     for row, estimator in pairs:
         seconds, variance = times.get(estimator), row["variance"]
         reason = row["reason"]
-        if reason is None and verdict(row) == "FAIL":
+        if reason is None and row["bias_verdict"] == "FAIL":
             reason = "its bias differs significantly from zero"
         if reason is None and variance is None:
             reason = "its estimates are not finite"
         if reason is None and budget is not None and times[estimator] > budget:
             reason = f"one estimate takes {time_text(seconds)}, longer than the budget"
-        head = {"target": target, "at": at} | {name: row[name] for name in ("estimator", "variance", "snr")}
+        head = {"target": target, "at": at} | {
+            name: row[name] for name in ("estimator", "variance", "snr", "bias_verdict")
+        }
         head["seconds_per_estimate"] = seconds
         work = variance * seconds if reason is None else None
         judged.append((head | {"work": work, "reason": reason}, estimator))

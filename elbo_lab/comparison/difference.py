@@ -48,8 +48,9 @@ class Difference:
     settings : dict
         {name: [in A, in B]} of the settings that differ.
     rows : list of dict
-        The rows of both: their identity, `bias_difference`, `bias_error`, `variance_ratio` (B / A) with
-        `variance_ratio_low` and `variance_ratio_high`, `time_ratio` (B / A), `verdict`, `reasons`.
+        The rows of both: their identity, `bias_verdict_a`, `bias_verdict_b`, `bias_difference`, `bias_error`,
+        `variance_ratio` (B / A) with `variance_ratio_low` and `variance_ratio_high`, `time_ratio` (B / A),
+        `verdict`, `reasons`.
     only : tuple of list
         Identities of the rows of one run only: (in A, in B).
     """
@@ -162,11 +163,16 @@ def compared(a: Row, b: Row, limit: float) -> Row:
     ratio, low, high = _variance_ratio(a, b)
     if _variance_changed(a, b, limit):
         reasons.append(f"variance {number_text(a['variance'])} -> {number_text(b['variance'])}")
+    words = [row.get("bias_verdict") for row in (a, b)]
+    if None not in words and words[0] != words[1] and "FAIL" in words:
+        reasons.append(f"verdict {words[0]} -> {words[1]}")
     times = a["seconds_per_estimate"], b["seconds_per_estimate"]
     identical = not reasons and all(_close(a[name], b[name]) for name in NUMBERS[:-1])
     return identity(a) | {
         "bias_a": a["bias_norm"],
         "bias_b": b["bias_norm"],
+        "bias_verdict_a": words[0],
+        "bias_verdict_b": words[1],
         "bias_difference": bias[0],
         "bias_error": bias[1],
         "variance_ratio": ratio,

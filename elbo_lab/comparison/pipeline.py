@@ -332,7 +332,14 @@ def _repeats(bench: Bench, runs: Sequence[Run], draws: int, repeats: int, seed: 
         purpose,
         [run.state for run in runs],
         [bench.answers[run.target].value for run in runs],
+        [_blocks(bench.scene, run.estimator) for run in runs],
     )
+
+
+def _blocks(scene: Scene, estimator: Estimator) -> tuple[slice, ...]:
+    """Return the blocks of parameters of a gradient; none if there is only one, or for a value."""
+    layout = _layout(scene, estimator)
+    return layout.blocks if layout is not None and len(layout.blocks) > 1 else ()
 
 
 def check_bias(workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int) -> float:

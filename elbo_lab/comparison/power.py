@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from elbo_lab.comparison.pipeline import Bench, Progress, Run, rerun
 from elbo_lab.processes import Workers
-from elbo_lab.study.rows import SHARE_TO_SEE
+from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, SHARE_TO_SEE
 
 BUDGET = 100
 """A run is repeated at most this many times as often as the table asks."""
@@ -78,10 +78,14 @@ def needed_repeats(bench: Bench, run: Run, power: float) -> int | None:
     """
     from scipy.optimize import brentq  # heavy: loaded on use
 
-    test, to_see = run.bias, bench.to_see(run) * power / SHARE_TO_SEE
-    if not run.estimator.unbiased or run.fails or test.detectable <= to_see:
+    test, share = run.bias, power / SHARE_TO_SEE
+
+    def lack(times: float) -> float:
+        whole = test.detectable_after(times) / (bench.to_see(run) * share)
+        return max(whole, test.detectable_block_after(times) / (BLOCK_SHARE_TO_SEE * share)) - 1.0
+
+    if not run.estimator.unbiased or run.fails or run.moments.variance == 0.0 or lack(1.0) <= 0.0:
         return None
-    if run.moments.variance == 0.0 or not test.detectable_after(MOST) <= to_see:
+    if not lack(MOST) <= 0.0:
         return None
-    factor = brentq(lambda times: test.detectable_after(times) - to_see, 1.0, MOST)
-    return math.ceil(SPARE * run.moments.count * factor)
+    return math.ceil(SPARE * run.moments.count * brentq(lack, 1.0, MOST))

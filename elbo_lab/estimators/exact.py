@@ -28,13 +28,24 @@ from elbo_lab.exact import (
 class Answer:
     """An exact value (P,), its error bound or standard error (P,), and the rung that gave it.
 
-    `error_along` is the standard error of its projection on itself, where a long run knows it.
+    `batches` (B, P) are the values of the batches of a long run, whose spread is the error.
     """
 
     value: Floats
     error: Floats
     rung: str
-    error_along: float | None = None
+    batches: Floats | None = None
+
+    def error_along(self, direction: Floats) -> float:
+        """Return the error of the projection on a unit vector (P,).
+
+        From the batches of a long run; for other rungs the sum of |u_j| error_j, which no dependence between
+        the coordinates exceeds.
+        """
+        if self.batches is None:
+            return float(np.abs(direction) @ self.error)
+        along = self.batches @ direction
+        return float(along.std(ddof=1) / np.sqrt(len(along)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +102,6 @@ def _mean_answer(value: Floats, error: Floats, rung: str) -> Answer:
     return Answer(value.mean(keepdims=True), np.array([mean_error]), rung)
 
 
-def _gradient_answer(value: Floats, error: Floats, rung: str, batches: Floats | None) -> Answer:
-    """Return the Answer for a gradient (P,), from the batches (B, P) of a long run or without any."""
-    norm = np.linalg.norm(value)
-    if batches is None or norm == 0.0:
-        return Answer(value, error, rung)
-    along = batches @ (value / norm)
-    return Answer(value, error, rung, float(along.std(ddof=1) / np.sqrt(len(along))))
-
-
 def _phi_answer(
     problem: Problem, grad_eta: Floats, error: Floats, rung: str, batches: Floats | None = None
 ) -> Answer:
@@ -107,14 +109,14 @@ def _phi_answer(
     _, posterior, _, phi, x = problem
     in_phi = None if batches is None else posterior.eta_vjp(phi, x, batches)
     value, error_in_phi = posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error)
-    return _gradient_answer(value, error_in_phi, rung, in_phi)
+    return Answer(value, error_in_phi, rung, in_phi)
 
 
 def evidence_answers(exact: Evidence) -> dict[str, Answer]:
     """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
     return {
         "log-evidence": _mean_answer(exact.value, exact.value_error, exact.rung),
-        "grad-theta-log-evidence": _gradient_answer(
+        "grad-theta-log-evidence": Answer(
             exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
         ),
     }
@@ -144,7 +146,7 @@ def answers_under_q(
         grad_eta = exact.grad_eta + family.entropy_grad(eta) / len(x)
     return {
         bound: _mean_answer(value, exact.value_error, exact.rung),
-        f"grad-theta-{bound}": _gradient_answer(
+        f"grad-theta-{bound}": Answer(
             exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
         ),
         f"grad-phi-{bound}": _phi_answer(

@@ -24,7 +24,7 @@ from elbo_lab.report.cells import (
 )
 from elbo_lab.report.columns import Frame, fit_columns
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
-from elbo_lab.study.rows import NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
+from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
 from elbo_lab.study.scene import WHERE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # A difference of two numbers is no more exact than they are.
 ROUNDING = 1e-12
 VERDICT_COLORS = {"FAIL": "bold red", "biased": "yellow", "ok": "green", "exact": "green"}
-VERDICT_COLORS |= dict.fromkeys(("blind", "blind (reference)"), "magenta")
+VERDICT_COLORS |= dict.fromkeys(("blind", "blind (block)", "blind (reference)"), "magenta")
 
 
 def header_text(frame: Frame) -> str:
@@ -174,7 +174,10 @@ def to_see_text(rows: Rows) -> str:
     text += " would have been"
     if any(row.get("bias_unit") == "rms" for row in rows):
         text += "; % rms: the exact answer is zero, so of the root mean square of one estimate"
-    if any(bias_verdict(row) == "blind (reference)" for row in rows):
+    words = {bias_verdict(row) for row in rows}
+    if "blind (block)" in words:
+        text += f"; (block): one of {100 * BLOCK_SHARE_TO_SEE:g} % in one block of parameters is hidden"
+    if "blind (reference)" in words:
         text += "; (reference): the error of the exact answer alone hides it"
     return text
 

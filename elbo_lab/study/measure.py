@@ -137,6 +137,7 @@ def run_batch(
     size: int,
     centres: list[Floats] | None = None,
     states: list[Floats] | None = None,
+    blocks: list[tuple[slice, ...]] | None = None,
 ) -> list[Moments]:
     """Return one closed batch of `Moments` per estimator.
 
@@ -155,8 +156,13 @@ def run_batch(
         Exact answers, for the size of single errors; an estimate of another shape is refused.
     states : list of ndarray, optional
         From `settled_states`, for several batches; computed here if not given.
+    blocks : list of tuple of slice, optional
+        Blocks of parameters in which errors are followed along the exact answer.
     """
-    moments = [Moments(centre=centre) for centre in centres or (None for _ in estimators)]
+    moments = [Moments() for _ in estimators]
+    if centres is not None:
+        parts: list[tuple[slice, ...]] = blocks or [()] * len(estimators)
+        moments = [Moments(centre=c, blocks=part) for c, part in zip(centres, parts, strict=True)]
     for i, values in _estimates(scene, estimators, draws, size, seed, (purpose, batch), states):
         exact = moments[i].centre
         if exact is not None and values.shape[1:] != exact.shape:
@@ -184,6 +190,8 @@ class Repeats:
         From `settled_states`.
     centres : list of ndarray (P_i,), optional
         Exact answers.
+    blocks : list of tuple of slice, optional
+        Blocks of parameters in which errors are followed along them.
     """
 
     scene: Scene
@@ -194,12 +202,12 @@ class Repeats:
     purpose: str
     states: list[Floats]
     centres: list[Floats] | None = None
+    blocks: list[tuple[slice, ...]] | None = None
 
 
 def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
-    return run_batch(
-        work.scene, work.estimators, work.draws, work.seed, work.purpose, *batch, work.centres, work.states
-    )
+    settings = work.scene, work.estimators, work.draws, work.seed, work.purpose
+    return run_batch(*settings, *batch, work.centres, work.states, work.blocks)
 
 
 def run_repeats(

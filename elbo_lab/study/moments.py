@@ -51,8 +51,10 @@ class Moments:
         Mean of each batch, in the same order.
     centre : ndarray (P,), optional
         What single estimates are compared with, usually the exact answer.
-    squares_along, cubes_along : float
-        The same sums for the projection on the direction of the centre; 0 without a centre.
+    blocks : tuple of slice
+        Blocks of parameters in which the centre is followed as well.
+    squares_along, cubes_along : ndarray (1 + B,)
+        The same sums for the projections on `directions`; none without a centre.
     errors : list of float
         Norm of estimate - centre for the first repeats of each batch; empty without a centre.
     """
@@ -64,8 +66,9 @@ class Moments:
     traces: list[tuple[int, float]] = field(default_factory=list)
     means: list[Floats] = field(default_factory=list)
     centre: Floats | None = None
-    squares_along: float = 0.0
-    cubes_along: float = 0.0
+    blocks: tuple[slice, ...] = ()
+    squares_along: Floats = field(default_factory=lambda: np.zeros(0))
+    cubes_along: Floats = field(default_factory=lambda: np.zeros(0))
     errors: list[float] = field(default_factory=list)
 
     def add(self, values: Floats) -> None:
@@ -82,8 +85,8 @@ class Moments:
                 mean,
                 squares.sum(axis=0),
                 (squares * deviations).sum(axis=0),
-                squares_along=float((along**2).sum()),
-                cubes_along=float((along**3).sum()),
+                squares_along=(along**2).sum(axis=0),
+                cubes_along=(along**3).sum(axis=0),
             )
         )
 
@@ -95,7 +98,8 @@ class Moments:
 
     def merge(self, other: "Moments") -> None:
         """Add a closed batch; the caller merges in a fixed order, whatever order they finish in."""
-        self.centre = other.centre if self.centre is None else self.centre
+        if self.centre is None:
+            self.centre, self.blocks = other.centre, other.blocks
         self._merge(other)
         self.traces += other.traces
         self.means += other.means
@@ -109,29 +113,38 @@ class Moments:
             return
         total = self.count + other.count
         shift = other.mean - self.mean
-        shift_along = float(self._along(shift))
+        shift_along = self._along(shift)
         weight = self.count * other.count / total
         skewing = weight * (self.count - other.count) / total
         own, others = 3.0 * self.count / total, 3.0 * other.count / total
         self.cubes = self.cubes + other.cubes + shift**3 * skewing
         self.cubes += shift * (own * other.squares - others * self.squares)
-        self.cubes_along += other.cubes_along + shift_along**3 * skewing
+        self.cubes_along = self.cubes_along + other.cubes_along + shift_along**3 * skewing
         self.cubes_along += shift_along * (own * other.squares_along - others * self.squares_along)
         self.mean = self.mean + shift * (other.count / total)
         self.squares = self.squares + other.squares + shift**2 * weight
-        self.squares_along += other.squares_along + shift_along**2 * weight
+        self.squares_along = self.squares_along + other.squares_along + shift_along**2 * weight
         self.count = total
 
     @property
-    def direction(self) -> Floats | None:
-        """The unit vector along the centre (P,); None without a centre, and for a centre of zero."""
-        norm = 0.0 if self.centre is None else np.linalg.norm(self.centre)
-        return None if self.centre is None or norm == 0.0 else self.centre / norm
+    def directions(self) -> Floats:
+        """Unit vectors along the centre and its part in each block (1 + B, P), zeros for a part of zero.
+
+        None at all (0, P) without a centre.
+        """
+        if self.centre is None:
+            return np.zeros((0, len(self.mean)))
+        parts = np.zeros((1 + len(self.blocks), len(self.centre)))
+        for part, block in zip(parts, (slice(None), *self.blocks), strict=True):
+            part[block] = self.centre[block]
+        norms = np.linalg.norm(parts, axis=1, keepdims=True)
+        return parts / np.where(norms > 0.0, norms, 1.0)
 
     def _along(self, deviations: Floats) -> Floats:
-        """Return the deviations (..., P) projected on that direction (...,), or zeros."""
-        direction = self.direction
-        return np.zeros(deviations.shape[:-1]) if direction is None else deviations @ direction
+        """Return deviations (..., P) projected on `directions` (..., 1 + B), or on none without a centre."""
+        if self.centre is None:
+            return np.zeros((*deviations.shape[:-1], 0))
+        return deviations @ self.directions.T
 
     @property
     def standard_error(self) -> Floats:
@@ -139,9 +152,9 @@ class Moments:
         return np.sqrt(self.squares / (self.count - 1) / self.count)
 
     @property
-    def standard_error_along(self) -> float:
-        """Standard error of the mean projected on the direction of the centre."""
-        return float(np.sqrt(self.squares_along / (self.count - 1) / self.count))
+    def standard_error_along(self) -> Floats:
+        """Standard errors of the mean projected on `directions` (1 + B,)."""
+        return np.sqrt(self.squares_along / (self.count - 1) / self.count)
 
     @property
     def third_cumulant(self) -> Floats:
@@ -149,8 +162,8 @@ class Moments:
         return self.cubes / self.count**3
 
     @property
-    def third_cumulant_along(self) -> float:
-        """The same, of the mean projected on the direction of the centre."""
+    def third_cumulant_along(self) -> Floats:
+        """The same, of the mean projected on `directions` (1 + B,)."""
         return self.cubes_along / self.count**3
 
     @property

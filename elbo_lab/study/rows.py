@@ -35,6 +35,18 @@ POWER_MARGIN = 2.326
 # What a test has to see before it may say `ok`: as a share of the exact answer, and in nats.
 SHARE_TO_SEE = 0.05
 NATS_TO_SEE = 0.05
+# The same for one block of parameters by itself, as a share of the exact answer there.
+BLOCK_SHARE_TO_SEE = 0.1
+
+
+@dataclass(frozen=True)
+class BlockTest:
+    """What a look sees of an error in one block of parameters; the fields are those of `BiasTest`."""
+
+    error: float
+    error_reference: float
+    skewness: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class BiasTest:
         square of one estimate; 1 nat for a value.
     unit : {'exact', 'rms', 'nats'}
         Which of them.
+    blocks : tuple of BlockTest
+        The same along the exact answer within each block of parameters.
     """
 
     max_z: float | None
@@ -74,18 +88,27 @@ class BiasTest:
     reach_worst: float = 0.0
     size: float = 1.0
     unit: str = "exact"
+    blocks: tuple[BlockTest, ...] = ()
 
     def detectable_after(self, factor: float) -> float:
         """Return the least bias along the exact answer that `factor` times the repeats find, with 99 % power.
 
         A bias may have either sign, so that the limit of the skewed side counts.
         """
-        of_repeats = self.error**2 - self.error_reference**2
-        error = float(np.sqrt(of_repeats / factor + self.error_reference**2))
+        return self._along_after(self, factor)
+
+    def detectable_block_after(self, factor: float) -> float:
+        """Return the same for an error in one block, the one that is seen worst; 0 without blocks."""
+        return max((self._along_after(block, factor) for block in self.blocks), default=0.0)
+
+    def _along_after(self, part: "BiasTest | BlockTest", factor: float) -> float:
+        of_repeats = part.error**2 - part.error_reference**2
+        error = float(np.sqrt(of_repeats / factor + part.error_reference**2))
         if error == 0.0:
             return 0.0
-        skewness = abs(self.skewness) * (self.error / error) ** 3 / factor**2
-        return self._share(float(skewed_limit(self.plain_limit, skewness) + POWER_MARGIN) * error)
+        skewness = abs(part.skewness) * (part.error / error) ** 3 / factor**2
+        bias = float(skewed_limit(self.plain_limit, skewness) + POWER_MARGIN) * error
+        return bias / part.size if part.size else float("inf")
 
     @property
     def detectable(self) -> float:
@@ -95,17 +118,14 @@ class BiasTest:
     @property
     def detectable_worst(self) -> float:
         """The same in any direction."""
-        return self._share(self.reach_worst)
+        if self.reach_worst == 0.0:
+            return 0.0
+        return self.reach_worst / self.size if self.size else float("inf")
 
     @property
     def detectable_reference(self) -> float:
         """What the error of the reference hides from any number of repeats."""
         return self.detectable_after(float("inf"))
-
-    def _share(self, bias: float) -> float:
-        if bias == 0.0:
-            return 0.0
-        return bias / self.size if self.size else float("inf")
 
 
 def bias_test(
@@ -130,12 +150,12 @@ def bias_test(
     |exact|) carries rounding instead of noise: it passes if the difference is at most 1e-9 of the scale and
     is then left out; if not, its z is the difference over 1e-12 of the scale, far above any limit.
 
-    **The projection.** One number more is tested: the difference projected on the exact answer,
-    u . (mean - exact) with u = exact / |exact|, which sees a proportional error best. Its standard error is
-    that of the projected repeats (`Moments`), and that of a reference by a long run from its batches. The
-    errors of any other reference, and what the repeats miss, may depend on each other in any way, so they
-    enter as the sum of |u_j| se_j, which no dependence exceeds. Without a direction (an exact answer of
-    rounding size, or moments without a centre) there is no projection, and the worst direction counts.
+    **The projections.** One number more is tested: the difference projected on the exact answer,
+    u . (mean - exact) with u = exact / |exact|, which sees a proportional error best; and the same within
+    each block of parameters, for an error in one of them. Their standard errors are those of the projected
+    repeats (`Moments`) and of the projected reference (`Answer.error_along`). What the repeats miss may
+    depend on each other in any way, so it enters as the sum of |u_j| se_j, which no dependence exceeds.
+    Without a direction (an exact answer of rounding size, or moments without a centre) the worst one counts.
 
     Parameters
     ----------
@@ -155,22 +175,20 @@ def bias_test(
     of_reference = np.sqrt(LOOKS) * answer.error
     error = np.sqrt(moments.standard_error**2 + of_reference**2 + missed)
     n_coordinates, reference = len(error), float(np.linalg.norm(of_reference))
-    norm, rms = float(np.linalg.norm(answer.value)), _root_mean_square(moments)
-    has_direction = moments.direction is not None and norm > DETERMINISTIC_TOLERANCE * rms
-    if is_value:
-        size, unit = 1.0, "nats"
-    else:
-        size, unit = (norm, "exact") if has_direction else (max(rms, norm), "rms")
-    if moments.direction is not None and has_direction and n_coordinates > 1:
-        shares = np.abs(moments.direction)
-        own = answer.error_along
-        reference = float(shares @ of_reference) if own is None else float(np.sqrt(LOOKS)) * own
-        missed_along = float(shares @ np.sqrt(np.broadcast_to(missed, shares.shape)))
-        along = float(np.sqrt(moments.standard_error_along**2 + reference**2 + missed_along**2))
-        difference = np.append(difference, moments.direction @ difference)
-        third = np.append(third, moments.third_cumulant_along)
-        scale = np.append(scale, shares @ scale)
-        error = np.append(error, along)
+    directions = moments.directions[:0] if is_value else moments.directions
+    norms = directions @ answer.value
+    # An exact answer of rounding size has no direction, nor has a block of it.
+    is_seen = norms[:1] > DETERMINISTIC_TOLERANCE * _root_mean_square(moments)
+    is_seen = is_seen & (norms > DETERMINISTIC_TOLERANCE * norms[:1])
+    directions, norms = directions[is_seen], norms[is_seen]
+    shares = np.abs(directions)
+    references = np.sqrt(LOOKS) * np.array([answer.error_along(one) for one in directions])
+    missed_along = shares @ np.sqrt(np.broadcast_to(missed, error.shape))
+    squares_along = moments.standard_error_along[: len(is_seen)][is_seen] ** 2
+    difference = np.append(difference, directions @ difference)
+    third = np.append(third, moments.third_cumulant_along[: len(is_seen)][is_seen])
+    scale = np.append(scale, shares @ scale)
+    error = np.append(error, np.sqrt(squares_along + references**2 + missed_along**2))
     rigid = error < DETERMINISTIC * scale
     tested = ~(rigid & (np.abs(difference) <= DETERMINISTIC_TOLERANCE * scale))
     count = int(tested.sum())
@@ -182,11 +200,16 @@ def bias_test(
     max_z, limit = (float(z[nearest]), float(limits[nearest])) if count else (0.0, student)
     reach = (skewed_limit(student, np.abs(skewness)) + POWER_MARGIN) * error
     worst = float(np.linalg.norm(reach[:n_coordinates]))
-    if len(error) > n_coordinates or n_coordinates == 1:
-        along, skewness_along = float(error[-1]), float(skewness[-1])
-    else:
-        along, skewness_along = worst / (student + POWER_MARGIN), 0.0
-    return BiasTest(max_z, count, limit, student, along, reference, skewness_along, worst, size, unit)
+    look = max_z, count, limit, student
+    if is_value:
+        return BiasTest(*look, float(error[0]), reference, float(skewness[0]), worst, unit="nats")
+    if not len(norms):
+        along = worst / (student + POWER_MARGIN)
+        return BiasTest(*look, along, reference, 0.0, worst, _root_mean_square(moments), "rms")
+    parts = zip(error[n_coordinates:], references, skewness[n_coordinates:], norms, strict=True)
+    whole, *blocks = (BlockTest(*map(float, part)) for part in parts)
+    along, of_whole, skewness_along, size = whole.error, whole.error_reference, whole.skewness, whole.size
+    return BiasTest(*look, along, of_whole, skewness_along, worst, size, blocks=tuple(blocks))
 
 
 def _root_mean_square(moments: Moments) -> float:
@@ -244,6 +267,7 @@ NUMBERS = (
     "bias_z_limit",
     "bias_detectable",
     "bias_detectable_worst",
+    "bias_detectable_block",
     "bias_detectable_reference",
     "bias_detectable_first",
     "bias_to_see",
@@ -365,6 +389,7 @@ def judged(row: Row, test: BiasTest, to_see: float, first: BiasTest | None = Non
         "bias_z_limit": test.limit,
         "bias_detectable": test.detectable,
         "bias_detectable_worst": test.detectable_worst,
+        "bias_detectable_block": test.detectable_block_after(1.0) if test.blocks else None,
         "bias_detectable_reference": test.detectable_reference,
         "bias_detectable_first": first.detectable if first else None,
         "bias_to_see": to_see,
@@ -381,6 +406,8 @@ def bias_verdict(row: Row) -> str | None:
     'FAIL'               declared unbiased, yet `bias_max_z` lies above `bias_z_limit`
     'exact'              without variance, and without a difference from the exact answer
     'ok'                 within the limit, and the test sees a bias of the size `bias_to_see`
+    'blind (block)'      within the limit, and the test sees such a bias, but not one of 10 % in one block of
+                         parameters
     'blind (reference)'  within the limit, but the error of the exact answer alone hides such a bias
     'blind'              within the limit, but the test does not see such a bias, or it is not known to
     None                 the exact answer, and rows without numbers
@@ -404,7 +431,8 @@ def bias_verdict(row: Row) -> str | None:
     if to_see is None or seen is None:
         return "blind"
     if seen <= to_see:
-        return "ok"
+        block = row.get("bias_detectable_block")
+        return "ok" if block is None or block <= BLOCK_SHARE_TO_SEE else "blind (block)"
     return "blind (reference)" if reference is None or reference > to_see else "blind"
 
 
