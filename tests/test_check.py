@@ -15,7 +15,18 @@ from elbo_lab.checking.contract import broken_promises
 from elbo_lab.checking.integrals import moments
 from elbo_lab.checking.problems import SMALL, problem_of
 from elbo_lab.cli.main import main
-from elbo_lab.distributions import NoiseSpec
+from elbo_lab.distributions import (
+    Beta,
+    Exponential,
+    Family,
+    Gamma,
+    Gumbel,
+    Laplace,
+    Logistic,
+    NoiseSpec,
+    StudentT,
+    Weibull,
+)
 from elbo_lab.estimators import (
     ESTIMATORS,
     NO_STATE,
@@ -29,7 +40,8 @@ from elbo_lab.estimators import (
     ScoreFunctionRunningMean,
     Vimco,
 )
-from elbo_lab.models import DeepBernoulli, GaussianMLE
+from elbo_lab.layout import Layout
+from elbo_lab.models import DeepBernoulli, GaussianMLE, Model, fold_shared
 
 MEASURED = [estimator for estimator in ESTIMATORS if not isinstance(estimator, Exact)]
 
@@ -181,6 +193,63 @@ def test_under_a_decoder_with_kinks_it_still_sees_a_millionth(name):
     (kind,) = (estimator for estimator in MEASURED if estimator.name == name)
     wrong = check_unbiased(faulty(kind, proportional(1e-5)), relu)
     assert {row["verdict"] for row in wrong.rows if row["draws"] == 1} == {"FAIL"}
+
+
+@dataclass(frozen=True)
+class Line(Model):
+    """x ~ N(w z, s^2 I) in two columns, z from any family of one number, at fixed eta."""
+
+    family: Family
+    name = "line"
+    layout = Layout((("w", (2,)), ("log_s", ())))
+    n_columns = 2
+
+    def prior_eta(self, theta):  # noqa: ARG002
+        return np.full((1, self.family.eta_size), 0.2)
+
+    def prior_eta_vjp(self, theta, grad_eta):  # noqa: ARG002
+        return np.zeros((*grad_eta.shape[:-1], self.layout.size))
+
+    def likelihood(self, theta, x, z):
+        w, scale = theta[:2], np.exp(theta[2])
+        r = (x - z * w) / scale
+        squares = (r**2).sum(axis=-1)
+
+        def pullback(cotangent):
+            by_mean = cotangent[..., None] * r / scale
+            by_log_s = (cotangent * (squares - 2.0)).sum(axis=(-2, -1))
+            by_theta = np.concatenate([(by_mean * z).sum(axis=(-3, -2)), by_log_s[..., None]], axis=-1)
+            return by_theta, fold_shared((by_mean * w).sum(axis=-1, keepdims=True), z)
+
+        return -0.5 * squares - 2.0 * theta[2] - np.log(2.0 * np.pi), pullback
+
+    def sample_x(self, theta, z, rng):
+        return z * theta[:2] + np.exp(theta[2]) * rng.standard_normal((len(z), 2))
+
+    def initial_theta(self, x):  # noqa: ARG002
+        return np.zeros(3)
+
+
+# With 0.4 as logarithm of the degrees of freedom a Student t has no variance, and the ELBO is infinite.
+WITH_MOMENTS = (Laplace(1), Logistic(1), Gumbel(1), Exponential(1), Weibull(1), Gamma(1), Beta(1))
+
+
+@pytest.mark.parametrize("family", WITH_MOMENTS, ids=lambda family: family.name)
+def test_every_family_of_one_number_is_integrated(family):
+    for name in ("score-function", "reparameterization"):
+        found = check_unbiased(name, Line(family))
+        one_draw = [row for row in found.rows if row["draws"] == 1]
+        assert found.passed and {row["verdict"] for row in one_draw} == {"ok"}
+        assert "draws" not in {row["method"] for row in one_draw}
+    wrong = check_unbiased(faulty(ScoreFunction(), proportional(0.01)), Line(family))
+    assert {row["verdict"] for row in wrong.rows if row["draws"] == 1} == {"FAIL"}
+
+
+@pytest.mark.slow
+def test_where_the_answer_is_infinite_nobody_is_blamed():
+    found = check_unbiased("score-function", Line(StudentT(1)))
+    assert "FAIL" not in {row["verdict"] for row in found.rows}
+    assert found.conclusion == "FAILED: all tests are blind"
 
 
 def test_bisection_finds_a_step_close_to_the_end_of_a_panel():

@@ -27,7 +27,6 @@ from elbo_lab.checking import measure_rules
 from elbo_lab.checking.rules import (
     NotIntegrated,
     Rule,
-    check_size,
     every_bit,
     every_order,
     every_outcome,
@@ -74,7 +73,9 @@ COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
 PANEL_NODES = (10, 12, 16, 24, 40)
 GUMBEL_STEPS = (1.0, 0.75, 0.4, 0.3)
 # Of the bisection of a single number: the first panels, their nodes, and how often one is halved.
-FIRST_PANELS, NODES_OF_A_PANEL, MOST_HALVINGS = 36, 10, 45
+FIRST_PANELS, NODES_OF_A_PANEL, MOST_HALVINGS, MOST_PANELS = 36, 10, 45, 1000
+# Of the sum over a panel, relative to the sum of magnitudes.
+ROUNDING_OF_A_PANEL = 1e-13
 LARGEST_UNIFORM = np.nextafter(1.0, 0.0)
 # Whether an estimate has a property is tried at so many points, up to rounding.
 TRIALS, ROUNDING = 100, 1e-9
@@ -366,8 +367,8 @@ def bisected(estimates: Estimates, spec: NoiseSpec, family: Family, tolerance: f
     total, error, n_nodes = base.copy(), 0.0, 0
     for n in range(spec.shape[1]):
 
-        def of_panels(ends: Floats, n: int = n) -> Floats:
-            """Return the integrals of the change over panels [low, high] (M, 2): (M, P)."""
+        def of_panels(ends: Floats, n: int = n) -> tuple[Floats, Floats]:
+            """Return the integrals of the change, and of its magnitude, over panels [low, high] (M, 2)."""
             half = 0.5 * (ends[:, 1] - ends[:, 0])[:, None]
             points = ends[:, :1] + half * (x + 1.0)
             density = np.exp(-0.5 * points**2) / np.sqrt(2.0 * np.pi) if normal else np.ones(points.shape)
@@ -377,26 +378,29 @@ def bisected(estimates: Estimates, spec: NoiseSpec, family: Family, tolerance: f
             )
             noise.reshape(points.size, spec.shape[0], spec.shape[1], -1)[:, 0, n, 0] = values
             change = np.concatenate([part for _, part in in_passes(estimates, noise, spec)]) - base
-            return ((half * w * density)[..., None] * change.reshape(*points.shape, -1)).sum(axis=1)
+            terms = (half * w * density)[..., None] * change.reshape(*points.shape, -1)
+            return terms.sum(axis=1), np.abs(terms).sum(axis=1)
 
         edges = np.linspace(low, high, FIRST_PANELS + 1)
         panels = np.column_stack([edges[:-1], edges[1:]])
-        values = of_panels(panels)
+        values, _ = of_panels(panels)
         for _ in range(MOST_HALVINGS):
             middle = panels.mean(axis=1)
             halves = np.stack([panels[:, 0], middle, middle, panels[:, 1]], axis=1).reshape(-1, 2)
-            finer = of_panels(halves)
+            finer, magnitude = of_panels(halves)
             n_nodes += finer.shape[0] * NODES_OF_A_PANEL
             pairs = finer.reshape(len(panels), 2, -1)
             change = np.abs(pairs.sum(axis=1) - values).max(axis=1)
-            stands = change <= 0.01 * tolerance
+            of_rounding = ROUNDING_OF_A_PANEL * magnitude.reshape(pairs.shape).sum(axis=1).max(axis=1)
+            stands = change <= np.maximum(0.01 * tolerance, of_rounding)
             total += pairs[stands].sum(axis=(0, 1))
             error += float(change[stands].sum())
             panels = halves.reshape(-1, 2, 2)[~stands].reshape(-1, 2)
             values = pairs[~stands].reshape(-1, len(base))
-            check_size(len(panels))
             if not len(panels):
                 break
+            if len(panels) > MOST_PANELS:
+                raise NotIntegrated(f"{len(panels):,} panels that do not stand")
         else:
             raise NotIntegrated("a panel that never stands")
     return Moments(total, np.full(base.shape, np.nan), error, n_nodes, "bisection")
