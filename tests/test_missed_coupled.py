@@ -81,6 +81,7 @@ def test_few_repeats_of_a_discrete_model_raise_no_false_alarm(model, repeats, at
 class Boastful(OvisTilde):
     """A biased estimator that claims to be unbiased."""
 
+    name = "boastful"
     unbiased = True
 
 
@@ -93,6 +94,7 @@ def test_a_biased_estimator_that_claims_otherwise_fails():
 class BoastfulValue(CombinedBound):
     """Half an ELBO that claims to be the importance-weighted bound."""
 
+    name = "boastful-value"
     unbiased = True
 
 
