@@ -8,6 +8,8 @@ import difflib
 import reprlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,9 +144,19 @@ def unknown_name(
     return UnknownName(_line(argument, "a known name", short(name), remedy))
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a real number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_count(argument: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
     """Return `value` as an int from `minimum` to `maximum`, or raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if not is_whole(value):
         raise bad_kind(argument, f"a whole number of at least {minimum}", short(value))
     if value < minimum:
         raise bad_value(argument, f"a whole number of at least {minimum}", value)
@@ -155,7 +167,7 @@ def check_count(argument: str, value: object, minimum: int = 1, maximum: int | N
 
 def check_positive(argument: str, value: object) -> float:
     """Return `value` as a float that is finite and above zero, or raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+    if not is_number(value):
         raise bad_kind(argument, "a positive number", short(value))
     if not 0 < value < np.inf:
         raise bad_value(argument, "a positive finite number", value)
@@ -164,7 +176,7 @@ def check_positive(argument: str, value: object) -> float:
 
 def check_share(argument: str, value: object) -> float:
     """Return `value` as a float from 0 to 1, or raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+    if not is_number(value):
         raise bad_kind(argument, "a number from 0 to 1", short(value))
     if not 0 <= value <= 1:
         raise bad_value(argument, "a number from 0 to 1", value)

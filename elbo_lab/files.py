@@ -18,9 +18,9 @@ import contextlib
 import errno
 import glob
 import io
+import json
 import os
 import re
-import stat
 import tempfile
 import threading
 import time
@@ -177,13 +177,9 @@ def _target(argument: str, path: StrPath) -> Path | int:
     descriptor = descriptor_of(path)
     if descriptor is not None:
         return descriptor
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        mode = None
-    if mode is not None and stat.S_ISDIR(mode):
+    if os.path.isdir(path):
         raise bad_value(argument, "a file name", f"the folder {str(path)!r}")
-    if mode is not None and not stat.S_ISREG(mode):
+    if os.path.exists(path) and not os.path.isfile(path):
         got = f"{str(path)!r}, a device, pipe or socket"
         raise bad_value(argument, "a regular file or a new name", got)
     return Path(os.path.realpath(path))
@@ -221,9 +217,31 @@ def write_output(argument: str, path: StrPath, data: str | bytes, kind: Kind) ->
     write_bytes(path, data.encode("utf-8") if isinstance(data, str) else data)
 
 
-def write_text(path: StrPath, text: str) -> None:
-    """Write text in UTF-8 to `path`, as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+def json_kind(command: str, schema: str) -> Kind:
+    """Return the kind of the JSON of a command that begins with a schema such as "elbo_lab/fit/1"."""
+    pattern = rf'\{{\s*"schema":\s*"{schema.rstrip("0123456789")}'
+    return Kind(f"the JSON of 'elbo-lab {command}'", pattern.encode())
+
+
+def write_json(path: StrPath | None, content: Mapping[str, Any], kind: Kind) -> str:
+    """Return content as JSON text; write it to `path` as well if given, as `write_output`."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    if path is not None:
+        write_output("json", path, text, kind)
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are not finite as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
 
 
 def write_arrays(argument: str, path: StrPath, arrays: Mapping[str, Any]) -> None:
@@ -290,7 +308,7 @@ def _kept(temporary: Path) -> Iterator[None]:
         yield
         return
     while True:
-        with locked(temporary) as (_, state):
+        with locked(temporary) as state:
             if state is not False:  # somebody who looks whether it is left over
                 yield
                 return
@@ -300,9 +318,9 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
     """Remove the temporary files of writers that were killed; where nothing locks, after an hour."""
     for path in folder.glob(f"{glob.escape(prefix)}*.{TEMPORARY}"):
         # On Windows an open file cannot be removed, not even by the one who looks.
-        looked = contextlib.nullcontext((0, None)) if os.name == "nt" else locked(path, 0)
+        looked = contextlib.nullcontext(None) if os.name == "nt" else locked(path, 0)
         # Another writer may remove it at the same time.
-        with contextlib.suppress(OSError), looked as (_, state):
+        with contextlib.suppress(OSError), looked as state:
             if state or (state is None and time.time() - path.stat().st_mtime > HOUR):
                 path.unlink()
 
@@ -324,7 +342,7 @@ def sole_writer(argument: str, path: StrPath) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if os.name == "nt":
             stack.callback(_remove, lock)  # once it is closed
-        _, state = stack.enter_context(locked(lock))
+        state = stack.enter_context(locked(lock))
         if state is False:
             got = f"{str(path)!r}, which another run is writing"
             raise bad_value(argument, "a file of one run", got, "wait for its end, or name another")

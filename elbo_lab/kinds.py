@@ -9,13 +9,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from inspect import Parameter, signature
-from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from elbo_lab.errors import bad_kind, short
+from elbo_lab.errors import bad_kind, is_number, is_whole, short
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,21 +22,13 @@ Check = Callable[[object], bool]
 MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 KINDS: dict[object, tuple[str, Check]] = {
-    int: ("a whole number", _is_whole),
-    float: ("a number", _is_number),
+    int: ("a whole number", is_whole),
+    float: ("a number", is_number),
     bool: ("True or False", lambda value: isinstance(value, bool)),
     str: ("a text", lambda value: isinstance(value, str)),
     os.PathLike: ("a path", lambda value: isinstance(value, os.PathLike)),

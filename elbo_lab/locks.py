@@ -38,8 +38,8 @@ def lock(descriptor: int) -> bool | None:
 
 
 @contextmanager
-def locked(path: Path, flags: int = os.O_CREAT) -> Iterator[tuple[int, bool | None]]:
-    """Open the file at `path`, try to lock it, and yield (descriptor, result of `lock`).
+def locked(path: Path, flags: int = os.O_CREAT) -> Iterator[bool | None]:
+    """Open the file at `path`, try to lock it, and yield what `lock` returned.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def locked(path: Path, flags: int = os.O_CREAT) -> Iterator[tuple[int, bool | No
             break
         os.close(descriptor)
     try:
-        yield descriptor, state
+        yield state
     finally:
         os.close(descriptor)
 

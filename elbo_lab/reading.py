@@ -7,7 +7,6 @@ no size, and may never end: only regular files are read.
 
 import math
 import os
-import stat
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -30,11 +29,8 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 def check_regular(argument: str, path: StrPath) -> None:
     """Refuse a pipe, a device or a socket, which may keep the reader waiting for ever."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # what is not there is told by who opens it
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    # What is not there, and a folder, is told by who opens it.
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         got = f"{str(path)!r}, a pipe, a device or a socket"
         raise bad_value(argument, "a regular file", got, "save its content as a file first")
 

@@ -124,7 +124,7 @@ def test_leftovers_of_killed_writers_go_at_once_and_those_of_writers_at_work_sta
     others = [".b.bin.7-8.elbo-lab-tmp", ".a.bin.2024-01", ".a.bin.notes", ".a.bin.7-8.elbo-lab-tmp.old"]
     for name in [".a.bin.7-8.elbo-lab-tmp", ".a.bin.9-8.elbo-lab-tmp", *others]:
         leave(tmp_path / name, 61)
-    with locked(tmp_path / ".a.bin.9-8.elbo-lab-tmp") as (_, state):
+    with locked(tmp_path / ".a.bin.9-8.elbo-lab-tmp") as state:
         assert state is True
         write_bytes(tmp_path / "a.bin", NEW)
     assert sorted(os.listdir(tmp_path)) == sorted([".a.bin.9-8.elbo-lab-tmp", *others, "a.bin"])

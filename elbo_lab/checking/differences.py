@@ -6,10 +6,13 @@ it is smooth in theta and phi although the integrand is not. Its gradient is the
 one step of Richardson's extrapolation, which owes nothing to any derivative written by hand.
 """
 
+from functools import partial
+
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking.integrals import bisected
+from elbo_lab.checking.slopes import central_differences
 from elbo_lab.estimators import Problem
 from elbo_lab.estimators.exact import Answer
 
@@ -43,16 +46,13 @@ def answer(problem: Problem, target: str) -> Answer:
     point = getattr(problem, place)
     value, error = np.zeros((2, len(point)))
     for i in range(len(point)):
-        coarse, fine = (_difference(problem, place, i, step) for step in (STEP, 0.5 * STEP))
+        coarse, fine = central_differences(partial(_moved_elbo, problem, place, i), STEP)
         value[i] = fine + (fine - coarse) / 3.0
         error[i] = 0.1 * abs(fine - coarse) + TOLERANCE / STEP
     return Answer(value, error, "differences")
 
 
-def _difference(problem: Problem, place: str, i: int, step: float) -> float:
-    moved = np.zeros(len(getattr(problem, place)))
-    moved[i] = step
-    up, down = (
-        elbo(problem._replace(**{place: getattr(problem, place) + sign * moved})) for sign in (1.0, -1.0)
-    )
-    return (up - down) / (2.0 * step)
+def _moved_elbo(problem: Problem, place: str, i: int, step: float) -> float:
+    moved = getattr(problem, place).copy()
+    moved[i] += step
+    return elbo(problem._replace(**{place: moved}))

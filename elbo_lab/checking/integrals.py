@@ -326,9 +326,7 @@ def _by_level(estimates: Estimates, spec: NoiseSpec, level: Level, apart: bool) 
     if apart:
         rules = [([n], nodes[:, :, None], weights) for n, (nodes, weights) in enumerate(level.rules)]
     else:
-        numbered = [(np.arange(float(len(weights))), weights) for _, weights in level.rules]
-        chosen, weights = tensor(numbered)
-        parts = [nodes[i] for (nodes, _), i in zip(level.rules, chosen.T.astype(int), strict=True)]
+        parts, weights = tensor(level.rules)
         rules = [(list(range(len(parts))), np.stack(parts, axis=2), weights)]
     mean, variance = base.copy(), np.zeros(base.shape)
     for data, nodes, weights in rules:
@@ -341,10 +339,8 @@ def _by_level(estimates: Estimates, spec: NoiseSpec, level: Level, apart: bool) 
             second += weights[block] @ change**2
         mean += first
         variance += second - first**2
-    n_nodes = sum(len(weights) for *_, weights in rules)
-    if level.exact:
-        return Moments(mean, variance, 0.0, n_nodes, "sum")
-    return Moments(mean, variance, np.inf, n_nodes, "nodes")
+    error, method = (0.0, "sum") if level.exact else (np.inf, "nodes")
+    return Moments(mean, variance, error, sum(len(weights) for *_, weights in rules), method)
 
 
 # -- one number per datum, bisected where it is not smooth -----------------------------------------

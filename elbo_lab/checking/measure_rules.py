@@ -19,14 +19,13 @@ from functools import lru_cache
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.checking.rules import NotIntegrated, Rule, one_axis
+from elbo_lab.checking.rules import Rule, one_axis, tensor
 from elbo_lab.distributions import NoiseSpec
 from elbo_lab.estimators import Estimator, MeasureValued, MeasureValuedCoupled
 
 # (nodes of a radius or normal, nodes of an angle), each finer than the one before.
 LEVELS = ((2, 6), (3, 8), (4, 10), (8, 12), (16, 16), (24, 24), (32, 32), (48, 40))
 MOST_GAUSS = 16
-MOST_NODES = 60_000
 
 Piece = tuple[int, tuple[int, ...], Floats, Floats]
 """Latent, slots of its noise, nodes (G, slots) and weights (G,)."""
@@ -97,11 +96,8 @@ def pieces_of(estimator: Estimator, n_latent: int, level: tuple[int, int]) -> li
 def together(pieces: Sequence[Piece]) -> tuple[list[tuple[int, int]], Floats, Floats]:
     """Return (latents and slots, nodes, weights) of several pieces as one product rule."""
     where = [(k, slot) for k, slots, _, _ in pieces for slot in slots]
-    index = np.meshgrid(*[np.arange(len(weights)) for *_, weights in pieces], indexing="ij")
-    flat = [axis.ravel() for axis in index]
-    nodes = np.hstack([nodes[i] for (_, _, nodes, _), i in zip(pieces, flat, strict=True)])
-    weights = np.prod([w[i] for (*_, w), i in zip(pieces, flat, strict=True)], axis=0)
-    return where, nodes, weights
+    nodes, weights = tensor([(nodes, weights) for *_, nodes, weights in pieces])
+    return where, np.hstack(nodes), weights
 
 
 def of_datum(
@@ -115,8 +111,6 @@ def of_datum(
     def integrated(chosen: Sequence[Piece]) -> tuple[Floats, Floats]:
         nonlocal n_nodes
         where, nodes, weights = together(chosen)
-        if len(nodes) > MOST_NODES:
-            raise NotIntegrated(f"{len(nodes)} nodes")
         noise = np.repeat(reference[None], len(nodes), axis=0)
         for (k, slot), column in zip(where, nodes.T, strict=True):
             noise[:, 0, n, k, slot] = column

@@ -11,6 +11,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking.model import block_sizes
+from elbo_lab.checking.slopes import central_differences
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import Answer, Exact, Problem
 from elbo_lab.estimators.targets import is_gradient, parse
@@ -78,42 +79,29 @@ def _judge(scene: Scene, stem: str, n_draws: int | None, rng: np.random.Generato
     problem = _few_rows(scene)
     _, vector, bound = stem.split("-", 2)
     gradient = Exact(stem).answer(problem, n_draws)
-    theta, phi = problem.theta, problem.phi
-    sizes = block_sizes(scene.model, theta) if vector == "theta" else np.ones_like(phi)
+    sizes = np.ones_like(problem.phi)
+    if vector == "theta":
+        sizes = block_sizes(scene.model, problem.theta)
     for direction in rng.standard_normal((DIRECTIONS, len(sizes))) * sizes:
-        wide, narrow = (
-            _difference(problem, vector, bound, n_draws, direction, step) for step in (STEP, STEP / 2.0)
-        )
+        errors: list[float] = []
+
+        def value(t: float, direction: Floats = direction, errors: list[float] = errors) -> float:
+            moved = problem._replace(**{vector: getattr(problem, vector) + t * direction})
+            there, error = _value(bound, moved, n_draws)
+            errors.append(error + np.finfo(float).eps * abs(there))
+            return there
+
+        wide, narrow = central_differences(value, STEP)
         found = float(gradient.value @ direction)
-        error = abs(wide[0] - narrow[0]) + narrow[1] + float(gradient.error @ np.abs(direction))
-        size = max(abs(found), abs(narrow[0]), float(np.linalg.norm(gradient.value * direction)))
+        error = abs(wide - narrow) + max(errors) / (STEP / 2.0) + float(gradient.error @ np.abs(direction))
+        size = max(abs(found), abs(narrow), float(np.linalg.norm(gradient.value * direction)))
         if not error < BLURRED * size:
             return False
-        if abs(found - narrow[0]) > TOLERANCE * size + error:
-            what = f"the exact {stem} of {scene.model.label}"
-            expected = (
-                f"{narrow[0]:.6g}, the central difference of the exact {bound}, along a random direction"
-            )
-            raise bad_value(
-                what, expected, f"{found:.6g}", "correct the pullback of likelihood at this theta"
-            )
+        if abs(found - narrow) > TOLERANCE * size + error:
+            expected = f"{narrow:.6g}, the central difference of the exact {bound}, along a random direction"
+            remedy = "correct the pullback of likelihood at this theta"
+            raise bad_value(f"the exact {stem} of {scene.model.label}", expected, f"{found:.6g}", remedy)
     return True
-
-
-def _difference(
-    problem: Problem, vector: str, bound: str, n_draws: int | None, direction: Floats, step: float
-) -> tuple[float, float]:
-    """Return the slope of an exact value along a direction by a central difference, and its error."""
-    there = []
-    for t in (step, -step):
-        if vector == "theta":
-            moved = problem._replace(theta=problem.theta + t * direction)
-        else:
-            moved = problem._replace(phi=problem.phi + t * direction)
-        there.append(_value(bound, moved, n_draws))
-    (up, up_error), (down, down_error) = there
-    error = up_error + down_error + np.finfo(float).eps * abs(up)
-    return (up - down) / (2.0 * step), error / (2.0 * step)
 
 
 def _value(bound: str, problem: Problem, n_draws: int | None) -> tuple[float, float]:

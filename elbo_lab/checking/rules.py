@@ -62,11 +62,15 @@ def one_axis(rule: str, n: int) -> Rule:
 
 def product_rule(rule: str, n: int, n_dims: int) -> Rule:
     """Return nodes (G, n_dims) and weights (G,) of E f(eps), eps ~ N(0, I)."""
-    nodes, weights = one_axis(rule, n)
+    return _power(*one_axis(rule, n), n_dims, NEGLIGIBLE)
+
+
+def _power(nodes: Floats, weights: Floats, n_dims: int, negligible: float) -> Rule:
+    """Return the product of a rule of one number with itself, without what is negligible."""
     kept, kept_weights = np.zeros((1, 0)), np.ones(1)
     for _ in range(n_dims):
         grown = np.outer(kept_weights, weights)
-        rows, columns = np.nonzero(grown > NEGLIGIBLE)
+        rows, columns = np.nonzero(grown > negligible)
         kept = np.column_stack([kept[rows], nodes[columns]])
         kept_weights = grown[rows, columns]
         check_size(len(kept_weights))
@@ -125,48 +129,42 @@ def panels(edges: Iterable[float], n: int) -> Rule:
     return (ends[:-1, None] + size * 0.5 * (x + 1.0)).ravel(), (0.5 * size * w).ravel()
 
 
-def tensor(rules: Sequence[Rule]) -> Rule:
-    """Return nodes (G, dimensions) and weights (G,) of the product of rules [(nodes, weights), ...]."""
+def tensor(rules: Sequence[Rule]) -> tuple[list[Floats], Floats]:
+    """Return the nodes of each rule at every node of their product, [(G, ...), ...], and its weights (G,)."""
     check_size(int(np.prod([float(len(weights)) for _, weights in rules])))
-    axes = np.meshgrid(*[nodes for nodes, _ in rules], indexing="ij")
+    index = np.meshgrid(*[np.arange(len(weights)) for _, weights in rules], indexing="ij")
     product = np.ones(1)
     for _, weights in rules:
         product = np.multiply.outer(product, weights).ravel()
-    return np.stack([axis.ravel() for axis in axes], axis=-1), product
+    return [nodes[i.ravel()] for (nodes, _), i in zip(rules, index, strict=True)], product
 
 
 def one_uniform_per_draw(logits: Floats, n_draws: int, n: int) -> Rule:
     """Return nodes (G, S) of S categories, with steps where u or 1 - u passes from one to the next."""
     ends = np.cumsum(softmax(logits, axis=0))[:-1]
-    return tensor([panels((*ends, *(1.0 - ends)), n)] * n_draws)
+    nodes, weights = tensor([panels((*ends, *(1.0 - ends)), n)] * n_draws)
+    return np.stack(nodes, axis=-1), weights
 
 
 def one_uniform_per_bit(logits: Floats, n_draws: int, n: int) -> Rule:
     """Return nodes (G, S, K) of S rows of bits, with steps at p and 1 - p."""
     nodes, weights = tensor([panels((p, 1.0 - p), n) for p in np.tile(sigmoid(logits), n_draws)])
-    return nodes.reshape(-1, n_draws, len(logits)), weights
+    return np.stack(nodes, axis=-1).reshape(-1, n_draws, len(logits)), weights
 
 
 def two_uniforms_per_bit(logits: Floats, n_draws: int, n: int) -> Rule:
     """Return nodes (G, S, K, 2) of S rows of bits: steps in the first of each pair only."""
     ends = np.tile(sigmoid(logits), n_draws)
     nodes, weights = tensor([rule for p in ends for rule in (panels((p,), n), panels((), n))])
-    return nodes.reshape(-1, n_draws, len(logits), 2), weights
+    return np.stack(nodes, axis=-1).reshape(-1, n_draws, len(logits), 2), weights
 
 
 def one_uniform_per_category(n_categories: int, step: float) -> Rule:
     """Return nodes (G, 1, C) of one draw, u = exp(-e^t) with t on a grid of this step."""
     t = np.arange(-36.0, 3.7, step)
     axis = step * np.exp(t - np.exp(t))
-    axis = axis / axis.sum()
-    nodes, weights = np.exp(-np.exp(t)), np.ones(1)
-    kept = np.zeros((1, 0))
-    for _ in range(n_categories):
-        grown = np.outer(weights, axis)
-        rows, columns = np.nonzero(grown > NEGLIGIBLE_GUMBEL)
-        kept, weights = np.column_stack([kept[rows], nodes[columns]]), grown[rows, columns]
-        check_size(len(weights))
-    return kept[:, None], weights / weights.sum()
+    nodes, weights = _power(np.exp(-np.exp(t)), axis / axis.sum(), n_categories, NEGLIGIBLE_GUMBEL)
+    return nodes[:, None], weights / weights.sum()
 
 
 def check_size(n_nodes: int) -> None:

@@ -11,7 +11,7 @@ of order h^4.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,12 +37,16 @@ class Kinked(Exception):
     """The function has no slope here, or one that changes within the smallest step."""
 
 
+def central_differences(function: Callable[[float], Any], step: float) -> tuple[Any, Any]:
+    """Return the central differences of a function at t = 0, with a step and with half of it."""
+    wide, narrow = ((function(h) - function(-h)) / (2.0 * h) for h in (step, step / 2.0))
+    return wide, narrow
+
+
 def difference_slope(weighted: Callable[[float], Floats]) -> Slope:
     """Return the slope at t = 0 of the sum over (S, N) of a function of t with values (R, S, N)."""
     for step in STEPS:
-        wide, narrow = (
-            (weighted(h) - weighted(-h)).sum(axis=(-2, -1)) / (2.0 * h) for h in (step, step / 2.0)
-        )
+        wide, narrow = (slope.sum(axis=(-2, -1)) for slope in central_differences(weighted, step))
         rounding = 100.0 * np.finfo(float).eps * float(np.abs(weighted(0.0)).sum()) / step
         size = np.linalg.norm(narrow) + rounding
         change = float(np.linalg.norm(wide - narrow))

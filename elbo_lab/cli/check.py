@@ -4,19 +4,17 @@ import importlib
 import importlib.util
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from elbo_lab.cli.options import add_force, planned
 from elbo_lab.errors import UnknownName, UserMistake, bad_kind, bad_value, unknown_name
+from elbo_lab.files import json_kind, plain, write_json
 
-if TYPE_CHECKING:
-    from elbo_lab.estimators import Estimator
-    from elbo_lab.models import Model
-
-    Thing = Estimator | Model | type[Estimator] | type[Model]
+SCHEMA = "elbo_lab/check/1"
+JSON = json_kind("check", SCHEMA)
 
 Found = tuple[bool, str, dict[str, Any]]
 """Whether it passed, what is printed, and the record."""
@@ -48,7 +46,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Check all, write, print; return 0 if all passed, else 1."""
-    from elbo_lab.checking.record import JSON, write_checks
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.models import Model
 
@@ -62,15 +59,16 @@ def run(options: Namespace) -> int:
         _of_model(thing) if _is_a(thing, Model) else _of_estimator(thing, on, options.seed)
         for thing in things
     ]
+    content = {"schema": SCHEMA, "checks": [record for *_, record in found]}
     finish(
         plan.taken,
-        [saved(options.json, lambda path: write_checks(path, [record for *_, record in found]))],
+        [saved(options.json, lambda path: write_json(path, plain(content), JSON))],
         lambda console: console.out("\n\n".join(text for _, text, _ in found), highlight=False),
     )
     return int(not all(passed for passed, *_ in found))
 
 
-def _is_a(thing: object, kind: type) -> bool:
+def _is_a(thing: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))
 
 
@@ -96,7 +94,7 @@ def _of_model(model: Any) -> Found:
 # -- from a name to an object ----------------------------------------------------------------------
 
 
-def find(name: str, argument: str) -> "Sequence[Thing]":
+def find(name: str, argument: str) -> list[Any]:
     """Return what a name stands for: estimators or a model of the registry, or what a module or a file holds.
 
     Raises
@@ -110,35 +108,26 @@ def find(name: str, argument: str) -> "Sequence[Thing]":
     from elbo_lab.models import Model
     from elbo_lab.registry import ESTIMATORS, MODELS, find_estimators, find_models
 
-    try:
-        return [one for one in find_estimators(name) if not isinstance(one, Exact)] or _refuse_exact(
-            argument, name
-        )
-    except UnknownName:
-        pass
-    try:
+    with suppress(UnknownName):
+        estimators = [one for one in find_estimators(name) if not isinstance(one, Exact)]
+        if not estimators:
+            remedy = "others are held against the exact answer"
+            raise bad_value(argument, "an estimator with draws", repr(name), remedy)
+        return estimators
+    with suppress(UnknownName):
         return [choice.model or choice.kind for choice in find_models(name)][:1]
-    except UnknownName:
-        pass
     where, colon, attribute = name.rpartition(":")
     if not colon:
         raise unknown_name(argument, name, [*ESTIMATORS, *MODELS])
     module = _imported(argument, where)
     thing = getattr(module, attribute, None)
     if thing is None:
-        kinds = [key for key, value in vars(module).items() if _is_a(value, Estimator) or _is_a(value, Model)]
-        raise bad_value(
-            argument, f"a class or an object of {where}", repr(attribute), f"it has {', '.join(kinds)}"
-        )
-    if not (_is_a(thing, Estimator) or _is_a(thing, Model)):
+        kinds = [key for key, value in vars(module).items() if _is_a(value, (Estimator, Model))]
+        remedy = f"it has {', '.join(kinds)}"
+        raise bad_value(argument, f"a class or an object of {where}", repr(attribute), remedy)
+    if not _is_a(thing, (Estimator, Model)):
         raise bad_kind(argument, "an Estimator or a Model", f"{name}, a {type(thing).__name__}")
     return [thing]
-
-
-def _refuse_exact(argument: str, name: str) -> NoReturn:
-    raise bad_value(
-        argument, "an estimator with draws", repr(name), "others are held against the exact answer"
-    )
 
 
 def _imported(argument: str, where: str) -> ModuleType:

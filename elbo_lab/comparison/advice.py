@@ -13,7 +13,6 @@ for the number of rivals (Bonferroni, 5 % for each target and position). The adv
 nowhere; if there are several, all are named; if there is none, the choice depends on the position.
 """
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import MOST_REPEATS, bad_value, check_count, check_positive
 from elbo_lab.estimators import Estimator
-from elbo_lab.files import Kind, write_output
+from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, find_models
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 Times = dict[Estimator, float]
 SCHEMA = "elbo_lab/advice/1"
-JSON = Kind("the JSON of 'elbo-lab advise'", rb'\{\s*"schema":\s*"elbo_lab/advice/')
+JSON = json_kind("advise", SCHEMA)
 TARGETS = ("grad-phi-elbo", "grad-theta-elbo")
 PLACES = ("near", "start")
 ROUNDS = 4
@@ -131,10 +130,7 @@ class Advice:
         """Return all as JSON text; write it to `path` as well if given."""
         choices = [vars(choice) for choice in self.choices]
         content = {"schema": SCHEMA, "settings": self.settings, "choices": choices, "rows": self.rows}
-        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        if path is not None:
-            write_output("json", path, text, JSON)
-        return text
+        return write_json(path, content, JSON)
 
 
 TITLES = ("variance", "time", "x best", "interval", "verdict")

@@ -14,14 +14,13 @@ rows together (Bonferroni). The noise of two runs is taken as independent; with 
 the test is then conservative.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
-from elbo_lab.files import Kind, write_output
+from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.report import difference_lines, model_label, number_text
 from elbo_lab.study.rows import Row, z_limit
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SCHEMA = "elbo_lab/diff/1"
-JSON = Kind("the JSON of 'elbo-lab diff'", rb'\{\s*"schema":\s*"elbo_lab/diff/')
+JSON = json_kind("diff", SCHEMA)
 FALSE_ALARM = 0.01
 ROUNDING = 1e-9
 # Settings that do not define the comparison.
@@ -75,10 +74,7 @@ class Difference:
             "only_in_a": self.only[0],
             "only_in_b": self.only[1],
         }
-        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        if path is not None:
-            write_output("json", path, text, JSON)
-        return text
+        return write_json(path, content, JSON)
 
     def lines(self, width: int = 100, dash: str = "-", everything: bool = False) -> "list[Text | str]":
         """Return the lines to print: settings, the rows that changed (or all), and how many did not."""

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
-from elbo_lab.files import Kind, check_folder_writable, write_output
+from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.report import power_lines, ratio_lines, table_text
@@ -76,10 +75,7 @@ class Comparison:
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return the rows as JSON text; write it to `path` as well if given."""
         content = {"schema": SCHEMA, "settings": self.settings, "rows": self.rows}
-        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        if path is not None:
-            write_output("json", path, text, JSON)
-        return text
+        return write_json(path, content, JSON)
 
     @checks_kinds
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:

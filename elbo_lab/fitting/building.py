@@ -78,8 +78,7 @@ def build_model(choice: ModelChoice, x: Floats, latent: int | None) -> Model:
     """Return the model for training rows x (N, D), or refuse a latent size that it cannot have."""
     if latent is not None:
         check_count("latent", latent)
-    model = choice.build(x, latent)
-    return model
+    return choice.build(x, latent)
 
 
 def check_rows(model: Model, rows: Rows) -> None:

@@ -25,9 +25,8 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import Family
 from elbo_lab.errors import BadKind, NotApplicable, bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import StrPath, check_writable, descriptor_of, sole_writer
+from elbo_lab.files import StrPath, descriptor_of, plain, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
-from elbo_lab.fitting.result import plain
 from elbo_lab.fitting.settings import Settings, overlay
 from elbo_lab.kinds import check_kinds, checks_kinds
 from elbo_lab.models import Model
@@ -270,8 +269,7 @@ def check_names(header: Header, path: StrPath, argument: str = "checkpoint") -> 
 
 
 def check_new(checkpoint: StrPath, resume: StrPath | None) -> None:
-    """Refuse a path that is not writable, or an existing file other than the resumed one."""
-    check_writable("checkpoint", checkpoint)
+    """Refuse a stream, and an existing file other than the resumed one."""
     if descriptor_of(checkpoint) is not None:
         raise bad_value("checkpoint", "a file", f"{str(checkpoint)!r}, a stream")
     if not os.path.lexists(checkpoint):
@@ -348,40 +346,30 @@ def train_in_pieces(
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with sole_writer("checkpoint", path):
-        return _train_in_pieces(training, path, words, seconds, say, data)
+        job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
+        if Path(path).exists():
+            earlier = Checkpoint.load(path)
+            stored = dict(earlier.header.get("words", earlier.settings))
+            if stored != words:
+                different = [key for key, value in words.items() if stored.get(key) != value]
+                got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
+                raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
+            earlier.restore(job)
+        header = {"settings": {}, "words": words} | _specs(training.objective, data)
+        writer = CheckpointWriter(path, job, header)
 
+        def tick() -> bool:
+            ended = job.milestone != writer.saved_milestone
+            writer.tick()
+            if ended and say is not None:
+                row = training.history[-1].items()
+                values = " ".join(f"{key} {value:.2f}" for key, value in row if key not in COUNTERS)
+                say(f"epoch {training.epoch} of {training.plan.epochs}: {values}")
+            return seconds is not None and time.monotonic() - begun >= seconds
 
-def _train_in_pieces(
-    training: Training,
-    path: StrPath,
-    words: Header,
-    seconds: float | None,
-    say: Callable[[str], object] | None,
-    data: Dataset | None,
-) -> bool:
-    job, begun, words = TrainingJob(training), time.monotonic(), plain(words)
-    if Path(path).exists():
-        earlier = Checkpoint.load(path)
-        stored = dict(earlier.header.get("words", earlier.settings))
-        if stored != words:
-            different = [key for key, value in words.items() if stored.get(key) != value]
-            got = f"{str(path)!r} of another ({', '.join(different) or 'more words'})"
-            raise bad_value("checkpoint", "one of this training", got, "remove it, or name another")
-        earlier.restore(job)
-    writer = CheckpointWriter(path, job, {"settings": {}, "words": words} | _specs(training.objective, data))
-
-    def tick() -> bool:
-        ended = job.milestone != writer.saved_milestone
-        writer.tick()
-        if ended and say is not None:
-            row = training.history[-1].items()
-            values = " ".join(f"{key} {value:.2f}" for key, value in row if key not in COUNTERS)
-            say(f"epoch {training.epoch} of {training.plan.epochs}: {values}")
-        return seconds is not None and time.monotonic() - begun >= seconds
-
-    job.run(tick)
-    writer.save()
-    return job.finished
+        job.run(tick)
+        writer.save()
+        return job.finished
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,6 @@ Tractable models are judged by their exact log-likelihood; models with an encode
 with K importance samples from q (Burda et al. 2016, eq. 8), and by the active units of the latent code.
 """
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
-from elbo_lab.files import Kind, StrPath, write_output
+from elbo_lab.files import StrPath, json_kind, plain, write_json
 from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import ROWS_PER_PASS, as_table, exact_numbers, mean_elbo, prediction_numbers
-from elbo_lab.fitting.result import plain
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 
 SCHEMA = "elbo_lab/evaluation/1"
-JSON = Kind("the JSON of 'elbo-lab evaluate'", rb'\{\s*"schema":\s*"elbo_lab/evaluation/')
+JSON = json_kind("evaluate", SCHEMA)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class Evaluation:
     def to_json(self, path: StrPath) -> None:
         """Write schema, settings and final numbers."""
         record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}
-        write_output("json", path, json.dumps(plain(record), indent=1, allow_nan=False) + "\n", JSON)
+        write_json(path, plain(record), JSON)
 
 
 @checks_kinds

@@ -28,7 +28,7 @@ from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new
 from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.result import FitResult
-from elbo_lab.fitting.settings import Settings, only_asked, resolve, with_networks
+from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.threads import check_threads
@@ -146,49 +146,37 @@ def fit(
     -1130.264
     """
     asked = only_asked(locals())
-    kept = resume if checkpoint is None else checkpoint
+    checkpoint = resume if checkpoint is None else checkpoint
     # Before anything is read: of two runs that go on from one state, the second would undo the first.
-    with nullcontext() if kept is None else sole_writer("checkpoint", kept):
-        return _fit(asked, data, kept, resume, threads, data_dir, progress)
+    with nullcontext() if checkpoint is None else sole_writer("checkpoint", checkpoint):
+        earlier = None
+        if resume is not None:
+            earlier = Checkpoint.load(resume, "resume")
+            earlier.check_settings(fit)
+            asked = earlier.continued(asked)
+        choice = choose_model(asked.get("model"))
+        if checkpoint is not None:
+            check_new(checkpoint, resume)
+        threads = check_threads(threads)
 
+        rows = load_rows(choice.kind, asked, data_dir)
+        built = build_model(choice, rows.train.x, asked.get("latent"))
+        name = rows.name if earlier is None or data is not None else earlier.settings["data"]
+        settings = resolve(built, asked) | {"data": name}
+        built = with_networks(built, settings)
+        check_rows(built, rows)
+        q = build_posterior(built, settings, rows.train)
+        if earlier is not None:
+            earlier.check_specs(built, q)
+        check_size(built, q, settings, rows.train.x)
+        check_once(built, built.as_data(rows.train.x))
+        task = build_task(built, settings, rows.train, threads)
+        about_data = data_spec(rows.train, asked["data"])
+        if earlier is not None:
+            earlier.check_data(about_data)
+            earlier.restore(task.job)
 
-def _fit(
-    asked: Settings,
-    data: StrPath | ArrayLike | Dataset | None,
-    checkpoint: StrPath | None,
-    resume: StrPath | None,
-    threads: int | None,
-    data_dir: StrPath | None,
-    progress: Callable[[Job], object] | None,
-) -> FitResult:
-    earlier = None
-    if resume is not None:
-        earlier = Checkpoint.load(resume, "resume")
-        earlier.check_settings(fit)
-        asked = earlier.continued(asked)
-    choice = choose_model(asked.get("model"))
-    if checkpoint is not None:
-        check_new(checkpoint, resume)
-    threads = check_threads(threads)
-
-    rows = load_rows(choice.kind, asked, data_dir)
-    built = build_model(choice, rows.train.x, asked.get("latent"))
-    name = rows.name if earlier is None or data is not None else earlier.settings["data"]
-    settings = resolve(built, asked) | {"data": name}
-    built = with_networks(built, settings)
-    check_rows(built, rows)
-    posterior = build_posterior(built, settings, rows.train)
-    if earlier is not None:
-        earlier.check_specs(built, posterior)
-    check_size(built, posterior, settings, rows.train.x)
-    check_once(built, built.as_data(rows.train.x))
-    task = build_task(built, settings, rows.train, threads)
-    about_data = data_spec(rows.train, asked["data"])
-    if earlier is not None:
-        earlier.check_data(about_data)
-        earlier.restore(task.job)
-
-    seconds = run(task.job, CheckpointWriter(checkpoint, task.job, header_of(task, about_data)), progress)
+        seconds = run(task.job, CheckpointWriter(checkpoint, task.job, header_of(task, about_data)), progress)
     outcome = task.job.outcome()
     final = closing_numbers(task, outcome, rows, threads) | {"seconds": seconds}
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")

@@ -1,6 +1,5 @@
 """The result of a fit: parameters, history and closing numbers; as JSON and as figures."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import Kind, StrPath, descriptor_of, short_name, write_arrays, write_output
+from elbo_lab.files import StrPath, descriptor_of, json_kind, plain, short_name, write_arrays, write_json
 from elbo_lab.kinds import checks_kinds
 
 SCHEMA = "elbo_lab/fit/1"
-JSON = Kind("the JSON of 'elbo-lab fit'", rb'\{\s*"schema":\s*"elbo_lab/fit/')
+JSON = json_kind("fit", SCHEMA)
 # Names of all figures that a fit may have, see `fitting.figures`.
 FIGURES = (
     "learning-curves staircase bound-and-gap mixture samples latent-grid reconstructions interpolation "
@@ -22,21 +21,6 @@ FIGURES = (
 ).split()
 # Larger parameters than this go to a file of arrays.
 MOST_AS_TEXT = 10_000
-
-
-def plain(value: Any) -> Any:
-    """Return a JSON value: arrays as lists, NumPy numbers as Python's, floats that are not finite as null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def side_file(path: StrPath) -> Path | None:
@@ -131,7 +115,7 @@ class FitResult(Fitted):
         if arrays is not None:
             write_arrays("json", arrays, self.parameters)
         record = self.to_dict(None if arrays is None else arrays.name)
-        write_output("json", path, json.dumps(record, indent=1, allow_nan=False) + "\n", JSON)
+        write_json(path, record, JSON)
         return [Path(path)] if arrays is None else [Path(path), arrays]
 
     @checks_kinds

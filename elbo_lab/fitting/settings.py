@@ -12,7 +12,7 @@ from typing import Any
 from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.evaluation import has_exact_evidence
-from elbo_lab.fitting.result import plain
+from elbo_lab.files import plain
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 

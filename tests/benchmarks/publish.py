@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter
 from PIL import Image
 from table import cells, times
 
-from elbo_lab.files import write_bytes, write_text
+from elbo_lab.files import write_bytes
 from elbo_lab.plots import STYLE, new_figure, style_axes
 from elbo_lab.plots.files import render_figure
 
@@ -150,7 +150,7 @@ def main(words=None):
         "table": table_of(run["rows"]),
         "targets": targets_of(run["rows"]),
     }
-    write_text(DOCS / "benchmarks.md", PAGE.format(**words))
+    (DOCS / "benchmarks.md").write_text(PAGE.format(**words), encoding="utf-8")
     figures = {"benchmarks": draw_peers(run["rows"]), "cost": draw_growth(scaling["lines"])}
     for name, figure in figures.items():
         write_bytes(DOCS / "figures" / f"{name}.png", few_colors(render_figure(figure)["png"]))

@@ -18,7 +18,7 @@ from machine import describe
 from rows import make_rows
 from table import print_table
 
-from elbo_lab.files import check_writable, write_text
+from elbo_lab.files import check_writable
 
 TOPICS = ("vae_step", "mixture_em", "weight_variance", "evidence", "small_calls", "start_up")
 
@@ -56,7 +56,7 @@ def main(words=None):
     result = {"schema": 1, "machine": describe(), "rows": rows}
     print_table(result)
     if options.json is not None:
-        write_text(options.json, json.dumps(result, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.em.starts import mixture_start
 from elbo_lab.estimators import ESTIMATORS, NO_STATE
 from elbo_lab.evaluation import importance_nll
-from elbo_lab.files import write_text
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 from elbo_lab.study.weight_variance import weight_variance
@@ -179,7 +178,7 @@ def main(words=None):
             print(f"{sweep.name} ...", file=sys.stderr, flush=True)
             lines += sweep.measure()
     result = {"schema": 1, "machine": describe(), "lines": lines}
-    write_text(options.json, json.dumps(result, indent=1) + "\n")
+    Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -290,7 +290,8 @@ def test_a_pair_ignores_a_constant_in_log_p(estimator):
 def test_the_pair_of_rebar_has_the_bits_it_is_conditioned_on_and_the_logistic_marginal():
     family, logits = IndependentBernoulli(1), np.array([[0.8]])
     p = 1.0 / (1.0 + np.exp(-0.8))
-    nodes, weights = tensor([panels((p,), 20), panels((), 20)])
+    columns, weights = tensor([panels((p,), 20), panels((), 20)])
+    nodes = np.stack(columns, axis=-1)
     pair = conditional_pair(family, logits, nodes[:, None, None, :], 1.0)  # the nodes as draws
     assert np.array_equal(pair.b == 1.0, pair.y > 0.5) and np.array_equal(pair.b == 1.0, pair.y_given > 0.5)
     for power in (1, 2, 3):
