@@ -160,8 +160,7 @@ def _model_kind(found: Any) -> type[Model]:
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise bad_kind("its object", "a class derived from elbo_lab.Model", repr(found))
     _check_concrete(found)
-    if not isinstance(getattr(found, "name", None), str) or not found.name.strip():
-        raise bad_value("its object", "a model with a name", f"{found.__name__} without one")
+    _check_named("its object", "a model", found)
     return found
 
 
@@ -177,10 +176,8 @@ def _estimator(found: Any) -> Estimator:
 
 def _check_concrete(kind: ABCMeta) -> None:
     if inspect.isabstract(kind):
-        missing = ", ".join(sorted(kind.__abstractmethods__))
-        raise bad_value(
-            "its object", "a class that defines all methods", f"{kind.__name__} without {missing}"
-        )
+        got = f"{kind.__name__} without {', '.join(sorted(kind.__abstractmethods__))}"
+        raise bad_value("its object", "a class that defines all methods", got)
 
 
 # -- the registries --------------------------------------------------------------------------------
@@ -247,13 +244,18 @@ DECLARED = {
 }
 
 
+def _check_named(argument: str, what: str, item: object, attribute: str = "name") -> None:
+    """Refuse a class, or an object, whose name (or target) is no text."""
+    text = getattr(item, attribute, None)
+    if not isinstance(text, str) or not text.strip():
+        kind, remedy = item if isinstance(item, type) else type(item), f"set {attribute} = '...' in the class"
+        raise bad_value(argument, f"{what} with a {attribute}", f"{kind.__name__} without one", remedy)
+
+
 def _complete(estimator: Estimator) -> Estimator:
     """Return the estimator if it says what it is and what it estimates, or raise."""
     for attribute in ("name", "target"):
-        value = getattr(estimator, attribute, None)
-        if not isinstance(value, str) or not value.strip():
-            kind, remedy = type(estimator).__name__, f"set {attribute} = '...' in the class"
-            raise bad_value("estimators", f"an estimator with a {attribute}", f"{kind} without one", remedy)
+        _check_named("estimators", "an estimator", estimator, attribute)
     theirs = {Exact.name} | {own.name for own in estimators.ESTIMATORS}
     if estimator.name in theirs and not type(estimator).__module__.startswith("elbo_lab."):
         got = f"{type(estimator).__name__} with that of {estimator.name!r}"
@@ -271,14 +273,11 @@ def _complete(estimator: Estimator) -> Estimator:
 
 def _own_name(argument: str, item: M) -> M:
     """Return a model, or a class of them, if it has a name that is not another's."""
-    name, kind = getattr(item, "name", None), item if isinstance(item, type) else type(item)
-    if not isinstance(name, str) or not name.strip():
-        remedy = "set name = '...' in the class"
-        raise bad_value(argument, "a model with a name", f"{kind.__name__} without one", remedy)
-    if kind not in models.MODELS and name in {model.name for model in models.MODELS}:
-        raise bad_value(
-            argument, "a name of its own", f"{kind.__name__} with that of {name!r}", "rename yours"
-        )
+    _check_named(argument, "a model", item)
+    kind = item if isinstance(item, type) else type(item)
+    if kind not in models.MODELS and item.name in {model.name for model in models.MODELS}:
+        got = f"{kind.__name__} with that of {item.name!r}"
+        raise bad_value(argument, "a name of its own", got, "rename yours")
     return item
 
 

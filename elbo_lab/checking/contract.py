@@ -197,10 +197,6 @@ FURTHER: tuple[Callable[[Trial], str | None], ...] = (
     order_of_draws,
     order_of_data,
 )
-PROMISES = (
-    "noise, state, shapes and dtype, finite, deterministic, inputs untouched, repeats apart, "
-    "mean over draws, order of draws and of data"
-)
 
 
 def broken_promises(estimator: Estimator, problem: Problem, n_draws: int) -> Iterator[str]:

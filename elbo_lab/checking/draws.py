@@ -21,6 +21,7 @@ histograms and p then overlap little; a dependence between columns that theta do
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ from elbo_lab.special import sigmoid
 
 Pair = tuple[Floats, Draws]
 """Draws x (n, D) and z (n, ...)."""
+Draw = Callable[[int], Draws]
+"""From n to draws (n, D)."""
 
 FALSE_ALARM = 1e-4
 PILOT = 1000
@@ -147,7 +150,7 @@ def _of_column(column: Draws) -> tuple[Floats, Floats | None]:
 
 
 def against_histogram(
-    draw: Callable[[int], Draws], log_density: Callable[[Draws], Floats], tests: int, rng: np.random.Generator
+    draw: Draw, log_density: Callable[[Draws], Floats], tests: int, rng: np.random.Generator
 ) -> tuple[Bridge, float] | None:
     """Return the bridge between a density p and a histogram of its draws, and what p integrates to there.
 
@@ -224,14 +227,27 @@ def check_draws(model: Model, theta: Floats, sizes: Floats, rng: np.random.Gener
         for name, _ in moving.layout.entries:
             found = moving.against_moved(name, (x, z), tests, rng)
             if not found.holds:
-                expected = (
-                    f"draws of {moving.formula}, whose means agree within {found.limit:.2g} as {name} moves"
-                )
+                agreement = f"whose means agree within {found.limit:.2g} as {name} moves"
+                expected = f"draws of {moving.formula}, {agreement}"
                 remedy = "correct sample_x, or likelihood" if moving is joint else "correct sample"
                 raise bad_value(f"sample of {model.label}", expected, f"{found.difference:+.2g}", remedy)
-    constants = [_check_constant(model, "log_prior", *_of_z(model, theta, z, rng), tests, rng)]
+
+    def draw_z(n: int) -> Draws:
+        return _drawn(model.sample, theta, n, rng)[1].reshape(n, -1)
+
+    def density_of_z(table: Draws) -> Floats:
+        return model.log_prior(theta, table.reshape(1, -1, *z.shape[1:]).astype(z.dtype))[0]
+
+    def draw_x(given: Draws, n: int) -> Draws:
+        return _drawn(model.sample_x, theta, np.repeat(given, n, axis=0), rng)
+
+    def density_of_x(given: Draws, x: Floats) -> Floats:
+        return model.log_likelihood(theta, x, np.repeat(given, len(x), axis=0)[None])[0]
+
+    constants = [_check_constant(f"log_prior of {model.label}", draw_z, density_of_z, tests, rng)]
     for given in (z[:1], z[1:2]):
-        constants.append(_check_constant(model, "likelihood", *_of_x(model, theta, given, rng), tests, rng))
+        of_x = partial(draw_x, given), partial(density_of_x, given)
+        constants.append(_check_constant(f"likelihood of {model.label}", *of_x, tests, rng))
     return max(constants)
 
 
@@ -277,33 +293,8 @@ class Moving:
         return bridge(ratio, there, tests)
 
 
-def _of_z(
-    model: Model, theta: Floats, z: Draws, rng: np.random.Generator
-) -> tuple[Callable[[int], Draws], Callable[[Draws], Floats]]:
-    """Return the draws of z as a table (n, K or 1), and their log-density."""
-    return (
-        lambda n: _drawn(model.sample, theta, n, rng)[1].reshape(n, -1),
-        lambda table: model.log_prior(theta, table.reshape(1, -1, *z.shape[1:]).astype(z.dtype))[0],
-    )
-
-
-def _of_x(
-    model: Model, theta: Floats, z: Draws, rng: np.random.Generator
-) -> tuple[Callable[[int], Draws], Callable[[Draws], Floats]]:
-    """Return the draws of x given one z, and their log-density."""
-    return (
-        lambda n: _drawn(model.sample_x, theta, np.repeat(z, n, axis=0), rng),
-        lambda x: model.log_likelihood(theta, x, np.repeat(z, len(x), axis=0)[None])[0],
-    )
-
-
 def _check_constant(
-    model: Model,
-    method: str,
-    draw: Callable[[int], Draws],
-    log_density: Callable[[Draws], Floats],
-    tests: int,
-    rng: np.random.Generator,
+    what: str, draw: Draw, log_density: Callable[[Draws], Floats], tests: int, rng: np.random.Generator
 ) -> float:
     """Refuse a density that is not that of its draws; return the constant that would have been found."""
     tested = against_histogram(draw, log_density, tests, rng)
@@ -313,5 +304,5 @@ def _check_constant(
     if not found.holds:
         expected = "a density that integrates to 1 over the draws of sample"
         remedy = "add the constant that is missing, or correct sample_x"
-        raise bad_value(f"{method} of {model.label}", expected, f"{mass:.3g}", remedy)
+        raise bad_value(what, expected, f"{mass:.3g}", remedy)
     return found.constant

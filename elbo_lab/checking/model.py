@@ -165,6 +165,7 @@ def check_once(model: Model, x: Floats) -> None:
         _passed.add(kind)
 
 
+@single_threaded_blas()  # its threads are slower on eight rows
 def examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     """Refuse a model that contradicts itself.
 
@@ -185,11 +186,6 @@ def examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     ValueError
         In one line: the method, where, what was expected and found, and a remedy.
     """
-    with single_threaded_blas():  # its threads are slower on eight rows
-        return _examine(model, x, rng)
-
-
-def _examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
     for move in MOVES:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
@@ -267,9 +263,8 @@ def _same(model: Model, what: str, found: Floats, expected: Floats, meaning: str
     error = np.abs(found - expected)
     if error.max(initial=0.0) > SAME * (1.0 + np.abs(expected).max(initial=0.0)):
         worst = np.unravel_index(np.argmax(error), error.shape)
-        raise bad_value(
-            f"{what} of {model.label}", f"{expected[worst]:.6g}, {meaning}", f"{found[worst]:.6g}"
-        )
+        wanted = f"{expected[worst]:.6g}, {meaning}"
+        raise bad_value(f"{what} of {model.label}", wanted, f"{found[worst]:.6g}")
 
 
 def _alike(model: Model, what: str, several: object, one: object, shape: tuple[int, ...]) -> Floats:
@@ -368,11 +363,9 @@ def _check_support(point: Point) -> None:
             outside[..., 0] = end + beyond
             value = model.log_prior(point.theta, outside)
             if not np.all(value == -np.inf):
-                what, expected = (
-                    f"log_prior of {model.label}",
-                    f"-inf at z = {end + beyond:g}, beyond its support",
-                )
-                raise bad_value(what, expected, value.flat[0], "correct log_prob or support of the family")
+                expected = f"-inf at z = {end + beyond:g}, beyond its support"
+                remedy = "correct log_prob or support of the family"
+                raise bad_value(f"log_prior of {model.label}", expected, value.flat[0], remedy)
 
 
 def _check_z(point: Point) -> None:

@@ -6,6 +6,7 @@ estimate has too many dimensions, its mean over many draws is tested instead, an
 test could have seen.
 """
 
+import itertools
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,6 +26,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import Estimator, Exact, Problem
 from elbo_lab.estimators.exact import Answer
+from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.exact import long_run
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.plugins import reason_of
@@ -105,16 +107,12 @@ class EstimatorCheck:
         widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
         table = []
         for line in cells if self.rows else []:
-            parts = (
-                f"{cell:{side}{w}}" for cell, side, w in zip(line, COLUMNS.values(), widths, strict=True)
-            )
-            table.append("  ".join(parts).rstrip())
+            columns = zip(line, COLUMNS.values(), widths, strict=True)
+            table.append("  ".join(f"{cell:{side}{w}}" for cell, side, w in columns).rstrip())
         sentences = [f"broken: {sentence}" for sentence in self.broken] or ["contract: holds"]
         sentences.append(self.conclusion)
-        wrapped = [
-            part for line in sentences for part in textwrap.wrap(line, width, subsequent_indent="    ")
-        ]
-        return [*textwrap.wrap(head, width, subsequent_indent="    "), *table, *wrapped]
+        around = [textwrap.wrap(text, width, subsequent_indent="    ") for text in (head, *sentences)]
+        return [*around[0], *table, *itertools.chain(*around[1:])]
 
     def table(self, width: int = 80) -> str:
         """Return `lines` as one text."""
@@ -157,11 +155,6 @@ def _short(count: int) -> str:
 
 def _digits(bias: float) -> str:
     return f"{bias:.4f}" if bias >= 5e-4 else f"{bias:.0e}" if bias else "0"
-
-
-def is_gradient(target: str) -> bool:
-    """Whether a target is a gradient, and not a value in nats."""
-    return target.startswith("grad")
 
 
 # -- the check -------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.comparison.result import CSV, JSON, figure_names
     from elbo_lab.processes import end_workers
     from elbo_lab.registry import all_estimators
-    from elbo_lab.report import caution_lines, print_lines, print_power, print_ratios, print_tables
+    from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
     from elbo_lab.study.statistics import INSTALL
 
     plan = planned(options)
@@ -91,8 +91,9 @@ def run(options: Namespace) -> None:
 
     def show(console: "Console") -> None:
         print_tables(result.rows, result.settings, console)
-        print_ratios(result.rows, result.settings, console)
-        print_power(result.rows, result.settings, console)
+        for lines_of in (ratio_lines, power_lines):
+            lines = lines_of(result.rows, result.settings, console.width, dash_of(console))
+            print_lines(["", *lines] if lines else [], console)
         print_lines(caution_lines(result.rows, console.width), console)
         if (options.json or options.csv) and result.settings["pareto_k"] is None:
             console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)

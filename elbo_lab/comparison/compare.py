@@ -46,6 +46,7 @@ from elbo_lab.errors import (
 )
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
+from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
@@ -220,7 +221,7 @@ def compare(
 
 def _numbers(answers: dict[str, Answer], part: str) -> dict[str, float]:
     """Return the 'value', with its sign, or the 'error' of the targets that are one number."""
-    single = {target: answer for target, answer in answers.items() if not target.startswith("grad-")}
+    single = {target: answer for target, answer in answers.items() if not is_gradient(target)}
     return {target: float(getattr(answer, part)[0]) for target, answer in single.items()}
 
 

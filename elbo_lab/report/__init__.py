@@ -18,8 +18,8 @@ from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
 from elbo_lab.report.difference import difference_lines
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
-from elbo_lab.report.power import power_lines, print_power
-from elbo_lab.report.ratios import print_ratios, ratio_lines
+from elbo_lab.report.power import power_lines
+from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.tables import print_tables, table_text
 
 __all__ = [
@@ -37,8 +37,6 @@ __all__ = [
     "order_targets",
     "power_lines",
     "print_lines",
-    "print_power",
-    "print_ratios",
     "print_tables",
     "ratio_lines",
     "table_text",

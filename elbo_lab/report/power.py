@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from elbo_lab.report.blocks import block_lines, dash_of, model_blocks, print_lines, wrapped_texts
+from elbo_lab.report.blocks import block_lines, model_blocks, wrapped_texts
 from elbo_lab.report.cells import Row, Rows, verdict
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
 TITLES = ("verdict", "repeats", "second verdict")
@@ -32,9 +31,3 @@ def power_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     )
     table = block_lines(model_blocks(repeated, _cells), TITLES, width, dash) if repeated else []
     return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]
-
-
-def print_power(rows: Rows, settings: dict[str, Any], console: "Console") -> None:
-    """Print the table of second verdicts, with an empty line before it; nothing without `power`."""
-    lines = power_lines(rows, settings, console.width, dash_of(console))
-    print_lines(["", *lines] if lines else [], console)

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from elbo_lab.report.blocks import block_lines, dash_of, model_blocks, print_lines, wrapped_texts
+from elbo_lab.report.blocks import block_lines, model_blocks, wrapped_texts
 from elbo_lab.report.cells import Row, Rows, clean_text, interval_text, number_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
 TITLES = ("ratio", "95 % interval", "verdict")
@@ -30,9 +29,3 @@ def ratio_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     )
     table = block_lines(model_blocks(rows, _cells), TITLES, width, dash)
     return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]
-
-
-def print_ratios(rows: Rows, settings: dict[str, Any], console: "Console") -> None:
-    """Print the table of paired ratios, with an empty line before it; nothing without ratios."""
-    lines = ratio_lines(rows, settings, console.width, dash_of(console))
-    print_lines(["", *lines] if lines else [], console)
