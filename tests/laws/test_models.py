@@ -483,6 +483,14 @@ def test_bits_start_at_the_logits_of_the_column_means_with_half_a_count_on_each_
     np.testing.assert_allclose(column_logits(x), np.log([0.5 / 4.5, 4.5 / 0.5, 1.5 / 3.5]), rtol=1e-14)
 
 
+def test_ppca_starts_with_at_least_a_millionth_of_the_mean_variance_as_noise():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 1)) * [3.0, 1.0, -2.0]  # on a line: nothing remains beside one latent
+    model = PPCA(3, 1)
+    log_sigma = model.layout.view(model.initial_theta(x), "log_sigma")
+    assert_close(np.exp(2.0 * log_sigma), 1e-6 * x.var(axis=0).mean())
+
+
 def test_factor_analysis_starts_with_half_of_the_variance_of_a_column_as_noise():
     x = np.random.default_rng(0).standard_normal((50, 3)) * [0.1, 1.0, 20.0]
     model = FactorAnalysis(3, 1)
@@ -671,10 +679,3 @@ def test_bits_start_at_the_logits_of_their_columns_with_half_a_count_on_each_sid
     model = DeepBernoulli(2, 1, hidden=(3,))
     bias = model.layout.views(model.initial_theta(x))["decoder.b2"]
     assert_close(bias, np.log([3.5 / 0.5, 1.5 / 2.5]))
-
-
-def test_factor_analysis_starts_with_half_of_the_variance_of_each_column_as_noise():
-    x = np.random.default_rng(0).standard_normal((30, 4)) * [0.1, 1.0, 3.0, 10.0]
-    model = FactorAnalysis(4, 1)
-    log_sigma = model.layout.view(model.initial_theta(x), "log_sigma")
-    assert_close(np.exp(2.0 * log_sigma), 0.5 * x.var(axis=0))
