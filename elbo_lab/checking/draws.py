@@ -32,6 +32,7 @@ from elbo_lab.errors import LARGEST_DATUM, bad_value
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.special import sigmoid
+from elbo_lab.study.rows import POWER_MARGIN
 
 Pair = tuple[Floats, Draws]
 """Draws x (n, D) and z (n, ...)."""
@@ -45,8 +46,6 @@ BINS = 25
 MOST_PAIRS, MOST_NUMBERS = 8000, 100_000
 # A share of draws that may lie beyond the floats, as under an exponential of heavy tails.
 RARE = 0.01
-# Standard errors that a fault must exceed the limit by, to be found with 99 % power.
-POWER = 2.326
 
 
 class NoDraws(Exception):
@@ -95,7 +94,7 @@ def bridge(at_p: Floats, at_g: Floats, tests: int) -> Bridge:
     variance = difference.var(ddof=1)
     limit = np.sqrt(2.0 * variance * log_odds / n) + 14.0 * log_odds / (3.0 * (n - 1))
     slope = (by_p * (1.0 - by_p)).mean() + (by_g * (1.0 - by_g)).mean()
-    seen = limit + POWER * np.sqrt(variance / n)
+    seen = limit + POWER_MARGIN * np.sqrt(variance / n)
     return Bridge(float(difference.mean()), float(limit), float(seen / slope) if slope > 0 else np.inf)
 
 

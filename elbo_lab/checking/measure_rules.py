@@ -22,6 +22,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.checking.rules import Rule, one_axis, tensor
 from elbo_lab.distributions import NoiseSpec
 from elbo_lab.estimators import Estimator, MeasureValued, MeasureValuedCoupled
+from elbo_lab.exact.rules import panel_rule
 
 # (nodes of a radius or normal, nodes of an angle), each finer than the one before.
 LEVELS = ((2, 6), (3, 8), (4, 10), (8, 12), (16, 16), (24, 24), (32, 32), (48, 40))
@@ -34,8 +35,7 @@ Piece = tuple[int, tuple[int, ...], Floats, Floats]
 @lru_cache
 def radial_rule(power: int, n: int) -> Rule:
     """Return nodes and weights (summing to one) for the density r^power exp(-r^2 / 2) on r > 0."""
-    points, fine = np.polynomial.legendre.leggauss(200 if n <= MOST_GAUSS else 4 * n)
-    points = 4.75 * (points + 1.0)
+    points, fine = panel_rule(np.array([0.0, 9.5]), 200 if n <= MOST_GAUSS else 4 * n)
     fine = fine * points**power * np.exp(-0.5 * points**2)
     fine = fine / fine.sum()
     if n > MOST_GAUSS:
@@ -66,10 +66,10 @@ def circle_rule(n: int, _: int) -> Rule:
 
 def sphere_rule(n: int, n_angles: int) -> Rule:
     """Three normals: the last with its sign, of the first two the length."""
-    (radius, by_radius), (points, by_point) = radial_rule(2, n), np.polynomial.legendre.leggauss(n_angles)
-    angle = 0.25 * np.pi * (points + 1.0)
+    radius, by_radius = radial_rule(2, n)
+    angle, by_angle = panel_rule(np.array([0.0, 0.5 * np.pi]), n_angles)
     sign, r, t = (part.ravel() for part in np.meshgrid([-1.0, 1.0], radius, angle, indexing="ij"))
-    by_angle = by_point * np.sin(angle)  # the cosine is uniform on (0, 1)
+    by_angle = by_angle * np.sin(angle)  # the cosine is uniform on (0, 1)
     weights = np.multiply.outer(by_radius, by_angle / by_angle.sum()).ravel()
     nodes = np.column_stack([r * np.sin(t), 0.0 * r, sign * r * np.cos(t)])
     return nodes, np.concatenate([weights, weights]) / 2.0

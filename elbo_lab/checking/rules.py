@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.exact.rules import panel_rule
 from elbo_lab.special import sigmoid, softmax
 
 Rule = tuple[Floats, Floats]
@@ -123,10 +124,7 @@ def every_order(logits: Floats, n_draws: int) -> Rule:
 
 def panels(edges: Iterable[float], n: int) -> Rule:
     """Return Gauss-Legendre nodes and weights of n nodes on every piece between 0, the edges and 1."""
-    x, w = np.polynomial.legendre.leggauss(n)
-    ends = np.unique([0.0, *edges, 1.0])
-    size = np.diff(ends)[:, None]
-    return (ends[:-1, None] + size * 0.5 * (x + 1.0)).ravel(), (0.5 * size * w).ravel()
+    return panel_rule(np.unique([0.0, *edges, 1.0]), n)
 
 
 def tensor(rules: Sequence[Rule]) -> tuple[list[Floats], Floats]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking import differences
@@ -31,7 +30,8 @@ from elbo_lab.exact import long_run
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.plugins import reason_of
 from elbo_lab.registry import find_estimators
-from elbo_lab.study.rows import NATS_TO_SEE, POWER_MARGIN, SHARE_TO_SEE
+from elbo_lab.report.cells import bound_text
+from elbo_lab.study.rows import NATS_TO_SEE, POWER_MARGIN, SHARE_TO_SEE, z_limit
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -330,14 +330,14 @@ def _sampled(
     errors = np.append(answer.error, np.abs(along) @ answer.error)
     se = np.hypot(gaps.std(axis=0, ddof=1) / np.sqrt(BATCHES), errors)
     mean = gaps.mean(axis=0)
-    limit = float(scipy.stats.t.isf(0.5 * FALSE_ALARM / len(mean), BATCHES - 1))
+    limit = z_limit(len(mean), FALSE_ALARM, BATCHES)
     rounding = SMOOTH * (1.0 + np.abs(answer.value).max(initial=0.0))
     within = bool(np.all(np.abs(mean) <= np.maximum(limit * se, rounding)))  # nan is not
     detectable = float((limit + POWER_MARGIN) * se[-1] / unit)
     if within:
-        shown = f"{100 * detectable:.2g} %" if is_gradient(estimator.target) else f"{detectable:.2g} nats"
-        to_see = SHARE_TO_SEE if is_gradient(estimator.target) else NATS_TO_SEE
-        verdict = f"{'ok' if detectable <= to_see else 'blind'} < {shown}"
+        to_see, in_unit = (SHARE_TO_SEE, "exact") if is_gradient(estimator.target) else (NATS_TO_SEE, "nats")
+        verdict = "ok" if detectable <= to_see else "blind"
+        verdict += f" < {bound_text(detectable, in_unit)}" if detectable else ""
     else:
         verdict = "FAIL" if estimator.unbiased else "biased"
     sizes = _sizes(estimator, means.mean(axis=0), answer)

@@ -60,6 +60,13 @@ def trapezoid_rule(step: float, n_dims: int) -> Rule:
     return _product_rule(nodes, density / density.sum(), n_dims)
 
 
+def panel_rule(ends: Floats, n_nodes: int) -> tuple[Floats, Floats]:
+    """Return nodes and weights (G,) of Gauss-Legendre on every panel between neighbouring ends."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    half = 0.5 * np.diff(ends)[:, None]
+    return (ends[:-1, None] + half * (nodes + 1.0)).ravel(), (half * weights).ravel()
+
+
 @lru_cache
 def noise_rules(n_dims: int) -> list[Rule]:
     """Return the rules in the order in which they are tried, each finer than the one before."""

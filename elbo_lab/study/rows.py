@@ -7,6 +7,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators import Answer, Estimator
+from elbo_lab.files import plain
 from elbo_lab.layout import Layout
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.scene import Scene
@@ -256,45 +257,15 @@ def row_head(
     }
 
 
+# Keys of a row behind its head, in the order of the files.
 NUMBERS = (
-    "reference",
-    "reference_se",
-    "reference_norm",
-    "bias_norm",
-    "bias_se",
-    "bias_max_z",
-    "bias_coordinates",
-    "bias_z_limit",
-    "bias_detectable",
-    "bias_detectable_worst",
-    "bias_detectable_block",
-    "bias_detectable_reference",
-    "bias_detectable_first",
-    "bias_to_see",
-    "bias_unit",
-    "bias_verdict",
-    "variance",
-    "variance_low",
-    "variance_high",
-    "variance_exact",
-    "variance_ratio",
-    "variance_ratio_low",
-    "variance_ratio_high",
-    "variance_verdict",
-    "mse",
-    "mse_low",
-    "mse_high",
-    "snr",
-    "snr_low",
-    "snr_high",
-    "snr_groups",
-    "effective_sample_size",
-    "pareto_k_weights",
-    "pareto_k_weights_max",
-    "pareto_k_gradient",
-    "seconds_per_estimate",
-    "efficiency",
-)
+    "reference reference_se reference_norm bias_norm bias_se bias_max_z bias_coordinates bias_z_limit "
+    "bias_detectable bias_detectable_worst bias_detectable_block bias_detectable_reference "
+    "bias_detectable_first bias_to_see bias_unit bias_verdict variance variance_low variance_high "
+    "variance_exact variance_ratio variance_ratio_low variance_ratio_high variance_verdict mse mse_low "
+    "mse_high snr snr_low snr_high snr_groups effective_sample_size pareto_k_weights pareto_k_weights_max "
+    "pareto_k_gradient seconds_per_estimate efficiency"
+).split()
 
 
 def inapplicable(head: Row, reason: str) -> Row:
@@ -307,7 +278,7 @@ def exact_row(head: Row, answer: Answer, seconds: float | None) -> Row:
     names = "bias_norm bias_se variance variance_low variance_high variance_exact mse mse_low mse_high"
     zero = dict.fromkeys(names.split(), 0.0)
     numbers = dict.fromkeys(NUMBERS) | _reference(answer) | zero
-    return head | _finite(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
+    return head | plain(numbers | {"bias_coordinates": 0, "seconds_per_estimate": seconds})
 
 
 def measured_row(
@@ -370,7 +341,7 @@ def measured_row(
             "efficiency": 1.0 / (mse * seconds) if variance and mse and seconds else None,
         }
     )
-    return head | {"repeats": moments.count} | _finite(numbers | (weights or {}))
+    return head | {"repeats": moments.count} | plain(numbers | (weights or {}))
 
 
 def judged(row: Row, test: BiasTest, to_see: float, first: BiasTest | None = None) -> Row:
@@ -395,7 +366,7 @@ def judged(row: Row, test: BiasTest, to_see: float, first: BiasTest | None = Non
         "bias_to_see": to_see,
         "bias_unit": test.unit,
     }
-    with_numbers = row | _finite(tested if test.max_z is not None else {})
+    with_numbers = row | plain(tested if test.max_z is not None else {})
     return with_numbers | {"bias_verdict": bias_verdict(with_numbers)}
 
 
@@ -456,14 +427,6 @@ def _reference(answer: Answer) -> Row:
         "reference": answer.rung,
         "reference_se": float(np.linalg.norm(answer.error)),
         "reference_norm": float(np.linalg.norm(answer.value)),
-    }
-
-
-def _finite(numbers: Row) -> Row:
-    """Replace numbers that are not finite by None: JSON cannot hold them."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in numbers.items()
     }
 
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, check_positive, unknown_name
+from elbo_lab.exact.rules import panel_rule
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.special import LOG_2PI
 
@@ -75,14 +76,6 @@ COSTS = {"quadratic": quadratic_cost, "bell": bell_cost, "wave": wave_cost}
 """Families of costs in one parameter k, by name."""
 
 
-def _legendre(low: float, high: float, panels: int) -> tuple[Floats, Floats]:
-    """Return nodes and weights of composite Gauss-Legendre on [low, high]."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    half = 0.5 * (high - low) / panels
-    centres = low + half * (2.0 * np.arange(panels) + 1.0)
-    return (centres[:, None] + half * nodes).ravel(), np.tile(half * weights, panels)
-
-
 def _moments(weights: Floats, g: Floats) -> tuple[float, float]:
     """Return mean and variance of g under weights that sum to one."""
     mean = (weights * g).sum()
@@ -90,7 +83,7 @@ def _moments(weights: Floats, g: Floats) -> tuple[float, float]:
 
 
 def _normal_rule() -> tuple[Floats, Floats]:
-    e, w = _legendre(-REACH, REACH, 2 * PANELS)
+    e, w = panel_rule(np.linspace(-REACH, REACH, 2 * PANELS + 1), NODES)
     return e, w * np.exp(-0.5 * (e * e + LOG_2PI))
 
 
@@ -125,7 +118,7 @@ def _path_rows(slope: Function, mu: float, sigma: float, n_draws: int) -> Table:
 
 
 def _measure_rows(f: Function, mu: float, sigma: float, n_draws: int) -> Table:
-    r, w = _legendre(0.0, REACH, PANELS)
+    r, w = panel_rule(np.linspace(0.0, REACH, PANELS + 1), NODES)
     rayleigh, constant = w * r * np.exp(-0.5 * r * r), 1.0 / (sigma * np.sqrt(2.0 * np.pi))
     up, down = f(mu + sigma * r), f(mu - sigma * r)
     mean, coupled = _moments(rayleigh, constant * (up - down))
@@ -139,7 +132,7 @@ def _measure_rows(f: Function, mu: float, sigma: float, n_draws: int) -> Table:
     (high, above), (low, below) = _moments(maxwell, f(mu + sigma * e)), _moments(normal, f(mu + sigma * e))
     rows["measure-valued", "log_sigma"] = high - low, (above + below) / n_draws
     # The coupling: e = U M, an integral over both.
-    u, share = _legendre(0.0, 1.0, PANELS)
+    u, share = panel_rule(np.linspace(0.0, 1.0, PANELS + 1), NODES)
     weights = np.multiply.outer(maxwell, share)
     difference = f(mu + sigma * e)[:, None] - f(mu + sigma * np.multiply.outer(e, u))
     mean, one = _moments(weights, difference)
