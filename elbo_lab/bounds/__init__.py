@@ -4,12 +4,7 @@ from elbo_lab.bounds.elbo import joint_entropy, log_weight, reconstruction_kl
 from elbo_lab.bounds.evidence import importance_evidence, prior_evidence
 from elbo_lab.bounds.grouped import combined_bound, group_of, grouped_bound
 from elbo_lab.bounds.jackknife import jackknife_evidence
-from elbo_lab.bounds.renyi import (
-    chi_square_estimate,
-    exact_chi_square_bound,
-    exact_renyi_bound,
-    renyi_bound,
-)
+from elbo_lab.bounds.renyi import chi_square_estimate, exact_chi_square_bound, exact_renyi_bound, renyi_bound
 
 BOUNDS = (
     log_weight,

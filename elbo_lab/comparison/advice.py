@@ -250,12 +250,7 @@ def _rounds(scene: Scene, estimators: Iterable[Estimator], draws: int) -> list[T
 
 
 def _judged(
-    result: Comparison,
-    candidates: list[Estimator],
-    target: str,
-    at: str,
-    times: Times,
-    budget: float | None,
+    result: Comparison, candidates: list[Estimator], target: str, at: str, times: Times, budget: float | None
 ) -> list[Row]:
     """Return the rows of measurements for one target and position, the best first."""
     pairs = [

@@ -36,14 +36,7 @@ from elbo_lab.comparison.power import sharpen
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
-from elbo_lab.errors import (
-    MOST_REPEATS,
-    NotApplicable,
-    bad_value,
-    check_count,
-    check_share,
-    unknown_name,
-)
+from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient

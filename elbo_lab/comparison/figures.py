@@ -18,12 +18,7 @@ from elbo_lab.comparison.pipeline import Progress, named
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
-from elbo_lab.plots import (
-    plot_cloud,
-    plot_prior_failure,
-    plot_variance,
-    plot_variance_against_draws,
-)
+from elbo_lab.plots import plot_cloud, plot_prior_failure, plot_variance, plot_variance_against_draws
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior

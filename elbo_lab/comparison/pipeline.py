@@ -77,15 +77,7 @@ class Placement:
             check_once(model, table)
 
         return build_scene(
-            choice,
-            self.data,
-            self.latent,
-            self.posterior,
-            self.at,
-            self.rows,
-            self.seed,
-            self.source,
-            check,
+            choice, self.data, self.latent, self.posterior, self.at, self.rows, self.seed, self.source, check
         )
 
 
@@ -306,12 +298,7 @@ def check_any_pairing(benches: Sequence[Bench]) -> None:
 
 
 def repeat(
-    workers: Workers,
-    benches: Sequence[Bench],
-    draws: int,
-    repeats: int,
-    seed: int,
-    progress: Progress | None,
+    workers: Workers, benches: Sequence[Bench], draws: int, repeats: int, seed: int, progress: Progress | None
 ) -> None:
     """Fill the moments of every run that has draws."""
     measured = [bench for bench in reversed(benches) if bench.measured]

@@ -77,10 +77,7 @@ def check_applicable(name: str, benches: Sequence[Bench]) -> None:
 
 
 def rows_with_ratios(
-    rows: list[Row],
-    estimators: Sequence[Estimator],
-    moments: dict[Estimator, Moments],
-    against: str | None,
+    rows: list[Row], estimators: Sequence[Estimator], moments: dict[Estimator, Moments], against: str | None
 ) -> list[Row]:
     """Return the rows of one model with their ratios filled in.
 

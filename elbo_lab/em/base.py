@@ -145,11 +145,7 @@ class EMRun(Generic[Theta, Q]):
     """
 
     def __init__(
-        self,
-        problem: EMProblem[Theta, Q],
-        theta: Theta,
-        tolerance: float = 1e-8,
-        max_iterations: int = 1000,
+        self, problem: EMProblem[Theta, Q], theta: Theta, tolerance: float = 1e-8, max_iterations: int = 1000
     ) -> None:
         self.problem = problem
         self.tolerance = check_positive("tolerance", tolerance)

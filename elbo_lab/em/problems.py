@@ -8,10 +8,7 @@ from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.models import GaussianMixture, Model
 from elbo_lab.models.linear_gaussian import LinearGaussian
 
-PROBLEMS: dict[type, type[ModelProblem[Any]]] = {
-    GaussianMixture: MixtureEM,
-    LinearGaussian: LinearGaussianEM,
-}
+PROBLEMS: dict[type, type[ModelProblem[Any]]] = {GaussianMixture: MixtureEM, LinearGaussian: LinearGaussianEM}
 
 
 def problem_of(model: Model) -> type[ModelProblem[Any]] | None:

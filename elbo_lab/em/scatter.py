@@ -135,11 +135,7 @@ class FullScatter(Scatter):
         return ((whitener @ moments) * whitener).sum(axis=(-1, -2))
 
 
-SCATTERS: dict[str, type[Scatter]] = {
-    "spherical": SphericalScatter,
-    "diagonal": Scatter,
-    "full": FullScatter,
-}
+SCATTERS: dict[str, type[Scatter]] = {"spherical": SphericalScatter, "diagonal": Scatter, "full": FullScatter}
 
 
 def is_at_floor(scatter: type[Scatter], moments: Floats, floor: float) -> NDArray[np.bool_]:

@@ -15,11 +15,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_cotangent, posterior_draws
 from elbo_lab.estimators.problem import Problem
 
-__all__ = [
-    "Reparameterization",
-    "ReparameterizationAnalyticKL",
-    "StickingTheLanding",
-]
+__all__ = ["Reparameterization", "ReparameterizationAnalyticKL", "StickingTheLanding"]
 
 
 class Reparameterization(Estimator):

@@ -188,8 +188,5 @@ def expected_log_joint(
     family = model.family if family is None else family
     eta = _one_per_datum(family, x, eta)
     return _exact_value(
-        "E_q log p(x, z)",
-        model,
-        family,
-        lambda rung: rung.expected_log_joint(model, theta, x, family, eta),
+        "E_q log p(x, z)", model, family, lambda rung: rung.expected_log_joint(model, theta, x, family, eta)
     )

@@ -8,11 +8,7 @@ from elbo_lab.posteriors import AmortisedPosterior
 
 
 def fit_encoder(
-    posterior: AmortisedPosterior,
-    x: Floats,
-    eta: Floats,
-    rng: np.random.Generator,
-    max_iterations: int = 500,
+    posterior: AmortisedPosterior, x: Floats, eta: Floats, rng: np.random.Generator, max_iterations: int = 500
 ) -> Floats:
     """Return phi of an amortised posterior whose eta at x is closest to a given table.
 

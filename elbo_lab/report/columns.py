@@ -30,9 +30,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column(
-        "bias",
-        lambda row: number_text(row["bias_norm"]),
-        "bias is the norm of mean estimate minus exact",
+        "bias", lambda row: number_text(row["bias_norm"]), "bias is the norm of mean estimate minus exact"
     ),
     Column(
         "verdict",
@@ -73,9 +71,7 @@ COLUMNS = (
         "time is per estimate, and moves with the load of the machine",
     ),
     Column(
-        "effic.",
-        lambda row: number_text(row["efficiency"]),
-        "effic. is the efficiency 1 / (mse x seconds)",
+        "effic.", lambda row: number_text(row["efficiency"]), "effic. is the efficiency 1 / (mse x seconds)"
     ),
 )
 

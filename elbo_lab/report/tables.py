@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe, is_gradient
 from elbo_lab.report.blocks import dash_of, name_cell, print_lines, styled, wrapped, wrapped_texts
-from elbo_lab.report.cells import (
-    SMALL_ERROR,
-    Row,
-    Rows,
-    clean_text,
-    number_text,
-    span_text,
-    value_text,
-)
+from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
 from elbo_lab.report.columns import Frame, fit_columns
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict

@@ -101,10 +101,7 @@ class OwnInputs:
         `rows` says where: (first datum, first draw, draws of each datum) in this pass.
         """
         datum, draw, n_draws = rows
-        for arrays, squares, sources in (
-            (self.a, self.a2, activations),
-            (self.delta, self.delta2, deltas),
-        ):
+        for arrays, squares, sources in ((self.a, self.a2, activations), (self.delta, self.delta2, deltas)):
             for array, square, source in zip(arrays, squares, sources, strict=True):
                 by_datum = np.swapaxes(source, 0, 1)
                 data, draws = (

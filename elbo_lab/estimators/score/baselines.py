@@ -26,12 +26,7 @@ from elbo_lab.estimators.base import (
 )
 from elbo_lab.estimators.problem import Problem
 
-__all__ = [
-    "ScoreFunction",
-    "ScoreFunctionLOO",
-    "ScoreFunctionOptimalBaseline",
-    "ScoreFunctionRunningMean",
-]
+__all__ = ["ScoreFunction", "ScoreFunctionLOO", "ScoreFunctionOptimalBaseline", "ScoreFunctionRunningMean"]
 
 DECAY = 0.95
 """d: the last 14 estimates carry half of the weight."""

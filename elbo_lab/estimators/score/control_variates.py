@@ -35,11 +35,7 @@ from elbo_lab.estimators.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 
-__all__ = [
-    "ScoreFunctionControlVariate",
-    "ScoreFunctionDelta",
-    "ScoreFunctionDeltaUnit",
-]
+__all__ = ["ScoreFunctionControlVariate", "ScoreFunctionDelta", "ScoreFunctionDeltaUnit"]
 
 # Other draws whose scores vary by less than this, relative to their squares, count as one draw.
 COINCIDENT = 1e-9

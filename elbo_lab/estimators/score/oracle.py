@@ -100,12 +100,7 @@ def _by_rule(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats
 
 
 def _ratio(
-    model: Model,
-    theta: Floats,
-    x: Floats,
-    family: Family,
-    eta: Floats,
-    nodes: Iterable[tuple[Floats, Draws]],
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, nodes: Iterable[tuple[Floats, Draws]]
 ) -> Floats:
     """Return sum w f s^2 / sum w s^2 over the (weights, z) of a rule; 0 where a score is always zero."""
     weighted, squares = np.zeros((2, *eta.shape))
