@@ -10,7 +10,7 @@ from elbo_lab.comparison.power import needed_repeats
 from elbo_lab.estimators import Answer, Reparameterization
 from elbo_lab.report import verdict
 from elbo_lab.study.moments import Moments
-from elbo_lab.study.rows import BiasTest, bias_test, bias_verdict, judged, nats_to_see, z_limit
+from elbo_lab.study.rows import Along, BiasTest, bias_test, bias_verdict, judged, nats_to_see, z_limit
 
 LIMIT = 6.0
 
@@ -51,11 +51,11 @@ def test_the_projections_are_streamed_as_if_they_were_coordinates(n_batches):
     found = moments_of(values, exact, n_batches, BLOCKS)
     for j, part in enumerate((slice(None), *BLOCKS)):
         along = values[:, part] @ exact[part] / np.linalg.norm(exact[part])
-        assert found.standard_error_along[j] == pytest.approx(along.std(ddof=1) / np.sqrt(70), rel=1e-12)
+        assert found.standard_errors[300 + j] == pytest.approx(along.std(ddof=1) / np.sqrt(70), rel=1e-12)
         assert found.mean @ found.directions[j] == pytest.approx(along.mean(), rel=1e-12)
         third = ((along - along.mean()) ** 3).mean() / 70**2
-        assert found.third_cumulant_along[j] == pytest.approx(third, rel=1e-9)
-    assert len(found.standard_error_along) == 3
+        assert found.third_cumulants[300 + j] == pytest.approx(third, rel=1e-9)
+    assert len(found.standard_errors) == 300 + 3
 
 
 def test_an_error_in_one_block_is_found_along_the_gradient_of_the_block():
@@ -230,7 +230,7 @@ def test_what_is_too_small_by_seven_percent_fails_with_power_where_it_was_blind(
 def run_of(**numbers):
     run = Run(Reparameterization(), "grad-phi-elbo")
     run.moments = moments_of(np.random.default_rng(0).standard_normal((50, 2)), np.zeros(2))
-    run.bias = BiasTest(1.0, 3, LIMIT, LIMIT, **numbers)
+    run.bias = BiasTest(1.0, 3, LIMIT, LIMIT, Along(**numbers))
     return run
 
 

@@ -43,8 +43,10 @@ class Moments:
     ----------
     count : int
         R so far.
-    mean, squares, cubes : ndarray (P,)
-        Mean, and sums of squared and of cubed deviations from it.
+    mean : ndarray (P,)
+    powers : ndarray (2, P + D)
+        Sums of squared and of cubed deviations from the mean: of the coordinates, then of the projections
+        on the D `directions`.
     traces : list of (int, float)
         Size of each batch and the unbiased trace of its covariance.
     means : list of ndarray (P,)
@@ -53,22 +55,17 @@ class Moments:
         What single estimates are compared with, usually the exact answer.
     blocks : tuple of slice
         Blocks of parameters in which the centre is followed as well.
-    squares_along, cubes_along : ndarray (1 + B,)
-        The same sums for the projections on `directions`; none without a centre.
     errors : list of float
         Norm of estimate - centre for the first repeats of each batch; empty without a centre.
     """
 
     count: int = 0
     mean: Floats = field(default_factory=lambda: np.zeros(0))
-    squares: Floats = field(default_factory=lambda: np.zeros(0))
-    cubes: Floats = field(default_factory=lambda: np.zeros(0))
+    powers: Floats = field(default_factory=lambda: np.zeros((2, 0)))
     traces: list[tuple[int, float]] = field(default_factory=list)
     means: list[Floats] = field(default_factory=list)
     centre: Floats | None = None
     blocks: tuple[slice, ...] = ()
-    squares_along: Floats = field(default_factory=lambda: np.zeros(0))
-    cubes_along: Floats = field(default_factory=lambda: np.zeros(0))
     errors: list[float] = field(default_factory=list)
 
     def add(self, values: Floats) -> None:
@@ -77,17 +74,10 @@ class Moments:
         missing = ERRORS_KEPT - len(self.errors)
         if missing > 0 and self.centre is not None:
             self.errors += np.linalg.norm(values[:missing] - self.centre, axis=1).tolist()
-        deviations = values - mean
-        squares, along = deviations**2, self._along(deviations)
+        deviations = self._and_projections(values - mean)
+        squares = deviations**2
         self._merge(
-            Moments(
-                len(values),
-                mean,
-                squares.sum(axis=0),
-                (squares * deviations).sum(axis=0),
-                squares_along=(along**2).sum(axis=0),
-                cubes_along=(along**3).sum(axis=0),
-            )
+            Moments(len(values), mean, np.array([squares.sum(axis=0), (squares * deviations).sum(axis=0)]))
         )
 
     def close_batch(self) -> None:
@@ -107,23 +97,18 @@ class Moments:
 
     def _merge(self, other: "Moments") -> None:
         if self.count == 0:
-            self.count = other.count
-            self.mean, self.squares, self.cubes = other.mean.copy(), other.squares.copy(), other.cubes.copy()
-            self.squares_along, self.cubes_along = other.squares_along, other.cubes_along
+            self.count, self.mean, self.powers = other.count, other.mean.copy(), other.powers.copy()
             return
         total = self.count + other.count
-        shift = other.mean - self.mean
-        shift_along = self._along(shift)
+        of_mean = other.mean - self.mean
+        shift = self._and_projections(of_mean)
+        (squares, cubes), (their_squares, their_cubes) = self.powers, other.powers
         weight = self.count * other.count / total
         skewing = weight * (self.count - other.count) / total
         own, others = 3.0 * self.count / total, 3.0 * other.count / total
-        self.cubes = self.cubes + other.cubes + shift**3 * skewing
-        self.cubes += shift * (own * other.squares - others * self.squares)
-        self.cubes_along = self.cubes_along + other.cubes_along + shift_along**3 * skewing
-        self.cubes_along += shift_along * (own * other.squares_along - others * self.squares_along)
-        self.mean = self.mean + shift * (other.count / total)
-        self.squares = self.squares + other.squares + shift**2 * weight
-        self.squares_along = self.squares_along + other.squares_along + shift_along**2 * weight
+        cubes = cubes + their_cubes + shift**3 * skewing + shift * (own * their_squares - others * squares)
+        self.powers = np.array([squares + their_squares + shift**2 * weight, cubes])
+        self.mean = self.mean + of_mean * (other.count / total)
         self.count = total
 
     @property
@@ -140,31 +125,31 @@ class Moments:
         norms = np.linalg.norm(parts, axis=1, keepdims=True)
         return parts / np.where(norms > 0.0, norms, 1.0)
 
-    def _along(self, deviations: Floats) -> Floats:
-        """Return deviations (..., P) projected on `directions` (..., 1 + B), or on none without a centre."""
+    def _and_projections(self, deviations: Floats) -> Floats:
+        """Return deviations (..., P) with their projections on `directions` behind (..., P + D)."""
         if self.centre is None:
-            return np.zeros((*deviations.shape[:-1], 0))
-        return deviations @ self.directions.T
+            return deviations
+        return np.concatenate([deviations, deviations @ self.directions.T], axis=-1)
+
+    @property
+    def squares(self) -> Floats:
+        """Sums of squared deviations (P,)."""
+        return self.powers[0, : len(self.mean)]
 
     @property
     def standard_error(self) -> Floats:
         """Standard error of the mean (P,)."""
-        return np.sqrt(self.squares / (self.count - 1) / self.count)
+        return self.standard_errors[: len(self.mean)]
 
     @property
-    def standard_error_along(self) -> Floats:
-        """Standard errors of the mean projected on `directions` (1 + B,)."""
-        return np.sqrt(self.squares_along / (self.count - 1) / self.count)
+    def standard_errors(self) -> Floats:
+        """Standard errors of the mean and of its projections on `directions` (P + D,)."""
+        return np.sqrt(self.powers[0] / (self.count - 1) / self.count)
 
     @property
-    def third_cumulant(self) -> Floats:
-        """Third cumulant of the mean (P,); over the cube of the standard error, the skewness of the mean."""
-        return self.cubes / self.count**3
-
-    @property
-    def third_cumulant_along(self) -> Floats:
-        """The same, of the mean projected on `directions` (1 + B,)."""
-        return self.cubes_along / self.count**3
+    def third_cumulants(self) -> Floats:
+        """Third cumulants of the same (P + D,); over the cubes of the standard errors, their skewness."""
+        return self.powers[1] / self.count**3
 
     @property
     def variance(self) -> float | None:

@@ -1,7 +1,7 @@
 """One row of the comparison: an estimator on a model, compared with the exact answer."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,14 +40,23 @@ NATS_TO_SEE = 0.05
 BLOCK_SHARE_TO_SEE = 0.1
 
 
-@dataclass(frozen=True)
-class BlockTest:
-    """What a look sees of an error in one block of parameters; the fields are those of `BiasTest`."""
+class Along(NamedTuple):
+    """What a look sees of an error along the exact answer, or along its part in one block of parameters.
 
-    error: float
-    error_reference: float
-    skewness: float
-    size: float
+    Attributes
+    ----------
+    error, error_reference, skewness : float
+        Standard error of mean minus exact, projected on that direction, the part of the reference in it, and
+        the skewness of that difference.
+    size : float
+        What a bias is a share of: the norm of the exact answer (in the block) or, where that is rounding, the
+        root mean square of one estimate; 1 nat for a value.
+    """
+
+    error: float = 0.0
+    error_reference: float = 0.0
+    skewness: float = 0.0
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,44 +74,36 @@ class BiasTest:
         Of that |z|.
     plain_limit : float
         Of a mean that is not skewed.
-    error, error_reference, skewness : float
-        Standard error of mean minus exact, projected on the direction of the exact answer, the part of the
-        reference in it, and the skewness of that difference.
+    whole : Along
+    blocks : tuple of Along
+        The same within each block of parameters.
     reach_worst : float
         The least bias in the worst direction that is found with 99 % power.
-    size : float
-        What a bias is a share of: the norm of the exact answer or, where that is rounding, the root mean
-        square of one estimate; 1 nat for a value.
     unit : {'exact', 'rms', 'nats'}
-        Which of them.
-    blocks : tuple of BlockTest
-        The same along the exact answer within each block of parameters.
+        What a bias is a share of.
     """
 
     max_z: float | None
     coordinates: int
     limit: float = float("inf")
     plain_limit: float = float("inf")
-    error: float = 0.0
-    error_reference: float = 0.0
-    skewness: float = 0.0
+    whole: Along = field(default_factory=Along)
+    blocks: tuple[Along, ...] = ()
     reach_worst: float = 0.0
-    size: float = 1.0
     unit: str = "exact"
-    blocks: tuple[BlockTest, ...] = ()
 
     def detectable_after(self, factor: float) -> float:
         """Return the least bias along the exact answer that `factor` times the repeats find, with 99 % power.
 
         A bias may have either sign, so that the limit of the skewed side counts.
         """
-        return self._along_after(self, factor)
+        return self._after(self.whole, factor)
 
     def detectable_block_after(self, factor: float) -> float:
         """Return the same for an error in one block, the one that is seen worst; 0 without blocks."""
-        return max((self._along_after(block, factor) for block in self.blocks), default=0.0)
+        return max((self._after(block, factor) for block in self.blocks), default=0.0)
 
-    def _along_after(self, part: "BiasTest | BlockTest", factor: float) -> float:
+    def _after(self, part: Along, factor: float) -> float:
         of_repeats = part.error**2 - part.error_reference**2
         error = float(np.sqrt(of_repeats / factor + part.error_reference**2))
         if error == 0.0:
@@ -121,7 +122,7 @@ class BiasTest:
         """The same in any direction."""
         if self.reach_worst == 0.0:
             return 0.0
-        return self.reach_worst / self.size if self.size else float("inf")
+        return self.reach_worst / self.whole.size if self.whole.size else float("inf")
 
     @property
     def detectable_reference(self) -> float:
@@ -171,7 +172,7 @@ def bias_test(
     """
     if moments.count < 2:
         return BiasTest(None, 0)
-    difference, third = moments.mean - answer.value, moments.third_cumulant
+    difference = moments.mean - answer.value
     scale = _scale(moments, answer)
     of_reference = np.sqrt(LOOKS) * answer.error
     error = np.sqrt(moments.standard_error**2 + of_reference**2 + missed)
@@ -185,15 +186,17 @@ def bias_test(
     shares = np.abs(directions)
     references = np.sqrt(LOOKS) * np.array([answer.error_along(one) for one in directions])
     missed_along = shares @ np.sqrt(np.broadcast_to(missed, error.shape))
-    squares_along = moments.standard_error_along[: len(is_seen)][is_seen] ** 2
+    kept = np.append(np.arange(n_coordinates), n_coordinates + np.flatnonzero(is_seen))
     difference = np.append(difference, directions @ difference)
-    third = np.append(third, moments.third_cumulant_along[: len(is_seen)][is_seen])
     scale = np.append(scale, shares @ scale)
-    error = np.append(error, np.sqrt(squares_along + references**2 + missed_along**2))
+    along = moments.standard_errors[kept[n_coordinates:]]
+    error = np.append(error, np.sqrt(along**2 + references**2 + missed_along**2))
     rigid = error < DETERMINISTIC * scale
     tested = ~(rigid & (np.abs(difference) <= DETERMINISTIC_TOLERANCE * scale))
     count = int(tested.sum())
-    skewness = np.where(rigid, 0.0, third / np.maximum(error, DETERMINISTIC * scale) ** 3)
+    skewness = np.where(
+        rigid, 0.0, moments.third_cumulants[kept] / np.maximum(error, DETERMINISTIC * scale) ** 3
+    )
     plain, student = z_limit(count, false_alarm), z_limit(count, false_alarm, moments.count)
     limits = np.where(rigid, plain, skewed_limit(student, -np.sign(difference) * skewness))
     z = np.abs(difference) / np.maximum(error, DETERMINISTIC * scale)
@@ -201,16 +204,15 @@ def bias_test(
     max_z, limit = (float(z[nearest]), float(limits[nearest])) if count else (0.0, student)
     reach = (skewed_limit(student, np.abs(skewness)) + POWER_MARGIN) * error
     worst = float(np.linalg.norm(reach[:n_coordinates]))
-    look = max_z, count, limit, student
     if is_value:
-        return BiasTest(*look, float(error[0]), reference, float(skewness[0]), worst, unit="nats")
-    if not len(norms):
-        along = worst / (student + POWER_MARGIN)
-        return BiasTest(*look, along, reference, 0.0, worst, _root_mean_square(moments), "rms")
-    parts = zip(error[n_coordinates:], references, skewness[n_coordinates:], norms, strict=True)
-    whole, *blocks = (BlockTest(*map(float, part)) for part in parts)
-    along, of_whole, skewness_along, size = whole.error, whole.error_reference, whole.skewness, whole.size
-    return BiasTest(*look, along, of_whole, skewness_along, worst, size, blocks=tuple(blocks))
+        parts, unit = [Along(float(error[0]), reference, float(skewness[0]))], "nats"
+    elif not len(norms):
+        rms = _root_mean_square(moments)
+        parts, unit = [Along(worst / (student + POWER_MARGIN), reference, size=rms)], "rms"
+    else:
+        numbers = zip(error[n_coordinates:], references, skewness[n_coordinates:], norms, strict=True)
+        parts, unit = [Along(*map(float, part)) for part in numbers], "exact"
+    return BiasTest(max_z, count, limit, student, parts[0], tuple(parts[1:]), worst, unit)
 
 
 def _root_mean_square(moments: Moments) -> float:
