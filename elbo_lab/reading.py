@@ -20,8 +20,6 @@ from elbo_lab.memory import check_memory
 
 # Bytes that are unpacked at a time.
 PIECE = 1 << 20
-# Of an entry of the table that is made of an array.
-FLOAT = 8
 ZIP_MARK = b"PK"
 FEWER = "take fewer rows or columns"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

@@ -13,7 +13,6 @@ from elbo_lab.distributions import NoiseSpec, draw_noise
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.plugins import reason_of
 from elbo_lab.posteriors import FreePosterior
-from elbo_lab.study.measure import estimate_repeats
 
 # Relative to the largest entry (at least 1): orders of summation differ in the last digits.
 ROUNDING = 1e-9
@@ -105,7 +104,6 @@ def estimates_are_vectors(trial: Trial) -> str | None:
             return f"estimate: expected shape {(*lead, size)} for {of}, got {found.shape}"
         if not np.isfinite(found).all():
             return "estimate: not finite"
-    estimate_repeats(trial.estimator, trial.problem, trial.noise(REPEATS), trial.state())
     return None
 
 

@@ -149,8 +149,7 @@ def _imported(argument: str, where: str) -> ModuleType:
         spec.loader.exec_module(module)
         return module
     except (Exception, SystemExit) as fault:  # whatever code of somebody else may raise
-        raise bad_value(
-            argument, "a module that can be imported", f"{where!r} ({reason_of(fault)})"
-        ) from None
+        got = f"{where!r} ({reason_of(fault)})"
+        raise bad_value(argument, "a module that can be imported", got) from None
     finally:
         sys.path.pop(0)

@@ -286,12 +286,8 @@ def check_any_pairing(benches: Sequence[Bench]) -> None:
     refused = [run for bench in benches if not bench.refusal for run in bench.runs]
     reasons = dict.fromkeys(str(run.refusal) for run in refused)
     names = dict.fromkeys(run.estimator.name for run in refused)
-    raise bad_value(
-        "estimators",
-        "at least one that makes sense here",
-        f"{', '.join(names)} ({'; '.join(reasons)})",
-        "'elbo-lab list' has them all",
-    )
+    got = f"{', '.join(names)} ({'; '.join(reasons)})"
+    raise bad_value("estimators", "at least one that makes sense here", got, "'elbo-lab list' has them all")
 
 
 # -- repeats and the test of bias ------------------------------------------------------------------

@@ -33,9 +33,8 @@ def read_run(argument: str, path: str | PathLike[str]) -> tuple[dict[str, Any], 
     what = "a JSON file that 'elbo-lab compare --json' wrote"
     check_regular(argument, path)
     try:
-        check_memory(
-            argument, BYTES_PER_CHARACTER * os.path.getsize(path), f"the text of {str(path)!r}", REMEDY
-        )
+        needed = BYTES_PER_CHARACTER * os.path.getsize(path)
+        check_memory(argument, needed, f"the text of {str(path)!r}", REMEDY)
         content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
     except BadValue:
         raise

@@ -15,7 +15,8 @@ from elbo_lab.arrays import Draws
 from elbo_lab.datasets.comma_separated import Columns, read_comma_separated
 from elbo_lab.datasets.dataset import Dataset
 from elbo_lab.errors import BadValue, bad_value, check_data, columns_by_name
-from elbo_lab.reading import FLOAT, begins_as_zip, check_regular, members_of, read_array, read_member
+from elbo_lab.memory import FLOAT
+from elbo_lab.reading import begins_as_zip, check_regular, members_of, read_array, read_member
 
 # What NumPy and zipfile raise on files that are damaged, foreign or hostile: RuntimeError for an encrypted
 # member or an unknown packing.

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.errors import BadValue, bad_value
-from elbo_lab.memory import check_memory
-from elbo_lab.reading import FEWER, FLOAT, check_regular, pieces_of, unpack
+from elbo_lab.memory import FLOAT, check_memory
+from elbo_lab.reading import FEWER, check_regular, pieces_of, unpack
 
 GZIP_MARK = b"\x1f\x8b"
 # Bytes that one compressed byte stands for at most.

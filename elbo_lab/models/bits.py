@@ -11,12 +11,9 @@ def refuse_grey(x: Floats, argument: str, name: str) -> Floats:
     grey = np.argwhere((x != 0.0) & (x != 1.0))
     if len(grey):
         n, d = grey[0]
-        raise bad_value(
-            argument,
-            f"zeros and ones for {name}",
-            f"{x[n, d]:g} at row {n}, column {d}",
-            "binarise it first (for digits: digits:binary; rows count from 0)",
-        )
+        got = f"{x[n, d]:g} at row {n}, column {d}"
+        remedy = "binarise it first (for digits: digits:binary; rows count from 0)"
+        raise bad_value(argument, f"zeros and ones for {name}", got, remedy)
     return x
 
 

@@ -18,12 +18,11 @@ def number_text(value: float | None) -> str:
         return "0"
     if not math.isfinite(value):
         return str(value)
-    mantissa, power = f"{value:.2e}".split("e")
-    exponent = int(power)
+    exponent = int(f"{value:.2e}".split("e")[1])
     if -2 <= exponent <= 3:
         # Rounded first, so that 999.6 becomes 1000 and not 999.60.
         return f"{float(f'{value:.2e}'):.{max(0, 2 - exponent)}f}"
-    return f"{mantissa}e{exponent}"
+    return _scientific(value, 2)
 
 
 def _power(value: float) -> int:
@@ -110,8 +109,7 @@ def bound_text(bias: float, unit: str) -> str:
     rounded_up = math.ceil(value / step * (1.0 - 1e-9)) * step
     if 1e-4 <= rounded_up < 1e4:
         return f"{rounded_up:.6g} {name}"
-    mantissa, power = f"{rounded_up:.0e}".split("e")
-    return f"{mantissa}e{int(power)} {name}"
+    return f"{_scientific(rounded_up, 0)} {name}"
 
 
 def verdict(row: Row) -> str:

@@ -127,17 +127,39 @@ def _estimates(
                 yield i, estimate_repeats(estimators[i], problem, noise, states[i])
 
 
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """What the batches of one scene have in common.
+
+    Attributes
+    ----------
+    scene : Scene
+    estimators : list of Estimator
+    draws, repeats, seed : int
+        S of an estimate, R estimates of each estimator.
+    purpose : str
+        Part of the seed's key.
+    states : list of ndarray, optional
+        From `settled_states`; computed anew in every batch if not given.
+    centres : list of ndarray (P_i,), optional
+        Exact answers, for the size of single errors; an estimate of another shape is refused.
+    blocks : list of tuple of slice, optional
+        Blocks of parameters in which errors are followed along them.
+    """
+
+    scene: Scene
+    estimators: list[Estimator]
+    draws: int
+    repeats: int
+    seed: int
+    purpose: str
+    states: list[Floats] | None = None
+    centres: list[Floats] | None = None
+    blocks: list[tuple[slice, ...]] | None = None
+
+
 def run_batch(
-    scene: Scene,
-    estimators: list[Estimator],
-    draws: int,
-    seed: int,
-    purpose: str,
-    batch: int,
-    size: int,
-    centres: list[Floats] | None = None,
-    states: list[Floats] | None = None,
-    blocks: list[tuple[slice, ...]] | None = None,
+    scene: Scene, estimators: list[Estimator], draws: int, seed: int, purpose: str, batch: int, size: int
 ) -> list[Moments]:
     """Return one closed batch of `Moments` per estimator.
 
@@ -152,18 +174,19 @@ def run_batch(
         Part of the seed's key: another purpose gives other noise.
     batch, size : int
         Number of the batch and its repeats.
-    centres : list of ndarray (P_i,), optional
-        Exact answers, for the size of single errors; an estimate of another shape is refused.
-    states : list of ndarray, optional
-        From `settled_states`, for several batches; computed here if not given.
-    blocks : list of tuple of slice, optional
-        Blocks of parameters in which errors are followed along the exact answer.
     """
+    return _batch_of(Repeats(scene, estimators, draws, size, seed, purpose), (batch, size))
+
+
+def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
+    """Return a closed batch of `work`, given by its number and its repeats."""
+    scene, estimators, (number, size) = work.scene, work.estimators, batch
     moments = [Moments() for _ in estimators]
-    if centres is not None:
-        parts: list[tuple[slice, ...]] = blocks or [()] * len(estimators)
-        moments = [Moments(centre=c, blocks=part) for c, part in zip(centres, parts, strict=True)]
-    for i, values in _estimates(scene, estimators, draws, size, seed, (purpose, batch), states):
+    if work.centres is not None:
+        blocks: list[tuple[slice, ...]] = work.blocks or [()] * len(estimators)
+        moments = [Moments(centre=c, blocks=part) for c, part in zip(work.centres, blocks, strict=True)]
+    key = work.purpose, number
+    for i, values in _estimates(scene, estimators, work.draws, size, work.seed, key, work.states):
         exact = moments[i].centre
         if exact is not None and values.shape[1:] != exact.shape:
             what = f"estimates of {estimators[i].target} of shape {exact.shape} for {scene.model.label}"
@@ -172,42 +195,6 @@ def run_batch(
     for of_estimator in moments:
         of_estimator.close_batch()
     return moments
-
-
-@dataclass(frozen=True, eq=False)
-class Repeats:
-    """What the batches of one scene have in common.
-
-    Attributes
-    ----------
-    scene : Scene
-    estimators : list of Estimator
-    draws, repeats, seed : int
-        S of an estimate, R estimates of each estimator.
-    purpose : str
-        Part of the seed's key.
-    states : list of ndarray
-        From `settled_states`.
-    centres : list of ndarray (P_i,), optional
-        Exact answers.
-    blocks : list of tuple of slice, optional
-        Blocks of parameters in which errors are followed along them.
-    """
-
-    scene: Scene
-    estimators: list[Estimator]
-    draws: int
-    repeats: int
-    seed: int
-    purpose: str
-    states: list[Floats]
-    centres: list[Floats] | None = None
-    blocks: list[tuple[slice, ...]] | None = None
-
-
-def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
-    settings = work.scene, work.estimators, work.draws, work.seed, work.purpose
-    return run_batch(*settings, *batch, work.centres, work.states, work.blocks)
 
 
 def run_repeats(

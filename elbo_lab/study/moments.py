@@ -76,9 +76,8 @@ class Moments:
             self.errors += np.linalg.norm(values[:missing] - self.centre, axis=1).tolist()
         deviations = self._and_projections(values - mean)
         squares = deviations**2
-        self._merge(
-            Moments(len(values), mean, np.array([squares.sum(axis=0), (squares * deviations).sum(axis=0)]))
-        )
+        powers = np.array([squares.sum(axis=0), (squares * deviations).sum(axis=0)])
+        self._merge(Moments(len(values), mean, powers))
 
     def close_batch(self) -> None:
         """Note trace and mean of the batch that `add` has filled."""

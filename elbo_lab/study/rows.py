@@ -194,12 +194,11 @@ def bias_test(
     rigid = error < DETERMINISTIC * scale
     tested = ~(rigid & (np.abs(difference) <= DETERMINISTIC_TOLERANCE * scale))
     count = int(tested.sum())
-    skewness = np.where(
-        rigid, 0.0, moments.third_cumulants[kept] / np.maximum(error, DETERMINISTIC * scale) ** 3
-    )
+    floored = np.maximum(error, DETERMINISTIC * scale)
+    skewness = np.where(rigid, 0.0, moments.third_cumulants[kept] / floored**3)
     plain, student = z_limit(count, false_alarm), z_limit(count, false_alarm, moments.count)
     limits = np.where(rigid, plain, skewed_limit(student, -np.sign(difference) * skewness))
-    z = np.abs(difference) / np.maximum(error, DETERMINISTIC * scale)
+    z = np.abs(difference) / floored
     nearest = int(np.argmax(np.where(tested, z / limits, -1.0)))
     max_z, limit = (float(z[nearest]), float(limits[nearest])) if count else (0.0, student)
     reach = (skewed_limit(student, np.abs(skewness)) + POWER_MARGIN) * error
@@ -394,13 +393,11 @@ def bias_verdict(row: Row) -> str | None:
         return None
     if limit is not None and z > limit:
         return "FAIL"
-    if row["variance"] == 0.0 and row["bias_norm"] <= DETERMINISTIC_TOLERANCE * max(
-        1.0, row["reference_norm"]
-    ):
+    rounding = DETERMINISTIC_TOLERANCE * max(1.0, row["reference_norm"])
+    if row["variance"] == 0.0 and row["bias_norm"] <= rounding:
         return "exact"
-    seen, reference, to_see = (
-        row.get(name) for name in ("bias_detectable", "bias_detectable_reference", "bias_to_see")
-    )
+    names = ("bias_detectable", "bias_detectable_reference", "bias_to_see")
+    seen, reference, to_see = (row.get(name) for name in names)
     if to_see is None or seen is None:
         return "blind"
     if seen <= to_see:

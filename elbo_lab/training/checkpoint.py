@@ -54,17 +54,7 @@ KINDS: dict[str, Any] = {
 # No counter and no bound reaches it.
 LARGEST_NUMBER = 1e300
 # The numbers in the state of a training, by the names of its attributes.
-PLAIN_STATE = (
-    "epoch",
-    "step",
-    "seen",
-    "value_sum",
-    "rows_seen",
-    "first_value",
-    "last_value",
-    "best",
-    "waited",
-)
+PLAIN_STATE = "epoch step seen value_sum rows_seen first_value last_value best waited".split()
 
 
 def damaged(path: str | PathLike[str], what: str, argument: str = "checkpoint") -> ValueError:
