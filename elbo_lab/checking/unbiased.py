@@ -8,7 +8,7 @@ test could have seen.
 
 import itertools
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +31,8 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.plugins import reason_of
 from elbo_lab.registry import find_estimators
 from elbo_lab.report.cells import bound_text
-from elbo_lab.study.rows import NATS_TO_SEE, POWER_MARGIN, SHARE_TO_SEE, z_limit
+from elbo_lab.study.moments import Moments as RunningMoments
+from elbo_lab.study.rows import NATS_TO_SEE, SHARE_TO_SEE, bias_test
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -307,13 +308,7 @@ def _verdict(estimator: Estimator, found: Moments, answer: Answer) -> tuple[str,
 def _sampled(
     estimator: Estimator, problem: Problem, state: Floats, n_draws: int, answer: Answer, seed: int
 ) -> Row:
-    """Return the test by draws: means of batches of estimates against the exact answer.
-
-    Every coordinate, and the error along the exact gradient, which sees a proportional bias best, by
-    Student's t of the batches; the false-alarm rate holds over all of them (Bonferroni).
-    """
-    unit = _unit(estimator, answer)
-    along = answer.value / unit if is_gradient(estimator.target) else np.ones(1)
+    """Return the test by draws: many estimates against the exact answer, as in a comparison (`bias_test`)."""
     numbers = BATCHES * n_draws * (problem.x.size + len(problem.x) * problem.model.latent_dim)
     size = max(LEAST_BATCH, SAMPLED_NUMBERS // numbers)
     spec = estimator.noise_for(problem, n_draws)
@@ -322,29 +317,18 @@ def _sampled(
     def estimates(noise: Floats) -> Floats:
         return estimator.estimate(problem, noise, state)[0]
 
-    means = np.array(
-        [_mean(in_passes(estimates, draw_noise(spec, rng, (size,)), spec), size) for _ in range(BATCHES)]
-    )
-    gaps = means - answer.value
-    gaps = np.column_stack([gaps, gaps @ along])
-    errors = np.append(answer.error, np.abs(along) @ answer.error)
-    se = np.hypot(gaps.std(axis=0, ddof=1) / np.sqrt(BATCHES), errors)
-    mean = gaps.mean(axis=0)
-    limit = z_limit(len(mean), FALSE_ALARM, BATCHES)
-    rounding = SMOOTH * (1.0 + np.abs(answer.value).max(initial=0.0))
-    within = bool(np.all(np.abs(mean) <= np.maximum(limit * se, rounding)))  # nan is not
-    detectable = float((limit + POWER_MARGIN) * se[-1] / unit)
-    if within:
-        to_see, in_unit = (SHARE_TO_SEE, "exact") if is_gradient(estimator.target) else (NATS_TO_SEE, "nats")
-        verdict = "ok" if detectable <= to_see else "blind"
-        verdict += f" < {bound_text(detectable, in_unit)}" if detectable else ""
+    found = RunningMoments(centre=answer.value)
+    for _ in range(BATCHES):
+        for _, values in in_passes(estimates, draw_noise(spec, rng, (size,)), spec):
+            found.add(values)
+    is_value = not is_gradient(estimator.target)
+    test = bias_test(found, answer, is_value=is_value, false_alarm=FALSE_ALARM)
+    if test.max_z is not None and test.max_z <= test.limit:  # nan is not
+        verdict = "ok" if test.detectable <= (NATS_TO_SEE if is_value else SHARE_TO_SEE) else "blind"
+        verdict += f" < {bound_text(test.detectable, test.unit)}" if test.detectable else ""
     else:
         verdict = "FAIL" if estimator.unbiased else "biased"
-    sizes = _sizes(estimator, means.mean(axis=0), answer)
-    error = float(se[:-1].max(initial=0.0))
-    counts = {"method": "draws", "nodes": size * BATCHES, "error": error}
-    return counts | sizes | _last(n_draws, float(limit * error), detectable, verdict)
-
-
-def _mean(passes: Iterator[tuple[slice, Floats]], size: int) -> Floats:
-    return np.sum([values.sum(axis=0) for _, values in passes], axis=0) / size
+    error = float(np.hypot(found.standard_error, answer.error).max(initial=0.0))
+    counts = {"method": "draws", "nodes": found.count, "error": error}
+    last = _last(n_draws, test.limit * error, test.detectable, verdict)
+    return counts | _sizes(estimator, found.mean, answer) | last
