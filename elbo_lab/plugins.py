@@ -76,7 +76,7 @@ def reason_of(fault: BaseException) -> str:
     """Return in one line what went wrong."""
     words = " ".join(str(fault).split())
     if isinstance(fault, SystemExit):
-        return f"it leaves the interpreter when it is imported (exit code {fault.code})"
+        return f"it leaves the interpreter (exit code {fault.code})"
     if isinstance(fault, UserMistake):
         return words
     return f"{type(fault).__name__}: {words}" if words else type(fault).__name__

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +80,12 @@ def test_every_estimator_is_what_it_declares(estimator):
 
 
 def test_every_kind_of_z_and_of_q_is_among_the_problems():
-    kinds = {(model.family.name, posterior, model.latent_dim) for model, posterior, _ in SMALL}
+    kinds = {(model.family.name, posterior, model.latent_dim) for model, posterior, _, _ in SMALL}
     assert {family for family, *_ in kinds} == {"diagonal-gaussian", "categorical", "independent-bernoulli"}
     assert {posterior for _, posterior, _ in kinds} == {"free", "full", "amortised"}
-    assert all(len(problem_of(model, posterior).x) == 2 for model, posterior, _ in SMALL)
+    numbers = {model.family.name: {n for other, _, n, _ in SMALL if other == model} for model, *_ in SMALL}
+    assert numbers["diagonal-gaussian"] | numbers["independent-bernoulli"] == {1, 2, 3}
+    assert all(len(problem_of(model, kind, n_data=n).x) == n for model, kind, n, _ in SMALL)
 
 
 # -- planted faults --------------------------------------------------------------------------------
@@ -142,7 +145,9 @@ def test_a_fault_of_some_per_cent_is_found_wherever_noise_is_integrated(kind, fa
 def test_a_gradient_that_is_ten_per_cent_too_small_shows_as_a_tenth():
     found = check_unbiased(faulty(ScoreFunction(), proportional(0.1), "ten-per-cent"))
     assert found.table().count("  0.1000  FAIL") == len(found.rows) == len(SMALL)
-    assert found.conclusion.startswith("FAILED: biased on 9 of 9 problems, by up to 0.1000 of the exact grad")
+    assert found.conclusion.startswith(
+        "FAILED: biased on 13 of 13 problems, by up to 0.1000 of the exact grad"
+    )
     assert repr(found) == f"<Check of ten-per-cent: {found.conclusion}>"
 
 
@@ -164,7 +169,21 @@ class BaselineOfTheBatch(Estimator):
 
 def test_where_data_share_their_noise_all_of_it_is_integrated_together():
     found = check_unbiased(BaselineOfTheBatch())
-    assert [row["bias"] for row in integrated(found)] == pytest.approx([0.5] * len(SMALL), abs=1e-9)
+    share = [1.0 / n_data for _, _, n_data, _ in SMALL]
+    assert [row["bias"] for row in integrated(found)] == pytest.approx(share, abs=1e-9)
+
+
+@pytest.mark.parametrize("n_data", [1, 3])
+def test_a_fault_that_two_data_do_not_show_is_found_with_one_or_three(n_data):
+    class OfSoMany(Reparameterization):
+        name = "of-so-many"
+
+        def estimate(self, problem, noise, state=NO_STATE):
+            found, state = super().estimate(problem, noise, state)
+            return found * (0.9 if len(problem.x) == n_data else 1.0), state
+
+    rows = check_unbiased(OfSoMany()).rows
+    assert {row["n_data"] for row in rows if row["verdict"] == "FAIL"} == {n_data}
 
 
 class Clipped(Reparameterization):
@@ -348,6 +367,21 @@ class SumsDraws(ScoreFunction):
         return found * n_draws, state
 
 
+class OnlyOfTwoDraws(ScoreFunctionLOO):
+    """Multiplies the draws of a pair, and says that it is a plain mean."""
+
+    independent_draws = False
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        axis = noise.ndim - len(problem.model.family.noise_spec(1, 1).shape)
+        pairs = [np.take(noise, [i, i + 1], axis=axis) for i in range(0, noise.shape[axis], 2)]
+        return np.mean([super(OnlyOfTwoDraws, self).estimate(problem, pair)[0] for pair in pairs], 0), state
+
+
+class LeaveOneOutForgets(ScoreFunctionLOO):
+    independent_draws = False
+
+
 class FirstDrawMatters(ScoreFunctionLOO):
     """The first draw counts twice as much as the others."""
 
@@ -405,9 +439,17 @@ class Raises(ScoreFunction):
         raise IndexError("list index\nout of range")
 
 
+class Leaves(ScoreFunction):
+    def estimate(self, problem, noise, state=NO_STATE):  # noqa: ARG002
+        sys.exit(3)
+
+
 BREAKERS = {
-    "expected floats, got dtype complex128": returning(lambda g, s: (g + 0j, s)),
-    "expected floats, got dtype object": returning(lambda g, s: (g.astype(object), s)),
+    "expected floats of 64 bits, got dtype complex128": returning(lambda g, s: (g + 0j, s)),
+    "expected floats of 64 bits, got dtype float32": returning(lambda g, s: (g.astype(np.float32), s)),
+    "expected an array of floats, got MaskedArray": returning(lambda g, s: (np.ma.array(g), s)),
+    "expected an array of floats, got list": returning(lambda g, s: (g.tolist(), s)),
+    "expected floats of 64 bits, got dtype object": returning(lambda g, s: (g.astype(object), s)),
     "not finite": returning(lambda g, s: (g * np.nan, s)),
     "expected shape": returning(lambda g, s: (g[..., :-1], s)),
     "expected shape (3, ": returning(lambda g, s: (g.reshape(-1, g.shape[-1])[0], s)),
@@ -425,6 +467,8 @@ BREAKERS = {
     "two calls on the same noise differ": DrawsByItself(),
     "repeats leak into each other": MixesRepeats(),
     "is not the mean of two estimates": SumsDraws(),
+    "multiplies one draw with another": OnlyOfTwoDraws(),
+    "from 4 draws is not the mean of two estimates": LeaveOneOutForgets(),
     "order of its draws": FirstDrawMatters(),
     "order of its draws (in groups": GroupsForgotten(2),
     "order of the data": FirstDatumMatters(),
@@ -432,6 +476,7 @@ BREAKERS = {
     "noise_spec: expected NoiseSpec('normal' or 'uniform'": OddNoise(),
     "noise_spec: expected a shape (draws, N, ...)": NoiseWithoutData(),
     "it raises IndexError: list index out of range": Raises(),
+    "it leaves the interpreter (exit code 3)": Leaves(),
 }
 
 
@@ -461,6 +506,19 @@ def test_compare_refuses_estimates_that_are_no_floats_in_one_line(dtype):
         compare("gaussian-mle", estimators=[estimator], rows=4, repeats=20)
 
 
+def test_a_promise_that_is_broken_in_places_says_where():
+    class OnlyFree(ScoreFunction):
+        name = "only-free"
+
+        def estimate(self, problem, noise, state=NO_STATE):
+            if problem.posterior.name == "amortised":
+                raise IndexError
+            return super().estimate(problem, noise, state)
+
+    (sentence,) = check_unbiased(OnlyFree()).broken
+    assert sentence == "it raises IndexError, on gaussian-mle, amortised q, N = 2 and on 2 more"
+
+
 # -- what it is given ------------------------------------------------------------------------------
 
 
@@ -475,7 +533,7 @@ class OnlyBits(ScoreFunction):
 
 def test_problems_that_do_not_suit_an_estimator_are_named_with_the_reason():
     found = check_unbiased("reparameterization")
-    assert len(found.rows) == 5 and len(found.refused) == 4
+    assert len(found.rows) == 7 and len(found.refused) == 6
     assert set(found.refused.values()) == {
         "categorical z has no pathwise derivative",
         "independent-bernoulli z has no pathwise derivative",
@@ -534,10 +592,10 @@ class WrongModel(PPCA):
 right, number = Right(), 3
 """
 COMMANDS = [
-    ("reparameterization", 0, "passed: no bias, all noise integrated on 5 of 5 problems"),
+    ("reparameterization", 0, "passed: no bias, all noise integrated on 7 of 7 problems"),
     ("mine.py:Right", 0, "right: grad-phi-elbo, declared unbiased"),
     ("mine:right", 0, "contract: holds"),
-    ("mine.py:Right mine.py:Wrong", 1, "FAILED: biased on 9 of 9 problems, by up to 0.1000 of the exact"),
+    ("mine.py:Right mine.py:Wrong", 1, "FAILED: biased on 13 of 13 problems, by up to 0.1000 of the exact"),
     ("mine.py:Right --model ppca", 0, "ppca"),
     ("mine.py:WrongModel", 1, "FAILED: grad_z of likelihood alone of wrong-model"),
     ("ppca", 0, "ppca: a model"),
@@ -552,7 +610,7 @@ COMMANDS = [
         2,
         "name: expected a module that can be imported, got 'broken.py' (ZeroDivisionError",
     ),
-    ("leaves.py:Right", 2, "it leaves the interpreter when it is imported (exit code 3)"),
+    ("leaves.py:Right", 2, "it leaves the interpreter (exit code 3)"),
     ("right --model vimco", 2, "--model: expected a model, got 'vimco', an estimator"),
 ]
 
@@ -562,7 +620,7 @@ def test_the_file_of_a_check_holds_all_rows(tmp_path, capsys):
     assert main(["check", "arm", "ppca", "--json", str(path)]) == 0
     estimator, model = json.loads(path.read_text(encoding="utf-8"))["checks"]
     assert estimator["estimator"] == "arm" and estimator["passed"] and estimator["broken"] == []
-    assert [row["verdict"] for row in estimator["rows"]] == ["ok", "ok"]
+    assert [row["verdict"] for row in estimator["rows"]] == ["ok"] * 4
     assert model == {"model": "ppca", "passed": True, "broken": []}
     assert f"written: {path}" in capsys.readouterr().out
 
@@ -572,7 +630,7 @@ def test_the_command_line_says_it_with_its_exit_code(words, code, said, tmp_path
     monkeypatch.chdir(tmp_path)
     for name, text in {"mine": FILE, "broken": "1 / 0", "leaves": "raise SystemExit(3)"}.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    monkeypatch.delitem(__import__("sys").modules, "mine", raising=False)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     words = words.replace("right --model", "mine.py:right --model")
     assert main(["check", *words.split()]) == code
     out, err = capsys.readouterr()

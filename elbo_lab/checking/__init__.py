@@ -3,7 +3,7 @@
     model, slopes, draws    `check_model`: shapes, derivatives and draws against log p(x, z)
     unbiased                `check_unbiased`: is an estimator what it declares?
     contract                what an estimator promises beside its expectation
-    problems                small problems: two data, one or two latents, every kind of z and of q
+    problems                small problems: few data, one or two latents, every kind of z and of q
     integrals               mean and variance of an estimate over all of its noise
     rules, measure_rules    nodes and weights for the noise of one datum
     differences             the ELBO and its gradients where a model has kinks

@@ -96,9 +96,11 @@ def estimates_are_vectors(trial: Trial) -> str | None:
     """A single estimate is (P,), repeats are (R, P), of finite floats."""
     size = size_of(trial.estimator, trial.problem)
     for lead in ((), (REPEATS,)):
-        found = np.asarray(trial(trial.noise(*lead)))
-        if found.dtype.kind != "f":
-            return f"estimate: expected floats, got dtype {found.dtype}"
+        found = trial(trial.noise(*lead))
+        if type(found) is not np.ndarray:  # a mask, or a class of its own, would not survive further sums
+            return f"estimate: expected an array of floats, got {type(found).__name__}"
+        if found.dtype != np.float64:
+            return f"estimate: expected floats of 64 bits, got dtype {found.dtype}"
         if found.shape != (*lead, size):
             of = f"{REPEATS} repeats of noise" if lead else "noise without repeats"
             return f"estimate: expected shape {(*lead, size)} for {of}, got {found.shape}"
@@ -137,17 +139,24 @@ def repeats_are_apart(trial: Trial) -> str | None:
 def draws_are_averaged(trial: Trial) -> str | None:
     """Unless `independent_draws` is declared, an estimate is a plain mean over draws."""
     estimator = trial.estimator
-    if estimator.independent_draws or estimator.minimum_draws > 1:
+    if estimator.independent_draws:
         return None
-    one, two = (estimator.noise_for(trial.problem, n) for n in (1, 2))
-    if two.shape != (2 * one.shape[0], *one.shape[1:]):
+    least = estimator.minimum_draws
+    try:
+        estimator.check_draws(2 * least)
+    except ValueError:
         return None
-    pair = draw_noise(two, np.random.default_rng(1))
-    if not _same(trial(pair), 0.5 * (trial(pair[: one.shape[0]]) + trial(pair[one.shape[0] :]))):
+    half, whole = (estimator.noise_for(trial.problem, n) for n in (least, 2 * least))
+    if whole.shape != (2 * half.shape[0], *half.shape[1:]):
+        return None
+    noise = draw_noise(whole, np.random.default_rng(1))
+    if not _same(trial(noise), 0.5 * (trial(noise[: half.shape[0]]) + trial(noise[half.shape[0] :]))):
         return (
-            "independent_draws: is False, but an estimate from two draws is not the mean of two estimates; "
-            "divide by the number of draws, or declare True"
+            f"independent_draws: is False, but an estimate from {2 * least} draws is not the mean of two "
+            "estimates from half of them; divide by the number of draws, or declare True"
         )
+    if least > 1 and not _same(trial(noise), 0.5 * (trial(noise[::2]) + trial(noise[1::2]))):
+        return "independent_draws: is False, but an estimate multiplies one draw with another; declare True"
     return None
 
 
@@ -197,13 +206,18 @@ FURTHER: tuple[Callable[[Trial], str | None], ...] = (
 )
 
 
+def raised(fault: BaseException) -> str:
+    """Return in one sentence that an estimator raises, or leaves the interpreter."""
+    return reason_of(fault) if isinstance(fault, SystemExit) else f"it raises {reason_of(fault)}"
+
+
 def broken_promises(estimator: Estimator, problem: Problem, n_draws: int) -> Iterator[str]:
     """Yield what is broken on a problem, one sentence each."""
     for promise in (*BASIC, *FURTHER):
         try:
             broken = promise(Trial(estimator, problem, n_draws))
-        except Exception as fault:  # whatever code of somebody else may raise
-            broken = f"it raises {reason_of(fault)}"
+        except (Exception, SystemExit) as fault:  # whatever code of somebody else may raise
+            broken = raised(fault)
         if broken:
             yield broken
             if promise in BASIC:

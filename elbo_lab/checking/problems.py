@@ -1,5 +1,5 @@
-"""Small problems on which all of the noise can be integrated: two data, one or two latents, q off the
-posterior."""
+"""Small problems on which all of the noise can be integrated: one to three data, one or two latents, q off
+the posterior."""
 
 import zlib
 from collections.abc import Iterator
@@ -25,18 +25,23 @@ LOG_STD = -1.0
 # One draw more than the least, where a rule for it is affordable: a sum for a mean over draws shows.
 MORE_DRAWS = 1
 
-SMALL: tuple[tuple[Model, str, int], ...] = (
-    (GaussianMLE(1), "free", MORE_DRAWS),
-    (GaussianMLE(1), "amortised", 0),
-    (DeepBernoulli(3, 1, HIDDEN), "free", 0),
-    (PPCA(3, 2), "free", 0),
-    (PPCA(3, 2), "full", 0),
-    (GaussianMixture(2, 3, "full"), "free", MORE_DRAWS),
-    (GaussianMixture(2, 2, "full"), "amortised", 0),
-    (SigmoidBelief(3, 2), "free", MORE_DRAWS),
-    (SigmoidBelief(3, 1), "amortised", 0),
+SMALL: tuple[tuple[Model, str, int, int], ...] = (
+    (GaussianMLE(1), "free", N_DATA, MORE_DRAWS),
+    (GaussianMLE(1), "amortised", N_DATA, 0),
+    (DeepBernoulli(3, 1, HIDDEN), "free", N_DATA, 0),
+    (PPCA(3, 2), "free", N_DATA, 0),
+    (PPCA(3, 2), "full", N_DATA, 0),
+    (GaussianMixture(2, 3, "full"), "free", N_DATA, MORE_DRAWS),
+    (GaussianMixture(2, 2, "full"), "amortised", N_DATA, 0),
+    (SigmoidBelief(3, 2), "free", N_DATA, MORE_DRAWS),
+    (SigmoidBelief(3, 1), "amortised", N_DATA, 0),
+    # What is right for two data may be wrong for one, or for more.
+    (GaussianMLE(1), "free", 1, 0),
+    (GaussianMLE(1), "free", 3, 0),
+    (SigmoidBelief(3, 1), "free", 1, 0),
+    (SigmoidBelief(3, 1), "free", 3, 0),
 )
-"""(model, kind of posterior, draws more than the least)."""
+"""(model, kind of posterior, data, draws more than the least)."""
 
 
 def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
@@ -48,8 +53,8 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
         As in `compare`; a class is built for its default data.
     """
     if model is None:
-        for kind, posterior, more in SMALL:
-            yield problem_of(kind, posterior), more
+        for kind, posterior, n_data, more in SMALL:
+            yield problem_of(kind, posterior, n_data=n_data), more
         return
     for choice in find_models(model, "model"):
         built, start = _built(choice) if choice.model is None else (choice.model, None)
@@ -74,7 +79,7 @@ def _built(choice: ModelChoice) -> tuple[Model, Floats]:
     return model, model.initial_theta(model.as_data(table))
 
 
-def problem_of(model: Model, kind: str, start: Floats | None = None) -> Problem:
+def problem_of(model: Model, kind: str, start: Floats | None = None, n_data: int = N_DATA) -> Problem:
     """Return a problem with theta, data and q from a fixed seed.
 
     Parameters
@@ -84,6 +89,8 @@ def problem_of(model: Model, kind: str, start: Floats | None = None) -> Problem:
         Of q.
     start : ndarray (P,), optional
         theta is near it; by default anywhere.
+    n_data : int
+        N; one where latents are global.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def problem_of(model: Model, kind: str, start: Floats | None = None) -> Problem:
         If the model has no such posterior.
     """
     rng = np.random.default_rng(zlib.crc32(f"{model!r} {kind}".encode()))
-    theta, x = _own_draws(model, start, N_DATA, rng)
+    theta, x = _own_draws(model, start, n_data, rng)
     posterior = _posterior(model, x, kind)
     if isinstance(posterior, FreePosterior):
         phi = posterior.phi_from_eta(_table(model, theta, x, posterior.family, rng))

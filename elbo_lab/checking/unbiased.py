@@ -17,7 +17,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking import differences
-from elbo_lab.checking.contract import broken_promises
+from elbo_lab.checking.contract import broken_promises, raised
 from elbo_lab.checking.integrals import Moments, in_passes, moments
 from elbo_lab.checking.problems import draws_to_try, settled_state, small_problems
 from elbo_lab.checking.rules import NotIntegrated
@@ -28,7 +28,6 @@ from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.exact import long_run
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.plugins import reason_of
 from elbo_lab.registry import find_estimators
 from elbo_lab.report.cells import bound_text
 from elbo_lab.study.moments import Moments as RunningMoments
@@ -55,14 +54,13 @@ FALSE_ALARM = 1e-6
 COLUMNS = {
     "model": "<",
     "posterior": "<",
-    "latents": ">",
-    "draws": ">",
+    "sizes": ">",
     "noise": ">",
     "error": ">",
     "bias": ">",
     "verdict": "<",
 }
-HEADS = {"posterior": "q", "latents": "K", "draws": "S"}
+HEADS = {"posterior": "q", "sizes": "N K S"}
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ class EstimatorCheck:
 def _cells(row: Row) -> list[str]:
     units = {"sum": "values", "draws": "draws"}
     shown = row | {
+        "sizes": f"{row['n_data']} {row['latents']} {row['draws']}",
         "noise": f"{_short(row['nodes'])} {units.get(row['method'], 'nodes')}",
         "error": f"{row['error']:.0e}" if row["error"] else "0",
         "bias": _digits(row["bias"]),
@@ -175,8 +174,8 @@ def check_unbiased(
     estimator : str, Estimator or Estimator class
         A name stands for one estimator here ('elbo-lab list' has them).
     model : str, Model class or Model, optional
-        A problem of this model; by default two data of each kind of z (normal, categories, bits) under each
-        kind of q that the estimator admits, with one or two latents.
+        A problem of this model; by default one to three data of each kind of z (normal, categories, bits)
+        under each kind of q that the estimator admits, with one or two latents.
     seed : int
         Of the draws where noise cannot be integrated.
     progress : callable, optional
@@ -200,12 +199,12 @@ def check_unbiased(
     one = found[0]
     problems = list(small_problems(model))
     rows: list[Row] = []
-    broken: dict[str, None] = {}
+    broken: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
     for done, (problem, more) in enumerate(problems):
         if progress is not None:
             progress(done, len(problems), f"check {one.name}")
-        label = f"{problem.model.label}, {problem.posterior.name} q"
+        label = f"{problem.model.label}, {problem.posterior.name} q, N = {len(problem.x)}"
         try:
             one.check_pairing(problem.model, problem.posterior)
         except NotApplicable as reason:
@@ -213,16 +212,27 @@ def check_unbiased(
             continue
         draws = draws_to_try(one, more)
         promises = list(broken_promises(one, problem, draws[-1]))
-        broken |= dict.fromkeys(promises)
+        for sentence in promises:
+            broken.setdefault(sentence, []).append(label)
         if not promises:
             try:
                 rows.append(_row(one, problem, draws, seed))
-            except Exception as fault:  # whatever code of somebody else may raise
-                broken[f"it raises {reason_of(fault)} on {label}"] = None
+            except (Exception, SystemExit) as fault:  # whatever code of somebody else may raise
+                broken.setdefault(raised(fault), []).append(label)
     if not rows and not broken:
         reasons = "; ".join(dict.fromkeys(refused.values()))
         raise bad_value("model", f"a problem that suits {one.name}", reasons)
-    return EstimatorCheck(one.name, one.target, one.unbiased, rows, list(broken), refused)
+    n_tried = len(problems) - len(refused)
+    sentences = [_with_places(sentence, labels, n_tried) for sentence, labels in broken.items()]
+    return EstimatorCheck(one.name, one.target, one.unbiased, rows, sentences, refused)
+
+
+def _with_places(sentence: str, labels: list[str], n_tried: int) -> str:
+    """Return what is broken, and where, unless it is everywhere."""
+    if len(labels) == n_tried:
+        return sentence
+    more = f" and on {len(labels) - 1} more" if len(labels) > 1 else ""
+    return f"{sentence}, on {labels[0]}{more}"
 
 
 def _row(estimator: Estimator, problem: Problem, draws: list[int], seed: int) -> Row:
