@@ -5,10 +5,10 @@ from argparse import ArgumentParser, Namespace
 from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned
 
 HELP = "which estimator for this model, by measured variance x time"
-DESCRIPTION = "Measure the unbiased estimators of the ELBO's gradients on one model, and recommend."
+DESCRIPTION = "Measure the unbiased estimators of the ELBO's gradients; recommend one of each."
 EXAMPLES = """examples:
-  elbo-lab advise ppca                            estimators of the gradients in phi and theta
-  elbo-lab advise deep-bernoulli --budget 0.002   two milliseconds for one gradient
+  elbo-lab advise ppca                            gradients in phi and theta
+  elbo-lab advise deep-bernoulli --budget 0.002   at most 2 ms for a gradient
   elbo-lab advise gaussian-mixture:full --data mine.csv --latent 3 --draws 5
 """
 

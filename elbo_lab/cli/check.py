@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -16,31 +18,32 @@ from elbo_lab.files import json_kind, plain, write_json
 SCHEMA = "elbo_lab/check/1"
 JSON = json_kind("check", SCHEMA)
 
-Found = tuple[bool, str, dict[str, Any]]
-"""Whether it passed, what is printed, and the record."""
+Found = tuple[bool, Callable[[int], str], dict[str, Any]]
+"""Whether it passed, what is printed for a width, and the record."""
 
 HELP = "is an estimator what it declares? all of its noise integrated"
-DESCRIPTION = """Hold an estimator against its word: its expectation over all noise, on small
-problems, against the exact answer, and its contract (shapes, dtype, state, order of
-draws and data). A model is held against its own log p(x, z). Exit codes: 0 passed,
-1 biased or contract broken, 2 a mistake in the command."""
+DESCRIPTION = """Test whether an estimator is what it declares: its expectation over all noise,
+on small problems, is compared with the exact answer, and its contract is tried
+(shapes, dtype, state, order of draws and data). The derivatives and draws of a
+model are compared with its own log p(x, z). Exit codes: 0 passed, 1 failed, 2 a
+mistake in the command."""
 EXAMPLES = """examples:
-  elbo-lab check reparameterization              one that comes with the package, or with a plug-in
-  elbo-lab check my_package.gradients:Reinforce  a class, or an object, of a module
+  elbo-lab check reparameterization              by name, plug-ins too
+  elbo-lab check my_package.gradients:Reinforce  something in a module
   elbo-lab check mine.py:Reinforce               the same in a file
   elbo-lab check mine.py:Reinforce --model ppca  on two rows of that model
-  elbo-lab check mine.py:RobustPPCA              a model: derivatives and draws against log p(x, z)
+  elbo-lab check mine.py:RobustPPCA              a model
 """
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
-    seed = "of draws, where noise cannot be integrated (default 0)"
+    seed = "of the draws, where noise cannot be integrated (default 0)"
     add("names", nargs="+", metavar="NAME", help="a name from 'elbo-lab list', MODULE:CLASS or FILE.py:CLASS")
-    add("--model", metavar="MODEL", help="check estimators on this one in place of the small ones")
+    add("--model", metavar="MODEL", help="check estimators on this model instead of the small ones")
     add("--seed", type=int, default=0, metavar="N", help=seed)
-    add("--json", metavar="FILE", help="write all rows and what is broken")
+    add("--json", metavar="FILE", help="write all rows and broken promises")
     add_force(parser)
 
 
@@ -63,7 +66,9 @@ def run(options: Namespace) -> int:
     finish(
         plan.taken,
         [saved(options.json, lambda path: write_json(path, plain(content), JSON))],
-        lambda console: console.out("\n\n".join(text for _, text, _ in found), highlight=False),
+        lambda console: console.out(
+            "\n\n".join(text(console.width) for _, text, _ in found), highlight=False
+        ),
     )
     return int(not all(passed for passed, *_ in found))
 
@@ -78,7 +83,7 @@ def _of_estimator(estimator: Any, on: object, seed: int) -> Found:
 
     with progress_bar() as progress:
         result = check_unbiased(estimator, on, seed=seed, progress=progress)
-    return result.passed, result.table(), vars(result) | {"passed": result.passed}
+    return result.passed, result.table, vars(result) | {"passed": result.passed}
 
 
 def _of_model(model: Any) -> Found:
@@ -87,8 +92,16 @@ def _of_model(model: Any) -> Found:
     try:
         result = check_model(model)
     except UserMistake as fault:
-        return False, f"FAILED: {fault}", {"model": model.name, "passed": False, "broken": [str(fault)]}
-    return True, str(result), {"model": result.model, "passed": True, "broken": []}
+        record = {"model": model.name, "passed": False, "broken": [str(fault)]}
+        return False, _wrapped(f"FAILED: {fault}"), record
+    return True, _wrapped(str(result)), {"model": result.model, "passed": True, "broken": []}
+
+
+def _wrapped(text: str) -> Callable[[int], str]:
+    def wrapped(width: int) -> str:
+        return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in text.split("\n"))
+
+    return wrapped
 
 
 # -- from a name to an object ----------------------------------------------------------------------

@@ -13,14 +13,14 @@ HELP = "every estimator on every model against exact answers"
 DESCRIPTION = "Print one table per target and write figures (PNG and SVG)."
 EXAMPLES = """examples:
   elbo-lab compare                                   everything, on real data
-  elbo-lab compare --quick                           the same with 8 rows and 200 repeats
+  elbo-lab compare --quick                           8 rows, 200 repeats
   elbo-lab compare ppca gaussian-mixture:full --json out.json
   elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
-  elbo-lab compare ppca --at exact                   where the leave-one-out score function wins
-  elbo-lab compare ppca --noise sobol --draws 16     the same estimators on evenly spread draws
+  elbo-lab compare ppca --at exact                   q at the exact posterior
+  elbo-lab compare ppca --noise sobol --draws 16     evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
-  elbo-lab compare ppca --against reparameterization     which has less variance, beyond error bars?
-  elbo-lab compare ppca --quick --power 0.05         blind rows are repeated until they see 5 %
+  elbo-lab compare ppca --against reparameterization ratios of variances
+  elbo-lab compare ppca --quick --power 0.05         repeat blind rows
   elbo-lab compare gaussian-mixture --data mine.csv --latent 3
 """
 
@@ -32,7 +32,7 @@ FOLDER = "elbo-lab-figures"
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
-    power = "repeat blind rows until they see a bias of P (0.05 is 5 %%), at most 100 times as often"
+    power = "repeat blind rows until a bias of P (0.05: 5 percent) would be found, at most 100 times as often"
     noise = "draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol"
     add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")

@@ -8,11 +8,11 @@ HELP = "what changed between two runs of compare, beyond error bars"
 DESCRIPTION = "Compare two runs of 'elbo-lab compare --json' with each other, row by row."
 EXAMPLES = """examples:
   elbo-lab compare --quick --json before.json
-  elbo-lab compare --quick --json after.json         with another version, machine, number of repeats
+  elbo-lab compare --quick --json after.json         another version or machine
   elbo-lab diff before.json after.json
 
-exit codes: 0 nothing changed beyond error bars, 1 something changed or is in one run only,
-2 trouble
+exit codes: 0 nothing changed beyond error bars, 1 something changed or is in
+one run only, 2 a mistake in the command
 """
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = "fit a model: closed form, EM, gradient ascent, VAE"
 DESCRIPTION = "Fit a model to data; print what was reached, write the record and figures."
 EXAMPLES = r"""examples:
-  elbo-lab fit gaussian-mixture --data faithful --components 2 --covariance full --json out.json
+  elbo-lab fit gaussian-mixture --data faithful --components 2 --json out.json
   elbo-lab fit ppca --data digits --latent 10
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures

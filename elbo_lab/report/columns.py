@@ -35,13 +35,13 @@ COLUMNS = (
     Column(
         "verdict",
         verdict,
-        "verdict: FAIL if declared unbiased, but max |z| > {limit}; 'ok < b': a bias of b along the exact "
-        "answer would have been found in 99 of 100 cases; 'blind': only a larger one than {to_see}",
+        "verdict: FAIL if declared unbiased, but max|z| > {limit}; 'ok < b': a bias of b along the exact "
+        "answer would be found in 99 of 100 cases; 'blind < b': the same, with b above {to_see}",
     ),
     Column(
         "max|z|",
         lambda row: number_text(row["bias_max_z"]),
-        "max|z| is its largest coordinate, or its part along the exact answer, in standard errors",
+        "max|z| is the bias in standard errors, of the coordinate or projection nearest to its limit",
     ),
     Column(
         "variance",

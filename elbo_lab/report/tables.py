@@ -163,14 +163,13 @@ def to_see_text(rows: Rows) -> str:
         text = f"{100 * SHARE_TO_SEE:g} % of its norm"
     else:
         text = f"{NATS_TO_SEE} nats or {100 * SHARE_TO_SEE:g} % of the gap log p - ELBO"
-    text += " would have been"
     if any(row.get("bias_unit") == "rms" for row in rows):
-        text += "; % rms: the exact answer is zero, so of the root mean square of one estimate"
+        text += "; '% rms': of the root mean square of one estimate, where the exact answer is zero"
     words = {bias_verdict(row) for row in rows}
     if "blind (block)" in words:
-        text += f"; (block): one of {100 * BLOCK_SHARE_TO_SEE:g} % in one block of parameters is hidden"
+        text += f"; '(block)': {100 * BLOCK_SHARE_TO_SEE:g} % of one block of parameters would not be found"
     if "blind (reference)" in words:
-        text += "; (reference): the error of the exact answer alone hides it"
+        text += "; '(reference)': the error of the exact answer alone hides as much"
     return text
 
 
