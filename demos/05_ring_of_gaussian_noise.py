@@ -53,6 +53,8 @@ NOISE = 0.1  # sd of x at the start: with that of the data, the decoder learns t
 
 @dataclass(frozen=True)
 class Decoder(DeepGaussianFixed):
+    name = "ring-decoder"
+
     def initial_extra(self, x):  # noqa: ARG002
         return np.log([NOISE])
 

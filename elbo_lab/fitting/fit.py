@@ -165,15 +165,15 @@ def fit(
         settings = resolve(built, asked) | {"data": name}
         built = with_networks(built, settings)
         check_rows(built, rows)
+        about_data = data_spec(rows.train, asked["data"])
         q = build_posterior(built, settings, rows.train)
         if earlier is not None:
+            earlier.check_data(about_data)
             earlier.check_specs(built, q)
         check_size(built, q, settings, rows.train.x)
         check_once(built, built.as_data(rows.train.x))
         task = build_task(built, settings, rows.train, threads)
-        about_data = data_spec(rows.train, asked["data"])
         if earlier is not None:
-            earlier.check_data(about_data)
             earlier.restore(task.job)
 
         seconds = run(task.job, CheckpointWriter(checkpoint, task.job, header_of(task, about_data)), progress)
