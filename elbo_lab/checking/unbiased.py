@@ -333,12 +333,14 @@ def _sampled(
             found.add(values)
     is_value = not is_gradient(estimator.target)
     test = bias_test(found, answer, is_value=is_value, false_alarm=FALSE_ALARM)
+    detectable = test.detectable * test.whole.size / _unit(estimator, answer)
     if test.max_z is not None and test.max_z <= test.limit:  # nan is not
-        verdict = "ok" if test.detectable <= (NATS_TO_SEE if is_value else SHARE_TO_SEE) else "blind"
-        verdict += f" < {bound_text(test.detectable, test.unit)}" if test.detectable else ""
+        to_see, in_unit = (NATS_TO_SEE, "nats") if is_value else (SHARE_TO_SEE, "exact")
+        verdict = "ok" if detectable <= to_see else "blind"
+        verdict += f" < {bound_text(detectable, in_unit)}" if detectable else ""
     else:
         verdict = "FAIL" if estimator.unbiased else "biased"
     error = float(np.hypot(found.standard_error, answer.error).max(initial=0.0))
     counts = {"method": "draws", "nodes": found.count, "error": error}
-    last = _last(n_draws, test.limit * error, test.detectable, verdict)
+    last = _last(n_draws, test.limit * error, detectable, verdict)
     return counts | _sizes(estimator, found.mean, answer) | last
