@@ -69,7 +69,10 @@ class Mutant:
         Of the replaced text, from 1.
     start, end : int
         The bytes of the file that are replaced.
-    old, new : str
+    new : str
+        What stands in their place.
+    name : str
+        The file and the lines after the edit: the same wherever in the file they stand.
     """
 
     path: str
@@ -77,14 +80,8 @@ class Mutant:
     last_line: int
     start: int
     end: int
-    old: str
     new: str
-
-    @property
-    def name(self):
-        """What the edit is, wherever in its file the line stands."""
-        old, new = (" ".join(text.split()) for text in (self.old, self.new))
-        return f"{self.path}: {old} -> {new}"
+    name: str
 
     def applied(self, source):
         """Return the bytes of the file with the edit."""
@@ -110,8 +107,10 @@ class Finder(ast.NodeVisitor):
 
     def add(self, node, new):
         start, end = self.span(node)
-        old = self.source[start:end].decode()
-        self.mutants.append(Mutant(self.path, node.lineno, node.end_lineno, start, end, old, new))
+        first, last = self.starts[node.lineno - 1], self.starts[node.end_lineno]
+        before, after = (self.source[part].decode() for part in (slice(first, start), slice(end, last)))
+        name = f"{self.path}: {' '.join(f'{before}{new}{after}'.split())}"
+        self.mutants.append(Mutant(self.path, node.lineno, node.end_lineno, start, end, new, name))
 
     def visit(self, node):
         if isinstance(node, MUTE):
