@@ -28,18 +28,9 @@ else:
 HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
-def lock(descriptor: int) -> bool | None:
-    """Lock an open file: True if that succeeded, False if another holds it, None where there are no locks."""
-    try:
-        _lock(descriptor)
-    except OSError as error:
-        return False if error.errno in HELD else None
-    return True
-
-
 @contextmanager
 def locked(path: Path, flags: int = os.O_CREAT) -> Iterator[bool | None]:
-    """Open the file at `path`, try to lock it, and yield what `lock` returned.
+    """Open and lock the file at `path`; yield True, False if another holds it, None where there are no locks.
 
     Parameters
     ----------
@@ -49,7 +40,11 @@ def locked(path: Path, flags: int = os.O_CREAT) -> Iterator[bool | None]:
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | flags, 0o666)
-        state = lock(descriptor)
+        state: bool | None = True
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            state = False if error.errno in HELD else None
         if state is not True or _is_at(descriptor, path):
             break
         os.close(descriptor)

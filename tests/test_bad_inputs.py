@@ -5,7 +5,6 @@ of the parser, so that a new one is tried as well; `pytest -m slow tests/test_ba
 """
 
 import argparse
-import hashlib
 import os
 import random
 import re
@@ -15,6 +14,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_outputs import make_inputs, state
 
 from elbo_lab.cli.main import build_parser, main
 
@@ -109,17 +109,7 @@ def arguments(command, option, value):
 def made(tmp_path_factory):
     """A folder with what the commands read."""
     folder = tmp_path_factory.mktemp("made")
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        rows = (np.random.default_rng(0).random((12, 4)) < 0.5).astype(int)
-        np.savetxt("bits.csv", rows, delimiter=",", fmt="%d")
-        assert main([*COMMANDS["fit"].split(), "--checkpoint", "c.npz", "--out", "figures"]) == 0
-        for seed, name in enumerate(("a.json", "b.json")):
-            options = ["--seed", str(seed), "--json", name, "--out", "figures"]
-            assert main([*COMMANDS["compare"].split(), *options]) == 0
-    finally:
-        os.chdir(before)
+    make_inputs(folder, COMMANDS, "bits.csv", np.random.default_rng(0).random((12, 4)) < 0.5)
     shutil.rmtree(folder / "figures")
     (folder / "notes.txt").write_text("mine")
     (folder / "junk").write_bytes(bytes(range(256)))
@@ -145,12 +135,6 @@ def too_long(*_):
     raise TimeoutError(f"more than {SECONDS} s")
 
 
-def hashes(folder):
-    """Return {name: hash} of the files."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def check(code, out, err, before, after, option):
     """Hold what a command left behind against the law."""
     lines = [line for line in err.splitlines() if "warning: " not in line]
@@ -170,7 +154,7 @@ def check(code, out, err, before, after, option):
 
 def run(here, capsys, command, option, value):
     """Run one case in this process."""
-    before = hashes(here)
+    before = state(here)
     signal.alarm(SECONDS)
     try:
         code = main(arguments(command, option, value))
@@ -179,7 +163,7 @@ def run(here, capsys, command, option, value):
     finally:
         signal.alarm(0)
     out, err = capsys.readouterr()
-    check(code, out, err, before, hashes(here), option)
+    check(code, out, err, before, state(here), option)
 
 
 def name(case):

@@ -42,20 +42,25 @@ FILE_OPTIONS = {
 FOLDER_OPTIONS = ("compare", "fit", "resume", "sample")
 
 
+def make_inputs(folder, commands, data, rows):
+    """Write what commands read: a file of data, a checkpoint, two runs of compare with their figures."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        np.savetxt(data, rows, delimiter=",", fmt="%g")
+        assert main([*commands["fit"].split(), "--checkpoint", "c.npz"]) == 0
+        for seed, name in enumerate(("a.json", "b.json")):
+            options = ["--seed", str(seed), "--json", name, "--out", "figures"]
+            assert main([*commands["compare"].split(), *options]) == 0
+    finally:
+        os.chdir(before)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder with what the commands read, and what a user may have beside it."""
     folder = tmp_path_factory.mktemp("made")
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        np.savetxt("d.csv", ROWS, delimiter=",")
-        assert main([*COMMANDS["fit"].split(), "--checkpoint", "c.npz"]) == 0
-        for seed, name in enumerate(("a.json", "b.json")):
-            options = ["--seed", str(seed), "--json", name, "--out", "figures"]
-            assert main([*COMMANDS["compare"].split(), *options]) == 0
-    finally:
-        os.chdir(before)
+    make_inputs(folder, COMMANDS, "d.csv", ROWS)
     (folder / "notes.txt").write_text("mine")
     (folder / "other.json").write_text('{"schema": "of another program"}')
     (folder / "other.csv").write_text("x,y\n1,2\n")

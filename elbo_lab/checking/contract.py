@@ -178,17 +178,17 @@ def order_of_data(trial: Trial) -> str | None:
     """Data may change places, with their noise, their part of phi, and what was learned of them."""
     estimator, problem, posterior = trial.estimator, trial.problem, trial.problem.posterior
     order = np.arange(len(problem.x))[::-1]
-    moved, is_table = problem._replace(x=problem.x[order]), isinstance(posterior, FreePosterior)
+    moved, table = problem._replace(x=problem.x[order]), None
     if isinstance(posterior, FreePosterior):
-        eta = posterior.eta(problem.phi, problem.x)
-        moved = moved._replace(phi=posterior.phi_from_eta(eta[order]))
+        table = posterior
+        moved = moved._replace(phi=table.phi_from_eta(table.eta(problem.phi, problem.x)[order]))
     state, other = estimator.initial_state(problem), estimator.initial_state(moved)
     for call in range(CALLS):
         noise = trial.noise(seed=3 + call)
         found, state = estimator.estimate(problem, noise, state)
         again, other = estimator.estimate(moved, noise[:, order], other)
-        if is_table and estimator.target.startswith("grad-phi"):
-            again = posterior.phi_from_eta(posterior.eta(again, problem.x)[order])  # type: ignore[attr-defined]
+        if table is not None and estimator.target.startswith("grad-phi"):
+            again = table.phi_from_eta(table.eta(again, problem.x)[order])
         if not _same(again, found):
             return "estimate: depends on the order of the data (with their noise and state)"
     return None
