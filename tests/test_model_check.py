@@ -23,7 +23,7 @@ from elbo_lab.checking.draws import Histogram, against_histogram, bridge
 from elbo_lab.checking.references import shared_with_model
 from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma, Laplace
 from elbo_lab.estimators import Estimator
-from elbo_lab.models import MODELS, PPCA
+from elbo_lab.models import MODELS, PPCA, GaussianMixture
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.report import verdict
@@ -308,10 +308,22 @@ def test_categories_without_a_formula_of_their_posterior_are_enumerated(posterio
     assert applicable and all("FAIL" not in verdict(row) for row in applicable)
 
 
-def _formula(method, change):
-    """Return PPCA under another name, with `change` of what one of its formulas returns."""
-    formula = getattr(PPCA, method)
-    return spoiled(PPCA, name="own-ppca", **{method: lambda *arguments: change(formula(*arguments))})
+def _formula(method, change, kind=PPCA):
+    """Return a model under another name, with `change` of what one of its formulas returns."""
+    formula = getattr(kind, method)
+    changed = {method: lambda *arguments: change(formula(*arguments))}
+    return spoiled(kind, name=f"own-{kind.name}", **changed)
+
+
+def _relaxed(by_theta, by_shares):
+    """Return a mixture whose pullback of shares of categories is multiplied."""
+
+    def change(pair):
+        value, pullback = pair
+        factors = by_theta, by_shares
+        return value, lambda c: tuple(k * part for k, part in zip(factors, pullback(c), strict=True))
+
+    return _formula("relaxed_likelihood", change, GaussianMixture)
 
 
 WRONG_FORMULAS = {
@@ -320,17 +332,63 @@ WRONG_FORMULAS = {
     "the exact bound": (_formula("expected_log_joint", lambda value: 1.01 * value), "expected_log_joint of"),
     "the gradient of the evidence": (
         _formula("log_evidence_grad", lambda gradient: TIMES * gradient),
-        "the exact grad-theta-log-evidence of own-ppca",
+        "^log_evidence_grad of own-ppca",
     ),
     "the gradient of the exact bound in theta": (
         _formula("expected_log_joint_vjp", lambda pair: (TIMES * pair[0], pair[1])),
-        "the exact grad-theta-elbo of own-ppca",
+        "^grad_theta of expected_log_joint_vjp of own-ppca",
     ),
     "the gradient of the exact bound in eta": (
         _formula("expected_log_joint_vjp", lambda pair: (pair[0], TIMES * pair[1])),
-        "the exact grad-phi-elbo of own-ppca",
+        "^grad_eta of expected_log_joint_vjp of own-ppca",
+    ),
+    "the likelihood of shared draws": (
+        _formula("shared_likelihood", lambda value: value + 0.1),
+        "^shared_likelihood of own-ppca",
+    ),
+    "the terms of the data": (_formula("data_terms", lambda x: 1.01 * x), "^shared_likelihood of own-ppca"),
+    "an equivalent theta": (_formula("canonical", lambda theta: 1.01 * theta), "^canonical of own-ppca"),
+    "moments of the posterior": (
+        _formula("posterior_mean_and_std", lambda pair: (pair[0], 1.01 * pair[1])),
+        "^posterior_mean_and_std of own-ppca",
     ),
 }
+
+
+WRONG_OF_CATEGORIES = {
+    "the posterior": (_formula("posterior_eta", lambda eta: 1.01 * eta, GaussianMixture), "posterior_eta of"),
+    "a value between categories": (
+        _formula("relaxed_likelihood", lambda pair: (pair[0] + 0.1, pair[1]), GaussianMixture),
+        "^relaxed_likelihood of",
+    ),
+    "its slope in theta": (_relaxed(TIMES, 1.0), "^grad_theta of relaxed_likelihood of .* 1.1 times that"),
+    "its slope in the shares": (_relaxed(1.0, TIMES), "^grad_y of relaxed_likelihood of .* 1.1 times that"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_OF_CATEGORIES)
+def test_a_wrong_formula_of_a_model_of_categories_is_refused(fault):
+    kind, part = WRONG_OF_CATEGORIES[fault]
+    with pytest.raises(ValueError, match=part):
+        check_model(kind)
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("log_evidence_grad", "the exact grad-theta-log-evidence of own-ppca"),
+        ("expected_log_joint_vjp", "the exact grad-(theta|phi)-elbo of own-ppca"),
+    ],
+)
+def test_exact_gradients_are_held_against_exact_values_even_of_a_model_that_nobody_has_checked(
+    method, part, monkeypatch
+):
+    def larger(found):
+        return TIMES * found if method == "log_evidence_grad" else tuple(TIMES * g for g in found)
+
+    monkeypatch.setattr("elbo_lab.comparison.pipeline.check_once", lambda model, x: None)  # noqa: ARG005
+    with pytest.raises(ValueError, match=part):
+        compare(_formula(method, larger), data="faithful", latent=1, rows=8, repeats=10)
 
 
 @pytest.mark.parametrize("fault", WRONG_FORMULAS)

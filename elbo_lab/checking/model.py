@@ -5,8 +5,9 @@ in it: a wrong derivative in theta gives every estimator the verdict ok, a wrong
 are right. So a model is held against itself before anything is measured:
 
     shapes        of log-densities and gradients, with repeats in front, and with one draw for all data
-    agreement     log_joint, log_joint_vjp and the like are the sums that they stand for
-    derivatives   of log p(x | z) and of log p(z), in theta and in z (`elbo_lab.checking.slopes`)
+    agreement     log_joint, log_joint_vjp, shared_likelihood and the like are what they stand for
+    derivatives   of log p(x | z) and of log p(z), in theta and in z (`elbo_lab.checking.slopes`), and of
+                  log p(x), E_q log p(x, z) and log p(x | y) for shares y of categories, if they are written
     draws         `sample` and log p(x, z) are of one distribution (`elbo_lab.checking.draws`)
 
 All of it in float64, on at most eight rows, at two theta.
@@ -25,7 +26,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.checking.draws import NoDraws, check_draws
 from elbo_lab.checking.slopes import Kinked, check_slope
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions import Categorical, draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
@@ -189,7 +190,7 @@ def examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
     for move in MOVES:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
-        for check in (_check_forms, _check_support, _check_formulas, _check_theta, _check_z):
+        for check in CHECKS:
             _away_from_kinks(check, place)
     if model.global_latents:  # a draw is a whole table, with columns that the model does not draw
         return np.inf
@@ -293,6 +294,10 @@ def _check_forms(point: Point) -> None:
         _same(model, f"{what}log_joint", joint, a + b, "the sum over likelihood and log_prior")
     by_family = model.family.log_prob(model.prior_eta(theta), z)
     _same(model, "log_prior", results[1][0], by_family, "log_prob of its family at prior_eta")
+    one = z[0, :, :1]  # for all data
+    exact = model.log_likelihood(theta, point.x, np.repeat(one, len(point.x), axis=1))
+    shared = model.shared_likelihood(theta, model.data_terms(theta, point.x), one)
+    _same(model, "shared_likelihood", shared, exact, "log_likelihood, from data_terms of the same data")
     if vector:
         _check_one_draw(point, parts[-1])
 
@@ -322,10 +327,16 @@ def _check_formulas(point: Point) -> None:
         eta = model.posterior_eta(theta, x)
     except NotApplicable:
         return
-    z = family.sample(eta, draw_noise(family.noise_spec(DRAWS, len(x)), point.rng))
+    if isinstance(family, Categorical):  # all, since draws may be alike
+        z: Draws = np.repeat(family.values()[:, None], len(x), axis=1)
+    else:
+        z = family.sample(eta, draw_noise(family.noise_spec(DRAWS, len(x)), point.rng))
     evidence = model.log_joint(theta, x, z) - family.log_prob(eta, z)
     meaning = "log p(x, z) - log p(z | x) at one z as at another"
     _same(model, "posterior_eta", evidence[1:], evidence[:1], meaning)
+    by_model, by_family = model.posterior_mean_and_std(theta, x), family.moments(eta)
+    for found, expected in zip(by_model, by_family, strict=True):
+        _same(model, "posterior_mean_and_std", found, expected, "that of its family at posterior_eta")
     if isinstance(model, ClosedForm):
         _same(model, "log_evidence", model.log_evidence(theta, x), evidence[0], "log p(x, z) - log p(z | x)")
         bound = model.expected_log_joint(theta, x, eta) + family.entropy(eta)
@@ -338,20 +349,102 @@ def _check_formulas(point: Point) -> None:
 def _check_theta(point: Point) -> None:
     """Both pullbacks give the slopes in theta, block by block."""
     model, theta = point.model, point.theta
-    step = point.rng.standard_normal(len(theta)) * block_sizes(model, theta)
     for part in _parts(model, point.x)[:2]:
         gradient = part.pullback(theta, point.z, point.cotangent)[0]
-
-        def moved(direction: Floats, part: Part = part) -> Callable[[float], Floats]:
-            return lambda t: point.cotangent * part.value(theta + t * direction, point.z)
-
         what = f"grad_theta of {part.method} of {model.label}"
         if part.method == "log_prior" and model.fixed_prior:
             what, gradient = f"fixed_prior of {model.label}", np.zeros_like(gradient)
-        for block in model.layout.views(np.arange(float(len(theta)))).values():
-            direction = np.zeros(len(theta))
-            direction[block.astype(int)] = step[block.astype(int)]
-            check_slope(what, part.formula, part.remedy, moved, gradient, direction, model.layout.name_of)
+
+        def weighted(at: Floats, part: Part = part) -> Floats:
+            return point.cotangent * part.value(at, point.z)
+
+        _check_blocks(point, what, part.formula, part.remedy, weighted, gradient)
+
+
+def _check_blocks(
+    point: Point,
+    what: str,
+    formula: str,
+    remedy: str,
+    weighted: Callable[[Floats], Floats],
+    gradient: Floats,
+) -> None:
+    """A gradient (R, P) is that of the sums of weighted(theta) (R, S, N), block by block."""
+    layout, theta = point.model.layout, point.theta
+    step = point.rng.standard_normal(len(theta)) * block_sizes(point.model, theta)
+
+    def moved(direction: Floats) -> Callable[[float], Floats]:
+        return lambda t: weighted(theta + t * direction)
+
+    for block in layout.views(np.arange(float(len(theta)))).values():
+        direction = np.zeros(len(theta))
+        direction[block.astype(int)] = step[block.astype(int)]
+        check_slope(what, formula, remedy, moved, gradient, direction, layout.name_of)
+
+
+def _check_closed_form(point: Point) -> None:
+    """canonical leaves log p(x) alone; gradients of it and of E_q log p(x, z) are slopes of these values."""
+    model, theta, x, weights = point.model, point.theta, point.x, point.cotangent[:1, :1]
+    if not isinstance(model, ClosedForm):
+        return
+    again = model.log_evidence(model.canonical(theta), x)
+    _same(model, "canonical", again, model.log_evidence(theta, x), "log p(x) of the theta it is given")
+    eta = 0.3 * point.rng.standard_normal((len(x), model.family.eta_size))
+    remedy = "correct its formula"
+    what, gradient = f"log_evidence_grad of {model.label}", model.log_evidence_grad(theta, x, weights[0, 0])
+    gradient = _shaped(model, "log_evidence_grad", gradient, theta.shape)
+
+    def evidence(at: Floats) -> Floats:
+        return weights * model.log_evidence(at, x)
+
+    _check_blocks(point, what, "log_evidence", remedy, evidence, gradient[None])
+    by_theta, by_eta = model.expected_log_joint_vjp(theta, x, eta, weights[0, 0])
+    by_theta = _shaped(model, "grad_theta of expected_log_joint_vjp", by_theta, theta.shape)
+    by_eta = _shaped(model, "grad_eta of expected_log_joint_vjp", by_eta, eta.shape)
+
+    def expected(at: Floats) -> Floats:
+        return weights * model.expected_log_joint(at, x, eta)
+
+    def moved(direction: Floats) -> Callable[[float], Floats]:
+        change = direction.reshape(eta.shape)
+        return lambda t: weights * model.expected_log_joint(theta, x, eta + t * change)
+
+    def name_of(index: int) -> str:
+        return "eta[{}, {}]".format(*np.unravel_index(index, eta.shape))
+
+    of = "expected_log_joint"
+    _check_blocks(point, f"grad_theta of {of}_vjp of {model.label}", of, remedy, expected, by_theta[None])
+    step = point.rng.standard_normal(eta.size)
+    what = f"grad_eta of {of}_vjp of {model.label}"
+    check_slope(what, of, remedy, moved, by_eta.reshape(1, -1), step, name_of)
+
+
+def _check_relaxed(point: Point) -> None:
+    """log p(x | y) of shares of categories is log p(x | z) at their corners; its slopes are its own."""
+    model, theta, x, z, c = point.model, point.theta, point.x, point.z, point.cotangent
+    if not (model.relaxes and isinstance(model.family, Categorical)):
+        return
+    corners = model.relaxed_likelihood(theta, x, model.family.one_hot(z.astype(np.intp)))[0]
+    exact = model.log_likelihood(theta, x, z)
+    what, remedy = "relaxed_likelihood", "correct the pullback that relaxed_likelihood returns"
+    _same(model, what, _shaped(model, what, corners, exact.shape), exact, "log p(x | z) at a category")
+    shares = point.rng.dirichlet(np.ones(model.latent_dim), c.shape)
+    by_theta, by_shares = model.relaxed_likelihood(theta, x, shares)[1](c)
+    by_theta = _shaped(model, f"grad_theta of {what}", by_theta, (len(c), len(theta)))
+    by_shares = _shaped(model, f"grad_y of {what}", by_shares, shares.shape)
+
+    def weighted(at: Floats) -> Floats:
+        return c * model.relaxed_likelihood(at, x, shares)[0]
+
+    _check_blocks(point, f"grad_theta of {what} of {model.label}", what, remedy, weighted, by_theta)
+    step = point.rng.standard_normal(shares.shape)
+    gradient = (by_shares * step).sum(axis=(1, 2))
+
+    def moved(direction: Floats) -> Callable[[float], Floats]:
+        return lambda t: c * model.relaxed_likelihood(theta, x, shares + t * direction * step)[0]
+
+    ones = np.ones(model.latent_dim)
+    check_slope(f"grad_y of {what} of {model.label}", what, remedy, moved, gradient, ones, "y[{}]".format)
 
 
 def _check_support(point: Point) -> None:
@@ -387,3 +480,14 @@ def _check_z(point: Point) -> None:
 
         what, ones = f"grad_z of {part.method} of {model.label}", np.ones(model.latent_dim)
         check_slope(what, part.formula, part.remedy, moved, gradient, ones, "z[{}]".format)
+
+
+CHECKS: tuple[Callable[[Point], None], ...] = (
+    _check_forms,
+    _check_support,
+    _check_formulas,
+    _check_theta,
+    _check_z,
+    _check_closed_form,
+    _check_relaxed,
+)
