@@ -25,8 +25,23 @@ class OfColumns:
         return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
 
+class OfMeans(OfColumns):
+    """A model of x given W z + b: the mean of x, or its logarithm."""
+
+    @cached_property
+    def family(self):
+        return DiagonalGaussian(self.n_latent)
+
+    def pulled(self, t, z, cotangent, by_mean, **others):
+        """Return (grad_theta, grad_z) from slopes (..., S, N, D) in W z + b, and other blocks of theta."""
+        codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
+        parts = {"W": np.einsum("...snd,...snk->...dk", by_mean, codes), "b": by_mean.sum(axis=(-3, -2))}
+        grad_theta = self.layout.pack(parts | others, lead=cotangent.shape[:-2])
+        return grad_theta, fold_shared(by_mean @ t["W"], z)
+
+
 @dataclass(frozen=True)
-class Counts(OfColumns, StandardNormalPrior):
+class Counts(OfMeans, StandardNormalPrior):
     """z ~ N(0, I), x_d | z ~ Poisson(exp((W z + b)_d))."""
 
     n_columns: int
@@ -35,16 +50,8 @@ class Counts(OfColumns, StandardNormalPrior):
     default_latent = 1
 
     @cached_property
-    def family(self):
-        return DiagonalGaussian(self.n_latent)
-
-    @cached_property
     def layout(self):
         return Layout((("W", (self.n_columns, self.n_latent)), ("b", (self.n_columns,))))
-
-    def _rates(self, theta, z):
-        t = self.layout.views(theta)
-        return np.exp(z @ t["W"].T + t["b"])
 
     def likelihood(self, theta, x, z):
         t = self.layout.views(theta)
@@ -52,15 +59,13 @@ class Counts(OfColumns, StandardNormalPrior):
         terms = x * log_rate - np.exp(log_rate) - gammaln(x + 1.0)
 
         def pullback(cotangent):
-            by_rate = cotangent[..., None] * (x - np.exp(log_rate))
-            codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
-            parts = {"W": np.einsum("...snd,...snk->...dk", by_rate, codes), "b": by_rate.sum(axis=(-3, -2))}
-            return self.layout.pack(parts, lead=cotangent.shape[:-2]), fold_shared(by_rate @ t["W"], z)
+            return self.pulled(t, z, cotangent, cotangent[..., None] * (x - np.exp(log_rate)))
 
         return terms.sum(axis=-1), pullback
 
     def sample_x(self, theta, z, rng):
-        return rng.poisson(self._rates(theta, z)).astype(float)
+        t = self.layout.views(theta)
+        return rng.poisson(np.exp(z @ t["W"].T + t["b"])).astype(float)
 
     def initial_theta(self, x):
         weights = np.full((self.n_columns, self.n_latent), 0.3)
@@ -68,7 +73,7 @@ class Counts(OfColumns, StandardNormalPrior):
 
 
 @dataclass(frozen=True)
-class RobustPPCA(OfColumns, StandardNormalPrior):
+class RobustPPCA(OfMeans, StandardNormalPrior):
     """z ~ N(0, I), x_d | z ~ Student t with four degrees of freedom around W z + b."""
 
     n_columns: int
@@ -76,10 +81,6 @@ class RobustPPCA(OfColumns, StandardNormalPrior):
     name = "robust-ppca"
     default_data = "faithful"
     default_latent = 1
-
-    @cached_property
-    def family(self):
-        return DiagonalGaussian(self.n_latent)
 
     @cached_property
     def layout(self):
@@ -95,14 +96,8 @@ class RobustPPCA(OfColumns, StandardNormalPrior):
         def pullback(cotangent):
             weight = cotangent[..., None]
             pull = weight * (NU + 1) * r / (NU + r * r)
-            by_mean = pull * np.exp(-t["log_s"])
-            codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
-            parts = {
-                "W": np.einsum("...snd,...snk->...dk", by_mean, codes),
-                "b": by_mean.sum(axis=(-3, -2)),
-                "log_s": (pull * r - weight).sum(axis=(-3, -2)),
-            }
-            return self.layout.pack(parts, lead=cotangent.shape[:-2]), fold_shared(by_mean @ t["W"], z)
+            by_log_s = (pull * r - weight).sum(axis=(-3, -2))
+            return self.pulled(t, z, cotangent, pull * np.exp(-t["log_s"]), log_s=by_log_s)
 
         return terms.sum(axis=-1), pullback
 
@@ -184,7 +179,7 @@ class CategoricalNetwork(OfColumns, Model):
 
 
 @dataclass(frozen=True)
-class Positive(OfColumns, Model):
+class Positive(OfMeans, Model):
     """z positive with learned prior, x | z ~ N(W z + b, s^2)."""
 
     n_columns: int
@@ -216,14 +211,8 @@ class Positive(OfColumns, Model):
 
         def pullback(cotangent):
             weight = cotangent[..., None]
-            by_mean = weight * r * np.exp(-t["log_s"])
-            codes = np.broadcast_to(z, cotangent.shape + z.shape[-1:])
-            parts = {
-                "W": np.einsum("...snd,...snk->...dk", by_mean, codes),
-                "b": by_mean.sum(axis=(-3, -2)),
-                "log_s": (weight * (r * r - 1.0)).sum(axis=(-3, -2)),
-            }
-            return self.layout.pack(parts, lead=cotangent.shape[:-2]), fold_shared(by_mean @ t["W"], z)
+            by_log_s = (weight * (r * r - 1.0)).sum(axis=(-3, -2))
+            return self.pulled(t, z, cotangent, weight * r * np.exp(-t["log_s"]), log_s=by_log_s)
 
         return terms.sum(axis=-1), pullback
 

@@ -52,22 +52,14 @@ def sharpen(
     rate : float
     progress : callable, optional
     """
+    runs = [(bench, run) for bench in benches for run in bench.measured]
     for round_ in range(ROUNDS):
-        works = [
-            (bench, run, count)
-            for bench in benches
-            for run in bench.measured
-            if (count := needed_repeats(bench, run, power)) is not None and count <= BUDGET * repeats
-        ]
+        needed = [(bench, run, needed_repeats(bench, run, power)) for bench, run in runs]
+        works = [(bench, run, n) for bench, run, n in needed if n is not None and n <= BUDGET * repeats]
         for _, run, _ in works:
             run.first = run.first or run.bias
         rerun(workers, works, draws, seed, f"more repeats {round_ + 1}", rate, progress)
-    suspects = [
-        (bench, run, run.moments.count)
-        for bench in benches
-        for run in bench.measured
-        if run.first and run.fails
-    ]
+    suspects = [(bench, run, run.moments.count) for bench, run in runs if run.first and run.fails]
     rerun(workers, suspects, draws, seed, "confirming repeats", rate, progress)
 
 
@@ -84,8 +76,8 @@ def needed_repeats(bench: Bench, run: Run, power: float) -> int | None:
         whole = test.detectable_after(times) / (bench.to_see(run) * share)
         return max(whole, test.detectable_block_after(times) / (BLOCK_SHARE_TO_SEE * share)) - 1.0
 
-    if not run.estimator.unbiased or run.fails or run.moments.variance == 0.0 or lack(1.0) <= 0.0:
+    if not run.estimator.unbiased or run.fails or run.moments.variance == 0.0:
         return None
-    if not lack(MOST) <= 0.0:
+    if lack(1.0) <= 0.0 or not lack(MOST) <= 0.0:
         return None
     return math.ceil(SPARE * run.moments.count * brentq(lack, 1.0, MOST))
