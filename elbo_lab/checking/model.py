@@ -362,24 +362,17 @@ def _check_theta(point: Point) -> None:
 
 
 def _check_blocks(
-    point: Point,
-    what: str,
-    formula: str,
-    remedy: str,
-    weighted: Callable[[Floats], Floats],
-    gradient: Floats,
+    point: Point, what: str, of: str, remedy: str, weighted: Callable[[Floats], Floats], gradient: Floats
 ) -> None:
     """A gradient (R, P) is that of the sums of weighted(theta) (R, S, N), block by block."""
     layout, theta = point.model.layout, point.theta
     step = point.rng.standard_normal(len(theta)) * block_sizes(point.model, theta)
-
-    def moved(direction: Floats) -> Callable[[float], Floats]:
-        return lambda t: weighted(theta + t * direction)
-
     for block in layout.views(np.arange(float(len(theta)))).values():
         direction = np.zeros(len(theta))
         direction[block.astype(int)] = step[block.astype(int)]
-        check_slope(what, formula, remedy, moved, gradient, direction, layout.name_of)
+        check_slope(
+            what, of, remedy, lambda change: weighted(theta + change), gradient, direction, layout.name_of
+        )
 
 
 def _check_closed_form(point: Point) -> None:
@@ -391,13 +384,10 @@ def _check_closed_form(point: Point) -> None:
     _same(model, "canonical", again, model.log_evidence(theta, x), "log p(x) of the theta it is given")
     eta = 0.3 * point.rng.standard_normal((len(x), model.family.eta_size))
     remedy = "correct its formula"
-    what, gradient = f"log_evidence_grad of {model.label}", model.log_evidence_grad(theta, x, weights[0, 0])
+    of, what = "log_evidence", f"log_evidence_grad of {model.label}"
+    gradient = model.log_evidence_grad(theta, x, weights[0, 0])
     gradient = _shaped(model, "log_evidence_grad", gradient, theta.shape)
-
-    def evidence(at: Floats) -> Floats:
-        return weights * model.log_evidence(at, x)
-
-    _check_blocks(point, what, "log_evidence", remedy, evidence, gradient[None])
+    _check_blocks(point, what, of, remedy, lambda at: weights * model.log_evidence(at, x), gradient[None])
     by_theta, by_eta = model.expected_log_joint_vjp(theta, x, eta, weights[0, 0])
     by_theta = _shaped(model, "grad_theta of expected_log_joint_vjp", by_theta, theta.shape)
     by_eta = _shaped(model, "grad_eta of expected_log_joint_vjp", by_eta, eta.shape)
@@ -405,9 +395,8 @@ def _check_closed_form(point: Point) -> None:
     def expected(at: Floats) -> Floats:
         return weights * model.expected_log_joint(at, x, eta)
 
-    def moved(direction: Floats) -> Callable[[float], Floats]:
-        change = direction.reshape(eta.shape)
-        return lambda t: weights * model.expected_log_joint(theta, x, eta + t * change)
+    def moved(change: Floats) -> Floats:
+        return weights * model.expected_log_joint(theta, x, eta + change.reshape(eta.shape))
 
     def name_of(index: int) -> str:
         return "eta[{}, {}]".format(*np.unravel_index(index, eta.shape))
@@ -437,14 +426,12 @@ def _check_relaxed(point: Point) -> None:
         return c * model.relaxed_likelihood(at, x, shares)[0]
 
     _check_blocks(point, f"grad_theta of {what} of {model.label}", what, remedy, weighted, by_theta)
+
+    def moved(change: Floats) -> Floats:
+        return c * model.relaxed_likelihood(theta, x, shares + change)[0]
+
     step = point.rng.standard_normal(shares.shape)
-    gradient = (by_shares * step).sum(axis=(1, 2))
-
-    def moved(direction: Floats) -> Callable[[float], Floats]:
-        return lambda t: c * model.relaxed_likelihood(theta, x, shares + t * direction * step)[0]
-
-    ones = np.ones(model.latent_dim)
-    check_slope(f"grad_y of {what} of {model.label}", what, remedy, moved, gradient, ones, "y[{}]".format)
+    _check_draws(f"grad_y of {what} of {model.label}", what, remedy, moved, by_shares, step, "y[{}]")
 
 
 def _check_support(point: Point) -> None:
@@ -462,7 +449,7 @@ def _check_support(point: Point) -> None:
 
 
 def _check_z(point: Point) -> None:
-    """Both pullbacks give the slopes in z: one direction for all latents."""
+    """Both pullbacks give the slopes in z."""
     model, z = point.model, point.z
     if not model.family.event_axes:
         return
@@ -473,13 +460,20 @@ def _check_z(point: Point) -> None:
     for part in _parts(model, point.x)[:2]:
         by_z = part.pullback(point.theta, z, point.cotangent)[1]
         assert by_z is not None  # its shape has been checked
-        gradient = (by_z * step).sum(axis=(1, 2))
 
-        def moved(direction: Floats, part: Part = part) -> Callable[[float], Floats]:
-            return lambda t: point.cotangent * part.value(point.theta, z + t * direction * step)
+        def moved(change: Floats, part: Part = part) -> Floats:
+            return point.cotangent * part.value(point.theta, z + change)
 
-        what, ones = f"grad_z of {part.method} of {model.label}", np.ones(model.latent_dim)
-        check_slope(what, part.formula, part.remedy, moved, gradient, ones, "z[{}]".format)
+        what = f"grad_z of {part.method} of {model.label}"
+        _check_draws(what, part.formula, part.remedy, moved, by_z, step, "z[{}]")
+
+
+def _check_draws(
+    what: str, of: str, remedy: str, moved: Callable[[Floats], Floats], by_z: Floats, step: Floats, name: str
+) -> None:
+    """A gradient (R, S, N, K) is that of the sums of moved(change): along a step, K numbers for all draws."""
+    gradient, ones = (by_z * step).sum(axis=(1, 2)), np.ones(step.shape[-1])
+    check_slope(what, of, remedy, lambda change: moved(change * step), gradient, ones, name.format)
 
 
 CHECKS: tuple[Callable[[Point], None], ...] = (

@@ -66,7 +66,7 @@ def check_slope(
     what: str,
     of: str,
     remedy: str,
-    weighted: Callable[[Floats], Callable[[float], Floats]],
+    weighted: Callable[[Floats], Floats],
     gradient: Floats,
     direction: Floats,
     name_of: Callable[[int], str],
@@ -78,7 +78,7 @@ def check_slope(
     what, of, remedy : str
         For the error: which derivative, the function it belongs to, and what to do.
     weighted : callable
-        From a direction to the function of t that `difference_slope` takes.
+        From a change (C,) of the argument to the values (R, S, N) whose sums the gradient belongs to.
     gradient : ndarray (R, C)
         What is judged, by repeat and coordinate.
     direction : ndarray (C,)
@@ -92,13 +92,17 @@ def check_slope(
         With the coordinate that is wrong by most.
     Kinked
     """
-    if disagreement(gradient @ direction, difference_slope(weighted(direction))) <= 1.0:
+
+    def slope_along(direction: Floats) -> Slope:
+        return difference_slope(lambda t: weighted(t * direction))
+
+    if disagreement(gradient @ direction, slope_along(direction)) <= 1.0:
         return
     worst: tuple[float, BadValue] | None = None
     for c in np.flatnonzero(direction):
         one = np.zeros_like(direction)
         one[c] = abs(direction[c])
-        found, slope = gradient @ one, difference_slope(weighted(one))
+        found, slope = gradient @ one, slope_along(one)
         excess = disagreement(found, slope)
         if excess > 1.0 and (worst is None or np.linalg.norm(found - slope.value) > worst[0]):
             r = int(np.argmax(np.abs(found - slope.value)))
