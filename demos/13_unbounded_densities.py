@@ -179,7 +179,7 @@ assert with_prior[-1] < -1e9, "and a spike is ruled out"
 highest = ends["highest run"]
 kept = ends["best sound run"][:, 0]
 spiked = len(spikeless)
-assert (np.diff(highest[:, 0]) < 0).all(), "the highest run hangs on the floor"
+assert (np.diff(highest[:, 0]) < 0).all(), "the highest run depends on the floor"
 assert highest[0, 0] > kept[0] + 0.1, "and is higher only by its spike"
 assert abs(kept[0] - kept[1]) < 1e-6, "a run without a spike does not"
 assert np.ptp(highest[:spiked, 1]) < 0.25 * np.ptp(highest[:spiked, 0]), (

@@ -8,7 +8,7 @@ the temporary file behind; its name begins with a dot, and the next writer of th
 lock of the temporary file, which dies with its writer, tells it from that of a writer at work.
 
 An older file is replaced if its first or last bytes say that elbo_lab wrote it as the same kind of output;
-any other only within `replacing_anything`.
+any other is replaced only within `replacing_anything`.
 
 A link is followed and stays a link. An open stream (/dev/stdout, /dev/fd/63 of a shell) is written to. Any
 other device, pipe or socket is refused: renaming would replace it by a file.

@@ -1,8 +1,8 @@
 """Files of others, read with a limit: their own size, and the memory that there is.
 
 A file says how large its content is: an array by its shape, a compressed member by its unpacked length. Both
-may be damaged or invented, so that nothing is allocated on their word alone. A pipe, a device or a socket has
-no size, and may never end: only regular files are read.
+may be damaged or invented, so that nothing is allocated because of what they say alone. A pipe, a device
+or a socket has no size, and may never end: only regular files are read.
 """
 
 import math

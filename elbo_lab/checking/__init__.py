@@ -1,8 +1,8 @@
-"""Checks of what a user brings: a model against its own density, an estimator against its word.
+"""Checks of a user's models and estimators before anything is measured.
 
     model, slopes, draws    `check_model`: shapes, derivatives and draws against log p(x, z)
     unbiased                `check_unbiased`: is an estimator what it declares?
-    contract                what an estimator promises beside its expectation
+    contract                what an estimator promises besides its expectation
     problems                small problems: few data, one or two latents, every kind of z and of q
     integrals               mean and variance of an estimate over all of its noise
     rules, measure_rules    nodes and weights for the noise of one datum

@@ -1,4 +1,4 @@
-"""What an estimator promises beside its expectation: shapes, numbers, a memory that is told, and no luck.
+"""What an estimator promises besides its expectation: shapes, finite numbers, a declared state, determinism.
 
 Each promise is a function that returns what is broken in one sentence, or nothing. They are asked in
 order, on a problem of two data; the first ones that fail make the others meaningless, and end the list.
@@ -112,7 +112,7 @@ def estimates_are_vectors(trial: Trial) -> str | None:
 def it_is_deterministic(trial: Trial) -> str | None:
     """Equal noise gives equal estimates, to the last bit."""
     if not np.array_equal(trial(trial.noise()), trial(trial.noise())):
-        return "estimate: two calls on the same noise differ; all luck must come from the noise"
+        return "estimate: two calls on the same noise differ; all randomness must come from the noise"
     return None
 
 
@@ -175,7 +175,7 @@ def order_of_draws(trial: Trial) -> str | None:
 
 
 def order_of_data(trial: Trial) -> str | None:
-    """Data may change places, with their noise, their part of phi, and what was learned of them."""
+    """Data may change places, with their noise, their part of phi and their part of the state."""
     estimator, problem, posterior = trial.estimator, trial.problem, trial.problem.posterior
     order = np.arange(len(problem.x))[::-1]
     moved, table = problem._replace(x=problem.x[order]), None
@@ -207,7 +207,7 @@ FURTHER: tuple[Callable[[Trial], str | None], ...] = (
 
 
 def raised(fault: BaseException) -> str:
-    """Return in one sentence that an estimator raises, or leaves the interpreter."""
+    """Return in one sentence what an estimator raises, or that it ends the interpreter."""
     return reason_of(fault) if isinstance(fault, SystemExit) else f"it raises {reason_of(fault)}"
 
 

@@ -1,4 +1,4 @@
-"""Mean and variance of an estimate over all of its noise, without luck.
+"""Mean and variance of an estimate over all of its noise, integrated.
 
 Most estimates are a sum of one term per datum (a mean over rows; a table with one block per datum), and
 the noise is independent across data. So the noise of one datum at a time runs over a rule while that of
@@ -7,12 +7,13 @@ variances, add up:
 
     E g = g(ref) + sum_n E_n[g(noise of n, ref elsewhere) - g(ref)],   Var g = sum_n Var_n g(...)
 
-Whether an estimate is such a sum is tried at random noise; if it is none (a baseline over the batch), all
-data run through the product of their rules together.
+Whether an estimate is such a sum is tried at random noise; if it is not (a baseline over the batch), the
+product of the rules of all data is taken.
 
 A rule (`rules`) is a sum over the outcomes of a discrete z, which is exact, or is refined until the mean
-stands: Gauss-Hermite for normal noise, then trapezoid rules, panels between the steps for uniform noise.
-With a single number per datum, what none of them masters is bisected where it is not smooth.
+no longer changes: Gauss-Hermite for normal noise, then trapezoid rules, panels between the steps for uniform
+noise. With a single number per datum, an integrand for which none of them converges is bisected where it is
+not smooth.
 Measure-valued gradients have noise of their own, and rules of their own (`measure_rules`).
 """
 

@@ -1,8 +1,8 @@
 """Is a model what it says? Its shapes, derivatives and draws against its own log p(x, z).
 
 Estimators and exact answers use the same hand-written pullback, so that a comparison cannot find a fault
-in it: a wrong derivative in theta gives every estimator the verdict ok, a wrong one in z blames those that
-are right. So a model is held against itself before anything is measured:
+in it: with a wrong derivative in theta every verdict may be ok, and with a wrong one in z estimators that
+are right may FAIL. So a model is compared with itself before anything is measured:
 
     shapes        of log-densities and gradients, with repeats in front, and with one draw for all data
     agreement     log_joint, log_joint_vjp, shared_likelihood and the like are what they stand for

@@ -1,8 +1,8 @@
 """Do exact gradients follow from exact values? For models whose pullback is not the package's own.
 
 An exact gradient in theta uses the pullback of the model, as do the estimators that it judges; its value
-does not. So central differences of the value, in three random directions on two rows, judge both. A long run
-is too slow for that: its gradients are marked as sharing the pullback.
+does not. So both are compared with central differences of the value, in three random directions on two rows.
+A long run is too slow for that: its gradients are marked as sharing the pullback.
 """
 
 from collections.abc import Iterable, Mapping

@@ -93,7 +93,7 @@ class EstimatorCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether it keeps its promises, no bias speaks against its word, and some row could see one."""
+        """Whether it keeps its promises, no bias contradicts its declaration, and some row could show one."""
         verdicts = [row["verdict"] for row in self.rows]
         return not self.broken and "FAIL" not in verdicts and any(not v.startswith("blind") for v in verdicts)
 
@@ -167,7 +167,7 @@ def check_unbiased(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> EstimatorCheck:
-    """Integrate all noise of an estimator on small problems, and ask for its contract.
+    """Integrate all noise of an estimator on small problems, and try its contract.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The end of a command: first its files, then what it prints; no fault of the one costs the other."""
+"""The end of a command: first its files, then what it prints; an error in one does not prevent the other."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 
 class Screen(Console):
-    """A console of at least 20 columns, which leaves it to the caller that its reader has gone."""
+    """A console of at least 20 columns, which tells its caller that its reader has gone."""
 
     def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
         super().__init__(stderr=stderr, quiet=quiet)

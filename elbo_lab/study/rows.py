@@ -66,8 +66,8 @@ class BiasTest:
     Attributes
     ----------
     max_z : float or None
-        |z| of the number that comes nearest to its limit, or exceeds it most: of the coordinates and the
-        projection. None for a single repeat.
+        |z| of the number (a coordinate or a projection) that comes nearest to its limit, or exceeds it most.
+        None for a single repeat.
     coordinates : int
         How many numbers were tested.
     limit : float
@@ -374,11 +374,11 @@ def judged(row: Row, test: BiasTest, to_see: float, first: BiasTest | None = Non
 def bias_verdict(row: Row) -> str | None:
     """Return what the bias test of a row says, as one word.
 
-    'biased'             its expectation is declared to be another
+    'biased'             declared biased
     'FAIL'               declared unbiased, yet `bias_max_z` lies above `bias_z_limit`
     'exact'              without variance, and without a difference from the exact answer
     'ok'                 within the limit, and the test sees a bias of the size `bias_to_see`
-    'blind (block)'      within the limit, and the test sees such a bias, but not one of 10 % in one block of
+    'blind (block)'      within the limit, and the test sees such a bias, but not one of 10 % of some block of
                          parameters
     'blind (reference)'  within the limit, but the error of the exact answer alone hides such a bias
     'blind'              within the limit, but the test does not see such a bias, or it is not known to

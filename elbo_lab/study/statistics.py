@@ -23,9 +23,9 @@ and the log-normal (sd 1), with 200 repeats as with 1000; 0.88 on log-normals of
     mse     E |g - exact|^2 per batch, hence an interval
     snr     |E g| / sqrt(Var g), with an interval and per block of parameters. The norm of a mean contains its
             own noise, E |mean|^2 = |E g|^2 + Var g / R, which is taken out; what is left may be 0
-    tail    Pareto k-hat of |g - exact| over single estimates: one number per row, which the noisiest
-            coordinates dominate as they dominate the variance. At 1/2 the variance is infinite; from 1/4 its
-            own standard error is, and its interval is worth little
+    tail    Pareto k-hat of |g - exact| over single estimates: one number per row, dominated, like the
+            variance, by the noisiest coordinates. At 1/2 the variance is infinite; from 1/4 its own standard
+            error is, and its interval is worth little
 
 **Pareto k-hat.** Above a high threshold most distributions look like a generalised Pareto distribution
 (Pickands 1975), whose shape k tells which moments exist: those of order below 1 / k. A k above 1/2 means an
