@@ -7,7 +7,6 @@ exact gap, the exact likelihood.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -108,8 +107,10 @@ def check_size(model: Model, posterior: Posterior | None, settings: Settings, x:
     sizes.check(max(needed, sizes.formula()) if method == "gradient" else needed)
 
 
-def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -> Task:
-    """Return the task of the settings (as from `resolve`) on the training rows."""
+def build_task(
+    model: Model, posterior: Posterior | None, settings: Settings, train: Dataset, threads: int
+) -> Task:
+    """Return the task of the settings (as from `resolve`) on the training rows, with the q of these."""
     method, seed = settings["method"], settings["seed"]
     if method == "closed-form":
         return Task(model, None, settings, ClosedFormJob(model, train.x))
@@ -120,19 +121,20 @@ def build_task(model: Model, settings: Settings, train: Dataset, threads: int) -
         recorders = [likelihood_recorder(model, train.x)]
         training = Training(EvidenceObjective(model, train.x), plan, seed, recorders, threads)
         return Task(model, None, settings, GradientJob(training, train.columns))
+    assert posterior is not None, "the other methods have a q"
     if method == "svi":
-        posterior = cast(Posterior, build_posterior(model, settings, train))
         estimator, draws = _estimator("phi_estimator", settings, "grad-phi-elbo"), settings["draws"]
         objective = GlobalElboObjective(model, posterior, train.x, phi_estimator=estimator, draws=draws)
         recorders = [exact_elbo_recorder(model, posterior, train.x)]
         training = Training(objective, plan, seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training))
-    return _vae_task(model, settings, plan, train, threads)
+    return _vae_task(model, posterior, settings, plan, train, threads)
 
 
-def _vae_task(model: Model, settings: Settings, plan: Plan, train: Dataset, threads: int) -> Task:
+def _vae_task(
+    model: Model, posterior: Posterior, settings: Settings, plan: Plan, train: Dataset, threads: int
+) -> Task:
     seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
-    posterior = cast(Posterior, build_posterior(model, settings, train))
     train, validation = validation_split(settings, train)
     if validation is not None:
         recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))

@@ -172,7 +172,7 @@ def fit(
             earlier.check_specs(built, q)
         check_size(built, q, settings, rows.train.x)
         check_once(built, built.as_data(rows.train.x))
-        task = build_task(built, settings, rows.train, threads)
+        task = build_task(built, q, settings, rows.train, threads)
         if earlier is not None:
             earlier.restore(task.job)
 
