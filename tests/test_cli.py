@@ -124,6 +124,12 @@ def test_options_reach_compare():
     assert parse("--estimators", "exact, elbo-sampled")["estimators"] == ["exact", "elbo-sampled"]
 
 
+def test_quick_takes_all_rows_of_a_table_with_fewer(here):
+    (here / "three.csv").write_text(FILES["three.csv"], encoding="utf-8")
+    assert parse("--quick", "--data", "three.csv")["rows"] == 3
+    assert parse("--quick", "--data", "three.csv", "--rows", "5")["rows"] == 5  # to be refused by name
+
+
 @pytest.mark.usefixtures("here")
 def test_quick_gives_way_to_what_is_asked_for():
     quick = parse("--quick")

@@ -43,7 +43,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)
     add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
-    add("--quick", action="store_true", help="8 rows and 200 repeats unless given")
+    add("--quick", action="store_true", help="8 rows (all, if there are fewer) and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
     add("--out", default=FOLDER, metavar="DIR", help=f"folder of the figures (default {FOLDER})")
@@ -66,6 +66,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.comparison import compare
     from elbo_lab.comparison.result import CSV, JSON, figure_names
+    from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.registry import all_estimators
     from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
@@ -81,6 +82,10 @@ def run(options: Namespace) -> None:
     for name, usual in (QUICK if options.quick else FULL).items():
         if arguments[name] is None:
             arguments[name] = usual
+    if (
+        options.quick and options.rows is None and options.data is not None
+    ):  # no table is too small for --quick
+        arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))
     with progress_bar() as progress:
         result = compare(**arguments, progress=progress)
 
