@@ -5,12 +5,15 @@ interpreter, or be something other than was asked for. Each of these is a *reaso
 other plug-ins, and all that comes with the package, do not notice.
 """
 
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from elbo_lab.errors import UserMistake
+from elbo_lab.errors import BadValue, UserMistake
 
 T = TypeVar("T")
 
@@ -70,6 +73,33 @@ def _entries(group: str, broken: dict[str, str]) -> Iterable[EntryPoint]:
                 if group in (package.read_text("entry_points.txt") or ""):
                     broken[package.name] = f"its entry points cannot be read: {reason_of(fault)}"
         return entries.values()
+
+
+@contextmanager
+def told(of: str) -> Iterator[None]:
+    """Make one line of what the code of somebody else raises, with the place in its file.
+
+    Parameters
+    ----------
+    of : str
+        Whose code it is.
+
+    Raises
+    ------
+    ValueError
+        Instead of any other Exception but a mistake that has been told already.
+    """
+    try:
+        yield
+    except UserMistake:
+        raise
+    except Exception as fault:
+        frames = traceback.extract_tb(fault.__traceback__)
+        theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(Path(__file__).parent)]
+        where = (
+            f", in {theirs[-1].name}, {Path(theirs[-1].filename).name}:{theirs[-1].lineno}" if theirs else ""
+        )
+        raise BadValue(f"{of}: it raises {reason_of(fault)}{where}") from fault
 
 
 def reason_of(fault: BaseException) -> str:

@@ -34,7 +34,7 @@ from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, u
 from elbo_lab.estimators import TARGETS, Estimator, Exact
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
-from elbo_lab.plugins import Plugins, load_plugins
+from elbo_lab.plugins import Plugins, load_plugins, told
 from elbo_lab.posteriors import POSTERIORS
 
 T = TypeVar("T")
@@ -213,7 +213,9 @@ class ModelChoice:
                 got = f"{latent} beside a finished model with {self.model.latent_dim}"
                 raise bad_value("latent", "no value", got)
             return self.model
-        model = _complete_model(self.kind.for_data(x, variant=self.variant, latent=latent), self.kind)
+        with told(f"for_data of {self.kind.__name__}"):
+            built = self.kind.for_data(x, variant=self.variant, latent=latent)
+        model = _complete_model(built, self.kind)
         if latent is not None and model.latent_dim != latent:
             raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
         return model
@@ -366,7 +368,8 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
     chosen: list[Estimator] = []
     for item in _as_list(items):
         if isinstance(item, type) and issubclass(item, Estimator):
-            item = item()
+            with told(f"{item.__name__}()"):
+                item = item()
         if isinstance(item, Estimator):
             chosen.append(_complete(_hashable(argument, item)))
         elif isinstance(item, str):

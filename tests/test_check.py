@@ -544,7 +544,27 @@ def test_problems_that_do_not_suit_an_estimator_are_named_with_the_reason():
         check_unbiased("reparameterization", "gaussian-mixture:full")
 
 
+class WithArguments(ScoreFunction):
+    name = "with-arguments"
+
+    def __init__(self, k):
+        pass
+
+
+class NoPairing(ScoreFunction):
+    name = "no-pairing"
+
+    def check_pairing(self, model, posterior):  # noqa: ARG002
+        raise RuntimeError("cannot say")
+
+
 MISTAKES = [
+    ((WithArguments,), ValueError, r"^WithArguments\(\): it raises TypeError: .*missing 1 required"),
+    (
+        (NoPairing,),
+        ValueError,
+        "^check_pairing of no-pairing: it raises RuntimeError: cannot say, in check_p",
+    ),
     (("nothing-like-this",), ValueError, "^estimator: expected a known name"),
     (("exact",), ValueError, "^estimator: expected one estimator with draws, got 'exact'"),
     ((3,), TypeError, "^estimator: expected"),

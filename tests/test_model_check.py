@@ -366,6 +366,41 @@ WRONG_OF_CATEGORIES = {
 }
 
 
+def _raises(*_, **__):
+    raise ZeroDivisionError("no such\nluck")
+
+
+RAISING = {
+    "for_data": (
+        _raises,
+        r"^for_data of \w+: it raises ZeroDivisionError: no such luck, in _raises, test_model",
+    ),
+    "initial_theta": (
+        _raises,
+        "^own-ppca: it raises ZeroDivisionError: no such luck, in _raises, test_model",
+    ),
+    "log_evidence": (
+        lambda self, theta, x: PPCA.log_evidence(self, theta, x)[:, None],
+        r"^(log_evidence|canonical) of own-ppca: expected shape \(8,\), .*, got shape \(8, 1\)",
+    ),
+    "shared_likelihood": (
+        lambda *_: 1.0,
+        r"^shared_likelihood of own-ppca: expected shape .*, got shape \(\)",
+    ),
+    "posterior_mean_and_std": (lambda *_: (1, 2, 3), "^own-ppca: it raises ValueError: zip|^posterior_mean"),
+    "expected_log_joint_vjp": (lambda *_: 1, "^own-ppca: it raises TypeError: cannot unpack"),
+}
+
+
+@pytest.mark.parametrize("method", RAISING)
+def test_a_method_that_raises_or_returns_something_else_is_one_line(method):
+    replacement, line = RAISING[method]
+    replacement = classmethod(replacement) if method == "for_data" else replacement
+    with pytest.raises(ValueError, match=line) as refused:
+        check_model(spoiled(PPCA, name="own-ppca", **{method: replacement}), data="faithful", latent=1)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("fault", WRONG_OF_CATEGORIES)
 def test_a_wrong_formula_of_a_model_of_categories_is_refused(fault):
     kind, part = WRONG_OF_CATEGORIES[fault]

@@ -31,6 +31,7 @@ from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import MODELS, ClosedForm, Model, fold_shared
+from elbo_lab.plugins import told
 from elbo_lab.registry import find_models
 from elbo_lab.threads import single_threaded_blas
 
@@ -187,6 +188,11 @@ def examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
     ValueError
         In one line: the method, where, what was expected and found, and a remedy.
     """
+    with told(model.label):
+        return _examined(model, x, rng)
+
+
+def _examined(model: Model, x: Floats, rng: np.random.Generator) -> float:
     start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
     for move in MOVES:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
@@ -261,6 +267,9 @@ def _shaped(model: Model, what: str, array: object, shape: tuple[int, ...]) -> F
 
 def _same(model: Model, what: str, found: Floats, expected: Floats, meaning: str) -> None:
     """Refuse a result that differs by more than rounding from what it stands for."""
+    if np.shape(found) != np.shape(expected):
+        wanted = f"shape {np.shape(expected)}, {meaning}"
+        raise bad_value(f"{what} of {model.label}", wanted, f"shape {np.shape(found)}")
     error = np.abs(found - expected)
     if error.max(initial=0.0) > SAME * (1.0 + np.abs(expected).max(initial=0.0)):
         worst = np.unravel_index(np.argmax(error), error.shape)
@@ -333,7 +342,7 @@ def _check_formulas(point: Point) -> None:
         z = family.sample(eta, draw_noise(family.noise_spec(DRAWS, len(x)), point.rng))
     evidence = model.log_joint(theta, x, z) - family.log_prob(eta, z)
     meaning = "log p(x, z) - log p(z | x) at one z as at another"
-    _same(model, "posterior_eta", evidence[1:], evidence[:1], meaning)
+    _same(model, "posterior_eta", evidence, np.broadcast_to(evidence[:1], evidence.shape), meaning)
     by_model, by_family = model.posterior_mean_and_std(theta, x), family.moments(eta)
     for found, expected in zip(by_model, by_family, strict=True):
         _same(model, "posterior_mean_and_std", found, expected, "that of its family at posterior_eta")

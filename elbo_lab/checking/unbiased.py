@@ -28,6 +28,7 @@ from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.exact import long_run
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.plugins import told
 from elbo_lab.registry import find_estimators
 from elbo_lab.report.cells import bound_text
 from elbo_lab.study.moments import Moments as RunningMoments
@@ -206,7 +207,8 @@ def check_unbiased(
             progress(done, len(problems), f"check {one.name}")
         label = f"{problem.model.label}, {problem.posterior.name} q, N = {len(problem.x)}"
         try:
-            one.check_pairing(problem.model, problem.posterior)
+            with told(f"check_pairing of {one.name}"):
+                one.check_pairing(problem.model, problem.posterior)
         except NotApplicable as reason:
             refused[label] = str(reason)
             continue
