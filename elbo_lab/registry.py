@@ -239,6 +239,17 @@ def _hashable(argument: str, item: T) -> T:
     return item
 
 
+def _defined(argument: str, kind: type[T], base: ABCMeta) -> type[T]:
+    """Return a class if it defines every method that its base leaves open, or raise."""
+    still_open: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
+    needed = sorted(still_open | base.__abstractmethods__)
+    missing = [name for name in needed if name in still_open or not callable(getattr(kind, name))]
+    if missing:
+        expected, got = f"a class with all methods of {base.__name__}", f"{kind.__name__} without"
+        raise bad_kind(argument, expected, f"{got} {', '.join(missing)}", "docs/write_your_own.md has them")
+    return kind
+
+
 DECLARED = {
     "unbiased": "its expectation is the target",
     "independent_draws": "it needs independent draws",
@@ -320,10 +331,11 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
     chosen: list[ModelChoice] = []
     for item in _as_list(items):
         if isinstance(item, Model):
+            _defined(argument, type(item), Model)
             model = _complete_model(_own_name(argument, _hashable(argument, item)), type(item))
             chosen.append(ModelChoice(type(model), model.variant, model))
         elif isinstance(item, type) and issubclass(item, Model):
-            chosen += _choices([_own_name(argument, item)])
+            chosen += _choices([_own_name(argument, _defined(argument, item, Model))])
         elif isinstance(item, str):
             chosen += _models_called(item, argument)
         else:
@@ -368,8 +380,9 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
     chosen: list[Estimator] = []
     for item in _as_list(items):
         if isinstance(item, type) and issubclass(item, Estimator):
-            with told(f"{item.__name__}()"):
-                item = item()
+            kind = _defined(argument, item, Estimator)
+            with told(f"{kind.__name__}()"):
+                item = kind()
         if isinstance(item, Estimator):
             chosen.append(_complete(_hashable(argument, item)))
         elif isinstance(item, str):

@@ -609,6 +609,22 @@ class WrongModel(PPCA):
         return value, lambda c: tuple(1.1 * part for part in pullback(c))
 
 
+class Open(Right):
+    estimate = None
+
+
+class WithoutDraws(PPCA):
+    name = "without-draws"
+    sample_x = None
+
+
+class Raises(PPCA):
+    name = "raises"
+
+    def likelihood(self, theta, x, z):
+        raise IndexError("out of range")
+
+
 right, number = Right(), 3
 """
 COMMANDS = [
@@ -618,6 +634,13 @@ COMMANDS = [
     ("mine.py:Right mine.py:Wrong", 1, "FAILED: biased on 13 of 13 problems, by up to 0.1000 of the exact"),
     ("mine.py:Right --model ppca", 0, "ppca"),
     ("mine.py:WrongModel", 1, "FAILED: grad_z of likelihood alone of wrong-model"),
+    ("mine.py:Right --model mine.py:WrongModel", 2, "grad_z of likelihood alone of wrong-model"),
+    ("mine.py:Raises", 1, "FAILED: raises: it raises IndexError: out of range"),
+    ("mine.py:Open", 2, "name: expected a class with all methods of Estimator, got Open without estimate"),
+    ("mine.py:WithoutDraws", 2, "name: expected a class with all methods of Model, got WithoutDraws without"),
+    ("mine.py:Right --json mine.py --force", 2, "--json: expected another file than that of name, got"),
+    ("mine:Right --json mine.py --force", 2, "--json: expected another file than that of name, got"),
+    ("arm --model mine.py:WrongModel --json mine.py --force", 2, "another file than that of --model, got"),
     ("ppca", 0, "ppca: a model"),
     ("exact", 2, "name: expected an estimator with draws, got 'exact'"),
     ("reparam", 2, "did you mean 'reparameterization'?"),
@@ -656,3 +679,4 @@ def test_the_command_line_says_it_with_its_exit_code(words, code, said, tmp_path
     out, err = capsys.readouterr()
     assert said in (err if code == 2 else out)
     assert not err or (code == 2 and err.count("\n") == 1)
+    assert (tmp_path / "mine.py").read_text(encoding="utf-8") == FILE

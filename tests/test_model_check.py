@@ -652,3 +652,35 @@ def test_a_few_draws_beyond_the_floats_are_no_fault():
         return x
 
     assert check_model(spoiled(Counts, sample_x=sample_x), COUNTS).constant_detectable < 0.1
+
+
+def _writes_to_theta(kind):
+    def likelihood(self, theta, x, z):
+        theta += 0.01
+        return kind.likelihood(self, theta, x, z)
+
+    return spoiled(kind, likelihood=likelihood)
+
+
+def test_a_likelihood_that_writes_to_its_inputs_is_told_before_what_follows_from_it():
+    assert "only reads its inputs, got one that writes to theta" in refusal(_writes_to_theta(Counts))
+
+
+def test_parameters_of_the_prior_have_an_axis_for_the_data():
+    flat = spoiled(Positive, prior_eta=lambda self, theta: Positive.prior_eta(self, theta)[0])
+    line = refusal(flat)
+    assert line.startswith("prior_eta of") and "expected shape (1, 4), got shape (4,)" in line
+
+
+@pytest.mark.parametrize("fault", ["pullback", "sample_x"])
+def test_an_estimator_is_not_held_against_a_model_that_is_wrong(fault):
+    def sample_x(self, theta, z, rng):
+        return 1.0 + Counts.sample_x(self, theta, z, rng)
+
+    wrong = {
+        "pullback": with_pullback(Counts, lambda _, a, b: (TIMES * a, b)),
+        "sample_x": spoiled(Counts, sample_x=sample_x),
+    }
+    expected = {"pullback": "^grad_theta of likelihood", "sample_x": "^sample of counts"}
+    with pytest.raises(ValueError, match=expected[fault]):
+        check_unbiased("reparameterization", wrong[fault])

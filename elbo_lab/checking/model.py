@@ -194,6 +194,7 @@ def examine(model: Model, x: Floats, rng: np.random.Generator) -> float:
 
 def _examined(model: Model, x: Floats, rng: np.random.Generator) -> float:
     start = _shaped(model, "initial_theta", model.initial_theta(x[:START_ROWS]), (model.layout.size,))
+    _shaped(model, "prior_eta", model.prior_eta(start.copy()), (1, model.family.eta_size))
     for move in MOVES:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
         for check in CHECKS:
@@ -282,6 +283,18 @@ def _alike(model: Model, what: str, several: object, one: object, shape: tuple[i
     found = _shaped(model, f"{what} with repeats in front", several, (REPEATS, *shape))
     _same(model, what, found[0], _shaped(model, what, one, shape), "as without repeats in front")
     return found
+
+
+def _check_inputs(point: Point) -> None:
+    """No density and no pullback writes to what it is given."""
+    given = {name: getattr(point, name).copy() for name in ("theta", "x", "z", "cotangent")}
+    for part in _parts(point.model, given["x"])[:2]:
+        part.value(given["theta"], given["z"])
+        part.pullback(given["theta"], given["z"], given["cotangent"])
+        written = [name for name, array in given.items() if not np.array_equal(array, getattr(point, name))]
+        if written:
+            what, got = f"{part.method} of {point.model.label}", f"one that writes to {', '.join(written)}"
+            raise bad_value(what, "a function that only reads its inputs", got, "change a copy")
 
 
 def _check_forms(point: Point) -> None:
@@ -486,6 +499,7 @@ def _check_draws(
 
 
 CHECKS: tuple[Callable[[Point], None], ...] = (
+    _check_inputs,
     _check_forms,
     _check_support,
     _check_formulas,

@@ -17,7 +17,7 @@ from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior
 from elbo_lab.registry import ModelChoice, find_models
 
 N_DATA = 2
-# A user's model is checked itself on so many rows of its own.
+# A user's model that is given as an object is checked itself on so many rows of its own.
 CHECKED_ROWS = 100
 HIDDEN = (3,)
 # Of a Gaussian q: a narrow one keeps the poles of a network away from the real line.
@@ -57,8 +57,13 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
             yield problem_of(kind, posterior, n_data=n_data), more
         return
     for choice in find_models(model, "model"):
-        built, start = _built(choice) if choice.model is None else (choice.model, None)
-        check_once(built, _own_draws(built, start, CHECKED_ROWS, np.random.default_rng(0))[1])
+        if choice.model is None:
+            built, x = _built(choice)
+            start = built.initial_theta(x)
+        else:
+            built, start = choice.model, None
+            x = _own_draws(built, start, CHECKED_ROWS, np.random.default_rng(0))[1]
+        check_once(built, x)
         for posterior, more in (("free", MORE_DRAWS), ("full", 0), ("amortised", 0)):
             try:
                 yield problem_of(built, posterior, start), more
@@ -67,7 +72,7 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
 
 
 def _built(choice: ModelChoice) -> tuple[Model, Floats]:
-    """Return a model for the default data of its class, with few latents where it may choose, and a theta."""
+    """Return a model with few latents, where it may choose, and the default data of its class (N, D)."""
     table = choice.kind.table_of(load(choice.kind.default_data))
     for latent in (1, 2, None):
         try:
@@ -76,7 +81,7 @@ def _built(choice: ModelChoice) -> tuple[Model, Floats]:
             continue
         if not (latent == 1 and model.family.discrete):  # a category of one value is none
             break
-    return model, model.initial_theta(model.as_data(table))
+    return model, model.check_data(model.as_data(table))
 
 
 def problem_of(model: Model, kind: str, start: Floats | None = None, n_data: int = N_DATA) -> Problem:

@@ -53,9 +53,11 @@ def run(options: Namespace) -> int:
     from elbo_lab.models import Model
 
     plan = planned(options)
-    plan.writes("--json", options.json, JSON)
     things = [thing for name in options.names for thing in find(name, "names")]
     on = None if options.model is None else find(options.model, "model")[0]
+    for argument, name in [("name", name) for name in options.names] + [("--model", options.model or "")]:
+        plan.reads(argument, _source_of(name))
+    plan.writes("--json", options.json, JSON)
     if on is not None and not _is_a(on, Model):
         raise bad_kind("model", "a model", f"{options.model!r}, an estimator")
     found = [
@@ -140,7 +142,15 @@ def find(name: str, argument: str) -> list[Any]:
         raise bad_value(argument, f"a class or an object of {where}", repr(attribute), remedy)
     if not _is_a(thing, (Estimator, Model)):
         raise bad_kind(argument, "an Estimator or a Model", f"{name}, a {type(thing).__name__}")
+    complete: Callable[..., Any] = find_models if _is_a(thing, Model) else find_estimators
+    complete(thing, argument)
     return [thing]
+
+
+def _source_of(name: str) -> str | None:
+    """Return the file that something was found in, or None for a name of the registry."""
+    where = name.rpartition(":")[0]
+    return where if where.endswith(".py") else getattr(sys.modules.get(where), "__file__", None)
 
 
 def _imported(argument: str, where: str) -> ModuleType:
