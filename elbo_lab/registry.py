@@ -263,6 +263,8 @@ def _check_named(argument: str, what: str, item: object, attribute: str = "name"
     if not isinstance(text, str) or not text.strip():
         kind, remedy = item if isinstance(item, type) else type(item), f"set {attribute} = '...' in the class"
         raise bad_value(argument, f"{what} with a {attribute}", f"{kind.__name__} without one", remedy)
+    if not text.isprintable():  # it would move the cursor, or break a line
+        raise bad_value(argument, f"{what} with a {attribute} that can be printed", ascii(text))
 
 
 def _complete(estimator: Estimator) -> Estimator:

@@ -559,6 +559,11 @@ class NoPairing(ScoreFunction):
 
 
 MISTAKES = [
+    (
+        (type("T", (ScoreFunction,), {"name": "a\x1b[31mb"}),),
+        ValueError,
+        r"^estimators: expected an estimator with a name that can be printed, got 'a\\x1b\[31mb'",
+    ),
     ((WithArguments,), ValueError, r"^WithArguments\(\): it raises TypeError: .*missing 1 required"),
     (
         (NoPairing,),
