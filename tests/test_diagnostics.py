@@ -188,6 +188,9 @@ def test_bias_error_is_the_norm_of_both_standard_errors():
     answer = Answer(np.zeros(3), np.array([0.1, 0.0, 0.2]), "long-run")
     exact = np.sqrt(values.var(axis=0, ddof=1).sum() / 200 + 0.05)
     assert bias_error(found, answer) == pytest.approx(exact, rel=1e-12)
+    two = np.array([[1.0, 0.0, 2.0], [3.0, 0.0, 2.0]])
+    assert bias_error(batched(two), answer) == pytest.approx(np.sqrt(1.0 + 0.05), rel=1e-12)
+    assert bias_error(batched(two[:1]), answer) is None
 
 
 def test_the_squares_of_the_groups_add_up_to_that_of_the_whole():

@@ -8,11 +8,12 @@ from estimator_laws import couples_draws
 
 from elbo_lab import compare
 from elbo_lab.estimators import ESTIMATORS, CombinedBound, OvisTilde
+from elbo_lab.models import GaussianMixture
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
 from elbo_lab.study.rare_events import missed_of_bound, rare_events
-from elbo_lab.study.scene import build_scene
+from elbo_lab.study.scene import Scene, build_scene
 
 GRADIENTS = [e for e in ESTIMATORS if couples_draws(e) and e.target.startswith("grad") and not e.is_reference]
 DISCRETE = [estimator for estimator in GRADIENTS if not estimator.needs_pathwise]
@@ -51,6 +52,20 @@ def test_an_event_counts_as_long_as_forty_are_not_expected():
     once, alone, both = rare_events(log_w, q, 2, 10_000)[:, 1]
     assert once == alone == pytest.approx(2 * 0.001 * 0.999) and both == pytest.approx(1e-6)
     assert rare_events(log_w, q, 2, 100_000)[:, 1].sum() == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 2.0, 10.0])
+def test_what_is_added_to_a_value_covers_what_its_rare_pairs_hold(ratio):
+    # One datum and two categories: the rare one, of probability 0.001, has `ratio` times the other's weight.
+    model, x, q = GaussianMixture(1, 2, "spherical"), np.zeros((1, 1)), np.array([0.999, 0.001])
+    away = np.sqrt(-2.0 * np.log(ratio * q[1] / q[0]))
+    theta = model.layout.pack({"logits": [0.0, 0.0], "mean": [[0.0], [away]], "log_sigma": [0.0, 0.0]})
+    posterior = FreePosterior(model.family, 1)
+    phi = posterior.phi_from_eta(np.log(q)[None])
+    scene = Scene(model, theta, posterior, phi, x, "one datum", np.log(q)[None])
+    change = np.log([0.5 + 0.5 * ratio, ratio])  # of the bound, if one or both of two draws are rare
+    held = np.array([2.0 * q[0] * q[1], q[1] ** 2]) @ change**2
+    assert 0.0 < held <= missed_of_bound(scene, 40, 2)["iwae-2"][0] / 2  # of one estimate from two draws
 
 
 def test_continuous_latents_miss_nothing():

@@ -78,6 +78,13 @@ def test_memory_does_not_grow_with_the_repeats():
     assert numbers_held(1000) == numbers_held(20_000) == 7 + 2 * 7 + 40
 
 
+def test_what_a_batch_remembers_of_single_errors_is_their_distance_from_the_centre():
+    values, centre = np.arange(12.0).reshape(6, 2), np.array([3.0, -1.0])
+    moments = Moments(centre=centre)
+    moments.add(values)
+    np.testing.assert_allclose(moments.errors, np.hypot(*(values - centre).T), rtol=1e-15)
+
+
 def test_merging_does_not_change_what_is_merged():
     batch = Moments()
     batch.add(np.ones((3, 2)))
