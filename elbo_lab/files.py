@@ -155,6 +155,8 @@ def _check_name(argument: str, expected: str, path: StrPath) -> None:
 
 def _check_folder(argument: str, folder: Path, path: StrPath) -> None:
     """Refuse a folder in which no file can be created."""
+    if folder == Path(path).absolute() and not folder.is_dir():
+        raise bad_value(argument, "a folder", f"{str(path)!r}, which is a file")
     if not folder.is_dir():
         got = f"{str(path)!r}, where {str(folder)!r} is no folder"
         raise bad_value(argument, "a place in an existing folder", got)

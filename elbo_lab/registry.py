@@ -16,7 +16,6 @@ is imported, is something else, has a name that is taken) is left out with a war
 reason is the error where it is asked for by name.
 """
 
-import inspect
 import textwrap
 import warnings
 from abc import ABCMeta
@@ -36,6 +35,9 @@ from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.plugins import Plugins, load_plugins, told
 from elbo_lab.posteriors import POSTERIORS
+
+OF_A_FILE = "pass your own in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'"
+"""Remedy for a name that looks like a class in a file."""
 
 T = TypeVar("T")
 M = TypeVar("M", Model, type[Model])
@@ -149,7 +151,9 @@ class Registry(Mapping[str, T], Generic[T]):
         reason = self._plugins.broken.get(name) if self._plugins is not None else None
         if reason is not None:
             return bad_value(argument, "a plug-in that can be used", repr(name), reason)
-        return unknown_name(argument, name, list(known) or list(found))
+        where, colon, _ = name.partition(":")
+        more = {"all_names": OF_A_FILE} if colon and "." in where else {}
+        return unknown_name(argument, name, list(known) or list(found), **more)
 
 
 # -- what a plug-in must be ------------------------------------------------------------------------
@@ -159,7 +163,7 @@ def _model_kind(found: Any) -> type[Model]:
     """Return a Model class that can be built, or raise."""
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise bad_kind("its object", "a class derived from elbo_lab.Model", repr(found))
-    _check_concrete(found)
+    _defined("its object", found, Model)
     _check_named("its object", "a model", found)
     return found
 
@@ -167,17 +171,10 @@ def _model_kind(found: Any) -> type[Model]:
 def _estimator(found: Any) -> Estimator:
     """Return the estimator, or that of a class without arguments, or raise."""
     if isinstance(found, type) and issubclass(found, Estimator):
-        _check_concrete(found)
-        found = found()
+        found = _defined("its object", found, Estimator)()
     if not isinstance(found, Estimator):
         raise bad_kind("its object", "an elbo_lab.Estimator, or a class derived from it", repr(found))
     return _complete(_hashable("its object", found))
-
-
-def _check_concrete(kind: ABCMeta) -> None:
-    if inspect.isabstract(kind):
-        got = f"{kind.__name__} without {', '.join(sorted(kind.__abstractmethods__))}"
-        raise bad_value("its object", "a class that defines all methods", got)
 
 
 # -- the registries --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.comparison import advice as room
 from elbo_lab.comparison.advice import PLACES, TARGETS, TIMING, _choose
 from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.models import PPCA
 
 SMALL = {"rows": 4, "repeats": 200, "threads": 2}
 BITS = (np.random.default_rng(0).random((30, 5)) < 0.4).astype(float)
@@ -53,6 +54,14 @@ def choice_of(found, target):
 
 def rows_of(found, target, at):
     return [row for row in found.rows if (row["target"], row["at"]) == (target, at)]
+
+
+def test_a_class_of_the_user_is_advised_on(few, timed):  # noqa: ARG001
+    class Own(PPCA):
+        name = "own-ppca-of-advice"
+
+    found = advise(Own, data="faithful", rows=4, repeats=20, threads=1)
+    assert found.settings["model"] == "own-ppca-of-advice"
 
 
 # -- what wins -------------------------------------------------------------------------------------

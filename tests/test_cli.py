@@ -211,6 +211,18 @@ def test_argparse_leaves_with_2_and_one_line_too(capsys, arguments):
     assert out == "" and re.fullmatch(r"elbo-lab: error: .+ \(see elbo-lab.* --help\)\n", err)
 
 
+def test_an_unknown_option_points_to_the_help_of_its_command(capsys):
+    assert code_of(["compare", "ppca", "--qiuck"]) == 2
+    assert capsys.readouterr().err.endswith("unrecognized arguments: --qiuck (see elbo-lab compare --help)\n")
+
+
+def test_a_class_in_a_file_is_told_where_it_can_go(capsys):
+    assert main(["compare", "mine.py:Mine"]) == 2
+    assert (
+        "in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'" in capsys.readouterr().err
+    )
+
+
 def test_mixture_with_more_components_than_points(here, capsys):
     (here / "three.csv").write_text(FILES["three.csv"], encoding="utf-8")
     assert main(["compare", "gaussian-mixture", "--data", "three.csv", "--latent", "4"]) == 2

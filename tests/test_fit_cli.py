@@ -153,6 +153,14 @@ def test_a_mistake_gives_one_line(command, capsys):
     mistake(capsys, ["fit", *command.split()], *MISTAKES[command])
 
 
+def test_a_rate_beyond_the_smaller_floats_diverges_in_one_line(capsys):
+    mistake(
+        capsys,
+        "fit deep-bernoulli --data bits.csv --hidden 3 --learning-rate 1e300 --epochs 2".split(),
+        code=3,
+    )
+
+
 def test_what_the_mistakes_stand_beside_is_no_mistake(capsys):
     for command in (
         "gaussian-mixture:diagonal --data ok.csv --covariance diagonal --components 2 --epochs 3",

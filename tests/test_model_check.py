@@ -22,6 +22,7 @@ from elbo_lab import Problem, check_model, check_unbiased, compare, fit
 from elbo_lab.checking.draws import Histogram, against_histogram, bridge
 from elbo_lab.checking.references import shared_with_model
 from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma, Laplace
+from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Estimator
 from elbo_lab.models import MODELS, PPCA, GaussianMixture
 from elbo_lab.posteriors import FreePosterior
@@ -684,3 +685,14 @@ def test_an_estimator_is_not_held_against_a_model_that_is_wrong(fault):
     expected = {"pullback": "^grad_theta of likelihood", "sample_x": "^sample of counts"}
     with pytest.raises(ValueError, match=expected[fault]):
         check_unbiased("reparameterization", wrong[fault])
+
+
+def test_a_gap_that_is_not_exact_is_refused_by_its_name():
+    def initial_theta(self, x):
+        start = RobustPPCA.initial_theta(self, x)
+        self.layout.view(start, "log_s")[...] = -6.0
+        return start
+
+    sharp = spoiled(RobustPPCA, initial_theta=initial_theta)
+    with pytest.raises(NotApplicable, match=r"^gap_rows: .*leave gap_rows out"):
+        fit(sharp, "faithful", gap_rows=2, epochs=1, latent=1)

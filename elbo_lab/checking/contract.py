@@ -100,7 +100,7 @@ def estimates_are_vectors(trial: Trial) -> str | None:
         if type(found) is not np.ndarray:  # a mask, or a class of its own, would not survive further sums
             return f"estimate: expected an array of floats, got {type(found).__name__}"
         if found.dtype != np.float64:
-            return f"estimate: expected floats of 64 bits, got dtype {found.dtype}"
+            return f"estimate: expected float64, got {found.dtype}"
         if found.shape != (*lead, size):
             of = f"{REPEATS} repeats of noise" if lead else "noise without repeats"
             return f"estimate: expected shape {(*lead, size)} for {of}, got {found.shape}"
@@ -195,10 +195,14 @@ def order_of_data(trial: Trial) -> str | None:
 
 
 # Those of the first line must hold before the others can be asked.
-BASIC: tuple[Callable[[Trial], str | None], ...] = (noise_is_told, memory_is_told, estimates_are_vectors)
-FURTHER: tuple[Callable[[Trial], str | None], ...] = (
-    it_is_deterministic,
+BASIC: tuple[Callable[[Trial], str | None], ...] = (
+    noise_is_told,
+    memory_is_told,
+    estimates_are_vectors,
     inputs_stay,
+    it_is_deterministic,
+)
+FURTHER: tuple[Callable[[Trial], str | None], ...] = (
     repeats_are_apart,
     draws_are_averaged,
     order_of_draws,

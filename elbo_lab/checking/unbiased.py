@@ -126,7 +126,7 @@ class EstimatorCheck:
         where = f"all noise integrated on {integrated} of {len(self.rows)} problems"
         if not biased:
             if self.passed:
-                return f"passed: no bias, {where}"
+                return f"passed: no bias, {where} ({self._tried})"
             return f"FAILED: {'the contract is broken' if self.broken else 'all tests are blind'}"
         largest = max(biased, key=lambda row: row["bias"])
         unit = "of the exact gradient" if is_gradient(self.target) else "nats"
@@ -134,6 +134,15 @@ class EstimatorCheck:
         if self.unbiased:
             return f"FAILED: biased on {len(biased)} of {len(self.rows)} problems, by up to {size}"
         return f"{'passed' if self.passed else 'FAILED'}: biased, as declared, by up to {size}"
+
+    @property
+    def _tried(self) -> str:
+        """The sizes of the problems."""
+        rows = sorted({row["n_data"] for row in self.rows})
+        draws, latents = (max(row[key] for row in self.rows) for key in ("draws", "latents"))
+        *first, last = map(str, rows)
+        numbers = f"{', '.join(first)} or {last}" if first else last
+        return f"N = {numbers}, S up to {draws}, K up to {latents}"
 
     def __repr__(self) -> str:
         return f"<Check of {self.estimator}: {self.conclusion}>"

@@ -115,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     open_streams()
     try:
-        options = build_parser().parse_args(arguments)
+        options, unknown = build_parser().parse_known_args(arguments)
+        if unknown:  # the parser of the subcommand would point to the help of the whole
+            Parser(prog=f"elbo-lab {options.command}").error(f"unrecognized arguments: {' '.join(unknown)}")
     finally:
         settle()  # of the help: its reader may have gone
     with warnings.catch_warnings(), replacing_anything(getattr(options, "force", False)):

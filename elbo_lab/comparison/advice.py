@@ -192,7 +192,7 @@ def advise(
     candidates = [e for e in all_estimators() if _is_candidate(e, draws)]
     results = {
         at: compare(
-            choices[0].model or choices[0].label,
+            model,
             estimators=candidates,
             data=data,
             latent=latent,

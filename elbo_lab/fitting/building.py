@@ -231,9 +231,9 @@ def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
         theta, phi = (params[name].astype(np.float64) for name in ("theta", "phi"))
         try:
             return measure_gap(Problem(model, posterior, theta, phi, x)).means()
-        except NotApplicable:
+        except NotApplicable as reason:
             if phase == "start":
-                raise
+                raise NotApplicable(f"gap_rows: {reason}; leave gap_rows out") from None
             return {}
 
     return record

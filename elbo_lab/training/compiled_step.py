@@ -120,5 +120,6 @@ class CompiledStep:
         if move is None:
             return STILL, np.empty((0, 0), numbers.dtype), numbers
         values = list(move.optimizer.numbers(move.count, move.rate).values())
-        numbers[: len(values)] = values
+        with np.errstate(over="ignore"):  # what then diverges is told as that
+            numbers[: len(values)] = values
         return RULES[move.optimizer.update.__name__], move.slots, numbers
