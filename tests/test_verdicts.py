@@ -204,7 +204,9 @@ def test_with_power_a_blind_row_is_repeated_until_it_sees_enough_and_a_hopeless_
     assert hopeless["bias_verdict"] == "blind" and hopeless["bias_detectable_first"] is None
     text = " ".join(result.table(100).split())
     assert f"{verdict(first[0])} {seeing['repeats']} {verdict(seeing)}" in text
-    assert "1 rows repeated" in text and "1 blind rows that would need more" in text
+    assert "Rows repeated: 1, with at most 10000 estimates each" in text
+    assert "Not repeated: blind rows that would need more: 1." in text
+    assert "over at least R = 100 repeats" in text
     again = compare("gaussian-mle", repeats=100, power=0.05, threads=2, **BLINDFOLDED)
     untimed = [
         {k: v for k, v in row.items() if k not in ("seconds_per_estimate", "efficiency")}

@@ -24,10 +24,17 @@ def power_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     heading = f"Repeated until the test sees {100 * power:g} %"
     repeated = [row for row in rows if row.get("bias_detectable_first") is not None]
     words = [row.get("bias_verdict") for row in rows if row.get("bias_detectable_first") is None]
-    caption = (
-        f"{len(repeated)} rows repeated, none more than {100 * settings['repeats']} times; the tables above "
-        f"have their new numbers. Not repeated: {words.count('blind')} blind rows that would need more, "
-        f"and {words.count('blind (reference)')} of which the error of the exact answer alone hides a bias."
-    )
+    left = {
+        "that would need more": words.count("blind"),
+        "of which the error of the exact answer alone hides a bias": words.count("blind (reference)"),
+    }
+    parts = []
+    if repeated:
+        most = 100 * settings["repeats"]
+        parts.append(
+            f"Rows repeated: {len(repeated)}, with at most {most} estimates each; their new numbers stand above."
+        )
+    parts += [f"Not repeated: blind rows {why}: {count}." for why, count in left.items() if count]
+    caption = " ".join(parts) or "No row is blind: none was repeated."
     table = block_lines(model_blocks(repeated, _cells), TITLES, width, dash) if repeated else []
     return [*wrapped_texts(heading, width, "bold"), *table, *wrapped_texts(caption, width, "dim italic")]

@@ -173,12 +173,20 @@ def to_see_text(rows: Rows) -> str:
     return text
 
 
+def repeats_text(rows: Rows, repeats: int | None) -> str:
+    """Return the number of repeats in words; a test of some rows may have been repeated with more."""
+    if repeats is None:
+        return "R"
+    least = "at least " if any((row["repeats"] or 0) > repeats for row in rows) else ""
+    return f"{least}R = {repeats}"
+
+
 def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
     """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
     words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
     meaning = "; ".join(column.meaning for column in frame.columns).format(
         draws=f"S = {words['draws']}" if words["draws"] is not None else "S",
-        repeats=f"R = {words['repeats']}" if words["repeats"] is not None else "R",
+        repeats=repeats_text(rows, words["repeats"]),
         limit=limit_text(rows),
         to_see=to_see_text(rows),
     )
