@@ -31,9 +31,8 @@ def power_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-
     parts = []
     if repeated:
         most = 100 * settings["repeats"]
-        parts.append(
-            f"Rows repeated: {len(repeated)}, with at most {most} estimates each; their new numbers stand above."
-        )
+        numbers = f"{len(repeated)}, with at most {most} estimates each"
+        parts.append(f"Rows repeated: {numbers}; their new numbers stand above.")
     parts += [f"Not repeated: blind rows {why}: {count}." for why, count in left.items() if count]
     caption = " ".join(parts) or "No row is blind: none was repeated."
     table = block_lines(model_blocks(repeated, _cells), TITLES, width, dash) if repeated else []
