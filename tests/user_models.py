@@ -187,6 +187,7 @@ class Positive(OfMeans, Model):
     name = "gamma-factors"
     default_data = "faithful"
     default_latent = 1
+    start_of_prior = (0.5, -0.5)
 
     @cached_property
     def family(self):
@@ -195,7 +196,7 @@ class Positive(OfMeans, Model):
     @cached_property
     def layout(self):
         columns = (self.n_columns,)
-        prior = ("prior", (2 * self.n_latent,))
+        prior = ("prior", (self.family.eta_size,))
         return Layout((("W", (*columns, self.n_latent)), ("b", columns), ("log_s", columns), prior))
 
     def prior_eta(self, theta):
@@ -224,7 +225,7 @@ class Positive(OfMeans, Model):
     def initial_theta(self, x):
         weights = np.outer(x.std(axis=0), np.linspace(0.5, 1.0, self.n_latent))
         parts = {"W": weights, "b": x.mean(axis=0), "log_s": np.log(x.std(axis=0))}
-        return self.layout.pack(parts | {"prior": np.repeat([0.5, -0.5], self.n_latent)})
+        return self.layout.pack(parts | {"prior": np.repeat(self.start_of_prior, self.n_latent)})
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def defaults() -> str:
 
     tables = {f"method {method}": options for method, options in settings.METHOD_OPTIONS.items()}
     tables["networks"] = settings.NETWORK_OPTIONS
-    tables |= {"continuous z": settings.CONTINUOUS, "categories and bits": settings.CATEGORICAL}
+    tables |= {"continuous z": settings.CONTINUOUS, "continuous z without a KL": settings.WITHOUT_KL}
+    tables |= {"categories and bits": settings.CATEGORICAL}
     lines = ["defaults:"]
     for title, options in tables.items():
         given = {settings.option_name(name): value for name, value in options.items() if value is not None}

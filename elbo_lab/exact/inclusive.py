@@ -34,8 +34,8 @@ def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
     grad_eta, error = np.zeros((2, *eta.shape))
     for done, _, _, coarse, fine in quadrature.converged_grids(model, theta, x):
         by_coarse, by_fine = (
-            family.log_prob_vjp(eta[done], nodes[:, None], softmax(log_joint, axis=0))
-            for nodes, log_joint in (coarse, fine)
+            family.log_prob_vjp(eta[done], nodes[:, None], softmax(log_weights, axis=0))
+            for nodes, log_weights in (coarse, fine)
         )
         grad_eta[done], error[done] = by_fine, np.abs(by_fine - by_coarse)
     return grad_eta, error

@@ -7,7 +7,10 @@ Posterior integrals need another rule: a sharp posterior falls between the nodes
 centred on the prior. A trapezoid grid over +-7 in each latent has no such blind spot once its step is
 near the posterior's standard deviation. Its step is halved until log p of a datum has converged; all data
 that have not converged yet share the grid, and only the neighbourhoods of nodes that matter to one of
-them are refined.
+them are refined. Under any other prior than N(0, I) the grid is laid over the noise u ~ N(0, I) of a draw
+z = T(u) of the prior, so that its nodes keep to the support and reach into its tails:
+
+    p(x) = int p(x, z) dz = int N(u; 0, I) p(x | T(u)) du
 
 A value has converged when a finer rule or grid changes it by less than a tolerance; this last change is
 reported as the error.
@@ -22,14 +25,15 @@ import scipy
 
 from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.independent import IndependentFamily
 from elbo_lab.exact.answer import Bound, Evidence, Expectation
 from elbo_lab.exact.rules import Rule, boxes, children, lattice, noise_rules
 from elbo_lab.models.base import Model
-from elbo_lab.special import log_sum_exp, softmax
+from elbo_lab.special import LOG_2PI, log_sum_exp, softmax
 
 Sums = TypeVar("Sums", Expectation, Bound)
 ConvergedGrids = tuple[Integers, Floats, Floats, Rule, Rule]
-"""Which data, log p (M,), its last change, and two grids: nodes (G, K) and log-joints (G, M)."""
+"""Which data, log p (M,), its last change, and two grids: nodes z (G, K) and log-weights (G, M)."""
 
 RUNG = "quadrature"
 TOLERANCE = 1e-8
@@ -204,25 +208,54 @@ def _passes(n_nodes: int, n_data: int) -> Iterator[slice]:
         yield slice(start, start + per_pass)
 
 
-def _log_joint(model: Model, theta: Floats, x: Floats, nodes: Floats, low: Floats, high: Floats) -> Floats:
-    """Return log p(x_n, z_g) (G, N) at nodes (G, K) within the box of each datum, -inf outside.
+def _is_standard(model: Model, theta: Floats) -> bool:
+    """Whether the prior is N(0, I), whose draws are their own noise."""
+    return model.family.gaussian and not model.prior_eta(theta).any()
+
+
+def _latents(model: Model, theta: Floats, nodes: Floats) -> Floats:
+    """Return z = T(u) (G, K) at nodes u (G, K): the draws of the prior from this noise."""
+    if _is_standard(model, theta):
+        return nodes
+    family, eta, noise = model.family, model.prior_eta(theta), nodes[:, None, :]
+    spec = family.noise_spec(1, 1)
+    if spec.shape != (1, 1, nodes.shape[1]):
+        raise ToleranceMissed
+    if spec.kind == "normal":
+        z = family.sample(eta, noise)
+    elif isinstance(family, IndependentFamily):
+        # Both tails keep their digits.
+        z = family.quantile(eta, scipy.special.ndtr(noise), scipy.special.ndtr(-noise))
+    else:
+        z = family.sample(eta, scipy.special.ndtr(noise))
+    return np.asarray(z[:, 0], dtype=np.float64)
+
+
+def _log_weights(model: Model, theta: Floats, x: Floats, nodes: Floats, low: Floats, high: Floats) -> Floats:
+    """Return log N(u_g; 0, I) p(x_n | T(u_g)) (G, N) at nodes u (G, K) in the box of each datum, else -inf.
 
     `low` and `high` (N, K) are the corners of the boxes. Nodes are sorted, so that those of one pass are
     neighbours and lie in the boxes of few data.
     """
     table = np.full((len(nodes), len(x)), -np.inf)
+    standard, latents = _is_standard(model, theta), _latents(model, theta, nodes)
     for rows in _passes(len(nodes), len(x)):
-        z = nodes[rows]
-        data = np.all((low <= z.max(axis=0)) & (high >= z.min(axis=0)), axis=1)
-        if data.any():
-            table[rows, data] = model.log_joint(theta, x[data], z[:, None, :])
+        u, z = nodes[rows], latents[rows, None, :]
+        data = np.all((low <= u.max(axis=0)) & (high >= u.min(axis=0)), axis=1)
+        if not data.any():
+            continue
+        if standard:
+            table[rows, data] = model.log_joint(theta, x[data], z)
+        else:
+            log_density = -0.5 * ((u * u).sum(axis=1) + u.shape[1] * LOG_2PI)
+            table[rows, data] = log_density[:, None] + model.likelihood(theta, x[data], z)[0]
     return table
 
 
-def _posterior_gradient(model: Model, theta: Floats, x: Floats, nodes: Floats, log_joint: Floats) -> Floats:
+def _posterior_gradient(model: Model, theta: Floats, x: Floats, nodes: Floats, log_weights: Floats) -> Floats:
     """Return sum_n E_{p(z | x_n)} d log p(x_n, z)/d theta (P,) on one grid (Fisher's identity)."""
-    weights = softmax(log_joint, axis=0)
-    matters = log_joint > log_joint.max(axis=0) - NEGLIGIBLE_IN_GRADIENT
+    weights = softmax(log_weights, axis=0)
+    matters = log_weights > log_weights.max(axis=0) - NEGLIGIBLE_IN_GRADIENT
     kept = matters.any(axis=1)
     nodes, weights, matters = nodes[kept], weights[kept], matters[kept]
     grad = np.zeros(model.layout.size)
@@ -254,22 +287,25 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Converge
         Which data.
     value, change : ndarray (M,)
     coarse, fine : tuple
-        Nodes (G, K) and log p(x_n, z_g) (G, M) of the grids of the last two steps.
+        Nodes z (G, K) and log-weights (G, M) of the grids of the last two steps.
 
     Raises
     ------
     ToleranceMissed
         If log p of some datum still changes by 1e-8 or more at a step of 0.25 / 2^7, or if the grid would
-        need too much memory (a decoder with kinks converges slowly everywhere).
+        need too much memory (a decoder with kinks converges slowly everywhere), or if no node gives a datum
+        any density.
     """
     n_dims, step = model.latent_dim, FIRST_STEP
     index = lattice(n_dims, round(HALF_WIDTH / step))
     everywhere = np.full((len(x), n_dims), HALF_WIDTH)
-    log_joint = _log_joint(model, theta, x, step * index, -everywhere, everywhere)
+    log_weights = _log_weights(model, theta, x, step * index, -everywhere, everywhere)
+    if not np.isfinite(log_weights.max(axis=0)).all():
+        raise ToleranceMissed
     # The first comparison is that with every second node of the same grid.
     even = np.all(index % 2 == 0, axis=1)
-    coarse = (2.0 * step, step * index[even], log_joint[even])
-    fine = (step, step * index, log_joint)
+    coarse = (2.0 * step, step * index[even], log_weights[even])
+    fine = (step, step * index, log_weights)
     pending = np.arange(len(x))
     while True:
         by_coarse, by_fine = (
@@ -278,7 +314,7 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Converge
         change = np.abs(by_fine - by_coarse)
         converged = change < TOLERANCE
         if converged.any():
-            grids = [(nodes, table[:, converged]) for _, nodes, table in (coarse, fine)]
+            grids = [(_latents(model, theta, u), table[:, converged]) for _, u, table in (coarse, fine)]
             yield pending[converged], by_fine[converged], change[converged], *grids
         pending, table = pending[~converged], fine[2][:, ~converged]
         if not len(pending):
@@ -292,7 +328,7 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Converge
         index = children(index[matters.any(axis=1)], round(HALF_WIDTH / step))
         if len(index) * len(pending) > MOST_PAIRS:
             raise ToleranceMissed
-        fine = (step, step * index, _log_joint(model, theta, x[pending], step * index, low, high))
+        fine = (step, step * index, _log_weights(model, theta, x[pending], step * index, low, high))
 
 
 def log_evidence(model: Model, theta: Floats, x: Floats) -> tuple[Floats, Floats]:

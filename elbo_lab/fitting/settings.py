@@ -46,7 +46,7 @@ METHOD_OPTIONS: dict[str, Settings] = {
         "phi_learning_rate": None,
         "phi_steps": None,
         "posterior": AmortisedPosterior.name,
-        "theta_estimator": "elbo-analytic-kl",
+        "theta_estimator": None,
         "phi_estimator": None,
         "draws": None,
         "patience": None,
@@ -56,9 +56,11 @@ METHOD_OPTIONS: dict[str, Settings] = {
     "svi": STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None},
 }
 NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
-# Where q is continuous, and where it is categorical.
-CONTINUOUS: Settings = {"phi_estimator": "reparameterization-analytic-kl", "draws": 1}
-CATEGORICAL: Settings = {"phi_estimator": "score-function-loo", "draws": 10}
+# Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
+ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
+CONTINUOUS: Settings = ANALYTIC | {"phi_estimator": "reparameterization-analytic-kl", "draws": 1}
+WITHOUT_KL: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "reparameterization", "draws": 1}
+CATEGORICAL: Settings = ANALYTIC | {"phi_estimator": "score-function-loo", "draws": 10}
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
@@ -159,11 +161,15 @@ def _completed(model: Model, method: str, options: Settings) -> Settings:
     """Return the options with the defaults that depend on the model; refuse what would fail later."""
     if method not in ("svi", "vae"):
         return options
-    usual = CATEGORICAL if model.family.discrete else CONTINUOUS
+    family = model.family
+    if family.discrete:
+        usual = CATEGORICAL
+    else:
+        usual = CONTINUOUS if family.has_kl_to(family) else WITHOUT_KL
     if method == "vae":
         usual = usual | {"phi_learning_rate": options["learning_rate"]}
         _check_recorded(model, options)
-    return options | {name: value for name, value in usual.items() if options[name] is None}
+    return options | {name: value for name, value in usual.items() if options.get(name, value) is None}
 
 
 def _check_recorded(model: Model, options: Settings) -> None:

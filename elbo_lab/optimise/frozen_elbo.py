@@ -75,15 +75,19 @@ def _frozen_sums(
     return value, grad_theta + by_prior, grad_eta
 
 
-def _start_eta(model: Model, x: Floats) -> Floats:
-    """Return a start (N, E): principal scores of the data as means, standard deviations 1/2."""
+def _start_eta(model: Model, theta: Floats, x: Floats) -> Floats:
+    """Return a start (N, E): principal scores of the data as means, standard deviations 1/2.
+
+    Only a Gaussian q has means to place; any other starts from the prior.
+    """
+    family = model.family
+    if not isinstance(family, DiagonalGaussian):
+        return np.repeat(model.prior_eta(theta), len(x), axis=0)
     centred = x - x.mean(axis=0)
     left, _, _ = np.linalg.svd(centred, full_matrices=False)
     scores = np.zeros((len(x), model.latent_dim))
     width = min(model.latent_dim, left.shape[1])
     scores[:, :width] = np.sqrt(len(x)) * left[:, :width]
-    # The prior is a normal distribution: q is of the same family.
-    family = cast(DiagonalGaussian, model.family)
     return family.join(scores, np.full_like(scores, np.log(0.5)))
 
 
@@ -109,7 +113,8 @@ def maximise_frozen_elbo(
     """
     n_draws = 2 * max(2, TOTAL_DRAWS // (2 * len(x)))
     frozen = _paired_noise(model.family, n_draws, len(x), rng)
-    start = np.concatenate([model.initial_theta(x), _start_eta(model, x).ravel()])
+    theta = model.initial_theta(x)
+    start = np.concatenate([theta, _start_eta(model, theta, x).ravel()])
     size, shape = model.layout.size, (len(x), model.family.eta_size)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
