@@ -7,8 +7,9 @@ import pytest
 from scipy.integrate import quad
 from user_models import Positive
 
-from elbo_lab import compare, exact, fit
+from elbo_lab import check_unbiased, compare, exact, fit
 from elbo_lab.distributions import Beta, Exponential, Gamma, Laplace, LogNormal, StudentT, Weibull
+from elbo_lab.estimators import Reparameterization
 from elbo_lab.exact import quadrature
 
 # Family, and where its parameters start.
@@ -104,3 +105,21 @@ def test_a_fit_ends_with_a_result_also_without_moments(name):
     assert np.isfinite(result.final["elbo_per_datum"])
     # None of these families gives the moments that active units are counted by.
     assert "active_units" not in result.final
+
+
+class Stretched(Reparameterization):
+    """Biased by one part in a thousand."""
+
+    name = "stretched"
+
+    def estimate(self, problem, noise, state):
+        value, state = super().estimate(problem, noise, state)
+        return 1.001 * value, state
+
+
+@pytest.mark.parametrize(("estimator", "right"), [("reparameterization", True), (Stretched, False)])
+def test_a_draw_that_floats_round_to_one_is_no_fault_of_an_estimator(estimator, right):
+    result = check_unbiased(estimator, model=kind_of("beta"))
+    rounded = [row for row in result.rows if row["error"] > 1e-9]
+    assert rounded
+    assert result.passed is right

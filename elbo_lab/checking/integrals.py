@@ -48,6 +48,7 @@ from elbo_lab.estimators import (
     ScoreFunctionUnorderedSet,
 )
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.exact.rules import trapezoid_rule
 from elbo_lab.special import sigmoid, softmax
 
 Estimates = Callable[[Floats], Floats]
@@ -73,6 +74,8 @@ COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
 # Nodes per smooth piece of a uniform, and steps of a rule for Gumbels.
 PANEL_NODES = (10, 12, 16, 24, 40)
 GUMBEL_STEPS = (1.0, 0.75, 0.4, 0.3)
+# Step and dimensions of the rule for the rounding of draws.
+FINEST = (0.0625, 1)
 # Of the bisection of a single number: the first panels, their nodes, and how often one is halved.
 FIRST_PANELS, NODES_OF_A_PANEL, MOST_HALVINGS, MOST_PANELS = 36, 10, 45, 1000
 # Of the sum over a panel, relative to the sum of magnitudes.
@@ -127,6 +130,27 @@ def _levels(
         nodes, weights = product_rule(*level, n_dims)
         nodes = nodes.reshape(-1, rows, *event)
         yield Level([(scipy.special.ndtr(nodes) if spec.kind == "uniform" else nodes, weights)] * n_data)
+
+
+def error_of_rounding(estimator: Estimator, problem: Problem) -> float:
+    """Return -log(r) E min(1, r / (end - z)), r the rounding of a float at the upper end of the support.
+
+    Floats are dense at zero and nowhere else: a draw that nearly reaches another end keeps few digits of its
+    distance from it, or none. An estimate made of it is off by about its own size, which grows as the log of
+    that distance does. This is the largest over data and coordinates; 0 where the support has no such end.
+    """
+    from_prior = estimator.draws_from == "prior" or problem.posterior is None
+    family = problem.model.family if from_prior else problem.posterior.family
+    end, spec = family.support[1], family.noise_spec(1, 1)
+    if family.discrete or end in (0.0, np.inf) or spec.shape != (1, 1, family.size):
+        return 0.0
+    nodes, weights = trapezoid_rule(*FINEST)
+    noise = np.repeat(nodes[:, None, :], family.size, axis=2)
+    noise = scipy.special.ndtr(noise) if spec.kind == "uniform" else noise
+    distance = end - family.sample(_eta_of_draws(estimator, problem), noise)
+    rounding = np.finfo(float).epsneg * abs(end)
+    share = rounding / np.maximum(distance, rounding)
+    return float(-np.log(rounding) * np.tensordot(weights, share, axes=1).max())
 
 
 def _eta_of_draws(estimator: Estimator, problem: Problem) -> Floats:
