@@ -24,6 +24,7 @@ from elbo_lab.checking.references import shared_with_model
 from elbo_lab.distributions import FAMILIES, DiagonalGaussian, FullGaussian, Gamma, Laplace
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Estimator
+from elbo_lab.exact import coupled
 from elbo_lab.models import MODELS, PPCA, GaussianMixture
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
@@ -696,3 +697,15 @@ def test_a_gap_that_is_not_exact_is_refused_by_its_name():
     sharp = spoiled(RobustPPCA, initial_theta=initial_theta)
     with pytest.raises(NotApplicable, match=r"^gap_rows: .*leave gap_rows out"):
         fit(sharp, "faithful", gap_rows=2, epochs=1, latent=1)
+
+
+def test_a_bound_whose_weights_are_too_wide_for_its_integral_is_left_to_draws():
+    model, family = Counts(2, 1), DiagonalGaussian(1)
+    theta = model.layout.pack({"W": np.full((2, 1), 8.0), "b": np.full(2, 12.0)})
+    bounds = [
+        coupled.importance_weighted_bound(
+            model, at, np.full((1, 2), 3.0), family, np.zeros((1, 2)), 3, np.random.default_rng(0)
+        )
+        for at in (0.1 * theta, theta)
+    ]
+    assert [bound.rung for bound in bounds] == ["quadrature", "long-run"]

@@ -37,6 +37,8 @@ LOWEST = -38.0
 # A power of phi below this adds nothing to the integral.
 NEGLIGIBLE = 1e-19
 STEPS_PER_PASS = 64
+# The integral over t is as long as log w is wide: in nats, the widest for which it is worth while.
+WIDEST = 1e5
 # A sharp weight needs many nodes; references need fewer digits than the ELBO has in closed form.
 TOLERANCE = 1e-6
 
@@ -115,7 +117,10 @@ def _of_datum(
     passes = list(quadrature.passes_under_q(family, eta, rule))
     log_w = [model.log_joint(theta, x, z) - family.log_prob(eta, z) for _, _, z in passes]
     weights = np.concatenate([w for _, w, _ in passes])[:, 0]
-    value, share, _ = bound_of_draws(np.concatenate(log_w)[:, 0], weights, n_draws)
+    every_log_w = np.concatenate(log_w)[:, 0]
+    if np.ptp(every_log_w[every_log_w > -np.inf]) > WIDEST:
+        raise quadrature.ToleranceMissed
+    value, share, _ = bound_of_draws(every_log_w, weights, n_draws)
     grad_theta, grad_eta, start = np.zeros(model.layout.size), np.zeros(eta.shape), 0
     for noise, w, z in passes:
         cotangent = w * share[start : start + len(z), None]
