@@ -222,7 +222,7 @@ NO_PLACES = [
     (check_writable, ".", "a file name, got the folder"),
     (check_writable, "file/below", f"{NO_FOLDER}.*file"),
     (check_folder_writable, "file/below", f"{NO_FOLDER}.*file"),
-    (check_folder_writable, "file", NO_FOLDER),
+    (check_folder_writable, "file", "a folder, got .*file., which is a file"),
 ]
 
 

@@ -114,7 +114,7 @@ def test_a_fit_never_ends_below_its_start(case):
     frozen = _paired_noise(case.model.family, n_draws, len(case.x), np.random.default_rng(3))
     theta, eta = maximise_frozen_elbo(case.model, case.x, rng, max_iterations=5)
     value = _frozen_elbo(case.model, theta, case.x, case.model.family, eta, *frozen)[0]
-    start = _start_eta(case.model, case.x)
+    start = _start_eta(case.model, case.model.initial_theta(case.x), case.x)
     before = _frozen_elbo(
         case.model, case.model.initial_theta(case.x), case.x, case.model.family, start, *frozen
     )[0]
