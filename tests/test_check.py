@@ -446,6 +446,16 @@ class NoiseWithoutData(ScoreFunction):
         return NoiseSpec("normal", (n_draws,))
 
 
+class KindByNumber(ScoreFunction):
+    def noise_spec(self, family, n_draws, n_data):
+        return NoiseSpec("normal" if n_data == 2 else "uniform", family.noise_spec(n_draws, n_data).shape)
+
+
+class DrawsByNumber(ScoreFunction):
+    def noise_spec(self, family, n_draws, n_data):
+        return family.noise_spec(n_draws + n_data, n_data)
+
+
 class NoInitialState(ScoreFunction):
     def initial_state(self, problem):  # noqa: ARG002
         return 0.0
@@ -496,6 +506,8 @@ BREAKERS = {
     "order of the data (with": StateOfTheFirstDatum(),
     "noise_spec: expected NoiseSpec('normal' or 'uniform'": OddNoise(),
     "noise_spec: expected a shape (draws, N, ...)": NoiseWithoutData(),
+    "must differ in N alone between two and three data, got NoiseSpec(kind='normal'": KindByNumber(),
+    "noise_spec: must differ in N alone between two and three data": DrawsByNumber(),
     "it raises IndexError: list index out of range": Raises(),
     "it leaves the interpreter (exit code 3)": Leaves(),
 }

@@ -128,6 +128,15 @@ def test_categories_that_never_come_do_not_count():
     assert_close(value, np.full(2, np.log(2.0)))
 
 
+def test_the_error_of_the_exact_surgery_is_that_of_the_mean_over_the_data(monkeypatch):
+    case = make_case(PPCA(3, 1))
+    answer = surgery.expected_log_joint(case.model, case.theta, case.x, eta_of(case))
+    errors = np.arange(1.0, 1.0 + len(case.x))
+    monkeypatch.setattr(surgery, "expected_log_joint", lambda *_: (answer[0], errors, answer[2]))
+    found = elbo_surgery(case.model, case.theta, case.x, eta_of(case))
+    assert found.reconstruction_error == errors.mean()
+
+
 @over(CONTINUOUS)
 def test_draws_agree_with_the_exact_surgery_within_their_errors(case):
     # Two numbers of seven models within five standard errors: a false alarm of 8e-6 in the normal limit.
