@@ -1,9 +1,11 @@
 """Learning: ascent reaches what has a formula, and climbs what has none."""
 
+import importlib
+
 import numpy as np
 import pytest
 from cases import CASES, make_case, over
-from checks import check_vjp
+from checks import central_difference, check_vjp
 from scipy.optimize import rosen, rosen_der
 
 from elbo_lab.datasets import load
@@ -119,6 +121,17 @@ def test_a_fit_never_ends_below_its_start(case):
         case.model, case.model.initial_theta(case.x), case.x, case.model.family, start, *frozen
     )[0]
     assert value >= before
+
+
+def test_the_ascent_of_the_evidence_has_the_gradient_of_its_value(monkeypatch):
+    objectives = []
+    module = importlib.import_module("elbo_lab.optimise.evidence")
+    monkeypatch.setattr(module, "ascend", lambda objective, start, _: objectives.append(objective) or start)
+    model, rng = PPCA(3, 1), np.random.default_rng(0)
+    theta = maximise_evidence(model, rng.standard_normal((5, 3)))
+    direction = rng.standard_normal(len(theta))
+    difference = central_difference(lambda t: objectives[0](t)[0], theta, direction)
+    assert objectives[0](theta)[1] @ direction == pytest.approx(difference, rel=1e-6)
 
 
 @over(CONTINUOUS)
