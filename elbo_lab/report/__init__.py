@@ -8,6 +8,7 @@ tables      the comparison as text: one table per target
 ratios      the table of paired ratios
 power       the table of second verdicts
 difference  the difference of two runs
+machine     what the numbers were computed on
 cautions    which numbers of a comparison not to trust
 advice      the advice in words
 """

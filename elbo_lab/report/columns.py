@@ -26,52 +26,67 @@ class Column(NamedTuple):
     cell: Callable[[Row], str]
     meaning: str
     """Part of the caption; {draws}, {repeats}, {limit} and {to_see} are filled in."""
+    key: str
+    """The number of the row that the column is sorted by."""
 
 
 COLUMNS = (
     Column(
-        "bias", lambda row: number_text(row["bias_norm"]), "bias is the norm of mean estimate minus exact"
+        "bias",
+        lambda row: number_text(row["bias_norm"]),
+        "bias is the norm of mean estimate minus exact",
+        "bias_norm",
     ),
     Column(
         "verdict",
         verdict,
         "verdict: FAIL if declared unbiased, but max|z| > {limit}; 'ok < b': a bias of b along the exact "
         "answer would be found in 99 of 100 cases; 'blind < b': the same, with b above {to_see}",
+        "bias_detectable",
     ),
     Column(
         "max|z|",
         lambda row: number_text(row["bias_max_z"]),
         "max|z| is the bias in standard errors, of the coordinate or projection nearest to its limit",
+        "bias_max_z",
     ),
     Column(
         "variance",
         lambda row: number_text(row["variance"]),
         "variance is the trace of the covariance of one estimate from {draws} draws",
+        "variance",
     ),
     Column(
         "95 % interval",
         lambda row: interval_text(row["variance_low"], row["variance_high"]),
         "the 95 % interval is that of the variance, from batch means over {repeats} repeats",
+        "variance",
     ),
     Column(
         "95 % int.",
         relative_interval_text,
         "95 % int. is the 95 % interval of the variance, relative to it, from batch means over "
         "{repeats} repeats",
+        "variance",
     ),
-    Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance, the bias as printed"),
+    Column("mse", lambda row: number_text(row["mse"]), "mse = bias^2 + variance, the bias as printed", "mse"),
     Column(
         "snr",
         lambda row: number_text(row["snr"]),
         "snr = norm of the expectation / sqrt(variance), noise of the mean taken out (0: nothing is left)",
+        "snr",
     ),
     Column(
         "time",
         lambda row: time_text(row["seconds_per_estimate"]),
         "time is per estimate, and moves with the load of the machine",
+        "seconds_per_estimate",
     ),
     Column(
-        "effic.", lambda row: number_text(row["efficiency"]), "effic. is the efficiency 1 / (mse x seconds)"
+        "effic.",
+        lambda row: number_text(row["efficiency"]),
+        "effic. is the efficiency 1 / (mse x seconds)",
+        "efficiency",
     ),
 )
 

@@ -55,14 +55,18 @@ def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
     return [line]
 
 
-def refusal_lines(block: Rows, width: int) -> "list[Text]":
-    """Return the lines of the estimators that are undefined here: each reason once, then their names."""
+def refusals(block: Rows) -> list[str]:
+    """Return the estimators that are undefined here: each reason once, then their names."""
     names: dict[str | None, list[str]] = {}
     for row in block:
         if not row["applicable"]:
             names.setdefault(span_text(row), []).append(row["estimator"])
-    texts = [clean_text(f"{reason}: {', '.join(refused)}") for reason, refused in names.items()]
-    return styled((line for text in texts for line in wrapped(text, width, hang=5)), "dim")
+    return [clean_text(f"{reason}: {', '.join(refused)}") for reason, refused in names.items()]
+
+
+def refusal_lines(block: Rows, width: int) -> "list[Text]":
+    """Return the lines of the estimators that are undefined here."""
+    return styled((line for text in refusals(block) for line in wrapped(text, width, hang=5)), "dim")
 
 
 def exact_numbers(row: Row, settings: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -111,14 +115,12 @@ def gap_text(row: Row, settings: dict[str, Any]) -> str | None:
     return f"log p {log_p}, ELBO {elbo}, gap {difference} nats per datum"
 
 
-def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
-    """Return the lines that name a block and its exact answer.
+def block_parts(rows: Rows, settings: dict[str, Any]) -> tuple[list[str], str | None]:
+    """Return what the head of a block says beside its name, in parts, and its line of `gap_text`.
 
-    A part (data, latent dimension, posterior, place of q, noise, exact answer) is kept on one line if it fits
-    there.
+    The parts are data, latent dimension, posterior, place of q, noise and exact answer, as far as known.
     """
     row = rows[0]
-    name = clean_text(model_label(row))
     known = next((r for r in rows if r.get("reference_norm") is not None), None)
     parts = []
     if row["n_data"] is not None:  # else the model refused the data
@@ -134,6 +136,13 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
         parts.append(f"{exact_text(known, settings)} ({known['reference']})")
         if known.get("reference_note"):
             parts.append(clean_text(known["reference_note"]))
+    return parts, gap_text(known, settings) if known is not None else None
+
+
+def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
+    """Return the lines that name a block and its exact answer; a part stays on one line if it fits there."""
+    name = clean_text(model_label(rows[0]))
+    parts, gap = block_parts(rows, settings)
     lines = [name]
     for part in parts:
         separator = "  " if lines[-1] == name else ", "
@@ -141,7 +150,6 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
             lines[-1] += separator + part
         else:
             lines.append("  " + part)
-    gap = gap_text(known, settings) if known is not None else None
     lines += [f"  {gap}"] if gap else []
     # A line that fits keeps its indent, which wrapping would take for a space between words.
     fitted = ([line] if len(line) <= width else wrapped(line, width, hang=4) for line in lines)
