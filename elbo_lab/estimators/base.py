@@ -129,6 +129,20 @@ class Estimator(ABC):
         """Return how many of S draws enter one bound of several draws: all, unless they are grouped."""
         return n_draws
 
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        """Return at how many z, for each datum, an estimate from S draws evaluates log p(x, z) or its slope.
+
+        The cost of an estimate that does not depend on the machine. A value and a slope at the same z count
+        once.
+
+        Parameters
+        ----------
+        n_draws : int
+        family : Family
+            That of q.
+        """
+        return n_draws
+
     def target_at(self, n_draws: int) -> str:
         """Return the target of an estimate from S draws, as a table shows it: 'grad-phi-iwae-10'."""
         return numbered(self.target, self.group_size(n_draws))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import check_count, unknown_name
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
 from elbo_lab.estimators.problem import Problem
@@ -72,6 +73,9 @@ class Exact(Estimator):
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise unknown_name("target", self.target, TARGETS)
+
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return 0  # it has no draws
 
     @property
     def draws_from(self) -> str | None:

@@ -53,6 +53,9 @@ class CoordinateMoves(Estimator):
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec("normal", (n_draws, n_data, family.size, self.normals))
 
+    def evaluations(self, n_draws: int, family: Family) -> int:
+        return n_draws * (1 + MOVES * family.size)
+
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
         super().check_pairing(model, posterior)
         diagonal_gaussian(posterior.family)

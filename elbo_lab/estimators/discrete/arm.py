@@ -9,6 +9,7 @@ baseline, and a pair that agrees contributes nothing (Yin and Zhou 2019; Dong, M
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
+from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator
 from elbo_lab.estimators.problem import Problem
@@ -36,6 +37,9 @@ class ARM(BitEstimator):
     name = "arm"
     summary = "antithetic pair of noise u and 1 - u, times u - 1/2; two evaluations per draw"
 
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return 2 * n_draws
+
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta = problem.posterior.eta(problem.phi, problem.x)
         _, _, f, f_antithetic = antithetic_pair(problem, eta, noise)
@@ -55,6 +59,9 @@ class DisARM(BitEstimator):
 
     name = "disarm"
     summary = "ARM with its noise integrated out given the outcomes (U2G); two evaluations per draw"
+
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return 2 * n_draws
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         eta = problem.posterior.eta(problem.phi, problem.x)

@@ -10,6 +10,7 @@ models it is the benchmark. (Titsias and Lazaro-Gredilla 2015 sum over one bit a
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
 from elbo_lab.estimators.problem import Problem
@@ -31,6 +32,9 @@ class Enumeration(Estimator):
         super().check_pairing(model, posterior)
         if not model.family.discrete:
             raise NotApplicable(f"{model.family.name} z cannot be enumerated")
+
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return len(family.values())
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         posterior, phi, x = problem.posterior, problem.phi, problem.x

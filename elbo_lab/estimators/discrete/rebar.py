@@ -75,6 +75,9 @@ class ConditionalPairs(BitEstimator):
         """Return the noise (S, N, K, 2): u and v of every bit."""
         return NoiseSpec("uniform", (n_draws, n_data, family.size, 2))
 
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return 3 * n_draws  # at b, y and y~
+
 
 @dataclass(frozen=True)
 class Rebar(WithTemperature, ConditionalPairs):

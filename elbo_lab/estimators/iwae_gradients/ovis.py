@@ -55,6 +55,9 @@ class OvisMonteCarlo(CoupledScore):
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         return family.noise_spec(n_draws + self.further, n_data)
 
+    def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
+        return n_draws + self.further
+
     def signal(self, log_w: Floats) -> Floats:
         bound, further = log_w[..., : -self.further, :], log_w[..., -self.further :, :]
         log_total = log_sum_exp(bound, axis=-2)[..., None, :]

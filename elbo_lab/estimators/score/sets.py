@@ -84,6 +84,10 @@ class ScoreFunctionTopCategories(FewValues):
     def name(self) -> str:
         return "score-function-top-categories" + (f"-{self.k}" if self.k > 1 else "")
 
+    def evaluations(self, n_draws: int, family: Family) -> int:
+        count = len(family.values())
+        return self.k + n_draws if self.k < count else count
+
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         posterior, phi, x = problem.posterior, problem.phi, problem.x
         family, eta = posterior.family, posterior.eta(phi, x)
@@ -135,6 +139,9 @@ class ScoreFunctionUnorderedSet(FewValues):
     summary = "REINFORCE over a set of different values, drawn without replacement"
     minimum_draws = 2
     independent_draws = True
+
+    def evaluations(self, n_draws: int, family: Family) -> int:
+        return min(n_draws, len(family.values()))
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         posterior, phi, x = problem.posterior, problem.phi, problem.x
