@@ -15,6 +15,7 @@ from elbo_lab import __version__
 from elbo_lab.cli import compare as compare_command
 from elbo_lab.cli.main import main
 from elbo_lab.estimators import ESTIMATORS
+from elbo_lab.estimators.targets import parse as parse_target
 from elbo_lab.registry import find_models
 
 QUICK = ["--rows", "4", "--repeats", "40", "--threads", "2"]
@@ -76,13 +77,13 @@ def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsy
     assert len((here / "o.csv").read_text(encoding="utf-8").splitlines()) == len(rows) + 1
     figures = sorted(path.name for path in (here / "figures").iterdir())
     assert {Path(name).suffix for name in figures} == {".png", ".svg"}
-    targets = {row["target"] for row in rows}
+    targets = {parse_target(row["target"])[0] for row in rows}
     others = {"gradient-cloud", "variance-vs-draws", "prior-monte-carlo"}
-    assert {Path(name).stem for name in figures} == {f"variance-{target}" for target in targets} | others
+    assert {Path(name).stem for name in figures} == targets | others
     assert len(figures) == 2 * (len(targets) + len(others))
     assert all(path.stat().st_size > 2000 for path in (here / "figures").iterdir())
     assert sorted(path.name for path in here.iterdir()) == ["figures", "o.csv", "o.json"]
-    assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (variance-" in out
+    assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (" in out
     for estimator in ESTIMATORS:
         assert estimator.name in out
 

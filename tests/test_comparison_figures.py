@@ -3,6 +3,7 @@
 import pytest
 
 from elbo_lab import compare, fit
+from elbo_lab.comparison.figures import MAIN, drawings
 from elbo_lab.fitting import figures as of_a_fit
 
 SMALL = {"repeats": 20, "rows": 4, "threads": 1}
@@ -21,19 +22,29 @@ def test_the_lesson_on_prior_monte_carlo_needs_its_estimator_and_a_continuous_mo
 
 def test_a_figure_of_nothing_but_refusals_is_not_drawn():
     found = compare("gaussian-mixture:full", estimators=["reparameterization", "elbo-log-weight"], **SMALL)
-    assert list(found.plot()) == ["variance-elbo"]
+    assert list(found.plot()) == ["elbo"]
 
 
 @pytest.mark.parametrize(("noise", "told"), [("independent", ""), ("antithetic", ", antithetic noise")])
 def test_the_note_tells_two_runs_apart(noise, told):
     found = compare("gaussian-mle", estimators="elbo-log-weight", noise=noise, at="start", **SMALL)
     note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the start (the prior){told}"
-    assert note in texts(found.plot()["variance-elbo"])
+    assert note in texts(found.plot()["elbo"])
 
 
 def test_several_models_have_their_own_data():
     found = compare(["gaussian-mle", "ppca"], estimators="elbo-log-weight", **SMALL)
-    assert texts(found.plot()["variance-elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
+    assert texts(found.plot()["elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
+
+
+def test_few_figures_answer_the_main_questions_and_any_can_be_had():
+    found = compare("gaussian-mle", **SMALL)
+    story, everything = drawings(found), drawings(found, "all")
+    assert tuple(story) == MAIN and drawings(found, "none") == {}
+    assert set(story) < set(everything)
+    assert all(drawing.question.endswith("?") for drawing in everything.values())
+    with pytest.raises(ValueError, match=r"figures.*'many'"):
+        drawings(found, "many")
 
 
 def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():

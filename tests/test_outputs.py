@@ -132,7 +132,7 @@ BAD_FILES = {
     "the CSV of another program": "other.csv",
     "the arrays of another program": "other.npz",
     "a checkpoint": "c.npz",
-    "a figure": "figures/variance-grad-theta-elbo.png",
+    "a figure": "figures/grad-theta-elbo.png",
     "a folder of the system": "/proc/x",
 }
 BAD_FOLDERS = {

@@ -113,7 +113,7 @@ def test_an_estimator_has_one_colour_in_every_figure():
 @pytest.mark.parametrize("target", ESTIMATORS)
 def test_the_variance_figure_has_a_panel_for_every_model_and_names_what_it_shows(target):
     rows = make_rows([target])
-    figure = plot_variance(rows, "faithful, S = 10")
+    figure = plot_variance(rows, note="faithful, S = 10")
     assert isinstance(figure, Figure)
     found = sorted(ax.get_title("left").replace("\n", " ") for ax in figure.axes)
     assert found == sorted({f"{row['model']} {row['variant'] or ''}".strip() for row in rows})

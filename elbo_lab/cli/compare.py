@@ -91,7 +91,7 @@ def run(options: Namespace) -> None:
 
     def figures() -> str:
         with progress_bar() as progress:
-            names = result.write_figures(options.out, progress)
+            names = result.write_figures(options.out, progress, "all")
         return f"{options.out}/ ({', '.join(names)}; PNG and SVG)"
 
     def show(console: "Console") -> None:

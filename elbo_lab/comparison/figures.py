@@ -1,6 +1,7 @@
-"""The figures of a comparison: four questions, four figures.
+"""The figures of a comparison: each answers the question that is its title.
 
-variance-TARGET     how noisy is each estimator of this target, on every model? One figure for each target.
+TARGET              how noisy, or how far off, is each estimator of this target, on every model? Bounds of
+                    several numbers of draws share a figure.
 gradient-cloud      how do single gradients scatter around the exact one?
 variance-vs-draws   do more draws help, and how fast?
 prior-monte-carlo   why does sampling from the prior fail? Drawn on PPCA, if prior Monte Carlo is among the
@@ -10,14 +11,16 @@ prior-monte-carlo   why does sampling from the prior fail? Drawn on PPCA, if pri
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from matplotlib.figure import Figure
 
 from elbo_lab.comparison.pipeline import Progress, named
-from elbo_lab.comparison.result import Comparison
+from elbo_lab.comparison.result import CHOICES, Comparison
+from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.exact import Answer
+from elbo_lab.estimators.targets import parse
 from elbo_lab.plots import plot_cloud, plot_prior_failure, plot_variance, plot_variance_against_draws
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
@@ -37,6 +40,39 @@ from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
 FEW_CURVES = 8
+MOST_OF_STORY = 4
+MAIN = ("log-evidence", "grad-phi-elbo", "gradient-cloud", "variance-vs-draws")
+"""The figures that answer the main questions; others take the places of those that a comparison lacks."""
+
+QUESTIONS = {
+    "log-evidence": "How far off is each estimate of log p(x)?",
+    "elbo": "How noisy is each estimate of the ELBO?",
+    "iwae": "How noisy is each estimate of the importance-weighted bound?",
+    "grad-theta-log-evidence": "How far off is each gradient of log p(x) in θ?",
+    "grad-theta-elbo": "Which gradient of the ELBO in θ is noisy?",
+    "grad-theta-iwae": "Which gradient of the importance-weighted bound in θ is noisy?",
+    "grad-phi-elbo": "Which gradient of the ELBO in φ is noisy?",
+    "grad-phi-iwae": "Which gradient of the importance-weighted bound in φ is noisy?",
+    "grad-phi-inclusive-kl": "How far off is each gradient of KL(posterior || q) in φ?",
+    "gradient-cloud": "How do single gradients scatter around the exact one?",
+    "variance-vs-draws": "Do more draws help?",
+    "prior-monte-carlo": "Why not draw from the prior?",
+}
+
+
+class Drawing(NamedTuple):
+    """One figure before it is drawn.
+
+    Attributes
+    ----------
+    question : str
+        The title in words: what the figure answers.
+    draw : callable
+        Returns the Figure.
+    """
+
+    question: str
+    draw: Callable[[], Figure]
 
 
 def _example(comparison: Comparison) -> tuple[Scene, Answer] | None:
@@ -81,28 +117,54 @@ def _shows_prior_failure(comparison: Comparison) -> bool:
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
 
-def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
-    """Return {name: function without arguments that returns the Figure} for a `Comparison`."""
-    settings = comparison.settings
-    drawn: dict[str, Callable[[], Figure]] = {}
-    for target in order_targets(comparison.rows):
-        rows = [row for row in comparison.rows if row["target"] == target]
+def drawings(comparison: Comparison, figures: str = "story") -> dict[str, Drawing]:
+    """Return {name: Drawing} for a `Comparison`, in the order of reading.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    figures : {'story', 'all', 'none'}
+        At most four that answer the main questions, all, or none.
+
+    Raises
+    ------
+    ValueError
+        If `figures` is another word.
+    """
+    if figures not in CHOICES:
+        raise unknown_name("figures", figures, CHOICES)
+    if figures == "none":
+        return {}
+    settings, example = comparison.settings, _example(comparison)
+    draw: dict[str, Callable[..., Figure]] = {}
+    for target in dict.fromkeys(parse(target)[0] for target in order_targets(comparison.rows)):
+        rows = [row for row in comparison.rows if parse(row["target"])[0] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
-            drawn[f"variance-{target}"] = partial(plot_variance, rows, _note(rows, settings))
-    example = _example(comparison)
+            draw[target] = partial(plot_variance, rows, question_of(target), _note(rows, settings))
     if example is not None:
         scene, answer = example
-        # Six numbers of draws together cost about as much as one row of the table.
-        repeats = max(20, settings["repeats"] // 5)
-        seed = settings["seed"]
-        records = variance_against_draws(
-            scene, comparison.estimators, seed, comparison.workers, repeats, answer
-        )
-        drawn["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
-        drawn["variance-vs-draws"] = partial(_against_draws, settings["at"], scene, records)
+        draw["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
+        draw["variance-vs-draws"] = partial(_against_draws, settings["at"], scene)
     if _shows_prior_failure(comparison):
-        drawn["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
-    return drawn
+        draw["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
+    names = list(draw)
+    if figures == "story":
+        names.sort(key=lambda name: MAIN.index(name) if name in MAIN else len(MAIN))
+        names = names[:MOST_OF_STORY]
+    if example is not None and "variance-vs-draws" in names:
+        # Six numbers of draws together cost about as much as one row of the table. They run on the workers,
+        # where the figures are drawn, hence before them.
+        repeats = max(20, settings["repeats"] // 5)
+        records = variance_against_draws(
+            scene, comparison.estimators, settings["seed"], comparison.workers, repeats, answer
+        )
+        draw["variance-vs-draws"] = partial(draw["variance-vs-draws"], records)
+    return {name: Drawing(question_of(name), draw[name]) for name in names}
+
+
+def question_of(name: str) -> str:
+    """Return the question that a figure answers: its title in words."""
+    return QUESTIONS.get(name, f"How noisy is each estimate of {name}?")
 
 
 def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:
@@ -129,35 +191,37 @@ def _prior_failure(seed: int) -> Figure:
     return plot_prior_failure(prior_failure(seed), title=title)
 
 
-def draw_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Return {name: Figure} for a `Comparison`."""
+def draw_figures(comparison: Comparison, figures: str = "story") -> dict[str, Figure]:
+    """Return {name: Figure} for a `Comparison`; `figures` as for `drawings`."""
     with single_threaded_blas():
-        return {name: draw() for name, draw in drawings(comparison).items()}
+        return {name: drawing.draw() for name, drawing in drawings(comparison, figures).items()}
 
 
 def write_drawings(
-    comparison: Comparison, folder: str | PathLike[str], progress: Progress | None = None
+    comparison: Comparison,
+    folder: str | PathLike[str],
+    progress: Progress | None = None,
+    figures: str = "story",
 ) -> list[str]:
-    """Draw and write all figures of a `Comparison`, in parallel where that pays; return their names.
+    """Draw and write figures of a `Comparison`, in parallel where that pays; return their names.
 
     Parameters
     ----------
     folder : str or path
     progress : callable, optional
         Called as progress(done, total, 'figures').
+    figures : {'story', 'all', 'none'}
+        As for `drawings`.
     """
     with single_threaded_blas():
-        draw_by_name = drawings(comparison)
-        first, *others = draw_by_name
-        names = [
-            first,
-            *reversed(others),
-        ]  # a typical one, which is timed; of the others the last take longest
-        draw = [draw_by_name[name] for name in names]
+        chosen = drawings(comparison, figures)
+        # A typical one comes first, since it is timed; of the others the last take longest.
+        names = [*list(chosen)[:1], *list(chosen)[:0:-1]]
+        draw = [chosen[name].draw for name in names]
         contents = comparison.workers.map(_rendered, draw, named(progress, "figures"))
     for name, content in zip(names, contents, strict=True):
         write_rendered(content, folder, name)
-    return list(draw_by_name)
+    return list(chosen)
 
 
 def _rendered(draw: Callable[[], Figure]) -> dict[str, bytes]:

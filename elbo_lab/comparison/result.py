@@ -25,11 +25,13 @@ JSON = Kind("the JSON of 'elbo-lab compare'", rb'\{\s*"schema":\s*\d+,\s*"settin
 CSV = Kind("the CSV of 'elbo-lab compare'", rb"model,variant,data,")
 # Names of the figures, beside one for each target.
 FIGURES = ("gradient-cloud", "variance-vs-draws", "prior-monte-carlo")
+# Which of them are drawn: at most four that answer the main questions, all, or none.
+CHOICES = ("story", "all", "none")
 
 
 def figure_names(targets: Iterable[str]) -> list[str]:
     """Return the names of all figures that a comparison of these targets may have."""
-    return [*(f"variance-{target}" for target in targets), *FIGURES]
+    return [*targets, *FIGURES]
 
 
 @dataclass(eq=False)
@@ -93,21 +95,30 @@ class Comparison:
         return sheet.getvalue()
 
     @checks_kinds
-    def plot(self, folder: str | PathLike[str] | None = None) -> "dict[str, Figure]":
-        """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given."""
+    def plot(self, folder: str | PathLike[str] | None = None, figures: str = "story") -> "dict[str, Figure]":
+        """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given.
+
+        Parameters
+        ----------
+        folder : str or path, optional
+        figures : {'story', 'all', 'none'}
+            At most four that answer the main questions, all, or none.
+        """
         from elbo_lab.comparison.figures import draw_figures  # Matplotlib is heavy
         from elbo_lab.plots import save_figure
 
         if folder is not None:
             check_folder_writable("folder", folder)
-        figures = draw_figures(self)
+        drawn = draw_figures(self, figures)
         if folder is not None:
-            for name, figure in figures.items():
+            for name, figure in drawn.items():
                 save_figure(figure, folder, name)
-        return figures
+        return drawn
 
     @checks_kinds
-    def write_figures(self, folder: str | PathLike[str], progress: Progress | None = None) -> list[str]:
+    def write_figures(
+        self, folder: str | PathLike[str], progress: Progress | None = None, figures: str = "story"
+    ) -> list[str]:
         """Draw the figures and write PNG and SVG files, several at a time; return their names.
 
         Parameters
@@ -115,8 +126,10 @@ class Comparison:
         folder : str or path
         progress : callable, optional
             Called as progress(done, total, 'figures').
+        figures : {'story', 'all', 'none'}
+            At most four that answer the main questions, all, or none.
         """
         from elbo_lab.comparison.figures import write_drawings  # Matplotlib is heavy
 
         check_folder_writable("folder", folder)
-        return write_drawings(self, folder, progress)
+        return write_drawings(self, folder, progress, figures)

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from elbo_lab.errors import bad_value
+from elbo_lab.estimators.targets import parse
 from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, marker_keywords, style_axes, styled_axes
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
 from elbo_lab.report import Row, Rows, group_rows, is_gradient, model_label, order_targets
@@ -30,11 +31,11 @@ BAND_GAP = 1.0
 
 
 def only_target(rows: Rows) -> str:
-    """Return the target of the rows, or raise if they have several or none."""
+    """Return the target of the rows, without numbers of draws, or raise if they have several or none."""
     targets = order_targets(rows)
-    if len(targets) != 1:
+    if len({parse(target)[0] for target in targets}) != 1:
         raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
-    return targets[0]
+    return parse(targets[0])[0]
 
 
 def variance_label(target: str) -> str:

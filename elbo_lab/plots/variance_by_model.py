@@ -65,13 +65,15 @@ def panel_lines(rows: Rows) -> list[tuple[list[str], Blocks]]:
     return lines
 
 
-def plot_variance(rows: Rows, note: str = "") -> Figure:
+def plot_variance(rows: Rows, title: str = "", note: str = "") -> Figure:
     """Draw the variance of all estimators of one target, one panel per model.
 
     Parameters
     ----------
     rows : list of dict
         Rows of one target, with the keys of the JSON schema.
+    title : str
+        The target if empty.
     note : str
         A line under the title: data, draws, repeats and what else tells two runs apart.
 
@@ -97,7 +99,9 @@ def plot_variance(rows: Rows, note: str = "") -> Figure:
     # Every place is known in inches: nothing has to be laid out.
     figure.set_layout_engine("none")
     words = {"ha": "left", "color": STYLE["ink"]}
-    figure.text(0.1 / across, 1 - 0.1 / total, target, va="top", fontsize=STYLE["title_size"], **words)
+    figure.text(
+        0.1 / across, 1 - 0.1 / total, title or target, va="top", fontsize=STYLE["title_size"], **words
+    )
     if note:
         place = 0.1 / across, 1 - 0.29 / total
         figure.text(*place, note, va="top", fontsize=STYLE["note_size"], ha="left", color=STYLE["faint"])
