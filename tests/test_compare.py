@@ -19,7 +19,7 @@ from elbo_lab.study.scene import WHERE
 
 KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "
-    "unbiased reference_note reference reference_se reference_norm bias_norm bias_se bias_max_z "
+    "unbiased reference_note evaluations reference reference_se reference_norm bias_norm bias_se bias_max_z "
     "bias_coordinates bias_z_limit bias_detectable bias_detectable_worst bias_detectable_block "
     "bias_detectable_reference bias_detectable_first bias_to_see bias_unit bias_verdict "
     "variance variance_low variance_high "

@@ -427,6 +427,8 @@ def _row(bench: Bench, run: Run, posterior: str, draws: int, repeats: int) -> Ro
     if run.refusal is not None:
         return inapplicable(head, run.refusal)
     head["reference_note"] = bench.shared.get(run.target)
+    posterior_or_prior = bench.scene.posterior or bench.scene.model
+    head["evaluations"] = run.estimator.evaluations(draws, posterior_or_prior.family)
     answer = bench.answers[run.target]
     if run.is_exact:
         return exact_row(head, answer, run.seconds)

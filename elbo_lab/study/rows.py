@@ -255,6 +255,7 @@ def row_head(
         "reason": None,
         "unbiased": estimator.unbiased,
         "reference_note": None,
+        "evaluations": None,
     }
 
 
