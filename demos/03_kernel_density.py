@@ -23,9 +23,9 @@ import os
 import numpy as np
 from scipy.stats import gaussian_kde
 
-from elbo_lab import exact
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
+from elbo_lab.exact import ladder
 from elbo_lab.models import GaussianMixture
 from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 
@@ -54,7 +54,7 @@ def mixture(components):
     def learn(train):
         model = GaussianMixture(2, components, "full")
         theta = fit_em(model, train, restarts=2, tolerance=1e-6).theta
-        return lambda x: exact.log_evidence(model, theta, x)[0]
+        return lambda x: ladder.log_evidence(model, theta, x)[0]
 
     return learn
 
@@ -79,7 +79,7 @@ scott = gaussian_kde(X.T)
 model = GaussianMixture(2, len(X), "full")
 stored = model.covariance.stored(np.repeat(scott.covariance[None], len(X), axis=0))
 theta = model.layout.pack({"logits": np.zeros(len(X)), "mean": X, **stored})
-off = np.abs(scott.logpdf(X.T) - exact.log_evidence(model, theta, X)[0]).max()
+off = np.abs(scott.logpdf(X.T) - ladder.log_evidence(model, theta, X)[0]).max()
 print(f"SciPy's kernel density and a mixture of {len(X)} components differ by {off:.0e} nats")
 
 # %% Held-out log-likelihood of every row

@@ -23,7 +23,8 @@ import os
 
 import numpy as np
 
-from elbo_lab import bounds, exact
+from elbo_lab import bounds
+from elbo_lab.exact import ladder
 from elbo_lab.models import PPCA, DeepGaussianFixed
 from elbo_lab.plots import (
     EXACT_LINE,
@@ -73,7 +74,7 @@ def form_moments(model, theta, x, eta):
         mean = MASS @ values
         variance = MASS @ (values - mean) ** 2
         moments[name] = (mean, variance)
-    return moments, exact.log_evidence(model, theta, x[:1])[0][0]
+    return moments, ladder.log_evidence(model, theta, x[:1])[0][0]
 
 
 bound = {}

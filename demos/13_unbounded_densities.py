@@ -23,9 +23,10 @@ import os
 
 import numpy as np
 
-from elbo_lab import exact, fit
+from elbo_lab import fit
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
+from elbo_lab.exact import ladder
 from elbo_lab.models import DeepGaussianLearned, GaussianMixture
 from elbo_lab.plots import figure_folder, legend_inside, panels, save_figure, style_axes
 
@@ -77,7 +78,7 @@ def spiked(log_s):
             "lower": whole["lower"] * np.exp(shift),
         }
     )
-    return exact.log_evidence(two, theta, x)[0].sum()
+    return ladder.log_evidence(two, theta, x)[0].sum()
 
 
 likelihood = np.array([spiked(log_s) for log_s in LOG_SD])
@@ -99,7 +100,7 @@ def without_spikes(run):
     kept = [c for c in range(COMPONENTS) if c not in run.at_floor]
     rest = GaussianMixture(2, len(kept), "full")
     parts = {name: part[kept] for name, part in run.model.layout.views(run.theta).items()}
-    return exact.log_evidence(rest, rest.layout.pack(parts), unseen)[0]
+    return ladder.log_evidence(rest, rest.layout.pack(parts), unseen)[0]
 
 
 for floor in FLOORS:
@@ -109,7 +110,7 @@ for floor in FLOORS:
     sound_run = fit_em(model, few, restarts=STARTS, **options)
     for name, run in (("highest run", highest_run), ("best sound run", sound_run)):
         on_few = run.log_likelihood / FEW
-        on_unseen = exact.log_evidence(model, run.theta, unseen)[0].mean()
+        on_unseen = ladder.log_evidence(model, run.theta, unseen)[0].mean()
         ends[name].append((on_few, on_unseen))
         print(f"floor {floor:.0e}, {name}: seen {on_few:.2f}, unseen {on_unseen:.2f} nats")
     if highest_run.at_floor and floor < SPIKE_FLOOR:

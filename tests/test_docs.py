@@ -69,6 +69,13 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
         exec(compile("\n" * line + code, page, "exec"), namespace)
 
 
+def test_the_exact_numbers_of_the_start_page_are_those_that_its_code_prints(capsys):
+    text = TEXTS["docs/index.md"].partition("## The exact numbers")[2]
+    exec(fences(text, "python")[0][1], {"__name__": "page"})
+    shown = [line.partition("]")[0] + "]" for line in fences(text, "text")[0][1].splitlines()]
+    assert capsys.readouterr().out.splitlines() == shown
+
+
 def check_data_name(name):
     """Fail unless a data set of this name, with this view, is in the registry."""
     found = {dataset.name: dataset.views for dataset in DATASETS}

@@ -25,6 +25,7 @@ from elbo_lab.evaluation import (
     prior_nll,
 )
 from elbo_lab.evaluation.importance import RunningWeights, stream_weights
+from elbo_lab.exact import ladder
 from elbo_lab.models import (
     PPCA,
     DeepBernoulli,
@@ -80,7 +81,7 @@ def the_mean_weight_is_the_evidence():
     running = stream_weights(
         case.model, case.theta, case.x, case.model.family, np.log(q), 100, EvenNoise(100)
     )
-    assert_close(running.log_mean(), exact.log_evidence(case.model, case.theta, case.x)[0], 1e-12)
+    assert_close(running.log_mean(), ladder.log_evidence(case.model, case.theta, case.x)[0], 1e-12)
 
 
 def streamed_weights_are_all_weights():
@@ -184,7 +185,7 @@ def test_importance_samples_reach_the_exact_evidence_within_their_error(case):
     # q wider than the posterior: the prior of these small models. |z| <= 5, fixed seed.
     prior = FreePosterior(case.model.family, len(case.x))
     found = importance_nll(Problem(case.model, prior, case.theta, np.zeros(prior.layout.size), case.x), 4000)
-    truth = exact.log_evidence(case.model, case.theta, case.x)[0]
+    truth = ladder.log_evidence(case.model, case.theta, case.x)[0]
     assert (found.standard_error > 0).all() and (found.standard_error < 0.2).all()
     assert (np.abs(found.nll + truth) <= 5.0 * found.standard_error).all()
 
@@ -203,7 +204,7 @@ def test_importance_samples_come_from_the_family_of_q(family):
     case = make_case(DeepBernoulli(3, 1, (4, 3), "softplus"))
     q = FreePosterior(family, len(case.x))
     found = importance_nll(Problem(case.model, q, case.theta, np.zeros(q.layout.size), case.x), 20_000)
-    log_p = exact.log_evidence(case.model, case.theta, case.x)[0]
+    log_p = ladder.log_evidence(case.model, case.theta, case.x)[0]
     assert (np.abs(found.nll + log_p) < 5.0 * found.standard_error).all()
     assert (found.effective_sample_size > 2000).all()
 

@@ -20,7 +20,7 @@ from elbo_lab.estimators import (
 )
 from elbo_lab.estimators import passes as module
 from elbo_lab.estimators.passes import coupled_pass
-from elbo_lab.exact import log_evidence
+from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training import Adam, ImportanceWeightedObjective, Plan, Training

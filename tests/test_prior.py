@@ -5,12 +5,12 @@ import pytest
 from cases import CASES, make_case, model_id
 from checks import assert_close, compiles_nothing
 
-from elbo_lab import exact
 from elbo_lab.bounds import prior_evidence
 from elbo_lab.distributions import draw_noise
 from elbo_lab.evaluation import prior, prior_nll
 from elbo_lab.evaluation.prior import stream_prior
 from elbo_lab.evaluation.running import RunningWeights, add_exponentials
+from elbo_lab.exact import ladder
 from elbo_lab.kernels import running, use_kernels
 from elbo_lab.models import DeepBernoulli
 
@@ -72,7 +72,7 @@ def test_a_fault_in_the_terms_of_the_data_is_seen(fault, monkeypatch):
 def test_draws_from_the_prior_reach_the_evidence_within_their_error():
     # Two latents, |z| <= 5, fixed seed.
     found = nll_of(VAE, 20_000)
-    truth = exact.log_evidence(VAE.model, VAE.theta, VAE.x)[0]
+    truth = ladder.log_evidence(VAE.model, VAE.theta, VAE.x)[0]
     assert (found.standard_error < 0.05).all()
     assert (np.abs(found.nll + truth) <= 5.0 * found.standard_error).all()
 

@@ -26,9 +26,9 @@ import os
 import numpy as np
 from _paper import paper_parser, publish, read_options
 
-from elbo_lab.exact import log_evidence
 from elbo_lab.exact.coupled import bound_of_draws
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.models import PPCA, GaussianMixture
 from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 

@@ -14,7 +14,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.checking.integrals import bisected
 from elbo_lab.checking.slopes import central_differences
 from elbo_lab.estimators import Problem
-from elbo_lab.estimators.exact import Answer
+from elbo_lab.exact import Answer
 
 TOLERANCE = 1e-11
 STEP = 2e-3

@@ -15,7 +15,7 @@ from elbo_lab.checking.slopes import central_differences
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import Answer, Exact, Problem
 from elbo_lab.estimators.targets import is_gradient, parse
-from elbo_lab.exact import log_evidence
+from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.exact.long_run import RUNG as LONG_RUN
 from elbo_lab.models import MODELS
 from elbo_lab.posteriors import FreePosterior

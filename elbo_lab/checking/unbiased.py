@@ -24,9 +24,8 @@ from elbo_lab.checking.rules import NotIntegrated
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.estimators import Estimator, Exact, Problem
-from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient
-from elbo_lab.exact import long_run
+from elbo_lab.exact import Answer, long_run
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.plugins import told
 from elbo_lab.registry import find_estimators

@@ -38,8 +38,8 @@ from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
-from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient
+from elbo_lab.exact import Answer
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers

@@ -19,8 +19,8 @@ from elbo_lab.comparison.pipeline import Progress, named
 from elbo_lab.comparison.result import CHOICES, Comparison
 from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
-from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import parse
+from elbo_lab.exact import Answer
 from elbo_lab.plots import plot_cloud, plot_prior_failure, plot_variance, plot_variance_against_draws
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure

@@ -19,8 +19,8 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import NoiseSource
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.estimators import Estimator, Exact
-from elbo_lab.estimators.exact import Answer
 from elbo_lab.estimators.targets import is_gradient, parse
+from elbo_lab.exact import Answer
 from elbo_lab.exact.quadrature import NODES_PER_PASS, PAIRS_PER_PASS
 from elbo_lab.layout import Layout
 from elbo_lab.memory import Sizes

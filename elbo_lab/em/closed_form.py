@@ -15,7 +15,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.em.fit import Fit, mean_column_variance
 from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import log_evidence
+from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 

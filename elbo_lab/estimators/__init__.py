@@ -22,13 +22,13 @@ from elbo_lab.estimators.iwae_gradients.wake import *
 from elbo_lab.estimators.iwae_values import *
 from elbo_lab.estimators.measure_valued import *
 from elbo_lab.estimators.pathwise import *
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score.baselines import *
 from elbo_lab.estimators.score.control_variates import *
 from elbo_lab.estimators.score.learned import *
 from elbo_lab.estimators.score.oracle import *
 from elbo_lab.estimators.score.sets import *
 from elbo_lab.estimators.targets import COUPLED, TARGETS
+from elbo_lab.exact.problem import Problem
 
 ESTIMATORS: tuple[Estimator, ...] = (
     # log p(x), and its gradient in theta

@@ -26,8 +26,8 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.targets import numbered
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 

@@ -26,7 +26,7 @@ from elbo_lab.estimators.base import (
     prior_draws,
     weighted_draws,
 )
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import softmax
 
 __all__ = [

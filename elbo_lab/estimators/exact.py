@@ -12,41 +12,18 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import check_count, unknown_name
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 from elbo_lab.exact import (
+    Answer,
     Evidence,
     Expectation,
     coupled,
     evidence,
-    expectation,
     importance_weighted_bound,
     inclusive_gradient,
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An exact value (P,), its error bound or standard error (P,), and the rung that gave it.
-
-    `batches` (B, P) are the values of the batches of a long run, whose spread is the error.
-    """
-
-    value: Floats
-    error: Floats
-    rung: str
-    batches: Floats | None = None
-
-    def error_along(self, direction: Floats) -> float:
-        """Return the error of the projection on a unit vector (P,).
-
-        From the batches of a long run; for other rungs the sum of |u_j| error_j, which no dependence between
-        the coordinates exceeds.
-        """
-        if self.batches is None:
-            return float(np.abs(direction) @ self.error)
-        along = self.batches @ direction
-        return float(along.std(ddof=1) / np.sqrt(len(along)))
+from elbo_lab.exact.problem import Problem
+from elbo_lab.exact.quantities import bound_at, gradient_in_phi, gradient_in_theta, proposal_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +35,7 @@ class Exact(Estimator):
     target : str
         One of `TARGETS`.
     proposal : ndarray (N, E), optional
-        Where a long run of the evidence draws from; the prior if not given.
+        Where a long run of the evidence draws from; q if it is of the prior's family, else the prior.
     tolerance : float
         Of the quadrature of a bound of several draws.
     """
@@ -88,7 +65,8 @@ class Exact(Estimator):
         `n_draws` is the number of draws of a bound of several draws; other targets ignore it.
         """
         if self.target.endswith("log-evidence"):
-            exact_evidence = evidence(problem.model, problem.theta, problem.x, self.proposal)
+            proposal = proposal_of(problem, self.proposal)
+            exact_evidence = evidence(problem.model, problem.theta, problem.x, proposal)
             return evidence_answers(exact_evidence)[self.target]
         return answers_under_q(self.target, problem, n_draws, self.tolerance)[self.target]
 
@@ -106,23 +84,11 @@ def _mean_answer(value: Floats, error: Floats, rung: str) -> Answer:
     return Answer(value.mean(keepdims=True), np.array([mean_error]), rung)
 
 
-def _phi_answer(
-    problem: Problem, grad_eta: Floats, error: Floats, rung: str, batches: Floats | None = None
-) -> Answer:
-    """Return the Answer in phi for a gradient in eta (N, E), its errors, and its batches (B, N, E)."""
-    _, posterior, _, phi, x = problem
-    in_phi = None if batches is None else posterior.eta_vjp(phi, x, batches)
-    value, error_in_phi = posterior.eta_vjp(phi, x, grad_eta), posterior.eta_error(phi, x, error)
-    return Answer(value, error_in_phi, rung, in_phi)
-
-
 def evidence_answers(exact: Evidence) -> dict[str, Answer]:
     """Return {target: Answer} for the targets that one `exact.Evidence` answers."""
     return {
         "log-evidence": _mean_answer(exact.value, exact.value_error, exact.rung),
-        "grad-theta-log-evidence": Answer(
-            exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
-        ),
+        "grad-theta-log-evidence": gradient_in_theta(exact),
     }
 
 
@@ -136,24 +102,18 @@ def answers_under_q(
     model, posterior, theta, phi, x = problem
     family, eta = posterior.family, posterior.eta(phi, x)
     if target == "grad-phi-inclusive-kl":
-        return {target: _phi_answer(problem, *inclusive_gradient(model, theta, x, family, eta))}
+        return {target: gradient_in_phi(problem, *inclusive_gradient(model, theta, x, family, eta))}
     if target in COUPLED:
+        name = "iwae"
         exact: Expectation = importance_weighted_bound(
             model, theta, x, eta, check_count("n_draws", n_draws), family, tolerance
         )
-        bound = "iwae"
-        value, grad_eta = exact.value, exact.grad_eta
     else:
-        exact = expectation(model, theta, x, eta, family)
-        bound = "elbo"
-        value = exact.value + family.entropy(eta)
-        grad_eta = exact.grad_eta + family.entropy_grad(eta) / len(x)
+        name, exact = "elbo", bound_at(problem)
     return {
-        bound: _mean_answer(value, exact.value_error, exact.rung),
-        f"grad-theta-{bound}": Answer(
-            exact.grad_theta, exact.grad_theta_error, exact.rung, exact.theta_batches
-        ),
-        f"grad-phi-{bound}": _phi_answer(
-            problem, grad_eta, exact.grad_eta_error, exact.rung, exact.eta_batches
+        name: _mean_answer(exact.value, exact.value_error, exact.rung),
+        f"grad-theta-{name}": gradient_in_theta(exact),
+        f"grad-phi-{name}": gradient_in_phi(
+            problem, exact.grad_eta, exact.grad_eta_error, exact.rung, exact.eta_batches
         ),
     }

@@ -27,7 +27,7 @@ from elbo_lab.bounds import jackknife as jackknife_bounds
 from elbo_lab.bounds import renyi as renyi_bounds
 from elbo_lab.errors import NotApplicable, check_count, check_share
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_over_rows, weighted_draws
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 
 __all__ = [
     "ChiSquareEstimate",

@@ -27,7 +27,7 @@ from elbo_lab.distributions import DiagonalGaussian, NoiseSpec
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import LOG_2PI

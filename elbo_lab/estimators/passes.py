@@ -18,7 +18,7 @@ At K = 1 the second is the sampled ELBO, with neither KL nor entropy in closed f
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import mean_cotangent
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import log_mean_exp, softmax
 
 

@@ -13,7 +13,7 @@ from noise to z. The three differ in what of the log-weight is sampled, integrat
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_cotangent, posterior_draws
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 
 __all__ = ["Reparameterization", "ReparameterizationAnalyticKL", "StickingTheLanding"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elbo_lab import exact
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_data
+from elbo_lab.exact import ladder
 from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
 
@@ -75,8 +75,8 @@ def decompose(
     """
     x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
     with single_threaded_blas():
-        log_p, log_p_error, _ = exact.log_evidence(model, theta, x)
-        energy, energy_error, _ = exact.expected_log_joint(model, theta, x, eta, family)
+        log_p, log_p_error, _ = ladder.log_evidence(model, theta, x)
+        energy, energy_error, _ = ladder.expected_log_joint(model, theta, x, eta, family)
     entropy = np.broadcast_to(family.entropy(eta), energy.shape)
     rate = np.broadcast_to(family.kl_to(model.family, eta, model.prior_eta(theta)), energy.shape)
     return Decomposition(

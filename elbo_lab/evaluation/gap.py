@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from elbo_lab import exact
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_data, unknown_name
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.tractable import has_exact_evidence
+from elbo_lab.exact import ladder
 from elbo_lab.models import Model
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas
@@ -107,7 +107,7 @@ def _in_double(problem: Problem) -> tuple[Floats, Floats, Floats]:
 
 def _elbo(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the exact ELBO (N,) and its error (N,)."""
-    value, error, _ = exact.expected_log_joint(model, theta, x, eta, family)
+    value, error, _ = ladder.expected_log_joint(model, theta, x, eta, family)
     return value + family.entropy(eta), error
 
 
@@ -125,12 +125,12 @@ def measure_gap(problem: Problem) -> Gap:
     Raises
     ------
     NotApplicable
-        If log p(x) or E_q log p(x, z) is not exact for this model (see `exact.log_evidence`).
+        If log p(x) or E_q log p(x, z) is not exact for this model (see `ladder.log_evidence`).
     """
     model = problem.model
     with single_threaded_blas():
         theta, x, eta = _in_double(problem)
-        log_p, log_p_error, rung = exact.log_evidence(model, theta, x)
+        log_p, log_p_error, rung = ladder.log_evidence(model, theta, x)
         elbo, elbo_error = _elbo(model, theta, x, problem.posterior.family, eta)
     return Gap(log_p, elbo, log_p - elbo, log_p_error + elbo_error, rung)
 
@@ -172,7 +172,7 @@ def split_gap(problem: Problem, rng: np.random.Generator) -> GapSplit:
     model, family = problem.model, problem.posterior.family
     with single_threaded_blas():
         theta, x, eta = _in_double(problem)
-        log_p, _, _ = exact.log_evidence(model, theta, x)
+        log_p, _, _ = ladder.log_evidence(model, theta, x)
         elbo, _ = _elbo(model, theta, x, family, eta)
         if not family.event_axes:  # categories: no distribution is outside the family
             return GapSplit(log_p, np.maximum(log_p, elbo), elbo)

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from elbo_lab import exact
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import check_data
-from elbo_lab.exact import closed_form, enumeration
+from elbo_lab.exact import closed_form, enumeration, ladder
 from elbo_lab.models import Model
 
 ROWS_PER_PASS = 1000
@@ -34,4 +33,4 @@ def held_out_log_likelihood(model: Model, theta: Floats, x: Floats) -> Floats:
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta).astype(np.float64)
     # The tables of all components or nodes need memory in proportion to the rows.
     starts = range(0, len(x), ROWS_PER_PASS)
-    return np.concatenate([exact.log_evidence(model, theta, x[i : i + ROWS_PER_PASS])[0] for i in starts])
+    return np.concatenate([ladder.log_evidence(model, theta, x[i : i + ROWS_PER_PASS])[0] for i in starts])

@@ -1,4 +1,4 @@
-"""What every rung of the ladder returns: values, gradients and their errors."""
+"""Exact values, gradients and their errors: what the rungs of the ladder return, and what callers get."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -62,10 +62,42 @@ class Bound(Expectation):
     """A bound of several draws, `value`, and its gradients; no entropy is to be added."""
 
 
-Answer = TypeVar("Answer", Evidence, Expectation, Bound)
+@dataclass(frozen=True)
+class Answer:
+    """An exact quantity, its error, and the rung of the ladder that gave it.
+
+    Attributes
+    ----------
+    value : ndarray (P,)
+        One number for each datum, or the coordinates of a gradient.
+    error : ndarray (P,)
+        Zero for formulas and sums, the last change of a quadrature, or the standard error of a long run.
+    rung : {'closed-form', 'enumeration', 'quadrature', 'long-run'}
+    batches : ndarray (B, P), optional
+        The values of the batches of a long run, whose spread is the error.
+    """
+
+    value: Floats
+    error: Floats
+    rung: str
+    batches: Floats | None = None
+
+    def error_along(self, direction: Floats) -> float:
+        """Return the error of the projection on a unit vector (P,).
+
+        From the batches of a long run; for other rungs the sum of |u_j| error_j, which no dependence between
+        the coordinates exceeds.
+        """
+        if self.batches is None:
+            return float(np.abs(direction) @ self.error)
+        along = self.batches @ direction
+        return float(along.std(ddof=1) / np.sqrt(len(along)))
 
 
-def without_error(kind: type[Answer], rung: str, *parts: Floats) -> Answer:
+Kind = TypeVar("Kind", Evidence, Expectation, Bound)
+
+
+def without_error(kind: type[Kind], rung: str, *parts: Floats) -> Kind:
     """Return kind(rung, part, zeros, part, zeros, ...)."""
     interleaved = []
     for part in parts:

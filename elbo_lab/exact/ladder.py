@@ -38,7 +38,7 @@ LONG_RUN_SEED = 20_210_704
 Answer = TypeVar("Answer")
 
 
-def _climb(
+def climb(
     model: Model, family: Family | None, ask: Callable[[ModuleType], Answer]
 ) -> tuple[Answer, str] | tuple[None, str]:
     """Return the answer and the name of the first rung that applies and converges; else None and ''.
@@ -74,9 +74,12 @@ def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats | None = N
     -------
     Evidence
     """
-    answer, _ = _climb(model, None, lambda rung: rung.evidence(model, theta, x))
-    if answer is not None:
-        return answer
+    answer, _ = climb(model, None, lambda rung: rung.evidence(model, theta, x))
+    return sampled_evidence(model, theta, x, proposal) if answer is None else answer
+
+
+def sampled_evidence(model: Model, theta: Floats, x: Floats, proposal: Floats | None = None) -> Evidence:
+    """Return the answer of the last rung to `evidence`, whether or not another applies."""
     rng = np.random.default_rng(LONG_RUN_SEED)
     if laplace.applies(model):
         return laplace.evidence(model, theta, x, rng)
@@ -105,9 +108,12 @@ def expectation(
     """
     family = model.family if family is None else family
     eta = _one_per_datum(family, x, eta)
-    answer, _ = _climb(model, family, lambda rung: rung.expectation(model, theta, x, family, eta))
-    if answer is not None:
-        return answer
+    answer, _ = climb(model, family, lambda rung: rung.expectation(model, theta, x, family, eta))
+    return sampled_expectation(model, theta, x, family, eta) if answer is None else answer
+
+
+def sampled_expectation(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Expectation:
+    """Return the answer of the last rung to `expectation`, whether or not another applies."""
     return long_run.expectation(model, theta, x, family, eta, np.random.default_rng(LONG_RUN_SEED))
 
 
@@ -138,7 +144,7 @@ def _exact_value(
     quantity: str, model: Model, family: Family | None, ask: Callable[[ModuleType], tuple[Floats, Floats]]
 ) -> tuple[Floats, Floats, str]:
     """Return (value, error, rung), or say why no rung above the long run holds."""
-    answer, rung = _climb(model, family, ask)
+    answer, rung = climb(model, family, ask)
     if answer is not None:
         return *answer, rung
     if quadrature.applies(model):

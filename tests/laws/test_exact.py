@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 from elbo_lab import exact
 from elbo_lab.errors import NotApplicable
-from elbo_lab.exact import closed_form, enumeration, long_run, quadrature, rules
+from elbo_lab.exact import closed_form, enumeration, ladder, long_run, quadrature, rules
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, GaussianMLE
 
 CLOSED = [case for case in CASES if hasattr(case.model, "log_evidence")]
@@ -250,7 +250,7 @@ def test_the_evidence_of_a_datum_does_not_depend_on_its_neighbours(case):
 def values_are_those_with_gradients(case):
     """The cheap calls give the values, the errors and the rungs of the full ones."""
     model, theta, x = case.model, case.theta, case.x
-    value, error, rung = exact.log_evidence(model, theta, x)
+    value, error, rung = ladder.log_evidence(model, theta, x)
     full = exact.evidence(model, theta, x)
     np.testing.assert_array_equal(value, full.value)
     np.testing.assert_array_equal(error, full.value_error)
@@ -338,24 +338,24 @@ def test_a_grid_that_outgrows_the_memory_is_given_up(monkeypatch):
     with pytest.raises(quadrature.ToleranceMissed):
         quadrature.log_evidence(case.model, case.theta, case.x)
     with pytest.raises(NotApplicable, match="kinks as with relu"):
-        exact.log_evidence(case.model, case.theta, case.x)
+        ladder.log_evidence(case.model, case.theta, case.x)
     # Smooth decoders stand long before.
     smooth = make_case(DeepBernoulli(4, 2, (3,)))
-    assert exact.log_evidence(smooth.model, smooth.theta, smooth.x)[2] == "quadrature"
+    assert ladder.log_evidence(smooth.model, smooth.theta, smooth.x)[2] == "quadrature"
 
 
 def test_values_without_gradients_are_never_a_long_run(monkeypatch):
     three = make_case(DeepBernoulli(3, 3, (2,)))
     eta = three.free.eta(three.free_phi, three.x)
     with pytest.raises(NotApplicable, match=r"log p\(x\) of deep-bernoulli.*one or two latents.* 3$"):
-        exact.log_evidence(three.model, three.theta, three.x)
+        ladder.log_evidence(three.model, three.theta, three.x)
     with pytest.raises(NotApplicable, match=r"E_q log p\(x, z\) of deep-bernoulli.* 3$"):
         exact.expected_log_joint(three.model, three.theta, three.x, eta)
     monkeypatch.setattr(quadrature, "TOLERANCE", -1.0)
     case = DEEP_ONE_LATENT[0]
     eta = case.free.eta(case.free_phi, case.x)
     with pytest.raises(NotApplicable, match="quadrature misses"):
-        exact.log_evidence(case.model, case.theta, case.x)
+        ladder.log_evidence(case.model, case.theta, case.x)
     with pytest.raises(NotApplicable, match="quadrature misses"):
         exact.expected_log_joint(case.model, case.theta, case.x, eta)
 

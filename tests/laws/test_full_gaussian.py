@@ -14,7 +14,8 @@ from elbo_lab import Problem, compare, load
 from elbo_lab.distributions import DiagonalGaussian, FullGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Exact
-from elbo_lab.exact import cubature, expectation, inclusive_gradient, log_evidence, quadrature
+from elbo_lab.exact import cubature, expectation, inclusive_gradient, quadrature
+from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.optimise import fit_eta

@@ -12,7 +12,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import sigmoid
 
 __all__ = ["ARM", "DisARM"]

@@ -11,7 +11,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import IndependentBernoulli, relaxation_of
 from elbo_lab.errors import NotApplicable, check_positive
 from elbo_lab.estimators.base import Estimator
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 

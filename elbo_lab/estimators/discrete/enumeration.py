@@ -13,8 +13,8 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 

@@ -29,7 +29,7 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.relaxations import inside, logistic
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import sigmoid, softplus
 
 __all__ = ["Rebar"]

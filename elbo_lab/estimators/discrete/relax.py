@@ -32,7 +32,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
 from elbo_lab.estimators.discrete.bits import WithTemperature, slope_at
 from elbo_lab.estimators.discrete.rebar import ConditionalPairs, conditional_pair
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.layout import Layout
 
 __all__ = ["Relax"]

@@ -17,7 +17,7 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import sigmoid

@@ -24,7 +24,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, weighted_draws
 from elbo_lab.estimators.evidence import ImportanceWeighted
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import softmax
 
 __all__ = ["Dreg", "IwaeReparameterization", "IwaeTheta", "StlIwae"]

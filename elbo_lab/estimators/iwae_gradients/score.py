@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, weighted_draws
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.special import log_mean_exp, log_sum_exp, softmax
 
 __all__ = ["IwaeScoreFunction", "Vimco", "VimcoArithmetic"]

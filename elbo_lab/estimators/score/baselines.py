@@ -24,7 +24,7 @@ from elbo_lab.estimators.base import (
     mean_gradient,
     weighted_draws,
 )
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 
 __all__ = ["ScoreFunction", "ScoreFunctionLOO", "ScoreFunctionOptimalBaseline", "ScoreFunctionRunningMean"]
 

@@ -31,7 +31,7 @@ from elbo_lab.estimators.base import (
     mean_gradient,
     weighted_draws,
 )
-from elbo_lab.estimators.problem import Problem
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 

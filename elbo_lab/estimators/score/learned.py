@@ -19,8 +19,8 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_and_score
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score.baselines import decayed
+from elbo_lab.exact.problem import Problem
 from elbo_lab.layout import Layout
 from elbo_lab.networks import MLP
 

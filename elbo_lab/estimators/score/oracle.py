@@ -25,9 +25,9 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient, weighted_draws
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score.values import refuse_many_values
 from elbo_lab.exact.enumeration import all_values
+from elbo_lab.exact.problem import Problem
 from elbo_lab.exact.quadrature import passes_under_q
 from elbo_lab.exact.rules import Rule, noise_rules
 from elbo_lab.models.base import Model

@@ -29,8 +29,8 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
-from elbo_lab.estimators.problem import Problem
 from elbo_lab.estimators.score.values import draw_number, log_table, refuse_many_values, without
+from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
 from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import log_sum_exp
