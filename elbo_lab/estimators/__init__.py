@@ -13,7 +13,7 @@ from elbo_lab.estimators.discrete.relax import *
 from elbo_lab.estimators.discrete.relaxed import *
 from elbo_lab.estimators.elbo import *
 from elbo_lab.estimators.evidence import *
-from elbo_lab.estimators.exact import Answer, Exact
+from elbo_lab.estimators.exact import Exact
 from elbo_lab.estimators.iwae_gradients.ovis import *
 from elbo_lab.estimators.iwae_gradients.path import *
 from elbo_lab.estimators.iwae_gradients.piwae import *
@@ -28,7 +28,7 @@ from elbo_lab.estimators.score.learned import *
 from elbo_lab.estimators.score.oracle import *
 from elbo_lab.estimators.score.sets import *
 from elbo_lab.estimators.targets import COUPLED, TARGETS
-from elbo_lab.exact.problem import Problem
+from elbo_lab.exact import Answer, Problem
 
 ESTIMATORS: tuple[Estimator, ...] = (
     # log p(x), and its gradient in theta
