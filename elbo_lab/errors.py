@@ -6,7 +6,7 @@ code 2, one line) from a fault of the program (a traceback).
 
 import difflib
 import reprlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TypeGuard
@@ -124,19 +124,29 @@ def bad_kind(argument: str, expected: str, got: object, remedy: str = "") -> Bad
 
 
 def unknown_name(
-    argument: str, name: object, known: Collection[str], all_names: str = "'elbo-lab list' has all names"
+    argument: str,
+    name: object,
+    known: Collection[str],
+    all_names: str = "'elbo-lab list' has all names",
+    words: Mapping[str, str] | None = None,
 ) -> BadValue:
     """Build the error for a name that is not known, with the nearest known names, in any case.
 
-    `all_names` says where the others of a long list are.
+    `all_names` says where the others of a long list are; `words` {word: name} are accepted beside the names.
     """
-    lowered = {candidate.lower(): candidate for candidate in known}
+    words = dict.fromkeys(known, "") | {w: one for w, one in (words or {}).items() if w not in known}
+    lowered: dict[str, str] = {}
+    for word in words:
+        lowered.setdefault(word.lower(), word)
     typed = str(name)[:LONGEST_NAME].lower()
-    # A name cut short is often nearer, letter by letter, to a shorter one: "reparam" to "arm".
+    # A name cut short is often nearer, letter by letter, to a shorter one: "repara" to "arm".
     completions = [one for one in lowered if one.startswith(typed)] if len(typed) >= SHORT_STEM else []
-    alike = difflib.get_close_matches(typed, lowered, n=NEAREST, cutoff=0.4)
-    near = [lowered[one] for one in dict.fromkeys([*completions, *alike])][:NEAREST]
-    hint = f"did you mean {near[0]!r}?" if near else ""
+    alike = completions or difflib.get_close_matches(typed, lowered, n=NEAREST, cutoff=0.5)
+    meant: dict[str, str] = {}
+    for word in (lowered[one] for one in alike):
+        meant.setdefault(words[word] or word, f" ({word})" if words[word] else "")
+    near = list(meant)[:NEAREST]
+    hint = f"did you mean {near[0]!r}{meant[near[0]]}?" if near else ""
     if len(known) <= SHORT_LIST:
         return UnknownName(_line(argument, f"one of {', '.join(known)}", short(name), hint))
     others = f" Or {', '.join(near[1:])}?" if near[1:] else ""

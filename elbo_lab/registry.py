@@ -33,8 +33,9 @@ from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, u
 from elbo_lab.estimators import TARGETS, Estimator, Exact
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
+from elbo_lab.names import Words, called, names_by_word, words_for
 from elbo_lab.plugins import Plugins, load_plugins, told
-from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.posteriors import POSTERIORS, Posterior
 
 OF_A_FILE = "pass your own in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'"
 """Remedy for a name that looks like a class in a file."""
@@ -53,8 +54,8 @@ class Registry(Mapping[str, T], Generic[T]):
         What they are, in the plural; named in an error.
     built_in : sequence of T
         What comes with the package.
-    name_of : callable
-        From a thing to (its name, what tells it from another of that name).
+    words_of : callable
+        From a thing to the Words for it: its names, and what tells it from another of that name.
     group : str, optional
         Entry-point group of the plug-ins.
     accept : callable, optional
@@ -70,12 +71,12 @@ class Registry(Mapping[str, T], Generic[T]):
         self,
         title: str,
         built_in: Sequence[T],
-        name_of: Callable[[T], tuple[str, str]],
+        words_of: Callable[[T], Words],
         group: str = "",
         accept: Callable[[Any], T] | None = None,
     ) -> None:
-        self.title, self._name_of, self._group, self._accept = title, name_of, group, accept
-        names = [name_of(thing) for thing in built_in]
+        self.title, self.words_of, self._group, self._accept = title, words_of, group, accept
+        names = [self._name_of(thing) for thing in built_in]
         shared = {name for name, _ in names if [other for other, _ in names].count(name) > 1}
         keys = [f"{name}:{difference}" if name in shared else name for name, difference in names]
         self.built_in: dict[str, T] = dict(zip(keys, built_in, strict=True))
@@ -84,10 +85,17 @@ class Registry(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name in self.built_in:
             return self.built_in[name]
-        found = self.with_plugins(asked=name)
-        if name in found:
-            return found[name]
+        meant = called(name, self.built_in.values(), self.words_of)
+        if not meant:
+            found = self.with_plugins(asked=name)
+            meant = [found[name]] if name in found else called(name, found.values(), self.words_of)
+        if len(meant) == 1:
+            return meant[0]
         raise self.unknown(name)
+
+    def _name_of(self, thing: T) -> tuple[str, str]:
+        (name, *_), difference = self.words_of(thing)
+        return name, difference
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.with_plugins())
@@ -113,6 +121,10 @@ class Registry(Mapping[str, T], Generic[T]):
                 if name != asked:
                     warnings.warn(f"plug-in {name!r} of {self._group} is left out: {reason}", stacklevel=3)
         return self.built_in | dict(self._plugins.found)
+
+    def loaded(self) -> list[T]:
+        """Return all that need not be loaded first."""
+        return [*self.built_in.values(), *(thing for _, thing in (self._plugins or Plugins()).found)]
 
     def _load(self) -> Plugins[T]:
         if self._accept is None:
@@ -153,7 +165,13 @@ class Registry(Mapping[str, T], Generic[T]):
             return bad_value(argument, "a plug-in that can be used", repr(name), reason)
         where, colon, _ = name.partition(":")
         more = {"all_names": OF_A_FILE} if colon and "." in where else {}
-        return unknown_name(argument, name, list(known) or list(found), **more)
+        return unknown_name(
+            argument,
+            name,
+            list(known) or list(found),
+            **more,
+            words=names_by_word(found.values(), self.words_of),
+        )
 
 
 # -- what a plug-in must be ------------------------------------------------------------------------
@@ -180,16 +198,20 @@ def _estimator(found: Any) -> Estimator:
 # -- the registries --------------------------------------------------------------------------------
 
 MODELS: Registry[type[Model]] = Registry(
-    "models", models.MODELS, lambda kind: (kind.name, str(kind.variants[0])), "elbo_lab.models", _model_kind
+    "models", models.MODELS, lambda kind: words_for(kind, kind.variants[0]), "elbo_lab.models", _model_kind
 )
 ESTIMATORS: Registry[Estimator] = Registry(
-    "estimators", estimators.ESTIMATORS, lambda one: (one.name, one.target), "elbo_lab.estimators", _estimator
+    "estimators",
+    estimators.ESTIMATORS,
+    lambda one: words_for(one, one.target),
+    "elbo_lab.estimators",
+    _estimator,
 )
 BOUNDS: Registry[Callable[..., np.ndarray]] = Registry(
-    "bounds", bounds.BOUNDS, lambda bound: (bound.__name__.replace("_", "-"), "")
+    "bounds", bounds.BOUNDS, lambda bound: ((bound.__name__.replace("_", "-"),), "")
 )
-FAMILIES: Registry[type[Family]] = Registry("families", distributions.FAMILIES, lambda kind: (kind.name, ""))
-DATASETS: Registry[BuiltIn] = Registry("data sets", DATA_SETS, lambda entry: (entry.name, ""))
+FAMILIES: Registry[type[Family]] = Registry("families", distributions.FAMILIES, words_for)
+DATASETS: Registry[BuiltIn] = Registry("data sets", DATA_SETS, words_for)
 
 
 # -- what a user names -----------------------------------------------------------------------------
@@ -262,6 +284,11 @@ def _check_named(argument: str, what: str, item: object, attribute: str = "name"
         raise bad_value(argument, f"{what} with a {attribute}", f"{kind.__name__} without one", remedy)
     if not text.isprintable():  # it would move the cursor, or break a line
         raise bad_value(argument, f"{what} with a {attribute} that can be printed", ascii(text))
+    title, synonyms = getattr(item, "title", None), getattr(item, "synonyms", None)
+    words = (title, *synonyms) if isinstance(synonyms, tuple) else (None,)
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        expected = f"{what} whose title is a text and whose synonyms are a tuple of texts"
+        raise bad_kind(argument, expected, short((title, synonyms)))
 
 
 def _complete(estimator: Estimator) -> Estimator:
@@ -345,7 +372,7 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
 
 
 def _models_called(name: str, argument: str) -> list[ModelChoice]:
-    chosen = _called(name, MODELS, _choices, lambda choice: (choice.kind.name, choice.label))
+    chosen = _called(name, MODELS, _choices, lambda choice: words_for(choice.kind, choice.variant))
     if not chosen:
         every = _choices(MODELS.values())
         names = [choice.kind.name for choice in every] + [choice.label for choice in every]
@@ -357,11 +384,11 @@ def _called(
     name: str,
     registry: Registry[T],
     items_of: Callable[[Iterable[T]], list[U]],
-    names_of: Callable[[U], tuple[str, str]],
+    words_of: Callable[[U], Words],
 ) -> list[U]:
-    """Return the items with a name; plug-ins are loaded only for a name that is not the package's own."""
-    own = [item for item in items_of(registry.built_in.values()) if name in names_of(item)]
-    return own or [i for i in items_of(registry.with_plugins(asked=name).values()) if name in names_of(i)]
+    """Return the items of a name; plug-ins are loaded only for a name that is not the package's own."""
+    own = called(name, items_of(registry.built_in.values()), words_of)
+    return own or called(name, items_of(registry.with_plugins(asked=name).values()), words_of)
 
 
 def find_estimators(items: Any = None, argument: str = "estimators") -> list[Estimator]:
@@ -401,7 +428,7 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
 def _estimators_called(name: str, argument: str) -> list[Estimator]:
     if "," in name:
         raise bad_value(argument, "a name or a list of names", repr(name), "split it")
-    chosen = _called(name, ESTIMATORS, list, lambda item: (item.name, f"{item.name}:{item.target}"))
+    chosen = _called(name, ESTIMATORS, list, ESTIMATORS.words_of)
     if not chosen:
         known = dict.fromkeys(estimator.name for estimator in all_estimators())
         raise ESTIMATORS.unknown(name, argument, known)
@@ -409,8 +436,33 @@ def _estimators_called(name: str, argument: str) -> list[Estimator]:
 
 
 def check_posterior_name(name: str) -> str:
-    """Return the name if it is a posterior's, or raise."""
-    names = [posterior.name for posterior in POSTERIORS]
-    if name not in names:
-        raise unknown_name("posterior", name, names)
+    """Return the name of the posterior that is meant, or raise."""
+    kinds: tuple[type[Posterior], ...] = POSTERIORS
+    for kind in called(name, kinds):
+        return kind.name
+    names = [kind.name for kind in kinds]
+    raise unknown_name("posterior", name, names, words=names_by_word(POSTERIORS))
+
+
+def display_name(name: str) -> str:
+    """Return the words for a name in a figure or a sentence: its title, or the name itself without one.
+
+    Parameters
+    ----------
+    name : str
+        As in a table: 'score-function-loo', 'gaussian-mixture:full', 'digits:binary'. Nothing is loaded for
+        one that is not known.
+
+    Examples
+    --------
+    >>> display_name("score-function-loo"), display_name("gaussian-mixture:full"), display_name("mine")
+    ('REINFORCE, leave-one-out', 'mixture of Gaussians (full)', 'mine')
+    """
+    head, _, difference = name.partition(":")
+    registries: tuple[Registry[Any], ...] = (ESTIMATORS, MODELS, DATASETS, FAMILIES)
+    for held in registries:
+        for thing in held.loaded():
+            (own, *_, title), _ = held.words_of(thing)
+            if own in (name, head) and title:
+                return f"{title} ({difference})" if difference and held is not ESTIMATORS else title
     return name

@@ -686,7 +686,7 @@ COMMANDS = [
     ("arm --model mine.py:WrongModel --json mine.py --force", 2, "another file than that of --model, got"),
     ("ppca", 0, "ppca: a model"),
     ("exact", 2, "name: expected an estimator with draws, got 'exact'"),
-    ("reparam", 2, "did you mean 'reparameterization'?"),
+    ("reparamet", 2, "did you mean 'reparameterization'?"),
     ("mine.py:Nothing", 2, "name: expected a class or an object of mine.py, got 'Nothing'; it has"),
     ("mine.py:number", 2, "name: expected an Estimator or a Model, got mine.py:number, a int"),
     ("none.py:Right", 2, "name: expected an existing file, got 'none.py'"),

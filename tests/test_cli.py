@@ -158,7 +158,7 @@ BAD = [
     (["--data", "nosuch.csv"], "--data", "'nosuch.csv'"),
     (["--data", "digits:grey"], "--data", "'grey'"),
     (["--data", "."], "--data", "'.'"),
-    (["--estimators", "reparametrisation"], "--estimators", "did you mean 'reparameterization'"),
+    (["--estimators", "reparametrisatoin"], "--estimators", "did you mean 'reparameterization'"),
     (["--estimators", ","], "--estimators", "','"),
     (["--posterior", "fre"], "--posterior", "did you mean 'free'"),
     (["--at", "neer"], "--at", "did you mean 'near'"),

@@ -405,7 +405,7 @@ def test_rows_are_a_seeded_choice_and_theta_does_not_depend_on_it():
 UNKNOWN_NAMES = [
     (find_models, "pcca", "'pcca'; did you mean 'ppca'"),
     (find_models, "gaussian-mixture:ful", "did you mean 'gaussian-mixture:full'"),
-    (find_estimators, "reparametrization", "did you mean 'reparameterization'"),
+    (find_estimators, "reparametrizatoin", "did you mean 'reparameterization'"),
     (find_models, [], "at least one model"),
     (find_estimators, [], "at least one estimator"),
 ]

@@ -121,6 +121,7 @@ def find(name: str, argument: str) -> list[Any]:
     """
     from elbo_lab.estimators import Estimator, Exact
     from elbo_lab.models import Model
+    from elbo_lab.names import names_by_word
     from elbo_lab.registry import ESTIMATORS, MODELS, find_estimators, find_models
 
     with suppress(UnknownName):
@@ -133,7 +134,8 @@ def find(name: str, argument: str) -> list[Any]:
         return [choice.model or choice.kind for choice in find_models(name)][:1]
     where, colon, attribute = name.rpartition(":")
     if not colon:
-        raise unknown_name(argument, name, [*ESTIMATORS, *MODELS])
+        words = names_by_word([*ESTIMATORS.values(), *MODELS.values()])
+        raise unknown_name(argument, name, [*ESTIMATORS, *MODELS], words=words)
     module = _imported(argument, where)
     thing = getattr(module, attribute, None)
     if thing is None:

@@ -38,14 +38,14 @@ def planned(options: Namespace, *inputs: str) -> Plan:
     *inputs : str
         Names of arguments that are paths, as they are called in the help.
     """
-    from elbo_lab.datasets import DATASETS
     from elbo_lab.datasets.mnist_files import FOLDER, VARIABLE
+    from elbo_lab.datasets.registry import find_entry
 
     plan = Plan()
     for name in inputs:
         plan.reads(name, getattr(options, name.removeprefix("--").removesuffix(".json").lower()))
     data = getattr(options, "data", None)
-    if data is not None and data.partition(":")[0] not in {entry.name for entry in DATASETS}:
+    if data is not None and find_entry(data)[0] is None:
         plan.reads("--data", data)
     for folder in filter(None, (getattr(options, "data_dir", None), os.environ.get(VARIABLE))):
         for place in (folder, os.path.join(folder, FOLDER)):

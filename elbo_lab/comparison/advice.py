@@ -28,7 +28,7 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
-from elbo_lab.registry import all_estimators, find_models
+from elbo_lab.registry import all_estimators, check_posterior_name, find_models
 from elbo_lab.report import block_lines, interval_text, number_text, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
@@ -182,6 +182,7 @@ def advise(
     if len(choices) > 1:
         names = ", ".join(choice.label for choice in choices)
         raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
+    posterior = check_posterior_name(posterior)
     if posterior not in POSTERIORS:
         expected = "'free', 'full' or 'amortised', which have gradients in phi"
         raise bad_value("posterior", expected, repr(posterior))

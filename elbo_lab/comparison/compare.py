@@ -147,9 +147,9 @@ def compare(
             # If all estimators are requested, a row gives the reason instead.
             if estimators is not None:
                 raise
-    check_posterior_name(posterior)
+    posterior = check_posterior_name(posterior)
     if against is not None:
-        check_against(against, chosen)
+        against = check_against(against, chosen)
     if power is not None:
         power = check_share("power", power)
         if power == 0.0:

@@ -18,6 +18,7 @@ import numpy as np
 from elbo_lab.comparison.pipeline import Bench
 from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.estimators import Estimator
+from elbo_lab.names import called, names_by_word
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
 from elbo_lab.study.statistics import batch_weights, ratio_interval
@@ -62,11 +63,14 @@ def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Rat
     return Ratio(top / bottom, low, high, judged(low, high))
 
 
-def check_against(name: str, estimators: Sequence[Estimator]) -> None:
-    """Refuse a name `against` that is unknown, or not among the compared estimators."""
-    measured = list(dict.fromkeys(e.name for e in estimators if e.name != "exact"))
-    if name not in measured:
-        raise unknown_name("against", name, measured, "take one of the compared estimators")
+def check_against(name: str, estimators: Sequence[Estimator]) -> str:
+    """Return the name that `against` means, or refuse one that is not among the compared estimators."""
+    measured = [estimator for estimator in estimators if estimator.name != "exact"]
+    for estimator in called(name, measured):
+        return estimator.name
+    names = list(dict.fromkeys(estimator.name for estimator in measured))
+    remedy = "take one of the compared estimators"
+    raise unknown_name("against", name, names, remedy, names_by_word(measured))
 
 
 def check_applicable(name: str, benches: Sequence[Bench]) -> None:

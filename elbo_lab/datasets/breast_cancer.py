@@ -56,4 +56,6 @@ BREAST_CANCER = BuiltIn(
     "Wisconsin breast cancer: 569 tumours x 30 measurements, labels 0 malignant and 1 benign",
     ("raw", "standardised"),
     read_breast_cancer,
+    title="Wisconsin breast cancer",
+    synonyms=("wdbc",),
 )

@@ -146,6 +146,10 @@ class BuiltIn:
     shipped : bool
         Whether its files are inside the package; else they are looked for on the user's disk and in
         the network.
+    title : str
+        Its name in a figure or a sentence.
+    synonyms : tuple of str
+        Its other names.
     """
 
     name: str
@@ -153,3 +157,5 @@ class BuiltIn:
     views: tuple[str, ...]
     read: Callable[..., Dataset]
     shipped: bool = True
+    title: str = ""
+    synonyms: tuple[str, ...] = ()

@@ -46,4 +46,6 @@ DIGITS = BuiltIn(
     "UCI handwritten digits: 1797 images x 64 pixels, grey values 0 to 16, with labels",
     tuple(VIEWS),
     read_digits,
+    title="handwritten digits",
+    synonyms=("optdigits",),
 )

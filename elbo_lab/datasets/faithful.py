@@ -30,4 +30,6 @@ FAITHFUL = BuiltIn(
     "Old Faithful geyser: 272 eruptions x 2 (duration and waiting time in minutes)",
     (),
     read_faithful,
+    title="Old Faithful",
+    synonyms=("geyser",),
 )

@@ -71,6 +71,8 @@ MNIST = BuiltIn(
     tuple(VIEWS),
     partial(read_mnist, "mnist", "train", (60_000, 784)),
     shipped=False,
+    title="MNIST",
+    synonyms=("mnist-train",),
 )
 MNIST_TEST = BuiltIn(
     "mnist-test",
@@ -78,4 +80,5 @@ MNIST_TEST = BuiltIn(
     tuple(VIEWS),
     partial(read_mnist, "mnist-test", "t10k", (10_000, 784)),
     shipped=False,
+    title="MNIST, test part",
 )

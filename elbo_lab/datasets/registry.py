@@ -21,6 +21,7 @@ from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
 from elbo_lab.errors import BadValue, bad_value, check_count, check_data, unknown_name
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.names import called, spelt
 
 Source = str | os.PathLike[str] | ArrayLike | Dataset
 DATASETS = (FAITHFUL, DIGITS, BREAST_CANCER, MNIST, MNIST_TEST)
@@ -68,7 +69,7 @@ def load(
     """
     seed = check_count("seed", seed, minimum=0)
     if isinstance(source, str):
-        entry, view_in_name = _find(source)
+        entry, view_in_name = find_entry(source)
         if entry is not None:
             return entry.read(_choose_view(entry, view_in_name, view), seed, data_dir)
     if view is not None:
@@ -117,16 +118,22 @@ def load_for(
     >>> load_for(("binary",), "digits").name
     'digits:binary'
     """
-    entry, view_in_name = _find(source) if isinstance(source, str) else (None, None)
+    entry, view_in_name = find_entry(source) if isinstance(source, str) else (None, None)
     if entry is not None and view_in_name is None and view is None:
         view = next((name for name in natural_views if name in entry.views), None)
     return load(source, view=view, seed=seed, data_dir=data_dir)
 
 
-def _find(source: str) -> tuple[BuiltIn | None, str | None]:
-    """Return (entry or None, the view after a colon or None) of a text."""
+def find_entry(source: str) -> tuple[BuiltIn | None, str | None]:
+    """Return (entry or None, the view after a colon or None) of a text.
+
+    A name as it is spelt wins over a file, and a file over another spelling or synonym.
+    """
     name, colon, view = source.partition(":")
     entry = next((entry for entry in DATASETS if entry.name == name), None)
+    if entry is None and not os.path.exists(source):
+        entry = next(iter(called(name, DATASETS)), None)
+        view = spelt(view)
     return entry, view if colon else None
 
 
@@ -145,7 +152,7 @@ def _choose_view(entry: BuiltIn, view_in_name: str | None, view: str | None) -> 
 
 def _nothing_there(source: StrPath) -> BadValue:
     text = os.fspath(source)
-    names = [entry.name for entry in DATASETS]
+    names = [word for entry in DATASETS for word in (entry.name, *entry.synonyms)]
     names += [f"{entry.name}:{view}" for entry in DATASETS for view in entry.views]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
     # A path says what it is by a folder or an ending; only a bare word can be a misspelt name.

@@ -13,7 +13,7 @@ independent estimates.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -31,7 +31,9 @@ class Family(ABC):
 
     Attributes
     ----------
-    name : str
+    name, title : str
+    synonyms : tuple of str
+        Its names in other texts.
     discrete : bool
         Whether z takes finitely many values; discrete families have no pathwise derivative.
     event_axes : int
@@ -51,6 +53,8 @@ class Family(ABC):
     """
 
     name: str
+    title: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
     discrete: bool
     event_axes: int
     gaussian: bool = False

@@ -31,6 +31,8 @@ class DiagonalGaussian(Family):
 
     size: int
     name = "diagonal-gaussian"
+    title = "Gaussian, diagonal covariance"
+    synonyms = ("mean-field-gaussian", "factorised-gaussian")
     discrete = False
     event_axes = 1
     gaussian = True

@@ -53,6 +53,8 @@ class FullGaussian(Family):
 
     size: int
     name = "full-gaussian"
+    title = "Gaussian, full covariance"
+    synonyms = ("multivariate-gaussian", "multivariate-normal")
     discrete = False
     event_axes = 1
     gaussian = True

@@ -40,6 +40,8 @@ class IndependentBernoulli(Family):
 
     size: int
     name = "independent-bernoulli"
+    title = "independent bits"
+    synonyms = ("bernoulli",)
     discrete = True
     event_axes = 1
     support = (0.0, 1.0)

@@ -29,6 +29,7 @@ class Laplace(LocationScale):
 
     size: int
     name = "laplace"
+    synonyms = ("double-exponential",)
 
     def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         return np.where(lower < upper, np.log(2.0 * lower), -np.log(2.0 * upper))

@@ -32,6 +32,7 @@ class LogNormal(IndependentFamily):
 
     size: int
     name = "log-normal"
+    synonyms = ("lognormal",)
     parameters = ("mean", "log_std")
     support = (0.0, np.inf)
     noise_kind = "normal"

@@ -29,6 +29,7 @@ from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions.noise import FloatDType, NoiseSpec, draw_noise, unknown_kind
 from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
+from elbo_lab.names import called
 
 BITS = 30
 MOST_DIMENSIONS = 21_201  # the limit of SciPy's direction numbers
@@ -39,12 +40,16 @@ class NoiseSource(ABC):
 
     Attributes
     ----------
-    name, summary : str
+    name, title, summary : str
+    synonyms : tuple of str
+        Its names in other texts.
     independent : bool
         Whether the draws of one estimate are independent of each other.
     """
 
     name: str
+    title: str = ""
+    synonyms: tuple[str, ...] = ()
     summary: str
     independent = False
 
@@ -66,6 +71,7 @@ class Independent(NoiseSource):
     """All numbers independent."""
 
     name = "independent"
+    synonyms = ("iid",)
     summary = "independent draws (the default)"
     independent = True
 
@@ -83,6 +89,7 @@ class Antithetic(NoiseSource):
     """Draw S / 2 + s is the mirror image of draw s."""
 
     name = "antithetic"
+    synonyms = ("mirrored",)
     summary = "pairs of mirror images: eps and -eps, u and 1 - u; an even number of draws"
 
     def draw(
@@ -106,6 +113,7 @@ class Sobol(NoiseSource):
     """Randomised Sobol points, one independent randomisation per repeat."""
 
     name = "sobol"
+    synonyms = ("qmc", "quasi-monte-carlo")
     summary = "randomised Sobol points (quasi-Monte Carlo); best with a power of two of draws"
 
     def draw(
@@ -140,9 +148,8 @@ SOURCES = (Independent(), Antithetic(), Sobol())
 
 def find_source(name: str) -> NoiseSource:
     """Return the source of this name, or raise ValueError with the nearest."""
-    for source in SOURCES:
-        if source.name == name:
-            return source
+    for source in called(name, SOURCES):
+        return source
     raise unknown_name("noise", name, [source.name for source in SOURCES])
 
 

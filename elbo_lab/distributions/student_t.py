@@ -103,6 +103,8 @@ class StudentT(LocationScale):
 
     size: int
     name = "student-t"
+    title = "Student t"
+    synonyms = ("t-distribution",)
     closed_kl = False
     parameters = ("location", "log_scale", "log_dof")
 

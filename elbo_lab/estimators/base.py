@@ -29,6 +29,7 @@ from elbo_lab.errors import NotApplicable, bad_kind, bad_value
 from elbo_lab.estimators.targets import numbered
 from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
+from elbo_lab.names import drop_inherited_words
 from elbo_lab.posteriors.base import Posterior
 
 NO_STATE: Floats = np.zeros(0)
@@ -47,6 +48,10 @@ class Estimator(ABC):
     Attributes
     ----------
     name : str
+    title : str
+        Its name in a textbook, for figures and sentences; '' for the name itself.
+    synonyms : tuple of str
+        Its other names; wherever a name is taken they are, too.
     target : str
         The quantity with which its estimates are compared, one of `targets.TARGETS`.
     unbiased : bool
@@ -77,6 +82,10 @@ class Estimator(ABC):
         @property
         def name(self) -> str: ...
         @property
+        def title(self) -> str: ...
+        @property
+        def synonyms(self) -> tuple[str, ...]: ...
+        @property
         def target(self) -> str: ...
         @property
         def unbiased(self) -> bool: ...
@@ -97,6 +106,8 @@ class Estimator(ABC):
         @property
         def burn_in(self) -> int: ...
     else:
+        title = ""
+        synonyms = ()
         unbiased = True
         summary = ""
         draws_from = "posterior"
@@ -109,6 +120,7 @@ class Estimator(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        drop_inherited_words(cls)
         _refuse_old_form(cls)
 
     @abstractmethod

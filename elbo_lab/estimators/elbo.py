@@ -41,6 +41,7 @@ class ElboReconstructionKL(Estimator):
     """
 
     name = "elbo-reconstruction-kl"
+    title = "reconstruction minus KL"
     target = "elbo"
     summary = "mean log p(x | z) minus the closed-form KL(q || prior)"
     needs_kl = True
@@ -59,6 +60,7 @@ class ElboJointEntropy(Estimator):
     """
 
     name = "elbo-joint-entropy"
+    title = "energy plus entropy"
     target = "elbo"
     summary = "mean log p(x, z) plus the closed-form entropy of q"
 
@@ -77,6 +79,7 @@ class ElboLogWeight(Estimator):
     """
 
     name = "elbo-log-weight"
+    title = "mean log-weight"
     target = "elbo"
     summary = "mean log w = log p(x, z) - log q(z), fully sampled"
 
@@ -102,6 +105,7 @@ class ElboSampled(Estimator):
     """
 
     name = "elbo-sampled"
+    title = "sampled gradient in theta"
     target = "grad-theta-elbo"
     summary = "mean gradient of log p(x, z) over draws from q"
 
@@ -120,6 +124,7 @@ class ElboAnalyticKL(Estimator):
     """
 
     name = "elbo-analytic-kl"
+    title = "gradient in theta, analytic KL"
     target = "grad-theta-elbo"
     summary = "mean gradient of log p(x | z), the KL to the prior differentiated in closed form"
     needs_kl = True

@@ -49,6 +49,8 @@ class PriorMonteCarlo(Estimator):
     """
 
     name = "prior-monte-carlo"
+    title = "prior Monte Carlo"
+    synonyms = ("naive-monte-carlo", "simple-monte-carlo")
     target = "log-evidence"
     unbiased = False
     summary = "log mean of p(x | z) over draws from the prior; biased low"
@@ -71,6 +73,7 @@ class ImportanceSampling(Estimator):
     """
 
     name = "importance-sampling"
+    title = "importance sampling"
     target = "log-evidence"
     unbiased = False
     summary = "log mean of the weights p(x, z) / q(z) over draws from q; biased low"
@@ -92,6 +95,7 @@ class PriorMonteCarloScore(Estimator):
     """
 
     name = "prior-monte-carlo-score"
+    title = "prior Monte Carlo, score form"
     target = "grad-theta-log-evidence"
     unbiased = False
     summary = "prior draws weighted by p(x | z); the prior's parameters through log p(z)"
@@ -117,6 +121,7 @@ class PriorMonteCarloPathwise(Estimator):
     """
 
     name = "prior-monte-carlo-pathwise"
+    title = "prior Monte Carlo, pathwise"
     target = "grad-theta-log-evidence"
     unbiased = False
     summary = "prior draws weighted by p(x | z); the prior's parameters through z = mu + tau eps"
@@ -145,6 +150,8 @@ class ImportanceWeighted(Estimator):
     """
 
     name = "importance-weighted"
+    title = "self-normalised importance sampling"
+    synonyms: tuple[str, ...] = ("snis", "self-normalized-importance-sampling")
     target = "grad-theta-log-evidence"
     unbiased = False
     summary = "draws from q, self-normalised weights; biased by order 1/S"

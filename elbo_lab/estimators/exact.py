@@ -44,6 +44,7 @@ class Exact(Estimator):
     proposal: Floats | None = None
     tolerance: float = coupled.TOLERANCE
     name = "exact"
+    title = "exact"
     summary = "closed form, enumeration, quadrature or a long run"
     is_reference = True
 

@@ -63,6 +63,8 @@ class ImportanceWeightedBound(DrawnBound):
     """
 
     name = "iwae"
+    title = "importance-weighted bound"
+    synonyms = ("iwelbo", "iw-elbo", "importance-weighted-elbo")
     target = "iwae"
     summary = "log mean weight of all draws, as a sample of the bound of S draws"
 
@@ -87,6 +89,7 @@ class GroupedBound(DrawnBound):
     """
 
     n_groups: int = 2
+    synonyms = ("miwae",)
     target = "iwae"
 
     def __post_init__(self) -> None:
@@ -95,6 +98,10 @@ class GroupedBound(DrawnBound):
     @property
     def name(self) -> str:
         return f"miwae-{self.n_groups}"
+
+    @property
+    def title(self) -> str:
+        return f"MIWAE, {self.n_groups} groups"
 
     @property
     def summary(self) -> str:
@@ -135,6 +142,7 @@ class CombinedBound(DrawnBound):
     """
 
     beta: float = 0.5
+    synonyms = ("ciwae",)
     target = "iwae"
 
     def __post_init__(self) -> None:
@@ -143,6 +151,10 @@ class CombinedBound(DrawnBound):
     @property
     def name(self) -> str:
         return f"ciwae-{self.beta:g}"
+
+    @property
+    def title(self) -> str:
+        return f"CIWAE, beta = {self.beta:g}"
 
     @property
     def unbiased(self) -> bool:
@@ -174,6 +186,7 @@ class Jackknife(DrawnBound):
     """
 
     order: int = 1
+    synonyms = ("jackknife", "jvi")
     target = "log-evidence"
     unbiased = False
 
@@ -183,6 +196,10 @@ class Jackknife(DrawnBound):
     @property
     def name(self) -> str:
         return f"jackknife-{self.order}"
+
+    @property
+    def title(self) -> str:
+        return f"jackknife, order {self.order}"
 
     @property
     def summary(self) -> str:
@@ -214,6 +231,7 @@ class RenyiBound(DrawnBound):
     """
 
     alpha: float = 0.5
+    synonyms = ("renyi", "vr-bound", "variational-renyi-bound")
     target = "log-evidence"
     unbiased = False
 
@@ -223,6 +241,10 @@ class RenyiBound(DrawnBound):
     @property
     def name(self) -> str:
         return f"renyi-{self.alpha:g}"
+
+    @property
+    def title(self) -> str:
+        return f"Renyi bound, alpha = {self.alpha:g}"
 
     @property
     def summary(self) -> str:
@@ -251,6 +273,7 @@ class ChiSquareEstimate(DrawnBound):
     """
 
     order: float = 2
+    synonyms = ("cubo", "chivi")
     target = "log-evidence"
     unbiased = False
 
@@ -260,6 +283,10 @@ class ChiSquareEstimate(DrawnBound):
     @property
     def name(self) -> str:
         return f"cubo-{self.order:g}"
+
+    @property
+    def title(self) -> str:
+        return f"CUBO, n = {self.order:g}"
 
     @property
     def summary(self) -> str:

@@ -72,6 +72,8 @@ class MeasureValued(CoordinateMoves):
     """
 
     name = "measure-valued"
+    title = "measure-valued gradient"
+    synonyms = ("mvd", "measure-valued-derivative", "weak-derivative")
     summary = "differences of log w under Weibull and Maxwell moves of one coordinate at a time"
     normals = 6
 
@@ -100,6 +102,7 @@ class MeasureValuedCoupled(CoordinateMoves):
     """
 
     name = "measure-valued-coupled"
+    title = "measure-valued gradient, coupled"
     summary = "measure-valued gradient, both measures of a pair on the same random numbers"
     normals = 3
 

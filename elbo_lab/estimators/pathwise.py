@@ -28,6 +28,16 @@ class Reparameterization(Estimator):
     """
 
     name = "reparameterization"
+    title = "reparameterization"
+    synonyms = (
+        "pathwise",
+        "pathwise-gradient",
+        "reparam",
+        "reparameterization-trick",
+        "reparameterisation",
+        "reparametrization",
+        "reparametrisation",
+    )
     target = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x, z) - log q(z), log q sampled"
     needs_pathwise = True
@@ -54,6 +64,7 @@ class ReparameterizationAnalyticKL(Estimator):
     """
 
     name = "reparameterization-analytic-kl"
+    title = "reparameterization, analytic KL"
     target = "grad-phi-elbo"
     summary = "pathwise derivative of log p(x | z), the KL to the prior in closed form"
     needs_pathwise = True
@@ -85,6 +96,8 @@ class StickingTheLanding(Estimator):
     """
 
     name = "sticking-the-landing"
+    title = "sticking the landing"
+    synonyms = ("stl", "path-derivative")
     target = "grad-phi-elbo"
     summary = "pathwise derivative of log w through z alone; no noise at the exact posterior"
     needs_pathwise = True

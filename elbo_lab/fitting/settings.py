@@ -5,7 +5,7 @@ defaults. An option that a method does not use is refused: a number without effe
 options are the `settings` of the JSON file and of the checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, che
 from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.files import plain
 from elbo_lab.models import Model
-from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.names import name_meant
+from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
+from elbo_lab.registry import ESTIMATORS, MODELS
 
 Settings = dict[str, Any]
 
@@ -67,12 +69,21 @@ COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
 FREE_ON_RESUME = ("epochs",)
+# Options that are names, and of what; a plug-in is loaded when it is used.
+NAMED: dict[str, Callable[[], Iterable[Any]]] = {
+    "model": MODELS.loaded,
+    "posterior": lambda: POSTERIORS,
+    "theta_estimator": ESTIMATORS.loaded,
+    "phi_estimator": ESTIMATORS.loaded,
+}
 WORDS = {"dtype": ("float32", "float64"), "posterior": (AmortisedPosterior.name, FreePosterior.name)}
 
 
 def only_asked(arguments: Mapping[str, Any]) -> Settings:
-    """Return the options among the arguments of `fit` that were given."""
-    return {name: value for name, value in arguments.items() if value is not None and name not in RUN}
+    """Return the options among the arguments of `fit` that were given, names as the registry spells them."""
+    asked = {name: value for name, value in arguments.items() if value is not None and name not in RUN}
+    texts = {name: value for name, value in asked.items() if isinstance(value, str)}
+    return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
 
 
 def methods_of(model: Model) -> list[str]:

@@ -21,6 +21,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
 from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
 from elbo_lab.layout import Layout
+from elbo_lab.names import drop_inherited_words
 from elbo_lab.special import LOG_2PI
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Model(ABC):
     ----------
     name, variant : str, str or None
         As on the command line.
+    title : str
+        Its name in a textbook, for figures and sentences; '' for the name itself.
+    synonyms : tuple of str
+        Its other names; wherever a name is taken they are, too.
     summary : str
         The formula in one line, for `elbo-lab list`.
     variants : tuple
@@ -83,6 +88,8 @@ class Model(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str] = ""
     variant: str | None = None
     variants: ClassVar[tuple[str | None, ...]] = (None,)
@@ -107,6 +114,10 @@ class Model(ABC):
 
         @property
         def n_columns(self) -> int: ...
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        drop_inherited_words(cls)
 
     @property
     def must_vary(self) -> Literal["none", "one", "all"]:

@@ -21,6 +21,8 @@ class DeepBernoulli(DeepModel):
     """MLP decoder for the logits of independent bits."""
 
     name = "deep-bernoulli"
+    title = "Bernoulli VAE"
+    synonyms = ("vae", "variational-autoencoder", "variational-auto-encoder")
     summary = "z ~ N(0, I), x | z ~ Bernoulli(sigmoid(MLP(z)))"
     default_data = "digits:binary"
     natural_views = ("binary",)

@@ -34,6 +34,8 @@ class DeepGaussian(DeepModel):
     """Base of the two Gaussian decoders."""
 
     name = "deep-gaussian"
+    title = "Gaussian VAE"
+    synonyms = ("dlgm", "deep-latent-gaussian-model")
     usual_variant = "learned"
     default_data = "digits:dequantised"
     natural_views = ("dequantised",)

@@ -32,6 +32,8 @@ class FactorAnalysis(LinearGaussian):
     """Factor analysis: a noise scale per column. Constant columns make the density unbounded."""
 
     name = "factor-analysis"
+    title = "factor analysis"
+    synonyms = ("fa",)
     summary = "z ~ N(0, I), x | z ~ N(W z + b, Psi) with diagonal Psi"
     default_data = "digits:dequantised"
     natural_views = ("dequantised",)

@@ -42,6 +42,8 @@ class GaussianMixture(Model):
     n_components: int
     variant: str = "spherical"
     name = "gaussian-mixture"
+    title = "mixture of Gaussians"
+    synonyms = ("gmm", "mog", "gaussian-mixture-model")
     summary = "z ~ Categorical(pi), x | z = c ~ N(mu_c, Sigma_c)"
     variants = tuple(COVARIANCES)
     default_data = "faithful"

@@ -35,6 +35,8 @@ class GaussianMLE(ClosedForm):
 
     n_columns: int
     name = "gaussian-mle"
+    title = "Gaussian with latent mean"
+    synonyms = ("isotropic-gaussian",)
     summary = "x ~ N(mu, sigma^2 I), with a latent Gaussian mean per datum"
     default_data = "faithful"
     quadratic = True

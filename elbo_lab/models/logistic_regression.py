@@ -54,6 +54,7 @@ class LogisticRegression(LinearPredictor):
     shift: tuple[float, ...]
     scale: tuple[float, ...]
     name = "logistic-regression"
+    title = "Bayesian logistic regression"
     summary = "weights z ~ N(0, I), labels y | z ~ Bernoulli(sigmoid(z . features)): one z for the table"
     default_data = "breast-cancer"
     global_latents = True

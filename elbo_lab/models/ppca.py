@@ -18,6 +18,8 @@ class PPCA(LinearGaussian):
     """Probabilistic principal component analysis: one noise scale for all columns."""
 
     name = "ppca"
+    title = "probabilistic PCA"
+    synonyms = ("pca",)
     summary = "z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I)"
     default_data = "digits:raw"
     _noise_shape = ()

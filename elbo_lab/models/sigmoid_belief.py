@@ -48,6 +48,8 @@ class SigmoidBelief(Model):
     n_columns: int
     n_units: int
     name = "sigmoid-belief"
+    title = "sigmoid belief network"
+    synonyms = ("sbn", "sigmoid-belief-net")
     summary = "z_k ~ Bernoulli(pi_k), x | z ~ Bernoulli(sigmoid(W z + b))"
     default_data = "digits:binary"
     natural_views = ("binary",)

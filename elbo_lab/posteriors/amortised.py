@@ -40,6 +40,7 @@ class AmortisedPosterior(Posterior):
     shift: tuple[float, ...]
     scale: tuple[float, ...]
     name = "amortised"
+    synonyms = ("amortized", "encoder", "inference-network", "recognition-network")
     shortfall = "amortisation"
     summary = "an MLP encoder shared by all data"
 

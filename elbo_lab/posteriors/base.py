@@ -34,7 +34,9 @@ class Posterior(ABC):
 
     Attributes
     ----------
-    name : str
+    name, title : str
+    synonyms : tuple of str
+        Its names in other texts.
     family : Family
     layout : Layout
         Names and shapes in phi.
@@ -49,6 +51,8 @@ class Posterior(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str] = ""
     needs_all_rows: ClassVar[bool] = False
     shortfall: ClassVar[str] = "optimisation"

@@ -29,6 +29,7 @@ class FreePosterior(Posterior):
     family: Family
     n_data: int
     name = "free"
+    synonyms = ("non-amortised", "non-amortized")
     summary = "a free eta for every datum"
     needs_all_rows = True
 

@@ -26,6 +26,7 @@ class FullPosterior(FreePosterior):
     """
 
     name = "full"
+    synonyms = ("full-covariance", "full-rank")
     summary = "a free Gaussian with full covariance for every datum"
 
     @classmethod

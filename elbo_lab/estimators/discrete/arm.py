@@ -35,6 +35,8 @@ class ARM(BitEstimator):
     """
 
     name = "arm"
+    title = "ARM"
+    synonyms = ("augment-reinforce-merge",)
     summary = "antithetic pair of noise u and 1 - u, times u - 1/2; two evaluations per draw"
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
@@ -58,6 +60,8 @@ class DisARM(BitEstimator):
     """
 
     name = "disarm"
+    title = "DisARM"
+    synonyms = ("u2g",)
     summary = "ARM with its noise integrated out given the outcomes (U2G); two evaluations per draw"
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002

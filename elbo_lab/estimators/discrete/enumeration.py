@@ -25,6 +25,7 @@ class Enumeration(Estimator):
     """Sum over all values; the noise is ignored."""
 
     name = "enumeration"
+    title = "enumeration"
     target = "grad-phi-elbo"
     summary = "exact sum over every value of a discrete z; no variance, 2^K evaluations"
 

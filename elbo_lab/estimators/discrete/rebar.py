@@ -84,6 +84,7 @@ class Rebar(WithTemperature, ConditionalPairs):
     """Score function, relaxed control variate, pathwise correction."""
 
     stem = "rebar"
+    title = "REBAR"
     summary = "score function with a relaxed control variate, corrected to be unbiased"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:

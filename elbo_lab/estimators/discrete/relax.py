@@ -47,6 +47,7 @@ class Relax(WithTemperature, ConditionalPairs):
     """Score function, learned control variate, pathwise correction."""
 
     stem = "relax"
+    title = "RELAX"
     summary = "REBAR with a learned coefficient and network in the control variate; unbiased"
     burn_in = 300
 

@@ -65,6 +65,8 @@ class Concrete(WithTemperature, RelaxedEstimator):
     """
 
     stem = "concrete"
+    title = "Gumbel-softmax"
+    synonyms = ("concrete",)
     summary = "pathwise derivative at a relaxed z (Gumbel-softmax); biased"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
@@ -87,6 +89,8 @@ class StraightThrough(BitEstimator):
     """
 
     name = "straight-through"
+    title = "straight-through"
+    synonyms = ("ste", "straight-through-estimator")
     unbiased = False
     summary = "slope at the discrete z times p (1 - p); biased"
 
@@ -111,6 +115,8 @@ class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
     """
 
     stem = "straight-through-gumbel"
+    title = "straight-through Gumbel-softmax"
+    synonyms = ("straight-through-gumbel", "st-gumbel")
     summary = "slope at the discrete z, path of the relaxed z; biased"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:

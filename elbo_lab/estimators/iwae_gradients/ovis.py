@@ -41,6 +41,7 @@ class OvisMonteCarlo(CoupledScore):
     """
 
     further: int
+    synonyms = ("ovis-mc",)
     target = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, baseline: the signal with further draws in a draw's place"
     minimum_draws = 2
@@ -51,6 +52,10 @@ class OvisMonteCarlo(CoupledScore):
     @property
     def name(self) -> str:
         return f"ovis-mc-{self.further}"
+
+    @property
+    def title(self) -> str:
+        return f"OVIS-MC, {self.further} further draws"
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         return family.noise_spec(n_draws + self.further, n_data)
@@ -88,6 +93,7 @@ class OvisTilde(CoupledScore):
     """
 
     gamma: float
+    synonyms = ("ovis-tilde",)
     target = "grad-phi-iwae"
     minimum_draws = 2
 
@@ -98,6 +104,10 @@ class OvisTilde(CoupledScore):
     @property
     def name(self) -> str:
         return f"ovis-tilde-{self.gamma:g}"
+
+    @property
+    def title(self) -> str:
+        return f"OVIS~, gamma = {self.gamma:g}"
 
     @property
     def unbiased(self) -> bool:

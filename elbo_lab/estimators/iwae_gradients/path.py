@@ -42,6 +42,7 @@ class IwaeTheta(ImportanceWeighted):
     """
 
     name = "iwae-theta"
+    title = "IWAE gradient in theta"
     target = "grad-theta-iwae"
     unbiased = True
     summary = "the importance-weighted bound's own gradient: importance-weighted, another target"
@@ -84,6 +85,8 @@ class IwaeReparameterization(CoupledPath):
     """
 
     name = "iwae-reparameterization"
+    title = "reparameterization of the IWAE bound"
+    synonyms: tuple[str, ...] = ("iwae-pathwise",)
     target = "grad-phi-iwae"
     summary = "pathwise derivative of log mean w; its signal-to-noise ratio falls with the draws"
 
@@ -106,6 +109,8 @@ class StlIwae(CoupledPath):
     """
 
     name = "stl-iwae"
+    title = "sticking the landing, IWAE"
+    synonyms = ("iwae-stl",)
     target = "grad-phi-iwae"
     unbiased = False
     summary = "iwae-reparameterization without its score term; biased from two draws on"
@@ -128,6 +133,8 @@ class Dreg(CoupledPath):
     """
 
     name = "dreg"
+    title = "doubly reparameterized"
+    synonyms = ("dregs", "iwae-dreg", "doubly-reparameterised")
     target = "grad-phi-iwae"
     summary = "doubly reparameterised: squared weights times the slopes along the paths"
 

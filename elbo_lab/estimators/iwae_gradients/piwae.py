@@ -32,6 +32,8 @@ class PiwaeTheta(IwaeTheta):
     """
 
     groups: int
+    title = "PIWAE, half in theta"
+    synonyms = ("piwae",)
     summary = "theta-half of PIWAE: iwae-theta on all draws"
 
     @property
@@ -50,6 +52,8 @@ class PiwaePhi(IwaeReparameterization):
     """
 
     groups: int
+    title = "PIWAE, half in phi"
+    synonyms = ("piwae",)
     summary = "phi-half of PIWAE: mean of iwae-reparameterization over groups of the draws"
 
     def __post_init__(self) -> None:

@@ -73,6 +73,8 @@ class IwaeScoreFunction(CoupledScore):
     """
 
     name = "iwae-score-function"
+    title = "REINFORCE of the IWAE bound"
+    synonyms = ("iwae-reinforce",)
     target = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, without a baseline"
 
@@ -93,6 +95,7 @@ class Vimco(CoupledScore):
     """
 
     name = "vimco"
+    title = "VIMCO"
     target = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, each draw's baseline from the others (geometric mean)"
     minimum_draws = 2
@@ -116,6 +119,7 @@ class VimcoArithmetic(CoupledScore):
     """
 
     name = "vimco-arithmetic"
+    title = "VIMCO, arithmetic mean"
     target = "grad-phi-iwae"
     summary = "REINFORCE of log mean w, the bound of the other draws as baseline"
     minimum_draws = 2

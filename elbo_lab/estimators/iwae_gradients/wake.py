@@ -26,6 +26,8 @@ class WakePhi(CoupledScore):
     """
 
     name = "wake-phi"
+    title = "reweighted wake-sleep"
+    synonyms = ("rws", "wake-phase-phi")
     target = "grad-phi-inclusive-kl"
     unbiased = False
     summary = "reweighted wake-sleep: self-normalised weights times the score of q; biased"
@@ -45,6 +47,8 @@ class WakePhiDreg(CoupledPath):
     """
 
     name = "wake-phi-dreg"
+    title = "reweighted wake-sleep, doubly reparameterized"
+    synonyms = ("rws-dreg",)
     target = "grad-phi-inclusive-kl"
     unbiased = False
     summary = "wake-phi reparameterised: same bias, no noise at the exact posterior"

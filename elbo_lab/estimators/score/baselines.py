@@ -40,6 +40,8 @@ class ScoreFunction(Estimator):
     """
 
     name = "score-function"
+    title = "REINFORCE"
+    synonyms = ("likelihood-ratio", "log-derivative-trick", "black-box-vi", "bbvi")
     target = "grad-phi-elbo"
     summary = "REINFORCE: mean of log w times the score of q"
 
@@ -63,6 +65,8 @@ class ScoreFunctionRunningMean(Estimator):
     """
 
     name = "score-function-running-mean"
+    title = "REINFORCE, running mean"
+    synonyms = ("moving-average-baseline",)
     target = "grad-phi-elbo"
     summary = "REINFORCE with a decaying mean of past log w as baseline"
     burn_in = 100
@@ -89,6 +93,8 @@ class ScoreFunctionLOO(Estimator):
     """
 
     name = "score-function-loo"
+    title = "REINFORCE, leave-one-out"
+    synonyms = ("rloo", "loo", "leave-one-out", "reinforce-loo")
     target = "grad-phi-elbo"
     summary = "REINFORCE with the mean of the other draws as baseline"
     minimum_draws = 2
@@ -116,6 +122,7 @@ class ScoreFunctionOptimalBaseline(Estimator):
     """
 
     name = "score-function-optimal-baseline"
+    title = "REINFORCE, optimal baseline"
     target = "grad-phi-elbo"
     summary = "REINFORCE with the variance-optimal baseline of each coordinate, from the other draws"
     minimum_draws = 2

@@ -65,6 +65,7 @@ class ScoreFunctionControlVariate(Estimator):
     """
 
     name = "score-function-control-variate"
+    title = "REINFORCE, control variate"
     target = "grad-phi-elbo"
     summary = "REINFORCE minus a multiple of the score, one fitted per datum on the other draws"
     minimum_draws = 3
@@ -148,6 +149,7 @@ class ScoreFunctionDelta(Linearised):
     """
 
     name = "score-function-delta"
+    title = "REINFORCE, linearised"
     summary = "REINFORCE minus a fitted multiple of log w linearised at the mean of q"
     minimum_draws = 2
     independent_draws = True
@@ -186,6 +188,7 @@ class ScoreFunctionDeltaUnit(Linearised):
     """
 
     name = "score-function-delta-unit"
+    title = "REINFORCE, linearised, coefficient 1"
     summary = "REINFORCE minus log w linearised at the mean of q, coefficient one; can hurt"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:

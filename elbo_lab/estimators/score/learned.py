@@ -37,6 +37,8 @@ class ScoreFunctionLearnedBaseline(Estimator):
     """Score function; the baseline is an MLP of the datum, whose parameters live in the state."""
 
     name = "score-function-learned-baseline"
+    title = "REINFORCE, learned baseline"
+    synonyms = ("nvil",)
     target = "grad-phi-elbo"
     summary = "REINFORCE with a baseline that a small network learns from x (NVIL)"
     burn_in = 300

@@ -45,6 +45,7 @@ class ScoreFunctionOracleBaseline(Estimator):
     """Score function minus the optimal constant baseline of each coordinate, computed exactly."""
 
     name = "score-function-oracle-baseline"
+    title = "REINFORCE, oracle baseline"
     target = "grad-phi-elbo"
     summary = "REINFORCE with the exact optimal baseline; a reference, not available in practice"
     is_reference = True

@@ -75,6 +75,7 @@ class ScoreFunctionTopCategories(FewValues):
     """
 
     k: int = 1
+    title = "REINFORCE, top categories summed"
     summary = "the most probable value exactly, REINFORCE for the rest"
 
     def __post_init__(self) -> None:
@@ -136,6 +137,8 @@ class ScoreFunctionUnorderedSet(FewValues):
     """
 
     name = "score-function-unordered-set"
+    title = "REINFORCE, unordered set"
+    synonyms = ("unordered-set", "unordered-set-policy-gradient")
     summary = "REINFORCE over a set of different values, drawn without replacement"
     minimum_draws = 2
     independent_draws = True

@@ -1,0 +1,236 @@
+"""Titles and synonyms: what is accepted beside a name, and what is shown in its place."""
+
+from collections import Counter
+from itertools import chain
+
+import pytest
+from test_docs import TEXTS
+
+from elbo_lab import DATASETS, ESTIMATORS, FAMILIES, MODELS, Estimator, compare, fit, load
+from elbo_lab.distributions import SOURCES
+from elbo_lab.distributions.sources import find_source
+from elbo_lab.errors import UnknownName
+from elbo_lab.estimators import Reparameterization
+from elbo_lab.models import PPCA
+from elbo_lab.names import called, spelt
+from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.registry import check_posterior_name, display_name, find_estimators, find_models
+
+KINDS = {
+    "models": [MODELS[name] for name in MODELS.built_in],
+    "estimators": [ESTIMATORS[name] for name in ESTIMATORS.built_in],
+    "families": [FAMILIES[name] for name in FAMILIES.built_in],
+    "posteriors": POSTERIORS,
+    "noise": SOURCES,
+    "data sets": [DATASETS[name] for name in DATASETS.built_in],
+}
+EVERYTHING = list(chain.from_iterable(KINDS.values()))
+
+
+def clashes(things):
+    """Return the other words of things that are a name, or a word of another idea.
+
+    Variants of a class, and the halves of one idea for several targets, are not others: they share a synonym
+    as they share a name.
+    """
+    names = {spelt(one.name) for one in things}
+    ideas = {}
+    for one in things:
+        target = getattr(one, "target", None)
+        for word in {spelt(word) for word in (*one.synonyms, one.title) if word} - {spelt(one.name)}:
+            kind = one if isinstance(one, type) else type(one)
+            ideas.setdefault(word, {})[kind.__mro__[1] if one in KINDS["models"] else kind] = target
+    shared = {
+        word
+        for word, found in ideas.items()
+        if len(found) > 1 and (None in found.values() or max(Counter(found.values()).values()) > 1)
+    }
+    return (set(ideas) & names) | shared
+
+
+def test_a_synonym_is_no_name_and_no_word_for_anything_else():
+    assert clashes(EVERYTHING) == set()
+
+
+@pytest.mark.parametrize("word", ["ppca", "reinforce", "geyser"])
+def test_a_word_that_means_two_things_is_found(word):
+    class Twice(Reparameterization):
+        name = "twice"
+        synonyms = (word,)
+
+    assert clashes([*EVERYTHING, Twice()]) == {word}
+
+
+def other_words():
+    for one in EVERYTHING:
+        yield from ((one, word) for word in (*one.synonyms, one.title) if word)
+
+
+FINDERS = {
+    "models": lambda word: [choice.kind for choice in find_models(word)],
+    "estimators": find_estimators,
+    "families": lambda word: [FAMILIES[word]],
+    "posteriors": lambda word: [{one.name: one for one in POSTERIORS}[check_posterior_name(word)]],
+    "noise": lambda word: [find_source(word)],
+    "data sets": lambda word: [DATASETS[word]],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("written", [str, str.upper, lambda word: word.replace("-", "_").title()])
+def test_every_word_finds_its_thing_in_any_spelling(kind, written):
+    for one in KINDS[kind]:
+        for word in (one.name, *one.synonyms, one.title.replace(",", "")):
+            asked = written(word)
+            if word and "," not in one.title:
+                assert one in FINDERS[kind](asked), asked
+
+
+def test_titles_with_a_comma_are_words_too():
+    assert [one.name for one in called("reinforce, leave-one-out", KINDS["estimators"])] == [
+        "score-function-loo"
+    ]
+
+
+ASKED = [
+    (
+        find_models,
+        "gmm",
+        ["gaussian-mixture:spherical", "gaussian-mixture:diagonal", "gaussian-mixture:full"],
+    ),
+    (find_models, "GMM:Full", ["gaussian-mixture:full"]),
+    (find_models, "vae", ["deep-bernoulli"]),
+    (find_models, "Gaussian VAE:learned", ["deep-gaussian:learned"]),
+    (find_estimators, "rloo", ["score-function-loo"]),
+    (find_estimators, "REINFORCE:grad-phi-elbo", ["score-function"]),
+    (find_estimators, "piwae", ["piwae-2-theta", "piwae-2-phi"]),
+    (find_estimators, "jackknife", ["jackknife-1", "jackknife-2"]),
+]
+
+
+@pytest.mark.parametrize("find, asked, names", ASKED)
+def test_what_a_synonym_stands_for(find, asked, names):
+    assert [getattr(one, "label", None) or one.name for one in find(asked)] == names
+
+
+@pytest.mark.parametrize(
+    "asked, first",
+    [
+        ("reinforse", "'score-function' (REINFORCE)"),
+        ("reparamet", "'reparameterization'"),
+        ("rlo", "'score-function-loo' (rloo)"),
+    ],
+)
+def test_the_nearest_word_is_told_with_the_name_that_it_means(asked, first):
+    with pytest.raises(UnknownName) as error:
+        find_estimators(asked)
+    line = str(error.value)
+    assert f"did you mean {first}?" in line and "arm," not in line and len(line) < 300
+
+
+def test_results_hold_the_names_of_the_registry():
+    result = compare(
+        "PCA",
+        estimators="pathwise",
+        rows=3,
+        repeats=4,
+        threads=1,
+        posterior="Free",
+        against="Reparam",
+        noise="IID",
+    )
+    asked = {key: result.settings[key] for key in ("models", "estimators", "posterior", "against", "noise")}
+    assert asked == {
+        "models": ["ppca"],
+        "estimators": ["reparameterization"],
+        "posterior": "free",
+        "against": "reparameterization",
+        "noise": "independent",
+    }
+
+
+def test_a_fit_is_resumed_under_a_synonym(tmp_path):
+    stored = tmp_path / "a.npz"
+    data = load("digits:binary").rows(20, seed=0).x
+    options = {"phi_estimator": "RLOO", "theta_estimator": "elbo-sampled", "posterior": "encoder", "draws": 2}
+    begun = fit("VAE", data, epochs=1, hidden=(4,), checkpoint=stored, **options)
+    kept = {key: begun.settings[key] for key in ("model", "phi_estimator", "posterior")}
+    assert kept == {
+        "model": "deep-bernoulli",
+        "phi_estimator": "score-function-loo",
+        "posterior": "amortised",
+    }
+    assert fit("vae", data, epochs=2, resume=stored, **options).history[-1]["epoch"] == 2
+
+
+def test_a_file_wins_over_a_synonym_and_a_name_over_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load("Optdigits:Binary").name == "digits:binary" and load("geyser").name == "faithful"
+    (tmp_path / "geyser.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "geyser.csv").rename(tmp_path / "geyser")
+    with pytest.raises(ValueError, match="geyser"):
+        load("geyser")  # a file without an ending
+    (tmp_path / "geyser").rename(tmp_path / "faithful")
+    assert load("faithful").name == "faithful"
+
+
+def test_a_class_of_ones_own_has_neither_title_nor_synonyms_of_its_parent():
+    class Own(Reparameterization):
+        name = "own"
+
+    class OwnModel(PPCA):
+        name = "own-model"
+
+    for kind in (Own, OwnModel):
+        assert (kind.title, kind.synonyms) == ("", ())
+    assert display_name("own") == "own"
+    assert [one.name for one in find_estimators([Own(), "reparam"])] == ["own", "reparameterization"]
+
+
+@pytest.mark.parametrize("words", [{"synonyms": "abc"}, {"title": 3}, {"synonyms": ("a\nb",)}])
+def test_words_of_ones_own_are_texts(words):
+    kind = type("Own", (Reparameterization,), {"name": "own", **words})
+    with pytest.raises(TypeError, match="an estimator whose title is a text and whose synonyms"):
+        find_estimators(kind)
+
+
+@pytest.mark.parametrize(
+    "name, title",
+    [
+        ("score-function", "REINFORCE"),
+        ("score-function:grad-phi-elbo", "REINFORCE"),
+        ("gaussian-mixture", "mixture of Gaussians"),
+        ("gaussian-mixture:full", "mixture of Gaussians (full)"),
+        ("deep-gaussian:learned", "Gaussian VAE (learned)"),
+        ("digits:binary", "handwritten digits (binary)"),
+        ("laplace", "laplace"),
+        ("somebody-elses", "somebody-elses"),
+    ],
+)
+def test_a_name_is_displayed_by_its_title(name, title):
+    assert display_name(name) == title
+
+
+def test_every_estimator_and_model_has_a_title_and_no_two_the_same():
+    titles = {one.name: one.title for one in (*KINDS["models"], *KINDS["estimators"])}
+    assert all(titles.values())
+    assert [title for title, count in Counter(titles.values()).items() if count > 1] == []
+    assert Estimator.title == ""
+
+
+def synonym_table():
+    """Return the rows of the glossary's table of synonyms, as the registry has them."""
+    rows = []
+    for kind, things in KINDS.items():
+        for one in things:
+            title = "" if spelt(one.title) == spelt(one.name) else one.title
+            if title or one.synonyms:
+                cells = (kind, f"`{one.name}`", title, ", ".join(one.synonyms))
+                rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return list(dict.fromkeys(rows))
+
+
+def test_the_table_of_synonyms_in_the_glossary_is_that_of_the_registry():
+    section = TEXTS["docs/glossary.md"].split("### Other words that are accepted\n")[1].split("\n#")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    assert rows[1:] == synonym_table()
