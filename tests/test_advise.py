@@ -243,7 +243,7 @@ def test_no_line_is_wider_than_asked_and_no_name_is_lost(timed, width):  # noqa:
 
 MISTAKES = [
     (["gaussian-mixture"], "model: expected one model, got 3 of them; choose one of gaussian-mixture:"),
-    (["pcca"], "error: model: expected a known name, got 'pcca'; did you mean 'ppca'?"),
+    (["ppcaa"], "error: model: expected a known name, got 'ppcaa'; did you mean 'ppca'?"),
     (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
     (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
     (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),

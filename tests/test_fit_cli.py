@@ -115,7 +115,7 @@ MISTAKES = {
     f"{VAE_TEXT} --optimizer adamm": ["did you mean 'adam'?"],
     f"{VAE_TEXT} --activation tan": ["did you mean 'tanh'?"],
     f"{VAE_TEXT} --schedule cosin:3": ["did you mean 'cosine'?"],
-    f"{VAE_TEXT} --phi-estimator reparametrizatoin": ["did you mean 'reparameterization'?"],
+    f"{VAE_TEXT} --phi-estimator reparameterizatoin": ["did you mean 'reparameterization'?"],
     "nosuch": ["error: model: expected a known name, got 'nosuch'", "'elbo-lab list' has all"],
     "ppca": ["error: --data: expected a data set, a file or an array, got nothing; try 'digits:raw'"],
     "gaussian-mixtrue --data digits": ["error: model: ", "did you mean 'gaussian-mixture'?"],
