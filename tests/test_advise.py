@@ -78,7 +78,7 @@ def test_of_equally_fast_estimators_the_one_of_least_variance_is_advised():
         assert rows[-1]["estimator"] == "score-function" and rows[-1]["verdict"] == "loses"
     assert (choice.advice, choice.estimator) == ("use", "reparameterization-analytic-kl")
     assert "use reparameterization-analytic-kl" in choice.text and choice.text in " ".join(
-        found.text().split()
+        found.table().split()
     )
 
 
@@ -202,7 +202,7 @@ def test_what_takes_longer_than_the_budget_is_left_out(timed):
     assert choice_of(found, "grad-phi-elbo").estimator != "reparameterization-analytic-kl"
     nothing = advise("gaussian-mle", budget=1e-9, **SMALL)
     assert {choice.advice for choice in nothing.choices} == {"none"}
-    assert "no candidate" in nothing.text() and "larger budget may help" in nothing.text()
+    assert "no candidate" in nothing.table() and "larger budget may help" in nothing.table()
 
 
 def test_an_encoder_and_own_data_are_accepted(timed):  # noqa: ARG001
@@ -236,7 +236,7 @@ def test_everything_but_the_seconds_is_reproduced(timed):  # noqa: ARG001
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_line_is_wider_than_asked_and_no_name_is_lost(timed, width):  # noqa: ARG001
     found = advise("gaussian-mle", budget=0.1, **SMALL)
-    text = found.text(width)
+    text = found.table(width)
     assert max(map(len, text.splitlines())) <= width
     assert all(row["estimator"] in text for row in found.rows if row["reason"] is None)
 

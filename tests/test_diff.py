@@ -131,7 +131,7 @@ def test_rows_of_one_run_only_are_a_difference(write, run):
     other["rows"] = [row for row in other["rows"] if row["model"] == "gaussian-mle"]
     found = difference(write("a.json", run), write("b.json", other))
     assert found.differs and {row["model"] for row in found.only[0]} == {"gaussian-mixture"}
-    assert found.only[1] == [] and "only in A: gaussian-mixture full" in found.text()
+    assert found.only[1] == [] and "only in A: gaussian-mixture full" in found.table()
 
 
 # -- chance ----------------------------------------------------------------------------------------
@@ -235,4 +235,4 @@ def test_the_exit_code_is_that_of_diff(write, run, tmp_path, capsys):
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_line_is_wider_than_asked(write, run, width):
     found = changed(write, run, bias_norm=100.0)
-    assert max(map(len, found.text(width, everything=True).splitlines())) <= width
+    assert max(map(len, found.table(width, everything=True).splitlines())) <= width

@@ -299,7 +299,7 @@ FIGURES = {
 @pytest.mark.parametrize("case", FIGURES)
 def test_figures_suit_the_fit(case, tmp_path):
     model, data, options, expected = FIGURES[case]
-    names = fit(model, data(), **options).plot(tmp_path)
+    names = fit(model, data(), **options).write_figures(tmp_path)
     assert names == (["learning-curves", "samples"] if expected is None else expected)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))

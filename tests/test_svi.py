@@ -192,4 +192,4 @@ def test_a_stored_regression_refuses_other_columns_and_samples_of_tables(tmp_pat
 
 def test_the_figures_of_a_regression_are_its_curves(tmp_path):
     result = fit("logistic-regression", FEW, **QUICK)
-    assert result.plot(tmp_path) == ["learning-curves"]
+    assert result.write_figures(tmp_path) == ["learning-curves"]

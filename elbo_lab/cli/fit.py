@@ -193,7 +193,7 @@ def run(options: Namespace) -> None:
         return "" if options.json is None else ", ".join(map(str, result.to_json(options.json)))
 
     def figures() -> str:
-        names = [] if options.out is None else result.plot(options.out)
+        names = [] if options.out is None else result.write_figures(options.out)
         return f"{options.out}/ ({', '.join(names)}; PNG and SVG)" if names else ""
 
     finish(plan.taken, [record, figures], lambda console: print_numbers(result, console))

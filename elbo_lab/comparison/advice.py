@@ -29,7 +29,7 @@ from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.registry import all_estimators, check_posterior_name, find_models
-from elbo_lab.report import block_lines, interval_text, number_text, time_text, wrapped_texts
+from elbo_lab.report import block_lines, interval_text, number_text, text_of, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
 from elbo_lab.study.moments import Moments
@@ -74,7 +74,7 @@ class Choice:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
     """What `advise` returns.
 
@@ -94,13 +94,21 @@ class Advice:
     choices: tuple[Choice, ...]
     rows: list[Row]
 
-    def lines(self, width: int = 100, dash: str = "-") -> "list[Text | str]":
-        """Return the lines to print: the advice, then the measurements."""
+    def _advice(self, width: int) -> "list[Text | str]":
+        """Return the lines that name the problem and what to use."""
         s = self.settings
         head = f"{s['model']} on {s['data']}, {s['rows']} rows, K = {s['latent']}, S = {s['draws']}"
         lines: list[Text | str] = [*wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")]
         for choice in self.choices:
             lines += ["", *wrapped_texts(choice.text, width)]
+        return lines
+
+    def __repr__(self) -> str:
+        return text_of(self._advice(100)).rstrip()
+
+    def lines(self, width: int = 100, dash: str = "-") -> "list[Text | str]":
+        """Return the lines to print: the advice, then the measurements."""
+        lines = self._advice(width)
         blocks = []
         for target in TARGETS:
             for at in PLACES:
@@ -122,9 +130,9 @@ class Advice:
         table = block_lines(blocks, TITLES, width, dash)
         return [*lines, "", *table, *wrapped_texts(caption, width, "dim italic")]
 
-    def text(self, width: int = 100) -> str:
+    def table(self, width: int = 100) -> str:
         """Return the lines as text."""
-        return "\n".join(str(line).rstrip() for line in self.lines(width)) + "\n"
+        return text_of(self.lines(width))
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return all as JSON text; write it to `path` as well if given."""

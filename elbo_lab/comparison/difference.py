@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.report import difference_lines, model_label, number_text
+from elbo_lab.report import difference_lines, difference_summary, model_label, number_text, text_of
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ROUNDING = 1e-9
 LEFT_OUT = ("exact_values", "exact_errors", "threads")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """How run B differs from run A.
 
@@ -80,9 +80,18 @@ class Difference:
         """Return the lines to print: settings, the rows that changed (or all), and how many did not."""
         return difference_lines(self.settings, self.rows, self.only, width, dash, everything)
 
-    def text(self, width: int = 100, everything: bool = False) -> str:
+    def table(self, width: int = 100, everything: bool = False) -> str:
         """Return the lines as text."""
-        return "\n".join(str(line).rstrip() for line in self.lines(width, everything=everything)) + "\n"
+        return text_of(self.lines(width, everything=everything))
+
+    def __repr__(self) -> str:
+        lone = "".join(
+            f", {len(rows)} only in {run}" for run, rows in zip("AB", self.only, strict=True) if rows
+        )
+        a, b = self.names
+        return (
+            f"Difference of A = {a} and B = {b}: {difference_summary(self.rows)}{lone}; .table() has them all"
+        )
 
 
 @checks_kinds

@@ -117,7 +117,7 @@ def _shows_prior_failure(comparison: Comparison) -> bool:
     return asked and not all(scene.model.family.discrete for scene in comparison.scenes)
 
 
-def drawings(comparison: Comparison, figures: str = "story") -> dict[str, Drawing]:
+def drawings(comparison: Comparison, figures: str = "story", name: str | None = None) -> dict[str, Drawing]:
     """Return {name: Drawing} for a `Comparison`, in the order of reading.
 
     Parameters
@@ -125,11 +125,13 @@ def drawings(comparison: Comparison, figures: str = "story") -> dict[str, Drawin
     comparison : Comparison
     figures : {'story', 'all', 'none'}
         At most four that answer the main questions, all, or none.
+    name : str, optional
+        Only this one of them.
 
     Raises
     ------
     ValueError
-        If `figures` is another word.
+        If `figures` is another word, or `name` the name of none.
     """
     if figures not in CHOICES:
         raise unknown_name("figures", figures, CHOICES)
@@ -151,6 +153,10 @@ def drawings(comparison: Comparison, figures: str = "story") -> dict[str, Drawin
     if figures == "story":
         names.sort(key=lambda name: MAIN.index(name) if name in MAIN else len(MAIN))
         names = names[:MOST_OF_STORY]
+    if name is not None:
+        if name not in names:
+            raise unknown_name("name", name, names)
+        names = [name]
     if example is not None and "variance-vs-draws" in names:
         # Six numbers of draws together cost about as much as one row of the table. They run on the workers,
         # where the figures are drawn, hence before them.
@@ -189,6 +195,12 @@ def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
 def _prior_failure(seed: int) -> Figure:
     title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
     return plot_prior_failure(prior_failure(seed), title=title)
+
+
+def draw_figure(comparison: Comparison, name: str) -> Figure:
+    """Return one figure of a `Comparison`."""
+    with single_threaded_blas():
+        return drawings(comparison, "all", name)[name].draw()
 
 
 def draw_figures(comparison: Comparison, figures: str = "story") -> dict[str, Figure]:

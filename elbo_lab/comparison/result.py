@@ -3,16 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
-from elbo_lab.report import power_lines, ratio_lines, table_text
+from elbo_lab.report import power_lines, ratio_lines, summary_lines, table_text, text_of
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import Scene
@@ -34,7 +34,7 @@ def figure_names(targets: Iterable[str]) -> list[str]:
     return [*targets, *FIGURES]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Comparison:
     """All rows of a comparison.
 
@@ -58,19 +58,23 @@ class Comparison:
 
     rows: list[Row]
     settings: dict[str, Any]
-    estimators: list[Estimator] = field(repr=False)
-    scenes: list[Scene] = field(repr=False)
-    answers: list[dict[str, Answer]] = field(repr=False)
-    moments: list[dict[Estimator, Moments]] = field(repr=False)
-    workers: Workers = field(repr=False)
+    estimators: list[Estimator]
+    scenes: list[Scene]
+    answers: list[dict[str, Answer]]
+    moments: list[dict[Estimator, Moments]]
+    workers: Workers
+
+    def __repr__(self) -> str:
+        references = {estimator.name for estimator in self.estimators if estimator.is_reference}
+        return "\n".join(summary_lines(self.rows, self.settings, references))
 
     @checks_kinds
     def table(self, width: int = 120) -> str:
         """Return one table per target as text, then that of `against`, and that of `power`, if asked for."""
         text = table_text(self.rows, self.settings, width=width)
-        for lines in (ratio_lines, power_lines):
-            added = [str(line).rstrip() for line in lines(self.rows, self.settings, width)]
-            text += "\n".join(["", *added, ""]) if added else ""
+        for lines_of in (ratio_lines, power_lines):
+            lines = lines_of(self.rows, self.settings, width)
+            text += text_of(["", *lines]) if lines else ""
         return text
 
     @checks_kinds
@@ -94,26 +98,30 @@ class Comparison:
             write_output("csv", path, sheet.getvalue(), CSV)
         return sheet.getvalue()
 
+    @overload
+    def plot(self, name: None = None, *, figures: str = "story") -> "dict[str, Figure]": ...
+
+    @overload
+    def plot(self, name: str, *, figures: str = "story") -> "Figure": ...
+
     @checks_kinds
-    def plot(self, folder: str | PathLike[str] | None = None, figures: str = "story") -> "dict[str, Figure]":
-        """Draw the figures; return {name: Figure}, and write PNG and SVG files if a folder is given.
+    def plot(self, name: str | None = None, *, figures: str = "story") -> "Figure | dict[str, Figure]":
+        """Draw one figure, or several.
 
         Parameters
         ----------
-        folder : str or path, optional
+        name : str, optional
+            A target, as in 'grad-phi-elbo', or another of the names that `plot(figures="all")` returns.
         figures : {'story', 'all', 'none'}
-            At most four that answer the main questions, all, or none.
-        """
-        from elbo_lab.comparison.figures import draw_figures  # Matplotlib is heavy
-        from elbo_lab.plots import save_figure
+            Without a name: at most four that answer the main questions, all, or none.
 
-        if folder is not None:
-            check_folder_writable("folder", folder)
-        drawn = draw_figures(self, figures)
-        if folder is not None:
-            for name, figure in drawn.items():
-                save_figure(figure, folder, name)
-        return drawn
+        Returns
+        -------
+        matplotlib.figure.Figure, or dict {name: Figure} if no name is given
+        """
+        from elbo_lab.comparison.figures import draw_figure, draw_figures  # Matplotlib is heavy
+
+        return draw_figures(self, figures) if name is None else draw_figure(self, name)
 
     @checks_kinds
     def write_figures(

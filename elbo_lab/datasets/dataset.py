@@ -26,7 +26,7 @@ SPLIT_KEY = (0x5B117,)
 
 
 # Two tables are not one yes or no: no generated __eq__ on arrays.
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A table of observations with its origin.
 
@@ -62,6 +62,10 @@ class Dataset:
     probabilities: NDArray[np.float32] | None = None
     image_shape: tuple[int, int] | None = None
     unit: str = ""
+
+    def __repr__(self) -> str:
+        columns = f", columns {', '.join(self.columns)}" if self.columns and len(self.columns) <= 12 else ""
+        return f"<Dataset {self.name}: x {self.x.shape}{columns}>"
 
     def rows(self, count: int, seed: int) -> "Dataset":
         """Return `count` different rows, chosen and ordered by a seeded permutation.

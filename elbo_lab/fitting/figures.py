@@ -9,7 +9,6 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
 from elbo_lab.exact import closed_form
-from elbo_lab.files import StrPath
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.plots import (
     latent_grid,
@@ -23,7 +22,6 @@ from elbo_lab.plots import (
     plot_sample_scatter,
     plot_staircase,
     plot_surprisal_and_gap,
-    save_figure,
 )
 
 PICTURES, COLUMNS = 40, 10
@@ -31,14 +29,6 @@ PAIRS = 20
 WAYS, STOPS = 4, 9
 GRID = 12
 POINTS = 1000
-
-
-def draw_figures(result: FitResult, folder: StrPath) -> list[str]:
-    """Write the figures of a fit into a folder; return their names."""
-    figures = dict(figures_of(result))
-    for name, figure in figures.items():
-        save_figure(figure, folder, name)
-    return list(figures)
 
 
 def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:

@@ -2,15 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
+from elbo_lab.errors import unknown_name
 from elbo_lab.evaluation import Fitted
-from elbo_lab.files import StrPath, descriptor_of, json_kind, plain, short_name, write_arrays, write_json
+from elbo_lab.files import (
+    StrPath,
+    check_folder_writable,
+    descriptor_of,
+    json_kind,
+    plain,
+    short_name,
+    write_arrays,
+    write_json,
+)
 from elbo_lab.kinds import checks_kinds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = "elbo_lab/fit/1"
 JSON = json_kind("fit", SCHEMA)
@@ -19,6 +32,8 @@ FIGURES = (
     "learning-curves staircase bound-and-gap mixture samples latent-grid reconstructions interpolation "
     "latent-plane"
 ).split()
+# The numbers of `final` that tell how good a fit is.
+CLOSING = ("log_likelihood_per_datum", "elbo_per_datum", "nll_per_datum", "log_p_per_datum", "accuracy")
 # Larger parameters than this go to a file of arrays.
 MOST_AS_TEXT = 10_000
 
@@ -35,7 +50,7 @@ def side_file(path: StrPath) -> Path | None:
     return path.with_name(short_name(stem, ".parameters.npz"))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FitResult(Fitted):
     """A fitted model with its record.
 
@@ -62,6 +77,18 @@ class FitResult(Fitted):
     warnings: tuple[str, ...]
     train: Dataset
     held_out: Dataset | None
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        lines = [f"Fit of {settings['model']} to {self.train.name}, method {settings['method']}"]
+        for title, numbers in (("training", self.final), ("held out", self.final.get("held_out", {}))):
+            shown = [f"{name} {numbers[name]:.5g}" for name in CLOSING if name in numbers]
+            lines += [f"  {title}: {', '.join(shown)} ({numbers['rows']} rows)"] if shown else []
+        shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in self.parameters.items())
+        lines.append(f"  parameters: {shapes}")
+        lines.append(f"  stopped: {self.stopped}")
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
 
     @property
     def fitted(self) -> Fitted:
@@ -118,9 +145,44 @@ class FitResult(Fitted):
         write_json(path, record, JSON)
         return [Path(path)] if arrays is None else [Path(path), arrays]
 
-    @checks_kinds
-    def plot(self, folder: StrPath) -> list[str]:
-        """Write the figures of this fit into a folder; return their names."""
-        from elbo_lab.fitting.figures import draw_figures
+    @overload
+    def plot(self, name: None = None) -> "dict[str, Figure]": ...
 
-        return draw_figures(self, folder)
+    @overload
+    def plot(self, name: str) -> "Figure": ...
+
+    @checks_kinds
+    def plot(self, name: str | None = None) -> "Figure | dict[str, Figure]":
+        """Draw one figure of this fit, or all of them.
+
+        Parameters
+        ----------
+        name : str, optional
+            As in what `plot()` returns, such as 'learning-curves'.
+
+        Returns
+        -------
+        matplotlib.figure.Figure, or dict {name: Figure} if no name is given
+        """
+        from elbo_lab.fitting.figures import figures_of  # Matplotlib is heavy
+
+        found = figures_of(self)
+        if name is None:
+            return dict(found)
+        known = []
+        for known_name, figure in found:
+            if known_name == name:
+                return figure
+            known.append(known_name)
+        raise unknown_name("name", name, known)
+
+    @checks_kinds
+    def write_figures(self, folder: StrPath) -> list[str]:
+        """Write the figures of this fit into a folder, as PNG and SVG; return their names."""
+        from elbo_lab.plots import save_figure
+
+        check_folder_writable("folder", folder)
+        figures = self.plot()
+        for name, figure in figures.items():
+            save_figure(figure, folder, name)
+        return list(figures)

@@ -14,6 +14,7 @@ A figure is 8 inches wide and is shown about 800 pixels wide in the README, so 9
 pixels there; files are written at twice that resolution for sharp screens.
 """
 
+import io
 import math
 import zlib
 from collections.abc import Collection, Sequence
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
@@ -180,6 +182,21 @@ def marker_keywords(name: str) -> dict[str, Any]:
     }
 
 
+SHOWN_DPI = 100
+"""A figure has the width of a column of text on a page, at twice that resolution in its file."""
+
+
+class Picture(Figure):
+    """A figure that a notebook shows by itself: without pyplot, and without a magic command."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Return the PNG and the size in pixels at which a page shows it."""
+        sheet = io.BytesIO()
+        FigureCanvasAgg(self).print_png(sheet)
+        width, height = (round(SHOWN_DPI * inches) for inches in self.get_size_inches())
+        return sheet.getvalue(), {"width": width, "height": height}
+
+
 def new_figure(height: float, width: float = STYLE["width"]) -> Figure:
     """Return an empty white figure, made without pyplot.
 
@@ -188,7 +205,7 @@ def new_figure(height: float, width: float = STYLE["width"]) -> Figure:
     height, width : float
         Inches. The default width is that of the README.
     """
-    return Figure(
+    return Picture(
         figsize=(width, height),
         dpi=STYLE["dpi"],
         facecolor=STYLE["background"],

@@ -5,6 +5,7 @@ grouping    which rows belong together, and in what order
 columns     the columns of a table, and which of them fit a width
 blocks      lines of text, and small tables at any width
 tables      the comparison as text: one table per target
+summary     the comparison in a few lines
 ratios      the table of paired ratios
 power       the table of second verdicts
 difference  the difference of two runs
@@ -14,13 +15,14 @@ advice      the advice in words
 """
 
 from elbo_lab.estimators.targets import is_gradient
-from elbo_lab.report.blocks import block_lines, dash_of, print_lines, wrapped_texts
+from elbo_lab.report.blocks import block_lines, dash_of, print_lines, text_of, wrapped_texts
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
-from elbo_lab.report.difference import difference_lines
+from elbo_lab.report.difference import difference_lines, difference_summary
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.report.power import power_lines
 from elbo_lab.report.ratios import ratio_lines
+from elbo_lab.report.summary import summary_lines
 from elbo_lab.report.tables import print_tables, table_text
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "caution_lines",
     "dash_of",
     "difference_lines",
+    "difference_summary",
     "group_rows",
     "interval_text",
     "is_gradient",
@@ -40,7 +43,9 @@ __all__ = [
     "print_lines",
     "print_tables",
     "ratio_lines",
+    "summary_lines",
     "table_text",
+    "text_of",
     "time_text",
     "value_text",
     "verdict",

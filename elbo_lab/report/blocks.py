@@ -104,6 +104,14 @@ def block_lines(
     return [*lines, Text(dash * width, "dim")]
 
 
+def text_of(lines: "Iterable[Text | str]") -> str:
+    """Return lines as one plain text.
+
+    No console of rich comes into it: in a notebook such a console displays what it is to print.
+    """
+    return "\n".join(str(line).rstrip() for line in lines) + "\n"
+
+
 def dash_of(console: "Console") -> str:
     """Return the character for rules that a console can show."""
     return "\u2500" if (console.encoding or "").lower().startswith("utf") else "-"

@@ -57,11 +57,16 @@ def difference_lines(
             if row["reasons"]
             for text in wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
         ]
+    return [*lines, *wrapped_texts(difference_summary(rows), width, "bold")]
+
+
+def difference_summary(rows: Rows) -> str:
+    """Return how many rows of both runs agree, in words."""
     counts = {word: 0 for word in ("identical", "same", "changed")}
     for row in rows:
         counts[row["verdict"]] += 1
     summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
-    return [*lines, *wrapped_texts(f"{len(rows)} rows in both: {summary or 'none'}", width, "bold")]
+    return f"{len(rows)} rows in both: {summary or 'none'}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -7,12 +7,19 @@ column by column, the most derived number first (mse follows from bias and varia
 caption names what is missing; a number is never wrapped or cut.
 """
 
-import io
 import math
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe, is_gradient
-from elbo_lab.report.blocks import dash_of, name_cell, print_lines, styled, wrapped, wrapped_texts
+from elbo_lab.report.blocks import (
+    dash_of,
+    name_cell,
+    print_lines,
+    styled,
+    text_of,
+    wrapped,
+    wrapped_texts,
+)
 from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
 from elbo_lab.report.columns import Frame, fit_columns
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
@@ -241,8 +248,8 @@ def table_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int, 
     return lines + rule + caption_lines(rows, settings, frame, width)
 
 
-def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None" = None) -> None:
-    """Print the comparison, one table per target.
+def comparison_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "\u2500") -> "list[Text]":
+    """Return the lines of the comparison, one table per target.
 
     Parameters
     ----------
@@ -250,40 +257,25 @@ def print_tables(rows: Rows, settings: dict[str, Any], console: "Console | None"
         Rows with the keys of the JSON schema.
     settings : dict
         Settings of the run; the captions name its `draws` and `repeats`.
-    console : rich.console.Console, optional
-        Where to print, and how wide; standard output if omitted. Colour appears on a terminal
-        only.
+    width : int
+        Characters per line.
+    dash : str
+        One character for rules.
     """
-    from rich.console import Console
-
-    console = Console() if console is None else console
-    frame = fit_columns(rows, console.width)
-    for index, target in enumerate(order_targets(rows)):
+    frame = fit_columns(rows, width)
+    lines: list[Text] = []
+    for target in order_targets(rows):
+        lines += styled([""]) if lines else []
         chosen = [row for row in rows if row["target"] == target]
-        if index:
-            console.print()
-        print_lines(table_lines(chosen, settings, frame, console.width, dash_of(console)), console)
+        lines += table_lines(chosen, settings, frame, width, dash)
+    return lines
+
+
+def print_tables(rows: Rows, settings: dict[str, Any], console: "Console") -> None:
+    """Print `comparison_lines` as wide as a console of rich; colour appears on a terminal only."""
+    print_lines(comparison_lines(rows, settings, console.width, dash_of(console)), console)
 
 
 def table_text(rows: Rows, settings: dict[str, Any], width: int = 120) -> str:
-    """Return the tables as plain text without colour, lines at most `width` characters long.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Rows with the keys of the JSON schema.
-    settings : dict
-        Settings of the run.
-    width : int
-        Characters per line.
-
-    Returns
-    -------
-    str
-    """
-    from rich.console import Console
-
-    sheet = io.StringIO()
-    console = Console(file=sheet, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    print_tables(rows, settings, console)
-    return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()) + "\n"
+    """Return `comparison_lines` as plain text."""
+    return text_of(comparison_lines(rows, settings, width))
