@@ -434,7 +434,7 @@ def test_an_unknown_target_is_refused():
         compare("gaussian-mle", estimators=NoDraws())
 
 
-@pytest.mark.parametrize("write", ["to_json", "to_csv", "plot"])
+@pytest.mark.parametrize("write", ["to_json", "to_csv", "write_figures"])
 def test_results_are_not_written_where_it_is_impossible(write, tmp_path):
     (tmp_path / "file").write_text("kept", encoding="utf-8")
     with pytest.raises(ValueError, match=r"expected .*got"):
