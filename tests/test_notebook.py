@@ -63,5 +63,7 @@ def test_plot_names_its_figures(comparison):
     fitted = fit("gaussian-mixture:full", "faithful")
     assert list(fitted.plot()) == ["learning-curves", "staircase", "mixture", "samples"]
     assert fitted.plot("mixture").axes
-    with pytest.raises(ValueError, match="name: expected one of learning-curves, staircase, mixture, samples"):
+    with pytest.raises(
+        ValueError, match="name: expected one of learning-curves, staircase, mixture, samples"
+    ):
         fitted.plot("nonsense")
