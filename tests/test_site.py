@@ -17,18 +17,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from browser import BROWSER, DRIVER, WIDTHS, set_width, start_browser
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sphinx", "myst_parser", "numpydoc", "furo", "sphinx_gallery", "selenium")
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 REASON = f"needs the extra docs (missing: {', '.join(MISSING) or 'nothing'}), chromium and chromedriver"
 pytestmark = pytest.mark.skipif(bool(MISSING) or not (BROWSER and DRIVER), reason=REASON)
 
-WIDTHS = {"desktop": 1280, "phone": 390}
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 # One page of each kind, and every page that is written by hand.
 GENERATED = ["gallery/index", "gallery/08_reinforce_against_reparameterization", "api/index"]
 GENERATED += ["api/elbo_lab.bounds", "source/elbo_lab", "source/elbo_lab/bounds/elbo.py", "genindex"]
@@ -111,17 +107,7 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    # What a new window itself asks for is no request of a page.
-    driver.get("about:blank")
-    driver.get_log("performance")
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -130,8 +116,7 @@ def look_at(browser, url, width):
     """Return what a page looks like at a width, with its complaints and the hosts that it asked."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    set_width(browser, width)
     browser.get(url)
     browser.execute_script(START)
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(READY))

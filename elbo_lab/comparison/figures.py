@@ -26,6 +26,7 @@ from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior
 from elbo_lab.report import order_targets
+from elbo_lab.report.questions import question_of
 from elbo_lab.study.experiments import (
     Record,
     fitting,
@@ -43,21 +44,6 @@ FEW_CURVES = 8
 MOST_OF_STORY = 4
 MAIN = ("log-evidence", "grad-phi-elbo", "gradient-cloud", "variance-vs-draws")
 """The figures that answer the main questions; others take the places of those that a comparison lacks."""
-
-QUESTIONS = {
-    "log-evidence": "How far off is each estimate of log p(x)?",
-    "elbo": "How noisy is each estimate of the ELBO?",
-    "iwae": "How noisy is each estimate of the importance-weighted bound?",
-    "grad-theta-log-evidence": "How far off is each gradient of log p(x) in θ?",
-    "grad-theta-elbo": "Which gradient of the ELBO in θ is noisy?",
-    "grad-theta-iwae": "Which gradient of the importance-weighted bound in θ is noisy?",
-    "grad-phi-elbo": "Which gradient of the ELBO in φ is noisy?",
-    "grad-phi-iwae": "Which gradient of the importance-weighted bound in φ is noisy?",
-    "grad-phi-inclusive-kl": "How far off is each gradient of KL(posterior || q) in φ?",
-    "gradient-cloud": "How do single gradients scatter around the exact one?",
-    "variance-vs-draws": "Do more draws help?",
-    "prior-monte-carlo": "Why not draw from the prior?",
-}
 
 
 class Drawing(NamedTuple):
@@ -166,11 +152,6 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         )
         draw["variance-vs-draws"] = partial(draw["variance-vs-draws"], records)
     return {name: Drawing(question_of(name), draw[name]) for name in names}
-
-
-def question_of(name: str) -> str:
-    """Return the question that a figure answers: its title in words."""
-    return QUESTIONS.get(name, f"How noisy is each estimate of {name}?")
 
 
 def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:

@@ -141,3 +141,27 @@ class Comparison:
 
         check_folder_writable("folder", folder)
         return write_drawings(self, folder, progress, figures)
+
+    @checks_kinds
+    def report(
+        self, folder: str | PathLike[str], progress: Progress | None = None, figures: str = "story"
+    ) -> str:
+        """Write one HTML page, index.html in a folder, that needs neither network nor other files.
+
+        Parameters
+        ----------
+        folder : str or path
+            Created if missing. An older report in it is replaced; any other index.html is not.
+        progress : callable, optional
+            Called as progress(done, total, 'figures').
+        figures : {'story', 'all', 'none'}
+            At most four that answer the main questions, all, or none.
+
+        Returns
+        -------
+        str
+            The path of the page.
+        """
+        from elbo_lab.comparison.reporting import write_report  # Jinja2 is heavy
+
+        return write_report(self, folder, progress, figures)

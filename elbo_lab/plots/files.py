@@ -1,7 +1,14 @@
-"""Figures on disk: PNG and SVG, whole or not at all, the same bytes for the same figure."""
+"""Figures on disk: PNG and SVG, whole or not at all, the same bytes for the same figure.
 
+`themed_svg` gives the SVG that stands inside a page: its inks are CSS variables with one value for a light
+and one for a dark page.
+"""
+
+import colorsys
+import html
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -22,6 +29,22 @@ from elbo_lab.plots.style import STYLE
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
 _SALT = {"svg.hashsalt": "elbo_lab", "svg.fonttype": "path"}
 _LOCK = threading.Lock()
+
+# Text stays text. Verdana has the widths of DejaVu Sans, for which the layout is made; a narrower font that
+# stands in for them leaves gaps and never overlaps.
+_INLINE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva"],
+}
+# Lightness of the paper of a dark page and of its strongest ink.
+_DARK_PAPER, _DARK_INK = 0.095, 0.95
+# Contrast that coloured lines and markers have with the dark paper; 3 is the least that is readable.
+_DARK_CONTRAST = 4.5
+_STYLE = re.compile(r' style="[^"]*"')
+_COLOR = re.compile(r"(fill|stroke): #([0-9a-f]{6})")
+# Names that nothing refers to: all but those of clip paths and markers.
+_UNUSED = re.compile(r' id="(?![pm][0-9a-f]{10}")[^"]*"| transform="rotate\(-?0 [^"]*"')
 
 # In place of the date and the version of Matplotlib.
 _CREATOR = "elbo_lab"
@@ -55,6 +78,62 @@ def _svg(figure: Figure) -> bytes:
     sheet = io.BytesIO()
     FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA)
     return sheet.getvalue()
+
+
+def _luminance(red: float, green: float, blue: float) -> float:
+    """Return the relative luminance of an sRGB colour (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def dark_color(color: str) -> str:
+    """Return what a colour, six hexadecimal digits, is on a dark page: greys turn round, hues get lighter."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    hue, light, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if max(red, green, blue) - min(red, green, blue) < 0.08:
+        light = _DARK_INK + (_DARK_PAPER - _DARK_INK) * light
+    else:
+        least = _DARK_CONTRAST * (_luminance(_DARK_PAPER, _DARK_PAPER, _DARK_PAPER) + 0.05) - 0.05
+        shades = np.linspace(0.0, 1.0, 101)
+        readable = next(x for x in shades if _luminance(*colorsys.hls_to_rgb(hue, x, saturation)) >= least)
+        # The darker of two shades of one hue stays the darker.
+        light = max(light, float(readable) + 0.15 * light)
+    inks = colorsys.hls_to_rgb(hue, light, saturation)
+    return "".join(f"{round(255 * ink):02x}" for ink in inks)
+
+
+def themed_svg(figure: Figure, title: str = "") -> str:
+    """Return a figure as one SVG element that fits a light and a dark page.
+
+    Colours are CSS variables. They are the dark ones where the reader prefers a dark page, unless an element
+    around the figure has the attribute data-theme="light" or "dark".
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    title : str
+        What the figure shows, for readers who do not see it. Figures of one page need different titles, from
+        which the names inside the SVG are made.
+    """
+    sheet = io.BytesIO()
+    with _LOCK, matplotlib.rc_context(_INLINE | {"svg.hashsalt": title or _CREATOR}):
+        FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA)
+    text = sheet.getvalue().decode("utf-8")
+    width, height = figure.get_size_inches() * 72
+    body = text[text.index("</defs>", text.index("<style")) + len("</defs>") : text.rindex("</svg>")]
+    colors = sorted({color for style in _STYLE.findall(body) for _, color in _COLOR.findall(style)})
+    body = _STYLE.sub(lambda style: _COLOR.sub(r"\1: var(--c\2)", style[0]), body)
+    body = _UNUSED.sub("", re.sub(r"\n\s*", " ", body))
+    light = "".join(f"--c{color}:#{color};" for color in colors)
+    dark = "".join(f"--c{color}:#{dark_color(color)};" for color in colors)
+    name = html.escape(title, quote=True)
+    return (
+        f'<svg class="themed" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"><style>'
+        f".themed{{{light}stroke-linejoin:round;stroke-linecap:butt}}"
+        f"@media (prefers-color-scheme:dark){{.themed:not([data-theme=light] *){{{dark}}}}}"
+        f"[data-theme=dark] .themed{{{dark}}}</style>{body}</svg>"
+    )
 
 
 def figure_folder() -> Path:

@@ -15,7 +15,7 @@ def facts() -> list[tuple[str, str]]:
     from elbo_lab.kernels import gemm, kernels_in_use
 
     lines = [("elbo-lab", __version__), ("python", platform.python_version())]
-    names = ("numpy", "scipy", "numba", "matplotlib", "rich", "threadpoolctl")
+    names = ("numpy", "scipy", "numba", "matplotlib", "rich", "jinja2", "threadpoolctl")
     lines += [(name, version(name)) for name in names]
     lines.append(("system", f"{platform.system()} {platform.release()}, {platform.machine()}"))
     lines.append(("cores", str(os.cpu_count())))

@@ -1,0 +1,90 @@
+"""The HTML report of a comparison: its figures are drawn, its page is made and written."""
+
+import os
+import shlex
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elbo_lab.comparison.pipeline import Progress, named
+from elbo_lab.files import check_folder_writable, check_output, write_output
+from elbo_lab.registry import all_estimators, find_models
+from elbo_lab.report.machine import facts
+from elbo_lab.report.page import KIND, PAGE, Picture, page_html
+
+if TYPE_CHECKING:
+    from elbo_lab.comparison.figures import Drawing
+    from elbo_lab.comparison.result import Comparison
+
+# The settings that are options of `elbo-lab compare`, with their defaults.
+USUAL = {
+    "data": None,
+    "latent": None,
+    "rows": None,
+    "draws": 10,
+    "seed": 0,
+    "posterior": "free",
+    "noise": "independent",
+    "against": None,
+    "power": None,
+    "repeats": 1000,
+}
+
+
+def command_of(settings: dict[str, Any]) -> str:
+    """Return the command that makes a comparison again; its data and models must be known by name."""
+    words = ["elbo-lab", "compare"]
+    if settings["models"] != [choice.label for choice in find_models()]:
+        words += settings["models"]
+    if settings["estimators"] != list(dict.fromkeys(estimator.name for estimator in all_estimators())):
+        words += ["--estimators", ",".join(settings["estimators"])]
+    for name, usual in USUAL.items():
+        if settings[name] != usual:
+            words += [f"--{name}", str(settings[name])]
+    if settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
+        words += ["--at", settings["at"]]
+    return shlex.join(words)
+
+
+def write_report(
+    comparison: "Comparison", folder: str | PathLike[str], progress: Progress | None, figures: str
+) -> str:
+    """Draw, make and write the page; return its path. See `Comparison.report`."""
+    path = os.path.join(folder, PAGE)
+    check_folder_writable("folder", folder)
+    if os.path.isdir(folder):
+        check_output("folder", path, KIND)
+    # Without figures Matplotlib is not needed.
+    pictures = _pictures(comparison, progress, figures) if figures != "none" else {}
+    page = page_html(
+        comparison.rows,
+        comparison.settings,
+        story=getattr(comparison, "story", None),
+        pictures=pictures,
+        downloads={
+            "elbo-lab-compare.json": comparison.to_json(),
+            "elbo-lab-compare.csv": comparison.to_csv(),
+        },
+        command=command_of(comparison.settings),
+        machine=facts(),
+    )
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_output("folder", path, page, KIND)
+    return path
+
+
+def _pictures(comparison: "Comparison", progress: Progress | None, figures: str) -> dict[str, Picture]:
+    """Return {name: Picture}, drawn in parallel where that pays."""
+    from elbo_lab.comparison.figures import drawings  # Matplotlib is heavy
+    from elbo_lab.threads import single_threaded_blas
+
+    with single_threaded_blas():
+        drawn = drawings(comparison, figures)
+        svgs = comparison.workers.map(_svg, list(drawn.values()), named(progress, "figures"))
+    return {name: Picture(drawn[name].question, svg) for name, svg in zip(drawn, svgs, strict=True)}
+
+
+def _svg(drawing: "Drawing") -> str:
+    from elbo_lab.plots.files import themed_svg
+
+    return themed_svg(drawing.draw(), drawing.question)
