@@ -17,17 +17,18 @@ from elbo_lab.plots import (
     estimator_style,
     figure_folder,
     new_figure,
+    plot_by_model,
     plot_cloud,
     plot_cloud_panel,
     plot_effective_sample_size,
     plot_prior_error,
     plot_prior_failure,
     plot_target_variance,
-    plot_variance,
     plot_variance_against_draws,
     save_figure,
 )
 from elbo_lab.plots.zero_axis import zero_axis
+from elbo_lab.registry import display_name
 
 
 def phi_rows():
@@ -99,7 +100,7 @@ def test_an_unknown_estimator_has_the_same_look_in_another_process():
 def test_an_estimator_has_one_colour_in_every_figure():
     name = "reparameterization"
     axes = [
-        plot_variance(phi_rows()).axes[0],
+        plot_by_model(phi_rows()).axes[0],
         plot_target_variance(phi_rows(), new_figure(6).subplots()),
         plot_cloud({name: cloud_samples()[name]}, [0, 0]).axes[0],
         plot_variance_against_draws(draw_records()),
@@ -111,17 +112,86 @@ def test_an_estimator_has_one_colour_in_every_figure():
 
 
 @pytest.mark.parametrize("target", ESTIMATORS)
-def test_the_variance_figure_has_a_panel_for_every_model_and_names_what_it_shows(target):
+def test_the_figure_of_a_target_has_a_panel_for_every_model_and_names_what_it_shows(target):
     rows = make_rows([target])
-    figure = plot_variance(rows, note="faithful, S = 10")
+    figure = plot_by_model(rows, "Which?", "faithful, S = 10")
     assert isinstance(figure, Figure)
     found = sorted(ax.get_title("left").replace("\n", " ") for ax in figure.axes)
-    assert found == sorted({f"{row['model']} {row['variant'] or ''}".strip() for row in rows})
-    unit = "nats² per unit²" if target.startswith("grad") else "nats²"
+    labels = {":".join(filter(None, (row["model"], row["variant"]))) for row in rows}
+    assert found == sorted(map(display_name, labels))
     told = words(figure)
-    assert {target, f"variance, {unit}", "faithful, S = 10", *ESTIMATORS[target][:-1]} <= set(told)
-    assert any("95 % interval" in text for text in told)
-    assert all(ax.get_xscale() == "log" and exact_lines(ax) for ax in figure.axes)
+    assert {"Which?", "faithful, S = 10", *map(display_name, ESTIMATORS[target][:-1])} <= set(told)
+    assert target in words(plot_by_model(rows))
+    if target == "log-evidence":
+        assert "root mean squared error of an estimate from 10 draws, nats per datum" in told
+        assert {"bias", "standard deviation", "root mean squared error"} <= set(told)
+    elif target.endswith("log-evidence"):
+        assert any(text.endswith("10 draws, as a multiple of the best one's") for text in told)
+    else:
+        assert any(
+            text.startswith("variance \u00d7 evaluations of log p(x, z), as a multiple") for text in told
+        )
+    assert all(ax.get_xscale() == "log" for ax in figure.axes)
+
+
+def ordered_rows(*numbers, **more):
+    """Return rows of one model: (estimator, unbiased, variance, bias, evaluations)."""
+    rows = []
+    for (estimator, unbiased, variance, bias, evaluations), row in zip(numbers, phi_rows(), strict=False):
+        mse = variance + bias**2
+        row.update(estimator=estimator, unbiased=unbiased, variance=variance, bias_norm=bias, mse=mse, **more)
+        row.update(variance_low=variance, variance_high=variance, mse_low=mse, mse_high=mse)
+        rows.append({**row, "model": "ppca", "variant": None, "evaluations": evaluations})
+    return rows
+
+
+def names_from_top(figure):
+    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+
+
+def test_costly_estimators_are_ranked_by_variance_times_evaluations():
+    figure = plot_by_model(ordered_rows(("costly", True, 1.0, 0.0, 310), ("cheap", True, 3.0, 0.0, 10)))
+    assert names_from_top(figure) == ["cheap", "costly"]
+    (ax,) = figure.axes
+    assert markers(ax, "costly")[0].get_xdata()[0] == pytest.approx(310 / 30)
+    assert markers(ax, "cheap")[0].get_xdata()[0] == 1.0
+
+
+def test_a_small_variance_does_not_hide_a_bias():
+    rows = ordered_rows(
+        ("biased", False, 0.01, 2.0, 10), ("calm", False, 0.5, 0.1, 10), target="log-evidence"
+    )
+    (ax,) = plot_by_model(rows).axes
+    assert names_from_top(ax.figure) == ["calm", "biased"]
+    assert markers(ax, "biased")[0].get_xdata()[0] == pytest.approx(np.sqrt(4.01))
+    bias, deviation = (line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() in "v^")
+    assert list(bias.get_xdata()) == [0.1, 2.0]
+    assert list(deviation.get_xdata()) == pytest.approx([np.sqrt(0.5), 0.1])
+
+
+def test_what_every_course_compares_is_among_the_few_that_are_shown():
+    numbers = [(f"own-{i}", True, 1.0 + i, 0.0, 10) for i in range(4)]
+    rows = ordered_rows(*numbers, ("score-function", True, 1e5, 0.0, 10))
+    assert names_from_top(plot_by_model(rows, most=3)) == ["own-0", "own-1", "REINFORCE"]
+
+
+def test_panels_that_say_nothing_are_not_drawn():
+    rows = phi_rows()
+    for row in rows:
+        if row["model"] == "ppca" or (
+            row["model"] == "gaussian-mle" and row["estimator"] != "score-function"
+        ):
+            row["applicable"] = False
+    titles = {ax.get_title("left") for ax in plot_by_model(rows).axes}
+    assert len(titles) == 7 and not {display_name("ppca"), display_name("gaussian-mle")} & titles
+
+
+def test_bounds_of_several_numbers_of_draws_share_a_figure_that_says_which():
+    rows = ordered_rows(("iwae", True, 1.0, 0.0, 10), ("miwae-2", True, 2.0, 0.0, 10))
+    for row, target in zip(rows, ("iwae-10", "iwae-5"), strict=True):
+        row["target"] = target
+    names = [f"{display_name('iwae')}, K = 10", f"{display_name('miwae-2')}, K = 5"]
+    assert names_from_top(plot_by_model(rows)) == names
 
 
 def drawn_intervals(axes):
@@ -137,14 +207,14 @@ def drawn_intervals(axes):
     return found
 
 
-@pytest.mark.parametrize("by_model", [True, False])
-def test_every_finite_variance_and_interval_is_drawn(by_model):
+def test_every_finite_variance_and_interval_is_drawn():
     rows = [row for row in phi_rows() if row["estimator"] != "exact"]
-    axes = plot_variance(rows).axes if by_model else [plot_target_variance(rows, new_figure(6).subplots())]
+    ax = plot_target_variance(rows, new_figure(6).subplots())
     for name in ESTIMATORS["grad-phi-elbo"][:-1]:
         finite = [row for row in rows if row["estimator"] == name and row["variance"] is not None]
-        assert sum(len(markers(ax, name)) for ax in axes) == len(finite)
-    drawn = drawn_intervals(axes)
+        assert len(markers(ax, name)) == len(finite)
+        assert sum(len(markers(one, name)) for one in plot_by_model(rows).axes) == len(finite)
+    drawn = drawn_intervals([ax])
     assert all((row["variance_low"], row["variance_high"]) in drawn for row in rows if row["variance"])
 
 
@@ -159,16 +229,16 @@ def test_zero_variance_is_kept_on_the_marked_left_edge():
 
 def test_biased_estimators_have_hollow_markers_and_the_legend_says_so():
     rows = phi_rows()
-    words_of_all = "hollow: biased for this target"
-    assert words_of_all not in words(plot_variance(rows))
+    assert not any("hollow" in text for text in words(plot_by_model(rows)))
     for row in rows:
         row["unbiased"] = row["estimator"] != "reparameterization"
-    figure = plot_variance(rows)
+    figure = plot_by_model(rows)
     ax = plot_target_variance(rows, new_figure(6).subplots())
     for name, hollow in (("reparameterization", True), ("score-function", False)):
         for line in [line for one in (ax, *figure.axes) for line in markers(one, name)]:
             assert (line.get_markerfacecolor() == STYLE["background"]) is hollow
-    assert words_of_all in words(figure) and words_of_all in words(ax.figure)
+    assert "hollow: biased for this target" in words(ax.figure)
+    assert "hollow: biased; its mean squared error instead of the variance" in words(figure)
 
 
 def test_what_cannot_be_drawn_says_so():
@@ -182,24 +252,24 @@ def test_what_cannot_be_drawn_says_so():
 
 def test_blocks_that_differ_in_posterior_only_are_told_apart():
     rows = phi_rows() + make_rows(["grad-phi-elbo"], posterior="exact")
-    titles = [ax.get_title("left") for ax in plot_variance(rows).axes]
+    titles = [ax.get_title("left") for ax in plot_by_model(rows).axes]
     assert len(set(titles)) == len(titles) == 18
     ax = plot_target_variance(rows, new_figure(9).subplots())
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert len(set(labels)) == len(labels) == 18
-    assert "gaussian-mle, free" in labels and "gaussian-mle, exact" in labels
+    assert {f"{display_name('gaussian-mle')}, {kind}" for kind in ("free", "exact")} <= set(labels)
 
 
 @pytest.mark.parametrize("variance", [None, 0.0, 3.0, 1e-300, 1e300])
 def test_a_single_row_makes_a_figure(variance):
     row = phi_rows()[0]
     row.update(variance=variance, variance_low=variance, variance_high=variance)
-    words(plot_variance([row]))
+    words(plot_by_model([row]))
 
 
 def test_rows_are_not_changed_by_drawing():
     rows = phi_rows()
-    plot_variance(rows)
+    plot_by_model(rows)
     assert rows == phi_rows()
 
 
@@ -306,9 +376,9 @@ def plot_in_one_panel(rows):
 
 UNEQUAL = {"draws": [1, 2], "variance": [1.0, 2.0], "low": [1.0], "high": [1.0, 2.0]}
 BAD_INPUT = [
-    (plot_variance, ([],), "rows of one target, got none"),
+    (plot_by_model, ([],), "rows of one target, got none"),
     (plot_in_one_panel, ([],), "rows of one target, got none"),
-    (plot_variance, (make_rows(["elbo", "grad-phi-elbo"]),), "elbo, grad-phi-elbo"),
+    (plot_by_model, (make_rows(["elbo", "grad-phi-elbo"]),), "elbo, grad-phi-elbo"),
     (plot_in_one_panel, (make_rows(["elbo", "grad-phi-elbo"]),), "elbo, grad-phi-elbo"),
     (plot_cloud, ({"a": np.zeros((4, 3))}, [0, 0]), r"samples\['a'\].*\(4, 3\)"),
     (plot_cloud, ({"a": np.zeros((4, 2))}, [0, np.nan]), r"exact.*nan"),
@@ -352,7 +422,7 @@ def test_single_panels_hand_back_their_axes_with_a_legend():
 # -- every figure ----------------------------------------------------------------------------------
 
 FIGURES = {
-    "variance": lambda: plot_variance(phi_rows()),
+    "variance": lambda: plot_by_model(phi_rows()),
     "few variances": lambda: plot_target_variance(phi_rows(), new_figure(6).subplots()).figure,
     "cloud": lambda: plot_cloud(cloud_samples(), [0.0, 0.0], title="ppca, S = 1"),
     "draws": lambda: plot_variance_against_draws(draw_records(), title="ppca").figure,
@@ -376,8 +446,8 @@ def test_drawing_and_saving_never_loads_pyplot(tmp_path):
         "import sys\n"
         "from synthetic_rows import make_rows\n"
         "from elbo_lab.plots import plot_images, plot_latent_plane, plot_learning_curves\n"
-        "from elbo_lab.plots import plot_variance, save_figure\n"
-        "save_figure(plot_variance(make_rows(['elbo'])), sys.argv[1], 'f')\n"
+        "from elbo_lab.plots import plot_by_model, save_figure\n"
+        "save_figure(plot_by_model(make_rows(['elbo'])), sys.argv[1], 'f')\n"
         "plot_learning_curves([{'epoch': 1, 'elbo': -1.0}])\n"
         "plot_images([[0.0, 1.0]], (1, 2)).figure.draw_without_rendering()\n"
         "plot_latent_plane([[0.0, 1.0]], [1]).figure.draw_without_rendering()\n"

@@ -21,7 +21,7 @@ from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.targets import parse
 from elbo_lab.exact import Answer
-from elbo_lab.plots import plot_cloud, plot_prior_failure, plot_variance, plot_variance_against_draws
+from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_variance_against_draws
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior
@@ -128,7 +128,7 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
     for target in dict.fromkeys(parse(target)[0] for target in order_targets(comparison.rows)):
         rows = [row for row in comparison.rows if parse(row["target"])[0] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
-            draw[target] = partial(plot_variance, rows, question_of(target), _note(rows, settings))
+            draw[target] = partial(plot_by_model, rows, question_of(target), _note(rows, settings))
     if example is not None:
         scene, answer = example
         draw["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)

@@ -1,5 +1,6 @@
 """Figures: `ax` in, `ax` out; the exact answer is a black dashed line in each of them."""
 
+from elbo_lab.plots.by_model import plot_by_model
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
 from elbo_lab.plots.draws import plot_sandwich, plot_signal_to_noise, plot_variance_against_draws
@@ -27,7 +28,6 @@ from elbo_lab.plots.style import (
     style_axes,
 )
 from elbo_lab.plots.variance import plot_exact_variance, plot_target_variance
-from elbo_lab.plots.variance_by_model import plot_variance
 
 __all__ = [
     "EXACT_LINE",
@@ -43,6 +43,7 @@ __all__ = [
     "marker_keywords",
     "new_figure",
     "panels",
+    "plot_by_model",
     "plot_cloud",
     "plot_cloud_panel",
     "plot_distance_to_maximum",
@@ -65,7 +66,6 @@ __all__ = [
     "plot_surprisal",
     "plot_surprisal_and_gap",
     "plot_target_variance",
-    "plot_variance",
     "plot_variance_against_draws",
     "save_figure",
     "style_axes",

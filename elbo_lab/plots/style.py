@@ -360,6 +360,20 @@ def legend_below(
     )
 
 
+def legend_rows(handles: Sequence[Artist], width: float, character: float) -> list[list[Artist]]:
+    """Return labelled artists in rows that are at most `width` inches, given the width of a character."""
+    rows: list[list[Artist]] = []
+    left = 0.0
+    for handle in handles:
+        size = 0.62 + character * len(str(handle.get_label()))
+        if size > left:
+            rows.append([])
+            left = width
+        rows[-1].append(handle)
+        left -= size
+    return rows
+
+
 def legend_outside(
     figure: FigureBase, handles: Sequence[Artist], columns: int = 3, place: str = "lower left"
 ) -> Legend:

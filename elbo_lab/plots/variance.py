@@ -1,4 +1,4 @@
-"""The variance of a few estimators on every model, in one panel; for many see `variance_by_model`.
+"""The variance of a few estimators on every model, in one panel; for many see `by_model`.
 
 Models are listed down the y axis, estimators are coloured markers inside the band of their model, and
 the variance is read on a logarithmic axis. Its 95 % interval comes from batch means (heavy-tailed
@@ -23,8 +23,11 @@ from elbo_lab.errors import bad_value
 from elbo_lab.estimators.targets import parse
 from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, marker_keywords, style_axes, styled_axes
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
+from elbo_lab.registry import display_name
 from elbo_lab.report import Row, Rows, group_rows, is_gradient, model_label, order_targets
 
+FILLED = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
+HOLLOW = {**FILLED, "markerfacecolor": STYLE["background"]}
 EXACT_TICK = {"marker": "|", "markersize": 7.0, "markeredgewidth": 0.9, "color": STYLE["ink"]}
 BAND_GAP = 1.0
 """Slots left free between two models."""
@@ -49,7 +52,7 @@ def band_labels(rows: Rows) -> dict[tuple[Any, ...], str]:
     Model and variant; posterior and data are added where they tell two blocks apart.
     """
     first = {key: block[0] for key, block in group_rows(rows).items()}
-    labels = {key: model_label(row) for key, row in first.items()}
+    labels = {key: display_name(model_label(row).replace(" ", ":", 1)) for key, row in first.items()}
     for name in ("posterior", "data", "latent_dim", "n_data"):
         for label in set(labels.values()):
             keys = [key for key in labels if labels[key] == label]
@@ -164,24 +167,30 @@ def _draw_marker(ax: Axes, row: Row, x: ArrayLike, y: float) -> str:
 
 def estimator_handles(names: Sequence[str]) -> list[Artist]:
     """Return one legend entry per estimator."""
-    return [Line2D([], [], linestyle="none", label=name, **marker_keywords(name)) for name in names]
+    return [
+        Line2D([], [], linestyle="none", label=display_name(name), **marker_keywords(name)) for name in names
+    ]
 
 
 def key_handles(rows: Rows) -> list[Artist]:
-    """Return the legend entries that say what a bar, the dashed line and a hollow marker are."""
-    words = "bar: 95 % interval (where wider than the marker)"
-    bar = Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words)
-    tick = Line2D([], [], linestyle="none", label="tick: exact variance, where known", **EXACT_TICK)
-    handles = [bar, tick, Line2D([], [], label="exact: variance 0", **EXACT_LINE)]
-    if any(is_hollow(row) and row["variance"] is not None for row in rows):
+    """Return the legend entries of what is drawn: bars, exact variances, the line of zero, hollow markers."""
+    shown = [row for row in rows if row["estimator"] != "exact" and row.get("variance") is not None]
+    handles: list[Artist] = []
+    if any(row.get("variance_high") for row in shown):
+        words = "bar: 95 % interval (where wider than the marker)"
+        handles.append(Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words))
+    if any(row.get("variance_exact") for row in shown):
+        words = "tick: exact variance, where known"
+        handles.append(Line2D([], [], linestyle="none", label=words, **EXACT_TICK))
+    handles.append(Line2D([], [], label="exact: variance 0", **EXACT_LINE))
+    if any(is_hollow(row) for row in shown):
         handles.append(hollow_handle())
     return handles
 
 
 def hollow_handle() -> Artist:
     """Return the legend entry that says what a hollow marker is."""
-    look = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
-    return Line2D([], [], label="hollow: biased for this target", markerfacecolor=STYLE["background"], **look)
+    return Line2D([], [], label="hollow: biased for this target", **HOLLOW)
 
 
 def is_hollow(row: Row) -> bool:

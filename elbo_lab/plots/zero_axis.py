@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from elbo_lab.arrays import Floats
 from elbo_lab.plots.style import STYLE
 
+PLAIN = {-1: "0.1", 0: "1", 1: "10", 2: "100"}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -59,7 +60,8 @@ def zero_axis(values: ArrayLike, most_ticks: int = 6, always: bool = True) -> Ze
     positive = values[np.isfinite(values) & (values > 0)]
     low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
     # The margins are in decades: bars and markers must not touch the break or the frame.
-    first, last = math.log10(low) - 0.15, math.log10(high) + 0.15
+    margin = max(0.15, 0.04 * math.log10(high / low))
+    first, last = math.log10(low) - margin, math.log10(high) + margin
     if last - first < 2:
         first, last = math.floor(first), math.ceil(last)
     span = last - first
@@ -68,7 +70,7 @@ def zero_axis(values: ArrayLike, most_ticks: int = 6, always: bool = True) -> Ze
     decades = range(math.ceil(first / step) * step, math.floor(last) + 1, step)
     ticks = tuple(10.0**decade for decade in decades)
     # Plain letters: the parser of formulas takes longer over a decade than the rest of its axis.
-    labels = tuple("10" + str(decade).translate(SUPERSCRIPTS) for decade in decades)
+    labels = tuple(PLAIN.get(decade) or "10" + str(decade).translate(SUPERSCRIPTS) for decade in decades)
     if not always and not (values == 0).any():
         return ZeroAxis(10.0**first, None, (10.0**first, 10.0**last), ticks, labels)
     return ZeroAxis(
