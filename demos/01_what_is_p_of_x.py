@@ -24,7 +24,15 @@ import numpy as np
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form
 from elbo_lab.models import PPCA, GaussianMLE
-from elbo_lab.plots import EXACT_LINE, figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import (
+    EXACT_LINE,
+    STYLE,
+    figure_folder,
+    legend_inside,
+    panels,
+    save_figure,
+    style_axes,
+)
 from elbo_lab.special import log_sum_exp
 
 # %% Constants
@@ -39,9 +47,9 @@ COLUMNS = 6
 REACH = 6.0  # of the grid, in sd of the prior
 WANTED = 0.01  # nats
 AGE_OF_THE_UNIVERSE = 4.4e26  # nanoseconds
-BLUE = "#004488"
-GREEN = "#117733"
-RED = "#BB5566"
+BLUE = "#004488"  # a density
+GREEN = "#117733"  # points of a grid
+RED = "#BB5566"  # no density
 
 # %% 1. One fit, two units: log p(x) moves by log 60 per datum, a probability does not move
 model = GaussianMLE(1)
@@ -77,10 +85,12 @@ conditional = np.exp(ppca.log_likelihood(theta, x, CODES[:, None, None]))  # (S,
 marginal = np.exp(ppca.log_evidence(theta, x))
 seen = ppca.sample(theta, 30, np.random.default_rng(1))[0]
 weights = np.linspace(0.0, 8.0, 401)
-likelihood = np.array([ppca.log_evidence(theta_of(ppca, [[w]]), seen).sum() for w in weights])
+log_likelihood = np.array([ppca.log_evidence(theta_of(ppca, [[w]]), seen).sum() for w in weights])
+likelihood = np.exp(log_likelihood)
 areas = np.trapezoid([*conditional, marginal], x[:, 0])
-area_of_w = np.trapezoid(np.exp(likelihood), weights)
+area_of_w = np.trapezoid(likelihood, weights)
 print(f"areas: p(x | z) {areas[:3].round(10)}, p(x) {areas[3]:.10f}; of p(data; w) over w {area_of_w:.1e}")
+print(f"the likelihood is highest at w = {weights[likelihood.argmax()]:.2f}; the data have w = {WEIGHT}")
 
 
 # %% 4. The evidence on a grid: exact to rounding for one latent, and G^K points for K
@@ -111,41 +121,61 @@ for n_latent in LATENTS:
     points[n_latent] = nodes**n_latent
     print(f"K = {n_latent}: {nodes} nodes per dimension, {points[n_latent]} in all, for {WANTED} nats")
 
-# %% The figure
-figure, axes = panels(2, 3, height=5.8)
-style_axes(axes[0], title="1. A density has a unit", xlabel="minutes", ylabel="per minute, per hour")
-style_axes(axes[1], title="2. y = exp(x), x ~ N(0, 1)", xlabel="y", ylabel="per unit of y")
-style_axes(axes[2], title="3. p(x | z): area one", xlabel="x", ylabel="per unit of x")
-style_axes(axes[3], title="4. p(x): area one", xlabel="x", ylabel="per unit of x")
-style_axes(axes[4], title="5. log p(30 data; w)", xlabel="w", ylabel="nats")
-style_axes(axes[5], title="6. Points of the grid", xlabel="latents K", ylabel="points")
-for (unit, found), color in zip(fits.items(), (BLUE, RED), strict=True):
-    axes[0].semilogy(found["minutes"], found["density"], color=color, label=f"p(x), 1 / {unit}")
-axes[0].axvspan(2.0, 3.0, color="gray", alpha=0.2, lw=0, label=f"P = {probability:.3f} in both")
-axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / y, area {area_with:.2f}")
-axes[1].plot(y, normal, ":", color=RED, label=f"p(x), area {area_without:.2f}")
-for z, density, color in zip(CODES, conditional, (BLUE, GREEN, RED), strict=True):
-    axes[2].plot(x, density, color=color, label=f"z = {z:+.1f}")
-axes[3].plot(x, marginal, label="exact", **EXACT_LINE)
-axes[3].plot(middle, np.exp(on_a_grid), "o", color=BLUE, ms=4, label="grid over z")
-axes[4].plot(weights, likelihood, color=BLUE)
-axes[4].axvline(WEIGHT, label="w of the data", **EXACT_LINE)
-axes[5].semilogy(range(1, 31), [nodes**k for k in range(1, 31)], color=BLUE, label=f"{nodes}^K")
-axes[5].plot(list(points), list(points.values()), "o", color=RED, label="computed here")
-axes[5].axhline(AGE_OF_THE_UNIVERSE, color="gray", ls=":", label="age of the universe, ns")
-axes[0].axis((0, 7, 1e-3, 1e4))
+# %% The figure: a density has a unit, and a change of variables a Jacobian
+figure, axes = panels(3, 2, height=8.6)
+minute = fits["minute"]
+style_axes(axes[0], title="One density in two units", xlabel="length x, minutes", ylabel="p(x), 1 / minute")
+axes[0].plot(minute["minutes"], minute["density"], color=BLUE)
+band = {"color": BLUE, "alpha": 0.2, "lw": 0}
+axes[0].fill_between(minute["minutes"], minute["density"], where=abs(minute["minutes"] - 2.5) <= 0.5, **band)
+words = {"ha": "center", "fontsize": STYLE["note_size"], "color": STYLE["ink"]}
+axes[0].text(1.2, 0.33, f"shaded: P = {probability:.3f}\nin either unit", **words)
+per_hour = axes[0].secondary_yaxis("right", functions=(lambda p: 60 * p, lambda p: p / 60))
+per_hour.set_ylabel("p(x), 1 / hour", fontsize=STYLE["label_size"])
+per_hour.tick_params(labelsize=STYLE["tick_size"])
+axes[0].axis((0, 7, 0, 0.4))
+title = "x ~ N(0, 1), y = exp(x): the Jacobian is y"
+style_axes(axes[1], title=title, xlabel="y", ylabel="per unit of y")
+axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / y, area {area_with:.2f}: the density of y")
+axes[1].plot(y, normal, ":", color=RED, label=f"p(x) alone, area {area_without:.2f}")
 axes[1].axis((0, 5, 0, 0.8))
-axes[2].axis((-6, 6, 0, 1))
+
+# %% Conditional and marginal density have area one, a likelihood has not
+style_axes(axes[2], title="p(x | z): area 1 for every z", xlabel="x", ylabel="per unit of x")
+for z, density in zip(CODES, conditional, strict=True):
+    axes[2].plot(x, density, color=BLUE)
+    axes[2].text(x[density.argmax(), 0], density.max() + 0.02, f"z = {z:g}", **words)
+axes[2].axis((-6, 6, 0, 0.8))
+style_axes(axes[3], title="p(x), the integral over z: area 1", xlabel="x", ylabel="per unit of x")
+axes[3].plot(x, marginal, label="exact", **EXACT_LINE)
+axes[3].plot(middle, np.exp(on_a_grid), "o", color=GREEN, ms=4, label="by a grid over z")
 axes[3].axis((-6, 6, 0, 0.4))
-axes[4].axis((0, 4, likelihood.max() - 12, likelihood.max() + 4))
-axes[5].axis((0, 40, 1, 1e56))
-for ax in axes[:5]:
+power = np.floor(np.log10(likelihood.max()))
+title = f"Likelihood of w: area about $10^{{{np.log10(area_of_w):.0f}}}$"
+ylabel = f"p(30 data; w), $10^{{{power:.0f}}}$ per unit$^{{30}}$"
+style_axes(axes[4], title=title, xlabel="parameter w", ylabel=ylabel)
+axes[4].plot(weights, likelihood / 10**power, color=RED, label="no density of w")
+best = likelihood.argmax()
+highest = (weights[best], likelihood[best] / 10**power)
+axes[4].plot(*highest, "o", color=RED, label=f"maximum, w = {highest[0]:.2f}")
+axes[4].axvline(WEIGHT, label=f"w of the data, {WEIGHT}", **EXACT_LINE)
+axes[4].axis((0, 4, 0, 1.15 * highest[1]))
+
+# %% And a grid needs G^K points
+style_axes(axes[5], title=f"Points of a grid for {WANTED} nats", xlabel="latents K", ylabel="points")
+axes[5].semilogy(range(1, 31), [nodes**k for k in range(1, 31)], color="gray", label=f"${nodes}^K$")
+axes[5].plot(list(points), list(points.values()), "o", color=GREEN, label="computed here")
+axes[5].axhline(AGE_OF_THE_UNIVERSE, color="gray", ls=":")
+note = {"fontsize": STYLE["note_size"], "va": "bottom", "color": STYLE["ink"]}
+axes[5].text(0.5, 3 * AGE_OF_THE_UNIVERSE, "age of the universe in nanoseconds", **note)
+axes[5].axis((0, 30, 1, 1e40))
+for ax in (axes[1], axes[3], axes[4]):
     legend_inside(ax, "upper right")
-legend_inside(axes[5], "upper left")
+legend_inside(axes[5], "lower right")
 print("figure:", save_figure(figure, OUT, "what-is-p-of-x")[0])
 
 # %% The claim
-minute, hour = fits["minute"], fits["hour"]
+hour = fits["hour"]
 assert hour["density"].max() > 1 > minute["density"].max(), "a density above one is no harm"
 assert abs(minute["probability"] - hour["probability"]) < 1e-12, "a probability has no unit"
 assert abs(hour["log_p"] - minute["log_p"] - np.log(60)) < 1e-9, "log p moves by the logarithm of the unit"
@@ -153,6 +183,8 @@ assert abs(area_with - 1) < 1e-10, "the Jacobian keeps the area"
 assert abs(area_without - np.exp(0.5)) < 1e-10, "without it the area is lost"
 assert np.abs(areas - 1).max() < 1e-10, "densities of x have area one"
 assert area_of_w < 1e-3, "a likelihood of w has not"
+assert abs(weights[best] - WEIGHT) > 0.1, "nor is its maximum at the parameter of the data"
+assert np.allclose(hour["density"], 60 * minute["density"], rtol=1e-9, atol=0), "one curve, two scales"
 assert np.abs(one_latent).max() < 1e-10, "one integral gives the evidence to rounding"
 for n_latent, n_points in points.items():
     assert n_latent * np.log(nodes - 3) < np.log(n_points) < n_latent * np.log(nodes + 3), "G^K"

@@ -108,10 +108,13 @@ for name, (color, marker) in LOOKS.items():
 axes[0].axhline(true_mean, label="MLE of all rows, exact", **EXACT_LINE)
 axes[1].axhline(true_sd, **EXACT_LINE)
 (guide,) = axes[2].plot(SIZES, true_sd / np.sqrt(SIZES), ":", c="gray", label="standard error, sd / sqrt(n)")
+note = {"ha": "right", "fontsize": STYLE["note_size"], "color": STYLE["faint"]}
 for ax in axes:
     ax.set_xscale("log")
     ax.set_xticks(SIZES, [str(n) for n in SIZES])
+    ax.set_xlim(2.5, 330)
     ax.minorticks_off()
+axes[3].text(325, 0.03, "272 rows: all seen", transform=axes[3].get_xaxis_transform(), **note)
 handles = [*axes[0].get_legend_handles_labels()[0], guide]
 figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=STYLE["tick_size"])
 print("figure:", save_figure(figure, OUT, "mle-and-map")[0])

@@ -27,7 +27,7 @@ from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
 from elbo_lab.exact import ladder
 from elbo_lab.models import GaussianMixture
-from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, legend_inside, new_figure, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -38,6 +38,10 @@ INNER_FOLDS = 4
 BANDWIDTHS = np.logspace(-1.4, 0.2, 7 if QUICK else 25)  # h; 1 is the sd of the data
 COMPONENTS = (2,) if QUICK else (2, 3)
 BEST = "mixture of 2 (EM)"
+DRAWN = ("one Gaussian (MLE)", BEST, "kernel, Scott's h", "kernel, h by folds")
+BLUE = "#004488"  # unseen data
+RED = "#BB5566"  # its own data
+GREEN = "#117733"  # the mixture of 2
 X = load("faithful").x
 
 
@@ -104,27 +108,48 @@ for name, values in unseen_log_p.items():
 seen = np.array([kernel(h)(X)(X).mean() for h in BANDWIDTHS])
 unseen = np.array([held_out(kernel(h), X, FOLDS).mean() for h in BANDWIDTHS])
 
-# %% The figure
-figure, axes = panels(2, 2, height=6.6)
-grids = np.meshgrid(np.linspace(1.0, 6.0, 80), np.linspace(38.0, 100.0, 80))
+# %% The figure: four densities on one scale
+figure = new_figure(9.6)
+above, below = figure.subfigures(2, 1, height_ratios=(6.2, 3.4))
+axes = above.subplots(2, 2, sharex=True, sharey=True).ravel()
+grids = np.meshgrid(np.linspace(0.2, 6.8, 90), np.linspace(26.0, 114.0, 90))
 points = np.stack(grids, axis=-1).reshape(-1, 2)
-for ax, name in zip(axes[:2], (BEST, "kernel, Scott's h"), strict=True):
-    style_axes(ax, title=f"{name}: log p by nats", xlabel="eruption, minutes", ylabel="waiting, minutes")
-    ax.plot(*X.T, ".", color=STYLE["faint"], ms=3, alpha=0.5)
+levels = np.arange(-8.0, -2.0)
+for ax, name in zip(axes, DRAWN, strict=True):
+    unseen_mean = unseen_log_p[name].mean()
+    style_axes(ax, title=f"{name}: unseen {unseen_mean:.2f} nats")
     values = fitted[name](points).reshape(grids[0].shape)
-    ax.contour(*grids, values, np.arange(-9.0, -2.0), colors="#004488", linewidths=1.0, linestyles="-")
-style_axes(axes[2], title="Kernel density; vertical: Scott's h", xlabel="h, in sd", ylabel="nats per datum")
-axes[2].semilogx(BANDWIDTHS, seen, ":", color="#BB5566", label="its own data")
-axes[2].semilogx(BANDWIDTHS, unseen, color="#004488", label="unseen data")
-axes[2].axhline(unseen_log_p[BEST].mean(), color="#117733", label="mixture of 2, unseen")
-axes[2].axvline(scott.factor, color="gray", ls="-.", lw=1)
-axes[2].set_ylim(-5.2, -2.4)
-axes[2].legend(framealpha=1, edgecolor="none", fontsize=STYLE["note_size"], loc="upper right")
-style_axes(axes[3], title="Unseen data, against the mixture", xlabel="nats per datum, 95 % interval")
-intervals = list(error.values())
-axes[3].errorbar(list(lead.values()), list(lead), xerr=intervals, fmt="o", color="#004488")
-axes[3].axvline(0.0, color="#117733")
-axes[3].invert_yaxis()
+    filled = ax.contourf(*grids, values, levels, cmap="Blues", extend="max")
+    ax.plot(*X.T, ".", color=STYLE["ink"], ms=2.5, alpha=0.6)
+    ax.label_outer()
+bar = above.colorbar(filled, ax=axes, label="log p(x), nats; white: below -8")
+bar.ax.tick_params(labelsize=STYLE["tick_size"])
+words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
+above.supxlabel("eruption, minutes", **words)
+above.supylabel("waiting, minutes", **words)
+
+# %% The bandwidth, and the comparison on unseen data
+left, right = below.subplots(1, 2)
+style_axes(left, title="Kernel density: log p by bandwidth", xlabel="h, in sd", ylabel="nats per datum")
+left.semilogx(BANDWIDTHS, seen, ":", color=RED, label="its own data")
+left.semilogx(BANDWIDTHS, unseen, color=BLUE, label="unseen data")
+left.axhline(unseen_log_p[BEST].mean(), color=GREEN, ls="-.", label="mixture of 2, unseen")
+chosen = BANDWIDTHS[unseen.argmax()]
+mark = {"fontsize": STYLE["note_size"], "color": STYLE["ink"], "ha": "center"}
+for h, name in ((chosen, "folds"), (scott.factor, "Scott")):
+    value = np.interp(np.log(h), np.log(BANDWIDTHS), unseen)
+    left.plot(h, value, "o", color=BLUE)
+    left.annotate(name, (h, value), xytext=(0, -14), textcoords="offset points", **mark)
+left.set_ylim(-5.2, -2.4)
+legend_inside(left, "upper right")
+xlabel = "nats per datum, 95 % interval"
+style_axes(right, title="Unseen data: lead on the mixture of 2", xlabel=xlabel, grid="x")
+others = [name for name in methods if name != BEST]
+interval = [error[name] for name in others]
+right.errorbar([lead[name] for name in others], others, xerr=interval, fmt="o", color=BLUE)
+right.axvline(0.0, color=GREEN, ls="-.")
+right.set_ylim(len(others) - 0.5, -0.5)
+right.tick_params(axis="y", length=0)
 print("figure:", save_figure(figure, OUT, "kernel-density")[0])
 
 # %% The claim
@@ -135,5 +160,8 @@ for name in ("one Gaussian (MLE)", "kernel, Scott's h"):
     assert lead[name] + error[name] < 0, "too stiff, or too wide"
 assert BANDWIDTHS[unseen.argmax()] < scott.factor, "Scott's rule takes two clouds for one"
 assert means["kernel, h by folds"] > means["kernel, Scott's h"], "folds choose better"
+by_folds = "kernel, h by folds"
+if not QUICK:
+    assert abs(lead[by_folds]) < error[by_folds], "and come within the error of the mixture"
 assert seen.argmax() == 0, "narrower always looks better on its own data"
 assert unseen[0] < unseen.max() - 1, "and is far worse on unseen data"

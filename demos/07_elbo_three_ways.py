@@ -22,6 +22,7 @@ Expected time: a few seconds. The figure goes to the folder ELBO_LAB_OUT, by def
 import os
 
 import numpy as np
+from matplotlib.colors import BoundaryNorm
 
 from elbo_lab import bounds
 from elbo_lab.exact import ladder
@@ -45,9 +46,14 @@ FORMS = {
     "elbo-joint-entropy": bounds.joint_entropy,
     "elbo-log-weight": bounds.log_weight,
 }
+WORDS = {
+    "elbo-reconstruction-kl": "reconstruction - KL",
+    "elbo-joint-entropy": "energy + entropy",
+    "elbo-log-weight": "log-weight",
+}
 MEANS = np.linspace(-2.5, 2.5, 41 if QUICK else 81)  # of q
 LOG_SDS = np.linspace(-2.5, 1.0, 31 if QUICK else 61)
-LEVELS = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # nats below log p(x)
+LEVELS = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # nats below log p(x)
 EPS = np.linspace(-8.0, 8.0, 401)[:, None, None]  # nodes of the noise (S, N, K), a trapezoid rule
 MASS = np.exp(-0.5 * EPS[:, 0, 0] ** 2) * (EPS[1, 0, 0] - EPS[0, 0, 0]) / np.sqrt(2 * np.pi)
 UNIT = 0.2  # of the softplus, whose sum is |z| with a round corner
@@ -89,6 +95,8 @@ kl = line.family.kl(etas, posterior)  # by its own formula
 off = np.abs(bound["line"] + kl - log_p["line"]).max()
 print(f"line: bound + KL is log p(x), for all {len(etas)} q, within {off:.0e}")
 
+below = {name: log_p[name] - bound[name][2] for name in scenes}
+
 # %% One slice: q moves past the posterior with the posterior's sd
 slice_eta = line.family.join(MEANS[:, None], np.full((len(MEANS), 1), posterior[0, 1]))
 slice_moments, _ = form_moments(*scenes["line"], slice_eta)
@@ -97,33 +105,48 @@ at_posterior, _ = form_moments(*scenes["line"], posterior)
 for name, (mean, variance) in at_posterior.items():
     print(f"  {name:<24} at the posterior: {mean[0]:.6f}, sd of one draw {max(variance[0], 0) ** 0.5:.1e}")
 
-# %% The figure
-figure, axes = panels(2, 2, height=7.0)
-words = {"xlabel": "mean of q", "ylabel": "nats"}
-style_axes(axes[0], title="The line: nats below log p(x); star: posterior", **words)
-style_axes(axes[1], title="One slice: bound + KL = log p(x)", **words)
-style_axes(axes[2], title="The same slice: sd of one draw", **words)
-style_axes(axes[3], title="The fold: nats below log p(x); crosses: best", **words)
-below = {name: log_p[name] - bound[name][2] for name in scenes}
-for name, ax in (("line", axes[0]), ("fold", axes[3])):
-    levels = below[name].reshape(means.shape)
-    lines = ax.contour(means, np.exp(log_sds), levels, LEVELS, colors="#004488", linewidths=1.0)
-    ax.clabel(lines, fontsize=STYLE["note_size"], fmt="%g")
-    ax.set(yscale="log", ylabel="sd of q")
-axes[0].plot(posterior[0, 0], np.exp(posterior[0, 1]), "k*", ms=11)
+# %% The figure: how far below log p(x) the bound is, for every q
+figure, axes = panels(2, 2, height=7.6)
 best_mean, best_log_sd = etas[below["fold"].argmin()]
-axes[3].plot([-best_mean, best_mean], np.exp([best_log_sd, best_log_sd]), "k+", ms=11)
-axes[1].plot(MEANS, slice_moments["elbo-log-weight"][0], color="#004488", label="ELBO")
-axes[1].axhline(log_p["line"], label="log p(x), exact", **EXACT_LINE)
+titles = {
+    "line": "x = W z + noise (PPCA): one hump",
+    "fold": "x = |z| + noise: z and -z, two humps",
+}
+for ax, (name, title) in zip(axes[:2], titles.items(), strict=True):
+    style_axes(ax, title=title, xlabel="mean of q", ylabel="sd of q")
+    short = np.maximum(below[name], 0.0).reshape(means.shape)
+    scale = {"norm": BoundaryNorm(LEVELS, 256, extend="max"), "cmap": "Blues", "extend": "max"}
+    filled = ax.contourf(means, np.exp(log_sds), short, LEVELS, **scale)
+    ax.set(yscale="log", xlim=(MEANS[0], MEANS[-1]))
+    ax.set_yticks([0.1, 0.2, 0.5, 1.0, 2.0], ["0.1", "0.2", "0.5", "1", "2"])
+    ax.minorticks_off()
+mark = {"marker": "*", "color": "black", "linestyle": "none", "markersize": 11}
+axes[0].plot(posterior[0, 0], np.exp(posterior[0, 1]), **mark)
+axes[1].plot([-best_mean, best_mean], np.exp([best_log_sd, best_log_sd]), **{**mark, "marker": "+"})
+words = {"ha": "center", "fontsize": STYLE["note_size"], "color": "black"}
+axes[0].text(posterior[0, 0], 0.65, "posterior:\n0 nats", **words)
+axes[1].text(0.0, 0.45, f"best q takes one hump:\n{below['fold'].min():.2f} nats, log 2", **words)
+bar = figure.colorbar(filled, ax=axes[1], label="log p(x) - ELBO, nats")
+bar.ax.tick_params(labelsize=STYLE["tick_size"])
+
+# %% The slice
+left, right = axes[2:]
+words = {"xlabel": "mean of q", "ylabel": "nats"}
+style_axes(left, title="A slice of PPCA: ELBO + KL = log p(x)", **words)
+style_axes(right, title="The same slice: sd of one draw", **words)
+left.plot(MEANS, slice_moments["elbo-log-weight"][0], color="#004488", label="ELBO")
+left.axhline(log_p["line"], label="log p(x), exact", **EXACT_LINE)
 shade = {"color": "#BB5566", "alpha": 0.25, "lw": 0}
-axes[1].fill_between(MEANS, log_p["line"] - slice_kl, log_p["line"], label="KL", **shade)
+left.fill_between(MEANS, log_p["line"] - slice_kl, log_p["line"], label="KL", **shade)
 for name, (_, variance) in slice_moments.items():
     color, marker = estimator_style(name)
-    look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": name}
-    axes[2].plot(MEANS, np.sqrt(np.maximum(variance, 0.0)), **look)
-axes[2].axvline(posterior[0, 0], **EXACT_LINE)
-legend_inside(axes[1])
-legend_inside(axes[2])
+    look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": WORDS[name]}
+    right.plot(MEANS, np.sqrt(np.maximum(variance, 0.0)), **look)
+right.axvline(posterior[0, 0], ymax=0.6, label="mean of the posterior", **EXACT_LINE)
+right.set_ylim(0.0, 9.0)
+for ax, place in ((left, "lower right"), (right, "upper right")):
+    ax.set_xlim(MEANS[0], MEANS[-1])
+    legend_inside(ax, place)
 print("figure:", save_figure(figure, OUT, "elbo-three-ways")[0])
 
 # %% The claim

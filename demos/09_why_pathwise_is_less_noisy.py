@@ -23,9 +23,10 @@ Expected time: a few seconds. The figure goes to the folder ELBO_LAB_OUT, by def
 import os
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from elbo_lab.models import PPCA
-from elbo_lab.plots import figure_folder, new_figure, plot_exact_variance, save_figure
+from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_exact_variance, save_figure
 from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import Moments, build_scene, run_batch
 from elbo_lab.theory import COSTS, cost_variances, crossover, gradient_variances, known_variances
@@ -37,13 +38,21 @@ SEED = 0
 DRAWS = 10
 BATCHES = 20 if QUICK else 40
 BATCH = 10 if QUICK else 25
-FREQUENCIES = 25 if QUICK else 125
+FREQUENCIES = 21 if QUICK else 481  # up to 5 pi / 2, one of them pi and one 2 pi
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
+WORDS = {
+    "score-function": "REINFORCE",
+    "score-function-loo": "REINFORCE, leave-one-out",
+    "score-function-mean-baseline": "REINFORCE, baseline E f",
+    "reparameterization": "reparameterization",
+    "sticking-the-landing": "sticking the landing",
+    "measure-valued-coupled": "measure-valued, coupled",
+}
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
 scene = build_scene(find_models(["ppca"])[0], None, None, "free", "exact", None, SEED)
 family = scene.model.family
-steps = np.linspace(0.02, 2.0, 34)
+steps = 2.0 * np.linspace(0.1, 1.0, 34) ** 2
 
 
 def variances_at(t):
@@ -70,29 +79,59 @@ for n_latent in latents:
         by_latents[name].append(found[name].sum() / n_latent)
 
 # %% 3. A cost that wiggles: f(z) = cos(k z), z ~ N(1, 1)
-frequencies = np.linspace(0.25, 8.0, FREQUENCIES)
+frequencies = np.linspace(0.0, 2.5 * np.pi, FREQUENCIES)[1:]
 rows = [cost_variances(COSTS["wave"](k), 1.0, 1.0) for k in frequencies]
 ON_COSTS = ["score-function", "score-function-mean-baseline", "reparameterization", "measure-valued-coupled"]
 wiggly = {name: np.array([row[name, "mu"][1] for row in rows]) for name in ON_COSTS}
+evaluations = {"measure-valued-coupled": 2}  # of f, for one derivative
+work = {name: evaluations.get(name, 1) * variance for name, variance in wiggly.items()}
 turns = crossover(COSTS["wave"], 0.5, 2.0)
 print(f"cos(k z): the pathwise gradient is the noisier one from k = {turns:.4f} on")
 
-# %% The figure
-figure = new_figure(8.6)
-top, bottom = figure.subfigures(2, 1)
+
+# %% The figure: where two curves cross, theory says which estimator to take
+def crossings(x, one, other):
+    """Return the points (x, y) where two curves cross, by straight lines on a logarithmic axis."""
+    ratio = np.log(one) - np.log(other)
+    places = np.flatnonzero(np.sign(ratio[1:]) != np.sign(ratio[:-1]))
+    share = ratio[places] / (ratio[places] - ratio[places + 1])
+    at = x[places] + share * (x[places + 1] - x[places])
+    return at, np.exp(np.interp(at, x, np.log(one)))
+
+
+figure = new_figure(8.8)
+top, bottom = figure.subfigures(2, 1, height_ratios=(4.4, 4.4))
 left, right = top.subplots(1, 2)
-title = "PPCA, digits: t sd off, sd times e^-t"
-plot_exact_variance(steps, outwards, left, "t (0: q is the exact posterior)", title, columns=1)
-title = "PPCA, near the posterior"
-ax = plot_exact_variance(latents, by_latents, right, "latent dimensions K", title + ", per latent", columns=1)
-ax.set_xscale("log", base=2)
-ax.set_xticks(latents, [str(n_latent) for n_latent in latents])
-title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean, one draw"
-ax = plot_exact_variance(frequencies, wiggly, bottom.subplots(), "frequency k", title, columns=2)
-ax.set_ylabel("variance, cost² per unit²")
+xlabel = "t: mean off by t sd, sd divided by $e^t$"
+plot_exact_variance(steps, outwards, left, xlabel, "PPCA on digits: q leaves the posterior", columns=1)
+title = "PPCA near the posterior, per latent"
+plot_exact_variance(latents, by_latents, right, "latent dimensions K", title, columns=1)
+right.set_xscale("log", base=2)
+right.set_xticks(latents, [str(n_latent) for n_latent in latents])
+ring = {"linestyle": "none", "marker": "o", "ms": 9, "mfc": "none", "color": "black", "zorder": 5}
+for name in ("score-function-loo", "sticking-the-landing"):
+    left.plot(*crossings(steps, outwards[name], outwards["reparameterization"]), **ring)
+note = {"textcoords": "offset points", "fontsize": 8}
+left.annotate("both squares: 0 at t = 0", (steps[0], outwards[name][0]), xytext=(12, -3), **note)
+xlabel = "frequency k"
+title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean"
+ax = plot_exact_variance(frequencies, work, bottom.subplots(), xlabel, title)
+ax.lines[0].set(linewidth=4.0, alpha=0.5)  # REINFORCE, on which the one with the baseline comes to lie
+ax.set(ylabel="variance x evaluations, cost² per unit²", xlim=(0.0, frequencies[-1]), ylim=(1e-3, 100.0))
+ax.plot(turns, np.interp(turns, frequencies, wiggly["reparameterization"]), **ring)
 ax.axvline(turns, color="gray", linestyle=":", linewidth=1.0)
-ax.annotate(f"k = {turns:.4f}", (turns, 0.02), (4, 0), ax.get_xaxis_transform(), "offset points", fontsize=8)
-right.get_legend().remove()  # the same names and colours as on the left
+ax.annotate(f"k = {turns:.4f}", (turns, 1.2e-3), xytext=(4, 0), **note)
+for k, words in ((np.pi, "0 at k = π, where cos is even about 1"), (2 * np.pi, "0 at k = 2π")):
+    ax.annotate(words, (k, 1.2e-3), xytext=(6, 0), **note)
+crossing = Line2D([], [], label="the order turns around", **ring)
+for part in (top, bottom):
+    handles, names = part.axes[0].get_legend_handles_labels()
+    for drawn in part.axes:
+        drawn.get_legend().remove()
+    for handle, name in zip(handles, names, strict=True):
+        handle.set_label(WORDS.get(name, name))
+    look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["tick_size"]}
+    part.legend(handles=[*handles, crossing], **look)
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
 
 # %% The check: measured variances beside the exact ones
@@ -122,5 +161,7 @@ assert abs(turns - 1.0638) < 5e-5, "turned around where docs/variance.md says"
 assert ((wiggly["reparameterization"] > wiggly["score-function"]) == (frequencies > turns)).all(), (
     "and only there"
 )
+even = np.isclose(np.sin(frequencies), 0.0, atol=1e-12)
+assert wiggly["measure-valued-coupled"][even].max() < 1e-20, "both sides of an even cost are alike"
 assert wiggly["reparameterization"][0] < wiggly["score-function"][0], "a slow cost"
 assert wiggly["reparameterization"][-1] > 20 * wiggly["score-function"][-1], "and a fast one"
