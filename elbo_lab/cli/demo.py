@@ -1,0 +1,106 @@
+"""elbo-lab demo: the demos that come with the package, one idea each."""
+
+import os
+import re
+import runpy
+import textwrap
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import get_terminal_size
+
+from elbo_lab.cli.shipped import shipped
+from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.names import spelt
+
+HELP = "the demos: one idea, one picture each"
+DESCRIPTION = "List the demos, or run one: it prints what it finds and writes its pictures."
+EXAMPLES = """examples:
+  elbo-lab demo                   all demos, and how long they take
+  elbo-lab demo 8                 REINFORCE against reparameterization
+  elbo-lab demo staircase --quick by a word of its title, with a small budget
+"""
+FOLDER = "elbo-lab-figures"
+HEADER = re.compile(r"^# # (?P<title>[^\n]+)$.*?^Expected time: (?P<seconds>[^.;]+)[.;]", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo: its script, its number and title, and how long it takes in words."""
+
+    path: Path
+    number: int
+    title: str
+    seconds: str
+
+
+def demos() -> list[Demo]:
+    """Return the demos in their order."""
+    found = []
+    for path in sorted(shipped("demos").glob("[0-9]*.py")):
+        header = HEADER.search(path.read_text(encoding="utf-8"))
+        if header is not None:
+            found.append(
+                Demo(path, int(path.name.partition("_")[0]), header["title"], _short(header["seconds"]))
+            )
+    return found
+
+
+def _short(seconds: str) -> str:
+    """Return a time in words without what every time says."""
+    return seconds.removeprefix("about ").removesuffix(" on two cores")
+
+
+def find(asked: str) -> Demo:
+    """Return the demo of a number, a file name or a word of its title."""
+    every = demos()
+    if asked.isdecimal():
+        chosen = [demo for demo in every if demo.number == int(asked)]
+    else:
+        word = spelt(Path(asked).stem)
+        chosen = [demo for demo in every if word in spelt(demo.path.stem) or word in spelt(demo.title)]
+    if len(chosen) > 1:
+        numbers = ", ".join(str(demo.number) for demo in chosen)
+        raise bad_value("demo", "one demo", repr(asked), f"its number: {numbers}")
+    if not chosen:
+        titles = [demo.title for demo in every]
+        raise unknown_name("demo", asked, titles, f"'elbo-lab demo' has them all, 0 to {every[-1].number}")
+    return chosen[0]
+
+
+def listed(width: int) -> list[str]:
+    """Return the demos as lines of at most `width` characters, with the time before the title."""
+    every = demos()
+    seconds = max(len(demo.seconds) for demo in every)
+    lines = []
+    for demo in every:
+        start = f"{demo.number:>2}  {demo.seconds:<{seconds}}  "
+        lines += textwrap.wrap(demo.title, width, initial_indent=start, subsequent_indent=" " * len(start))
+    return [*lines, "", "Run one: elbo-lab demo 8. Rougher, in a few seconds: elbo-lab demo 8 --quick"]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of this subcommand."""
+    add = parser.add_argument
+    add("demo", nargs="?", metavar="DEMO", help="its number, or a word of its title; a list if none")
+    add("--quick", action="store_true", help="a small budget: rougher numbers, most in three seconds")
+    add("--out", default=FOLDER, metavar="DIR", help=f"folder of the pictures (default {FOLDER})")
+
+
+def run(options: Namespace) -> None:
+    """List the demos, or run one as a script."""
+    if options.demo is None:
+        print("\n".join(listed(get_terminal_size().columns)))
+        return
+    demo = find(options.demo)
+    print(demo.title if options.quick else f"{demo.title} ({demo.seconds})", end="\n\n", flush=True)
+    os.environ["ELBO_LAB_OUT"] = options.out
+    os.environ["ELBO_LAB_QUICK"] = "1" if options.quick else "0"
+    os.environ["MPLBACKEND"] = "agg"  # opens no window
+    try:
+        runpy.run_path(str(demo.path), run_name="__main__")
+    finally:
+        from elbo_lab.processes import end_workers
+
+        end_workers()
+    print(f"\nthe pictures: {Path(options.out).resolve()}\nto read and change: {demo.path}")
