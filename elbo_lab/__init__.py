@@ -68,12 +68,14 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.registry import ESTIMATORS as ESTIMATORS
     from elbo_lab.registry import FAMILIES as FAMILIES
     from elbo_lab.registry import MODELS as MODELS
+    from elbo_lab.study import make_problem as make_problem
 
 _HOMES = {
     "compare": "comparison",
     "fit": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",
+    "make_problem": "study",
     "check_model": "checking",
     "check_unbiased": "checking",
     "advise": "comparison",

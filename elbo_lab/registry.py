@@ -371,6 +371,15 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
     return list(dict.fromkeys(chosen))
 
 
+def find_model(item: str | type[Model] | Model | None, argument: str = "model") -> ModelChoice:
+    """Return the choice for a name, a class or a model; among several variants the usual one."""
+    if item is None:
+        raise bad_value(argument, "a name", "nothing", "see elbo-lab list")
+    choices = find_models(item, argument)
+    usual = choices[0].kind.usual_variant
+    return next((choice for choice in choices if choice.variant == usual), choices[0])
+
+
 def _models_called(name: str, argument: str) -> list[ModelChoice]:
     chosen = _called(name, MODELS, _choices, lambda choice: words_for(choice.kind, choice.variant))
     if not chosen:

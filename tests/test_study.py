@@ -11,6 +11,7 @@ from estimator_laws import BY_NAME
 from noise_integrals import arbitrary_state
 from scipy.stats import norm, t
 
+from elbo_lab.comparison import compare
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec
 from elbo_lab.estimators import NO_STATE, TARGETS, Answer, Estimator, Exact, Reparameterization
@@ -21,7 +22,16 @@ from elbo_lab.optimise import maximise_evidence
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior
 from elbo_lab.registry import ModelChoice, find_estimators, find_models
 from elbo_lab.special import softmax
-from elbo_lab.study import Moments, Scene, build_scene, measure, references, run_batch, run_sample
+from elbo_lab.study import (
+    Moments,
+    Scene,
+    build_scene,
+    make_problem,
+    measure,
+    references,
+    run_batch,
+    run_sample,
+)
 from elbo_lab.study.cached_likelihood import CachedLikelihood
 from elbo_lab.study.measure import batch_sizes, estimate_repeats, noise_groups
 from elbo_lab.study.rare_events import missed_variance
@@ -461,3 +471,27 @@ def test_data_that_a_model_explains_without_noise_are_refused():
     table = np.column_stack([column, np.ones(50)])
     with pytest.raises(ValueError, match="unbounded on these data"):
         placed(PPCA, table, latent=1)
+
+
+def test_a_problem_by_name_is_that_of_the_comparison():
+    (scene,) = compare(
+        "ppca", data=TABLE, latent=2, estimators="reparameterization", rows=5, repeats=2
+    ).scenes
+    made, compared = make_problem("ppca", TABLE, latent=2, rows=5), scene.problem
+    for name in ("theta", "phi", "x"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(compared, name))
+    assert make_problem("gaussian-mixture", rows=3).model.label == "gaussian-mixture:full"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "gaussian-mixture", "posterior": "full"}, "posterior: .*needs continuous z"),
+        ({"model": "ppca", "at": "nowhere"}, "at: .*got 'nowhere'"),
+        ({"model": "ppca", "rows": 0}, "rows: .*got 0"),
+        ({"model": None}, "model: "),
+    ],
+)
+def test_a_problem_that_cannot_be_made_is_refused_by_its_argument(options, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        make_problem(**options)

@@ -24,7 +24,7 @@ from elbo_lab.fitting.settings import Settings
 from elbo_lab.memory import COPIES_OF_EM, Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
-from elbo_lab.registry import ModelChoice, find_estimators, find_models
+from elbo_lab.registry import ModelChoice, find_estimators
 from elbo_lab.training import (
     ElboObjective,
     EvidenceObjective,
@@ -41,15 +41,6 @@ VALIDATION, VALIDATION_DRAWS = 0.1, 10
 
 Params = Mapping[str, Floats]
 Recorder = Callable[[Params, str], dict[str, float]]
-
-
-def choose_model(model: str | type[Model] | Model | None) -> ModelChoice:
-    """Return the choice for a name, a class or a model; among several variants the usual one."""
-    if model is None:
-        raise bad_value("model", "a name", "nothing", "see elbo-lab list")
-    choices = find_models(model, "model")
-    usual = choices[0].kind.usual_variant
-    return next((choice for choice in choices if choice.variant == usual), choices[0])
 
 
 def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> Rows:

@@ -21,7 +21,6 @@ from elbo_lab.fitting.building import (
     build_task,
     check_rows,
     check_size,
-    choose_model,
     load_rows,
 )
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
@@ -31,6 +30,7 @@ from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.registry import find_model
 from elbo_lab.threads import check_threads
 
 
@@ -154,7 +154,7 @@ def fit(
             earlier = Checkpoint.load(resume, "resume")
             earlier.check_settings(fit)
             asked = earlier.continued(asked)
-        choice = choose_model(asked.get("model"))
+        choice = find_model(asked.get("model"))
         if checkpoint is not None:
             check_new(checkpoint, resume)
         threads = check_threads(threads)

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import SOURCES, FullGaussian, NoiseSource
-from elbo_lab.errors import BadValue, NotApplicable, bad_value, columns_by_name, unknown_name
+from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, columns_by_name, unknown_name
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.exact import closed_form, enumeration, projected
+from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.optimise import (
     ascend_exact_elbo,
@@ -36,7 +37,7 @@ from elbo_lab.optimise import (
     maximise_frozen_elbo,
 )
 from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior, Posterior
-from elbo_lab.registry import ModelChoice
+from elbo_lab.registry import ModelChoice, check_posterior_name, find_model
 
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
@@ -130,6 +131,63 @@ def spawn(seed: int, *key: int | str) -> np.random.Generator:
     """
     numbers = tuple(crc32(k.encode()) if isinstance(k, str) else k for k in key)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=numbers))
+
+
+@checks_kinds
+def make_problem(
+    model: str | type[Model] | Model,
+    data: str | PathLike[str] | ArrayLike | Dataset | None = None,
+    *,
+    latent: int | None = None,
+    posterior: str = "free",
+    at: str = "near",
+    rows: int | None = None,
+    seed: int = 0,
+) -> Problem:
+    """Fit a model to data, place q, and return the `Problem` that `exact` and the estimators take.
+
+    Parameters
+    ----------
+    model : str, Model class or Model
+        A name such as 'ppca'; among several variants the usual one.
+    data : str, path, array (N, D) or Dataset, optional
+        The data of the model if not given.
+    latent : int, optional
+        K; the usual one of the model if not given.
+    posterior : {'free', 'full', 'amortised', 'exact'}
+        Kind of q.
+    at : {'near', 'start', 'exact'}
+        Position of q: clearly off the best fit, at the prior, or at the best fit.
+    rows : int, optional
+        How many data, by a seeded permutation; 32 if not given, or all if there are fewer.
+    seed : int
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    ValueError, TypeError
+        In one line that names the argument, the expected and the given value.
+
+    Examples
+    --------
+    >>> from elbo_lab import exact, make_problem
+    >>> problem = make_problem("ppca", rows=4)
+    >>> log_p, elbo, kl = exact.log_evidence(problem), exact.elbo(problem), exact.kl(problem)
+    >>> bool(abs(log_p.value - elbo.value - kl.value).max() < 1e-12)
+    True
+    """
+    choice, posterior = find_model(model), check_posterior_name(posterior)
+    check_count("seed", seed, minimum=0)
+    for name, count in (("latent", latent), ("rows", rows)):
+        if count is not None:
+            check_count(name, count)
+    scene = build_scene(choice, data, latent, posterior, at, rows, seed)
+    if scene.posterior is None:
+        raise bad_value("posterior", f"a q that {scene.model.label} has", repr(posterior), scene.no_posterior)
+    return scene.problem
 
 
 def build_scene(
