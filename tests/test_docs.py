@@ -104,8 +104,8 @@ WRONG_COMMANDS = [
     "ppca --data digits:grey",
     "ppca --data digits --epochs 5",
     "ppca --data digits --method vaes",
-    "pca --data digits",
-    "deep-bernoulli --data digits --phi-estimator reinforce",
+    "pcca --data digits",
+    "deep-bernoulli --data digits --phi-estimator reinforced",
 ]
 
 
