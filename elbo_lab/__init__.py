@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.comparison.difference import difference as difference
     from elbo_lab.comparison.ratios import paired_ratio as paired_ratio
     from elbo_lab.comparison.result import Comparison as Comparison
+    from elbo_lab.comparison.story import story as story
     from elbo_lab.datasets import load as load
     from elbo_lab.distributions import Family as Family
     from elbo_lab.distributions import NoiseSpec as NoiseSpec
@@ -72,6 +73,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
 
 _HOMES = {
     "compare": "comparison",
+    "story": "comparison",
     "fit": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",

@@ -121,7 +121,7 @@ def test_options_reach_compare():
     default = {"draws": 10, "posterior": "free", "repeats": 1000, "rows": None, "latent": None, "at": None}
     expected = {**asked, **default, "seed": 7, "noise": "sobol", "threads": None}
     assert {key: seen[key] for key in expected} == expected
-    assert parse()["models"] is None and parse()["estimators"] is None
+    assert parse("--full")["models"] is None and parse("--full")["estimators"] is None
     assert parse("--estimators", "exact, elbo-sampled")["estimators"] == ["exact", "elbo-sampled"]
 
 
@@ -133,9 +133,9 @@ def test_quick_takes_all_rows_of_a_table_with_fewer(here):
 
 @pytest.mark.usefixtures("here")
 def test_quick_gives_way_to_what_is_asked_for():
-    quick = parse("--quick")
+    quick = parse("--full", "--quick")
     assert (quick["repeats"], quick["rows"]) == (200, 8)
-    asked = parse("--quick", "--repeats", "50", "--rows", "3")
+    asked = parse("--full", "--quick", "--repeats", "50", "--rows", "3")
     assert (asked["repeats"], asked["rows"]) == (50, 3)
 
 

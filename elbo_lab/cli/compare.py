@@ -1,6 +1,7 @@
 """elbo-lab compare: the main job."""
 
 from argparse import ArgumentParser, Namespace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned, planned_figures
@@ -34,7 +35,12 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     power = "repeat blind rows until a bias of P (0.05: 5 percent) would be found, at most 100 times as often"
     noise = "draws of one estimate: independent (default), antithetic (mirrored pairs) or sobol"
-    add("models", nargs="*", metavar="MODEL", help="names from 'elbo-lab list'; all if none")
+    add(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="names from 'elbo-lab list'; six models, told as a story, if none",
+    )
     add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
     add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
@@ -43,6 +49,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)
     add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
+    add("--full", action="store_true", help="all models, estimators and targets as tables")
     add("--quick", action="store_true", help="8 rows (all, if there are fewer) and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
@@ -60,34 +67,60 @@ def _names(text: str | None) -> list[str] | None:
     return names
 
 
+SIZES = ("draws", "repeats", "rows", "seed")
+# Options that ask for something else than the story.
+TABLES = ("models", "full", "estimators", "data", "latent", "at", "against", "power")
+
+
+def _is_story(options: Namespace) -> bool:
+    """Tell whether the story is asked for: no model, and nothing that only tables have."""
+    usual = (options.posterior, options.noise) == ("free", "independent")
+    return usual and not any(getattr(options, name) for name in TABLES)
+
+
 def run(options: Namespace) -> None:
     """Compare, write, print."""
     from elbo_lab.cli.progress import progress_bar
-    from elbo_lab.cli.screen import finish, saved
-    from elbo_lab.comparison import compare
+    from elbo_lab.cli.screen import finish, saved, screen
+    from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CSV, JSON, figure_names
+    from elbo_lab.comparison.story import REPEATS, TITLE, subject
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.registry import all_estimators
     from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
+    from elbo_lab.report.story import print_head, print_story
     from elbo_lab.study.statistics import INSTALL
 
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
     plan.writes("--csv", options.csv, CSV)
     planned_figures(plan, options.out, figure_names({estimator.target for estimator in all_estimators()}))
-    arguments = arguments_of(compare, options)
-    arguments["models"] = options.models or None
-    arguments["estimators"] = _names(options.estimators)
-    for name, usual in (QUICK if options.quick else FULL).items():
+    told = _is_story(options)
+    arguments = arguments_of(story if told else compare, options)
+    full = FULL | {"repeats": REPEATS} if told else FULL
+    for name, usual in (QUICK if options.quick else full).items():
         if arguments[name] is None:
             arguments[name] = usual
-    if (
-        options.quick and options.rows is None and options.data is not None
-    ):  # no table is too small for --quick
-        arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))
+    if not told:
+        arguments["models"] = options.models or None
+        arguments["estimators"] = _names(options.estimators)
+    if options.quick and options.rows is None and options.data is not None:
+        arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))  # no table is too small for --quick
+
+    @cache
+    def show_head() -> None:
+        if told:
+            with screen(plan.taken) as console:
+                print_head(TITLE, subject(*(arguments[name] for name in SIZES)), console)
+
     with progress_bar() as progress:
-        result = compare(**arguments, progress=progress)
+
+        def begun(done: int, total: int, step: str) -> None:
+            show_head()  # at the first call, when the arguments are known to be right
+            progress(done, total, step)
+
+        result = (story if told else compare)(**arguments, progress=begun)
 
     def figures() -> str:
         with progress_bar() as progress:
@@ -95,6 +128,9 @@ def run(options: Namespace) -> None:
         return f"{options.out}/ ({', '.join(names)}; PNG and SVG)"
 
     def show(console: "Console") -> None:
+        if result.story is not None:
+            print_story(result.story, console)
+            return
         print_tables(result.rows, result.settings, console)
         for lines_of in (ratio_lines, power_lines):
             lines = lines_of(result.rows, result.settings, console.width, dash_of(console))

@@ -5,5 +5,16 @@ from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.difference import Difference, difference
 from elbo_lab.comparison.ratios import Ratio, paired_ratio
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.comparison.story import story
 
-__all__ = ["Advice", "Comparison", "Difference", "Ratio", "advise", "compare", "difference", "paired_ratio"]
+__all__ = [
+    "Advice",
+    "Comparison",
+    "Difference",
+    "Ratio",
+    "advise",
+    "compare",
+    "difference",
+    "paired_ratio",
+    "story",
+]

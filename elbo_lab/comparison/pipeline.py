@@ -205,9 +205,11 @@ def build_benches(
     ValueError
         If a model refuses the data; with `skip_refusals`, if all do.
     """
-    build = partial(_build_bench, estimators, draws, placement, skip_refusals)
+    build, step = partial(_build_bench, estimators, draws, placement, skip_refusals), "fits and exact answers"
+    if progress is not None:
+        progress(0, len(choices), step)  # the arguments are right: now the work begins
     # The deep models are last in every list and take longest: begin with them.
-    benches = workers.map(build, choices[::-1], named(progress, "fits and exact answers"))[::-1]
+    benches = workers.map(build, choices[::-1], named(progress, step))[::-1]
     for bench in benches:
         for run, estimator in zip(bench.runs, estimators, strict=True):
             run.estimator = estimator  # replaces the copy that came from another process

@@ -13,6 +13,7 @@ from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.report import power_lines, ratio_lines, summary_lines, table_text, text_of
+from elbo_lab.report.story import Story
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import Scene
@@ -54,6 +55,8 @@ class Comparison:
         {estimator: Moments} of each scene, from the same batches, for `ratios.paired_ratio`.
     workers : Workers
         The processes that ran the comparison and draw the figures.
+    story : Story or None
+        What `elbo_lab.story` tells of it.
     """
 
     rows: list[Row]
@@ -63,6 +66,7 @@ class Comparison:
     answers: list[dict[str, Answer]]
     moments: list[dict[Estimator, Moments]]
     workers: Workers
+    story: Story | None = None
 
     def __repr__(self) -> str:
         references = {estimator.name for estimator in self.estimators if estimator.is_reference}

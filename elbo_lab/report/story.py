@@ -5,6 +5,16 @@ that both show the same digits.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elbo_lab.report.blocks import print_lines, wrapped_texts
+
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod
+
+INDENT = 3
+# For terminals without these letters.
+ASCII = str.maketrans({"±": "+-", "–": "-", "·": "-", "×": "x"})
 
 
 @dataclass(frozen=True)
@@ -61,3 +71,53 @@ class Story:
     sections: tuple[Section, ...]
     finding: str
     further: tuple[tuple[str, str], ...]
+
+
+def print_head(title: str, subject: str, console: "Console") -> None:
+    """Print the two lines that are known before anything is measured."""
+    for text, style in ((title, "bold"), (subject, "")):
+        print_lines(wrapped_texts(readable(text, console), console.width, style), console)
+
+
+def print_story(story: Story, console: "Console") -> None:
+    """Print the sections, the finding, and how to go on; `print_head` prints what stands above them."""
+    for number, section in enumerate(story.sections, 1):
+        _print_section(number, section, console)
+    console.print()
+    print_lines(wrapped_texts(readable(story.finding, console), console.width, "bold"), console)
+    console.print()
+    width = max(len(command) for command, _ in story.further)
+    for command, shows in story.further:
+        line = f"{command:<{width}}  {shows}"
+        short = line if len(line) <= console.width else command
+        print_lines([readable(short, console)], console)
+
+
+def _print_section(number: int, section: Section, console: "Console") -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print()
+    question, unit = (readable(text, console) for text in (section.question, section.unit))
+    head = Text(f"{number}  {question}", "bold cyan")
+    space = console.width - len(head) - len(unit)
+    if space >= 2:
+        print_lines([head.append(" " * space).append(unit, "not bold dim")], console)
+    else:
+        print_lines([head, *wrapped_texts(f"{' ' * INDENT}{unit}", console.width, "dim")], console)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, column in enumerate(section.columns):
+        side: JustifyMethod = "right" if column.numeric else "left"
+        table.add_column(readable(column.title, console), justify=side, no_wrap=not index)
+    for row in section.rows:
+        table.add_row(*(Text(readable(cell, console)) for cell in row))
+    console.print(Padding(table, (0, 0, 0, INDENT)), highlight=False)
+    for note in section.notes:
+        for line in wrapped_texts(readable(note, console), console.width - INDENT, "italic"):
+            print_lines([Text(" " * INDENT).append(line)], console)
+
+
+def readable(text: str, console: "Console") -> str:
+    """Return a text in letters that the console has."""
+    return text if (console.encoding or "").lower().startswith("utf") else text.translate(ASCII)

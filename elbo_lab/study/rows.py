@@ -261,7 +261,7 @@ def row_head(
 
 # Keys of a row behind its head, in the order of the files.
 NUMBERS = (
-    "reference reference_se reference_norm bias_norm bias_se bias_max_z bias_coordinates bias_z_limit "
+    "reference reference_se reference_norm bias bias_norm bias_se bias_max_z bias_coordinates bias_z_limit "
     "bias_detectable bias_detectable_worst bias_detectable_block bias_detectable_reference "
     "bias_detectable_first bias_to_see bias_unit bias_verdict variance variance_low variance_high "
     "variance_exact variance_ratio variance_ratio_low variance_ratio_high variance_verdict mse mse_low "
@@ -323,6 +323,7 @@ def measured_row(
         dict.fromkeys(NUMBERS)
         | _reference(answer)
         | {
+            "bias": float((moments.mean - answer.value)[0]) if layout is None else None,
             "bias_norm": bias,
             "bias_se": bias_error(moments, answer),
             "bias_max_z": test.max_z,
