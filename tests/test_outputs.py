@@ -309,7 +309,7 @@ def test_names_that_differ_after_a_point_have_two_files_beside_them():
 
 @pytest.mark.parametrize(
     ("room", "pattern", "named"),
-    [("fitting", r'yield "([a-z-]+)"', FIGURES), ("comparison", r'drawn\["([a-z-]+)"\]', figure_names([]))],
+    [("fitting", r'yield "([a-z-]+)"', FIGURES), ("comparison", r'draw\["([a-z-]+)"\]', figure_names([]))],
 )
 def test_the_plan_knows_every_figure_by_name(room, pattern, named):
     source = (Path(elbo_lab.__file__).parent / room / "figures.py").read_text(encoding="utf-8")
