@@ -73,7 +73,7 @@ class Workers:
         self,
         function: Callable[[Item], Result],
         tasks: Sequence[Item],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> list[Result]:
         """Return [function(task) for task in tasks].
 

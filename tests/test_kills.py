@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no kill -9 on t
 FIT = """
 import sys
 from elbo_lab.cli.main import main
-from elbo_lab.cli import numbers, progress, screen
+from elbo_lab.cli import numbers, screen
 from elbo_lab.fitting import checkpoints
 checkpoints.INTERVAL = 0.0
 """

@@ -238,7 +238,7 @@ def test_a_backend_that_matplotlib_does_not_know_is_refused_before_the_work():
 def test_of_two_fits_on_one_checkpoint_the_second_is_told():
     told, anew = [], {"model": "factor-analysis", "data": "d.csv"}
 
-    def second(_):
+    def second(*_):
         for again in ({"resume": "new.npz"}, {**anew, "checkpoint": "new.npz"}):
             with pytest.raises(ValueError, match=r"which another run is writing; wait") as caught:
                 fit(**again)

@@ -8,7 +8,6 @@ test could have seen.
 
 import itertools
 import textwrap
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,13 +27,13 @@ from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.exact import Answer, long_run
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.plugins import told
+from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import find_estimators
 from elbo_lab.report.cells import bound_text
 from elbo_lab.study.moments import Moments as RunningMoments
 from elbo_lab.study.rows import NATS_TO_SEE, SHARE_TO_SEE, bias_test
 
 Row = dict[str, Any]
-Progress = Callable[[int, int, str], None]
 
 # Relative to 1 + the largest entry of the exact answer: where everything is smooth, and at kinks.
 SMOOTH, KINKS = 1e-10, 1e-6
@@ -175,7 +174,7 @@ def check_unbiased(
     estimator: str | Estimator | type[Estimator],
     model: object = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> EstimatorCheck:
     """Integrate all noise of an estimator on small problems, and try its contract.
 
@@ -188,8 +187,9 @@ def check_unbiased(
         under each kind of q that the estimator admits, with one or two latents.
     seed : int
         Of the draws where noise cannot be integrated.
-    progress : callable, optional
-        Called as progress(done, total, what).
+    progress : callable, bool or None
+        Called as progress(done, total, step); by default a bar on a terminal or in a notebook for what takes
+        longer than a second, with False none.
 
     Returns
     -------
@@ -207,13 +207,19 @@ def check_unbiased(
         got, remedy = repr(estimator), "the exact answer is what others are held against"
         raise bad_value("estimator", "one estimator with draws", got, remedy)
     one = found[0]
-    problems = list(small_problems(model))
+    with followed(progress) as followed_by:
+        return _checked(one, list(small_problems(model)), seed, followed_by)
+
+
+def _checked(
+    one: Estimator, problems: list[tuple[Problem, int]], seed: int, progress: Progress
+) -> EstimatorCheck:
+    """Return what `check_unbiased` says of one estimator on some problems."""
     rows: list[Row] = []
     broken: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
     for done, (problem, more) in enumerate(problems):
-        if progress is not None:
-            progress(done, len(problems), f"check {one.name}")
+        progress(done, len(problems), f"check {one.name}")
         label = f"{problem.model.label}, {problem.posterior.name} q, N = {len(problem.x)}"
         try:
             with told(f"check_pairing of {one.name}"):

@@ -27,15 +27,15 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Measure, write, print."""
-    from elbo_lab.cli.progress import progress_bar
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.comparison.advice import JSON, advise
     from elbo_lab.processes import end_workers
+    from elbo_lab.progress import followed
     from elbo_lab.report import dash_of, print_lines
 
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
-    with progress_bar() as progress:
+    with followed(None, lines=True) as progress:
         advice = advise(**arguments_of(advise, options), progress=progress)
     end_workers()
     finish(

@@ -81,9 +81,9 @@ def _is_a(thing: object, kind: type | tuple[type, ...]) -> bool:
 
 def _of_estimator(estimator: Any, on: object, seed: int) -> Found:
     from elbo_lab.checking import check_unbiased
-    from elbo_lab.cli.progress import progress_bar
+    from elbo_lab.progress import followed
 
-    with progress_bar() as progress:
+    with followed(None, lines=True) as progress:
         result = check_unbiased(estimator, on, seed=seed, progress=progress)
     return result.passed, result.table, vars(result) | {"passed": result.passed}
 

@@ -80,13 +80,13 @@ def _is_story(options: Namespace) -> bool:
 
 def run(options: Namespace) -> None:
     """Compare, write, print."""
-    from elbo_lab.cli.progress import progress_bar
     from elbo_lab.cli.screen import finish, saved, screen
     from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CSV, JSON, figure_names
     from elbo_lab.comparison.story import REPEATS, TITLE, subject
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
+    from elbo_lab.progress import followed
     from elbo_lab.registry import all_estimators
     from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
     from elbo_lab.report.story import print_head, print_story
@@ -114,16 +114,16 @@ def run(options: Namespace) -> None:
             with screen(plan.taken) as console:
                 print_head(TITLE, subject(*(arguments[name] for name in SIZES)), console)
 
-    with progress_bar() as progress:
+    with followed(None, lines=True) as progress:
 
-        def begun(done: int, total: int, step: str) -> None:
+        def begun(done: float, total: float, step: str) -> None:
             show_head()  # at the first call, when the arguments are known to be right
             progress(done, total, step)
 
         result = (story if told else compare)(**arguments, progress=begun)
 
     def figures() -> str:
-        with progress_bar() as progress:
+        with followed(None, lines=True) as progress:
             names = result.write_figures(options.out, progress, "all")
         return f"{options.out}/ ({', '.join(names)}; PNG and SVG)"
 

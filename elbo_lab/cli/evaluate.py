@@ -34,18 +34,15 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Evaluate, write, print."""
     from elbo_lab.cli.numbers import number_table
-    from elbo_lab.cli.progress import progress_bar
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import evaluate
     from elbo_lab.fitting.evaluate import JSON
+    from elbo_lab.progress import followed
 
     plan = planned(options, "checkpoint")
     plan.writes("--json", options.json, JSON)
-    with progress_bar() as bar:
-        result = evaluate(
-            **arguments_of(evaluate, options),
-            progress=lambda done, total: bar(done, total, "importance samples"),
-        )
+    with followed(None, lines=True) as progress:
+        result = evaluate(**arguments_of(evaluate, options), progress=progress)
     fitted = result.settings["fitted"]
 
     def show(console: "Console") -> None:

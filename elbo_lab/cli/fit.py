@@ -2,7 +2,6 @@
 
 import os
 import textwrap
-import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from elbo_lab.cli.options import add_force, arguments_of, planned, planned_figur
 from elbo_lab.errors import bad_value
 
 if TYPE_CHECKING:
-    from elbo_lab.fitting.jobs import Job
     from elbo_lab.outputs import Plan
 
 HELP = "fit a model: closed form, EM, gradient ascent, VAE"
@@ -172,19 +170,19 @@ def run(options: Namespace) -> None:
     """Fit, write, print."""
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.numbers import print_numbers
-    from elbo_lab.cli.progress import training_bar
     from elbo_lab.cli.screen import finish
     from elbo_lab.fitting import fit
+    from elbo_lab.progress import followed
 
     plan = plan_of(options)
     arguments = arguments_of(fit, options)
     arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
     arguments["model"] = model_name(options.model, options.covariance, options.likelihood)
     arguments["latent"] = latent_size(options.model, options.latent, options.components)
-    with interrupts() as asked, training_bar() as show:
+    with interrupts() as asked, followed(None, lines=True) as tell:
 
-        def progress(job: "Job") -> bool:
-            show(job, time.monotonic())
+        def progress(done: float, total: float, step: str) -> bool:
+            tell(done, total, step)
             return asked()
 
         result = fit(**arguments, progress=progress)

@@ -20,7 +20,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.compare import compare
-from elbo_lab.comparison.pipeline import Data, Progress
+from elbo_lab.comparison.pipeline import Data
 from elbo_lab.comparison.ratios import paired_ratio
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.errors import MOST_REPEATS, bad_value, check_count, check_positive
@@ -28,6 +28,7 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import all_estimators, check_posterior_name, find_models
 from elbo_lab.report import block_lines, interval_text, number_text, text_of, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
@@ -163,7 +164,7 @@ def advise(
     rows: int | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Advice:
     """Recommend estimators of the gradients of the ELBO in phi and theta for one model.
 
@@ -199,23 +200,24 @@ def advise(
     if budget is not None:
         budget = check_positive("budget", budget)
     candidates = [e for e in all_estimators() if _is_candidate(e, draws)]
-    results = {
-        at: compare(
-            model,
-            estimators=candidates,
-            data=data,
-            latent=latent,
-            posterior=posterior,
-            at=at,
-            draws=draws,
-            repeats=repeats,
-            rows=rows,
-            seed=seed,
-            threads=threads,
-            progress=progress,
-        )
-        for at in PLACES
-    }
+    with followed(progress) as told:
+        results = {
+            at: compare(
+                model,
+                estimators=candidates,
+                data=data,
+                latent=latent,
+                posterior=posterior,
+                at=at,
+                draws=draws,
+                repeats=repeats,
+                rows=rows,
+                seed=seed,
+                threads=threads,
+                progress=told,
+            )
+            for at in PLACES
+        }
     seconds = _seconds([result.scenes[0] for result in results.values()], results["near"].moments[0], draws)
     evidence = [
         row

@@ -23,7 +23,6 @@ from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
     Data,
     Placement,
-    Progress,
     build_benches,
     check_any_pairing,
     check_bias,
@@ -43,6 +42,7 @@ from elbo_lab.exact import Answer
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
+from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.statistics import pareto_source
@@ -69,7 +69,7 @@ def compare(
     rows: int | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Comparison:
     """Compare estimators with exact answers on the same models with the same random numbers.
 
@@ -111,8 +111,9 @@ def compare(
     threads : int, optional
         Number of worker processes; all cores if not given. They start only if the work would take more
         than a few seconds, and any number gives the same result.
-    progress : callable, optional
-        Called as progress(done, total, step) on the calling thread.
+    progress : callable, bool or None
+        Called as progress(done, total, step); by default a bar on a terminal or in a notebook for what takes
+        longer than a second, with False none.
 
     Returns
     -------
@@ -179,16 +180,16 @@ def compare(
     # A table of all models on the user's own data, or of a size, keeps the models that can have them.
     skip_refusals = models is None and (data is not None or latent is not None)
     workers = Workers(n_threads)
-    with single_threaded_blas():
-        benches = build_benches(workers, choices, chosen, draws, placement, skip_refusals, progress)
+    with followed(progress) as told, single_threaded_blas():
+        benches = build_benches(workers, choices, chosen, draws, placement, skip_refusals, told)
         if estimators is not None:
             check_any_pairing(benches)
         if against is not None:
             check_applicable(against, benches)
-        repeat(workers, benches, draws, repeats, seed, progress)
+        repeat(workers, benches, draws, repeats, seed, told)
         rate = check_bias(workers, benches, draws, repeats, seed)
         if power is not None:
-            sharpen(workers, benches, draws, repeats, seed, power, rate, progress)
+            sharpen(workers, benches, draws, repeats, seed, power, rate, told)
         weigh(benches, draws, seed)
         time_calls(benches, draws, seed)
         table = []

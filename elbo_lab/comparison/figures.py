@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from matplotlib.figure import Figure
 
-from elbo_lab.comparison.pipeline import Progress, named
+from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.result import CHOICES, Comparison
 from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
@@ -25,6 +25,7 @@ from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_v
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior
+from elbo_lab.progress import Progress
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
 from elbo_lab.study.experiments import (

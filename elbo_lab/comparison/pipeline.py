@@ -26,6 +26,7 @@ from elbo_lab.layout import Layout
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
+from elbo_lab.progress import Progress
 from elbo_lab.registry import ModelChoice
 from elbo_lab.study.measure import ROWS_PER_PASS, Repeats, run_repeats, seconds_per_estimate, settled_states
 from elbo_lab.study.moments import Moments
@@ -53,7 +54,6 @@ RERUN_FACTOR = 10
 FALSE_ALARM = 1e-6
 ROUNDING = 1e-9
 
-Progress = Callable[[int, int, str], None]
 Data = str | PathLike[str] | ArrayLike | Dataset
 
 
@@ -181,7 +181,7 @@ class Bench:
         return SHARE_TO_SEE if is_gradient(run.target) else self.nats_to_see
 
 
-def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+def named(progress: Progress | None, what: str) -> Callable[[int, int], object] | None:
     """Return progress(done, total) of a step, or None without `progress`."""
     return None if progress is None else lambda done, total: progress(done, total, what)
 

@@ -15,8 +15,9 @@ All is decided by the estimates, so that the same seed gives the same repeats.
 import math
 from collections.abc import Sequence
 
-from elbo_lab.comparison.pipeline import Bench, Progress, Run, rerun
+from elbo_lab.comparison.pipeline import Bench, Run, rerun
 from elbo_lab.processes import Workers
+from elbo_lab.progress import Progress
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, SHARE_TO_SEE
 
 BUDGET = 100

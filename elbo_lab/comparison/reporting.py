@@ -6,8 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elbo_lab.comparison.pipeline import Progress, named
+from elbo_lab.comparison.pipeline import named
 from elbo_lab.files import check_folder_writable, check_output, write_output
+from elbo_lab.progress import Progress
 from elbo_lab.registry import all_estimators, find_models
 from elbo_lab.report.machine import facts
 from elbo_lab.report.page import KIND, PAGE, Picture, page_html

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.estimators import Answer, Estimator
 from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
+from elbo_lab.progress import Progress, followed
 from elbo_lab.report import power_lines, ratio_lines, summary_lines, table_text, text_of
 from elbo_lab.report.story import Story
 from elbo_lab.study.moments import Moments
@@ -129,26 +129,27 @@ class Comparison:
 
     @checks_kinds
     def write_figures(
-        self, folder: str | PathLike[str], progress: Progress | None = None, figures: str = "story"
+        self, folder: str | PathLike[str], progress: Progress | bool | None = None, figures: str = "story"
     ) -> list[str]:
         """Draw the figures and write PNG and SVG files, several at a time; return their names.
 
         Parameters
         ----------
         folder : str or path
-        progress : callable, optional
-            Called as progress(done, total, 'figures').
+        progress : callable, bool or None
+            As for `compare`.
         figures : {'story', 'all', 'none'}
             At most four that answer the main questions, all, or none.
         """
         from elbo_lab.comparison.figures import write_drawings  # Matplotlib is heavy
 
         check_folder_writable("folder", folder)
-        return write_drawings(self, folder, progress, figures)
+        with followed(progress) as told:
+            return write_drawings(self, folder, told, figures)
 
     @checks_kinds
     def report(
-        self, folder: str | PathLike[str], progress: Progress | None = None, figures: str = "story"
+        self, folder: str | PathLike[str], progress: Progress | bool | None = None, figures: str = "story"
     ) -> str:
         """Write one HTML page, index.html in a folder, that needs neither network nor other files.
 
@@ -156,8 +157,8 @@ class Comparison:
         ----------
         folder : str or path
             Created if missing. An older report in it is replaced; any other index.html is not.
-        progress : callable, optional
-            Called as progress(done, total, 'figures').
+        progress : callable, bool or None
+            As for `compare`.
         figures : {'story', 'all', 'none'}
             At most four that answer the main questions, all, or none.
 
@@ -168,4 +169,5 @@ class Comparison:
         """
         from elbo_lab.comparison.reporting import write_report  # Jinja2 is heavy
 
-        return write_report(self, folder, progress, figures)
+        with followed(progress) as told:
+            return write_report(self, folder, told, figures)

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from elbo_lab.comparison.compare import compare
-from elbo_lab.comparison.pipeline import Progress
 from elbo_lab.comparison.ratios import judged, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.estimators import Dreg, Estimator, ImportanceWeightedBound, IwaeReparameterization
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
+from elbo_lab.progress import Progress
 from elbo_lab.registry import all_estimators
 from elbo_lab.report import group_rows, value_text
 from elbo_lab.report.cells import Row, Rows, digits_text, percent_text
@@ -61,7 +61,7 @@ def story(
     rows: int | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Comparison:
     """Compare six models and tell what is found in one screen.
 

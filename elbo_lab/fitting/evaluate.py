@@ -4,7 +4,6 @@ Tractable models are judged by their exact log-likelihood; models with an encode
 with K importance samples from q (Burda et al. 2016, eq. 8), and by the active units of the latent code.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
 from elbo_lab.fitting.final import ROWS_PER_PASS, as_table, exact_numbers, mean_elbo, prediction_numbers
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
+from elbo_lab.progress import Progress, followed
 
 SCHEMA = "elbo_lab/evaluation/1"
 JSON = json_kind("evaluate", SCHEMA)
@@ -56,7 +56,7 @@ def evaluate(
     seed: int = 0,
     threads: int | None = None,
     data_dir: StrPath | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Evaluation:
     """Evaluate a stored model on data.
 
@@ -71,8 +71,9 @@ def evaluate(
     rows : int, optional
         The first rows of a seeded permutation; all by default.
     seed, threads : int
-    progress : callable, optional
-        Called as progress(rows done, all rows).
+    progress : callable, bool or None
+        Called as progress(done, total, step); by default a bar on a terminal or in a notebook for what takes
+        longer than a second, with False none.
 
     Returns
     -------
@@ -105,7 +106,8 @@ def evaluate(
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
-        final |= _bounded(stored.problem(x), importance_samples, seed, threads, progress)
+        with followed(progress) as told:
+            final |= _bounded(stored.problem(x), importance_samples, seed, threads, told)
     return Evaluation(settings, plain(final))
 
 
@@ -120,9 +122,15 @@ def _bounded(
     n_samples: int,
     seed: int,
     threads: int | None,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress,
 ) -> dict[str, Any]:
-    estimate = importance_nll(problem, n_samples, seed=seed, threads=threads, progress=progress)
+    estimate = importance_nll(
+        problem,
+        n_samples,
+        seed=seed,
+        threads=threads,
+        progress=lambda done, total: progress(done, total, "rows, importance samples"),
+    )
     model, posterior, _, phi, x = problem
     elbo, elbo_error = mean_elbo(problem, np.random.default_rng(seed), draws=10)
     numbers = {

@@ -5,7 +5,7 @@ model, the settings of its method, and a job that can be stopped, saved and resu
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -30,6 +30,7 @@ from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import find_model
 from elbo_lab.threads import check_threads
 
@@ -68,7 +69,7 @@ def fit(
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
     data_dir: StrPath | None = None,
-    progress: Callable[[Job], object] | None = None,
+    progress: Progress | bool | None = None,
 ) -> FitResult:
     """Fit a model to data.
 
@@ -122,8 +123,10 @@ def fit(
         Continue from a checkpoint with its settings; only `epochs` may differ.
     data_dir : path, optional
         Folder of data sets that do not come with the package.
-    progress : callable, optional
-        Called with the `Job` after every step; it returns True to stop.
+    progress : callable, bool or None
+        Called as progress(done, total, step); by default a bar on a terminal or in a notebook for what takes
+        longer than a second, with False none. A function is called after every step; it
+        returns True to stop.
 
     Returns
     -------
@@ -176,7 +179,9 @@ def fit(
         if earlier is not None:
             earlier.restore(task.job)
 
-        seconds = run(task.job, CheckpointWriter(checkpoint, task.job, header_of(task, about_data)), progress)
+        writer = CheckpointWriter(checkpoint, task.job, header_of(task, about_data))
+        with followed(progress) as told:
+            seconds = run(task.job, writer, told)
     outcome = task.job.outcome()
     final = closing_numbers(task, outcome, rows, threads) | {"seconds": seconds}
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
@@ -196,7 +201,7 @@ def fit(
     )
 
 
-def run(job: Job, writer: CheckpointWriter, progress: Callable[[Job], object] | None) -> float:
+def run(job: Job, writer: CheckpointWriter, progress: Progress) -> float:
     """Run a job to its end and return the seconds.
 
     Raises
@@ -208,7 +213,9 @@ def run(job: Job, writer: CheckpointWriter, progress: Callable[[Job], object] | 
 
     def tick() -> bool:
         writer.tick()
-        return progress is not None and bool(progress(job))
+        done, total, unit, value = job.progress
+        step = unit if value is None else f"{unit}: {value:.4g} nats per datum"
+        return bool(progress(done, total, step))
 
     job.run(tick)
     writer.save()

@@ -66,15 +66,7 @@ class Outcome:
 
 
 class Job(ABC):
-    """Contract of all jobs.
-
-    Attributes
-    ----------
-    rows_per_unit : int
-        Rows of data that one unit of `progress` has worked on.
-    """
-
-    rows_per_unit: int
+    """Contract of all jobs."""
 
     @abstractmethod
     def run(self, tick: Callable[[], bool]) -> None:
@@ -161,7 +153,6 @@ def _check_epochs(done: int, asked: int) -> None:
 class ClosedFormJob(Job):
     """A formula: done before it begins."""
 
-    rows_per_unit = 0
     finished = True
     progress = (1, 1, "formula", None)
     milestone = 0
@@ -188,8 +179,6 @@ class ClosedFormJob(Job):
 
 class EMJob(Job):
     """EM with restarts."""
-
-    rows_per_unit = 0  # starts differ in their iterations
 
     def __init__(self, model: Model, dataset: Dataset, settings: dict[str, Any], threads: int) -> None:
         self.n_data = len(dataset.x)
@@ -250,7 +239,6 @@ class TrainingJob(Job):
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        self.rows_per_unit = training.objective.n_rows
 
     def run(self, tick: Callable[[], bool]) -> None:
         self.training.run(after_minibatch=lambda _: tick())

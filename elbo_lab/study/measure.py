@@ -198,7 +198,7 @@ def _batch_of(work: Repeats, batch: tuple[int, int]) -> list[Moments]:
 
 
 def run_repeats(
-    workers: Workers, works: list[Repeats], progress: Callable[[int, int], None] | None = None
+    workers: Workers, works: list[Repeats], progress: Callable[[int, int], object] | None = None
 ) -> list[list[Moments]]:
     """Return the moments of each estimator of each of the works, merged in the order of their batches.
 
