@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -125,10 +126,10 @@ class _Notebook:
         self._draw("<br>".join(self.steps.values()))
 
     def _draw(self, text: str) -> None:
-        from IPython.display import display
-
         data = {"text/html": text, "text/plain": ""}
         if self.handle is None:
+            # No dependency: whoever is in a notebook has it.
+            display = import_module("IPython.display").display
             self.handle = display(data, raw=True, display_id=True)
         else:
             self.handle.update(data, raw=True)
