@@ -69,7 +69,7 @@ def test_doctor_tells_what_the_installation_runs_on(capsys):
 
 
 def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsys):
-    files = ["--json", "o.json", "--csv", "o.csv", "--out", "figures"]
+    files = ["--json", "o.json", "--csv", "o.csv", "--out", "figures", "--figures", "all"]
     assert main(["compare", "ppca", "--latent", "2", *QUICK, *files]) == 0
     out, err = capsys.readouterr()
     rows = json.loads((here / "o.json").read_text(encoding="utf-8"))["rows"]
@@ -82,8 +82,10 @@ def test_compare_writes_json_csv_and_figures_and_prints_plain_tables(here, capsy
     assert {Path(name).stem for name in figures} == targets | others
     assert len(figures) == 2 * (len(targets) + len(others))
     assert all(path.stat().st_size > 2000 for path in (here / "figures").iterdir())
-    assert sorted(path.name for path in here.iterdir()) == ["figures", "o.csv", "o.json"]
+    assert sorted(path.name for path in here.iterdir()) == ["elbo-lab-report", "figures", "o.csv", "o.json"]
+    assert [path.name for path in (here / "elbo-lab-report").iterdir()] == ["index.html"]
     assert "\x1b" not in out + err and "written: o.json, o.csv, figures/ (" in out
+    assert out.endswith("elbo-lab-report/index.html\n")
     for estimator in ESTIMATORS:
         assert estimator.name in out
 
@@ -171,6 +173,8 @@ BAD = [
     (["--json", "."], "--json", "'.'"),
     (["--out", "three.csv"], "--out", "three.csv"),
     (["--out", "three.csv/inside"], "--out", "three.csv"),
+    (["--report", "three.csv"], "--report", "three.csv"),
+    (["--figures", "storry"], "--figures", "did you mean 'story'"),
 ]
 
 
@@ -189,7 +193,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(here, capsys, 
     assert re.match(rf"elbo-lab: error: {argument}: expected .+, got .+", err)
     assert got in err
     assert sorted(path.name for path in here.iterdir()) == sorted(FILES)
-    if argument in ("--json", "--csv", "--out"):
+    if argument in ("--json", "--csv", "--out", "--report"):
         assert seconds < 0.5
 
 
@@ -265,7 +269,7 @@ def test_a_wrong_kernel_switch_is_one_line(tmp_path):
         "compare",
         "deep-bernoulli",
         *QUICK,
-        "--out",
+        "--report",
         str(tmp_path / "f"),
         ELBO_LAB_KERNELS="cuda",
     )

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices 
 
 ROWS = np.random.default_rng(0).normal(size=(12, 3))
 COMMANDS = {
-    "compare": "compare ppca --data d.csv --rows 4 --repeats 20 --draws 2 --estimators exact,elbo-sampled",
+    "compare": "compare ppca --data d.csv --rows 4 --repeats 20 --draws 2 --estimators exact,elbo-sampled "
+    "--no-report",
     "advise": "advise gaussian-mle --rows 4 --repeats 20 --data d.csv",
     "fit": "fit factor-analysis --data d.csv --epochs 3 --latent 1",
     "resume": "fit --resume c.npz --epochs 4",
@@ -39,7 +40,10 @@ FILE_OPTIONS = {
     "fit": ["--json", "--checkpoint"],
     **{command: ["--json"] for command in ("advise", "resume", "evaluate", "diff")},
 }
-FOLDER_OPTIONS = ("compare", "fit", "resume", "sample")
+FOLDER_OPTIONS = (
+    *((command, "--out") for command in ("compare", "fit", "resume", "sample")),
+    ("compare", "--report"),
+)
 
 
 def make_inputs(folder, commands, data, rows):
@@ -69,6 +73,7 @@ def made(tmp_path_factory):
     (folder / "photos").mkdir()
     for name in (*FIGURES, *figure_names({estimator.target for estimator in all_estimators()})):
         (folder / "photos" / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n a photograph")
+    (folder / "photos" / "index.html").write_text("<!DOCTYPE html>\n<html lang='en'>\nmy photographs")
     (folder / "samples").mkdir()
     np.savez(folder / "samples" / "samples.npz", x=ROWS)
     return folder
@@ -146,12 +151,12 @@ BAD_FOLDERS = {
     "a folder of photographs": "photos",
 }
 CASES = [(c, option, what) for c, options in FILE_OPTIONS.items() for option in options for what in BAD_FILES]
-CASES += [(command, "--out", what) for command in FOLDER_OPTIONS for what in BAD_FOLDERS]
+CASES += [(command, option, what) for command, option in FOLDER_OPTIONS for what in BAD_FOLDERS]
 
 
 @pytest.mark.parametrize(("command", "option", "what"), CASES, ids=lambda value: value.replace(" ", "-"))
 def test_a_bad_output_is_refused_before_the_work_and_no_file_changes(here, capsys, command, option, what):
-    target = (BAD_FOLDERS if option == "--out" else BAD_FILES)[what]
+    target = (BAD_FOLDERS if option in ("--out", "--report") else BAD_FILES)[what]
     with open(os.devnull, "rb") as nothing:
         saved = os.dup(0)
         os.dup2(nothing.fileno(), 0)  # a terminal is open in both directions
@@ -167,6 +172,7 @@ COLLISIONS = {
     "two outputs by a link": ("compare", "--json dangling --csv gone", "--csv"),
     "a folder and a file": ("fit", "--json s --out s", "--json"),
     "a folder below a file": ("fit", "--json s --out s/t/u", "--json"),
+    "a report and a JSON": ("compare", "--json index.html --report .", "--report"),
     "a figure and a JSON": ("fit", "--json figures/samples.svg --out figures", "--out"),
     "a figure and a checkpoint": ("fit", "--checkpoint figures/latent-plane.png --out figures", "--out"),
     "samples and the checkpoint": ("sample", "--out .", "--out"),
@@ -261,7 +267,7 @@ def test_a_file_system_that_ignores_case_is_found_out(tmp_path, monkeypatch):
 # -- what may be replaced ------------------------------------------------------------------------
 
 AGAIN = {
-    "compare": "--json o.json --csv o.csv --out f",
+    "compare": "--json o.json --csv o.csv --out f --report r",
     "fit": "--json o.json --out f",
     "sample": "--out f",
     "evaluate": "--json o.json",

@@ -149,7 +149,7 @@ def test_a_story_comes_first_with_its_figure_and_numbers_that_sort(small, tmp_pa
     try:
         small.report(tmp_path)
     finally:
-        del small.story
+        small.story = None
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     told, tables = page.split('<section id="models">')
     assert 'data-v="61900.0"' in told and 'data-v="901.0"' in told

@@ -1,17 +1,17 @@
 """elbo-lab compare: the main job."""
 
 from argparse import ArgumentParser, Namespace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned, planned_figures
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_value, unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 HELP = "every estimator on every model against exact answers"
-DESCRIPTION = "Print one table per target and write figures (PNG and SVG)."
+DESCRIPTION = "Print one table per target and write a report with figures, one HTML page."
 EXAMPLES = """examples:
   elbo-lab compare                                   everything, on real data
   elbo-lab compare --quick                           8 rows, 200 repeats
@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 
 QUICK = {"rows": 8, "repeats": 200}
 FULL = {"rows": None, "repeats": 1000}
-FOLDER = "elbo-lab-figures"
+FOLDER = "elbo-lab-report"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -53,7 +53,10 @@ def add_options(parser: ArgumentParser) -> None:
     add("--quick", action="store_true", help="8 rows (all, if there are fewer) and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
-    add("--out", default=FOLDER, metavar="DIR", help=f"folder of the figures (default {FOLDER})")
+    add("--report", default=FOLDER, metavar="DIR", help=f"folder of the report (default {FOLDER})")
+    add("--no-report", dest="report", action="store_const", const=None, help="write no report")
+    add("--figures", default="story", metavar="WHICH", help="story (at most four, default), all or none")
+    add("--out", metavar="DIR", help="write the figures as PNG and SVG files as well")
     add_force(parser)
 
 
@@ -82,20 +85,24 @@ def run(options: Namespace) -> None:
     """Compare, write, print."""
     from elbo_lab.cli.screen import finish, saved, screen
     from elbo_lab.comparison import compare, story
-    from elbo_lab.comparison.result import CSV, JSON, figure_names
+    from elbo_lab.comparison.result import CHOICES, CSV, JSON, figure_names
     from elbo_lab.comparison.story import REPEATS, TITLE, subject
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
     from elbo_lab.registry import all_estimators
     from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
+    from elbo_lab.report.page import KIND, PAGE
     from elbo_lab.report.story import print_head, print_story
     from elbo_lab.study.statistics import INSTALL
 
+    if options.figures not in CHOICES:
+        raise unknown_name("--figures", options.figures, CHOICES)
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
     plan.writes("--csv", options.csv, CSV)
     planned_figures(plan, options.out, figure_names({estimator.target for estimator in all_estimators()}))
+    plan.fills("--report", options.report, [(PAGE, KIND)])
     told = _is_story(options)
     arguments = arguments_of(story if told else compare, options)
     full = FULL | {"repeats": REPEATS} if told else FULL
@@ -122,10 +129,14 @@ def run(options: Namespace) -> None:
 
         result = (story if told else compare)(**arguments, progress=begun)
 
-    def figures() -> str:
+    def figures(folder: str) -> str:
         with followed(None, lines=True) as progress:
-            names = result.write_figures(options.out, progress, "all")
-        return f"{options.out}/ ({', '.join(names)}; PNG and SVG)"
+            names = result.write_figures(folder, progress, options.figures)
+        return f"{folder}/ ({', '.join(names)}; PNG and SVG)" if names else ""
+
+    def report(folder: str) -> str:
+        with followed(None, lines=True) as progress:
+            return result.report(folder, progress, options.figures)
 
     def show(console: "Console") -> None:
         if result.story is not None:
@@ -139,6 +150,11 @@ def run(options: Namespace) -> None:
         if (options.json or options.csv) and result.settings["pareto_k"] is None:
             console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)
 
-    files = [saved(options.json, result.to_json), saved(options.csv, result.to_csv), figures]
+    files = [saved(options.json, result.to_json), saved(options.csv, result.to_csv)]
+    files += [
+        partial(write, folder)
+        for write, folder in ((figures, options.out), (report, options.report))
+        if folder
+    ]
     finish(plan.taken, files, show)
     end_workers()

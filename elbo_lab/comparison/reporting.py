@@ -60,7 +60,7 @@ def write_report(
     page = page_html(
         comparison.rows,
         comparison.settings,
-        story=getattr(comparison, "story", None),
+        story=comparison.story,
         pictures=pictures,
         downloads={
             "elbo-lab-compare.json": comparison.to_json(),
