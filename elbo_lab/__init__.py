@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.comparison.advice import advise as advise
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
+    from elbo_lab.comparison.draws import draws_needed as draws_needed
     from elbo_lab.comparison.ratios import paired_ratio as paired_ratio
     from elbo_lab.comparison.result import Comparison as Comparison
     from elbo_lab.comparison.story import story as story
@@ -82,6 +83,7 @@ _HOMES = {
     "check_unbiased": "checking",
     "advise": "comparison",
     "difference": "comparison",
+    "draws_needed": "comparison",
     "paired_ratio": "comparison",
     "Comparison": "comparison",
     "Problem": "estimators",

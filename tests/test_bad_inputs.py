@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices 
 COMMANDS = {
     "compare": "compare gaussian-mle --rows 4 --repeats 9 --draws 2 --threads 1 --estimators elbo-log-weight",
     "advise": "advise gaussian-mle --rows 4 --repeats 20 --draws 2 --threads 1",
+    "draws": "draws gaussian-mle --rows 4",
     "fit": "fit deep-bernoulli --data bits.csv --latent 1 --hidden 3 --epochs 2 --threads 1",
     "evaluate": "evaluate c.npz --data bits.csv --importance-samples 9",
     "sample": "sample c.npz --count 5 --out s",

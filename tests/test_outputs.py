@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "compare ppca --data d.csv --rows 4 --repeats 20 --draws 2 --estimators exact,elbo-sampled "
     "--no-report",
     "advise": "advise gaussian-mle --rows 4 --repeats 20 --data d.csv",
+    "draws": "draws gaussian-mle --rows 4 --data d.csv",
     "fit": "fit factor-analysis --data d.csv --epochs 3 --latent 1",
     "resume": "fit --resume c.npz --epochs 4",
     "evaluate": "evaluate c.npz --data d.csv",
@@ -38,7 +39,7 @@ COMMANDS = {
 FILE_OPTIONS = {
     "compare": ["--json", "--csv"],
     "fit": ["--json", "--checkpoint"],
-    **{command: ["--json"] for command in ("advise", "resume", "evaluate", "diff")},
+    **{command: ["--json"] for command in ("advise", "draws", "resume", "evaluate", "diff")},
 }
 FOLDER_OPTIONS = (
     *((command, "--out") for command in ("compare", "fit", "resume", "sample")),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from elbo_lab import __version__
-from elbo_lab.cli import advise, check, compare, demo, diff, doctor, evaluate, fit, listing, sample
+from elbo_lab.cli import advise, check, compare, demo, diff, doctor, draws, evaluate, fit, listing, sample
 from elbo_lab.cli.streams import discard, flush, open_streams, settle
 from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value, one_line
 from elbo_lab.files import replacing_anything
@@ -39,6 +39,7 @@ COMMANDS = {
     "compare": compare,
     "diff": diff,
     "advise": advise,
+    "draws": draws,
     "check": check,
     "fit": fit,
     "evaluate": evaluate,
@@ -77,6 +78,7 @@ def build_parser() -> Parser:
 POSITIONAL = {
     "compare": {"models": "models"},
     "advise": {"model": "model"},
+    "draws": {"model": "model"},
     "check": {"names": "name"},
     "demo": {"demo": "demo"},
     "diff": {"a": "A.json", "b": "B.json"},

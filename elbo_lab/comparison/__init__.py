@@ -3,6 +3,7 @@
 from elbo_lab.comparison.advice import Advice, advise
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.difference import Difference, difference
+from elbo_lab.comparison.draws import DrawsNeeded, draws_needed
 from elbo_lab.comparison.ratios import Ratio, paired_ratio
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.comparison.story import story
@@ -11,10 +12,12 @@ __all__ = [
     "Advice",
     "Comparison",
     "Difference",
+    "DrawsNeeded",
     "Ratio",
     "advise",
     "compare",
     "difference",
+    "draws_needed",
     "paired_ratio",
     "story",
 ]

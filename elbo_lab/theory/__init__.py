@@ -6,6 +6,7 @@
     costs         one-dimensional costs f(z) under N(mu, sigma^2), for every Gaussian estimator
     by_family     the same costs under every other continuous family: score function or pathwise
     cost_model    a cost as a model, so that every estimator runs on it
+    weight_law    the variance of an importance weight, and the draws that log p(x) needs
 
 `gradient_variances` takes the first of the first three that applies.
 """
@@ -18,10 +19,12 @@ from elbo_lab.theory.variances import (
     known_variances,
     known_variances_by_draws,
 )
+from elbo_lab.theory.weight_law import WeightLaw, weight_laws
 
 __all__ = [
     "COSTS",
     "Cost",
+    "WeightLaw",
     "cost_variances",
     "crossover",
     "family_variances",
@@ -29,4 +32,5 @@ __all__ = [
     "gradient_variances",
     "known_variances",
     "known_variances_by_draws",
+    "weight_laws",
 ]

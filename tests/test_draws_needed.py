@@ -1,0 +1,231 @@
+"""How many draws log p(x) needs: the law of a weight against other formulas, sums, grids and simulation."""
+
+import json
+
+import numpy as np
+import pytest
+from cases import BINARY, CASES, CATEGORICAL, DEEP, make_case
+from estimator_laws import canonical
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from elbo_lab import Problem, draws_needed
+from elbo_lab.bounds import log_weight
+from elbo_lab.cli.main import main
+from elbo_lab.distributions import FullGaussian
+from elbo_lab.errors import BadValue, NotApplicable
+from elbo_lab.evaluation import measure_cubo
+from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed, FactorAnalysis, GaussianMLE
+from elbo_lab.posteriors import ExactPosterior, FreePosterior
+from elbo_lab.theory import WeightLaw, weight_laws
+
+WITHIN = 0.1
+
+
+def problem_of(model, log_std=0.0, n_data=3):
+    """Return a Problem whose q has a given log standard deviation, on data drawn from the model."""
+    case = canonical(make_case(model, n_data))
+    free = FreePosterior(case.model.family, n_data)
+    eta = free.eta(case.free_phi, case.x).copy()
+    eta[:, case.model.latent_dim :] = log_std
+    return Problem(case.model, free, case.theta, free.phi_from_eta(eta), case.x)
+
+
+def laws_of(problem):
+    return dict(zip(("prior", "q"), weight_laws(problem), strict=True))
+
+
+def test_one_normal_latent_has_the_integrals_of_a_quadrature():
+    # Posterior N(d, r), proposal N(0, 1).
+    problem = problem_of(GaussianMLE(1), log_std=0.3)
+    model, q, theta, phi, x = problem
+    posterior = model.family.split(model.posterior_eta(theta, x))
+    for name, eta in (("prior", np.broadcast_to(model.prior_eta(theta), (3, 2))), ("q", q.eta(phi, x))):
+        law = laws_of(problem)[name]
+        for n in range(3):
+            p = norm(posterior[0][n, 0], np.exp(posterior[1][n, 0]))
+            proposal = norm(eta[n, 0], np.exp(eta[n, 1]))
+            span = p.mean() - 12 * p.std(), p.mean() + 12 * p.std()
+            square = quad(lambda z, p=p, q=proposal: np.exp(2 * p.logpdf(z) - q.logpdf(z)), *span, limit=200)[
+                0
+            ]
+            kl = quad(lambda z, p=p, q=proposal: p.pdf(z) * (p.logpdf(z) - q.logpdf(z)), *span, limit=200)[0]
+            assert law.log_square[n] == pytest.approx(np.log(square), abs=1e-8)
+            assert law.kl[n] == pytest.approx(kl, abs=1e-8)
+
+
+@pytest.mark.parametrize("model", [PPCA(4, 2), FactorAnalysis(5, 3), PPCA(6, 4)], ids=str)
+def test_correlated_posteriors_have_the_law_of_the_rotated_model(model):
+    # A rotation of z turns the prior into itself and the posterior into one with independent coordinates.
+    case = make_case(model)
+    turned = model.canonical(case.theta)
+    plain, rotated = (
+        laws_of(Problem(model, FreePosterior(model.family, 3), theta, np.zeros(6 * model.n_latent), case.x))
+        for theta in (case.theta, turned)
+    )
+    np.testing.assert_allclose(plain["prior"].log_square, rotated["prior"].log_square, rtol=1e-10)
+    np.testing.assert_allclose(plain["prior"].kl, rotated["prior"].kl, rtol=1e-10)
+    assert plain["prior"].rung == "closed-form"
+
+
+@pytest.mark.parametrize("case", [*BINARY, *CATEGORICAL], ids=lambda case: case.model.label)
+def test_discrete_latents_are_summed(case):
+    laws = laws_of(case.problem())
+    model, q, theta, phi, x = case.problem()
+    for name, eta in (("prior", model.prior_eta(theta)), ("q", q.eta(phi, x))):
+        eta = np.broadcast_to(eta, (len(x), model.family.eta_size))
+        value, _ = measure_cubo(model, theta, x, eta)  # log E w^2 / 2
+        log_p, _ = measure_cubo(model, theta, x, eta, order=1.0 + 1e-9)
+        np.testing.assert_allclose(laws[name].log_square, 2.0 * (value - log_p), atol=1e-6)
+        assert laws[name].rung == "enumeration" and (laws[name].kl >= 0.0).all()
+
+
+def test_grids_agree_with_the_closed_form_of_a_linear_decoder(monkeypatch):
+    for log_std in (-0.2, 0.3):
+        problem = problem_of(PPCA(3, 2), log_std)
+        closed = laws_of(problem)
+        monkeypatch.setattr(PPCA, "quadratic", False)
+        by_grid = laws_of(problem)
+        monkeypatch.undo()
+        for name in ("prior", "q"):
+            assert by_grid[name].rung == "quadrature" and closed[name].rung == "closed-form"
+            np.testing.assert_allclose(by_grid[name].log_square, closed[name].log_square, atol=1e-7)
+            np.testing.assert_allclose(by_grid[name].kl, closed[name].kl, atol=1e-7)
+
+
+def test_a_full_q_on_the_grid_is_that_of_the_closed_form(monkeypatch):
+    case, rng = make_case(PPCA(3, 2)), np.random.default_rng(1)
+    q = FreePosterior(FullGaussian(2), 3)
+    problem = case.problem(q, 0.2 * rng.standard_normal(q.layout.size))
+    closed = laws_of(problem)["q"]
+    monkeypatch.setattr(PPCA, "quadratic", False)
+    by_grid = laws_of(problem)["q"]
+    np.testing.assert_allclose(by_grid.log_square, closed.log_square, atol=1e-7)
+    np.testing.assert_allclose(by_grid.kl, closed.kl, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in DEEP if c.model.latent_dim == 1], ids=lambda case: case.model.label
+)
+def test_the_draws_that_are_said_to_be_needed_give_the_error_that_was_asked_for(case):
+    # q is wide enough for a finite fourth moment, so that the spread of p-hat can be measured: with 4000
+    # repeats its standard deviation is known to about 2 %, and a formula that is off by 10 % is found.
+    problem = problem_of(case.model, log_std=0.1)
+    model, q, theta, phi, x = problem
+    rng, repeats, draws = np.random.default_rng(0), 4000, 50
+    for name, eta in (("prior", np.broadcast_to(model.prior_eta(theta), (3, 2))), ("q", q.eta(phi, x))):
+        law = laws_of(problem)[name]
+        for n, within in enumerate(np.sqrt(np.expm1(law.log_square) / draws)):
+            assert 10.0 ** law.log10_draws(within)[n] == pytest.approx(draws)
+            assert within < 0.3, "the first order is meant to hold"
+            z = model.family.sample(eta[n : n + 1], rng.standard_normal((draws * repeats, 1, 1)))
+            log_w = log_weight(model, theta, x[n : n + 1], model.family, eta[n : n + 1], z)
+            estimates = np.exp(log_w[:, 0] - log_w.max()).reshape(repeats, draws).mean(axis=1)
+            assert estimates.std() / estimates.mean() == pytest.approx(within, rel=0.1)
+            assert np.log(estimates).std() == pytest.approx(within, rel=0.15)
+
+
+def test_a_q_that_is_too_narrow_needs_more_than_any_number():
+    # With r the ratio of the posterior's variance to that of q, the second moment is finite up to r = 2.
+    model, q, theta, _, x = problem_of(PPCA(3, 1))
+    mean, log_std = model.family.split(model.posterior_eta(theta, x))
+    for ratio, finite in ((1.99, True), (2.01, False)):
+        eta = model.family.join(mean, log_std - 0.5 * np.log(ratio))
+        law = laws_of(Problem(model, q, theta, q.phi_from_eta(eta), x))["q"]
+        assert (np.isfinite(law.log_square) == finite).all()
+        assert np.isfinite(law.kl).all()
+
+
+def test_a_bounded_likelihood_leaves_the_tails_to_the_prior():
+    # Far out tanh is flat: there w^2 q is the square of the prior over q, and q needs half its variance.
+    for model in (DeepBernoulli(4, 1, (3,)), DeepGaussianFixed(3, 2, (3,))):
+        wide, narrow = (
+            laws_of(problem_of(model, 0.5 * np.log(variance)))["q"].log_square for variance in (0.51, 0.49)
+        )
+        assert np.isfinite(wide).all() and np.isinf(narrow).all()
+
+
+def test_a_likelihood_that_may_make_up_for_light_tails_is_not_judged():
+    problem = problem_of(DeepGaussianFixed(3, 1, (3,), "softplus"), -0.5)
+    problem = problem._replace(theta=3.0 * problem.theta)
+    law = laws_of(problem)["q"]
+    assert law.log_square is None and "light tails" in law.unknown and np.isfinite(law.kl).all()
+    assert law.log10_draws(WITHIN) is None
+
+
+@pytest.mark.parametrize(
+    "case", [canonical(case) for case in CASES if case.model.quadratic], ids=lambda c: c.model.label
+)
+def test_of_the_posterior_itself_one_draw_is_enough(case):
+    q = ExactPosterior(case.model, case.theta)
+    law = laws_of(Problem(case.model, q, case.theta, np.zeros(0), case.x))["q"]
+    np.testing.assert_allclose(law.log_square, 0.0, atol=1e-12)
+    np.testing.assert_array_equal(law.log10_draws(WITHIN), 0.0)
+
+
+def test_numbers_beyond_floats_stay_logarithms():
+    law = WeightLaw(np.array([2000.0, np.log(2.0)]), np.zeros(2), "closed-form")
+    found = law.log10_draws(WITHIN)
+    assert found == pytest.approx([2000.0 / np.log(10.0) + 2.0, 2.0])
+
+
+def test_three_latents_under_a_network_are_not_known():
+    with pytest.raises(NotApplicable, match="one or two latents"):
+        weight_laws(make_case(DeepBernoulli(3, 3, (2,))).problem())
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_the_table_of_ppca_grows_with_the_latents_and_fits_80_columns(capsys, tmp_path):
+    path = tmp_path / "draws.json"
+    assert main(["draws", "ppca", "--latent", "1,8", "--rows", "4", "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.partition("\nwritten:")[0].splitlines())) <= 80
+    assert "times as many for each further latent" in " ".join(shown.split())
+    rows = json.loads(path.read_text())["rows"]
+    assert [(row["latent"], row["proposal"]) for row in rows] == [
+        (1, "prior"),
+        (1, "q"),
+        (8, "prior"),
+        (8, "q"),
+    ]
+    prior = [row["log10_draws_median"] for row in rows if row["proposal"] == "prior"]
+    assert prior[1] > prior[0] + 3.0
+    assert (
+        repr(draws_needed("ppca", latent=[1, 8], rows=4))
+        == draws_needed("ppca", latent=[1, 8], rows=4).table()
+    )
+
+
+def test_a_model_with_its_own_number_of_latents_has_one_line():
+    needed = draws_needed("gaussian-mle", rows=4)
+    assert [row["latent"] for row in needed.rows] == [2, 2]
+    halved = draws_needed("gaussian-mle", within=0.05, rows=4)
+    for row, fewer in zip(halved.rows, needed.rows, strict=True):
+        assert row["log10_draws_median"] == pytest.approx(fewer["log10_draws_median"] + np.log10(4.0))
+
+
+def test_infinite_and_unknown_numbers_say_why(monkeypatch):
+    monkeypatch.setattr("elbo_lab.comparison.draws.LATENTS", (1, 3))
+    needed = draws_needed(DeepBernoulli, data=(np.random.default_rng(0).random((40, 3)) < 0.4) * 1.0, rows=3)
+    text = " ".join(needed.table().split())
+    assert "No finite number of draws from q is enough" in text
+    assert "? K = 3: not known exactly: that takes a linear Gaussian model" in text
+    assert [row["infinite"] for row in needed.rows] == [0, 3, None, None]
+    assert json.loads(needed.to_json())["rows"] == needed.rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "ppca", "within": 1.5}, "within.*less than 1 nat.*1.5"),
+        ({"model": "gaussian-mixture"}, "one model"),
+        ({"model": "ppca", "at": "nowhere"}, "nowhere"),
+        ({"model": "gaussian-mle", "latent": 7}, "7"),
+        ({"model": "logistic-regression"}, "one or two latents"),
+    ],
+)
+def test_mistakes_are_told(arguments, message):
+    with pytest.raises(BadValue, match=message):
+        draws_needed(**arguments)
