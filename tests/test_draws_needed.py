@@ -182,7 +182,7 @@ def test_the_table_of_ppca_grows_with_the_latents_and_fits_80_columns(capsys, tm
     assert main(["draws", "ppca", "--latent", "1,8", "--rows", "4", "--json", str(path)]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.partition("\nwritten:")[0].splitlines())) <= 80
-    assert "times as many for each further latent" in " ".join(shown.split())
+    assert "times as many for each step of K" in " ".join(shown.split())
     rows = json.loads(path.read_text())["rows"]
     assert [(row["latent"], row["proposal"]) for row in rows] == [
         (1, "prior"),

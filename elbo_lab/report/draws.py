@@ -48,8 +48,8 @@ def _finding(rows: Rows, within: float) -> str:
         return f"{low} draws from {place} bring the error of log p(x) down to {within:g} nats."
     rate = (last["log10_draws_median"] - first["log10_draws_median"]) / (last["latent"] - first["latent"])
     return (
-        f"From {place}: {low} draws at K = {first['latent']}, {high} at K = {last['latent']}: "
-        f"{number_text(10.0**rate)} times as many for each further latent."
+        f"From {place}: {low} at K = {first['latent']}, {high} at K = {last['latent']}: "
+        f"{number_text(10.0**rate)} times as many for each step of K."
     )
 
 
