@@ -40,14 +40,14 @@ def whole_numbers(text: str) -> list[int]:
 
 def run(options: Namespace) -> None:
     """Compute, write, print."""
-    from elbo_lab.cli.progress import progress_bar
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.comparison.draws import JSON, draws_needed
+    from elbo_lab.progress import followed
     from elbo_lab.report import print_lines
 
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
-    with progress_bar() as progress:
+    with followed(None, lines=True) as progress:
         needed = draws_needed(**arguments_of(draws_needed, options), progress=progress)
     finish(
         plan.taken,

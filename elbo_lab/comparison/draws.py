@@ -9,11 +9,12 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.checking.model import check_once
-from elbo_lab.comparison.pipeline import Data, Progress
+from elbo_lab.comparison.pipeline import Data
 from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import check_posterior_name, find_models
 from elbo_lab.report.draws import draws_lines
 from elbo_lab.study.rows import Row
@@ -74,7 +75,7 @@ def draws_needed(
     at: str = "near",
     rows: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> DrawsNeeded:
     """Return how many draws bring the standard deviation of log p-hat down to `within` nats.
 
@@ -124,10 +125,9 @@ def draws_needed(
         sizes = [check_count("latent", size) for size in given]
     found: list[Row] = []
     settings = {"model": choices[0].label, "within": within, "posterior": posterior, "at": at, "seed": seed}
-    with single_threaded_blas():
+    with followed(progress) as told, single_threaded_blas():
         for done, size in enumerate(sizes):
-            if progress is not None:
-                progress(done, len(sizes), "fits and weights")
+            told(done, len(sizes), "fits and weights")
             if size is None and found:
                 continue  # only models that take no other number of latents have rows at their own
             try:
