@@ -3,7 +3,7 @@
 import pytest
 
 from elbo_lab import compare, fit
-from elbo_lab.comparison.figures import MAIN, drawings
+from elbo_lab.comparison.figures import MAIN, _few, drawings
 from elbo_lab.fitting import figures as of_a_fit
 
 SMALL = {"repeats": 20, "rows": 4, "threads": 1}
@@ -28,13 +28,13 @@ def test_a_figure_of_nothing_but_refusals_is_not_drawn():
 @pytest.mark.parametrize(("noise", "told"), [("independent", ""), ("antithetic", ", antithetic noise")])
 def test_the_note_tells_two_runs_apart(noise, told):
     found = compare("gaussian-mle", estimators="elbo-log-weight", noise=noise, at="start", **SMALL)
-    note = f"faithful, 4 rows, S = 10, R = 20, posterior free, q at the start (the prior){told}"
-    assert note in texts(found.plot()["elbo"])
+    note = "faithful, 4 rows, 10 draws per estimate, 20 repeats, posterior free"
+    assert f"{note}, q at the start (the prior){told}" in texts(found.plot()["elbo"])
 
 
 def test_several_models_have_their_own_data():
     found = compare(["gaussian-mle", "ppca"], estimators="elbo-log-weight", **SMALL)
-    assert texts(found.plot()["elbo"])[1].startswith("the data of each model, 4 rows, S = 10")
+    assert texts(found.plot()["elbo"])[1].startswith("the data of each model, 4 rows, 10 draws")
 
 
 def test_few_figures_answer_the_main_questions_and_any_can_be_had():
@@ -45,6 +45,13 @@ def test_few_figures_answer_the_main_questions_and_any_can_be_had():
     assert all(drawing.question.endswith("?") for drawing in everything.values())
     with pytest.raises(ValueError, match=r"figures.*'many'"):
         drawings(found, "many")
+
+
+def test_few_estimators_of_different_ideas_are_shown_for_one_model():
+    found = compare("sigmoid-belief", **SMALL)
+    few = [estimator.name for estimator in _few(found, found.scenes[0])]
+    assert few[:2] == ["score-function", "score-function-loo"] and len(few) == 6
+    assert {"rebar-0.5", "relax-0.5"} <= set(few) and "enumeration" not in few
 
 
 def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():

@@ -14,6 +14,7 @@ from test_learning_plots import FIGURES as FIGURES_OF_LEARNING
 
 from elbo_lab.plots import (
     STYLE,
+    cloud_limits,
     estimator_style,
     figure_folder,
     new_figure,
@@ -27,6 +28,7 @@ from elbo_lab.plots import (
     plot_variance_against_draws,
     save_figure,
 )
+from elbo_lab.plots.draws import spread
 from elbo_lab.plots.zero_axis import zero_axis
 from elbo_lab.registry import display_name
 
@@ -281,31 +283,35 @@ def test_the_cloud_shows_names_units_exact_lines_and_counts_what_lies_outside():
     samples["score-function"][0] = np.nan
     figure = plot_cloud(samples, [0.1, -0.2], names=("mean[0, 0]", "log_std[0, 0]"))
     first, second = figure.axes[0], figure.axes[1]
-    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
     for ax in (first, second):
         vertical, horizontal = exact_lines(ax)
-        assert list(vertical.get_xdata()) == [0.1, 0.1]
-        assert list(horizontal.get_ydata()) == [-0.2, -0.2]
-    points = samples["score-function"]
-    inside = (np.abs(points - [np.mean(first.get_xlim()), np.mean(first.get_ylim())])) <= [
-        np.ptp(first.get_xlim()) / 2,
-        np.ptp(first.get_ylim()) / 2,
-    ]
+        assert list(vertical.get_xdata()) == list(horizontal.get_ydata()) == [0, 0]
+        assert ax.get_xlim()[0] == -ax.get_xlim()[1] and ax.get_ylim()[0] == -ax.get_ylim()[1]
+    differences = samples["score-function"] - [0.1, -0.2]
+    inside = np.abs(differences) <= [first.get_xlim()[1], first.get_ylim()[1]]
     outside = 299 - inside.all(axis=1).sum()
     assert outside > 0
     texts = words(figure)
     assert any(f"{outside} of 300 outside, 1 not finite" in text for text in texts)
-    assert "gradient in mean[0, 0], nats per unit" in texts
-    assert "gradient in log_std[0, 0], nats per unit" in texts
+    assert "gradient in mean[0, 0] minus the exact 0.1, nats per unit" in texts
+    assert "gradient in log_std[0, 0] minus the exact \u22120.2, nats per unit" in texts
 
 
-def test_a_cloud_that_is_but_a_dot_is_magnified_and_a_point_is_not():
+def test_each_panel_of_a_cloud_frames_the_next_and_the_noisiest_is_first():
     samples = cloud_samples()
-    axes = plot_cloud(samples, [0.0, 0.0]).axes
-    assert [len(ax.child_axes) for ax in axes] == [0, 1]
-    samples["reparameterization"] = np.zeros((300, 2))
-    axes = plot_cloud(samples, [0.0, 0.0]).axes
-    assert [len(ax.child_axes) for ax in axes] == [0, 0]
+    first, second = plot_cloud(dict(reversed(samples.items())), [0.0, 0.0]).axes
+    assert [ax.get_title("left") for ax in (first, second)] == ["REINFORCE", "reparameterization"]
+    (frame,) = first.patches
+    assert frame.get_width() == pytest.approx(max(2 * second.get_xlim()[1], 0.02 * np.ptp(first.get_xlim())))
+    assert not second.patches
+
+
+def test_a_cloud_that_is_but_a_dot_on_shared_axes_is_magnified_and_a_point_is_not():
+    samples = cloud_samples()
+    limits = cloud_limits(list(samples.values()), np.zeros(2))
+    for points, insets in ((samples["reparameterization"], 1), (np.zeros((300, 2)), 0)):
+        ax = plot_cloud_panel(points, [0, 0], new_figure(3).subplots(), "reparameterization", limits)
+        assert len(ax.child_axes) == insets
 
 
 def test_a_cloud_without_width_or_with_one_draw_has_axes():
@@ -315,12 +321,10 @@ def test_a_cloud_without_width_or_with_one_draw_has_axes():
         words(ax.figure)
 
 
-def test_a_cloud_of_rounding_is_a_point_at_the_exact_value_and_is_not_magnified():
+def test_a_cloud_of_rounding_is_a_point_at_the_exact_value():
     exact = np.array([1e-7, -3e-7])
     rounding = exact + 1e-22 * np.random.default_rng(0).standard_normal((50, 2))
-    samples = {"score-function": cloud_samples()["score-function"], "enumeration": rounding}
-    figure = plot_cloud(samples, exact)
-    assert [len(ax.child_axes) for ax in figure.axes] == [0, 0]
+    figure = plot_cloud({"score-function": cloud_samples()["score-function"], "enumeration": rounding}, exact)
     assert any(text.startswith("sd 0, 0") for text in words(figure))
     # Alone it has axes on which it stands on the cross-hair, not beside it.
     ax = plot_cloud({"enumeration": rounding}, exact).axes[0]
@@ -335,8 +339,10 @@ def test_variance_against_draws_has_a_guide_of_slope_minus_one_and_labelled_band
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_xlabel().startswith("draws S") and "nats² per unit²" in ax.get_ylabel()
     legend = {text.get_text() for text in ax.get_legend().get_texts()}
-    assert {"score-function", "reparameterization", "guide: 1/S", "band: 95 % interval"} == legend
-    (guide,) = (line for line in ax.lines if line.get_label() == "guide: 1/S")
+    guide_words = "dotted: half the variance for twice the cost"
+    assert legend == {guide_words, "band: 95 % interval"}
+    assert {"REINFORCE", "reparameterization"} <= {text.get_text() for text in ax.texts}
+    (guide,) = (line for line in ax.lines if line.get_label() == guide_words)
     slope = np.diff(np.log(guide.get_ydata())) / np.diff(np.log(guide.get_xdata()))
     assert slope == pytest.approx(-1)
     assert len(ax.collections) == 2
@@ -348,7 +354,25 @@ def test_variance_against_draws_shows_biased_estimators_hollow():
     ax = plot_variance_against_draws(records)
     assert markers(ax, "score-function")[0].get_markerfacecolor() == STYLE["background"]
     assert markers(ax, "reparameterization")[0].get_markerfacecolor() != STYLE["background"]
-    assert "hollow: biased for this target" in {text.get_text() for text in ax.get_legend().get_texts()}
+    assert "REINFORCE: error, biased" in {text.get_text() for text in ax.texts}
+
+
+def test_the_error_of_a_biased_estimator_stops_falling_and_costs_are_evaluations():
+    records = draw_records()
+    records["score-function"] |= {"biased": True, "squared_bias": [3.0] * 4, "evaluations": [20, 40, 80, 160]}
+    records["reparameterization"]["evaluations"] = [2, 4, 8, 16]
+    ax = plot_variance_against_draws(records)
+    assert ax.get_xlabel() == "evaluations of log p(x, z) per estimate"
+    (line,) = markers(ax, "score-function")
+    assert list(line.get_xdata()) == [20, 40, 80, 160]
+    assert list(line.get_ydata()) == pytest.approx([253.0, 128.0, 65.5, 34.25])
+
+
+def test_names_at_the_ends_of_curves_never_collide_and_keep_their_order():
+    heights = [0.1, 0.11, 0.115, 0.5, 0.9, 0.91]
+    placed = np.array(spread(heights, 0.04))
+    assert np.diff(placed).min() >= 0.04 - 1e-12 and placed[3] == 0.5
+    assert placed[:3].mean() == pytest.approx(np.mean(heights[:3]))
 
 
 def test_variance_against_draws_keeps_zero_and_leaves_gaps_for_what_was_not_measured():

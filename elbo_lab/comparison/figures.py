@@ -22,10 +22,11 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.targets import parse
 from elbo_lab.exact import Answer
 from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_variance_against_draws
+from elbo_lab.plots.by_model import ALWAYS
 from elbo_lab.plots.files import render_figure, write_rendered
-from elbo_lab.plots.style import new_figure
 from elbo_lab.posteriors import Posterior
 from elbo_lab.progress import Progress
+from elbo_lab.registry import display_name
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
 from elbo_lab.study.experiments import (
@@ -41,8 +42,12 @@ from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
-FEW_CURVES = 8
 MOST_OF_STORY = 4
+MOST_CURVES = 6
+MOST_ROWS = 8
+"""Estimators in a line of panels of the story."""
+SCORE_FUNCTIONS = "elbo_lab.estimators.score."
+MOST_POINTS = 300
 MAIN = ("log-evidence", "grad-phi-elbo", "gradient-cloud", "variance-vs-draws")
 """The figures that answer the main questions; others take the places of those that a comparison lacks."""
 
@@ -79,10 +84,36 @@ def _example(comparison: Comparison) -> tuple[Scene, Answer] | None:
     return candidates[-1] if candidates else None
 
 
+def _few(comparison: Comparison, scene: Scene) -> list[Estimator]:
+    """Return few estimators of the gradient in phi for the figures of one scene.
+
+    Those that every course compares, and of each other idea (each has a file of its own) the best, by the
+    mean squared error times evaluations that the table found; further baselines of the score function come
+    last. What has no noise, or needs the exact answer, shows nothing here.
+    """
+    kept = next(index for index, one in enumerate(comparison.scenes) if one is scene)
+    size = len(comparison.estimators)
+    blocks = [comparison.rows[i : i + size] for i in range(0, len(comparison.rows), size)]
+    rows = [block for block in blocks if block[0]["data"] is not None][kept]
+    noise = {
+        estimator: row["mse"] * row["evaluations"]
+        for estimator, row in zip(comparison.estimators, rows, strict=True)
+        if row["target"] == "grad-phi-elbo" and row["variance"] and not estimator.is_reference
+    }
+    best: dict[str, Estimator] = {}
+    for estimator in sorted(noise, key=lambda one: noise[one]):
+        if estimator.name not in ALWAYS:
+            best.setdefault(type(estimator).__module__, estimator)
+    files = sorted(best, key=lambda file: file.startswith(SCORE_FUNCTIONS))
+    always = [estimator for estimator in noise if estimator.name in ALWAYS]
+    chosen = [*always, *(best[file] for file in files)][:MOST_CURVES]
+    return chosen or fitting(comparison.estimators, scene, comparison.settings["draws"], "grad-phi-elbo")
+
+
 def _place(scene: Scene, at: str) -> str:
     """Return model, data, position of q and noise for the title of a figure."""
     noise = "" if scene.source.independent else f", {scene.source.name} noise"
-    return f"{scene.model.label}, {scene.data}, q {WHERE[at]}{noise}"
+    return f"{display_name(scene.model.label)}, {scene.data}, q {WHERE[at]}{noise}"
 
 
 def _note(rows: list[Row], settings: dict[str, Any]) -> str:
@@ -91,7 +122,8 @@ def _note(rows: list[Row], settings: dict[str, Any]) -> str:
     sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
     parts = [data[0] if len(data) == 1 else "the data of each model"]
     parts.append(f"{' to '.join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))} rows")
-    parts += [f"S = {settings['draws']}", f"R = {settings['repeats']}", f"posterior {settings['posterior']}"]
+    parts += [f"{settings['draws']} draws per estimate", f"{settings['repeats']} repeats"]
+    parts.append(f"posterior {settings['posterior']}")
     parts.append(f"q {WHERE[settings['at']]}")
     if settings["noise"] != "independent":
         parts.append(f"{settings['noise']} noise")
@@ -129,10 +161,12 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
     for target in dict.fromkeys(parse(target)[0] for target in order_targets(comparison.rows)):
         rows = [row for row in comparison.rows if parse(row["target"])[0] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
-            draw[target] = partial(plot_by_model, rows, question_of(target), _note(rows, settings))
+            most = MOST_ROWS if figures == "story" else None
+            draw[target] = partial(plot_by_model, rows, question_of(target), _note(rows, settings), most)
     if example is not None:
         scene, answer = example
-        draw["gradient-cloud"] = partial(_cloud, comparison.estimators, settings, scene, answer)
+        few = _few(comparison, scene)
+        draw["gradient-cloud"] = partial(_cloud, few, settings, scene, answer)
         draw["variance-vs-draws"] = partial(_against_draws, settings["at"], scene)
     if _shows_prior_failure(comparison):
         draw["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
@@ -148,9 +182,7 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         # Six numbers of draws together cost about as much as one row of the table. They run on the workers,
         # where the figures are drawn, hence before them.
         repeats = max(20, settings["repeats"] // 5)
-        records = variance_against_draws(
-            scene, comparison.estimators, settings["seed"], comparison.workers, repeats, answer
-        )
+        records = variance_against_draws(scene, few, settings["seed"], comparison.workers, repeats, answer)
         draw["variance-vs-draws"] = partial(draw["variance-vs-draws"], records)
     return {name: Drawing(question_of(name), draw[name]) for name in names}
 
@@ -158,24 +190,23 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
 def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:
     seed, draws = settings["seed"], settings["draws"]
     coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
-    points = min(400, settings["repeats"])
+    points = min(MOST_POINTS, settings["repeats"])
     samples = gradient_cloud(scene, estimators, draws, seed, coordinates, points)
     layout = cast(Posterior, scene.posterior).layout  # without a q there is no gradient in phi
     names = [layout.name_of(i) for i in coordinates]
-    title = f"Single gradients, S = {draws}: {_place(scene, settings['at'])}"
-    return plot_cloud(samples, answer.value[coordinates], names, title=title)
+    note = f"{_place(scene, settings['at'])}; {points} gradients of {draws} draws each"
+    return plot_cloud(samples, answer.value[coordinates], names, question_of("gradient-cloud"), note)
 
 
 def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
-    title, theory = _place(scene, at), theory_against_draws(scene, records)
-    # A line of the legend takes a thirtieth of the panel: many names need several columns.
-    columns = 2 if len(records) <= FEW_CURVES else 3
-    ax = new_figure(4.6 if columns == 2 else 5.6).subplots()
-    return plot_variance_against_draws(records, ax, title=title, columns=columns, theory=theory).figure
+    draws = sorted({draws for record in records.values() for draws in record["draws"]})
+    note = f"{_place(scene, at)}; markers at {', '.join(map(str, draws))} draws"
+    theory, title = theory_against_draws(scene, records), question_of("variance-vs-draws")
+    return plot_variance_against_draws(records, title=title, note=note, theory=theory).figure
 
 
 def _prior_failure(seed: int) -> Figure:
-    title = "Prior Monte Carlo on PPCA, 64 columns, data from the model"
+    title = f"{question_of('prior-monte-carlo')}\n{display_name('ppca')}, 64 columns, data from the model"
     return plot_prior_failure(prior_failure(seed), title=title)
 
 

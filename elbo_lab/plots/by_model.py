@@ -29,7 +29,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbo_lab.estimators.targets import parse
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_rows, marker_keywords, new_figure, style_axes
+from elbo_lab.plots.style import (
+    EXACT_LINE,
+    STYLE,
+    legend_rows,
+    marker_keywords,
+    new_figure,
+    style_axes,
+    write_head,
+)
 from elbo_lab.plots.variance import FILLED, HOLLOW, band_labels, only_target
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
 from elbo_lab.registry import display_name
@@ -225,13 +233,7 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
     figure = new_figure(total)
     # Every place is known in inches: nothing has to be laid out.
     figure.set_layout_engine("none")
-    look = {"ha": "left", "va": "top"}
-    place = 0.1 / across, 1 - 0.1 / total
-    figure.text(*place, title or target, fontsize=STYLE["title_size"], color=STYLE["ink"], **look)
-    if note_lines:
-        place = 0.1 / across, 1 - 0.31 / total
-        text = "\n".join(note_lines)
-        figure.text(*place, text, fontsize=STYLE["note_size"], color=STYLE["faint"], **look)
+    write_head(figure, title or target, "\n".join(note_lines))
     top = total - head
     for line, shown, of_line, room, width, height in zip(
         lines, order, drawn, above, widths, heights, strict=True
@@ -252,7 +254,7 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
     look = {"ha": "right", "va": "top", "color": STYLE["ink"], "fontsize": STYLE["label_size"]}
     figure.text(*place, axis_words(target, errors, relative, rows), **look)
     for index, handles in enumerate(reversed(legend)):
-        anchor = 0.02 / across, (0.04 + LINE * index) / total
+        anchor = 0.1 / across, (0.04 + LINE * index) / total
         figure.legend(handles=handles, ncols=len(handles), bbox_to_anchor=anchor, **LEGEND)
     return figure
 

@@ -1,10 +1,13 @@
 """Single gradient estimates around the exact gradient, two coordinates at a time.
 
-An unbiased estimator is centred on the dashed cross-hair, a good one is small. All panels share
-their axes, since only the comparison of sizes says anything. Score functions have heavy tails: axes
-that hold every point would show one far point and a dot, so the limits are quantiles, and each
-panel says how many points lie outside. A cloud that is only a dot on the shared axes is shown
-magnified in a corner.
+An unbiased estimator is centred on the dashed cross-hair, a good one is small. Sizes differ by factors of a
+hundred, and on shared axes all clouds but one would be dots. So several clouds stand in the order of their
+sizes, each on axes of its own, and the frame of the next panel is drawn in each: one zooms in from panel to
+panel. A few clouds on shared axes (`plot_cloud_panel` with limits) are magnified in a corner where they are
+but dots.
+
+Score functions have heavy tails: axes that hold every point would show one far point and a dot, so the
+limits are quantiles, and each panel says how many points lie outside.
 """
 
 import math
@@ -14,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
@@ -22,12 +26,12 @@ from elbo_lab.plots.style import (
     EXACT_LINE,
     STYLE,
     estimator_style,
-    legend_outside,
     new_figure,
     note_above,
     style_axes,
-    title_figure,
+    write_head,
 )
+from elbo_lab.registry import display_name
 from elbo_lab.study.rows import DETERMINISTIC
 
 TAIL = 0.01
@@ -37,6 +41,15 @@ ZOOM_BELOW = 1 / 7
 """A cloud narrower than this share of both axes is magnified in an inset."""
 ZOOM_SIZE = 0.4
 """Width and height of the inset, as a share of the panel."""
+
+MOST_SHAPES = 300
+"""More points than this are pixels in an SVG."""
+LEAST_FRAME = 0.02
+"""Width and height of the frame of the next panel, as a share of the panel: smaller ones would vanish."""
+FRAME = {"facecolor": "none", "edgecolor": STYLE["ink"], "linewidth": 0.9}
+# Inches.
+LEFT, RIGHT, WIDE, HIGH, ACROSS = 0.75, 0.15, 2.0, 1.75, 0.52
+HEAD, BETWEEN, FOOT = 0.62, 0.82, 0.85
 
 
 def check_points(points: ArrayLike, argument: str) -> Floats:
@@ -133,7 +146,9 @@ def plot_cloud_panel(
     exact = check_exact(exact)
     limits = cloud_limits([points], exact) if limits is None else np.asarray(limits, dtype=float)
     style_axes(ax)
-    ax.set_title(estimator, fontsize=STYLE["label_size"], color=STYLE["ink"], loc="left", pad=26)
+    ax.set_title(
+        display_name(estimator), fontsize=STYLE["label_size"], color=STYLE["ink"], loc="left", pad=26
+    )
     draw_points(ax, points, exact, estimator, EXACT_LINE["linewidth"])
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
@@ -148,7 +163,7 @@ def plot_cloud_panel(
 
 
 def draw_points(ax: Axes, points: Floats, exact: Floats, estimator: str, linewidth: float) -> None:
-    """Draw the finite points, as pixels since a thousand shapes make a heavy SVG, and the cross-hair."""
+    """Draw the finite points, many of them as pixels since they make a heavy SVG, and the cross-hair."""
     color, marker = estimator_style(estimator)
     ax.plot(
         *finite_points(points).T,
@@ -160,7 +175,7 @@ def draw_points(ax: Axes, points: Floats, exact: Floats, estimator: str, linewid
         alpha=float(np.clip(120 / len(points), 0.2, 0.8)),
         markeredgewidth=0,
         zorder=2,
-        rasterized=True,
+        rasterized=len(points) > MOST_SHAPES,
     )
     line = {**EXACT_LINE, "linewidth": linewidth, "zorder": 3}
     ax.axvline(exact[0], **line)
@@ -184,25 +199,44 @@ def draw_zoom(ax: Axes, points: Floats, exact: Floats, estimator: str, own_limit
     note_above(inset, f"{ZOOM_SIZE / share:.2g} times larger", "left", fontsize=STYLE["note_size"] - 1)
 
 
+def reaches(clouds: Sequence[Floats]) -> Floats:
+    """Return how far each panel reaches from the exact value at zero (clouds, 2): no less than the next."""
+    own = [np.abs(cloud_limits([points], np.zeros(2))).max(axis=1) for points in clouds]
+    return np.maximum.accumulate(own[::-1])[::-1]
+
+
+def round_tick(reach: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten within four fifths of the reach."""
+    decade = 10.0 ** math.floor(math.log10(0.8 * reach))
+    return max(n * decade for n in (1, 2, 5) if n * decade <= 0.8 * reach)
+
+
+def size_of(points: Floats) -> float:
+    """Return the size of a cloud: the geometric mean of its two standard deviations."""
+    finite = finite_points(points)
+    return float(np.sqrt(finite.std(axis=0).prod())) if len(finite) else 0.0
+
+
 def plot_cloud(
     samples: Mapping[str, ArrayLike],
     exact: ArrayLike,
     names: Sequence[str] = ("coordinate 0", "coordinate 1"),
     title: str = "",
+    note: str = "",
     columns: int = 3,
 ) -> Figure:
-    """Draw the clouds of several estimators on shared axes.
+    """Draw the clouds of several estimators, the noisiest first, each with the frame of the next.
 
     Parameters
     ----------
     samples : dict of str to array (R, 2)
-        Gradient estimates by estimator name.
+        Gradient estimates by estimator name; 300 of each are enough.
     exact : array (2,)
         The exact gradient, nats per unit.
     names : pair of str
         Names of the two parameters, such as 'mean[0, 0]'.
-    title : str
-        Above the panels: model, number of draws.
+    title, note : str
+        Above the panels: the question; model, number of draws.
     columns : int
         Panels side by side.
 
@@ -214,19 +248,60 @@ def plot_cloud(
         raise bad_value("samples", "draws of at least one estimator", "none")
     clouds = {name: check_points(points, f"samples[{name!r}]") for name, points in samples.items()}
     exact = check_exact(exact)
-    limits = cloud_limits(list(clouds.values()), exact)
+    order = sorted(clouds, key=lambda name: -size_of(clouds[name]))
+    differences = [clouds[name] - exact for name in order]
+    reach = reaches(differences)
     columns = min(columns, len(clouds))
     lines = math.ceil(len(clouds) / columns)
-    figure = new_figure(2.55 * lines + 0.55 + (0.3 if title else 0))
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for index, (estimator, points) in enumerate(clouds.items()):
-        ax = plot_cloud_panel(points, exact, axes[index], estimator, limits)
-        ax.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(clouds))
-    for ax in axes[len(clouds) :]:
-        ax.remove()
-    words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
-    figure.supxlabel(f"gradient in {names[0]}, nats per unit", **words)
-    figure.supylabel(f"gradient in {names[1]}, nats per unit", **words)
-    title_figure(figure, title)
-    legend_outside(figure, [Line2D([], [], label="exact gradient", **EXACT_LINE)], place="lower right")
+    across = max(LEFT + columns * (WIDE + ACROSS) - ACROSS + RIGHT, 4.5)
+    total = HEAD + 0.45 + lines * (HIGH + BETWEEN) - BETWEEN + FOOT
+    figure = new_figure(total, across)
+    # Every place is known in inches: nothing has to be laid out.
+    figure.set_layout_engine("none")
+    write_head(figure, title, note)
+    for index, name in enumerate(order):
+        line, column = divmod(index, columns)
+        left, top = LEFT + column * (WIDE + ACROSS), HEAD + 0.45 + line * (HIGH + BETWEEN)
+        place = (left / across, 1 - (top + HIGH) / total, WIDE / across, HIGH / total)
+        ax = figure.add_axes(place)
+        limits = np.stack([-reach[index], reach[index]], axis=1)
+        plot_cloud_panel(differences[index], np.zeros(2), ax, name, limits)
+        for axis, tick in zip((ax.xaxis, ax.yaxis), map(round_tick, reach[index]), strict=True):
+            axis.set_ticks([-tick, 0.0, tick], [minus(-tick), "0", minus(tick)])
+        if index + 1 < len(order):
+            draw_frame(ax, reach[index], reach[index + 1])
+    look = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
+    middle = (LEFT + (columns * (WIDE + ACROSS) - ACROSS) / 2) / across
+    words = [
+        f"gradient in {name} minus the exact {minus(value)}, nats per unit"
+        for name, value in zip(names, exact, strict=True)
+    ]
+    figure.text(middle, 0.42 / total, words[0], ha="center", **look)
+    height = 0.5 + (FOOT - HEAD - 0.45) / 2 / total
+    figure.text(0.1 / across, height, words[1], va="center", rotation=90, **look)
+    handles = [Line2D([], [], label="exact gradient", **EXACT_LINE)]
+    if len(order) > 1:
+        handles.append(Rectangle((0, 0), 1, 1, label="frame: the next panel, magnified", **FRAME))
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.08 / across, 0.06 / total),
+        borderaxespad=0.0,
+        borderpad=0.0,
+        ncols=2,
+        frameon=False,
+        fontsize=STYLE["note_size"],
+        labelcolor=STYLE["ink"],
+    )
     return figure
+
+
+def minus(value: float) -> str:
+    """Return a number with three digits and a true minus sign."""
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def draw_frame(ax: Axes, reach: Floats, inner: Floats) -> None:
+    """Draw the limits of the next panel into a panel."""
+    half = np.maximum(inner, LEAST_FRAME * reach)
+    ax.add_patch(Rectangle(-half, *(2 * half), zorder=4, **FRAME))

@@ -310,7 +310,17 @@ def title_over_note(ax: Axes, title: str) -> None:
 
 def title_figure(figure: FigureBase, title: str) -> Text | None:
     """Write a title above all panels; an empty one takes no room."""
-    return figure.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"]) if title else None
+    look = {"fontsize": STYLE["title_size"], "color": STYLE["ink"], "x": 0.012, "ha": "left"}
+    return figure.suptitle(title, **look) if title else None
+
+
+def write_head(figure: Figure, title: str, note: str = "") -> None:
+    """Write a title and a note in small print below it into the upper left corner."""
+    width, height = figure.get_size_inches()
+    place = {"x": 0.1 / width, "ha": "left", "va": "top"}
+    figure.text(y=1 - 0.1 / height, s=title, fontsize=STYLE["title_size"], color=STYLE["ink"], **place)
+    if note:
+        figure.text(y=1 - 0.31 / height, s=note, fontsize=STYLE["note_size"], color=STYLE["faint"], **place)
 
 
 def legend_inside(ax: Axes, place: str = "best", columns: int = 1) -> Legend:

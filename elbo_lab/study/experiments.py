@@ -192,16 +192,26 @@ def variance_against_draws(
     Returns
     -------
     dict of str to dict
-        By estimator: lists `draws`, `variance`, `low`, `high` (the 95 % interval), and `biased`.
+        By estimator: lists `draws`, `evaluations`, `variance`, `low`, `high` (the 95 % interval),
+        `squared_bias` (without what noise adds; 0 if declared unbiased), and `biased`.
     """
     totals = moments_against_draws(scene, estimators, "grad-phi-elbo", seed, workers, repeats, draws)
     records: Records = {}
     for (estimator, n_draws), total in totals.items():
         silent = total.count > 1 and is_rounding(total, answer)
         numbers = (0.0, 0.0, 0.0) if silent else (total.variance, *total.interval())
-        point = dict(zip(("draws", "variance", "low", "high"), (n_draws, *numbers), strict=True))
+        cost = estimator.evaluations(n_draws, scene.problem.posterior.family)
+        keys = ("draws", "evaluations", "variance", "low", "high", "squared_bias")
+        bias = 0.0 if estimator.unbiased else _squared_bias(total, answer)
+        point = dict(zip(keys, (n_draws, cost, *numbers, bias), strict=True))
         _append(records, estimator, point)["biased"] = not estimator.unbiased
     return records
+
+
+def _squared_bias(total: Moments, answer: Answer) -> float:
+    """Return |mean - exact|^2 less what the noise of the mean adds to it, at least 0."""
+    noise = (total.standard_error**2).sum()
+    return max(0.0, float(((total.mean - answer.value) ** 2).sum() - noise))
 
 
 def _append(records: Records, estimator: Estimator, point: Record) -> Record:
