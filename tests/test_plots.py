@@ -294,7 +294,7 @@ def test_the_cloud_shows_names_units_exact_lines_and_counts_what_lies_outside():
     texts = words(figure)
     assert any(f"{outside} of 300 outside, 1 not finite" in text for text in texts)
     assert "gradient in mean[0, 0] minus the exact 0.1, nats per unit" in texts
-    assert "gradient in log_std[0, 0] minus the exact \u22120.2, nats per unit" in texts
+    assert "gradient in log_std[0, 0] minus the exact\n\u22120.2, nats per unit" in texts
 
 
 def test_each_panel_of_a_cloud_frames_the_next_and_the_noisiest_is_first():

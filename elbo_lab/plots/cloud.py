@@ -48,7 +48,7 @@ LEAST_FRAME = 0.02
 """Width and height of the frame of the next panel, as a share of the panel: smaller ones would vanish."""
 FRAME = {"facecolor": "none", "edgecolor": STYLE["ink"], "linewidth": 0.9}
 # Inches.
-LEFT, RIGHT, WIDE, HIGH, ACROSS = 0.75, 0.15, 2.0, 1.75, 0.52
+LEFT, RIGHT, WIDE, HIGH, ACROSS = 0.95, 0.15, 1.95, 1.75, 0.52
 HEAD, BETWEEN, FOOT = 0.62, 0.82, 0.85
 
 
@@ -273,8 +273,8 @@ def plot_cloud(
     look = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
     middle = (LEFT + (columns * (WIDE + ACROSS) - ACROSS) / 2) / across
     words = [
-        f"gradient in {name} minus the exact {minus(value)}, nats per unit"
-        for name, value in zip(names, exact, strict=True)
+        f"gradient in {name} minus the exact{end}{minus(value)}, nats per unit"
+        for end, name, value in zip(" \n", names, exact, strict=True)
     ]
     figure.text(middle, 0.42 / total, words[0], ha="center", **look)
     height = 0.5 + (FOOT - HEAD - 0.45) / 2 / total
