@@ -43,7 +43,7 @@ STORY = Story(
             "Which gradient is noisy?",
             "times the variance of reparameterization",
             (Column("model", numeric=False), Column("REINFORCE", "the score function")),
-            (("ppca", "61,900 (50,000 to 70,000)"), ("deep-gaussian", "901")),
+            (("ppca", "61,900 (50,000 to 70,000)"), ("", "901")),
             ("A note.",),
             "grad-phi-elbo",
         ),
@@ -133,8 +133,20 @@ def test_sections_and_headings_follow_the_rows():
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert page.count("<h3>ppca</h3>") == len({row["target"] for row in make_rows()})
+    assert page.count("<h3>ppca <small>probabilistic PCA</small></h3>") == len(
+        {row["target"] for row in make_rows()}
+    )
     assert "-154.57" in page and "1.68" in page
+
+
+def test_what_has_no_numbers_is_named_once_with_its_reason():
+    rows = [row for row in make_rows() if row["model"] == "ppca" and row["target"] == "grad-phi-elbo"]
+    rows[0] |= {"applicable": False, "reason": "z is discrete"}
+    rows[1] |= {"bias_norm": None, "variance": None, "reason": "overflow"}
+    page = page_html(rows, dict(SETTINGS))
+    assert "<summary>no numbers: score-function, score-function-loo</summary>" in page
+    assert "<li>n/a: z is discrete: score-function</li>" in page
+    assert "<li>not finite: overflow: score-function-loo</li>" in page
 
 
 def test_many_rows_are_folded_and_few_are_not():
@@ -151,8 +163,9 @@ def test_a_story_comes_first_with_its_figure_and_numbers_that_sort(small, tmp_pa
     finally:
         small.story = None
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    told, tables = page.split('<section id="models">')
+    told, tables = page.split('<h2 id="rows">')
     assert 'data-v="61900.0"' in told and 'data-v="901.0"' in told
+    assert told.count('<th scope="row">ppca</th>') == 2
     assert "Reparameterization wins on both." in told and "<svg" in told
     assert tables.count('aria-label="Which gradient of the ELBO in φ is noisy?"') == 0
 
@@ -189,6 +202,8 @@ def test_the_command_gives_the_same_settings_again(arguments, command, tmp_path,
     (tmp_path / "my file.csv").write_text("a,b\n1,2\n2,1\n3,5\n4,4\n")
     found = compare(**arguments, estimators="exact", threads=1)
     assert command_of(found.settings) == command
+    story = {**found.settings, "repeats": 300, "data": None, "at": "near", "seed": 4}
+    assert command_of(story, told=True) == "elbo-lab compare --seed 4"
 
 
 def luminance(color):
@@ -318,7 +333,7 @@ def test_what_is_folded_opens_for_a_link_into_it_and_for_all(browser, tmp_path):
     path = tmp_path / "index.html"
     path.write_text(page_html(make_rows(), dict(SETTINGS)), encoding="utf-8")
     browser.get(path.as_uri())
-    opened = "return [...document.querySelectorAll('main details')].map(part => part.open)"
+    opened = "return [...document.querySelectorAll('.question, .block')].map(part => part.open)"
     assert not any(browser.execute_script(opened))
     browser.get(f"{path.as_uri()}#grad-phi-elbo")
     assert sum(browser.execute_script(opened)) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.pipeline import named
+from elbo_lab.comparison.story import REPEATS
 from elbo_lab.files import check_folder_writable, check_output, write_output
 from elbo_lab.progress import Progress
 from elbo_lab.registry import all_estimators, find_models
@@ -32,14 +33,15 @@ USUAL = {
 }
 
 
-def command_of(settings: dict[str, Any]) -> str:
-    """Return the command that makes a comparison again; its data and models must be known by name."""
+def command_of(settings: dict[str, Any], told: bool = False) -> str:
+    """Return the command that makes a comparison, or a story, again; data and models must have names."""
     words = ["elbo-lab", "compare"]
-    if settings["models"] != [choice.label for choice in find_models()]:
-        words += settings["models"]
-    if settings["estimators"] != list(dict.fromkeys(estimator.name for estimator in all_estimators())):
-        words += ["--estimators", ",".join(settings["estimators"])]
-    for name, usual in USUAL.items():
+    if not told:
+        everything = settings["models"] == [choice.label for choice in find_models()]
+        words += ["--full"] if everything else settings["models"]
+        if settings["estimators"] != list(dict.fromkeys(estimator.name for estimator in all_estimators())):
+            words += ["--estimators", ",".join(settings["estimators"])]
+    for name, usual in (USUAL | {"repeats": REPEATS} if told else USUAL).items():
         if settings[name] != usual:
             words += [f"--{name}", str(settings[name])]
     if settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
@@ -66,7 +68,7 @@ def write_report(
             "elbo-lab-compare.json": comparison.to_json(),
             "elbo-lab-compare.csv": comparison.to_csv(),
         },
-        command=command_of(comparison.settings),
+        command=command_of(comparison.settings, comparison.story is not None),
         machine=facts(),
     )
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elbo_lab.estimators.targets import describe, parse
+from elbo_lab.estimators.targets import describe, is_gradient, parse
 from elbo_lab.files import Kind
+from elbo_lab.registry import display_name
 from elbo_lab.report.blocks import COLORS
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import (
@@ -72,11 +73,12 @@ NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 
 class Cell(NamedTuple):
-    """One cell: its text, the number by which it is sorted, and its colour."""
+    """One cell: its text, the number by which it is sorted, its colour, and a small remark."""
 
     text: str
     order: float | None = None
     tone: str = ""
+    remark: str = ""
 
 
 class Table(NamedTuple):
@@ -117,12 +119,14 @@ class Picture(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One model in a section: its name, what is known of it, its table, and what is undefined on it."""
+    """One model in a section: its name, what is known, its table, who has no numbers, and why not."""
 
     name: str
+    title: str
     facts: list[str]
     table: Table | None
-    undefined: list[str]
+    missing: list[str]
+    reasons: list[str]
 
 
 class Question(NamedTuple):
@@ -170,8 +174,31 @@ def number_in(text: str) -> float | None:
 
 def story_table(section: Section) -> Table:
     """Return the table of a section of a story."""
-    rows = [tuple(Cell(text, number_in(text)) for text in row) for row in section.rows]
+    rows: list[tuple[Cell, ...]] = []
+    for row in section.rows:
+        # A name that stands for several rows is repeated, so that they can be sorted.
+        name = Cell(row[0] or rows[-1][0].text)
+        rows.append((name, *(Cell(text, number_in(text)) for text in row[1:])))
     return Table(section.question, section.columns, rows)
+
+
+def named_cell(name: str, label: str = "") -> Cell:
+    """Return the cell of a name, with its title in words; of a model by its label."""
+    title = display_name(name)
+    shown = clean_text(label or name)
+    return Cell(shown, remark=clean_text(title) if slug_of(title) != slug_of(shown) else "")
+
+
+def model_cell(row: Row) -> Cell:
+    """Return the cell of the model of a row."""
+    name = ":".join(part for part in (row["model"], row.get("variant")) if part)
+    return named_cell(name, model_label(row))
+
+
+def _to_see(rows: Rows) -> str:
+    """Return what the tests of gradients, and those of values, have to see."""
+    kinds = [[row for row in rows if is_gradient(row["target"]) is gradient] for gradient in (True, False)]
+    return ", and of a value above ".join(to_see_text(kind) for kind in kinds if kind)
 
 
 def _legend(rows: Rows, settings: dict[str, Any]) -> dict[str, str]:
@@ -182,7 +209,7 @@ def _legend(rows: Rows, settings: dict[str, Any]) -> dict[str, str]:
         "draws": f"S = {words['draws']}" if words["draws"] is not None else "S",
         "repeats": repeats_text(numbers, words["repeats"]),
         "limit": limit_text(numbers),
-        "to_see": to_see_text(numbers) if numbers else "",
+        "to_see": _to_see(numbers),
     }
     return {column.title: column.meaning.format(**filled) for column in COLUMNS if column.title != RELATIVE}
 
@@ -212,7 +239,7 @@ def _cells(row: Row, settings: dict[str, Any]) -> tuple[Cell, ...]:
     """Return the cells of one row with numbers, one for each of `_columns`."""
     word = bias_verdict(row) or ""
     tone = tone_of(VERDICT_COLORS.get(word, ""))
-    cells = [Cell(clean_text(row["estimator"]))]
+    cells = [named_cell(row["estimator"])]
     for column in COLUMNS:
         if column.title == "verdict":
             cells.append(Cell(column.cell(row), RANKS.get(word, LAST_RANK) if word else None, tone))
@@ -240,7 +267,7 @@ def _models(rows: Rows, settings: dict[str, Any]) -> Table:
         gap = exact_gap(known)
         numbers = [known.get("log-evidence"), known.get("elbo"), gap]
         texts = [_exact_value(*number, digits_of(gap)) if number else "-" for number in numbers]
-        cells = [Cell(clean_text(model_label(row))), Cell(clean_text(row["data"] or "-"))]
+        cells = [model_cell(row), Cell(clean_text(row["data"] or "-"))]
         cells += [Cell(str(row[name] or "-"), row[name]) for name in ("n_data", "latent_dim")]
         cells.append(Cell(clean_text(row["posterior"] or "-")))
         values = [number[0] if number else None for number in numbers]
@@ -270,12 +297,17 @@ def _block(rows: Rows, columns: tuple[Column, ...], settings: dict[str, Any]) ->
         if known
         else []
     )
-    infinite = [row for row in rows if row["applicable"] and row not in numbers]
-    undefined = [f"{clean_text(row['estimator'])}: {span_text(row)}" for row in infinite] + refusals(rows)
-    name = clean_text(model_label(rows[0]))
-    table = Table(f"{name}: {rows[0]['target']}", columns, [_cells(row, settings) for row in numbers])
+    missing = [row for row in rows if row not in numbers]
+    infinite = [f"{span_text(row)}: {clean_text(row['estimator'])}" for row in missing if row["applicable"]]
+    model = model_cell(rows[0])
+    table = Table(f"{model.text}: {rows[0]['target']}", columns, [_cells(row, settings) for row in numbers])
     return Block(
-        name, [plus_minus(clean_text(fact)) for fact in facts if fact], table if numbers else None, undefined
+        model.text,
+        model.remark,
+        [plus_minus(clean_text(fact)) for fact in facts if fact],
+        table if numbers else None,
+        [clean_text(row["estimator"]) for row in missing],
+        [*infinite, *refusals(rows)],
     )
 
 
@@ -346,12 +378,12 @@ def page_html(
             subject=_subject(rows, settings),
             story=story,
             told=told,
-            models=_models(rows, settings),
+            models=_models(rows, settings) if story is None else None,
             questions=questions,
             others=[picture for picture in pictures.values() if picture.question not in placed],
             cautions=[str(line) for line in caution_lines(rows, ONE_LINE) if str(line)],
             columns=_columns(rows, settings)[1:],
-            opened=sum(row["applicable"] for row in rows) <= MOST_OPEN,
+            opened=story is None and sum(row["applicable"] for row in rows) <= MOST_OPEN,
             settings=_shown(settings),
             machine=list(machine),
             command=command,
@@ -377,11 +409,10 @@ def _subject(rows: Rows, settings: dict[str, Any]) -> str:
 
 
 def _shown(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the settings in words, but for the exact values, which stand at their tables."""
+    """Return the settings in words, without numbers that were measured: they stand at their tables."""
     known = {
-        name: value for name, value in settings.items() if not name.startswith("exact_") and value is not None
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in settings.items()
+        if value is not None and not isinstance(value, dict)
     }
-    return [
-        (name.replace("_", " "), clean_text(", ".join(map(str, value)) if isinstance(value, list) else value))
-        for name, value in known.items()
-    ]
+    return [(name.replace("_", " "), clean_text(value)) for name, value in known.items()]

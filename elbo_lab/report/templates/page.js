@@ -53,8 +53,9 @@ const worth = cell => {
 for (const table of all("table")) {
   const body = table.tBodies[0];
   const original = [...body.rows];
-  all("thead button", table).forEach((button, column) => button.addEventListener("click", () => {
+  for (const button of all("thead button", table)) button.addEventListener("click", () => {
     const head = button.parentElement;
+    const column = head.cellIndex;
     const next = { ascending: "descending", descending: null }[head.getAttribute("aria-sort")];
     const order = next === undefined ? "ascending" : next;
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
@@ -65,7 +66,7 @@ for (const table of all("table")) {
       return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
     }).map(pair => pair[1]) : original;
     body.append(...rows);
-  }));
+  });
 }
 
 // What a column means: for the mouse, the keyboard and a finger.
