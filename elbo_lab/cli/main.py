@@ -13,7 +13,20 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from elbo_lab import __version__
-from elbo_lab.cli import advise, check, compare, demo, diff, doctor, draws, evaluate, fit, listing, sample
+from elbo_lab.cli import (
+    advise,
+    check,
+    compare,
+    demo,
+    diff,
+    doctor,
+    draws,
+    evaluate,
+    explain,
+    fit,
+    listing,
+    sample,
+)
 from elbo_lab.cli.streams import discard, flush, open_streams, settle
 from elbo_lab.errors import Diverged, Stopped, UserMistake, bad_value, one_line
 from elbo_lab.files import replacing_anything
@@ -44,10 +57,20 @@ COMMANDS = {
     "fit": fit,
     "evaluate": evaluate,
     "sample": sample,
+    "explain": explain,
     "demo": demo,
     "list": listing,
     "doctor": doctor,
 }
+GREETING = """How well can we estimate log p(x) of a latent-variable model, and its gradients?
+elbo-lab holds every estimator (REINFORCE, reparameterization, IWAE ...) against
+the exact answer: what it misses, how noisy it is, and what it costs. Try:
+
+  elbo-lab demo 0                 two estimators climb to log p(x); a picture
+  elbo-lab compare ppca --quick   every estimator on probabilistic PCA; tables
+  elbo-lab explain REINFORCE      its formula, when it helps, when it fails
+
+More: elbo-lab --help and elbo-lab list. The lessons begin in docs/index.md."""
 LAST_PARTS = {"fit": fit.defaults}
 
 
@@ -81,6 +104,8 @@ POSITIONAL = {
     "draws": {"model": "model"},
     "check": {"names": "name"},
     "demo": {"demo": "demo"},
+    "explain": {"word": "word"},
+    "list": {"kind": "kind"},
     "diff": {"a": "A.json", "b": "B.json"},
     "fit": {"model": "model"},
     "evaluate": {"checkpoint": "checkpoint"},
@@ -119,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     open_streams()
     try:
+        if not (sys.argv[1:] if arguments is None else arguments):
+            print(GREETING)
+            return 0
         options, unknown = build_parser().parse_known_args(arguments)
         if unknown:  # the parser of the subcommand would point to the help of the whole
             Parser(prog=f"elbo-lab {options.command}").error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -1,0 +1,45 @@
+"""The rows of the last comparison, from its report or its JSON file."""
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPORT = Path("elbo-lab-report", "index.html")
+EMBEDDED = re.compile(r'id="file-\d+"[^>]*>\s*(\{.*?)</', re.S)
+MOST = 6
+
+
+def read_rows(path: str | None) -> list[dict[str, Any]]:
+    """Return the rows of a JSON file of compare, else those inside the report of this folder, else none."""
+    if path is not None:
+        from elbo_lab.comparison.stored_run import read_run
+
+        return list(read_run("json", path)[1].values())
+    try:
+        page = REPORT.read_text(encoding="utf-8")
+        rows = [json.loads(html.unescape(text)).get("rows") for text in EMBEDDED.findall(page)]
+    except (OSError, ValueError):
+        return []
+    return [row for found in rows if isinstance(found, list) for row in found if _is_row(row)]
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and {"model", "variant", "target", "estimator", "applicable"} <= set(row)
+
+
+def in_words(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the first rows, one line each."""
+    lines = [_line(row) for row in rows if row["applicable"] and row.get("variance") is not None]
+    more = [f"and {len(lines) - MOST} more rows"] if len(lines) > MOST else []
+    return lines[:MOST] + more
+
+
+def _line(row: dict[str, Any]) -> str:
+    model = f"{row['model']}:{row['variant']}" if row["variant"] else row["model"]
+    text = f"{model}, {row['target']}, {row['estimator']}: variance {row['variance']:.3g}"
+    if row.get("variance_low") is not None:
+        text += f" (95 %: {row['variance_low']:.3g} to {row['variance_high']:.3g})"
+    return f"{text}, {row.get('verdict') or 'no verdict'}"

@@ -1,0 +1,213 @@
+"""elbo-lab explain, list, and elbo-lab alone: what a newcomer reads in a terminal."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from elbo_lab import DATASETS, ESTIMATORS, MODELS, compare
+from elbo_lab.cli import explain
+from elbo_lab.cli.glossary import entries, plain
+from elbo_lab.cli.listing import refusal, small_models
+from elbo_lab.cli.main import build_parser, main
+from elbo_lab.cli.prose import folded
+from elbo_lab.distributions import SOURCES
+from elbo_lab.posteriors import POSTERIORS
+
+NAMES = [*MODELS.built_in, *ESTIMATORS.built_in, *DATASETS.built_in]
+NAMES += [one.name for one in (*POSTERIORS, *SOURCES)]
+
+
+def told(capsys, *arguments):
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+# -- explain ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_name_has_an_entry_that_fits(width):
+    for name in NAMES:
+        for entry in explain.explained(name, [], width):
+            assert len(entry) >= 1 and max(map(len, entry)) <= width, (name, entry)
+            assert "`" not in "".join(entry) and "-----" not in "".join(entry), name
+
+
+WORDS = [
+    (
+        "dreg",
+        "doubly reparameterized (dreg): an estimator",
+        "v_k^2 d log w(z_k)/dz_k",
+        "Fails where z has no path",
+    ),
+    ("REINFORCE", "REINFORCE (score-function): an estimator", "Williams 1992", "sigmoid-belief"),
+    ("pca", "probabilistic PCA (ppca): a model", "W W^T + Psi", "fitted by"),
+    ("snr", "norm of the expected estimate", "every key of a row"),
+    ("ELBO", "ELBO. The evidence lower bound", "KL(q || p_theta(z | x))", "energy + entropy"),
+    ("surprisal", "Surprisal is -log p(x)"),
+    ("vlb", "variational lower bound (VLB)"),
+    ("sticking the landing", "sticking the landing: an estimator"),
+    ("geyser", "Old Faithful (faithful): a data set"),
+]
+
+
+@pytest.mark.parametrize("word, parts", [(word, parts) for word, *parts in WORDS])
+def test_an_entry_says_what_a_textbook_says(word, parts, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    text = " ".join(told(capsys, "explain", *word.split()).split())
+    assert [part for part in parts if part not in text] == []
+
+
+def test_where_an_estimator_runs_is_what_it_says_itself(capsys):
+    text = " ".join(told(capsys, "explain", "dreg").split())
+    runs = text.partition("runs on ")[2].partition(" not on ")[0].split(", ")
+    applicable = {model.name for model in small_models() if refusal(ESTIMATORS["dreg"], model) is None}
+    assert set(runs) == applicable and 0 < len(applicable) < len({model.name for model in small_models()})
+    assert "gaussian-mixture: categorical z has no pathwise derivative" in text
+
+
+@pytest.mark.parametrize("word", ["dregg", "reinforse", "qqqq", "a,b", "elbo:nothing", " "])
+def test_an_unknown_word_is_one_line(word, capsys):
+    assert main(["explain", word]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("elbo-lab: error: word: expected ") and err.count("\n") == 1
+    assert len(err) < 300 and ("did you mean" in err) == (word in ("dregg", "reinforse", "elbo:nothing"))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return compare("ppca", estimators=["rloo", "exact"], rows=3, repeats=4, threads=1)
+
+
+def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run.to_json(tmp_path / "a.json")
+    (row,) = [row for row in run.rows if row["estimator"] == "score-function-loo"]
+    line = f"ppca, grad-phi-elbo, score-function-loo: variance {row['variance']:.3g}"
+    assert "last run" not in told(capsys, "explain", "rloo")
+    for word in ("rloo", "ppca"):
+        assert line in " ".join(told(capsys, "explain", word, "--json", "a.json").split())
+    run.report("elbo-lab-report")
+    assert line in " ".join(told(capsys, "explain", "rloo").split())
+    (tmp_path / "elbo-lab-report" / "index.html").write_text('<pre id="file-1">{"rows": [{}, 3]}</pre>')
+    assert "last run" not in told(capsys, "explain", "rloo")
+    (tmp_path / "b.json").write_text(json.dumps({}))
+    assert main(["explain", "rloo", "--json", "b.json"]) == 2
+    assert capsys.readouterr().err.startswith("elbo-lab: error: --json: expected a JSON file")
+
+
+def test_a_formula_keeps_its_lines_and_breaks_where_it_must():
+    text = "One\nline.\n\n    a = b + c,   dd = e\n    f   what it is\n\nParameters\n----------\nx : int"
+    assert folded(text, 80) == ["One line.", "", "    a = b + c,   dd = e", "    f   what it is"]
+    assert folded(text, 17)[2:] == ["    a = b + c,", "        dd = e", "    f   what it", "        is"]
+    assert folded("    long = formula", 17) == ["    long", "        = formula"]
+    assert folded("It is *so*. Helps: a. Fails: b.", 80) == ["It is so.", "", "Helps: a.", "", "Fails: b."]
+
+
+def test_the_glossary_becomes_plain_text():
+    every = entries()
+    assert len(every) > 150 and not [text for _, text in every if re.search(r"[\\$`]|\*\*", text)]
+    assert (
+        plain(r"$\mathrm{E}_q[\log w] \le \tfrac1K \sum_k$ in [x](y.md#z)") == "E_q[log w] <= 1/K sum_k in x"
+    )
+
+
+# -- list ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_is_short_and_whole(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = told(capsys, "list")
+    lines = text.splitlines()
+    names = {name.strip() for line in lines if line.startswith("  ") for name in line.split(",")}
+    assert {name.partition(":")[0] if "exact" in name else name for name in ESTIMATORS.built_in} <= names
+    assert {"gaussian-mixture:full", "free", "sobol", "faithful", "digits", "gamma"} <= names
+    assert len(lines) < 60 and max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("kind", ["models", "estimator", "data", "datasets", "methods", "noise", "families"])
+def test_one_kind_has_a_line_each(kind, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = told(capsys, "list", kind)
+    assert max(map(len, text.splitlines())) <= 80 and text.count("\n") > 3
+
+
+def test_lines_have_titles_and_synonyms(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "[REINFORCE, leave-one-out; rloo; loo;" in told(capsys, "list", "estimators")
+    assert (
+        "ppca                        z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I) [probabilistic PCA; pca]"
+        in told(capsys, "list", "models")
+    )
+
+
+def listed(text):
+    return re.findall(r"^  (\S+)  ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("model", ["ppca", "gmm", "sigmoid-belief", "vae"])
+def test_the_estimators_of_a_model_are_those_that_apply(model, capsys):
+    names = listed(told(capsys, "list", "estimators", "--model", model, "--target", "grad-phi-elbo"))
+    built = next(one for one in small_models() if isinstance(one, MODELS[model]))
+    every = [one for one in ESTIMATORS.values() if one.target == "grad-phi-elbo"]
+    assert names == [one.name for one in every if refusal(one, built) is None]
+    assert ("reparameterization" in names) == (not built.family.discrete) and "score-function" in names
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        ("x", "kind: expected one of models"),
+        ("estimators --model ppcaa", "--model: expected a known name, got 'ppcaa'; did you mean 'ppca'?"),
+        ("--target elbow", "--target: expected"),
+        ("models --model ppca", "--model: expected no value beside models, got 'ppca'"),
+        ("--model logistic-regression --target grad-theta-elbo", "--target: expected one that logistic"),
+    ],
+)
+def test_a_mistake_in_a_filter_is_one_line(arguments, line, capsys):
+    assert main(["list", *arguments.split()]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"elbo-lab: error: {line}") and err.count("\n") == 1
+
+
+# -- elbo-lab alone, and what may be loaded --------------------------------------------------------
+
+
+def test_alone_it_greets_and_what_it_names_exists(capsys):
+    text = told(capsys)
+    assert len(text.splitlines()) <= 12 and max(map(len, text.splitlines())) <= 80
+    commands = re.findall(r"^  elbo-lab ((?:\S+ )+) ", text, re.MULTILINE)
+    parsed = [build_parser().parse_args(command.split()) for command in commands]
+    assert [one.command for one in parsed] == ["demo", "compare", "explain"]
+
+
+HEAVY = [
+    "matplotlib",
+    "numba",
+    "rich",
+    "jinja2",
+    "scipy.stats",
+    "scipy.optimize",
+    "scipy.sparse",
+    "pandas",
+    "joblib",
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["list"], ["list", "models"], ["explain", "dreg"], ["demo"]]
+)
+def test_nothing_heavy_is_loaded_for_what_is_only_read(arguments):
+    code = (
+        "import sys; from elbo_lab.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        f"print('loaded', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.splitlines()[-1].split() == ["loaded"]
