@@ -1,12 +1,16 @@
 """Results in a notebook: what a cell shows of them, and that text stays text there."""
 
 import io
+import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from elbo_lab import advise, compare, difference, fit, load
+from elbo_lab.report.snippet import Part, comparison_snippet, plain_table, snippet
+from elbo_lab.report.story import Column, Section, Story
 
 pytest.importorskip("IPython")
 
@@ -67,3 +71,86 @@ def test_plot_names_its_figures(comparison):
         ValueError, match="name: expected one of learning-curves, staircase, mixture, samples"
     ):
         fitted.plot("nonsense")
+
+
+# -- HTML ------------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Tags that are open at the end, texts by tag."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.texts = [], {}
+        self.feed(page)
+
+    def handle_starttag(self, tag, _):
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+def test_html_of_results_is_small_whole_and_says_what_matters(comparison, tmp_path):
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    comparison.to_json(first)
+    other = compare(["gaussian-mle", "ppca"], estimators="score-function", **SMALL | {"seed": 1})
+    other.to_json(second)
+    results = {
+        "compare": (comparison, "score-function"),
+        "fit": (fit("gaussian-mixture:full", "faithful"), "training: log_likelihood_per_datum -4.155"),
+        "advise": (advise("gaussian-mle", **SMALL), "grad-phi-elbo: u"),
+        "difference": (difference(first, second), "Only in A: 2 rows"),
+    }
+    for result, words in results.values():
+        page = result._repr_html_()
+        read = Reader(page)
+        assert not read.open and len(page) < 20_000
+        assert any(words in text for texts in read.texts.values() for text in texts)
+        style = "".join(read.texts["style"])
+        # It takes its colours from the page, and reaches no further than itself.
+        rules = [rule.strip() for rule in style.split("}") if rule.strip()]
+        assert all(
+            part.strip().startswith(".elbo-lab") for rule in rules for part in rule.split("{")[0].split(",")
+        )
+        assert "background:none" in style and "white" not in style.replace("white-space", "")
+
+
+def test_everything_is_small_and_what_is_left_out_is_named():
+    page = compare("gaussian-mle", **SMALL)._repr_html_()
+    assert len(page) < 40_000
+    assert page.count("<details>") >= 5 and "score-function-running-mean" in page
+
+
+def test_a_story_is_shown_as_one():
+    rows = [("ppca", "1.68")]
+    section = Section(
+        "How far is the bound?", "nats", (Column("model", numeric=False), Column("gap")), rows, ("a note",)
+    )
+    told = Story("the title", "the subject", (section,), "the finding & more", ())
+    page = comparison_snippet([], {}, told)
+    texts = [text for texts in Reader(page).texts.values() for text in texts]
+    assert {"the title", "the subject", "How far is the bound? (nats)", "1.68", "a note"} <= set(texts)
+    assert "the finding &amp; more" in page
+
+
+def test_names_of_users_are_escaped():
+    page = snippet("<b>", "&", [Part("<script>", [plain_table("", ("<i>",), [("<td>",)])], ["<p>"])])
+    assert (
+        "<script>" not in page and "&lt;script&gt;" in page and "&lt;td&gt;" in page and "&lt;i&gt;" in page
+    )
+
+
+def test_rows_become_a_data_frame_where_pandas_is_installed(comparison, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    frame = comparison.to_pandas()
+    assert isinstance(frame, pandas.DataFrame) and len(frame) == len(comparison.rows)
+    assert frame["estimator"].tolist() == [row["estimator"] for row in comparison.rows]
+    fitted = fit("gaussian-mixture:full", "faithful")
+    assert len(fitted.to_pandas()) == len(fitted.history)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"^to_pandas needs pandas: pip install pandas; or use result.rows"):
+        comparison.to_pandas()

@@ -32,6 +32,7 @@ from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import all_estimators, check_posterior_name, find_models
 from elbo_lab.report import block_lines, interval_text, number_text, text_of, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
+from elbo_lab.report.frame import frame_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
@@ -39,6 +40,7 @@ from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.text import Text
 
 Times = dict[Estimator, float]
@@ -103,6 +105,15 @@ class Advice:
         for choice in self.choices:
             lines += ["", *wrapped_texts(choice.text, width)]
         return lines
+
+    def _repr_html_(self) -> str:
+        from elbo_lab.report.snippet import advice_snippet  # Jinja2 is heavy
+
+        return advice_snippet(self.settings, [choice.text for choice in self.choices], self.rows)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the measurements as a pandas DataFrame; ImportError where pandas is not installed."""
+        return frame_of(self.rows, "advice.rows")
 
     def __repr__(self) -> str:
         return text_of(self._advice(100)).rstrip()

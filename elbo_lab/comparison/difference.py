@@ -23,9 +23,11 @@ from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.report import difference_lines, difference_summary, model_label, number_text, text_of
+from elbo_lab.report.frame import frame_of
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.text import Text
 
 SCHEMA = "elbo_lab/diff/1"
@@ -83,6 +85,15 @@ class Difference:
     def table(self, width: int = 100, everything: bool = False) -> str:
         """Return the lines as text."""
         return text_of(self.lines(width, everything=everything))
+
+    def _repr_html_(self) -> str:
+        from elbo_lab.report.snippet import difference_snippet  # Jinja2 is heavy
+
+        return difference_snippet(repr(self), self.settings, self.rows, self.only)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the rows of both as a pandas DataFrame; ImportError where pandas is not installed."""
+        return frame_of(self.rows, "difference.rows")
 
     def __repr__(self) -> str:
         lone = "".join(

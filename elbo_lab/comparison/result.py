@@ -13,6 +13,7 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
 from elbo_lab.report import power_lines, ratio_lines, summary_lines, table_text, text_of
+from elbo_lab.report.frame import frame_of
 from elbo_lab.report.story import Story
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
@@ -20,6 +21,7 @@ from elbo_lab.study.scene import Scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 SCHEMA = 2
 JSON = Kind("the JSON of 'elbo-lab compare'", rb'\{\s*"schema":\s*\d+,\s*"settings":\s*\{\s*"version"')
@@ -69,6 +71,8 @@ class Comparison:
     story: Story | None = None
 
     def __repr__(self) -> str:
+        if self.story is not None:
+            return f"{self.story.finding}\n.table() has all numbers; in a notebook the story is shown"
         references = {estimator.name for estimator in self.estimators if estimator.is_reference}
         return "\n".join(summary_lines(self.rows, self.settings, references))
 
@@ -80,6 +84,15 @@ class Comparison:
             lines = lines_of(self.rows, self.settings, width)
             text += text_of(["", *lines]) if lines else ""
         return text
+
+    def _repr_html_(self) -> str:
+        from elbo_lab.report.snippet import comparison_snippet  # Jinja2 is heavy
+
+        return comparison_snippet(self.rows, self.settings, self.story)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the rows as a pandas DataFrame; ImportError where pandas is not installed."""
+        return frame_of(self.rows, "result.rows")
 
     @checks_kinds
     def to_json(self, path: str | PathLike[str] | None = None) -> str:

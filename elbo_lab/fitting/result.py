@@ -21,9 +21,11 @@ from elbo_lab.files import (
     write_json,
 )
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.report.frame import frame_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 SCHEMA = "elbo_lab/fit/1"
 JSON = json_kind("fit", SCHEMA)
@@ -89,6 +91,16 @@ class FitResult(Fitted):
         lines.append(f"  stopped: {self.stopped}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from elbo_lab.report.snippet import fit_snippet  # Jinja2 is heavy
+
+        title, *lines = repr(self).splitlines()
+        return fit_snippet(title, lines, self.history, self.settings)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the history as a pandas DataFrame; ImportError where pandas is not installed."""
+        return frame_of(self.history, "result.history")
 
     @property
     def fitted(self) -> Fitted:

@@ -10,6 +10,7 @@ Jinja2 is imported when a page is made.
 import functools
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elbo_lab.estimators.targets import describe, is_gradient, parse
@@ -258,7 +259,7 @@ def _cells(row: Row, settings: dict[str, Any]) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def _models(rows: Rows, settings: dict[str, Any]) -> Table:
+def models_table(rows: Rows, settings: dict[str, Any]) -> Table:
     """Return the table of the models: their data, and how far the bound is from log p(x)."""
     table = []
     for block in group_rows(rows).values():
@@ -311,7 +312,9 @@ def _block(rows: Rows, columns: tuple[Column, ...], settings: dict[str, Any]) ->
     )
 
 
-def _questions(rows: Rows, settings: dict[str, Any], pictures: Mapping[str, Picture]) -> list[Question]:
+def questions_of(
+    rows: Rows, settings: dict[str, Any], pictures: Mapping[str, Picture] = MappingProxyType({})
+) -> list[Question]:
     """Return one section for each question that the rows answer."""
     columns = _columns(rows, settings)
     by_stem: dict[str, list[str]] = {}
@@ -367,7 +370,7 @@ def page_html(
     models = list(dict.fromkeys(clean_text(model_label(row)) for row in rows))
     which = models[0] if len(models) == 1 else f"{len(models)} models"
     title = story.title if story else f"Estimators on {which}, compared with exact answers"
-    questions = _questions(rows, settings, pictures)
+    questions = questions_of(rows, settings, pictures)
     placed = {picture.question for question in questions for picture in question.pictures}
     return (
         environment()
@@ -375,10 +378,10 @@ def page_html(
         .render(
             generator=GENERATOR,
             title=title,
-            subject=_subject(rows, settings),
+            subject=subject_of(rows, settings),
             story=story,
             told=told,
-            models=_models(rows, settings) if story is None else None,
+            models=models_table(rows, settings) if story is None else None,
             questions=questions,
             others=[picture for picture in pictures.values() if picture.question not in placed],
             cautions=[str(line) for line in caution_lines(rows, ONE_LINE) if str(line)],
@@ -393,7 +396,7 @@ def page_html(
     )
 
 
-def _subject(rows: Rows, settings: dict[str, Any]) -> str:
+def subject_of(rows: Rows, settings: dict[str, Any]) -> str:
     """Return what was measured, in one line."""
     data = list(dict.fromkeys(clean_text(row["data"]) for row in rows if row["data"]))
     sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
