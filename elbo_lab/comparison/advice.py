@@ -40,7 +40,6 @@ from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
     from rich.text import Text
 
 Times = dict[Estimator, float]
@@ -111,7 +110,7 @@ class Advice:
 
         return advice_snippet(self.settings, [choice.text for choice in self.choices], self.rows)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> Any:
         """Return the measurements as a pandas DataFrame; ImportError where pandas is not installed."""
         return frame_of(self.rows, "advice.rows")
 

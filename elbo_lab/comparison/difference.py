@@ -27,7 +27,6 @@ from elbo_lab.report.frame import frame_of
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
     from rich.text import Text
 
 SCHEMA = "elbo_lab/diff/1"
@@ -91,7 +90,7 @@ class Difference:
 
         return difference_snippet(repr(self), self.settings, self.rows, self.only)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> Any:
         """Return the rows of both as a pandas DataFrame; ImportError where pandas is not installed."""
         return frame_of(self.rows, "difference.rows")
 

@@ -21,7 +21,6 @@ from elbo_lab.study.scene import Scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 SCHEMA = 2
 JSON = Kind("the JSON of 'elbo-lab compare'", rb'\{\s*"schema":\s*\d+,\s*"settings":\s*\{\s*"version"')
@@ -90,7 +89,7 @@ class Comparison:
 
         return comparison_snippet(self.rows, self.settings, self.story)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> Any:
         """Return the rows as a pandas DataFrame; ImportError where pandas is not installed."""
         return frame_of(self.rows, "result.rows")
 

@@ -25,7 +25,6 @@ from elbo_lab.report.frame import frame_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 SCHEMA = "elbo_lab/fit/1"
 JSON = json_kind("fit", SCHEMA)
@@ -98,7 +97,7 @@ class FitResult(Fitted):
         title, *lines = repr(self).splitlines()
         return fit_snippet(title, lines, self.history, self.settings)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> Any:
         """Return the history as a pandas DataFrame; ImportError where pandas is not installed."""
         return frame_of(self.history, "result.history")
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from elbo_lab.report.cells import Row
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
-
-def frame_of(rows: Sequence[Row], instead: str) -> "DataFrame":
-    """Return rows as a DataFrame.
+def frame_of(rows: Sequence[Row], instead: str) -> Any:
+    """Return rows as a DataFrame, which no type checker of the package knows.
 
     Parameters
     ----------
@@ -29,4 +26,4 @@ def frame_of(rows: Sequence[Row], instead: str) -> "DataFrame":
     except ImportError:
         line = f"to_pandas needs pandas: pip install pandas; or use {instead}, the same as a list of dicts"
         raise ImportError(line) from None
-    return cast("DataFrame", pandas.DataFrame(list(rows)))
+    return pandas.DataFrame(list(rows))
