@@ -1,5 +1,6 @@
 """elbo-lab explain, list, and elbo-lab alone: what a newcomer reads in a terminal."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -59,6 +60,15 @@ def test_an_entry_says_what_a_textbook_says(word, parts, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
     text = " ".join(told(capsys, "explain", *word.split()).split())
     assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize("held", [ESTIMATORS, MODELS], ids=["estimators", "models"])
+def test_everything_says_when_it_helps_when_it_fails_and_where_it_is_from(held):
+    for name, one in held.built_in.items():
+        kind = one if isinstance(one, type) else type(one)
+        text = f"{inspect.getdoc(kind)}\n{inspect.getdoc(sys.modules[kind.__module__])}"
+        assert re.search(r"\b[Hh]elps\b", text) and re.search(r"\b([Ff]ails|[Hh]urts)\b", text), name
+        assert name.startswith("exact") or re.search(r"\b(18|19|20)\d\d\b", text), name
 
 
 def test_where_an_estimator_runs_is_what_it_says_itself(capsys):

@@ -102,6 +102,9 @@ class ElboSampled(Estimator):
     q does not depend on theta, so the derivative goes straight under the expectation: unbiased for the
     ELBO's gradient (Kingma and Welling 2014, section 2.3). It is the gradient of log p(x) only when q is
     the exact posterior.
+
+    Helps: needs only the slope of log p(x, z) in theta, for any z and any q. Fails: it climbs the bound and
+    not log p(x); away from the posterior the two differ, however many draws there are.
     """
 
     name = "elbo-sampled"
@@ -121,6 +124,9 @@ class ElboAnalyticKL(Estimator):
         d ELBO/d theta = E_q[d log p(x | z)/d theta] - d KL(q || p_theta(z))/d theta
 
     The gradient in the parameters of the prior has no noise; if the prior has none, this is `elbo-sampled`.
+
+    Helps: no noise in the parameters of the prior. Fails: needs KL(q || prior) in closed form, and keeps the
+    noise of the reconstruction.
     """
 
     name = "elbo-analytic-kl"

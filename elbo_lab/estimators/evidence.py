@@ -92,6 +92,8 @@ class PriorMonteCarloScore(Estimator):
 
     The draws are held fixed; the parameters of the prior enter through log p(z; theta). Fails like the
     evidence itself: one draw takes all the weight.
+
+    Helps: needs no q, and any prior.
     """
 
     name = "prior-monte-carlo-score"
@@ -118,6 +120,9 @@ class PriorMonteCarloPathwise(Estimator):
     with v_s as in the score form: the exact gradient of the sampled log-evidence, so the parameters of the
     prior move the draws. The bias has the same source (a ratio of means). If the prior has no parameters it
     is the score form. A categorical prior has no such path.
+
+    Helps: needs no q, and may have less noise than the score form. Fails: like the evidence itself, when one
+    draw takes all the weight; and for discrete z.
     """
 
     name = "prior-monte-carlo-pathwise"
@@ -147,6 +152,9 @@ class ImportanceWeighted(Estimator):
 
     (the gradient of the importance-weighted bound in theta; Burda et al. 2016, eq. 14). Better with more
     draws, exact with q the posterior; biased as a ratio of means, by order 1/S.
+
+    Helps: with q near the posterior a few draws follow the slope of log p(x) itself, not that of a bound.
+    Fails: with q narrower than the posterior the weights have heavy tails, and one draw takes over.
     """
 
     name = "importance-weighted"

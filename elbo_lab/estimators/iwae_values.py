@@ -135,6 +135,8 @@ class CombinedBound(DrawnBound):
     by beta times the difference between that bound and the ELBO; this is the price of a gradient in phi whose
     signal does not vanish with S.
 
+    Helps: where phi is trained. Fails: as a bound, looser than that of the same draws in one group.
+
     Parameters
     ----------
     beta : float
@@ -265,6 +267,9 @@ class ChiSquareEstimate(DrawnBound):
     dominates a mean of w^n: with one draw the mean of this estimate is the ELBO, with many it approaches
     CUBO_n from below, and at every S in between it may be on either side of log p(x). An upper bound needs
     E_q itself (`bounds.exact_chi_square_bound`, `evaluation.measure_renyi`).
+
+    Helps: as a sign of heavy weights, since it moves with the largest of them. Fails: as the upper bound that
+    it is named after.
 
     Parameters
     ----------

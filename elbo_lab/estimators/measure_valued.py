@@ -69,6 +69,9 @@ class MeasureValued(CoordinateMoves):
         z_k = m_k + s_k a,   W = |(b, c)|,   W' = |(e, g)|,   M = sign(d) |(b, c, d)|
 
     W, W' are independent, and so are M and a.
+
+    Helps: needs values of log p(x, z) only, and a constant in f is no noise. Fails: by its price, 3 K + 1
+    evaluations a draw.
     """
 
     name = "measure-valued"
@@ -96,9 +99,9 @@ class MeasureValuedCoupled(CoordinateMoves):
         z_k = m_k + s_k a,   W = |(b, c)|,   M = sign(a) |(a, b, c)|
 
     a / M is uniform on (0, 1), since a coordinate of a random point on a sphere is uniform (Archimedes): so a
-    is itself the coupled normal draw. Where f curves alike on both sides of the mean, as near an optimum, the
-    common part cancels. Where f is linear it does not: f(W) - f(-W) = 2 f(W) has twice the variance of
-    f(W) - f(-W'), and there the coupling of the mean costs more than it gains.
+    is itself the coupled normal draw. Helps: where f curves alike on both sides of the mean, as near an
+    optimum, the common part cancels. Fails: where f is linear it does not: f(W) - f(-W) = 2 f(W) has twice
+    the variance of f(W) - f(-W'), and there the coupling of the mean costs more than it gains.
     """
 
     name = "measure-valued-coupled"

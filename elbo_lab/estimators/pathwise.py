@@ -25,6 +25,10 @@ class Reparameterization(Estimator):
 
     (Kingma and Welling 2014, eqs. 4 to 6; Rezende et al. 2014; here the total derivative: through z and
     through the parameters of log q.)
+
+    Helps: where log p(x, z) is smooth in z, the more so the more latents there are. Fails: for discrete z,
+    which has no path; where f has steep slopes, as a fast wave has; and at the exact posterior, where it
+    keeps the noise of the score term.
     """
 
     name = "reparameterization"
@@ -58,9 +62,10 @@ class ReparameterizationAnalyticKL(Estimator):
 
         d/d eta ELBO = E_eps[d/d eta log p(x | z(eta, eps))] - d/d eta KL(q || p(z))
 
-    (the estimator of Kingma and Welling 2014, eq. 7, the VAE's own.) Only the reconstruction is sampled.
-    Usually less noisy than sampling log p(z) and log q, but not always: the noise of the parts that are
-    integrated may cancel noise of the reconstruction.
+    (the estimator of Kingma and Welling 2014, eq. 7, the VAE's own.) Helps: only the reconstruction is
+    sampled, which is usually less noisy than sampling log p(z) and log q too. Fails: where the noise of the
+    parts that are integrated would have cancelled noise of the reconstruction; and without a KL in closed
+    form.
     """
 
     name = "reparameterization-analytic-kl"
@@ -90,9 +95,9 @@ class StickingTheLanding(Estimator):
     *slope* of log w in z, which is zero at the exact posterior: there every single draw gives exactly zero
     (Roeder, Wu and Duvenaud 2017, section 3).
 
-    Far from the posterior the score term may cancel noise instead of adding it. For p(z | x) = N(0, 1) and
-    q = N(m, s^2) the gradient in m is -m - s eps with the score and -m + (1/s - s) eps without: a q narrower
-    than 1/sqrt(2) of the posterior is noisier without it.
+    Helps: near the posterior. Fails: far from it, where the score term may cancel noise instead of adding it.
+    For p(z | x) = N(0, 1) and q = N(m, s^2) the gradient in m is -m - s eps with the score and -m + (1/s - s)
+    eps without: a q narrower than 1/sqrt(2) of the posterior is noisier without it.
     """
 
     name = "sticking-the-landing"

@@ -12,6 +12,9 @@ are no more free parameters than numbers as long as
 (Ledermann 1937). Above it whole families of loadings and noise variances give the same density: the
 likelihood is meaningful, the loadings are not. Below it they are unique up to a rotation for almost all
 parameters, not for all.
+
+Helps: where columns differ in unit or noise. Fails: on constant columns, where the density is unbounded; and
+above Ledermann's number of factors its loadings mean nothing.
 """
 
 from dataclasses import dataclass

@@ -4,9 +4,10 @@ The latent takes C values, so the evidence is a sum of C terms (Bishop 2006, eq.
 posterior and gradients are exact by enumeration. log p(x | z) needs only the table of the C component
 densities at each datum; a draw of z selects an entry.
 
-theta = (logits of pi, means, covariance parameters); see `covariances` for the three structures. The
-likelihood is unbounded: a component centred on one datum can shrink without limit (Bishop 2006, section
-9.2.1); a fit looks for a finite local maximum.
+theta = (logits of pi, means, covariance parameters); see `covariances` for the three structures. Helps: for
+data in clouds, and as a discrete z whose sums are exact. Fails: the likelihood is unbounded: a component
+centred on one datum can shrink without limit (Bishop 2006, section 9.2.1); a fit looks for a finite local
+maximum.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,8 @@ The evidence is the plain Gaussian likelihood, so the maximum is known (Bishop 2
 log s). The parameters of the prior enter through log p(z; theta) (score form) or through
 z = mu + tau * eps (pathwise form). Only sigma^2 = tau^2 + s^2 is identified; a fit that starts at
 tau = s stays there by symmetry, and sigma^2 is reported.
+
+Helps: as a first case, in which everything is known. Fails: for data that are not one round cloud.
 """
 
 from dataclasses import dataclass

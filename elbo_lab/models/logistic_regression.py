@@ -9,9 +9,9 @@ description (mean and population standard deviation of the table that the model 
 N(0, 1) is a sensible prior of every weight, and so that held-out rows are standardised in the same way; the
 last weight is the intercept.
 
-The posterior is log-concave and close to a Gaussian, with strong correlations between the weights of
-correlated features, which a diagonal q misses: its ELBO is several nats below log p. Where the classes can
-be separated the prior alone bounds the weights, and the posterior is skewed.
+Helps: the posterior is log-concave and close to a Gaussian. Fails: with a diagonal q, which misses the strong
+correlations between the weights of correlated features: its ELBO is several nats below log p. Where the
+classes can be separated the prior alone bounds the weights, and the posterior is skewed.
 
 theta has no parameters. A datum is a table: x (1, M (D + 1)), row after row, the D raw features and the
 label.

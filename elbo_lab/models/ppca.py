@@ -2,6 +2,9 @@
 
 The maximum of the likelihood is known: the columns of W span the first principal directions, and sigma^2 is
 the mean of the remaining variances (Tipping and Bishop 1999, eqs. 7 and 8).
+
+Helps: for linear structure in noise of one size, with exact answers for any number of latents. Fails: where
+columns differ in unit or noise (`factor-analysis`), and where data are curved.
 """
 
 from dataclasses import dataclass

@@ -15,6 +15,9 @@ and lower local maxima as well.
 The formula of log p(x | z) holds for real z as well; relaxations use it there.
 
 Source: R. M. Neal, "Connectionist learning of belief networks", Artificial Intelligence 56 (1992).
+
+Helps: as the test case of gradients through bits. Fails: with many hidden bits, whose 2^K values nobody can
+sum.
 """
 
 from dataclasses import dataclass

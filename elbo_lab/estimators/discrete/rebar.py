@@ -81,7 +81,10 @@ class ConditionalPairs(BitEstimator):
 
 @dataclass(frozen=True)
 class Rebar(WithTemperature, ConditionalPairs):
-    """Score function, relaxed control variate, pathwise correction."""
+    """Score function, relaxed control variate, pathwise correction.
+
+    Helps: most of f(b) cancels where f(y~) is close to it, at any temperature without bias.
+    """
 
     stem = "rebar"
     title = "REBAR"

@@ -44,7 +44,10 @@ DECAY, SQUARE_DECAY, SMALL = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True)
 class Relax(WithTemperature, ConditionalPairs):
-    """Score function, learned control variate, pathwise correction."""
+    """Score function, learned control variate, pathwise correction.
+
+    Fails: with few estimates, before anything is learned, and where the data have little in common.
+    """
 
     stem = "relax"
     title = "RELAX"

@@ -51,8 +51,8 @@ class Concrete(WithTemperature, RelaxedEstimator):
         y = sigmoid((l + g) / t)  or  softmax((l + g) / t),      gradient = (dy/dl)^T df/dy (y)
 
     with f = log p(x, y) - log q(y), the masses extended to y between the corners, and the l inside f held
-    fixed (Maddison et al. 2017; Jang et al. 2017). It has little noise at moderate temperatures, but it is
-    the gradient of another objective. For one bit b
+    fixed (Maddison et al. 2017; Jang et al. 2017). Helps: it has little noise at moderate temperatures.
+    Fails: it is the gradient of another objective. For one bit b
 
         E f(y) - E f(b) = t C sigmoid(l) sigmoid(-l) + O(t^2),
         C = integral over v of f(sigmoid(v)) - f(1) [v > 0] - f(0) [v <= 0],
@@ -84,8 +84,9 @@ class StraightThrough(BitEstimator):
 
     (Bengio, Leonard and Courville 2013, section 4, who credit Hinton's lectures; there with and without the
     factor p (1 - p).) Biased: the mean of its slope, (1 - p) f'(0) + p f'(1) in z_k, stands in for the
-    difference f(1) - f(0). They agree at every p where f is linear in z_k, and only at p = 1/2
-    where f is quadratic in it. Low variance, and cheap.
+    difference f(1) - f(0). They agree at every p where f is linear in z_k, and only at p = 1/2 where f is
+    quadratic in it. Helps: low variance, and cheap. Fails: where f is curved in a bit, by its size and even
+    by its sign.
     """
 
     name = "straight-through"
@@ -107,11 +108,11 @@ class StraightThroughGumbel(WithTemperature, RelaxedEstimator):
 
         gradient = (dy/dl)^T df/dz (z),   z and y from the same noise
 
-    (Jang et al. 2017, section 2.2.) The model is evaluated at true values of z, so only its slope need exist.
-    Biased: slope and path belong to different points. As t falls to zero only draws at the threshold
-    contribute, from either side, and [f'(0) + f'(1)] / 2 replaces f(1) - f(0): the trapezoid rule, exact for
-    f that are quadratic in a bit and inexact for others. On a mixture, whose f is linear in y, it equals
-    `concrete`.
+    (Jang et al. 2017, section 2.2.) Helps: the model is evaluated at true values of z, so only its slope need
+    exist. Fails: it is biased, since slope and path belong to different points. As t falls to zero only draws
+    at the threshold contribute, from either side, and [f'(0) + f'(1)] / 2 replaces f(1) - f(0): the trapezoid
+    rule, exact for f that are quadratic in a bit and inexact for others. On a mixture, whose f is linear in
+    y, it equals `concrete`.
     """
 
     stem = "straight-through-gumbel"

@@ -30,9 +30,9 @@ class OvisMonteCarlo(CoupledScore):
         c_k = (1/A) sum_a d_k with z_k replaced by a further draw z_a ~ q
 
     (Lievin et al. 2020, eq. 12.) c_k does not see draw k: unbiased for any number A of further draws. They
-    serve all baselines but enter no bound, so that one estimate costs S + A evaluations of the model.
-    Helps: the signal of every draw is centred given the others, and at the exact posterior the noise is zero,
-    where that of VIMCO is not. Memory S x A per datum.
+    serve all baselines but enter no bound, so that one estimate costs S + A evaluations of the model. Helps:
+    the signal of every draw is centred given the others, and at the exact posterior the noise is zero, where
+    that of VIMCO is not. Fails: by its price, also in memory: S x A numbers per datum.
 
     Parameters
     ----------
@@ -85,6 +85,9 @@ class OvisTilde(CoupledScore):
     contains v_k, which removes the term -v_k h_k from the gradient. That is biased, however many
     draws there are (its mean is the gradient of the bound plus that of `wake-phi`), and has no variance at
     the exact posterior.
+
+    Helps: with gamma = 0 the signal-to-noise ratio grows with the draws, at no further price. Fails: gamma =
+    1 by its bias; gamma = 0 keeps some noise at the exact posterior.
 
     Parameters
     ----------

@@ -39,6 +39,9 @@ class IwaeTheta(ImportanceWeighted):
     estimate of the gradient of log p(x) is an unbiased one of the gradient of the bound. Better with more
     draws in both senses: the bound comes nearer to log p(x), and the signal-to-noise ratio grows as sqrt(K)
     (Rainforth et al. 2018, theorem 1).
+
+    Helps: the more draws, the tighter the bound and the clearer its gradient. Fails: where q misses a part of
+    the posterior, no weight ever points there.
     """
 
     name = "iwae-theta"
@@ -105,7 +108,8 @@ class StlIwae(CoupledPath):
     (Roeder et al. 2017; shown to be biased by Tucker et al. 2019.) The pathwise gradient without its score
     term. For one draw the dropped term has expectation zero; for several it is -sum_k v_k h_k, and v_k sees
     its own draw. It is the sum of `dreg` and `wake-phi-dreg`: the gradient of the bound plus a step of the
-    wake phase. Kept as the biased counterpart of `dreg`; it has no variance at the exact posterior either.
+    wake phase. Helps: it has no variance at the exact posterior either. Fails: by its bias; it is kept as the
+    counterpart of `dreg`.
     """
 
     name = "stl-iwae"

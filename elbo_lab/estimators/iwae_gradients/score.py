@@ -67,9 +67,9 @@ class IwaeScoreFunction(CoupledScore):
 
         g = sum_k (log Zhat - v_k) h_k,   log Zhat = log (1/K) sum_l w_l,   v_k = w_k / sum_l w_l
 
-    (Mnih and Rezende 2016.) For discrete and continuous z alike. All K scores are multiplied by the
-    same log Zhat, of the size of log p(x): the noise grows with the number of draws, and the signal-to-noise
-    ratio falls. It is the starting point of the others (`vimco`, `ovis-mc`).
+    (Mnih and Rezende 2016.) Helps: for discrete and continuous z alike, by values only. Fails: all K scores
+    are multiplied by the same log Zhat, of the size of log p(x): the noise grows with the number of draws,
+    and the signal-to-noise ratio falls. It is the starting point of the others (`vimco`, `ovis-mc`).
     """
 
     name = "iwae-score-function"
@@ -88,10 +88,10 @@ class Vimco(CoupledScore):
         g = sum_k (log Zhat - log Zhat_k - v_k) h_k
         Zhat_k = (1/K) (sum_{l != k} w_l + geometric mean of the w_l, l != k)
 
-    (Mnih and Rezende 2016; their estimate of the missing weight is the geometric mean.) Zhat_k does
-    not see draw k, hence unbiased. The remaining signal is what draw k has added to the bound, of order 1/K
-    instead of log p(x). Works for discrete and continuous z. Fails at the exact posterior: there the signal
-    is -1/K and not zero.
+    (Mnih and Rezende 2016; their estimate of the missing weight is the geometric mean.) Zhat_k does not see
+    draw k, hence unbiased. The remaining signal is what draw k has added to the bound, of order 1/K instead
+    of log p(x). Helps: for discrete and continuous z. Fails at the exact posterior: there the signal is -1/K
+    and not zero.
     """
 
     name = "vimco"
@@ -112,10 +112,10 @@ class VimcoArithmetic(CoupledScore):
 
         g = sum_k (log Zhat - log Zhat_{-k} - v_k) h_k,   Zhat_{-k} = (1/(K-1)) sum_{l != k} w_l
 
-    (Mnih and Rezende 2016, the alternative to their geometric mean.) The baseline is the bound of
-    the other K - 1 draws, and log Zhat - log Zhat_{-k} = log (1 - 1/K) - log (1 - v_k). Unbiased for the same
-    reason; at two draws both means are of one weight, and the two estimators coincide. A single large weight
-    moves the arithmetic mean more than the geometric one.
+    (Mnih and Rezende 2016, the alternative to their geometric mean.) The baseline is the bound of the other K
+    - 1 draws, and log Zhat - log Zhat_{-k} = log (1 - 1/K) - log (1 - v_k). Unbiased for the same reason; at
+    two draws both means are of one weight, and the two estimators coincide. Helps: as VIMCO does. Fails: a
+    single large weight moves the arithmetic mean more than the geometric one.
     """
 
     name = "vimco-arithmetic"

@@ -41,9 +41,9 @@ class WakePhiDreg(CoupledPath):
 
         g = sum_k (v_k - v_k^2) d log w(z_k)/dz_k dz_k/d eta,   v_k = w_k / sum_l w_l
 
-    (Tucker et al. 2019, there "RWS-DReG".) It has the mean of `wake-phi`, since
-    E[v_k h_k] = E[dv_k/dz_k dz_k/d eta], and so the same bias of order 1/K; at the exact posterior it has no
-    variance, where `wake-phi` keeps that of a mean of scores. Needs a path; zero at one draw.
+    (Tucker et al. 2019, there "RWS-DReG".) It has the mean of `wake-phi`, since E[v_k h_k] = E[dv_k/dz_k
+    dz_k/d eta], and so the same bias of order 1/K. Helps: at the exact posterior it has no variance, where
+    `wake-phi` keeps that of a mean of scores. Fails: without a path; and at one draw, where it is zero.
     """
 
     name = "wake-phi-dreg"

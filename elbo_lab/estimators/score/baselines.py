@@ -90,6 +90,9 @@ class ScoreFunctionLOO(Estimator):
     and Welling 2019). Since f_i - b_i = S/(S-1) (f_i - mean f), a constant in f drops
     out: at the exact posterior, where every f equals log p(x), the variance is exactly zero. The draws must
     be independent.
+
+    Helps: for any z, from two draws on: the size of log p(x) is no noise any more. Fails: with one draw; and
+    what f varies by within q stays.
     """
 
     name = "score-function-loo"
@@ -117,8 +120,9 @@ class ScoreFunctionOptimalBaseline(Estimator):
         b_ij = sum_{k != i} f_k s_kj^2 / sum_{k != i} s_kj^2
 
     so that draw i does not see its own baseline and the estimate stays unbiased. At two draws the weights
-    cancel and it is the leave-one-out baseline. With few draws the ratio is noisy itself, and the plain mean
-    of the others often does better; the optimum is approached as S grows.
+    cancel and it is the leave-one-out baseline. Helps: with many draws, since the optimum is approached
+    as S grows. Fails: with few, where the ratio is noisy itself, and the plain mean of the others often does
+    better.
     """
 
     name = "score-function-optimal-baseline"

@@ -61,7 +61,8 @@ class ScoreFunctionControlVariate(Estimator):
     coordinate two other draws of the same score and different f send the ratio to infinity, and for
     continuous z its variance is infinite below five draws.
 
-    It approaches the best common multiple as S grows. At few draws the plain mean of the others does better.
+    Helps: with many draws, since it approaches the best common multiple as S grows. Fails: with few, where
+    the plain mean of the others does better.
     """
 
     name = "score-function-control-variate"
@@ -144,8 +145,8 @@ class ScoreFunctionDelta(Linearised):
     estimate is left. The slope of f is fitted, not the best multiple for each coordinate: that is a ratio of
     moments of higher order, and its noise at a hundred draws still costs more than it gains.
 
-    It helps where log w is nearly linear within q: the width of q is about right and its mean is off. At the
-    best Gaussian g is close to zero and little is left but the baseline.
+    It helps where log w is nearly linear within q: the width of q is about right and its mean is off. Fails:
+    at the best Gaussian g is close to zero, and little is left but the baseline.
     """
 
     name = "score-function-delta"

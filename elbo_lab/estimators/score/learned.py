@@ -8,8 +8,8 @@ and standard deviation of f, so that the network learns numbers of size one; it 
 step per call, on the mean of f over the draws.
 
 It helps where log p(x) differs from datum to datum, works with one draw, and keeps no value per datum, so
-that minibatches are possible. It costs a small network and lags behind theta; data that the state has not
-seen get a poor baseline. NVIL also divides f - b by its running deviation; that changes the length of the
+that minibatches are possible. It fails where theta runs ahead of the network, and on data that the state
+has not seen. NVIL also divides f - b by its running deviation; that changes the length of the
 gradient and therefore its mean, and is left out.
 """
 

@@ -65,8 +65,8 @@ class ScoreFunctionTopCategories(FewValues):
     second is scaled by the probability of the rest, which is at most (G - k) / G of G values.
 
     It helps where q is peaked: most of the sum is then exact. It never has more variance than sampling all of
-    it with S draws, but it evaluates the model S + k times instead of S. With q flat over many values little
-    is gained. With k = G there is no noise, nor with k = G - 1, since the rest is then one value.
+    it with S draws, but it evaluates the model S + k times instead of S. With k = G there is no noise, nor
+    with k = G - 1, since the rest is then one value. Fails: with q flat over many values little is gained.
 
     Parameters
     ----------
@@ -131,9 +131,10 @@ class ScoreFunctionUnorderedSet(FewValues):
 
     At two draws: g = (1 - q_s)(1 - q_t) / (2 - q_s - q_t) (f_s - f_t) (score_s - score_t).
 
-    It needs a discrete z with few values. With as many draws as values it is the exact sum; near that it
-    beats every estimator that draws with replacement. With far more values than draws repetitions are rare
-    anyway, and it is close to the leave-one-out baseline. Work and memory double with each draw, up to 16.
+    Helps: for a discrete z with few values. With as many draws as values it is the exact sum; near that it
+    beats every estimator that draws with replacement. Fails: with far more values than draws repetitions are
+    rare anyway, and it is close to the leave-one-out baseline. Work and memory double with each draw, up to
+    16.
     """
 
     name = "score-function-unordered-set"
