@@ -83,7 +83,7 @@ def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
     assert found
     for words in found:
         options = build_parser().parse_args(words.split())
-        assert find_estimators(options.estimators.split(","))
+        assert options.command != "compare" or find_estimators(options.estimators.split(","))
 
     monkeypatch.setattr(command_output, "printed", lambda words: f"printed by {words}")
     page = ["```bash\nelbo-lab list\n```\n\n<!-- output -->\n\n```bash\nelbo-lab doctor\n```\n"]
