@@ -28,6 +28,7 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure, style_axes
 from elbo_lab.plots.dimension import error_handles, plot_effective_sample_size, plot_prior_error
+from elbo_lab.registry import display_name
 from elbo_lab.study.experiments import prior_failure
 
 # %% Constants
@@ -122,11 +123,14 @@ plot_prior_error(records, left, legend=False)
 plot_effective_sample_size(records, right, legend=False)
 above.legend(handles=error_handles(records), loc="outside lower left", ncols=3, frameon=False, fontsize=9)
 left, right = below.subplots(1, 2, sharey=True)
-style_axes(left, title="Draws for an error of 0.1 nats: exact", xlabel="latent dimension K", ylabel="draws")
+xlabel = "latent dimension K, not logarithmic"
+style_axes(left, title="Draws for an error of 0.1 nats: exact", xlabel=xlabel, ylabel="draws")
 style_axes(right, title="The same, from the prior, by sharpness", xlabel="noise sigma of x")
+rates = {name: np.log(draws[-1] / draws[1]) / (LATENTS[-1] - LATENTS[1]) for name, draws in needed.items()}
 for name, draws in needed.items():
     color, marker = estimator_style(name)
-    left.semilogy(LATENTS, draws, marker + "-", color=color, lw=STYLE["line_width"], label=name)
+    label = f"{display_name(name)}: x {np.exp(rates[name]):.2f} per latent"
+    left.semilogy(LATENTS, draws, marker + "-", color=color, lw=STYLE["line_width"], label=label)
 for (n_latent, draws), line in zip(sharp.items(), (":", "-", "-."), strict=True):
     right.loglog(NOISES, draws, line, color="#882255", label=f"K = {n_latent}: slope {-n_latent}")
 left.legend(frameon=False, fontsize=STYLE["tick_size"])
@@ -134,7 +138,6 @@ right.legend(frameon=False, fontsize=STYLE["tick_size"])
 print("figure:", save_figure(figure, OUT, "prior-failure")[0])
 
 # %% The claim
-rates = {name: np.log(draws[-1] / draws[1]) / (LATENTS[-1] - LATENTS[1]) for name, draws in needed.items()}
 print("nats per latent dimension:", {name: round(float(rate), 3) for name, rate in rates.items()})
 assert rates["prior-monte-carlo"] > 5 * rates["importance-sampling"] > 0, "both grow exponentially"
 for n_latent, draws in sharp.items():

@@ -37,6 +37,7 @@ from elbo_lab.plots import (
     save_figure,
     style_axes,
 )
+from elbo_lab.registry import display_name
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -45,11 +46,6 @@ FORMS = {
     "elbo-reconstruction-kl": bounds.reconstruction_kl,
     "elbo-joint-entropy": bounds.joint_entropy,
     "elbo-log-weight": bounds.log_weight,
-}
-WORDS = {
-    "elbo-reconstruction-kl": "reconstruction - KL",
-    "elbo-joint-entropy": "energy + entropy",
-    "elbo-log-weight": "log-weight",
 }
 MEANS = np.linspace(-2.5, 2.5, 41 if QUICK else 81)  # of q
 LOG_SDS = np.linspace(-2.5, 1.0, 31 if QUICK else 61)
@@ -140,7 +136,7 @@ shade = {"color": "#BB5566", "alpha": 0.25, "lw": 0}
 left.fill_between(MEANS, log_p["line"] - slice_kl, log_p["line"], label="KL", **shade)
 for name, (_, variance) in slice_moments.items():
     color, marker = estimator_style(name)
-    look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": WORDS[name]}
+    look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": display_name(name)}
     right.plot(MEANS, np.sqrt(np.maximum(variance, 0.0)), **look)
 right.axvline(posterior[0, 0], ymax=0.6, label="mean of the posterior", **EXACT_LINE)
 right.set_ylim(0.0, 9.0)

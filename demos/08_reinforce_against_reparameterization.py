@@ -33,7 +33,7 @@ from elbo_lab.plots import (
     save_figure,
     style_axes,
 )
-from elbo_lab.registry import find_estimators
+from elbo_lab.registry import display_name, find_estimators
 from elbo_lab.study.experiments import gradient_cloud
 
 # %% Constants
@@ -44,20 +44,10 @@ DRAWS = 10
 ROWS = 4 if QUICK else 32
 REPEATS = 60 if QUICK else 1000
 POINTS = 60 if QUICK else 400
-MODELS = {
-    "gaussian-mle": "Gaussian, unknown mean",
-    "ppca": "PPCA",
-    "factor-analysis": "factor analysis",
-    "deep-gaussian:fixed": "VAE, Gaussian, one noise",
-    "deep-gaussian:learned": "VAE, Gaussian, noise per pixel",
-    "deep-bernoulli": "VAE, Bernoulli",
-}
-SHOWN = ["ppca", "deep-bernoulli"] if QUICK else list(MODELS)
-NAMES = {
-    "score-function": "REINFORCE",
-    "score-function-loo": "REINFORCE, leave-one-out",
-    "reparameterization": "reparameterization",
-}
+MODELS = ["gaussian-mle", "ppca", "factor-analysis", "deep-gaussian:fixed", "deep-gaussian:learned"]
+MODELS += ["deep-bernoulli"]
+SHOWN = ["ppca", "deep-bernoulli"] if QUICK else MODELS
+NAMES = ["score-function", "score-function-loo", "reparameterization"]
 ESTIMATORS = [*NAMES, Exact("grad-phi-elbo")]
 BUDGET = {"draws": DRAWS, "repeats": REPEATS, "rows": ROWS, "seed": SEED}
 
@@ -76,7 +66,7 @@ for name, value in zip(coordinate_names, exact, strict=True):
     print(f"  {name:<14} {value:+.5f} nats per unit")
 
 # %% Then the estimates
-clouds = gradient_cloud(scene, find_estimators(list(NAMES)), DRAWS, SEED, coordinates, repeats=POINTS)
+clouds = gradient_cloud(scene, find_estimators(NAMES), DRAWS, SEED, coordinates, repeats=POINTS)
 for name, points in clouds.items():
     print(f"  {name:<20} mean {points.mean(axis=0).round(4)}  sd {points.std(axis=0).round(4)}")
 print(near.table(width=100))
@@ -103,16 +93,16 @@ measured = multiples(near.rows, "variance")
 known = multiples(near.rows, "variance_exact")
 at_posterior = multiples(reversed_case.rows, "variance")["ppca"]
 for label, found in measured.items():
-    print(f"{MODELS[label]}: REINFORCE has {found['score-function']:.0f} times the variance")
+    print(f"{display_name(label)}: REINFORCE has {found['score-function']:.0f} times the variance")
 
 # %% The figure: clouds of single gradients
 figure = new_figure(7.2)
 above, below = figure.subfigures(2, 1, height_ratios=(2.9, 4.3))
 words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 limits = cloud_limits(list(clouds.values()), exact)
-for index, (ax, (name, title)) in enumerate(zip(above.subplots(1, 3), NAMES.items(), strict=True)):
+for index, (ax, name) in enumerate(zip(above.subplots(1, 3), NAMES, strict=True)):
     plot_cloud_panel(clouds[name], exact, ax, name, limits)
-    ax.set_title(title, loc="left", pad=26, **words)
+    ax.set_title(display_name(name), loc="left", pad=26, **words)
     ax.tick_params(labelleft=index == 0)
 title = f"One gradient, estimated {POINTS} times from {DRAWS} draws each (VAE on digits; dashed: exact)"
 above.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"])
@@ -125,10 +115,10 @@ LEFT = 0.02
 
 
 def draw_multiples(ax, y, found):
-    for name, title in NAMES.items():
+    for name in NAMES:
         look = {**marker_keywords(name), "linestyle": "none", "markersize": 8}
         if found[name] > 0:
-            ax.plot(found[name], y, label=title, zorder=3, **look)
+            ax.plot(found[name], y, label=display_name(name), zorder=3, **look)
         else:
             ax.plot(LEFT, y, zorder=3, **look)
             ax.text(1.6 * LEFT, y, "variance 0", va="center", **words)
@@ -144,13 +134,13 @@ for y, (label, found) in enumerate(measured.items()):
     draw_multiples(near_ax, y, found)
     tick = {"color": "black", "linewidth": 1.2, "linestyle": "--", "zorder": 2, "label": "exact"}
     near_ax.vlines(list(known[label].values()), y - 0.4, y + 0.4, **tick)
-near_ax.set_yticks(range(len(measured)), [MODELS[label] for label in measured])
+near_ax.set_yticks(range(len(measured)), [display_name(label) for label in measured])
 near_ax.set_ylim(len(measured) - 0.5, -0.5)
 title = "The exception, q at the posterior: leave-one-out has no noise"
 xlabel = "variance, as a multiple of that of reparameterization with as many draws"
 style_axes(at_ax, title=title, xlabel=xlabel, grid="x")
 draw_multiples(at_ax, 0, at_posterior)
-at_ax.set_yticks([0], ["PPCA"])
+at_ax.set_yticks([0], [display_name("ppca")])
 at_ax.set(xscale="log", xlim=(LEFT / 2, 1.6e6), ylim=(0.6, -0.6))
 at_ax.set_xticks([1, 10, 100, 1e3, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
 for ax in (near_ax, at_ax):

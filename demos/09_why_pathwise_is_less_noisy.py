@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 
 from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_exact_variance, save_figure
-from elbo_lab.registry import find_estimators, find_models
+from elbo_lab.registry import display_name, find_estimators, find_models
 from elbo_lab.study import Moments, build_scene, run_batch
 from elbo_lab.theory import COSTS, cost_variances, crossover, gradient_variances, known_variances
 
@@ -40,14 +40,7 @@ BATCHES = 20 if QUICK else 40
 BATCH = 10 if QUICK else 25
 FREQUENCIES = 21 if QUICK else 481  # up to 5 pi / 2, one of them pi and one 2 pi
 NAMES = ["score-function", "score-function-loo", "reparameterization", "sticking-the-landing"]
-WORDS = {
-    "score-function": "REINFORCE",
-    "score-function-loo": "REINFORCE, leave-one-out",
-    "score-function-mean-baseline": "REINFORCE, baseline E f",
-    "reparameterization": "reparameterization",
-    "sticking-the-landing": "sticking the landing",
-    "measure-valued-coupled": "measure-valued, coupled",
-}
+WORDS = {"score-function-mean-baseline": "REINFORCE, baseline E f"}  # a baseline that only theory has
 
 # %% 1. From the posterior outwards: PPCA on digits, 10 latents, q moved by t sd and narrowed by e^-t
 scene = build_scene(find_models(["ppca"])[0], None, None, "free", "exact", None, SEED)
@@ -129,7 +122,7 @@ for part in (top, bottom):
     for drawn in part.axes:
         drawn.get_legend().remove()
     for handle, name in zip(handles, names, strict=True):
-        handle.set_label(WORDS.get(name, name))
+        handle.set_label(WORDS.get(name, display_name(name)))
     look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["tick_size"]}
     part.legend(handles=[*handles, crossing], **look)
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])

@@ -97,13 +97,20 @@ print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal comp
 # %% The bound beside the exact answers
 figure = new_figure(7.6)
 above, below = figure.subfigures(2, 1)
-plot_learning_curves(result.history, above, title=f"Learning: {DATA.name}, two latents")
+plot_learning_curves(result.history, above, title="A VAE with two latents learns the digits")
+watched = [(row["elbo_validation"], row["epoch"]) for row in result.history if "elbo_validation" in row]
+kept = max(watched)[1]
+for curve in above.axes:
+    curve.axvline(kept, color=STYLE["faint"], linestyle=":", linewidth=1.0)
+    curve.set_xlim(left=0)
+note = {"textcoords": "offset points", "fontsize": STYLE["note_size"]}
+above.axes[-1].annotate(f"epoch {kept:.0f}: kept", (kept, watched[1][0]), xytext=(5, 0), **note)
 ax = below.subplots()
-title = f"Mean over {len(UNSEEN.x)} unseen rows"
+title = f"What it predicts: mean over {len(UNSEEN.x)} unseen rows"
 style_axes(ax, title=title, xlabel="latents of PPCA, of factor analysis", ylabel="nats per datum")
-ax.plot(list(ppca), list(ppca.values()), label="PPCA, log p(x)", **EXACT_LINE)
+ax.plot(list(ppca), list(ppca.values()), label="PPCA, log p(x), exact", **EXACT_LINE)
 look = {**EXACT_LINE, "color": "gray", "marker": "."}
-label = "factor analysis: a variance per pixel"
+label = "factor analysis (a variance per pixel), log p(x), exact"
 ax.plot(list(factors), list(factors.values()), label=label, **look)
 look = {"color": "#004488", "linewidth": STYLE["line_width"]}
 ax.axhline(bound, label="VAE with 2 latents, ELBO (log p(x) is higher)", **look)
@@ -115,17 +122,27 @@ print("figure:", save_figure(figure, OUT, "vae-learning")[0])
 train_scores, unseen_scores = principal_scores(TRAIN.x, UNSEEN.x, 2)
 codes, _ = result.fitted.encode(UNSEEN.x)
 figure, (left, right) = panels(1, 2, height=4.6)
-plot_latent_plane(codes, UNSEEN.labels, left, title=f"VAE: 5-NN accuracy {accuracy:.2f}")
+plot_latent_plane(codes, UNSEEN.labels, left, title=f"VAE: 5 neighbours find {accuracy:.0%} of the classes")
 scaled = unseen_scores / train_scores.std(axis=0)
-plot_latent_plane(scaled, UNSEEN.labels, right, title=f"Principal components: {yardstick:.2f}")
-right.set(xlabel="first component, sd of the training rows", ylabel="second component")
+plot_latent_plane(scaled, UNSEEN.labels, right, title=f"Principal components: {yardstick:.0%}")
+left.set(xlabel="$z_1$, mean of q", ylabel="$z_2$, mean of q")
+right.set(xlabel="first component, in sd", ylabel="second component, in sd")
+for ax in (left, right):
+    ax.set(adjustable="datalim", box_aspect=1)
 print("figure:", save_figure(figure, OUT, "vae-plane")[0])
 
 # %% Pictures
 fitted = result.fitted
 shape = DATA.image_shape
 few = UNSEEN.x[:20]
-ax = plot_reconstructions(few, fitted.reconstruct(few), shape, title="Unseen rows")
+title = "Unseen digits (class in the corner), each above its reconstruction"
+ax = plot_reconstructions(few, fitted.reconstruct(few), shape, title=title)
+pitch = (np.ptp(ax.get_xlim()) + 1) / 10
+height = (np.ptp(ax.get_ylim()) + 3) * 10 / len(few)  # of a pair of lines
+for i, label in enumerate(UNSEEN.labels[: len(few)]):
+    corner = (pitch * (i % 10) - 0.3, height * (i // 10) - 0.3)
+    ax.text(*corner, f"{label}", va="top", fontsize=STYLE["tick_size"], fontweight="bold", color="#E69F00")
+ax.figure.set_size_inches(STYLE["width"], 3.5)
 print("figure:", save_figure(ax.figure, OUT, "vae-reconstructions")[0])
 if not QUICK:
     generated = fitted.generate_means(40, np.random.default_rng(SEED))

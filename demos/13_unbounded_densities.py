@@ -5,7 +5,8 @@
 
 Claim. A mixture component on one datum, ever narrower, drives log p to infinity, past every sound maximum.
 With few data EM finds such spikes: its highest run rises as the floor of the variances falls. Unseen data
-have no part in that rise, and do better once the spike is taken out. A decoder with a variance per pixel does
+have no part in that rise, and do better once the spike is taken out (the rest of a run with a spike may be
+better or worse than a sound run: here it is better). A decoder with a variance per pixel does
 the same on pixels that hardly change: the lower the floor, the more seen digits gain, by tens of nats, and
 the more unseen ones lose, by hundreds. Floors and priors bound it; so does noise of the rounding in the data.
 
@@ -28,7 +29,7 @@ from elbo_lab.datasets import load
 from elbo_lab.em import fit_em
 from elbo_lab.exact import ladder
 from elbo_lab.models import DeepGaussianLearned, GaussianMixture
-from elbo_lab.plots import figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, legend_inside, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -55,10 +56,10 @@ SETTINGS = {
     "schedule": f"cosine:{5 * EPOCHS}",  # steps; slopes are as steep as the variances are small
     "holdout": 0.3,
 }
-BLUE = "#004488"
-RED = "#BB5566"
-GREEN = "#117733"
-SAND = "#997700"
+RED = "#BB5566"  # a spike, or the room for one
+BLUE = "#004488"  # no spike
+GREEN = "#117733"  # a prior
+SAND = "#997700"  # the spike taken out
 
 # %% The exact answer first: log p of all rows, by the width of a component on one of them
 two = GaussianMixture(2, 2, "full")
@@ -133,42 +134,39 @@ for view, pairs in bounds.items():
             constant.append(-0.5 * (np.log(2 * np.pi * variance) + spread / variance).sum())
 bounds = {view: np.array(pairs) for view, pairs in bounds.items()}
 
-# %% The figure
-figure, axes = panels(2, 2, height=6.8)
-style_axes(axes[0], title="A spike on one of 272 rows", xlabel="log s", ylabel="nats, all rows")
-axes[0].plot(LOG_SD, likelihood, color=BLUE, label="log p")
-axes[0].plot(LOG_SD, with_prior, color=GREEN, label="log p + log prior of s^2")
-axes[0].axhline(sound, color="gray", ls=":", label="two clouds")
-axes[0].set_ylim(-1400, -1000)
-axes[0].invert_xaxis()
-style_axes(axes[1], title=f"EM, {FEW} rows", xlabel="floor of variances, minutes^2", ylabel="nats per datum")
+# %% The figure: to the right ever narrower; solid what was fitted, dotted what was not seen
+figure, axes = panels(2, 2, height=7.2)
+style_axes(axes[0], title="A spike on one of 272 rows", xlabel="log s, its width", ylabel="nats, all rows")
+axes[0].plot(LOG_SD, likelihood, color=RED, label="log p, exact")
+axes[0].plot(LOG_SD, with_prior, color=GREEN, label="log p + log prior of s²")
+axes[0].axhline(sound, color=BLUE, label="log p of two clouds, the best without a spike")
+axes[0].set_ylim(-1400, -960)
+title = f"EM on {FEW} rows: only a spike gains"
+style_axes(axes[1], title=title, xlabel="floor of variances, minutes²", ylabel="log p, nats per datum")
 for (name, values), color in zip(ends.items(), (RED, BLUE), strict=True):
     axes[1].semilogx(FLOORS, values[:, 0], ".-", color=color, label=f"{name}, seen")
     axes[1].semilogx(FLOORS, values[:, 1], ".:", color=color, label=f"{name}, unseen")
-axes[1].semilogx(
-    spikeless[:, 0], spikeless[:, 2], "x:", color=SAND, label="highest run, its spike left out, unseen"
-)
-for ax, (view, values) in zip(axes[2:], bounds.items(), strict=True):
-    title = f"VAE, digits {view}"
-    style_axes(ax, title=title, xlabel="floor of log-variances", ylabel="ELBO per datum, nats")
-    ax.plot(DECODER_FLOORS, values[:, 0], ".-", color=RED, label="seen")
-    ax.plot(DECODER_FLOORS, values[:, 1], ".:", color=BLUE, label="unseen")
-    ax.set_ylim(-350, -50)
+label = "highest run without its spike, unseen"
+axes[1].semilogx(spikeless[:, 0], spikeless[:, 2], "x:", color=SAND, label=label)
+axes[1].set_ylim(-5.1, -1.9)
+axes[1].minorticks_off()
+words = {"xlabel": "floor of log variances", "ylabel": "-ELBO, nats per datum"}
+style_axes(axes[2], title="VAE on digits: the grey values as they are", **words)
+style_axes(axes[3], title="The same with the noise of rounding", **words)
+for ax, values, color in zip(axes[2:], bounds.values(), (RED, BLUE), strict=True):
+    ax.semilogy(DECODER_FLOORS, -values[:, 0], ".-", color=color, label="seen")
+    ax.semilogy(DECODER_FLOORS, -values[:, 1], ".:", color=color, label="unseen")
+    for floor, value in zip((DECODER_FLOORS[0], DECODER_FLOORS[-1]), (values[0], values[-1]), strict=True):
+        for number, side in zip(value, ("bottom", "top"), strict=True):
+            above = {"xytext": (0, 4 if side == "bottom" else -4), "textcoords": "offset points"}
+            look = {"ha": "center", "va": side, "fontsize": STYLE["note_size"], **above}
+            ax.annotate(f"{-number:.0f}", (floor, -number), **look)
+    ax.set_ylim(1e4, 40)  # upwards is better here too
     ax.set_xticks(DECODER_FLOORS)
-    for x_low, low in zip(DECODER_FLOORS, values[:, 1], strict=True):
-        if low < -350:
-            ax.annotate(
-                f"{low:.0f} \N{DOWNWARDS ARROW}",
-                (x_low, -345),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-                color=BLUE,
-            )
-axes[2].plot(DECODER_FLOORS, constant, ":", color="gray", label="decoder without z, seen: exact")
-for ax, place in zip(axes, ("upper left", "upper right", "lower right", "lower right"), strict=True):
+axes[2].plot(DECODER_FLOORS, np.negative(constant), "--", color="black", lw=1, label="seen, without z: exact")
+for ax, place in zip(axes, ("upper left", "upper left", "lower left", "lower left"), strict=True):
+    ax.invert_xaxis()
     legend_inside(ax, place)
-axes[1].set_ylim(-5.1, -2.3)
 print("figure:", save_figure(figure, OUT, "unbounded-densities")[0])
 
 # %% The claim

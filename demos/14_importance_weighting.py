@@ -28,16 +28,17 @@ import numpy as np
 from elbo_lab import Exact
 from elbo_lab.plots import (
     EXACT_LINE,
+    STYLE,
     estimator_style,
     figure_folder,
-    legend_inside,
+    legend_below,
+    marker_keywords,
     new_figure,
-    plot_signal_to_noise,
     save_figure,
     style_axes,
 )
 from elbo_lab.processes import Workers
-from elbo_lab.registry import find_estimators
+from elbo_lab.registry import display_name, find_estimators
 from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
 # %% Constants
@@ -71,18 +72,30 @@ for name, record in records.items():
     ratios = "  ".join(f"{snr:.3f}" for snr in record["snr"])
     print(f"{name:<24} {ratios}")
 
-# %% The figure
+# %% The figure: above the bound, below its gradients, over the same K
+counts = (1, *DRAWS)
+slopes = {name: log_slope(record, first=4 if QUICK else 16) for name, record in records.items()}
 figure = new_figure(7.4)
-above, below = figure.subfigures(2, 1, height_ratios=(2.6, 4.8))
-words = {"xlabel": "draws K", "ylabel": "nats per datum"}
-ax = style_axes(above.subplots(), title="Tighter: the exact bound of K draws", **words)
-color = estimator_style("iwae").color
-ax.semilogx((1, *DRAWS), bounds, "o-", color=color, base=2, label="bound; K = 1: ELBO")
-ax.axhline(log_p, label="log p(x), exact", **EXACT_LINE)
-ax.set_xticks((1, *DRAWS), [str(k) for k in (1, *DRAWS)])
-legend_inside(ax)
-title = "Not always better: six unbiased gradients in phi of that bound"
-plot_signal_to_noise(records, below.subplots(), title=title, columns=3)
+above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 4.4))
+title = "Tighter: the exact bound of K draws (K = 1: ELBO)"
+style_axes(above, title=title, ylabel="nats per datum")
+above.semilogx(counts, bounds, "o-", color=estimator_style("iwae").color, base=2)
+above.axhline(log_p, **EXACT_LINE)
+note = {"textcoords": "offset points", "fontsize": STYLE["note_size"]}
+above.annotate("log p(x), exact", (1, log_p), xytext=(0, -12), **note)
+title = "But not always better: signal to noise of six unbiased gradients in phi"
+ylabel = "|exact gradient| / standard deviation"
+style_axes(below, title=title, xlabel="draws K, each one evaluation of the model", ylabel=ylabel)
+for name in sorted(records, key=lambda name: -records[name]["snr"][-1]):
+    label = f"{display_name(name)}: {slopes[name]:+.2f} ({SLOPES[name]:+.1f})"
+    color = marker_keywords(name)["color"]
+    below.fill_between(DRAWS, records[name]["low"], records[name]["high"], color=color, alpha=0.2, lw=0)
+    below.loglog(DRAWS, records[name]["snr"], label=label, **marker_keywords(name))
+below.set_xticks(counts, [str(k) for k in counts])
+below.minorticks_off()
+legend = legend_below(below, columns=2)
+legend.set_title("slope measured (in theory)", {"size": STYLE["tick_size"]})
+legend.set_alignment("left")
 print("figure:", save_figure(figure, OUT, "signal-to-noise")[0])
 
 # %% The claim
@@ -91,6 +104,5 @@ assert bounds[-1] < log_p, "that stays a lower bound"
 scaled = np.array(DRAWS) * signal
 assert abs(scaled[-1] / scaled[-2] - 1.0) < 0.05, "the gradient falls as 1/K"
 for name, expected in SLOPES.items():
-    slope = log_slope(records[name], first=4 if QUICK else 16)
-    print(f"{name:<24} slope {slope:+.2f}, in theory {expected:+.1f}")
-    assert abs(slope - expected) < TOLERANCE, name
+    print(f"{name:<24} slope {slopes[name]:+.2f}, in theory {expected:+.1f}")
+    assert abs(slopes[name] - expected) < TOLERANCE, name

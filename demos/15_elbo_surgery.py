@@ -28,7 +28,7 @@ from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, figure_folder, legend_below, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -83,19 +83,22 @@ for name, cuts in curves.items():
 
 # %% The figure
 figure, (left, right) = panels(1, 2, height=4.2)
-left.plot(SIZES, np.log(SIZES), ":", color=STYLE["ink"], label="log N, the most")
 words = {"xlabel": "data N", "ylabel": "nats per datum"}
 style_axes(left, title="Information between datum and code", **words)
 style_axes(right, title="KL of the aggregate to the prior", **words)
+left.plot(SIZES, np.log(SIZES), ":", color=STYLE["ink"], label="log N, the most")
 for ax, part in ((left, "information"), (right, "aggregate_kl")):
     for (name, cuts), color in zip(curves.items(), ("#117733", "#0072B2", "#D55E00"), strict=True):
         values = [getattr(cut, part) for cut in cuts]
-        ax.plot(SIZES, values, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=name)
+        interval = [1.96 * cut.information_error for cut in cuts]
+        look = {"color": color, "markersize": 4, "linewidth": STYLE["line_width"], "capsize": 3}
+        ax.errorbar(SIZES, values, interval, fmt="o-", label=f"{name} (95 % interval)", **look)
     ax.set_ylim(bottom=0.0)
     ax.set_xscale("log")
     ax.set_xticks(SIZES, [str(n) for n in SIZES])
     ax.minorticks_off()
-    legend_below(ax, columns=2)
+look = {"ncols": 2, "frameon": False, "fontsize": STYLE["tick_size"]}
+figure.legend(handles=left.get_legend_handles_labels()[0], loc="outside lower center", **look)
 print("figure:", save_figure(figure, OUT, "elbo-surgery")[0])
 
 # %% The claim
