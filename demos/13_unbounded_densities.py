@@ -8,7 +8,7 @@ With few data EM finds such spikes: its highest run rises as the floor of the va
 have no part in that rise, and do better once the spike is taken out (the rest of a run with a spike may be
 better or worse than a sound run: here it is better). A decoder with a variance per pixel does
 the same on pixels that hardly change: the lower the floor, the more seen digits gain, by tens of nats, and
-the more unseen ones lose, by hundreds. Floors and priors bound it; so does noise of the rounding in the data.
+the more unseen ones lose, by hundreds and more. Floors and priors bound it; so does noise of the rounding in the data.
 
 Formula, with component c on row x_1 of n, covariance s^2 C in D dimensions:
 
@@ -190,5 +190,7 @@ assert (np.diff(raw[:, 0]) > 0).all(), "the lower the floor of a decoder, the mo
 assert (np.diff(constant) > 0).all(), "as they do, exactly, under a decoder without z"
 assert raw[-1, 1] < raw[:, 1].max() - 100, "and unseen digits pay for pixels that hardly change"
 if not QUICK:
+    assert highest[0, 1] > ends["best sound run"][0, 1], "here the rest of the run is better on unseen rows"
+    assert raw[-1, 1] < raw[:, 1].max() - 1000, "hundreds and more"
     noisy = bounds["dequantised"]
     assert np.ptp(noisy[1:], axis=0).max() < 2, "with the noise of their rounding the floor does not matter"
