@@ -6,9 +6,9 @@
 Claim. A mixture component on one datum, ever narrower, drives log p to infinity, past every sound maximum.
 With few data EM finds such spikes: its highest run rises as the floor of the variances falls. Unseen data
 have no part in that rise, and do better once the spike is taken out (the rest of a run with a spike may be
-better or worse than a sound run: here it is better). A decoder with a variance per pixel does
-the same on pixels that hardly change: the lower the floor, the more seen digits gain, by tens of nats, and
-the more unseen ones lose, by hundreds and more. Floors and priors bound it; so does noise of the rounding in the data.
+better or worse than a sound run: here it is better). A decoder with a variance per pixel does the same on
+pixels that hardly change: the lower the floor, the more seen digits gain, by tens of nats, and the more
+unseen ones lose, by hundreds and more. Floors and priors bound it; so does noise of the rounding in the data.
 
 Formula, with component c on row x_1 of n, covariance s^2 C in D dimensions:
 
