@@ -102,7 +102,6 @@ words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 limits = cloud_limits(list(clouds.values()), exact)
 for index, (ax, name) in enumerate(zip(above.subplots(1, 3), NAMES, strict=True)):
     plot_cloud_panel(clouds[name], exact, ax, name, limits)
-    ax.set_title(display_name(name), loc="left", pad=26, **words)
     ax.tick_params(labelleft=index == 0)
 title = f"One gradient, estimated {POINTS} times from {DRAWS} draws each (VAE on digits; dashed: exact)"
 above.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"])
