@@ -1,5 +1,7 @@
 """What the tests of figures share: words, marks and colours, and the claims that hold for every figure."""
 
+from itertools import combinations
+
 import matplotlib
 import matplotlib.style
 import numpy as np
@@ -56,23 +58,62 @@ def markers(ax, name):
     ]
 
 
+def tick_labels(axis):
+    """Return the labels of an axis that are drawn: those beyond its limits exist, but are not."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
+    return [label for label in shown if label.get_visible() and label.get_text().strip()]
+
+
+def frame(text):
+    """Return the box of a text, a little smaller than its letters' greatest height."""
+    return text.get_window_extent().shrunk(0.96, 0.8)
+
+
+def check_inside(figure, text):
+    """Hold that a text is not cut off by the edge of the figure."""
+    place = text.get_window_extent()
+    assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1, text.get_text()
+    assert figure.bbox.y0 - 1 <= place.y0 and place.y1 <= figure.bbox.y1 + 1, text.get_text()
+
+
+def check_apart(texts):
+    """Hold that no two texts overlap."""
+    boxes = [(frame(text), text.get_text()) for text in texts]
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not one.overlaps(other), (first, second)
+
+
+def check_panel(figure, ax):
+    """Hold that a panel shows something, and that its tick labels are whole and apart."""
+    drawn = [line for line in ax.lines if np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]
+    assert drawn or ax.images or ax.patches or any(len(part.get_paths()) for part in ax.collections)
+    across, along = tick_labels(ax.xaxis), tick_labels(ax.yaxis)
+    for label in (*across, *along):
+        check_inside(figure, label)
+    check_apart([*across, *along])
+
+
 def check_text(figure):
-    """Hold that no text is cut off by the edge, and that no legend lies on data and no note on a title."""
+    """Hold that no text is cut off or lies on another, no legend on data, and that no panel is empty."""
     figure.draw_without_rendering()
-    # Tick labels beyond the limits exist, but are not drawn.
     ticks = [text for ax in figure.axes for text in (*ax.get_xticklabels(), *ax.get_yticklabels())]
     for text in figure.findobj(matplotlib.text.Text):
         if text.get_text().strip() and text.get_visible() and text not in ticks:
-            place = text.get_window_extent()
-            assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1, text.get_text()
-            assert figure.bbox.y0 - 1 <= place.y0 and place.y1 <= figure.bbox.y1 + 1, text.get_text()
-    for legend in [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends:
+            check_inside(figure, text)
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
+    for legend in legends:
         assert not any(legend.get_window_extent().overlaps(ax.get_window_extent()) for ax in figure.axes)
+    around = [text for ax in figure.axes for text in (ax._left_title, ax.xaxis.label, ax.yaxis.label)]
+    around += [
+        text for ax in figure.axes for text in ax.texts if text.get_ha() == "right" and not text.get_clip_on()
+    ]
+    around += [text for legend in legends for text in legend.get_texts()] + list(figure.texts)
+    around += [label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for label in tick_labels(axis)]
+    check_apart([text for text in around if text.get_text().strip() and text.get_visible()])
     for ax in figure.axes:
-        title = ax._left_title
-        notes = [text for text in ax.texts if text.get_ha() == "right"]
-        if title.get_text():
-            assert not any(title.get_window_extent().overlaps(note.get_window_extent()) for note in notes)
+        check_panel(figure, ax)
 
 
 def pixels(draw):

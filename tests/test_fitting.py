@@ -272,19 +272,19 @@ FIGURES = {
         "gaussian-mixture",
         table,
         {"latent": 2},
-        ["learning-curves", "staircase", "mixture", "samples"],
+        ["staircase", "mixture", "samples"],
     ),
     "mixture of one column": (
         "gaussian-mixture",
         lambda: table(60, 1),
         {"latent": 2, "epochs": 5},
-        ["learning-curves", "staircase", "samples"],
+        ["staircase", "samples"],
     ),
     "pictures, as many factors as pixels": (
         "factor-analysis",
         lambda: Dataset("two pixels", table(60, 2), image_shape=(1, 2)),
         {"latent": 2, "epochs": 3, "method": "em"},
-        ["learning-curves", "staircase", "samples", "latent-grid", *IMAGES[2:], "latent-plane"],
+        ["staircase", "samples", "latent-grid", *IMAGES[2:], "latent-plane"],
     ),
     "one column, one latent": ("factor-analysis", lambda: table(60, 1), {"method": "gradient"} | STEPS, None),
     "columns with the gap": (

@@ -13,6 +13,7 @@ from elbo_lab.plots import (
     latent_grid,
     learning,
     new_figure,
+    plot_climb,
     plot_distance_to_maximum,
     plot_gap,
     plot_images,
@@ -28,7 +29,7 @@ from elbo_lab.plots import (
     plot_surprisal_and_gap,
 )
 from elbo_lab.plots.history import BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR, lower_limit
-from elbo_lab.plots.images import montage
+from elbo_lab.plots.images import even_places, montage
 from elbo_lab.plots.points import CLASS_COLORS, ellipse
 
 # -- synthetic histories ---------------------------------------------------------------------------
@@ -99,6 +100,8 @@ def pictures(n, height=3, width=2, seed=0):
 def latent_means(n=300, k=3, seed=1):
     return np.random.default_rng(seed).standard_normal((n, k))
 
+
+REACHED = {"reached": {"training rows": (-45.0, -43.0), "held-out rows": (-46.5, -44.0)}, "kept": 22}
 
 DESCRIBED = {
     "weights": np.array([0.25, 0.75]),
@@ -499,7 +502,7 @@ def test_ten_classes_are_told_apart_by_colour(vision):
         assert apart(first, second, vision) > 15, (first, second)
 
 
-def test_each_class_has_its_colour_its_points_and_its_name_at_the_median():
+def test_each_class_has_its_colour_its_points_and_its_name():
     means, labels = latent_means(), np.arange(300) % 10
     ax = plot_latent_plane(means, labels)
     assert len({to_hex(line.get_color()) for line in ax.lines}) == len(
@@ -508,8 +511,16 @@ def test_each_class_has_its_colour_its_points_and_its_name_at_the_median():
     for line, digit in zip(ax.lines, range(10), strict=True):
         assert (np.column_stack(line.get_data()) == means[labels == digit, :2]).all()
         (text,) = (text for text in ax.texts if text.get_text() == str(digit))
-        assert text.get_position() == pytest.approx(tuple(np.median(means[labels == digit, :2], axis=0)))
         assert to_hex(text.get_color()) == to_hex(line.get_color())
+
+
+def test_the_name_of_a_class_of_two_parts_stands_on_one_of_them():
+    noise = 0.2 * latent_means(90, 2)
+    centres = np.repeat([[-2.0, 0.0], [2.0, 0.0], [0.0, 0.0]], 30, axis=0)
+    ax = plot_latent_plane(centres + noise, np.repeat(["two parts", "two parts", "between"], 30))
+    places = {text.get_text(): text.get_position() for text in ax.texts}
+    assert abs(abs(places["two parts"][0]) - 2) < 0.3 and abs(places["two parts"][1]) < 0.3
+    assert np.abs(places["between"]).max() < 0.3
 
 
 def test_many_classes_repeat_no_pair_of_colour_and_marker():
@@ -634,6 +645,8 @@ FIGURES = {
     "learning": lambda: plot_learning_curves(training_rows(), title="a model on data"),
     "learning-em": lambda: plot_learning_curves(em_rows(), n_data=10),
     "staircase": lambda: plot_staircase(em_rows(), title="EM").figure,
+    "climb": lambda: plot_climb(em_rows(7), title="How?\nEM"),
+    "reached": lambda: plot_learning_curves(training_rows(), title="How?\nVAE", **REACHED),
     "distance": lambda: plot_distance_to_maximum(em_rows(90), title="EM").figure,
     "gap": lambda: plot_surprisal_and_gap(alternating_rows(), title="alternating"),
     "surprisal": lambda: plot_surprisal(training_rows(60)).figure,
@@ -719,3 +732,25 @@ def test_the_note_names_black_and_white_and_what_lies_beyond():
         ((1e6, 1e6 + 2.5), "black 1000000, white 1000002.5"),
     ):
         assert note(np.full((1, 6), limits[0]), limits=limits) == [expected]
+
+
+def test_what_was_reached_stands_beside_the_curves_with_its_gap_and_the_epoch_kept():
+    figure = plot_learning_curves(training_rows(), **REACHED)
+    *curves, end = figure.axes
+    assert end.get_title("left") == "at the end"
+    assert [text.get_text() for text in end.texts] == ["2", "2.5"]
+    assert [line.get_ydata()[0] for line in exact_lines(end)] == [-43.0, -44.0]
+    assert "kept by early stopping: epoch 22" in labels_of(figure)
+    assert all(any(list(line.get_xdata()) == [22, 22] for line in ax.lines) for ax in curves)
+
+
+def test_every_iteration_of_em_is_seen_in_the_climb():
+    above, below = plot_climb(em_rows(7)).axes
+    assert above.get_xlim() == below.get_xlim()
+    bound = line_called(below, "bound after the M-step")
+    assert list(bound.get_xdata()) == list(range(1, 8))
+
+
+@pytest.mark.parametrize(("n", "places"), [(12, [0, 4, 7, 11]), (9, [0, 2, 4, 6, 8]), (2, [0, 1]), (1, [0])])
+def test_some_places_inside_of_a_grid_are_named_too(n, places):
+    assert even_places(n) == places

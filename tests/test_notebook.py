@@ -65,11 +65,9 @@ def test_plot_names_its_figures(comparison):
     with pytest.raises(ValueError, match=r"name: expected one of .*gradient-cloud"):
         comparison.plot("nonsense")
     fitted = fit("gaussian-mixture:full", "faithful")
-    assert list(fitted.plot()) == ["learning-curves", "staircase", "mixture", "samples"]
+    assert list(fitted.plot()) == ["staircase", "mixture", "samples"]
     assert fitted.plot("mixture").axes
-    with pytest.raises(
-        ValueError, match="name: expected one of learning-curves, staircase, mixture, samples"
-    ):
+    with pytest.raises(ValueError, match="name: expected one of staircase, mixture, samples"):
         fitted.plot("nonsense")
 
 

@@ -460,6 +460,37 @@ def test_no_text_is_cut_off_or_collides_and_no_legend_lies_on_the_data(name):
     check_text(FIGURES[name]())
 
 
+def colliding_ticks(ax):
+    ax.plot([0, 1], [0, 1])
+    ax.set_xticks([0.5, 0.51], ["a long name", "another one"])
+
+
+def text_beyond_the_edge(ax):
+    ax.plot([0, 1], [0, 1])
+    ax.figure.text(0.9, 0.5, "words that reach beyond the edge of the figure")
+
+
+def note_on_a_title(ax):
+    ax.plot([0, 1], [0, 1])
+    ax.set_title("a title that is as long as the panel is wide, or longer", loc="left")
+    ax.figure.text(0.2, 0.95, "a note")
+
+
+def legend_on_the_data(ax):
+    ax.plot([0, 1], [0, 1], label="line")
+    ax.legend()
+
+
+@pytest.mark.parametrize(
+    "flaw", [colliding_ticks, text_beyond_the_edge, note_on_a_title, legend_on_the_data, lambda _: None]
+)
+def test_the_check_of_figures_finds_a_flaw_and_an_empty_panel(flaw):
+    ax = new_figure(3).subplots()
+    flaw(ax)
+    with pytest.raises(AssertionError):
+        check_text(ax.figure)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_theme_of_the_user_changes_nothing_and_drawing_no_global_setting(name):
     check_theme(FIGURES[name])

@@ -12,6 +12,8 @@ from elbo_lab.exact import closed_form
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.plots import (
     latent_grid,
+    new_figure,
+    plot_climb,
     plot_images,
     plot_interpolation,
     plot_latent_plane,
@@ -20,9 +22,10 @@ from elbo_lab.plots import (
     plot_mixture,
     plot_reconstructions,
     plot_sample_scatter,
-    plot_staircase,
     plot_surprisal_and_gap,
 )
+from elbo_lab.plots.learning import count_panels
+from elbo_lab.registry import display_name
 
 PICTURES, COLUMNS = 40, 10
 PAIRS = 20
@@ -31,17 +34,37 @@ GRID = 12
 POINTS = 1000
 
 
+QUESTIONS = {
+    "learning-curves": "Has the training settled?",
+    "staircase": "How does each EM step climb?",
+    "bound-and-gap": "How far is the bound from log p(x)?",
+    "mixture": "Which components were found?",
+    "samples": "Does the model generate what the data look like?",
+    "latent-grid": "What does the decoder make of each z?",
+    "reconstructions": "What survives encoding and decoding?",
+    "interpolation": "What lies between two rows?",
+    "latent-plane": "Where do the rows lie in the latent plane?",
+}
+"""What each figure answers: the first line of its title."""
+
+
+def titled(name: str, *notes: str) -> str:
+    """Return the title of a figure: its question, and below it what is shown."""
+    return f"{QUESTIONS[name]}\n{'; '.join(notes)}"
+
+
 def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     """Yield (file name, figure)."""
-    label = f"{result.settings['model']}, {result.train.name}"
-    if len(result.history) > 1:
-        n_data = len(result.train.x)
-        yield "learning-curves", plot_learning_curves(result.history, n_data=n_data, title=label)
+    label = f"{display_name(result.settings['model'])}, {result.train.name}"
     if any("elbo_after_m" in row for row in result.history):
-        yield "staircase", plot_staircase(result.history, title=label).figure
+        # The stairs are the learning curves of EM.
+        yield "staircase", plot_climb(result.history, title=titled("staircase", label))
+    elif len(result.history) > 1:
+        yield "learning-curves", _curves(result, titled("learning-curves", label))
     if any("kl" in row for row in result.history):
         # Upwards, like the learning curves and the printed numbers.
-        yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=label, upwards=True)
+        title = titled("bound-and-gap", label)
+        yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=title, upwards=True)
     if result.model.global_latents:
         return
     if result.train.image_shape is None:
@@ -50,6 +73,22 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         yield from _pictures(result, result.train.image_shape, label)
     if not result.model.family.discrete and result.model.latent_dim >= 2:
         yield from _latent_plane(result, label)
+
+
+def _curves(result: FitResult, title: str) -> Figure:
+    """Return the learning curves, with what was reached and the epoch that early stopping kept."""
+    reached, final = {}, result.final
+    for word, numbers in (("training rows", final), ("held-out rows", final.get("held_out", {}))):
+        if "elbo_on_nll_rows" in numbers:
+            elbo, log_p = numbers["elbo_on_nll_rows"], -numbers["nll_per_datum"]
+            # Both are sampled: where q is the posterior, noise may put the bound above.
+            reached[word] = (elbo, max(elbo, log_p))
+    watched = [row for row in result.history if row.get("elbo_validation") is not None]
+    best = max(watched, key=lambda row: row["elbo_validation"], default=None)
+    kept = None if best is None or result.settings.get("patience") is None else best["epoch"]
+    figure = new_figure(2.0 + 2.0 * count_panels(result.history))
+    plot_learning_curves(result.history, figure, len(result.train.x), title, reached, kept)
+    return figure
 
 
 def _with_units(dataset: Dataset) -> tuple[str, ...] | None:
@@ -64,10 +103,11 @@ def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
     train, described = result.train, result.model.described(result.theta)
     names = _with_units(train)
     if result.model.family.discrete and described is not None and train.x.shape[1] > 1:
-        yield "mixture", plot_mixture(train.x, described, names=names, title=label).figure
+        yield "mixture", plot_mixture(train.x, described, names=names, title=titled("mixture", label)).figure
     rng = np.random.default_rng(result.settings["seed"])
     samples = result.generate(min(len(train.x), POINTS), rng)
-    yield "samples", plot_sample_scatter(train.x[:POINTS], samples, names, title=label).figure
+    title = titled("samples", label)
+    yield "samples", plot_sample_scatter(train.x[:POINTS], samples, names, title=title).figure
 
 
 def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator[tuple[str, Figure]]:
@@ -80,13 +120,13 @@ def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator
     if result.held_out is not None:
         shown, what = result.held_out.x, "held-out"
     pairs = shown[:PAIRS]
-    title = f"{what} rows; {label}"
+    title = titled("reconstructions", f"{what} rows", label)
     yield "reconstructions", plot_reconstructions(pairs, result.reconstruct(pairs), shape, title=title).figure
     ends = shown[: 2 * WAYS]
     if len(ends) < 2 * WAYS:
         return
     ways = [result.interpolate(a, b, STOPS) for a, b in zip(ends[::2], ends[1::2], strict=True)]
-    title = f"between {what} rows; {label}"
+    title = titled("interpolation", f"{what} rows", label)
     yield "interpolation", plot_interpolation(np.array(ways), shape, limits=limits, title=title).figure
 
 
@@ -99,11 +139,11 @@ def sample_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield (file name, figure) of data generated by a model."""
     means = fitted.generate_means(PICTURES, rng)
-    title = f"generated: E[x | z] of z from the prior; {label}"
+    title = titled("samples", "E[x | z] of z from the prior", label)
     yield "samples", plot_images(means, image_shape, columns=COLUMNS, limits=limits, title=title).figure
     if not fitted.model.family.discrete and fitted.model.latent_dim == 2:
         pictures = fitted.decode(latent_grid(GRID))
-        title = f"the latent plane, decoded; {label}"
+        title = titled("latent-grid", label)
         yield "latent-grid", plot_manifold(pictures, image_shape, GRID, limits=limits, title=title).figure
 
 
@@ -125,10 +165,10 @@ def _latent_plane(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]
         return
     rows = result.held_out if result.held_out is not None and _encodes(result) else result.train
     means = result.encode(rows.x)[0]
-    title = f"codes, {label}"
+    title = titled("latent-plane", label)
     unseen = result.final.get("held_out", {})
     if "neighbour_accuracy" in unseen:
         codes, scores = unseen["neighbour_accuracy"], unseen["neighbour_accuracy_pca"]
-        title += f"\n5 nearest neighbours: {codes:.2f} (PCA {scores:.2f})"
+        title += f"\nclass told by the 5 nearest neighbours: right for {codes:.2f} (PCA {scores:.2f})"
     labels = None if rows.labels is None else rows.labels[:POINTS]
     yield "latent-plane", plot_latent_plane(means[:POINTS], labels, title=title).figure

@@ -15,7 +15,7 @@ from elbo_lab.plots.images import (
 )
 from elbo_lab.plots.learning import plot_learning_curves
 from elbo_lab.plots.points import ellipse, label_columns, plot_latent_plane, plot_mixture, plot_sample_scatter
-from elbo_lab.plots.staircase import plot_distance_to_maximum, plot_staircase
+from elbo_lab.plots.staircase import plot_climb, plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import (
     EXACT_LINE,
     STYLE,
@@ -44,6 +44,7 @@ __all__ = [
     "new_figure",
     "panels",
     "plot_by_model",
+    "plot_climb",
     "plot_cloud",
     "plot_cloud_panel",
     "plot_distance_to_maximum",

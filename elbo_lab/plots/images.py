@@ -92,6 +92,7 @@ def draw_sheet(
     limits: Limits,
     title: str,
     most_height: float = 8.0,
+    left: float = 0.1,
     below: float = 0.0,
 ) -> Axes:
     """Draw a montage without frames and say what its greys mean; return its axes.
@@ -107,15 +108,21 @@ def draw_sheet(
     limits : pair of float
         Values of black and white.
     title : str
-    most_height, below : float
-        Inches: the greatest height of a new figure's sheet, and room for labels below it.
+    most_height, left, below : float
+        Inches: the greatest height of a new figure's sheet, and room for words at its left and below it.
     """
     if ax is None:
         shape = sheet.shape[0] / sheet.shape[1]
         # Pictures of eight pixels should not fill the page: at most an inch each, but room for a title.
         width = min(7.2, max(3.6, 1.0 * columns))
         width *= min(1.0, most_height / (width * shape))
-        ax = new_figure(width * shape + 0.75 + below, width + 0.8).subplots()
+        # Every place is known in inches: nothing has to be laid out, and no room is left over.
+        height, above = width * shape, 0.32 + 0.17 * (1 + title.count("\n"))
+        across, total = left + max(width, 4.4) + 0.1, above + height + below + 0.1
+        figure = new_figure(total, across)
+        figure.set_layout_engine("none")
+        place = (left / across, (below + 0.1) / total, width / across, height / total)
+        ax = figure.add_axes(place)
     style_axes(ax)
     title_over_note(ax, title)
     # Every option is given, so that rcParams decide nothing.
@@ -144,9 +151,13 @@ def middles(shown: Sequence[int], side: int, gap: int) -> list[float]:
 
 
 def even_places(n: int) -> list[int]:
-    """Return up to five evenly spaced indices from 0 to n - 1, both ends among them."""
-    parts = next(parts for parts in (4, 2, 1) if (n - 1) % parts == 0)
-    return sorted({k * (n - 1) // parts for k in range(parts + 1)})
+    """Return up to five indices from 0 to n - 1, both ends among them, evenly spaced or nearly so.
+
+    They lie symmetrically, so that the words on an axis do.
+    """
+    parts = next((parts for parts in (4, 3) if (n - 1) % parts == 0), 3)
+    inner = [round(k * (n - 1) / parts) for k in range(parts // 2 + 1)]
+    return sorted({*inner, *(n - 1 - k for k in inner)})
 
 
 def plot_images(
@@ -222,7 +233,7 @@ def plot_reconstructions(
         places += [top + height / 2 - 0.5, top + gap + 1.5 * height - 0.5]
         top += 2 * height + 4 * gap
     sheet = np.concatenate(blocks[:-3])
-    ax = draw_sheet(ax, sheet, columns, grey_limits(data), title)
+    ax = draw_sheet(ax, sheet, columns, grey_limits(data), title, left=1.05)
     ax.set_yticks(places, ["data", "reconstruction"] * (len(places) // 2))
     return ax
 
@@ -318,7 +329,7 @@ def plot_manifold(
         raise bad_value("images", f"{n * n} rows for a grid of {n} x {n}", f"{len(pictures)} rows")
     # One pixel between pictures: those of eight pixels would run into each other.
     sheet = montage(pictures, n, 1)
-    ax = draw_sheet(ax, sheet, n, grey_limits(pictures, limits), title, most_height=5.8, below=0.45)
+    ax = draw_sheet(ax, sheet, n, grey_limits(pictures, limits), title, most_height=5.8, left=0.8, below=0.45)
     height, width = image_shape
     shown = even_places(n)
     words = [f"{z[k]:.2f}".replace("-", "\u2212") for k in shown]

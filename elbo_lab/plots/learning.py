@@ -5,14 +5,18 @@
 A panel holds only means over the same rows at the same parameters: so a bound never lies above the log p
 that it bounds, and their distance is the gap of inference. A mean over an epoch, in which the parameters
 moved, has a panel of its own, and so have the rows that early stopping watches. The panels share the epochs,
-not the values: the rows of one may be easier than those of another by more than the gap.
+not the values: the rows of one may be easier than those of another by more than the gap. A panel at the right
+shows what was reached: bound and log p of the same rows, training and held out, and the gap between them.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.plots.history import (
@@ -30,6 +34,7 @@ from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_outside, new_figure, 
 
 SOLID = {"linestyle": "-", "linewidth": STYLE["line_width"], "markersize": 3.5}
 BOUND = {**SOLID, "color": BOUND_COLOR, "marker": "o"}
+GAP = {"color": BOUND_COLOR, "alpha": 0.16, "linewidth": 0}
 
 # Drawn in this order; `log_p` is a mean over minibatches where the rows have no bound.
 LOOKS = {
@@ -87,8 +92,23 @@ def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[s
     return curves, "nats, total" if totals and n_data is None else "nats per datum"
 
 
+def panels_of(curves: Mapping[str, Curve]) -> list[list[str]]:
+    """Return the names of the curves in each panel."""
+    return [names for names in ([n for n in panel if n in curves] for panel in PANELS) if names]
+
+
+def count_panels(history: History) -> int:
+    """Return how many panels the learning curves of a history have."""
+    return len(panels_of(learning_curves(history, n_data=1)[0]))
+
+
 def plot_learning_curves(
-    history: History, figure: FigureBase | None = None, n_data: int | None = None, title: str = ""
+    history: History,
+    figure: FigureBase | None = None,
+    n_data: int | None = None,
+    title: str = "",
+    reached: Mapping[str, tuple[float, float]] | None = None,
+    kept: float | None = None,
 ) -> FigureBase:
     """Draw the bound, the validation bound and the exact log p against the epoch (or EM iteration).
 
@@ -102,6 +122,10 @@ def plot_learning_curves(
         Number of data: totals (`log_likelihood`, `elbo_after_m`) are divided by it. Needed where the history
         also has values per datum.
     title : str
+    reached : dict of str to (float, float), optional
+        The bound and log p of the same rows at the end, in nats per datum: {'training': (elbo, log_p)}.
+    kept : float, optional
+        The epoch whose parameters early stopping kept.
 
     Returns
     -------
@@ -109,10 +133,15 @@ def plot_learning_curves(
     """
     curves, unit = learning_curves(history, n_data)
     time = "epoch" if time_key(list(history)) == "epoch" else "EM iteration"
-    shown = [names for names in ([n for n in panel if n in curves] for panel in PANELS) if names]
+    shown = panels_of(curves)
     if figure is None:
         figure = new_figure(1.6 + 2.0 * len(shown))
-    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    columns = {"ncols": 2, "width_ratios": (4, 1)} if reached else {"ncols": 1}
+    grid = figure.add_gridspec(len(shown), **columns)
+    axes = [figure.add_subplot(grid[0, 0])]
+    axes += [figure.add_subplot(grid[row, 0], sharex=axes[0]) for row in range(1, len(shown))]
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
     for ax, names in zip(axes, shown, strict=True):
         quantity = _quantity(names)
         style_axes(ax, ylabel=f"{quantity}, {unit}" if len(shown) == 1 else f"{quantity},\n{unit}")
@@ -122,8 +151,36 @@ def plot_learning_curves(
     style_axes(axes[0], title=title, ylabel=axes[0].get_ylabel())
     axes[-1].set_xlabel(time, fontsize=STYLE["label_size"], color=STYLE["ink"])
     whole_ticks(axes[-1])
-    legend_outside(figure, [line for ax in axes for line in ax.get_legend_handles_labels()[0]], columns=2)
+    handles: list[Artist] = [line for ax in axes for line in ax.get_legend_handles_labels()[0]]
+    if kept is not None:
+        look = {"color": STYLE["ink"], "linewidth": 1.0, "linestyle": ":", "zorder": 1}
+        for ax in axes:
+            line = ax.axvline(kept, label=f"kept by early stopping: epoch {kept:g}", **look)
+        handles.append(line)
+    if reached:
+        handles += draw_reached(figure.add_subplot(grid[0, 1]), reached)
+    legend_outside(figure, handles, columns=2)
     return figure
+
+
+def draw_reached(ax: Axes, reached: Mapping[str, tuple[float, float]]) -> list[Artist]:
+    """Draw bound and log p of the same rows at the end with the gap between them; return their legend."""
+    style_axes(ax, title="at the end", grid="y")
+    for place, (elbo, log_p) in enumerate(reached.values()):
+        ax.fill_between([place - 0.3, place + 0.3], elbo, log_p, **GAP)
+        ax.plot([place - 0.3, place + 0.3], [log_p, log_p], zorder=3, **EXACT_LINE)
+        ax.plot([place], [elbo], zorder=3, **BOUND)
+        middle = {"ha": "center", "va": "center", "fontsize": STYLE["note_size"], "color": STYLE["ink"]}
+        ax.text(place, (elbo + log_p) / 2, f"{log_p - elbo:.2g}", **middle)
+    ax.set_xticks(range(len(reached)), [word.replace(" ", "\n") for word in reached])
+    ax.set_xlim(-0.6, len(reached) - 0.4)
+    ax.margins(y=0.1)
+    ax.locator_params(axis="y", nbins=4)
+    ax.tick_params(axis="x", length=0)
+    return [
+        Line2D([], [], label="at the end: log p, and (dot) the ELBO of the same rows", **EXACT_LINE),
+        Patch(label="their gap, nats per datum", **GAP),
+    ]
 
 
 def draw_curve(ax: Axes, curve: Curve, label: str, look: Mapping[str, Any]) -> None:

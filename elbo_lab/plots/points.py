@@ -28,6 +28,8 @@ CLASS_COLORS = (
 )
 """Ten classes; the class itself is also written into the figure, since ten hues are hard to tell apart."""
 CLASS_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
+NEIGHBOURHOOD = 0.08
+"""Radius within which points are near, as a share of the whole."""
 FAR = 3.0
 """Means are cut away only if the plane would be so many times wider than the bulk needs."""
 
@@ -52,6 +54,23 @@ def write_on(ax: Axes, words: str, place: Floats, color: str) -> None:
         zorder=5,
         clip_on=True,
     )
+
+
+def home_of(part: Floats, others: Floats) -> Floats:
+    """Return where to name a class (2,): where many of its points lie, and few of the others.
+
+    The median of a class of two parts may lie between them, on other classes.
+    """
+    span = np.ptp(np.concatenate([part, others]), axis=0)
+    reach = NEIGHBOURHOOD * np.where(span > 0, span, 1.0)
+
+    def near(points: Floats) -> Floats:
+        return (((part[:, None] - points) / reach) ** 2).sum(axis=-1) < 1
+
+    own, foreign = near(part), near(others).sum(axis=1)
+    counts = own.sum(axis=1)
+    best = int(np.argmax(counts**2 / (counts + foreign)))
+    return np.median(part[own[best]], axis=0)
 
 
 def plane_limits(points: Floats) -> Floats:
@@ -111,7 +130,7 @@ def plot_latent_plane(
         part = points[labels == name]
         ax.plot(*part.T, color=color, marker=marker, label=str(name), zorder=2, **look)
         if labelled:
-            write_on(ax, str(name), np.median(part, axis=0), color)
+            write_on(ax, str(name), home_of(part, points[labels != name]), color)
     for radius in (1, 2):
         ring = {"fill": False, "edgecolor": STYLE["faint"], "linewidth": 0.9, "linestyle": ":"}
         ax.add_patch(Circle((0, 0), radius, zorder=3, **ring))

@@ -13,6 +13,7 @@ The stairs shrink geometrically, by the share of missing information (Dempster, 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -28,11 +29,20 @@ from elbo_lab.plots.history import (
     number,
     whole_ticks,
 )
-from elbo_lab.plots.style import EXACT_LINE, STYLE, legend_below, note_above, styled_axes
+from elbo_lab.plots.style import (
+    EXACT_LINE,
+    STYLE,
+    legend_below,
+    legend_outside,
+    new_figure,
+    note_above,
+    styled_axes,
+)
 
 KEYS = ("iteration", "elbo_after_e", "elbo_after_m", "log_likelihood")
 # Differences of log-likelihoods below so many units in the last place are rounding.
 ROUNDING = 16 * np.finfo(float).eps
+AFTER_M = {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]}
 
 
 def em_table(history: History) -> Floats:
@@ -56,6 +66,7 @@ def plot_staircase(
     iterations: int = 12,
     n_data: int | None = None,
     title: str = "",
+    legend: bool = True,
 ) -> Axes:
     """Draw the bound and the log-likelihood over the first EM iterations.
 
@@ -72,6 +83,8 @@ def plot_staircase(
     n_data : int, optional
         Nats per datum instead of totals.
     title : str
+    legend : bool
+        Whether to put a legend under the panel.
 
     Returns
     -------
@@ -96,7 +109,8 @@ def plot_staircase(
     ax.set_xlim(i[0] - 0.25, end)
     ax.margins(y=0.06)
     whole_ticks(ax, most=14)
-    legend_below(ax, stair_handles(from_start=begin == 0)[: None if len(table) > 1 else 1], columns=2)
+    if legend:
+        legend_below(ax, stair_handles(from_start=begin == 0)[: None if len(table) > 1 else 1], columns=2)
     return ax
 
 
@@ -142,8 +156,37 @@ def stair_handles(from_start: bool) -> list[Artist]:
     ]
 
 
+def plot_climb(history: History, title: str = "") -> Figure:
+    """Draw the stairs, and below them the distance to the maximum, in which the small stairs are seen too.
+
+    Parameters
+    ----------
+    history : list of dict
+        Rows of EM.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(6.2)
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    plot_staircase(history, above, title=title, legend=False)
+    plot_distance_to_maximum(history, below, legend=False)
+    if below.get_xlim()[1] < above.get_xlim()[1]:  # all iterations are shown in both
+        below.set_xlim(above.get_xlim())
+        above.set_xlabel("")
+    bound = Line2D([], [], label="bound after the M-step, below", **AFTER_M, markersize=3.5)
+    legend_outside(figure, [*stair_handles(from_start=True), bound], columns=2)
+    return figure
+
+
 def plot_distance_to_maximum(
-    history: History, ax: Axes | None = None, maximum: float | None = None, title: str = ""
+    history: History,
+    ax: Axes | None = None,
+    maximum: float | None = None,
+    title: str = "",
+    legend: bool = True,
 ) -> Axes:
     """Draw how far log-likelihood and bound are below the maximum, on a logarithmic axis.
 
@@ -159,6 +202,8 @@ def plot_distance_to_maximum(
     maximum : float, optional
         The maximum of log p(x), total in nats, where it is known.
     title : str
+    legend : bool
+        Whether to put a legend under the panel.
 
     Returns
     -------
@@ -171,10 +216,9 @@ def plot_distance_to_maximum(
     below = "the last log p" if maximum is None else "the maximum"
     ax = styled_axes(ax, 3.4, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
     handles: list[Line2D] = []
-    bound = {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]}
     looks = (
         (3, "log p(x; θ), exact", {**EXACT_LINE, "marker": "o", "zorder": 3}),
-        (2, "bound after the M-step", bound),
+        (2, "bound after the M-step", AFTER_M),
     )
     for column, label, look in looks:
         distance = top - table[:, column]
@@ -188,5 +232,6 @@ def plot_distance_to_maximum(
     if last < table[-1, 0]:
         note_above(ax, f"from iteration {last + 1:.0f} of {table[-1, 0]:.0f} on: no more than rounding")
     whole_ticks(ax)
-    legend_below(ax, handles, columns=2)
+    if legend:
+        legend_below(ax, handles, columns=2)
     return ax
