@@ -104,6 +104,38 @@ def parse(*arguments):
     return seen
 
 
+def test_compare_writes_one_file_by_default(here, capsys):
+    words = "compare gaussian-mle --only elbo-log-weight --figures none"
+    assert main([*words.split(), *QUICK]) == 0
+    assert [str(path.relative_to(here)) for path in here.rglob("*.*")] == ["elbo-lab-report/index.html"]
+    assert "written: elbo-lab-report/index.html" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_the_short_options_reach_compare():
+    words = "--model ppca,gaussian-mle --target grad-phi-elbo,elbo --only REINFORCE"
+    seen = parse(*words.split())
+    assert (seen["models"], seen["targets"]) == (["ppca", "gaussian-mle"], ["grad-phi-elbo", "elbo"])
+    assert seen["estimators"] == ["REINFORCE"]
+    assert parse("ppca", "--model", "gaussian-mle")["models"] == ["ppca", "gaussian-mle"]
+
+
+WRONG_NAMES = {
+    "--target": "--target: expected a known name, got 'grad-phi-elb'; did you mean 'grad-phi-elbo'?",
+    "--only": "--only: expected a known name, got 'grad-phi-elb'",
+    "--sort": "--sort: expected a known name, got 'grad-phi-elb'",
+    "--columns": "--columns: expected a known name, got 'grad-phi-elb'",
+    "--figures": "--figures: expected one of story, all, none, got 'grad-phi-elb'",
+}
+
+
+@pytest.mark.parametrize("option", WRONG_NAMES)
+def test_a_wrong_name_is_one_line_before_anything_is_printed(here, capsys, option):
+    assert main(["compare", option, "grad-phi-elb"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and WRONG_NAMES[option] in err and not list(here.iterdir())
+
+
 @pytest.mark.usefixtures("here")
 def test_options_reach_compare():
     words = "ppca gaussian-mle --estimators exact,elbo-sampled --data digits --seed 7 --noise sobol"

@@ -10,13 +10,16 @@ from elbo_lab.errors import bad_value, unknown_name
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = "every estimator on every model against exact answers"
-DESCRIPTION = "Print one table per target and write a report with figures, one HTML page."
+HELP = "estimators against exact answers: a story of six models, or tables"
+DESCRIPTION = """Without a model: six models, three questions, one screen. With models, or --full: tables.
+The report, elbo-lab-report/index.html, has figures and all numbers."""
 EXAMPLES = """examples:
-  elbo-lab compare                                   everything, on real data
-  elbo-lab compare --quick                           8 rows, 200 repeats
-  elbo-lab compare ppca gaussian-mixture:full --json out.json
-  elbo-lab compare deep-bernoulli --estimators score-function,reparameterization
+  elbo-lab compare                                   six models in one screen
+  elbo-lab compare ppca --quick                      one model: 8 rows, 200 repeats
+  elbo-lab compare --full                            all models, estimators and targets
+  elbo-lab compare ppca --target grad-phi-elbo --sort variance
+  elbo-lab compare deep-bernoulli --only REINFORCE,reparameterization --columns variance,snr
+  elbo-lab compare ppca gaussian-mixture:full --json out.json --no-report
   elbo-lab compare ppca --at exact                   q at the exact posterior
   elbo-lab compare ppca --noise sobol --draws 16     evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
@@ -41,7 +44,16 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="MODEL",
         help="names from 'elbo-lab list'; six models, told as a story, if none",
     )
-    add("--estimators", metavar="A,B", help="names separated by commas; all if not given")
+    add("--model", metavar="A,B", help="the same")
+    add(
+        "--target",
+        metavar="A,B",
+        help="what is estimated: grad-phi-elbo, grad-theta-elbo, elbo, ...; all if not given",
+    )
+    add("--only", metavar="A,B", help="estimators: names or titles separated by commas; all if not given")
+    add("--estimators", metavar="A,B", help="the same")
+    add("--sort", metavar="COLUMN", help="order of the rows: variance, snr, time, ...; best first")
+    add("--columns", metavar="A,B", help="of the tables, in this order; what fits if not given")
     add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
     add("--at", metavar="PLACE", help="q: near (the best fit, default), start (the prior) or exact")
@@ -53,26 +65,26 @@ def add_options(parser: ArgumentParser) -> None:
     add("--quick", action="store_true", help="8 rows (all, if there are fewer) and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
     add("--csv", metavar="FILE", help="write all rows")
-    add("--report", default=FOLDER, metavar="DIR", help=f"folder of the report (default {FOLDER})")
-    add("--no-report", dest="report", action="store_const", const=None, help="write no report")
-    add("--figures", default="story", metavar="WHICH", help="story (at most four, default), all or none")
-    add("--out", metavar="DIR", help="write the figures as PNG and SVG files as well")
+    add("--report", default=FOLDER, metavar="DIR", help=f"folder of the HTML report (default {FOLDER})")
+    add("--no-report", dest="report", action="store_const", const=None, help="no report, and no figures")
+    add("--figures", default="story", metavar="WHICH", help="story (the main ones, default), all or none")
+    add("--out", metavar="DIR", help="folder for the same figures as PNG and SVG files")
     add_force(parser)
 
 
-def _names(text: str | None) -> list[str] | None:
+def _names(option: str, text: str | None) -> list[str] | None:
     """Split 'a,b' into names; None stays None."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise bad_value("--estimators", "names separated by commas", repr(text))
+        raise bad_value(option, "names separated by commas", repr(text))
     return names
 
 
 SIZES = ("draws", "repeats", "rows", "seed")
 # Options that ask for something else than the story.
-TABLES = ("models", "full", "estimators", "data", "latent", "at", "against", "power")
+TABLES = "models model full target only estimators sort columns data latent at against power".split()
 
 
 def _is_story(options: Namespace) -> bool:
@@ -83,7 +95,9 @@ def _is_story(options: Namespace) -> bool:
 
 def run(options: Namespace) -> None:
     """Compare, write, print."""
-    from elbo_lab.cli.screen import finish, saved, screen
+    from rich.text import Text
+
+    from elbo_lab.cli.screen import STANDARD_ERROR, finish, saved, screen
     from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CHOICES, CSV, JSON, figure_names
     from elbo_lab.comparison.story import REPEATS, TITLE, subject
@@ -91,13 +105,23 @@ def run(options: Namespace) -> None:
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
     from elbo_lab.registry import all_estimators
-    from elbo_lab.report import caution_lines, dash_of, power_lines, print_lines, print_tables, ratio_lines
+    from elbo_lab.report import (
+        caution_lines,
+        comparison_lines,
+        dash_of,
+        power_lines,
+        print_lines,
+        ratio_lines,
+    )
+    from elbo_lab.report.columns import check_columns
     from elbo_lab.report.page import KIND, PAGE
     from elbo_lab.report.story import print_head, print_story
     from elbo_lab.study.statistics import INSTALL
 
     if options.figures not in CHOICES:
-        raise unknown_name("--figures", options.figures, CHOICES)
+        raise unknown_name("figures", options.figures, CHOICES)
+    shown = _names("--columns", options.columns), options.sort
+    check_columns(*shown)
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
     plan.writes("--csv", options.csv, CSV)
@@ -110,8 +134,9 @@ def run(options: Namespace) -> None:
         if arguments[name] is None:
             arguments[name] = usual
     if not told:
-        arguments["models"] = options.models or None
-        arguments["estimators"] = _names(options.estimators)
+        arguments["models"] = [*options.models, *(_names("--model", options.model) or [])] or None
+        arguments["targets"] = _names("--target", options.target)
+        arguments["estimators"] = _names("--only", options.only) or _names("--estimators", options.estimators)
     if options.quick and options.rows is None and options.data is not None:
         arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))  # no table is too small for --quick
 
@@ -121,7 +146,7 @@ def run(options: Namespace) -> None:
             with screen(plan.taken) as console:
                 print_head(TITLE, subject(*(arguments[name] for name in SIZES)), console)
 
-    with followed(None, lines=True) as progress:
+    with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:
 
         def begun(done: float, total: float, step: str) -> None:
             show_head()  # at the first call, when the arguments are known to be right
@@ -130,23 +155,24 @@ def run(options: Namespace) -> None:
         result = (story if told else compare)(**arguments, progress=begun)
 
     def figures(folder: str) -> str:
-        with followed(None, lines=True) as progress:
+        with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:
             names = result.write_figures(folder, progress, options.figures)
         return f"{folder}/ ({', '.join(names)}; PNG and SVG)" if names else ""
 
     def report(folder: str) -> str:
-        with followed(None, lines=True) as progress:
+        with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:
             return result.report(folder, progress, options.figures)
 
     def show(console: "Console") -> None:
         if result.story is not None:
             print_story(result.story, console)
             return
-        print_tables(result.rows, result.settings, console)
+        dash = dash_of(console)
+        lines = comparison_lines(result.rows, result.settings, console.width, dash, *shown)
         for lines_of in (ratio_lines, power_lines):
-            lines = lines_of(result.rows, result.settings, console.width, dash_of(console))
-            print_lines(["", *lines] if lines else [], console)
-        print_lines(caution_lines(result.rows, console.width), console)
+            more = lines_of(result.rows, result.settings, console.width, dash)
+            lines += [Text(), *more] if more else []
+        print_lines([*lines, *caution_lines(result.rows, console.width)], console)
         if (options.json or options.csv) and result.settings["pareto_k"] is None:
             console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)
 

@@ -112,7 +112,13 @@ POSITIONAL = {
     "sample": {"checkpoint": "checkpoint"},
 }
 # Options that set the argument of another name.
-IN_PLACE_OF = {"latent": "components", "checkpoint": "resume", "view": "data"}
+IN_PLACE_OF = {
+    "targets": "target",
+    "estimators": "only",
+    "latent": "components",
+    "checkpoint": "resume",
+    "view": "data",
+}
 
 
 def as_typed(line: str, options: Namespace) -> str:

@@ -37,7 +37,7 @@ from elbo_lab.comparison.result import Comparison
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
-from elbo_lab.estimators.targets import is_gradient
+from elbo_lab.estimators.targets import TARGETS, is_gradient
 from elbo_lab.exact import Answer
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
@@ -57,6 +57,7 @@ def compare(
     models: Models | None = None,
     *,
     estimators: Estimators | None = None,
+    targets: str | Iterable[str] | None = None,
     data: Data | None = None,
     latent: int | None = None,
     posterior: str = "free",
@@ -79,6 +80,8 @@ def compare(
         Names ('ppca', 'gaussian-mixture:full'), Model classes or finished models; all if not given.
     estimators : str, Estimator, or list of them, optional
         Names or objects; all if not given. A name such as 'exact' includes all its targets.
+    targets : str or list of str, optional
+        What is estimated, such as 'grad-phi-elbo': estimators of other targets are left out.
     data : str, path or array (N, D), optional
         A data set ('faithful', 'digits:binary'), a CSV / NPY / NPZ file or an array; the default data of
         each model if not given.
@@ -131,7 +134,7 @@ def compare(
     >>> result.rows[0]["unbiased"]
     True
     """
-    choices, chosen = find_models(models), find_estimators(estimators)
+    choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=2, maximum=MOST_REPEATS)  # one estimate has no variance
     check_count("seed", seed, minimum=0)
@@ -211,6 +214,21 @@ def compare(
         [bench.shared_moments for bench in kept],
         workers,
     )
+
+
+def _of_targets(estimators: list[Estimator], targets: str | Iterable[str] | None) -> list[Estimator]:
+    """Return the estimators of some targets, or raise ValueError if a name is unknown or none is left."""
+    if targets is None:
+        return estimators
+    names = [targets] if isinstance(targets, str) else list(targets)
+    for name in names:
+        if name not in TARGETS:
+            raise unknown_name("targets", name, TARGETS)
+    chosen = [estimator for estimator in estimators if estimator.target in names]
+    if not chosen:
+        expected = f"one of {', '.join(dict.fromkeys(e.target for e in estimators))}, as estimated here"
+        raise bad_value("targets", expected, ", ".join(names) or "none")
+    return chosen
 
 
 def _numbers(answers: dict[str, Answer], part: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ from elbo_lab.estimators import Dreg, Estimator, ImportanceWeightedBound, IwaeRe
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress
-from elbo_lab.registry import all_estimators
+from elbo_lab.registry import all_estimators, display_name
 from elbo_lab.report import group_rows, value_text
 from elbo_lab.report.cells import Row, Rows, digits_text, percent_text
 from elbo_lab.report.story import Column, Section, Story
@@ -217,10 +217,6 @@ def _label(row: Row) -> str:
     return str(row["model"])
 
 
-def _named(name: str) -> str:
-    return name
-
-
 def _bound_section(blocks: Sequence[Rows], settings: dict[str, Any]) -> Section:
     lines = []
     worst: tuple[float, Row, dict[str, Row]] | None = None
@@ -287,18 +283,18 @@ def _noise_section(works: Sequence[dict[str, Work]]) -> Section:
     for work in works:
         other = _best_other(work)
         leave_one_out = work[LEAVE_ONE_OUT].text if BY_PATH in work else "1"
-        name = _named(other.row["estimator"])
+        name = display_name(other.row["estimator"])
         lines.append((_label(other.row), work[BY_SCORE].text, leave_one_out, other.text, name))
     columns = (
         Column("model", "", numeric=False),
-        Column(_named(BY_SCORE), "score function without a baseline"),
-        Column(_named(LEAVE_ONE_OUT), "the mean of the other draws as baseline"),
+        Column(display_name(BY_SCORE), "score function without a baseline"),
+        Column(display_name(LEAVE_ONE_OUT), "the mean of the other draws as baseline"),
         Column("best other", "the least work of the others that have noise"),
         Column("", "its name", numeric=False),
     )
     return Section(
         "Which gradient in q is noisy?",
-        f"variance x evaluations ± 95 %; {_named(BY_PATH)} = 1",
+        f"variance x evaluations ± 95 %; {display_name(BY_PATH)} = 1",
         columns,
         tuple(lines),
         (_discrete_note(works), _bias_note(works)),
@@ -328,13 +324,13 @@ def _bias_note(works: Sequence[dict[str, Work]]) -> str:
     failed = [row for row in shown if row["bias_verdict"] == "FAIL"]
     seeing = sum((row["bias_detectable"] or math.inf) <= SHARE_TO_SEE for row in shown)
     if failed:
-        biased = _listed([f"{_named(row['estimator'])} on {_label(row)}" for row in failed])
+        biased = _listed([f"{display_name(row['estimator'])} on {_label(row)}" for row in failed])
         return f"A BIAS WAS FOUND: {biased}."
     worst = max(shown, key=lambda row: row["bias_detectable"] or 0.0)
     return (
         f"All {len(shown)} show no bias: one of {100 * SHARE_TO_SEE:g} % would have been "
         f"found in {seeing}, in the noisiest one of {100 * worst['bias_detectable']:.0f} % "
-        f"({_named(worst['estimator'])} on {_label(worst)})."
+        f"({display_name(worst['estimator'])} on {_label(worst)})."
     )
 
 
@@ -375,11 +371,12 @@ def _finding(works: Sequence[dict[str, Work]], settings: dict[str, Any]) -> str:
     """Return what the rows say, in three sentences."""
     by_score = [work[BY_SCORE] for work in works if BY_PATH in work]
     losing = [work for work in by_score if work.verdict == "loses"]
+    beats = f"{display_name(BY_PATH)} beats {display_name(BY_SCORE)} on"
     first = (
-        f"reparameterization beats REINFORCE on {len(losing)} of {len(by_score)} continuous models, by "
+        f"{beats} {len(losing)} of {len(by_score)} continuous models, by "
         f"{digits_text(min(w.value for w in losing))} to {digits_text(max(w.value for w in losing))}"
         if losing
-        else "reparameterization beats REINFORCE on no continuous model"
+        else f"{beats} no continuous model"
     )
     kept = [work[LEAVE_ONE_OUT].value / work[BY_SCORE].value for work in works]
     second = f"leave-one-out removes {_percent(1 - max(kept))} to {_percent(1 - min(kept))} of its noise"

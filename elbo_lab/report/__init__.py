@@ -23,13 +23,14 @@ from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.report.power import power_lines
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.summary import summary_lines
-from elbo_lab.report.tables import print_tables, table_text
+from elbo_lab.report.tables import comparison_lines, print_tables, table_text
 
 __all__ = [
     "Row",
     "Rows",
     "block_lines",
     "caution_lines",
+    "comparison_lines",
     "dash_of",
     "difference_lines",
     "difference_summary",

@@ -3,9 +3,11 @@
 What a narrow terminal cannot hold is left out column by column, the most derived number first.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from elbo_lab.errors import unknown_name
 from elbo_lab.report.cells import (
     Row,
     Rows,
@@ -90,6 +92,11 @@ COLUMNS = (
     ),
 )
 
+NAMES = {"z": "max|z|", "interval": "95 % interval", "efficiency": "effic."}
+"""Other names of columns, which are easier to type."""
+DESCENDING = ("snr", "effic.")
+"""Where more is better."""
+
 RELATIVE = "95 % int."
 """The short form of the interval, used where the long one does not fit."""
 
@@ -119,7 +126,42 @@ class Frame(NamedTuple):
     """Titles of the columns that do not fit."""
 
 
-def fit_columns(rows: Rows, width: int) -> Frame:
+def find_column(argument: str, name: str) -> Column:
+    """Return the column of a title or another of its names, or raise ValueError."""
+    title = NAMES.get(name, name)
+    found = next((column for column in COLUMNS if column.title == title), None)
+    if found is None:
+        titles = [column.title for column in COLUMNS if " " not in column.title]
+        raise unknown_name(argument, name, [*titles, *NAMES], "docs/comparing.md has them all")
+    return found
+
+
+def check_columns(columns: Sequence[str] | None, sort: str | None) -> None:
+    """Refuse names of columns, and of the one to sort by, that are unknown."""
+    for name in columns or ():
+        find_column("columns", name)
+    if sort is not None:
+        find_column("sort", sort)
+
+
+def sorted_rows(rows: Rows, sort: str | None) -> Rows:
+    """Return rows by the number of a column, the best first, those without at the end; stable.
+
+    Biases and intervals count by their size.
+    """
+    if sort is None:
+        return rows
+    column = find_column("sort", sort)
+    sign = -1.0 if column.title in DESCENDING else 1.0
+
+    def place(row: Row) -> float:
+        value = row[column.key]
+        return math.inf if value is None else sign * value
+
+    return sorted(rows, key=place)
+
+
+def fit_columns(rows: Rows, width: int, columns: Sequence[str] | None = None) -> Frame:
     """Choose the columns that fit.
 
     Parameters
@@ -128,6 +170,8 @@ def fit_columns(rows: Rows, width: int) -> Frame:
         All rows of all tables, so that every table of one print has the same columns.
     width : int
         Characters per line.
+    columns : list of str, optional
+        Names of those that are asked for; of these the last are left out first.
 
     Returns
     -------
@@ -142,18 +186,24 @@ def fit_columns(rows: Rows, width: int) -> Frame:
         column.title: max([len(column.title), *(len(column.cell(row)) for row in with_numbers)])
         for column in COLUMNS
     }
-    for left_out in LEAVE_OUT:
-        columns = tuple(column for column in COLUMNS if column.title not in left_out)
-        widths = tuple(sizes[column.title] for column in columns)
+    steps = [tuple(column for column in COLUMNS if column.title not in left_out) for left_out in LEAVE_OUT]
+    if columns is not None:
+        asked = tuple(dict.fromkeys(find_column("columns", name) for name in columns))
+        steps = [asked[:count] for count in range(len(asked), 0, -1)]
+    for step in steps:
+        widths = tuple(sizes[column.title] for column in step)
         for gap in ("  ", " "):
             if name_width + sum(widths) + len(gap) * len(widths) <= width:
-                return Frame(name_width, columns, widths, gap, missing_titles(left_out))
-    everything = {column.title for column in COLUMNS}
-    return Frame(name_width, (), (), " ", missing_titles(everything))
+                return Frame(name_width, step, widths, gap, missing_titles(steps, step, columns is None))
+    return Frame(name_width, (), (), " ", missing_titles(steps, (), columns is None))
 
 
-def missing_titles(left_out: set[str]) -> tuple[str, ...]:
-    """Return the titles whose content a reader misses: one form of the interval is enough."""
+def missing_titles(
+    steps: Sequence[tuple[Column, ...]], shown: tuple[Column, ...], either: bool
+) -> tuple[str, ...]:
+    """Return the titles whose content a reader misses; with `either` one form of the interval is enough."""
+    gone = [column.title for column in (COLUMNS if either else steps[0]) if column not in shown]
     forms = {RELATIVE, "95 % interval"}
-    gone = left_out if forms <= left_out else left_out - forms
-    return tuple(c.title for c in COLUMNS if c.title in gone and c.title != RELATIVE)
+    if either and not forms <= set(gone):
+        gone = [title for title in gone if title not in forms]
+    return tuple(title for title in gone if not either or title != RELATIVE)

@@ -6,10 +6,13 @@ from typing import Any
 from elbo_lab.estimators.targets import TARGETS, parse
 from elbo_lab.report.cells import Row, Rows
 
+FIRST = ("grad-phi-elbo", "grad-theta-elbo", "elbo", "log-evidence")
+"""What most readers look for."""
+
 
 def order_targets(rows: Iterable[Row]) -> list[str]:
-    """Return the targets of the rows: those of `TARGETS` in their order, others alphabetically."""
-    known = list(TARGETS)
+    """Return the targets of the rows: `FIRST`, the others of `TARGETS`, and then any alphabetically."""
+    known = list(dict.fromkeys([*FIRST, *TARGETS]))
 
     def place(name: str) -> tuple[int, int, str]:
         stem, n_draws = parse(name)

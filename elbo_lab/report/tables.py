@@ -1,13 +1,15 @@
-"""The comparison as text: one table per target, one block per model, one line per estimator.
+"""The comparison as text: what each model is, one table per target, what is undefined, and one legend.
 
-The exact answer, its rung on the ladder of exactness and its error belong to the block and not to
-the estimator, so the head of the block has them, once. Pairings that are undefined follow the numbers,
-every reason once with the names of those that it concerns. What a narrow terminal cannot hold is left out
-column by column, the most derived number first (mse follows from bias and variance), and the
-caption names what is missing; a number is never wrapped or cut.
+A table has one block per model and one line per estimator. Data, q, log p and ELBO belong to the model and
+stand above all tables; the exact answer, its rung on the ladder of exactness and its error belong to the
+block, so its head has them. Pairings that are undefined follow the tables, every reason once with the names
+of those that it concerns. What a narrow terminal cannot hold is left out column by column, the most derived
+number first (mse follows from bias and variance), and the legend names what is missing; a number is never
+wrapped or cut.
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe, is_gradient
@@ -21,7 +23,7 @@ from elbo_lab.report.blocks import (
     wrapped_texts,
 )
 from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
-from elbo_lab.report.columns import Frame, fit_columns
+from elbo_lab.report.columns import Frame, fit_columns, sorted_rows
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
 from elbo_lab.study.scene import WHERE
@@ -63,17 +65,24 @@ def row_lines(row: Row, frame: Frame, width: int) -> "list[Text]":
 
 
 def refusals(block: Rows) -> list[str]:
-    """Return the estimators that are undefined here: each reason once, then their names."""
-    names: dict[str | None, list[str]] = {}
+    """Return the estimators that are undefined here: each reason once, without their names, then these."""
+    names: dict[str, list[str]] = {}
     for row in block:
         if not row["applicable"]:
-            names.setdefault(span_text(row), []).append(row["estimator"])
+            reason = str(span_text(row)).replace(f"n/a: {row['estimator']} ", "n/a: ")
+            names.setdefault(reason, []).append(row["estimator"])
     return [clean_text(f"{reason}: {', '.join(refused)}") for reason, refused in names.items()]
 
 
-def refusal_lines(block: Rows, width: int) -> "list[Text]":
-    """Return the lines of the estimators that are undefined here."""
-    return styled((line for text in refusals(block) for line in wrapped(text, width, hang=5)), "dim")
+def refusal_lines(rows: Rows, width: int) -> "list[Text]":
+    """Return a paragraph for each model with the estimators that are undefined on it."""
+    lines: list[str] = []
+    for block in group_rows(rows).values():
+        reasons = [text.removeprefix("n/a: ") for text in refusals(block)]
+        if reasons:
+            text = f"n/a on {clean_text(model_label(block[0]))}: {'; '.join(reasons)}."
+            lines += wrapped(text, width, hang=5)
+    return styled(lines, "dim")
 
 
 def exact_numbers(row: Row, settings: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -122,13 +131,8 @@ def gap_text(row: Row, settings: dict[str, Any]) -> str | None:
     return f"log p {log_p}, ELBO {elbo}, gap {difference} nats per datum"
 
 
-def block_parts(rows: Rows, settings: dict[str, Any]) -> tuple[list[str], str | None]:
-    """Return what the head of a block says beside its name, in parts, and its line of `gap_text`.
-
-    The parts are data, latent dimension, posterior, place of q, noise and exact answer, as far as known.
-    """
-    row = rows[0]
-    known = next((r for r in rows if r.get("reference_norm") is not None), None)
+def model_parts(row: Row, settings: dict[str, Any]) -> list[str]:
+    """Return data, latent dimension, posterior, place of q and noise of a model, as far as known."""
     parts = []
     if row["n_data"] is not None:  # else the model refused the data
         rows_word = "row" if row["n_data"] == 1 else "rows"
@@ -139,17 +143,28 @@ def block_parts(rows: Rows, settings: dict[str, Any]) -> tuple[list[str], str | 
         parts.append(f"q {WHERE[settings['at']]}")
     if settings.get("noise", "independent") != "independent":
         parts.append(f"{settings['noise']} noise")
-    if known is not None:
-        parts.append(f"{exact_text(known, settings)} ({known['reference']})")
-        if known.get("reference_note"):
-            parts.append(clean_text(known["reference_note"]))
-    return parts, gap_text(known, settings) if known is not None else None
+    return parts
 
 
-def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
-    """Return the lines that name a block and its exact answer; a part stays on one line if it fits there."""
-    name = clean_text(model_label(rows[0]))
-    parts, gap = block_parts(rows, settings)
+def exact_parts(rows: Rows, settings: dict[str, Any]) -> list[str]:
+    """Return the exact answer of a block with its rung, and its note, as far as known."""
+    known = next((row for row in rows if row.get("reference_norm") is not None), None)
+    if known is None:
+        return []
+    note = [clean_text(known["reference_note"])] if known.get("reference_note") else []
+    return [f"{exact_text(known, settings)} ({known['reference']})", *note]
+
+
+def block_parts(rows: Rows, settings: dict[str, Any]) -> tuple[list[str], str | None]:
+    """Return `model_parts` and `exact_parts` of a block, and its line of `gap_text`."""
+    answer = exact_parts(rows, settings)
+    gap = gap_text(rows[0], settings) if answer else None
+    return model_parts(rows[0], settings) + answer, gap
+
+
+def head_lines(row: Row, parts: list[str], width: int) -> "list[Text]":
+    """Return the name of a model, and parts that say more; a part stays on one line if it fits there."""
+    name = clean_text(model_label(row))
     lines = [name]
     for part in parts:
         separator = "  " if lines[-1] == name else ", "
@@ -157,12 +172,25 @@ def block_head(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]"
             lines[-1] += separator + part
         else:
             lines.append("  " + part)
-    lines += [f"  {gap}"] if gap else []
     # A line that fits keeps its indent, which wrapping would take for a space between words.
     fitted = ([line] if len(line) <= width else wrapped(line, width, hang=4) for line in lines)
     texts = styled(piece for pieces in fitted for piece in pieces)
     texts[0].stylize("bold cyan", 0, len(name))
     return texts
+
+
+def model_lines(rows: Rows, settings: dict[str, Any], width: int) -> "list[Text]":
+    """Return what each model is, with log p, ELBO and gap; those that refused the data are left out."""
+    lines: list[Text] = []
+    for block in group_rows(rows).values():
+        row = block[0]
+        if row["n_data"] is not None:
+            lines += head_lines(row, model_parts(row, settings), width)
+            gap = gap_text(row, settings)
+            lines += styled(wrapped(gap, width - 2)) if gap else []
+            if gap:
+                lines[-1].pad_left(2)
+    return lines
 
 
 def limit_text(rows: Rows) -> str:
@@ -174,10 +202,12 @@ def limit_text(rows: Rows) -> str:
 
 def to_see_text(rows: Rows) -> str:
     """Return what a test has to see to be no longer blind, and what else the verdicts of the rows need."""
-    if is_gradient(rows[0]["target"]):
-        text = f"{100 * SHARE_TO_SEE:g} % of its norm"
-    else:
-        text = f"{NATS_TO_SEE} nats or {100 * SHARE_TO_SEE:g} % of the gap log p - ELBO"
+    share = f"{100 * SHARE_TO_SEE:g} %"
+    texts = {True: f"{share} of its norm", False: f"{NATS_TO_SEE} nats or {share} of the gap log p - ELBO"}
+    kinds = dict.fromkeys(is_gradient(row["target"]) for row in rows)
+    text = (
+        texts[next(iter(kinds))] if len(kinds) == 1 else f"{texts[True]} (gradients), {texts[False]} (values)"
+    )
     if any(row.get("bias_unit") == "rms" for row in rows):
         text += "; '% rms': of the root mean square of one estimate, where the exact answer is zero"
     words = {bias_verdict(row) for row in rows}
@@ -196,8 +226,8 @@ def repeats_text(rows: Rows, repeats: int | None) -> str:
     return f"{least}R = {repeats}"
 
 
-def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
-    """Return the sentence under a table: units, columns, S and R, the noise, and what is left out."""
+def legend_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
+    """Return the legend of all tables: units, columns, S and R, the noise, and what is left out."""
     words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
     meaning = "; ".join(column.meaning for column in frame.columns).format(
         draws=f"S = {words['draws']}" if words["draws"] is not None else "S",
@@ -205,7 +235,9 @@ def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int
         limit=limit_text(rows),
         to_see=to_see_text(rows),
     )
-    unit = "nats per unit of parameter" if is_gradient(rows[0]["target"]) else "nats"
+    kinds = {is_gradient(row["target"]) for row in rows}
+    per_unit = "nats per unit of parameter"
+    unit = f"nats, gradients in {per_unit}" if len(kinds) == 2 else per_unit if True in kinds else "nats"
     text = f"In {unit} (variance and mse squared): {meaning}."
     if settings.get("noise", "independent") != "independent":
         text += f" Noise within an estimate: {settings['noise']}."
@@ -219,56 +251,71 @@ def caption_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int
     return wrapped_texts(text, width, "dim italic")
 
 
-def table_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int, dash: str) -> "list[Text]":
+def table_lines(
+    rows: Rows, settings: dict[str, Any], frame: Frame, width: int, dash: str, sort: str | None
+) -> "list[Text]":
     """Return all lines of the table of one target.
 
     Parameters
     ----------
     rows : list of dict
-        Rows of one target.
+        Applicable rows of one target.
     settings : dict
-        `draws` and `repeats` are read where the rows do not agree.
     frame : Frame
         From `fit_columns`.
     width : int
         Characters per line.
     dash : str
         One character for rules.
+    sort : str or None
+        As for `comparison_lines`.
     """
     target = rows[0]["target"]
     title = " - ".join(part for part in (clean_text(target), describe(target)) if part)
-    rule = styled([dash * width], "dim")
+    blocks = group_rows(rows)
+    rule = styled([dash * width], "dim") if len(blocks) > 1 else []
     lines = styled(wrapped(title, width, hang=2), "bold") + styled([header_text(frame)], "dim")
-    for block in group_rows(rows).values():
-        lines += rule + block_head(block, settings, width)
-        for row in block:
-            if row["applicable"]:
-                lines += row_lines(row, frame, width)
-        lines += refusal_lines(block, width)
-    return lines + rule + caption_lines(rows, settings, frame, width)
+    for block in blocks.values():
+        lines += rule + head_lines(block[0], exact_parts(block, settings), width)
+        for row in sorted_rows(block, sort):
+            lines += row_lines(row, frame, width)
+    return lines + rule
 
 
-def comparison_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "\u2500") -> "list[Text]":
-    """Return the lines of the comparison, one table per target.
+def comparison_lines(
+    rows: Rows,
+    settings: dict[str, Any],
+    width: int,
+    dash: str = "\u2500",
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+) -> "list[Text]":
+    """Return the lines of the comparison: models, one table per target, what is undefined, a legend.
 
     Parameters
     ----------
     rows : list of dict
         Rows with the keys of the JSON schema.
     settings : dict
-        Settings of the run; the captions name its `draws` and `repeats`.
+        Settings of the run; the legend names its `draws` and `repeats`.
     width : int
         Characters per line.
     dash : str
         One character for rules.
+    columns : list of str, optional
+        Names of columns, in their order; what fits if not given.
+    sort : str, optional
+        Name of the column by which the rows of a block are ordered, the best first.
     """
-    frame = fit_columns(rows, width)
-    lines: list[Text] = []
-    for target in order_targets(rows):
-        lines += styled([""]) if lines else []
-        chosen = [row for row in rows if row["target"] == target]
-        lines += table_lines(chosen, settings, frame, width, dash)
-    return lines
+    frame = fit_columns(rows, width, columns)
+    shown = [row for row in rows if row["applicable"]]
+    lines = model_lines(rows, settings, width)
+    for target in order_targets(shown):
+        chosen = [row for row in shown if row["target"] == target]
+        lines += styled([""]) + table_lines(chosen, settings, frame, width, dash, sort)
+    refused = refusal_lines(rows, width)
+    lines += styled([""]) + refused if refused else []
+    return lines + styled([""]) + legend_lines(shown, settings, frame, width) if shown else lines
 
 
 def print_tables(rows: Rows, settings: dict[str, Any], console: "Console") -> None:
