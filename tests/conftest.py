@@ -6,6 +6,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -17,3 +18,10 @@ settings.register_profile(
 )
 settings.register_profile("wild", deadline=None, max_examples=500, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lab"))
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(request, monkeypatch):
+    """On a busy machine quick commands would tell how far they are, and tests read all that is printed."""
+    if "progress" not in request.node.nodeid:
+        monkeypatch.setattr("elbo_lab.progress._Lines.show", lambda *_: None)

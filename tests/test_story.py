@@ -32,7 +32,7 @@ def test_the_cast_is_six_models_with_their_sections(told):
         assert all(len(row) == len(section.columns) for row in section.rows)
 
 
-@pytest.mark.parametrize(("width", "most"), [(80, 60), (100, 44), (120, 44)])
+@pytest.mark.parametrize(("width", "most"), [(80, 58), (100, 43), (120, 42)])
 def test_the_screen_is_short_and_no_line_is_too_wide(told, width, most):
     lines = printed(told.story, width)
     assert len(lines) <= most and max(map(len, lines)) <= width

@@ -69,25 +69,25 @@ def value_text(value: float, error: float | None = None, apart: float | None = N
     )
 
 
-def digits_text(value: float, half: float = 0.0) -> str:
+def digits_text(value: float, half: float | None = None) -> str:
     """Write a number down to the first digit of its error, at most three digits: '61,900', '2.9', '0.33'.
 
     Two digits without an error; before the point all are written, the unknown ones as zeros.
     """
     if not value:
         return "0"
-    place = _power(half) - (f"{half:.0e}"[0] == "1") if half else _power(value) - 1
-    place = min(max(place, _power(value) - 2), _power(value))
+    place = _power(value) - 1
+    if half:
+        first, power = f"{half:.0e}".split("e")
+        place = min(max(int(power) - (first == "1"), _power(value) - 2), _power(value))
     return f"{round(value, -place):,.{max(0, -place)}f}"
 
 
 def percent_text(value: float, low: float, high: float) -> str:
-    """Write a positive number with its interval as a share: '61,900 ± 0.2 %', the wider side of the two."""
+    """Write a positive number with its interval as a share: '61,900 ±0.2%', the wider side of the two."""
     half = max(value - low, high - value)
-    if not half:
-        return digits_text(value)
     share = float(f"{100 * half / value:.1g}")
-    return f"{digits_text(value, half)} ± {share:g} %"
+    return f"{digits_text(value, half)} ±{share:g}%" if half else digits_text(value)
 
 
 def time_text(seconds: float | None) -> str:

@@ -11,8 +11,10 @@ from elbo_lab.report.blocks import print_lines, wrapped_texts
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
+    from rich.table import Table
 
 INDENT = 3
+SHORT = 8
 # For terminals without these letters.
 ASCII = str.maketrans({"±": "+-", "–": "-", "·": "-", "×": "x"})
 
@@ -85,7 +87,6 @@ def print_story(story: Story, console: "Console") -> None:
         _print_section(number, section, console)
     console.print()
     print_lines(wrapped_texts(readable(story.finding, console), console.width, "bold"), console)
-    console.print()
     width = max(len(command) for command, _ in story.further)
     for command, shows in story.further:
         line = f"{command:<{width}}  {shows}"
@@ -95,7 +96,6 @@ def print_story(story: Story, console: "Console") -> None:
 
 def _print_section(number: int, section: Section, console: "Console") -> None:
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     console.print()
@@ -106,16 +106,32 @@ def _print_section(number: int, section: Section, console: "Console") -> None:
         print_lines([head.append(" " * space).append(unit, "not bold dim")], console)
     else:
         print_lines([head, *wrapped_texts(f"{' ' * INDENT}{unit}", console.width, "dim")], console)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index, column in enumerate(section.columns):
-        side: JustifyMethod = "right" if column.numeric else "left"
-        table.add_column(readable(column.title, console), justify=side, no_wrap=not index)
-    for row in section.rows:
-        table.add_row(*(Text(readable(cell, console)) for cell in row))
+    # Cells are wrapped only where two spaces between columns, and then one, are too many.
+    tables = [_table(section, gap, console) for gap in (2, 1)]
+    room = console.width - INDENT
+    table = next((one for one in tables if console.measure(one).maximum <= room), tables[-1])
     console.print(Padding(table, (0, 0, 0, INDENT)), highlight=False)
     for note in section.notes:
         for line in wrapped_texts(readable(note, console), console.width - INDENT, "italic"):
             print_lines([Text(" " * INDENT).append(line)], console)
+
+
+def _table(section: Section, gap: int, console: "Console") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    for index, column in enumerate(section.columns):
+        side: JustifyMethod = "right" if column.numeric else "left"
+        cells = [len(row[index]) for row in section.rows]
+        # In a narrow table the words of a long title stand below each other.
+        words = column.title.split() if len(column.title) > SHORT else [column.title]
+        width = max([*cells, *map(len, words)]) if column.numeric and gap == 1 else None
+        title = readable(column.title, console)
+        table.add_column(title, justify=side, no_wrap=not index, max_width=width)
+    for row in section.rows:
+        table.add_row(*(Text(readable(cell, console)) for cell in row))
+    return table
 
 
 def readable(text: str, console: "Console") -> str:
