@@ -137,7 +137,7 @@ for repeats in REPEATS:
 culprits = [name for name in NAMES if max(shares[name]) > 1e-9]
 told = ANSWER or GUESS in culprits
 figure, axes = panels(1, 2 if told else 1, height=3.6)
-title = "By repeats" if told else "One of these lines leaves the others: whose is it?"
+title = "Measured, over R repeats" if told else "One of these lines leaves the others: whose is it?"
 style_axes(axes[-1], title=title, xlabel="repeats R", ylabel="largest deviation, standard errors")
 for place, name in enumerate(NAMES):
     marker, color = LOOKS[place % len(LOOKS)] if told else ("o", "gray")
@@ -150,7 +150,7 @@ axes[-1].set_yticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
 axes[-1].minorticks_off()
 legend_inside(axes[-1], "upper left")
 if told:
-    style_axes(axes[0], title="Exactly", xlabel="rows N", ylabel="|bias| / |gradient|")
+    style_axes(axes[0], title="Exact bias, over all noise", xlabel="rows N", ylabel="|bias| / |gradient|")
     axes[0].plot(BATCHES, 1.0 / BATCHES, ":", color="gray", label="1 / N")
     axes[0].axhline(0.0, label="exact", **EXACT_LINE)
     axes[0].set_xticks(BATCHES)
