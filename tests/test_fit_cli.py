@@ -72,7 +72,9 @@ def test_a_fit_prints_and_writes_its_record(capsys):
     out, err = capsys.readouterr()
     record = json.loads(Path("out.json").read_text(encoding="utf-8"))
     assert list(record) == ["schema", "settings", "history", "parameters", "final"]
-    assert set(record["parameters"]) == {"weights", "means", "covariances"}
+    assert set(record["parameters"]) == {"weights", "means", "standard_deviations", "covariances"}
+    for word in ("component 1", "mixing weight", "0.644", "eruptions", "4.29 (sd 0.412)"):
+        assert word in out
     assert abs(record["final"]["log_likelihood"] + 1130.264) < 1e-3
     assert record["settings"]["model"] == "gaussian-mixture:full"
     assert "written: out.json" in out and err == "" and "\x1b" not in out

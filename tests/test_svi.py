@@ -113,7 +113,9 @@ def test_a_fit_ends_close_to_the_best_elbo(options):
     # The mean over the epochs so far stands close to the exact bound at its end.
     assert abs(result.history[-1]["elbo"] - history[-1]) < 0.03
     assert result.final["accuracy"] > 0.9 and result.settings["method"] == "svi"
-    assert set(result.parameters) == {"mean", "log_std"} and result.theta.shape == (0,)
+    assert set(result.parameters) == {"coefficients", "standard_deviations"}
+    assert np.allclose(result.parameters["coefficients"], result.phi[: len(result.phi) // 2])
+    assert result.theta.shape == (0,)
 
 
 def test_threads_change_nothing():

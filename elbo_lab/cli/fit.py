@@ -74,7 +74,12 @@ def add_options(parser: ArgumentParser) -> None:
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument
-    add("--epochs", type=int, metavar="E", help="passes over the data, or EM iterations, in all")
+    add(
+        "--epochs",
+        type=int,
+        metavar="E",
+        help="passes over the data, in all (gradient 100, vae 200, svi 300; iterations of em 1000)",
+    )
     add("--batch", type=int, metavar="B", help="rows of a minibatch")
     add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
     add("--learning-rate", type=float, metavar="R", help="step size")
@@ -91,7 +96,13 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("EM").add_argument
     add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10)")
     add("--tolerance", type=float, metavar="T", help="least rise, nats per datum")
-    add("--floor", type=float, metavar="V", help="least variance (default 1e-6 of the mean column variance)")
+    add = parser.add_argument_group("EM, and decoders with learned variance").add_argument
+    add(
+        "--floor",
+        type=float,
+        metavar="V",
+        help="least variance (default 1e-6 of the mean column variance; of a decoder 1e-4)",
+    )
     add = parser.add_argument_group("run").add_argument
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")

@@ -1,4 +1,4 @@
-"""The closing numbers of a fit or an evaluation as a short table."""
+"""What a fit or an evaluation found: the parameters, and the closing numbers as a short table."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from elbo_lab.report import number_text, value_text
+from elbo_lab.report import number_text, value_text, wrapped_texts
+from elbo_lab.report.parameters import parameter_table
 
 if TYPE_CHECKING:
     from elbo_lab.fitting import FitResult
@@ -16,14 +17,15 @@ TITLES = {
     "log_likelihood": "log-likelihood, all rows",
     "log_likelihood_per_datum": "log-likelihood per datum",
     "elbo_per_datum": "ELBO per datum",
-    "elbo_on_nll_rows": "ELBO per datum, {rows} rows",
-    "nll_per_datum": "log p(x) per datum{these}, sampled",
-    "effective_sample_size": "median effective sample size",
+    "elbo_on_nll_rows": "ELBO per datum{of_nll}",
+    "nll_per_datum": "log p(x) per datum{of_nll}, sampled",
+    "effective_sample_size": "median effective sample size{of_samples}",
+    "pareto_k": "median Pareto k-hat of the weights",
     "log_p_per_datum": "log p(y | x) per datum",
     "accuracy": "accuracy",
     "active_units": "active latent units",
-    "neighbour_accuracy": "5-nearest-neighbour accuracy of codes",
-    "neighbour_accuracy_pca": "the same of principal components",
+    "neighbour_accuracy": "5-nearest-neighbour accuracy, codes",
+    "neighbour_accuracy_pca": "the same, principal components",
 }
 ERRORS = {
     "elbo_per_datum": "elbo_standard_error",
@@ -45,7 +47,7 @@ def shown(name: str, numbers: Numbers) -> str:
         return f"{value:.3f}"
     if isinstance(value, int):
         return str(value)
-    if name == "effective_sample_size":
+    if name in ("effective_sample_size", "pareto_k"):
         return number_text(value)
     value = -value if name == "nll_per_datum" else value
     if error:
@@ -60,29 +62,82 @@ def number_table(columns: dict[str, Numbers]) -> Table:
     for title, numbers in columns.items():
         rows = f"{numbers['rows']} rows" if "rows" in numbers else ""
         table.add_column(f"{title}\n{rows}", justify="right", no_wrap=True)
-    chosen = [n["nll_rows"] for n in columns.values() if n.get("nll_rows", n["rows"]) < n["rows"]]
-    for name, words in TITLES.items():
+    sets = columns.values()
+    samples = max((n.get("nll_samples", 0) for n in sets), default=0)
+    chosen = [n["nll_rows"] for n in sets if n.get("nll_rows", n["rows"]) < n["rows"]]
+    words = {
+        "of_nll": f", {max(chosen)} rows" if chosen else "",
+        "of_samples": f" of {samples}" if samples else "",
+    }
+    for name, title in TITLES.items():
         if name == "elbo_on_nll_rows" and not chosen:
             continue  # all rows are in both lines
-        if any(name in numbers for numbers in columns.values()):
-            words = words.format(rows=max(chosen, default=0), these=", these rows" if chosen else "")
-            table.add_row(words, *(shown(name, numbers) for numbers in columns.values()))
+        if any(name in numbers for numbers in sets):
+            table.add_row(title.format(**words), *(shown(name, numbers) for numbers in sets))
     return table
 
 
+def remarks(numbers: Numbers) -> list[str]:
+    """Return sentences that say what some of the numbers mean."""
+    said = []
+    exact = numbers.get("exact")
+    if exact:
+        said.append(
+            f"exact, {exact['rows']} rows: log p {exact['log_p']:.3f}, ELBO {exact['elbo']:.3f}, gap "
+            f"{exact['gap']:.3f} nats per datum"
+        )
+    codes, scores = (numbers.get(name) for name in ("neighbour_accuracy", "neighbour_accuracy_pca"))
+    if codes is not None and scores is not None:
+        verdict = "better than" if codes > scores else "worse than" if codes < scores else "as well as"
+        said.append(
+            f"by the classes of the 5 nearest training rows, codes separate {verdict} as many principal "
+            f"components ({codes:.3f} against {scores:.3f}, 1 is best)"
+        )
+    many, rows = numbers.get("pareto_k_above", 0), numbers.get("pareto_k_rows")
+    if many:
+        said.append(
+            f"Pareto k-hat is above 0.7 in {many} of {rows} rows, "
+            f"up to {number_text(numbers['pareto_k_max'])}: "
+            "there q misses part of the posterior, and the sampled log p(x) is too low"
+        )
+    return said
+
+
+def noise_text(noise: Numbers) -> str:
+    """Return the noise of a decoder in words."""
+    if "sigma" in noise:
+        return f"decoder noise sigma {number_text(noise['sigma'])}"
+    names = ("low", "median", "high", "floor")
+    low, median, high, floor = (number_text(noise[f"sd_{name}"]) for name in names)
+    share = 100 * noise["share_at_floor"]
+    return (
+        f"decoder noise: median sd {median}, 90 % between {low} and {high}; "
+        f"{share:.0f} % at the floor {floor} (--floor {number_text(noise['sd_floor'] ** 2)})"
+    )
+
+
 def print_numbers(result: "FitResult", console: Console) -> None:
-    """Print how a fit ended."""
+    """Print what a fit found, how good it is, and how it ended."""
     settings, final = result.settings, result.final
 
     def say(line: str, style: str = "") -> None:
-        console.print(line, style=style, highlight=False, soft_wrap=True)
+        for part in wrapped_texts(line, console.width, style):
+            console.print(part)
 
-    say(f"{settings['model']} on {result.train.name}, method {settings['method']}")
+    say(f"{settings['model']} on {result.train.name}, method {settings['method']}", "bold")
+    for line in parameter_table(result.parameters, result.train.columns).lines(console.width):
+        console.print(line, highlight=False, no_wrap=True, overflow="crop", markup=False)
+    if "decoder_noise" in final:
+        say(noise_text(final["decoder_noise"]))
     columns = {"training": final}
     if "held_out" in final:
         columns["held out"] = final["held_out"]
     console.print(number_table(columns))
     gap = final.get("gap")
+    for title, numbers in columns.items():
+        # The gap of the training rows says the same and more.
+        for remark in remarks({} if gap and title == "training" else numbers):
+            say(f"{title}: {remark}")
     if gap:
         names = [name for name in ("approximation", "amortisation", "optimisation") if name in gap]
         parts = " + ".join(f"{name} {gap[name]:.3g}" for name in names)

@@ -26,6 +26,7 @@ from elbo_lab.evaluation import (
     has_exact_evidence,
     held_out_log_likelihood,
     importance_nll,
+    measure_gap,
     neighbour_accuracy,
     principal_scores,
     split_gap,
@@ -33,11 +34,15 @@ from elbo_lab.evaluation import (
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
-from elbo_lab.models import Model
+from elbo_lab.models import DeepGaussianFixed, DeepGaussianLearned, Model
 from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
 
+# Rows whose log p(x) is found by quadrature, where z has at most two dimensions.
+EXACT_ROWS = 100
+# A decoder's variance counts as at its floor within 10 %; a warning from this share of the outputs on.
+AT_FLOOR, MANY = float(np.log(1.1)), 0.01
 # Rows and samples of the estimate of -log p(x) that every fit reports; `elbo-lab evaluate` uses all rows.
 NLL_ROWS, NLL_SAMPLES = 500, 1000
 ROWS_PER_PASS = 1000
@@ -76,12 +81,50 @@ def _numbers_of_rows(task: Task, outcome: Outcome, rows: Rows, threads: int) -> 
             final["active_units"] = active_units(on_new_rows.posterior, on_new_rows.phi, rows.train.x).count
             if rows.held_out is not None:
                 final["held_out"] |= latent_numbers(on_new_rows, rows.train, rows.held_out)
+    warnings = list(outcome.warnings)
     if task.gap_rows is not None:
         try:
             final["gap"] = gap_numbers(fitted.problem(task.gap_rows), seed)
         except NotApplicable as reason:  # the decoder has become too steep for an exact value
-            final["warnings"] = (*outcome.warnings, str(reason))
-    return final
+            warnings.append(str(reason))
+    noise = decoder_noise(fitted, rows.train.x)
+    if noise:
+        final["decoder_noise"] = noise
+        if noise.get("share_at_floor", 0.0) >= MANY:
+            warnings.append(_about_floor(noise))
+    return final | {"warnings": tuple(warnings)}
+
+
+def decoder_noise(fitted: Fitted, x: Floats) -> Numbers:
+    """Return the noise of a Gaussian decoder, in the units of the data; nothing for other models.
+
+    `sigma`, where all columns have one; else `sd_low`, `sd_median`, `sd_high` (5, 50 and 95 %) of the
+    standard deviations of all columns at the codes of rows x (N, D), `sd_floor`, and `share_at_floor`.
+    """
+    model, theta = fitted.model, fitted.theta.astype(np.float64)
+    if isinstance(model, DeepGaussianFixed):
+        return {"sigma": float(np.exp(model.layout.view(theta, "log_sigma")))}
+    if not isinstance(model, DeepGaussianLearned) or fitted.posterior is None:
+        return {}
+    codes = fitted.encode(x)[0][:ROWS_PER_PASS]
+    v = model.log_variance(theta, codes)
+    low, median, high = np.exp(0.5 * np.quantile(v, (0.05, 0.5, 0.95))).tolist()
+    return {
+        "sd_low": low,
+        "sd_median": median,
+        "sd_high": high,
+        "sd_floor": float(np.exp(0.5 * model.min_log_variance)),
+        "share_at_floor": float(np.mean(v < model.min_log_variance + AT_FLOOR)),
+    }
+
+
+def _about_floor(noise: Numbers) -> str:
+    return (
+        f"{100 * noise['share_at_floor']:.0f} % of the decoder's variances are at their floor, "
+        f"{noise['sd_floor'] ** 2:.3g}: there the bound measures the floor and not the data; leave out "
+        "columns that hardly vary, add noise to rounded data (view dequantised), or set --floor to the "
+        "square of the precision of the data"
+    )
 
 
 def _regression_numbers(task: Task, outcome: Outcome, rows: Rows) -> Numbers:
@@ -134,9 +177,30 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
         "nll_standard_error": nll.mean_error,
         "nll_rows": len(subset.x),
         "nll_samples": NLL_SAMPLES,
+        "effective_sample_size": float(np.median(nll.effective_sample_size)),
         "elbo_on_nll_rows": on_subset[0],
         "elbo_on_nll_rows_error": on_subset[1],
-    }
+    } | exact_gap(subset)
+
+
+def exact_gap(problem: Problem) -> Numbers:
+    """Return {'exact': log p, ELBO and their gap on the first rows of a problem}, in nats per datum.
+
+    Nothing where a formula gives log p of all rows anyway, or where z has more than two dimensions, or where
+    the decoder is too steep for a quadrature.
+    """
+    model, posterior = problem.model, problem.posterior
+    if has_exact_evidence(model) or model.family.discrete or model.latent_dim > 2:
+        return {}
+    x = problem.x if posterior.needs_all_rows else problem.x[:EXACT_ROWS]
+    if len(x) > NLL_ROWS:
+        return {}
+    try:
+        means = measure_gap(problem._replace(x=x)).means()
+    except NotApplicable:
+        return {}
+    log_p, elbo, gap = means["log_p"], means["elbo_exact"], means["kl"]
+    return {"exact": {"rows": len(x), "log_p": log_p, "elbo": elbo, "gap": gap}}
 
 
 def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:

@@ -107,8 +107,12 @@ def fit(
         Draws of z per datum and step.
     gap_rows : int, optional
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
-    restarts, tolerance, floor : optional
+    restarts, tolerance : optional
         See `em.fit_em`.
+    floor : float, optional
+        Least variance, in squared units of the data: with `em` that of an eigenvalue of a covariance, by
+        default 1e-6 of the mean column variance; with deep-gaussian:learned that of an output of the decoder,
+        by default 1e-4 of it.
     dtype : {'float32', 'float64'}, optional
     holdout : float, optional
         Share of the rows that is held out; none by default.

@@ -21,6 +21,7 @@ from elbo_lab.files import (
     write_json,
 )
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.models import LogisticRegression
 from elbo_lab.report.frame import frame_of
 
 if TYPE_CHECKING:
@@ -108,10 +109,18 @@ class FitResult(Fitted):
 
     @property
     def parameters(self) -> dict[str, Floats]:
-        """The parameters by name: in natural units where the model has them, else as stored."""
+        """The parameters by name: in natural units where the model has them, else as stored.
+
+        Of a regression those of q over its coefficients: means and standard deviations (D + 1,), for
+        standardised features, the intercept last.
+        """
         described = self.model.described(self.theta)
         if described is not None:
             return described
+        if isinstance(self.model, LogisticRegression) and self.posterior is not None and self.phi is not None:
+            eta = self.posterior.eta(self.phi, np.zeros((1, 0)))
+            means, deviations = self.posterior.family.moments(eta)
+            return {"coefficients": means[0], "standard_deviations": deviations[0]}
         stored = dict(self.model.layout.views(self.theta))
         if self.posterior is not None and self.phi is not None:
             stored |= self.posterior.layout.views(self.phi)

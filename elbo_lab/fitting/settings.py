@@ -5,6 +5,7 @@ defaults. An option that a method does not use is refused: a number without effe
 options are the `settings` of the JSON file and of the checkpoint.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from elbo_lab.em.problems import has_em
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.files import plain
-from elbo_lab.models import Model
+from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
 from elbo_lab.registry import ESTIMATORS, MODELS
@@ -57,6 +58,8 @@ METHOD_OPTIONS: dict[str, Settings] = {
     },
     "svi": STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None},
 }
+# Only of a decoder that learns variances.
+FLOOR_OPTION: Settings = {"floor": None}
 NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
 # Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
 ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
@@ -133,6 +136,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
     method = choose_method(model, asked.get("method"))
     networks = method == "vae" or model.hidden is not None
     known = METHOD_OPTIONS[method] | (NETWORK_OPTIONS if networks else {})
+    known |= FLOOR_OPTION if isinstance(model, DeepGaussianLearned) else {}
     foreign = [name for name in asked if name not in known and name not in COMMON]
     if foreign:
         names = ", ".join(map(option_name, known)) or "no option"
@@ -163,7 +167,7 @@ def _check(options: Settings) -> None:
         raise bad_kind("hidden", "a sequence of widths", repr(hidden), "write (200,) for one layer")
     for width in hidden:
         check_count("hidden", width)
-    for name in ("learning_rate", "phi_learning_rate"):
+    for name in ("learning_rate", "phi_learning_rate", "floor"):
         if options.get(name) is not None:
             check_positive(name, options[name])
 
@@ -194,7 +198,9 @@ def _check_recorded(model: Model, options: Settings) -> None:
 
 
 def with_networks(model: Model, settings: Settings) -> Model:
-    """Return the model with the hidden layers of the settings, if it has a network."""
+    """Return the model with the hidden layers and the floor of the settings, if it has a network."""
+    if isinstance(model, DeepGaussianLearned) and settings.get("floor") is not None:
+        model = replace(model, min_log_variance=math.log(settings["floor"]))
     if model.hidden is None:
         return model
     if not is_dataclass(model):

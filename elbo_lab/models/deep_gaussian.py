@@ -109,6 +109,10 @@ class DeepGaussianLearned(DeepGaussian):
         above = raw - self.min_log_variance
         return mean, self.min_log_variance + softplus(above), sigmoid(above)
 
+    def log_variance(self, theta: Floats, z: Floats) -> Floats:
+        """Return the log-variance v (..., D) of x at z (..., K)."""
+        return self.split_outputs(self.decode(theta, z))[1]
+
     def observe(self, extra: Floats, outputs: Floats, x: Floats) -> Observation:  # noqa: ARG002
         mean, log_variance, slope = self.split_outputs(outputs)
         precision_root = np.exp(-0.5 * log_variance)

@@ -55,6 +55,11 @@ class FactorAnalysis(LinearGaussian):
         limit = f"above the Ledermann bound, K <= {most}; log p(x) is not affected"
         return (f"the loadings are not identified: K = {factors} is {limit}",)
 
+    def described(self, theta: Floats) -> dict[str, Floats]:
+        """Return W, b, sigma, sigma2, and 'uniquenesses' (D,), the shares of noise in the variances."""
+        found = super().described(theta)
+        return found | {"uniquenesses": found["sigma2"] / (found["sigma2"] + np.sum(found["W"] ** 2, axis=1))}
+
     def initial_theta(self, x: Floats) -> Floats:
         """Start from principal directions, with half of each column's variance as noise."""
         mean, directions, eigenvalues = principal_start(x, self.n_latent)

@@ -162,12 +162,14 @@ class GaussianMixture(Model):
         return self.joint_table(theta, x)
 
     def described(self, theta: Floats) -> dict[str, Floats] | None:
-        """Return {'weights' (C,), 'means' (C, D), 'covariances' (C, D, D)}: theta in natural units."""
+        """Return 'weights' (C,), 'means', 'standard_deviations' (C, D), 'covariances' (C, D, D)."""
         t = self.layout.views(theta)
+        covariances = self.covariance.matrices(t)
         return {
             "weights": softmax(t["logits"], axis=-1),
             "means": t["mean"].copy(),
-            "covariances": self.covariance.matrices(t),
+            "standard_deviations": np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1)),
+            "covariances": covariances,
         }
 
     @property

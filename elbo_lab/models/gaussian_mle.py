@@ -106,8 +106,9 @@ class GaussianMLE(ClosedForm):
         return self.layout.pack({"mu": mean, "log_tau": log_scale, "log_s": log_scale})
 
     def described(self, theta: Floats) -> dict[str, Floats] | None:
-        """Return {'mean' (D,), 'sigma2' ()}: theta in the units of the data."""
-        return {"mean": self.layout.views(theta)["mu"].copy(), "sigma2": np.asarray(self.sigma2(theta))}
+        """Return {'mean' (D,), 'sigma' (), 'sigma2' ()}: theta in the units of the data."""
+        sigma2 = np.asarray(self.sigma2(theta))
+        return {"mean": self.layout.views(theta)["mu"].copy(), "sigma": np.sqrt(sigma2), "sigma2": sigma2}
 
     @property
     def closed_form_maximum(self) -> bool:

@@ -157,10 +157,12 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         noise = rng.standard_normal((len(z), self.n_columns))
         return z @ t["W"].T + t["b"] + np.exp(t["log_sigma"]) * noise
 
-    def described(self, theta: Floats) -> dict[str, Floats] | None:
-        """Return {'W' (D, K), 'b' (D,), 'sigma2' () or (D,)}: theta in the units of the data."""
+    def described(self, theta: Floats) -> dict[str, Floats]:
+        """Return {'W' (D, K), 'b' (D,), 'sigma', 'sigma2' () or (D,)}: theta in the units of the data."""
         t = self.layout.views(theta)
-        return {"W": t["W"].copy(), "b": t["b"].copy(), "sigma2": np.exp(2.0 * np.asarray(t["log_sigma"]))}
+        log_sigma = np.asarray(t["log_sigma"])
+        noise = {"sigma": np.exp(log_sigma), "sigma2": np.exp(2.0 * log_sigma)}
+        return {"W": t["W"].copy(), "b": t["b"].copy(), **noise}
 
     # -- exact answers ---------------------------------------------------------------------------
 

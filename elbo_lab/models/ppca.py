@@ -61,6 +61,17 @@ class PPCA(LinearGaussian):
         scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
         return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
 
+    def described(self, theta: Floats) -> dict[str, Floats]:
+        """Return W, b, sigma, sigma2, and 'explained_variance_ratio' (K,), the greatest first.
+
+        The K largest eigenvalues of W W^T + sigma^2 I as shares of its trace: at the maximum those of the
+        covariance of the data.
+        """
+        found = super().described(theta)
+        along = np.linalg.svd(found["W"], compute_uv=False) ** 2 + found["sigma2"]
+        total = np.sum(found["W"] ** 2) + self.n_columns * found["sigma2"]
+        return found | {"explained_variance_ratio": along / total}
+
     def initial_theta(self, x: Floats) -> Floats:
         """Return the closed-form maximum, with a millionth of the mean variance as floor of sigma^2."""
         start = principal_start(x, self.n_latent)
