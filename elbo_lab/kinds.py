@@ -7,6 +7,7 @@ else in it (an array) is left to what reads the argument. Values are checked whe
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache, wraps
 from inspect import Parameter, signature
 from types import NoneType, UnionType
@@ -78,12 +79,26 @@ def check_kinds(function: Callable[..., object], arguments: Mapping[str, object]
             raise bad_kind(name, " or ".join(words), short(arguments[name]))
 
 
+def _meant(function: Callable[..., object], named: Mapping[str, object]) -> str:
+    """Return the argument that an unknown one is nearest to, or ''."""
+    known = signature(function).parameters
+    unknown = next((name for name in named if name not in known), "")
+    return next(iter(get_close_matches(unknown, known, n=1)), "")
+
+
 def checks_kinds(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function: its arguments are of the kinds that its signature says, or TypeError."""
 
     @wraps(function)
     def checked(*positional: P.args, **named: P.kwargs) -> R:
-        check_kinds(function, signature(function).bind(*positional, **named).arguments)
+        try:
+            arguments = signature(function).bind(*positional, **named).arguments
+        except TypeError as mistake:
+            near = _meant(function, named)
+            if not near:
+                raise
+            raise TypeError(f"{function.__name__}() {mistake}; did you mean {near!r}?") from None
+        check_kinds(function, arguments)
         return function(*positional, **named)
 
     return checked

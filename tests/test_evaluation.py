@@ -115,16 +115,8 @@ def test_importance_samples_keep_the_law(law):
 class MeanOfLogs(RunningWeights):
     """The logarithm inside of the mean: the ELBO, not log p."""
 
-    def __init__(self, n_data):
-        super().__init__(n_data)
-        self.logs = np.zeros(n_data)
-
-    def add(self, log_w):
-        super().add(log_w)
-        self.logs = self.logs + log_w.sum(axis=0)
-
     def log_mean(self):
-        return self.logs / self.count
+        return self.mean_log()
 
 
 class Sum(RunningWeights):

@@ -447,13 +447,13 @@ def test_every_option_of_python_is_one_of_the_command_line():
     asked = set(vars(parser.parse_args([])))
     options = set(inspect.signature(fit).parameters)
     assert options - asked == {"progress"}
-    assert asked - options == {"components", "covariance", "likelihood", "json", "out", "force"}
+    assert asked - options == {"components", "covariance", "likelihood", "json", "scores", "out", "force"}
     known = set().union(*METHOD_OPTIONS.values(), NETWORK_OPTIONS, COMMON, RUN)
     assert options == known
 
 
 def test_an_unknown_option_is_refused_by_name():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'; did you mean 'epochs'"):
         fit("ppca", "ok.csv", epoch=5)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 HELP = "log-likelihood, ELBO and importance-sampled log p of a stored model"
 DESCRIPTION = ""
 EXAMPLES = """examples:
+  elbo-lab evaluate vae.npz                      on the data of the fit
   elbo-lab evaluate vae.npz --data mnist-test:dynamic --importance-samples 5000 --json out.json
   elbo-lab evaluate mixture.npz --data mine.csv
 """
@@ -20,7 +21,11 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="as written by 'elbo-lab fit --checkpoint'")
-    add("--data", required=True, metavar="NAME_OR_PATH", help="data to judge it on")
+    add(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help="data to judge it on (default: the fit's, held-out rows if any)",
+    )
     add("--view", metavar="VIEW", help="view of a data set (default: as fitted)")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--importance-samples", type=int, default=5000, metavar="K", help="per datum (default 5000)")
@@ -28,25 +33,38 @@ def add_options(parser: ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="reproduces the numbers (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--json", metavar="FILE", help="write settings and final numbers")
+    add("--scores", metavar="FILE", help="write log p(x) of every row with its ELBO (CSV)")
     add_force(parser)
 
 
 def run(options: Namespace) -> None:
     """Evaluate, write, print."""
-    from elbo_lab.cli.numbers import number_table
+    from elbo_lab.cli.numbers import number_table, remarks
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import evaluate
+    from elbo_lab.fitting.checkpoints import Checkpoint
     from elbo_lab.fitting.evaluate import JSON
+    from elbo_lab.fitting.scores import CSV
     from elbo_lab.progress import followed
+    from elbo_lab.report import print_lines, wrapped_texts
 
     plan = planned(options, "checkpoint")
+    if options.data is None:
+        plan.reads("--data", Checkpoint.load(options.checkpoint).data_file)
     plan.writes("--json", options.json, JSON)
+    plan.writes("--scores", options.scores, CSV)
     with followed(None, lines=True) as progress:
         result = evaluate(**arguments_of(evaluate, options), progress=progress)
-    fitted = result.settings["fitted"]
+    settings = result.settings
 
     def show(console: "Console") -> None:
-        console.print(f"{fitted['model']}, fitted to {fitted['data']}", highlight=False)
-        console.print(number_table({result.settings["data"]: result.final}))
+        rows = "" if settings["part"] == "given" else f", {settings['part']} rows"
+        console.print(
+            f"{settings['fitted']['model']}, fitted to {settings['fitted']['data']}", highlight=False
+        )
+        console.print(number_table({f"{settings['data']}{rows}": result.final}))
+        for remark in remarks(result.final):
+            print_lines(wrapped_texts(remark, console.width), console)
 
-    finish(plan.taken, [saved(options.json, result.to_json)], show)
+    files = [saved(options.json, result.to_json), saved(options.scores, result.write_scores)]
+    finish(plan.taken, files, show)

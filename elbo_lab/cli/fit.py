@@ -110,6 +110,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--checkpoint", metavar="FILE", help="keep the state in a new file, every epoch and every 10 s")
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
+    add("--scores", metavar="FILE", help="write log p(x) of every row, exact or sampled, with its ELBO (CSV)")
     add("--out", metavar="DIR", help="write figures")
     add_force(parser)
 
@@ -159,6 +160,7 @@ def plan_of(options: Namespace) -> "Plan":
     from elbo_lab.files import ARRAYS
     from elbo_lab.fitting.checkpoints import Checkpoint
     from elbo_lab.fitting.result import FIGURES, JSON, side_file
+    from elbo_lab.fitting.scores import CSV
 
     plan = planned(options)
     kept, resume = options.checkpoint, options.resume
@@ -173,6 +175,7 @@ def plan_of(options: Namespace) -> "Plan":
     plan.writes("--json", options.json, JSON)
     if options.json is not None:
         plan.writes("--json", side_file(options.json), ARRAYS)
+    plan.writes("--scores", options.scores, CSV)
     planned_figures(plan, options.out, FIGURES)
     return plan
 
@@ -181,7 +184,7 @@ def run(options: Namespace) -> None:
     """Fit, write, print."""
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.numbers import print_numbers
-    from elbo_lab.cli.screen import finish
+    from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import fit
     from elbo_lab.progress import followed
 
@@ -205,4 +208,5 @@ def run(options: Namespace) -> None:
         names = [] if options.out is None else result.write_figures(options.out)
         return f"{options.out}/ ({', '.join(names)}; PNG and SVG)" if names else ""
 
-    finish(plan.taken, [record, figures], lambda console: print_numbers(result, console))
+    files = [record, saved(options.scores, result.write_scores), figures]
+    finish(plan.taken, files, lambda console: print_numbers(result, console))

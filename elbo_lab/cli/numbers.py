@@ -18,7 +18,7 @@ TITLES = {
     "log_likelihood_per_datum": "log-likelihood per datum",
     "elbo_per_datum": "ELBO per datum",
     "elbo_on_nll_rows": "ELBO per datum{of_nll}",
-    "nll_per_datum": "log p(x) per datum{of_nll}, sampled",
+    "nll_per_datum": "log p(x){these}, sampled",
     "effective_sample_size": "median effective sample size{of_samples}",
     "pareto_k": "median Pareto k-hat of the weights",
     "log_p_per_datum": "log p(y | x) per datum",
@@ -67,6 +67,7 @@ def number_table(columns: dict[str, Numbers]) -> Table:
     chosen = [n["nll_rows"] for n in sets if n.get("nll_rows", n["rows"]) < n["rows"]]
     words = {
         "of_nll": f", {max(chosen)} rows" if chosen else "",
+        "these": " of these rows" if chosen else " per datum",
         "of_samples": f" of {samples}" if samples else "",
     }
     for name, title in TITLES.items():

@@ -6,13 +6,14 @@ from elbo_lab.cli.options import add_force, planned, planned_figures
 
 HELP = "generate data from a stored model"
 DESCRIPTION = EXAMPLES = ""
+OUT = "elbo-lab-samples"
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="as written by 'elbo-lab fit --checkpoint'")
-    add("--out", required=True, metavar="DIR", help="folder of samples.npz and the figures")
+    add("--out", default=OUT, metavar="DIR", help=f"folder of samples.npz and the figures (default {OUT})")
     add("--count", type=int, default=1000, metavar="N", help="samples in samples.npz (default 1000)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces the samples (default 0)")
     add_force(parser)

@@ -5,6 +5,7 @@
     decode        E[x | z]                                for bits: the probabilities of a one
     reconstruct   decode(mean of z given x)
     interpolate   decode along the straight line between two codes
+    score         log p(x) of rows; classes of a mixture and of a regression
 
 z given x is the encoder's q(z | x) where there is one, else the exact posterior, where it has a formula. Of a
 mixture the code of a datum is its indicator vector (one at its component): its mean is the vector of
@@ -21,14 +22,20 @@ from functools import cached_property
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats
+from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.evaluation.importance import importance_nll
+from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
+from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+
+# Importance samples of a row's score.
+SCORE_SAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +151,62 @@ class Fitted:
         ends = self.encode(np.stack([np.asarray(x_a), np.asarray(x_b)]))[0]
         share = np.linspace(0.0, 1.0, n)[:, None]
         return self.decode((1.0 - share) * ends[0] + share * ends[1])
+
+    # -- what rows are worth, and to which class they belong ---------------------------------------
+
+    @checks_kinds
+    def score_samples(self, x: Floats, *, seed: int = 0) -> Floats:
+        """Return log p(x_n) (N,) in nats: exact, or else with 1000 importance samples from q a row.
+
+        Parameters
+        ----------
+        x : ndarray (N, D)
+            For a regression a table with its labels in the last column; the score is log p(y_n | x_n).
+        seed : int
+            Of the importance samples.
+
+        Raises
+        ------
+        NotApplicable
+            If log p(x) is not exact, and there is no q.
+        """
+        if self.model.global_latents:
+            return np.log(self._label_probabilities(x))
+        if has_exact_evidence(self.model):
+            return held_out_log_likelihood(self.model, self.theta, x)
+        return -importance_nll(self.problem(x), SCORE_SAMPLES, seed).nll
+
+    @checks_kinds
+    def score(self, x: Floats, *, seed: int = 0) -> float:
+        """Return the mean of `score_samples` over the rows."""
+        return float(self.score_samples(x, seed=seed).mean())
+
+    def predict_proba(self, x: Floats) -> Floats:
+        """Return the probabilities of the classes (N, C) of rows x (N, D).
+
+        Of a mixture the responsibilities, p(z = c | x); of a regression, from rows of raw features, the two
+        labels, with q over the coefficients averaged out.
+
+        Raises
+        ------
+        NotApplicable
+            For models without classes.
+        """
+        if self.model.global_latents:
+            x = check_data(x, "x", n_columns=self.model.table_columns - 1)
+            p = self._label_probabilities(np.column_stack([x, np.ones(len(x))]))
+            return np.column_stack([1.0 - p, p])
+        if self.model.family.event_axes:
+            raise NotApplicable(f"{self.model.label} has no classes; encode gives the code of a row")
+        return self.encode(x)[0]
+
+    def predict(self, x: Floats) -> Integers:
+        """Return the most probable class (N,) of rows x (N, D), as `predict_proba` numbers them."""
+        return self.predict_proba(x).argmax(axis=1)
+
+    def _label_probabilities(self, table: Floats) -> Floats:
+        """Return the probability of the label in each row of a table (N, D + 1)."""
+        model, posterior, _, phi, x = self.problem(check_data(table, n_columns=self.model.table_columns))
+        # All rows share the one eta.
+        eta = posterior.eta(phi.astype(np.float64), np.zeros((1, 0)))
+        return row_probabilities(model, model.as_data(x), posterior.family, eta)[0]

@@ -51,11 +51,14 @@ class Nll:
         Of `nll`, by the delta method.
     effective_sample_size : ndarray (N,)
         From 1 (one weight carries all) to K (all weights are equal).
+    elbo : ndarray (N,)
+        The mean log-weight of the same draws: that of a single draw, estimated.
     """
 
     nll: Floats
     standard_error: Floats
     effective_sample_size: Floats
+    elbo: Floats
 
     @property
     def mean_error(self) -> float:
@@ -69,6 +72,7 @@ class Nll:
             -np.concatenate([block.log_mean() for block in blocks]),
             np.concatenate([block.standard_error() for block in blocks]),
             np.concatenate([block.effective_sample_size() for block in blocks]),
+            np.concatenate([block.mean_log() for block in blocks]),
         )
 
 

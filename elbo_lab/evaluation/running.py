@@ -1,6 +1,7 @@
 """Sums of weights that only their logarithms can represent, updated pass by pass.
 
-Per datum three numbers summarise all draws so far: the greatest log-weight m, and relative to it
+Per datum four numbers summarise all draws so far: the sum of the log-weights, the greatest one m, and
+relative to it
 
     sum_s exp(log w_s - m),   sum_s exp(log w_s - m)^2.
 
@@ -42,7 +43,7 @@ class RunningWeights:
     def __init__(self, n_data: int) -> None:
         self.count = 0
         self.peak = np.full(n_data, -np.inf)
-        self.total, self.squares = np.zeros((2, n_data))
+        self.total, self.squares, self.logs = np.zeros((3, n_data))
 
     @classmethod
     def of(cls, log_w: Floats) -> Self:
@@ -58,6 +59,7 @@ class RunningWeights:
         shift = self._raise_peak(log_w.max(axis=0))
         add_exponentials(log_w, shift, self.total, self.squares)
         self._mark_infinite()
+        self.logs += log_w.sum(axis=0, dtype=np.float64)
         self.count += len(log_w)
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -68,6 +70,7 @@ class RunningWeights:
         self.total += other.total * scale
         self.squares += other.squares * scale**2
         self._mark_infinite()
+        self.logs += other.logs
         self.count += other.count
 
     def _raise_peak(self, peak: Floats) -> Floats:
@@ -90,6 +93,10 @@ class RunningWeights:
         """Return log of the mean weight (N,)."""
         with np.errstate(divide="ignore"):
             return self.peak + np.log(self.total) - np.log(self.count)
+
+    def mean_log(self) -> Floats:
+        """Return the mean log-weight (N,), at most `log_mean`: an ELBO where z comes from q."""
+        return self.logs / self.count
 
     def effective_sample_size(self) -> Floats:
         """Return (sum w)^2 / sum w^2 (N,); zero where all weights are zero, nan where one is infinite."""

@@ -181,7 +181,7 @@ class Checkpoint:
     @property
     def data_file(self) -> str | None:
         """The user's file with the data of the fit, if it was one."""
-        path = self.header["data"].get("path")
+        path = self.header.get("data", {}).get("path")
         return path if isinstance(path, str) else None
 
     def check_settings(self, function: Callable[..., object]) -> None:
@@ -218,27 +218,8 @@ class Checkpoint:
             raise bad_value(self.argument, "a checkpoint of a fit", got, "go on with train_in_pieces")
         merged, name = overlay(asked, self.settings), self.settings["data"]
         if "data" not in asked:
-            merged["data"] = self._find_data(name)
+            merged["data"] = find_data(self.header["data"], name, self.path, self.argument)
         return merged
-
-    def _find_data(self, name: str) -> str:
-        """Return the name of a data set, or the path of a file.
-
-        A file is looked for at its absolute path, and then at the path as given, in case data and checkpoint
-        have moved together. The fingerprint of the rows is checked later.
-        """
-        path = self.header["data"].get("path")
-        if path is None:
-            if name == "array":
-                raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
-            return name
-        if not isinstance(path, str):
-            raise damaged(self.path, "its 'path' is no path", self.argument)
-        for place in (path, name):
-            if os.path.exists(place):
-                return place
-        got = f"{path!r}, where no file is"
-        raise bad_value("data", "the file of the checkpoint", got, "name it with --data")
 
     def check_data(self, about_data: Header) -> None:
         """Refuse other rows than those of the checkpoint."""
@@ -250,6 +231,36 @@ class Checkpoint:
         """Put a job into the state of the checkpoint."""
         arrays = {key.removeprefix("job."): a for key, a in self.arrays.items() if key.startswith("job.")}
         job.restore(self.header["job"], Parts(arrays, self.path, self.argument))
+
+
+def find_data(about: Header, name: str, checkpoint: StrPath, argument: str = "checkpoint") -> str:
+    """Return the name of the data set of a checkpoint, or the path of its file.
+
+    A file is looked for at its absolute path, and then at the path as given, in case data and checkpoint
+    have moved together. The fingerprint of the rows is checked later.
+
+    Parameters
+    ----------
+    about : dict
+        Spec of the data.
+    name : str
+        The option `data` of the fit.
+    checkpoint : path
+    argument : str
+        The argument that an error in the checkpoint names.
+    """
+    path = about.get("path")
+    if path is None:
+        if name == "array":
+            raise bad_value("data", "the rows of the checkpoint", "none", "give them again")
+        return name
+    if not isinstance(path, str):
+        raise damaged(checkpoint, "its 'path' is no path", argument)
+    for place in (path, name):
+        if os.path.exists(place):
+            return place
+    got = f"{path!r}, where no file is"
+    raise bad_value("data", "the file of the checkpoint", got, "name it with --data")
 
 
 def check_names(header: Header, path: StrPath, argument: str = "checkpoint") -> None:

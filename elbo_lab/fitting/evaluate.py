@@ -9,21 +9,38 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from elbo_lab.bounds import log_weight
 from elbo_lab.datasets import Dataset, load_for
+from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
-from elbo_lab.evaluation import active_units, has_exact_evidence, importance_nll
+from elbo_lab.evaluation import Nll, active_units, has_exact_evidence, importance_nll
+from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.files import StrPath, json_kind, plain, write_json
-from elbo_lab.fitting.checkpoints import Stored, fingerprint, load_fitted
-from elbo_lab.fitting.final import ROWS_PER_PASS, as_table, exact_numbers, mean_elbo, prediction_numbers
+from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
+from elbo_lab.fitting.final import (
+    ROWS_PER_PASS,
+    as_table,
+    exact_gap,
+    exact_numbers,
+    mean_elbo,
+    prediction_numbers,
+)
+from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 from elbo_lab.progress import Progress, followed
+from elbo_lab.study.statistics import pareto_k, pareto_source
+from elbo_lab.threads import single_threaded_blas
 
 SCHEMA = "elbo_lab/evaluation/1"
 JSON = json_kind("evaluate", SCHEMA)
+
+
+# Rows whose weights are looked at for their tail, and the k-hat above which it is too heavy.
+TAIL_ROWS, HEAVY = 100, 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +50,16 @@ class Evaluation:
     Attributes
     ----------
     settings, final : dict
+    scores : dict of ndarray (N,)
+        Of the rows, see `fitting.scores`.
+    rows : ndarray of int (N,)
+        Where they are in the data, from 0.
     """
 
     settings: dict[str, Any]
     final: dict[str, Any]
+    scores: Scores
+    rows: NDArray[np.intp]
 
     @checks_kinds
     def to_json(self, path: StrPath) -> None:
@@ -44,11 +67,16 @@ class Evaluation:
         record = {"schema": SCHEMA, "settings": self.settings, "final": self.final}
         write_json(path, plain(record), JSON)
 
+    @checks_kinds
+    def write_scores(self, path: StrPath) -> None:
+        """Write a CSV with a line for each row, whole or not at all."""
+        write_scores(path, [(self.settings["part"], self.rows, self.scores)])
+
 
 @checks_kinds
 def evaluate(
     checkpoint: StrPath,
-    data: StrPath | ArrayLike | Dataset,
+    data: StrPath | ArrayLike | Dataset | None = None,
     *,
     view: str | None = None,
     importance_samples: int = 5000,
@@ -63,7 +91,8 @@ def evaluate(
     Parameters
     ----------
     checkpoint : path
-    data : str, path, array or Dataset
+    data : str, path, array or Dataset, optional
+        By default the data of the fit: the rows that it held out, or else those that it was fitted to.
     view : str, optional
         By default the one the model was fitted to, where the data set has it.
     importance_samples : int
@@ -78,37 +107,75 @@ def evaluate(
     Returns
     -------
     Evaluation
+
+    Raises
+    ------
+    ValueError
+        In one line; also if the data of the fit have changed since, and no others are given.
     """
     check_count("importance_samples", importance_samples, minimum=2, maximum=MOST_REPEATS)
     check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
-    dataset = load_for(_natural_views(stored), data, view=view, data_dir=data_dir)
+    model, kind, part = stored.model, type(stored.model), "given"
+    source = find_data(stored.data, stored.settings["data"], checkpoint) if data is None else data
+    dataset = load_for(_natural_views(stored), source, view=view, data_dir=data_dir)
+    where = np.arange(len(dataset.x))
+    if data is None:
+        dataset, part, where = _unseen(stored, dataset, source)
     if rows is not None:
         dataset = dataset.rows(rows, seed)
-    model = stored.model
-    settings = {"checkpoint": str(checkpoint), "data": dataset.name, "seed": seed}
+        where = Dataset("rows", where[:, None].astype(np.float64)).rows(rows, seed).x[:, 0].astype(np.intp)
+    settings = {"checkpoint": str(checkpoint), "data": dataset.name, "part": part, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
-    dataset = as_table(type(model), dataset)
+    dataset = as_table(kind, dataset)
     x = dataset.x
     if x.shape[1] != model.table_columns:
         expected = f"{model.table_columns} columns as in the checkpoint"
         raise bad_value("data", expected, f"{x.shape[1]} columns")
     if model.global_latents:
-        return Evaluation(settings, plain(prediction_numbers(stored.problem(x))))
+        numbers = plain(prediction_numbers(stored.problem(x)))
+        return Evaluation(settings, numbers, scores_of(stored, x), where)
     with columns_by_name(dataset.columns):
         model.check_support(x)
     sizes = Sizes.of(model, *x.shape)
     sizes.check(sizes.estimate(min(len(x), ROWS_PER_PASS)), "data")
-    final = {"rows": len(x)}
+    final, estimate = {"rows": len(x)}, None
     if has_exact_evidence(model):
         final |= exact_numbers(model, stored.theta, x)
     if stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
+        problem = stored.problem(x)
         with followed(progress) as told:
-            final |= _bounded(stored.problem(x), importance_samples, seed, threads, told)
-    return Evaluation(settings, plain(final))
+            estimate = importance_nll(
+                problem,
+                importance_samples,
+                seed=seed,
+                threads=threads,
+                progress=lambda done, total: told(done, total, "rows, importance samples"),
+            )
+            final |= _bounded(problem, estimate, importance_samples, seed)
+    return Evaluation(settings, plain(final), scores_of(stored, x, estimate), where)
+
+
+def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, str, NDArray[np.intp]]:
+    """Return the held-out rows of the data of a fit, or else its training rows; their name and places.
+
+    Raises
+    ------
+    ValueError
+        If the training rows are not those of the fit.
+    """
+    holdout = stored.settings.get("holdout")
+    where = rows_of_split(len(dataset.x), holdout)
+    train, unseen = (dataset, None) if holdout is None else dataset.split(holdout)
+    if fingerprint(as_table(type(stored.model), train)) != stored.data["sha256"]:
+        remedy = "to judge the model on them as they are now, name them with --data"
+        raise bad_value("data", "the rows of the fit", f"{str(source)!r}, which has changed since", remedy)
+    return (
+        (train, "training", where["training"]) if unseen is None else (unseen, "held out", where["held out"])
+    )
 
 
 def _natural_views(stored: Stored) -> tuple[str, ...]:
@@ -117,20 +184,7 @@ def _natural_views(stored: Stored) -> tuple[str, ...]:
     return (view,) if view else stored.model.natural_views
 
 
-def _bounded(
-    problem: Problem,
-    n_samples: int,
-    seed: int,
-    threads: int | None,
-    progress: Progress,
-) -> dict[str, Any]:
-    estimate = importance_nll(
-        problem,
-        n_samples,
-        seed=seed,
-        threads=threads,
-        progress=lambda done, total: progress(done, total, "rows, importance samples"),
-    )
+def _bounded(problem: Problem, estimate: Nll, n_samples: int, seed: int) -> dict[str, Any]:
     model, posterior, _, phi, x = problem
     elbo, elbo_error = mean_elbo(problem, np.random.default_rng(seed), draws=10)
     numbers = {
@@ -138,11 +192,38 @@ def _bounded(
         "elbo_standard_error": elbo_error,
         "nll_per_datum": estimate.nll.mean(),
         "nll_standard_error": estimate.mean_error,
+        "nll_samples": n_samples,
         "effective_sample_size": np.median(estimate.effective_sample_size),
     }
+    numbers |= tail_numbers(problem, n_samples, seed) | exact_gap(problem)
     if not model.family.discrete and not posterior.needs_all_rows:
         # Not every family of q gives its moments.
         with suppress(NotApplicable):
             units = active_units(posterior, phi, x)
             numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
     return numbers
+
+
+def tail_numbers(problem: Problem, n_samples: int, seed: int) -> dict[str, Any]:
+    """Return Pareto k-hat of the weights of the first rows: median, largest, and how many are heavy.
+
+    Nothing for categories, whose weights have no tail, and without arviz-stats (see `study.statistics`).
+    """
+    model, posterior, theta, phi, x = problem
+    if model.family.discrete or pareto_source() is None:
+        return {}
+    eta, rng, found = encoded(posterior, phi, x)[:TAIL_ROWS], np.random.default_rng((seed, 3)), []
+    with single_threaded_blas():
+        for row, own in zip(x[:TAIL_ROWS], eta, strict=False):
+            z = posterior.family.sample(own[None], draw_noise(posterior.family.noise_spec(n_samples, 1), rng))
+            log_w = log_weight(model, theta, row[None].astype(theta.dtype), posterior.family, own[None], z)
+            found.append(pareto_k(log_w[:, 0].astype(np.float64)))
+    known = [k for k in found if k is not None]
+    if not known:
+        return {}
+    return {
+        "pareto_k": float(np.median(known)),
+        "pareto_k_max": max(known),
+        "pareto_k_above": sum(k > HEAVY for k in known),
+        "pareto_k_rows": len(known),
+    }

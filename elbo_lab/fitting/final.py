@@ -32,7 +32,6 @@ from elbo_lab.evaluation import (
     split_gap,
 )
 from elbo_lab.exact import expected_log_joint
-from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
 from elbo_lab.models import DeepGaussianFixed, DeepGaussianLearned, Model
 from elbo_lab.threads import single_threaded_blas
@@ -193,7 +192,7 @@ def exact_gap(problem: Problem) -> Numbers:
     if has_exact_evidence(model) or model.family.discrete or model.latent_dim > 2:
         return {}
     x = problem.x if posterior.needs_all_rows else problem.x[:EXACT_ROWS]
-    if len(x) > NLL_ROWS:
+    if len(x) > NLL_ROWS:  # of a free table, which needs all of its rows
         return {}
     try:
         means = measure_gap(problem._replace(x=x)).means()
@@ -268,10 +267,10 @@ def prediction_numbers(problem: Problem) -> Numbers:
 
     The x of the problem is a table with global latents.
     """
-    model, table = problem.model, problem.x
-    p = row_probabilities(model, model.as_data(table), problem.posterior.family, _eta(problem))[0]
+    model, posterior, theta, phi, table = problem
+    log_p = Fitted(model, theta, posterior, phi).score_samples(table)
     return {
         "rows": len(table),
-        "log_p_per_datum": float(np.log(p).mean()),
-        "accuracy": float((p > 0.5).mean()),
+        "log_p_per_datum": float(log_p.mean()),
+        "accuracy": float((log_p > np.log(0.5)).mean()),
     }

@@ -20,6 +20,7 @@ from elbo_lab.files import (
     write_arrays,
     write_json,
 )
+from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import LogisticRegression
 from elbo_lab.report.frame import frame_of
@@ -164,6 +165,26 @@ class FitResult(Fitted):
         record = self.to_dict(None if arrays is None else arrays.name)
         write_json(path, record, JSON)
         return [Path(path)] if arrays is None else [Path(path), arrays]
+
+    def scores(self) -> dict[str, Scores]:
+        """Return the scores of the rows, see `fitting.scores`: {'training': ..., 'held out': ...}.
+
+        Rows without any are left out: held-out ones of a free table, which has no q for them.
+        """
+        found = {}
+        for name, rows in (("training", self.train), ("held out", self.held_out)):
+            table = self.posterior is not None and self.posterior.needs_all_rows
+            fitted = Fitted(self.model, self.theta) if table and rows is not self.train else self
+            if rows is not None:
+                found[name] = scores_of(fitted, rows.x, seed=self.settings["seed"])
+        return {name: scores for name, scores in found.items() if scores}
+
+    @checks_kinds
+    def write_scores(self, path: StrPath) -> None:
+        """Write `scores` as a CSV with a line for each row, numbered from 0 as in the data."""
+        n_rows = len(self.train.x) + (0 if self.held_out is None else len(self.held_out.x))
+        where = rows_of_split(n_rows, self.settings["holdout"])
+        write_scores(path, [(name, where[name], scores) for name, scores in self.scores().items()])
 
     @overload
     def plot(self, name: None = None) -> "dict[str, Figure]": ...
