@@ -221,7 +221,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(here, capsys, 
 NO_COMMANDS = [
     ["compere"],
     ["advise"],
-    ["sample", "x"],
+    ["sample"],
     ["compare", "--draws", "ten"],
     ["compare", "--nosuch"],
     ["compare", "--latent"],

@@ -13,6 +13,7 @@ from elbo_lab import compare
 from elbo_lab.cli.main import main
 from elbo_lab.comparison.difference import FALSE_ALARM, compared, difference
 from elbo_lab.estimators import Answer
+from elbo_lab.report.difference import MOST_ROWS
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import BiasTest, measured_row, z_limit
 
@@ -131,7 +132,32 @@ def test_rows_of_one_run_only_are_a_difference(write, run):
     other["rows"] = [row for row in other["rows"] if row["model"] == "gaussian-mle"]
     found = difference(write("a.json", run), write("b.json", other))
     assert found.differs and {row["model"] for row in found.only[0]} == {"gaussian-mixture"}
-    assert found.only[1] == [] and "only in A: gaussian-mixture full" in found.table()
+    assert (
+        found.only[1] == []
+        and f"only in A: {len(found.only[0])} rows of gaussian-mixture full (score" in found.table()
+    )
+
+
+def test_runs_without_a_common_row_take_a_few_lines(write, run):
+    one, two = copy.deepcopy(run), copy.deepcopy(run)
+    one["rows"] = [row for row in run["rows"] if row["estimator"] != "score-function"]
+    two["rows"] = [row for row in run["rows"] if row["estimator"] == "score-function"]
+    found = difference(write("a.json", one), write("b.json", two))
+    text = found.table(80)
+    assert text.startswith("Nothing to compare: no row is in both runs.") and len(text.splitlines()) <= 6
+    assert f"only in B: {len(two['rows'])} rows" in text and "score-function" in text
+    assert len(found.table(80, everything=True)) > len(text)
+
+
+def test_of_many_changed_rows_some_are_shown_and_the_rest_counted(write, run):
+    other = copy.deepcopy(run)
+    rows = [{**row, "target": f"grad-{i}"} for row in run["rows"] for i in range(9)]
+    other["rows"] = [{**row, "reference": "another"} for row in rows]
+    found = difference(write("a.json", run | {"rows": rows}), write("b.json", other))
+    text = found.table(80)
+    assert text.startswith(f"{len(rows)} of {len(rows)} rows changed beyond error bars: ")
+    assert f"and {len(rows) - MOST_ROWS} more rows that changed" in " ".join(text.split())
+    assert "more rows" not in found.table(80, everything=True)
 
 
 # -- chance ----------------------------------------------------------------------------------------

@@ -30,13 +30,13 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import all_estimators, check_posterior_name, find_models
-from elbo_lab.report import block_lines, interval_text, number_text, text_of, time_text, wrapped_texts
-from elbo_lab.report.advice import TIMING, it_depends, no_candidate, recommend, row_of
+from elbo_lab.report import text_of, time_text, wrapped_texts
+from elbo_lab.report.advice import TIMING, it_depends, measurement_lines, no_candidate, recommend, row_of
 from elbo_lab.report.frame import frame_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
-from elbo_lab.study.scene import WHERE, Scene
+from elbo_lab.study.scene import Scene
 from elbo_lab.threads import single_threaded_blas
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ class Advice:
     choices : tuple of Choice
         One per target.
     rows : list of dict
-        The measurements: `target`, `at`, `estimator`, `variance`, `snr`, `bias_verdict`,
-        `seconds_per_estimate`, `work`, its ratio to the least work at that position `work_ratio` with
-        `work_ratio_low` and `work_ratio_high` (the times taken as exact), `verdict`, and `reason` where an
-        estimator was no candidate.
+        The measurements: `target`, `at`, `estimator`, `variance`, `snr`, `bias_verdict`, `evaluations` (of
+        the model, for a datum and an estimate), `seconds_per_estimate`, `work`, its ratio to the least work
+        at that position `work_ratio` with `work_ratio_low` and `work_ratio_high` (the times taken as exact),
+        `verdict`, and `reason` where an estimator was no candidate.
     """
 
     settings: dict[str, Any]
@@ -97,13 +97,13 @@ class Advice:
     rows: list[Row]
 
     def _advice(self, width: int) -> "list[Text | str]":
-        """Return the lines that name the problem and what to use."""
+        """Return the lines that say what to use, and name the problem."""
         s = self.settings
         head = f"{s['model']} on {s['data']}, {s['rows']} rows, K = {s['latent']}, S = {s['draws']}"
-        lines: list[Text | str] = [*wrapped_texts(f"{head}, posterior {s['posterior']}", width, "bold")]
+        lines: list[Text | str] = []
         for choice in self.choices:
-            lines += ["", *wrapped_texts(choice.text, width)]
-        return lines
+            lines += [*wrapped_texts(choice.text, width, "bold"), ""]
+        return [*lines, *wrapped_texts(f"{head}, posterior {s['posterior']}", width)]
 
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import advice_snippet  # Jinja2 is heavy
@@ -119,27 +119,7 @@ class Advice:
 
     def lines(self, width: int = 100, dash: str = "-") -> "list[Text | str]":
         """Return the lines to print: the advice, then the measurements."""
-        lines = self._advice(width)
-        blocks = []
-        for target in TARGETS:
-            for at in PLACES:
-                rows = [row for row in self.rows if (row["target"], row["at"]) == (target, at)]
-                shown = [(row["estimator"], _cells(row)) for row in rows if row["reason"] is None]
-                blocks += [(f"{target}  q {WHERE[at]}", shown)] if shown else []
-        if not blocks:
-            return lines
-        caption = (
-            "x best: work (variance x seconds of one estimate) relative to the least, with "
-            "the interval of the paired variances; loses: above 1 even if the times are off by a factor of "
-            f"{TIMING}."
-        )
-        blind = sum(str(row["bias_verdict"]).startswith("blind") for row in self.rows)
-        if blind:
-            caption += (
-                f" That they are unbiased is declared; {blind} of {len(self.rows)} tests of it are blind."
-            )
-        table = block_lines(blocks, TITLES, width, dash)
-        return [*lines, "", *table, *wrapped_texts(caption, width, "dim italic")]
+        return [*self._advice(width), *measurement_lines(self.rows, width, dash)]
 
     def table(self, width: int = 100) -> str:
         """Return the lines as text."""
@@ -150,15 +130,6 @@ class Advice:
         choices = [vars(choice) for choice in self.choices]
         content = {"schema": SCHEMA, "settings": self.settings, "choices": choices, "rows": self.rows}
         return write_json(path, content, JSON)
-
-
-TITLES = ("variance", "time", "x best", "interval", "verdict")
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    interval = interval_text(row["work_ratio_low"], row["work_ratio_high"])
-    variance, ratio = number_text(row["variance"]), number_text(row["work_ratio"])
-    return variance, time_text(row["seconds_per_estimate"]), ratio, interval, row["verdict"]
 
 
 @checks_kinds
@@ -290,7 +261,7 @@ def _judged(
         if reason is None and budget is not None and times[estimator] > budget:
             reason = f"one estimate takes {time_text(seconds)}, longer than the budget"
         head = {"target": target, "at": at} | {
-            name: row[name] for name in ("estimator", "variance", "snr", "bias_verdict")
+            name: row[name] for name in ("estimator", "variance", "snr", "bias_verdict", "evaluations")
         }
         head["seconds_per_estimate"] = seconds
         work = variance * seconds if reason is None else None

@@ -95,13 +95,8 @@ class Difference:
         return frame_of(self.rows, "difference.rows")
 
     def __repr__(self) -> str:
-        lone = "".join(
-            f", {len(rows)} only in {run}" for run, rows in zip("AB", self.only, strict=True) if rows
-        )
         a, b = self.names
-        return (
-            f"Difference of A = {a} and B = {b}: {difference_summary(self.rows)}{lone}; .table() has them all"
-        )
+        return f"A = {a}, B = {b}: {difference_summary(self.rows, self.only)} .table() has them all"
 
 
 @checks_kinds

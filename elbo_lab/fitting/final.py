@@ -38,8 +38,9 @@ from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
 
-# Rows whose log p(x) is found by quadrature, where z has at most two dimensions.
-EXACT_ROWS = 100
+# Rows whose log p(x) is found by quadrature, where z has at most two dimensions: at most so many, and at most so
+# many rows times parameters, which takes a second or two.
+EXACT_ROWS, EXACT_WORK, FEWEST = 100, 20_000_000, 10
 # A decoder's variance counts as at its floor within 10 %; a warning from this share of the outputs on.
 AT_FLOOR, MANY = float(np.log(1.1)), 0.01
 # Rows and samples of the estimate of -log p(x) that every fit reports; `elbo-lab evaluate` uses all rows.
@@ -185,14 +186,16 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
 def exact_gap(problem: Problem) -> Numbers:
     """Return {'exact': log p, ELBO and their gap on the first rows of a problem}, in nats per datum.
 
-    Nothing where a formula gives log p of all rows anyway, or where z has more than two dimensions, or where
-    the decoder is too steep for a quadrature.
+    Nothing where a formula gives log p of all rows anyway, where z has more than two dimensions, or where the
+    decoder is too large, or too steep, for a quadrature.
     """
     model, posterior = problem.model, problem.posterior
     if has_exact_evidence(model) or model.family.discrete or model.latent_dim > 2:
         return {}
-    x = problem.x if posterior.needs_all_rows else problem.x[:EXACT_ROWS]
-    if len(x) > NLL_ROWS:  # of a free table, which needs all of its rows
+    most = min(EXACT_ROWS, EXACT_WORK // max(1, problem.theta.size))
+    x = problem.x if posterior.needs_all_rows else problem.x[:most]
+    # A free table needs all of its rows; a large decoder is asked for none.
+    if len(x) > most or most < FEWEST:
         return {}
     try:
         means = measure_gap(problem._replace(x=x)).means()

@@ -1,6 +1,7 @@
-"""The difference of two runs in words: settings, changed rows, and how many rows agree."""
+"""The difference of two runs: the finding in a sentence, the settings, and the changed rows as one table."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.report.blocks import block_lines, model_blocks, wrapped_texts
@@ -15,7 +16,8 @@ WORDS = {
     "same": "the same within their error bars",
     "changed": "changed",
 }
-TITLES = ("bias A", "bias B", "variance B/A", "95 % interval", "time B/A", "row")
+MOST_ROWS = 15
+WIDE = 100
 
 
 def difference_lines(
@@ -26,7 +28,7 @@ def difference_lines(
     dash: str = "-",
     everything: bool = False,
 ) -> "list[Text | str]":
-    """Return the lines to print: settings, the rows that changed (or all), and how many did not.
+    """Return the lines to print: the finding, the settings, and a table of the rows that changed (or of all).
 
     Parameters
     ----------
@@ -39,41 +41,78 @@ def difference_lines(
     width : int
     dash : str
     everything : bool
-        Whether to show the rows that did not change.
+        Whether to show the rows that did not change, and all that did.
     """
-    lines: list[Text | str] = []
+    lines: list[Text | str] = [*wrapped_texts(difference_summary(rows, only), width, "bold")]
+    for run, lone_rows in zip("AB", only, strict=True):
+        if lone_rows:
+            lines += wrapped_texts(f"only in {run}: {_counted(lone_rows, everything)}", width)
     for name, (a, b) in settings.items():
         lines += wrapped_texts(f"setting {name}: {_short(a)} -> {_short(b)}", width)
-    for run, lone_rows in zip("AB", only, strict=True):
-        for row in lone_rows:
-            lines += wrapped_texts(f"only in {run}: {_label(row)}", width)
-    lines += [""] if lines else []
-    shown = [row for row in rows if everything or row["verdict"] == "changed"]
-    if shown:
-        lines += block_lines(model_blocks(shown, _cells), TITLES, width, dash)
-        lines += [
-            text
-            for row in shown
-            if row["reasons"]
-            for text in wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
-        ]
-    return [*lines, *wrapped_texts(difference_summary(rows), width, "bold")]
+    changed = [row for row in rows if row["verdict"] == "changed"]
+    shown = rows if everything else changed[:MOST_ROWS]
+    if not shown:
+        return lines
+    columns = _columns(everything, width >= WIDE)
+    blocks = model_blocks(shown, lambda row: tuple(cell(row) for cell in columns.values()))
+    lines += ["", *block_lines(blocks, tuple(columns), width, dash)]
+    for row in shown:
+        if row["reasons"]:
+            lines += wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
+    if len(changed) > len(shown):
+        more = f"and {len(changed) - len(shown)} more rows that changed: --all shows them"
+        lines += wrapped_texts(more, width)
+    return lines
 
 
-def difference_summary(rows: Rows) -> str:
-    """Return how many rows of both runs agree, in words."""
-    counts = {word: 0 for word in ("identical", "same", "changed")}
-    for row in rows:
-        counts[row["verdict"]] += 1
+def difference_summary(rows: Rows, only: tuple[Rows, Rows]) -> str:
+    """Return in a sentence what a comparison of two runs found."""
+    if not rows:
+        return "Nothing to compare: no row is in both runs."
+    counts = {word: sum(row["verdict"] == word for row in rows) for word in WORDS}
+    if not counts["changed"]:
+        start = "Nothing changed beyond error bars"
+    else:
+        names = list(
+            dict.fromkeys(f"{row['estimator']} ({model_label(row)})" for row in rows if row["reasons"])
+        )
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        start = (
+            f"{counts['changed']} of {len(rows)} rows changed beyond error bars: {', '.join(names[:3])}{more}"
+        )
     summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
-    return f"{len(rows)} rows in both: {summary or 'none'}"
+    alone = sum(map(len, only))
+    rest = f"; {alone} rows are in one run only" if alone else ""
+    return f"{start}. {len(rows)} rows in both: {summary}{rest}."
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    interval = interval_text(row["variance_ratio_low"], row["variance_ratio_high"])
-    names = ("bias_a", "bias_b", "variance_ratio")
-    numbers = [number_text(row[name]) for name in names]
-    return (*numbers, interval, number_text(row["time_ratio"]), row["verdict"])
+def _columns(everything: bool, wide: bool) -> dict[str, Callable[[Row], str]]:
+    """Return {title: cell} of the columns: a verdict where rows have several, a time where there is room."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "bias A": lambda row: number_text(row["bias_a"]),
+        "bias B": lambda row: number_text(row["bias_b"]),
+        "variance B/A": lambda row: number_text(row["variance_ratio"]),
+    }
+    if wide or not everything:
+        columns["95 % interval"] = lambda row: interval_text(
+            row["variance_ratio_low"], row["variance_ratio_high"]
+        )
+    if wide:
+        columns["time B/A"] = lambda row: number_text(row["time_ratio"])
+    if wide or everything:
+        columns["verdict"] = lambda row: row["verdict"]
+    return columns
+
+
+def _counted(rows: Rows, everything: bool) -> str:
+    """Return how many rows are in one run only, and of what: estimators by model, or all rows."""
+    if everything:
+        return "; ".join(map(_label, rows))
+    models = list(dict.fromkeys(map(model_label, rows)))
+    names = list(dict.fromkeys(row["estimator"] for row in rows))
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    noun = "row" if len(rows) == 1 else "rows"
+    return f"{len(rows)} {noun} of {', '.join(models)} ({', '.join(names[:4])}{more})"
 
 
 def _label(row: Row) -> str:
