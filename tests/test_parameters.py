@@ -71,10 +71,3 @@ def test_a_decoder_at_its_floor_is_told_and_the_floor_is_an_option(capsys):
     assert none.final["decoder_noise"]["share_at_floor"] == 0.0 and not none.warnings
     assert main("fit deep-bernoulli --data digits --floor 1".split()) == 2
     assert "--floor" in capsys.readouterr().err
-
-
-def test_two_latents_have_their_exact_log_p_beside_the_bound_of_the_same_rows():
-    result = fit("deep-bernoulli", load("digits:binary").rows(60, 0), hidden=(10,), epochs=2)
-    exact = result.final["exact"]
-    assert exact["rows"] == 60 and exact["log_p"] - exact["elbo"] == pytest.approx(exact["gap"], abs=1e-9)
-    assert exact["log_p"] == pytest.approx(-result.final["nll_per_datum"], abs=0.05)

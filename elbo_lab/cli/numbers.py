@@ -81,12 +81,6 @@ def number_table(columns: dict[str, Numbers]) -> Table:
 def remarks(numbers: Numbers) -> list[str]:
     """Return sentences that say what some of the numbers mean."""
     said = []
-    exact = numbers.get("exact")
-    if exact:
-        said.append(
-            f"exact, {exact['rows']} rows: log p {exact['log_p']:.3f}, ELBO {exact['elbo']:.3f}, gap "
-            f"{exact['gap']:.3f} nats per datum"
-        )
     codes, scores = (numbers.get(name) for name in ("neighbour_accuracy", "neighbour_accuracy_pca"))
     if codes is not None and scores is not None:
         verdict = "better than" if codes > scores else "worse than" if codes < scores else "as well as"
@@ -134,11 +128,9 @@ def print_numbers(result: "FitResult", console: Console) -> None:
     if "held_out" in final:
         columns["held out"] = final["held_out"]
     console.print(number_table(columns))
+    for remark in remarks(final.get("held_out", final)):
+        say(remark)
     gap = final.get("gap")
-    for title, numbers in columns.items():
-        # The gap of the training rows says the same and more.
-        for remark in remarks({} if gap and title == "training" else numbers):
-            say(f"{title}: {remark}")
     if gap:
         names = [name for name in ("approximation", "amortisation", "optimisation") if name in gap]
         parts = " + ".join(f"{name} {gap[name]:.3g}" for name in names)

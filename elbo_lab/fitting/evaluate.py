@@ -23,7 +23,6 @@ from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fi
 from elbo_lab.fitting.final import (
     ROWS_PER_PASS,
     as_table,
-    exact_gap,
     exact_numbers,
     mean_elbo,
     prediction_numbers,
@@ -195,7 +194,7 @@ def _bounded(problem: Problem, estimate: Nll, n_samples: int, seed: int) -> dict
         "nll_samples": n_samples,
         "effective_sample_size": np.median(estimate.effective_sample_size),
     }
-    numbers |= tail_numbers(problem, n_samples, seed) | exact_gap(problem)
+    numbers |= tail_numbers(problem, n_samples, seed)
     if not model.family.discrete and not posterior.needs_all_rows:
         # Not every family of q gives its moments.
         with suppress(NotApplicable):

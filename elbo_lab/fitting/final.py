@@ -26,7 +26,6 @@ from elbo_lab.evaluation import (
     has_exact_evidence,
     held_out_log_likelihood,
     importance_nll,
-    measure_gap,
     neighbour_accuracy,
     principal_scores,
     split_gap,
@@ -38,9 +37,6 @@ from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
 
-# Rows whose log p(x) is found by quadrature, where z has at most two dimensions: at most so many, and at most so
-# many rows times parameters, which takes a second or two.
-EXACT_ROWS, EXACT_WORK, FEWEST = 100, 20_000_000, 10
 # A decoder's variance counts as at its floor within 10 %; a warning from this share of the outputs on.
 AT_FLOOR, MANY = float(np.log(1.1)), 0.01
 # Rows and samples of the estimate of -log p(x) that every fit reports; `elbo-lab evaluate` uses all rows.
@@ -180,29 +176,7 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
         "effective_sample_size": float(np.median(nll.effective_sample_size)),
         "elbo_on_nll_rows": on_subset[0],
         "elbo_on_nll_rows_error": on_subset[1],
-    } | exact_gap(subset)
-
-
-def exact_gap(problem: Problem) -> Numbers:
-    """Return {'exact': log p, ELBO and their gap on the first rows of a problem}, in nats per datum.
-
-    Nothing where a formula gives log p of all rows anyway, where z has more than two dimensions, or where the
-    decoder is too large, or too steep, for a quadrature.
-    """
-    model, posterior = problem.model, problem.posterior
-    if has_exact_evidence(model) or model.family.discrete or model.latent_dim > 2:
-        return {}
-    most = min(EXACT_ROWS, EXACT_WORK // max(1, problem.theta.size))
-    x = problem.x if posterior.needs_all_rows else problem.x[:most]
-    # A free table needs all of its rows; a large decoder is asked for none.
-    if len(x) > most or most < FEWEST:
-        return {}
-    try:
-        means = measure_gap(problem._replace(x=x)).means()
-    except NotApplicable:
-        return {}
-    log_p, elbo, gap = means["log_p"], means["elbo_exact"], means["kl"]
-    return {"exact": {"rows": len(x), "log_p": log_p, "elbo": elbo, "gap": gap}}
+    }
 
 
 def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:

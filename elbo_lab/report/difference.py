@@ -83,7 +83,7 @@ def difference_summary(rows: Rows, only: tuple[Rows, Rows]) -> str:
     summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
     alone = sum(map(len, only))
     rest = f"; {alone} rows are in one run only" if alone else ""
-    return f"{start}. {len(rows)} rows in both: {summary}{rest}."
+    return f"{start}. Of {len(rows)} rows in both runs {summary}{rest}."
 
 
 def _columns(everything: bool, wide: bool) -> dict[str, Callable[[Row], str]]:
