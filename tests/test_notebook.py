@@ -100,7 +100,7 @@ def test_html_of_results_is_small_whole_and_says_what_matters(comparison, tmp_pa
     results = {
         "compare": (comparison, "score-function"),
         "fit": (fit("gaussian-mixture:full", "faithful"), "training: log_likelihood_per_datum -4.155"),
-        "advise": (advise("gaussian-mle", **SMALL), "grad-phi-elbo: u"),
+        "advise": (advise("gaussian-mle", **SMALL), "Gradient of the ELBO in phi: take"),
         "difference": (difference(first, second), "Only in A: 2 rows"),
     }
     for result, words in results.values():

@@ -96,7 +96,8 @@ class Difference:
 
     def __repr__(self) -> str:
         a, b = self.names
-        return f"A = {a}, B = {b}: {difference_summary(self.rows, self.only)} .table() has them all"
+        found = difference_summary(self.rows, self.only)
+        return f"Difference of A = {a} and B = {b}: {found} .table() has the rows"
 
 
 @checks_kinds
