@@ -11,6 +11,7 @@ from shutil import get_terminal_size
 
 from elbo_lab.cli.shipped import shipped
 from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.files import write_bytes
 from elbo_lab.names import spelt
 
 HELP = "the demos: one idea, one picture each"
@@ -18,6 +19,7 @@ DESCRIPTION = "List the demos, or run one: it prints what it finds and writes it
 EXAMPLES = """examples:
   elbo-lab demo                   all demos, and how long they take
   elbo-lab demo 8                 REINFORCE against reparameterization
+  elbo-lab demo 8 --notebook      the same as a Jupyter notebook, here
   elbo-lab demo staircase --quick by a word of its title, with a small budget
 """
 FOLDER = "elbo-lab-figures"
@@ -83,8 +85,20 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("demo", nargs="?", metavar="DEMO", help="its number, or a word of its title; a list if none")
+    add("--notebook", action="store_true", help="write it as a Jupyter notebook here, and do not run it")
     add("--quick", action="store_true", help="a small budget: rougher numbers, most in three seconds")
     add("--out", default=FOLDER, metavar="DIR", help=f"folder of the pictures (default {FOLDER})")
+
+
+def _write_notebook(demo: Demo) -> Path:
+    """Write a demo as a notebook into the present folder; return its path."""
+    from elbo_lab.cli.notebooks import notebook_of
+
+    path = Path(f"{demo.path.stem}.ipynb")
+    if path.exists():  # it may hold work
+        raise bad_value("--notebook", "a folder without this notebook", f"{str(path)!r}", "move it away")
+    write_bytes(path, notebook_of(demo.path.read_text(encoding="utf-8")).encode())
+    return path
 
 
 def run(options: Namespace) -> None:
@@ -93,6 +107,9 @@ def run(options: Namespace) -> None:
         print("\n".join(listed(get_terminal_size().columns)))
         return
     demo = find(options.demo)
+    if options.notebook:
+        print(f"written: {_write_notebook(demo)}")
+        return
     print(demo.title if options.quick else f"{demo.title} ({demo.seconds})", end="\n\n", flush=True)
     os.environ["ELBO_LAB_OUT"] = options.out
     os.environ["ELBO_LAB_QUICK"] = "1" if options.quick else "0"
