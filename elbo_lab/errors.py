@@ -141,7 +141,7 @@ def unknown_name(
     typed = str(name)[:LONGEST_NAME].lower()
     # A name cut short is often nearer, letter by letter, to a shorter one: "repara" to "arm".
     completions = [one for one in lowered if one.startswith(typed)] if len(typed) >= SHORT_STEM else []
-    alike = completions or difflib.get_close_matches(typed, lowered, n=NEAREST, cutoff=0.5)
+    alike = completions or difflib.get_close_matches(typed, lowered, n=NEAREST)
     meant: dict[str, str] = {}
     for word in (lowered[one] for one in alike):
         meant.setdefault(words[word] or word, f" ({word})" if words[word] else "")

@@ -4,6 +4,7 @@ The docstrings and the glossary are its only source: what stands there is printe
 """
 
 import inspect
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from shutil import get_terminal_size
 from typing import Any
 
 from elbo_lab.cli.glossary import entries
-from elbo_lab.cli.listing import refusal, small_models
+from elbo_lab.cli.listing import methods, refusal, small_models
 from elbo_lab.cli.prose import filled, folded
 from elbo_lab.errors import UnknownName, unknown_name
 from elbo_lab.names import called, names_by_word, spelt
@@ -60,12 +61,19 @@ def explained(word: str, rows: Sequence[dict[str, Any]], width: int) -> list[lis
     from elbo_lab.registry import DATASETS, ESTIMATORS, FAMILIES, MODELS
 
     found = [_of_kind(kind, rows, width) for kind in _ideas(_called(word, ESTIMATORS, "estimator"))]
-    found += [_of_model(kind, rows, width) for kind in dict.fromkeys(_called(word, MODELS, "model"))]
+    by_name: dict[str, list[Any]] = {}
+    for choice in _called(word, MODELS, "model"):
+        by_name.setdefault(choice.kind.name, []).append(choice)
+    found += [_of_model(choices, rows, width) for choices in by_name.values()]
     found += [_of_class(kind, "family of q", width) for kind in called(word, FAMILIES.values())]
     found += [_of_class(kind, kind_of, width) for kind, kind_of in _others(word)]
     found += [
         [f"{one.title} ({one.name}): a data set", "", *filled(one.summary, width)]
         for one in called(word, DATASETS.values())
+    ]
+    found += [_of_target(target, width) for target in _targets(word)]
+    found += [
+        filled(f"{name}: a method of fit: {text}", width) for name, text in methods() if name == spelt(word)
     ]
     glossary = entries()
     found += [filled(text, width) for name, text in glossary if spelt(name) == spelt(word)]
@@ -83,7 +91,7 @@ def _called(word: str, held: Any, argument: str) -> list[Any]:
 
     try:
         if argument == "model":
-            return [choice.kind for choice in find_models(word, argument)]
+            return list(find_models(word, argument))
         return find_estimators([word], argument) if "," not in word else called(word, held.values())
     except UnknownName:
         return []
@@ -103,6 +111,22 @@ def _others(word: str) -> list[tuple[type, str]]:
 
     kinds: list[tuple[type, str]] = [(kind, "posterior") for kind in called(word, POSTERIORS)]
     return kinds + [(type(source), "noise of compare") for source in called(word, SOURCES)]
+
+
+def _targets(word: str) -> list[str]:
+    """Return the target of a name, with or without the number of draws that a table adds."""
+    from elbo_lab.estimators import TARGETS
+
+    return [target for target in TARGETS if target == re.sub(r"-\d+$", "", spelt(word))]
+
+
+def _of_target(target: str, width: int) -> list[str]:
+    from elbo_lab.estimators import TARGETS
+    from elbo_lab.registry import all_estimators
+
+    names = ", ".join(one.name for one in all_estimators() if one.target == target)
+    text = f"{target}, a target: {TARGETS[target].format(draws='S')}"
+    return [*filled(text, width), *_facts([("estimated by", names)], width)]
 
 
 def _bound_modules(word: str) -> list[str]:
@@ -211,19 +235,20 @@ def _related(one: Any) -> list[str]:
     return list(dict.fromkeys(e.name for e in siblings if e.name != one.name))
 
 
-def _of_model(kind: Any, rows: Sequence[dict[str, Any]], width: int) -> list[str]:
-    """Return the entry of a model: its class, its file, and the file of what it shares with others."""
+def _of_model(choices: list[Any], rows: Sequence[dict[str, Any]], width: int) -> list[str]:
+    """Return the entry of a model: its file, and the file of what it shares with others."""
     from elbo_lab.estimators import Exact
     from elbo_lab.fitting.settings import methods_of
     from elbo_lab.models.base import Model
     from elbo_lab.registry import all_estimators
 
+    kind = choices[0].kind
     parents = [one for one in kind.__mro__ if issubclass(one, Model) and one.__module__ != Model.__module__]
     chapters = [sys.modules[name] for name in dict.fromkeys(one.__module__ for one in parents)]
     built = next((model for model in small_models() if type(model) is kind), None)
     facts: Facts = [
         ("also called", ", ".join(kind.synonyms)),
-        ("variants", ", ".join(filter(None, kind.variants))),
+        ("variants", ", ".join(filter(None, (choice.variant for choice in choices)))),
         ("usual data", kind.default_data),
     ]
     if built is not None:

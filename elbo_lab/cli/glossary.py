@@ -7,7 +7,8 @@ from elbo_lab.cli.shipped import shipped
 
 PARAGRAPH = re.compile(r"^\*\*(?P<names>[^*]+)\.\*\* (?P<text>.+?)(?=\n\n|\Z)", re.M | re.S)
 ROW = re.compile(r"^\| (?P<names>[^|]+) \| (?P<cells>.+) \|$", re.M)
-OTHER_WORDS = re.compile(r"### Other words that are accepted\n.*?(?=\n## )", re.S)
+# What the registry says itself.
+REGISTERED = re.compile(r"### Other words that are accepted\n.*?(?=\n## (?!Targets))", re.S)
 # What TeX writes with a command, and a terminal without one.
 TEX = (
     (r"\\(?:d|t)?frac\{?(\w+)\}?\{?(\w+)\}?", r"\1/\2"),
@@ -43,7 +44,7 @@ def plain(text: str) -> str:
 
 def entries() -> list[tuple[str, str]]:
     """Return (word, what it means) of the whole glossary; several words may share a text."""
-    page = OTHER_WORDS.sub("", (shipped("pages") / "glossary.md").read_text(encoding="utf-8"))
+    page = REGISTERED.sub("", (shipped("pages") / "glossary.md").read_text(encoding="utf-8"))
     return [*_paragraphs(page), *_rows(page)]
 
 

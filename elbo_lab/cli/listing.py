@@ -149,7 +149,7 @@ def _models() -> Lines:
     return lines
 
 
-def _methods() -> Lines:
+def methods() -> Lines:
     """Return [(method of fit, what it does and for which models)]."""
     from elbo_lab.fitting.settings import METHODS, methods_of
 
@@ -208,7 +208,7 @@ KINDS: dict[str, Callable[[], Lines]] = {
     "estimators": _estimators,
     "targets": _targets,
     "data sets": _data_sets,
-    "methods of fit": _methods,
+    "methods of fit": methods,
     "posteriors": _posteriors,
     "noise": _noise,
     "families": _families,

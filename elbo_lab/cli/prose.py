@@ -7,7 +7,7 @@ import textwrap
 SECTIONS = re.compile(r"^(Parameters|Attributes|Returns|Raises|Examples)\n-{3,}\n.*", re.M | re.S)
 # A sentence that says when something helps or fails begins a paragraph.
 VERDICTS = re.compile(r"(?<=[.)])\s+(?=(?:It )?(?:[Hh]elps|[Ff]ails|[Hh]urts)\b)")
-MARKS = re.compile(r"`([^`\n]+)`|(?<![\w*])\*{1,2}(\w[^*\n]*)\*{1,2}(?![\w*])")
+MARKS = re.compile(r"`([^`\n]+)`|(?<![\w*])\*{1,2}(\w[^*]*)\*{1,2}(?![\w*])")
 
 
 def filled(text: str, width: int, start: str = "", after: str = "") -> list[str]:
@@ -40,19 +40,19 @@ def folded(docstring: str, width: int) -> list[str]:
 
 
 def _broken(line: str, width: int) -> list[str]:
-    """Return a formula that is too long in several lines: broken at its gaps, else before an equals sign."""
+    """Return a formula that is too long in several lines: broken at its gaps, else before equals signs."""
     indent = " " * (len(line) - len(line.lstrip()))
     label, gap, text = [*re.split(r"( {3,})", line.strip(), maxsplit=1), "", ""][:3]
+    lines, start, after = [""], indent, f"{indent}    "
+    hanging = f"{after}    "
     if text and "=" not in label and len(indent + label + gap) <= width // 2:  # a row of a table
-        return filled(text, width, indent + label + gap, " " * len(indent + label + gap))
-    lines, after = [""], f"{indent}    "
+        line, start = text, indent + label + gap
+        after = hanging = " " * len(start)
     for gap, piece in re.findall(r"( {3,}|^)(\S+(?: {1,2}\S+)*)", line.strip()):
-        if len(lines[-1] + gap + piece) <= width and lines[-1]:
-            lines[-1] += gap + piece
-            continue
-        start = after if lines[-1] else indent
-        halves = [piece] if len(start + piece) <= width else re.split(r" (?==>? )", piece, maxsplit=1)
-        for half in halves:
-            lines += filled(half, width, start, f"{after}    ")
-            start = after
+        for part in re.split(r" (?==>? )", piece) if len(after + piece) > width else [piece]:
+            between = gap if part is piece or piece.startswith(part) else " "
+            if lines[-1] and len(lines[-1] + between + part) <= width:
+                lines[-1] += between + part
+            else:
+                lines += filled(part, width, after if lines[-1] else start, hanging)
     return lines[1:]
