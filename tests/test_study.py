@@ -1,5 +1,7 @@
 """The study: shared work is the same work, noise is keyed by purpose, places are where they should be."""
 
+import gc
+import weakref
 from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -111,6 +113,24 @@ def test_the_oracle_s_baseline_is_computed_once_for_all_batches():
         if batch == 0:
             first = counts.passes
     assert counts.passes == first + 2
+
+
+def test_no_pass_through_the_likelihood_outlives_its_batch():
+    # The oracle's baseline is remembered for a model, by a key that holds the model.
+    case = make_case(DeepBernoulli(4, 2, (2,)))  # of which no other test asks for the baseline
+    passed, plain = [], case.model.likelihood
+
+    def likelihood(theta, x, z):
+        value, pullback = plain(theta, x, z)
+        passed.append(weakref.ref(value))
+        return value, pullback
+
+    watched = copy(case.model)
+    object.__setattr__(watched, "likelihood", likelihood)
+    oracle = [BY_NAME["score-function-oracle-baseline"]]
+    run_batch(replace(scene_of(case), model=watched), oracle, 3, 0, "repeats", 0, 5)
+    gc.collect()
+    assert len(passed) > 2 and not any(one() is not None for one in passed)
 
 
 def test_a_cached_likelihood_recognises_arguments_by_value_and_never_confuses_them():

@@ -51,6 +51,10 @@ class CachedLikelihood:
     def __hash__(self) -> int:
         return hash(self._model)  # what was computed once for a model is found again
 
+    def forget(self) -> None:
+        """Free the passes: whoever keeps this object as a key would keep them alive."""
+        self._passes.clear()
+
     def likelihood(self, theta: NDArray, x: NDArray, z: NDArray) -> tuple[NDArray, Callable]:
         """Return what the model's `likelihood` returns."""
         return _remembered(self._passes, (theta, x, z), lambda: self._pass(theta, x, z))

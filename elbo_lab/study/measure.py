@@ -114,7 +114,8 @@ def _estimates(
 
     All repeats of an estimator with a state see the state that it has after its burn-in.
     """
-    problem = scene.problem._replace(model=cast(Model, CachedLikelihood(scene.model)))
+    cached = CachedLikelihood(scene.model)
+    problem = scene.problem._replace(model=cast(Model, cached))
     if states is None:
         states = settled_states(scene, estimators, draws, seed)
     per_pass = max(1, ROWS_PER_PASS // (draws * len(scene.x)))
@@ -125,6 +126,7 @@ def _estimates(
             noise.flags.writeable = False  # the next estimator sees it as well
             for i in members:
                 yield i, estimate_repeats(estimators[i], problem, noise, states[i])
+    cached.forget()
 
 
 @dataclass(frozen=True, eq=False)
