@@ -297,6 +297,15 @@ def test_a_head_sorts_by_mouse_and_by_key_and_says_what_it_means(address, browse
     assert browser.execute_script(COLUMN) == [original, None]
     head.send_keys(Keys.ESCAPE)
     assert not help_text.is_displayed()
+    # The focus of a key scrolls the page, and the words stay beside their head.
+    browser.execute_script("scrollTo(0, 0)")
+    last = browser.find_elements("css selector", "details.question thead button[data-help]")[-1]
+    browser.execute_script("arguments[0].focus()", last)
+    browser.execute_script(
+        "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    words, place = help_text.rect, last.rect
+    assert help_text.is_displayed() and abs(words["y"] + words["height"] + 6 - place["y"]) < 2
 
 
 @in_browser

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elbo_lab.estimators.targets import describe, is_gradient, parse
+from elbo_lab.estimators.targets import describe, parse
 from elbo_lab.files import Kind
 from elbo_lab.registry import display_name
 from elbo_lab.report.blocks import COLORS
@@ -30,7 +30,7 @@ from elbo_lab.report.cells import (
     verdict,
 )
 from elbo_lab.report.columns import COLUMNS, RELATIVE
-from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
+from elbo_lab.report.grouping import group_rows, model_label, order_targets
 from elbo_lab.report.questions import question_of
 from elbo_lab.report.story import Column, Section, Story
 from elbo_lab.report.tables import (
@@ -39,10 +39,8 @@ from elbo_lab.report.tables import (
     exact_gap,
     exact_numbers,
     exact_text,
-    limit_text,
+    meanings,
     refusals,
-    repeats_text,
-    to_see_text,
 )
 from elbo_lab.study.rows import bias_verdict
 from elbo_lab.study.scene import WHERE
@@ -196,30 +194,12 @@ def model_cell(row: Row) -> Cell:
     return named_cell(name, model_label(row))
 
 
-def _to_see(rows: Rows) -> str:
-    """Return what the tests of gradients, and those of values, have to see."""
-    kinds = [[row for row in rows if is_gradient(row["target"]) is gradient] for gradient in (True, False)]
-    return ", and of a value above ".join(to_see_text(kind) for kind in kinds if kind)
-
-
-def _legend(rows: Rows, settings: dict[str, Any]) -> dict[str, str]:
-    """Return {title: meaning} of the columns of all tables."""
-    numbers = [row for row in rows if span_text(row) is None]
-    words = {name: common_value(numbers, settings, name) for name in ("draws", "repeats")}
-    filled = {
-        "draws": f"S = {words['draws']}" if words["draws"] is not None else "S",
-        "repeats": repeats_text(numbers, words["repeats"]),
-        "limit": limit_text(numbers),
-        "to_see": _to_see(numbers),
-    }
-    return {column.title: column.meaning.format(**filled) for column in COLUMNS if column.title != RELATIVE}
-
-
 def _columns(rows: Rows, settings: dict[str, Any]) -> tuple[Column, ...]:
     """Return the columns of all tables."""
-    titles = _legend(rows, settings)
+    shown = [column for column in COLUMNS if column.title != RELATIVE]
     columns = [Column("estimator", numeric=False)]
-    columns += [Column(title, meaning, title != "verdict") for title, meaning in titles.items()]
+    for column, meaning in zip(shown, meanings(shown, rows, settings), strict=True):
+        columns.append(Column(column.title, meaning, column.title != "verdict"))
     if settings.get("against") is not None:
         against = clean_text(settings["against"])
         ratio = f"variance / variance of {against}, on the same random numbers, with its 95 % interval"

@@ -9,7 +9,7 @@ wrapped or cut.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe, is_gradient
@@ -23,7 +23,7 @@ from elbo_lab.report.blocks import (
     wrapped_texts,
 )
 from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
-from elbo_lab.report.columns import Frame, fit_columns, sorted_rows
+from elbo_lab.report.columns import Column, Frame, fit_columns, sorted_rows
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
 from elbo_lab.study.scene import WHERE
@@ -226,15 +226,21 @@ def repeats_text(rows: Rows, repeats: int | None) -> str:
     return f"{least}R = {repeats}"
 
 
+def meanings(columns: Iterable[Column], rows: Rows, settings: dict[str, Any]) -> list[str]:
+    """Return what each column means in the tables of these rows."""
+    words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
+    filled = {
+        "draws": f"S = {words['draws']}" if words["draws"] is not None else "S",
+        "repeats": repeats_text(rows, words["repeats"]),
+        "limit": limit_text(rows),
+        "to_see": to_see_text(rows),
+    }
+    return [column.meaning.format(**filled) for column in columns]
+
+
 def legend_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int) -> "list[Text]":
     """Return the legend of all tables: units, columns, S and R, the noise, and what is left out."""
-    words = {name: common_value(rows, settings, name) for name in ("draws", "repeats")}
-    meaning = "; ".join(column.meaning for column in frame.columns).format(
-        draws=f"S = {words['draws']}" if words["draws"] is not None else "S",
-        repeats=repeats_text(rows, words["repeats"]),
-        limit=limit_text(rows),
-        to_see=to_see_text(rows),
-    )
+    meaning = "; ".join(meanings(frame.columns, rows, settings))
     kinds = {is_gradient(row["target"]) for row in rows}
     per_unit = "nats per unit of parameter"
     unit = f"nats, gradients in {per_unit}" if len(kinds) == 2 else per_unit if True in kinds else "nats"

@@ -71,23 +71,29 @@ for (const table of all("table")) {
 
 // What a column means: for the mouse, the keyboard and a finger.
 const help = document.getElementById("help");
-const hide = () => { help.hidden = true; };
+let helped = null;
+const hide = () => { helped = null; help.hidden = true; };
+const place = () => {
+  const at = helped.getBoundingClientRect();
+  const left = Math.min(at.left, innerWidth - help.offsetWidth - 8);
+  const above = at.top - help.offsetHeight - 6;
+  help.style.left = `${Math.max(8, left)}px`;
+  help.style.top = `${above > 0 ? above : at.bottom + 6}px`;
+};
 for (const button of all("button[data-help]")) {
   button.setAttribute("aria-describedby", "help");
   const show = () => {
+    helped = button;
     help.textContent = button.dataset.help;
     help.hidden = false;
-    const place = button.getBoundingClientRect();
-    const left = Math.min(place.left, innerWidth - help.offsetWidth - 8);
-    const above = place.top - help.offsetHeight - 6;
-    help.style.left = `${Math.max(8, left)}px`;
-    help.style.top = `${above > 0 ? above : place.bottom + 6}px`;
+    place();
   };
   for (const event of ["mouseenter", "focus", "click"]) button.addEventListener(event, show);
-  for (const event of ["mouseleave", "blur"]) button.addEventListener(event, hide);
+  for (const event of ["mouseleave", "blur"]) button.addEventListener(event, () => { if (helped === button) hide(); });
 }
 addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
-addEventListener("scroll", hide, { passive: true, capture: true });
+// The focus of a keyboard scrolls the page.
+addEventListener("scroll", () => { if (helped) place(); }, { passive: true, capture: true });
 
 // The files are inside the page.
 for (const link of all("a.download")) link.addEventListener("click", event => {
