@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 
 from elbo_lab.models import PPCA
 from elbo_lab.plots import STYLE, figure_folder, new_figure, plot_exact_variance, save_figure
-from elbo_lab.registry import display_name, find_estimators, find_models
+from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import Moments, build_scene, run_batch
 from elbo_lab.theory import COSTS, cost_variances, crossover, gradient_variances, known_variances
 
@@ -122,7 +122,7 @@ for part in (top, bottom):
     for drawn in part.axes:
         drawn.get_legend().remove()
     for handle, name in zip(handles, names, strict=True):
-        handle.set_label(WORDS.get(name, display_name(name)))
+        handle.set_label(WORDS.get(name, name))
     look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["tick_size"]}
     part.legend(handles=[*handles, crossing], **look)
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])

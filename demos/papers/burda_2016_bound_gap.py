@@ -93,9 +93,10 @@ for name, (log_p, log_w, weights) in places.items():
 # %% The figure
 figure, (ax,) = panels(1, 1, height=3.8)
 title = "Gap of the bound of K draws, exact; dashed: Var(w / p) / 2K"
-style_axes(ax, title=title, xlabel="draws K", ylabel="log p(x) - L_K, nats")
+style_axes(ax, title=title, xlabel="draws K", ylabel="log p(x) - bound, nats")
 for (name, gap), color in zip(gaps.items(), COLORS, strict=True):
-    ax.loglog(DRAWS, gap, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=name)
+    label = f"{name}: Var infinite" if name == HEAVY else name
+    ax.loglog(DRAWS, gap, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=label)
     if name != HEAVY:
         ax.loglog(DRAWS, second_moment[name] / (2 * np.array(DRAWS)), **EXACT_LINE)
 legend_below(ax, columns=3)

@@ -102,7 +102,9 @@ for width in WIDTHS:
 
 # %% The figure
 figure, (ax,) = panels(1, 1, height=3.8)
-style_axes(ax, xlabel="width of q: sds of the Laplace approximation", ylabel="E |g|^2 / bound")
+title = "The bound on the noise is met by quadratics, and far above a logistic regression"
+xlabel = "width of q, in sd of the Laplace approximation"
+style_axes(ax, title=title, xlabel=xlabel, ylabel="E |g|² / its bound")
 ax.loglog(WIDTHS, with_matrix, "o-", color="#0072B2", label="logistic regression, M a matrix")
 ax.loglog(WIDTHS, with_number, "s-", color="#D55E00", label="logistic regression, M its largest eigenvalue")
 ax.axhline(1.0, **EXACT_LINE, label="quadratics, M their curvature: equality")

@@ -29,6 +29,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.plots import estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.special import sigmoid
 from elbo_lab.theory import Cost
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
@@ -113,12 +114,14 @@ with_baseline = (((f[:, None] - f) * score[:, None]) ** 2).mean() - gradient[0.0
 # %% The figure
 figure, axes = panels(1, 2, height=4.2)
 for ax, phi in zip(axes, PHIS, strict=True):
-    style_axes(ax, title=f"phi = {phi:g}, exact", xlabel="evaluations of the loss", ylabel="variance")
+    title = f"phi = {phi:g}: exact variance"
+    style_axes(ax, title=title, xlabel="evaluations of the loss", ylabel="variance, loss²")
     for name, by_evaluations in variance[phi].items():
         color, marker = estimator_style(name)
         line = "--" if "top" in name else "-"
         evaluations = list(by_evaluations)
-        ax.semilogy(evaluations, by_evaluations.values(), line, marker=marker, color=color, label=name)
+        look = {"marker": marker, "color": color, "label": display_name(name)}
+        ax.semilogy(evaluations, by_evaluations.values(), line, **look)
 handles = axes[1].get_legend_handles_labels()
 figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 print("figure:", save_figure(figure, OUT, "liu-2019-tied-bernoullis")[0])

@@ -32,6 +32,7 @@ from elbo_lab.models import LogisticRegression
 from elbo_lab.optimise import maximise_exact_elbo
 from elbo_lab.plots import figure_folder, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.theory import Cost
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
@@ -118,7 +119,8 @@ style_axes(left, title="Best ELBO - ELBO, exact", xlabel="step", ylabel="nats")
 style_axes(right, title="Variance at 50 draws, all rows", xlabel="step", ylabel="trace of the covariance")
 times = SHOWN * np.arange(len(paths["reparameterization"]))
 for name, (_, draws) in RUNS.items():
-    left.semilogy(times, gaps[name], **marker_keywords(name), markevery=4, label=f"{name}, S = {draws}")
+    label = f"{display_name(name)}, S = {draws}"
+    left.semilogy(times, gaps[name], **marker_keywords(name), markevery=4, label=label)
     right.semilogy(times, variances[name], **marker_keywords(name), markevery=4)
 figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
 print("figure:", save_figure(figure, OUT, "mohamed-2020-logistic-regression")[0])

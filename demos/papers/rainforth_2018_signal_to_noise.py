@@ -31,6 +31,7 @@ from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.plots import figure_folder, legend_below, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.special import LOG_2PI
 
 # %% Constants
@@ -119,10 +120,12 @@ for (name, n_draws), (mean, variance) in moments.items():
 
 # %% The figure
 figure, (ax,) = panels(1, 1, height=4.6)
-style_axes(ax, xlabel="draws K", ylabel="signal-to-noise ratio")
+title = "More draws: clearer in the model (mu), not always in the encoder (b)"
+style_axes(ax, title=title, xlabel="draws K", ylabel="signal-to-noise ratio")
 for name, curve in ratios.items():
     place = "mu" if name == IN_THETA.name else "b"
-    ax.loglog(list(curve), list(curve.values()), **marker_keywords(name), label=f"{name}, in {place}")
+    label = f"{display_name(name)}, in {place}"
+    ax.loglog(list(curve), list(curve.values()), **marker_keywords(name), label=label)
 legend_below(ax)
 print("figure:", save_figure(figure, OUT, "rainforth-2018-signal-to-noise")[0])
 

@@ -37,6 +37,7 @@ from elbo_lab.plots import (
     style_axes,
 )
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.theory import Cost, gradient_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
@@ -98,9 +99,10 @@ turns = narrow[np.argmax(outwards["sticking-the-landing"] > outwards["reparamete
 figure, (left, right) = panels(1, 2, height=3.8)
 style_axes(left, title="One draw, constant rate; the KL is exact", xlabel="step", ylabel="KL(q || p), nats")
 for name, curve in curves.items():
-    left.semilogy(SHOWN * np.arange(len(curve)), curve, **marker_keywords(name), markevery=8, label=name)
+    look = {**marker_keywords(name), "markevery": 8, "label": display_name(name)}
+    left.semilogy(SHOWN * np.arange(len(curve)), curve, **look)
 legend_below(left, columns=1)
-words = "t: sds of q are those of p times e^-t"
+words = "t: sd of q is that of p divided by $e^t$"
 plot_exact_variance(narrow, outwards, right, words, "Variance, exact", columns=1)
 print("figure:", save_figure(figure, OUT, "roeder-2017-sticking-the-landing")[0])
 

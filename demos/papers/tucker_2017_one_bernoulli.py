@@ -26,6 +26,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
 from elbo_lab.plots import figure_folder, legend_inside, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.special import sigmoid
 from elbo_lab.theory import Cost
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
@@ -145,7 +146,8 @@ for t, color in zip(TARGETS, ("#0072B2", "#D55E00", "#222222"), strict=False):
 style_axes(right, title="Variance of one draw, t = 0.499, exact", xlabel="P(b = 1), down from 1/2")
 for name in (BARE, REBAR, LEARNED):
     curve = [variance[0.499, a][name] for a in PATH]
-    right.semilogy(sigmoid(PATH), curve, ls="none" if QUICK else "-", **marker_keywords(name), label=name)
+    look = {**marker_keywords(name), "linestyle": "none" if QUICK else "-", "label": display_name(name)}
+    right.semilogy(sigmoid(PATH), curve, **look)
 right.invert_xaxis()
 legend_inside(left)
 legend_inside(right)

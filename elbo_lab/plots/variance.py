@@ -231,7 +231,7 @@ def plot_exact_variance(
     for name, variance in curves.items():
         values = np.asarray(variance, dtype=float)
         look = {**marker_keywords(name), "markevery": max(1, len(values) // 6)}
-        ax.plot(x, np.where(values > 0.0, values, np.nan), label=name, **look)
+        ax.plot(x, np.where(values > 0.0, values, np.nan), label=display_name(name), **look)
     ax.set_yscale("log")
     legend_below(ax, columns=columns)
     return ax
