@@ -155,7 +155,7 @@ def test_of_many_changed_rows_some_are_shown_and_the_rest_counted(write, run):
     other["rows"] = [{**row, "reference": "another"} for row in rows]
     found = difference(write("a.json", run | {"rows": rows}), write("b.json", other))
     text = found.table(80)
-    assert text.startswith(f"{len(rows)} of {len(rows)} rows changed beyond error bars: ")
+    assert text.startswith(f"{len(rows)} of {len(rows)} rows in both runs changed beyond error bars: ")
     assert f"and {len(rows) - MOST_ROWS} more rows that changed" in " ".join(text.split())
     assert "more rows" not in found.table(80, everything=True)
 
@@ -249,7 +249,11 @@ def test_the_exit_code_is_that_of_diff(write, run, tmp_path, capsys):
     assert "identical but for rounding" in " ".join(capsys.readouterr().out.split())
     assert main(["diff", a, b, "--json", str(out)]) == 1
     told = capsys.readouterr().out
-    assert "1 changed" in told and "score-function" in told and "reparameterization" not in told
+    assert (
+        told.startswith("1 of 24 rows in both runs changed")
+        and "score-function" in told
+        and "reparameterization" not in told
+    )
     content = json.loads(out.read_text(encoding="utf-8"))
     assert content["differs"] and content["schema"] == "elbo_lab/diff/1"
     assert main(["diff", a, b, "--json", str(tmp_path / "no" / "out.json")]) == 2

@@ -70,20 +70,18 @@ def difference_summary(rows: Rows, only: tuple[Rows, Rows]) -> str:
     if not rows:
         return "Nothing to compare: no row is in both runs."
     counts = {word: sum(row["verdict"] == word for row in rows) for word in WORDS}
-    if not counts["changed"]:
-        start = "Nothing changed beyond error bars"
+    names = list(dict.fromkeys(f"{row['estimator']} ({model_label(row)})" for row in rows if row["reasons"]))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    shares = [f"{count} {WORDS[word]}" for word, count in counts.items() if count and word != "changed"]
+    both = "row" if len(rows) == 1 else "rows"
+    if names:
+        start = f"{counts['changed']} of {len(rows)} {both} in both runs changed beyond error bars"
+        parts = [f"{start}: {', '.join(names[:3])}{more}", *shares]
     else:
-        names = list(
-            dict.fromkeys(f"{row['estimator']} ({model_label(row)})" for row in rows if row["reasons"])
-        )
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        start = (
-            f"{counts['changed']} of {len(rows)} rows changed beyond error bars: {', '.join(names[:3])}{more}"
-        )
-    summary = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
+        parts = [f"Nothing changed beyond error bars: of {len(rows)} {both} in both runs {', '.join(shares)}"]
     alone = sum(map(len, only))
-    rest = f"; {alone} rows are in one run only" if alone else ""
-    return f"{start}. Of {len(rows)} rows in both runs {summary}{rest}."
+    parts += [f"{alone} in one run only"] if alone else []
+    return f"{'; '.join(parts)}."
 
 
 def _columns(everything: bool, wide: bool) -> dict[str, Callable[[Row], str]]:
