@@ -21,8 +21,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no kill -9 on t
 FIT = """
 import sys
 from elbo_lab.cli.main import main
-from elbo_lab.cli import numbers, screen
+from elbo_lab.cli import screen
 from elbo_lab.fitting import checkpoints
+from elbo_lab.report import numbers
 checkpoints.INTERVAL = 0.0
 """
 START = "fit deep-bernoulli --data ../bits.csv --hidden 4 --batch 10 --latent 2 --threads 1".split()

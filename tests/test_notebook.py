@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from elbo_lab import advise, compare, difference, fit, load
+from elbo_lab.plots.style import Pictures
 from elbo_lab.report.snippet import Part, comparison_snippet, plain_table, snippet
 from elbo_lab.report.story import Column, Section, Story
 
@@ -38,6 +39,14 @@ def test_a_table_is_text_where_rich_would_display_it(comparison, monkeypatch):
     assert max(map(len, table.splitlines())) <= 100
 
 
+def test_the_table_of_a_fit_is_what_the_command_prints(capsys):
+    fitted = fit("gaussian-mixture:full", "faithful")
+    table = fitted.table(80)
+    assert max(map(len, table.splitlines())) <= 80
+    assert "mixing weight" in table and "log-likelihood per datum" in table and "-4.155" in table
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_result_has_a_repr_of_one_screen(comparison, tmp_path):
     comparison.to_json(tmp_path / "a.json")
     everything = compare("gaussian-mle", **SMALL)
@@ -59,6 +68,9 @@ def test_a_figure_shows_itself_without_a_magic_command(comparison):
     image = Image.open(io.BytesIO(data["image/png"]))
     assert image.width == 2 * about["image/png"]["width"] == 1600
     assert len(np.unique(np.asarray(image.convert("L")))) > 50  # it is drawn
+    page = DisplayFormatter().format(Pictures({"a <b>": figure}))[0]["text/html"]
+    assert "a &lt;b&gt;" in page and '<img width="800"' in page and len(page) > 10_000
+    assert type(fit("ppca", "digits").plot()) is type(comparison.plot(figures="none")) is Pictures
 
 
 def test_plot_names_its_figures(comparison):
@@ -99,7 +111,7 @@ def test_html_of_results_is_small_whole_and_says_what_matters(comparison, tmp_pa
     other.to_json(second)
     results = {
         "compare": (comparison, "score-function"),
-        "fit": (fit("gaussian-mixture:full", "faithful"), "training: log_likelihood_per_datum -4.155"),
+        "fit": (fit("gaussian-mixture:full", "faithful"), "-4.155"),
         "advise": (advise("gaussian-mle", **SMALL), "Gradient of the ELBO in phi: take"),
         "difference": (difference(first, second), "Only in A: 2 rows"),
     }

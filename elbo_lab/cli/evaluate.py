@@ -39,7 +39,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Evaluate, write, print."""
-    from elbo_lab.cli.numbers import number_table, remarks
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import evaluate
     from elbo_lab.fitting.checkpoints import Checkpoint
@@ -47,6 +46,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.fitting.scores import CSV
     from elbo_lab.progress import followed
     from elbo_lab.report import print_lines, wrapped_texts
+    from elbo_lab.report.numbers import number_table, remarks
 
     plan = planned(options, "checkpoint")
     if options.data is None:

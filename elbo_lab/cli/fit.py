@@ -183,10 +183,10 @@ def plan_of(options: Namespace) -> "Plan":
 def run(options: Namespace) -> None:
     """Fit, write, print."""
     from elbo_lab.cli.interrupt import interrupts
-    from elbo_lab.cli.numbers import print_numbers
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import fit
     from elbo_lab.progress import followed
+    from elbo_lab.report.numbers import print_numbers
 
     plan = plan_of(options)
     arguments = arguments_of(fit, options)

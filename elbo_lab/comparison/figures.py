@@ -24,6 +24,7 @@ from elbo_lab.exact import Answer
 from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_variance_against_draws
 from elbo_lab.plots.by_model import ALWAYS
 from elbo_lab.plots.files import render_figure, write_rendered
+from elbo_lab.plots.style import Pictures
 from elbo_lab.posteriors import Posterior
 from elbo_lab.progress import Progress
 from elbo_lab.registry import display_name
@@ -219,7 +220,7 @@ def draw_figure(comparison: Comparison, name: str) -> Figure:
 def draw_figures(comparison: Comparison, figures: str = "story") -> dict[str, Figure]:
     """Return {name: Figure} for a `Comparison`; `figures` as for `drawings`."""
     with single_threaded_blas():
-        return {name: drawing.draw() for name, drawing in drawings(comparison, figures).items()}
+        return Pictures({name: drawing.draw() for name, drawing in drawings(comparison, figures).items()})
 
 
 def write_drawings(

@@ -1,5 +1,6 @@
 """The result of a fit: parameters, history and closing numbers; as JSON and as figures."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -23,6 +24,7 @@ from elbo_lab.files import (
 from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import LogisticRegression
+from elbo_lab.report import text_of
 from elbo_lab.report.frame import frame_of
 
 if TYPE_CHECKING:
@@ -96,8 +98,18 @@ class FitResult(Fitted):
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import fit_snippet  # Jinja2 is heavy
 
-        title, *lines = repr(self).splitlines()
-        return fit_snippet(title, lines, self.history, self.settings)
+        return fit_snippet(self)
+
+    @checks_kinds
+    def table(self, width: int = 100) -> str:
+        """Return the parameters and the closing numbers as text."""
+        from rich.console import Console
+
+        from elbo_lab.report.numbers import print_numbers
+
+        sheet = io.StringIO()
+        print_numbers(self, Console(file=sheet, width=width, color_system=None, force_jupyter=False))
+        return text_of(sheet.getvalue().splitlines())
 
     def to_pandas(self) -> Any:
         """Return the history as a pandas DataFrame; ImportError where pandas is not installed."""
@@ -206,10 +218,11 @@ class FitResult(Fitted):
         matplotlib.figure.Figure, or dict {name: Figure} if no name is given
         """
         from elbo_lab.fitting.figures import figures_of  # Matplotlib is heavy
+        from elbo_lab.plots.style import Pictures
 
         found = figures_of(self)
         if name is None:
-            return dict(found)
+            return Pictures(found)
         known = []
         for known_name, figure in found:
             if known_name == name:

@@ -14,6 +14,8 @@ A figure is 8 inches wide and is shown about 800 pixels wide in the README, so 9
 pixels there; files are written at twice that resolution for sharp screens.
 """
 
+import base64
+import html
 import io
 import math
 import zlib
@@ -197,7 +199,21 @@ class Picture(Figure):
         return sheet.getvalue(), {"width": width, "height": height}
 
 
-def new_figure(height: float, width: float = STYLE["width"]) -> Figure:
+class Pictures(dict[str, Picture]):
+    """Figures by name, which a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        return "".join(map(_figure_html, self, self.values()))
+
+
+def _figure_html(name: str, figure: Picture) -> str:
+    png, size = figure._repr_png_()
+    data = base64.b64encode(png).decode()
+    image = f'<img width="{size["width"]}" alt="" src="data:image/png;base64,{data}">'
+    return f"<figure><figcaption>{html.escape(name)}</figcaption>{image}</figure>"
+
+
+def new_figure(height: float, width: float = STYLE["width"]) -> Picture:
     """Return an empty white figure, made without pyplot.
 
     Parameters

@@ -10,6 +10,9 @@ ratios      the table of paired ratios
 power       the table of second verdicts
 difference  the difference of two runs
 machine     what the numbers were computed on
+numbers     what a fit or an evaluation found
+snippet     what a notebook shows
+frame       rows for pandas
 cautions    which numbers of a comparison not to trust
 advice      the advice in words
 """

@@ -5,11 +5,12 @@ A snippet takes its colours from the page around it, light or dark. Jinja2 is im
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elbo_lab.errors import one_line
 from elbo_lab.report.cells import Row, Rows, clean_text, interval_text, number_text, time_text
 from elbo_lab.report.grouping import model_label
+from elbo_lab.report.numbers import columns_of, number_rows
 from elbo_lab.report.page import (
     Block,
     Cell,
@@ -20,11 +21,17 @@ from elbo_lab.report.page import (
     story_table,
     subject_of,
 )
+from elbo_lab.report.parameters import parameter_table
 from elbo_lab.report.story import Column, Story
 from elbo_lab.study.scene import WHERE
 
+if TYPE_CHECKING:
+    from elbo_lab.fitting import FitResult
+
 # The columns of a notebook; the others are in `table`, in the report and in the files.
 KEPT = ("estimator", "bias", "verdict", "variance", "95 % interval", "snr", "time", "ratio", "of ratio")
+# Rows and columns of parameters that stand open.
+MOST_LINES = 10
 # Characters of a setting.
 LONGEST = 80
 MAIN = "grad-phi-elbo"
@@ -79,19 +86,29 @@ def comparison_snippet(rows: Rows, settings: dict[str, Any], story: Story | None
     return snippet("Comparison with exact answers", subject_of(rows, settings), parts)
 
 
-def fit_snippet(title: str, lines: Sequence[str], history: Rows, settings: dict[str, Any]) -> str:
-    """Return the HTML of a fit: what its `repr` says; its history and settings folded."""
-    parts = [Part("", notes=lines, opened=True)]
+def fit_snippet(result: "FitResult") -> str:
+    """Return the HTML of a fit: closing numbers and parameters; its history and settings folded."""
+    settings, history = result.settings, result.history
+    titles, numbers = number_rows(columns_of(result.final))
+    titles = ["in nats", *(title.strip().replace("\n", ", ") for title in titles)]
+    closing = plain_table("", titles, numbers)
+    facts, names, rows, _ = parameter_table(result.parameters, result.train.columns)
+    shown = [(clean_text(name), *cells) for name, cells in rows[:MOST_OPEN]]
+    parts = [Part("", [closing], opened=True), Part("", notes=facts, opened=True)]
+    if rows:
+        opened = len(rows) <= MOST_LINES and len(names) <= MOST_LINES
+        parts.append(Part("Parameters", [plain_table("", ("", *names), shown)], opened=opened))
+    parts.append(Part("", notes=[f"stopped: {result.stopped}", *result.warnings], opened=True))
     if len(history) > 1:
         every = -(-len(history) // MOST_OPEN)
         chosen = [*history[-1::-every]][::-1]
-        shown = {name for row in chosen for name in row if isinstance(row[name], int | float)}
-        titles = [name for name in chosen[-1] if name in shown]
+        numeric = {name for row in chosen for name in row if isinstance(row[name], int | float)}
+        titles = [name for name in chosen[-1] if name in numeric]
         cells = [[number_text(row.get(name)) for name in titles] for row in chosen]
         note = [f"Every {every} rows of {len(history)}; result.history has them all."] if every > 1 else []
         parts.append(Part("History", [plain_table("", titles, cells, 0)], note))
     parts.append(Part("Settings", [_settings(settings)]))
-    return snippet(title, "", parts)
+    return snippet(f"{settings['model']} on {result.train.name}", f"method {settings['method']}", parts)
 
 
 def advice_snippet(settings: dict[str, Any], sentences: Sequence[str], rows: Rows) -> str:

@@ -55,13 +55,9 @@ def shown(name: str, numbers: Numbers) -> str:
     return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
-def number_table(columns: dict[str, Numbers]) -> Table:
-    """Return a rich table of {title: {name: number}}, one column per set of rows."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("in nats")
-    for title, numbers in columns.items():
-        rows = f"{numbers['rows']} rows" if "rows" in numbers else ""
-        table.add_column(f"{title}\n{rows}", justify="right", no_wrap=True)
+def number_rows(columns: dict[str, Numbers]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return titles, one for each set of rows {title: {name: number}}, and rows of name and cells."""
+    titles = [f"{title}\n{n['rows']} rows" if "rows" in n else f"{title}\n" for title, n in columns.items()]
     sets = columns.values()
     samples = max((n.get("nll_samples", 0) for n in sets), default=0)
     chosen = [n["nll_rows"] for n in sets if n.get("nll_rows", n["rows"]) < n["rows"]]
@@ -70,11 +66,25 @@ def number_table(columns: dict[str, Numbers]) -> Table:
         "these": " of these rows" if chosen else " per datum",
         "of_samples": f" of {samples}" if samples else "",
     }
-    for name, title in TITLES.items():
-        if name == "elbo_on_nll_rows" and not chosen:
-            continue  # all rows are in both lines
-        if any(name in numbers for numbers in sets):
-            table.add_row(title.format(**words), *(shown(name, numbers) for numbers in sets))
+    rows = [
+        (title.format(**words), *(shown(name, numbers) for numbers in sets))
+        for name, title in TITLES.items()
+        if any(name in numbers for numbers in sets)
+        # With all rows in both lines one says it.
+        and (name != "elbo_on_nll_rows" or chosen)
+    ]
+    return titles, rows
+
+
+def number_table(columns: dict[str, Numbers]) -> Table:
+    """Return a rich table of `number_rows`."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("in nats")
+    titles, rows = number_rows(columns)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -111,6 +121,11 @@ def noise_text(noise: Numbers) -> str:
     )
 
 
+def columns_of(final: Numbers) -> dict[str, Numbers]:
+    """Return {title: numbers} of the sets of rows of a fit."""
+    return {"training": final} | ({"held out": final["held_out"]} if "held_out" in final else {})
+
+
 def print_numbers(result: "FitResult", console: Console) -> None:
     """Print what a fit found, how good it is, and how it ended."""
     settings, final = result.settings, result.final
@@ -124,9 +139,7 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         console.print(line, highlight=False, no_wrap=True, overflow="crop", markup=False)
     if "decoder_noise" in final:
         say(noise_text(final["decoder_noise"]))
-    columns = {"training": final}
-    if "held_out" in final:
-        columns["held out"] = final["held_out"]
+    columns = columns_of(final)
     console.print(number_table(columns))
     for remark in remarks(final.get("held_out", final)):
         say(remark)
