@@ -1,12 +1,16 @@
 """The story: one screen whose words follow from the rows."""
 
 import copy
+import io
+import json
 
 import pytest
 from rich.console import Console
 
 import elbo_lab
+from elbo_lab.cli.main import main
 from elbo_lab.comparison.story import CAST, TWO, tell
+from elbo_lab.report.cells import percent_text
 from elbo_lab.report.story import print_head, print_story
 
 
@@ -47,3 +51,93 @@ def test_the_finding_follows_from_the_rows(told):
                 row[f"variance_ratio{end}"] = 0.5
     changed = tell(rows, told.settings).finding
     assert changed != told.story.finding and "on 3 of 4 " in changed and "on 4 of 4 " in told.story.finding
+
+
+def test_the_numbers_of_the_screen_are_those_of_the_rows(told):
+    bound, noise, draws = told.story.sections
+    rows = {(row["model"], row["target"], row["estimator"]): row for row in told.rows}
+    for shown, label in zip(bound.rows, told.settings["models"], strict=True):
+        name = label.partition(":")[0]
+        exact = told.settings["exact_values"][f"{label} K={shown[1]}"]
+        log_p, elbo, gap = map(float, shown[2:5])
+        half = 0.5 * 10.0 ** -len(shown[2].partition(".")[2]) + 1e-12
+        assert abs(log_p - exact["log-evidence"]) <= half and abs(elbo - exact["elbo"]) <= half
+        assert gap == pytest.approx(exact["log-evidence"] - exact["elbo"], rel=0.06)
+        for cell, sampler in zip(shown[5:], ("prior-monte-carlo", "importance-sampling"), strict=True):
+            row, (value, error) = rows[name, "log-evidence", sampler], map(float, cell.split(" ±"))
+            assert abs(row["bias"]) == pytest.approx(row["bias_norm"])
+            assert value == pytest.approx(row["bias"], abs=error)
+            assert error == pytest.approx(1.96 * row["bias_se"], rel=0.5)
+    for shown in noise.rows:
+        score, other = (
+            rows[shown[0], "grad-phi-elbo", name] for name in ("score-function", "reparameterization")
+        )
+        base = other if other["applicable"] else rows[shown[0], "grad-phi-elbo", "score-function-loo"]
+        expected = score["variance"] / base["variance"]
+        assert float(shown[1].split(" ±")[0].replace(",", "")) == pytest.approx(expected, rel=0.3)
+    assert float(draws.rows[0][2]) == pytest.approx(float(bound.rows[2][4]), rel=0.1)  # one draw: the gap
+
+
+def test_work_counts_evaluations_and_the_best_other_has_the_least(told):
+    rows = copy.deepcopy(told.rows)
+
+    def best(rows):
+        return next(row[3:] for row in tell(rows, told.settings).sections[1].rows if row[0] == "ppca")
+
+    _, before = best(rows)
+    for row in rows:
+        if row["model"] == "ppca" and row["estimator"] == "measure-valued-coupled":
+            assert row["evaluations"] == 310
+            row["evaluations"] = 10  # as if a move cost nothing
+    _, after = best(rows)
+    assert before == "sticking the landing" and after == "measure-valued gradient, coupled"
+
+
+def test_a_bias_that_is_found_is_told(told):
+    rows = copy.deepcopy(told.rows)
+    for row in rows:
+        if (row["model"], row["estimator"]) == ("deep-bernoulli", "score-function-loo"):
+            row["bias_verdict"] = "FAIL"
+    note = tell(rows, told.settings).sections[1].notes[-1]
+    assert note == "A BIAS WAS FOUND: REINFORCE, leave-one-out on deep-bernoulli."
+    assert (
+        told.story.sections[1].notes[-1].startswith("None of the 22 shows a bias; one of 5 % would be seen")
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((61930.0, 61810.0, 62030.0), "61,900 ±0.2%"),
+        ((0.00518, 0.0045, 0.00617), "0.0052 ±20%"),
+        ((3.9, 3.7, 4.1), "3.9 ±5%"),
+        ((1.0, 1.0, 1.0), "1.0"),
+    ],
+)
+def test_a_factor_has_the_digits_that_its_interval_leaves(numbers, text):
+    assert percent_text(*numbers) == text
+
+
+def test_letters_that_a_terminal_has_not_are_replaced(told):
+    sheet = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    console = Console(file=sheet, width=100)
+    print_head(told.story.title, told.story.subject, console)
+    print_story(told.story, console)
+    sheet.flush()
+    text = sheet.buffer.getvalue().decode()
+    assert "+-" in text
+
+
+def test_the_command_prints_the_head_first_and_writes_its_rows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = "compare --rows 2 --repeats 20 --threads 1 --no-report --json o.json --csv o.csv"
+    assert main(words.split()) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("elbo-lab compare: how well") and "1  How far" in out and "In short:" in out
+    assert json.loads((tmp_path / "o.json").read_text())["settings"]["more_draws"].keys() == set(TWO)
+
+
+def test_a_mistake_prints_no_head(capsys):
+    assert main(["compare", "--draws", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("elbo-lab: error: --draws: expected at least 2")

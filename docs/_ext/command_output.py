@@ -13,14 +13,16 @@ import tempfile
 
 MARK = re.compile(r"^```bash\nelbo-lab (?P<words>.+)\n```\n\n<!-- output -->$", re.MULTILINE)
 COLUMNS = "100"
-LEGEND = re.compile(r"\nIn nats(?:.+\n)+", re.MULTILINE)
+NO_FILES = {"compare": ["--no-report"]}  # a page shows what is printed
 
 
 def printed(words):
-    """Return what `elbo-lab WORDS` prints, run in an empty folder, without the names of its figures."""
+    """Return what `elbo-lab WORDS` prints, run in an empty folder, without the names of its files."""
+    arguments = shlex.split(words)
+    arguments += NO_FILES.get(arguments[0], [])
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
-            [sys.executable, "-m", "elbo_lab", *shlex.split(words)],
+            [sys.executable, "-m", "elbo_lab", *arguments],
             cwd=folder,
             env={**os.environ, "COLUMNS": COLUMNS, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
@@ -29,12 +31,7 @@ def printed(words):
         )
     if run.returncode:
         raise RuntimeError(f"elbo-lab {words} ended with {run.returncode}: {run.stderr.strip()}")
-    text = run.stdout.strip().split("\nwritten:")[0].rstrip() + "\n"
-    # One legend is enough on a page; each table has its own in a terminal.
-    first, *others = LEGEND.split(text)
-    if not others:
-        return first
-    return first + LEGEND.search(text)[0] + "\n".join(others)
+    return run.stdout.strip().split("\nwritten:")[0].rstrip() + "\n"
 
 
 def insert(app, _, source):

@@ -104,7 +104,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
-    from elbo_lab.registry import all_estimators
+    from elbo_lab.registry import all_estimators, find_estimators, find_models
     from elbo_lab.report import (
         caution_lines,
         comparison_lines,
@@ -134,9 +134,15 @@ def run(options: Namespace) -> None:
         if arguments[name] is None:
             arguments[name] = usual
     if not told:
-        arguments["models"] = [*options.models, *(_names("--model", options.model) or [])] or None
+        more = _names("--model", options.model) or []
+        if more:
+            find_models(more, "model")  # a mistake in these is told by their own name
+        arguments["models"] = [*options.models, *more] or None
         arguments["targets"] = _names("--target", options.target)
-        arguments["estimators"] = _names("--only", options.only) or _names("--estimators", options.estimators)
+        only = _names("--only", options.only) or []
+        if only:
+            find_estimators(only, "only")
+        arguments["estimators"] = [*only, *(_names("--estimators", options.estimators) or [])] or None
     if options.quick and options.rows is None and options.data is not None:
         arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))  # no table is too small for --quick
 

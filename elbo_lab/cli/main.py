@@ -114,7 +114,6 @@ POSITIONAL = {
 # Options that set the argument of another name.
 IN_PLACE_OF = {
     "targets": "target",
-    "estimators": "only",
     "latent": "components",
     "checkpoint": "resume",
     "view": "data",

@@ -15,7 +15,7 @@ seed, results are merged in a fixed order, and BLAS has one thread, so that resu
 number of workers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from elbo_lab import __version__
@@ -57,7 +57,7 @@ def compare(
     models: Models | None = None,
     *,
     estimators: Estimators | None = None,
-    targets: str | Iterable[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     data: Data | None = None,
     latent: int | None = None,
     posterior: str = "free",
@@ -216,7 +216,7 @@ def compare(
     )
 
 
-def _of_targets(estimators: list[Estimator], targets: str | Iterable[str] | None) -> list[Estimator]:
+def _of_targets(estimators: list[Estimator], targets: str | Sequence[str] | None) -> list[Estimator]:
     """Return the estimators of some targets, or raise ValueError if a name is unknown or none is left."""
     if targets is None:
         return estimators

@@ -182,8 +182,8 @@ class Work(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Value and interval, or that there is no noise."""
-        return percent_text(self.value, self.low, self.high)
+        """Value and interval; '-' where too few repeats tell them."""
+        return "-" if math.isnan(self.value) else percent_text(self.value, self.low, self.high)
 
     @property
     def verdict(self) -> str:
@@ -271,16 +271,20 @@ def _works(rows: Rows) -> dict[str, Work]:
     for name, row in measured.items():
         cost = row["evaluations"] / base["evaluations"]
         ratios = (row[f"variance_ratio{end}"] for end in ("", "_low", "_high"))
-        numbers = (1.0, 1.0, 1.0) if row is base else tuple(cost * ratio for ratio in ratios)
+        numbers = (
+            (1.0, 1.0, 1.0)
+            if row is base
+            else tuple(math.nan if ratio is None else cost * ratio for ratio in ratios)
+        )
         works[name] = Work(row, *numbers)
     return works
 
 
-def _best_other(works: dict[str, Work]) -> Work:
+def _best_other(works: dict[str, Work]) -> Work | None:
     """Return the least work among the others that have noise."""
     shown = (BY_SCORE, LEAVE_ONE_OUT, BY_PATH)
     others = [work for name, work in works.items() if name not in shown and work.value > 0.0]
-    return min(others, key=lambda work: work.value)
+    return min(others, key=lambda work: work.value, default=None)
 
 
 def _noise_section(works: Sequence[dict[str, Work]]) -> Section:
@@ -288,8 +292,10 @@ def _noise_section(works: Sequence[dict[str, Work]]) -> Section:
     for work in works:
         other = _best_other(work)
         leave_one_out = work[LEAVE_ONE_OUT].text if BY_PATH in work else "1"
-        name = display_name(other.row["estimator"]).removeprefix(f"{display_name(BY_SCORE)}, ")
-        lines.append((_label(other.row), work[BY_SCORE].text, leave_one_out, other.text, name))
+        name = display_name(other.row["estimator"]) if other else ""
+        name = name.removeprefix(f"{display_name(BY_SCORE)}, ")
+        label = _label(work[BY_SCORE].row)
+        lines.append((label, work[BY_SCORE].text, leave_one_out, other.text if other else "-", name))
     columns = (
         Column("model", "", numeric=False),
         Column(display_name(BY_SCORE), "score function without a baseline"),
@@ -324,8 +330,9 @@ def _bias_note(works: Sequence[dict[str, Work]]) -> str:
     """Return what the tests of bias of the estimators that are shown have found."""
     shown = []
     for work in works:
-        names = dict.fromkeys([BY_SCORE, LEAVE_ONE_OUT, BY_PATH, _best_other(work).row["estimator"]])
-        shown += [work[name].row for name in names if name in work]
+        shown += [work[name].row for name in (BY_SCORE, LEAVE_ONE_OUT, BY_PATH) if name in work]
+        other = _best_other(work)
+        shown += [other.row] if other else []
     failed = [row for row in shown if row["bias_verdict"] == "FAIL"]
     seeing = sum((row["bias_detectable"] or math.inf) <= SHARE_TO_SEE for row in shown)
     if failed:
@@ -386,7 +393,8 @@ def _finding(works: Sequence[dict[str, Work]], settings: dict[str, Any]) -> str:
         if losing
         else f"{beats} no continuous model"
     )
-    kept = [work[LEAVE_ONE_OUT].value / work[BY_SCORE].value for work in works]
+    ratios = [work[LEAVE_ONE_OUT].value / work[BY_SCORE].value for work in works if work[BY_SCORE].value]
+    kept = [ratio for ratio in ratios if math.isfinite(ratio)] or [math.nan]
     second = f"leave-one-out removes {_percent(1 - max(kept))} to {_percent(1 - min(kept))} % of that noise"
     more = list(settings["more_draws"].values())
     few, many = more[0]["draws"][0], more[0]["draws"][-1]
@@ -409,6 +417,8 @@ def _kept(numbers: Sequence[float]) -> str:
 def _percent(share: float) -> str:
     """Return a share in percent, with as many nines as it has, and one digit more."""
     rest = 1.0 - share
+    if math.isnan(share):
+        return "?"
     digits = max(0, -math.floor(math.log10(rest)) - 2) if rest > 0 else 0
     return f"{100 * share:.{digits}f}"
 
