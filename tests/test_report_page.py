@@ -220,6 +220,18 @@ def test_inks_are_readable_on_dark_paper(color):
     assert (ink + 0.05) / (paper + 0.05) >= 4.4
 
 
+def test_every_ink_of_the_page_is_readable_on_its_paper():
+    page = page_html(make_rows()[:4], dict(SETTINGS))
+    light = re.search(r":root {\n(.*?)}", page, re.DOTALL)[1]
+    dark = re.search(r':root\[data-theme="dark"\] {\n(.*?)}', page, re.DOTALL)[1]
+    for theme in (light, dark):
+        colors = dict(re.findall(r"--(\w+): #(\w{6})", theme))
+        for ink in ("ink", "faint", "accent", "green", "yellow", "red", "magenta"):
+            for paper in ("paper", "raised"):
+                low, high = sorted((luminance(colors[ink]), luminance(colors[paper])))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)
+
+
 # -- in a browser ----------------------------------------------------------------------------------
 
 PAPER = {"light": ("#ffffff", "rgb(255, 255, 255)"), "dark": ("#181818", "rgb(24, 24, 24)")}
