@@ -187,23 +187,30 @@ def test_ratios_and_second_verdicts_have_their_columns():
     assert "then R = " in page
 
 
+GAUSSIAN = {"models": "gaussian-mle", "repeats": 3, "rows": 2}
+SIZES = "--rows 2 --repeats 3"
+
+
 @pytest.mark.parametrize(
     ("arguments", "command"),
     [
-        ({"models": "gaussian-mle"}, "elbo-lab compare gaussian-mle --estimators exact"),
+        ({"estimators": "exact"}, f"--estimators exact {SIZES}"),
+        ({"targets": "elbo"}, f"--target elbo {SIZES}"),
+        ({"targets": "elbo", "estimators": "exact"}, f"--target elbo --estimators exact {SIZES}"),
         (
-            {"models": "gaussian-mle", "data": "my file.csv", "at": "start", "seed": 3},
-            "elbo-lab compare gaussian-mle --estimators exact --data 'my file.csv' --seed 3 --at start",
+            {"targets": "elbo", "data": "my file.csv", "at": "start", "seed": 3},
+            "--target elbo --data 'my file.csv' --rows 2 --seed 3 --repeats 3 --at start",
         ),
     ],
 )
-def test_the_command_gives_the_same_settings_again(arguments, command, tmp_path, monkeypatch):
+def test_the_command_makes_the_same_rows_again(arguments, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my file.csv").write_text("a,b\n1,2\n2,1\n3,5\n4,4\n")
-    found = compare(**arguments, estimators="exact", threads=1)
-    assert command_of(found.settings) == command
-    story = {**found.settings, "repeats": 300, "data": None, "at": "near", "seed": 4}
-    assert command_of(story, told=True) == "elbo-lab compare --seed 4"
+    found = compare(**GAUSSIAN, **arguments, threads=1)
+    assert command_of(found) == f"elbo-lab compare gaussian-mle {command}"
+    found.story = STORY
+    found.settings |= {"repeats": 300, "rows": None, "data": None, "at": "near", "seed": 4}
+    assert command_of(found) == "elbo-lab compare --seed 4"
 
 
 def luminance(color):

@@ -4,7 +4,7 @@ import os
 import shlex
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.story import REPEATS
@@ -33,16 +33,23 @@ USUAL = {
 }
 
 
-def command_of(settings: dict[str, Any], told: bool = False) -> str:
-    """Return the command that makes a comparison, or a story, again; data and models must have names."""
-    words = ["elbo-lab", "compare"]
-    if not told:
+def command_of(comparison: "Comparison") -> str:
+    """Return the command that makes a comparison or a story again; data, models and estimators have names."""
+    settings, words, usual = comparison.settings, ["elbo-lab", "compare"], USUAL
+    if comparison.story is not None:
+        usual = USUAL | {"repeats": REPEATS}
+    else:
         everything = settings["models"] == [choice.label for choice in find_models()]
         words += ["--full"] if everything else settings["models"]
-        if settings["estimators"] != list(dict.fromkeys(estimator.name for estimator in all_estimators())):
-            words += ["--estimators", ",".join(settings["estimators"])]
-    for name, usual in (USUAL | {"repeats": REPEATS} if told else USUAL).items():
-        if settings[name] != usual:
+        names, known = settings["estimators"], all_estimators()
+        targets = list(dict.fromkeys(estimator.target for estimator in comparison.estimators))
+        if set(targets) != {estimator.target for estimator in known if estimator.name in names}:
+            words += ["--target", ",".join(targets)]
+            known = [estimator for estimator in known if estimator.target in targets]
+        if names != list(dict.fromkeys(estimator.name for estimator in known)):
+            words += ["--estimators", ",".join(names)]
+    for name, value in usual.items():
+        if settings[name] != value:
             words += [f"--{name}", str(settings[name])]
     if settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
         words += ["--at", settings["at"]]
@@ -68,7 +75,7 @@ def write_report(
             "elbo-lab-compare.json": comparison.to_json(),
             "elbo-lab-compare.csv": comparison.to_csv(),
         },
-        command=command_of(comparison.settings, comparison.story is not None),
+        command=command_of(comparison),
         machine=facts(),
     )
     Path(folder).mkdir(parents=True, exist_ok=True)
