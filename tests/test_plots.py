@@ -12,6 +12,7 @@ from other_process import output_of
 from synthetic_rows import ESTIMATORS, find_row, make_rows
 from test_learning_plots import FIGURES as FIGURES_OF_LEARNING
 
+from elbo_lab.estimators import ESTIMATORS as ALL_ESTIMATORS
 from elbo_lab.plots import (
     STYLE,
     cloud_limits,
@@ -84,6 +85,15 @@ def test_estimators_of_one_target_are_told_apart_by_colour_and_by_marker(target,
 def test_no_two_estimators_of_the_house_share_their_look():
     names = {name for members in ESTIMATORS.values() for name in members}
     assert len({estimator_style(name) for name in names}) == len(names)
+
+
+def test_no_two_estimators_of_a_target_share_colour_or_look():
+    by_target = {}
+    for estimator in ALL_ESTIMATORS:
+        if estimator.name != "exact":
+            by_target.setdefault(estimator.target, []).append(estimator_style(estimator.name))
+    for target, looks in by_target.items():
+        assert len({look.color for look in looks}) == len(looks), target
 
 
 def test_an_unknown_estimator_never_looks_like_one_of_the_house():

@@ -48,7 +48,7 @@ MOST_CURVES = 6
 MOST_ROWS = 8
 """Estimators in a line of panels of the story."""
 SCORE_FUNCTIONS = "elbo_lab.estimators.score."
-MOST_POINTS = 300
+MOST_POINTS = 200
 MAIN = ("log-evidence", "grad-phi-elbo", "gradient-cloud", "variance-vs-draws")
 """The figures that answer the main questions; others take the places of those that a comparison lacks."""
 
@@ -180,7 +180,7 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
             raise unknown_name("name", name, names)
         names = [name]
     if example is not None and "variance-vs-draws" in names:
-        # Six numbers of draws together cost about as much as one row of the table. They run on the workers,
+        # Five numbers of draws together cost about as much as one row of the table. They run on the workers,
         # where the figures are drawn, hence before them.
         repeats = max(20, settings["repeats"] // 5)
         records = variance_against_draws(scene, few, settings["seed"], comparison.workers, repeats, answer)

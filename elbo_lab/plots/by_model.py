@@ -373,7 +373,7 @@ def key_handles(rows: Rows, points: list[Point], errors: bool) -> list[Artist]:
         words = "hollow: biased; its mean squared error instead of the variance"
         handles.append(Line2D([], [], label=words, **HOLLOW))
     if any(point.high > point.low for point in points):
-        words = "bar: 95 % interval"
+        words = "bar: 95 % interval, where wider than the marker"
         handles.append(Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words))
     if not errors and any(point.marks[0] > 0 for point in points):
         words = "grey tick: the same with seconds for evaluations"
