@@ -202,7 +202,9 @@ def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, 
 def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
     draws = sorted({draws for record in records.values() for draws in record["draws"]})
     note = f"{_place(scene, at)}; markers at {', '.join(map(str, draws))} draws"
-    theory, title = theory_against_draws(scene, records), question_of("variance-vs-draws")
+    # For a network a quadrature would take longer than all that is measured here.
+    theory = {} if scene.model.hidden is not None else theory_against_draws(scene, records)
+    title = question_of("variance-vs-draws")
     return plot_variance_against_draws(records, title=title, note=note, theory=theory).figure
 
 
