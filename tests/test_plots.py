@@ -187,6 +187,13 @@ def test_what_every_course_compares_is_among_the_few_that_are_shown():
     assert names_from_top(plot_by_model(rows, most=3)) == ["own-0", "own-1", "REINFORCE"]
 
 
+def test_the_legend_explains_only_what_is_drawn():
+    best, *others = [(f"own-{i}", i < 2, 1.0 + i, 0.0, 10) for i in range(3)]
+    rows = ordered_rows(best, *others)
+    assert any("hollow" in text for text in words(plot_by_model(rows)))
+    assert not any("hollow" in text for text in words(plot_by_model(rows, most=2)))
+
+
 def test_panels_that_say_nothing_are_not_drawn():
     rows = phi_rows()
     for row in rows:

@@ -225,7 +225,8 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
         for line, shown in zip(lines, order, strict=True)
     ]
     every = [point for of_line in drawn for point in of_line]
-    legend = legend_rows(key_handles(rows, every, errors), across, LEGEND_CHARACTER)
+    seen = [row for row in rows if any(row["estimator"] in shown for shown in order)]
+    legend = legend_rows(key_handles(seen, every, errors), across, LEGEND_CHARACTER)
     note_lines = textwrap.wrap(note, 125)
     head = HEAD + LINE * len(note_lines)
     foot = 0.48 + LINE * len(legend)
