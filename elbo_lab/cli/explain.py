@@ -72,12 +72,12 @@ def explained(word: str, rows: Sequence[dict[str, Any]], width: int) -> list[lis
         for one in called(word, DATASETS.values())
     ]
     found += [_of_target(target, width) for target in _targets(word)]
-    found += [
-        filled(f"{name}: a method of fit: {text}", width) for name, text in methods() if name == spelt(word)
-    ]
     glossary = entries()
     found += [filled(text, width) for name, text in glossary if spelt(name) == spelt(word)]
     found += [_chapter(module, width) for module in _bound_modules(word)]
+    if not found:  # last, since it takes a while to load
+        every = [(name, text) for name, text in methods() if name == spelt(word)]
+        found = [filled(f"{name}: a method of fit: {text}", width) for name, text in every]
     if found:
         return found
     known = [*ESTIMATORS, *MODELS, *FAMILIES, *DATASETS, *(name for name, _ in glossary)]
