@@ -29,6 +29,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.distributions import DiagonalGaussian, draw_noise
 from elbo_lab.plots import estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
+from elbo_lab.registry import display_name
 from elbo_lab.theory import COSTS, cost_variances, crossover
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
@@ -96,7 +97,7 @@ def plot_costs(ax, cost, which):
     """Draw the exact variances of a cost in one parameter as lines, the sampled ones as markers."""
     for name, estimator in LINES.items():
         color, marker = estimator_style(name)
-        label = name.replace("oracle", "optimal")
+        label = display_name(name.replace("oracle", "optimal"))
         ax.plot(RANGES[cost], exact[cost, name][:, which], color=color, label=label)
         if estimator is not None:
             ks = RANGES[cost][list(SAMPLED)]

@@ -116,7 +116,9 @@ for name, (estimator, draws) in RUNS.items():
 # %% The figure
 figure, (left, right) = panels(1, 2, height=3.8)
 style_axes(left, title="Best ELBO - ELBO, exact", xlabel="step", ylabel="nats")
-style_axes(right, title="Variance at 50 draws, all rows", xlabel="step", ylabel="trace of the covariance")
+style_axes(
+    right, title="Variance at 50 draws, cost not counted", xlabel="step", ylabel="trace of the covariance"
+)
 times = SHOWN * np.arange(len(paths["reparameterization"]))
 for name, (_, draws) in RUNS.items():
     label = f"{display_name(name)}, S = {draws}"

@@ -126,7 +126,7 @@ for name, curve in ratios.items():
     place = "mu" if name == IN_THETA.name else "b"
     label = f"{display_name(name)}, in {place}"
     ax.loglog(list(curve), list(curve.values()), **marker_keywords(name), label=label)
-legend_below(ax)
+legend_below(ax, columns=2)
 print("figure:", save_figure(figure, OUT, "rainforth-2018-signal-to-noise")[0])
 
 

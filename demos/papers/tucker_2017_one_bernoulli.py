@@ -140,13 +140,17 @@ hot_left = {t: measured(0.0, t, HOT, state)[1] for t in TARGETS}
 
 # %% The figure
 figure, (left, right) = panels(1, 2, height=3.4)
-style_axes(left, title="Where Concrete ends; optimum: 0", xlabel="temperature", ylabel="P(b = 1)")
+style_axes(
+    left, title="Where Concrete ends, by target t; optimum: 0", xlabel="temperature", ylabel="P(b = 1)"
+)
 for t, color in zip(TARGETS, ("#0072B2", "#D55E00", "#222222"), strict=False):
     left.semilogx(TEMPERATURES, [ends[t, one] for one in TEMPERATURES], "o-", color=color, label=f"t = {t}")
-style_axes(right, title="Variance of one draw, t = 0.499, exact", xlabel="P(b = 1), down from 1/2")
+style_axes(right, title="Exact variance of one draw, target t = 0.499", xlabel="P(b = 1), down from 1/2")
 for name in (BARE, REBAR, LEARNED):
     curve = [variance[0.499, a][name] for a in PATH]
     look = {**marker_keywords(name), "linestyle": "none" if QUICK else "-", "label": display_name(name)}
+    if name == LEARNED:
+        look["label"] += ", a training for each point"
     right.semilogy(sigmoid(PATH), curve, **look)
 right.invert_xaxis()
 legend_inside(left)
