@@ -191,6 +191,7 @@ def test_of_several_without_noise_the_fastest_is_advised(timed):
     choice = choice_of(advise("gaussian-mixture:full", **SMALL), "grad-phi-elbo")
     assert choice.estimator == "score-function-unordered-set"
     assert choice.unbeaten["near"][2] == "enumeration"
+    assert "no noise either, but slower: score-function-top-categories and enumeration" in choice.text
 
 
 def test_what_makes_no_sense_is_a_row_with_a_reason(timed):  # noqa: ARG001

@@ -43,7 +43,13 @@ def recommend(target: str, names: list[str], places: dict[str, Rows], budget: fl
     text = f"{SUBJECTS[target]}: take {names[0]}"
     if len(names) > 1:
         others = f"{', '.join(names[1:-1])} and {names[-1]}" if len(names) > 2 else names[1]
-        text += f"; too close to call, {others} will do as well"
+        quiet = all(row_of(rows, names[1])["work_ratio"] is None for rows in places.values())
+        close = (
+            f"no noise either, but slower: {others}"
+            if quiet
+            else f"too close to call, {others} will do as well"
+        )
+        text += f"; {close}"
     said = [text, *(_next_best(rows, names, at) for at, rows in places.items())]
     return ". ".join(filter(None, said)) + "." + (_bought(places, names[0], budget) if budget else "")
 
@@ -59,7 +65,7 @@ def _next_best(rows: Rows, names: list[str], at: str) -> str:
     else:
         return f"{where} it is the only candidate" if len(rows) == 1 else ""
     if row["work_ratio"] is None:
-        return f"{where} {best['estimator']} has no noise, {row['estimator']} has"
+        return f"{where} it has no noise" if best is chosen else f"{where} {best['estimator']} has no noise"
     interval = interval_text(row["work_ratio_low"], row["work_ratio_high"])
     doubt = "" if row["verdict"] == "loses" else ", which may be chance"
     if doubt and row["work_ratio_low"] > 1.0:
