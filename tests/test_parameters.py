@@ -71,3 +71,8 @@ def test_a_decoder_at_its_floor_is_told_and_the_floor_is_an_option(capsys):
     assert none.final["decoder_noise"]["share_at_floor"] == 0.0 and not none.warnings
     assert main("fit deep-bernoulli --data digits --floor 1".split()) == 2
     assert "--floor" in capsys.readouterr().err
+
+
+def test_names_that_a_model_of_a_user_has_in_part_are_no_mistake():
+    lines = parameter_table({"weights": np.ones((3, 2)), "decoder.W1": np.ones((4, 4))}).lines(80)
+    assert "weights (3 x 2)" in lines[0] and "decoder (16 numbers)" in lines[0]

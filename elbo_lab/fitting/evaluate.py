@@ -5,7 +5,7 @@ with K importance samples from q (Burda et al. 2016, eq. 8), and by the active u
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,8 @@ class Evaluation:
 
     settings: dict[str, Any]
     final: dict[str, Any]
-    scores: Scores
-    rows: NDArray[np.intp]
+    scores: Scores = field(repr=False)
+    rows: NDArray[np.intp] = field(repr=False)
 
     @checks_kinds
     def to_json(self, path: StrPath) -> None:

@@ -14,7 +14,8 @@ numbers     what a fit or an evaluation found
 snippet     what a notebook shows
 frame       rows for pandas
 cautions    which numbers of a comparison not to trust
-advice      the advice in words
+advice      the finding of an advice, and its one table
+parameters  the parameters of a fit, by the names of textbooks
 """
 
 from elbo_lab.estimators.targets import is_gradient

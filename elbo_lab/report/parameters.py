@@ -76,21 +76,17 @@ def parameter_table(parameters: Parameters, columns: Sequence[str] | None = None
     columns : sequence of str, optional
         Names of the columns of the data; 'column 0' and so on by default.
     """
-    if "weights" in parameters:
-        return _mixture(parameters, columns)
-    if "coefficients" in parameters:
-        return _regression(parameters, columns)
-    if "uniquenesses" in parameters or "explained_variance_ratio" in parameters:
-        return _linear(parameters, columns)
-    if "sigma" in parameters and "mean" in parameters:
-        mean, sigma = parameters["mean"], number_text(float(parameters["sigma"]))
-        rows = zip(_names(columns, len(mean)), _cells(mean), strict=True)
-        return ParameterTable((f"noise sigma {sigma}",), ("mean",), tuple(rows))
+    # A model of a user may describe itself by some of these names, and mean other things.
+    for names, table in TABLES:
+        if names <= set(parameters):
+            return table(parameters, columns)
     return ParameterTable((_stored(parameters),))
 
 
 def _names(columns: Sequence[str] | None, count: int) -> list[str]:
-    return [f"column {i}" for i in range(count)] if columns is None else list(columns)
+    if columns is None or len(columns) != count:
+        return [f"column {i}" for i in range(count)]
+    return list(columns)
 
 
 def _cells(*arrays: NDArray[np.floating]) -> list[tuple[str, ...]]:
@@ -126,11 +122,11 @@ def _linear(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
         rows = list(zip(names, _cells(b, p["uniquenesses"], W), strict=True))
     else:
         ratios = p["explained_variance_ratio"]
-        parts = ", ".join(f"{100 * ratio:.1f}" for ratio in ratios[:MOST_ROWS])
-        more = ", ..." if len(ratios) > MOST_ROWS else ""
+        parts = ", ".join(f"{100 * ratio:.1f}" for ratio in ratios[:MOST_ROWS]) if len(ratios) > 1 else ""
+        each = f": {parts}{', ...' if len(ratios) > MOST_ROWS else ''} %" if parts else ""
         facts = [
             f"noise sigma {number_text(float(sigma))}",
-            f"principal components explain {100 * ratios.sum():.1f} % of the variance: {parts}{more} %",
+            f"principal components explain {100 * ratios.sum():.1f} % of the variance{each}",
         ]
         titles = ("mean", *latents)
         rows = list(zip(names, _cells(b, W), strict=True))
@@ -138,9 +134,16 @@ def _linear(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
     return ParameterTable((*facts, f"means and loadings W{remark}:"), titles, tuple(rows), "latents")
 
 
+def _one_gaussian(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
+    mean, sigma = p["mean"], number_text(float(p["sigma"]))
+    rows = zip(_names(columns, len(mean)), _cells(mean), strict=True)
+    return ParameterTable((f"noise sigma {sigma}",), ("mean",), tuple(rows))
+
+
 def _regression(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
     mean, deviation = p["coefficients"], p["standard_deviations"]
-    names = [*_names(columns, len(mean) - 1)[: len(mean) - 1], "intercept"]
+    # The last column of the table is the label.
+    names = [*_names(None if columns is None else columns[:-1], len(mean) - 1), "intercept"]
     rows = list(zip(names, _cells(mean, deviation), strict=True))
     remark, rows = _largest_first(rows, np.abs(mean))
     fact = f"coefficients of the standardised features under q{remark}:"
@@ -157,3 +160,13 @@ def _stored(parameters: Parameters) -> str:
         networks[key] = networks.get(key, 0) + (np.size(array) if dot else 0)
     words = [f"{key} ({count:,} numbers)" if count else key for key, count in networks.items()]
     return f"parameters, as stored: {', '.join(words)}: result.parameters in Python, --json FILE"
+
+
+# The names of the parameters, and the table of a model that has all of them.
+TABLES = (
+    ({"weights", "means", "standard_deviations"}, _mixture),
+    ({"coefficients", "standard_deviations"}, _regression),
+    ({"W", "b", "sigma", "sigma2", "uniquenesses"}, _linear),
+    ({"W", "b", "sigma", "sigma2", "explained_variance_ratio"}, _linear),
+    ({"mean", "sigma", "sigma2"}, _one_gaussian),
+)
