@@ -35,6 +35,8 @@ from elbo_lab.special import LOG_2PI
 __all__ = ["MeasureValued", "MeasureValuedCoupled"]
 
 MOVES = 3
+# Rows of the model at once: each draw and datum has 3 K + 1, whose likelihood then fits in the cache.
+ROWS_PER_PASS = 4096
 
 
 def diagonal_gaussian(family: Family) -> DiagonalGaussian:
@@ -149,9 +151,14 @@ def measure_valued_gradient(problem: Problem, u: Floats, up: Floats, down: Float
     posterior, phi, x = problem.posterior, problem.phi, problem.x
     family, n_latent = diagonal_gaussian(posterior.family), u.shape[-1]
     eta = posterior.eta(phi, x)
-    z = family.sample(eta, moved_draws(u, (up, -down, maxwell)))
-    f = log_weight_at(problem, eta, z)
-    f = f.reshape(*u.shape[:-2], 1 + MOVES * n_latent, len(x)).mean(axis=-3)
+    # (R, S, N, K): draws are evaluated a few at a time, whichever repeat they belong to.
+    every = [part.reshape(-1, *u.shape[-2:]) for part in (u, up, -down, maxwell)]
+    per_pass = max(1, ROWS_PER_PASS // ((1 + MOVES * n_latent) * len(x)))
+    passes = []
+    for start in range(0, len(every[0]), per_pass):
+        own, *moves = (part[start : start + per_pass] for part in every)
+        passes.append(log_weight_at(problem, eta, family.sample(eta, moved_draws(own, tuple(moves)))))
+    f = np.concatenate(passes).reshape(*u.shape[:-2], 1 + MOVES * n_latent, len(x)).mean(axis=-3)
     # (..., 1 + 3 K, N) -> (..., N, K) for each of the three moves.
     at_z = f[..., 0, :, None]
     raised, lowered, widened = np.split(np.moveaxis(f[..., 1:, :], -2, -1), MOVES, axis=-1)

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from cases import CASES, Case, model_id
+from checks import peak_memory
 from estimator_laws import BY_NAME, assert_same, noise_for
 from noise_integrals import estimate, moments
 from scipy.special import gamma
 
+from elbo_lab import Problem
 from elbo_lab.checking.measure_rules import circle_rule, radial_rule, sphere_rule
 from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.estimators import measure_valued
 from elbo_lab.estimators.measure_valued import moved_draws
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
@@ -121,3 +124,23 @@ def test_at_the_exact_posterior_both_have_no_noise():
     for estimator in (PLAIN, COUPLED):
         noise = noise_for(estimator, case, 2, lead=(50,))
         assert np.abs(estimate(estimator, case, q, phi, noise)).max() < 1e-12
+
+
+@pytest.mark.parametrize("estimator", [PLAIN, COUPLED], ids=lambda one: one.name)
+@pytest.mark.parametrize("case", CONTINUOUS, ids=model_id)
+def test_evaluations_a_few_at_a_time_give_the_same_estimate(case, estimator, monkeypatch):
+    spec = estimator.noise_spec(case.model.family, 5, len(case.x))
+    noise = np.random.default_rng(0).standard_normal((4, *spec.shape))
+    at_once = estimator.estimate(case.problem(), noise)[0]
+    monkeypatch.setattr(measure_valued, "ROWS_PER_PASS", 1)
+    np.testing.assert_allclose(estimator.estimate(case.problem(), noise)[0], at_once, rtol=1e-12, atol=1e-12)
+
+
+def test_the_moves_of_many_repeats_take_little_memory():
+    # 20 repeats of 10 draws, each with 31 evaluations of 64 columns: 100 MB at once.
+    model, rng = PPCA(64, 10), np.random.default_rng(0)
+    q = FreePosterior(model.family, 32)
+    theta, phi = 0.1 * rng.standard_normal(model.layout.size), np.zeros(q.layout.size)
+    problem = Problem(model, q, theta, phi, rng.standard_normal((32, 64)))
+    noise = rng.standard_normal((20, *PLAIN.noise_spec(model.family, 10, 32).shape))
+    assert peak_memory(lambda: PLAIN.estimate(problem, noise)) < 4 * noise.nbytes
