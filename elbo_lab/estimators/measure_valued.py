@@ -20,6 +20,8 @@ The length of two standard normals has the Weibull and that of three the Maxwell
 differ in how many normals they spend: independent ones for the two measures of a pair, or the same for both.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from elbo_lab.arrays import Floats
@@ -118,14 +120,14 @@ class MeasureValuedCoupled(CoordinateMoves):
         return measure_valued_gradient(problem, a, weibull, weibull, maxwell), state
 
 
-def moved_draws(u: Floats, moves: tuple[Floats, Floats, Floats]) -> Floats:
+def moved_draws(u: Floats, moves: Sequence[Floats]) -> Floats:
     """Return the standardised draws and all their moves as draws: (..., S (3 K + 1), N, K).
 
     Parameters
     ----------
     u : ndarray (..., S, N, K)
         Draws from N(0, I).
-    moves : tuple of three ndarray (..., S, N, K)
+    moves : three ndarray (..., S, N, K)
         Replacements of coordinate k of a draw, one k at a time.
     """
     is_moved = np.eye(u.shape[-1], dtype=bool)[:, None, :]
@@ -157,7 +159,7 @@ def measure_valued_gradient(problem: Problem, u: Floats, up: Floats, down: Float
     passes = []
     for start in range(0, len(every[0]), per_pass):
         own, *moves = (part[start : start + per_pass] for part in every)
-        passes.append(log_weight_at(problem, eta, family.sample(eta, moved_draws(own, tuple(moves)))))
+        passes.append(log_weight_at(problem, eta, family.sample(eta, moved_draws(own, moves))))
     f = np.concatenate(passes).reshape(*u.shape[:-2], 1 + MOVES * n_latent, len(x)).mean(axis=-3)
     # (..., 1 + 3 K, N) -> (..., N, K) for each of the three moves.
     at_z = f[..., 0, :, None]
