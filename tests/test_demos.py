@@ -107,3 +107,9 @@ def test_a_notebook_without_the_package_says_how_to_install_it(tmp_path):
     done = run_python("-c", cell, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "git clone <repository>" in done.stdout and "-m pip install ." in done.stdout
+
+
+def test_the_exercise_does_not_tell_its_answer():
+    (path,) = (path for path in DEMOS if path.stem == "17_find_the_biased_estimator")
+    _, after_the_candidates = path.read_text(encoding="utf-8").split("CANDIDATES = [")
+    assert "candidate-" not in after_the_candidates
