@@ -6,7 +6,7 @@ import pytest
 from elbo_lab.estimators import Exact
 from elbo_lab.plots import estimator_style, plot_signal_to_noise
 from elbo_lab.processes import Workers
-from elbo_lab.registry import find_estimators
+from elbo_lab.registry import display_name, find_estimators
 from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
 NAMES = ["iwae-reparameterization", "dreg", "piwae-2-phi", "vimco", "ovis-tilde-0", "iwae-score-function"]
@@ -54,10 +54,11 @@ def test_the_posterior_has_no_signal_to_be_measured():
 def test_the_figure_has_a_curve_per_estimator_in_its_colour_and_two_guides(records):
     ax = plot_signal_to_noise(records, title="here")
     lines = {line.get_label(): line for line in ax.get_lines()}
-    assert set(lines) == {*NAMES, "guide: slope -0.5", "guide: slope +0.5"}
+    assert set(lines) == {*map(display_name, NAMES), "guide: slope -0.5", "guide: slope +0.5"}
     for name in NAMES:
-        assert lines[name].get_color() == estimator_style(name).color
-        np.testing.assert_array_equal(lines[name].get_ydata(), records[name]["snr"])
+        line = lines[display_name(name)]
+        assert line.get_color() == estimator_style(name).color
+        np.testing.assert_array_equal(line.get_ydata(), records[name]["snr"])
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_title(loc="left")) == ("log", "log", "here")
     assert len({estimator_style(name).marker for name in NAMES}) == len(NAMES)
 
