@@ -91,6 +91,7 @@ CONTENTS = {
         "choosing",
         "comparing",
         "learning",
+        "notebooks",
         "write_your_own",
         "extending",
         "gotchas",
@@ -115,6 +116,8 @@ def add_contents(_, page, source):
 
 def setup(app):
     room_pages.write(HERE / "api")
+    # After those of sphinx-gallery, which they replace.
+    app.connect("builder-inited", demo_gallery.write_notebooks, priority=900)
     app.connect("source-read", add_contents)
     app.connect("source-read", catalogue.insert)
     app.connect("source-read", command_output.insert)

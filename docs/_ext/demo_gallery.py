@@ -109,3 +109,14 @@ def show_figures(_, block_vars, gallery_conf):
         run = "full run" if full_run() else "quick run"
         found += ["", f".. figure:: /{place}", f"   :alt: {name}", "", f"   {name} ({run})", ""]
     return "\n".join(found)
+
+
+def write_notebooks(app):
+    """Write the demos as 'elbo-lab demo --notebook' does; a handler of `builder-inited`."""
+    # Imported late, since the package is on the path only once the configuration is read.
+    from elbo_lab.cli.notebooks import notebook_of
+
+    for script in sorted((Path(app.confdir).parent / "demos").glob("[0-9]*.py")):
+        path = Path(app.srcdir) / "gallery" / f"{script.stem}.ipynb"
+        if path.exists():
+            path.write_text(notebook_of(script.read_text(encoding="utf-8")), encoding="utf-8")
