@@ -31,7 +31,8 @@ COMMANDS = {
     "evaluate": "evaluate c.npz --data bits.csv --importance-samples 9",
     "sample": "sample c.npz --count 5 --out s",
     "diff": "diff a.json b.json",
-    "list": "list",
+    "list": "list models",
+    "explain": "explain dreg",
     "check": "check reparameterization",
     "doctor": "doctor",
 }
