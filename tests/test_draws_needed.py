@@ -211,7 +211,10 @@ def test_infinite_and_unknown_numbers_say_why(monkeypatch):
     needed = draws_needed(DeepBernoulli, data=(np.random.default_rng(0).random((40, 3)) < 0.4) * 1.0, rows=3)
     text = " ".join(needed.table().split())
     assert "No finite number of draws from q is enough" in text
-    assert "? K = 3: not known exactly: that takes a linear Gaussian model" in text
+    assert (
+        "? K = 3: the weights of deep-bernoulli are not known exactly: that takes a linear Gaussian model"
+        in text
+    )
     assert [row["infinite"] for row in needed.rows] == [0, 3, None, None]
     assert json.loads(needed.to_json())["rows"] == needed.rows
 

@@ -1,11 +1,11 @@
 """elbo-lab draws: how many draws does log p(x) need?"""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from elbo_lab.cli.options import add_force, arguments_of, planned
 
 HELP = "how many draws log p(x) needs, from the prior and from q"
-DESCRIPTION = "Print the draws that bring the standard deviation of log p-hat down to some nats: exact."
+DESCRIPTION = "Print how many draws bring the error of log p-hat down to some nats, from exact variances."
 EXAMPLES = """examples:
   elbo-lab draws ppca                             K = 1 ... 32, within 0.1 nats
   elbo-lab draws deep-bernoulli --latent 1,2      q is too narrow for a finite number
@@ -35,7 +35,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 def whole_numbers(text: str) -> list[int]:
     """Return the numbers of a list that is separated by commas."""
-    return [int(part) for part in text.split(",")]
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentTypeError(f"expected whole numbers with commas between, got {text!r}") from None
 
 
 def run(options: Namespace) -> None:

@@ -79,7 +79,7 @@ def check_known(model: Model) -> None:
     """Refuse a model of which no proposal has a known law of the weights."""
     if not (enumeration.applies(model) or model.quadratic or quadrature.applies(model)):
         needs = "a linear Gaussian model, a discrete z, or one or two latents"
-        raise NotApplicable(f"not known exactly: that takes {needs}")
+        raise NotApplicable(f"the weights of {model.label} are not known exactly: that takes {needs}")
 
 
 def weight_laws(problem: Problem) -> tuple[WeightLaw, WeightLaw]:
