@@ -17,6 +17,7 @@ from elbo_lab.report.page import (
     Table,
     environment,
     models_table,
+    plus_minus,
     questions_of,
     story_table,
     subject_of,
@@ -57,7 +58,7 @@ def snippet(title: str, subject: str, parts: Iterable[Part]) -> str:
 def plain_table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> Table:
     """Return a table of texts, the first `names` columns of which hold no numbers."""
     columns = tuple(Column(title, numeric=i >= names) for i, title in enumerate(titles))
-    return Table(caption, columns, [tuple(map(Cell, row)) for row in rows])
+    return Table(caption, columns, [tuple(Cell(plus_minus(text)) for text in row) for row in rows])
 
 
 def comparison_snippet(rows: Rows, settings: dict[str, Any], story: Story | None) -> str:
@@ -94,10 +95,12 @@ def fit_snippet(result: "FitResult") -> str:
     closing = plain_table("", titles, numbers)
     facts, names, rows, _ = parameter_table(result.parameters, result.train.columns)
     shown = [(clean_text(name), *cells) for name, cells in rows[:MOST_OPEN]]
-    parts = [Part("", [closing], opened=True), Part("", notes=facts, opened=True)]
+    # The last sentence stands above the table.
+    above, title = (facts[:-1], facts[-1].rstrip(":")) if rows else (facts, "")
+    parts = [Part("", [closing], opened=True), Part("", notes=above, opened=True)]
     if rows:
         opened = len(rows) <= MOST_LINES and len(names) <= MOST_LINES
-        parts.append(Part("Parameters", [plain_table("", ("", *names), shown)], opened=opened))
+        parts.append(Part(title, [plain_table("", ("", *names), shown)], opened=opened))
     parts.append(Part("", notes=[f"stopped: {result.stopped}", *result.warnings], opened=True))
     if len(history) > 1:
         every = -(-len(history) // MOST_OPEN)
