@@ -213,7 +213,7 @@ def tell(rows: Rows, settings: dict[str, Any]) -> Story:
 FURTHER = (
     ("elbo-lab compare ppca --at exact", "q at the posterior: the order turns round"),
     ("elbo-lab compare ppca --quick", "one model, all its estimators and targets"),
-    ("elbo-lab compare --full", "all models: some minutes"),
+    ("elbo-lab compare --full", "all models, all tables"),
 )
 
 
