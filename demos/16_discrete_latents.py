@@ -184,4 +184,6 @@ for row, target in enumerate(TARGETS):
 assert VARIANCE["disarm"][:, middle].max() < 1e-20, "a fair bit leaves DisARM nothing to chance"
 noise = {name: variance.mean() for name, variance in VARIANCE.items()}
 assert noise["rebar-0.5"] > noise["score-function"], "REBAR should be misled here"
-assert max(map(np.mean, again)) < noise["score-function"], "and RELAX should learn, in every training"
+assert noise["relax-0.5"] < noise["score-function"], "and RELAX should learn"
+of_reinforce = VARIANCE["score-function"][SHOWN].mean()
+assert max(map(np.mean, again)) < of_reinforce, "in every training"
