@@ -17,6 +17,7 @@ sys.path[:0] = [str(HERE / "_ext"), str(ROOT), str(ROOT / "demos" / "papers")]
 import catalogue
 import command_output
 import demo_gallery
+import readme_parts
 import room_pages
 import source_pages
 
@@ -88,6 +89,7 @@ CONTENTS = {
         "families",
     ],
     "Working with it": [
+        "command_line",
         "choosing",
         "comparing",
         "learning",
@@ -119,6 +121,7 @@ def setup(app):
     # After those of sphinx-gallery, which they replace.
     app.connect("builder-inited", demo_gallery.write_notebooks, priority=900)
     app.connect("source-read", add_contents)
+    app.connect("source-read", readme_parts.insert)
     app.connect("source-read", catalogue.insert)
     app.connect("source-read", command_output.insert)
     app.connect("source-read", source_pages.point_into_the_site)

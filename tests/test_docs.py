@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from elbo_lab.cli.fit import model_name
+from elbo_lab.cli.main import COMMANDS as SUBCOMMANDS
 from elbo_lab.cli.main import build_parser
 from elbo_lab.comparison import compare
 from elbo_lab.datasets import DATASETS
@@ -45,8 +46,10 @@ def anchors(text):
 
 
 def commands(page):
-    """Return every command of the bash blocks of a page, as lists of words."""
+    """Return every command of the bash blocks and of the tables of a page, as lists of words."""
     lines = [line for _, block in fences(TEXTS[page], "bash") for line in block.splitlines()]
+    cells = [line for line in without_fences(TEXTS[page]).splitlines() if line.startswith("|")]
+    lines += [command for cell in cells for command in re.findall(r"`(elbo-lab [^`]+)`", cell)]
     return [part for line in lines for part in split_at_and(shlex.split(line, comments=True)) if part]
 
 
@@ -118,7 +121,8 @@ def test_the_check_of_a_fit_command_finds_a_fault(wrong):
 
 
 COMMANDS = {
-    "README.md": {"list", "compare", "fit", "evaluate", "sample", "doctor", "diff", "advise", "check"},
+    "README.md": {"advise", "compare", "demo", "draws", "explain", "fit"},
+    "docs/command_line.md": set(SUBCOMMANDS),
     "docs/comparing.md": {"compare", "diff", "advise"},
 }
 
@@ -129,7 +133,7 @@ def test_the_commands_of_a_page_are_known_and_parse(page):
     for program, *words in commands(page):
         name = program.removeprefix(".venv/bin/")
         if name != "elbo-lab":
-            assert name in ("python3", "pip", "python", "sphinx-build"), program
+            assert name in ("python3", "pip", "python", "sphinx-build", "source"), program
             continue
         options = parser.parse_args(words)
         seen.add(options.command)

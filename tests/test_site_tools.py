@@ -20,8 +20,9 @@ from elbo_lab.registry import find_models
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-catalogue, command_output, demo_gallery, plain_text, source_pages = map(
-    importlib.import_module, ("catalogue", "command_output", "demo_gallery", "plain_text", "source_pages")
+TOOLS = ("catalogue", "command_output", "demo_gallery", "plain_text", "readme_parts", "source_pages")
+catalogue, command_output, demo_gallery, plain_text, readme_parts, source_pages = map(
+    importlib.import_module, TOOLS
 )
 
 DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
@@ -90,6 +91,20 @@ def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
     app = type("App", (), {"config": type("Config", (), {"plot_gallery": "True"})})
     command_output.insert(app, "page", page)
     assert page[0].count("printed by") == 1 and "printed by list" in page[0]
+
+
+def test_the_start_page_shows_the_questions_of_the_readme_with_links_that_lead_there_from_the_docs():
+    page = [(ROOT / "docs" / "index.md").read_text(encoding="utf-8")]
+    readme_parts.insert(None, "index", page)
+    assert "<!-- readme" not in page[0] and "| question |" in page[0]
+    table = [line for line in page[0].splitlines() if line.startswith("|")]
+    links = [target for line in table for target in re.findall(r"\]\(([^)#]+)", line)]
+    assert len(links) > len(table) and all((ROOT / "docs" / link).is_file() for link in links)
+
+
+def test_a_section_that_the_readme_has_not_is_refused():
+    with pytest.raises(ValueError):
+        readme_parts.section("Nothing of the kind")
 
 
 def plain_letters(text):
