@@ -1,7 +1,7 @@
 """Sections of the README inside a page of the site, so that a table stands in one file.
 
-A line of a page that ends with `<!-- readme: HEADING -->` links to the README for those who read the file itself;
-on the site the text under that heading takes its place.
+A line of a page that ends with `<!-- readme: HEADING -->` links to the README, for those who read the file
+itself; on the site the text under that heading takes its place.
 """
 
 import re
