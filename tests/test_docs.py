@@ -257,11 +257,3 @@ def test_the_table_of_histories_has_every_key(records):
     )
     histories = keys_of([record["history"] for record in records[0]])
     assert {key for key in histories if f"`{key}`" not in section} == set()
-
-
-def test_the_table_of_the_readme_has_the_columns_of_the_program():
-    table = compare("deep-bernoulli", estimators=["score-function"], rows=2, repeats=2).table(width=80)
-    (_, shown), *_ = fences(TEXTS["README.md"], "text")
-    title, header = shown.splitlines()[:2]
-    assert title in table.splitlines()
-    assert set(header.split()) <= {*table.split(), "95", "%", "int."}

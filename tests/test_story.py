@@ -3,6 +3,8 @@
 import copy
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -40,6 +42,19 @@ def test_the_cast_is_six_models_with_their_sections(told):
 def test_the_screen_is_short_and_no_line_is_too_wide(told, width, most):
     lines = printed(told.story, width)
     assert len(lines) <= most and max(map(len, lines)) <= width
+
+
+def test_the_screen_of_the_readme_is_that_of_the_program(told):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(elbo-lab compare: .*?)^```$", readme, re.MULTILINE | re.DOTALL)[1]
+    screen = printed(told.story, 98)
+    # All but the numbers, which are those of more rows and repeats.
+    for heading in ("elbo-lab compare: ", "1  How", "2  Which", "3  Do"):
+        (line,) = (line for line in screen if line.startswith(heading))
+        assert line.rstrip() in shown
+    for section in told.story.sections:
+        assert all(column.title in shown for column in section.columns)
+        assert all(row[0] in shown for row in section.rows)
 
 
 def test_the_finding_follows_from_the_rows(told):
