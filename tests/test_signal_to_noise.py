@@ -1,12 +1,11 @@
-"""Signal-to-noise against draws: exact signals, known rates, a figure that says what it shows."""
+"""Signal-to-noise against draws: exact signals and known rates."""
 
 import numpy as np
 import pytest
 
 from elbo_lab.estimators import Exact
-from elbo_lab.plots import estimator_style, plot_signal_to_noise
 from elbo_lab.processes import Workers
-from elbo_lab.registry import display_name, find_estimators
+from elbo_lab.registry import find_estimators
 from elbo_lab.study.experiments import linear_gaussian_scene, log_slope, signal_to_noise
 
 NAMES = ["iwae-reparameterization", "dreg", "piwae-2-phi", "vimco", "ovis-tilde-0", "iwae-score-function"]
@@ -49,20 +48,3 @@ def test_the_posterior_has_no_signal_to_be_measured():
     plain = find_estimators(["iwae-reparameterization"])
     found = signal_to_noise(scene, plain, 0, Workers(1), 20, draws=(4,))
     assert found["iwae-reparameterization"]["snr"][0] < 1e-8
-
-
-def test_the_figure_has_a_curve_per_estimator_in_its_colour_and_two_guides(records):
-    ax = plot_signal_to_noise(records, title="here")
-    lines = {line.get_label(): line for line in ax.get_lines()}
-    assert set(lines) == {*map(display_name, NAMES), "guide: slope -0.5", "guide: slope +0.5"}
-    for name in NAMES:
-        line = lines[display_name(name)]
-        assert line.get_color() == estimator_style(name).color
-        np.testing.assert_array_equal(line.get_ydata(), records[name]["snr"])
-    assert (ax.get_xscale(), ax.get_yscale(), ax.get_title(loc="left")) == ("log", "log", "here")
-    assert len({estimator_style(name).marker for name in NAMES}) == len(NAMES)
-
-
-def test_a_figure_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"^records: expected at least one estimator, got none$"):
-        plot_signal_to_noise({})

@@ -3,7 +3,7 @@
 from elbo_lab.plots.by_model import plot_by_model
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
-from elbo_lab.plots.draws import plot_sandwich, plot_signal_to_noise, plot_variance_against_draws
+from elbo_lab.plots.draws import plot_sandwich, plot_variance_against_draws
 from elbo_lab.plots.files import figure_folder, save_figure
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.images import (
@@ -27,7 +27,7 @@ from elbo_lab.plots.style import (
     panels,
     style_axes,
 )
-from elbo_lab.plots.variance import plot_exact_variance, plot_target_variance
+from elbo_lab.plots.variance import plot_exact_variance
 
 __all__ = [
     "EXACT_LINE",
@@ -62,11 +62,9 @@ __all__ = [
     "plot_reconstructions",
     "plot_sample_scatter",
     "plot_sandwich",
-    "plot_signal_to_noise",
     "plot_staircase",
     "plot_surprisal",
     "plot_surprisal_and_gap",
-    "plot_target_variance",
     "plot_variance_against_draws",
     "save_figure",
     "style_axes",

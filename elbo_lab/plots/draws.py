@@ -1,4 +1,4 @@
-"""Curves against a number of draws or of steps: variance, signal-to-noise ratio, bounds of a sandwich.
+"""Curves against a number of draws or of steps: variance, bounds of a sandwich.
 
 Variance is shown against evaluations of log p(x, z), which S draws cost: most estimators take one a draw,
 measure-valued gradients 3 K + 1. Of a biased estimator the mean squared error is shown, which stops falling
@@ -7,10 +7,6 @@ where the bias remains. The names stand at the ends of the curves.
 The mean of S independent draws has 1/S of the variance of one: a line of slope -1, the grey guide. An
 estimator whose draws help each other (leave-one-out baselines) falls faster at first; a ratio of means
 follows the guide only once S is large.
-
-The guides of the signal-to-noise ratio have slopes -1/2 and +1/2: along the one more draws spoil a gradient,
-along the other they improve it. Below a ratio of one the noise of a single estimate is larger than what it
-estimates.
 
 The sandwich of annealed chains has log p(x) between a lower bound (blue) and an upper one (red), both with
 the 95 % interval of the mean over the data; the exact answer, where it is known, is the black dashed line
@@ -52,7 +48,6 @@ SIDES = {
     "upper": ("upper bound: chains from exact posterior draws", "#D55E00", "v"),
 }
 NORMAL_95 = 1.96
-GUIDE = "dotted: half the variance for twice the cost"
 MOST_TICKS = 9
 LABEL_CHARACTER, LABEL_HEIGHT = 0.072, 0.17
 """Inches, for the sizes of type in `STYLE`."""
@@ -212,48 +207,6 @@ def _ends(group: Sequence[float], apart: float) -> tuple[float, float]:
     half = (len(group) - 1) * apart / 2
     middle = sum(group) / len(group)
     return middle - half, middle + half
-
-
-def plot_signal_to_noise(
-    records: Mapping[str, Record], ax: Axes | None = None, title: str = "", columns: int = 2
-) -> Axes:
-    """Draw the signal-to-noise ratio of each estimator against its number of draws.
-
-    Parameters
-    ----------
-    records : dict of str to dict
-        From `study.experiments.signal_to_noise`: by estimator lists `draws`, `snr`, `low`, `high`.
-    ax : matplotlib.axes.Axes, optional
-        An axes in a new figure if omitted.
-    title : str
-    columns : int
-        Names side by side in the legend.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    if not records:
-        raise bad_value("records", "at least one estimator", "none")
-    curves = {name: as_arrays(name, record, "snr") for name, record in records.items()}
-    ylabel = "|exact gradient| / standard deviation"
-    ax = styled_axes(ax, 4.6, title=title, xlabel="draws K per estimate", ylabel=ylabel)
-    ax.set_yscale("log")
-    handles: list[Artist] = []
-    for name, (draws, ratio, low, high) in curves.items():
-        look = marker_keywords(name)
-        handles += ax.plot(draws, ratio, label=display_name(name), zorder=3, **look)
-        draw_band(ax, draws, low, high, look["color"])
-    counts = measured_counts(curves)
-    ends = np.array([counts[0], counts[-1]])
-    middle = np.exp(np.nanmean(np.log(np.concatenate([curve[1] for curve in curves.values()]))))
-    for slope, style in ((-0.5, ":"), (0.5, "-.")):
-        level = middle * (ends / np.sqrt(ends.prod())) ** slope
-        line = {"color": STYLE["faint"], "linewidth": 1.0, "linestyle": style, "zorder": 1}
-        handles += ax.plot(ends, level, label=f"guide: slope {slope:+.1f}", **line)
-    count_axis(ax, counts)
-    legend_below(ax, [*handles, band_handle()], columns=columns)
-    return ax
 
 
 def plot_sandwich(
