@@ -33,6 +33,7 @@ COMMANDS = {
     "diff": "diff a.json b.json",
     "list": "list models",
     "explain": "explain dreg",
+    "demo": "demo 0 --notebook",
     "check": "check reparameterization",
     "doctor": "doctor",
 }

@@ -51,6 +51,32 @@ def test_a_demo_runs_and_says_where_its_picture_is(own_environment, capsys):
     assert [path.suffix for path in sorted((own_environment / "pictures").iterdir())] == [".png", ".svg"]
 
 
+@pytest.mark.parametrize("out", ["", "mine.txt", "/proc/x", "photos"])
+def test_a_bad_folder_is_told_before_the_work_and_no_picture_is_lost(out, own_environment, capsys):
+    (own_environment / "mine.txt").write_text("mine")
+    (own_environment / "photos").mkdir()
+    (own_environment / "photos" / "variational-inference.png").write_text("mine")
+    assert main.main(["demo", "0", "--quick", "--out", out]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("elbo-lab: error: --out: expected ") and err.count("\n") == 1
+    assert (own_environment / "photos" / "variational-inference.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_picture_of_a_demo_is_known_before_it_is_drawn(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(demo.FIGURE.findall(text)) == text.count('print("figure:", save_figure(') > 0
+
+
+def test_a_picture_is_written_though_the_reader_has_gone(own_environment, monkeypatch, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as closed, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", closed)
+        assert main.main(["demo", "0", "--quick", "--out", "pictures"]) == 0
+    assert capsys.readouterr().err == "" and len(os.listdir(own_environment / "pictures")) == 2
+
+
 @pytest.mark.parametrize("fault, code", [("KeyboardInterrupt", 130), ("OSError('no room')", 2)])
 def test_an_end_before_the_end_is_told_as_of_any_command(fault, code, own_environment, monkeypatch, capsys):
     script = own_environment / "90_breaks.py"

@@ -206,6 +206,11 @@ def test_a_model_with_its_own_number_of_latents_has_one_line():
         assert row["log10_draws_median"] == pytest.approx(fewer["log10_draws_median"] + np.log10(4.0))
 
 
+def test_a_number_of_latents_that_is_named_twice_counts_once():
+    needed = draws_needed("ppca", latent=[2, 1, 2], rows=4)
+    assert [row["latent"] for row in needed.rows] == [2, 2, 1, 1] and "K = 1" in needed.table()
+
+
 def test_infinite_and_unknown_numbers_say_why(monkeypatch):
     monkeypatch.setattr("elbo_lab.comparison.draws.LATENTS", (1, 3))
     needed = draws_needed(DeepBernoulli, data=(np.random.default_rng(0).random((40, 3)) < 0.4) * 1.0, rows=3)

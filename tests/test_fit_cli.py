@@ -169,6 +169,8 @@ def test_what_the_mistakes_stand_beside_is_no_mistake(capsys):
         "gaussian-mixture --data constant.csv --covariance spherical --epochs 3 --restarts 1",
         "deep-gaussian:fixed --data ok.csv --likelihood fixed-variance --epochs 1 --hidden 3",
         "factor-analysis --data ok.csv --latent 3 --epochs 3 --holdout 0.1",
+        "GMM --data ok.csv --covariance diagonal --components 2 --epochs 3 --restarts 1",
+        "vae --data bits.csv --likelihood bernoulli --epochs 1 --hidden 3",
     ):
         assert main(["fit", *command.split()]) == 0, capsys.readouterr().err
 

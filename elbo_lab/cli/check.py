@@ -125,13 +125,13 @@ def find(name: str, argument: str) -> list[Any]:
     from elbo_lab.registry import ESTIMATORS, MODELS, find_estimators, find_models
 
     with suppress(UnknownName):
-        estimators = [one for one in find_estimators(name) if not isinstance(one, Exact)]
+        estimators = [one for one in find_estimators(name, argument) if not isinstance(one, Exact)]
         if not estimators:
             remedy = "others are held against the exact answer"
             raise bad_value(argument, "an estimator with draws", repr(name), remedy)
         return estimators
     with suppress(UnknownName):
-        return [choice.model or choice.kind for choice in find_models(name)][:1]
+        return [choice.model or choice.kind for choice in find_models(name, argument)][:1]
     where, colon, attribute = name.rpartition(":")
     if not colon:
         words = names_by_word([*ESTIMATORS.values(), *MODELS.values()])

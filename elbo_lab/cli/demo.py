@@ -3,15 +3,19 @@
 import os
 import re
 import runpy
+import sys
 import textwrap
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import get_terminal_size
 
+from elbo_lab.cli.options import add_force, planned, planned_figures
 from elbo_lab.cli.shipped import shipped
+from elbo_lab.cli.streams import Outliving
 from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.files import write_bytes
+from elbo_lab.files import check_writable, write_bytes
 from elbo_lab.names import spelt
 
 HELP = "the demos: one idea, one picture each"
@@ -23,6 +27,7 @@ EXAMPLES = """examples:
   elbo-lab demo staircase --quick by a word of its title, with a small budget
 """
 FOLDER = "elbo-lab-figures"
+FIGURE = re.compile(r'save_figure\([^"]*"([\w-]+)"\)')
 HEADER = re.compile(r"^# # (?P<title>[^\n]+)$.*?^Expected time: (?P<seconds>[^.;]+)[.;]", re.M | re.S)
 
 
@@ -88,6 +93,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--notebook", action="store_true", help="write it as a Jupyter notebook here, and do not run it")
     add("--quick", action="store_true", help="a small budget: rougher numbers, most in three seconds")
     add("--out", default=FOLDER, metavar="DIR", help=f"folder of the pictures (default {FOLDER})")
+    add_force(parser)
 
 
 def _write_notebook(demo: Demo) -> Path:
@@ -95,8 +101,9 @@ def _write_notebook(demo: Demo) -> Path:
     from elbo_lab.cli.notebooks import notebook_of
 
     path = Path(f"{demo.path.stem}.ipynb")
-    if path.exists():  # it may hold work
+    if os.path.lexists(path):  # it may hold work
         raise bad_value("--notebook", "a folder without this notebook", f"{str(path)!r}", "move it away")
+    check_writable("--notebook", path)
     write_bytes(path, notebook_of(demo.path.read_text(encoding="utf-8")).encode())
     return path
 
@@ -110,12 +117,14 @@ def run(options: Namespace) -> None:
     if options.notebook:
         print(f"written: {_write_notebook(demo)}")
         return
-    print(demo.title if options.quick else f"{demo.title} ({demo.seconds})", end="\n\n", flush=True)
     os.environ["ELBO_LAB_OUT"] = options.out
     os.environ["ELBO_LAB_QUICK"] = "1" if options.quick else "0"
     os.environ["MPLBACKEND"] = "agg"  # opens no window
+    planned_figures(planned(options), options.out, FIGURE.findall(demo.path.read_text(encoding="utf-8")))
     try:
-        runpy.run_path(str(demo.path), run_name="__main__")
+        with redirect_stdout(Outliving(sys.stdout)):
+            print(demo.title if options.quick else f"{demo.title} ({demo.seconds})", end="\n\n", flush=True)
+            runpy.run_path(str(demo.path), run_name="__main__")
     finally:
         from elbo_lab.processes import end_workers
 

@@ -185,14 +185,17 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import fit
+    from elbo_lab.names import name_meant
     from elbo_lab.progress import followed
+    from elbo_lab.registry import MODELS
     from elbo_lab.report.numbers import print_numbers
 
     plan = plan_of(options)
+    name = None if options.model is None else name_meant(options.model, MODELS.loaded())
     arguments = arguments_of(fit, options)
     arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
-    arguments["model"] = model_name(options.model, options.covariance, options.likelihood)
-    arguments["latent"] = latent_size(options.model, options.latent, options.components)
+    arguments["model"] = model_name(name, options.covariance, options.likelihood)
+    arguments["latent"] = latent_size(name, options.latent, options.components)
     with interrupts() as asked, followed(None, lines=True) as tell:
 
         def progress(done: float, total: float, step: str) -> bool:

@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
         )
         print("\nA line each: elbo-lab list models. More of one: elbo-lab explain dreg.")
         return
-    kind = options.kind or "estimators"
+    kind = "estimators" if options.kind is None else options.kind
     asked = spelt(kind).replace("-", "")
     meant = next((one for one in KINDS if one.replace(" ", "").startswith(asked)), None)
     if meant is None or len(asked) < SHORTEST:

@@ -122,7 +122,7 @@ def draws_needed(
         sizes = [*LATENTS, None]
     else:
         given = [latent] if isinstance(latent, int) else list(latent)
-        sizes = [check_count("latent", size) for size in given]
+        sizes = list(dict.fromkeys(check_count("latent", size) for size in given))
     found: list[Row] = []
     settings = {"model": choices[0].label, "within": within, "posterior": posterior, "at": at, "seed": seed}
     with followed(progress) as told, single_threaded_blas():
