@@ -380,6 +380,15 @@ def find_model(item: str | type[Model] | Model | None, argument: str = "model") 
     return next((choice for choice in choices if choice.variant == usual), choices[0])
 
 
+def one_model(item: str | type[Model] | Model) -> ModelChoice:
+    """Return the choice for a name, a class or a model, and refuse what has several variants."""
+    choices = find_models(item, "model")
+    if len(choices) > 1:
+        names = ", ".join(choice.label for choice in choices)
+        raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
+    return choices[0]
+
+
 def _models_called(name: str, argument: str) -> list[ModelChoice]:
     chosen = _called(name, MODELS, _choices, lambda choice: words_for(choice.kind, choice.variant))
     if not chosen:

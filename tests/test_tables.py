@@ -7,9 +7,18 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
-from elbo_lab.report import interval_text, number_text, order_targets, time_text, value_text, verdict
+from elbo_lab.report import (
+    dash_of,
+    interval_text,
+    number_text,
+    order_targets,
+    print_lines,
+    time_text,
+    value_text,
+    verdict,
+)
 from elbo_lab.report.columns import check_columns
-from elbo_lab.report.tables import comparison_lines, print_tables, table_text
+from elbo_lab.report.tables import comparison_lines, table_text
 
 
 def one_line(text):
@@ -264,7 +273,7 @@ def test_bias_is_told_by_a_word_and_by_a_colour():
     assert row_of(text, "exact").split()[1:4] == ["0", "-", "-"]
     sheet = io.StringIO()
     terminal = Console(file=sheet, width=120, force_terminal=True, color_system="standard")
-    print_tables(rows, SETTINGS, terminal)
+    print_lines(comparison_lines(rows, SETTINGS, 120), terminal)
     assert re.search(r"\x1b\[1;31m\s*FAIL", sheet.getvalue())
     assert re.search(r"\x1b\[32m\s*ok < 3 %", sheet.getvalue())
     assert re.search(r"\x1b\[35m\s*blind < 340 %", sheet.getvalue())
@@ -307,6 +316,7 @@ def test_no_rows_make_no_tables():
 def test_a_console_that_knows_only_ascii_gets_ascii():
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="ascii") as sheet:
-        print_tables(make_rows(["elbo"]), SETTINGS, Console(file=sheet, width=100))
+        console = Console(file=sheet, width=100)
+        print_lines(comparison_lines(make_rows(["elbo"]), SETTINGS, 100, dash_of(console)), console)
         sheet.flush()
         assert b"----" in raw.getvalue()

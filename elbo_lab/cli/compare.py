@@ -95,8 +95,6 @@ def _is_story(options: Namespace) -> bool:
 
 def run(options: Namespace) -> None:
     """Compare, write, print."""
-    from rich.text import Text
-
     from elbo_lab.cli.screen import STANDARD_ERROR, finish, saved, screen
     from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CHOICES, CSV, JSON, figure_names
@@ -105,14 +103,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
     from elbo_lab.registry import all_estimators, find_estimators, find_models
-    from elbo_lab.report import (
-        caution_lines,
-        comparison_lines,
-        dash_of,
-        power_lines,
-        print_lines,
-        ratio_lines,
-    )
+    from elbo_lab.report import caution_lines, comparison_lines, dash_of, print_lines
     from elbo_lab.report.columns import check_columns
     from elbo_lab.report.page import KIND, PAGE
     from elbo_lab.report.story import print_head, print_story
@@ -175,9 +166,6 @@ def run(options: Namespace) -> None:
             return
         dash = dash_of(console)
         lines = comparison_lines(result.rows, result.settings, console.width, dash, *shown)
-        for lines_of in (ratio_lines, power_lines):
-            more = lines_of(result.rows, result.settings, console.width, dash)
-            lines += [Text(), *more] if more else []
         print_lines([*lines, *caution_lines(result.rows, console.width)], console)
         if (options.json or options.csv) and result.settings["pareto_k"] is None:
             console.out("\nPareto k-hat is left out, arviz-stats is not installed:", INSTALL, highlight=False)

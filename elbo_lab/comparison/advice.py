@@ -29,7 +29,7 @@ from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import all_estimators, check_posterior_name, find_models
+from elbo_lab.registry import all_estimators, check_posterior_name, one_model
 from elbo_lab.report import text_of, time_text, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, measurement_lines, no_candidate, recommend, row_of
 from elbo_lab.report.frame import frame_of
@@ -168,10 +168,7 @@ def advise(
     ValueError, TypeError
         In one line that names the argument, the expected and the given value.
     """
-    choices = find_models(model, "model")
-    if len(choices) > 1:
-        names = ", ".join(choice.label for choice in choices)
-        raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
+    choice = one_model(model)
     posterior = check_posterior_name(posterior)
     if posterior not in POSTERIORS:
         expected = "'free', 'full' or 'amortised', which have gradients in phi"
@@ -207,7 +204,7 @@ def advise(
         for row in _judged(result, candidates, target, at, seconds, budget)
     ]
     scene = results["near"].scenes[0]
-    settings = {"model": choices[0].label, "data": scene.data, "rows": len(scene.x)}
+    settings = {"model": choice.label, "data": scene.data, "rows": len(scene.x)}
     settings |= {"latent": scene.model.latent_dim, "posterior": posterior, "budget": budget}
     settings |= {"draws": draws, "repeats": repeats, "seed": seed}
     return Advice(settings, tuple(_choose(target, evidence, budget) for target in TARGETS), evidence)

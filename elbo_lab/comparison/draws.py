@@ -15,7 +15,8 @@ from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import check_posterior_name, find_models
+from elbo_lab.registry import check_posterior_name, one_model
+from elbo_lab.report import text_of
 from elbo_lab.report.draws import draws_lines
 from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import PLACES, build_scene
@@ -54,7 +55,7 @@ class DrawsNeeded:
 
     def table(self, width: int = 80) -> str:
         """Return the lines as text."""
-        return "\n".join(line.plain.rstrip() for line in self.lines(width)) + "\n"
+        return text_of(self.lines(width))
 
     def __repr__(self) -> str:
         return self.table()
@@ -106,10 +107,7 @@ def draws_needed(
     >>> [row["log10_draws_median"] > 8 for row in needed.rows if row["proposal"] == "prior"]
     [False, True]
     """
-    choices = find_models(model, "model")
-    if len(choices) > 1:
-        names = ", ".join(choice.label for choice in choices)
-        raise bad_value("model", "one model", f"{len(choices)} of them", f"choose one of {names}")
+    choice = one_model(model)
     if not 0.0 < check_positive("within", within) < 1.0:
         raise bad_value("within", "less than 1 nat", within)
     check_posterior_name(posterior)
@@ -124,14 +122,14 @@ def draws_needed(
         given = [latent] if isinstance(latent, int) else list(latent)
         sizes = list(dict.fromkeys(check_count("latent", size) for size in given))
     found: list[Row] = []
-    settings = {"model": choices[0].label, "within": within, "posterior": posterior, "at": at, "seed": seed}
+    settings = {"model": choice.label, "within": within, "posterior": posterior, "at": at, "seed": seed}
     with followed(progress) as told, single_threaded_blas():
         for done, size in enumerate(sizes):
             told(done, len(sizes), "fits and weights")
             if size is None and found:
                 continue  # only models that take no other number of latents have rows at their own
             try:
-                scene = build_scene(choices[0], data, size, posterior, at, rows, seed, check=_check)
+                scene = build_scene(choice, data, size, posterior, at, rows, seed, check=_check)
                 if scene.posterior is None:
                     raise NotApplicable(scene.no_posterior)
                 laws = weight_laws(scene.problem)

@@ -12,7 +12,7 @@ from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
-from elbo_lab.report import power_lines, ratio_lines, summary_lines, table_text, text_of
+from elbo_lab.report import summary_lines, table_text
 from elbo_lab.report.frame import frame_of
 from elbo_lab.report.story import Story
 from elbo_lab.study.moments import Moments
@@ -78,11 +78,7 @@ class Comparison:
     @checks_kinds
     def table(self, width: int = 120) -> str:
         """Return one table per target as text, then that of `against`, and that of `power`, if asked for."""
-        text = table_text(self.rows, self.settings, width=width)
-        for lines_of in (ratio_lines, power_lines):
-            lines = lines_of(self.rows, self.settings, width)
-            text += text_of(["", *lines]) if lines else ""
-        return text
+        return table_text(self.rows, self.settings, width)
 
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import comparison_snippet  # Jinja2 is heavy

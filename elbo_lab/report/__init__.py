@@ -24,10 +24,8 @@ from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
 from elbo_lab.report.difference import difference_lines, difference_summary
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
-from elbo_lab.report.power import power_lines
-from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.report.summary import summary_lines
-from elbo_lab.report.tables import comparison_lines, print_tables, table_text
+from elbo_lab.report.tables import comparison_lines, table_text
 
 __all__ = [
     "Row",
@@ -44,10 +42,7 @@ __all__ = [
     "model_label",
     "number_text",
     "order_targets",
-    "power_lines",
     "print_lines",
-    "print_tables",
-    "ratio_lines",
     "summary_lines",
     "table_text",
     "text_of",

@@ -38,7 +38,7 @@ from elbo_lab.report.tables import (
     digits_of,
     exact_gap,
     exact_numbers,
-    exact_text,
+    exact_parts,
     meanings,
     refusals,
 )
@@ -272,12 +272,6 @@ def plus_minus(text: str) -> str:
 def _block(rows: Rows, columns: tuple[Column, ...], settings: dict[str, Any]) -> Block:
     """Return the part of a section that is about one model and one target."""
     numbers = [row for row in rows if span_text(row) is None]
-    known = next((row for row in rows if row.get("reference_norm") is not None), None)
-    facts = (
-        [f"{exact_text(known, settings)} ({known['reference']})", known.get("reference_note")]
-        if known
-        else []
-    )
     missing = [row for row in rows if row not in numbers]
     infinite = [f"{span_text(row)}: {clean_text(row['estimator'])}" for row in missing if row["applicable"]]
     model = model_cell(rows[0])
@@ -285,7 +279,7 @@ def _block(rows: Rows, columns: tuple[Column, ...], settings: dict[str, Any]) ->
     return Block(
         model.text,
         model.remark,
-        [plus_minus(clean_text(fact)) for fact in facts if fact],
+        [plus_minus(fact) for fact in exact_parts(rows, settings)],
         table if numbers else None,
         [clean_text(row["estimator"]) for row in missing],
         [*infinite, *refusals(rows)],

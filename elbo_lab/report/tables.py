@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.estimators.targets import describe, is_gradient
 from elbo_lab.report.blocks import (
-    dash_of,
     name_cell,
-    print_lines,
     styled,
     text_of,
     wrapped,
@@ -25,11 +23,12 @@ from elbo_lab.report.blocks import (
 from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
 from elbo_lab.report.columns import Column, Frame, fit_columns, sorted_rows
 from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
+from elbo_lab.report.power import power_lines
+from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
 from elbo_lab.study.scene import WHERE
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
 # A difference of two numbers is no more exact than they are.
@@ -153,13 +152,6 @@ def exact_parts(rows: Rows, settings: dict[str, Any]) -> list[str]:
         return []
     note = [clean_text(known["reference_note"])] if known.get("reference_note") else []
     return [f"{exact_text(known, settings)} ({known['reference']})", *note]
-
-
-def block_parts(rows: Rows, settings: dict[str, Any]) -> tuple[list[str], str | None]:
-    """Return `model_parts` and `exact_parts` of a block, and its line of `gap_text`."""
-    answer = exact_parts(rows, settings)
-    gap = gap_text(rows[0], settings) if answer else None
-    return model_parts(rows[0], settings) + answer, gap
 
 
 def head_lines(row: Row, parts: list[str], width: int) -> "list[Text]":
@@ -298,6 +290,8 @@ def comparison_lines(
 ) -> "list[Text]":
     """Return the lines of the comparison: models, one table per target, what is undefined, a legend.
 
+    Below them stand the tables of `against` and of `power`, if asked for.
+
     Parameters
     ----------
     rows : list of dict
@@ -321,12 +315,11 @@ def comparison_lines(
         lines += styled([""]) + table_lines(chosen, settings, frame, width, dash, sort)
     refused = refusal_lines(rows, width)
     lines += styled([""]) + refused if refused else []
-    return lines + styled([""]) + legend_lines(shown, settings, frame, width) if shown else lines
-
-
-def print_tables(rows: Rows, settings: dict[str, Any], console: "Console") -> None:
-    """Print `comparison_lines` as wide as a console of rich; colour appears on a terminal only."""
-    print_lines(comparison_lines(rows, settings, console.width, dash_of(console)), console)
+    lines += styled([""]) + legend_lines(shown, settings, frame, width) if shown else []
+    for lines_of in (ratio_lines, power_lines):
+        more = lines_of(rows, settings, width, dash)
+        lines += styled([""]) + more if more else []
+    return lines
 
 
 def table_text(rows: Rows, settings: dict[str, Any], width: int = 120) -> str:
