@@ -68,7 +68,7 @@ def ring(z):
 
 
 def log_density(x):
-    """Return log p(x) (N,) by the change of variables: -inf inside of the unit circle."""
+    """Return log p(x) (N,) by the change of variables: -inf inside the unit circle."""
     rho = np.maximum(10 * (np.linalg.norm(x, axis=-1) - 1), 0.0)
     with np.errstate(divide="ignore"):
         log_det = np.log(0.1 * (0.1 + 1 / rho))

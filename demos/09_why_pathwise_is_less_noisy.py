@@ -5,9 +5,9 @@
 
 Claim. The pathwise gradient knows the slope of f = log p(x, z) - log q(z), the score function its size.
 Where f is smooth and has many terms, size is much more than slope, and the pathwise gradient wins by
-orders of magnitude, the more so the more latents there are. Three times the order turns around: a baseline
-makes f small near the posterior, a wiggly f has a large slope, and sticking the landing pays for its path
-where q is too narrow.
+orders of magnitude, the more so the more latents there are. In three cases the order is reversed: a
+baseline makes f small near the posterior, a rapidly oscillating f has a large slope, and sticking the landing
+pays for its path where q is too narrow.
 
 Formula, for a Gaussian q with z = m + s eps and log p(x, z) quadratic in z, so that in the noise
 log p = const + a.eps - eps.B eps / 2 and f = const + a.eps + eps.H eps / 2 with H = I - B:
@@ -116,7 +116,7 @@ ax.axvline(turns, color="gray", linestyle=":", linewidth=1.0)
 ax.annotate(f"k = {turns:.4f}", (turns, 1.2e-3), xytext=(4, 0), **note)
 for k, words in ((np.pi, "0 at k = π, where cos is even about 1"), (2 * np.pi, "0 at k = 2π")):
     ax.annotate(words, (k, 1.2e-3), xytext=(6, 0), **note)
-crossing = Line2D([], [], label="the order turns around", **ring)
+crossing = Line2D([], [], label="the order is reversed", **ring)
 for part in (top, bottom):
     handles, names = part.axes[0].get_legend_handles_labels()
     for drawn in part.axes:

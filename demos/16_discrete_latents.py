@@ -12,7 +12,7 @@ the wrong way wherever p < c.
 Formula: maximise E_b f(b), f(b) = (b - c)^2, b ~ Bernoulli(p), p = sigmoid(l), so that
 
     d/dl E f = p (1 - p) (f(1) - f(0)) = p (1 - p) (1 - 2 c)        exact, by two evaluations
-    straight-through                     p (1 - p) 2 (p - c)         in mean
+    straight-through                     p (1 - p) 2 (p - c)         on average
 
 Source: Tucker et al. (2017), NeurIPS; Grathwohl et al. (2018), ICLR; Dong, Mnih and Tucker (2020), NeurIPS.
 Expected time: half a minute. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Find the biased estimator
 # %%
-"""Three gradients of the ELBO, written by hand. One of them is wrong in mean: which? Set GUESS, then run.
+"""Three gradients of the ELBO, written by hand. One of them is biased: which? Set GUESS, then run.
 
 Claim. The lab tells bias twice: exactly, by Gauss-Hermite nodes, where log-weights are polynomials of the
 noise, and by many repeats on real data. Of these three, both name the same culprit. Before a right guess

@@ -1,14 +1,14 @@
 """elbo_lab: how well can the evidence of a latent-variable model, and its gradients, be estimated?
 
-Every estimator is held against the exact answer, on the same models, with the same random numbers:
+Every estimator is compared with the exact answer, on the same models, with the same random numbers:
 
 >>> from elbo_lab import compare
 >>> result = compare("gaussian-mle", repeats=50)
 >>> print(result.table())  # doctest: +SKIP
 
-Names and rooms are loaded on first use, so that `import elbo_lab` costs next to nothing; `elbo_lab.<TAB>`
-shows them all. The rooms, from the ground up: `special`, `layout`, `distributions`, `networks`, `models`,
-`posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`, `registry`,
+Names and subpackages are loaded on first use, so that `import elbo_lab` costs next to nothing;
+`elbo_lab.<TAB>` shows them all. The subpackages, from the ground up: `special`, `layout`, `distributions`,
+`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`, `registry`,
 `evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`, `comparison`.
 """
 

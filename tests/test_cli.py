@@ -42,7 +42,7 @@ def test_version(capsys):
 
 def test_help_teaches_by_example(capsys):
     assert code_of(["--help"]) == 0
-    assert "elbo-lab compare --quick" in capsys.readouterr().out
+    assert "Start with: elbo-lab compare" in capsys.readouterr().out
     assert code_of(["compare", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.count("elbo-lab compare ") >= 6

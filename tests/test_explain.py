@@ -101,9 +101,12 @@ def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
     run.to_json(tmp_path / "a.json")
     (row,) = [row for row in run.rows if row["estimator"] == "score-function-loo"]
     line = f"ppca, grad-phi-elbo, score-function-loo: variance {row['variance']:.3g}"
+    ending = f"{row['variance_high']:.3g}), {row['bias_verdict']}"
+    assert row["bias_verdict"]
     assert "last run" not in told(capsys, "explain", "rloo")
     for word in ("rloo", "ppca"):
-        assert line in " ".join(told(capsys, "explain", word, "--json", "a.json").split())
+        shown = " ".join(told(capsys, "explain", word, "--json", "a.json").split())
+        assert line in shown and ending in shown
     run.report("elbo-lab-report")
     assert line in " ".join(told(capsys, "explain", "rloo").split())
     (tmp_path / "elbo-lab-report" / "index.html").write_text('<pre id="file-1">{"rows": [{}, 3]}</pre>')

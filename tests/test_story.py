@@ -116,7 +116,7 @@ def test_a_bias_that_is_found_is_told(told):
     note = tell(rows, told.settings).sections[1].notes[-1]
     assert note == "A BIAS WAS FOUND: REINFORCE, leave-one-out on deep-bernoulli."
     assert (
-        told.story.sections[1].notes[-1].startswith("None of the 22 shows a bias; one of 5 % would be seen")
+        told.story.sections[1].notes[-1].startswith("None of the 22 shows a bias; one of 5 % would be found")
     )
 
 

@@ -52,7 +52,7 @@ def square(gradient, m, C, u):
     return (gradient(m + u @ C.T) ** 2).sum(axis=-1) * (1.0 + (u**2).sum(axis=-1))
 
 
-# %% Quadratics, without luck: Gauss-Hermite with four nodes is exact for these polynomials
+# %% Quadratics, exactly: Gauss-Hermite with four nodes is exact for these polynomials
 def bowl(H, zbar):
     return lambda z: (z - zbar) @ H
 

@@ -17,7 +17,7 @@ Source: Grosse, Ghahramani and Adams (2015), arXiv:1511.02543, section 3; Neal (
 Burda et al. (2016), eq. 8; Nowozin (2018); Dieng et al. (2017).
 Exact set-up: PPCA of ten latents fitted to 8 x 8 digits, 100 data of its own; a VAE of ten latents; 4 chains
 each way, one Hamiltonian move per temperature, 1 to 512 steps of a sigmoidal schedule (there: other models).
-It must show: lower <= exact <= upper in mean, both within a tenth of the first distance at the end.
+It must show: lower <= exact <= upper on average, both within a tenth of the first distance at the end.
 Expected time: half a minute on two cores; with ELBO_LAB_QUICK=1 two seconds. The figure goes to ELBO_LAB_OUT.
 """
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Three tied bits: sum some values, draw others, or draw none twice
 # %%
-"""Eight values are few enough to show without luck what gradient estimators for discrete latents do.
+"""Eight values are few enough to show exactly what gradient estimators for discrete latents do.
 
 Claim. With k evaluations of the loss, drawing without replacement (the unordered set) has little variance at
 high and at low entropy. Summing the most probable values (Rao-Blackwellising) is good where few values have

@@ -141,7 +141,7 @@ rows = (
     ("(z-k)^2, mu: score function, k = -3", None, steep[0], "15 + 14 a^2 + a^4, a = 1 - k"),
     ("exp(-kz^2), mu: pathwise, power of k", "grows", slope["bell"], "figure 3; towards 1/2"),
     ("cos(kz), mu: pathwise, power of k", "grows", slope["wave"], "figure 3; towards 2"),
-    ("cos(kz), mu: pathwise above score from k =", "turns around", crossing, "shape of figure 3"),
+    ("cos(kz), mu: pathwise above score from k =", "order reversed", crossing, "shape of figure 3"),
     ("cos(kz), mu: pathwise / score, k = 10", "far above", path[-1, 0] / score[-1, 0], "shape of figure 3"),
 )
 caption = "Mohamed et al. (2020), figures 2 and 3: variance of one draw"
@@ -154,5 +154,5 @@ assert abs(slope["bell"] - 0.5) < 0.1, "for a bell too"
 at_the_end = {name: max(exact[cost, name][-1].max() for cost in ("bell", "wave")) for name in LINES}
 assert max(at_the_end, key=at_the_end.get) == "reparameterization", "and is the noisiest in the end"
 assert path[0, 0] < 1e-3 * score[0, 0], "after it was much the quieter one of the two"
-assert ((path[:, 0] > score[:, 0]) == (k > crossing)).all(), "the order turns around once"
+assert ((path[:, 0] > score[:, 0]) == (k > crossing)).all(), "the order is reversed once"
 assert worst < 6.0, "the estimators of the lab should lie on the curves"

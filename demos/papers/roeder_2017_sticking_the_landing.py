@@ -5,7 +5,7 @@
 
 Claim. The path derivative ("sticking the landing") has no variance at q = p, so that ascent at a constant
 rate with one draw comes as near as rounding allows; the standard gradient keeps the variance of the score and
-stops at a floor. Far from p the order may turn around: where q is too narrow the path derivative is noisier.
+stops at a floor. Far from p the order may be reversed: where q is too narrow the path derivative is noisier.
 
 Formula: maximise -KL(q || p) = E_q[log p(z) - log q(z)], q and p Gaussians with independent coordinates:
 

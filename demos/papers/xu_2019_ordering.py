@@ -6,7 +6,7 @@
 Claim. For a Gaussian q with independent coordinates and a quadratic log p(x, z), the pathwise gradient of
 E_q log p(x, z) has less variance than the score function in every single coordinate, whatever constant is
 taken off: by a factor of 3/2 at least for means and of 3 for log-sds, which one dimension attains. Outside of
-these assumptions a cost that wiggles turns the order around, and so does an ELBO with -log q sampled too.
+these assumptions a rapidly oscillating cost reverses the order, and so does an ELBO with -log q sampled too.
 
 Formula, z = m + s eps, f = c + a.eps - eps.B eps / 2, b the constant that is taken off (the best one, too):
 
@@ -117,6 +117,6 @@ assert least[BEST, "log-sds"] >= 3.0 - 1e-9, "in the scales either"
 for which in ("means", "log-sds"):
     assert least[SCORE, which] >= least[BEST, which], "a constant helps"
 assert np.allclose(attained, [1.5, 3.0], rtol=1e-12), "and one dimension attains both"
-assert wiggly[0] > 1.0 > wiggly[-1], "a wave turns the order around"
+assert wiggly[0] > 1.0 > wiggly[-1], "a wave reverses the order"
 assert ((wiggly < 1.0) == (frequencies > turns)).all(), "at one frequency"
 assert leave_one_out < 1e-20 < pathwise, "and so does the landing"

@@ -60,7 +60,7 @@ def _overview():
         "API reference",
         "=============",
         "",
-        "From the ground up: a page per room, a section per file.",
+        "From the ground up: a page for each subpackage, a section for each file.",
         "",
     ]
     for floor, rooms in FLOORS.items():

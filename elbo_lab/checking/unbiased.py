@@ -204,7 +204,7 @@ def check_unbiased(
     """
     found = find_estimators(estimator, "estimator")
     if len(found) > 1 or isinstance(found[0], Exact):
-        got, remedy = repr(estimator), "the exact answer is what others are held against"
+        got, remedy = repr(estimator), "the exact answer is what others are compared with"
         raise bad_value("estimator", "one estimator with draws", got, remedy)
     one = found[0]
     with followed(progress) as followed_by:

@@ -127,7 +127,7 @@ def find(name: str, argument: str) -> list[Any]:
     with suppress(UnknownName):
         estimators = [one for one in find_estimators(name, argument) if not isinstance(one, Exact)]
         if not estimators:
-            remedy = "others are held against the exact answer"
+            remedy = "others are compared with the exact answer"
             raise bad_value(argument, "an estimator with draws", repr(name), remedy)
         return estimators
     with suppress(UnknownName):

@@ -42,4 +42,4 @@ def _line(row: dict[str, Any]) -> str:
     text = f"{model}, {row['target']}, {row['estimator']}: variance {row['variance']:.3g}"
     if row.get("variance_low") is not None:
         text += f" (95 %: {row['variance_low']:.3g} to {row['variance_high']:.3g})"
-    return f"{text}, {row.get('verdict') or 'no verdict'}"
+    return f"{text}, {row.get('bias_verdict') or 'bias not tested'}"

@@ -63,8 +63,8 @@ COMMANDS = {
     "doctor": doctor,
 }
 GREETING = """How well can we estimate log p(x) of a latent-variable model, and its gradients?
-elbo-lab holds every estimator (REINFORCE, reparameterization, IWAE ...) against
-the exact answer: what it misses, how noisy it is, and what it costs. Try:
+elbo-lab compares each estimator (REINFORCE, reparameterization, IWAE ...) with
+the exact answer: how far off it is, how noisy, and at what cost. Try:
 
   elbo-lab demo 0                 two estimators climb to log p(x); a picture
   elbo-lab compare ppca --quick   every estimator on probabilistic PCA; tables
@@ -79,7 +79,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="elbo-lab",
         description="Compare estimators of the evidence and its gradients with exact answers.",
-        epilog="Start with:  elbo-lab compare --quick",
+        epilog="Start with:  elbo-lab compare",
     )
     parser.add_argument("--version", action="version", version=f"elbo-lab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

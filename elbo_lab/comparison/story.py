@@ -211,7 +211,7 @@ def tell(rows: Rows, settings: dict[str, Any]) -> Story:
 
 
 FURTHER = (
-    ("elbo-lab compare ppca --at exact", "q at the posterior: the order turns round"),
+    ("elbo-lab compare ppca --at exact", "q at the posterior: the order is reversed"),
     ("elbo-lab compare ppca --quick", "one model, all its estimators and targets"),
     ("elbo-lab compare --full", "all models, all tables"),
 )
@@ -239,8 +239,8 @@ def _bound_section(blocks: Sequence[Rows], settings: dict[str, Any]) -> Section:
         models.setdefault(row["data"].partition("-")[0].partition(":")[0], []).append(_label(row))
     prior, from_q = max(misses.values(), key=lambda pair: abs(pair[0]["bias"]))
     missed = (
-        f"{settings['draws']} draws from the prior miss {digits_text(abs(prior['bias']))} nats on "
-        f"{_label(prior)}, as many from q {digits_text(abs(from_q['bias']))}."
+        f"On {_label(prior)} {settings['draws']} draws from the prior miss log p(x) by "
+        f"{digits_text(abs(prior['bias']))} nats, as many draws from q by {digits_text(abs(from_q['bias']))}."
     )
     *others, last = models
     data = ", ".join([*(f"{name} ({', '.join(models[name])})" for name in others), f"{last} (the others)"])
@@ -340,9 +340,9 @@ def _bias_note(works: Sequence[dict[str, Work]]) -> str:
         return f"A BIAS WAS FOUND: {biased}."
     worst = max(shown, key=lambda row: row["bias_detectable"] or 0.0)
     return (
-        f"None of the {len(shown)} shows a bias; one of {100 * SHARE_TO_SEE:g} % would be seen in {seeing}, "
-        f"in the noisiest only one of {digits_text(100 * worst['bias_detectable'])} % "
-        f"({display_name(worst['estimator'])} on {_label(worst)})."
+        f"None of the {len(shown)} shows a bias; one of {100 * SHARE_TO_SEE:g} % would be found in {seeing}, "
+        f"in the noisiest, {display_name(worst['estimator'])} on {_label(worst)}, only one of "
+        f"{digits_text(100 * worst['bias_detectable'])} %."
     )
 
 
@@ -404,7 +404,7 @@ def _finding(works: Sequence[dict[str, Work]], settings: dict[str, Any]) -> str:
     )
     third = (
         f"{many} draws instead of {few} tighten the bound ({closer} of {len(more)}) and leave {plain} % of "
-        f"the signal / noise of its gradient (doubly reparameterized {doubly} %)"
+        f"the signal / noise of its gradient (doubly reparameterized: {doubly} %)"
     )
     return f"In short: {first}; {second}; {third}."
 

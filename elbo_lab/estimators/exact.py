@@ -30,8 +30,8 @@ from elbo_lab.exact.quantities import bound_at, gradient_in_phi, gradient_in_the
 class Exact(Estimator):
     """The exact value of a target.
 
-    Helps: as what all others are held against. Fails: where only a long run is left, whose standard error is
-    then part of every verdict.
+    Helps: as the standard that all others are compared with. Fails: where only a long run is left, whose
+    standard error is then part of every verdict.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ class DisARM(BitEstimator):
     so that u_k - 1/2 has mean -sigmoid(|l_k|) / 2; where it agrees the mean is zero. By the theorem of Rao
     and Blackwell the variance is at most that of `arm`.
 
-    Helps: at the price of `arm` never more variance than it. Fails: as `arm` does, with many bits.
+    Helps: costs what `arm` costs, and never has more variance. Fails: with many bits, as `arm` does.
     """
 
     name = "disarm"

@@ -96,7 +96,7 @@ class OvisTilde(CoupledScore):
     """
 
     gamma: float
-    synonyms = ("ovis-tilde",)
+    synonyms = ("ovis-tilde", "ovis~")
     target = "grad-phi-iwae"
     minimum_draws = 2
 

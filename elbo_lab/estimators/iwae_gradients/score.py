@@ -90,8 +90,8 @@ class Vimco(CoupledScore):
 
     (Mnih and Rezende 2016; their estimate of the missing weight is the geometric mean.) Zhat_k does not see
     draw k, hence unbiased. The remaining signal is what draw k has added to the bound, of order 1/K instead
-    of log p(x). Helps: for discrete and continuous z. Fails at the exact posterior: there the signal is -1/K
-    and not zero.
+    of log p(x). Helps: the size of log p(x) is no longer noise, for discrete and
+    continuous z. Fails at the exact posterior: there the signal is -1/K and not zero.
     """
 
     name = "vimco"
@@ -112,9 +112,9 @@ class VimcoArithmetic(CoupledScore):
 
         g = sum_k (log Zhat - log Zhat_{-k} - v_k) h_k,   Zhat_{-k} = (1/(K-1)) sum_{l != k} w_l
 
-    (Mnih and Rezende 2016, the alternative to their geometric mean.) The baseline is the bound of the other K
-    - 1 draws, and log Zhat - log Zhat_{-k} = log (1 - 1/K) - log (1 - v_k). Unbiased for the same reason; at
-    two draws both means are of one weight, and the two estimators coincide. Helps: as VIMCO does. Fails: a
+    (Mnih and Rezende 2016, the alternative to their geometric mean.) The baseline is the bound of the other
+    K - 1 draws, and log Zhat - log Zhat_{-k} = log (1 - 1/K) - log (1 - v_k). Unbiased for the same reason;
+    at two draws both means are of one weight, and the two estimators coincide. Helps: as VIMCO does. Fails: a
     single large weight moves the arithmetic mean more than the geometric one.
     """
 

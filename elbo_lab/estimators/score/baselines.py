@@ -91,8 +91,8 @@ class ScoreFunctionLOO(Estimator):
     out: at the exact posterior, where every f equals log p(x), the variance is exactly zero. The draws must
     be independent.
 
-    Helps: for any z, from two draws on: the size of log p(x) is no noise any more. Fails: with one draw; and
-    what f varies by within q stays.
+    Helps: for any z, from two draws on: the size of log p(x) is no longer noise. Fails: with one draw; and
+    the variation of f under q remains.
     """
 
     name = "score-function-loo"
