@@ -8,8 +8,8 @@ Every estimator is compared with the exact answer, on the same models, with the 
 
 Names and subpackages are loaded on first use, so that `import elbo_lab` costs next to nothing;
 `elbo_lab.<TAB>` shows them all. The subpackages, from the ground up: `special`, `layout`, `distributions`,
-`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`, `registry`,
-`evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`, `comparison`.
+`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`,
+`registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`, `comparison`.
 """
 
 from importlib import import_module

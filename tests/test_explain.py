@@ -228,3 +228,9 @@ def test_nothing_heavy_is_loaded_for_what_is_only_read(arguments):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert found.stdout.splitlines()[-1].split() == ["loaded"]
+
+
+def test_a_word_for_several_estimators_tells_their_bias_apart(capsys):
+    shown = told(capsys, "explain", "OVIS~")
+    assert "none (ovis-tilde-0), yes (ovis-tilde-1)" in shown
+    assert shown.count("(grad-phi-iwae)") == 1

@@ -170,12 +170,14 @@ def _of_kind(estimators: list[Any], rows: Sequence[dict[str, Any]], width: int) 
 
     one = estimators[0]
     idea = inspect.getdoc(sys.modules[type(one).__module__]) or ""
-    targets = [f"{TARGETS[e.target].format(draws='S')} ({e.target})" for e in estimators]
+    targets = dict.fromkeys(f"{TARGETS[e.target].format(draws='S')} ({e.target})" for e in estimators)
+    biases = {e.name: "none" if e.unbiased else "yes" for e in estimators}
+    alike = len(set(biases.values())) == 1
     runs, refused = _where(one)
     facts: Facts = [
         ("also called", ", ".join(one.synonyms)),
         ("estimates", "; ".join(targets)),
-        ("bias", "none" if one.unbiased else "biased"),
+        ("bias", biases[one.name] if alike else ", ".join(f"{biases[name]} ({name})" for name in biases)),
         ("needs", _needs(one)),
         ("cost", _cost(one)),
         ("runs on", ", ".join(runs)),
