@@ -247,7 +247,7 @@ def seconds_per_estimate(
     seed: int,
     state: Floats,
     budget: float = 0.001,
-    least: int = 2,
+    least: int = 3,
 ) -> float:
     """Return the median seconds of a single call, over at least `least` calls after a first one.
 
@@ -263,6 +263,7 @@ def seconds_per_estimate(
     budget : float
         Seconds that all timed calls take at least.
     least : int
+        With three, one call that the system interrupts, for a hundred times its own length, moves no median.
     """
     spec = estimator.noise_for(scene.problem, draws)
     noise = scene.source.draw(spec, spawn(seed, "timing"))
