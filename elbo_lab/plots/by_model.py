@@ -61,7 +61,6 @@ ALWAYS = ("score-function", "score-function-loo", "reparameterization")
 BIAS = {"marker": "v", "markersize": 3.6, "markeredgewidth": 0, "color": STYLE["ink"]}
 DEVIATION = {"marker": "^", "markersize": 4.0, "markeredgewidth": 0.8, "color": STYLE["faint"]}
 DEVIATION["markerfacecolor"] = STYLE["background"]
-SECONDS = {"marker": "|", "markersize": 6.0, "markeredgewidth": 0.9, "color": STYLE["faint"]}
 ASIDE = 0.3
 """How far above and below its row the marks of bias and deviation stand, in rows."""
 
@@ -72,8 +71,8 @@ class Point(NamedTuple):
     value: float
     low: float
     high: float
-    marks: tuple[float, ...]
-    """Seconds beside work; bias and standard deviation beside an error."""
+    marks: tuple[float, ...] = ()
+    """Bias and standard deviation beside an error."""
 
 
 def admitted(block: Rows) -> set[str]:
@@ -117,12 +116,11 @@ def _number(value: float | None) -> float:
 
 
 def work_point(row: Row) -> Point:
-    """Return variance x evaluations of a row with its interval, and variance x seconds."""
+    """Return variance x evaluations of a row with its interval."""
     key = "variance" if row["unbiased"] else "mse"
     evaluations = row.get("evaluations") or row["draws"]
     value, low, high = (_number(row.get(f"{key}{end}")) for end in ("", "_low", "_high"))
-    seconds = _number(row.get("seconds_per_estimate"))
-    return Point(evaluations * value, evaluations * low, evaluations * high, (seconds * value,))
+    return Point(evaluations * value, evaluations * low, evaluations * high)
 
 
 def error_point(row: Row) -> Point:
@@ -139,15 +137,12 @@ def block_points(block: Rows, errors: bool, relative: bool) -> dict[str, Point]:
     if not relative:
         return points
     ranked = [row for row in shown if row["unbiased"]] or shown
-    units = np.array([[p.value, *p.marks] for p in (points[row["estimator"]] for row in ranked)])
-    best = [min((u for u in column if u > 0), default=1.0) for column in units.T]
-    if errors:  # bias and deviation are parts of the same error
-        best = best[:1] * len(best)
-    divided = {}
-    for name, (value, low, high, marks) in points.items():
-        parts = tuple(mark / unit for mark, unit in zip(marks, best[1:], strict=True))
-        divided[name] = Point(value / best[0], low / best[0], high / best[0], parts)
-    return divided
+    values = [points[row["estimator"]].value for row in ranked]
+    best = min((value for value in values if value > 0), default=1.0)
+    return {
+        name: Point(value / best, low / best, high / best, tuple(mark / best for mark in marks))
+        for name, (value, low, high, marks) in points.items()
+    }
 
 
 def ranking(panels: Iterable[dict[str, Point]], most: int | None = None) -> list[str]:
@@ -226,7 +221,16 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
     ]
     every = [point for of_line in drawn for point in of_line]
     seen = [row for row in rows if any(row["estimator"] in shown for shown in order)]
-    legend = legend_rows(key_handles(seen, every, errors), across, LEGEND_CHARACTER)
+    layouts = [
+        zero_axis([n for p in of_line for n in (*p[:3], *p.marks)], MOST_TICKS[len(line)], always=False)
+        for line, of_line in zip(lines, drawn, strict=True)
+    ]
+    bars = any(
+        shows_bar(point, layout, width)
+        for of_line, layout, width in zip(drawn, layouts, widths, strict=True)
+        for point in of_line
+    )
+    legend = legend_rows(key_handles(seen, every, errors, bars), across, LEGEND_CHARACTER)
     note_lines = textwrap.wrap(note, 125)
     head = HEAD + LINE * len(note_lines)
     foot = 0.48 + LINE * len(legend)
@@ -236,12 +240,9 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
     figure.set_layout_engine("none")
     write_head(figure, title or target, "\n".join(note_lines))
     top = total - head
-    for line, shown, of_line, room, width, height in zip(
-        lines, order, drawn, above, widths, heights, strict=True
+    for line, shown, layout, room, width, height in zip(
+        lines, order, layouts, above, widths, heights, strict=True
     ):
-        layout = zero_axis(
-            [n for p in of_line for n in (*p[:3], *p.marks)], MOST_TICKS[len(line)], always=False
-        )
         bottom = top - room - height
         for column, key in enumerate(line):
             left = names_width + column * (width + GUTTER)
@@ -311,17 +312,16 @@ def draw_panel(
         if point is None or not math.isfinite(point.value):
             ax.annotate("n/a" if point is None else "not finite", (layout.limits[1], y), **WORDS)
             continue
-        hollow = len(point.marks) == 1 and not unbiased[name]
+        hollow = not point.marks and not unbiased[name]
         color = _draw_marker(ax, name, float(layout.place(point.value)), y, hollow)
         if math.isfinite(point.low) and point.high > 0:
             bars.append([(max(float(layout.place(point.low)), layout.limits[0]), y), (point.high, y)])
             colors.append(color)
     ax.add_collection(LineCollection(bars, colors=colors, linewidths=1.8, zorder=2), autolim=False)
     drawn = [(y, points[name]) for y, name in enumerate(names) if name in points]
-    looks = _mark_looks([point for _, point in drawn])
-    for index, look in enumerate(looks):
-        shift = ASIDE * (2 * index - 1) if len(looks) > 1 else 0.0
-        places = [(p.marks[index], y + shift) for y, p in drawn if p.marks[index] > 0]
+    for index, look in enumerate((BIAS, DEVIATION)):
+        shift = ASIDE * (2 * index - 1)
+        places = [(p.marks[index], y + shift) for y, p in drawn if p.marks and p.marks[index] > 0]
         if places:
             ax.plot(*zip(*places, strict=True), linestyle="none", zorder=2, **look)
     # One artist for all lines: as a grid each would be a tick with two labels, here and on every other panel.
@@ -347,11 +347,6 @@ WORDS = {
 }
 
 
-def _mark_looks(points: list[Point]) -> tuple[dict[str, Any], ...]:
-    """Return the looks of the marks: of seconds, or of bias and standard deviation."""
-    return (BIAS, DEVIATION) if points and len(points[0].marks) == 2 else (SECONDS,)
-
-
 def _draw_marker(ax: Axes, name: str, x: float, y: float, hollow: bool) -> str:
     """Draw one estimator, and return its colour."""
     look = marker_keywords(name)
@@ -362,7 +357,17 @@ def _draw_marker(ax: Axes, name: str, x: float, y: float, hollow: bool) -> str:
     return str(look["color"])
 
 
-def key_handles(rows: Rows, points: list[Point], errors: bool) -> list[Artist]:
+def shows_bar(point: Point, layout: ZeroAxis, width: float) -> bool:
+    """Tell whether the interval of a point reaches beyond its marker on an axis of `width` inches."""
+    if not (point.value > 0 and math.isfinite(point.high)):
+        return False
+    low, high = layout.limits
+    decade = width / math.log10(high / low)
+    below = math.log10(point.value / max(point.low, low)) if point.low < point.value else 0.0
+    return decade * max(math.log10(point.high / point.value), below) > STYLE["marker_size"] / 144
+
+
+def key_handles(rows: Rows, points: list[Point], errors: bool, bars: bool) -> list[Artist]:
     """Return the legend of what is drawn beside the markers, and of nothing else."""
     shown = [row for row in rows if row["applicable"] and row["estimator"] != "exact"]
     handles: list[Artist] = []
@@ -373,12 +378,9 @@ def key_handles(rows: Rows, points: list[Point], errors: bool) -> list[Artist]:
     elif not all(row["unbiased"] for row in shown):
         words = "hollow: biased; its mean squared error instead of the variance"
         handles.append(Line2D([], [], label=words, **HOLLOW))
-    if any(point.high > point.low for point in points):
+    if bars:
         words = "bar: 95 % interval, where wider than the marker"
         handles.append(Line2D([], [], color=STYLE["faint"], linewidth=1.8, label=words))
-    if not errors and any(point.marks[0] > 0 for point in points):
-        words = "grey tick: the same with seconds for evaluations"
-        handles.append(Line2D([], [], linestyle="none", label=words, **SECONDS))
     if any(point.value == 0 for point in points):
         handles.append(Line2D([], [], label="0: no variance", **EXACT_LINE))
     return handles
