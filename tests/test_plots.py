@@ -192,6 +192,14 @@ def test_the_legend_explains_only_what_is_drawn():
     assert not any("hollow" in text for text in words(plot_by_model(rows, most=2)))
 
 
+@pytest.mark.parametrize(("width", "told"), [(1.01, False), (1.5, True)])
+def test_bars_have_a_legend_only_where_they_are_wider_than_their_markers(width, told):
+    rows = ordered_rows(*((f"own-{i}", True, 100.0**i, 0.0, 10) for i in range(3)))
+    for row in rows:
+        row.update(variance_low=row["variance"] / width, variance_high=row["variance"] * width)
+    assert any("bar:" in text for text in words(plot_by_model(rows))) == told
+
+
 def test_panels_that_say_nothing_are_not_drawn():
     rows = phi_rows()
     for row in rows:
@@ -296,6 +304,14 @@ def test_the_cloud_shows_names_units_exact_lines_and_counts_what_lies_outside():
     assert any(f"{outside} of 300 outside, 1 not finite" in text for text in texts)
     assert "gradient in mean[0, 0] minus the exact 0.1, nats per unit" in texts
     assert "gradient in log_std[0, 0] minus the exact\n\u22120.2, nats per unit" in texts
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_the_longest_names_fit_into_the_panels_of_a_cloud(size):
+    names = [estimator.name for estimator in ALL_ESTIMATORS if estimator.target == "grad-phi-elbo"]
+    names = sorted(names, key=lambda name: -len(display_name(name)))[:size]
+    rng = np.random.default_rng(0)
+    check_text(plot_cloud({name: rng.standard_normal((50, 2)) for name in names}, [0.0, 0.0], title="How?"))
 
 
 def test_each_panel_of_a_cloud_frames_the_next_and_the_noisiest_is_first():

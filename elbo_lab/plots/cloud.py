@@ -11,6 +11,7 @@ limits are quantiles, and each panel says how many points lie outside.
 """
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -50,6 +51,8 @@ FRAME = {"facecolor": "none", "edgecolor": STYLE["ink"], "linewidth": 0.9}
 # Inches.
 LEFT, RIGHT, WIDE, HIGH, ACROSS = 0.95, 0.15, 1.95, 1.75, 0.52
 HEAD, BETWEEN, FOOT = 0.62, 0.82, 0.85
+CHARACTER, LINE = 0.072, 0.16
+"""Width of a character and height of a further line of a title."""
 
 
 def check_points(points: ArrayLike, argument: str) -> Floats:
@@ -146,9 +149,8 @@ def plot_cloud_panel(
     exact = check_exact(exact)
     limits = cloud_limits([points], exact) if limits is None else np.asarray(limits, dtype=float)
     style_axes(ax)
-    ax.set_title(
-        display_name(estimator), fontsize=STYLE["label_size"], color=STYLE["ink"], loc="left", pad=26
-    )
+    words = "\n".join(title_lines(estimator))
+    ax.set_title(words, fontsize=STYLE["label_size"], color=STYLE["ink"], loc="left", pad=26)
     draw_points(ax, points, exact, estimator, EXACT_LINE["linewidth"])
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
@@ -160,6 +162,11 @@ def plot_cloud_panel(
     if noisy and (np.ptp(own_limits, axis=1) < ZOOM_BELOW * np.ptp(limits, axis=1)).all():
         draw_zoom(ax, points, exact, estimator, own_limits)
     return ax
+
+
+def title_lines(estimator: str) -> list[str]:
+    """Return the title of an estimator in lines that are no wider than a panel of `plot_cloud`."""
+    return textwrap.wrap(display_name(estimator), int(WIDE / CHARACTER), break_on_hyphens=False)
 
 
 def draw_points(ax: Axes, points: Floats, exact: Floats, estimator: str, linewidth: float) -> None:
@@ -253,15 +260,17 @@ def plot_cloud(
     reach = reaches(differences)
     columns = min(columns, len(clouds))
     lines = math.ceil(len(clouds) / columns)
-    across = max(LEFT + columns * (WIDE + ACROSS) - ACROSS + RIGHT, 4.5)
-    total = HEAD + 0.45 + lines * (HIGH + BETWEEN) - BETWEEN + FOOT
+    across = max(LEFT + columns * (WIDE + ACROSS) - ACROSS + RIGHT, 5.0)
+    more = LINE * (max(len(title_lines(name)) for name in order) - 1)
+    head, between = HEAD + 0.45 + more, BETWEEN + more
+    total = head + lines * (HIGH + between) - between + FOOT
     figure = new_figure(total, across)
     # Every place is known in inches: nothing has to be laid out.
     figure.set_layout_engine("none")
     write_head(figure, title, note)
     for index, name in enumerate(order):
         line, column = divmod(index, columns)
-        left, top = LEFT + column * (WIDE + ACROSS), HEAD + 0.45 + line * (HIGH + BETWEEN)
+        left, top = LEFT + column * (WIDE + ACROSS), head + line * (HIGH + between)
         place = (left / across, 1 - (top + HIGH) / total, WIDE / across, HIGH / total)
         ax = figure.add_axes(place)
         limits = np.stack([-reach[index], reach[index]], axis=1)
@@ -271,13 +280,14 @@ def plot_cloud(
         if index + 1 < len(order):
             draw_frame(ax, reach[index], reach[index + 1])
     look = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
-    middle = (LEFT + (columns * (WIDE + ACROSS) - ACROSS) / 2) / across
+    # Under one panel the words are wider than the panel: they may not reach those at the left.
+    middle = max((LEFT + (columns * (WIDE + ACROSS) - ACROSS) / 2) / across, 0.55)
     words = [
         f"gradient in {name} minus the exact{end}{minus(value)}, nats per unit"
         for end, name, value in zip(" \n", names, exact, strict=True)
     ]
     figure.text(middle, 0.42 / total, words[0], ha="center", **look)
-    height = 0.5 + (FOOT - HEAD - 0.45) / 2 / total
+    height = 0.5 + (FOOT - head) / 2 / total
     figure.text(0.1 / across, height, words[1], va="center", rotation=90, **look)
     handles = [Line2D([], [], label="exact gradient", **EXACT_LINE)]
     if len(order) > 1:
