@@ -124,7 +124,9 @@ codes, _ = result.fitted.encode(UNSEEN.x)
 figure, (left, right) = panels(1, 2, height=4.6)
 plot_latent_plane(codes, UNSEEN.labels, left, title=f"VAE: 5 neighbours find {accuracy:.0%} of the classes")
 scaled = unseen_scores / train_scores.std(axis=0)
-plot_latent_plane(scaled, UNSEEN.labels, right, title=f"Principal components: {yardstick:.0%}")
+plot_latent_plane(
+    scaled, UNSEEN.labels, right, title=f"Principal components: {yardstick:.0%}", circles="standard normal"
+)
 left.set(xlabel="$z_1$, mean of q", ylabel="$z_2$, mean of q")
 right.set(xlabel="first component, in sd", ylabel="second component, in sd")
 for ax in (left, right):

@@ -91,6 +91,7 @@ def plot_latent_plane(
     ax: Axes | None = None,
     coordinates: tuple[int, int] = (0, 1),
     title: str = "",
+    circles: str = "prior",
 ) -> Axes:
     """Draw the means of q(z | x) in two latent coordinates, coloured by class.
 
@@ -105,6 +106,8 @@ def plot_latent_plane(
     coordinates : pair of int
         Which of the K coordinates.
     title : str
+    circles : str
+        What the circles at 1 and 2 standard deviations are of.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def plot_latent_plane(
         raise bad_value("labels", f"shape ({len(means)},)", f"shape {labels.shape}")
     points = means[:, list(coordinates)]
     xlabel, ylabel = (f"posterior mean of z[{k}]" for k in coordinates)
-    ax = styled_axes(ax, 5.6, width=6.4, xlabel=xlabel, ylabel=ylabel)
+    ax = styled_axes(ax, 5.6, width=5.6, xlabel=xlabel, ylabel=ylabel)
     title_over_note(ax, title)
     look = {"linestyle": "none", "markersize": 3.4, "markeredgewidth": 0, "rasterized": True}
     look["alpha"] = float(np.clip(900 / len(points), 0.25, 0.75))
@@ -138,7 +141,7 @@ def plot_latent_plane(
     ax.set(xlim=limits[0], ylim=limits[1], aspect="equal")
     n_latent = means.shape[1]
     which = "latents {} and {} of {}".format(*coordinates, n_latent) if n_latent > 2 else ""
-    notes = ("circles: prior, 1 and 2 sd", which, outside_text(points, limits))
+    notes = (f"circles: {circles}, 1 and 2 sd", which, outside_text(points, limits))
     note_above(ax, ", ".join(filter(None, notes)))
     return ax
 
