@@ -10,13 +10,15 @@ from types import MappingProxyType
 
 import pytest
 from browser import BROWSER, DRIVER, WIDTHS, set_width, start_browser
+from figure_checks import VISION, apart
 from matplotlib.figure import Figure
 from synthetic_rows import MODELS, make_rows
 
 from elbo_lab import compare
 from elbo_lab.comparison.reporting import command_of
+from elbo_lab.plots import estimator_style
 from elbo_lab.plots.files import dark_color, themed_svg
-from elbo_lab.report.page import page_html
+from elbo_lab.report.page import Picture, page_html
 from elbo_lab.report.story import Column, Section, Story
 
 SIZE = 5_000_000
@@ -152,6 +154,10 @@ def test_what_has_no_numbers_is_named_once_with_its_reason():
 def test_many_rows_are_folded_and_few_are_not():
     rows = make_rows()
     assert '<details class="question" id="grad-phi-elbo">' in page_html(rows, dict(SETTINGS))
+    pictures = {"grad-phi-elbo": Picture("Which?", "<svg></svg>")}
+    shown = page_html(rows, dict(SETTINGS), pictures=pictures)
+    assert '<details class="question" id="grad-phi-elbo" open>' in shown
+    assert '<details class="question" id="elbo">' in shown and '<details class="block" open' not in shown
     few = [row for row in rows if row["model"] == MODELS[0][0]]
     assert '<details class="question" id="grad-phi-elbo" open>' in page_html(few, dict(SETTINGS))
 
@@ -227,6 +233,13 @@ def test_inks_are_readable_on_dark_paper(color):
     assert (ink + 0.05) / (paper + 0.05) >= 4.4
 
 
+@pytest.mark.parametrize("vision", VISION)
+def test_the_blues_of_two_paths_are_told_apart_on_dark_paper(vision):
+    colors = [estimator_style(name).color for name in ("reparameterization", "sticking-the-landing")]
+    first, second = (f"#{dark_color(color[1:].lower())}" for color in colors)
+    assert apart(first, second, vision) > 15
+
+
 def test_every_ink_of_the_page_is_readable_on_its_paper():
     page = page_html(make_rows()[:4], dict(SETTINGS))
     light = re.search(r":root {\n(.*?)}", page, re.DOTALL)[1]
@@ -286,6 +299,21 @@ def test_the_page_fits_its_width_and_complains_of_nothing(width, theme, address,
         )
     colors = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert colors == ("rgb(255, 255, 255)" if theme == "light" else "rgb(24, 24, 24)")
+
+
+@in_browser
+def test_a_figure_on_a_phone_is_whole_and_large_on_demand(address, browser):
+    set_width(browser, WIDTHS["phone"])
+    browser.get(address)
+    box = browser.find_element("css selector", "figure .scroll")
+    beyond = "return arguments[0].scrollWidth - arguments[0].clientWidth"
+    assert browser.execute_script(beyond, box) == 0
+    button = browser.find_element("css selector", ".enlarge")
+    button.click()
+    assert browser.execute_script(beyond, box) > 300 and button.text == "Show whole figure"
+    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    set_width(browser, WIDTHS["desktop"])
+    assert not button.is_displayed() and browser.execute_script(beyond, box) == 0
 
 
 COLUMN = """

@@ -39,8 +39,9 @@ _INLINE = {
 }
 # Lightness of the paper of a dark page and of its strongest ink.
 _DARK_PAPER, _DARK_INK = 0.095, 0.95
-# Contrast that coloured lines and markers have with the dark paper; 3 is the least that is readable.
-_DARK_CONTRAST = 4.5
+# Contrast of the darkest hues with the dark paper: 3 is the least that is readable. All lighter ones are
+# lifted by a share of what is left up to white, so that two blues stay two blues.
+_DARK_CONTRAST, _DARK_LIFT = 3.5, 0.7
 _STYLE = re.compile(r' style="[^"]*"')
 _COLOR = re.compile(r"(fill|stroke): #([0-9a-f]{6})")
 # Names that nothing refers to: all but those of clip paths and markers.
@@ -96,8 +97,7 @@ def dark_color(color: str) -> str:
         least = _DARK_CONTRAST * (_luminance(_DARK_PAPER, _DARK_PAPER, _DARK_PAPER) + 0.05) - 0.05
         shades = np.linspace(0.0, 1.0, 101)
         readable = next(x for x in shades if _luminance(*colorsys.hls_to_rgb(hue, x, saturation)) >= least)
-        # The darker of two shades of one hue stays the darker.
-        light = max(light, float(readable) + 0.15 * light)
+        light = max(light, float(readable) + (1.0 - float(readable)) * _DARK_LIFT * light)
     inks = colorsys.hls_to_rgb(hue, light, saturation)
     return "".join(f"{round(255 * ink):02x}" for ink in inks)
 

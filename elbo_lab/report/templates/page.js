@@ -45,6 +45,12 @@ addEventListener("afterprint", () => {
   for (const part of before.closed) part.open = false;
 });
 
+// On a narrow page a figure is shown whole, and large enough to read on demand.
+for (const button of all(".enlarge")) button.addEventListener("click", () => {
+  const large = button.parentElement.classList.toggle("large");
+  button.textContent = large ? "Show whole figure" : "Enlarge";
+});
+
 // A click on a head sorts up, down, and as it was; what has no number stays last.
 const worth = cell => {
   if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
