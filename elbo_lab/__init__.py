@@ -58,8 +58,8 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.estimators import Exact as Exact
     from elbo_lab.estimators import Problem as Problem
     from elbo_lab.fitting.checkpoints import load_fitted as load_fitted
-    from elbo_lab.fitting.evaluate import evaluate as evaluate
-    from elbo_lab.fitting.fit import fit as fit
+    from elbo_lab.fitting.evaluate_model import evaluate as evaluate
+    from elbo_lab.fitting.fit_model import fit as fit
     from elbo_lab.kernels import use_kernels as use_kernels
     from elbo_lab.layout import Layout as Layout
     from elbo_lab.models import ClosedForm as ClosedForm

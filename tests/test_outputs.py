@@ -18,9 +18,10 @@ from elbo_lab.cli.main import main
 from elbo_lab.comparison.advice import Advice
 from elbo_lab.comparison.result import figure_names
 from elbo_lab.files import Kind, replacing_anything
-from elbo_lab.fitting.result import FIGURES, side_file
+from elbo_lab.fitting.result import side_file
 from elbo_lab.outputs import Plan
 from elbo_lab.registry import all_estimators
+from elbo_lab.report.questions import OF_FITS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices and pipes of POSIX")
 
@@ -72,7 +73,7 @@ def made(tmp_path_factory):
     np.savez(folder / "other.npz", x=ROWS)
     (folder / "empty").touch()
     (folder / "photos").mkdir()
-    for name in (*FIGURES, *figure_names({estimator.target for estimator in all_estimators()})):
+    for name in (*OF_FITS, *figure_names({estimator.target for estimator in all_estimators()})):
         (folder / "photos" / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n a photograph")
     (folder / "photos" / "index.html").write_text("<!DOCTYPE html>\n<html lang='en'>\nmy photographs")
     (folder / "samples").mkdir()
@@ -316,7 +317,7 @@ def test_names_that_differ_after_a_point_have_two_files_beside_them():
 
 @pytest.mark.parametrize(
     ("room", "pattern", "named"),
-    [("fitting", r'yield "([a-z-]+)"', FIGURES), ("comparison", r'draw\["([a-z-]+)"\]', figure_names([]))],
+    [("fitting", r'yield "([a-z-]+)"', [*OF_FITS]), ("comparison", r'draw\["([a-z-]+)"\]', figure_names([]))],
 )
 def test_the_plan_knows_every_figure_by_name(room, pattern, named):
     source = (Path(elbo_lab.__file__).parent / room / "figures.py").read_text(encoding="utf-8")

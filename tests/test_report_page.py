@@ -28,6 +28,7 @@ SETTINGS = MappingProxyType(
         "draws": 10,
         "repeats": 1000,
         "seed": 0,
+        "posterior": "free",
         "at": "near",
         "noise": "independent",
         "against": None,

@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import evaluate
     from elbo_lab.fitting.checkpoints import Checkpoint
-    from elbo_lab.fitting.evaluate import JSON
+    from elbo_lab.fitting.evaluate_model import JSON
     from elbo_lab.fitting.scores import CSV
     from elbo_lab.progress import followed
     from elbo_lab.report import print_lines, wrapped_texts

@@ -159,8 +159,9 @@ def plan_of(options: Namespace) -> "Plan":
     """Return the plan of all files of a fit."""
     from elbo_lab.files import ARRAYS
     from elbo_lab.fitting.checkpoints import Checkpoint
-    from elbo_lab.fitting.result import FIGURES, JSON, side_file
+    from elbo_lab.fitting.result import JSON, side_file
     from elbo_lab.fitting.scores import CSV
+    from elbo_lab.report.questions import OF_FITS
 
     plan = planned(options)
     kept, resume = options.checkpoint, options.resume
@@ -176,7 +177,7 @@ def plan_of(options: Namespace) -> "Plan":
     if options.json is not None:
         plan.writes("--json", side_file(options.json), ARRAYS)
     plan.writes("--scores", options.scores, CSV)
-    planned_figures(plan, options.out, FIGURES)
+    planned_figures(plan, options.out, OF_FITS)
     return plan
 
 

@@ -23,10 +23,10 @@ def run(options: Namespace) -> None:
     """Draw, write."""
     from elbo_lab.files import ARRAYS
     from elbo_lab.fitting import load_fitted
-    from elbo_lab.fitting.result import FIGURES
     from elbo_lab.fitting.samples import SAMPLES, write_samples
+    from elbo_lab.report.questions import OF_FITS
 
-    planned_figures(planned(options, "checkpoint"), options.out, FIGURES, (SAMPLES, ARRAYS))
+    planned_figures(planned(options, "checkpoint"), options.out, OF_FITS, (SAMPLES, ARRAYS))
     stored = load_fitted(options.checkpoint)
     figures = write_samples(stored, options.out, options.count, options.seed)
     print(

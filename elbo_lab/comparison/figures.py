@@ -30,6 +30,7 @@ from elbo_lab.progress import Progress
 from elbo_lab.registry import display_name
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
+from elbo_lab.report.tables import conditions
 from elbo_lab.study.experiments import (
     Record,
     fitting,
@@ -39,7 +40,6 @@ from elbo_lab.study.experiments import (
     theory_against_draws,
     variance_against_draws,
 )
-from elbo_lab.study.rows import Row
 from elbo_lab.study.scene import WHERE, Scene
 from elbo_lab.threads import single_threaded_blas
 
@@ -117,20 +117,6 @@ def _place(scene: Scene, at: str) -> str:
     return f"{display_name(scene.model.label)}, {scene.data}, q {WHERE[at]}{noise}"
 
 
-def _note(rows: list[Row], settings: dict[str, Any]) -> str:
-    """Return the line that tells two runs apart: data, rows, S, R, posterior, place of q, and the noise."""
-    data = list(dict.fromkeys(row["data"] for row in rows if row["data"]))
-    sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
-    parts = [data[0] if len(data) == 1 else "the data of each model"]
-    parts.append(f"{' to '.join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))} rows")
-    parts += [f"{settings['draws']} draws per estimate", f"{settings['repeats']} repeats"]
-    parts.append(f"posterior {settings['posterior']}")
-    parts.append(f"q {WHERE[settings['at']]}")
-    if settings["noise"] != "independent":
-        parts.append(f"{settings['noise']} noise")
-    return ", ".join(parts)
-
-
 def _shows_prior_failure(comparison: Comparison) -> bool:
     """Tell whether the comparison has prior Monte Carlo and a model with continuous latents."""
     asked = any(estimator.name == "prior-monte-carlo" for estimator in comparison.estimators)
@@ -163,7 +149,8 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         rows = [row for row in comparison.rows if parse(row["target"])[0] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
             most = MOST_ROWS if figures == "story" else None
-            draw[target] = partial(plot_by_model, rows, question_of(target), _note(rows, settings), most)
+            note = ", ".join(conditions(rows, settings))
+            draw[target] = partial(plot_by_model, rows, question_of(target), note, most)
     if example is not None:
         scene, answer = example
         few = _few(comparison, scene)

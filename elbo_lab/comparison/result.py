@@ -14,6 +14,7 @@ from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
 from elbo_lab.report import summary_lines, table_text
 from elbo_lab.report.frame import frame_of
+from elbo_lab.report.questions import PLACES
 from elbo_lab.report.story import Story
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import Row
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 SCHEMA = 2
 JSON = Kind("the JSON of 'elbo-lab compare'", rb'\{\s*"schema":\s*\d+,\s*"settings":\s*\{\s*"version"')
 CSV = Kind("the CSV of 'elbo-lab compare'", rb"model,variant,data,")
-# Names of the figures, beside one for each target.
-FIGURES = ("gradient-cloud", "variance-vs-draws", "prior-monte-carlo")
 # Which of them are drawn: at most four that answer the main questions, all, or none.
 CHOICES = ("story", "all", "none")
 
 
 def figure_names(targets: Iterable[str]) -> list[str]:
     """Return the names of all figures that a comparison of these targets may have."""
-    return [*targets, *FIGURES]
+    return [*targets, *PLACES]
 
 
 @dataclass(eq=False, repr=False)

@@ -1,8 +1,32 @@
-"""The second main job: fit a model to data, keep it, evaluate it, sample from it."""
+"""The second main job: fit a model to data, keep it, evaluate it, sample from it.
 
-from elbo_lab.fitting.checkpoints import Stored, load_fitted
-from elbo_lab.fitting.evaluate import Evaluation, evaluate
-from elbo_lab.fitting.fit import fit
-from elbo_lab.fitting.result import FitResult
+Names are loaded on first use: `elbo-lab list` reads the settings of fits, and needs no fit for that. No
+module has the name of a function, since Python would put the module in its place.
+"""
 
-__all__ = ["Evaluation", "FitResult", "Stored", "evaluate", "fit", "load_fitted"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see
+    from elbo_lab.fitting.checkpoints import Stored as Stored
+    from elbo_lab.fitting.checkpoints import load_fitted as load_fitted
+    from elbo_lab.fitting.evaluate_model import Evaluation as Evaluation
+    from elbo_lab.fitting.evaluate_model import evaluate as evaluate
+    from elbo_lab.fitting.fit_model import fit as fit
+    from elbo_lab.fitting.result import FitResult as FitResult
+
+_HOMES = {
+    "Evaluation": "evaluate_model",
+    "FitResult": "result",
+    "Stored": "checkpoints",
+    "evaluate": "evaluate_model",
+    "fit": "fit_model",
+    "load_fitted": "checkpoints",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'elbo_lab.fitting' has no attribute {name!r}")
+    return getattr(import_module(f"elbo_lab.fitting.{_HOMES[name]}"), name)

@@ -26,6 +26,7 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.learning import count_panels
 from elbo_lab.registry import display_name
+from elbo_lab.report.questions import OF_FITS
 
 PICTURES, COLUMNS = 40, 10
 PAIRS = 20
@@ -34,23 +35,9 @@ GRID = 12
 POINTS = 1000
 
 
-QUESTIONS = {
-    "learning-curves": "Has the training settled?",
-    "staircase": "How does each EM step climb?",
-    "bound-and-gap": "How far is the bound from log p(x)?",
-    "mixture": "Which components were found?",
-    "samples": "Does the model generate what the data look like?",
-    "latent-grid": "What does the decoder make of each z?",
-    "reconstructions": "What survives encoding and decoding?",
-    "interpolation": "What lies between two rows?",
-    "latent-plane": "Where do the rows lie in the latent plane?",
-}
-"""What each figure answers: the first line of its title."""
-
-
 def titled(name: str, *notes: str) -> str:
     """Return the title of a figure: its question, and below it what is shown."""
-    return f"{QUESTIONS[name]}\n{'; '.join(notes)}"
+    return f"{OF_FITS[name]}\n{'; '.join(notes)}"
 
 
 def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "elbo_lab/fit/1"
 JSON = json_kind("fit", SCHEMA)
-# Names of all figures that a fit may have, see `fitting.figures`.
-FIGURES = (
-    "learning-curves staircase bound-and-gap mixture samples latent-grid reconstructions interpolation "
-    "latent-plane"
-).split()
 # The numbers of `final` that tell how good a fit is.
 CLOSING = ("log_likelihood_per_datum", "elbo_per_datum", "nll_per_datum", "log_p_per_datum", "accuracy")
 # Larger parameters than this go to a file of arrays.

@@ -23,6 +23,9 @@ Block = tuple[str, list[tuple[str, tuple[str, ...]]]]
 COLORS = dict.fromkeys(("beats", "same", "identical", "best"), "green")
 COLORS |= dict.fromkeys(("loses", "changed"), "red") | {"undecided": "yellow"}
 
+# For terminals without these letters.
+ASCII = str.maketrans({"±": "+-", "–": "-", "·": "-", "×": "x", "\u2500": "-"})
+
 
 def styled(lines: Iterable[str], style: str = "") -> "list[Text]":
     """Return lines in a style of rich."""
@@ -112,9 +115,14 @@ def text_of(lines: "Iterable[Text | str]") -> str:
     return "\n".join(str(line).rstrip() for line in lines) + "\n"
 
 
+def readable(text: str, console: "Console") -> str:
+    """Return a text in letters that the console has."""
+    return text if (console.encoding or "").lower().startswith("utf") else text.translate(ASCII)
+
+
 def dash_of(console: "Console") -> str:
     """Return the character for rules that a console can show."""
-    return "\u2500" if (console.encoding or "").lower().startswith("utf") else "-"
+    return readable("\u2500", console)
 
 
 def print_lines(lines: "Iterable[Text | str]", console: "Console") -> None:

@@ -1,5 +1,6 @@
 """The draws that log p(x) needs, as text: what was found, and a table with one line for each K."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.report.blocks import wrapped_texts
@@ -31,7 +32,7 @@ def _cells(row: Row) -> tuple[str, str, str]:
     missing = UNKNOWN if row["infinite"] is None else NONE
     draws = (row["log10_draws_median"], row["log10_draws_worst"])
     texts = [missing if value is None else count_text(value) for value in draws]
-    return texts[0], texts[1], count_text(row["kl_median"] / 2.302585092994046)
+    return texts[0], texts[1], count_text(row["kl_median"] / math.log(10.0))
 
 
 def _finding(rows: Rows, within: float) -> str:

@@ -31,10 +31,11 @@ from elbo_lab.report.cells import (
 )
 from elbo_lab.report.columns import COLUMNS, RELATIVE
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
-from elbo_lab.report.questions import question_of
+from elbo_lab.report.questions import PLACES, question_of
 from elbo_lab.report.story import Column, Section, Story
 from elbo_lab.report.tables import (
     VERDICT_COLORS,
+    conditions,
     digits_of,
     exact_gap,
     exact_numbers,
@@ -43,7 +44,6 @@ from elbo_lab.report.tables import (
     refusals,
 )
 from elbo_lab.study.rows import bias_verdict
-from elbo_lab.study.scene import WHERE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,12 +59,6 @@ KIND = Kind(
 MOST_OPEN = 120
 # A width at which no paragraph is broken into lines.
 ONE_LINE = 1_000_000
-# Where a figure stands that is not named like a target.
-PLACES = {
-    "gradient-cloud": "grad-phi-elbo",
-    "variance-vs-draws": "grad-phi-elbo",
-    "prior-monte-carlo": "log-evidence",
-}
 # Verdicts in the order in which a reader looks for them.
 RANKS = {word: rank for rank, word in enumerate(["FAIL", "biased", "blind", "blind (block)"])}
 LAST_RANK = len(RANKS)
@@ -372,17 +366,7 @@ def page_html(
 
 def subject_of(rows: Rows, settings: dict[str, Any]) -> str:
     """Return what was measured, in one line."""
-    data = list(dict.fromkeys(clean_text(row["data"]) for row in rows if row["data"]))
-    sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
-    parts = [f"seed {settings['seed']}", data[0] if len(data) == 1 else f"{len(data)} data sets"]
-    parts.append(
-        f"{' to '.join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))} rows" if sizes else "no rows"
-    )
-    parts += [f"{settings['draws']} draws per estimate", f"{settings['repeats']} repeats"]
-    parts.append(f"q {WHERE[settings['at']]}")
-    if settings["noise"] != "independent":
-        parts.append(f"{settings['noise']} noise")
-    return " · ".join(parts)
+    return " · ".join([f"seed {settings['seed']}", *conditions(rows, settings)])
 
 
 def _shown(settings: dict[str, Any]) -> list[tuple[str, str]]:

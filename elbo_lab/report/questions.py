@@ -1,4 +1,4 @@
-"""The question that a target or a figure answers, in words: the heading of its section and of its figure."""
+"""The questions that targets and figures answer, in words: the headings of sections and of figures."""
 
 QUESTIONS = {
     "log-evidence": "How far off is each estimate of log p(x)?",
@@ -13,6 +13,25 @@ QUESTIONS = {
     "gradient-cloud": "How do single gradients scatter around the exact one?",
     "variance-vs-draws": "Do more draws help?",
     "prior-monte-carlo": "Why not draw from the prior?",
+}
+
+# The targets beside which the other figures stand.
+PLACES = {
+    "gradient-cloud": "grad-phi-elbo",
+    "variance-vs-draws": "grad-phi-elbo",
+    "prior-monte-carlo": "log-evidence",
+}
+
+OF_FITS = {
+    "learning-curves": "Has the training settled?",
+    "staircase": "How does each EM step climb?",
+    "bound-and-gap": "How far is the bound from log p(x)?",
+    "mixture": "Which components were found?",
+    "samples": "Does the model generate what the data look like?",
+    "latent-grid": "What does the decoder make of each z?",
+    "reconstructions": "What survives encoding and decoding?",
+    "interpolation": "What lies between two rows?",
+    "latent-plane": "Where do the rows lie in the latent plane?",
 }
 
 

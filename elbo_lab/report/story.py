@@ -7,7 +7,7 @@ that both show the same digits.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from elbo_lab.report.blocks import print_lines, wrapped_texts
+from elbo_lab.report.blocks import print_lines, readable, wrapped_texts
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 INDENT = 3
 SHORT = 8
-# For terminals without these letters.
-ASCII = str.maketrans({"±": "+-", "–": "-", "·": "-", "×": "x"})
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,3 @@ def _table(section: Section, gap: int, console: "Console") -> "Table":
     for row in section.rows:
         table.add_row(*(Text(readable(cell, console)) for cell in row))
     return table
-
-
-def readable(text: str, console: "Console") -> str:
-    """Return a text in letters that the console has."""
-    return text if (console.encoding or "").lower().startswith("utf") else text.translate(ASCII)

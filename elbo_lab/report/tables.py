@@ -145,6 +145,17 @@ def model_parts(row: Row, settings: dict[str, Any]) -> list[str]:
     return parts
 
 
+def conditions(rows: Rows, settings: dict[str, Any]) -> list[str]:
+    """Return what tells two comparisons apart: data, rows, draws, repeats, posterior, place of q, noise."""
+    data = list(dict.fromkeys(clean_text(row["data"]) for row in rows if row["data"]))
+    sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
+    count = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "no"
+    parts = [data[0] if len(data) == 1 else "the data of each model", f"{count} rows"]
+    parts += [f"{settings['draws']} draws per estimate", f"{settings['repeats']} repeats"]
+    parts += [f"posterior {settings['posterior']}", f"q {WHERE[settings['at']]}"]
+    return parts + ([f"{settings['noise']} noise"] if settings["noise"] != "independent" else [])
+
+
 def exact_parts(rows: Rows, settings: dict[str, Any]) -> list[str]:
     """Return the exact answer of a block with its rung, and its note, as far as known."""
     known = next((row for row in rows if row.get("reference_norm") is not None), None)
