@@ -156,3 +156,11 @@ def test_a_mistake_prints_no_head(capsys):
     assert main(["compare", "--draws", "1"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("elbo-lab: error: --draws: expected at least 2")
+
+
+def test_the_unit_of_a_section_is_plain_and_dim_beside_its_coloured_question(told):
+    screen = io.StringIO()
+    print_story(told.story, Console(file=screen, force_terminal=True, color_system="standard", width=100))
+    for section in told.story.sections:
+        assert f"{section.question}\x1b[0m" in screen.getvalue()
+        assert f"\x1b[2m{section.unit}\x1b[0m" in screen.getvalue()

@@ -98,10 +98,10 @@ def _print_section(number: int, section: Section, console: "Console") -> None:
 
     console.print()
     question, unit = (readable(text, console) for text in (section.question, section.unit))
-    head = Text(f"{number}  {question}", "bold cyan")
+    head = Text().append(f"{number}  {question}", "bold cyan")
     space = console.width - len(head) - len(unit)
     if space >= 2:
-        print_lines([head.append(" " * space).append(unit, "not bold dim")], console)
+        print_lines([head.append(" " * space).append(unit, "dim")], console)
     else:
         print_lines([head, *wrapped_texts(f"{' ' * INDENT}{unit}", console.width, "dim")], console)
     # Cells are wrapped only where two spaces between columns, and then one, are too many.
