@@ -579,7 +579,7 @@ def test_print_is_at_least_eight_pixels_high_at_the_width_of_the_readme():
 
 @pytest.mark.parametrize("values", [[0.0], [], [1.0], [0.0, 1e-12, 1e9], [np.nan, np.inf, 2.0], [0.3, 0.31]])
 def test_the_axis_with_a_zero_keeps_zero_left_of_everything(values):
-    layout = zero_axis(values)
+    layout = zero_axis(values, always=True)
     positive = [value for value in values if 0 < value < np.inf]
     assert layout.limits[0] < layout.zero < layout.break_at < min(positive, default=np.inf)
     assert max(positive, default=0) < layout.limits[1]

@@ -22,8 +22,8 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.targets import parse
 from elbo_lab.exact import Answer
 from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_variance_against_draws
-from elbo_lab.plots.by_model import ALWAYS
 from elbo_lab.plots.files import render_figure, write_rendered
+from elbo_lab.plots.ranking import ALWAYS
 from elbo_lab.plots.style import Pictures
 from elbo_lab.posteriors import Posterior
 from elbo_lab.progress import Progress

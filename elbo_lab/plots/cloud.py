@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.plots.style import (
+    CORNER_LEGEND,
     EXACT_LINE,
     STYLE,
     estimator_style,
@@ -292,17 +293,7 @@ def plot_cloud(
     handles = [Line2D([], [], label="exact gradient", **EXACT_LINE)]
     if len(order) > 1:
         handles.append(Rectangle((0, 0), 1, 1, label="frame: the next panel, magnified", **FRAME))
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.08 / across, 0.06 / total),
-        borderaxespad=0.0,
-        borderpad=0.0,
-        ncols=2,
-        frameon=False,
-        fontsize=STYLE["note_size"],
-        labelcolor=STYLE["ink"],
-    )
+    figure.legend(handles=handles, ncols=2, bbox_to_anchor=(0.08 / across, 0.06 / total), **CORNER_LEGEND)
     return figure
 
 

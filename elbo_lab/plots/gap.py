@@ -225,7 +225,7 @@ def plot_gap(
     phases, table = gap_table(history, unit, epochs)
     x, gap = table[:, 0], table[:, 3]
     ax = styled_axes(ax, 3.0, title=title, xlabel=time_label(phases), ylabel=f"gap, {unit} per datum")
-    layout = zero_axis(gap, most_ticks=5, always=False)
+    layout = zero_axis(gap, most_ticks=5)
     apply_zero_axis(ax, layout, "y")
     y = layout.place(gap)
     if len(x) <= MOST_MARKERS:

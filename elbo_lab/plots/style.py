@@ -400,9 +400,19 @@ def legend_rows(handles: Sequence[Artist], width: float, character: float) -> li
     return rows
 
 
-def legend_outside(
-    figure: FigureBase, handles: Sequence[Artist], columns: int = 3, place: str = "lower left"
-) -> Legend:
+CORNER_LEGEND = {
+    "loc": "lower left",
+    "borderaxespad": 0.0,
+    "borderpad": 0.0,
+    "frameon": False,
+    "fontsize": STYLE["note_size"],
+    "labelcolor": STYLE["ink"],
+    "columnspacing": 1.5,
+}
+"""Look of a legend in the lower left corner of a figure."""
+
+
+def legend_outside(figure: FigureBase, handles: Sequence[Artist], columns: int = 3) -> Legend:
     """Put one legend for all panels below them.
 
     Parameters
@@ -412,11 +422,10 @@ def legend_outside(
         Labelled.
     columns : int
         Number of legend columns.
-    place : {'lower left', 'lower center', 'lower right'}
     """
     return figure.legend(
         handles=handles,
-        loc=f"outside {place}",
+        loc="outside lower left",
         ncols=columns,
         frameon=False,
         fontsize=STYLE["tick_size"],

@@ -1,49 +1,19 @@
-"""The variances that theory knows, as curves; and what all figures of variances say: names and units."""
+"""The variances that theory knows, as curves."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from elbo_lab.errors import bad_value
-from elbo_lab.estimators.targets import parse
-from elbo_lab.plots.style import STYLE, legend_below, marker_keywords, styled_axes
+from elbo_lab.plots.style import legend_below, marker_keywords, styled_axes
 from elbo_lab.registry import display_name
-from elbo_lab.report import Rows, group_rows, is_gradient, model_label, order_targets
-
-FILLED = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
-HOLLOW = {**FILLED, "markerfacecolor": STYLE["background"]}
-
-
-def only_target(rows: Rows) -> str:
-    """Return the target of the rows, without numbers of draws, or raise if they have several or none."""
-    targets = order_targets(rows)
-    if len({parse(target)[0] for target in targets}) != 1:
-        raise bad_value("rows", "rows of one target", ", ".join(targets) or "none")
-    return parse(targets[0])[0]
+from elbo_lab.report import is_gradient
 
 
 def variance_label(target: str) -> str:
     """Return the axis label of a variance, with its unit."""
     return "variance, nats² per unit²" if is_gradient(target) else "variance, nats²"
-
-
-def band_labels(rows: Rows) -> dict[tuple[Any, ...], str]:
-    """Return the name of each block {group_key: label}.
-
-    Model and variant; posterior and data are added where they tell two blocks apart.
-    """
-    first = {key: block[0] for key, block in group_rows(rows).items()}
-    labels = {key: display_name(model_label(row).replace(" ", ":", 1)) for key, row in first.items()}
-    for name in ("posterior", "data", "latent_dim", "n_data"):
-        for label in set(labels.values()):
-            keys = [key for key in labels if labels[key] == label]
-            if len({first[key].get(name) for key in keys}) > 1:
-                word = {"latent_dim": "K = ", "n_data": "N = "}.get(name, "")
-                labels.update({key: f"{label}, {word}{first[key].get(name)}" for key in keys})
-    return labels
 
 
 def plot_exact_variance(

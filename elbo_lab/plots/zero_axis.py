@@ -40,7 +40,7 @@ class ZeroAxis(NamedTuple):
         return np.where(value <= 0, self.zero, value)
 
 
-def zero_axis(values: ArrayLike, most_ticks: int = 6, always: bool = True) -> ZeroAxis:
+def zero_axis(values: ArrayLike, most_ticks: int = 6, always: bool = False) -> ZeroAxis:
     """Lay out an axis for the given values.
 
     Parameters

@@ -146,6 +146,11 @@ def verdict(row: Row) -> str:
     return f"{word} < {bound_text(seen, row['bias_unit'])}"
 
 
+def first_verdict(row: Row) -> str:
+    """Return the verdict on a blind row before it was repeated."""
+    return verdict(row | {"bias_detectable": row["bias_detectable_first"], "bias_max_z": 0.0})
+
+
 def span_text(row: Row) -> str | None:
     """Return the words that replace the numbers of a row, or None where there are numbers."""
     reason = row.get("reason")

@@ -23,11 +23,11 @@ from elbo_lab.report.cells import (
     Row,
     Rows,
     clean_text,
+    first_verdict,
     interval_text,
     number_text,
     span_text,
     value_text,
-    verdict,
 )
 from elbo_lab.report.columns import COLUMNS, RELATIVE
 from elbo_lab.report.grouping import group_rows, model_label, order_targets
@@ -227,9 +227,8 @@ def _cells(row: Row, settings: dict[str, Any]) -> tuple[Cell, ...]:
         cells += [Cell(number_text(ratio), ratio), Cell(interval, row["variance_ratio_low"])]
         cells.append(Cell(judged, None, tone_of(COLORS.get(judged, ""))))
     if settings.get("power") is not None:
-        first = row.get("bias_detectable_first")
-        before = verdict(row | {"bias_detectable": first, "bias_max_z": 0.0}) if first is not None else None
-        cells.append(Cell(f"{before}, then R = {row['repeats']}" if before else "-"))
+        again = row.get("bias_detectable_first") is not None
+        cells.append(Cell(f"{first_verdict(row)}, then R = {row['repeats']}" if again else "-"))
     return tuple(cells)
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from elbo_lab.report.blocks import block_lines, model_blocks, wrapped_texts
-from elbo_lab.report.cells import Row, Rows, verdict
+from elbo_lab.report.cells import Row, Rows, first_verdict, verdict
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -12,8 +12,7 @@ TITLES = ("verdict", "repeats", "second verdict")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    before = verdict(row | {"bias_detectable": row["bias_detectable_first"], "bias_max_z": 0.0})
-    return before, str(row["repeats"]), verdict(row)
+    return first_verdict(row), str(row["repeats"]), verdict(row)
 
 
 def power_lines(rows: Rows, settings: dict[str, Any], width: int, dash: str = "-") -> "list[Text]":
