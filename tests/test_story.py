@@ -11,6 +11,7 @@ from rich.console import Console
 
 import elbo_lab
 from elbo_lab.cli.main import main
+from elbo_lab.comparison.figures import drawings
 from elbo_lab.comparison.story import CAST, TWO, tell
 from elbo_lab.report.cells import percent_text
 from elbo_lab.report.story import print_head, print_story
@@ -38,10 +39,30 @@ def test_the_cast_is_six_models_with_their_sections(told):
         assert all(len(row) == len(section.columns) for row in section.rows)
 
 
-@pytest.mark.parametrize(("width", "most"), [(80, 58), (100, 43), (120, 42)])
+@pytest.mark.parametrize(("width", "most"), [(80, 60), (100, 45), (120, 45)])
 def test_the_screen_is_short_and_no_line_is_too_wide(told, width, most):
     lines = printed(told.story, width)
-    assert len(lines) <= most and max(map(len, lines)) <= width
+    written = 2  # an empty line, and that of the report
+    assert len(lines) + written <= most and max(map(len, lines)) <= width
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_third_figure_shows_the_numbers_of_the_third_section(told):
+    assert list(drawings(told)) == [section.figure for section in told.story.sections]
+    gap, *ratios = told.plot("more-draws").axes
+    assert gap.figure.texts[0].get_text() == told.story.sections[2].question
+    found = told.settings["more_draws"]["ppca"]
+    assert gap.lines[0].get_ydata()[0] == pytest.approx(float(told.story.sections[2].rows[0][2]), rel=0.06)
+    assert list(ratios[0].lines[1].get_ydata()) == found["dreg"]["snr"] and len(found["draws"]) == 5
+
+
+def test_that_a_ratio_falls_is_told_only_where_it_falls(told):
+    settings = copy.deepcopy(told.settings)
+    for found in settings["more_draws"].values():
+        found["dreg"]["snr"] = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert tell(told.rows, settings).sections[2].notes == ()
+    settings["more_draws"]["ppca"]["dreg"]["snr"][-1] = 0.5
+    assert "light tails" in tell(told.rows, settings).sections[2].notes[0]
 
 
 def test_the_screen_of_the_readme_is_that_of_the_program(told):

@@ -3,7 +3,8 @@
 TARGET              how noisy, or how far off, is each estimator of this target, on every model? Bounds of
                     several numbers of draws share a figure.
 gradient-cloud      how do single gradients scatter around the exact one?
-variance-vs-draws   do more draws help, and how fast?
+more-draws          do more draws help the importance-weighted bound and its gradient? Of the story only.
+variance-vs-draws   how fast do more draws lower the variance?
 prior-monte-carlo   why does sampling from the prior fail? Drawn on PPCA, if prior Monte Carlo is among the
                     estimators and a model with continuous latents among the models.
 """
@@ -13,15 +14,23 @@ from functools import partial
 from os import PathLike
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.result import CHOICES, Comparison
+from elbo_lab.comparison.story import DOUBLY, NORMAL_95, PLAIN
 from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.targets import parse
 from elbo_lab.exact import Answer
-from elbo_lab.plots import plot_by_model, plot_cloud, plot_prior_failure, plot_variance_against_draws
+from elbo_lab.plots import (
+    plot_by_model,
+    plot_cloud,
+    plot_more_draws,
+    plot_prior_failure,
+    plot_variance_against_draws,
+)
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.ranking import ALWAYS
 from elbo_lab.plots.style import Pictures
@@ -30,7 +39,7 @@ from elbo_lab.progress import Progress
 from elbo_lab.registry import display_name
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
-from elbo_lab.report.tables import conditions
+from elbo_lab.report.tables import conditions, exact_numbers
 from elbo_lab.study.experiments import (
     Record,
     fitting,
@@ -130,7 +139,7 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
     ----------
     comparison : Comparison
     figures : {'story', 'all', 'none'}
-        At most four that answer the main questions, all, or none.
+        At most four that answer the main questions (of a story, those of its sections), all, or none.
     name : str, optional
         Only this one of them.
 
@@ -151,6 +160,8 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
             most = MOST_ROWS if figures == "story" else None
             note = ", ".join(conditions(rows, settings))
             draw[target] = partial(plot_by_model, rows, question_of(target), note, most)
+    if "more_draws" in settings:
+        draw["more-draws"] = partial(_more_draws, comparison)
     if example is not None:
         scene, answer = example
         few = _few(comparison, scene)
@@ -159,7 +170,9 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
     if _shows_prior_failure(comparison):
         draw["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
     names = list(draw)
-    if figures == "story":
+    if figures == "story" and comparison.story is not None:
+        names = [section.figure for section in comparison.story.sections if section.figure in draw]
+    elif figures == "story":
         names.sort(key=lambda name: MAIN.index(name) if name in MAIN else len(MAIN))
         names = names[:MOST_OF_STORY]
     if name is not None:
@@ -173,6 +186,20 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         records = variance_against_draws(scene, few, settings["seed"], comparison.workers, repeats, answer)
         draw["variance-vs-draws"] = partial(draw["variance-vs-draws"], records)
     return {name: Drawing(question_of(name), draw[name]) for name in names}
+
+
+def _more_draws(comparison: Comparison) -> Figure:
+    settings = comparison.settings
+    gaps, ratios = {}, {}
+    for name, found in settings["more_draws"].items():
+        row = next(row for row in comparison.rows if row["model"] == name)
+        log_p = exact_numbers(row, settings)["log-evidence"][0]
+        gap, half = log_p - np.array(found["bound"]), NORMAL_95 * np.array(found["bound_se"])
+        draws = {"draws": found["draws"]}
+        gaps[display_name(name)] = draws | {"gap": gap, "low": gap - half, "high": gap + half}
+        ratios[display_name(name)] = {one.name: draws | found[one.name] for one in (PLAIN, DOUBLY)}
+    note = f"{row['n_data']} rows, q {WHERE[settings['at']]}; a small gap and a large ratio are good"
+    return plot_more_draws(gaps, ratios, question_of("more-draws"), note)
 
 
 def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:

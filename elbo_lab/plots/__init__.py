@@ -3,7 +3,7 @@
 from elbo_lab.plots.by_model import plot_by_model
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
-from elbo_lab.plots.draws import plot_sandwich, plot_variance_against_draws
+from elbo_lab.plots.draws import plot_more_draws, plot_sandwich, plot_variance_against_draws
 from elbo_lab.plots.files import figure_folder, save_figure
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.images import (
@@ -57,6 +57,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_manifold",
     "plot_mixture",
+    "plot_more_draws",
     "plot_prior_error",
     "plot_prior_failure",
     "plot_reconstructions",

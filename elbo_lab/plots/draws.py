@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbo_lab.arrays import Floats
@@ -48,6 +49,7 @@ SIDES = {
     "upper": ("upper bound: chains from exact posterior draws", "#D55E00", "v"),
 }
 NORMAL_95 = 1.96
+MODEL_LOOKS = (("#222222", "o"), ("#8A6FBF", "s"))
 MOST_TICKS = 9
 LABEL_CHARACTER, LABEL_HEIGHT = 0.072, 0.17
 """Inches, for the sizes of type in `STYLE`."""
@@ -207,6 +209,54 @@ def _ends(group: Sequence[float], apart: float) -> tuple[float, float]:
     half = (len(group) - 1) * apart / 2
     middle = sum(group) / len(group)
     return middle - half, middle + half
+
+
+def plot_more_draws(
+    gaps: Mapping[str, Record],
+    ratios: Mapping[str, Mapping[str, Record]],
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw what more draws do to a bound and to the signal-to-noise ratio of its gradients.
+
+    Parameters
+    ----------
+    gaps : dict of str to dict
+        By model: `draws` (list of K), `gap` (log p(x) less the bound), `low`, `high` (95 % interval).
+    ratios : dict of str to dict
+        By model: {estimator: `draws`, `snr`, `low`, `high`}. A model is one panel.
+    title, note : str
+        Such as the question; draws, repeats and rows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(3.5)
+    figure.set_layout_engine("none")
+    write_head(figure, title, note)
+    place = {"left": 0.08, "right": 0.985, "bottom": 0.34, "top": 0.77, "wspace": 0.28}
+    panels = figure.subplots(1, 1 + len(ratios), gridspec_kw=place)
+    ax = style_axes(panels[0], title="Gap of the bound", xlabel="draws K", ylabel="nats per datum")
+    for (name, record), (color, marker) in zip(gaps.items(), MODEL_LOOKS, strict=False):
+        look = {"color": color, "marker": marker, "markersize": STYLE["marker_size"], "linewidth": 1.4}
+        draws, gap, low, high = as_arrays(name, record, "gap")
+        ax.plot(draws, gap, label=name, zorder=3, **look)
+        draw_band(ax, draws, low, high, color)
+    legend_below(ax, columns=1)
+    for ax, (model, records) in zip(panels[1:], ratios.items(), strict=True):
+        style_axes(ax, title=f"Signal / noise: {model}", xlabel="draws K")
+        for name, record in records.items():
+            look = marker_keywords(name)
+            draws, ratio, low, high = as_arrays(name, record, "snr")
+            ax.plot(draws, ratio, label=display_name(name), zorder=3, **look)
+            draw_band(ax, draws, low, high, look["color"])
+    legend_below(panels[1], [*panels[1].get_legend_handles_labels()[0], band_handle()], columns=2)
+    top = max(ax.get_ylim()[1] for ax in panels[1:])
+    for ax in panels:
+        count_axis(ax, draws.astype(int))
+        ax.set_ylim(0, None if ax is panels[0] else top)
+    return figure
 
 
 def plot_sandwich(

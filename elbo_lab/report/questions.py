@@ -11,12 +11,14 @@ QUESTIONS = {
     "grad-phi-iwae": "Which gradient of the importance-weighted bound in φ is noisy?",
     "grad-phi-inclusive-kl": "How far off is each gradient of KL(posterior || q) in φ?",
     "gradient-cloud": "How do single gradients scatter around the exact one?",
-    "variance-vs-draws": "Do more draws help?",
+    "more-draws": "Do more draws help?",
+    "variance-vs-draws": "How fast do more draws lower the variance?",
     "prior-monte-carlo": "Why not draw from the prior?",
 }
 
 # The targets beside which the other figures stand.
 PLACES = {
+    "more-draws": "grad-phi-iwae",
     "gradient-cloud": "grad-phi-elbo",
     "variance-vs-draws": "grad-phi-elbo",
     "prior-monte-carlo": "log-evidence",

@@ -93,7 +93,6 @@ def print_story(story: Story, console: "Console") -> None:
 
 
 def _print_section(number: int, section: Section, console: "Console") -> None:
-    from rich.padding import Padding
     from rich.text import Text
 
     console.print()
@@ -108,7 +107,12 @@ def _print_section(number: int, section: Section, console: "Console") -> None:
     tables = [_table(section, gap, console) for gap in (2, 1)]
     room = console.width - INDENT
     table = next((one for one in tables if console.measure(one).maximum <= room), tables[-1])
-    console.print(Padding(table, (0, 0, 0, INDENT)), highlight=False)
+    for cells in console.render_lines(table, console.options.update(width=room), pad=False):
+        line = Text(" " * INDENT)
+        for cell in cells:
+            line.append(cell.text, cell.style)
+        line.rstrip()
+        print_lines([line], console)
     for note in section.notes:
         for line in wrapped_texts(readable(note, console), console.width - INDENT, "italic"):
             print_lines([Text(" " * INDENT).append(line)], console)

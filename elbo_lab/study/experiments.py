@@ -8,7 +8,7 @@
 **Signal against noise.** SNR = |E g| / sqrt(trace Var g), E g exact. As K grows the bound closes in on
 log p(x), whatever q is, and the signal falls as 1/K. The plain pathwise gradient's deviation falls only as
 K^(-1/2), hence its ratio as K^(-1/2) (Rainforth et al. 2018, theorem 1); that of the doubly reparameterised
-gradient grows as K^(1/2) (Tucker et al. 2019).
+gradient grows as K^(1/2) (Tucker et al. 2019). Both hold if the weights have enough finite moments.
 """
 
 import math

@@ -131,9 +131,10 @@ class Dreg(CoupledPath):
     (Tucker et al. 2019.) The total derivative has the term -sum_k v_k h_k, h_k the score of q; it is
     a score function whose f is v_k, and is reparameterised a second time:
     E[v_k h_k] = E[dv_k/dz_k dz_k/d eta] = E[(v_k - v_k^2) d log w(z_k)/dz_k dz_k/d eta].
-    Helps: no variance at all at the exact posterior, and a signal-to-noise ratio that grows as sqrt(K). At
-    one draw it is "sticking the landing" (Roeder et al. 2017). Fails where z has no path, and far from the
-    posterior it need not beat the plain derivative.
+    Helps: no variance at all at the exact posterior, and a signal-to-noise ratio that grows as sqrt(K) where
+    the weights have enough finite moments. At one draw it is "sticking the landing" (Roeder et al. 2017).
+    Fails where z has no path; under weights with heavy tails its ratio falls too, and far from the posterior
+    it need not beat the plain derivative.
     """
 
     name = "dreg"
