@@ -734,6 +734,14 @@ def test_the_note_names_black_and_white_and_what_lies_beyond():
         assert note(np.full((1, 6), limits[0]), limits=limits) == [expected]
 
 
+def test_a_sampled_log_p_below_the_bound_is_drawn_where_it_is_and_the_legend_says_why():
+    figure = plot_learning_curves(training_rows(), reached={"training rows": (-43.0, -43.25)})
+    told = words(figure)
+    assert "\u22120.25" in told and "their gap, nats per datum: below 0 by the noise of sampling" in told
+    (log_p,) = exact_lines(figure.axes[-1])
+    assert set(log_p.get_ydata()) == {-43.25}
+
+
 def test_what_was_reached_stands_beside_the_curves_with_its_gap_and_the_epoch_kept():
     figure = plot_learning_curves(training_rows(), **REACHED)
     *curves, end = figure.axes

@@ -67,9 +67,7 @@ def _curves(result: FitResult, title: str) -> Figure:
     reached, final = {}, result.final
     for word, numbers in (("training rows", final), ("held-out rows", final.get("held_out", {}))):
         if "elbo_on_nll_rows" in numbers:
-            elbo, log_p = numbers["elbo_on_nll_rows"], -numbers["nll_per_datum"]
-            # Both are sampled: where q is the posterior, noise may put the bound above.
-            reached[word] = (elbo, max(elbo, log_p))
+            reached[word] = (numbers["elbo_on_nll_rows"], -numbers["nll_per_datum"])
     watched = [row for row in result.history if row.get("elbo_validation") is not None]
     best = max(watched, key=lambda row: row["elbo_validation"], default=None)
     kept = None if best is None or result.settings.get("patience") is None else best["epoch"]

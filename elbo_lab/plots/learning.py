@@ -123,7 +123,8 @@ def plot_learning_curves(
         also has values per datum.
     title : str
     reached : dict of str to (float, float), optional
-        The bound and log p of the same rows at the end, in nats per datum: {'training': (elbo, log_p)}.
+        The bound and log p of the same rows at the end, in nats per datum: {'training': (elbo, log_p)}. Both
+        may be sampled: where q is nearly the posterior, noise puts the bound above log p.
     kept : float, optional
         The epoch whose parameters early stopping kept.
 
@@ -171,15 +172,17 @@ def draw_reached(ax: Axes, reached: Mapping[str, tuple[float, float]]) -> list[A
         ax.plot([place - 0.3, place + 0.3], [log_p, log_p], zorder=3, **EXACT_LINE)
         ax.plot([place], [elbo], zorder=3, **BOUND)
         middle = {"ha": "center", "va": "center", "fontsize": STYLE["note_size"], "color": STYLE["ink"]}
-        ax.text(place, (elbo + log_p) / 2, f"{log_p - elbo:.2g}", **middle)
+        ax.text(place, (elbo + log_p) / 2, f"{log_p - elbo:.2g}".replace("-", "\u2212"), **middle)
     ax.set_xticks(range(len(reached)), [word.replace(" ", "\n") for word in reached])
     ax.set_xlim(-0.6, len(reached) - 0.4)
     ax.margins(y=0.1)
     ax.locator_params(axis="y", nbins=4)
     ax.tick_params(axis="x", length=0)
+    below = any(log_p < elbo for elbo, log_p in reached.values())
+    words = "their gap, nats per datum" + (": below 0 by the noise of sampling" if below else "")
     return [
         Line2D([], [], label="at the end: log p, and (dot) the ELBO of the same rows", **EXACT_LINE),
-        Patch(label="their gap, nats per datum", **GAP),
+        Patch(label=words, **GAP),
     ]
 
 
