@@ -18,7 +18,7 @@ from elbo_lab import compare
 from elbo_lab.comparison.reporting import command_of
 from elbo_lab.plots import estimator_style
 from elbo_lab.plots.files import dark_color, themed_svg
-from elbo_lab.report.page import Picture, page_html
+from elbo_lab.report.page import Picture, page_html, questions_of
 from elbo_lab.report.story import Column, Section, Story
 
 SIZE = 5_000_000
@@ -161,6 +161,14 @@ def test_many_rows_are_folded_and_few_are_not():
     assert '<details class="question" id="elbo">' in shown and '<details class="block" open' not in shown
     few = [row for row in rows if row["model"] == MODELS[0][0]]
     assert '<details class="question" id="grad-phi-elbo" open>' in page_html(few, dict(SETTINGS))
+
+
+def test_the_exact_answer_alone_is_no_section_unless_there_is_nothing_else():
+    exact = [row for row in make_rows() if row["estimator"] == "exact"]
+    noisy = [row for row in make_rows() if row["target"] == "grad-phi-elbo"]
+    bound = [row for row in exact if row["target"] == "elbo"]
+    assert [question.slug for question in questions_of(bound + noisy, dict(SETTINGS))] == ["grad-phi-elbo"]
+    assert [question.slug for question in questions_of(bound, dict(SETTINGS))] == ["elbo"]
 
 
 def test_a_story_comes_first_with_its_figure_and_numbers_that_sort(small, tmp_path):

@@ -282,10 +282,14 @@ def _block(rows: Rows, columns: tuple[Column, ...], settings: dict[str, Any]) ->
 def questions_of(
     rows: Rows, settings: dict[str, Any], pictures: Mapping[str, Picture] = MappingProxyType({})
 ) -> list[Question]:
-    """Return one section for each question that the rows answer."""
+    """Return one section for each question that the rows answer.
+
+    The exact answer alone answers none, unless there is nothing else.
+    """
     columns = _columns(rows, settings)
     by_stem: dict[str, list[str]] = {}
-    for target in order_targets(rows):
+    answered = [row for row in rows if row["estimator"] != "exact"] or rows
+    for target in order_targets(answered):
         by_stem.setdefault(parse(target)[0], []).append(target)
     sections = []
     for stem, targets in by_stem.items():
