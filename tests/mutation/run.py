@@ -11,7 +11,7 @@ once: a later call goes on where this one stopped. Findings belong to one commit
 `--work`.
 
 What the tests cannot notice (the mutant computes the same) stands in `known.toml` with the reason; exit code
-1 tells that something else survived.
+1 tells that something else survived, or that an entry of it is out of date.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
 
-from mutants import chosen
+from mutants import chosen, files, mutants_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -183,7 +183,10 @@ def report(work, mutants):
         unknown += reason is None
         print(f"{finding['outcome']}  {finding['name']} (line {finding['line']}, {finding['tests']} tests)")
         print(f"    {reason or 'NOT EXPLAINED'}")
-    return 1 if unknown or len(findings) < len(wanted) else 0
+    possible = {mutant.name for path in files(ROOT) for mutant in mutants_of(path, ROOT)}
+    stale = [name for names in known.values() for name in names if name not in possible]
+    print(*(f"known.toml names a mutant that there is no more: {name}" for name in stale), sep="\n")
+    return 1 if unknown or stale or len(findings) < len(wanted) else 0
 
 
 def main():
