@@ -12,6 +12,7 @@ from scipy.stats import norm
 from elbo_lab import Problem, draws_needed
 from elbo_lab.bounds import log_weight
 from elbo_lab.cli.main import main
+from elbo_lab.comparison.draws import DrawsNeeded
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.errors import BadValue, NotApplicable
 from elbo_lab.evaluation import measure_cubo
@@ -198,9 +199,32 @@ def test_the_table_of_ppca_grows_with_the_latents_and_fits_80_columns(capsys, tm
     )
 
 
+def test_the_table_of_known_rows_is_that_worked_out_by_hand():
+    def row(latent, proposal, median, worst, kl):
+        draws = {"log10_draws_median": median, "log10_draws_worst": worst, "infinite": 0}
+        others = {
+            "kl_median": np.log(kl),
+            "kl_worst": np.log(kl) + 1.0,
+            "rung": "closed-form",
+            "reason": None,
+        }
+        return {"latent": latent, "proposal": proposal, **draws, **others}
+
+    rows = [row(1, "prior", 1.0, 2.0, 30.0), row(1, "q", 0.0, 1.0, 2.0)]
+    rows += [row(3, "prior", 5.0, 7.0, 400.0), row(3, "q", 2.0, 3.0, 5.0)]
+    settings = {"model": "ppca", "data": "digits", "rows": 4, "at": "near", "within": 0.1}
+    lines = DrawsNeeded(settings, rows).table(width=100).splitlines()
+    assert "From the prior: 10 at K = 1, 1.0e5 at K = 3: 100 times as many for each step of K." in lines
+    assert "From q: 1 at K = 1, 100 at K = 3: 10.0 times as many for each step of K." in lines
+    assert ["1", "10", "100", "30", "1", "10", "2"] in map(str.split, lines)
+    assert ["3", "1.0e5", "1.0e7", "400", "100", "1,000", "5"] in map(str.split, lines)
+
+
 def test_a_model_with_its_own_number_of_latents_has_one_line():
     needed = draws_needed("gaussian-mle", rows=4)
     assert [row["latent"] for row in needed.rows] == [2, 2]
+    assert all(row["log10_draws_worst"] > row["log10_draws_median"] >= 0.0 for row in needed.rows)
+    assert all(row["kl_worst"] > row["kl_median"] > 0.0 for row in needed.rows)
     halved = draws_needed("gaussian-mle", within=0.05, rows=4)
     for row, fewer in zip(halved.rows, needed.rows, strict=True):
         assert row["log10_draws_median"] == pytest.approx(fewer["log10_draws_median"] + np.log10(4.0))
