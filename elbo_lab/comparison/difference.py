@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.report import difference_lines, difference_summary, model_label, number_text, text_of
+from elbo_lab.report import difference_lines, difference_summary, number_text, text_of
 from elbo_lab.report.frame import frame_of
+from elbo_lab.report.grouping import exact_key
 from elbo_lab.study.rows import Row, z_limit
 
 if TYPE_CHECKING:
@@ -138,9 +139,8 @@ def difference(a: str | PathLike[str], b: str | PathLike[str]) -> Difference:
 
 def _signed(row: Row, settings: dict[str, Any]) -> Row:
     """Return the row with the sign of its exact answer, if the settings give it as one number."""
-    label = f"{model_label(row).replace(' ', ':')} K={row['latent_dim']}"
     all_values = settings.get("exact_values")
-    values = all_values.get(label) if isinstance(all_values, dict) else None
+    values = all_values.get(exact_key(row)) if isinstance(all_values, dict) else None
     value = values.get(row["target"]) if isinstance(values, dict) else None
     if row["reference_norm"] is None or not isinstance(value, (int, float)):
         return row

@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.plots.ranking import (
     Point,
     admitted,
@@ -35,7 +36,7 @@ from elbo_lab.plots.style import (
     write_head,
 )
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
-from elbo_lab.report import Rows, group_rows, is_gradient
+from elbo_lab.report import Rows, group_rows
 
 FILLED = {"marker": "o", "markersize": STYLE["marker_size"], "linestyle": "none", "color": STYLE["faint"]}
 HOLLOW = {**FILLED, "markerfacecolor": STYLE["background"]}

@@ -24,7 +24,8 @@ import numpy as np
 from elbo_lab.errors import bad_value
 from elbo_lab.estimators.targets import parse
 from elbo_lab.registry import display_name
-from elbo_lab.report import Row, Rows, group_rows, model_label, order_targets
+from elbo_lab.report import Row, Rows, group_rows, order_targets
+from elbo_lab.report.grouping import full_name
 
 Blocks = dict[tuple[Any, ...], Rows]
 """Rows by block, as `group_rows` returns them."""
@@ -49,7 +50,7 @@ def band_labels(rows: Rows) -> dict[tuple[Any, ...], str]:
     Model and variant; posterior and data are added where they tell two blocks apart.
     """
     first = {key: block[0] for key, block in group_rows(rows).items()}
-    labels = {key: display_name(model_label(row).replace(" ", ":", 1)) for key, row in first.items()}
+    labels = {key: display_name(full_name(row)) for key, row in first.items()}
     for name in ("posterior", "data", "latent_dim", "n_data"):
         for label in set(labels.values()):
             keys = [key for key in labels if labels[key] == label]

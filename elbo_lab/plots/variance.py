@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.plots.style import legend_below, marker_keywords, styled_axes
 from elbo_lab.registry import display_name
-from elbo_lab.report import is_gradient
 
 
 def variance_label(target: str) -> str:

@@ -18,7 +18,6 @@ advice      the finding of an advice, and its one table
 parameters  the parameters of a fit, by the names of textbooks
 """
 
-from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.report.blocks import block_lines, dash_of, print_lines, text_of, wrapped_texts
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
@@ -38,7 +37,6 @@ __all__ = [
     "difference_summary",
     "group_rows",
     "interval_text",
-    "is_gradient",
     "model_label",
     "number_text",
     "order_targets",

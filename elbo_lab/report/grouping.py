@@ -40,6 +40,16 @@ def model_label(row: Row) -> str:
     return " ".join(part for part in (row["model"], row.get("variant")) if part)
 
 
+def full_name(row: Row) -> str:
+    """Return model and variant as the name that is accepted everywhere, such as 'gaussian-mixture:full'."""
+    return ":".join(part for part in (row["model"], row.get("variant")) if part)
+
+
+def exact_key(row: Row) -> str:
+    """Return the key of the block of a row in `exact_values` and `exact_errors` of the settings."""
+    return f"{full_name(row)} K={row['latent_dim']}"
+
+
 def common_value(rows: Rows, settings: dict[str, Any], name: str) -> Any:
     """Return a setting: that of all rows if they agree, else that of `settings`, else None."""
     values = {row.get(name) for row in rows}

@@ -30,7 +30,7 @@ from elbo_lab.report.cells import (
     value_text,
 )
 from elbo_lab.report.columns import COLUMNS, RELATIVE
-from elbo_lab.report.grouping import group_rows, model_label, order_targets
+from elbo_lab.report.grouping import full_name, group_rows, model_label, order_targets
 from elbo_lab.report.questions import PLACES, question_of
 from elbo_lab.report.story import Column, Section, Story
 from elbo_lab.report.tables import (
@@ -184,8 +184,7 @@ def named_cell(name: str, label: str = "") -> Cell:
 
 def model_cell(row: Row) -> Cell:
     """Return the cell of the model of a row."""
-    name = ":".join(part for part in (row["model"], row.get("variant")) if part)
-    return named_cell(name, model_label(row))
+    return named_cell(full_name(row), model_label(row))
 
 
 def _columns(rows: Rows, settings: dict[str, Any]) -> tuple[Column, ...]:

@@ -22,7 +22,7 @@ from elbo_lab.report.blocks import (
 )
 from elbo_lab.report.cells import SMALL_ERROR, Row, Rows, clean_text, number_text, span_text, value_text
 from elbo_lab.report.columns import Column, Frame, fit_columns, sorted_rows
-from elbo_lab.report.grouping import common_value, group_rows, model_label, order_targets
+from elbo_lab.report.grouping import common_value, exact_key, group_rows, model_label, order_targets
 from elbo_lab.report.power import power_lines
 from elbo_lab.report.ratios import ratio_lines
 from elbo_lab.study.rows import BLOCK_SHARE_TO_SEE, NATS_TO_SEE, SHARE_TO_SEE, bias_verdict
@@ -86,9 +86,8 @@ def refusal_lines(rows: Rows, width: int) -> "list[Text]":
 
 def exact_numbers(row: Row, settings: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Return {target: (exact value, its error)} of the block of a row, as far as `settings` know them."""
-    name = ":".join(part for part in (row["model"], row.get("variant")) if part)
-    label = f"{name} K={row['latent_dim']}"
-    values, errors = (settings.get(f"exact_{what}", {}).get(label, {}) for what in ("values", "errors"))
+    key = exact_key(row)
+    values, errors = (settings.get(f"exact_{what}", {}).get(key, {}) for what in ("values", "errors"))
     return {target: (value, errors.get(target, 0.0)) for target, value in values.items()}
 
 

@@ -37,7 +37,7 @@ from elbo_lab.estimators import Problem
 from elbo_lab.exact import closed_form, enumeration, quadrature
 from elbo_lab.models import Model
 from elbo_lab.models.linear_gaussian import LinearGaussian
-from elbo_lab.special import log_softmax, log_sum_exp, softmax
+from elbo_lab.special import log1mexp, log_softmax, log_sum_exp, softmax
 
 # Distances from the centre of q, in its standard deviations, at which a tail is looked at.
 FAR = (1e2, 1e3, 1e4)
@@ -71,7 +71,7 @@ class WeightLaw:
         if self.log_square is None:
             return None
         square = np.maximum(self.log_square, 1e-300)  # of the posterior itself one draw is enough
-        log_variance = square + np.log(-np.expm1(-square))
+        log_variance = square + log1mexp(square)
         return np.maximum(log_variance / np.log(10.0) - 2.0 * np.log10(within), 0.0)
 
 
