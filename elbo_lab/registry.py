@@ -269,6 +269,7 @@ def _defined(argument: str, kind: type[T], base: ABCMeta) -> type[T]:
     return kind
 
 
+LONGEST_NAME = 60
 DECLARED = {
     "unbiased": "its expectation is the target",
     "independent_draws": "it needs independent draws",
@@ -284,6 +285,9 @@ def _check_named(argument: str, what: str, item: object, attribute: str = "name"
         raise bad_value(argument, f"{what} with a {attribute}", f"{kind.__name__} without one", remedy)
     if not text.isprintable():  # it would move the cursor, or break a line
         raise bad_value(argument, f"{what} with a {attribute} that can be printed", ascii(text))
+    if max(map(len, (text, str(getattr(item, "title", ""))))) > LONGEST_NAME:  # no column would hold it
+        expected = f"{what} whose {attribute} and title have at most {LONGEST_NAME} characters"
+        raise bad_value(argument, expected, short(text), "shorten it")
     title, synonyms = getattr(item, "title", None), getattr(item, "synonyms", None)
     words = (title, *synonyms) if isinstance(synonyms, tuple) else (None,)
     if not all(isinstance(word, str) and word.isprintable() for word in words):

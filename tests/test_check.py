@@ -602,6 +602,11 @@ MISTAKES = [
         ValueError,
         r"^estimators: expected an estimator with a name that can be printed, got 'a\\x1b\[31mb'",
     ),
+    (
+        (type("T", (ScoreFunction,), {"name": "mine", "title": "long " * 13}),),
+        ValueError,
+        "^estimators: expected an estimator whose name and title have at most 60 characters, got 'mine'",
+    ),
     ((WithArguments,), ValueError, r"^WithArguments\(\): it raises TypeError: .*missing 1 required"),
     (
         (NoPairing,),

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -109,11 +110,43 @@ def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
         assert line in shown and ending in shown
     run.report("elbo-lab-report")
     assert line in " ".join(told(capsys, "explain", "rloo").split())
-    (tmp_path / "elbo-lab-report" / "index.html").write_text('<pre id="file-1">{"rows": [{}, 3]}</pre>')
-    assert "last run" not in told(capsys, "explain", "rloo")
     (tmp_path / "b.json").write_text(json.dumps({}))
     assert main(["explain", "rloo", "--json", "b.json"]) == 2
     assert capsys.readouterr().err.startswith("elbo-lab: error: --json: expected a JSON file")
+
+
+DAMAGES = {
+    "no rows": lambda row: row.clear(),
+    "words for numbers": lambda row: row.update(variance="a", variance_low="b"),
+    "one end of an interval": lambda row: row.update(variance_high=None),
+    "lists for names": lambda row: row.update(estimator=[1], model={}, variant=[2]),
+    "no rung at all": lambda row: row.pop("variance"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_report_is_no_last_run(damage, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content = json.loads(run.to_json())
+    for row in content["rows"]:
+        DAMAGES[damage](row)
+    (tmp_path / "elbo-lab-report").mkdir()
+    page = tmp_path / "elbo-lab-report" / "index.html"
+    page.write_text(f'<pre id="file-1">{json.dumps(content)}</pre>')
+    for word in ("rloo", "ppca"):
+        assert "last run" not in told(capsys, "explain", word)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
+def test_a_pipe_or_a_device_in_place_of_the_report_is_not_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elbo-lab-report").mkdir()
+    page = tmp_path / "elbo-lab-report" / "index.html"
+    os.mkfifo(page)
+    assert "last run" not in told(capsys, "explain", "rloo")
+    page.unlink()
+    page.symlink_to("/dev/zero")
+    assert "last run" not in told(capsys, "explain", "rloo")
 
 
 def test_a_formula_keeps_its_lines_and_breaks_where_it_must():

@@ -222,9 +222,9 @@ def test_a_number_of_threads_that_numba_refuses_is_refused_before_the_work(monke
     refused(Path.cwd(), capsys, COMMANDS["diff"].split(), "NUMBA_NUM_THREADS")
 
 
-def test_a_backend_that_matplotlib_does_not_know_is_refused_before_the_work():
-    words = [*COMMANDS["fit"].split(), "--out", "f", "--json", "o.json"]
-    done = run_python("-m", "elbo_lab", *words, cwd=Path.cwd(), MPLBACKEND="nope")
+@pytest.mark.parametrize("words", [f"{COMMANDS['fit']} --out f --json o.json", "compare --json o.json"])
+def test_a_backend_that_matplotlib_does_not_know_is_refused_before_the_work(words):
+    done = run_python("-m", "elbo_lab", *words.split(), cwd=Path.cwd(), MPLBACKEND="nope")
     expected = "elbo-lab: error: MPLBACKEND: expected a backend of Matplotlib, got 'nope'; unset it\n"
     assert (done.returncode, done.stderr) == (2, expected)
     assert not Path("o.json").exists()

@@ -4,7 +4,14 @@ from argparse import ArgumentParser, Namespace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned, planned_figures
+from elbo_lab.cli.options import (
+    add_force,
+    add_measuring,
+    arguments_of,
+    check_backend,
+    planned,
+    planned_figures,
+)
 from elbo_lab.errors import bad_value, unknown_name
 
 if TYPE_CHECKING:
@@ -118,6 +125,8 @@ def run(options: Namespace) -> None:
     plan.writes("--csv", options.csv, CSV)
     planned_figures(plan, options.out, figure_names({estimator.target for estimator in all_estimators()}))
     plan.fills("--report", options.report, [(PAGE, KIND)])
+    if options.report is not None:
+        check_backend()
     told = _is_story(options)
     arguments = arguments_of(story if told else compare, options)
     full = FULL | {"repeats": REPEATS} if told else FULL

@@ -183,7 +183,7 @@ def _of_kind(estimators: list[Any], rows: Sequence[dict[str, Any]], width: int) 
         ("runs on", ", ".join(runs)),
         *(("not on", f"{', '.join(models)}: {reason}") for reason, models in refused.items()),
         ("siblings", ", ".join(_related(one))),
-        *_last_run([row for row in rows if row["estimator"] in {e.name for e in estimators}]),
+        *_last_run([row for row in rows if row.get("estimator") in [e.name for e in estimators]]),
     ]
     return [
         _heading(one, "an estimator"),
@@ -264,7 +264,7 @@ def _of_model(choices: list[Any], rows: Sequence[dict[str, Any]], width: int) ->
             ("fitted by", ", ".join(methods_of(built))),
             ("gradients in phi", ", ".join(names)),
         ]
-    mine = [row for row in rows if row["model"] == kind.name]
+    mine = [row for row in rows if row.get("model") == kind.name]
     lines = [_heading(kind, "a model"), "", *filled(kind.summary, width, "    ", "        ")]
     for chapter in chapters:
         lines += ["", *folded(inspect.getdoc(chapter) or "", width)]

@@ -57,16 +57,22 @@ def planned(options: Namespace, *inputs: str) -> Plan:
     return plan
 
 
+def check_backend() -> None:
+    """Refuse now a setting with which Matplotlib cannot be imported later."""
+    try:
+        import matplotlib  # noqa: F401 - it reads the setting
+    except ValueError:
+        backend = os.environ.get("MPLBACKEND")
+        raise bad_value("MPLBACKEND", "a backend of Matplotlib", repr(backend), "unset it") from None
+
+
 def planned_figures(plan: Plan, folder: str | None, figures: Iterable[str], *more: tuple[str, Kind]) -> None:
     """Add the figures of --out to a plan, and further files in the same folder."""
     if folder is None:
         return
     check_folder_writable("--out", folder)
-    try:
-        from elbo_lab.plots.files import files_of
-    except ValueError:
-        backend = os.environ.get("MPLBACKEND")
-        raise bad_value("MPLBACKEND", "a backend of Matplotlib", repr(backend), "unset it") from None
+    check_backend()
+    from elbo_lab.plots.files import files_of
 
     plan.fills("--out", folder, [*files_of(figures), *more])
 

@@ -25,9 +25,11 @@ from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
+from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
@@ -190,6 +192,16 @@ SHOWN_DPI = 100
 
 class Picture(Figure):
     """A figure that a notebook shows by itself: without pyplot, and without a magic command."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw, with what stands between dollars but is no formula, as in the name of a file, as it is."""
+        for text in self.findobj(Text):
+            if text.get_parse_math() and text.get_text().count("$") > 1:
+                try:
+                    MathTextParser("path").parse(text.get_text())
+                except ValueError:
+                    text.set_parse_math(False)
+        super().draw(renderer)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """Return the PNG and the size in pixels at which a page shows it."""
