@@ -160,6 +160,17 @@ def test_of_many_changed_rows_some_are_shown_and_the_rest_counted(write, run):
     assert "more rows" not in found.table(80, everything=True)
 
 
+def test_what_changed_alike_for_several_estimators_of_a_target_is_said_once(write, run):
+    other = copy.deepcopy(run)
+    for row in other["rows"]:
+        row["reference"] = "another"
+    text = " ".join(difference(write("a.json", run), write("b.json", other)).table(200).split())
+    names = "gaussian-mle grad-phi-elbo score-function, reparameterization, exact (faithful, free): "
+    assert (
+        text.count("gaussian-mle grad-phi-elbo") == 2 and f"{names}reference closed-form -> another" in text
+    )
+
+
 # -- chance ----------------------------------------------------------------------------------------
 
 

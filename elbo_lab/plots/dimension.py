@@ -135,6 +135,7 @@ def plot_effective_sample_size(records: Mapping[str, Any], ax: Axes, legend: boo
     style_axes(ax, title="Effective sample size", xlabel="latent dimension K", ylabel=ylabel)
     draw_curves(ax, records, "effective_sample_size")
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_ylim(bottom=0.8)
     if legend:
         legend_below(ax, draw_handles(records), columns=2)

@@ -56,9 +56,14 @@ def difference_lines(
     columns = _columns(everything, width >= WIDE)
     blocks = model_blocks(shown, lambda row: tuple(cell(row) for cell in columns.values()))
     lines += ["", *block_lines(blocks, tuple(columns), width, dash)]
+    # What is the same for several estimators of a target is said once.
+    reasons: dict[tuple[str, str], list[str]] = {}
     for row in shown:
         if row["reasons"]:
-            lines += wrapped_texts(f"{_label(row)}: {'; '.join(row['reasons'])}", width)
+            why = f"({row['data']}, {row['posterior']}): {'; '.join(row['reasons'])}"
+            reasons.setdefault((f"{model_label(row)} {row['target']}", why), []).append(row["estimator"])
+    for (place, why), names in reasons.items():
+        lines += wrapped_texts(f"{place} {', '.join(names)} {why}", width)
     if len(changed) > len(shown):
         more = f"and {len(changed) - len(shown)} more rows that changed: --all shows them"
         lines += wrapped_texts(more, width)
