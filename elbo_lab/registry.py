@@ -20,7 +20,10 @@ import textwrap
 import warnings
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -33,7 +36,7 @@ from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, u
 from elbo_lab.estimators import TARGETS, Estimator, Exact
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
-from elbo_lab.names import Words, called, names_by_word, words_for
+from elbo_lab.names import Words, called, names_by_word, spelt, words_for
 from elbo_lab.plugins import Plugins, load_plugins, told
 from elbo_lab.posteriors import POSTERIORS, Posterior
 
@@ -295,14 +298,20 @@ def _check_named(argument: str, what: str, item: object, attribute: str = "name"
         raise bad_kind(argument, expected, short((title, synonyms)))
 
 
+def _is_built_in(estimator: Estimator) -> bool:
+    return type(estimator).__module__.startswith("elbo_lab.")
+
+
 def _complete(estimator: Estimator) -> Estimator:
     """Return the estimator if it says what it is and what it estimates, or raise."""
     for attribute in ("name", "target"):
         _check_named("estimators", "an estimator", estimator, attribute)
     theirs = {Exact.name} | {own.name for own in estimators.ESTIMATORS}
-    if estimator.name in theirs and not type(estimator).__module__.startswith("elbo_lab."):
-        got = f"{type(estimator).__name__} with that of {estimator.name!r}"
-        raise bad_value("estimators", "a name of its own", got, "set name = '...' in the class")
+    if not _is_built_in(estimator):
+        if estimator.name in theirs:
+            got = f"{type(estimator).__name__} with that of {estimator.name!r}"
+            raise bad_value("estimators", "a name of its own", got, "set name = '...' in the class")
+        _check_apart("estimators", estimator, estimators.ESTIMATORS)
     for attribute, meaning in DECLARED.items():
         if not isinstance(getattr(estimator, attribute), bool):
             expected = f"True or False: whether {meaning}"
@@ -318,10 +327,27 @@ def _own_name(argument: str, item: M) -> M:
     """Return a model, or a class of them, if it has a name that is not another's."""
     _check_named(argument, "a model", item)
     kind = item if isinstance(item, type) else type(item)
-    if kind not in models.MODELS and item.name in {model.name for model in models.MODELS}:
-        got = f"{kind.__name__} with that of {item.name!r}"
-        raise bad_value(argument, "a name of its own", got, "rename yours")
+    if kind not in models.MODELS:
+        if item.name in {model.name for model in models.MODELS}:
+            got = f"{kind.__name__} with that of {item.name!r}"
+            raise bad_value(argument, "a name of its own", got, "rename yours")
+        _check_apart(argument, kind, models.MODELS)
     return item
+
+
+def _check_apart(argument: str, own: Any, others: Iterable[Any]) -> None:
+    """Refuse a user's object of which a word (name, title, synonym) also means another: which is meant?"""
+    words = {spelt(word) for word in words_for(own)[0] if word}
+    for other in others:
+        alike = type(other) is type(own) and not isinstance(own, type)
+        if other.name == own.name or alike:
+            continue  # another target of it, or the same with other numbers
+        for word in filter(None, words_for(other)[0]):
+            if spelt(word) in words:
+                got = f"{word!r} for {own.name!r}, which means {other.name!r}"
+                raise bad_value(
+                    argument, "names, titles and synonyms of their own", got, f"change {own.name!r}"
+                )
 
 
 def _complete_model(built: Any, kind: type[Model]) -> Model:
@@ -372,6 +398,9 @@ def find_models(items: Any = None, argument: str = "models") -> list[ModelChoice
             raise bad_kind(argument, "names, Model classes or Model objects", repr(item))
     if not chosen:
         raise bad_value(argument, "at least one model", "none")
+    kinds = dict.fromkeys(choice.kind for choice in chosen)
+    for kind in (kind for kind in kinds if kind not in models.MODELS):
+        _check_apart(argument, kind, kinds)
     return list(dict.fromkeys(chosen))
 
 
@@ -444,13 +473,16 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise bad_value(argument, "different names for one target", f"{twice[1]!r} twice", "rename yours")
+    for estimator in chosen:
+        if not _is_built_in(estimator):
+            _check_apart(argument, estimator, chosen)
     return chosen
 
 
 def _estimators_called(name: str, argument: str) -> list[Estimator]:
-    if "," in name:
-        raise bad_value(argument, "a name or a list of names", repr(name), "split it")
     chosen = _called(name, ESTIMATORS, list, ESTIMATORS.words_of)
+    if not chosen and "," in name:
+        raise bad_value(argument, "a name or a list of names", repr(name), "split it")
     if not chosen:
         known = dict.fromkeys(estimator.name for estimator in all_estimators())
         raise ESTIMATORS.unknown(name, argument, known)
@@ -466,8 +498,28 @@ def check_posterior_name(name: str) -> str:
     raise unknown_name("posterior", name, names, words=names_by_word(POSTERIORS))
 
 
+_own_titles: ContextVar[Mapping[str, str]] = ContextVar("own_titles", default=MappingProxyType({}))
+
+
+def titles_of(things: Iterable[Any]) -> dict[str, str]:
+    """Return {name: title} of the estimators and models that only the user has, which no registry knows."""
+    return {one.name: one.title for one in things if one.title and display_name(one.name) != one.title}
+
+
+@contextmanager
+def own_titles(titles: Mapping[str, str]) -> Iterator[None]:
+    """Let `display_name` know titles of a user's own objects, as `titles_of` returns them."""
+    token = _own_titles.set(titles)
+    try:
+        yield
+    finally:
+        _own_titles.reset(token)
+
+
 def display_name(name: str) -> str:
     """Return the words for a name in a figure or a sentence: its title, or the name itself without one.
+
+    Titles of a user's own objects are known within `own_titles`.
 
     Parameters
     ----------
@@ -481,6 +533,9 @@ def display_name(name: str) -> str:
     ('REINFORCE, leave-one-out', 'mixture of Gaussians (full)', 'mine')
     """
     head, _, difference = name.partition(":")
+    own_title = _own_titles.get().get(head)
+    if own_title is not None:
+        return f"{own_title} ({difference})" if difference else own_title
     registries: tuple[Registry[Any], ...] = (ESTIMATORS, MODELS, DATASETS, FAMILIES)
     for held in registries:
         for thing in held.loaded():

@@ -7,6 +7,7 @@ import pytest
 from test_docs import TEXTS
 
 from elbo_lab import DATASETS, ESTIMATORS, FAMILIES, MODELS, Estimator, compare, fit, load
+from elbo_lab.cli.compare import _names
 from elbo_lab.distributions import SOURCES
 from elbo_lab.distributions.sources import find_source
 from elbo_lab.errors import UnknownName
@@ -234,3 +235,48 @@ def test_the_table_of_synonyms_in_the_glossary_is_that_of_the_registry():
     section = TEXTS["docs/glossary.md"].split("### Other words that are accepted\n")[1].split("\n#")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     assert rows[1:] == synonym_table()
+
+
+def own(name, title="", synonyms=(), parent=Reparameterization):
+    return type("Own", (parent,), {"name": name, "title": title, "synonyms": synonyms})
+
+
+def test_titles_of_ones_own_are_in_figures_notebooks_and_reports(tmp_path):
+    model = own("my-ppca", "PPCA of mine", parent=PPCA)
+    ones = [own("mine", "My < gradient", ("mynt",))(), "REINFORCE, leave-one-out"]
+    found = compare(model, estimators=ones, latent=1, rows=2, repeats=20, threads=1, against="Mynt")
+    assert found.settings["titles"] == {"mine": "My < gradient", "my-ppca": "PPCA of mine"}
+    drawn = found.plot("grad-phi-elbo")
+    told = [
+        text.get_text() for ax in drawn.axes for text in (*ax.get_yticklabels(), ax.title, ax._left_title)
+    ]
+    assert {"My < gradient", "REINFORCE, leave-one-out", "PPCA of mine"} <= set(told)
+    with open(found.report(tmp_path, figures="none"), encoding="utf-8") as page:
+        for text in (found._repr_html_(), page.read()):
+            assert "My &lt; gradient" in text and "PPCA of mine" in text
+    assert display_name("mine") == "mine"  # outside of a comparison that has it
+
+
+@pytest.mark.parametrize(
+    ("find", "things", "told"),
+    [
+        (find_estimators, [own("mine", "Reinforce")], "'REINFORCE' for 'mine', which means 'score-function'"),
+        (find_estimators, [own("RLOO")], "'rloo' for 'RLOO', which means 'score-function-loo'"),
+        (find_estimators, [own("mine", "A b"), own("yours", "", ("a-b",))], "'a-b' for 'mine'"),
+        (find_models, [own("mine", synonyms=("VAE",), parent=PPCA)], "'vae' for 'mine'"),
+        (find_models, [own("a", "A b", parent=PPCA), own("b", "a b", parent=PPCA)], "'a b' for 'a'"),
+    ],
+)
+def test_words_of_ones_own_mean_nothing_else(find, things, told):
+    with pytest.raises(ValueError, match="titles and synonyms of their own") as refused:
+        find(things)
+    assert told in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_whole_title_is_one_name_though_it_has_a_comma():
+    assert find_estimators("REINFORCE, leave-one-out")[0].name == "score-function-loo"
+    with pytest.raises(ValueError, match="split it"):
+        find_estimators("REINFORCE, reparameterization")
+    titles = [one.title for one in ESTIMATORS.loaded()]
+    asked = "reparameterization, reinforce, leave-one-out ,dreg"
+    assert _names("--only", asked, titles) == ["reparameterization", "reinforce, leave-one-out", "dreg"]

@@ -1,6 +1,7 @@
 """elbo-lab compare: the main job."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from elbo_lab.cli.options import (
     planned_figures,
 )
 from elbo_lab.errors import bad_value, unknown_name
+from elbo_lab.names import spelt
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,11 +81,16 @@ def add_options(parser: ArgumentParser) -> None:
     add_force(parser)
 
 
-def _names(option: str, text: str | None) -> list[str] | None:
-    """Split 'a,b' into names; None stays None."""
+def _names(option: str, text: str | None, titles: Iterable[str] = ()) -> list[str] | None:
+    """Split 'a,b' into names, of which `titles` may have commas within; None stays None."""
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    whole, parts, names = set(map(spelt, titles)), text.split(","), list[str]()
+    while parts:
+        size = next((n for n in range(len(parts), 1, -1) if spelt(",".join(parts[:n])) in whole), 1)
+        names.append(",".join(parts[:size]).strip())
+        del parts[:size]
+    names = [name for name in names if name]
     if not names:
         raise bad_value(option, "names separated by commas", repr(text))
     return names
@@ -109,7 +116,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
-    from elbo_lab.registry import all_estimators, find_estimators, find_models
+    from elbo_lab.registry import ESTIMATORS, all_estimators, find_estimators, find_models
     from elbo_lab.report import caution_lines, comparison_lines, dash_of, print_lines
     from elbo_lab.report.columns import check_columns
     from elbo_lab.report.page import KIND, PAGE
@@ -139,10 +146,11 @@ def run(options: Namespace) -> None:
             find_models(more, "model")  # a mistake in these is told by their own name
         arguments["models"] = [*options.models, *more] or None
         arguments["targets"] = _names("--target", options.target)
-        only = _names("--only", options.only) or []
+        titles = [one.title for one in ESTIMATORS.loaded()]
+        only = _names("--only", options.only, titles) or []
         if only:
             find_estimators(only, "only")
-        arguments["estimators"] = [*only, *(_names("--estimators", options.estimators) or [])] or None
+        arguments["estimators"] = [*only, *(_names("--estimators", options.estimators, titles) or [])] or None
     if options.quick and options.rows is None and options.data is not None:
         arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))  # no table is too small for --quick
 

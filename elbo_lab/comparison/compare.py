@@ -43,7 +43,7 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import check_posterior_name, find_estimators, find_models
+from elbo_lab.registry import check_posterior_name, find_estimators, find_models, titles_of
 from elbo_lab.study.scene import PLACES
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
@@ -165,6 +165,7 @@ def compare(
         "version": __version__,
         "models": [choice.label for choice in choices],
         "estimators": list(dict.fromkeys(estimator.name for estimator in chosen)),
+        "titles": titles_of([*chosen, *(choice.kind for choice in choices)]),
         "data": _data_name(data),
         "latent": latent,
         "posterior": posterior,

@@ -35,7 +35,7 @@ JSON = json_kind("diff", SCHEMA)
 FALSE_ALARM = 0.01
 ROUNDING = 1e-9
 # Settings that do not define the comparison.
-LEFT_OUT = ("exact_values", "exact_errors", "threads")
+LEFT_OUT = ("exact_values", "exact_errors", "threads", "titles")
 
 
 @dataclass(frozen=True, repr=False)

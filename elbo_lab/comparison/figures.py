@@ -36,7 +36,7 @@ from elbo_lab.plots.ranking import ALWAYS
 from elbo_lab.plots.style import Pictures
 from elbo_lab.posteriors import Posterior
 from elbo_lab.progress import Progress
-from elbo_lab.registry import display_name
+from elbo_lab.registry import display_name, own_titles
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
 from elbo_lab.report.tables import conditions, exact_numbers
@@ -185,7 +185,14 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         repeats = max(20, settings["repeats"] // 5)
         records = variance_against_draws(scene, few, settings["seed"], comparison.workers, repeats, answer)
         draw["variance-vs-draws"] = partial(draw["variance-vs-draws"], records)
-    return {name: Drawing(question_of(name), draw[name]) for name in names}
+    # The titles go along, since figures may be drawn in other processes.
+    titled = partial(_titled, settings["titles"])
+    return {name: Drawing(question_of(name), partial(titled, draw[name])) for name in names}
+
+
+def _titled(titles: dict[str, str], draw: Callable[[], Figure]) -> Figure:
+    with own_titles(titles):
+        return draw()
 
 
 def _more_draws(comparison: Comparison) -> Figure:

@@ -10,7 +10,7 @@ from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.story import REPEATS
 from elbo_lab.files import check_folder_writable, check_output, write_output
 from elbo_lab.progress import Progress
-from elbo_lab.registry import all_estimators, find_models
+from elbo_lab.registry import all_estimators, find_models, own_titles
 from elbo_lab.report.machine import facts
 from elbo_lab.report.page import KIND, PAGE, Picture, page_html
 
@@ -66,18 +66,19 @@ def write_report(
         check_output("folder", path, KIND)
     # Without figures Matplotlib is not needed.
     pictures = _pictures(comparison, progress, figures) if figures != "none" else {}
-    page = page_html(
-        comparison.rows,
-        comparison.settings,
-        story=comparison.story,
-        pictures=pictures,
-        downloads={
-            "elbo-lab-compare.json": comparison.to_json(),
-            "elbo-lab-compare.csv": comparison.to_csv(),
-        },
-        command=command_of(comparison),
-        machine=facts(),
-    )
+    with own_titles(comparison.settings["titles"]):
+        page = page_html(
+            comparison.rows,
+            comparison.settings,
+            story=comparison.story,
+            pictures=pictures,
+            downloads={
+                "elbo-lab-compare.json": comparison.to_json(),
+                "elbo-lab-compare.csv": comparison.to_csv(),
+            },
+            command=command_of(comparison),
+            machine=facts(),
+        )
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_output("folder", path, page, KIND)
     return path

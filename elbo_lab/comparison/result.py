@@ -12,6 +12,7 @@ from elbo_lab.files import Kind, check_folder_writable, write_json, write_output
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
+from elbo_lab.registry import own_titles
 from elbo_lab.report import summary_lines, table_text
 from elbo_lab.report.frame import frame_of
 from elbo_lab.report.questions import PLACES
@@ -82,7 +83,8 @@ class Comparison:
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import comparison_snippet  # Jinja2 is heavy
 
-        return comparison_snippet(self.rows, self.settings, self.story)
+        with own_titles(self.settings["titles"]):
+            return comparison_snippet(self.rows, self.settings, self.story)
 
     def to_pandas(self) -> Any:
         """Return the rows as a pandas DataFrame; ImportError where pandas is not installed."""

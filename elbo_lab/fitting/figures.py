@@ -25,7 +25,7 @@ from elbo_lab.plots import (
     plot_surprisal_and_gap,
 )
 from elbo_lab.plots.learning import count_panels
-from elbo_lab.registry import display_name
+from elbo_lab.registry import display_name, own_titles, titles_of
 from elbo_lab.report.questions import OF_FITS
 
 PICTURES, COLUMNS = 40, 10
@@ -42,7 +42,8 @@ def titled(name: str, *notes: str) -> str:
 
 def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     """Yield (file name, figure)."""
-    label = f"{display_name(result.settings['model'])}, {result.train.name}"
+    with own_titles(titles_of([result.model])):
+        label = f"{display_name(result.settings['model'])}, {result.train.name}"
     if any("elbo_after_m" in row for row in result.history):
         # The stairs are the learning curves of EM.
         yield "staircase", plot_climb(result.history, title=titled("staircase", label))
