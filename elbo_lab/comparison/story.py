@@ -407,7 +407,7 @@ def _finding(works: Sequence[dict[str, Work]], settings: dict[str, Any]) -> str:
     )
     third = (
         f"{many} draws instead of {few} tighten the bound ({closer} of {len(more)}) and leave {plain} % of "
-        f"the signal / noise of its gradient (doubly reparameterized: {doubly} %)"
+        f"its gradient's signal / noise (doubly reparameterized {doubly} %)"
     )
     return f"In short: {first}; {second}; {third}."
 
