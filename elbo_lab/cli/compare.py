@@ -69,7 +69,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)
-    add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000)")
+    add("--repeats", type=int, metavar="R", help="estimates per row, at least 2 (default 1000; story 300)")
     add("--full", action="store_true", help="all models, estimators and targets as tables")
     add("--quick", action="store_true", help="8 rows (all, if there are fewer) and 200 repeats unless given")
     add("--json", metavar="FILE", help="write all rows and settings")
