@@ -12,10 +12,13 @@ from elbo_lab import (
     check_unbiased,
     compare,
     difference,
+    draws_needed,
     evaluate,
+    exact,
     fit,
     load,
     load_fitted,
+    make_problem,
 )
 from elbo_lab.em import EMFit, fit_closed_form, fit_em
 from elbo_lab.errors import UserMistake
@@ -54,6 +57,8 @@ def calls(folder):
     return {
         compare: {"models": "ppca", "estimators": "elbo-sampled", "latent": 1, **small},
         advise: {"model": "ppca", "latent": 1, **small},
+        draws_needed: {"model": "ppca", "data": X, "latent": 1},
+        make_problem: {"model": "ppca", "data": X, "latent": 1},
         difference: {"a": folder / "run.json", "b": folder / "run.json"},
         fit: {"model": "ppca", "data": X, "latent": 1, "threads": 1},
         evaluate: {"checkpoint": folder / "fit.npz", "data": X, "threads": 1},
@@ -202,3 +207,20 @@ def test_a_wrong_declaration_of_a_users_estimator_is_named(wrong, line):
     arguments = {"models": "ppca", "data": X, "latent": 1, "draws": 2, "repeats": 2, "threads": 1}
     found = refusal(compare, arguments | {"estimators": mine()})
     assert found is not None and line in found and "\n" not in found
+
+
+@pytest.mark.parametrize("function", [exact.log_evidence, exact.elbo, exact.kl, exact.gradients])
+@pytest.mark.parametrize("wrong", [None, 3, "ppca", X, (1, 2)], ids=["None", "3", "text", "array", "tuple"])
+def test_an_exact_quantity_of_no_problem_is_refused(function, wrong):
+    with pytest.raises(TypeError, match=r"^problem: expected a Problem, got .*make_problem returns one$"):
+        function(wrong)
+
+
+def test_a_problem_without_a_model_or_a_q_has_no_elbo():
+    problem = make_problem("ppca", X, latent=1)
+    with pytest.raises(TypeError, match=r"^model: expected a Model, got 'ppca'"):
+        exact.log_evidence(problem._replace(model="ppca"))
+    for function in (exact.elbo, exact.kl, exact.gradients):
+        with pytest.raises(TypeError, match=r"^posterior: expected a Posterior, got None"):
+            function(problem._replace(posterior=None))
+    assert exact.log_evidence(problem._replace(posterior=None)).value.shape == (12,)

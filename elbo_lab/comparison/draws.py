@@ -119,7 +119,9 @@ def draws_needed(
     if latent is None:
         sizes = [*LATENTS, None]
     else:
-        given = [latent] if isinstance(latent, int) else list(latent)
+        given = list(latent) if isinstance(latent, Iterable) else [latent]
+        if not given:
+            raise bad_value("latent", "at least one whole number", repr(latent))
         sizes = list(dict.fromkeys(check_count("latent", size) for size in given))
     found: list[Row] = []
     settings = {"model": choice.label, "within": within, "posterior": posterior, "at": at, "seed": seed}

@@ -20,10 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import NotApplicable, check_data
+from elbo_lab.errors import NotApplicable, bad_kind, check_data, short
 from elbo_lab.exact import closed_form, enumeration, ladder, long_run, quadrature
 from elbo_lab.exact.answer import Answer, Evidence, Expectation
 from elbo_lab.exact.problem import Problem
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 from elbo_lab.special import log_softmax
 
 # From the top of the ladder down.
@@ -62,7 +64,7 @@ def log_evidence(problem: Problem, proposal: Floats | None = None) -> Answer:
     Answer (N,)
         In nats.
     """
-    model, _, theta, _, x = problem = _checked(problem)
+    model, _, theta, _, x = problem = _checked(problem, with_q=False)
     answer, rung = ladder.climb(model, None, lambda rung: rung.log_evidence(model, theta, x))
     if answer is not None:
         return Answer(answer[0], answer[1], rung)
@@ -183,9 +185,15 @@ def gradient_in_phi(
 # -- what goes in ----------------------------------------------------------------------------------
 
 
-def _checked(problem: Problem) -> Problem:
+def _checked(problem: Problem, with_q: bool = True) -> Problem:
     """Return the problem in float64, whose digits exact answers need, or raise."""
+    if not isinstance(problem, tuple) or len(problem) != len(Problem._fields):
+        raise bad_kind("problem", "a Problem", short(problem), "make_problem returns one")
     model, posterior, theta, phi, x = problem
+    if not isinstance(model, Model):
+        raise bad_kind("model", "a Model", short(model))
+    if not isinstance(posterior, Posterior) and (with_q or posterior is not None):
+        raise bad_kind("posterior", "a Posterior", short(posterior))
     x = check_data(x, n_columns=model.n_columns)
     theta = model.check_theta(theta).astype(np.float64, copy=False)
     phi = phi if posterior is None else np.asarray(phi).astype(np.float64, copy=False)
