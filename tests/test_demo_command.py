@@ -18,7 +18,7 @@ def own_environment(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [20, 30, 80, 120])
 def test_the_list_has_every_demo_with_its_time(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
     assert main.main(["demo"]) == 0
@@ -27,6 +27,7 @@ def test_the_list_has_every_demo_with_its_time(width, monkeypatch, capsys):
     assert max(map(len, lines)) <= width
     assert all("second" in one.seconds or "minute" in one.seconds for one in demo.demos())
     assert sum(line[:2].strip().isdecimal() for line in lines) == len(SCRIPTS)
+    assert len(lines) < 8 * len(SCRIPTS)
 
 
 @pytest.mark.parametrize("asked", ["8", "08", "08_reinforce_against_reparameterization.py", "t REPARAM"])

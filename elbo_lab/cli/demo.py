@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   elbo-lab demo staircase --quick by a word of its title, with a small budget
 """
 FOLDER = "elbo-lab-figures"
+NARROWEST = 20
 FIGURE = re.compile(r'save_figure\([^"]*"([\w-]+)"\)')
 HEADER = re.compile(r"^# # (?P<title>[^\n]+)$.*?^Expected time: (?P<seconds>[^.;]+)[.;]", re.M | re.S)
 
@@ -76,14 +77,19 @@ def find(asked: str) -> Demo:
 
 
 def listed(width: int) -> list[str]:
-    """Return the demos as lines of at most `width` characters, with the time before the title."""
-    every = demos()
+    """Return the demos as lines of at most `width` characters, or 20, with the time before the title."""
+    every, width = demos(), max(width, NARROWEST)
     seconds = max(len(demo.seconds) for demo in every)
     lines = []
     for demo in every:
         start = f"{demo.number:>2}  {demo.seconds:<{seconds}}  "
+        if len(start) > width // 2:
+            for text, indent in ((start.rstrip(), ""), (demo.title, "    ")):
+                lines += textwrap.wrap(text, width, initial_indent=indent, subsequent_indent="    ")
+            continue
         lines += textwrap.wrap(demo.title, width, initial_indent=start, subsequent_indent=" " * len(start))
-    return [*lines, "", "Run one: elbo-lab demo 8. Rougher, in a few seconds: elbo-lab demo 8 --quick"]
+    last = "Run one: elbo-lab demo 8. Rougher, in a few seconds: elbo-lab demo 8 --quick"
+    return [*lines, "", *textwrap.wrap(last, width)]
 
 
 def add_options(parser: ArgumentParser) -> None:
