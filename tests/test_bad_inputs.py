@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from test_outputs import make_inputs, state
 
-from elbo_lab.cli.main import build_parser, main
+from elbo_lab.cli.main import POSITIONAL, build_parser, main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices and pipes of POSIX")
 
@@ -168,7 +168,7 @@ def run(here, capsys, command, option, value):
     finally:
         signal.alarm(0)
     out, err = capsys.readouterr()
-    check(code, out, err, before, state(here), option)
+    check(code, out, err, before, state(here), POSITIONAL.get(command, {}).get(option, option))
 
 
 def name(case):
