@@ -7,7 +7,8 @@ interpreters, and sends them functions and classes of a script or a notebook by 
 second or two:
 
     first    tasks run in the calling process and are timed
-    then     workers start if the remaining tasks would take more than `WORTHWHILE` seconds
+    then     workers start if the remaining tasks would take more than `WORTHWHILE` seconds; or at once, where
+             the caller knows that there is much to do
     later    workers wait `IDLE` seconds for further calls, and end
 
 Results are bitwise independent of the number of workers and of which of them runs a task: a task carries its
@@ -63,11 +64,13 @@ class Workers:
     ----------
     count : int, optional
         With one, everything runs in the calling process; all cores if not given.
+    at_once : bool
+        Whether the first tasks go to workers too, without a trial in the calling process.
     """
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int | None = None, at_once: bool = False) -> None:
         self.count = check_threads(count)
-        self._started = False
+        self._started = at_once
 
     def map(
         self,

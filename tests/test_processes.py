@@ -43,6 +43,10 @@ def test_the_first_task_runs_here_and_the_others_on_as_many_processes_as_there_a
     assert ran[0] == HERE and HERE not in ran[1:] and len(set(ran[1:])) == 2
 
 
+def test_no_task_is_tried_first_where_there_is_much_to_do():
+    assert HERE not in Workers(2, at_once=True).map(process_of, range(3))
+
+
 def test_workers_start_when_the_rest_would_take_more_than_five_seconds(monkeypatch):
     clock = iter(np.cumsum([0.0, 0.1, 0.0, 1.0, 0.0, 1.0]))  # the median is 1 s after three tasks
     monkeypatch.setattr(processes, "perf_counter", lambda: next(clock))

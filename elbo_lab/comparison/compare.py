@@ -44,12 +44,14 @@ from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import check_posterior_name, find_estimators, find_models, titles_of
-from elbo_lab.study.scene import PLACES
+from elbo_lab.study.scene import DEFAULT_ROWS, PLACES
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
 
 Models = str | Model | type[Model] | Iterable[str | Model | type[Model]]
 Estimators = str | Estimator | type[Estimator] | Iterable[str | Estimator | type[Estimator]]
+LARGE = 5_000_000
+"""Rows through the models (repeats x draws x data of all pairings) that take some seconds on one core."""
 
 
 @checks_kinds
@@ -183,7 +185,8 @@ def compare(
     }
     # A table of all models on the user's own data, or of a size, keeps the models that can have them.
     skip_refusals = models is None and (data is not None or latent is not None)
-    workers = Workers(n_threads)
+    size = len(choices) * len(chosen) * repeats * draws * (rows or DEFAULT_ROWS)
+    workers = Workers(n_threads, at_once=len(choices) > 1 and size > LARGE)
     with followed(progress) as told, single_threaded_blas():
         benches = build_benches(workers, choices, chosen, draws, placement, skip_refusals, told)
         if estimators is not None:
