@@ -119,7 +119,7 @@ def test_the_words_of_known_numbers_are_those_worked_out_by_hand(told):
     assert story.finding == (
         "In short: reparameterization beats REINFORCE on 3 of 4 continuous models, by 50 to 3,000; "
         "leave-one-out removes 50 to 90 % of that noise; 100 draws instead of 1 tighten the bound (1 of 2) "
-        "and leave 25 and 75 % of the signal / noise of its gradient (doubly reparameterized: 300 and 20 %)."
+        "and leave 25 and 75 % of its gradient's signal / noise (doubly reparameterized 300 and 20 %)."
     )
     bound, noise, draws = story.sections
     assert bound.rows[2][5].startswith("-3000 ±") and bound.rows[2][6].startswith("0.5")
