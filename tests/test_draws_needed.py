@@ -213,11 +213,50 @@ def test_the_table_of_known_rows_is_that_worked_out_by_hand():
     rows = [row(1, "prior", 1.0, 2.0, 30.0), row(1, "q", 0.0, 1.0, 2.0)]
     rows += [row(3, "prior", 5.0, 7.0, 400.0), row(3, "q", 2.0, 3.0, 5.0)]
     settings = {"model": "ppca", "data": "digits", "rows": 4, "at": "near", "within": 0.1}
-    lines = DrawsNeeded(settings, rows).table(width=100).splitlines()
-    assert "From the prior: 10 at K = 1, 1.0e5 at K = 3: 100 times as many for each step of K." in lines
-    assert "From q: 1 at K = 1, 100 at K = 3: 10.0 times as many for each step of K." in lines
+    settings |= {"posterior": "free", "discrete": False}
+    lines = DrawsNeeded(settings, rows).table(width=120).splitlines()
+    assert "From the prior: 10 at K = 1, 1.0e5 at K = 3: 100 times as many for each step of K" in lines[1]
+    assert lines[1].endswith(" (exp KL: 30 and 400, 3.65 times).")
+    assert "From q: 1 at K = 1, 100 at K = 3: 10.0 times as many for each step of K" in lines[2]
+    assert lines[2].endswith(" (exp KL: 2 and 5, 1.58 times).")
     assert ["1", "10", "100", "30", "1", "10", "2"] in map(str.split, lines)
     assert ["3", "1.0e5", "1.0e7", "400", "100", "1,000", "5"] in map(str.split, lines)
+
+
+def words_of(needed):
+    table = needed.table()
+    assert max(map(len, table.splitlines())) <= 80
+    return " ".join(table.split())
+
+
+def test_the_screen_says_why_the_prior_can_beat_q_and_what_each_number_is_for():
+    near = draws_needed("ppca", latent=[1, 8])
+    text, by_place = words_of(near), {(row["latent"], row["proposal"]): row for row in near.rows}
+    ahead = [
+        k
+        for k in (1, 8)
+        if by_place[k, "prior"]["log10_draws_median"] < by_place[k, "q"]["log10_draws_median"]
+    ]
+    assert ahead == [1] and "At K = 1 the prior needs fewer than q." in text
+    assert "q is off on purpose" in text and "standard deviation x 0.8. It is too narrow" in text
+    assert "how many draws an estimate needs before it stops being far too low" in text
+    for proposal in ("prior", "q"):
+        few, many = (f"{np.exp(by_place[k, proposal]['kl_median']):,.0f}" for k in (1, 8))
+        assert f"(exp KL: {few} and {many}, " in text
+
+
+@pytest.mark.parametrize("place", [{"at": "exact"}, {"posterior": "exact"}], ids=str)
+def test_the_posterior_needs_one_draw_and_is_said_to_be_the_best_fit(place):
+    text = words_of(draws_needed("ppca", latent=[1, 3], rows=4, **place))
+    assert "1 draw from q brings the error of log p(x) down to 0.1 nats at every K." in text
+    assert "q at the exact best fit" in text and "on purpose" not in text and "prior needs fewer" not in text
+    alone = words_of(draws_needed("ppca", latent=3, rows=4, **place))
+    assert "1 draw from q brings the error of log p(x) down to 0.1 nats." in alone
+
+
+def test_a_discrete_q_is_off_in_another_way():
+    text = words_of(draws_needed("gaussian-mixture:full", rows=4))
+    assert "its logits are half of those of the best fit" in text and "too narrow" not in text
 
 
 def test_a_model_with_its_own_number_of_latents_has_one_line():

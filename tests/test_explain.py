@@ -232,7 +232,8 @@ def test_alone_it_greets_and_what_it_names_exists(capsys):
     assert len(text.splitlines()) <= 12 and max(map(len, text.splitlines())) <= 80
     commands = re.findall(r"^  elbo-lab ((?:\S+ )+) ", text, re.MULTILINE)
     parsed = [build_parser().parse_args(command.split()) for command in commands]
-    assert [one.command for one in parsed] == ["demo", "compare", "explain"]
+    assert [one.command for one in parsed] == ["compare", "explain", "demo"]
+    assert commands[0].split() == ["compare"], "the first command of the README and of --help too"
 
 
 HEAVY = [

@@ -66,9 +66,9 @@ GREETING = """How well can we estimate log p(x) of a latent-variable model, and 
 elbo-lab compares each estimator (REINFORCE, reparameterization, IWAE ...) with
 the exact answer: how far off it is, how noisy, and at what cost. Try:
 
-  elbo-lab demo 0                 two estimators climb to log p(x); a picture
-  elbo-lab compare ppca --quick   every estimator on probabilistic PCA; tables
-  elbo-lab explain REINFORCE      its formula, when it helps, when it fails
+  elbo-lab compare             six models in one screen, in about ten seconds
+  elbo-lab explain REINFORCE   its formula, when it helps, when it fails
+  elbo-lab demo 0              two estimators climb to log p(x); a picture
 
 More: elbo-lab --help and elbo-lab list. The lessons begin in docs/index.md."""
 LAST_PARTS = {"fit": fit.defaults}

@@ -144,6 +144,7 @@ def draws_needed(
                     raise
             else:
                 settings |= {"data": scene.data, "rows": len(scene.x)}
+                settings["discrete"] = scene.model.family.discrete
                 both = zip(PROPOSALS, laws, strict=True)
                 found += [_row(scene.model.latent_dim, proposal, law, within) for proposal, law in both]
     return DrawsNeeded(settings, found)

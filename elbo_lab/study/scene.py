@@ -42,6 +42,11 @@ from elbo_lab.registry import ModelChoice, check_posterior_name, find_model
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
 WHERE = {"near": "near the best fit", "start": "at the start (the prior)", "exact": "at the exact best fit"}
+# How `near` differs from the best fit, for continuous and for discrete z; see Family.near.
+OFF = {
+    False: "its mean by half a standard deviation of the best fit, its standard deviation x 0.8",
+    True: "its logits are half of those of the best fit",
+}
 # Rows on which estimators are compared, unless others are asked for.
 DEFAULT_ROWS = 32
 # Deep models and hidden bits are fitted to at most this many rows, by at most this many L-BFGS iterations:
