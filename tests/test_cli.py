@@ -302,3 +302,12 @@ def test_the_reader_of_the_output_may_leave():
     command = f"{sys.executable} -m elbo_lab list | head -1; exit ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
+
+
+def test_a_python_without_the_package_is_told_to_activate_the_environment():
+    code = "import runpy, sys; sys.argv[1:] = ['compare']; runpy.run_module('elbo_lab', run_name='__main__')"
+    # -S leaves site-packages out, so that nothing is installed.
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("elbo-lab: error: this Python has no ") and "activate" in line

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from synthetic_rows import ESTIMATORS, SETTINGS, find_row, make_rows
 
+from elbo_lab.comparison import compare
 from elbo_lab.report import (
     dash_of,
     interval_text,
@@ -148,7 +149,7 @@ def test_a_reason_that_begins_with_the_name_is_told_once_for_all():
 def test_the_legend_stands_once_at_the_end_and_tells_both_units():
     text = table_text(make_rows(), SETTINGS, 100)
     assert text.count("In nats") == 1 and one_line(text[text.index("In nats") :]).endswith(
-        "mse, snr, effic. "
+        "mse, snr, effic. (--columns chooses). "
     )
     assert "In nats, gradients in nats per unit of parameter" in one_line(text)
 
@@ -159,7 +160,7 @@ def test_columns_are_those_that_are_asked_for_in_their_order():
     assert header.split() == ["estimator", "snr", "95", "%", "interval"]
     assert "Left out" not in "".join(lines)
     narrow = " ".join(map(str, comparison_lines(make_rows(), SETTINGS, 50, columns=["snr", "interval"])))
-    assert "Left out for lack of width: 95 % interval." in narrow
+    assert "Left out for lack of width: 95 % interval (--columns chooses)." in narrow
 
 
 @pytest.mark.parametrize(("column", "key", "sign"), [("variance", "variance", 1), ("snr", "snr", -1)])
@@ -190,10 +191,14 @@ def test_all_columns_stand_at_120_and_what_is_missing_below_is_named():
     for title in ("bias", "verdict", "max|z|", "variance", "95 % interval", "mse", "snr", "time"):
         assert title in header
     assert "effic." in header and "Left out" not in wide
-    assert "Left out for lack of width: mse, snr, effic." in one_line(table_text(rows, SETTINGS, 100))
+    assert "Left out for lack of width: mse, snr, effic. (--columns chooses)." in one_line(
+        table_text(rows, SETTINGS, 100)
+    )
     narrow = table_text(rows, SETTINGS, 80)
     assert all(word in row_of(narrow, "estimator") for word in ("bias", "verdict", "variance", "95 %"))
-    assert "Left out for lack of width: max|z|, mse, snr, time, effic." in one_line(narrow)
+    assert "Left out for lack of width: max|z|, mse, snr, time, effic. (--columns chooses)." in one_line(
+        narrow
+    )
 
 
 def test_a_row_tells_its_numbers():
@@ -320,3 +325,10 @@ def test_a_console_that_knows_only_ascii_gets_ascii():
         print_lines(comparison_lines(make_rows(["elbo"]), SETTINGS, 100, dash_of(console)), console)
         sheet.flush()
         assert b"----" in raw.getvalue()
+
+
+def test_a_table_is_as_wide_as_the_terminal(monkeypatch):
+    result = compare("gaussian-mle", rows=2, repeats=4, estimators=["score-function", "reparameterization"])
+    for width in (70, 110):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert result.table() == result.table(width=width)

@@ -30,7 +30,7 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import all_estimators, check_posterior_name, one_model
-from elbo_lab.report import text_of, time_text, wrapped_texts
+from elbo_lab.report import text_of, time_text, width_or_terminal, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, measurement_lines, no_candidate, recommend, row_of
 from elbo_lab.report.frame import frame_of
 from elbo_lab.study.measure import seconds_per_estimate, settled_state
@@ -121,9 +121,9 @@ class Advice:
         """Return the lines to print: the advice, then the measurements."""
         return [*self._advice(width), *measurement_lines(self.rows, width, dash)]
 
-    def table(self, width: int = 100) -> str:
-        """Return the lines as text."""
-        return text_of(self.lines(width))
+    def table(self, width: int | None = None) -> str:
+        """Return the lines as text, as wide as the terminal if no width is given."""
+        return text_of(self.lines(width_or_terminal(width)))
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Return all as JSON text; write it to `path` as well if given."""

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any
 from elbo_lab.comparison.stored_run import DECLARED, NUMBERS, identity, read_run
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.report import difference_lines, difference_summary, number_text, text_of
+from elbo_lab.report import (
+    difference_lines,
+    difference_summary,
+    number_text,
+    text_of,
+    width_or_terminal,
+)
 from elbo_lab.report.frame import frame_of
 from elbo_lab.report.grouping import exact_key
 from elbo_lab.study.rows import Row, z_limit
@@ -82,9 +88,9 @@ class Difference:
         """Return the lines to print: settings, the rows that changed (or all), and how many did not."""
         return difference_lines(self.settings, self.rows, self.only, width, dash, everything)
 
-    def table(self, width: int = 100, everything: bool = False) -> str:
-        """Return the lines as text."""
-        return text_of(self.lines(width, everything=everything))
+    def table(self, width: int | None = None, everything: bool = False) -> str:
+        """Return the lines as text, as wide as the terminal if no width is given."""
+        return text_of(self.lines(width_or_terminal(width), everything=everything))
 
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import difference_snippet  # Jinja2 is heavy

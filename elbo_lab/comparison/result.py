@@ -13,7 +13,7 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import own_titles
-from elbo_lab.report import summary_lines, table_text
+from elbo_lab.report import summary_lines, table_text, width_or_terminal
 from elbo_lab.report.frame import frame_of
 from elbo_lab.report.questions import PLACES
 from elbo_lab.report.story import Story
@@ -76,9 +76,15 @@ class Comparison:
         return "\n".join(summary_lines(self.rows, self.settings, references))
 
     @checks_kinds
-    def table(self, width: int = 120) -> str:
-        """Return one table per target as text, then that of `against`, and that of `power`, if asked for."""
-        return table_text(self.rows, self.settings, width)
+    def table(self, width: int | None = None) -> str:
+        """Return one table per target as text, then that of `against`, and that of `power`, if asked for.
+
+        Parameters
+        ----------
+        width : int, optional
+            Characters per line; those of the terminal if not given, or 120 where there is none.
+        """
+        return table_text(self.rows, self.settings, width_or_terminal(width))
 
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import comparison_snippet  # Jinja2 is heavy

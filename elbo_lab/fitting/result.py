@@ -24,7 +24,7 @@ from elbo_lab.files import (
 from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import LogisticRegression
-from elbo_lab.report import text_of
+from elbo_lab.report import text_of, width_or_terminal
 from elbo_lab.report.frame import frame_of
 
 if TYPE_CHECKING:
@@ -96,14 +96,16 @@ class FitResult(Fitted):
         return fit_snippet(self)
 
     @checks_kinds
-    def table(self, width: int = 100) -> str:
-        """Return the parameters and the closing numbers as text."""
+    def table(self, width: int | None = None) -> str:
+        """Return parameters and closing numbers as text, as wide as the terminal if no width is given."""
         from rich.console import Console
 
         from elbo_lab.report.numbers import print_numbers
 
         sheet = io.StringIO()
-        print_numbers(self, Console(file=sheet, width=width, color_system=None, force_jupyter=False))
+        print_numbers(
+            self, Console(file=sheet, width=width_or_terminal(width), color_system=None, force_jupyter=False)
+        )
         return text_of(sheet.getvalue().splitlines())
 
     def to_pandas(self) -> Any:

@@ -12,7 +12,9 @@ def refuse_grey(x: Floats, argument: str, name: str) -> Floats:
     if len(grey):
         n, d = grey[0]
         got = f"{x[n, d]:g} at row {n}, column {d}"
-        remedy = "binarise it first (for digits: digits:binary; rows count from 0)"
+        remedy = (
+            "binarise it (for digits: digits:binary; rows count from 0), or fit deep-gaussian to real numbers"
+        )
         raise bad_value(argument, f"zeros and ones for {name}", got, remedy)
     return x
 

@@ -18,7 +18,14 @@ advice      the finding of an advice, and its one table
 parameters  the parameters of a fit, by the names of textbooks
 """
 
-from elbo_lab.report.blocks import block_lines, dash_of, print_lines, text_of, wrapped_texts
+from elbo_lab.report.blocks import (
+    block_lines,
+    dash_of,
+    print_lines,
+    text_of,
+    width_or_terminal,
+    wrapped_texts,
+)
 from elbo_lab.report.cautions import caution_lines
 from elbo_lab.report.cells import Row, Rows, interval_text, number_text, time_text, value_text, verdict
 from elbo_lab.report.difference import difference_lines, difference_summary
@@ -47,5 +54,6 @@ __all__ = [
     "time_text",
     "value_text",
     "verdict",
+    "width_or_terminal",
     "wrapped_texts",
 ]

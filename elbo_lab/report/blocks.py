@@ -8,6 +8,7 @@ rich is imported when a table is drawn, since `import elbo_lab` must stay light.
 
 import textwrap
 from collections.abc import Callable, Iterable
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from elbo_lab.report.cells import Row, Rows, clean_text
@@ -105,6 +106,11 @@ def block_lines(
                 line.append(gap).append(cell.rjust(size), COLORS.get(cell, ""))
             lines.append(line)
     return [*lines, Text(dash * width, "dim")]
+
+
+def width_or_terminal(width: int | None) -> int:
+    """Return a width in characters; without one that of the terminal, or 120 where there is none."""
+    return get_terminal_size((120, 24)).columns if width is None else width
 
 
 def text_of(lines: "Iterable[Text | str]") -> str:

@@ -43,7 +43,8 @@ COLUMNS = (
         "verdict",
         verdict,
         "verdict: FAIL if declared unbiased, but max|z| > {limit}; 'ok < b': a bias of b along the exact "
-        "answer would be found in 99 of 100 cases; 'blind < b': the same, with b above {to_see}",
+        "answer would be found in 99 of 100 cases; 'blind < b': the same, with b above {to_see}; biased: "
+        "declared so, which is no fault",
         "bias_detectable",
     ),
     Column(
@@ -92,7 +93,7 @@ COLUMNS = (
     ),
 )
 
-NAMES = {"z": "max|z|", "interval": "95 % interval", "efficiency": "effic."}
+NAMES = {"z": "max|z|", "interval": "95 % interval", "efficiency": "effic.", "cost": "time"}
 """Other names of columns, which are easier to type."""
 DESCENDING = ("snr", "effic.")
 """Where more is better."""

@@ -255,7 +255,7 @@ def legend_lines(rows: Rows, settings: dict[str, Any], frame: Frame, width: int)
             "which no difference of exact values confirms here."
         )
     if frame.left_out:
-        text += f" Left out for lack of width: {', '.join(frame.left_out).rstrip('.')}."
+        text += f" Left out for lack of width: {', '.join(frame.left_out)} (--columns chooses)."
     return wrapped_texts(text, width, "dim italic")
 
 
