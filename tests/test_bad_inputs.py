@@ -107,7 +107,8 @@ def arguments(command, option, value):
     words = COMMANDS[command].split()
     if option.startswith("-"):
         return [*words, f"{option}={value}"]
-    return [command, value, *words[2:]]
+    place = 1 + [name for name in options_of(command) if not name.startswith("-")].index(option)
+    return [*words[:place], value, *words[place + 1 :]]
 
 
 @pytest.fixture(scope="module")
