@@ -294,7 +294,9 @@ def test_a_wrong_kernel_switch_is_one_line(tmp_path):
         ELBO_LAB_KERNELS="cuda",
     )
     assert found.returncode == 2 and found.stdout == ""
-    assert found.stderr.count("\n") == 1 and "ELBO_LAB_KERNELS" in found.stderr and "'cuda'" in found.stderr
+    *progress, error = found.stderr.splitlines()  # on a busy machine it tells how far it is
+    assert all(line.startswith("fits and exact answers") for line in progress)
+    assert "ELBO_LAB_KERNELS" in error and "'cuda'" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -179,7 +179,7 @@ def compare(*_, **__):
     return processes.Workers(2).map(work, range(1000))
 
 elbo_lab.comparison.compare = compare
-sys.exit(main(["compare"]))
+sys.exit(main(["compare", "ppca", "--no-report"]))
 """
 
 
