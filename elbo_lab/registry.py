@@ -298,7 +298,8 @@ def _check_named(argument: str, what: str, item: object, attribute: str = "name"
         raise bad_kind(argument, expected, short((title, synonyms)))
 
 
-def _is_built_in(estimator: Estimator) -> bool:
+def is_built_in(estimator: Estimator) -> bool:
+    """Tell whether an estimator is of this package, and no user's own."""
     return type(estimator).__module__.startswith("elbo_lab.")
 
 
@@ -307,7 +308,7 @@ def _complete(estimator: Estimator) -> Estimator:
     for attribute in ("name", "target"):
         _check_named("estimators", "an estimator", estimator, attribute)
     theirs = {Exact.name} | {own.name for own in estimators.ESTIMATORS}
-    if not _is_built_in(estimator):
+    if not is_built_in(estimator):
         if estimator.name in theirs:
             got = f"{type(estimator).__name__} with that of {estimator.name!r}"
             raise bad_value("estimators", "a name of its own", got, "set name = '...' in the class")
@@ -474,7 +475,7 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
     if twice:
         raise bad_value(argument, "different names for one target", f"{twice[1]!r} twice", "rename yours")
     for estimator in chosen:
-        if not _is_built_in(estimator):
+        if not is_built_in(estimator):
             _check_apart(argument, estimator, chosen)
     return chosen
 

@@ -1,10 +1,13 @@
 """Which figures a comparison has, and what tells two of them apart."""
 
 import pytest
+from matplotlib.text import Text
 
 from elbo_lab import compare, fit
 from elbo_lab.comparison.figures import MAIN, _few, drawings
+from elbo_lab.estimators import Reparameterization
 from elbo_lab.fitting import figures as of_a_fit
+from elbo_lab.registry import find_estimators
 
 SMALL = {"repeats": 20, "rows": 4, "threads": 1}
 
@@ -52,6 +55,22 @@ def test_few_estimators_of_different_ideas_are_shown_for_one_model():
     few = [estimator.name for estimator in _few(found, found.scenes[0])]
     assert few[:2] == ["score-function", "score-function-loo"] and len(few) == 6
     assert {"rebar-0.5", "relax-0.5"} <= set(few) and "enumeration" not in few
+
+
+def test_an_estimator_of_a_users_own_is_always_drawn():
+    class Own(Reparameterization):
+        name = "own"
+
+        def estimate(self, problem, noise, state=None):
+            gradient, state = super().estimate(problem, noise, state)
+            return 100.0 * gradient, state
+
+    found = compare("gaussian-mle", estimators=[*find_estimators(), Own()], **SMALL)
+    drawn = found.plot()
+    for name in ("grad-phi-elbo", "gradient-cloud", "variance-vs-draws"):
+        told = [text.get_text() for text in drawn[name].findobj(Text)]
+        assert any(text.startswith("own") for text in told), name
+        assert any("not drawn: " in text for text in told), name
 
 
 def test_axes_of_a_fitted_mixture_have_the_unit_of_the_data():

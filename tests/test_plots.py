@@ -183,6 +183,10 @@ def test_what_every_course_compares_is_among_the_few_that_are_shown():
     numbers = [(f"own-{i}", True, 1.0 + i, 0.0, 10) for i in range(4)]
     rows = ordered_rows(*numbers, ("score-function", True, 1e5, 0.0, 10))
     assert names_from_top(plot_by_model(rows, most=3)) == ["own-0", "own-1", "REINFORCE"]
+    figure = plot_by_model(rows, note="S = 10", most=2, always=["own-3"])
+    assert names_from_top(figure) == ["own-0", "own-3"]
+    assert "S = 10; not drawn: own-1, own-2, REINFORCE" in words(figure)
+    assert "S = 10; not drawn: 4 other estimators" in words(plot_by_model(rows, note="S = 10", most=1))
 
 
 def test_the_legend_explains_only_what_is_drawn():

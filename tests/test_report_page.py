@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 from browser import BROWSER, DRIVER, WIDTHS, set_width, start_browser
 from figure_checks import VISION, apart
@@ -16,6 +17,8 @@ from synthetic_rows import MODELS, make_rows
 
 from elbo_lab import compare
 from elbo_lab.comparison.reporting import command_of
+from elbo_lab.estimators import Reparameterization
+from elbo_lab.models import PPCA
 from elbo_lab.plots import estimator_style
 from elbo_lab.plots.files import dark_color, themed_svg
 from elbo_lab.report.page import Picture, page_html, questions_of
@@ -226,6 +229,21 @@ def test_the_command_makes_the_same_rows_again(arguments, command, tmp_path, mon
     found.story = STORY
     found.settings |= {"repeats": 300, "rows": None, "data": None, "at": "near", "seed": 4}
     assert command_of(found) == "elbo-lab compare --seed 4"
+
+
+def test_what_a_command_cannot_name_is_called_in_python():
+    class Mine(PPCA):
+        name = "my-ppca"
+
+    class Own(Reparameterization):
+        name = "own"
+
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    found = compare(Mine, estimators=[Own(), "exact"], targets="grad-phi-elbo", data=x, repeats=3, threads=1)
+    assert command_of(found) == (
+        "elbo_lab.compare(models=[Mine], targets=['grad-phi-elbo'], estimators=[Own(), 'exact'], data=x, "
+        "repeats=3)\n# in Python, with Mine, Own, x (the data) of yours"
+    )
 
 
 def luminance(color):

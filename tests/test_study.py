@@ -261,8 +261,8 @@ def test_an_estimate_that_is_no_vector_is_refused_by_name():
 
 def test_one_interrupted_call_is_not_taken_for_the_time_of_an_estimate(monkeypatch):
     scene, estimator = scene_of(CASES[0]), find_estimators("reparameterization")[0]
-    # A first call, one of 100 us, and one that another program interrupts for 20 ms.
-    clock = np.repeat(np.cumsum([0.0, 1e-3, 1e-4, 0.02, *[1e-4] * 50]), 2)[1:]
+    # A first call, one of 100 us, and two that another program interrupts for 20 ms.
+    clock = np.repeat(np.cumsum([0.0, 1e-3, 1e-4, 0.02, 0.02, *[1e-4] * 50]), 2)[1:]
     monkeypatch.setattr(measure, "perf_counter", iter(clock.tolist()).__next__)
     state = measure.settled_state(scene, estimator, 3, 0)
     assert measure.seconds_per_estimate(scene, estimator, 3, 0, state) == pytest.approx(1e-4)

@@ -16,6 +16,7 @@ number of workers.
 """
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Any
 
 from elbo_lab import __version__
@@ -253,4 +254,6 @@ def _place_name(at: str | None, posterior: str) -> str:
 
 
 def _data_name(data: Data | None) -> str | None:
+    if isinstance(data, PathLike):
+        return str(data)
     return data if data is None or isinstance(data, str) else getattr(data, "name", "array")

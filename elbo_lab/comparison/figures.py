@@ -33,10 +33,10 @@ from elbo_lab.plots import (
 )
 from elbo_lab.plots.files import render_figure, write_rendered
 from elbo_lab.plots.ranking import ALWAYS
-from elbo_lab.plots.style import Pictures
+from elbo_lab.plots.style import Pictures, left_out
 from elbo_lab.posteriors import Posterior
 from elbo_lab.progress import Progress
-from elbo_lab.registry import display_name, own_titles
+from elbo_lab.registry import display_name, is_built_in, own_titles
 from elbo_lab.report import order_targets
 from elbo_lab.report.questions import question_of
 from elbo_lab.report.tables import conditions, exact_numbers
@@ -99,7 +99,7 @@ def _few(comparison: Comparison, scene: Scene) -> list[Estimator]:
 
     Those that every course compares, and of each other idea (each has a file of its own) the best, by the
     mean squared error times evaluations that the table found; further baselines of the score function come
-    last. What has no noise, or needs the exact answer, shows nothing here.
+    last. A user's own come before all others. What has no noise, or needs the exact answer, shows nothing.
     """
     kept = next(index for index, one in enumerate(comparison.scenes) if one is scene)
     size = len(comparison.estimators)
@@ -112,11 +112,12 @@ def _few(comparison: Comparison, scene: Scene) -> list[Estimator]:
     }
     best: dict[str, Estimator] = {}
     for estimator in sorted(noise, key=lambda one: noise[one]):
-        if estimator.name not in ALWAYS:
+        if estimator.name not in ALWAYS and is_built_in(estimator):
             best.setdefault(type(estimator).__module__, estimator)
     files = sorted(best, key=lambda file: file.startswith(SCORE_FUNCTIONS))
+    own = [estimator for estimator in noise if not is_built_in(estimator)]
     always = [estimator for estimator in noise if estimator.name in ALWAYS]
-    chosen = [*always, *(best[file] for file in files)][:MOST_CURVES]
+    chosen = [*own, *always, *(best[file] for file in files)][:MOST_CURVES]
     return chosen or fitting(comparison.estimators, scene, comparison.settings["draws"], "grad-phi-elbo")
 
 
@@ -154,19 +155,22 @@ def drawings(comparison: Comparison, figures: str = "story", name: str | None = 
         return {}
     settings, example = comparison.settings, _example(comparison)
     draw: dict[str, Callable[..., Figure]] = {}
+    always = [*ALWAYS, *(one.name for one in comparison.estimators if not is_built_in(one))]
     for target in dict.fromkeys(parse(target)[0] for target in order_targets(comparison.rows)):
         rows = [row for row in comparison.rows if parse(row["target"])[0] == target]
         if any(row["applicable"] and row["estimator"] != "exact" for row in rows):
             most = MOST_ROWS if figures == "story" else None
             note = ", ".join(conditions(rows, settings))
-            draw[target] = partial(plot_by_model, rows, question_of(target), note, most)
+            draw[target] = partial(plot_by_model, rows, question_of(target), note, most, always)
     if "more_draws" in settings:
         draw["more-draws"] = partial(_more_draws, comparison)
     if example is not None:
         scene, answer = example
         few = _few(comparison, scene)
-        draw["gradient-cloud"] = partial(_cloud, few, settings, scene, answer)
-        draw["variance-vs-draws"] = partial(_against_draws, settings["at"], scene)
+        fit = fitting(comparison.estimators, scene, settings["draws"], "grad-phi-elbo")
+        left = [one.name for one in fit if one not in few and not one.is_reference]
+        draw["gradient-cloud"] = partial(_cloud, few, left, settings, scene, answer)
+        draw["variance-vs-draws"] = partial(_against_draws, left, settings["at"], scene)
     if _shows_prior_failure(comparison):
         draw["prior-monte-carlo"] = partial(_prior_failure, settings["seed"])
     names = list(draw)
@@ -209,7 +213,9 @@ def _more_draws(comparison: Comparison) -> Figure:
     return plot_more_draws(gaps, ratios, question_of("more-draws"), note)
 
 
-def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, answer: Answer) -> Figure:
+def _cloud(
+    estimators: list[Estimator], left: list[str], settings: dict[str, Any], scene: Scene, answer: Answer
+) -> Figure:
     seed, draws = settings["seed"], settings["draws"]
     coordinates = noisy_coordinates(scene, estimators, draws, seed, answer.value)
     points = min(MOST_POINTS, settings["repeats"])
@@ -217,12 +223,14 @@ def _cloud(estimators: list[Estimator], settings: dict[str, Any], scene: Scene, 
     layout = cast(Posterior, scene.posterior).layout  # without a q there is no gradient in phi
     names = [layout.name_of(i) for i in coordinates]
     note = f"{_place(scene, settings['at'])}; {points} gradients of {draws} draws each"
+    note += left_out(map(display_name, left))
     return plot_cloud(samples, answer.value[coordinates], names, question_of("gradient-cloud"), note)
 
 
-def _against_draws(at: str, scene: Scene, records: dict[str, Record]) -> Figure:
+def _against_draws(left: list[str], at: str, scene: Scene, records: dict[str, Record]) -> Figure:
     draws = sorted({draws for record in records.values() for draws in record["draws"]})
     note = f"{_place(scene, at)}; markers at {', '.join(map(str, draws))} draws"
+    note += left_out(map(display_name, left))
     # For a network a quadrature would take longer than all that is measured here.
     theory = {} if scene.model.hidden is not None else theory_against_draws(scene, records)
     title = question_of("variance-vs-draws")

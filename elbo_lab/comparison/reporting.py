@@ -4,13 +4,13 @@ import os
 import shlex
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.story import REPEATS
 from elbo_lab.files import check_folder_writable, check_output, write_output
 from elbo_lab.progress import Progress
-from elbo_lab.registry import all_estimators, find_models, own_titles
+from elbo_lab.registry import DATASETS, all_estimators, find_models, own_titles
 from elbo_lab.report.machine import facts
 from elbo_lab.report.page import KIND, PAGE, Picture, page_html
 
@@ -34,26 +34,58 @@ USUAL = {
 
 
 def command_of(comparison: "Comparison") -> str:
-    """Return the command that makes a comparison or a story again; data, models and estimators have names."""
-    settings, words, usual = comparison.settings, ["elbo-lab", "compare"], USUAL
+    """Return the command that makes a comparison or a story again; a call where a command cannot."""
+    settings, usual = comparison.settings, USUAL
+    asked: dict[str, list[str]] = {}
+    named_models, known = {choice.label: "" for choice in find_models()}, all_estimators()
+    labels = [] if comparison.story is not None else settings["models"]
     if comparison.story is not None:
         usual = USUAL | {"repeats": REPEATS}
     else:
-        everything = settings["models"] == [choice.label for choice in find_models()]
-        words += ["--full"] if everything else settings["models"]
-        names, known = settings["estimators"], all_estimators()
+        names = settings["estimators"]
         targets = list(dict.fromkeys(estimator.target for estimator in comparison.estimators))
         if set(targets) != {estimator.target for estimator in known if estimator.name in names}:
-            words += ["--target", ",".join(targets)]
+            asked["targets"] = targets
             known = [estimator for estimator in known if estimator.target in targets]
         if names != list(dict.fromkeys(estimator.name for estimator in known)):
-            words += ["--estimators", ",".join(names)]
-    for name, value in usual.items():
-        if settings[name] != value:
-            words += [f"--{name}", str(settings[name])]
+            asked["estimators"] = names
+    options = {name: settings[name] for name, value in usual.items() if settings[name] != value}
     if settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
-        words += ["--at", settings["at"]]
+        options["at"] = settings["at"]
+    kinds = {scene.model.label: type(scene.model).__name__ for scene in comparison.scenes}
+    own = {label: kinds.get(label, label) for label in labels if label not in named_models}
+    named = {estimator.name for estimator in all_estimators()}
+    own |= {one.name: f"{type(one).__name__}()" for one in comparison.estimators if one.name not in named}
+    if own or not _has_name(settings["data"]):
+        return _call(labels, asked, options, own)
+    words = ["elbo-lab", "compare", *(["--full"] if labels == list(named_models) else labels)]
+    for name, values in asked.items():
+        words += ["--target" if name == "targets" else "--estimators", ",".join(values)]
+    for name, value in options.items():
+        words += [f"--{name}", str(value)]
     return shlex.join(words)
+
+
+def _has_name(data: str | None) -> bool:
+    """Tell whether data are found again by what the settings call them."""
+    return data is None or data.partition(":")[0] in DATASETS or os.path.exists(data)
+
+
+def _call(
+    labels: list[str], asked: dict[str, list[str]], options: dict[str, Any], own: dict[str, str]
+) -> str:
+    """Return the call in Python for what is a user's own, {name: how it is built}, and needs it."""
+    lists = {"models": labels, **asked}
+    words = [
+        f"{name}=[{', '.join(own.get(one, repr(one)) for one in values)}]" for name, values in lists.items()
+    ]
+    needed = [word.removesuffix("()") for word in own.values()]
+    for name, value in options.items():
+        mine = name == "data" and not _has_name(value)
+        words.append(f"{name}={'x' if mine else repr(value)}")
+        needed += ["x (the data)"] if mine else []
+    whose = ", ".join(dict.fromkeys(needed))
+    return f"elbo_lab.compare({', '.join(words)})\n# in Python, with {whose} of yours"
 
 
 def write_report(

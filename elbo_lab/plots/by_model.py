@@ -6,6 +6,7 @@ the order of their numbers, the best on top.
 
 import math
 import textwrap
+from collections.abc import Collection
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from elbo_lab.estimators.targets import is_gradient
 from elbo_lab.plots.ranking import (
+    ALWAYS,
     Point,
     admitted,
     band_labels,
@@ -29,6 +31,7 @@ from elbo_lab.plots.style import (
     CORNER_LEGEND,
     EXACT_LINE,
     STYLE,
+    left_out,
     legend_rows,
     marker_keywords,
     new_figure,
@@ -54,7 +57,13 @@ ASIDE = 0.3
 """How far above and below its row the marks of bias and deviation stand, in rows."""
 
 
-def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None = None) -> Figure:
+def plot_by_model(
+    rows: Rows,
+    title: str = "",
+    note: str = "",
+    most: int | None = None,
+    always: Collection[str] = ALWAYS,
+) -> Figure:
     """Draw work or errors of all estimators of one target, one panel per model.
 
     Parameters
@@ -67,6 +76,8 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
         A line under the title: data, draws, repeats and what else tells two runs apart.
     most : int, optional
         Number of estimators in a line of panels; all if not given.
+    always : collection of str
+        Estimators that are among them before better ones.
 
     Returns
     -------
@@ -82,7 +93,9 @@ def plot_by_model(rows: Rows, title: str = "", note: str = "", most: int | None 
     blocks = several if relative else blocks
     points = {key: block_points(block, errors, relative) for key, block in blocks.items()}
     lines = panel_lines(blocks)
-    order = [ranking([points[key] for key in line], most) for line in lines]
+    order = [ranking([points[key] for key in line], most, always) for line in lines]
+    left = {name for key in blocks for name in points[key]}.difference(*order)
+    note += left_out(names[name] for name in names if name in left)
     names_width = 0.2 + NAME_CHARACTER * max((len(names[name]) for line in order for name in line), default=0)
     room = across - names_width - RIGHT
     widths = [(room - (len(line) - 1) * GUTTER) / len(line) for line in lines]

@@ -16,7 +16,7 @@ panels, so that few places say "n/a".
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,10 +140,12 @@ def block_points(block: Rows, errors: bool, relative: bool) -> dict[str, Point]:
     }
 
 
-def ranking(panels: Iterable[dict[str, Point]], most: int | None = None) -> list[str]:
+def ranking(
+    panels: Iterable[dict[str, Point]], most: int | None = None, always: Collection[str] = ALWAYS
+) -> list[str]:
     """Return the estimators of some panels, the best on top: by the mean logarithm of their numbers.
 
-    With `most` only so many of them: those that every course compares, and the best others.
+    With `most` only so many of them: those that are `always` shown, and the best others.
     """
     found: dict[str, list[float]] = {}
     for points in panels:
@@ -160,7 +162,7 @@ def ranking(panels: Iterable[dict[str, Point]], most: int | None = None) -> list
     ranked = sorted(found, key=place)
     if most is None:
         return ranked
-    kept = sorted(ranked, key=lambda name: name not in ALWAYS)[:most]
+    kept = sorted(ranked, key=lambda name: name not in always)[:most]
     return [name for name in ranked if name in kept]
 
 

@@ -19,7 +19,7 @@ import html
 import io
 import math
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -398,6 +398,13 @@ def legend_below(
     )
 
 
+def left_out(names: Iterable[str]) -> str:
+    """Return the end of a note on what is not drawn; empty if there is nothing."""
+    left = list(names)
+    told = ", ".join(left) if len(left) <= FEW else f"{len(left)} other estimators"
+    return f"; not drawn: {told}" if left else ""
+
+
 def legend_rows(handles: Sequence[Artist], width: float, character: float) -> list[list[Artist]]:
     """Return labelled artists in rows that are at most `width` inches, given the width of a character."""
     rows: list[list[Artist]] = []
@@ -412,6 +419,8 @@ def legend_rows(handles: Sequence[Artist], width: float, character: float) -> li
     return rows
 
 
+FEW = 3
+"""Estimators left out that are named in a note."""
 CORNER_LEGEND = {
     "loc": "lower left",
     "borderaxespad": 0.0,

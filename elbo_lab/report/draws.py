@@ -91,6 +91,11 @@ def _rare_draws_matter(row: Row, within: float) -> bool:
     return bool(log10_variance > row["kl_median"] / math.log(10.0) + 1.0)
 
 
+def _known(rows: Rows) -> Rows:
+    """Return the rows of the sizes of which anything is known; all if that is none."""
+    return [row for row in rows if row["rung"] is not None] or rows
+
+
 def _notes(rows: Rows) -> list[str]:
     """Say what stands behind the words in place of numbers."""
     notes = []
@@ -105,7 +110,10 @@ def _notes(rows: Rows) -> list[str]:
     for row in rows:
         if row["reason"] is not None:
             reasons.setdefault(row["reason"], []).append(str(row["latent"]))
-    notes += [f"{UNKNOWN} K = {', '.join(dict.fromkeys(of))}: {reason}." for reason, of in reasons.items()]
+    shown = {str(row["latent"]) for row in _known(rows)}
+    for reason, of in reasons.items():
+        head = UNKNOWN if shown & set(of) else "Left out,"
+        notes.append(f"{head} K = {', '.join(dict.fromkeys(of))}: {reason}.")
     return notes
 
 
@@ -119,7 +127,7 @@ def draws_lines(settings: dict[str, Any], rows: Rows, width: int) -> "list[Text]
         Those of `comparison.draws.DrawsNeeded`.
     width : int
     """
-    by_proposal = {name: [row for row in rows if row["proposal"] == name] for name in PLACES}
+    by_proposal = {name: [row for row in _known(rows) if row["proposal"] == name] for name in PLACES}
     within = settings["within"]
     where = "exact" if settings["posterior"] == "exact" else settings["at"]
     head = f"{settings['model']} on {settings['data']}, {settings['rows']} rows, q {WHERE[where]}"

@@ -240,6 +240,11 @@ def run_sample(
     return [np.concatenate(parts) for parts in kept]
 
 
+SHORT_CALLS, LONG_CALLS = 5, 3
+LONG = 0.02
+"""Seconds of one call from which on three are enough: there an interruption is a small part."""
+
+
 def seconds_per_estimate(
     scene: Scene,
     estimator: Estimator,
@@ -247,9 +252,11 @@ def seconds_per_estimate(
     seed: int,
     state: Floats,
     budget: float = 0.001,
-    least: int = 3,
 ) -> float:
-    """Return the median seconds of a single call, over at least `least` calls after a first one.
+    """Return the median seconds of a single call, over `SHORT_CALLS` calls or more, `LONG_CALLS` if long.
+
+    Under load one call in twenty takes a hundred times its own length. A median of three is then wrong in one
+    case of a hundred, of five in one of a thousand. The first call, which may compile, does not count.
 
     Parameters
     ----------
@@ -262,13 +269,15 @@ def seconds_per_estimate(
         From `settled_state`.
     budget : float
         Seconds that all timed calls take at least.
-    least : int
-        With three, one call that the system interrupts, for a hundred times its own length, moves no median.
     """
     spec = estimator.noise_for(scene.problem, draws)
     noise = scene.source.draw(spec, spawn(seed, "timing"))
     problem, times = scene.problem, list[float]()
-    while len(times) <= least or sum(times[1:]) < budget:
+    while (
+        len(times) <= LONG_CALLS
+        or sum(times[1:]) < budget
+        or (len(times) <= SHORT_CALLS and min(times[1:]) < LONG)
+    ):
         start = perf_counter()
         estimator.estimate(problem, noise, state)
         times.append(perf_counter() - start)
