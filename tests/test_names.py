@@ -254,6 +254,7 @@ def test_titles_of_ones_own_are_in_figures_notebooks_and_reports(tmp_path):
     with open(found.report(tmp_path, figures="none"), encoding="utf-8") as page:
         for text in (found._repr_html_(), page.read()):
             assert "My &lt; gradient" in text and "PPCA of mine" in text
+    assert repr(ones[0]) == "<Own 'mine'>"
     assert display_name("mine") == "mine"  # outside of a comparison that has it
 
 

@@ -118,6 +118,9 @@ class Estimator(ABC):
         is_reference = False
         burn_in = 0
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'name', None)!r}>"
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         drop_inherited_words(cls)
