@@ -6,7 +6,9 @@
 Claim. The mean of p(x | z) over draws of the prior is unbiased for p(x) in every dimension. But the number of
 draws for a given error grows exponentially with the latent dimension, and for each dimension like 1 / noise:
 with few draws one of them carries all the weight, and log p comes out too low by nats. Draws of a q near the
-posterior need orders of magnitude fewer, and their number grows exponentially too, with a smaller rate.
+posterior need orders of magnitude fewer, and their number grows exponentially too, with a smaller rate. This
+q is wider than the posterior (sd x 1.2, its mean 0.2 sd off); a q that is too narrow, as that of `elbo-lab
+draws`, needs far more, since rare draws have huge weights.
 
 Formula, for weights w = p(x, z) / q(z) of PPCA, x | z ~ N(W z + b, sigma^2 I); relative error of the mean of
 S weights = sqrt(V / S), V = E w^2 / (E w)^2 - 1:
@@ -84,6 +86,7 @@ def draws_needed(law, n_latent, noise=1.0):
 LAWS = {"prior-monte-carlo": prior_law, "importance-sampling": near_law}
 needed = {name: [draws_needed(law, k) for k in LATENTS] for name, law in LAWS.items()}
 sharp = {k: [draws_needed(prior_law, k, noise) for noise in NOISES] for k in SHARP_LATENTS}
+print(f"Draws for an error of {ERROR} nats; q is wide: the posterior's sd x {WIDER}, its mean + {SHIFT} sd:")
 for i, n_latent in enumerate(LATENTS):
     of_prior = needed["prior-monte-carlo"][i]
     of_q = needed["importance-sampling"][i]
@@ -105,6 +108,7 @@ def measured_over_exact(n_latent, law):
     return np.mean(means), np.std(means, ddof=1) / np.sqrt(BATCHES)
 
 
+print("The formula for E w^2, the mean squared weight that sets the number of draws, against draws:")
 worst = 0.0  # in standard errors
 for n_latent in CHECKED:
     for name, law in LAWS.items():
@@ -138,7 +142,9 @@ right.legend(frameon=False, fontsize=STYLE["tick_size"])
 print("figure:", save_figure(figure, OUT, "prior-failure")[0])
 
 # %% The claim
-print("nats per latent dimension:", {name: round(float(rate), 3) for name, rate in rates.items()})
+print("growth of log(draws) per latent dimension:")
+for name, rate in rates.items():
+    print(f"  {display_name(name)}: {rate:.3f}, so {np.exp(rate):.2f} times as many draws")
 assert rates["prior-monte-carlo"] > 5 * rates["importance-sampling"] > 0, "both grow exponentially"
 for n_latent, draws in sharp.items():
     slope = np.diff(np.log(draws)) / np.diff(np.log(NOISES))

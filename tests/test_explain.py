@@ -17,6 +17,9 @@ from elbo_lab.cli.main import build_parser, main
 from elbo_lab.cli.prose import folded
 from elbo_lab.distributions import SOURCES
 from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.report import advice, draws, numbers, power, ratios
+from elbo_lab.report.columns import COLUMNS
+from elbo_lab.study.scene import WHERE
 
 NAMES = [*MODELS.built_in, *ESTIMATORS.built_in, *DATASETS.built_in]
 NAMES += [one.name for one in (*POSTERIORS, *SOURCES)]
@@ -163,6 +166,54 @@ def test_the_glossary_becomes_plain_text():
     assert (
         plain(r"$\mathrm{E}_q[\log w] \le \tfrac1K \sum_k$ in [x](y.md#z)") == "E_q[log w] <= 1/K sum_k in x"
     )
+
+
+SCREEN_WORDS = [
+    *(
+        "estimator",
+        "model",
+        "K",
+        "S",
+        "datum",
+        "signal",
+        "work",
+        "gap",
+        "exact norm",
+        "log p(x)",
+        "near best",
+    ),
+    *(
+        "95 % int.",
+        "effic.",
+        "efficiency",
+        "evaluations",
+        "time",
+        "K = 10",
+        "blind < 200 %",
+        "ok < 0.01 nats",
+    ),
+    *("ok", "blind", "blind (block)", "blind (reference)", "exact", "FAIL", "biased"),
+    *("beats", "loses", "undecided", "bias A", "bias B", "variance B/A", "time B/A"),
+    *("draws from the prior", "draws from q", "active latent units", "prior sampling", "signal / noise"),
+]
+
+
+def test_every_word_of_a_screen_is_explained():
+    heads = [column.title for column in COLUMNS]
+    heads += [*ratios.TITLES, *power.TITLES, *draws.TITLES, *advice.SHORT.values()]
+    heads += [title.format(of_nll="", these=" of these", of_samples="") for title in numbers.TITLES.values()]
+    heads[heads.index("log p(x) of these, sampled")] = "log p(x), sampled"
+    places = [form for place, words in WHERE.items() for form in (place, words)]
+    kinds = [form for one in POSTERIORS for form in (one.name, f"posterior {one.name}")]
+    for word in [*SCREEN_WORDS, *heads, *places, *kinds]:
+        entry = " ".join(line for lines in explain.explained(word, [], 80) for line in lines)
+        assert len(entry) > len(word) + 10, word
+
+
+@pytest.mark.parametrize("word, meant", [("blnd", "'blind'"), ("verdct", "'verdict'")])
+def test_a_word_of_a_screen_that_is_misspelt_is_named_without_a_number(word, meant, capsys):
+    assert main(["explain", word]) == 2
+    assert f"did you mean {meant.lower()}" in capsys.readouterr().err.lower()
 
 
 # -- list ------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import elbo_lab
+from elbo_lab.cli.explain import explained
 from elbo_lab.cli.main import main
 from elbo_lab.comparison.figures import drawings
 from elbo_lab.comparison.story import CAST, TWO, tell
@@ -236,3 +237,12 @@ def test_the_unit_of_a_section_is_plain_and_dim_beside_its_coloured_question(tol
     for section in told.story.sections:
         assert f"{section.question}\x1b[0m" in screen.getvalue()
         assert f"\x1b[2m{section.unit}\x1b[0m" in screen.getvalue()
+
+
+def test_every_title_and_label_of_the_screen_is_explained(told):
+    for section in told.story.sections:
+        labels = {row[0] for row in section.rows}
+        if not section.columns[1].numeric:
+            labels |= {row[1] for row in section.rows}
+        for word in filter(None, {column.title for column in section.columns} | labels):
+            assert explained(word.strip(), [], 80), word

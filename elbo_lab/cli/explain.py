@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
 from typing import Any
 
-from elbo_lab.cli.glossary import entries
+from elbo_lab.cli.glossary import entries, found_in
 from elbo_lab.cli.listing import methods, refusal, small_models
 from elbo_lab.cli.prose import filled, folded
 from elbo_lab.errors import UnknownName, unknown_name
@@ -73,7 +73,7 @@ def explained(word: str, rows: Sequence[dict[str, Any]], width: int) -> list[lis
     ]
     found += [_of_target(target, width) for target in _targets(word)]
     glossary = entries()
-    found += [filled(text, width) for name, text in glossary if spelt(name) == spelt(word)]
+    found += [filled(text, width) for text in found_in(glossary, word)]
     found += [_chapter(module, width) for module in _bound_modules(word)]
     if not found:  # last, since it takes a while to load
         every = [(name, text) for name, text in methods() if name == spelt(word)]

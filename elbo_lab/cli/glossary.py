@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from elbo_lab.cli.shipped import shipped
+from elbo_lab.names import spelt
 
 PARAGRAPH = re.compile(r"^\*\*(?P<names>[^*]+)\.\*\* (?P<text>.+?)(?=\n\n|\Z)", re.M | re.S)
 ROW = re.compile(r"^\| (?P<names>[^|]+) \| (?P<cells>.+) \|$", re.M)
@@ -66,9 +67,24 @@ def _rows(page: str) -> Iterator[tuple[str, str]]:
         yield from ((name, text) for name in _words(found["names"]))
 
 
+def without_number(word: str) -> str:
+    """Return a verdict or a head of a column without its number: 'blind < 340 %' is 'blind', 'K = 10' 'K'."""
+    return re.sub(r"\s+[<=]\s.*", "", word)
+
+
+def found_in(every: list[tuple[str, str]], word: str) -> list[str]:
+    """Return the texts of a word as a screen shows it: with a number, a last dot, or more after a comma."""
+    for form in (word, without_number(word), word.partition(",")[0]):
+        found = [text for name, text in every if spelt(name).rstrip(".") == spelt(form).rstrip(".")]
+        if found:
+            return list(dict.fromkeys(found))
+    return []
+
+
 def _words(cell: str) -> list[str]:
     """Return the words of the first cell of a row: those in code, or all that stand between commas."""
     code = re.findall(r"`([^`]+)`", cell)
     other = [re.sub(r"\([^)]*\)", "", part).strip() for part in re.split(r"[,;]", cell)]
     abbreviations = re.findall(r"\(([A-Z]{2,})\)", cell)
+    code = [without_number(word) for word in code]
     return code or [word for word in (*other, *abbreviations) if word and "$" not in word]

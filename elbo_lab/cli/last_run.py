@@ -43,8 +43,14 @@ def in_words(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _line(row: dict[str, Any]) -> str:
+    from elbo_lab.report.cells import verdict_text
+
     model = f"{row['model']}:{row['variant']}" if row.get("variant") else row["model"]
     text = f"{model}, {row['target']}, {row['estimator']}: variance {row['variance']:.3g}"
     if row.get("variance_low") is not None:
         text += f" (95 %: {row['variance_low']:.3g} to {row['variance_high']:.3g})"
-    return f"{text}, {row.get('bias_verdict') or 'bias not tested'}"
+    seen = row.get("bias_detectable")
+    word = verdict_text(
+        row.get("bias_verdict"), seen if isinstance(seen, float) else None, row.get("bias_unit")
+    )
+    return f"{text}, {'bias not tested' if word == '-' else word}"

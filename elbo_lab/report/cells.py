@@ -139,11 +139,14 @@ def verdict(row: Row) -> str:
     The words are those of `study.rows.bias_verdict`; the bound is `bias_detectable`, rounded up. The exact
     answer and rows without numbers get no verdict.
     """
-    word = bias_verdict(row)
-    seen = row.get("bias_detectable")
-    if word not in ("ok", "blind") or not seen:
+    return verdict_text(bias_verdict(row), row.get("bias_detectable"), row.get("bias_unit"))
+
+
+def verdict_text(word: str | None, seen: float | None, unit: str | None) -> str:
+    """Return the word of a verdict, with the bias that would have been seen."""
+    if word not in ("ok", "blind") or not seen or unit is None:
         return word or "-"
-    return f"{word} < {bound_text(seen, row['bias_unit'])}"
+    return f"{word} < {bound_text(seen, unit)}"
 
 
 def first_verdict(row: Row) -> str:

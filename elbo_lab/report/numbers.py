@@ -25,7 +25,7 @@ TITLES = {
     "accuracy": "accuracy",
     "active_units": "active latent units",
     "neighbour_accuracy": "5-nearest-neighbour accuracy, codes",
-    "neighbour_accuracy_pca": "the same, principal components",
+    "neighbour_accuracy_pca": "5-nearest-neighbour accuracy, PCA",
 }
 ERRORS = {
     "elbo_per_datum": "elbo_standard_error",

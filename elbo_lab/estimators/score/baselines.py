@@ -33,7 +33,7 @@ DECAY = 0.95
 
 
 class ScoreFunction(Estimator):
-    """Average of f times score, without a baseline (REINFORCE; black-box variational inference).
+    """Average of f = log p(x, z) - log q(z) times the score, without a baseline (REINFORCE; black-box VI).
 
     (Williams 1992; Ranganath et al. 2014, eq. 2.) Helps: needs only values of log p(x, z), and any z. Fails:
     its noise is of the size of log p(x).
