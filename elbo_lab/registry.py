@@ -186,6 +186,7 @@ def _model_kind(found: Any) -> type[Model]:
         raise bad_kind("its object", "a class derived from elbo_lab.Model", repr(found))
     _defined("its object", found, Model)
     _check_named("its object", "a model", found)
+    _check_apart("its object", found, models.MODELS)
     return found
 
 

@@ -104,6 +104,11 @@ BROKEN = {
         "OwnModel",
         "IndexError",
     ),
+    "has-a-title-of-another": (
+        "from elbo_lab.models import PPCA\nclass OwnModel(PPCA):\n    name, title = 'other', 'VAE'",
+        "OwnModel",
+        "'vae' for 'other', which means 'deep-bernoulli'",
+    ),
     "is-called-ppca": (
         "from elbo_lab.models import PPCA\nclass OwnModel(PPCA):\n    pass",
         "OwnModel",
