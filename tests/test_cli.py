@@ -238,7 +238,9 @@ def test_argparse_leaves_with_2_and_one_line_too(capsys, arguments):
 
 def test_an_unknown_option_points_to_the_help_of_its_command(capsys):
     assert code_of(["compare", "ppca", "--qiuck"]) == 2
-    assert capsys.readouterr().err.endswith("unrecognized arguments: --qiuck (see elbo-lab compare --help)\n")
+    assert capsys.readouterr().err.endswith(
+        "unrecognized arguments: --qiuck; did you mean --quick? (see elbo-lab compare --help)\n"
+    )
 
 
 def test_a_class_in_a_file_is_told_where_it_can_go(capsys):
@@ -313,3 +315,24 @@ def test_a_python_without_the_package_is_told_to_activate_the_environment():
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("elbo-lab: error: this Python has no ") and "activate" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("compare --quik", "; did you mean --quick?"),
+        ("compare ppca --threds=2", "; did you mean --threads?"),
+        ("fit --nothing-like-it", ""),
+    ],
+)
+def test_an_option_that_is_nearly_one_is_told_which(words, hint, capsys):
+    assert code_of(words.split()) == 2
+    assert f"unrecognized arguments: {words.split()[-1]}{hint} (see " in capsys.readouterr().err
+
+
+def test_options_of_tables_without_a_model_say_that_they_leave_the_story(capsys):
+    few = ["--only", "elbo-log-weight", "--rows", "2", "--repeats", "2", "--no-report"]
+    assert main(["compare", *few]) == 0
+    assert capsys.readouterr().out.startswith("These options ask for tables")
+    assert main(["compare", "ppca", "--latent", "2", *few]) == 0
+    assert "These options" not in capsys.readouterr().out

@@ -97,6 +97,7 @@ def _names(option: str, text: str | None, titles: Iterable[str] = ()) -> list[st
 
 
 SIZES = ("draws", "repeats", "rows", "seed")
+ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
 TABLES = "models model full target only estimators sort columns data latent at against power".split()
 
@@ -156,9 +157,11 @@ def run(options: Namespace) -> None:
 
     @cache
     def show_head() -> None:
-        if told:
-            with screen(plan.taken) as console:
+        with screen(plan.taken) as console:
+            if told:
                 print_head(TITLE, subject(*(arguments[name] for name in SIZES)), console)
+            elif not (arguments["models"] or options.full):
+                print_lines(ALL_MODELS, console)
 
     with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:
 

@@ -6,10 +6,12 @@ on standard error), 3 a training that diverged, 130 interrupted.
 
 import errno
 import os
+import re
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import NoReturn
 
 from elbo_lab import __version__
@@ -93,7 +95,7 @@ def build_parser() -> Parser:
         )
         command.last_part = LAST_PARTS.get(name)
         module.add_options(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command)
     return parser
 
 
@@ -154,7 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         options, unknown = build_parser().parse_known_args(arguments)
         if unknown:  # the parser of the subcommand would point to the help of the whole
-            Parser(prog=f"elbo-lab {options.command}").error(f"unrecognized arguments: {' '.join(unknown)}")
+            known = re.findall(r"(?<=[\s\[])--[a-z][a-z-]+", options.parser.format_help())
+            near = get_close_matches(unknown[0].partition("=")[0], known, 1, cutoff=0.75)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            words = f"unrecognized arguments: {' '.join(unknown)}{hint}"
+            Parser(prog=f"elbo-lab {options.command}").error(words)
     finally:
         settle()  # of the help: its reader may have gone
     with warnings.catch_warnings(), replacing_anything(getattr(options, "force", False)):
