@@ -18,6 +18,7 @@ from elbo_lab.cli.prose import folded
 from elbo_lab.distributions import SOURCES
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.report import advice, draws, numbers, power, ratios
+from elbo_lab.report.cells import verdict
 from elbo_lab.report.columns import COLUMNS
 from elbo_lab.study.scene import WHERE
 
@@ -105,8 +106,8 @@ def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
     run.to_json(tmp_path / "a.json")
     (row,) = [row for row in run.rows if row["estimator"] == "score-function-loo"]
     line = f"ppca, grad-phi-elbo, score-function-loo: variance {row['variance']:.3g}"
-    ending = f"{row['variance_high']:.3g}), {row['bias_verdict']}"
-    assert row["bias_verdict"]
+    ending = f"{row['variance_high']:.3g}), {verdict(row)}"
+    assert row["bias_verdict"] == "blind" and " < " in verdict(row), "the table and the entry say the same"
     assert "last run" not in told(capsys, "explain", "rloo")
     for word in ("rloo", "ppca"):
         shown = " ".join(told(capsys, "explain", word, "--json", "a.json").split())

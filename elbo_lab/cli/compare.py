@@ -65,7 +65,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--columns", metavar="A,B", help="of the tables, in this order; what fits if not given")
     add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
-    add("--at", metavar="PLACE", help="q: near (the best fit, default), start (the prior) or exact")
+    add("--at", metavar="PLACE", help="q: near (default: off on purpose), start (the prior) or exact")
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)

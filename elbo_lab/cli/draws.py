@@ -8,6 +8,7 @@ HELP = "how many draws log p(x) needs, from the prior and from q"
 DESCRIPTION = "Print how many draws bring the error of log p-hat down to some nats, from exact variances."
 EXAMPLES = """examples:
   elbo-lab draws ppca                             K = 1 ... 32, within 0.1 nats
+  elbo-lab draws ppca --at exact                  q at the posterior: 1 draw
   elbo-lab draws deep-bernoulli --latent 1,2      q is too narrow for a finite number
   elbo-lab draws gaussian-mixture:full --data mine.csv --within 0.01
 """
@@ -27,7 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32)")
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
-    add("--at", default="near", metavar="PLACE", help="q: near (the best fit, default), start or exact")
+    add("--at", default="near", metavar="PLACE", help="q: near (default: off on purpose), start or exact")
     add("--seed", type=int, default=0, metavar="N", help="of the rows and the fit (default 0)")
     add("--json", metavar="FILE", help="write all rows and settings")
     add_force(parser)
