@@ -339,7 +339,10 @@ def _own_name(argument: str, item: M) -> M:
 
 def _check_apart(argument: str, own: Any, others: Iterable[Any]) -> None:
     """Refuse a user's object of which a word (name, title, synonym) also means another: which is meant?"""
-    words = {spelt(word) for word in words_for(own)[0] if word}
+    kind = own if isinstance(own, type) else type(own)
+    declared = {"title", "synonyms"} & vars(kind).keys()
+    # Words that a class inherits are those of what it varies.
+    words = {spelt(word) for word in (words_for(own)[0] if declared else [own.name]) if word}
     for other in others:
         alike = type(other) is type(own) and not isinstance(own, type)
         if other.name == own.name or alike:
