@@ -332,3 +332,14 @@ def test_a_table_is_as_wide_as_the_terminal(monkeypatch):
     for width in (70, 110):
         monkeypatch.setenv("COLUMNS", str(width))
         assert result.table() == result.table(width=width)
+
+
+def test_the_bias_of_a_value_has_its_sign():
+    few = {"rows": 2, "repeats": 20, "latent": 2}
+    result = compare("ppca", estimators=["prior-monte-carlo", "reparameterization"], **few)
+    value, gradient = result.rows
+    assert value["bias"] < 0.0 and gradient["bias"] is None
+    (line,) = (line for line in result.table(100).splitlines() if line.startswith("prior-monte-carlo "))
+    assert line.split()[1].startswith("-")
+    (line,) = (line for line in result.table(100).splitlines() if line.startswith("reparameterization "))
+    assert float(line.split()[1]) > 0.0
