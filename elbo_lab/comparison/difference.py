@@ -32,6 +32,7 @@ from elbo_lab.report import (
 from elbo_lab.report.frame import frame_of
 from elbo_lab.report.grouping import exact_key
 from elbo_lab.study.rows import Row, z_limit
+from elbo_lab.study.statistics import NORMAL_95
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -254,4 +255,5 @@ def _variance_changed(a: Row, b: Row, limit: float) -> bool:
     if distances is None:
         return True  # zero or missing in one run, or without an error bar
     gap = math.log(b["variance"] / a["variance"])
-    return not -limit / 1.96 * distances[1] <= gap <= limit / 1.96 * distances[0]
+    wider = limit / NORMAL_95
+    return not -wider * distances[1] <= gap <= wider * distances[0]

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from elbo_lab.comparison.pipeline import named
 from elbo_lab.comparison.result import CHOICES, Comparison
-from elbo_lab.comparison.story import DOUBLY, NORMAL_95, PLAIN
+from elbo_lab.comparison.story import DOUBLY, PLAIN
 from elbo_lab.errors import unknown_name
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.targets import parse
@@ -50,6 +50,7 @@ from elbo_lab.study.experiments import (
     variance_against_draws,
 )
 from elbo_lab.study.scene import WHERE, Scene
+from elbo_lab.study.statistics import NORMAL_95
 from elbo_lab.threads import single_threaded_blas
 
 MOST_OF_STORY = 4

@@ -29,7 +29,7 @@ from elbo_lab.report.tables import digits_of, exact_gap, exact_numbers
 from elbo_lab.study.experiments import moments_against_draws
 from elbo_lab.study.rows import SHARE_TO_SEE
 from elbo_lab.study.scene import DEFAULT_ROWS, Scene
-from elbo_lab.study.statistics import snr, snr_interval
+from elbo_lab.study.statistics import NORMAL_95, snr, snr_interval
 from elbo_lab.threads import single_threaded_blas
 
 CAST = (
@@ -46,7 +46,6 @@ NUMBERS_OF_DRAWS = (1, 3, 10, 30, 100)
 TABLED = (1, 10, 100)
 """Those of the table; the figure has all."""
 REPEATS = 300
-NORMAL_95 = 1.96
 SAMPLERS = ("prior-monte-carlo", "importance-sampling")
 BY_SCORE, LEAVE_ONE_OUT, BY_PATH = "score-function", "score-function-loo", "reparameterization"
 PLAIN, DOUBLY = IwaeReparameterization(), Dreg()

@@ -41,6 +41,7 @@ from elbo_lab.plots.style import (
 from elbo_lab.plots.variance import variance_label
 from elbo_lab.plots.zero_axis import ZeroAxis, apply_zero_axis, zero_axis
 from elbo_lab.registry import display_name
+from elbo_lab.study.statistics import NORMAL_95
 
 Record = Mapping[str, Any]
 THEORY_DASHES = (0, (5, 1.5))
@@ -48,7 +49,6 @@ SIDES = {
     "lower": ("lower bound: chains from q", "#0072B2", "^"),
     "upper": ("upper bound: chains from exact posterior draws", "#D55E00", "v"),
 }
-NORMAL_95 = 1.96
 MODEL_LOOKS = (("#222222", "o"), ("#8A6FBF", "s"))
 MOST_TICKS = 9
 LABEL_CHARACTER, LABEL_HEIGHT = 0.072, 0.17

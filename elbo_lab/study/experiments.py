@@ -30,6 +30,7 @@ from elbo_lab.study.measure import Repeats, run_repeats, run_sample, settled_sta
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rows import DETERMINISTIC, is_rounding
 from elbo_lab.study.scene import Scene, spawn
+from elbo_lab.study.statistics import NORMAL_95
 from elbo_lab.theory import known_variances_by_draws
 
 Record = dict[str, Any]
@@ -265,7 +266,7 @@ def prior_failure(
             z = model.family.sample(model.prior_eta(theta), noise)
             error = prior_evidence(model, theta, x, z) - exact
             weights = softmax(model.log_likelihood(theta, x, z), axis=0)
-            half = 1.96 * error.std(ddof=1) / np.sqrt(n_data)
+            half = NORMAL_95 * error.std(ddof=1) / np.sqrt(n_data)
             size = 1.0 / (weights**2).sum(axis=0)
             numbers = (error.mean(), error.mean() - half, error.mean() + half, size.mean())
             for key, number in zip(keys, numbers, strict=True):

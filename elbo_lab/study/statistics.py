@@ -62,6 +62,8 @@ EQUAL = 1e-9
 UNDERRATED = 1.5
 # How far the t of an end of an interval is raised, as a factor.
 FURTHEST = 2.5
+# Half the width of a 95 % interval of a normal number, in standard deviations.
+NORMAL_95 = 1.96
 INSTALL = "pip install 'elbo-lab[diagnostics]'"
 
 
