@@ -405,8 +405,8 @@ def _finding(works: Sequence[dict[str, Work]], settings: dict[str, Any]) -> str:
         _listed([_kept(found[estimator.name]["snr"]) for found in more]) for estimator in (PLAIN, DOUBLY)
     )
     third = (
-        f"{many} draws instead of {few} tighten the bound ({closer} of {len(more)}) and leave {plain} % of "
-        f"its gradient's signal / noise (doubly reparameterized {doubly} %)"
+        f"{many} draws instead of {few} tighten the bound on {closer} of {len(more)} models and leave "
+        f"{plain} % of its gradient's signal / noise ({doubly} % doubly reparameterized)"
     )
     return f"In short: {first}; {second}; {third}."
 
