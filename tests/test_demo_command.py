@@ -87,6 +87,25 @@ def test_an_end_before_the_end_is_told_as_of_any_command(fault, code, own_enviro
     assert "the pictures" not in capsys.readouterr().out
 
 
+TELLS = """# # Tells
+import os
+print("budget", os.environ["ELBO_LAB_QUICK"])
+r'''
+Expected time: none.
+'''
+"""
+
+
+@pytest.mark.parametrize(("options", "budget"), [(["--quick"], "1"), ([], "0")])
+def test_the_budget_is_small_only_where_it_is_asked_for(
+    options, budget, own_environment, monkeypatch, capsys
+):
+    (own_environment / "90_tells.py").write_text(TELLS)
+    monkeypatch.setattr(demo, "shipped", lambda _: own_environment)
+    assert main.main(["demo", "90", *options]) == 0
+    assert f"budget {budget}\n" in capsys.readouterr().out
+
+
 def test_what_is_shipped_inside_the_package_comes_first(tmp_path, monkeypatch):
     package = tmp_path / "elbo_lab"
     (package / "demos").mkdir(parents=True)

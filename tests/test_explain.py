@@ -12,6 +12,7 @@ import pytest
 from elbo_lab import DATASETS, ESTIMATORS, MODELS, compare
 from elbo_lab.cli import explain
 from elbo_lab.cli.glossary import entries, plain
+from elbo_lab.cli.last_run import MOST, in_words
 from elbo_lab.cli.listing import refusal, small_models
 from elbo_lab.cli.main import build_parser, main
 from elbo_lab.cli.prose import folded
@@ -106,7 +107,7 @@ def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
     run.to_json(tmp_path / "a.json")
     (row,) = [row for row in run.rows if row["estimator"] == "score-function-loo"]
     line = f"ppca, grad-phi-elbo, score-function-loo: variance {row['variance']:.3g}"
-    ending = f"{row['variance_high']:.3g}), {verdict(row)}"
+    ending = f" (95 %: {row['variance_low']:.3g} to {row['variance_high']:.3g}), {verdict(row)}"
     assert row["bias_verdict"] == "blind" and " < " in verdict(row), "the table and the entry say the same"
     assert "last run" not in told(capsys, "explain", "rloo")
     for word in ("rloo", "ppca"):
@@ -117,6 +118,25 @@ def test_the_row_of_a_run_is_shown(run, tmp_path, monkeypatch, capsys):
     (tmp_path / "b.json").write_text(json.dumps({}))
     assert main(["explain", "rloo", "--json", "b.json"]) == 2
     assert capsys.readouterr().err.startswith("elbo-lab: error: --json: expected a JSON file")
+
+
+def test_of_a_run_with_many_rows_the_first_are_shown_and_the_others_counted(run):
+    (row,) = [row for row in run.rows if row["estimator"] == "score-function-loo"]
+    lines = in_words([{**row, "estimator": f"number-{i}"} for i in range(MOST + 3)])
+    assert len(lines) == MOST + 1 and lines[-1] == "and 3 more rows"
+    assert "number-0" in lines[0] and len(in_words([row] * MOST)) == MOST
+
+
+def test_an_entry_counts_what_an_estimate_costs(capsys):
+    text = told(capsys, "explain", "measure-valued")
+    # 3 K + 1 evaluations a draw (Mohamed et al. 2020).
+    assert "100 evaluations of the model for S = 10 draws, K = 3" in " ".join(text.split())
+
+
+def test_a_model_names_the_gradients_that_run_on_it_and_no_other():
+    (lines,) = explain.explained("ppca", [], 80)
+    named = " ".join(lines).partition("gradients in phi")[2].replace(",", "").split()
+    assert "reparameterization" in named and not {"rebar-0.5", "arm", "enumeration"} & set(named)
 
 
 DAMAGES = {

@@ -87,6 +87,10 @@ def test_every_word_finds_its_thing_in_any_spelling(kind, written):
                 assert one in FINDERS[kind](asked), asked
 
 
+def test_what_is_found_by_its_name_is_found_once():
+    assert called("ppca", [PPCA]) == [PPCA] and called("PPCA", [PPCA]) == [PPCA]
+
+
 def test_titles_with_a_comma_are_words_too():
     assert [one.name for one in called("reinforce, leave-one-out", KINDS["estimators"])] == [
         "score-function-loo"

@@ -54,8 +54,8 @@ def command_of(comparison: "Comparison") -> str:
         options["at"] = settings["at"]
     kinds = {scene.model.label: type(scene.model).__name__ for scene in comparison.scenes}
     own = {label: kinds.get(label, label) for label in labels if label not in named_models}
-    named = {estimator.name for estimator in all_estimators()}
-    own |= {one.name: f"{type(one).__name__}()" for one in comparison.estimators if one.name not in named}
+    built_in = {estimator.name for estimator in all_estimators()}
+    own |= {one.name: f"{type(one).__name__}()" for one in comparison.estimators if one.name not in built_in}
     if own or not _has_name(settings["data"]):
         return _call(labels, asked, options, own)
     words = ["elbo-lab", "compare", *(["--full"] if labels == list(named_models) else labels)]
