@@ -19,7 +19,9 @@ from elbo_lab.cli import fit as fit_command
 from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
-from elbo_lab.fitting.settings import COMMON, METHOD_OPTIONS, NETWORK_OPTIONS, RUN
+from elbo_lab.fitting.methods import METHODS
+from elbo_lab.fitting.methods.base import NETWORK_OPTIONS
+from elbo_lab.fitting.settings import COMMON, RUN
 from elbo_lab.report import value_text
 from elbo_lab.training import Training, load_checkpoint, save_checkpoint
 
@@ -453,7 +455,7 @@ def test_every_option_of_python_is_one_of_the_command_line():
     options = set(inspect.signature(fit).parameters)
     assert options - asked == {"progress"}
     assert asked - options == {"components", "covariance", "likelihood", "json", "scores", "out", "force"}
-    known = set().union(*METHOD_OPTIONS.values(), NETWORK_OPTIONS, COMMON, RUN)
+    known = set().union(*(method.options for method in METHODS.values()), NETWORK_OPTIONS, COMMON, RUN)
     assert options == known
 
 

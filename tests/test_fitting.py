@@ -13,7 +13,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.errors import Diverged, Stopped
 from elbo_lab.fitting import evaluate, load_fitted
-from elbo_lab.fitting.settings import methods_of
+from elbo_lab.fitting.methods import methods_of
 from elbo_lab.registry import find_models
 
 # Old Faithful, two full components: the best maximum, as in mclust and scikit-learn.

@@ -8,7 +8,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.datasets import load
 from elbo_lab.em import fit_closed_form, fit_em
 from elbo_lab.em.verdict import vanished
-from elbo_lab.fitting.jobs import ARRIVED, still_to_gain
+from elbo_lab.fitting.methods.gradient import ARRIVED, still_to_gain
 from elbo_lab.models import PPCA, FactorAnalysis, GaussianMixture, GaussianMLE
 from elbo_lab.models.factor_analysis import most_factors
 

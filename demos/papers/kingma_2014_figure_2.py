@@ -28,8 +28,8 @@ from _paper import mnist_parser, publish, read_mnist_sets, read_options
 
 from elbo_lab.datasets import load
 from elbo_lab.errors import Diverged
-from elbo_lab.fitting.building import validation_recorder
 from elbo_lab.fitting.checkpoints import train_in_pieces
+from elbo_lab.fitting.recorders import validation_recorder
 from elbo_lab.models import DeepBernoulli
 from elbo_lab.networks import MLP
 from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes

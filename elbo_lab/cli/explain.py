@@ -240,7 +240,7 @@ def _related(one: Any) -> list[str]:
 def _of_model(choices: list[Any], rows: Sequence[dict[str, Any]], width: int) -> list[str]:
     """Return the entry of a model: its file, and the file of what it shares with others."""
     from elbo_lab.estimators import Exact
-    from elbo_lab.fitting.settings import methods_of
+    from elbo_lab.fitting.methods import methods_of
     from elbo_lab.models.base import Model
     from elbo_lab.registry import all_estimators
 

@@ -35,16 +35,17 @@ VARIANTS = {
 
 
 def defaults() -> str:
-    """Return the defaults of the options as text, from the settings of fits."""
-    from elbo_lab.fitting import settings
+    """Return the defaults of the options as text, from the methods of fitting."""
+    from elbo_lab.fitting.methods import METHODS, base, steps
+    from elbo_lab.fitting.settings import option_name
 
-    tables = {f"method {method}": options for method, options in settings.METHOD_OPTIONS.items()}
-    tables["networks"] = settings.NETWORK_OPTIONS
-    tables |= {"continuous z": settings.CONTINUOUS, "continuous z without a KL": settings.WITHOUT_KL}
-    tables |= {"categories and bits": settings.CATEGORICAL}
+    tables = {f"method {name}": method.options for name, method in METHODS.items()}
+    tables["networks"] = base.NETWORK_OPTIONS
+    tables |= {"continuous z": steps.CONTINUOUS, "continuous z without a KL": steps.WITHOUT_KL}
+    tables |= {"categories and bits": steps.CATEGORICAL}
     lines = ["defaults:"]
     for title, options in tables.items():
-        given = {settings.option_name(name): value for name, value in options.items() if value is not None}
+        given = {option_name(name): value for name, value in options.items() if value is not None}
         if given:
             text = "  ".join(f"{name} {_as_typed(value)}" for name, value in given.items())
             lines.append(f"  {title}")

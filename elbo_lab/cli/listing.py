@@ -151,13 +151,13 @@ def _models() -> Lines:
 
 def methods() -> Lines:
     """Return [(method of fit, what it does and for which models)]."""
-    from elbo_lab.fitting.settings import METHODS, methods_of
+    from elbo_lab.fitting.methods import METHODS
 
     models = small_models()
     lines = []
-    for method, summary in METHODS.items():
-        names = dict.fromkeys(model.name for model in models if method in methods_of(model))
-        lines.append((method, f"{summary}: {', '.join(names)}"))
+    for name, method in METHODS.items():
+        names = dict.fromkeys(model.name for model in models if method.applies(model))
+        lines.append((name, f"{method.summary}: {', '.join(names)}"))
     return lines
 
 

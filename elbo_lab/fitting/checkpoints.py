@@ -27,7 +27,8 @@ from elbo_lab.errors import BadKind, NotApplicable, bad_kind, bad_value, unknown
 from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, descriptor_of, plain, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
-from elbo_lab.fitting.settings import Settings, overlay
+from elbo_lab.fitting.methods import Settings
+from elbo_lab.fitting.settings import overlay
 from elbo_lab.kinds import check_kinds, checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec

@@ -45,24 +45,8 @@ ROWS_PER_PASS = 1000
 NEIGHBOURS = 5
 
 
-def closing_numbers(task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
-    """Return the closing numbers of a fit, and how it ended.
-
-    Parameters
-    ----------
-    task : Task
-    outcome : Outcome
-    rows : Rows
-    threads : int
-    """
-    notes = {"warnings": outcome.warnings, "converged": outcome.converged, "stopped": outcome.stopped}
-    if task.model.global_latents:
-        return notes | _regression_numbers(task, outcome, rows)
-    return notes | outcome.extra | _numbers_of_rows(task, outcome, rows, threads)
-
-
-def _numbers_of_rows(task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
-    """Return the closing numbers of a model with a z for each row."""
+def numbers_of_fit(task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
+    """Return the closing numbers of a model with a z for each row, and all warnings."""
     seed, theta, phi = task.settings["seed"], outcome.vectors["theta"], outcome.vectors.get("phi")
     fitted = Fitted(task.model, theta, task.posterior, phi)
     final = numbers_of(fitted, rows.train, seed, threads)
@@ -123,7 +107,7 @@ def _about_floor(noise: Numbers) -> str:
     )
 
 
-def _regression_numbers(task: Task, outcome: Outcome, rows: Rows) -> Numbers:
+def numbers_of_regression(task: Task, outcome: Outcome, rows: Rows) -> Numbers:
     """Return the closing numbers of a table with global latents."""
     fitted = Fitted(task.model, outcome.vectors["theta"], task.posterior, outcome.vectors["phi"])
     final = prediction_numbers(fitted.problem(rows.train.x))

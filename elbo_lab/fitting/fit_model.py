@@ -7,6 +7,7 @@ model, the settings of its method, and a job that can be stopped, saved and resu
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,20 +16,14 @@ from elbo_lab.checking.model import check_once
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath, sole_writer
-from elbo_lab.fitting.building import (
-    build_model,
-    build_posterior,
-    build_task,
-    check_rows,
-    check_size,
-    load_rows,
-)
+from elbo_lab.fitting.building import build_model, check_rows, load_rows
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
-from elbo_lab.fitting.final import closing_numbers
 from elbo_lab.fitting.jobs import Job
+from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import find_model
@@ -73,7 +68,7 @@ def fit(
 ) -> FitResult:
     """Fit a model to data.
 
-    An option that is None takes the default of the method (`fitting.settings`). One that the method does not
+    An option that is None takes the default of the method (`fitting.methods`). One that the method does not
     use is refused.
 
     Parameters
@@ -173,13 +168,14 @@ def fit(
         built = with_networks(built, settings)
         check_rows(built, rows)
         about_data = data_spec(rows.train, asked["data"])
-        q = build_posterior(built, settings, rows.train)
+        way = METHODS[settings["method"]]
+        q = way.posterior(built, settings, rows.train)
         if earlier is not None:
             earlier.check_data(about_data)
             earlier.check_specs(built, q)
-        check_size(built, q, settings, rows.train.x)
+        way.check_size(Sizes.of(built, *rows.train.x.shape), q, settings)
         check_once(built, built.as_data(rows.train.x))
-        task = build_task(built, q, settings, rows.train, threads)
+        task = way.task(built, q, settings, rows.train, threads)
         if earlier is not None:
             earlier.restore(task.job)
 
@@ -187,7 +183,12 @@ def fit(
         with followed(progress) as told:
             seconds = run(task.job, writer, told)
     outcome = task.job.outcome()
-    final = closing_numbers(task, outcome, rows, threads) | {"seconds": seconds}
+    ended: dict[str, Any] = {
+        "warnings": outcome.warnings,
+        "converged": outcome.converged,
+        "stopped": outcome.stopped,
+    }
+    final = ended | way.closing(task, outcome, rows, threads) | {"seconds": seconds}
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
         model=built,

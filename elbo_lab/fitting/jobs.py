@@ -1,38 +1,25 @@
 """A job is a fit in progress: it runs, reports how far it is, and can be saved and restored.
 
-Four kinds: a formula (done at once), EM, stochastic training of any objective, and gradient ascent of
-log p(x), which tests whether it has reached a maximum.
-
-Minibatch ascent has no natural end: it stops after its epochs, or wherever the step size falls to zero. A
-gradient norm depends on the units of the parameters. So the end point is tested: a few steps of L-BFGS on all
-rows start from it, and their gain, in nats per datum, is a lower bound on what the ascent missed. A small
-gain is no proof: there may be a higher maximum elsewhere, or a long plateau.
-
-There is no floor under the variances as in EM. If a variance has nearly vanished, the density is unbounded
-and the likelihood meaningless; a warning names the variance.
+The jobs of a single method stand beside it in `fitting.methods`; stochastic training, which several methods
+share, stands here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
-from elbo_lab.em import EMFit
-from elbo_lab.em.closed_form import fit_closed_form
-from elbo_lab.em.verdict import vanished
 from elbo_lab.errors import Diverged, bad_value
-from elbo_lab.exact import evidence
 from elbo_lab.models import Model
-from elbo_lab.optimise.ascent import ascend
 from elbo_lab.posteriors import Posterior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training import EvidenceObjective, Training
+from elbo_lab.training import Training
 
 Arrays = dict[str, NDArray[Any]]
 Header = dict[str, Any]
@@ -144,94 +131,10 @@ class Task(NamedTuple):
     gap_rows: Floats | None = None
 
 
-def _check_epochs(done: int, asked: int) -> None:
+def check_epochs(done: int, asked: int) -> None:
     """Refuse fewer epochs than a checkpoint has done."""
     if done > asked:
         raise bad_value("epochs", f"at least the {done} that the checkpoint has done", asked)
-
-
-class ClosedFormJob(Job):
-    """A formula: done before it begins."""
-
-    finished = True
-    progress = (1, 1, "formula", None)
-    milestone = 0
-
-    def __init__(self, model: Model, x: Floats) -> None:
-        self.fit = fit_closed_form(model, x)
-
-    def run(self, tick: Callable[[], bool]) -> None:
-        pass
-
-    def vectors(self) -> dict[str, Floats]:
-        return {"theta": self.fit.theta}
-
-    def state(self) -> tuple[Header, Arrays]:
-        return {}, {}
-
-    def restore(self, header: Header, arrays: Arrays) -> None:
-        pass
-
-    def outcome(self) -> Outcome:
-        fit = self.fit
-        return Outcome(self.vectors(), fit.history, fit.converged, fit.stopped, fit.warnings)
-
-
-class EMJob(Job):
-    """EM with restarts."""
-
-    def __init__(self, model: Model, dataset: Dataset, settings: dict[str, Any], threads: int) -> None:
-        self.n_data = len(dataset.x)
-        self.em = EMFit(
-            model,
-            dataset.x,
-            columns=dataset.columns,
-            restarts=settings["restarts"],
-            tolerance=settings["tolerance"],
-            max_iterations=settings["epochs"],
-            floor=settings["floor"],
-            seed=settings["seed"],
-            threads=threads,
-        )
-
-    def run(self, tick: Callable[[], bool]) -> None:
-        with single_threaded_blas():
-            while not self.em.finished:
-                self.em.advance()
-                if tick():
-                    return
-
-    @property
-    def finished(self) -> bool:
-        return self.em.finished
-
-    @property
-    def progress(self) -> tuple[float, float, str, float | None]:
-        return self.em.runs_done, self.em.restarts, "starts", self.em.log_likelihood / self.n_data
-
-    @property
-    def milestone(self) -> int:
-        return self.em.runs_done
-
-    def vectors(self) -> dict[str, Floats]:
-        return {"theta": self.em.result().theta}
-
-    def state(self) -> tuple[Header, Arrays]:
-        return self.em.state()
-
-    def restore(self, header: Header, arrays: Arrays) -> None:
-        self.em.restore(header, arrays)
-        _check_epochs(max(run.n_iterations for run in self.em.runs), self.em.max_iterations)
-
-    def outcome(self) -> Outcome:
-        fit = self.em.result()
-        extra = {
-            "starts": self.em.restarts,
-            "iterations": fit.history[-1]["iteration"],
-            "floor": fit.floor,
-            "at_floor": list(fit.at_floor),
-        }
-        return Outcome({"theta": fit.theta}, fit.history, fit.converged, fit.stopped, fit.warnings, extra)
 
 
 class TrainingJob(Job):
@@ -267,7 +170,7 @@ class TrainingJob(Job):
     def restore(self, header: Header, arrays: Arrays) -> None:
         done = header["epoch"]  # the error of a missing one names the file
         self.training.restore(header, arrays)
-        _check_epochs(done, self.training.plan.epochs)
+        check_epochs(done, self.training.plan.epochs)
 
     def check(self) -> None:
         """Check the value at the present parameters too: the trainer's is that before its last step."""
@@ -296,53 +199,3 @@ class TrainingJob(Job):
         else:
             stopped = f"all {t.plan.epochs} epochs done"
         return Outcome(t.result, t.history, None, stopped)
-
-
-# Steps of L-BFGS that test the end point, and the gain in nats per datum below which it counts as a maximum.
-TRIAL_STEPS = 10
-ARRIVED = 1e-4
-
-
-def still_to_gain(model: Model, theta: Floats, x: Floats) -> float:
-    """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum."""
-
-    def objective(vector: Floats) -> tuple[float, Floats]:
-        answer = evidence(model, vector, x)
-        return answer.value.mean(), answer.grad_theta
-
-    with single_threaded_blas():
-        value = objective(theta)[0]
-        higher = objective(ascend(objective, theta, TRIAL_STEPS, tolerance=0.0))[0]
-    return float(max(0.0, higher - value))
-
-
-class GradientJob(TrainingJob):
-    """Stochastic ascent of log p(x) of a tractable model.
-
-    Parameters
-    ----------
-    training : Training
-        Of an `EvidenceObjective`.
-    columns : sequence of str or None
-        Names for the warnings.
-    """
-
-    def __init__(self, training: Training, columns: Sequence[str] | None) -> None:
-        super().__init__(training)
-        self.columns = columns
-
-    def outcome(self) -> Outcome:
-        """Return the Outcome, with a test of the end point."""
-        ended = super().outcome()
-        objective = cast(EvidenceObjective, self.training.objective)
-        model, x, theta = objective.model, objective.x, ended.vectors["theta"]
-        gain = still_to_gain(model, theta, x)
-        spikes = list(vanished(model, x, theta, self.columns))
-        warnings = [*spikes, *model.cautions]
-        if gain >= ARRIVED:
-            warnings.append(
-                f"gradient ascent has not arrived: {TRIAL_STEPS} steps of L-BFGS from its end still gain "
-                f"{gain:.2g} nats per datum; raise the epochs, or let the step size fall (--schedule)"
-            )
-        converged, extra = gain < ARRIVED and not spikes, {"still_to_gain": gain}
-        return replace(ended, converged=converged, warnings=tuple(warnings), extra=extra)

@@ -1,8 +1,8 @@
-"""The options of a fit for each method, and the methods that apply to a model.
+"""The options of a fit: names and values checked, and completed with the defaults of the method.
 
-The signature of `fit` declares the options; the tables here list those that a method uses, with their
-defaults. An option that a method does not use is refused: a number without effect would mislead. The resolved
-options are the `settings` of the JSON file and of the checkpoint.
+The signature of `fit` declares the options; each method lists those that it uses, with their defaults. An
+option that a method does not use is refused: a number without effect would mislead. The resolved options are
+the `settings` of the JSON file and of the checkpoint.
 """
 
 import math
@@ -10,62 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from elbo_lab.em.problems import has_em
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
-from elbo_lab.evaluation import has_exact_evidence
+from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
+from elbo_lab.fitting.methods import METHODS, Settings, methods_of
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
 from elbo_lab.registry import ESTIMATORS, MODELS
 
-Settings = dict[str, Any]
-
-# What each method does; a model uses the first that applies to it.
-METHODS = {
-    "closed-form": "a formula for the maximum (also of a mixture of one component)",
-    "em": "ELBO in q and theta alternately",
-    "gradient": "steps along the gradient of the exact evidence",
-    "vae": "steps along estimated gradients of the ELBO",
-    "svi": "steps along estimated gradients of the ELBO of global latents, from rows of the table",
-}
-STEPS = {
-    "epochs": 100,
-    "batch": 100,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "evaluate_every": 1,
-}
-# The options of each method with their defaults; None depends on the latents of the model.
-METHOD_OPTIONS: dict[str, Settings] = {
-    "closed-form": {},
-    "em": {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None},
-    "gradient": STEPS | {"learning_rate": 1e-2},
-    "vae": STEPS
-    | {
-        "epochs": 200,
-        "learning_rate": 2e-3,
-        "phi_learning_rate": None,
-        "phi_steps": None,
-        "posterior": AmortisedPosterior.name,
-        "theta_estimator": None,
-        "phi_estimator": None,
-        "draws": None,
-        "patience": None,
-        "gap_rows": 0,
-        "dtype": "float32",
-    },
-    "svi": STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None},
-}
-# Only of a decoder that learns variances.
-FLOOR_OPTION: Settings = {"floor": None}
-NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
-# Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
-ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
-CONTINUOUS: Settings = ANALYTIC | {"phi_estimator": "reparameterization-analytic-kl", "draws": 1}
-WITHOUT_KL: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "reparameterization", "draws": 1}
-CATEGORICAL: Settings = ANALYTIC | {"phi_estimator": "score-function-loo", "draws": 10}
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
@@ -87,18 +39,6 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
     asked = {name: value for name, value in arguments.items() if value is not None and name not in RUN}
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}
     return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
-
-
-def methods_of(model: Model) -> list[str]:
-    """Return the names of the methods that apply to a model, the usual one first."""
-    if model.global_latents:
-        return ["svi"]
-    applicable = {
-        "closed-form": model.closed_form_maximum,
-        "em": has_em(model),
-        "gradient": has_exact_evidence(model),
-    }
-    return [*(method for method, applies in applicable.items() if applies), "vae"]
 
 
 def choose_method(model: Model, asked: str | None) -> str:
@@ -134,9 +74,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
         If the method does not use an option, or no fit can use its value.
     """
     method = choose_method(model, asked.get("method"))
-    networks = method == "vae" or model.hidden is not None
-    known = METHOD_OPTIONS[method] | (NETWORK_OPTIONS if networks else {})
-    known |= FLOOR_OPTION if isinstance(model, DeepGaussianLearned) else {}
+    known = METHODS[method].options_for(model)
     foreign = [name for name in asked if name not in known and name not in COMMON]
     if foreign:
         names = ", ".join(map(option_name, known)) or "no option"
@@ -151,7 +89,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
         "latent": None if model.default_latent is None else model.latent_dim,
         "holdout": asked.get("holdout"),
         "seed": check_count("seed", asked.get("seed", 0), minimum=0),
-        **_completed(model, method, options),
+        **METHODS[method].completed(model, options),
     }
 
 
@@ -170,31 +108,6 @@ def _check(options: Settings) -> None:
     for name in ("learning_rate", "phi_learning_rate", "floor"):
         if options.get(name) is not None:
             check_positive(name, options[name])
-
-
-def _completed(model: Model, method: str, options: Settings) -> Settings:
-    """Return the options with the defaults that depend on the model; refuse what would fail later."""
-    if method not in ("svi", "vae"):
-        return options
-    family = model.family
-    if family.discrete:
-        usual = CATEGORICAL
-    else:
-        usual = CONTINUOUS if family.has_kl_to(family) else WITHOUT_KL
-    if method == "vae":
-        usual = usual | {"phi_learning_rate": options["learning_rate"]}
-        _check_recorded(model, options)
-    return options | {name: value for name, value in usual.items() if options.get(name, value) is None}
-
-
-def _check_recorded(model: Model, options: Settings) -> None:
-    """Refuse to record an exact gap, or a validation bound, that cannot be computed."""
-    check_count("gap_rows", options["gap_rows"], minimum=0)
-    if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
-        raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
-    if options["posterior"] == FreePosterior.name and options["patience"] is not None:
-        expected = "no value with a free table, which has no q for validation rows"
-        raise bad_value("patience", expected, options["patience"], "use the amortised posterior")
 
 
 def with_networks(model: Model, settings: Settings) -> Model:

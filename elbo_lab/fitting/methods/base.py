@@ -1,0 +1,83 @@
+"""The contract of a method of fitting: which models it fits, with which options, and the job that does it.
+
+One method, one file. Another is its file and a line in `METHODS`; the command line, `elbo-lab list`, the
+checkpoints and the tests of all methods follow by themselves.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from elbo_lab.datasets import Dataset
+from elbo_lab.fitting.final import Numbers, numbers_of_fit
+from elbo_lab.fitting.jobs import Outcome, Rows, Task
+from elbo_lab.memory import Sizes
+from elbo_lab.models import DeepGaussianLearned, Model
+from elbo_lab.posteriors import Posterior
+
+Settings = dict[str, Any]
+
+NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
+# Only of a decoder that learns variances.
+FLOOR_OPTION: Settings = {"floor": None}
+
+
+class Method(ABC):
+    """A way to fit a model.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    summary : str
+        What it does, for `elbo-lab list`.
+    options : dict
+        Its options with their defaults; None depends on the model. An option that it does not list is
+        refused.
+    has_encoder : bool
+        Whether its q has a network, also where the model has none.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    options: ClassVar[Settings] = {}
+    has_encoder: ClassVar[bool] = False
+
+    @abstractmethod
+    def applies(self, model: Model) -> bool:
+        """Whether this method fits a model."""
+
+    def options_for(self, model: Model) -> Settings:
+        """Return the options with their defaults for a model."""
+        networks = self.has_encoder or model.hidden is not None
+        floor = isinstance(model, DeepGaussianLearned)
+        return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {})
+
+    def completed(self, model: Model, options: Settings) -> Settings:  # noqa: ARG002
+        """Return the options with the defaults that depend on the model; refuse what would fail later."""
+        return options
+
+    def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior | None:  # noqa: ARG002
+        """Return the variational posterior of a fit to training rows; None for methods without one."""
+        return None
+
+    @abstractmethod
+    def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
+        """Refuse a fit that needs more memory than there is.
+
+        Parameters
+        ----------
+        sizes : Sizes
+            Of the model and its training rows.
+        posterior : Posterior or None
+        settings : dict
+        """
+
+    @abstractmethod
+    def task(
+        self, model: Model, posterior: Posterior | None, settings: Settings, train: Dataset, threads: int
+    ) -> Task:
+        """Return the task of the settings (as from `settings.resolve`) on the training rows."""
+
+    def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
+        """Return the closing numbers on the training rows and on those that were held out."""
+        return outcome.extra | numbers_of_fit(task, outcome, rows, threads)

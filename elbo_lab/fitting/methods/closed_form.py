@@ -1,0 +1,62 @@
+"""A formula for the maximum of the likelihood (also of a mixture of one component)."""
+
+from collections.abc import Callable
+
+from elbo_lab.arrays import Floats
+from elbo_lab.datasets import Dataset
+from elbo_lab.em.closed_form import fit_closed_form
+from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task
+from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.memory import Sizes
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
+
+
+class ClosedFormJob(Job):
+    """A formula: done before it begins."""
+
+    finished = True
+    progress = (1, 1, "formula", None)
+    milestone = 0
+
+    def __init__(self, model: Model, x: Floats) -> None:
+        self.fit = fit_closed_form(model, x)
+
+    def run(self, tick: Callable[[], bool]) -> None:
+        pass
+
+    def vectors(self) -> dict[str, Floats]:
+        return {"theta": self.fit.theta}
+
+    def state(self) -> tuple[Header, Arrays]:
+        return {}, {}
+
+    def restore(self, header: Header, arrays: Arrays) -> None:
+        pass
+
+    def outcome(self) -> Outcome:
+        fit = self.fit
+        return Outcome(self.vectors(), fit.history, fit.converged, fit.stopped, fit.warnings)
+
+
+class ClosedFormMethod(Method):
+    """The formula, where a model has one."""
+
+    name = "closed-form"
+    summary = "a formula for the maximum (also of a mixture of one component)"
+
+    def applies(self, model: Model) -> bool:
+        return model.closed_form_maximum and not model.global_latents
+
+    def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:  # noqa: ARG002
+        sizes.check(sizes.formula())
+
+    def task(
+        self,
+        model: Model,
+        posterior: Posterior | None,  # noqa: ARG002
+        settings: Settings,
+        train: Dataset,
+        threads: int,  # noqa: ARG002
+    ) -> Task:
+        return Task(model, None, settings, ClosedFormJob(model, train.x))

@@ -1,0 +1,96 @@
+"""Expectation maximisation: the ELBO is raised in q and in theta alternately, both exactly."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from elbo_lab.arrays import Floats
+from elbo_lab.datasets import Dataset
+from elbo_lab.em import EMFit
+from elbo_lab.em.problems import has_em
+from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task, check_epochs
+from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.memory import COPIES_OF_EM, Sizes
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
+from elbo_lab.threads import single_threaded_blas
+
+
+class EMJob(Job):
+    """EM with restarts."""
+
+    def __init__(self, model: Model, dataset: Dataset, settings: dict[str, Any], threads: int) -> None:
+        self.n_data = len(dataset.x)
+        self.em = EMFit(
+            model,
+            dataset.x,
+            columns=dataset.columns,
+            restarts=settings["restarts"],
+            tolerance=settings["tolerance"],
+            max_iterations=settings["epochs"],
+            floor=settings["floor"],
+            seed=settings["seed"],
+            threads=threads,
+        )
+
+    def run(self, tick: Callable[[], bool]) -> None:
+        with single_threaded_blas():
+            while not self.em.finished:
+                self.em.advance()
+                if tick():
+                    return
+
+    @property
+    def finished(self) -> bool:
+        return self.em.finished
+
+    @property
+    def progress(self) -> tuple[float, float, str, float | None]:
+        return self.em.runs_done, self.em.restarts, "starts", self.em.log_likelihood / self.n_data
+
+    @property
+    def milestone(self) -> int:
+        return self.em.runs_done
+
+    def vectors(self) -> dict[str, Floats]:
+        return {"theta": self.em.result().theta}
+
+    def state(self) -> tuple[Header, Arrays]:
+        return self.em.state()
+
+    def restore(self, header: Header, arrays: Arrays) -> None:
+        self.em.restore(header, arrays)
+        check_epochs(max(run.n_iterations for run in self.em.runs), self.em.max_iterations)
+
+    def outcome(self) -> Outcome:
+        fit = self.em.result()
+        extra = {
+            "starts": self.em.restarts,
+            "iterations": fit.history[-1]["iteration"],
+            "floor": fit.floor,
+            "at_floor": list(fit.at_floor),
+        }
+        return Outcome({"theta": fit.theta}, fit.history, fit.converged, fit.stopped, fit.warnings, extra)
+
+
+class EMMethod(Method):
+    """EM, where both steps are exact."""
+
+    name = "em"
+    summary = "ELBO in q and theta alternately"
+    options: ClassVar[Settings] = {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None}
+
+    def applies(self, model: Model) -> bool:
+        return has_em(model) and not model.global_latents
+
+    def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:  # noqa: ARG002
+        sizes.check(sizes.formula(COPIES_OF_EM))
+
+    def task(
+        self,
+        model: Model,
+        posterior: Posterior | None,  # noqa: ARG002
+        settings: Settings,
+        train: Dataset,
+        threads: int,
+    ) -> Task:
+        return Task(model, None, settings, EMJob(model, train, settings, threads))

@@ -1,0 +1,79 @@
+"""What the methods of stochastic ascent share: the options of their steps, their plan, their memory."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from elbo_lab.distributions import Family
+from elbo_lab.errors import bad_value
+from elbo_lab.estimators import Estimator
+from elbo_lab.fitting.methods.base import Settings
+from elbo_lab.memory import Sizes
+from elbo_lab.posteriors import Posterior
+from elbo_lab.registry import find_estimators
+from elbo_lab.training import Plan, find_optimizer, parse_schedule
+
+STEPS: Settings = {
+    "epochs": 100,
+    "batch": 100,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "evaluate_every": 1,
+}
+# Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
+ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
+CONTINUOUS: Settings = ANALYTIC | {"phi_estimator": "reparameterization-analytic-kl", "draws": 1}
+WITHOUT_KL: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "reparameterization", "draws": 1}
+CATEGORICAL: Settings = ANALYTIC | {"phi_estimator": "score-function-loo", "draws": 10}
+
+
+def with_usual_estimators(family: Family, options: Settings, usual: Settings) -> Settings:
+    """Return the options, with the usual estimators of a family, or other usual values, in place of None."""
+    if family.discrete:
+        usual = CATEGORICAL | usual
+    else:
+        usual = (CONTINUOUS if family.has_kl_to(family) else WITHOUT_KL) | usual
+    return options | {name: value for name, value in usual.items() if options.get(name, value) is None}
+
+
+def plan_of(settings: Settings) -> Plan:
+    """Return the plan of a training."""
+    optimizer, colon, value = settings["optimizer"].partition(":")
+    rates = {"theta": settings["learning_rate"]}
+    # Without theta the single step size is that of phi.
+    rates["phi"] = settings.get("phi_learning_rate", settings["learning_rate"])
+    return Plan(
+        epochs=settings["epochs"],
+        batch=settings["batch"],
+        optimizer=find_optimizer(optimizer, value if colon else None),
+        rates=rates,
+        schedule=parse_schedule(settings["schedule"]),
+        phi_steps=settings.get("phi_steps"),
+        evaluate_every=settings["evaluate_every"],
+        patience=settings.get("patience"),
+    )
+
+
+def estimator_of(argument: str, settings: Settings, target: str) -> Estimator:
+    """Return the estimator of a target that an option names, or raise ValueError."""
+    name = settings[argument]
+    for estimator in find_estimators(name, argument):
+        if estimator.target == target:
+            return estimator
+    raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
+
+
+def check_training_size(
+    sizes: Sizes, posterior: Posterior | None, settings: Settings, least: int = 0
+) -> None:
+    """Refuse a training that needs more memory than there is; `least` bytes are needed in any case."""
+    if posterior is not None:
+        # The option names the layers of the encoder, also where the model has none.
+        hidden, parameters = tuple(settings.get("hidden", ())), sizes.parameters + posterior.layout.size
+        sizes = replace(sizes, hidden=hidden, parameters=parameters, draws=settings["draws"])
+    sizes = replace(sizes, batch=min(settings["batch"], sizes.rows))
+    optimizer = find_optimizer(settings["optimizer"].partition(":")[0], None)
+    slots = len(optimizer.initial_state(1, np.float64))
+    needed = sizes.training(np.dtype(settings.get("dtype", "float64")).itemsize, slots)
+    sizes.check(max(needed, least))

@@ -1,0 +1,108 @@
+"""Autoencoding variational Bayes: theta and phi rise along estimated gradients of the ELBO."""
+
+import numpy as np
+
+from elbo_lab.datasets import Dataset
+from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.evaluation import has_exact_evidence
+from elbo_lab.fitting.jobs import Task, TrainingJob
+from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.steps import (
+    STEPS,
+    check_training_size,
+    estimator_of,
+    plan_of,
+    with_usual_estimators,
+)
+from elbo_lab.fitting.recorders import gap_recorder, validation_recorder
+from elbo_lab.memory import Sizes
+from elbo_lab.models import Model
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
+from elbo_lab.training import ElboObjective, Training
+
+# Share of the training rows that are validation rows, with early stopping.
+VALIDATION = 0.1
+
+
+class VAEMethod(Method):
+    """Steps along estimated gradients of the ELBO."""
+
+    name = "vae"
+    summary = "steps along estimated gradients of the ELBO"
+    options = STEPS | {
+        "epochs": 200,
+        "learning_rate": 2e-3,
+        "phi_learning_rate": None,
+        "phi_steps": None,
+        "posterior": AmortisedPosterior.name,
+        "theta_estimator": None,
+        "phi_estimator": None,
+        "draws": None,
+        "patience": None,
+        "gap_rows": 0,
+        "dtype": "float32",
+    }
+    has_encoder = True
+
+    def applies(self, model: Model) -> bool:
+        return not model.global_latents
+
+    def completed(self, model: Model, options: Settings) -> Settings:
+        _check_recorded(model, options)
+        usual = {"phi_learning_rate": options["learning_rate"]}
+        return with_usual_estimators(model.family, options, usual)
+
+    def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
+        train, _ = validation_split(settings, train)
+        if settings["posterior"] == FreePosterior.name:
+            return FreePosterior(model.family, len(train.x))
+        images = train.image_shape is not None
+        for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
+        return for_kind(model.family, train.x, tuple(settings["hidden"]), settings["activation"])
+
+    def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
+        check_training_size(sizes, posterior, settings)
+
+    def task(
+        self, model: Model, posterior: Posterior | None, settings: Settings, train: Dataset, threads: int
+    ) -> Task:
+        assert posterior is not None, "this method has a q"
+        seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
+        train, validation = validation_split(settings, train)
+        if validation is not None:
+            recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
+        gap_rows = None
+        if settings["gap_rows"]:
+            if settings["gap_rows"] > len(train.x):
+                expected = f"at most the {len(train.x)} rows that the training sees"
+                raise bad_value("gap_rows", expected, settings["gap_rows"])
+            # The ELBO of a free table is defined only for all of its rows at once.
+            gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
+            recorders.append(gap_recorder(model, posterior, gap_rows))
+        objective = ElboObjective(
+            model,
+            posterior,
+            train.x,
+            train.probabilities,
+            estimator_of("theta_estimator", settings, "grad-theta-elbo"),
+            estimator_of("phi_estimator", settings, "grad-phi-elbo"),
+            settings["draws"],
+            dtype,
+        )
+        training = Training(objective, plan_of(settings), seed, recorders, threads)
+        return Task(model, posterior, settings, TrainingJob(training), gap_rows)
+
+
+def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Return the rows that a VAE is trained on, and the rows that early stopping watches."""
+    return (train, None) if settings["patience"] is None else train.split(VALIDATION)
+
+
+def _check_recorded(model: Model, options: Settings) -> None:
+    """Refuse to record an exact gap, or a validation bound, that cannot be computed."""
+    check_count("gap_rows", options["gap_rows"], minimum=0)
+    if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
+        raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
+    if options["posterior"] == FreePosterior.name and options["patience"] is not None:
+        expected = "no value with a free table, which has no q for validation rows"
+        raise bad_value("patience", expected, options["patience"], "use the amortised posterior")

@@ -1,0 +1,78 @@
+"""What a training records: each recorder is called at every evaluation and adds to the history.
+
+The validation bound, the exact gap, the exact likelihood, the exact ELBO of a table with global latents.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import draw_noise
+from elbo_lab.distributions.noise import FloatDType
+from elbo_lab.errors import NotApplicable
+from elbo_lab.estimators import Problem, elbo_for
+from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
+from elbo_lab.fitting.final import elbo_per_row
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
+
+# Draws of z that the bound on validation rows averages.
+VALIDATION_DRAWS = 10
+
+Params = Mapping[str, Floats]
+Recorder = Callable[[Params, str], dict[str, float]]
+
+
+def validation_recorder(
+    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType
+) -> Recorder:
+    """Return a recorder of the bound on validation rows, with fixed noise."""
+    bound, x = elbo_for(model, posterior), x.astype(dtype)
+    spec = bound.noise_spec(posterior.family, VALIDATION_DRAWS, len(x))
+    noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
+
+    def record(params: Params, phase: str) -> dict[str, float]:
+        if phase in ("before", "phi"):  # a cycle is judged at its end
+            return {}
+        value = bound.estimate(Problem(model, posterior, params["theta"], params["phi"], x), noise)[0][0]
+        return {"elbo_validation": float(value)}
+
+    return record
+
+
+def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
+    """Return a recorder of the exact log p, ELBO and KL on given rows.
+
+    It raises NotApplicable if nothing is exact at the start. Later a decoder may become too steep for the
+    quadrature: these rows of the history then lack the gap, and the training continues.
+    """
+
+    def record(params: Params, phase: str) -> dict[str, float]:
+        theta, phi = (params[name].astype(np.float64) for name in ("theta", "phi"))
+        try:
+            return measure_gap(Problem(model, posterior, theta, phi, x)).means()
+        except NotApplicable as reason:
+            if phase == "start":
+                raise NotApplicable(f"gap_rows: {reason}; leave gap_rows out") from None
+            return {}
+
+    return record
+
+
+def likelihood_recorder(model: Model, x: Floats) -> Recorder:
+    """Return a recorder of the exact log-likelihood of all rows."""
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
+        return {"log_likelihood": float(held_out_log_likelihood(model, params["theta"], x).sum())}
+
+    return record
+
+
+def exact_elbo_recorder(model: Model, posterior: Posterior, table: Floats) -> Recorder:
+    """Return a recorder of the exact ELBO per row of a table with global latents."""
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
+        return {"elbo_exact": elbo_per_row(Problem(model, posterior, np.zeros(0), params["phi"], table))}
+
+    return record
