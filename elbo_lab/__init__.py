@@ -8,8 +8,9 @@ Every estimator is compared with the exact answer, on the same models, with the 
 
 Names and subpackages are loaded on first use, so that `import elbo_lab` costs next to nothing;
 `elbo_lab.<TAB>` shows them all. The subpackages, from the ground up: `special`, `layout`, `distributions`,
-`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `datasets`, `optimise`, `em`, `training`,
-`registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`, `comparison`.
+`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `chains`, `datasets`, `optimise`, `em`,
+`training`, `registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`,
+`comparison`.
 """
 
 from importlib import import_module
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names that are loaded on first use
     from elbo_lab import bounds as bounds
+    from elbo_lab import chains as chains
     from elbo_lab import checking as checking
     from elbo_lab import comparison as comparison
     from elbo_lab import datasets as datasets
@@ -105,6 +107,7 @@ _HOMES = {
 }
 _ROOMS = (
     "bounds",
+    "chains",
     "checking",
     "comparison",
     "datasets",

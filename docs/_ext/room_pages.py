@@ -15,7 +15,7 @@ FLOORS = {
     "Models, posteriors, bounds": ("models", "posteriors", "bounds", "exact"),
     "Estimators": ("estimators",),
     "Names and data": ("registry", "datasets"),
-    "Learning": ("optimise", "em", "training", "evaluation"),
+    "Learning": ("chains", "optimise", "em", "training", "evaluation"),
     "Studies and main jobs": ("study", "theory", "report", "plots", "comparison", "fitting"),
 }
 ROOMS = [f"elbo_lab.{room}" for floor in FLOORS.values() for room in floor]

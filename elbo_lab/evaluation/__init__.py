@@ -1,5 +1,6 @@
 """What a trained model is worth: evidence, gaps, active units, and what one does with it."""
 
+from elbo_lab.chains import HamiltonianMonteCarlo, RandomWalk
 from elbo_lab.evaluation.annealed.path import AnnealedPath
 from elbo_lab.evaluation.annealed.sampling import (
     AnnealedRun,
@@ -9,7 +10,6 @@ from elbo_lab.evaluation.annealed.sampling import (
 )
 from elbo_lab.evaluation.annealed.sandwich import Sandwich, bidirectional
 from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_schedule
-from elbo_lab.evaluation.annealed.transitions import HamiltonianMonteCarlo, RandomWalk
 from elbo_lab.evaluation.decompositions import Decomposition, decompose
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
+from elbo_lab.chains.target import chosen
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import Model
@@ -46,20 +47,16 @@ class Point:
             raise ValueError("a point without derivatives has no slope: make it by with_slope")
         return (1.0 - beta) * self.grad_q + beta * self.grad_joint
 
-    def where(self, accept: NDArray[np.bool_], proposal: "Point") -> "Point":
-        """Return the point that is `proposal` where `accept` (S, N), else this one."""
-        rows = accept[..., None]
+    def where(self, moved: NDArray[np.bool_], proposal: "Point") -> "Point":
+        """Return the point that is `proposal` where `moved` (S, N), else this one."""
+        rows = moved[..., None]
         return Point(
             z=np.where(rows, proposal.z, self.z),
-            log_q=np.where(accept, proposal.log_q, self.log_q),
-            log_joint=np.where(accept, proposal.log_joint, self.log_joint),
-            grad_q=_chosen(rows, self.grad_q, proposal.grad_q),
-            grad_joint=_chosen(rows, self.grad_joint, proposal.grad_joint),
+            log_q=np.where(moved, proposal.log_q, self.log_q),
+            log_joint=np.where(moved, proposal.log_joint, self.log_joint),
+            grad_q=chosen(rows, self.grad_q, proposal.grad_q),
+            grad_joint=chosen(rows, self.grad_joint, proposal.grad_joint),
         )
-
-
-def _chosen(accept: NDArray[np.bool_], present: Floats | None, proposed: Floats | None) -> Floats | None:
-    return None if present is None or proposed is None else np.where(accept, proposed, present)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,3 +124,37 @@ class AnnealedPath:
         log_joint = log_likelihood + model.log_prior(theta, z)
         log_q, grad_q = self.family.log_prob(self.eta, z), self.family.log_prob_grad_z(self.eta, z)
         return Point(z, log_q, log_joint, grad_q, grad_joint)
+
+
+@dataclass(frozen=True, eq=False)
+class Tempered:
+    """One temperature of a path: the density f_beta under which chains move.
+
+    Parameters
+    ----------
+    path : AnnealedPath
+    beta : float
+    """
+
+    path: AnnealedPath
+    beta: float
+
+    def at(self, z: Draws) -> Point:
+        """As `AnnealedPath.at`."""
+        return self.path.at(z)
+
+    def with_slope(self, z: Draws) -> Point:
+        """As `AnnealedPath.with_slope`."""
+        return self.path.with_slope(z)
+
+    def value(self, point: Point) -> Floats:
+        """Return log f_beta (S, N)."""
+        return point.value(self.beta)
+
+    def slope(self, point: Point) -> Floats:
+        """Return d log f_beta / dz (S, N, K)."""
+        return point.slope(self.beta)
+
+    def slope_at(self, z: Draws) -> Floats:
+        """Return d log f_beta / dz (S, N, K) at z (S, N, K)."""
+        return self.path.with_slope(z).slope(self.beta)

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Draws, Floats
+from elbo_lab.chains import Transition, draw_move_noise
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import bad_value, check_count
-from elbo_lab.evaluation.annealed.path import AnnealedPath
+from elbo_lab.evaluation.annealed.path import AnnealedPath, Tempered
 from elbo_lab.evaluation.annealed.schedules import check_schedule
-from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.evaluation.running import RunningWeights
 from elbo_lab.threads import single_threaded_blas
 
@@ -86,10 +86,11 @@ def _annealed(
     """Return the AnnealedRun of chains from z (S, N, K) that move under each inner beta in turn."""
     changes, acceptance = np.abs(np.diff(betas)), np.zeros(len(steps))
     with single_threaded_blas():
-        point = transition.start(path, z)
+        point = transition.start(Tempered(path, betas[0]), z)
         log_w = changes[0] * (point.log_joint - point.log_q)
         for t, step in enumerate(steps):
-            point, moved = transition.move(path, betas[t + 1], point, step, rng)
+            noise = draw_move_noise(z.shape, rng)
+            point, moved = transition.move(Tempered(path, betas[t + 1]), point, step, noise)
             acceptance[t] = moved.mean()
             log_w += changes[t + 1] * (point.log_joint - point.log_q)
     return AnnealedRun(log_w, acceptance)
@@ -164,10 +165,12 @@ def pilot_steps(
     log_step = np.full(len(path.x), np.log(transition.step))
     steps = np.zeros((len(schedule) - 2, len(path.x)))
     with single_threaded_blas():
-        point = transition.start(path, _start(path, n_chains, rng))
+        point = transition.start(Tempered(path, schedule[0]), _start(path, n_chains, rng))
         for t in range(len(steps)):
+            target = Tempered(path, schedule[t + 1])
             for _ in range(max(1, PILOT_MOVES // len(steps))):
-                point, moved = transition.move(path, schedule[t + 1], point, np.exp(log_step), rng)
+                noise = draw_move_noise(point.z.shape, rng)
+                point, moved = transition.move(target, point, np.exp(log_step), noise)
                 log_step = log_step + moved.mean(axis=0) - transition.acceptance_goal
             steps[t] = np.exp(log_step)
     return steps

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
+from elbo_lab.chains import Transition
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.evaluation.annealed.path import AnnealedPath
 from elbo_lab.evaluation.annealed.sampling import (
@@ -24,7 +25,6 @@ from elbo_lab.evaluation.annealed.sampling import (
     pilot_steps,
     reverse_annealed_weights,
 )
-from elbo_lab.evaluation.annealed.transitions import Transition
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
