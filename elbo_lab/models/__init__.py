@@ -6,6 +6,7 @@ from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
+from elbo_lab.models.gplvm import GPLVM
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
@@ -24,6 +25,7 @@ MODELS = (
 )
 
 __all__ = [
+    "GPLVM",
     "MODELS",
     "PPCA",
     "ClosedForm",

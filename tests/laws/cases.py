@@ -29,6 +29,7 @@ from elbo_lab.distributions import (
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
+    GPLVM,
     PPCA,
     DeepBernoulli,
     DeepGaussianFixed,
@@ -81,6 +82,8 @@ MODELS = (
     SigmoidBelief(3, 2),
     # Three data here are three tables, each of three rows with one feature, each with weights of its own.
     LogisticRegression(3, (0.2,), (1.5,)),
+    # Three tables of one row each (tests/test_gplvm.py has more), their noise wide enough for quadrature.
+    GPLVM(1, (0.2, 0.1), 1, "linear"),
 )
 
 
