@@ -17,6 +17,7 @@ from elbo_lab.datasets.dataset import BuiltIn, Dataset
 from elbo_lab.datasets.digits import DIGITS
 from elbo_lab.datasets.faithful import FAITHFUL
 from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
+from elbo_lab.datasets.manifolds import MANIFOLDS
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
 from elbo_lab.errors import BadValue, bad_value, check_count, check_data, unknown_name
 from elbo_lab.files import StrPath
@@ -24,7 +25,14 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.names import called, spelt
 
 Source = str | os.PathLike[str] | ArrayLike | Dataset
-DATASETS = (FAITHFUL, DIGITS, BREAST_CANCER, MNIST, MNIST_TEST)
+DATASETS = (
+    FAITHFUL,
+    DIGITS,
+    BREAST_CANCER,
+    MNIST,
+    MNIST_TEST,
+    *(manifold.entry for manifold in MANIFOLDS.values()),
+)
 
 
 @checks_kinds
@@ -36,9 +44,9 @@ def load(
     Parameters
     ----------
     source : str, os.PathLike, array_like of shape (N, D), or Dataset
-        A name (``"faithful"``, ``"digits"``, ``"breast-cancer"``, ``"mnist"``, ``"mnist-test"``), a
-        name with a view (``"digits:binary"``), the path of a .csv, .csv.gz, .npy or .npz file, or the numbers
-        themselves. A `Dataset` comes back as it is.
+        A name (``"faithful"``, ``"digits"``, ``"breast-cancer"``, ``"mnist"``, ``"mnist-test"``, or one of
+        `manifolds.MANIFOLDS`, such as ``"swiss-roll"``), a name with a view (``"digits:binary"``), the path
+        of a .csv, .csv.gz, .npy or .npz file, or the numbers themselves. A `Dataset` comes back as it is.
     view : str, optional
         View of a data set with a name, another way of writing ``name:view``; by default the first
         of its views.

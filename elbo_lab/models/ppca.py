@@ -55,9 +55,34 @@ class PPCA(LinearGaussian):
             raise bad_value("data", expected, f"rank {rank}", "take a smaller latent, or more data")
         return self._maximum(mean, directions, eigenvalues, 0.0)
 
+    def maximum_at_noise(self, x: Floats, log_sigma: float) -> Floats:
+        """Return the maximum over W and b alone, the noise sigma being given.
+
+            W = U_K max(Lambda_K - sigma^2 I, 0)^{1/2},   b = mean
+
+        (Tipping and Bishop 1999, appendix A; Lucas et al. 2019, section 4). A direction in which the data
+        vary less than the noise has no loading: its latent is not used. With K latents in use,
+
+            d mean log p / d(-log sigma) = D - K - sum over the other directions of lambda_j / sigma^2.
+
+        Parameters
+        ----------
+        x : ndarray (N, D)
+        log_sigma : float
+
+        Returns
+        -------
+        ndarray (P,)
+        """
+        mean, directions, eigenvalues = principal_start(x, self.n_latent)
+        return self._with_noise(mean, directions, eigenvalues, np.exp(2.0 * log_sigma))
+
     def _maximum(self, mean: Floats, directions: Floats, eigenvalues: Floats, floor: float) -> Floats:
         remaining = eigenvalues[self.n_latent :]
         sigma2 = max(remaining.mean() if len(remaining) else floor, floor)
+        return self._with_noise(mean, directions, eigenvalues, sigma2)
+
+    def _with_noise(self, mean: Floats, directions: Floats, eigenvalues: Floats, sigma2: float) -> Floats:
         scale = np.sqrt(np.maximum(eigenvalues[: self.n_latent] - sigma2, 0.0))
         return self.layout.pack({"W": directions * scale, "b": mean, "log_sigma": 0.5 * np.log(sigma2)})
 
