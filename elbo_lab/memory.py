@@ -171,7 +171,7 @@ class Sizes:
         """Return the sizes of a model alone, without those of q, on data (rows, columns)."""
         hidden = model.hidden or ()
         # With global latents a draw has one number for each row of the table.
-        width = 1 if model.global_latents else model.n_columns + sum(hidden) + model.latent_dim
+        width = 1 if model.global_latents else model.row_width + sum(hidden) + model.latent_dim
         return cls(rows, columns, model.latent_dim, hidden, model.layout.size, width, draws, batch)
 
     def training(self, itemsize: int, slots: int) -> int:

@@ -56,7 +56,7 @@ WORDS = [
     ("ELBO", "ELBO. The evidence lower bound", "KL(q || p_theta(z | x))", "energy + entropy"),
     ("surprisal", "Surprisal is -log p(x)"),
     ("grad-phi-iwae-10", "grad-phi-iwae, a target", "estimated by", "vimco, "),
-    ("dlgm", "Gaussian VAE (deep-gaussian): a model", "variants fixed, learned"),
+    ("dlgm", "Gaussian VAE (deep-gaussian): a model", "variants fixed, learned, full"),
     ("deep-gaussian:fixed", "variants fixed usual data"),
     ("svi", "a method of fit", "logistic-regression"),
     ("vlb", "variational lower bound (VLB)"),

@@ -40,7 +40,7 @@ def clashes(things):
         target = getattr(one, "target", None)
         for word in {spelt(word) for word in (*one.synonyms, one.title) if word} - {spelt(one.name)}:
             kind = one if isinstance(one, type) else type(one)
-            ideas.setdefault(word, {})[kind.__mro__[1] if one in KINDS["models"] else kind] = target
+            ideas.setdefault(word, {})[one.name if one in KINDS["models"] else kind] = target
     shared = {
         word
         for word, found in ideas.items()

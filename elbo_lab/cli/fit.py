@@ -31,6 +31,7 @@ VARIANTS = {
     "bernoulli": ("deep-bernoulli", None),
     "fixed-variance": ("deep-gaussian", "fixed"),
     "learned-variance": ("deep-gaussian", "learned"),
+    "full-covariance": ("deep-gaussian", "full"),
 }
 
 
@@ -69,7 +70,7 @@ def add_options(parser: ArgumentParser) -> None:
     size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
-    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance")
+    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
     add = parser.add_argument_group("networks").add_argument
     add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side")
     add("--activation", metavar="NAME", help="tanh, relu, softplus")

@@ -87,14 +87,16 @@ def decoder_noise(fitted: Fitted, x: Floats) -> Numbers:
     if not isinstance(model, DeepGaussianLearned) or fitted.posterior is None:
         return {}
     codes = fitted.encode(x)[0][:ROWS_PER_PASS]
-    v = model.log_variance(theta, codes)
-    low, median, high = np.exp(0.5 * np.quantile(v, (0.05, 0.5, 0.95))).tolist()
+    low, median, high = np.exp(
+        0.5 * np.quantile(model.log_variance(theta, codes), (0.05, 0.5, 0.95))
+    ).tolist()
+    bounded = model.split_outputs(model.decode(theta, codes))[1]
     return {
         "sd_low": low,
         "sd_median": median,
         "sd_high": high,
         "sd_floor": float(np.exp(0.5 * model.min_log_variance)),
-        "share_at_floor": float(np.mean(v < model.min_log_variance + AT_FLOOR)),
+        "share_at_floor": float(np.mean(bounded < model.min_log_variance + AT_FLOOR)),
     }
 
 

@@ -3,6 +3,7 @@
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
+from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
 from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
@@ -21,6 +22,7 @@ MODELS = (
     SigmoidBelief,
     DeepGaussianFixed,
     DeepGaussianLearned,
+    DeepGaussianFull,
     DeepBernoulli,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "ClosedForm",
     "DeepBernoulli",
     "DeepGaussianFixed",
+    "DeepGaussianFull",
     "DeepGaussianLearned",
     "FactorAnalysis",
     "GaussianMLE",

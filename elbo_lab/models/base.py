@@ -240,6 +240,11 @@ class Model(ABC):
         return self.n_columns
 
     @property
+    def row_width(self) -> int:
+        """Numbers that one draw of one datum takes in the data's space, for estimates of memory: D."""
+        return self.n_columns
+
+    @property
     def latent_dim(self) -> int:
         """K."""
         return self.family.size

@@ -42,7 +42,6 @@ class DeepModel(StandardNormalPrior):
     hidden: tuple[int, ...] = (64,)
     activation: str = "tanh"
     default_latent = 2
-    outputs_per_column = 1
 
     def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
@@ -60,8 +59,12 @@ class DeepModel(StandardNormalPrior):
     @cached_property
     def decoder(self) -> MLP:
         """The network from z (K,) to the parameters of p(x | z)."""
-        out = self.outputs_per_column * self.n_columns
-        return MLP((self.n_latent, *self.hidden, out), self.activation)
+        return MLP((self.n_latent, *self.hidden, self.n_outputs), self.activation)
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the decoder, the parameters of p(x | z): by default one for each column."""
+        return self.n_columns
 
     @property
     def extra_entries(self) -> Entries:

@@ -34,7 +34,7 @@ RELATIVE_FLOOR = 1e-4
 
 
 class DeepGaussian(DeepModel):
-    """Base of the two Gaussian decoders."""
+    """Base of the Gaussian decoders."""
 
     name = "deep-gaussian"
     title = "Gaussian VAE"
@@ -95,7 +95,11 @@ class DeepGaussianLearned(DeepGaussian):
     variant = "learned"
     variants = ("learned",)
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), diag exp(bounded MLP(z)))"
-    outputs_per_column = 2
+
+    @property
+    def n_outputs(self) -> int:
+        """Means and log-variances."""
+        return 2 * self.n_columns
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:
@@ -105,7 +109,7 @@ class DeepGaussianLearned(DeepGaussian):
 
     def split_outputs(self, outputs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return mean, log-variance v and the slope dv/draw, each (..., D)."""
-        mean, raw = outputs[..., : self.n_columns], outputs[..., self.n_columns :]
+        mean, raw = outputs[..., : self.n_columns], outputs[..., self.n_columns : 2 * self.n_columns]
         above = raw - self.min_log_variance
         return mean, self.min_log_variance + softplus(above), sigmoid(above)
 

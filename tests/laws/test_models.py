@@ -18,6 +18,7 @@ from elbo_lab.models import (
     ClosedForm,
     DeepBernoulli,
     DeepGaussianFixed,
+    DeepGaussianFull,
     DeepGaussianLearned,
     FactorAnalysis,
     GaussianMixture,
@@ -26,6 +27,7 @@ from elbo_lab.models import (
     SigmoidBelief,
 )
 from elbo_lab.models.bits import column_logits
+from elbo_lab.special import LOG_2PI
 
 N_DRAWS = 4
 OF_BITS = ("deep-bernoulli", "sigmoid-belief")
@@ -196,6 +198,7 @@ PLANAR = (
     DeepGaussianFixed(1, 1, (3,)),
     DeepGaussianFixed(2, 1, (3,), "relu"),
     DeepGaussianLearned(2, 2, (3,), min_log_variance=-2.0),
+    DeepGaussianFull(2, 2, (3,), min_log_variance=-2.0),
 )
 
 
@@ -541,6 +544,91 @@ def test_the_learned_density_stays_bounded_when_the_decoder_asks_for_no_variance
     assert model.log_likelihood(weights, x, z) == pytest.approx(highest, abs=1e-12)
     grad_theta, grad_z = model.log_likelihood_vjp(weights, x + 1.0, z, np.ones((1, 1)))
     assert np.isfinite(grad_theta).all() and np.isfinite(grad_z).all()
+
+
+# -- the full covariance of a decoder --------------------------------------------------------------
+
+
+def full_case(n_columns=4, shared=False):
+    """Return a full decoder, theta, data x (5, D) and draws z (3, 5 or 1, 2)."""
+    rng = np.random.default_rng(n_columns)
+    model = DeepGaussianFull(n_columns, 2, (3,), min_log_variance=-4.0)
+    theta = 0.6 * rng.standard_normal(model.layout.size)
+    return model, theta, rng.standard_normal((5, n_columns)), rng.standard_normal((3, 1 if shared else 5, 2))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own draws", "shared draws"])
+def test_the_full_density_is_that_of_scipy(shared):
+    model, theta, x, z = full_case(shared=shared)
+    mean, covariance = model.expected_x(theta, z), model.covariance(theta, z)
+    assert np.abs(covariance - covariance * np.eye(4)).max() > 0.1
+    expected = np.empty((3, 5))
+    for s, row in itertools.product(range(3), range(5)):
+        at = s, 0 if shared else row
+        expected[s, row] = scipy.stats.multivariate_normal(mean[at], covariance[at]).logpdf(x[row])
+    assert_close(model.log_likelihood(theta, x, z), expected, 1e-12)
+    assert_close(model.log_variance(theta, z), np.log(np.diagonal(covariance, axis1=-2, axis2=-1)), 1e-12)
+
+
+def test_the_full_observation_without_off_diagonals_is_the_learned_one_bit_for_bit():
+    full, theta, x, _ = full_case()
+    learned = DeepGaussianLearned(4, 2, (3,), min_log_variance=-4.0)
+    outputs = np.random.default_rng(1).standard_normal((3, 5, full.n_outputs))
+    outputs[..., learned.n_outputs :] = 0.0
+    of_full = full.observe(theta[:0], outputs, x)
+    of_learned = learned.observe(theta[:0], outputs[..., : learned.n_outputs], x)
+    assert np.array_equal(of_full[0], of_learned[0])
+    assert np.array_equal(of_full[1]()[..., : learned.n_outputs], of_learned[1]())
+
+
+def test_a_full_decoder_starts_as_the_learned_one():
+    x = correlated_data()
+    full, learned = (kind.for_data(x, latent=2) for kind in (DeepGaussianFull, DeepGaussianLearned))
+    theta, z = full.initial_theta(x), np.random.default_rng(0).standard_normal((2, len(x), 2))
+    covariance = full.covariance(theta, z)
+    assert np.array_equal(covariance, covariance * np.eye(x.shape[1]))
+    by_name, start = full.layout.views(theta), learned.initial_theta(x)
+    for name, block in learned.layout.views(start).items():
+        block[...] = by_name[name][..., : block.shape[-1]]
+    assert_close(full.log_likelihood(theta, x, z), learned.log_likelihood(start, x, z), 1e-12)
+
+
+def test_the_units_of_the_data_move_the_full_density_by_a_constant():
+    model, theta, x, z = full_case()
+    unit = np.array([1.0, 10.0, 0.1, 3.0])
+    outputs = model.decode(theta, z)
+    outputs[..., 4:8] = np.abs(outputs[..., 4:8]) + 40.0  # far above the floor: v is the raw output
+    scaled = outputs.copy()
+    scaled[..., :4] *= unit
+    scaled[..., 4:8] += 2.0 * np.log(unit)
+    apart = model.observe(theta[:0], outputs, x)[0] - model.observe(theta[:0], scaled, unit * x)[0]
+    assert_close(apart, np.full((3, 5), np.log(unit).sum()), 1e-12)
+
+
+def test_samples_of_a_full_decoder_have_its_covariance():
+    model, theta, _, z = full_case(3)
+    rng = np.random.default_rng(0)
+    drawn = model.sample_x(theta, np.repeat(z[0, :1], 20_000, axis=0), rng)
+    covariance = model.covariance(theta, z[0, :1])[0]
+    # Of n draws a covariance has the standard error sqrt((s_ii s_jj + s_ij^2) / n). Six limits of five
+    # standard errors raise a false alarm once in 300,000 seeds.
+    s = np.diag(covariance)
+    error = np.sqrt((np.outer(s, s) + covariance**2) / len(drawn))
+    assert np.all(np.abs(np.cov(drawn.T) - covariance) < 5.0 * error)
+    assert np.abs(covariance - np.diag(s)).max() > 10.0 * error.max()  # what a lost C would change
+
+
+def test_the_full_density_is_bounded_by_its_floor():
+    model, theta, x, _ = full_case()
+    outputs = np.random.default_rng(2).standard_normal((1, 5, model.n_outputs))
+    outputs[..., 4:8] = -1e3
+    outputs[..., :4] = x
+    assert_close(model.observe(theta[:0], outputs, x)[0], np.full((1, 5), -2.0 * (LOG_2PI - 4.0)), 1e-12)
+
+
+def test_a_full_covariance_of_wide_data_is_refused_with_its_size():
+    with pytest.raises(ValueError, match=r"at most 128 columns .*here 307720\), got 784 columns"):
+        DeepGaussianFull(784, 2)
 
 
 def test_the_floor_is_relative_to_the_data():
