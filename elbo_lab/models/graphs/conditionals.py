@@ -1,0 +1,131 @@
+"""The contract of a conditional p(x | parents), one factor of a graph.
+
+A conditional knows its variable and its parents, and nothing else of the graph. Its parameters are one flat
+vector with a layout, as those of a model; its gradient is derived by hand and stands under its value.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from elbo_lab.arrays import Draws, Floats
+from elbo_lab.errors import NotApplicable
+from elbo_lab.layout import Layout
+from elbo_lab.models.graphs.variables import Kind, Values, Variable
+
+
+class Slopes(NamedTuple):
+    """What a cotangent is pulled back to.
+
+    Attributes
+    ----------
+    theta : ndarray (..., P)
+    parents : dict of ndarray
+        {name: (..., S, N, n)} of the parents that have a slope: reals, and bits by the formula that also
+        holds between zero and one.
+    value : ndarray (..., S, N, n) or None
+        None for a category.
+    """
+
+    theta: Floats
+    parents: dict[str, Floats]
+    value: Floats | None
+
+
+LogProb = tuple[Floats, Callable[[Floats], Slopes]]
+
+
+class Completed(NamedTuple):
+    """Weighted rows in which nothing is missing, from which a conditional learns.
+
+    Attributes
+    ----------
+    values : dict of ndarray
+        Of the variable and its parents, (R,) or (R, n).
+    weights : ndarray (R,)
+    covariance : ndarray (R, I + n, I + n) or None
+        Of (inputs, variable) within a row, where hidden reals were integrated and not listed.
+    """
+
+    values: Values
+    weights: Floats
+    covariance: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Conditional(ABC):
+    """p(variable | parents).
+
+    Parameters
+    ----------
+    variable : Variable
+    parents : tuple of Variable
+    """
+
+    variable: Variable
+    parents: tuple[Variable, ...]
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    """Of the variable."""
+    summary: ClassVar[str]
+    closed_form: ClassVar[bool] = True
+    """Whether `maximise` is a formula."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """Names and shapes of the parameters."""
+
+    @abstractmethod
+    def log_prob(self, theta: Floats, values: Values) -> LogProb:
+        """Return log p(variable | parents) (..., S, N) in nats and the pullback of a cotangent of it.
+
+        Parameters
+        ----------
+        theta : ndarray (P,)
+        values : dict of ndarray
+            Of the variable and of its parents at least.
+        """
+
+    @abstractmethod
+    def components(self, theta: Floats, values: Values) -> Floats:
+        """Return log p of every component (..., S, N, n), one for a category; their sum is `log_prob`."""
+
+    @abstractmethod
+    def sample(self, theta: Floats, values: Values, n_data: int, rng: np.random.Generator) -> Draws:
+        """Draw the variable, (N,) or (N, n), given values (N, ...) of its parents."""
+
+    def maximise(self, theta: Floats, rows: Completed, floor: float = 0.0) -> Floats:  # noqa: ARG002
+        """Return the theta (P,) of the greatest weighted sum of log p over rows, by a formula.
+
+        Parameters
+        ----------
+        theta : ndarray (P,)
+            The present ones, kept where no row has a say.
+        rows : Completed
+        floor : float
+            Least variance.
+
+        Raises
+        ------
+        NotApplicable
+            If there is no formula (`closed_form`).
+        ValueError
+            If a real variable does not vary about its means.
+        """
+        raise NotApplicable(f"the maximum of {self.name} has no closed form")
+
+    @abstractmethod
+    def start(self, rng: np.random.Generator) -> Floats:
+        """Return parameters (P,) to start from, not all equal where equal ones would stay so."""
+
+    @abstractmethod
+    def packed(self, described: dict[str, Any], where: str) -> Floats:
+        """Return theta (P,) of parameters as people write them, or raise ValueError that names `where`."""
+
+    @abstractmethod
+    def described(self, theta: Floats) -> dict[str, Floats]:
+        """Return the parameters as people write them: probabilities, standard deviations."""
