@@ -12,7 +12,8 @@ step (which bits, which noise); `gradients` is a deterministic function of what 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -127,8 +128,11 @@ class EvidenceObjective(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class ElboObjective(Objective):
-    """The ELBO of a latent-variable model with a variational posterior.
+class VariationalObjective(Objective):
+    """Base of the objectives of a latent-variable model with a variational posterior.
+
+    A subclass names an estimator for each gradient that comes from draws of q on the data: a field
+    `theta_estimator` or `phi_estimator`, and its target in `targets`.
 
     Parameters
     ----------
@@ -139,26 +143,25 @@ class ElboObjective(Objective):
     probabilities : ndarray (N, D), optional
         Probabilities of a one; every draw then binarises its rows anew (Salakhutdinov and Murray 2008), so
         that no single binarisation is memorised, and x is used for the starting values only.
-    theta_estimator, phi_estimator : Estimator
-        Of `grad-theta-elbo` and `grad-phi-elbo`.
     draws : int
         S, draws of z per datum and step.
     dtype : {float32, float64}
+
+    Attributes
+    ----------
+    targets : dict of str to str
+        {"theta": ..., "phi": ...}, what the estimator of each vector must estimate.
     """
 
     model: Model
     posterior: Posterior
     x: Floats
     probabilities: Floats | None = None
-    theta_estimator: Estimator = ElboAnalyticKL()  # noqa: RUF009 - estimators are immutable
-    phi_estimator: Estimator = ReparameterizationAnalyticKL()  # noqa: RUF009
-    draws: int = 1
-    dtype: type = np.float64
+    draws: int = field(default=1, kw_only=True)
+    dtype: type = field(default=np.float64, kw_only=True)
     names: ClassVar[Names] = ("theta", "phi")
+    targets: ClassVar[Mapping[str, str]] = {}
     value_key = "elbo"
-    # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
-    pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
-    pass_of_pair = staticmethod(pathwise_pass)
 
     def __post_init__(self) -> None:
         check_kinds(type(self), vars(self))
@@ -167,15 +170,17 @@ class ElboObjective(Objective):
             check_table(self.probabilities, "probabilities")
         if not self.posterior.family.lies_within(self.model.family):
             self.posterior.check_support(self.model.family)
-        for estimator, target in self._targets():
-            if estimator.target != target:
+        for name, estimator in self.estimators.items():
+            if estimator.target != self.targets[name]:
                 got = f"{estimator.name}, which estimates {estimator.target}"
-                raise bad_value("estimator", f"an estimator of {target}", got)
+                raise bad_value("estimator", f"an estimator of {self.targets[name]}", got)
             estimator.check_pairing(self.model, self.posterior)
             estimator.check_draws(self.draws)
 
-    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
-        return ((self.theta_estimator, "grad-theta-elbo"), (self.phi_estimator, "grad-phi-elbo"))
+    @property
+    def estimators(self) -> dict[str, Estimator]:
+        """{name: estimator} of the vectors whose gradient comes from draws of q on the data."""
+        return {name: getattr(self, f"{name}_estimator") for name in self.targets}
 
     @property
     def n_rows(self) -> int:
@@ -191,8 +196,7 @@ class ElboObjective(Objective):
 
     def initial_memory(self, params: Vectors) -> Vectors:
         problem = self.problem(params, self.x)
-        pairs = zip(self.names, self._targets(), strict=True)
-        return {name: estimator.initial_state(problem) for name, (estimator, _) in pairs}
+        return {name: estimator.initial_state(problem) for name, estimator in self.estimators.items()}
 
     @cached_property
     def _one_block(self) -> bool:
@@ -207,10 +211,10 @@ class ElboObjective(Objective):
         """What estimates the value, where it does not come with the gradients."""
         return elbo_for(self.model, self.posterior)
 
-    @cached_property
+    @property
     def one_pass(self) -> bool:
         """Whether both gradients come from one run through the networks."""
-        return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
+        return False
 
     @cached_property
     def table(self) -> Floats:
@@ -236,7 +240,7 @@ class ElboObjective(Objective):
 
     def noise_specs(self, n_data: int) -> tuple[NoiseSpec, ...]:
         """Return the noise specs of the estimators; estimators with equal specs share their draws."""
-        estimators = [estimator for estimator, _ in self._targets()]
+        estimators = list(self.estimators.values())
         if not self.one_pass:
             estimators.append(self.bound)
         return tuple(dict.fromkeys(self._noise_spec(estimator, n_data) for estimator in estimators))
@@ -252,16 +256,44 @@ class ElboObjective(Objective):
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         x, noise = block
         problem = self.problem(params, x)
-        if self.one_pass:
-            value, grad_theta, grad_phi = self.pass_of_pair(problem, *noise.values())
-            return value, {"theta": grad_theta, "phi": grad_phi}, memory
         memory, gradients = dict(memory), {}
-        for name, (estimator, _) in zip(self.names, self._targets(), strict=True):
+        for name, estimator in self.estimators.items():
             if name in names:
                 draws = noise[self._noise_spec(estimator, len(x))]
                 gradients[name], memory[name] = estimator.estimate(problem, draws, memory[name])
         draws = noise[self._noise_spec(self.bound, len(x))]
         return float(self.bound.estimate(problem, draws)[0][0]), gradients, memory
+
+
+@dataclass(frozen=True, eq=False)
+class ElboObjective(VariationalObjective):
+    """The ELBO of a latent-variable model with a variational posterior.
+
+    Parameters
+    ----------
+    theta_estimator, phi_estimator : Estimator
+        Of `grad-theta-elbo` and `grad-phi-elbo`.
+
+    The other parameters are those of `VariationalObjective`.
+    """
+
+    theta_estimator: Estimator = ElboAnalyticKL()  # noqa: RUF009 - estimators are immutable
+    phi_estimator: Estimator = ReparameterizationAnalyticKL()  # noqa: RUF009
+    targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-elbo", "phi": "grad-phi-elbo"}
+    # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
+    pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
+    pass_of_pair = staticmethod(pathwise_pass)
+
+    @cached_property
+    def one_pass(self) -> bool:
+        return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
+
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
+        if not self.one_pass:
+            return super().gradients(params, block, names, memory)
+        x, noise = block
+        value, grad_theta, grad_phi = self.pass_of_pair(self.problem(params, x), *noise.values())
+        return value, {"theta": grad_theta, "phi": grad_phi}, memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,6 +318,7 @@ class ImportanceWeightedObjective(ElboObjective):
 
     theta_estimator: Estimator = IwaeTheta()  # noqa: RUF009
     phi_estimator: Estimator = IwaeReparameterization()  # noqa: RUF009
+    targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-iwae", "phi": "grad-phi-iwae"}
     value_key = "iwae"
     pair = (IwaeTheta, IwaeReparameterization)
     pass_of_pair = staticmethod(coupled_pass)
@@ -293,9 +326,6 @@ class ImportanceWeightedObjective(ElboObjective):
     @cached_property
     def bound(self) -> Estimator:
         return ImportanceWeightedBound()
-
-    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
-        return ((self.theta_estimator, "grad-theta-iwae"), (self.phi_estimator, "grad-phi-iwae"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,13 +349,11 @@ class GlobalElboObjective(ElboObjective):
     """
 
     names = ("phi",)
+    targets: ClassVar[Mapping[str, str]] = {"phi": "grad-phi-elbo"}
 
     @property
     def whole(self) -> bool:
         return False
-
-    def _targets(self) -> tuple[tuple[Estimator, str], ...]:
-        return ((self.phi_estimator, "grad-phi-elbo"),)
 
     def initial_memory(self, params: Vectors) -> Vectors:
         problem = self.problem(params, self.model.as_data(self.x))

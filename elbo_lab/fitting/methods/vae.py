@@ -86,8 +86,8 @@ class VAEMethod(Method):
             train.probabilities,
             estimator_of("theta_estimator", settings, "grad-theta-elbo"),
             estimator_of("phi_estimator", settings, "grad-phi-elbo"),
-            settings["draws"],
-            dtype,
+            draws=settings["draws"],
+            dtype=dtype,
         )
         training = Training(objective, plan_of(settings), seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows)
