@@ -8,9 +8,9 @@ Every estimator is compared with the exact answer, on the same models, with the 
 
 Names and subpackages are loaded on first use, so that `import elbo_lab` costs next to nothing;
 `elbo_lab.<TAB>` shows them all. The subpackages, from the ground up: `special`, `layout`, `distributions`,
-`networks`, `models`, `posteriors`, `bounds`, `exact`, `estimators`, `chains`, `datasets`, `optimise`, `em`,
-`training`, `registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`, `fitting`,
-`comparison`.
+`networks`, `models`, `posteriors`, `priors`, `bounds`, `exact`, `estimators`, `chains`, `datasets`,
+`optimise`, `em`, `training`, `registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`,
+`fitting`, `comparison`.
 """
 
 from importlib import import_module
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab import optimise as optimise
     from elbo_lab import plots as plots
     from elbo_lab import posteriors as posteriors
+    from elbo_lab import priors as priors
     from elbo_lab import registry as registry
     from elbo_lab import report as report
     from elbo_lab import special as special
@@ -125,6 +126,7 @@ _ROOMS = (
     "optimise",
     "plots",
     "posteriors",
+    "priors",
     "registry",
     "report",
     "special",

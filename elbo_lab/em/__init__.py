@@ -2,12 +2,12 @@
 
 from elbo_lab.em.base import EMProblem, EMRun, run_em
 from elbo_lab.em.closed_form import fit_closed_form
-from elbo_lab.em.conjugate import NormalInverseGamma
 from elbo_lab.em.fit import Fit
 from elbo_lab.em.linear_gaussian import LinearGaussianEM
 from elbo_lab.em.linkage import GeneticLinkage
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.em.restarts import EMFit, fit_em
+from elbo_lab.priors import NormalInverseGamma
 
 __all__ = [
     "EMFit",

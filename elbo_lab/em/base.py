@@ -13,6 +13,11 @@ iteration is a chain of inequalities:
 and the three numbers are the three columns of a history. The bound is computed from q and theta by its own
 formula, not copied from the log-likelihood, so that the equality is a check on both.
 
+**With a prior** (MAP) log p(theta) stands beside the ELBO in every line: the E-step is the same, the M-step
+maximises ELBO(theta, q) + log p(theta), and what never falls is the log posterior, log p(x | theta) + log
+p(theta) (Dempster, Laird and Rubin 1977, section 1; McLachlan and Krishnan 2008, section 1.5). The bound of a
+history is then that of the log posterior, with log p(theta) in it.
+
 EM needs no step size and never overshoots; near the maximum it is linear, with a rate that is the share of
 missing information (Dempster, Laird and Rubin 1977, section 3), and slow where q is vague. "Converged" means
 that one iteration gained less than the tolerance, not that the maximum is that near.
@@ -28,6 +33,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.em.fit import Row
 from elbo_lab.errors import bad_value, check_count, check_positive
 from elbo_lab.models import Model
+from elbo_lab.priors import Prior
 
 # What a problem takes for its parameters, and for its posterior.
 Theta = TypeVar("Theta")
@@ -35,7 +41,9 @@ Q = TypeVar("Q")
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
-COLUMNS = ("elbo_after_e", "elbo_after_m", "log_likelihood")
+BOUNDS = ("elbo_after_e", "elbo_after_m")
+# How a screen names what rises.
+RISING = {"log_likelihood": "log-likelihood", "log_posterior": "log posterior", "elbo": "ELBO"}
 
 
 class EMProblem(ABC, Generic[Theta, Q]):
@@ -48,9 +56,12 @@ class EMProblem(ABC, Generic[Theta, Q]):
     ----------
     n_data : int
         The tolerance is per datum.
+    value_names : tuple of str
+        The names of `values`; the last is what EM makes rise.
     """
 
     n_data: int
+    value_names: tuple[str, ...] = ("log_likelihood",)
 
     @abstractmethod
     def e_step(self, theta: Theta) -> Q:
@@ -67,6 +78,14 @@ class EMProblem(ABC, Generic[Theta, Q]):
     @abstractmethod
     def log_likelihood(self, theta: Theta) -> float:
         """Return log p_theta(x)."""
+
+    def log_prior(self, theta: Theta) -> float:  # noqa: ARG002 - maximum likelihood has none
+        """Return log p(theta), 0 without a prior."""
+        return 0.0
+
+    def values(self, theta: Theta) -> tuple[float, ...]:
+        """Return what a history keeps of theta, by the names of `value_names`."""
+        return (self.log_likelihood(theta),)
 
     def prepared(self, theta: Theta) -> Theta:
         """Return a start inside the constraints of this problem."""
@@ -86,6 +105,8 @@ class ModelProblem(EMProblem[Floats, Q]):
         Least variance, in the data's unit squared.
     threads : int
         Changes nothing but the time.
+    prior : Prior, optional
+        For MAP: of the kind that the model has (`priors.prior_kind`).
 
     Attributes
     ----------
@@ -99,9 +120,28 @@ class ModelProblem(EMProblem[Floats, Q]):
     spikes_at_floor: ClassVar[bool] = False
     model: Model
     floor: float
+    prior: Prior | None = None
 
     @abstractmethod
-    def __init__(self, model: Any, x: Floats, floor: float, threads: int = 1) -> None: ...
+    def __init__(
+        self, model: Any, x: Floats, floor: float, threads: int = 1, prior: Prior | None = None
+    ) -> None: ...
+
+    @property
+    def value_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The log-likelihood; with a prior also that, and their sum."""
+        names = ("log_likelihood",)
+        return names if self.prior is None else (*names, "log_prior", "log_posterior")
+
+    def log_prior(self, theta: Floats) -> float:
+        return 0.0 if self.prior is None else self.prior.log_prior(self.model, theta)
+
+    def values(self, theta: Floats) -> tuple[float, ...]:
+        log_likelihood = self.log_likelihood(theta)
+        if self.prior is None:
+            return (log_likelihood,)
+        log_prior = self.log_prior(theta)
+        return log_likelihood, log_prior, log_likelihood + log_prior
 
     @abstractmethod
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
@@ -131,7 +171,8 @@ class EMRun(Generic[Theta, Q]):
     theta : ndarray (P,)
         The start.
     tolerance : float
-        Converged when log p(x) has risen by less than this in one iteration, in nats per datum.
+        Converged when log p(x), or the log posterior, has risen by less than this in one iteration, in nats
+        per datum.
     max_iterations : int
         In all, also when continued.
 
@@ -140,7 +181,8 @@ class EMRun(Generic[Theta, Q]):
     theta : ndarray (P,)
     history : list of dict
         Row 0 is {"iteration": 0, "log_likelihood": ...}; the others have also "elbo_after_e" and
-        "elbo_after_m".
+        "elbo_after_m". With a prior all have "log_prior" and "log_posterior", and the bounds are of the
+        latter.
     converged : bool
     """
 
@@ -152,7 +194,20 @@ class EMRun(Generic[Theta, Q]):
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.theta = problem.prepared(theta)
         self.converged = False
-        self.history: list[Row] = [{"iteration": 0, "log_likelihood": problem.log_likelihood(self.theta)}]
+        self.history: list[Row] = [{"iteration": 0, **self._values(self.theta)}]
+
+    def _values(self, theta: Theta) -> Row:
+        return dict(zip(self.problem.value_names, self.problem.values(theta), strict=True))
+
+    @property
+    def rising(self) -> str:
+        """The name of what EM makes rise: log_likelihood, or log_posterior with a prior."""
+        return self.problem.value_names[-1]
+
+    @property
+    def value(self) -> float:
+        """What EM makes rise, at the present theta."""
+        return self.history[-1][self.rising]
 
     @property
     def n_iterations(self) -> int:
@@ -173,7 +228,7 @@ class EMRun(Generic[Theta, Q]):
     def stopped(self) -> str:
         """Why it stopped, in a sentence."""
         if self.converged:
-            return f"log-likelihood rose by less than {self.tolerance:g} nats per datum"
+            return f"{RISING[self.rising]} rose by less than {self.tolerance:g} nats per datum"
         if self.finished:
             return f"iteration limit {self.max_iterations}"
         return f"not finished: {self.n_iterations} of at most {self.max_iterations} iterations"
@@ -181,40 +236,45 @@ class EMRun(Generic[Theta, Q]):
     def advance(self) -> Row:
         """Do one E-step and one M-step; return the new row of the history."""
         q = self.problem.e_step(self.theta)
-        after_e = self.problem.elbo(self.theta, q)
+        after_e = self.problem.elbo(self.theta, q) + self.problem.log_prior(self.theta)
         theta = self.problem.m_step(q)
         row = {
             "iteration": self.n_iterations + 1,
             "elbo_after_e": after_e,
-            "elbo_after_m": self.problem.elbo(theta, q),
-            "log_likelihood": self.problem.log_likelihood(theta),
+            "elbo_after_m": self.problem.elbo(theta, q) + self.problem.log_prior(theta),
+            **self._values(theta),
         }
-        rise = (row["log_likelihood"] - self.log_likelihood) / self.problem.n_data
+        rise = (row[self.rising] - self.value) / self.problem.n_data
         self.theta, self.converged = theta, bool(rise < self.tolerance)
         self.history.append(row)
         return row
 
     def state(self) -> tuple[Header, Arrays]:
         """Return (header, arrays): JSON values and arrays from which `restore` goes on bit for bit."""
-        rows = [[row.get(name, np.nan) for name in COLUMNS] for row in self.history]
+        rows = [[row.get(name, np.nan) for name in self._columns] for row in self.history]
         return {"converged": self.converged}, {"theta": np.array(self.theta), "history": np.array(rows)}
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (*BOUNDS, *self.problem.value_names)
 
     def restore(self, header: Header, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state; the iteration limit is this run's own."""
         theta: Any = np.array(arrays["theta"])
-        rows = np.asarray(arrays["history"])
+        rows, columns = np.asarray(arrays["history"]), self._columns
         shape = np.asarray(self.theta).shape
         numbers = theta.dtype.kind == rows.dtype.kind == "f"
-        if not numbers or theta.shape != shape or rows.ndim != 2 or rows.shape[1:] != (len(COLUMNS),):
+        if not numbers or theta.shape != shape or rows.ndim != 2 or rows.shape[1:] != (len(columns),):
             got = f"theta {theta.shape} and history {rows.shape}"
-            raise bad_value("state", f"theta {shape} and history (n, {len(COLUMNS)})", got)
+            raise bad_value("state", f"theta {shape} and history (n, {len(columns)})", got)
         if not len(rows) or not isinstance(header["converged"], bool):
             got = f"{len(rows)} rows, converged {header['converged']!r}"
             raise bad_value("state", "a history of at least one row, and whether it converged", got)
         self.theta, self.converged = theta, header["converged"]
-        self.history = [{"iteration": 0, "log_likelihood": float(rows[0, -1])}]
+        start = zip(columns[len(BOUNDS) :], rows[0, len(BOUNDS) :].tolist(), strict=True)
+        self.history = [{"iteration": 0, **dict(start)}]
         for i, row in enumerate(rows[1:].tolist(), start=1):
-            self.history.append({"iteration": i, **dict(zip(COLUMNS, row, strict=True))})
+            self.history.append({"iteration": i, **dict(zip(columns, row, strict=True))})
 
 
 def run_em(

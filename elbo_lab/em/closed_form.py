@@ -6,6 +6,8 @@
     PPCA                    sigma^2 = mean of the D - K smallest eigenvalues of S,
                             W = U_K (Lambda_K - sigma^2 I)^{1/2}
 
+With a prior the same models but PPCA have a formula for the mode of the posterior (`priors`).
+
 (Bishop 2006, eqs. 2.121 and 2.122; Tipping and Bishop 1999, eqs. 7 and 8.) Every covariance is divided by N,
 not N - 1: the maximum, not the unbiased estimate. Where the formula would give a variance of zero, the
 density is unbounded there and no maximum exists; such data are refused.
@@ -18,22 +20,26 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.priors import Prior, find_prior
 
 
 @checks_kinds
-def fit_closed_form(model: Model, x: Floats) -> Fit:
-    """Return the maximum-likelihood fit.
+def fit_closed_form(model: Model, x: Floats, prior: str | Prior | None = None) -> Fit:
+    """Return the maximum-likelihood fit, or with a prior the MAP fit.
 
     Parameters
     ----------
     model : Model
         With a `closed_form_maximum`: GaussianMLE, PPCA, or GaussianMixture with one component.
     x : ndarray (N, D)
+    prior : str or Prior, optional
+        As for `priors.find_prior`.
 
     Returns
     -------
     Fit
-        Its history is one row, the log-likelihood at the maximum.
+        Its history is one row, the log-likelihood at the maximum; with a prior also its log density, and the
+        sum of the two.
 
     Raises
     ------
@@ -47,7 +53,17 @@ def fit_closed_form(model: Model, x: Floats) -> Fit:
         raise NotApplicable(f"method: the maximum of {model.label} has no closed form; {remedy}")
     x = model.check_data(x)
     mean_column_variance(x)
-    theta = model.maximum_likelihood(x)
+    law = None if prior is None else find_prior(prior, model, x)
+    theta = model.maximum_likelihood(x) if law is None else _posterior_mode(law, model, x)
     value, _, _ = log_evidence(model, theta, x)
     row = {"iteration": 0, "log_likelihood": float(value.sum())}
-    return Fit(model, theta, [row], True, "closed form: the exact maximum")
+    if law is None:
+        return Fit(model, theta, [row], True, "closed form: the exact maximum")
+    row["log_prior"] = law.log_prior(model, theta)
+    row["log_posterior"] = row["log_likelihood"] + row["log_prior"]
+    return Fit(model, theta, [row], True, "closed form: the exact mode of the posterior")
+
+
+def _posterior_mode(prior: Prior, model: Model, x: Floats) -> Floats:
+    prior.check_mode()
+    return prior.posterior_mode(model, x)

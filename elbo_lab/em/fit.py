@@ -52,6 +52,11 @@ class Fit:
         """log p(x; theta) over all data, in nats."""
         return self.history[-1]["log_likelihood"]
 
+    @property
+    def log_posterior(self) -> float | None:
+        """log p(x; theta) + log p(theta) in nats, for a fit with a prior."""
+        return self.history[-1].get("log_posterior")
+
 
 def mean_column_variance(x: Floats) -> float:
     """Return the mean variance of the columns of x (N, D), or raise ValueError if it is lost to underflow."""

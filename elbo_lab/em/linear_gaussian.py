@@ -33,6 +33,7 @@ from elbo_lab.em.base import ModelProblem
 from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import AT_FLOOR
 from elbo_lab.models.linear_gaussian import LinearGaussian
+from elbo_lab.priors import LinearGaussianPrior
 from elbo_lab.special import LOG_2PI
 
 # A column whose noise is less of its variance than this is on the way to a Heywood case, or has no noise.
@@ -64,12 +65,22 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
         Least noise variance, in the data's unit squared.
     threads : int
         Not used: after the first pass nothing is as long as the data.
+    prior : LinearGaussianPrior, optional
+        For MAP.
     """
 
     model: LinearGaussian
+    prior: LinearGaussianPrior | None
 
-    def __init__(self, model: LinearGaussian, x: Floats, floor: float, threads: int = 1) -> None:  # noqa: ARG002
-        self.model, self.floor, self.n_data = model, floor, len(x)
+    def __init__(
+        self,
+        model: LinearGaussian,
+        x: Floats,
+        floor: float,
+        threads: int = 1,  # noqa: ARG002
+        prior: LinearGaussianPrior | None = None,
+    ) -> None:
+        self.model, self.floor, self.n_data, self.prior = model, floor, len(x), prior
         self.mean = x.mean(axis=0)
         centred = x - self.mean
         self.covariance = centred.T @ centred / self.n_data
@@ -117,10 +128,14 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
 
     def m_step(self, q: LinearPosterior) -> Floats:
         cross, square = self._moments(q)
-        W = np.linalg.solve(square, cross).T
-        noise = self._misfit(W, cross, square)
-        if self.model.shared_noise:
-            noise = noise.mean()
+        if self.prior is not None:
+            variances = np.diag(self.covariance)
+            W, noise = self.prior.mode_after(self.model, self.n_data, cross, square, variances)
+        else:
+            W = np.linalg.solve(square, cross).T
+            noise = self._misfit(W, cross, square)
+            if self.model.shared_noise:
+                noise = noise.mean()
         log_sigma = 0.5 * np.log(np.maximum(noise, self.floor))
         return self.model.layout.pack({"W": W, "b": self.mean, "log_sigma": log_sigma})
 

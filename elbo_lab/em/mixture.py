@@ -29,6 +29,7 @@ from elbo_lab.em.starts import mixture_start
 from elbo_lab.em.sums import Densities, weighted_sums
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.models import GaussianMixture
+from elbo_lab.priors import MixturePrior
 from elbo_lab.special import LOG_2PI, log_softmax
 
 # Total responsibility below which averages lose their digits to underflow.
@@ -73,14 +74,25 @@ class MixtureEM(ModelProblem[Responsibilities]):
         Least eigenvalue of every covariance, in the data's unit squared.
     threads : int
         Changes nothing but the time.
+    prior : MixturePrior, optional
+        For MAP.
     """
 
     restarts = 10
     spikes_at_floor = True
     model: GaussianMixture
+    prior: MixturePrior | None
 
-    def __init__(self, model: GaussianMixture, x: Floats, floor: float, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: GaussianMixture,
+        x: Floats,
+        floor: float,
+        threads: int = 1,
+        prior: MixturePrior | None = None,
+    ) -> None:
         self.model, self.x, self.floor, self.threads = model, np.ascontiguousarray(x), floor, threads
+        self.prior = prior
         self.n_data = len(x)
         self.scatter = SCATTERS[model.variant]
         self._last: tuple[tuple[str, bytes], Pass] | None = None
@@ -140,11 +152,21 @@ class MixtureEM(ModelProblem[Responsibilities]):
         return Responsibilities(total, mean + step, moment, entropy)
 
     def m_step(self, q: Responsibilities) -> Floats:
-        """Return the theta (P,) that maximises the ELBO at q: weights, means, clipped moments."""
-        variance = self.scatter.clip(q.moment, self.floor)
-        weights = np.maximum(q.total / self.n_data, LEAST_WEIGHT)
+        """Return the theta (P,) that maximises the ELBO at q: weights, means, clipped moments.
+
+        With a prior ELBO + log p(theta), by the modes of its conjugate laws; clipping is exact there too,
+        since the Sigma of a component maximises the same function of other moments.
+        """
+        weights: Floats = q.total / self.n_data
+        mean, variance = q.mean, q.moment
+        if self.prior is not None:
+            # A flat prior has nothing to say of a component without data: its mean and moments are kept.
+            total = np.maximum(q.total, DEAD)
+            weights, mean, variance = self.prior.mode_after(self.model, total, mean, variance)
+        variance = self.scatter.clip(variance, self.floor)
+        weights = np.maximum(weights, LEAST_WEIGHT)
         stored = self.model.covariance.stored(variance)
-        return self.model.layout.pack({"logits": np.log(weights), "mean": q.mean, **stored})
+        return self.model.layout.pack({"logits": np.log(weights), "mean": mean, **stored})
 
     def elbo(self, theta: Floats, q: Responsibilities) -> float:
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""

@@ -21,6 +21,7 @@ from elbo_lab.em.verdict import judge
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector, short
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.priors import Prior, find_prior
 from elbo_lab.threads import check_threads, single_threaded_blas
 
 # Of the mean column variance: the least that double precision keeps from zero.
@@ -52,6 +53,8 @@ class EMFit:
         Names for the warnings.
     threads : int, optional
         Changes nothing but the time. Default: all cores.
+    prior : str or Prior, optional
+        For MAP, as for `priors.find_prior`: 'default', 'flat', 'dirichlet=2,nu=5', or an object.
     """
 
     @checks_kinds
@@ -68,6 +71,7 @@ class EMFit:
         seed: int = 0,
         columns: Sequence[str] | None = None,
         threads: int | None = None,
+        prior: str | Prior | None = None,
     ) -> None:
         problem_kind = problem_of(model)
         if problem_kind is None:
@@ -86,7 +90,10 @@ class EMFit:
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
-        self.problem = problem_kind(model, self.x, self.floor, check_threads(threads))
+        self.prior = None if prior is None else find_prior(prior, model, self.x)
+        if self.prior is not None:
+            self.prior.check_mode()
+        self.problem = problem_kind(model, self.x, self.floor, check_threads(threads), self.prior)
         self.runs = [self._run(0)]
 
     def _run(self, index: int) -> EMRun[Floats, Any]:
@@ -117,6 +124,11 @@ class EMFit:
     def log_likelihood(self) -> float:
         """log p(x) in the present run, in nats."""
         return self.runs[min(self.current, len(self.runs) - 1)].log_likelihood
+
+    @property
+    def value(self) -> float:
+        """What EM makes rise, in the present run: log p(x), or the log posterior, in nats."""
+        return self.runs[min(self.current, len(self.runs) - 1)].value
 
     def advance(self) -> tuple[int, Row] | None:
         """Do one iteration of the present run; return (index of the run, row), or None at the end."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from elbo_lab.arrays import Floats
-from elbo_lab.em.base import EMRun, ModelProblem
+from elbo_lab.em.base import RISING, EMRun, ModelProblem
 from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, mean_column_variance, named
 from elbo_lab.em.problems import problem_of
 from elbo_lab.models import Model
@@ -27,7 +27,7 @@ def judge(problem: ModelProblem[Any], runs: Runs, columns: Sequence[str] | None 
     """
     floors = [problem.at_floor(run.theta) for run in runs]
     sound = [i for i, floor in enumerate(floors) if not (floor and problem.spikes_at_floor)]
-    best = max(sound or range(len(runs)), key=lambda i: runs[i].log_likelihood)
+    best = max(sound or range(len(runs)), key=lambda i: runs[i].value)
     run = runs[best]
     warnings = [
         *_about_convergence(problem, runs, run),
@@ -77,10 +77,10 @@ def vanished(model: Model, x: Floats, theta: Floats, columns: Sequence[str] | No
 
 def _about_convergence(problem: ModelProblem[Any], runs: Runs, run: EMRun[Floats, Any]) -> Iterator[str]:
     if run.finished and not run.converged:
-        rise = run.log_likelihood - run.history[-2]["log_likelihood"]
+        rise = run.value - run.history[-2][run.rising]
         yield (
-            f"EM has not converged: after {run.n_iterations} iterations (the limit) the log-likelihood still "
-            f"rose by {rise / problem.n_data:.2g} nats per datum; raise the "
+            f"EM has not converged: after {run.n_iterations} iterations (the limit) the {RISING[run.rising]} "
+            f"still rose by {rise / problem.n_data:.2g} nats per datum; raise the "
             "limit (--epochs; max_iterations of fit_em)"
         )
     others = sum(other.finished and not other.converged for other in runs if other is not run)
@@ -108,9 +108,9 @@ def _about_floor(
 def _about_set_aside(runs: Runs, floors: Sequence[Sequence[int]], sound: Sequence[int]) -> Iterator[str]:
     aside = [i for i in range(len(runs)) if i not in sound]
     if sound and aside:
-        highest = max(aside, key=lambda i: runs[i].log_likelihood)
+        highest = max(aside, key=lambda i: runs[i].value)
         where = f"{named('component', floors[highest])} there"
         yield (
             f"{len(aside)} of {len(runs)} runs ended at the floor and were set aside (the highest has "
-            f"log-likelihood {runs[highest].log_likelihood:.3f}, and {where})"
+            f"{RISING[runs[highest].rising]} {runs[highest].value:.3f}, and {where})"
         )

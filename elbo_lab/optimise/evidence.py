@@ -1,13 +1,23 @@
-"""Maximum likelihood where the evidence is exact: ascent of the mean of log p_theta(x)."""
+"""Maximum likelihood, and MAP, where the evidence is exact: ascent of the mean of log p_theta(x).
+
+With a prior the ascent is that of (log p_theta(x) + log p(theta)) / N, over all N rows.
+"""
 
 from elbo_lab.arrays import Floats
 from elbo_lab.exact import evidence
 from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.priors import Prior
 
 
-def maximise_evidence(model: Model, x: Floats, max_iterations: int = 1000) -> Floats:
-    """Return the theta at which the exact mean log p(x) is maximal, from the model's own start.
+def maximise_evidence(
+    model: Model,
+    x: Floats,
+    max_iterations: int = 1000,
+    prior: Prior | None = None,
+    start: Floats | None = None,
+) -> Floats:
+    """Return the theta at which the exact mean log p(x) is maximal, or with a prior the posterior density.
 
     Among equivalent parameters (rotations of W) the canonical one is returned.
 
@@ -17,6 +27,10 @@ def maximise_evidence(model: Model, x: Floats, max_iterations: int = 1000) -> Fl
         With an evidence in closed form or by enumeration.
     x : ndarray (N, D)
     max_iterations : int
+    prior : Prior, optional
+        For MAP.
+    start : ndarray (P,), optional
+        By default the model's own.
 
     Returns
     -------
@@ -25,6 +39,11 @@ def maximise_evidence(model: Model, x: Floats, max_iterations: int = 1000) -> Fl
 
     def objective(theta: Floats) -> tuple[float, Floats]:
         answer = evidence(model, theta, x)
-        return float(answer.value.mean()), answer.grad_theta
+        value, grad = float(answer.value.mean()), answer.grad_theta
+        if prior is None:
+            return value, grad
+        log_prior, by_prior = prior.log_prior(model, theta), prior.log_prior_grad(model, theta)
+        return value + log_prior / len(x), grad + by_prior / len(x)
 
-    return model.canonical(ascend(objective, model.initial_theta(x), max_iterations))
+    start = model.initial_theta(x) if start is None else start
+    return model.canonical(ascend(objective, start, max_iterations))

@@ -45,7 +45,7 @@ class EMJob(Job):
 
     @property
     def progress(self) -> tuple[float, float, str, float | None]:
-        return self.em.runs_done, self.em.restarts, "starts", self.em.log_likelihood / self.n_data
+        return self.em.runs_done, self.em.restarts, "starts", self.em.value / self.n_data
 
     @property
     def milestone(self) -> int:
