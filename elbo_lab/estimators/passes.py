@@ -13,7 +13,8 @@ the definition and run the networks separately:
     pathwise_pass    elbo-analytic-kl, reparameterization-analytic-kl
     coupled_pass     iwae-theta, iwae-reparameterization
 
-At K = 1 the second is the sampled ELBO, with neither KL nor entropy in closed form.
+At K = 1 the second is the sampled ELBO, with neither KL nor entropy in closed form. `weighted_pass` is the
+first with the KL weighted by beta (Higgins et al. 2017, eq. 4), and `kl_pass` the KL alone.
 """
 
 from elbo_lab.arrays import Floats
@@ -38,20 +39,66 @@ def pathwise_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Float
     grad_theta : ndarray (P_theta,)
     grad_phi : ndarray (P_phi,)
     """
+    value, _, grad_theta, grad_phi = weighted_pass(problem, noise, 1.0)
+    return value, grad_theta, grad_phi
+
+
+def weighted_pass(problem: Problem, noise: Floats, beta: float) -> tuple[float, float, Floats, Floats]:
+    """Return the mean ELBO, the mean KL to the prior, and the gradients of E_q log p(x | z) - beta KL.
+
+    Parameters
+    ----------
+    problem, noise
+        As for `pathwise_pass`.
+    beta : float
+        Weight of the KL; with 1 the gradients are those of the ELBO.
+
+    Returns
+    -------
+    elbo, kl : float
+        Nats per datum; the value of what is differentiated is elbo + (1 - beta) kl.
+    grad_theta : ndarray (P_theta,)
+    grad_phi : ndarray (P_phi,)
+    """
     model, posterior, theta, phi, x = problem
     family = posterior.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     log_likelihood, pull_likelihood = model.likelihood(theta, x, family.sample(eta, noise))
     # A prior without parameters is given in float64 and would promote float32.
     prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
-    value = log_likelihood.mean() - family.kl_to(model.family, eta, prior_eta).mean()
+    kl = family.kl_to(model.family, eta, prior_eta).mean()
     grad_theta, grad_z = pull_likelihood(mean_cotangent(family, noise))
     assert grad_z is not None  # z is continuous
     kl_by_eta, kl_by_prior = family.kl_grad_to(model.family, eta, prior_eta)
     if not model.fixed_prior:
-        grad_theta = grad_theta - model.prior_eta_vjp(theta, kl_by_prior.sum(axis=-2) / len(x))
-    grad_eta = family.sample_vjp(eta, noise, grad_z) - kl_by_eta / len(x)
-    return float(value), grad_theta, pull_eta(grad_eta)
+        grad_theta = grad_theta - beta * model.prior_eta_vjp(theta, kl_by_prior.sum(axis=-2) / len(x))
+    grad_eta = family.sample_vjp(eta, noise, grad_z) - beta * (kl_by_eta / len(x))
+    return float(log_likelihood.mean() - kl), float(kl), grad_theta, pull_eta(grad_eta)
+
+
+def kl_pass(problem: Problem) -> tuple[float, Floats, Floats]:
+    """Return the mean of KL(q || p(z)) in closed form and its gradients; no draws.
+
+    Parameters
+    ----------
+    problem : Problem
+        With a q, of discrete or continuous z, whose KL to the prior is closed.
+
+    Returns
+    -------
+    value : float
+        Nats per datum.
+    grad_theta : ndarray (P_theta,)
+    grad_phi : ndarray (P_phi,)
+    """
+    model, posterior, theta, phi, x = problem
+    family = posterior.family
+    eta, pull_eta = posterior.eta_and_pullback(phi, x)
+    prior_eta = model.prior_eta(theta).astype(eta.dtype, copy=False)
+    by_eta, by_prior = family.kl_grad_to(model.family, eta, prior_eta)
+    grad_theta = model.prior_eta_vjp(theta, by_prior.sum(axis=-2) / len(x))
+    value = family.kl_to(model.family, eta, prior_eta).mean()
+    return float(value), grad_theta, pull_eta(by_eta / len(x))
 
 
 def coupled_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats]:

@@ -47,6 +47,10 @@ class Decomposition:
         """The value (N,) of all three pairs."""
         return self.energy + self.entropy
 
+    def beta_objective(self, beta: float) -> Floats:
+        """Return E_q log p(x | z) - beta KL(q || p(z)) (N,): the ELBO for beta = 1, no bound below 1."""
+        return self.reconstruction - beta * self.kl_to_prior
+
     def means(self) -> dict[str, float]:
         """Return the mean of every term over the data, by name."""
         terms = {name: values for name, values in vars(self).items() if name != "error"}

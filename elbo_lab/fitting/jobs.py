@@ -178,16 +178,17 @@ class TrainingJob(Job):
         t.check()
         if t.first_value is None:
             return
-        objective, rng = t.objective, np.random.default_rng(0)
+        objective, rng = t.objective.at(max(0, t.seen - 1)), np.random.default_rng(0)
         blocks = objective.blocks(t.minibatches.order[: t.minibatches.batch])
         with single_threaded_blas(), np.errstate(all="ignore"):
             drawn = [objective.draw(rows, rng) for rows in blocks]
-            values = [objective.gradients(t.params, block, (), t.memory)[0] for block in drawn]
-        value = float(np.average(values, weights=[len(rows) for rows in blocks]))
+            found = [objective.gradients(t.params, block, (), t.memory)[0] for block in drawn]
+        values = np.stack([np.atleast_1d(value) for value in found])
+        value, *further = np.average(values, axis=0, weights=[len(rows) for rows in blocks]).tolist()
         if not np.isfinite(value):
             raise Diverged(f"the bound became {value} after step {t.step}")
-        now = copy(t)  # the same training, with this value alone
-        now.value_sum, now.rows_seen = value, 1
+        now = copy(t)  # the same training, with these values alone
+        now.value_sum, now.further_sums, now.rows_seen = value, further, 1
         now.check()
 
     def outcome(self) -> Outcome:

@@ -2,6 +2,8 @@
 
     ELBO = E_eps[sum_d x_d l_d - softplus(l_d)] - KL(N(m, s^2) || N(0, I)),   z = m + s eps,  l = decoder(z)
 
+or, for another weight beta of the KL, along the gradient of that weighted objective:
+
     for the blocks of rows, in parallel:     draw, forward, backward: a_l and delta_l of every layer
     for slices of all weights, in parallel:  grad W_l = a_{l-1}^T delta_l over all rows; the optimiser moves
                                              along it while it is in the cache
@@ -12,7 +14,7 @@ Each network has a tape, two flat vectors with a_0, a_1, ..., a_L and delta_0, d
 of all rows of a batch one after the other; a block fills its own rows. The last layer is linear: its output
 is stored as delta_L, and the memory of a_L is spare.
 
-The definition is `elbo_lab.training.batch.ascend` with `elbo_lab.estimators.pathwise_pass`.
+The definition is `elbo_lab.training.batch.ascend` with `elbo_lab.estimators.passes.weighted_pass`.
 """
 
 from collections.abc import Callable
@@ -161,7 +163,7 @@ def draw(rng: Rng, eta: Floats, noise: Floats, z: Floats) -> float:
 
 @inner_loop
 def draw_backward(eta: Floats, noise: Floats, grad_z: Floats, share: float | np.floating) -> None:
-    """Overwrite eta by the gradient in eta; `share` is the weight of a datum in the batch."""
+    """Overwrite eta by the gradient in eta; `share` is the weight of the KL of a datum in the batch."""
     n_data, n_latent = eta.shape[0], grad_z.shape[1]
     zero, one = eta.dtype.type(0.0), eta.dtype.type(1.0)
     for n in range(n_data):
@@ -204,9 +206,10 @@ def block(
     decoder: Network,
     first: int,
     n: int,
+    beta: float,
     buffers: tuple[Floats, Floats],
-) -> float:
-    """Compute n rows from `first` on of the tapes of both networks; return their mean ELBO in nats."""
+) -> tuple[float, float]:
+    """Compute n rows from `first` on of the tapes of both networks; return their mean ELBO and KL in nats."""
     x, noise = buffers
     n_draws, total = noise.shape[0] // x.shape[0], x.shape[0]
     widths, _, a, delta = encoder[1:]
@@ -221,13 +224,13 @@ def block(
     divergence = draw(rng, eta, noise_block, layer_rows(a, sizes, 0, start, count))
     forward(gemm, decoder, start, count)
     logits, spare = layer_rows(delta, sizes, last, start, count), layer_rows(a, sizes, last, start, count)
-    by_logit, by_datum = x.dtype.type(1.0 / (n_draws * total)), x.dtype.type(1.0 / total)
+    by_logit, by_datum = x.dtype.type(1.0 / (n_draws * total)), x.dtype.type(beta / total)
     log_likelihood = observe(x_block, logits, spare, by_logit)
 
     backward(gemm, decoder, start, count, 0)
     draw_backward(eta, noise_block, layer_rows(delta, sizes, 0, start, count), by_datum)
     backward(gemm, encoder, first, n, 1)
-    return log_likelihood / count - divergence / n
+    return log_likelihood / count - divergence / n, divergence / n
 
 
 @inner_loop
@@ -268,11 +271,12 @@ def vae_step(
     encoder_move: Rule,
     decoder_move: Rule,
     edges: Integers,
+    beta: float,
     buffers: tuple[Floats, Floats],
     values: Floats,
     scratch: Floats,
-) -> float:
-    """Take one step; return the mean ELBO of the batch in nats. Nothing moves if it is not finite.
+) -> tuple[float, float]:
+    """Take one step; return mean ELBO and KL of the batch in nats. Nothing moves if they are not finite.
 
     Parameters
     ----------
@@ -290,24 +294,28 @@ def vae_step(
         Number of the rule in `optimizers.RULES`, or STILL; slots (n_slots, P); numbers (7,) of the rule.
     edges : ndarray (n_blocks + 1,)
         Of the blocks in the batch, from 0 to B.
+    beta : float
+        Weight of the KL in what is maximised; 1 for the ELBO.
     buffers : tuple
         x (B, D), noise (S B, K): written to.
-    values : ndarray (n_blocks,)
-        Mean ELBO of each block; written to.
+    values : ndarray (n_blocks, 2)
+        Mean ELBO and KL of each block; written to.
     scratch : ndarray (threads, largest slice)
         Written to. All floats but `values` are of one dtype, all arrays contiguous.
     """
     x, noise = buffers
-    for index in prange(values.size):
+    for index in prange(len(values)):
         b = np.intp(index)
         first, n = edges[b], edges[b + 1] - edges[b]
-        values[b] = block(gemm, rngs[b], data, encoder, decoder, first, n, buffers)
-    value = 0.0
-    for i in range(values.size):
-        value += (edges[i + 1] - edges[i]) / edges[-1] * values[i]
-    if np.isfinite(value):
+        values[b, 0], values[b, 1] = block(gemm, rngs[b], data, encoder, decoder, first, n, beta, buffers)
+    elbo, kl = 0.0, 0.0
+    for i in range(len(values)):
+        share = (edges[i + 1] - edges[i]) / edges[-1]
+        elbo += share * values[i, 0]
+        kl += share * values[i, 1]
+    if np.isfinite(elbo) and np.isfinite(kl):
         for index in prange(SLICES):
             number, gradient = np.intp(index), scratch[get_thread_id()]
             move(gemm, encoder, encoder_move, x.shape[0], number, gradient)
             move(gemm, decoder, decoder_move, noise.shape[0], number, gradient)
-    return value
+    return elbo, kl

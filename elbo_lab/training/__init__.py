@@ -1,5 +1,6 @@
 """Stochastic gradient ascent: objectives, optimisers, step-size schedules, trainer, checkpoints."""
 
+from elbo_lab.training.beta import BetaObjective, BetaSchedule
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.training.objectives import (
     ElboObjective,
@@ -27,6 +28,8 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "BetaObjective",
+    "BetaSchedule",
     "Constant",
     "Cosine",
     "ElboObjective",

@@ -9,7 +9,6 @@ This is the definition of a step, for any objective and optimiser; `compiled_ste
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from elbo_lab.arrays import Floats, Integers
 from elbo_lab.training.optimizers import Optimizer, sgd_step
 
 if TYPE_CHECKING:
-    from elbo_lab.training.objectives import Gradients, Objective
+    from elbo_lab.training.objectives import Gradients, Objective, Value
 
 Vectors = dict[str, Floats]
 """Parameter vectors, gradients, or the states of estimators, by the names of the parameters."""
@@ -97,7 +96,7 @@ def ascend(
     rng: np.random.Generator,
     memory: Vectors,
     pool: Executor,
-) -> tuple[float, Vectors]:
+) -> tuple[Value, Vectors]:
     """Take one step; return the mean value of the batch and the states of the estimators.
 
     Parameters
@@ -117,7 +116,7 @@ def ascend(
 
     Returns
     -------
-    value : float
+    value : float or ndarray (1 + F,)
         Nats per datum; nothing has moved if it is not finite.
     memory : dict of ndarray
         New states of the estimators; unchanged by a batch of several blocks.
@@ -133,7 +132,7 @@ def ascend(
     block_rngs = generators(rng, len(blocks))
     values, gradients, memories = zip(*_map(pool, gradients_of, blocks, block_rngs), strict=True)
     value = sum(share * value for share, value in zip(shares, values, strict=True))
-    if math.isfinite(value):
+    if np.isfinite(value).all():
         slices = [
             (name, coordinates)
             for name in moves

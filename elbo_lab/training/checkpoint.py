@@ -165,11 +165,20 @@ def state_of(training: Training) -> tuple[Header, Arrays]:
         "order_rng": training.minibatches.rng.bit_generator.state,
         "noise_rng": training.noise_rng.bit_generator.state,
     }
+    if training.further_sums:
+        header["further_sums"] = training.further_sums
     arrays: Arrays = {"order": training.minibatches.order}
     groups = {"params": training.params, "slots": training.slots, "memory": training.memory}
     for group, vectors in (groups | {"best": training.best_params or {}}).items():
         arrays |= {f"{group}.{name}": vector for name, vector in vectors.items()}
     return header, arrays
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    """Tell whether this is a list of so many numbers that a sum can reach."""
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    return all(type(value) in (int, float) and abs(value) < LARGEST_NUMBER for value in values)
 
 
 def _is_row(row: object) -> bool:
@@ -202,6 +211,9 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
             number = value >= 0
         if not (number or (optional and value is None)):
             raise refuse(f"{name} {value!r}")
+    further = header["further_sums"] if training.further_sums else []
+    if not _are_numbers(further, len(training.further_sums)):
+        raise refuse(f"further_sums {further!r}")
     counts, position, history = header["counts"], header["position"], header["history"]
     if not isinstance(counts, dict) or set(counts) != set(training.params):
         raise refuse(f"counts {counts!r}")
@@ -239,6 +251,7 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
         raise refuse("an order that does not hold every row once")
     for name in PLAIN_STATE:
         setattr(training, name, header[name])
+    training.further_sums = list(further)
     training.counts, training.history = dict(header["counts"]), list(header["history"])
     training.minibatches.position = header["position"]
     training.minibatches.order = arrays["order"]

@@ -1,10 +1,10 @@
 """The compiled step of a Bernoulli VAE (`kernels.vae_step`): when it applies, and its arguments.
 
-It applies to the pathwise gradients (`ElboObjective.one_pass`), joint or alternating, of a `DeepBernoulli`
-decoder and an encoder of a diagonal Gaussian under an optimiser of this package: any depth, width, activation
-and number of draws, float32 or float64. Everything else runs the definition, `batch.ascend`; so does a forked
-process whose parent has used Numba's threads, which do not survive a fork. The two agree to rounding: 1e-5
-relative in float32, 1e-12 in float64.
+It applies to the pathwise gradients (`ElboObjective.one_pass`) of the ELBO or of a `BetaObjective`, joint or
+alternating, of a `DeepBernoulli` decoder and an encoder of a diagonal Gaussian under an optimiser of this
+package: any depth, width, activation and number of draws, float32 or float64. Everything else runs the
+definition, `batch.ascend`; so does a forked process whose parent has used Numba's threads, which do not
+survive a fork. The two agree to rounding: 1e-5 relative in float32, 1e-12 in float64.
 """
 
 from itertools import pairwise
@@ -19,7 +19,8 @@ from elbo_lab.models import DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import has_numba_threads, numba_threads
 from elbo_lab.training.batch import Move, Vectors, blocks_of, generators
-from elbo_lab.training.objectives import ElboObjective, Objective
+from elbo_lab.training.beta import BetaObjective
+from elbo_lab.training.objectives import ElboObjective, Objective, Value
 from elbo_lab.training.optimizers import OPTIMIZERS, Optimizer
 
 # Numba recompiles for every length of a tuple of generators: two lengths suffice for all numbers of blocks.
@@ -32,7 +33,8 @@ def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> 
     """Tell whether `CompiledStep` can take the steps of an objective."""
     # `type is`: a subclass may override a formula.
     return (
-        type(objective) is ElboObjective
+        isinstance(objective, ElboObjective)
+        and type(objective) in (ElboObjective, BetaObjective)
         and objective.one_pass
         and type(objective.model) is DeepBernoulli
         and type(objective.posterior) is AmortisedPosterior
@@ -70,7 +72,7 @@ class CompiledStep:
             a, delta = np.empty((2, count * sum(network.sizes)), dtype)
             self.networks[name] = ACTIVATIONS[network.activation], np.array(network.sizes), a, delta
         self.edges = np.array([0, *(block.stop for block in blocks_of(n_rows))])
-        self.values = np.empty(self.edges.size - 1)
+        self.values = np.empty((self.edges.size - 1, 2))
         self.buffers = (
             np.empty((n_rows, model.n_columns), dtype),
             np.empty((n_draws * n_rows, model.n_latent), dtype),
@@ -80,19 +82,29 @@ class CompiledStep:
         self.scratch = np.empty((threads, largest), dtype)
 
     def ascend(
-        self, rows: Integers, params: Vectors, moves: dict[str, Move], rng: np.random.Generator
-    ) -> float:
-        """Take one step as `batch.ascend` does; return the mean value of the batch in nats per datum."""
+        self,
+        rows: Integers,
+        params: Vectors,
+        moves: dict[str, Move],
+        rng: np.random.Generator,
+        step: int = 0,
+    ) -> Value:
+        """Take one step as `batch.ascend` does; return the mean value of the batch in nats per datum.
+
+        `step` counts the minibatches seen before this one.
+        """
         from elbo_lab.kernels.gemm import gemm
         from elbo_lab.kernels.vae_step import vae_step
 
         dtype = self.scratch.dtype
-        rngs = generators(rng, self.values.size)
+        rngs = generators(rng, len(self.values))
         rngs += [rngs[-1]] * ((FEW if len(rngs) <= FEW else MANY) - len(rngs))
         fresh = self.objective.probabilities is not None
         data = fresh, self.objective.table, rows, *self.posterior.affine(dtype)
+        now = self.objective.at(step)
+        beta = now.beta if isinstance(now, BetaObjective) else 1.0
         with numba_threads(self.threads):
-            return vae_step(
+            elbo, kl = vae_step(
                 gemm(dtype),
                 tuple(rngs),
                 data,
@@ -101,10 +113,12 @@ class CompiledStep:
                 self._update(moves.get("phi")),
                 self._update(moves.get("theta")),
                 self.edges,
+                beta,
                 self.buffers,
                 self.values,
                 self.scratch,
             )
+        return now.values(elbo, kl) if isinstance(now, BetaObjective) else elbo
 
     def _network(self, name: str, params: Vectors) -> tuple[int, Integers, Floats, Floats, Floats]:
         """Return a network as the kernel takes it."""

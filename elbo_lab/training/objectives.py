@@ -5,17 +5,18 @@
     importance    mean E[log (1/K) sum_k w_k]                theta and phi, of K draws in one bound
     global        ELBO(phi; x) / M, latents of all rows      phi, from minibatches of the table's M rows
 
-Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient
-of the whole, whatever its size. A batch is cut into blocks of rows that run in parallel: their number depends
-on the batch alone, never on the threads, so results do not either. For each block `draw` is the only random
-step (which bits, which noise); `gradients` is a deterministic function of what was drawn.
+and in `training.beta` the ELBO with a weight on its KL. Each is a mean over data, so that the gradient of a
+minibatch drawn uniformly is unbiased for the gradient of the whole, whatever its size. A batch is cut into
+blocks of rows that run in parallel: their number depends on the batch alone, never on the threads, so results
+do not either. For each block `draw` is the only random step (which bits, which noise); `gradients` is a
+deterministic function of what was drawn.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -43,8 +44,11 @@ Names = tuple[str, ...]
 Drawn = Any
 """The data of a block of rows and the noise of its gradient: what `draw` of an objective returns."""
 
-Gradients = tuple[float, Vectors, Vectors]
-"""Mean value of a block in nats per datum, its gradients, and the states of the estimators."""
+Value = float | Floats
+"""Mean value in nats per datum; with `further_keys` an array (1 + F,), the further means after it."""
+
+Gradients = tuple[Value, Vectors, Vectors]
+"""Mean value of a block, its gradients, and the states of the estimators."""
 
 
 class Objective(ABC):
@@ -60,10 +64,16 @@ class Objective(ABC):
         Whether it is defined only on all rows at once, in their order.
     value_key : str
         Name of its value in a history.
+    further_keys : tuple of str
+        Names of further means that come with the value.
+    watched_key : str
+        What early stopping watches: a number that a recorder adds to the rows of the history.
     """
 
     names: ClassVar[Names] = ("theta",)
     value_key: ClassVar[str] = "log_p"
+    further_keys: ClassVar[Names] = ()
+    watched_key: ClassVar[str] = "elbo_validation"
 
     @property
     @abstractmethod
@@ -73,6 +83,15 @@ class Objective(ABC):
     @property
     def whole(self) -> bool:
         return False
+
+    def at(self, step: int) -> Self:  # noqa: ARG002 - most are the same at every step
+        """Return the objective of a minibatch, `step` of them having been seen before."""
+        return self
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """Numbers of the present step for a row of the history, beside the means."""
+        return {}
 
     @abstractmethod
     def initial(self, rng: np.random.Generator) -> Vectors:

@@ -58,10 +58,10 @@ class Training:
     params : dict of ndarray
         The present parameters; `best_params` are those of the best validation bound, with patience.
     history : list of dict
-        One row per evaluation: epoch, step, phase, the mean value of the epoch (nats per datum), the learning
-        rate of theta, and the values of the recorders. The phase is 'start' or 'joint'. An alternating
-        evaluation has the rows 'before', 'phi' and 'theta' of one cycle; 'before' is left out where the last
-        row is of the same parameters.
+        One row per evaluation: epoch, step, phase, the mean value of the epoch (nats per datum) and what the
+        objective has beside it, the learning rate of theta, and the values of the recorders. The phase is
+        'start' or 'joint'. An alternating evaluation has the rows 'before', 'phi' and 'theta' of one cycle;
+        'before' is left out where the last row is of the same parameters.
     """
 
     @checks_kinds
@@ -94,6 +94,7 @@ class Training:
         self.first_value: float | None = None
         self.last_value: float | None = None
         self.value_sum, self.rows_seen = 0.0, 0
+        self.further_sums = [0.0] * len(objective.further_keys)
         self.best: float | None = None
         self.best_params: Vectors | None = None
         self.waited = 0
@@ -113,6 +114,13 @@ class Training:
     def running_value(self) -> float:
         """Mean value of the epoch so far, in nats per datum."""
         return self.value_sum / max(1, self.rows_seen)
+
+    @property
+    def running_values(self) -> dict[str, float]:
+        """The running value and the further means of the objective, by name."""
+        keys = self.objective.value_key, *self.objective.further_keys
+        sums = self.value_sum, *self.further_sums
+        return {key: total / max(1, self.rows_seen) for key, total in zip(keys, sums, strict=True)}
 
     @property
     def result(self) -> Vectors:
@@ -161,16 +169,19 @@ class Training:
         moves = {name: self._move(name) for name in names}
         if is_compiled(self.objective, self.params, self.plan.optimizer):
             step = self._compiled_step(len(rows))
-            value = step.ascend(rows, self.params, moves, self.noise_rng)
+            found = step.ascend(rows, self.params, moves, self.noise_rng, self._seen_before)
         else:
-            value, self.memory = ascend(
-                self.objective, rows, self.params, moves, self.noise_rng, self.memory, pool
+            objective = self.objective.at(self._seen_before)
+            found, self.memory = ascend(
+                objective, rows, self.params, moves, self.noise_rng, self.memory, pool
             )
         self.step += 1
+        value, *further = np.atleast_1d(found).tolist()
         self._check_finite(value)
         for name in names:
             self.counts[name] += 1
         self.value_sum += value * len(rows)
+        self.further_sums = [a + b * len(rows) for a, b in zip(self.further_sums, further, strict=True)]
         self.rows_seen += len(rows)
 
     def _compiled_step(self, n_rows: int) -> CompiledStep:
@@ -179,8 +190,13 @@ class Training:
             self._compiled[key] = CompiledStep(cast(ElboObjective, self.objective), *key)
         return self._compiled[key]
 
+    @property
+    def _seen_before(self) -> int:
+        """Minibatches before the present one: what schedules count."""
+        return max(0, self.seen - 1)
+
     def _rate(self, name: str) -> float:
-        return self.plan.rates[name] * self.plan.schedule.factor(max(0, self.seen - 1))
+        return self.plan.rates[name] * self.plan.schedule.factor(self._seen_before)
 
     def _move(self, name: str) -> Move:
         """Return how a parameter vector moves in this step."""
@@ -201,9 +217,10 @@ class Training:
         for name, vector in self.params.items():
             if not np.isfinite(vector).all():
                 raise Diverged(f"{name} left the finite numbers in {where}")
-        first = self.first_value
-        if first is not None and self.rows_seen and self.running_value < first - FALL * (1.0 + abs(first)):
-            fall = f"from {first:.6g} to {self.running_value:.6g} nats per datum"
+        # Of several means one may fall while another is maximised.
+        first, now = self.first_value, max(self.running_values.values())
+        if first is not None and self.rows_seen and now < first - FALL * (1.0 + abs(first)):
+            fall = f"from {first:.6g} to {now:.6g} nats per datum"
             raise Diverged(f"the bound fell {fall} in {where}")
 
     def _end_epoch(self, evaluate: bool) -> None:
@@ -213,13 +230,14 @@ class Training:
             self._record("joint" if self.plan.phi_steps is None else "theta")
         self.last_value = self.running_value
         self.value_sum, self.rows_seen = 0.0, 0
+        self.further_sums = [0.0] * len(self.further_sums)
 
     def _record(self, phase: str, epoch: int | None = None) -> None:
         epoch = self.epoch if epoch is None else epoch
         row: dict[str, Any] = {"epoch": epoch, "step": self.step, "phase": phase}
         if self.rows_seen:
-            row[self.objective.value_key] = self.running_value
-            row["learning_rate"] = self._rate("theta")
+            row |= self.running_values
+            row |= {"learning_rate": self._rate("theta")} | self.objective.at(self._seen_before).notes
         for recorder in self.recorders:
             row |= recorder(self.params, phase)
         for key, value in row.items():
@@ -227,7 +245,7 @@ class Training:
                 raise Diverged(f"{key} became {value} in epoch {row['epoch']}")
         self.history.append(row)
         if self.plan.patience is not None and phase in ("joint", "theta"):
-            self._watch(row["elbo_validation"])
+            self._watch(row[self.objective.watched_key])
 
     def _watch(self, value: float) -> None:
         if self.best is None or value > self.best:
