@@ -10,10 +10,10 @@ from checks import assert_close, check_vjp
 from estimator_laws import integrable_phi
 from noise_integrals import affordable_draws, expected_estimate
 
-from elbo_lab import Problem
+from elbo_lab import Problem, fit
 from elbo_lab.datasets import load
 from elbo_lab.distributions import Beta, FullGaussian
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Stopped
 from elbo_lab.estimators import (
     ESTIMATORS,
     ElboAnalyticKL,
@@ -29,6 +29,7 @@ from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.kernels import use_kernels, vae_step
 from elbo_lab.models import PPCA, DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.report.numbers import about_beta
 from elbo_lab.special import log_softmax
 from elbo_lab.training import BetaObjective, BetaSchedule, ElboObjective, Plan, Training
 from elbo_lab.training.compiled_step import is_compiled
@@ -404,6 +405,81 @@ def test_without_a_price_the_elbo_may_fall_while_the_objective_rises():
     training.value_sum, training.rows_seen = 1e6 * training.first_value, 1
     training.further_sums = [training.first_value]
     training.check()
+
+
+# -- fit -------------------------------------------------------------------------------------------
+
+SMALL = {"latent": 2, "hidden": (5,), "epochs": 4, "batch": 20, "holdout": 0.2, "seed": 3}
+WARM = {"beta": 4.0, "beta_schedule": "linear:6", "patience": 5}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return replace(load("digits:binary").rows(100, 0), image_shape=None)
+
+
+def test_a_fit_says_what_it_maximised_and_keeps_the_elbo(rows):
+    result = fit("deep-bernoulli", rows, **SMALL, **WARM, dtype="float64")
+    for numbers in (result.final, result.final["held_out"]):
+        excess = (1.0 - 4.0) * numbers["kl_to_prior"]
+        assert_close(numbers["beta_objective_per_datum"], numbers["elbo_per_datum"] + excess, 1e-12)
+    kl, _, _ = kl_pass(result.problem(result.train.x))
+    assert_close(result.final["kl_to_prior"], kl, 1e-12)
+    assert result.history[-1]["beta"] == 4.0
+    figure = result.plot("learning-curves")
+    assert sum("weighted" in ax.get_ylabel() for ax in figure.axes) == 2
+
+
+def test_a_fit_without_a_weight_has_no_word_of_it(rows):
+    plain, one = fit("deep-bernoulli", rows, **SMALL), fit("deep-bernoulli", rows, **SMALL, beta=1.0)
+    assert plain.history == one.history and "beta" not in plain.final
+    np.testing.assert_array_equal(plain.phi, one.phi)
+
+
+def test_early_stopping_watches_what_is_maximised(rows):
+    result = fit("deep-bernoulli", rows, **SMALL | {"epochs": 30}, beta=0.0, patience=3)
+    watched = [row["beta_objective_validation"] for row in result.history[1:]]
+    best = int(np.argmax(watched))
+    assert best == len(watched) - 1 or len(watched) == best + 4
+    for row in result.history[1:]:
+        assert row["beta_objective_validation"] > row["elbo_validation"]
+
+
+def test_a_resumed_warm_up_has_the_bits_of_the_whole(rows, tmp_path):
+    whole = fit("deep-bernoulli", rows, **SMALL, **WARM)
+    path = tmp_path / "c.npz"
+    steps = iter(range(100))
+    with pytest.raises(Stopped):
+        fit("deep-bernoulli", rows, **SMALL, **WARM, checkpoint=path, progress=lambda *_: next(steps) == 4)
+    resumed = fit(data=rows, resume=path)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+    np.testing.assert_array_equal(resumed.phi, whole.phi)
+    assert resumed.history == whole.history and resumed.settings["beta_schedule"] == "linear:6"
+
+
+@pytest.mark.parametrize(
+    "beta, words", [(4.0, "a lower bound of log p(x) below the ELBO"), (0.5, "no lower bound"), (1.0, "ELBO")]
+)
+def test_the_screen_says_whether_it_is_a_bound(beta, words):
+    assert words in about_beta(beta)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"beta": -1.0}, "beta: expected a finite weight of the KL, at least 0, got -1.0"),
+        ({"beta_schedule": "linear:1000"}, "beta_schedule: expected a warm-up of at most the 16 minibatches"),
+        ({"beta_schedule": "linear:x"}, "beta_schedule: expected 'linear:STEPS'"),
+    ],
+)
+def test_a_fit_refuses_a_bad_weight_in_one_line(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit("deep-bernoulli", rows, **SMALL, **options)
+
+
+def test_other_methods_have_no_weight():
+    with pytest.raises(ValueError, match="beta: expected no value with method closed-form"):
+        fit("ppca", "faithful", latent=1, beta=2.0)
 
 
 # -- mistakes --------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def records(tmp_path_factory):
         fit("ppca", "digits", latent=2),
         fit("deep-bernoulli", "digits", **small, **net, **watched),
         fit("ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, **small),
-        fit("deep-gaussian:fixed", "digits", **small, hidden=(5,)),
+        fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
     ]

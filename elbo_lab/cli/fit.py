@@ -22,6 +22,7 @@ EXAMPLES = r"""examples:
       --hidden 256 128 64 --batch 50 --epochs 200 --learning-rate 3e-3 --schedule cosine:5200 --patience 60
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
+  elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
@@ -88,6 +89,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
+    add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
+    add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS: from 0 to beta in so many steps")
     add("--posterior", metavar="KIND", help="amortised or free")
     add("--theta-estimator", metavar="NAME", help="of grad-theta-elbo, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of grad-phi-elbo, from 'elbo-lab list'")

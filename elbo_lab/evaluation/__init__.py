@@ -10,7 +10,7 @@ from elbo_lab.evaluation.annealed.sampling import (
 )
 from elbo_lab.evaluation.annealed.sandwich import Sandwich, bidirectional
 from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_schedule
-from elbo_lab.evaluation.decompositions import Decomposition, decompose
+from elbo_lab.evaluation.decompositions import Decomposition, decompose, mean_kl_to_prior
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
@@ -43,6 +43,7 @@ __all__ = [
     "held_out_log_likelihood",
     "importance_nll",
     "linear_schedule",
+    "mean_kl_to_prior",
     "measure_cubo",
     "measure_gap",
     "measure_renyi",

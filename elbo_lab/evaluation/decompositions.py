@@ -15,7 +15,9 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
-from elbo_lab.errors import check_data
+from elbo_lab.errors import NotApplicable, check_data
+from elbo_lab.estimators import Problem
+from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.exact import ladder
 from elbo_lab.models import Model
 from elbo_lab.threads import single_threaded_blas
@@ -55,6 +57,22 @@ class Decomposition:
         """Return the mean of every term over the data, by name."""
         terms = {name: values for name, values in vars(self).items() if name != "error"}
         return {name: float(values.mean()) for name, values in {"elbo": self.elbo, **terms}.items()}
+
+
+def mean_kl_to_prior(problem: Problem) -> float:
+    """Return the mean over rows of KL(q || p(z)), in closed form, in nats per datum.
+
+    Raises
+    ------
+    NotApplicable
+        If it has none.
+    """
+    model, posterior, theta, phi, x = problem
+    if not posterior.family.has_kl_to(model.family):
+        pair = f"a {posterior.family.name} q and a {model.family.name} prior"
+        raise NotApplicable(f"KL between {pair} has no closed form")
+    eta = encoded(posterior, phi, x)
+    return float(posterior.family.kl_to(model.family, eta, model.prior_eta(theta)).mean())
 
 
 def decompose(

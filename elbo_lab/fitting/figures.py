@@ -69,8 +69,10 @@ def _curves(result: FitResult, title: str) -> Figure:
     for word, numbers in (("training rows", final), ("held-out rows", final.get("held_out", {}))):
         if "elbo_on_nll_rows" in numbers:
             reached[word] = (numbers["elbo_on_nll_rows"], -numbers["nll_per_datum"])
-    watched = [row for row in result.history if row.get("elbo_validation") is not None]
-    best = max(watched, key=lambda row: row["elbo_validation"], default=None)
+    weighted = any("beta_objective_validation" in row for row in result.history)
+    key = "beta_objective_validation" if weighted else "elbo_validation"
+    watched = [row for row in result.history if row.get(key) is not None]
+    best = max(watched, key=lambda row: row[key], default=None)
     kept = None if best is None or result.settings.get("patience") is None else best["epoch"]
     figure = new_figure(2.0 + 2.0 * count_panels(result.history))
     plot_learning_curves(result.history, figure, len(result.train.x), title, reached, kept)

@@ -26,6 +26,7 @@ from elbo_lab.evaluation import (
     has_exact_evidence,
     held_out_log_likelihood,
     importance_nll,
+    mean_kl_to_prior,
     neighbour_accuracy,
     principal_scores,
     split_gap,
@@ -73,6 +74,23 @@ def numbers_of_fit(task: Task, outcome: Outcome, rows: Rows, threads: int) -> Nu
         if noise.get("share_at_floor", 0.0) >= MANY:
             warnings.append(_about_floor(noise))
     return final | {"warnings": tuple(warnings)}
+
+
+def of_beta(numbers: Numbers, task: Task, outcome: Outcome, rows: Rows, beta: float) -> Numbers:
+    """Return the closing numbers of a fit with the weight `beta` of the KL, and what it maximised."""
+    fitted = Fitted(task.model, outcome.vectors["theta"], task.posterior, outcome.vectors["phi"])
+
+    def completed(found: Numbers, x: Floats) -> Numbers:
+        if "elbo_per_datum" not in found:
+            return found
+        kl = mean_kl_to_prior(fitted.problem(x))
+        objective = found["elbo_per_datum"] + (1.0 - beta) * kl
+        return found | {"beta": beta, "kl_to_prior": kl, "beta_objective_per_datum": objective}
+
+    numbers = completed(numbers, rows.train.x)
+    if rows.held_out is not None:
+        numbers["held_out"] = completed(numbers["held_out"], rows.held_out.x)
+    return numbers
 
 
 def decoder_noise(fitted: Fitted, x: Floats) -> Numbers:

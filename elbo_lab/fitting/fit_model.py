@@ -54,6 +54,8 @@ def fit(
     phi_estimator: str | None = None,
     draws: int | None = None,
     gap_rows: int | None = None,
+    beta: float | None = None,
+    beta_schedule: str | None = None,
     restarts: int | None = None,
     tolerance: float | None = None,
     floor: float | None = None,
@@ -102,6 +104,10 @@ def fit(
         Draws of z per datum and step.
     gap_rows : int, optional
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
+    beta : float, optional
+        Weight of KL(q || prior) in what is maximised; 1, the default, is the ELBO. See `training.beta`.
+    beta_schedule : {'constant', 'linear:STEPS'}, optional
+        'linear:STEPS' lets the weight rise from 0 to `beta` over so many minibatches.
     restarts, tolerance : optional
         See `em.fit_em`.
     floor : float, optional

@@ -12,7 +12,7 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.distributions.noise import FloatDType
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem, elbo_for
-from elbo_lab.evaluation import held_out_log_likelihood, measure_gap
+from elbo_lab.evaluation import held_out_log_likelihood, mean_kl_to_prior, measure_gap
 from elbo_lab.fitting.final import elbo_per_row
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -25,9 +25,13 @@ Recorder = Callable[[Params, str], dict[str, float]]
 
 
 def validation_recorder(
-    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType
+    model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType, beta: float | None = None
 ) -> Recorder:
-    """Return a recorder of the bound on validation rows, with fixed noise."""
+    """Return a recorder of the bound on validation rows, with fixed noise.
+
+    With `beta`, the weight of the KL at the end of the training, it records that objective too: an ELBO that
+    falls is no sign that a training with another weight should stop.
+    """
     bound, x = elbo_for(model, posterior), x.astype(dtype)
     spec = bound.noise_spec(posterior.family, VALIDATION_DRAWS, len(x))
     noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
@@ -35,8 +39,12 @@ def validation_recorder(
     def record(params: Params, phase: str) -> dict[str, float]:
         if phase in ("before", "phi"):  # a cycle is judged at its end
             return {}
-        value = bound.estimate(Problem(model, posterior, params["theta"], params["phi"], x), noise)[0][0]
-        return {"elbo_validation": float(value)}
+        problem = Problem(model, posterior, params["theta"], params["phi"], x)
+        value = float(bound.estimate(problem, noise)[0][0])
+        if beta is None:
+            return {"elbo_validation": value}
+        objective = value + (1.0 - beta) * mean_kl_to_prior(problem)
+        return {"elbo_validation": value, "beta_objective_validation": objective}
 
     return record
 

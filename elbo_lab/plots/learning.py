@@ -44,6 +44,14 @@ LOOKS = {
         "ELBO, validation rows, end of the epoch",
         {**SOLID, "color": "#997700", "marker": "s"},
     ),
+    "beta_objective": (
+        "what is maximised: the KL weighted by beta, mean over the epoch",
+        {**SOLID, "color": "#882255", "marker": "^"},
+    ),
+    "beta_objective_validation": (
+        "the same on validation rows, with the last beta",
+        {**SOLID, "color": "#AA4499", "marker": "v"},
+    ),
     "elbo_exact": ("exact ELBO, end of the epoch", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
     "mean_log_p": ("log p, training rows, mean over the epoch", BOUND),
     "log_p": ("exact log p, the same gap rows", EXACT_LINE),
@@ -55,6 +63,8 @@ TOTALS = ("elbo_after_m", "log_likelihood")
 PANELS = (
     ("elbo", "mean_log_p"),
     ("elbo_validation",),
+    ("beta_objective",),
+    ("beta_objective_validation",),
     ("elbo_exact", "log_p"),
     ("elbo_after_m", "log_likelihood"),
 )
@@ -196,7 +206,9 @@ def draw_curve(ax: Axes, curve: Curve, label: str, look: Mapping[str, Any]) -> N
 
 
 def _quantity(names: list[str]) -> str:
-    """Return the name of what a panel shows: the bound, log p, or both."""
+    """Return the name of what a panel shows: the bound, log p, both, or the weighted objective."""
+    if any(name.startswith("beta") for name in names):
+        return "weighted"
     bounds = [name for name in names if "elbo" in name]
     if not bounds:
         return "log p"

@@ -18,6 +18,8 @@ TITLES = {
     "log_likelihood_per_datum": "log-likelihood per datum",
     "elbo_per_datum": "ELBO per datum",
     "elbo_on_nll_rows": "ELBO per datum{of_nll}",
+    "kl_to_prior": "KL of q to the prior per datum",
+    "beta_objective_per_datum": "what was maximised per datum",
     "nll_per_datum": "log p(x){these}, sampled",
     "effective_sample_size": "median effective sample size{of_samples}",
     "pareto_k": "median Pareto k-hat of the weights",
@@ -108,6 +110,15 @@ def remarks(numbers: Numbers) -> list[str]:
     return said
 
 
+def about_beta(beta: float) -> str:
+    """Return what was maximised in words."""
+    objective = f"maximised was the ELBO with {beta:g} times its KL to the prior (beta objective)"
+    if beta == 1.0:
+        return f"{objective}, at the end the ELBO"
+    verdict = "a lower bound of log p(x) below the ELBO" if beta > 1.0 else "no lower bound of log p(x)"
+    return f"{objective}: {verdict}; the ELBO here is that with beta 1"
+
+
 def noise_text(noise: Numbers) -> str:
     """Return the noise of a decoder in words."""
     if "sigma" in noise:
@@ -141,6 +152,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         say(noise_text(final["decoder_noise"]))
     columns = columns_of(final)
     console.print(number_table(columns))
+    if "beta" in final:
+        say(about_beta(final["beta"]))
     for remark in remarks(final.get("held_out", final)):
         say(remark)
     gap = final.get("gap")

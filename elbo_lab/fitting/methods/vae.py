@@ -1,11 +1,14 @@
 """Autoencoding variational Bayes: theta and phi rise along estimated gradients of the ELBO."""
 
+from functools import partial
+
 import numpy as np
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.evaluation import has_exact_evidence
-from elbo_lab.fitting.jobs import Task, TrainingJob
+from elbo_lab.fitting.final import Numbers, of_beta
+from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.steps import (
     STEPS,
@@ -18,7 +21,7 @@ from elbo_lab.fitting.recorders import gap_recorder, validation_recorder
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
-from elbo_lab.training import ElboObjective, Training
+from elbo_lab.training import BetaObjective, BetaSchedule, ElboObjective, Training
 
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
@@ -40,6 +43,8 @@ class VAEMethod(Method):
         "draws": None,
         "patience": None,
         "gap_rows": 0,
+        "beta": 1.0,
+        "beta_schedule": "constant",
         "dtype": "float32",
     }
     has_encoder = True
@@ -49,6 +54,7 @@ class VAEMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         _check_recorded(model, options)
+        weight_of(options)
         usual = {"phi_learning_rate": options["learning_rate"]}
         return with_usual_estimators(model.family, options, usual)
 
@@ -69,8 +75,11 @@ class VAEMethod(Method):
         assert posterior is not None, "this method has a q"
         seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
         train, validation = validation_split(settings, train)
+        weight = weight_of(settings)
+        weight.check_ends(settings["epochs"] * -(-len(train.x) // settings["batch"]))
         if validation is not None:
-            recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype))
+            beta = None if weight.is_elbo else weight.final
+            recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype, beta))
         gap_rows = None
         if settings["gap_rows"]:
             if settings["gap_rows"] > len(train.x):
@@ -79,7 +88,8 @@ class VAEMethod(Method):
             # The ELBO of a free table is defined only for all of its rows at once.
             gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
             recorders.append(gap_recorder(model, posterior, gap_rows))
-        objective = ElboObjective(
+        kind = ElboObjective if weight.is_elbo else partial(BetaObjective, weight=weight)
+        objective = kind(
             model,
             posterior,
             train.x,
@@ -91,6 +101,16 @@ class VAEMethod(Method):
         )
         training = Training(objective, plan_of(settings), seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows)
+
+    def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
+        numbers = super().closing(task, outcome, rows, threads)
+        weight = weight_of(task.settings)
+        return numbers if weight.is_elbo else of_beta(numbers, task, outcome, rows, weight.final)
+
+
+def weight_of(settings: Settings) -> BetaSchedule:
+    """Return the weight of the KL that the options ask for, or raise ValueError."""
+    return BetaSchedule.parse(settings["beta"], settings["beta_schedule"])
 
 
 def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
