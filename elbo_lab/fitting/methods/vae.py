@@ -75,8 +75,8 @@ class VAEMethod(Method):
         assert posterior is not None, "this method has a q"
         seed, dtype, recorders = settings["seed"], np.dtype(settings["dtype"]).type, []
         train, validation = validation_split(settings, train)
-        weight = weight_of(settings)
-        weight.check_ends(settings["epochs"] * -(-len(train.x) // settings["batch"]))
+        plan, weight = plan_of(settings), weight_of(settings)
+        weight.check_ends(plan.epochs * -(-len(train.x) // plan.batch))
         if validation is not None:
             beta = None if weight.is_elbo else weight.final
             recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype, beta))
@@ -99,7 +99,7 @@ class VAEMethod(Method):
             draws=settings["draws"],
             dtype=dtype,
         )
-        training = Training(objective, plan_of(settings), seed, recorders, threads)
+        training = Training(objective, plan, seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
