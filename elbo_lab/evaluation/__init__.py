@@ -17,6 +17,7 @@ from elbo_lab.evaluation.importance import Nll, importance_nll
 from elbo_lab.evaluation.neighbours import neighbour_accuracy, principal_scores
 from elbo_lab.evaluation.prior import prior_nll
 from elbo_lab.evaluation.renyi import measure_cubo, measure_renyi
+from elbo_lab.evaluation.second_stage import Gain, TwoStage, draw_latents
 from elbo_lab.evaluation.surgery import Surgery, elbo_surgery, sampled_surgery
 from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
 from elbo_lab.evaluation.units import ActiveUnits, active_units
@@ -27,6 +28,7 @@ __all__ = [
     "AnnealedRun",
     "Decomposition",
     "Fitted",
+    "Gain",
     "Gap",
     "GapSplit",
     "HamiltonianMonteCarlo",
@@ -34,10 +36,12 @@ __all__ = [
     "RandomWalk",
     "Sandwich",
     "Surgery",
+    "TwoStage",
     "active_units",
     "annealed_weights",
     "bidirectional",
     "decompose",
+    "draw_latents",
     "elbo_surgery",
     "has_exact_evidence",
     "held_out_log_likelihood",

@@ -14,13 +14,19 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from elbo_lab.fitting.evaluate_model import evaluate as evaluate
     from elbo_lab.fitting.fit_model import fit as fit
     from elbo_lab.fitting.result import FitResult as FitResult
+    from elbo_lab.fitting.stages import Seeds as Seeds
+    from elbo_lab.fitting.stages import fit_second_stage as fit_second_stage
+    from elbo_lab.fitting.stages import fit_seeds as fit_seeds
 
 _HOMES = {
     "Evaluation": "evaluate_model",
     "FitResult": "result",
+    "Seeds": "stages",
     "Stored": "checkpoints",
     "evaluate": "evaluate_model",
     "fit": "fit_model",
+    "fit_second_stage": "stages",
+    "fit_seeds": "stages",
     "load_fitted": "checkpoints",
 }
 __all__ = [*_HOMES]
