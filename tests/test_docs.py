@@ -220,6 +220,7 @@ def records(tmp_path_factory):
         fit("ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, **small),
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
+        fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
     ]
     judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer")]

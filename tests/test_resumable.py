@@ -20,7 +20,9 @@ from elbo_lab.training import (
     EvidenceObjective,
     ImportanceWeightedObjective,
     Plan,
+    ReweightedWakeSleepObjective,
     Training,
+    WakeSleepObjective,
     load_checkpoint,
     save_checkpoint,
 )
@@ -112,6 +114,8 @@ OBJECTIVES = {
     "a free table": ElboObjective(MODEL, FreePosterior(MODEL.family, 40), DIGITS),
     "full covariance": ElboObjective(MODEL, FullPosterior.for_model(MODEL, 40), DIGITS),
     "another family": ElboObjective(MODEL, replace(ENCODER, family=Laplace(1)), DIGITS, **SAMPLED),
+    "wake-sleep": WakeSleepObjective(MODEL, ENCODER, DIGITS),
+    "reweighted wake-sleep": ReweightedWakeSleepObjective(MODEL, ENCODER, DIGITS, draws=3),
     "evidence": EvidenceObjective(PPCA(12, 2), DIGITS),
 }
 

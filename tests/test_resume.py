@@ -12,16 +12,18 @@ from elbo_lab.estimators import (
     ScoreFunctionLearnedBaseline,
     ScoreFunctionRunningMean,
 )
-from elbo_lab.models import DeepBernoulli, GaussianMLE
+from elbo_lab.models import DeepBernoulli, GaussianMLE, SigmoidBelief
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training import (
     SGD,
     Adagrad,
+    BothReweightedObjective,
     Cosine,
     ElboObjective,
     EvidenceObjective,
     Plan,
     Training,
+    WakeSleepObjective,
     load_checkpoint,
     save_checkpoint,
 )
@@ -45,6 +47,11 @@ def bernoulli(**options):
     return ElboObjective(model, AmortisedPosterior.for_data(model.family, BITS, (3,)), BITS, **options)
 
 
+def dreaming(kind, **options):
+    model = SigmoidBelief(4, 2)
+    return kind(model, AmortisedPosterior.for_data(model.family, BITS, (3,)), BITS, **options)
+
+
 def two_blocks():
     """A hundred rows, which two threads draw for; a batch of all of them, see `PLANS`."""
     chances = np.random.default_rng(2).random((110, 3))
@@ -66,6 +73,10 @@ OBJECTIVES = {
         phi_estimator=ScoreFunctionLearnedBaseline(), dtype=np.float32
     ),
     "evidence": lambda: EvidenceObjective(GaussianMLE(4), BITS),
+    "wake-sleep": lambda: dreaming(WakeSleepObjective, draws=2),
+    "reweighted wake-sleep in float32": lambda: dreaming(
+        BothReweightedObjective, draws=3, dtype=np.float32, probabilities=np.full(BITS.shape, 0.4)
+    ),
     "two blocks": two_blocks,
 }
 PLAN = Plan(epochs=4, batch=4, rates={"theta": 0.02, "phi": 0.05}, schedule=Cosine(15))

@@ -23,6 +23,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
+  elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
@@ -91,9 +92,10 @@ def add_options(parser: ArgumentParser) -> None:
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
     add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS: from 0 to beta in so many steps")
+    add("--objective", metavar="NAME", help="of vae: elbo, wake-sleep, rws, rws-sleep, rws-wake-sleep")
     add("--posterior", metavar="KIND", help="amortised or free")
-    add("--theta-estimator", metavar="NAME", help="of grad-theta-elbo, from 'elbo-lab list'")
-    add("--phi-estimator", metavar="NAME", help="of grad-phi-elbo, from 'elbo-lab list'")
+    add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
+    add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")

@@ -161,6 +161,12 @@ def methods() -> Lines:
     return lines
 
 
+def _objectives() -> Lines:
+    from elbo_lab.training import OBJECTIVES
+
+    return [(name, described(kind, kind.summary)) for name, kind in OBJECTIVES.items()]
+
+
 def _estimators() -> Lines:
     return [line for lines in estimators_by_target(None, None).values() for line in lines]
 
@@ -209,6 +215,7 @@ KINDS: dict[str, Callable[[], Lines]] = {
     "targets": _targets,
     "data sets": _data_sets,
     "methods of fit": methods,
+    "objectives": _objectives,
     "posteriors": _posteriors,
     "noise": _noise,
     "families": _families,

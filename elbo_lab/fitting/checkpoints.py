@@ -34,10 +34,10 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import FAMILIES, find_models
 from elbo_lab.training import (
-    ElboObjective,
     EvidenceObjective,
     Objective,
     Training,
+    VariationalObjective,
     load_checkpoint,
     save_checkpoint,
 )
@@ -297,11 +297,11 @@ def _specs(objective: Objective, data: Dataset | None) -> Header:
 
     Nothing, where they are not of kinds that have a name.
     """
-    if not isinstance(objective, (EvidenceObjective, ElboObjective)):
+    if not isinstance(objective, (EvidenceObjective, VariationalObjective)):
         return {}
     model, spec, probabilities = objective.model, None, None
     try:
-        if isinstance(objective, ElboObjective):
+        if isinstance(objective, VariationalObjective):
             probabilities, spec = objective.probabilities, objective.posterior.to_dict()
             if objective.posterior.family != model.family:
                 spec["family"] = objective.posterior.family.name

@@ -49,6 +49,7 @@ def fit(
     phi_steps: int | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
+    objective: str | None = None,
     posterior: str | None = None,
     theta_estimator: str | None = None,
     phi_estimator: str | None = None,
@@ -97,9 +98,12 @@ def fit(
         As in 'constant', 'cosine:1000'.
     phi_steps, evaluate_every, patience : int, optional
         See `training.Plan`, also for `batch`.
+    objective : {'elbo', 'wake-sleep', 'rws', 'rws-sleep', 'rws-wake-sleep'}, optional
+        Of the method vae, as in `training.OBJECTIVES`.
     posterior : {'amortised', 'free'}, optional
     theta_estimator, phi_estimator : str, optional
-        Of grad-theta-elbo and grad-phi-elbo, as in `elbo-lab list`.
+        Of the gradients that the objective takes, grad-theta-elbo and grad-phi-elbo by default; as in
+        `elbo-lab list`.
     draws : int, optional
         Draws of z per datum and step.
     gap_rows : int, optional

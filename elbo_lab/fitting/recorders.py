@@ -1,6 +1,7 @@
 """What a training records: each recorder is called at every evaluation and adds to the history.
 
-The validation bound, the exact gap, the exact likelihood, the exact ELBO of a table with global latents.
+The validation bound, bounds on watched rows, the exact gap, the exact likelihood, the exact ELBO of a table
+with global latents.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +13,22 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.distributions.noise import FloatDType
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem, elbo_for
-from elbo_lab.evaluation import held_out_log_likelihood, mean_kl_to_prior, measure_gap
+from elbo_lab.estimators.base import weighted_draws
+from elbo_lab.evaluation import (
+    has_exact_evidence,
+    held_out_log_likelihood,
+    mean_kl_to_prior,
+    measure_gap,
+)
 from elbo_lab.fitting.final import elbo_per_row
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.special import log_mean_exp
 
 # Draws of z that the bound on validation rows averages.
 VALIDATION_DRAWS = 10
+# Rows, and draws of z for each, on which a training is watched that ascends no function.
+MONITORED_ROWS, MONITORED_DRAWS = 200, 10
 
 Params = Mapping[str, Floats]
 Recorder = Callable[[Params, str], dict[str, float]]
@@ -45,6 +55,34 @@ def validation_recorder(
             return {"elbo_validation": value}
         objective = value + (1.0 - beta) * mean_kl_to_prior(problem)
         return {"elbo_validation": value, "beta_objective_validation": objective}
+
+    return record
+
+
+def monitor_recorder(model: Model, posterior: Posterior, x: Floats, seed: int, dtype: FloatDType) -> Recorder:
+    """Return a recorder of bounds on the same rows with fixed noise, and of log p(x) where it is exact.
+
+    The ELBO and the importance-weighted bound come from the same draws, ten for each of at most 200 of the
+    rows x (N, D); so they lie in this order at every evaluation, and their means lie below log p(x).
+    """
+    if not posterior.needs_all_rows and len(x) > MONITORED_ROWS:
+        x = x[np.random.default_rng((seed, 3)).permutation(len(x))[:MONITORED_ROWS]]
+    exact = has_exact_evidence(model)
+    short: Floats = x.astype(dtype)
+    spec = posterior.family.noise_spec(MONITORED_DRAWS, len(x))
+    noise = draw_noise(spec, np.random.default_rng((seed, 1)), dtype=dtype)
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
+        problem = Problem(model, posterior, params["theta"], params["phi"], short)
+        log_w = weighted_draws(problem, noise)[2].astype(np.float64)
+        row = {
+            "monitored_elbo": float(log_w.mean()),
+            "monitored_iwae": float(log_mean_exp(log_w, axis=-2).mean()),
+        }
+        if exact:
+            theta = params["theta"].astype(np.float64)
+            row["monitored_log_p"] = float(held_out_log_likelihood(model, theta, x).mean())
+        return row
 
     return record
 

@@ -17,6 +17,7 @@ from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
 from elbo_lab.registry import ESTIMATORS, MODELS
+from elbo_lab.training import OBJECTIVES
 
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
@@ -27,11 +28,16 @@ FREE_ON_RESUME = ("epochs",)
 # Options that are names, and of what; a plug-in is loaded when it is used.
 NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "model": MODELS.loaded,
+    "objective": OBJECTIVES.values,
     "posterior": lambda: POSTERIORS,
     "theta_estimator": ESTIMATORS.loaded,
     "phi_estimator": ESTIMATORS.loaded,
 }
-WORDS = {"dtype": ("float32", "float64"), "posterior": (AmortisedPosterior.name, FreePosterior.name)}
+WORDS = {
+    "dtype": ("float32", "float64"),
+    "objective": tuple(OBJECTIVES),
+    "posterior": (AmortisedPosterior.name, FreePosterior.name),
+}
 
 
 def only_asked(arguments: Mapping[str, Any]) -> Settings:

@@ -52,6 +52,16 @@ LOOKS = {
         "the same on validation rows, with the last beta",
         {**SOLID, "color": "#AA4499", "marker": "v"},
     ),
+    "iwae": ("IWAE bound, training rows, mean over the epoch", BOUND),
+    "monitored_elbo": (
+        "ELBO, watched rows, end of the epoch",
+        {**SOLID, "color": "#5E8FC4", "marker": "D"},
+    ),
+    "monitored_iwae": (
+        "IWAE bound, watched rows, end of the epoch",
+        {**SOLID, "color": "#117733", "marker": "^"},
+    ),
+    "monitored_log_p": ("exact log p, the same watched rows", EXACT_LINE),
     "elbo_exact": ("exact ELBO, end of the epoch", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
     "mean_log_p": ("log p, training rows, mean over the epoch", BOUND),
     "log_p": ("exact log p, the same gap rows", EXACT_LINE),
@@ -61,7 +71,8 @@ TOTALS = ("elbo_after_m", "log_likelihood")
 
 # One panel each, of those curves that the history has.
 PANELS = (
-    ("elbo", "mean_log_p"),
+    ("elbo", "iwae", "mean_log_p"),
+    ("monitored_elbo", "monitored_iwae", "monitored_log_p"),
     ("elbo_validation",),
     ("beta_objective",),
     ("beta_objective_validation",),
@@ -84,7 +95,7 @@ def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[s
     """
     rows = check_history(history)
     rows = [row for row in rows if row.get("phase") not in ("before", "phi")] or rows
-    time, bounded = time_key(rows), any("elbo" in row or "elbo_exact" in row for row in rows)
+    time, bounded = time_key(rows), any({"elbo", "iwae", "elbo_exact"} & set(row) for row in rows)
     share = 1.0 if n_data is None else 1.0 / check_count("n_data", n_data)
     curves = {}
     for name in LOOKS:
@@ -206,10 +217,12 @@ def draw_curve(ax: Axes, curve: Curve, label: str, look: Mapping[str, Any]) -> N
 
 
 def _quantity(names: list[str]) -> str:
-    """Return the name of what a panel shows: the bound, log p, both, or the weighted objective."""
+    """Return the name of what a panel shows: bounds, log p, both, or the weighted objective."""
     if any(name.startswith("beta") for name in names):
         return "weighted"
-    bounds = [name for name in names if "elbo" in name]
+    bounds = [name for name in names if "elbo" in name or "iwae" in name]
     if not bounds:
         return "log p"
-    return "ELBO" if len(bounds) == len(names) else "log p and its bound"
+    if len(bounds) < len(names):
+        return "log p and its bound"
+    return "ELBO" if all("elbo" in name for name in names) else "bounds of log p"

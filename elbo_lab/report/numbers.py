@@ -162,6 +162,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         parts = " + ".join(f"{name} {gap[name]:.3g}" for name in names)
         line = f"log p {gap['log_p']:.4f}, ELBO {gap['elbo']:.4f}, gap = {parts} nats per datum"
         say(f"exact, {gap['rows']} training rows: {line}")
+    if "claim" in final:
+        say(final["claim"])
     say(f"stopped: {result.stopped}; {final['seconds']:.2f} s")
     for warning in result.warnings:
         say(f"warning: {warning}", "yellow")

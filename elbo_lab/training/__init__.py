@@ -8,6 +8,7 @@ from elbo_lab.training.objectives import (
     GlobalElboObjective,
     ImportanceWeightedObjective,
     Objective,
+    VariationalObjective,
 )
 from elbo_lab.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
 from elbo_lab.training.plan import Minibatches, Plan
@@ -20,9 +21,17 @@ from elbo_lab.training.schedules import (
     Schedule,
     parse_schedule,
 )
+from elbo_lab.training.table import OBJECTIVES
 from elbo_lab.training.trainer import Training
+from elbo_lab.training.wake_sleep import (
+    BothReweightedObjective,
+    ReweightedWakeSleepObjective,
+    SleepReweightedObjective,
+    WakeSleepObjective,
+)
 
 __all__ = [
+    "OBJECTIVES",
     "OPTIMIZERS",
     "SCHEDULES",
     "SGD",
@@ -30,6 +39,7 @@ __all__ = [
     "Adam",
     "BetaObjective",
     "BetaSchedule",
+    "BothReweightedObjective",
     "Constant",
     "Cosine",
     "ElboObjective",
@@ -41,9 +51,13 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Plan",
+    "ReweightedWakeSleepObjective",
     "RobbinsMonro",
     "Schedule",
+    "SleepReweightedObjective",
     "Training",
+    "VariationalObjective",
+    "WakeSleepObjective",
     "find_optimizer",
     "load_checkpoint",
     "parse_schedule",

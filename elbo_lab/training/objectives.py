@@ -5,11 +5,13 @@
     importance    mean E[log (1/K) sum_k w_k]                theta and phi, of K draws in one bound
     global        ELBO(phi; x) / M, latents of all rows      phi, from minibatches of the table's M rows
 
-and in `training.beta` the ELBO with a weight on its KL. Each is a mean over data, so that the gradient of a
-minibatch drawn uniformly is unbiased for the gradient of the whole, whatever its size. A batch is cut into
-blocks of rows that run in parallel: their number depends on the batch alone, never on the threads, so results
-do not either. For each block `draw` is the only random step (which bits, which noise); `gradients` is a
-deterministic function of what was drawn.
+`beta` has the ELBO with a weight on its KL, `wake_sleep` trainings whose theta and phi follow two functions;
+`table` has the names.
+
+Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient of
+the whole, whatever its size. A batch is cut into blocks of rows that run in parallel: their number depends on
+the batch alone, never on the threads, so results do not either. For each block `draw` is the only random step
+(which bits, which noise); `gradients` is a deterministic function of what was drawn.
 """
 
 from abc import ABC, abstractmethod
@@ -58,6 +60,8 @@ class Objective(ABC):
     ----------
     names : tuple of str
         The parameter vectors: "theta", or "theta" and "phi".
+    ascends : bool
+        Whether all of them rise along one function, which its value estimates.
     n_rows : int
         N.
     whole : bool
@@ -71,6 +75,7 @@ class Objective(ABC):
     """
 
     names: ClassVar[Names] = ("theta",)
+    ascends: ClassVar[bool] = True
     value_key: ClassVar[str] = "log_p"
     further_keys: ClassVar[Names] = ()
     watched_key: ClassVar[str] = "elbo_validation"
@@ -168,8 +173,15 @@ class VariationalObjective(Objective):
 
     Attributes
     ----------
+    name, title : str
+        As in `training.OBJECTIVES`.
+    synonyms : tuple of str
+    summary : str
+        In one line, for `elbo-lab list`.
     targets : dict of str to str
         {"theta": ..., "phi": ...}, what the estimator of each vector must estimate.
+    usual : dict
+        Estimators, by name, and draws of a fit, where they are not the usual ones of the family of q.
     """
 
     model: Model
@@ -179,7 +191,12 @@ class VariationalObjective(Objective):
     draws: int = field(default=1, kw_only=True)
     dtype: type = field(default=np.float64, kw_only=True)
     names: ClassVar[Names] = ("theta", "phi")
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
+    summary: ClassVar[str] = ""
     targets: ClassVar[Mapping[str, str]] = {}
+    usual: ClassVar[Mapping[str, Any]] = {}
     value_key = "elbo"
 
     def __post_init__(self) -> None:
@@ -299,6 +316,9 @@ class ElboObjective(VariationalObjective):
     theta_estimator: Estimator = ElboAnalyticKL()  # noqa: RUF009 - estimators are immutable
     phi_estimator: Estimator = ReparameterizationAnalyticKL()  # noqa: RUF009
     targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-elbo", "phi": "grad-phi-elbo"}
+    name = "elbo"
+    title = "evidence lower bound"
+    summary = "theta and phi along estimated gradients of the ELBO"
     # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
     pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
     pass_of_pair = staticmethod(pathwise_pass)

@@ -1,4 +1,9 @@
-"""Autoencoding variational Bayes: theta and phi rise along estimated gradients of the ELBO."""
+"""A model and an encoder learned together, along estimated gradients of one of `training.OBJECTIVES`.
+
+By default that is the ELBO (autoencoding variational Bayes). An objective whose theta and phi follow two
+functions (wake-sleep) is judged by what it does not ascend: at every evaluation the history gets the ELBO,
+the importance-weighted bound and, where it is known, log p(x) of the same rows.
+"""
 
 from functools import partial
 
@@ -17,26 +22,28 @@ from elbo_lab.fitting.methods.steps import (
     plan_of,
     with_usual_estimators,
 )
-from elbo_lab.fitting.recorders import gap_recorder, validation_recorder
+from elbo_lab.fitting.recorders import gap_recorder, monitor_recorder, validation_recorder
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
-from elbo_lab.training import BetaObjective, BetaSchedule, ElboObjective, Training
+from elbo_lab.training import OBJECTIVES, BetaObjective, BetaSchedule, ElboObjective, Training
 
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
+MAY_FALL = "the ELBO and log p(x) may fall"
 
 
 class VAEMethod(Method):
-    """Steps along estimated gradients of the ELBO."""
+    """Steps along estimated gradients of the ELBO, or of another objective of model and encoder."""
 
     name = "vae"
-    summary = "steps along estimated gradients of the ELBO"
+    summary = "steps along estimated gradients of the ELBO, or of another --objective"
     options = STEPS | {
         "epochs": 200,
         "learning_rate": 2e-3,
         "phi_learning_rate": None,
         "phi_steps": None,
+        "objective": ElboObjective.name,
         "posterior": AmortisedPosterior.name,
         "theta_estimator": None,
         "phi_estimator": None,
@@ -54,9 +61,16 @@ class VAEMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         _check_recorded(model, options)
-        weight_of(options)
-        usual = {"phi_learning_rate": options["learning_rate"]}
-        return with_usual_estimators(model.family, options, usual)
+        _check_weight(options)
+        kind = OBJECTIVES[options["objective"]]
+        # An objective that learns a vector from something else than draws of q takes no estimator for it.
+        unused = {f"{name}_estimator" for name in kind.names if name not in kind.targets}
+        for argument in unused:
+            if options[argument] is not None:
+                expected = f"no value with objective {kind.name}, which learns it from dreams"
+                raise bad_value(argument, expected, repr(options[argument]))
+        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual}
+        return with_usual_estimators(model.family, options, usual) | dict.fromkeys(unused)
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
         train, _ = validation_split(settings, train)
@@ -88,29 +102,44 @@ class VAEMethod(Method):
             # The ELBO of a free table is defined only for all of its rows at once.
             gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
             recorders.append(gap_recorder(model, posterior, gap_rows))
-        kind = ElboObjective if weight.is_elbo else partial(BetaObjective, weight=weight)
-        objective = kind(
+        kind = OBJECTIVES[settings["objective"]]
+        if not kind.ascends:
+            recorders.append(monitor_recorder(model, posterior, train.x, seed, dtype))
+        estimators: Settings = {
+            argument: estimator_of(argument, settings, target)
+            for argument, target in ((f"{name}_estimator", kind.targets[name]) for name in kind.targets)
+        }
+        build = kind if weight.is_elbo else partial(BetaObjective, weight=weight)
+        objective = build(
             model,
             posterior,
             train.x,
             train.probabilities,
-            estimator_of("theta_estimator", settings, "grad-theta-elbo"),
-            estimator_of("phi_estimator", settings, "grad-phi-elbo"),
             draws=settings["draws"],
             dtype=dtype,
+            **estimators,
         )
         training = Training(objective, plan, seed, recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         numbers = super().closing(task, outcome, rows, threads)
-        weight = weight_of(task.settings)
+        kind, weight = OBJECTIVES[task.settings["objective"]], weight_of(task.settings)
+        if not kind.ascends:
+            numbers["claim"] = f"objective {kind.name}: {kind.summary}. No one function rises: {MAY_FALL}"
         return numbers if weight.is_elbo else of_beta(numbers, task, outcome, rows, weight.final)
 
 
 def weight_of(settings: Settings) -> BetaSchedule:
     """Return the weight of the KL that the options ask for, or raise ValueError."""
     return BetaSchedule.parse(settings["beta"], settings["beta_schedule"])
+
+
+def _check_weight(options: Settings) -> None:
+    """Refuse a weight that does not parse, or one for an objective other than the ELBO."""
+    if not weight_of(options).is_elbo and options["objective"] != ElboObjective.name:
+        expected = f"1, and a constant schedule, with objective {options['objective']}"
+        raise bad_value("beta", expected, options["beta"], "only the ELBO has a KL to weigh")
 
 
 def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
