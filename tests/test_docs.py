@@ -216,6 +216,7 @@ def records(tmp_path_factory):
         fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
         fit(*mixture, latent=2, method="gradient", **small),
         fit("ppca", "digits", latent=2),
+        fit("histogram", "faithful", holdout=0.2),
         fit("deep-bernoulli", "digits", **small, **net, **watched),
         fit("ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, **small),
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),

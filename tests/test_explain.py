@@ -262,7 +262,7 @@ def test_lines_have_titles_and_synonyms(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     assert "[REINFORCE, leave-one-out; rloo; loo;" in told(capsys, "list", "estimators")
     assert (
-        "ppca                        z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I) [probabilistic PCA; pca]"
+        "ppca                         z ~ N(0, I), x | z ~ N(W z + b, sigma^2 I) [probabilistic PCA; pca]"
         in told(capsys, "list", "models")
     )
 

@@ -223,7 +223,7 @@ def _where(one: Any) -> tuple[list[str], dict[str, list[str]]]:
     """Return the models on which an estimator runs, and {reason: models} where it does not."""
     runs: list[str] = []
     refused: dict[str, list[str]] = {}
-    for name, model in {model.name: model for model in small_models()}.items():
+    for name, model in {model.name: model for model in small_models() if model.compared}.items():
         reason = refusal(one, model)
         (runs if reason is None else refused.setdefault(reason, [])).append(name)
     return runs, refused

@@ -138,6 +138,8 @@ def compare(
     True
     """
     choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
+    if models is None:
+        choices = [choice for choice in choices if choice.kind.compared]
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=2, maximum=MOST_REPEATS)  # one estimate has no variance
     check_count("seed", seed, minimum=0)

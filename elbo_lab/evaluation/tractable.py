@@ -8,6 +8,8 @@ from elbo_lab.exact import closed_form, enumeration, ladder
 from elbo_lab.models import Model
 
 ROWS_PER_PASS = 1000
+# Of a table of rows and components, as that of a kernel density on many rows.
+ENTRIES_PER_PASS = 1 << 21
 
 
 def has_exact_evidence(model: Model) -> bool:
@@ -32,5 +34,8 @@ def held_out_log_likelihood(model: Model, theta: Floats, x: Floats) -> Floats:
     """
     x, theta = check_data(x, n_columns=model.n_columns), model.check_theta(theta).astype(np.float64)
     # The tables of all components or nodes need memory in proportion to the rows.
-    starts = range(0, len(x), ROWS_PER_PASS)
-    return np.concatenate([ladder.log_evidence(model, theta, x[i : i + ROWS_PER_PASS])[0] for i in starts])
+    per_pass = ROWS_PER_PASS
+    if model.family.discrete and not model.family.event_axes:
+        per_pass = max(1, min(per_pass, ENTRIES_PER_PASS // model.latent_dim))
+    starts = range(0, len(x), per_pass)
+    return np.concatenate([ladder.log_evidence(model, theta, x[i : i + per_pass])[0] for i in starts])

@@ -184,9 +184,18 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
 
 
 def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
-    """Return the exact log-likelihood of a tractable model, total and per datum."""
+    """Return the exact log-likelihood of a tractable model, total and per datum.
+
+    Where some rows have p(x) = 0, also their number, and the mean over the others.
+    """
     values = held_out_log_likelihood(model, theta.astype(np.float64), x)
-    return {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
+    numbers = {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
+    possible = values[values > -np.inf]
+    if len(possible) < len(values):
+        numbers["impossible_rows"] = len(values) - len(possible)
+        if len(possible):
+            numbers["log_likelihood_per_possible_datum"] = float(possible.mean())
+    return numbers
 
 
 def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Numbers:

@@ -5,13 +5,17 @@ from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
 from elbo_lab.models.factor_analysis import FactorAnalysis
+from elbo_lab.models.gaussian import Gaussian
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
 from elbo_lab.models.gplvm import GPLVM
+from elbo_lab.models.histogram import Histogram
+from elbo_lab.models.kernel_density import KernelDensity
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
 from elbo_lab.models.sigmoid_belief import SigmoidBelief
+from elbo_lab.models.smoother import Smoother
 
 MODELS = (
     GaussianMLE,
@@ -24,6 +28,9 @@ MODELS = (
     DeepGaussianLearned,
     DeepGaussianFull,
     DeepBernoulli,
+    Gaussian,
+    KernelDensity,
+    Histogram,
 )
 
 __all__ = [
@@ -36,12 +43,16 @@ __all__ = [
     "DeepGaussianFull",
     "DeepGaussianLearned",
     "FactorAnalysis",
+    "Gaussian",
     "GaussianMLE",
     "GaussianMixture",
+    "Histogram",
+    "KernelDensity",
     "LinearPredictor",
     "LogisticRegression",
     "Model",
     "SigmoidBelief",
+    "Smoother",
     "StandardNormalPrior",
     "fold_shared",
 ]

@@ -83,6 +83,10 @@ class Model(ABC):
         Whether log p(x, z) is a polynomial of degree two in z, so that its Gaussian expectations are sums.
     relaxes : bool
         Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
+    formula_only : str
+        Why no ascent of log p may move theta, which then comes from a formula alone; '' where one may.
+    compared : bool
+        Whether tables of all models have rows of it: False where there is nothing to infer.
     must_vary : {'none', 'one', 'all'}
         Which columns of the data must not be constant for the density to have a maximum.
     """
@@ -101,6 +105,8 @@ class Model(ABC):
     global_latents: ClassVar[bool] = False
     quadratic: ClassVar[bool] = False
     relaxes: ClassVar[bool] = False
+    formula_only: ClassVar[str] = ""
+    compared: ClassVar[bool] = True
     natural_views: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:

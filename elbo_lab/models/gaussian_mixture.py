@@ -13,22 +13,22 @@ maximum.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
-from elbo_lab.arrays import Draws, Floats, Integers
+from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Categorical
-from elbo_lab.distributions.categorical import looked_up
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import LEAST_VARIANCE, Model, Pullback, RelaxedPullback
+from elbo_lab.models.base import LEAST_VARIANCE
+from elbo_lab.models.components import Components
 from elbo_lab.models.covariances import COVARIANCES, Covariance
-from elbo_lab.special import LOG_2PI, log_softmax, softmax
+from elbo_lab.special import LOG_2PI, softmax
 
 
 @dataclass(frozen=True)
-class GaussianMixture(Model):
+class GaussianMixture(Components):
     """A mixture of C Gaussians over D columns.
 
     Parameters
@@ -44,14 +44,13 @@ class GaussianMixture(Model):
     variant: str = "spherical"
     name = "gaussian-mixture"
     title = "mixture of Gaussians"
-    synonyms = ("gmm", "mog", "gaussian-mixture-model")
+    synonyms: ClassVar[tuple[str, ...]] = ("gmm", "mog", "gaussian-mixture-model")
     summary = "z ~ Categorical(pi), x | z = c ~ N(mu_c, Sigma_c)"
     variants = tuple(COVARIANCES)
     default_data = "faithful"
     natural_views = ("dequantised",)
-    default_latent = 2
+    default_latent: ClassVar[int | None] = 2
     usual_variant = "full"
-    relaxes = True
 
     def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
@@ -61,7 +60,7 @@ class GaussianMixture(Model):
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:
-        n_components = cls.default_latent if latent is None else latent
+        n_components = (cls.default_latent or 1) if latent is None else latent
         if n_components > len(x):
             raise bad_value("latent", f"at most as many components as the {len(x)} data", n_components)
         return cls(x.shape[1], n_components, variant or "spherical")
@@ -103,45 +102,6 @@ class GaussianMixture(Model):
 
         return table, pullback
 
-    def likelihood(self, theta: Floats, x: Floats, z: Integers) -> tuple[Floats, Pullback]:
-        """Look up log N(x_n; mu_z, Sigma_z); the pullback sums the cotangent by component."""
-        table, table_pullback = self.likelihood_table(theta, x)
-
-        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:
-            return table_pullback(self.family.by_category(z, cotangent)), None
-
-        return looked_up(table, z), pullback
-
-    def joint_table(self, theta: Floats, x: Floats) -> Floats:
-        """Return log pi_c + log N(x_n; mu_c, Sigma_c) (N, C)."""
-        return self.likelihood_table(theta, x)[0] + log_softmax(self.prior_eta(theta), axis=-1)
-
-    def log_joint(self, theta: Floats, x: Floats, z: Integers) -> Floats:
-        """Return log p_theta(x, z) (..., S, N): one look-up in the table of both terms."""
-        return looked_up(self.joint_table(theta, x), z)
-
-    def relaxed_likelihood(self, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, RelaxedPullback]:
-        """Return sum_c y_c log N(x_n; mu_c, Sigma_c), which is log p(x | z) where y indicates z.
-
-        Parameters
-        ----------
-        y : ndarray (..., S, N, C)
-            Shares of the components.
-
-        Returns
-        -------
-        value : ndarray (..., S, N)
-        pullback : callable
-            Cotangent (..., S, N) -> (grad_theta (..., P), grad_y (..., S, N, C)).
-        """
-        table, table_pullback = self.likelihood_table(theta, x)
-
-        def pullback(cotangent: Floats) -> tuple[Floats, Floats]:
-            weighted = cotangent[..., None] * y
-            return table_pullback(weighted.sum(axis=-3)), cotangent[..., None] * table
-
-        return (y * table).sum(axis=-1), pullback
-
     def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return E[x | z] = mu_z (..., D) at categories z (...)."""
         return self.layout.view(theta, "mean")[z]
@@ -156,10 +116,6 @@ class GaussianMixture(Model):
         t = self.layout.views(theta)
         noise = rng.standard_normal((len(z), self.n_columns))
         return t["mean"][z] + self.covariance.color(t, noise, z)
-
-    def posterior_eta(self, theta: Floats, x: Floats) -> Floats:
-        """Return the logits log pi_c + log N(x; mu_c, Sigma_c) (N, C): Bayes' rule."""
-        return self.joint_table(theta, x)
 
     def described(self, theta: Floats) -> dict[str, Floats] | None:
         """Return 'weights' (C,), 'means', 'standard_deviations' (C, D), 'covariances' (C, D, D)."""

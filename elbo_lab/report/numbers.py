@@ -16,6 +16,8 @@ Numbers = dict[str, Any]
 TITLES = {
     "log_likelihood": "log-likelihood, all rows",
     "log_likelihood_per_datum": "log-likelihood per datum",
+    "log_likelihood_per_possible_datum": "log-likelihood per possible datum",
+    "leave_one_out_per_datum": "leave-one-out, per datum",
     "elbo_per_datum": "ELBO per datum",
     "elbo_on_nll_rows": "ELBO per datum{of_nll}",
     "kl_to_prior": "KL of q to the prior per datum",
@@ -100,6 +102,9 @@ def remarks(numbers: Numbers) -> list[str]:
             f"by the classes of the 5 nearest training rows, codes separate {verdict} as many principal "
             f"components ({codes:.3f} against {scores:.3f}, 1 is best)"
         )
+    impossible = numbers.get("impossible_rows", 0)
+    if impossible:
+        said.append(f"log p(x) is -inf in {impossible} of {numbers['rows']} rows, where the density is zero")
     many, rows = numbers.get("pareto_k_above", 0), numbers.get("pareto_k_rows")
     if many:
         said.append(

@@ -140,6 +140,24 @@ def _one_gaussian(p: Parameters, columns: Sequence[str] | None) -> ParameterTabl
     return ParameterTable((f"noise sigma {sigma}",), ("mean",), tuple(rows))
 
 
+def _kernel(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
+    fact = f"bandwidths, {number_text(float(p['factor']))} x the standard deviations:"
+    cells = _cells(p["deviations"], p["bandwidths"])
+    rows = list(zip(_names(columns, len(cells)), cells, strict=True))
+    return ParameterTable((fact,), ("sd", "bandwidth"), tuple(rows))
+
+
+def _histogram(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
+    share = p["probabilities"]
+    fact = f"{share.size} cells, {int((share == 0).sum())} of them empty:"
+    cells = [
+        (str(int(bins)), *row)
+        for bins, row in zip(p["bins"], _cells(p["widths"], p["low"], p["high"]), strict=True)
+    ]
+    rows = zip(_names(columns, len(cells)), cells, strict=True)
+    return ParameterTable((fact,), ("bins", "width", "from", "to"), tuple(rows))
+
+
 def _regression(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
     mean, deviation = p["coefficients"], p["standard_deviations"]
     # The last column of the table is the label.
@@ -169,4 +187,6 @@ TABLES = (
     ({"W", "b", "sigma", "sigma2", "uniquenesses"}, _linear),
     ({"W", "b", "sigma", "sigma2", "explained_variance_ratio"}, _linear),
     ({"mean", "sigma", "sigma2"}, _one_gaussian),
+    ({"factor", "deviations", "bandwidths"}, _kernel),
+    ({"bins", "widths", "low", "high", "probabilities"}, _histogram),
 )

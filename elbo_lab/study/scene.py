@@ -228,6 +228,9 @@ def build_scene(
     """
     if at not in PLACES:
         raise unknown_name("at", at, PLACES)
+    if choice.kind.formula_only:
+        reason = f"models: {choice.kind.name} has no estimators to compare"
+        raise NotApplicable(f"{reason}: {choice.kind.formula_only}; take gaussian-mixture")
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
     if choice.kind.global_latents and rows is not None:

@@ -38,6 +38,7 @@ from elbo_lab.models import (
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
+    KernelDensity,
     LogisticRegression,
     SigmoidBelief,
 )
@@ -81,6 +82,7 @@ MODELS = (
     DeepGaussianFull(2, 1, (3,), "softplus", min_log_variance=-3.0),
     DeepBernoulli(4, 2, (3,)),
     DeepBernoulli(3, 1, (4, 3), "softplus"),
+    KernelDensity(2, 3),
     SigmoidBelief(3, 2),
     # Three data here are three tables, each of three rows with one feature, each with weights of its own.
     LogisticRegression(3, (0.2,), (1.5,)),
@@ -138,7 +140,15 @@ DISCRETE = [case for case in CASES if case.model.family.discrete]
 ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
 DEEP = [case for case in CASES if case.model.name.startswith("deep")]
 # x given z is Gaussian, its noise from `standard_normal`.
-GAUSSIAN_X = (GaussianMLE, GaussianMixture, PPCA, FactorAnalysis, DeepGaussianFixed, DeepGaussianLearned)
+GAUSSIAN_X = (
+    GaussianMLE,
+    GaussianMixture,
+    KernelDensity,
+    PPCA,
+    FactorAnalysis,
+    DeepGaussianFixed,
+    DeepGaussianLearned,
+)
 WITH_GAUSSIAN_X = tuple(case for case in CASES if isinstance(case.model, GAUSSIAN_X))
 
 

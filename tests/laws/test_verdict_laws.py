@@ -10,7 +10,8 @@ from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.registry import find_models
 
 # One variant of each kind.
-MODELS = list({choice.kind.name: choice.label for choice in find_models(None)}.values())
+COMPARED = [choice for choice in find_models(None) if choice.kind.compared]
+MODELS = list({choice.kind.name: choice.label for choice in COMPARED}.values())
 BASES = [
     next(type(e) for e in ESTIMATORS if (e.target, e.name) == key)
     for key in (

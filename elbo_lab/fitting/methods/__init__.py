@@ -4,13 +4,21 @@ from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.closed_form import ClosedFormMethod
 from elbo_lab.fitting.methods.em import EMMethod
 from elbo_lab.fitting.methods.gradient import GradientMethod
+from elbo_lab.fitting.methods.smoothing import SmoothingMethod
 from elbo_lab.fitting.methods.svi import SVIMethod
 from elbo_lab.fitting.methods.vae import VAEMethod
 from elbo_lab.models import Model
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for method in (ClosedFormMethod(), EMMethod(), GradientMethod(), VAEMethod(), SVIMethod())
+    for method in (
+        ClosedFormMethod(),
+        SmoothingMethod(),
+        EMMethod(),
+        GradientMethod(),
+        VAEMethod(),
+        SVIMethod(),
+    )
 }
 
 

@@ -1,10 +1,12 @@
 """A formula for the maximum of the likelihood (also of a mixture of one component)."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em.closed_form import fit_closed_form
+from elbo_lab.em.fit import Fit
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.memory import Sizes
@@ -12,18 +14,29 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 
 
-class ClosedFormJob(Job):
-    """A formula: done before it begins."""
+class FormulaJob(Job):
+    """A formula: one step.
+
+    Parameters
+    ----------
+    solve : callable
+        Takes nothing, returns the Fit.
+    """
 
     finished = True
     progress = (1, 1, "formula", None)
     milestone = 0
 
-    def __init__(self, model: Model, x: Floats) -> None:
-        self.fit = fit_closed_form(model, x)
+    def __init__(self, solve: Callable[[], Fit]) -> None:
+        self.solve = solve
 
-    def run(self, tick: Callable[[], bool]) -> None:
-        pass
+    @cached_property
+    def fit(self) -> Fit:
+        """The answer."""
+        return self.solve()
+
+    def run(self, tick: Callable[[], bool]) -> None:  # noqa: ARG002 - one step cannot be stopped
+        _ = self.fit
 
     def vectors(self) -> dict[str, Floats]:
         return {"theta": self.fit.theta}
@@ -59,4 +72,4 @@ class ClosedFormMethod(Method):
         train: Dataset,
         threads: int,  # noqa: ARG002
     ) -> Task:
-        return Task(model, None, settings, ClosedFormJob(model, train.x))
+        return Task(model, None, settings, FormulaJob(lambda: fit_closed_form(model, train.x)))

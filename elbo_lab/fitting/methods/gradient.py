@@ -87,7 +87,7 @@ class GradientMethod(Method):
     options = STEPS | {"learning_rate": 1e-2}
 
     def applies(self, model: Model) -> bool:
-        return has_exact_evidence(model) and not model.global_latents
+        return has_exact_evidence(model) and not (model.global_latents or model.formula_only)
 
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
         # Exact values of all rows are recorded.
