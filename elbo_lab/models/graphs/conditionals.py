@@ -45,7 +45,8 @@ class Completed(NamedTuple):
     ----------
     values : dict of ndarray
         Of the variable and its parents, (R,) or (R, n).
-    weights : ndarray (R,)
+    weights : ndarray (R, n)
+        Of every component of the variable, one for a category; not negative.
     covariance : ndarray (R, I + n, I + n) or None
         Of (inputs, variable) within a row, where hidden reals were integrated and not listed.
     """
@@ -53,6 +54,20 @@ class Completed(NamedTuple):
     values: Values
     weights: Floats
     covariance: Floats | None = None
+
+
+class LinearForm(NamedTuple):
+    """x ~ N(W u + b, diag exp(2 log_sigma)), for every row.
+
+    Attributes
+    ----------
+    W : ndarray (..., n, I)
+    b, log_sigma : ndarray (..., n)
+    """
+
+    W: Floats
+    b: Floats
+    log_sigma: Floats
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,7 @@ class Conditional(ABC):
         """Names and shapes of the parameters."""
 
     @abstractmethod
-    def log_prob(self, theta: Floats, values: Values) -> LogProb:
+    def log_prob(self, theta: Floats, values: Values, weights: Floats | None = None) -> LogProb:
         """Return log p(variable | parents) (..., S, N) in nats and the pullback of a cotangent of it.
 
         Parameters
@@ -88,11 +103,38 @@ class Conditional(ABC):
         theta : ndarray (P,)
         values : dict of ndarray
             Of the variable and of its parents at least.
+        weights : ndarray (..., n), optional
+            Factors of the components, one for a category; 0 leaves out what is missing.
         """
 
     @abstractmethod
     def components(self, theta: Floats, values: Values) -> Floats:
         """Return log p of every component (..., S, N, n), one for a category; their sum is `log_prob`."""
+
+    def moments(self, theta: Floats, values: Values) -> tuple[Floats, Floats]:  # noqa: ARG002
+        """Return means and standard deviations (..., S, N, n) of a real variable given its parents.
+
+        Raises
+        ------
+        NotApplicable
+            If the variable is not real.
+        """
+        raise NotApplicable(f"{self.name} has no mean and standard deviation")
+
+    @property
+    def entering(self) -> tuple[Variable, ...]:
+        """The parents whose values enter `linear_form`."""
+        return ()
+
+    def linear_form(self, theta: Floats, values: Values) -> LinearForm:  # noqa: ARG002
+        """Return the linear form of a linear-Gaussian conditional, given the categories among its parents.
+
+        Raises
+        ------
+        NotApplicable
+            If it is not linear-Gaussian.
+        """
+        raise NotApplicable(f"{self.name} is not linear-Gaussian")
 
     @abstractmethod
     def sample(self, theta: Floats, values: Values, n_data: int, rng: np.random.Generator) -> Draws:
@@ -129,3 +171,8 @@ class Conditional(ABC):
     @abstractmethod
     def described(self, theta: Floats) -> dict[str, Floats]:
         """Return the parameters as people write them: probabilities, standard deviations."""
+
+
+def weighted(components: Floats, weights: Floats) -> Floats:
+    """Return the weighted sum (..., S, N) of components (..., S, N, n); a weight of zero drops -inf."""
+    return (np.where(weights > 0.0, components, 0.0) * weights).sum(axis=-1)

@@ -23,11 +23,10 @@ import numpy as np
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.layout import Layout
-from elbo_lab.models.graphs.conditionals import Completed, Conditional, LogProb, Slopes
+from elbo_lab.models.graphs.conditionals import Completed, Conditional, LinearForm, LogProb, Slopes, weighted
 from elbo_lab.models.graphs.outputs import NormalOutput
-from elbo_lab.models.graphs.predicted import LinearForm, in_natural_units, log_of, log_root
+from elbo_lab.models.graphs.predicted import in_natural_units, log_of, regress
 from elbo_lab.models.graphs.reading import numbers
-from elbo_lab.models.graphs.regression import regression
 from elbo_lab.models.graphs.variables import Values, Variable, folded, inputs_of, rows_of
 from elbo_lab.special import LOG_2PI
 
@@ -58,15 +57,22 @@ class StandardNormal(Conditional):
         n = self.variable.size
         return LinearForm(np.zeros((1, 1, n, 0)), np.zeros((1, 1, n)), np.zeros((1, 1, n)))
 
-    def log_prob(self, theta: Floats, values: Values) -> LogProb:  # noqa: ARG002
+    def log_prob(self, theta: Floats, values: Values, weights: Floats | None = None) -> LogProb:
         """Return -|x|^2 / 2 - n log(2 pi) / 2, in the operations of `StandardNormalPrior`."""
         x = self.variable.batch(values[self.variable.name])
 
         def pullback(cotangent: Floats) -> Slopes:
             *_, S, N, _ = x.shape
-            return Slopes(np.zeros((*cotangent.shape[:-2], 0)), {}, folded(cotangent[..., None] * -x, (S, N)))
+            by_value = -x * cotangent[..., None] * (1.0 if weights is None else weights)
+            return Slopes(np.zeros((*cotangent.shape[:-2], 0)), {}, folded(by_value, (S, N)))
 
+        if weights is not None:
+            return weighted(self.components(theta, values), weights), pullback
         return -0.5 * np.einsum("...k,...k->...", x, x) - 0.5 * self.variable.size * LOG_2PI, pullback
+
+    def moments(self, theta: Floats, values: Values) -> tuple[Floats, Floats]:  # noqa: ARG002
+        n = self.variable.size
+        return np.zeros((1, 1, n)), np.ones((1, 1, n))
 
     def components(self, theta: Floats, values: Values) -> Floats:  # noqa: ARG002
         x = self.variable.batch(values[self.variable.name])
@@ -103,7 +109,7 @@ class ConditionalGaussian(Conditional):
         """The categories, which choose the row."""
         return tuple(parent for parent in self.parents if parent.kind == "category")
 
-    @cached_property
+    @property
     def entering(self) -> tuple[Variable, ...]:
         """The other parents, which enter the linear form."""
         return tuple(parent for parent in self.parents if parent.kind != "category")
@@ -129,26 +135,33 @@ class ConditionalGaussian(Conditional):
         row = rows_of(self.choosing, values)
         return LinearForm(*(part[row] for part in self._by_row(theta)))
 
+    def moments(self, theta: Floats, values: Values) -> tuple[Floats, Floats]:
+        _, form, mean = self._moments(theta, values)
+        return mean, np.exp(form.log_sigma)
+
     def _moments(self, theta: Floats, values: Values) -> tuple[Floats, LinearForm, Floats]:
         """Return inputs u (..., S, N, I), the linear form, and means (..., S, N, n)."""
         u, form = inputs_of(self.entering, values), self.linear_form(theta, values)
         return u, form, np.einsum("...ni,...i->...n", form.W, u) + form.b
 
-    def log_prob(self, theta: Floats, values: Values) -> LogProb:
+    def log_prob(self, theta: Floats, values: Values, weights: Floats | None = None) -> LogProb:
         u, form, mean = self._moments(theta, values)
         x = values[self.variable.name]
         row = rows_of(self.choosing, values)
         n_rows = len(self._by_row(theta)[1])
+        factors = np.ones(1) if weights is None else weights
 
         def pullback(cotangent: Floats) -> Slopes:
             slopes = NORMAL.slopes(mean, form.log_sigma, x)
-            by_mean = cotangent[..., None] * slopes.outputs
+            by_component = cotangent[..., None] * factors
+            by_mean = by_component * slopes.outputs
             by_u = np.einsum("...n,...ni->...i", by_mean, form.W)
             lead, batch = cotangent.shape[:-2], cotangent.shape[-2:]
             rows = np.broadcast_to(row, (*row.shape[:-2], *batch))
             hit = (rows[..., None] == np.arange(n_rows)).astype(np.float64)
             inputs = np.broadcast_to(u, (*u.shape[:-3], *batch, u.shape[-1]))
-            by_log_sigma = cotangent[..., None] * slopes.extra
+            assert slopes.extra is not None, "the normal output has a sigma"
+            by_log_sigma = by_component * slopes.extra
             grads = {
                 "W": np.einsum("...snr,...snd,...sni->...rdi", hit, by_mean, inputs),
                 "b": np.einsum("...snr,...snd->...rd", hit, by_mean),
@@ -164,7 +177,8 @@ class ConditionalGaussian(Conditional):
             *_, S, N, _ = self.variable.batch(x).shape
             return Slopes(packed, parents, folded(-by_mean, (S, N)))
 
-        return NORMAL.log_prob(mean, form.log_sigma, x), pullback
+        components = NORMAL.components(mean, form.log_sigma, x)
+        return weighted(components, factors), pullback
 
     def components(self, theta: Floats, values: Values) -> Floats:
         _, form, mean = self._moments(theta, values)
@@ -181,13 +195,13 @@ class ConditionalGaussian(Conditional):
         u = np.broadcast_to(u, (len(x), u.shape[-1]))
         row = np.broadcast_to(rows_of(self.choosing, rows.values)[0], (len(x),))
         theta = theta.copy()
-        W, b, log_sigma = self._by_row(theta)
-        for r in range(len(b)):
-            here = (row == r) & (rows.weights > 0.0)
+        for r, views in enumerate(zip(*self._by_row(theta), strict=True)):
+            here = row == r
             if here.any():
                 covariance = None if rows.covariance is None else rows.covariance[here]
-                W[r], b[r], variance = regression(u[here], x[here], rows.weights[here], covariance)
-                log_sigma[r] = log_root(variance, floor, self.variable.name)
+                own = Completed({}, rows.weights[here], covariance)
+                t = dict(zip(("W", "b", "log_sigma"), views, strict=True))
+                regress(t, own, u[here], x[here], floor, self.variable.name)
         return theta
 
     def start(self, rng: np.random.Generator) -> Floats:

@@ -280,7 +280,9 @@ class BayesNet:
         """Return log p(v) (..., S, N) in nats at values of all variables."""
         return self.joint(theta, values)[0]
 
-    def joint(self, theta: Floats, values: Values) -> tuple[Floats, JointPullback]:
+    def joint(
+        self, theta: Floats, values: Values, weights: Values | None = None
+    ) -> tuple[Floats, JointPullback]:
         """Return log p(v) (..., S, N) and its pullback.
 
         Parameters
@@ -288,6 +290,9 @@ class BayesNet:
         theta : ndarray (P,)
         values : dict of ndarray
             Of all variables; see `variables`.
+        weights : dict of ndarray, optional
+            {name: factors (..., n) of its components, one for a category}; a variable that is not among them
+            is left out of the sum.
 
         Returns
         -------
@@ -296,7 +301,11 @@ class BayesNet:
             (cotangent (..., S, N), names of reals and bits) -> gradient in theta (..., P), and in the values
             of these names, each (..., S, N, n).
         """
-        terms = {one: self.conditionals[one].log_prob(theta[self.parts[one]], values) for one in self.order}
+        terms = {}
+        for one in self.order:
+            if weights is None or one in weights:
+                own = None if weights is None else weights[one]
+                terms[one] = self.conditionals[one].log_prob(theta[self.parts[one]], values, own)
         value = reduce(np.add, [term for term, _ in terms.values()])
 
         def pullback(cotangent: Floats, wanted: Collection[str] = ()) -> tuple[Floats, dict[str, Floats]]:
@@ -370,10 +379,11 @@ class BayesNet:
             Least variance.
         """
         n_data = len(next(iter(values.values())))
-        rows = Completed(values, np.ones(n_data) if weights is None else weights)
+        by_row = np.ones(n_data) if weights is None else weights
         theta = theta.copy()
         for name, conditional in self.conditionals.items():
             if conditional.closed_form:
-                part = self.parts[name]
+                part, n = self.parts[name], self.variables[name].n_components
+                rows = Completed(values, np.repeat(by_row[:, None], n, axis=1))
                 theta[part] = conditional.maximise(theta[part], rows, floor)
         return theta

@@ -22,14 +22,14 @@ from elbo_lab.special import LOG_2PI, log_softmax, sigmoid, softmax, softplus
 
 
 class OutputSlopes(NamedTuple):
-    """Derivatives of log p: in the outputs, in the value (None for a category), in the extra parameters.
+    """Derivatives of log p (..., S, N, size): in the outputs, in the value, and in the extra parameters.
 
-    Each has the shape (..., S, N, size); the last is () wide where there are none.
+    None for the value of a category, and without extra parameters.
     """
 
     outputs: Floats
     value: Floats | None
-    extra: Floats
+    extra: Floats | None = None
 
 
 class Output(ABC):
@@ -79,8 +79,7 @@ class BernoulliOutput(Output):
 
     def slopes(self, outputs: Floats, extra: Floats, x: Floats) -> OutputSlopes:  # noqa: ARG002
         by_outputs = x - sigmoid(outputs)
-        by_value = np.broadcast_to(outputs, by_outputs.shape)
-        return OutputSlopes(by_outputs, by_value, np.zeros((*by_outputs.shape[:-1], 0)))
+        return OutputSlopes(by_outputs, np.broadcast_to(outputs, by_outputs.shape))
 
     def sample(self, outputs: Floats, extra: Floats, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         return (rng.random(outputs.shape) < sigmoid(outputs)).astype(np.float64)
@@ -111,8 +110,7 @@ class SoftmaxOutput(Output):
 
     def slopes(self, outputs: Floats, extra: Floats, x: NDArray[Any]) -> OutputSlopes:  # noqa: ARG002
         hit = x[..., None] == np.arange(outputs.shape[-1])
-        by_outputs = hit - softmax(outputs, axis=-1)
-        return OutputSlopes(by_outputs, None, np.zeros((*by_outputs.shape[:-1], 0)))
+        return OutputSlopes(hit - softmax(outputs, axis=-1), None)
 
     def sample(self, outputs: Floats, extra: Floats, rng: np.random.Generator) -> Draws:  # noqa: ARG002
         return drawn_states(log_softmax(outputs, axis=-1), rng)

@@ -19,14 +19,14 @@ Source: Koller and Friedman (2009), sections 5.4 and 5.5; Neal (1992) for the lo
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.layout import Entries, Layout
-from elbo_lab.models.graphs.conditionals import Completed, Conditional, LogProb, Slopes
+from elbo_lab.models.graphs.conditionals import Completed, Conditional, LinearForm, LogProb, Slopes, weighted
 from elbo_lab.models.graphs.outputs import (
     BernoulliOutput,
     LinearBernoulliOutput,
@@ -37,22 +37,8 @@ from elbo_lab.models.graphs.outputs import (
 from elbo_lab.models.graphs.predictors import Linear, Predictor
 from elbo_lab.models.graphs.reading import numbers
 from elbo_lab.models.graphs.regression import regression
-from elbo_lab.models.graphs.variables import Values, folded, inputs_of
+from elbo_lab.models.graphs.variables import Values, Variable, folded, inputs_of
 from elbo_lab.networks import MLP
-
-
-class LinearForm(NamedTuple):
-    """x ~ N(W u + b, diag exp(2 log_sigma)), for every row.
-
-    Attributes
-    ----------
-    W : ndarray (..., n, I)
-    b, log_sigma : ndarray (..., n)
-    """
-
-    W: Floats
-    b: Floats
-    log_sigma: Floats
 
 
 @dataclass(frozen=True)
@@ -88,18 +74,22 @@ class Predicted(Conditional):
         """Return the outputs (..., S, N, O), and activations (..., S, N, H) for the way back."""
         return self.predictor.forward(self._split(theta)[0], inputs_of(self.parents, values))
 
-    def log_prob(self, theta: Floats, values: Values) -> LogProb:
-        weights, extra = self._split(theta)
+    def log_prob(self, theta: Floats, values: Values, weights: Floats | None = None) -> LogProb:
+        params, extra = self._split(theta)
         outputs, activations = self._forward(theta, values)
         x = values[self.variable.name]
+        factors = np.ones(1) if weights is None else weights
 
         def pullback(cotangent: Floats) -> Slopes:
             slopes = self.output.slopes(outputs, extra, x)
-            by_output = folded(cotangent[..., None] * slopes.outputs, outputs.shape[-3:-1])
+            by_component = cotangent[..., None] * factors
+            by_output = folded(by_component * slopes.outputs, outputs.shape[-3:-1])
             # The rows of a weight gradient are draws and data alike.
             rows = [_flat(one) for one in activations]
-            by_weights, by_inputs = self.predictor.backward(weights, rows, _flat(by_output))
-            by_extra = (cotangent[..., None] * slopes.extra).sum(axis=(-3, -2))
+            by_theta, by_inputs = self.predictor.backward(params, rows, _flat(by_output))
+            if slopes.extra is not None:
+                by_extra = (by_component * slopes.extra).sum(axis=(-3, -2))
+                by_theta = np.concatenate([by_theta, by_extra], axis=-1)
             by_inputs = by_inputs.reshape(*by_output.shape[:-1], by_inputs.shape[-1])
             parents, start = {}, 0
             for parent in self.parents:
@@ -111,10 +101,18 @@ class Predicted(Conditional):
             by_value = slopes.value
             if by_value is not None:
                 *_, S, N, _ = self.variable.batch(x).shape
-                by_value = folded(cotangent[..., None] * by_value, (S, N))
-            return Slopes(np.concatenate([by_weights, by_extra], axis=-1), parents, by_value)
+                by_value = folded(by_component * by_value, (S, N))
+            return Slopes(by_theta, parents, by_value)
 
-        return self.output.log_prob(outputs, extra, x), pullback
+        if weights is None:
+            return self.output.log_prob(outputs, extra, x), pullback
+        return weighted(self.output.components(outputs, extra, self.variable.batch(x)), weights), pullback
+
+    def moments(self, theta: Floats, values: Values) -> tuple[Floats, Floats]:
+        if self.kind != "real":
+            return super().moments(theta, values)
+        outputs, _ = self._forward(theta, values)
+        return outputs, np.exp(self._split(theta)[1])[None, None]
 
     def components(self, theta: Floats, values: Values) -> Floats:
         outputs, _ = self._forward(theta, values)
@@ -162,7 +160,32 @@ def in_natural_units(views: dict[str, Floats]) -> dict[str, Floats]:
     return parts | ({"sigma": np.exp(views["log_sigma"])} if "log_sigma" in views else {})
 
 
-def log_root(variance: Floats, floor: float, variable: str) -> Floats:
+def regress(
+    t: dict[str, Floats], rows: Completed, inputs: Floats, x: Floats, floor: float, variable: str
+) -> None:
+    """Write the least squares of x (R, n) on inputs (R, I) into views W (n, I), b and log_sigma (n,).
+
+    Components with equal weights share one solution; one without any weight keeps what it has.
+
+    Raises
+    ------
+    ValueError
+        If a component does not vary about its means, and the floor under the variance is zero.
+    """
+    columns, group = np.unique(rows.weights, axis=1, return_inverse=True)
+    for g, weights in enumerate(columns.T):
+        if not weights.any():
+            continue
+        here = np.flatnonzero(group.ravel() == g)
+        covariance = rows.covariance
+        if covariance is not None:
+            kept = np.concatenate([np.arange(inputs.shape[1]), inputs.shape[1] + here])
+            covariance = covariance[:, kept[:, None], kept]
+        t["W"][here], t["b"][here], variance = regression(inputs, x[:, here], weights, covariance)
+        t["log_sigma"][here] = _log_root(variance, floor, variable)
+
+
+def _log_root(variance: Floats, floor: float, variable: str) -> Floats:
     """Return log sqrt(variance), at least the floor, or refuse a variable without any variance."""
     variance = np.maximum(variance, floor)
     if not (variance > 0.0).all():
@@ -212,19 +235,22 @@ class LinearGaussian(LinearlyPredicted):
     output = NormalOutput()
     closed_form = True
 
+    @property
+    def entering(self) -> tuple[Variable, ...]:
+        """The parents whose values the linear form takes: all of them."""
+        return self.parents
+
     def linear_form(self, theta: Floats, values: Values) -> LinearForm:  # noqa: ARG002 - the same in every row
         """Return W, b and log_sigma with the leading axes (1, 1)."""
         t = self.layout.views(theta)
         return LinearForm(*(t[name][None, None] for name in ("W", "b", "log_sigma")))
 
     def maximise(self, theta: Floats, rows: Completed, floor: float = 0.0) -> Floats:
-        if not rows.weights.any():
-            return theta
-        inputs, x = inputs_of(self.parents, rows.values)[0], rows.values[self.variable.name]
+        theta, x = theta.copy(), rows.values[self.variable.name]
+        inputs = inputs_of(self.parents, rows.values)[0]
         inputs = np.broadcast_to(inputs, (len(x), self.n_inputs))
-        W, b, variance = regression(inputs, x, rows.weights, rows.covariance)
-        log_sigma = log_root(variance, floor, self.variable.name)
-        return self.layout.pack({"W": W, "b": b, "log_sigma": log_sigma})
+        regress(self.layout.views(theta), rows, inputs, x, floor, self.variable.name)
+        return theta
 
 
 @dataclass(frozen=True)

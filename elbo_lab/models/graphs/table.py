@@ -24,7 +24,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 from elbo_lab.layout import Layout
-from elbo_lab.models.graphs.conditionals import Completed, Conditional, LogProb, Slopes
+from elbo_lab.models.graphs.conditionals import Completed, Conditional, LogProb, Slopes, weighted
 from elbo_lab.models.graphs.reading import numbers
 from elbo_lab.models.graphs.variables import Values, rows_of
 from elbo_lab.special import log_softmax, softmax
@@ -60,13 +60,14 @@ class Table(Conditional):
     def _logits(self, theta: Floats) -> Floats:
         return theta.reshape(-1, self.variable.size)
 
-    def log_prob(self, theta: Floats, values: Values) -> LogProb:
+    def log_prob(self, theta: Floats, values: Values, weights: Floats | None = None) -> LogProb:
         x = self.variable.batch(values[self.variable.name])
         row, x = np.broadcast_arrays(rows_of(self.parents, values), x)
         logits = self._logits(theta)
 
         def pullback(cotangent: Floats) -> Slopes:
             *lead, _, _ = cotangent.shape
+            cotangent = cotangent if weights is None else cotangent * weights[..., 0]
             where = np.broadcast_to(row * self.variable.size + x, cotangent.shape)
             repeat = np.arange(prod(lead)).reshape(*lead, 1, 1) * theta.size
             seen = np.bincount((where + repeat).ravel(), cotangent.ravel(), prod(lead) * theta.size)
@@ -74,7 +75,8 @@ class Table(Conditional):
             gradient = counts - counts.sum(axis=-1, keepdims=True) * softmax(logits, axis=-1)
             return Slopes(gradient.reshape(*lead, theta.size), {}, None)
 
-        return log_softmax(logits, axis=-1)[row, x], pullback
+        value = log_softmax(logits, axis=-1)[row, x]
+        return value if weights is None else weighted(value[..., None], weights), pullback
 
     def components(self, theta: Floats, values: Values) -> Floats:
         return self.log_prob(theta, values)[0][..., None]
@@ -91,7 +93,7 @@ class Table(Conditional):
     def maximise(self, theta: Floats, rows: Completed, floor: float = 0.0) -> Floats:  # noqa: ARG002
         row = rows_of(self.parents, rows.values)[0]
         where = row * self.variable.size + rows.values[self.variable.name]
-        counts = np.bincount(where, rows.weights, theta.size).reshape(-1, self.variable.size)
+        counts = np.bincount(where, rows.weights[:, 0], theta.size).reshape(-1, self.variable.size)
         total = counts.sum(axis=-1, keepdims=True)
         seen = total[:, 0] > 0
         logits = log_softmax(self._logits(theta), axis=-1)

@@ -1,0 +1,135 @@
+"""One or two hidden reals of any conditionals, by a grid over their noise.
+
+A real that is hidden is mean(parents) + sigma(parents) u with u ~ N(0, 1), whatever gives its mean. So the
+hidden reals of a row, parents first, are a function T of noise u ~ N(0, I), and for every value g of the
+discrete hidden cells
+
+    p(observed, g) = int N(u; 0, I) prod_m p(v_m | pa_m)  du      at v = T(u),
+
+where m runs over all that counts except the hidden reals themselves. That is a model with latents u, and its
+integral is that of `exact.quadrature`: a grid that is halved until log p has converged.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from elbo_lab.arrays import Draws, Floats, Integers
+from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.errors import NotApplicable
+from elbo_lab.exact.graphs.completions import Completions, log_counted
+from elbo_lab.exact.graphs.patterns import Pattern
+from elbo_lab.exact.quadrature import NEGLIGIBLE, RUNG, converged_grids
+from elbo_lab.layout import Layout
+from elbo_lab.models.base import Pullback, StandardNormalPrior
+from elbo_lab.models.graphs import BayesNet
+from elbo_lab.special import log_sum_exp
+
+# Rows with every value of their discrete hidden cells that are integrated at once.
+ROWS_PER_PASS = 4096
+
+
+@dataclass(frozen=True)
+class NoiseModel(StandardNormalPrior):
+    """The noise u of the hidden reals as latents; a datum is a row in which everything else is known.
+
+    Parameters
+    ----------
+    net : BayesNet
+    pattern : Pattern
+    """
+
+    net: BayesNet
+    pattern: Pattern
+    name = "noise-of-hidden-reals"
+
+    @cached_property
+    def family(self) -> DiagonalGaussian:
+        return DiagonalGaussian(len(self.pattern.reals))
+
+    @cached_property
+    def layout(self) -> Layout:
+        return self.net.layout
+
+    @property
+    def n_columns(self) -> int:
+        return len(self.net.columns)
+
+    @cached_property
+    def counted(self) -> dict[str, Floats]:
+        """What counts of every needed variable (n,), without the hidden reals: they are the prior of u."""
+        counted = {name: weights.copy() for name, weights in self.pattern.counted.items()}
+        for name, i in self.pattern.reals:
+            counted[name][i] = 0.0
+        return counted
+
+    def completed(self, theta: Floats, x: Floats, u: Floats) -> Floats:
+        """Return rows (S, N, D) with the hidden reals T(u), of x (N, D) and noise u (S, N or 1, H)."""
+        n_rows = np.broadcast_shapes(u.shape[:-1], (1, len(x)))
+        full = np.broadcast_to(x, (*n_rows, x.shape[1])).copy()
+        for name in self.pattern.about_reals:
+            cells = [(k, i) for k, (one, i) in enumerate(self.pattern.reals) if one == name]
+            if cells:
+                values = self._values(full)
+                own = theta[self.net.parts[name]]
+                mean, sigma = self.net.conditionals[name].moments(own, values)
+                for k, i in cells:
+                    full[..., self.net.places[name].start + i] = mean[..., i] + sigma[..., i] * u[..., k]
+        return full
+
+    def _values(self, full: Floats) -> dict[str, Draws]:
+        variables = self.net.variables.items()
+        return {name: one.of_columns(full[..., self.net.places[name]]) for name, one in variables}
+
+    def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
+        """Return log p of what is not a hidden real (S, N); there is no pullback."""
+        values = self._values(self.completed(theta, x, z.astype(np.float64, copy=False)))
+
+        def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:  # noqa: ARG001
+            raise NotApplicable("the noise of hidden reals is integrated, not differentiated")
+
+        return log_counted(self.net, theta, self.counted, values), pullback
+
+    def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:  # noqa: ARG002
+        raise NotApplicable("the noise of hidden reals explains one row, it draws none")
+
+    def initial_theta(self, x: Floats) -> Floats:  # noqa: ARG002
+        raise NotApplicable("the noise of hidden reals has no parameters of its own")
+
+
+def grid_completions(
+    net: BayesNet, theta: Floats, pattern: Pattern, table: Floats, rows: Integers
+) -> Iterator[Completions]:
+    """Yield the completions on the rung quadrature; parameters as in `integrated_completions`.
+
+    Raises
+    ------
+    ToleranceMissed
+        If a grid would have to be finer than it may be.
+    """
+    model, n_values = NoiseModel(net, pattern), prod(pattern.sizes)
+    per_pass = max(1, ROWS_PER_PASS // n_values)
+    at_zero = np.zeros((1, 1, len(pattern.reals)))
+    for start in range(0, len(rows), per_pass):
+        part = rows[start : start + per_pass]
+        full, of_row = pattern.listed(table[part]), np.repeat(part, n_values)
+        # Values of probability zero have it at every node.
+        possible = model.likelihood(theta, full, at_zero)[0][0] > -np.inf
+        full, of_row = full[possible], of_row[possible]
+        for done, log_p, change, _, (nodes, log_weights) in converged_grids(model, theta, full):
+            log_weights = log_weights + (log_p - log_sum_exp(log_weights, axis=0))
+            matters = log_weights > log_weights.max(axis=0) - NEGLIGIBLE
+            node, datum = np.nonzero(matters)
+            which = done[datum]
+            completed = model.completed(theta, full[which], nodes[node][None])[0]
+            yield Completions(
+                np.full(len(which), RUNG),
+                of_row[which],
+                completed,
+                pattern.counted,
+                log_weights[node, datum],
+                change[datum],
+            )
