@@ -1,6 +1,18 @@
 """The Gaussian-process latent-variable model: covariance functions, the model, its variational bound."""
 
+from elbo_lab.models.gplvm.collapsed import BoundGradient, collapsed_bound
 from elbo_lab.models.gplvm.covariance_functions import COVARIANCE_FUNCTIONS, CovarianceFunction
-from elbo_lab.models.gplvm.model import GPLVM
+from elbo_lab.models.gplvm.model import GPLVM, SingularCovariance
+from elbo_lab.models.gplvm.psi import Psi, Rows, psi_statistics
 
-__all__ = ["COVARIANCE_FUNCTIONS", "GPLVM", "CovarianceFunction"]
+__all__ = [
+    "COVARIANCE_FUNCTIONS",
+    "GPLVM",
+    "BoundGradient",
+    "CovarianceFunction",
+    "Psi",
+    "Rows",
+    "SingularCovariance",
+    "collapsed_bound",
+    "psi_statistics",
+]
