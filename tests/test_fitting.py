@@ -39,7 +39,7 @@ def table(n_rows=60, n_columns=3, binary=False):
 
 def data_for(choice):
     x = table(binary=choice.kind.natural_views == ("binary",))
-    if choice.kind.global_latents:
+    if choice.kind.labelled:
         return Dataset("labelled", x, labels=(np.arange(len(x)) % 3 > 0).astype(int))
     return x
 

@@ -199,7 +199,7 @@ def _examined(model: Model, x: Floats, rng: np.random.Generator) -> float:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
         for check in CHECKS:
             _away_from_kinks(check, place)
-    if model.global_latents:  # a draw is a whole table, with columns that the model does not draw
+    if model.global_latents or model.labelled:  # a draw has columns that the model does not explain
         return np.inf
     try:
         with np.errstate(all="ignore"):  # some draws may lie beyond the floats

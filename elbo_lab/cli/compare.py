@@ -64,6 +64,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--sort", metavar="COLUMN", help="order of the rows: variance, snr, time, ...; best first")
     add("--columns", metavar="A,B", help="of the tables, in this order; what fits if not given")
     add_measuring(parser)
+    add("--label", metavar="COLUMN", help="column of the data with the labels, by name or number from 0")
     add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
     add("--at", metavar="PLACE", help="q: near (default: off on purpose), start (the prior) or exact")
     add("--noise", default="independent", metavar="KIND", help=noise)
@@ -99,7 +100,7 @@ def _names(option: str, text: str | None, titles: Iterable[str] = ()) -> list[st
 SIZES = ("draws", "repeats", "rows", "seed")
 ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
-TABLES = "models model full target only estimators sort columns data latent at against power".split()
+TABLES = "models model full target only estimators sort columns data label latent at against power".split()
 
 
 def _is_story(options: Namespace) -> bool:
@@ -153,7 +154,8 @@ def run(options: Namespace) -> None:
             find_estimators(only, "only")
         arguments["estimators"] = [*only, *(_names("--estimators", options.estimators, titles) or [])] or None
     if options.quick and options.rows is None and options.data is not None:
-        arguments["rows"] = min(QUICK["rows"], len(load(options.data).x))  # no table is too small for --quick
+        # No table is too small for --quick.
+        arguments["rows"] = min(QUICK["rows"], len(load(options.data, label=options.label).x))
 
     @cache
     def show_head() -> None:

@@ -27,6 +27,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="data to judge it on (default: the fit's, held-out rows if any)",
     )
     add("--view", metavar="VIEW", help="view of a data set (default: as fitted)")
+    add("--label", metavar="COLUMN", help="column of the labels (default: as fitted)")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--importance-samples", type=int, default=5000, metavar="K", help="per datum (default 5000)")
     add("--rows", type=int, metavar="N", help="rows, by a seeded permutation (default: all)")

@@ -25,6 +25,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
+  elbo-lab fit categorical-mlp --data mine.csv --label species --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
 """
@@ -66,6 +67,9 @@ def add_options(parser: ArgumentParser) -> None:
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
     add("--data", metavar="NAME_OR_PATH", help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file")
     add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
+    add(
+        "--label", metavar="COLUMN", help="column of the labels, by name or number from 0 (words are allowed)"
+    )
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--method", metavar="NAME", help="closed-form, em, gradient, vae, svi (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()

@@ -35,6 +35,7 @@ from elbo_lab.comparison.pipeline import (
 from elbo_lab.comparison.power import sharpen
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
@@ -62,6 +63,7 @@ def compare(
     estimators: Estimators | None = None,
     targets: str | Sequence[str] | None = None,
     data: Data | None = None,
+    label: str | int | None = None,
     latent: int | None = None,
     posterior: str = "free",
     at: str | None = None,
@@ -88,6 +90,8 @@ def compare(
     data : str, path or array (N, D), optional
         A data set ('faithful', 'digits:binary'), a CSV / NPY / NPZ file or an array; the default data of
         each model if not given.
+    label : str or int, optional
+        The column of `data` that holds labels, by its name or its number from 0.
     latent : int, optional
         K: latent dimensions or mixture components; the default of each model if not given.
     posterior : {'free', 'full', 'amortised', 'exact'}
@@ -140,6 +144,10 @@ def compare(
     choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
     if models is None:
         choices = [choice for choice in choices if choice.kind.compared]
+    if label is not None:
+        if data is None:
+            raise bad_value("label", "data of your own beside it", repr(label), "name them (data, --data)")
+        data = load(data, label=label)
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=2, maximum=MOST_REPEATS)  # one estimate has no variance
     check_count("seed", seed, minimum=0)

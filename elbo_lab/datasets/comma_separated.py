@@ -7,18 +7,21 @@ case is fast and short, and the message is written for a person.
 The first row is a header when it is not all numbers. One exception protects data: a first row
 that holds numbers and, besides them, only gaps (empty, NA) is a datum with holes, and is refused
 as such.
+
+One column may hold labels, which may be words: it is read as text, and no header is looked for in it.
 """
 
 import csv
 import gzip
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elbo_lab.datasets.labels import Label, missing, position_of
 from elbo_lab.errors import BadValue, bad_value
 from elbo_lab.memory import available_bytes, too_large
 from elbo_lab.reading import FEWER
@@ -47,15 +50,85 @@ def read_comma_separated(path: Path) -> tuple[NDArray[np.float64], Columns]:
     columns : tuple of str, length D, or None
         The header, where there is one.
     """
+    return _read(path)
+
+
+def read_labelled(path: Path, label: Label) -> tuple[NDArray[np.float64], Columns, int, list[str]]:
+    """Read a table of which one column holds labels, words or numbers.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        As for `read_comma_separated`.
+    label : str or int
+        The column, by the name in the header or by its number from 0.
+
+    Returns
+    -------
+    x : ndarray of float64, shape (N, D + 1)
+        With zeros in the column of the labels.
+    columns : tuple of str, length D + 1, or None
+    index : int
+        Where the labels were.
+    texts : list of str, length N
+    """
+    labels = Labels(label, path)
+    x, columns = _read(path, labels)
+    return x, columns, labels.index, labels.texts
+
+
+class Labels:
+    """The column of the labels of one file: where it is, and what it holds.
+
+    Parameters
+    ----------
+    label : str or int
+    path : pathlib.Path
+    """
+
+    def __init__(self, label: Label, path: Path) -> None:
+        self.label, self.where, self.index = label, repr(str(path)), -1
+        self.codes: dict[str, int] = {}
+
+    def find(self, first: list[str]) -> bool:
+        """Look for the column in the first row; return whether that row is a datum, and no header."""
+        names = [name.strip() for name in first]
+        if self.label in names:
+            self.index = names.index(str(self.label))
+            return False
+        # By its number: the other columns tell whether this is a header.
+        text = str(self.label).strip()
+        rest = list(first)
+        if text.isdecimal() and int(text) < len(rest):
+            del rest[int(text)]
+        is_datum = _is_datum(rest)
+        self.index = position_of(self.label, None if is_datum else names, len(first), self.where)
+        return is_datum
+
+    def code(self, field: str) -> float:
+        """Return a number for the text of a label, in the order of their coming."""
+        if _is_gap(field):
+            raise ValueError("no label")
+        return float(self.codes.setdefault(field.strip(), len(self.codes)))
+
+    def take(self, x: NDArray[np.float64]) -> None:
+        """Turn the numbers in a table (N, D + 1) back into texts."""
+        names = list(self.codes)
+        self.texts = [names[int(code)] for code in x[:, self.index]]
+        x[:, self.index] = 0.0
+
+
+def _read(path: Path, labels: Labels | None = None) -> tuple[NDArray[np.float64], Columns]:
     try:
         with _open(path) as file:
             _, first = next(_rows(_lines(file, path)), (0, None))
             if first is None:
                 raise bad_value("data", "at least one row", f"the empty file {str(path)!r}")
-            columns = None if _is_datum(first) else _names(first, path)
+            is_datum = _is_datum(first) if labels is None else labels.find(first)
+            columns = None if is_datum else _names(first, path)
             if columns is None:
                 file.seek(0)
-            return _numbers(file, columns, path), columns
+            return _numbers(file, columns, path, labels), columns
     except UnicodeDecodeError:
         got = f"other bytes in {str(path)!r}"
         raise bad_value("data", "a text file in UTF-8", got, "save it as UTF-8") from None
@@ -114,27 +187,33 @@ def _names(header: list[str], path: Path) -> tuple[str, ...]:
     return names
 
 
-def _numbers(file: TextIO, columns: Columns, path: Path) -> NDArray[np.float64]:
+def _numbers(file: TextIO, columns: Columns, path: Path, labels: Labels | None = None) -> NDArray[np.float64]:
     """Return the rows that follow in a file as numbers (N, D)."""
     lines = (line for line in _lines(file, path) if line.strip())
     first = next(lines, None)
     if first is None:
         raise bad_value("data", "at least one row", f"only a header in {str(path)!r}")
     reason = "rows of another length than the header"
+    converters: dict[int | str, Callable[[str], Any]] = {}
+    if labels is not None:
+        converters[labels.index] = labels.code
+    rows = itertools.chain([first], lines)
     try:
-        x = np.loadtxt(itertools.chain([first], lines), delimiter=",", comments=None, quotechar='"', ndmin=2)
+        x = np.loadtxt(rows, delimiter=",", comments=None, quotechar='"', ndmin=2, converters=converters)
         if columns is None or x.shape[1] == len(columns):
+            if labels is not None:
+                labels.take(x)
             return x
     except (UnicodeDecodeError, BadValue):
         raise
     except ValueError as error:
         reason = str(error)
-    raise _first_fault(path, columns) or bad_value(
+    raise _first_fault(path, columns, labels) or bad_value(
         "data", "numbers between commas", f"{str(path)!r} ({reason})"
     )
 
 
-def _first_fault(path: Path, columns: Columns) -> BadValue | None:
+def _first_fault(path: Path, columns: Columns, labels: Labels | None = None) -> BadValue | None:
     """Return the error that names the first fault of the table, or None if `csv` finds none."""
     with _open(path) as file:
         rows = _rows(_lines(file, path))
@@ -150,12 +229,18 @@ def _first_fault(path: Path, columns: Columns) -> BadValue | None:
                 remedy = COMMAS_PLEASE if foreign else "mend or drop that row"
                 return bad_value("data", expected, f"{len(row)} on line {line}", remedy)
             for index, field in enumerate(row):
-                if not _is_number(field):
+                if labels is not None and index == labels.index:
+                    if _is_gap(field):
+                        return missing(labels.where, f"{_shown(field)} on line {line}")
+                elif not _is_number(field):
                     name = f"index {index}" if columns is None else f"{columns[index]!r} (index {index})"
                     expected = f"numbers in column {name} of {str(path)!r}"
-                    got = repr(field) if field.strip() else "an empty field"
-                    return bad_value("data", expected, f"{got} on line {line}", _remedy(field))
+                    return bad_value("data", expected, f"{_shown(field)} on line {line}", _remedy(field))
     return None
+
+
+def _shown(field: str) -> str:
+    return repr(field) if field.strip() else "an empty field"
 
 
 def _remedy(field: str) -> str:

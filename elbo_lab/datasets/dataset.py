@@ -51,6 +51,8 @@ class Dataset:
         Where a row is an image: its height and width, with height * width = D.
     unit : str
         Of all columns, where they share one that is known.
+    classes : tuple of str, or None
+        Names of the labels 0, 1, ..., where they have others than their numbers.
     """
 
     name: str
@@ -62,10 +64,18 @@ class Dataset:
     probabilities: NDArray[np.float32] | None = None
     image_shape: tuple[int, int] | None = None
     unit: str = ""
+    classes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         columns = f", columns {', '.join(self.columns)}" if self.columns and len(self.columns) <= 12 else ""
         return f"<Dataset {self.name}: x {self.x.shape}{columns}>"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the labels 0 to C - 1; empty without labels."""
+        if self.labels is None or self.classes is not None:
+            return self.classes or ()
+        return tuple(map(str, range(int(self.labels.max()) + 1)))
 
     def rows(self, count: int, seed: int) -> "Dataset":
         """Return `count` different rows, chosen and ordered by a seeded permutation.

@@ -7,13 +7,14 @@ unpickling a stranger's file runs the stranger's code.
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
 from elbo_lab.arrays import Draws
-from elbo_lab.datasets.comma_separated import Columns, read_comma_separated
+from elbo_lab.datasets.comma_separated import Columns, read_comma_separated, read_labelled
 from elbo_lab.datasets.dataset import Dataset
+from elbo_lab.datasets.labels import Label, coded, labelled, with_label
 from elbo_lab.errors import BadValue, bad_value, check_data, columns_by_name
 from elbo_lab.memory import FLOAT
 from elbo_lab.reading import begins_as_zip, check_regular, members_of, read_array, read_member
@@ -73,28 +74,41 @@ def suffix_of(path: str | PathLike[str]) -> str | None:
     return next((suffix for suffix in READERS if name.endswith(suffix)), None)
 
 
-def read_file(path: Path) -> Dataset:
+def read_file(path: Path, label: Label | None = None, known: Sequence[str] | None = None) -> Dataset:
     """Read the table in an existing file; the data set is named by the file without its suffix.
 
     Parameters
     ----------
     path : pathlib.Path
         A file whose name ends as one of `READERS`.
+    label : str or int, optional
+        The column of the labels; in a .csv file they may be words.
+    known : sequence of str, optional
+        Classes whose codes are taken.
 
     Returns
     -------
     Dataset
-        x (N, D), without labels: every column of the file is data.
+        x (N, D); without labels every column of the file is data.
     """
     suffix = suffix_of(path)
     if suffix is None:
         raise bad_value("data", f"a file that ends with {', '.join(READERS)}", repr(str(path)))
     check_regular("data", path)
+    name, texts, index = path.name[: -len(suffix)], None, 0
     try:
-        x, columns = READERS[suffix](path)
+        if label is None or READERS[suffix] is not read_comma_separated:
+            x, columns = READERS[suffix](path)
+        else:
+            x, columns, index, texts = read_labelled(path, label)
     # OSError: no permission, a folder; the others: a compressed file that is cut or is none.
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise bad_value("data", "a readable file", f"{str(path)!r} ({reason})") from None
     with columns_by_name(columns):
-        return Dataset(path.name[: -len(suffix)], check_data(x), columns, source=str(path))
+        dataset = Dataset(name, check_data(x), columns, source=str(path))
+    if label is None:
+        return dataset
+    if texts is None:
+        return with_label(dataset, label, known)
+    return labelled(dataset, index, *coded(texts, repr(str(path)), known))

@@ -17,9 +17,10 @@ from elbo_lab.datasets.dataset import BuiltIn, Dataset
 from elbo_lab.datasets.digits import DIGITS
 from elbo_lab.datasets.faithful import FAITHFUL
 from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
+from elbo_lab.datasets.labels import Label, with_label
 from elbo_lab.datasets.manifolds import MANIFOLDS
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
-from elbo_lab.errors import BadValue, bad_value, check_count, check_data, unknown_name
+from elbo_lab.errors import BadValue, bad_value, check_count, check_data, short, unknown_name
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.names import called, spelt
@@ -37,7 +38,13 @@ DATASETS = (
 
 @checks_kinds
 def load(
-    source: Source, *, view: str | None = None, seed: int = 0, data_dir: StrPath | None = None
+    source: Source,
+    *,
+    view: str | None = None,
+    seed: int = 0,
+    data_dir: StrPath | None = None,
+    label: Label | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Return the data set that `source` names or holds.
 
@@ -56,6 +63,11 @@ def load(
         Folder with the files of a set that is not inside the package (``mnist``, ``mnist-test``), or
         the folder above it; by default that in the environment variable ``ELBO_LAB_DATA``, and else
         a download. The other sources ignore it.
+    label : str or int, optional
+        The column that holds labels, by its name or its number from 0: it leaves x and becomes `labels`,
+        coded 0 to C - 1, with the names in `classes`. In a .csv file they may be words.
+    classes : sequence of str, optional
+        Names whose codes are taken, of another data set with the same classes.
 
     Returns
     -------
@@ -76,23 +88,27 @@ def load(
     'digits:binary'
     """
     seed = check_count("seed", seed, minimum=0)
+    if classes is not None and label is None:
+        raise bad_value("classes", "a label beside them", short(classes), "name its column")
     if isinstance(source, str):
         entry, view_in_name = find_entry(source)
         if entry is not None:
-            return entry.read(_choose_view(entry, view_in_name, view), seed, data_dir)
+            dataset = entry.read(_choose_view(entry, view_in_name, view), seed, data_dir)
+            return dataset if label is None else with_label(dataset, label, classes)
     if view is not None:
         raise bad_value("view", "no view for data of your own", repr(view), "leave it out")
     if isinstance(source, Dataset):
-        return source
+        return source if label is None else with_label(source, label, classes)
     if isinstance(source, (str, os.PathLike)):
         # os.path and not pathlib: "no" too for names that the system refuses to look up.
         if not os.path.exists(source):
             raise _nothing_there(source)
-        return read_file(Path(source))
+        return read_file(Path(source), label, classes)
     if isinstance(source, np.ma.MaskedArray):
         # Plain conversion would bring the masked values back as if they had been measured.
         source = np.ma.filled(source.astype(np.float64), np.nan)
-    return Dataset("array", check_data(source), source="array given by the caller")
+    dataset = Dataset("array", check_data(source), source="array given by the caller")
+    return dataset if label is None else with_label(dataset, label, classes)
 
 
 def load_for(
@@ -102,6 +118,8 @@ def load_for(
     view: str | None = None,
     seed: int = 0,
     data_dir: StrPath | None = None,
+    label: Label | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Return the data set that `source` names or holds, in the view that suits a kind of model.
 
@@ -113,7 +131,7 @@ def load_for(
     ----------
     natural_views : sequence of str
         Names of views, as `Model.natural_views`.
-    source, view, seed, data_dir
+    source, view, seed, data_dir, label, classes
         As for `load`.
 
     Returns
@@ -129,7 +147,7 @@ def load_for(
     entry, view_in_name = find_entry(source) if isinstance(source, str) else (None, None)
     if entry is not None and view_in_name is None and view is None:
         view = next((name for name in natural_views if name in entry.views), None)
-    return load(source, view=view, seed=seed, data_dir=data_dir)
+    return load(source, view=view, seed=seed, data_dir=data_dir, label=label, classes=classes)
 
 
 def find_entry(source: str) -> tuple[BuiltIn | None, str | None]:

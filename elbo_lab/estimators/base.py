@@ -192,6 +192,10 @@ class Estimator(ABC):
         NotApplicable
             With the reason.
         """
+        if model.all_observed:
+            raise NotApplicable(
+                f"{model.label} has nothing hidden: its log p is exact, and no estimate of it"
+            )
         if self.needs_pathwise and model.family.discrete:
             raise NotApplicable(f"{model.family.name} z has no pathwise derivative")
         if self.needs_kl and not posterior.family.has_kl_to(model.family):

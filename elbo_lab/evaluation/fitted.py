@@ -31,7 +31,7 @@ from elbo_lab.evaluation.importance import importance_nll
 from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import Model
+from elbo_lab.models import CategoricalMLP, Model
 from elbo_lab.posteriors import Posterior
 
 # Importance samples of a row's score.
@@ -101,6 +101,8 @@ class Fitted:
         NotApplicable
             If there is no encoder, and the exact posterior has no formula.
         """
+        if self.model.all_observed:
+            raise NotApplicable(f"{self.model.label} has no latents: there is nothing to encode")
         x = check_data(x, "x", n_columns=self.model.n_columns)
         if self.posterior is not None and self.phi is not None:
             return self.posterior.family.moments(encoded(self.posterior, self.phi, x))
@@ -185,7 +187,7 @@ class Fitted:
         """Return the probabilities of the classes (N, C) of rows x (N, D).
 
         Of a mixture the responsibilities, p(z = c | x); of a regression, from rows of raw features, the two
-        labels, with q over the coefficients averaged out.
+        labels, with q over the coefficients averaged out; of a classifier, from the same, its classes.
 
         Raises
         ------
@@ -196,6 +198,9 @@ class Fitted:
             x = check_data(x, "x", n_columns=self.model.table_columns - 1)
             p = self._label_probabilities(np.column_stack([x, np.ones(len(x))]))
             return np.column_stack([1.0 - p, p])
+        if isinstance(self.model, CategoricalMLP):
+            x = check_data(x, "x", n_columns=self.model.n_features)
+            return np.exp(self.model.log_probabilities(self.theta, x))
         if self.model.family.event_axes:
             raise NotApplicable(f"{self.model.label} has no classes; encode gives the code of a row")
         return self.encode(x)[0]

@@ -19,7 +19,8 @@ def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> R
         expected = "a data set, a file or an array"
         remedy = f"try {kind.default_data!r}, or another of elbo-lab list"
         raise bad_value("data", expected, "nothing", remedy)
-    dataset = load_for(kind.natural_views, asked["data"], view=asked.get("view"), data_dir=data_dir)
+    view, label = asked.get("view"), asked.get("label")
+    dataset = load_for(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
     name = name_of(asked["data"], dataset)
     dataset = as_table(kind, dataset)
     if "holdout" not in asked:

@@ -91,6 +91,7 @@ def data_spec(dataset: Dataset, source: object) -> Header:
         "name": dataset.name,
         "rows": len(dataset.x),
         "columns": None if dataset.columns is None else list(dataset.columns),
+        "classes": list(dataset.class_names),
         "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
         "sha256": fingerprint(dataset),
         "path": path,
@@ -403,6 +404,11 @@ class Stored(Fitted):
     def fitted(self) -> Fitted:
         """The same model, by the name that a `FitResult` has for it."""
         return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels 0 to C - 1 of the data of the fit; empty without labels."""
+        return tuple(self.data.get("classes", ()))
 
     @property
     def image_shape(self) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elbo_lab.bounds import log_weight
 from elbo_lab.datasets import Dataset, load_for
+from elbo_lab.datasets.registry import Source, find_entry
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
@@ -22,6 +23,7 @@ from elbo_lab.files import StrPath, json_kind, plain, write_json
 from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
 from elbo_lab.fitting.final import (
     ROWS_PER_PASS,
+    accuracy_numbers,
     as_table,
     exact_numbers,
     mean_elbo,
@@ -78,6 +80,7 @@ def evaluate(
     data: StrPath | ArrayLike | Dataset | None = None,
     *,
     view: str | None = None,
+    label: str | int | None = None,
     importance_samples: int = 5000,
     rows: int | None = None,
     seed: int = 0,
@@ -94,6 +97,8 @@ def evaluate(
         By default the data of the fit: the rows that it held out, or else those that it was fitted to.
     view : str, optional
         By default the one the model was fitted to, where the data set has it.
+    label : str or int, optional
+        The column with the labels, by its name or its number from 0; by default that of the fit.
     importance_samples : int
         K per datum; streamed, so that memory does not grow with it.
     rows : int, optional
@@ -117,7 +122,7 @@ def evaluate(
     stored = load_fitted(checkpoint)
     model, kind, part = stored.model, type(stored.model), "given"
     source = find_data(stored.data, stored.settings["data"], checkpoint) if data is None else data
-    dataset = load_for(_natural_views(stored), source, view=view, data_dir=data_dir)
+    dataset = load_as_fitted(stored, source, view, label, data_dir)
     where = np.arange(len(dataset.x))
     if data is None:
         dataset, part, where = _unseen(stored, dataset, source)
@@ -140,7 +145,7 @@ def evaluate(
     sizes.check(sizes.estimate(min(len(x), ROWS_PER_PASS)), "data")
     final, estimate = {"rows": len(x)}, None
     if has_exact_evidence(model):
-        final |= exact_numbers(model, stored.theta, x)
+        final |= exact_numbers(model, stored.theta, x) | accuracy_numbers(stored, x)
     if stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
@@ -174,6 +179,27 @@ def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, 
         raise bad_value("data", "the rows of the fit", f"{str(source)!r}, which has changed since", remedy)
     return (
         (train, "training", where["training"]) if unseen is None else (unseen, "held out", where["held out"])
+    )
+
+
+def load_as_fitted(
+    stored: Stored, source: Source, view: str | None, label: str | int | None, data_dir: StrPath | None
+) -> Dataset:
+    """Return data as those of a fit were read: in its view, with its column of labels and its classes.
+
+    The column of the fit is looked for in tables of the user's own; what has labels already needs none.
+    """
+    has_labels = isinstance(source, Dataset) and source.labels is not None
+    has_labels = has_labels or (isinstance(source, str) and find_entry(source)[0] is not None)
+    if label is None and not has_labels:
+        label = stored.settings.get("label")
+    return load_for(
+        _natural_views(stored),
+        source,
+        view=view,
+        data_dir=data_dir,
+        label=label,
+        classes=None if label is None else stored.classes or None,
     )
 
 

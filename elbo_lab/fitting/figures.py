@@ -53,7 +53,7 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         # Upwards, like the learning curves and the printed numbers.
         title = titled("bound-and-gap", label)
         yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=title, upwards=True)
-    if result.model.global_latents:
+    if result.model.global_latents or result.model.all_observed:
         return
     if result.train.image_shape is None:
         yield from _tables(result, label)

@@ -198,11 +198,30 @@ def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
     return numbers
 
 
+def accuracy_numbers(fitted: Fitted, x: Floats) -> Numbers:
+    """Return the share of rows x (N, D + 1) whose label a classifier finds most probable, else nothing."""
+    if not fitted.model.all_observed:
+        return {}
+    return {"accuracy": float((fitted.predict(x[:, :-1]) == x[:, -1]).mean())}
+
+
+def class_numbers(dataset: Dataset) -> Numbers:
+    """Return the names of the classes of a data set, and how many rows each has; nothing without labels."""
+    if dataset.labels is None:
+        return {}
+    names = dataset.class_names
+    return {
+        "classes": list(names),
+        "class_rows": np.bincount(dataset.labels, minlength=len(names)).tolist(),
+    }
+
+
 def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Numbers:
     """Return {name: number} for one set of rows."""
     numbers: Numbers = {"rows": len(dataset.x)}
     if has_exact_evidence(fitted.model):
         numbers |= exact_numbers(fitted.model, fitted.theta, dataset.x)
+    numbers |= accuracy_numbers(fitted, dataset.x)
     if fitted.posterior is not None:
         numbers |= _bound_numbers(fitted.problem(dataset.x), seed, threads)
     return numbers

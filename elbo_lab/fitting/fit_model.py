@@ -18,6 +18,7 @@ from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath, sole_writer
 from elbo_lab.fitting.building import build_model, check_rows, load_rows
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
+from elbo_lab.fitting.final import class_numbers
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
@@ -36,6 +37,7 @@ def fit(
     data: StrPath | ArrayLike | Dataset | None = None,
     *,
     view: str | None = None,
+    label: str | int | None = None,
     method: str | None = None,
     latent: int | None = None,
     hidden: Sequence[int] | None = None,
@@ -81,6 +83,9 @@ def fit(
     data : str, path, array (N, D) or Dataset
     view : str, optional
         View of a data set, as in 'digits:binary'; by default the one that suits the likelihood.
+    label : str or int, optional
+        The column of the data that holds labels, by its name or its number from 0: words or numbers in a
+        .csv file. A model of labels explains them or is given them; the others only carry them along.
     method : {'closed-form', 'em', 'gradient', 'vae', 'svi'}, optional
         By default the first that applies to the model.
     latent : int, optional
@@ -199,6 +204,8 @@ def fit(
         "stopped": outcome.stopped,
     }
     final = ended | way.closing(task, outcome, rows, threads) | {"seconds": seconds}
+    if built.labelled:
+        final |= class_numbers(rows.train)
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     return FitResult(
         model=built,

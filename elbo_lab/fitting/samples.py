@@ -32,11 +32,11 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     Raises
     ------
     NotApplicable
-        For a regression, which generates nothing.
+        For a regression or a classifier, which generate nothing.
     """
     check_count("count", count)
     check_count("seed", seed, minimum=0)
-    if stored.model.global_latents:
+    if stored.model.global_latents or stored.model.all_observed:
         raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
     sizes = Sizes.of(stored.model, 0, stored.model.n_columns, draws=count)
     sizes.check(sizes.sample(stored.theta.itemsize), "count")

@@ -51,7 +51,7 @@ def scores_of(fitted: Fitted, x: NDArray[np.floating], estimate: Nll | None = No
             scores["log_p_error"] = estimate.standard_error
         scores["elbo"] = estimate.elbo
         scores["effective_sample_size"] = estimate.effective_sample_size
-    if not fitted.model.family.event_axes:
+    if not (fitted.model.family.event_axes or fitted.model.all_observed):
         scores["component"] = fitted.predict(x)
     return scores
 

@@ -20,7 +20,7 @@ from elbo_lab.registry import ESTIMATORS, MODELS
 from elbo_lab.training import OBJECTIVES
 
 # Options of every fit, whatever its method.
-COMMON = ("model", "data", "view", "method", "latent", "holdout", "seed")
+COMMON = ("model", "data", "view", "label", "method", "latent", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
@@ -91,6 +91,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
     return {
         "model": model.label,
         "view": None,
+        "label": asked.get("label"),
         "method": method,
         "latent": None if model.default_latent is None else model.latent_dim,
         "holdout": asked.get("holdout"),

@@ -1,6 +1,7 @@
 """Latent-variable models p_theta(x, z), their derivatives by hand."""
 
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
+from elbo_lab.models.categorical_mlp import CategoricalMLP
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
@@ -23,6 +24,7 @@ MODELS = (
     PPCA,
     FactorAnalysis,
     LogisticRegression,
+    CategoricalMLP,
     SigmoidBelief,
     DeepGaussianFixed,
     DeepGaussianLearned,
@@ -37,6 +39,7 @@ __all__ = [
     "GPLVM",
     "MODELS",
     "PPCA",
+    "CategoricalMLP",
     "ClosedForm",
     "DeepBernoulli",
     "DeepGaussianFixed",

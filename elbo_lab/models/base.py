@@ -85,6 +85,10 @@ class Model(ABC):
         Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
     formula_only : str
         Why no ascent of log p may move theta, which then comes from a formula alone; '' where one may.
+    labelled : bool
+        Whether the last column of its table is a label, a class counted from 0.
+    all_observed : bool
+        Whether nothing is hidden: z takes one value, and no estimator has anything to estimate.
     compared : bool
         Whether tables of all models have rows of it: False where there is nothing to infer.
     must_vary : {'none', 'one', 'all'}
@@ -106,6 +110,8 @@ class Model(ABC):
     quadratic: ClassVar[bool] = False
     relaxes: ClassVar[bool] = False
     formula_only: ClassVar[str] = ""
+    labelled: ClassVar[bool] = False
+    all_observed: ClassVar[bool] = False
     compared: ClassVar[bool] = True
     natural_views: ClassVar[tuple[str, ...]] = ()
 

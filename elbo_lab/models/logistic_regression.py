@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from elbo_lab.datasets import Dataset
 
 LABELLED = "a table with labels 0 and 1 for logistic-regression"
-REMEDY = "use breast-cancer, or a Dataset with labels"
+REMEDY = "use breast-cancer, or name the column with the labels (label, --label)"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class LogisticRegression(LinearPredictor):
     summary = "weights z ~ N(0, I), labels y | z ~ Bernoulli(sigmoid(z . features)): one z for the table"
     default_data = "breast-cancer"
     global_latents = True
+    labelled = True
     layout = Layout(())
 
     def __post_init__(self) -> None:
@@ -80,7 +81,8 @@ class LogisticRegression(LinearPredictor):
             raise bad_value("data", LABELLED, f"no labels with {dataset.name}", REMEDY)
         classes = np.unique(dataset.labels)
         if not np.array_equal(classes, [0, 1]):
-            shown = ", ".join(map(str, classes[:4])) + (", ..." if len(classes) > 4 else "")
+            names = [dataset.classes[code] if dataset.classes else str(code) for code in classes[:4]]
+            shown = ", ".join(names) + (", ..." if len(classes) > 4 else "")
             raise bad_value("data", LABELLED, f"labels {shown} with {dataset.name}", REMEDY)
         return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
 

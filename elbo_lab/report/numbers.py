@@ -155,6 +155,10 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         console.print(line, highlight=False, no_wrap=True, overflow="crop", markup=False)
     if "decoder_noise" in final:
         say(noise_text(final["decoder_noise"]))
+    if "classes" in final:
+        pairs = zip(final["classes"], final["class_rows"], strict=True)
+        counts = ", ".join(f"{name} {count}" for name, count in pairs)
+        say(f"classes of the label, training rows of each: {counts}")
     columns = columns_of(final)
     console.print(number_table(columns))
     if "beta" in final:

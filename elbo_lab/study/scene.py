@@ -231,6 +231,9 @@ def build_scene(
     if choice.kind.formula_only:
         reason = f"models: {choice.kind.name} has no estimators to compare"
         raise NotApplicable(f"{reason}: {choice.kind.formula_only}; take gaussian-mixture")
+    if choice.kind.all_observed:
+        reason = "nothing is hidden, and log p is exact: no estimator has anything to estimate"
+        raise NotApplicable(f"models: {choice.label} is not for comparisons; {reason}")
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
     if choice.kind.global_latents and rows is not None:

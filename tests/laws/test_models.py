@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.stats
-from cases import CASES, CATEGORICAL, MODELS, WITH_GAUSSIAN_X, model_id, over
+from cases import CASES as HIDDEN
+from cases import CATEGORICAL, MODELS, OBSERVED, WITH_GAUSSIAN_X, model_id, over
 from checks import assert_close, check_vjp, exact_draws, read_only
 
 from elbo_lab.distributions import draw_noise
@@ -30,6 +31,7 @@ from elbo_lab.models.bits import column_logits
 from elbo_lab.special import LOG_2PI
 
 N_DRAWS = 4
+CASES = (*HIDDEN, *OBSERVED)
 OF_BITS = ("deep-bernoulli", "sigmoid-belief")
 VECTORS = [case for case in CASES if case.model.family.event_axes]
 CLOSED_FORM = [case for case in CASES if isinstance(case.model, ClosedForm)]

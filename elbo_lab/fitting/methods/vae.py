@@ -57,7 +57,7 @@ class VAEMethod(Method):
     has_encoder = True
 
     def applies(self, model: Model) -> bool:
-        return not (model.global_latents or model.formula_only)
+        return not (model.global_latents or model.formula_only or model.all_observed)
 
     def completed(self, model: Model, options: Settings) -> Settings:
         _check_recorded(model, options)
