@@ -1,5 +1,6 @@
 """elbo-lab fit: train a model on data."""
 
+import json
 import os
 import textwrap
 from argparse import ArgumentParser, Namespace
@@ -115,6 +116,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="least variance (default 1e-6 of the mean column variance; of a decoder 1e-4)",
     )
     add = parser.add_argument_group("run").add_argument
+    add("--hold", action="append", metavar="NAME=VALUE", help="keep parameters, as log_sigma=0 (repeatable)")
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
@@ -166,6 +168,27 @@ def latent_size(name: str | None, latent: int | None, components: int | None) ->
     return components
 
 
+def held_values(pairs: list[str] | None) -> dict[str, object] | None:
+    """Return {name: number or list} of the values of --hold, or None without any."""
+    if pairs is None:
+        return None
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.rpartition("=")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        numbers = isinstance(value, (int, float, list)) and not isinstance(value, bool)
+        if not (equals and name.strip() and numbers):
+            expected = "NAME=VALUE with a number or a list of numbers, as in log_sigma=0 or b=[1.5,2]"
+            raise bad_value("--hold", expected, repr(pair))
+        if name.strip() in values:
+            raise bad_value("--hold", "every parameter once", f"{name.strip()} twice")
+        values[name.strip()] = value
+    return values
+
+
 def plan_of(options: Namespace) -> "Plan":
     """Return the plan of all files of a fit."""
     from elbo_lab.files import ARRAYS
@@ -207,6 +230,7 @@ def run(options: Namespace) -> None:
     arguments = arguments_of(fit, options)
     arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
     arguments["model"] = model_name(name, options.covariance, options.likelihood)
+    arguments["hold"] = held_values(options.hold)
     arguments["latent"] = latent_size(name, options.latent, options.components)
     with interrupts() as asked, followed(None, lines=True) as tell:
 

@@ -31,7 +31,8 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.em.fit import Row
-from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive
+from elbo_lab.held import Held
 from elbo_lab.models import Model
 from elbo_lab.priors import Prior
 
@@ -112,6 +113,8 @@ class ModelProblem(EMProblem[Floats, Q]):
     ----------
     restarts : int
         Runs from different starts where none are asked for: more than one where there are many maxima.
+    held : Held or None
+        What `hold` keeps constant.
     spikes_at_floor : bool
         Whether a run that ends at the floor has found a spike on a few data, not an estimate.
     """
@@ -121,6 +124,7 @@ class ModelProblem(EMProblem[Floats, Q]):
     model: Model
     floor: float
     prior: Prior | None = None
+    held: Held | None = None
 
     @abstractmethod
     def __init__(
@@ -142,6 +146,31 @@ class ModelProblem(EMProblem[Floats, Q]):
             return (log_likelihood,)
         log_prior = self.log_prior(theta)
         return log_likelihood, log_prior, log_likelihood + log_prior
+
+    @classmethod
+    @abstractmethod
+    def cannot_hold(cls, model: Any, held: Held) -> str:
+        """Return why the M-step is not exact with these parameters held, or ''."""
+
+    def hold(self, held: Held) -> None:
+        """Keep parameters at given values, from the start on.
+
+        Raises
+        ------
+        NotApplicable
+            If the M-step under this constraint is not exact.
+        """
+        reason = self.cannot_hold(self.model, held)
+        if self.prior is not None:
+            reason = "em holds no parameters of a model with a prior"
+        if reason:
+            raise NotApplicable(f"hold: {reason}; use method gradient")
+        self.held = held
+
+    def canonical(self, theta: Floats) -> Floats:
+        """Return the canonical theta, where that moves nothing that is held."""
+        canonical = self.model.canonical(theta)
+        return canonical if self.held is None or self.held.still(canonical) else theta
 
     @abstractmethod
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:

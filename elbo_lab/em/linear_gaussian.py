@@ -10,6 +10,9 @@ with S the covariance of the data divided by N (Rubin and Thayer 1982; Bishop 20
 that the data enter through (N, mean, S) alone: after one pass an iteration costs O(D^2 K), however many
 rows there are. The best b is the mean, whatever W and Psi are; it is set there once.
 
+Parameters may be held: entries of W move to the other side of its regressions, noise variances and b are
+what they are, and nothing else changes.
+
 The rows of W are regressions on z and do not depend on Psi; given W, every noise variance v has its own
 problem log v + s / v over v >= floor, whose solution is max(s, floor): clipping is exact here too (see
 `scatter`). A factor analysis may have its maximum at a noise variance of zero (a Heywood case: a column that
@@ -32,6 +35,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.em.base import ModelProblem
 from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import AT_FLOOR
+from elbo_lab.held import Held
 from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.priors import LinearGaussianPrior
 from elbo_lab.special import LOG_2PI
@@ -85,6 +89,31 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
         centred = x - self.mean
         self.covariance = centred.T @ centred / self.n_data
 
+    @classmethod
+    def cannot_hold(cls, model: LinearGaussian, held: Held) -> str:  # noqa: ARG003
+        """Return '' unless b is held in some columns: the best b of the others then depends on W and Psi."""
+        b = held.mask("b")
+        return "em holds b in all columns or in none" if b.any() and not b.all() else ""
+
+    def hold(self, held: Held) -> None:
+        """Keep parameters; with b held, the moments of the data are those about it."""
+        super().hold(held)
+        if held.mask("b").all():
+            step = self.mean - held.block("b")
+            self.mean, self.covariance = held.block("b"), self.covariance + np.outer(step, step)
+
+    def _put(self, theta: Floats) -> Floats:
+        return theta if self.held is None else self.held.put(theta)
+
+    def _loadings(self, cross: Floats, square: Floats) -> Floats:
+        """Return the regressions W (D, K) on z; entries that are held move to the other side."""
+        if self.held is None or not self.held.mask("W").any():
+            return np.linalg.solve(square, cross).T
+        W, free = self.held.block("W"), ~self.held.mask("W")
+        for row, open_, target in zip(W, free, cross.T, strict=True):
+            row[open_] = np.linalg.solve(square[np.ix_(open_, open_)], (target - square @ row)[open_])
+        return W
+
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:
         """Return the model's own start for the first run of a factor analysis, else a random one.
 
@@ -103,7 +132,7 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
         """Return theta with b at the mean of the data and noise variances of at least the floor."""
         t = self.model.layout.views(np.asarray(theta, dtype=np.float64))
         log_sigma = np.maximum(t["log_sigma"], 0.5 * np.log(self.floor))
-        return self.model.layout.pack({"W": t["W"], "b": self.mean, "log_sigma": log_sigma})
+        return self._put(self.model.layout.pack({"W": t["W"], "b": self.mean, "log_sigma": log_sigma}))
 
     def _read(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return W (D, K) and the noise variances (D,)."""
@@ -132,12 +161,12 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
             variances = np.diag(self.covariance)
             W, noise = self.prior.mode_after(self.model, self.n_data, cross, square, variances)
         else:
-            W = np.linalg.solve(square, cross).T
+            W = self._loadings(cross, square)
             noise = self._misfit(W, cross, square)
             if self.model.shared_noise:
                 noise = noise.mean()
         log_sigma = 0.5 * np.log(np.maximum(noise, self.floor))
-        return self.model.layout.pack({"W": W, "b": self.mean, "log_sigma": log_sigma})
+        return self._put(self.model.layout.pack({"W": W, "b": self.mean, "log_sigma": log_sigma}))
 
     def elbo(self, theta: Floats, q: LinearPosterior) -> float:
         """E_q log p(x | z) + E_q log p(z) + H(q), where D, K and Sigma are the same for all data."""
@@ -162,8 +191,10 @@ class LinearGaussianEM(ModelProblem[LinearPosterior]):
 
     def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the columns whose noise variance is at the floor (all of them for PPCA)."""
-        noise = self._read(theta)[1]
-        return tuple(np.flatnonzero(noise <= self.floor * (1.0 + AT_FLOOR)).tolist())
+        low = self._read(theta)[1] <= self.floor * (1.0 + AT_FLOOR)
+        if self.held is not None:
+            low = low & ~self.held.mask("log_sigma")
+        return tuple(np.flatnonzero(low).tolist())
 
     def low_variance(
         self,

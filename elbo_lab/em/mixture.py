@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elbo_lab.arrays import Floats
 from elbo_lab.em.base import ModelProblem
@@ -27,6 +28,7 @@ from elbo_lab.em.fit import named
 from elbo_lab.em.scatter import SCATTERS, is_at_floor
 from elbo_lab.em.starts import mixture_start
 from elbo_lab.em.sums import Densities, weighted_sums
+from elbo_lab.held import Held
 from elbo_lab.kernels import kernels_in_use
 from elbo_lab.models import GaussianMixture
 from elbo_lab.priors import MixturePrior
@@ -63,6 +65,12 @@ Pass = tuple[Densities, Responsibilities, float]
 """What one pass over the data gives: densities, q and log-likelihood at a theta."""
 
 
+def _held_covariances(model: GaussianMixture, held: Held) -> NDArray[np.bool_]:
+    """Return which numbers of the covariances are held (C, n)."""
+    masks = [held.mask(name).reshape(model.n_components, -1) for name, _ in model.covariance.entries]
+    return np.concatenate(masks, axis=1)
+
+
 class MixtureEM(ModelProblem[Responsibilities]):
     """EM for a `GaussianMixture`.
 
@@ -97,6 +105,19 @@ class MixtureEM(ModelProblem[Responsibilities]):
         self.scatter = SCATTERS[model.variant]
         self._last: tuple[tuple[str, bytes], Pass] | None = None
 
+    @classmethod
+    def cannot_hold(cls, model: GaussianMixture, held: Held) -> str:
+        """Return '' where blocks are held whole: those that remain then keep their formulas."""
+        blocks = {
+            "the logits (one alone only shifts the others)": held.mask("logits")[None],
+            "the mean of a component": held.mask("mean"),
+            "the covariance of a component": _held_covariances(model, held),
+        }
+        for words, mask in blocks.items():
+            if (mask.any(axis=-1) != mask.all(axis=-1)).any():
+                return f"em holds {words} whole or not at all"
+        return ""
+
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - all are random
         return mixture_start(self.model, x, rng, self.floor)
 
@@ -105,9 +126,12 @@ class MixtureEM(ModelProblem[Responsibilities]):
         t = self.model.layout.views(np.array(theta, dtype=np.float64))
         variance = self.model.covariance.natural(t)
         if (self.scatter.smallest(variance) >= self.floor).all():
-            return np.array(theta, dtype=np.float64)
+            return self._put(np.array(theta, dtype=np.float64))
         stored = self.model.covariance.stored(self.scatter.clip(variance, self.floor))
-        return self.model.layout.pack({"logits": t["logits"], "mean": t["mean"], **stored})
+        return self._put(self.model.layout.pack({"logits": t["logits"], "mean": t["mean"], **stored}))
+
+    def _put(self, theta: Floats) -> Floats:
+        return theta if self.held is None else self.held.put(theta)
 
     def e_step(self, theta: Floats) -> Responsibilities:
         return self._passed(theta)[1]
@@ -163,10 +187,14 @@ class MixtureEM(ModelProblem[Responsibilities]):
             # A flat prior has nothing to say of a component without data: its mean and moments are kept.
             total = np.maximum(q.total, DEAD)
             weights, mean, variance = self.prior.mode_after(self.model, total, mean, variance)
+        if self.held is not None and self.held.mask("mean").any():
+            # About a mean that is held, and not about the weighted one.
+            mean = np.where(self.held.mask("mean"), self.held.block("mean"), mean)
+            variance = variance + self.scatter.outer(q.mean - mean)
         variance = self.scatter.clip(variance, self.floor)
         weights = np.maximum(weights, LEAST_WEIGHT)
         stored = self.model.covariance.stored(variance)
-        return self.model.layout.pack({"logits": np.log(weights), "mean": mean, **stored})
+        return self._put(self.model.layout.pack({"logits": np.log(weights), "mean": mean, **stored}))
 
     def elbo(self, theta: Floats, q: Responsibilities) -> float:
         """sum_c R_c [log pi_c - (D log 2 pi + log |Sigma_c| + tr Sigma_c^-1 S_c(mu_c)) / 2] + H(q)."""
@@ -178,7 +206,10 @@ class MixtureEM(ModelProblem[Responsibilities]):
     def at_floor(self, theta: Floats) -> tuple[int, ...]:
         """Return the components with an eigenvalue at the floor."""
         variance = self.model.covariance.natural(self.model.layout.views(theta))
-        return tuple(np.flatnonzero(is_at_floor(self.scatter, variance, self.floor)).tolist())
+        low = is_at_floor(self.scatter, variance, self.floor)
+        if self.held is not None:
+            low = low & ~_held_covariances(self.model, self.held).any(axis=-1)
+        return tuple(np.flatnonzero(low).tolist())
 
     def low_variance(
         self,

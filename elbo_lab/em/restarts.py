@@ -19,6 +19,7 @@ from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector, short
+from elbo_lab.held import held_in
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.priors import Prior, find_prior
@@ -55,6 +56,8 @@ class EMFit:
         Changes nothing but the time. Default: all cores.
     prior : str or Prior, optional
         For MAP, as for `priors.find_prior`: 'default', 'flat', 'dirichlet=2,nu=5', or an object.
+    hold : mapping of str to number or array, optional
+        Parameters that keep a value, as for `held.held_in`.
     """
 
     @checks_kinds
@@ -72,6 +75,7 @@ class EMFit:
         columns: Sequence[str] | None = None,
         threads: int | None = None,
         prior: str | Prior | None = None,
+        hold: Mapping[str, Any] | None = None,
     ) -> None:
         problem_kind = problem_of(model)
         if problem_kind is None:
@@ -94,6 +98,9 @@ class EMFit:
         if self.prior is not None:
             self.prior.check_mode()
         self.problem = problem_kind(model, self.x, self.floor, check_threads(threads), self.prior)
+        held = held_in(model.layout, hold)
+        if held is not None:
+            self.problem.hold(held)
         self.runs = [self._run(0)]
 
     def _run(self, index: int) -> EMRun[Floats, Any]:

@@ -38,7 +38,7 @@ def judge(problem: ModelProblem[Any], runs: Runs, columns: Sequence[str] | None 
     ]
     return Fit(
         problem.model,
-        problem.model.canonical(run.theta),
+        problem.canonical(run.theta),
         [dict(row) for row in run.history],
         run.converged,
         run.stopped,

@@ -5,7 +5,7 @@ model, the settings of its method, and a job that can be stopped, saved and resu
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -63,6 +63,7 @@ def fit(
     tolerance: float | None = None,
     floor: float | None = None,
     dtype: str | None = None,
+    hold: Mapping[str, Any] | None = None,
     holdout: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
@@ -124,6 +125,8 @@ def fit(
         default 1e-6 of the mean column variance; with deep-gaussian:learned that of an output of the decoder,
         by default 1e-4 of it.
     dtype : {'float32', 'float64'}, optional
+    hold : mapping of str to number or array, optional
+        Parameters of theta that keep a value, as in {"log_sigma": 0.0, "W[3, 1]": 1.0}; see `held.held_in`.
     holdout : float, optional
         Share of the rows that is held out; none by default.
     seed : int, optional

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
+from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
 from elbo_lab.fitting.methods import METHODS, Settings, methods_of
+from elbo_lab.held import Held, held_in
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
@@ -20,7 +21,7 @@ from elbo_lab.registry import ESTIMATORS, MODELS
 from elbo_lab.training import OBJECTIVES
 
 # Options of every fit, whatever its method.
-COMMON = ("model", "data", "view", "label", "method", "latent", "holdout", "seed")
+COMMON = ("model", "data", "view", "label", "method", "latent", "hold", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
@@ -47,22 +48,28 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
     return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
 
 
-def choose_method(model: Model, asked: str | None) -> str:
-    """Return the given method, or the usual one.
+def choose_method(model: Model, asked: str | None, held: Held | None = None) -> str:
+    """Return the given method, or the first that applies and can hold what is held.
 
     Raises
     ------
     ValueError
-        If there is no such method, or it does not apply to this model.
+        If there is no such method, or it does not apply to this model, or cannot hold these parameters.
     """
     usable = methods_of(model)
-    if asked is None:
-        return usable[0]
-    if asked not in METHODS:
+    if asked is not None and asked not in METHODS:
         raise unknown_name("method", asked, list(METHODS))
-    if asked not in usable:
+    if asked is not None and asked not in usable:
         raise bad_value("method", f"one of {', '.join(usable)} for {model.label}", repr(asked))
-    return asked
+    if held is None:
+        return asked or usable[0]
+    reasons = {name: METHODS[name].cannot_hold(model, held) for name in usable}
+    able = [name for name, reason in reasons.items() if not reason]
+    chosen = asked or next(iter(able), usable[0])
+    if reasons[chosen]:
+        remedy = f"; use method {able[0]}" if able else ""
+        raise NotApplicable(f"hold: {reasons[chosen]}{remedy}")
+    return chosen
 
 
 def resolve(model: Model, asked: Settings) -> Settings:
@@ -79,7 +86,10 @@ def resolve(model: Model, asked: Settings) -> Settings:
     ValueError
         If the method does not use an option, or no fit can use its value.
     """
-    method = choose_method(model, asked.get("method"))
+    hold = asked.get("hold") or None
+    # The shapes of a network are known only with its hidden layers: its parameters are looked up later.
+    held = None if model.hidden is not None else held_in(model.layout, hold)
+    method = choose_method(model, asked.get("method"), held)
     known = METHODS[method].options_for(model)
     foreign = [name for name in asked if name not in known and name not in COMMON]
     if foreign:
@@ -94,6 +104,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
         "label": asked.get("label"),
         "method": method,
         "latent": None if model.default_latent is None else model.latent_dim,
+        "hold": plain(hold),
         "holdout": asked.get("holdout"),
         "seed": check_count("seed", asked.get("seed", 0), minimum=0),
         **METHODS[method].completed(model, options),

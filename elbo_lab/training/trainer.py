@@ -25,6 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Integers
 from elbo_lab.errors import Diverged, bad_value
+from elbo_lab.held import Held, check_representable
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.threads import thread_pool
 from elbo_lab.training.batch import Move, Vectors, ascend
@@ -52,6 +53,8 @@ class Training:
         (params, phase) -> dict of floats, called at every evaluation, for the row of the history.
     threads : int
         The result does not depend on it.
+    held : Held, optional
+        Parameters of theta that keep a value.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class Training:
         seed: int = 0,
         recorders: Sequence[Recorder] = (),
         threads: int = 1,
+        held: Held | None = None,
     ) -> None:
         if objective.whole and plan.batch < objective.n_rows:
             got = f"{plan.batch} of {objective.n_rows}"
@@ -82,6 +86,10 @@ class Training:
         start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
         self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
         self.params = objective.initial(start)
+        self.held = held
+        if held is not None:
+            check_representable(held, self.params["theta"].dtype)
+            held.put(self.params["theta"])
         self.slots = {
             name: plan.optimizer.initial_state(vector.size, vector.dtype)
             for name, vector in self.params.items()
@@ -175,6 +183,8 @@ class Training:
             found, self.memory = ascend(
                 objective, rows, self.params, moves, self.noise_rng, self.memory, pool
             )
+        if self.held is not None and "theta" in names:
+            self.held.put(self.params["theta"])
         self.step += 1
         value, *further = np.atleast_1d(found).tolist()
         self._check_finite(value)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from elbo_lab.datasets import Dataset
 from elbo_lab.fitting.final import Numbers, numbers_of_fit
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
+from elbo_lab.held import Held
 from elbo_lab.memory import Sizes
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.posteriors import Posterior
@@ -51,6 +52,10 @@ class Method(ABC):
         networks = self.has_encoder or model.hidden is not None
         floor = isinstance(model, DeepGaussianLearned)
         return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {})
+
+    def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
+        """Return why this method cannot hold these parameters of theta, or '' where it can."""
+        return f"{self.name} moves all parameters"
 
     def completed(self, model: Model, options: Settings) -> Settings:  # noqa: ARG002
         """Return the options with the defaults that depend on the model; refuse what would fail later."""

@@ -9,6 +9,7 @@ from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.fit import Fit
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task
 from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.held import Held
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -60,6 +61,9 @@ class ClosedFormMethod(Method):
 
     def applies(self, model: Model) -> bool:
         return model.closed_form_maximum and not model.global_latents
+
+    def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
+        return "closed-form is a formula for the maximum over all parameters"
 
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:  # noqa: ARG002
         sizes.check(sizes.formula())

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em import EMFit
-from elbo_lab.em.problems import has_em
+from elbo_lab.em.problems import has_em, problem_of
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task, check_epochs
 from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.held import Held
 from elbo_lab.memory import COPIES_OF_EM, Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -30,6 +31,7 @@ class EMJob(Job):
             floor=settings["floor"],
             seed=settings["seed"],
             threads=threads,
+            hold=settings.get("hold"),
         )
 
     def run(self, tick: Callable[[], bool]) -> None:
@@ -81,6 +83,10 @@ class EMMethod(Method):
 
     def applies(self, model: Model) -> bool:
         return has_em(model) and not model.global_latents
+
+    def cannot_hold(self, model: Model, held: Held) -> str:
+        kind = problem_of(model)
+        return "" if kind is None else kind.cannot_hold(model, held)
 
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:  # noqa: ARG002
         sizes.check(sizes.formula(COPIES_OF_EM))

@@ -22,6 +22,7 @@ from elbo_lab.fitting.jobs import Outcome, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.steps import STEPS, check_training_size, plan_of
 from elbo_lab.fitting.recorders import likelihood_recorder
+from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
@@ -34,12 +35,16 @@ TRIAL_STEPS = 10
 ARRIVED = 1e-4
 
 
-def still_to_gain(model: Model, theta: Floats, x: Floats) -> float:
-    """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum."""
+def still_to_gain(model: Model, theta: Floats, x: Floats, held: Held | None = None) -> float:
+    """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum.
+
+    Parameters that are held have no slope, and so do not move.
+    """
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         answer = evidence(model, vector, x)
-        return answer.value.mean(), answer.grad_theta
+        gradient = answer.grad_theta if held is None else held.without(answer.grad_theta)
+        return answer.value.mean(), gradient
 
     with single_threaded_blas():
         value = objective(theta)[0]
@@ -67,7 +72,7 @@ class GradientJob(TrainingJob):
         ended = super().outcome()
         objective = cast(EvidenceObjective, self.training.objective)
         model, x, theta = objective.model, objective.x, ended.vectors["theta"]
-        gain = still_to_gain(model, theta, x)
+        gain = still_to_gain(model, theta, x, self.training.held)
         spikes = list(vanished(model, x, theta, self.columns))
         warnings = [*spikes, *model.cautions]
         if gain >= ARRIVED:
@@ -89,6 +94,9 @@ class GradientMethod(Method):
     def applies(self, model: Model) -> bool:
         return has_exact_evidence(model) and not (model.global_latents or model.formula_only)
 
+    def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
+        return ""
+
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
         # Exact values of all rows are recorded.
         check_training_size(sizes, posterior, settings, least=sizes.formula())
@@ -103,5 +111,6 @@ class GradientMethod(Method):
     ) -> Task:
         recorders = [likelihood_recorder(model, train.x)]
         objective = EvidenceObjective(model, train.x)
-        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads)
+        held = held_in(model.layout, settings.get("hold"))
+        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads, held)
         return Task(model, None, settings, GradientJob(training, train.columns))

@@ -13,8 +13,9 @@ from elbo_lab.fitting.final import Numbers
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.closed_form import FormulaJob
+from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
-from elbo_lab.models import Model, Smoother
+from elbo_lab.models import KernelDensity, Model, Smoother
 from elbo_lab.posteriors import Posterior
 
 
@@ -27,6 +28,11 @@ class SmoothingMethod(Method):
     def applies(self, model: Model) -> bool:
         return isinstance(model, Smoother)
 
+    def cannot_hold(self, model: Model, held: Held) -> str:
+        if isinstance(model, KernelDensity) and held.values.size == held.mask("log_factor").sum():
+            return ""
+        return "smoothing holds log_factor of kde alone: the rest of theta is the training rows"
+
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:  # noqa: ARG002
         sizes.check(sizes.formula())
 
@@ -38,12 +44,18 @@ class SmoothingMethod(Method):
         train: Dataset,
         threads: int,  # noqa: ARG002
     ) -> Task:
+        held = held_in(model.layout, settings.get("hold"))
 
         def solve() -> Fit:
-            theta, warnings = cast(Smoother, model).smoothed(train.x)
+            smoother, words = cast(Smoother, model), f"width by {model.variant}: nothing to iterate"
+            if held is not None:  # a rule that always answers; its width is replaced
+                smoother, words = KernelDensity.for_data(train.x, "scott"), "the width was given"
+            theta, warnings = smoother.smoothed(train.x)
+            if held is not None:
+                held.put(theta)
             value = float(held_out_log_likelihood(model, theta, train.x).sum())
             rows = [{"iteration": 0, "log_likelihood": value}]
-            return Fit(model, theta, rows, True, f"width by {model.variant}: nothing to iterate", warnings)
+            return Fit(model, theta, rows, True, words, warnings)
 
         return Task(model, None, settings, FormulaJob(solve))
 

@@ -23,6 +23,7 @@ from elbo_lab.fitting.methods.steps import (
     with_usual_estimators,
 )
 from elbo_lab.fitting.recorders import gap_recorder, monitor_recorder, validation_recorder
+from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
@@ -80,6 +81,9 @@ class VAEMethod(Method):
         for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
         return for_kind(model.family, train.x, tuple(settings["hidden"]), settings["activation"])
 
+    def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
+        return ""
+
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
         check_training_size(sizes, posterior, settings)
 
@@ -119,7 +123,8 @@ class VAEMethod(Method):
             dtype=dtype,
             **estimators,
         )
-        training = Training(objective, plan, seed, recorders, threads)
+        held = held_in(model.layout, settings.get("hold"))
+        training = Training(objective, plan, seed, recorders, threads, held)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
