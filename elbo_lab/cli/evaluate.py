@@ -8,19 +8,27 @@ from elbo_lab.cli.options import add_force, arguments_of, planned
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from elbo_lab.outputs import Plan
+
 HELP = "log-likelihood, ELBO and importance-sampled log p of a stored model"
 DESCRIPTION = ""
 EXAMPLES = """examples:
   elbo-lab evaluate vae.npz                      on the data of the fit
   elbo-lab evaluate vae.npz --data mnist-test:dynamic --importance-samples 5000 --json out.json
   elbo-lab evaluate mixture.npz --data mine.csv
+  elbo-lab evaluate kde.npz gaussian.npz mixture.npz histogram.npz     side by side on the same rows
 """
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="as written by 'elbo-lab fit --checkpoint'")
+    add(
+        "checkpoint",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="as written by 'elbo-lab fit --checkpoint'; several are compared row by row",
+    )
     add(
         "--data",
         metavar="NAME_OR_PATH",
@@ -38,6 +46,20 @@ def add_options(parser: ArgumentParser) -> None:
     add_force(parser)
 
 
+def _side_by_side(options: Namespace, plan: "Plan") -> None:
+    """Evaluate several checkpoints, write, print."""
+    from elbo_lab.cli.screen import finish, saved
+    from elbo_lab.fitting import evaluate_together
+    from elbo_lab.progress import followed
+    from elbo_lab.report.standings import print_standings
+
+    options.checkpoints = options.checkpoint
+    with followed(None, lines=True) as progress:
+        result = evaluate_together(**arguments_of(evaluate_together, options), progress=progress)
+    files = [saved(options.json, result.to_json), saved(options.scores, result.write_scores)]
+    finish(plan.taken, files, lambda console: print_standings(result, console))
+
+
 def run(options: Namespace) -> None:
     """Evaluate, write, print."""
     from elbo_lab.cli.screen import finish, saved
@@ -49,11 +71,16 @@ def run(options: Namespace) -> None:
     from elbo_lab.report import print_lines, wrapped_texts
     from elbo_lab.report.numbers import number_table, remarks
 
-    plan = planned(options, "checkpoint")
-    if options.data is None:
-        plan.reads("--data", Checkpoint.load(options.checkpoint).data_file)
+    plan = planned(options)
+    for path in options.checkpoint:
+        plan.reads("checkpoint", path)
+        if options.data is None:
+            plan.reads("--data", Checkpoint.load(path).data_file)
     plan.writes("--json", options.json, JSON)
     plan.writes("--scores", options.scores, CSV)
+    if len(options.checkpoint) > 1:
+        return _side_by_side(options, plan)
+    [options.checkpoint] = options.checkpoint
     with followed(None, lines=True) as progress:
         result = evaluate(**arguments_of(evaluate, options), progress=progress)
     settings = result.settings

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from elbo_lab.fitting.evaluate_model import evaluate as evaluate
     from elbo_lab.fitting.fit_model import fit as fit
     from elbo_lab.fitting.result import FitResult as FitResult
+    from elbo_lab.fitting.side_by_side import SideBySide as SideBySide
+    from elbo_lab.fitting.side_by_side import evaluate_together as evaluate_together
     from elbo_lab.fitting.stages import Seeds as Seeds
     from elbo_lab.fitting.stages import fit_second_stage as fit_second_stage
     from elbo_lab.fitting.stages import fit_seeds as fit_seeds
@@ -22,8 +24,10 @@ _HOMES = {
     "Evaluation": "evaluate_model",
     "FitResult": "result",
     "Seeds": "stages",
+    "SideBySide": "side_by_side",
     "Stored": "checkpoints",
     "evaluate": "evaluate_model",
+    "evaluate_together": "side_by_side",
     "fit": "fit_model",
     "fit_second_stage": "stages",
     "fit_seeds": "stages",

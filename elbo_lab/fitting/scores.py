@@ -11,7 +11,7 @@ Of a regression `log_p` is log p(y | x), with q over the coefficients averaged o
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +82,17 @@ def write_scores(path: StrPath, parts: Iterable[tuple[str, NDArray[np.intp], Sco
     """
     parts = list(parts)
     names = [name for name in NAMES if any(name in scores for _, _, scores in parts)]
-    sheet = io.StringIO()
-    writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow(["row", "set", *names])
+    lines: list[Sequence[object]] = []
     for title, rows, scores in parts:
         columns = [scores[name].tolist() if name in scores else [""] * len(rows) for name in names]
-        writer.writerows((row, title, *cells) for row, *cells in zip(rows.tolist(), *columns, strict=True))
+        lines += [(row, title, *cells) for row, *cells in zip(rows.tolist(), *columns, strict=True)]
+    write_table(path, ["row", "set", *names], lines)
+
+
+def write_table(path: StrPath, heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Write heads and lines as a CSV of scores, whole or not at all."""
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(lines)
     write_output("scores", path, sheet.getvalue(), CSV)

@@ -45,6 +45,8 @@ def shown(name: str, numbers: Numbers) -> str:
     All values have the sign of log p, so that a bound and what it bounds can be compared.
     """
     value, error = numbers.get(name), numbers.get(ERRORS.get(name, ""))
+    if value is None and name.startswith("log_likelihood") and name in numbers:
+        return "-inf"  # which a record writes as null
     if value is None or (name == "elbo_on_nll_rows" and numbers["nll_rows"] == numbers["rows"]):
         return ""
     if name in ACCURACIES:
