@@ -37,6 +37,8 @@ from elbo_lab.special import LOG_2PI
 
 # The share of the variance of the data that is noise at the start.
 START_NOISE = 0.1
+# The least relevance at the start, as a share of the largest: one of zero would have no slope.
+LEAST_RELEVANCE = 1e-4
 
 
 class SingularCovariance(BadValue, np.linalg.LinAlgError):
@@ -229,14 +231,16 @@ class GPLVM(StandardNormalPrior):
         return np.sqrt(self.n_rows) * left[:, : self.n_latent]
 
     def initial_theta(self, x: Floats) -> Floats:
-        """Return a start: unit relevances, and a tenth of the variance of the data as noise."""
+        """Return a start: relevances like the variances of the principal scores, a tenth of all as noise."""
         variance = max(float(np.mean(self.centred(x) ** 2)), np.finfo(float).tiny)
         parts: dict[str, Floats | float] = {"log_sigma": 0.5 * np.log(START_NOISE * variance)}
         signal = np.log((1.0 - START_NOISE) * variance)
+        squares = np.linalg.svd(self.centred(x)[0], compute_uv=False)[: self.n_latent] ** 2
+        shares = np.maximum(squares / max(squares[0], np.finfo(float).tiny), LEAST_RELEVANCE)
         if "log_amplitude" in dict(self.layout.entries):
-            parts["log_amplitude"] = 0.5 * signal
+            parts |= {"log_amplitude": 0.5 * signal, "log_relevance": np.log(shares)}
         else:
-            parts["log_relevance"] = np.full(self.n_latent, signal - np.log(self.n_latent))
+            parts["log_relevance"] = signal + np.log(shares / shares.sum())
         return self.layout.pack(parts)
 
     def described(self, theta: Floats) -> dict[str, Floats]:
