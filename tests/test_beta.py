@@ -427,7 +427,7 @@ def test_a_fit_says_what_it_maximised_and_keeps_the_elbo(rows):
     assert_close(result.final["kl_to_prior"], kl, 1e-12)
     assert result.history[-1]["beta"] == 4.0
     figure = result.plot("learning-curves")
-    assert sum("weighted" in ax.get_ylabel() for ax in figure.axes) == 2
+    assert sum("β objective" in ax.get_ylabel() for ax in figure.axes) == 2
 
 
 def test_a_fit_without_a_weight_has_no_word_of_it(rows):

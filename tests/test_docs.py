@@ -224,7 +224,8 @@ def records(tmp_path_factory):
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
     ]
-    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer")]
+    fit("deep-bernoulli", "shapes", **small, hidden=(5,), checkpoint=folder / "factors.npz")
+    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer"), ("factors", "shapes")]
     judged = [
         evaluate(folder / f"{name}.npz", data, rows=10, importance_samples=200) for name, data in judged
     ]

@@ -263,7 +263,7 @@ def digits_rows():
     return load("digits:binary").rows(60, 0)
 
 
-IMAGES = ["learning-curves", "samples", "reconstructions", "interpolation"]
+IMAGES = ["learning-curves", "samples", "reconstructions", "traversals", "interpolation"]
 FIGURES = {
     "pictures, one latent": ("deep-bernoulli", digits_rows, {"latent": 1} | OPTIONS["vae"], IMAGES),
     "pictures, three latents": (

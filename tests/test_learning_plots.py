@@ -27,6 +27,7 @@ from elbo_lab.plots import (
     plot_staircase,
     plot_surprisal,
     plot_surprisal_and_gap,
+    plot_traversals,
 )
 from elbo_lab.plots.history import BOUND_COLOR, Q_STEP_COLOR, THETA_STEP_COLOR, lower_limit
 from elbo_lab.plots.images import even_places, montage
@@ -470,6 +471,19 @@ def test_an_interpolation_is_a_line_per_way_with_shares_below():
     assert (sheet_of(plot_interpolation(ways[0], (3, 2))) == montage(ways[0].reshape(-1, 3, 2), 5, 1)).any()
 
 
+def test_a_traversal_is_a_line_per_latent_with_its_values_below():
+    lines = np.stack([pictures(5), pictures(5, seed=3), pictures(5, seed=4)])
+    ax = plot_traversals(lines, (3, 2), [-2.0, -1.0, 0.0, 1.0, 2.0])
+    sheet = sheet_of(ax)
+    assert sheet.shape == (11, 14)
+    assert (sheet[8:11, 3:5] == lines[2, 1].reshape(3, 2)).all()
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["\u22122", "\u22121", "0", "1", "2"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["$z_{1}$", "$z_{2}$", "$z_{3}$"]
+    assert list(ax.get_yticks()) == [1.0, 5.0, 9.0]
+    named = plot_traversals(lines, (3, 2), np.arange(5), names=["a", "b", "c"])
+    assert [text.get_text() for text in named.get_yticklabels()] == ["a", "b", "c"]
+
+
 def test_samples_and_data_are_told_apart_by_colour_marker_and_name():
     x, samples = latent_means(40), latent_means(25, seed=4)
     ax = plot_sample_scatter(x, samples, ("a", "b", "c"))
@@ -620,6 +634,13 @@ BAD_INPUT = [
     (partial(plot_images, limits=(1, 0)), (pictures(2), (3, 2)), "limits: expected two finite numbers"),
     (plot_reconstructions, (pictures(4), pictures(3), (3, 2)), "expected 4 rows, as x has, got 3 rows"),
     (plot_interpolation, (np.zeros(6), (3, 2)), r"shape \(n, D\) or \(pairs, n, D\)"),
+    (plot_traversals, (np.zeros((2, 6)), (3, 2), [0, 1]), r"shape \(K, n, D\), got shape \(2, 6\)"),
+    (plot_traversals, (np.zeros((1, 2, 6)), (3, 2), [0]), "values: expected a number for each of 2 pictures"),
+    (
+        partial(plot_traversals, names=["a", "b"]),
+        (np.zeros((1, 2, 6)), (3, 2), [0, 1]),
+        "names: expected a word for each of 1 latents, got 2 words",
+    ),
     (plot_manifold, (pictures(8), (3, 2), 3), "9 rows for a grid of 3 x 3, got 8 rows"),
     (plot_sample_scatter, (latent_means(), latent_means()[:, :2]), "expected 3 columns, got 2 columns"),
     (plot_sample_scatter, (latent_means(), latent_means(), ["a"]), "expected 3 names, got 1 names"),
@@ -654,6 +675,7 @@ FIGURES = {
     "images": lambda: plot_images(pictures(12), (3, 2), title="pictures").figure,
     "reconstructions": lambda: plot_reconstructions(pictures(12), pictures(12), (3, 2)).figure,
     "interpolation": lambda: plot_interpolation(pictures(6), (3, 2), title="a way").figure,
+    "traversals": lambda: plot_traversals(pictures(6)[None], (3, 2), np.arange(6), title=LONG).figure,
     "scatter": lambda: plot_sample_scatter(latent_means(), latent_means(seed=2)).figure,
     "plane": lambda: plot_latent_plane(latent_means(), np.arange(300) % 10, title="plane").figure,
     "plane-of-many": lambda: plot_latent_plane(latent_means(k=12), title=LONG).figure,
@@ -670,6 +692,7 @@ SINGLE = {
     "images": lambda ax: plot_images(pictures(1), (3, 2), ax),
     "reconstructions": lambda ax: plot_reconstructions(pictures(1), pictures(1), (3, 2), ax),
     "interpolation": lambda ax: plot_interpolation(pictures(1), (3, 2), ax),
+    "traversals": lambda ax: plot_traversals(pictures(1)[None], (3, 2), [0.0], ax),
     "scatter": lambda ax: plot_sample_scatter(latent_means(1), latent_means(1), ax=ax),
     "plane": lambda ax: plot_latent_plane(latent_means(1), [7], ax),
     "manifold": lambda ax: plot_manifold(pictures(1), (3, 2), 1, ax),

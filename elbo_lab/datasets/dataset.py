@@ -9,10 +9,11 @@ the log of the scale), so that standardising is left to the caller.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,8 @@ class Dataset:
         so that a trainer can draw anew at every step.
     image_shape : tuple of int, or None
         Where a row is an image: its height and width, with height * width = D.
+    factors : mapping of str to ndarray of int (N,), or None
+        Where each row was made from known factors: the value of each, by name.
     unit : str
         Of all columns, where they share one that is known.
     classes : tuple of str, or None
@@ -64,6 +67,7 @@ class Dataset:
     probabilities: NDArray[np.float32] | None = None
     image_shape: tuple[int, int] | None = None
     unit: str = ""
+    factors: Mapping[str, NDArray[np.int64]] | None = None
     classes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
@@ -138,8 +142,11 @@ class Dataset:
 
     def _at(self, chosen: Integers) -> "Dataset":
         """Return the set with only the chosen rows."""
-        parts = {name: getattr(self, name) for name in ("x", "labels", "probabilities")}
-        return replace(self, **{name: part[chosen] for name, part in parts.items() if part is not None})
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("x", "labels", "probabilities")}
+        found: dict[str, Any] = {name: part[chosen] for name, part in parts.items() if part is not None}
+        if self.factors is not None:
+            found["factors"] = {name: values[chosen] for name, values in self.factors.items()}
+        return replace(self, **found)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from elbo_lab.datasets.files_by_suffix import READERS, read_file, suffix_of
 from elbo_lab.datasets.labels import Label, with_label
 from elbo_lab.datasets.manifolds import MANIFOLDS
 from elbo_lab.datasets.mnist import MNIST, MNIST_TEST
+from elbo_lab.datasets.shapes import SHAPES
 from elbo_lab.errors import BadValue, bad_value, check_count, check_data, short, unknown_name
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
@@ -32,6 +33,7 @@ DATASETS = (
     BREAST_CANCER,
     MNIST,
     MNIST_TEST,
+    SHAPES,
     *(manifold.entry for manifold in MANIFOLDS.values()),
 )
 
@@ -51,9 +53,10 @@ def load(
     Parameters
     ----------
     source : str, os.PathLike, array_like of shape (N, D), or Dataset
-        A name (``"faithful"``, ``"digits"``, ``"breast-cancer"``, ``"mnist"``, ``"mnist-test"``, or one of
-        `manifolds.MANIFOLDS`, such as ``"swiss-roll"``), a name with a view (``"digits:binary"``), the path
-        of a .csv, .csv.gz, .npy or .npz file, or the numbers themselves. A `Dataset` comes back as it is.
+        A name (``"faithful"``, ``"digits"``, ``"breast-cancer"``, ``"mnist"``, ``"mnist-test"``,
+        ``"shapes"``, or one of `manifolds.MANIFOLDS`, such as ``"swiss-roll"``), a name with a view
+        (``"digits:binary"``), the path of a .csv, .csv.gz, .npy or .npz file, or the numbers themselves. A
+        `Dataset` comes back as it is.
     view : str, optional
         View of a data set with a name, another way of writing ``name:view``; by default the first
         of its views.

@@ -11,6 +11,12 @@ from elbo_lab.evaluation.annealed.sampling import (
 from elbo_lab.evaluation.annealed.sandwich import Sandwich, bidirectional
 from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_schedule
 from elbo_lab.evaluation.decompositions import Decomposition, decompose, mean_kl_to_prior
+from elbo_lab.evaluation.disentangling import (
+    InformationGap,
+    information_gap,
+    mutual_information_gap,
+    rotated,
+)
 from elbo_lab.evaluation.fitted import Fitted
 from elbo_lab.evaluation.gap import Gap, GapSplit, measure_gap, split_gap, surprisal_view
 from elbo_lab.evaluation.importance import Nll, importance_nll
@@ -32,6 +38,7 @@ __all__ = [
     "Gap",
     "GapSplit",
     "HamiltonianMonteCarlo",
+    "InformationGap",
     "Nll",
     "RandomWalk",
     "Sandwich",
@@ -46,16 +53,19 @@ __all__ = [
     "has_exact_evidence",
     "held_out_log_likelihood",
     "importance_nll",
+    "information_gap",
     "linear_schedule",
     "mean_kl_to_prior",
     "measure_cubo",
     "measure_gap",
     "measure_renyi",
+    "mutual_information_gap",
     "neighbour_accuracy",
     "pilot_steps",
     "principal_scores",
     "prior_nll",
     "reverse_annealed_weights",
+    "rotated",
     "sampled_surgery",
     "sigmoidal_schedule",
     "split_gap",

@@ -5,6 +5,7 @@
     decode        E[x | z]                                for bits: the probabilities of a one
     reconstruct   decode(mean of z given x)
     interpolate   decode along the straight line between two codes
+    traverse      decode along each latent in turn, the others at the code of one row
     score         log p(x) of rows; classes of a mixture and of a regression
 
 z given x is the encoder's q(z | x) where there is one, else the exact posterior, where it has a formula. Of a
@@ -24,7 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_vector
+from elbo_lab.errors import NotApplicable, bad_value, check_count, check_data, check_positive, check_vector
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.importance import importance_nll
@@ -153,6 +154,33 @@ class Fitted:
         ends = self.encode(np.stack([np.asarray(x_a), np.asarray(x_b)]))[0]
         share = np.linspace(0.0, 1.0, n)[:, None]
         return self.decode((1.0 - share) * ends[0] + share * ends[1])
+
+    @checks_kinds
+    def traverse(self, x: Floats, n: int = 9, reach: float = 2.0) -> tuple[Floats, Floats]:
+        """Return E[x | z] (K, n, D) along each latent in turn, and the values (n,) that it takes.
+
+        Parameters
+        ----------
+        x : ndarray (D,)
+            The row at whose code the other latents stay.
+        n : int
+            Values from -reach to reach.
+        reach : float
+            In standard deviations of the prior.
+
+        Raises
+        ------
+        NotApplicable
+            For latents that are no numbers: categories and bits.
+        """
+        if self.model.family.discrete:
+            raise NotApplicable(f"{self.model.family.name} z has no range to go along")
+        values = np.linspace(-1.0, 1.0, check_count("n", n, 2)) * check_positive("reach", reach)
+        code = self.encode(np.asarray(x)[None])[0][0]
+        z = np.tile(code, (len(code), n, 1))
+        k = np.arange(len(code))
+        z[k, :, k] = values
+        return self.decode(z.reshape(-1, len(code))).reshape(len(code), n, -1), values
 
     # -- what rows are worth, and to which class they belong ---------------------------------------
 

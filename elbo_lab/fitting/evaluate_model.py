@@ -17,7 +17,7 @@ from elbo_lab.datasets.registry import Source, find_entry
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
-from elbo_lab.evaluation import Nll, active_units, has_exact_evidence, importance_nll
+from elbo_lab.evaluation import Nll, active_units, has_exact_evidence, importance_nll, information_gap
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.files import StrPath, json_kind, plain, write_json
 from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
@@ -159,7 +159,7 @@ def evaluate(
                 threads=threads,
                 progress=lambda done, total: told(done, total, "rows, importance samples"),
             )
-            final |= _bounded(problem, estimate, importance_samples, seed)
+            final |= _bounded(problem, estimate, importance_samples, seed) | _of_factors(stored, dataset)
     return Evaluation(settings, plain(final), scores_of(stored, x, estimate), where)
 
 
@@ -227,6 +227,17 @@ def _bounded(problem: Problem, estimate: Nll, n_samples: int, seed: int) -> dict
             units = active_units(posterior, phi, x)
             numbers |= {"active_units": units.count, "latent_units": model.latent_dim}
     return numbers
+
+
+def _of_factors(stored: Stored, dataset: Dataset) -> dict[str, Any]:
+    """Return the mutual information gap of the encoder, where the factors of the rows are known."""
+    factors = {name: codes for name, codes in (dataset.factors or {}).items() if len(np.unique(codes)) > 1}
+    family = stored.posterior.family if stored.posterior is not None else stored.model.family
+    if not factors or family.discrete or not family.gaussian or family.size < 2:
+        return {}
+    found = information_gap(stored, dataset.x, factors)
+    gaps = {"mig_factors": list(found.names), "mig_by_factor": found.gaps.tolist()}
+    return {"mig": found.mig, "mig_error": found.mig_error, **gaps}
 
 
 def tail_numbers(problem: Problem, n_samples: int, seed: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from elbo_lab.plots import (
     plot_reconstructions,
     plot_sample_scatter,
     plot_surprisal_and_gap,
+    plot_traversals,
 )
 from elbo_lab.plots.learning import count_panels
 from elbo_lab.registry import display_name, own_titles, titles_of
@@ -31,6 +32,7 @@ from elbo_lab.report.questions import OF_FITS
 PICTURES, COLUMNS = 40, 10
 PAIRS = 20
 WAYS, STOPS = 4, 9
+MOST_TRAVERSED = 20
 GRID = 12
 POINTS = 1000
 
@@ -113,9 +115,21 @@ def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator
     ends = shown[: 2 * WAYS]
     if len(ends) < 2 * WAYS:
         return
+    yield from _traversals(result, shown[0], shape, limits, titled("traversals", f"a {what} row", label))
     ways = [result.interpolate(a, b, STOPS) for a, b in zip(ends[::2], ends[1::2], strict=True)]
     title = titled("interpolation", f"{what} rows", label)
     yield "interpolation", plot_interpolation(np.array(ways), shape, limits=limits, title=title).figure
+
+
+def _traversals(
+    result: FitResult, row: Floats, shape: tuple[int, int], limits: tuple[float, float], title: str
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the pictures along each latent; nothing for categories and bits."""
+    if result.model.family.discrete:
+        return
+    pictures, values = result.traverse(row, STOPS)
+    pictures = pictures[:MOST_TRAVERSED]
+    yield "traversals", plot_traversals(pictures, shape, values, limits=limits, title=title).figure
 
 
 def sample_figures(

@@ -27,6 +27,7 @@ from elbo_lab.plots.style import (
     panels,
     style_axes,
 )
+from elbo_lab.plots.traversals import plot_traversals
 from elbo_lab.plots.variance import plot_exact_variance
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "plot_staircase",
     "plot_surprisal",
     "plot_surprisal_and_gap",
+    "plot_traversals",
     "plot_variance_against_draws",
     "save_figure",
     "style_axes",

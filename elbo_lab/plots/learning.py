@@ -45,11 +45,11 @@ LOOKS = {
         {**SOLID, "color": "#997700", "marker": "s"},
     ),
     "beta_objective": (
-        "what is maximised: the KL weighted by beta, mean over the epoch",
+        "β objective, training rows, mean over the epoch",
         {**SOLID, "color": "#882255", "marker": "^"},
     ),
     "beta_objective_validation": (
-        "the same on validation rows, with the last beta",
+        "β objective, validation rows, with the last β",
         {**SOLID, "color": "#AA4499", "marker": "v"},
     ),
     "iwae": ("IWAE bound, training rows, mean over the epoch", BOUND),
@@ -219,7 +219,7 @@ def draw_curve(ax: Axes, curve: Curve, label: str, look: Mapping[str, Any]) -> N
 def _quantity(names: list[str]) -> str:
     """Return the name of what a panel shows: bounds, log p, both, or the weighted objective."""
     if any(name.startswith("beta") for name in names):
-        return "weighted"
+        return "β objective"
     bounds = [name for name in names if "elbo" in name or "iwae" in name]
     if not bounds:
         return "log p"

@@ -28,6 +28,7 @@ TITLES = {
     "log_p_per_datum": "log p(y | x) per datum",
     "accuracy": "accuracy",
     "active_units": "active latent units",
+    "mig": "mutual information gap (MIG)",
     "neighbour_accuracy": "5-nearest-neighbour accuracy, codes",
     "neighbour_accuracy_pca": "5-nearest-neighbour accuracy, PCA",
 }
@@ -107,6 +108,12 @@ def remarks(numbers: Numbers) -> list[str]:
     impossible = numbers.get("impossible_rows", 0)
     if impossible:
         said.append(f"log p(x) is -inf in {impossible} of {numbers['rows']} rows, where the density is zero")
+    if "mig" in numbers:
+        parts = zip(numbers["mig_factors"], numbers["mig_by_factor"], strict=True)
+        said.append(
+            f"MIG of each factor: {', '.join(f'{name} {gap:.3f}' for name, gap in parts)}; 1 if one latent "
+            "alone knows it, and not the same for rotated latents, which have the same ELBO"
+        )
     many, rows = numbers.get("pareto_k_above", 0), numbers.get("pareto_k_rows")
     if many:
         said.append(

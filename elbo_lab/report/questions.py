@@ -33,6 +33,7 @@ OF_FITS = {
     "latent-grid": "What does the decoder make of each z?",
     "reconstructions": "What survives encoding and decoding?",
     "interpolation": "What lies between two rows?",
+    "traversals": "What does each latent change?",
     "latent-plane": "Where do the rows lie in the latent plane?",
 }
 
