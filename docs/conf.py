@@ -79,7 +79,7 @@ mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local
 
 
 CONTENTS = {
-    "Lessons": ["likelihood", "road", "estimators", "variance", "beta", "numerics"],
+    "Lessons": ["likelihood", "road", "estimators", "variance", "beta", "density", "numerics"],
     "Estimators, one by one": [
         "score_function",
         "pathwise",
