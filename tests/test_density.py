@@ -224,6 +224,21 @@ def test_a_checkpoint_gives_the_same_density_and_draws_within_its_support(name, 
     assert (np.abs(x.mean(axis=0) - FAITHFUL.mean(axis=0)) < 4.5 * FAITHFUL.std(axis=0) / np.sqrt(300)).all()
 
 
+@pytest.mark.parametrize("name", ["kde", "histogram", "gaussian"])
+def test_figures_record_and_notebook_are_made_of_every_density(name, tmp_path):
+    result = fit(name, "faithful", holdout=0.2)
+    assert "samples" in result.write_figures(tmp_path)
+    assert result.model.label in result._repr_html_() and result.to_json(tmp_path / "out.json")
+    result.write_scores(tmp_path / "rows.csv")
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 273
+
+
+def test_a_kernel_density_of_images_draws_images(tmp_path):
+    result = fit("kde:scott", load("digits:dequantised").rows(60, 0))
+    assert "samples" in result.write_figures(tmp_path)
+    assert result.generate(3, np.random.default_rng(0)).shape == (3, 64)
+
+
 @pytest.mark.parametrize("name", ["kde", "histogram"])
 def test_no_ascent_and_no_comparison_of_estimators_takes_a_density_of_the_rows(name):
     for method in ("gradient", "vae", "em", "closed-form"):

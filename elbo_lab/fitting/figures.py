@@ -90,9 +90,9 @@ def _with_units(dataset: Dataset) -> tuple[str, ...] | None:
 
 def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
     """Yield figures of the columns: the components of a mixture, and samples beside the data."""
-    train, described = result.train, result.model.described(result.theta)
+    train, described = result.train, result.model.described(result.theta) or {}
     names = _with_units(train)
-    if result.model.family.discrete and described is not None and train.x.shape[1] > 1:
+    if {"weights", "means", "covariances"} <= set(described) and train.x.shape[1] > 1:
         yield "mixture", plot_mixture(train.x, described, names=names, title=titled("mixture", label)).figure
     rng = np.random.default_rng(result.settings["seed"])
     samples = result.generate(min(len(train.x), POINTS), rng)
