@@ -12,7 +12,7 @@ p(z) p(x | z)^(1/beta). So what is maximised has a name of its own, `beta_object
 reported beside it is the true one.
 
 *Warm-up.* A weight that rises from 0 lets the decoder learn to use z before the code has to be paid for
-(Bowman et al. 2016, section 3.1; Sonderby et al. 2016, eq. 14). With t the minibatches already seen:
+(Bowman et al. 2016, section 3.1; Sønderby et al. 2016, eq. 14). With t the minibatches already seen:
 
     constant      beta
     linear:T      beta min(1, t / T)
