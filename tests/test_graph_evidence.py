@@ -5,11 +5,12 @@ import pytest
 import scipy
 from test_graphs import CHAIN, MIXED, random_theta, sprinkler
 
+from elbo_lab.exact import evidence
 from elbo_lab.exact.graphs import Pattern, check_possible, completions, log_evidence, patterns, sum_by_row
 from elbo_lab.exact.graphs.completions import integrated_completions
 from elbo_lab.exact.graphs.grid import grid_completions
 from elbo_lab.exact.graphs.sampled import sampled_completions
-from elbo_lab.models.graphs import BayesNet, Node
+from elbo_lab.models.graphs import BayesNet, GraphModel, Node
 from elbo_lab.models.graphs.independence import all_values, gaussian_moments
 from elbo_lab.special import log_sum_exp
 
@@ -210,3 +211,26 @@ class TestImpossible:
         both = [log_evidence(CURVED, theta, one) for one in (row, known)]
         assert both[0].rung[0] == "quadrature"
         assert both[0].value[0] == pytest.approx(both[1].value[0], abs=1e-9)
+
+
+class TestGradient:
+    @pytest.mark.parametrize(
+        "net", [DISCRETE, CHAIN, CONDITIONAL, CURVED], ids=["sums", "normal", "both", "grid"]
+    )
+    def test_the_gradient_of_the_evidence_is_that_of_differences(self, net):
+        theta, rng = random_theta(net, 1), np.random.default_rng(0)
+        table = with_gaps(net, theta, 4, 0.4)
+        if net is CURVED:
+            table[:, net.places["k"]] = 0.3
+        model = GraphModel.of(net)
+        found = evidence(model, theta, table)
+        for _ in range(3):
+            direction = rng.standard_normal(theta.size)
+            up, down = (log_evidence(net, theta + s * 1e-5 * direction, table).value.mean() for s in (1, -1))
+            assert found.grad_theta @ direction == pytest.approx((up - down) / 2e-5, abs=2e-6, rel=1e-6)
+
+    def test_the_row_of_the_lowest_rung_names_the_rung(self):
+        model, theta = GraphModel.of(CURVED), random_theta(CURVED, 2)
+        table = np.array([[0, 0.1, 0.2, 1, 1, 0.3], [np.nan, np.nan, 0.1, 1, 1, 0.3]])
+        assert evidence(model, theta, table[:1]).rung == "closed-form"
+        assert evidence(model, theta, table).rung == "quadrature"

@@ -26,6 +26,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
+  elbo-lab fit bayes-net --graph graph.json --data cells.csv
   elbo-lab fit categorical-mlp --data mine.csv --label species --holdout 0.2
 
 --epochs is the total, also with --resume. Ctrl-C finishes the step, saves, and leaves with code 130.
@@ -72,6 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
         "--label", metavar="COLUMN", help="column of the labels, by name or number from 0 (words are allowed)"
     )
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
+    add(
+        "--graph", metavar="FILE", help="of bayes-net: its variables as JSON; cells of the CSV may be missing"
+    )
     add("--method", metavar="NAME", help="closed-form, em, gradient, vae, svi (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
@@ -198,6 +202,7 @@ def plan_of(options: Namespace) -> "Plan":
     from elbo_lab.report.questions import OF_FITS
 
     plan = planned(options)
+    plan.reads("--graph", options.graph)
     kept, resume = options.checkpoint, options.resume
     if resume is not None:
         if options.data is None:

@@ -107,7 +107,7 @@ class Labels:
 
     def code(self, field: str) -> float:
         """Return a number for the text of a label, in the order of their coming."""
-        if _is_gap(field):
+        if is_gap(field):
             raise ValueError("no label")
         return float(self.codes.setdefault(field.strip(), len(self.codes)))
 
@@ -120,7 +120,7 @@ class Labels:
 
 def _read(path: Path, labels: Labels | None = None) -> tuple[NDArray[np.float64], Columns]:
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             _, first = next(_rows(_lines(file, path)), (0, None))
             if first is None:
                 raise bad_value("data", "at least one row", f"the empty file {str(path)!r}")
@@ -136,7 +136,8 @@ def _read(path: Path, labels: Labels | None = None) -> tuple[NDArray[np.float64]
         raise bad_value("data", "comma-separated text", f"{str(path)!r} ({error})") from None
 
 
-def _open(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIO:
+    """Open a .csv or .csv.gz file."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     # utf-8-sig: spreadsheets put a byte-order mark in front, which is no part of the first name.
     return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
@@ -162,7 +163,13 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, row
 
 
-def _is_number(field: str) -> bool:
+def rows_of_file(file: TextIO, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, fields) of every row of an open file that is not blank."""
+    return _rows(_lines(file, path))
+
+
+def is_number(field: str) -> bool:
+    """Whether a field reads as a number."""
     try:
         float(field)
     except ValueError:
@@ -170,12 +177,13 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _is_gap(field: str) -> bool:
+def is_gap(field: str) -> bool:
+    """Whether a field says that nothing is there."""
     return field.strip().lower() in GAPS
 
 
 def _is_datum(row: list[str]) -> bool:
-    return any(map(_is_number, row)) and all(_is_number(field) or _is_gap(field) for field in row)
+    return any(map(is_number, row)) and all(is_number(field) or is_gap(field) for field in row)
 
 
 def _names(header: list[str], path: Path) -> tuple[str, ...]:
@@ -215,7 +223,7 @@ def _numbers(file: TextIO, columns: Columns, path: Path, labels: Labels | None =
 
 def _first_fault(path: Path, columns: Columns, labels: Labels | None = None) -> BadValue | None:
     """Return the error that names the first fault of the table, or None if `csv` finds none."""
-    with _open(path) as file:
+    with open_text(path) as file:
         rows = _rows(_lines(file, path))
         if columns is not None:
             next(rows)
@@ -230,9 +238,9 @@ def _first_fault(path: Path, columns: Columns, labels: Labels | None = None) -> 
                 return bad_value("data", expected, f"{len(row)} on line {line}", remedy)
             for index, field in enumerate(row):
                 if labels is not None and index == labels.index:
-                    if _is_gap(field):
+                    if is_gap(field):
                         return missing(labels.where, f"{_shown(field)} on line {line}")
-                elif not _is_number(field):
+                elif not is_number(field):
                     name = f"index {index}" if columns is None else f"{columns[index]!r} (index {index})"
                     expected = f"numbers in column {name} of {str(path)!r}"
                     return bad_value("data", expected, f"{_shown(field)} on line {line}", _remedy(field))
@@ -245,7 +253,7 @@ def _shown(field: str) -> str:
 
 def _remedy(field: str) -> str:
     """Return what to do about a field that is no number."""
-    if _is_gap(field):
+    if is_gap(field):
         return "drop the column, or fill or drop the rows with gaps"
     if any(mark in field for mark in SEPARATORS):
         return COMMAS_PLEASE

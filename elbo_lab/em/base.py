@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.em.fit import Row
+from elbo_lab.em.fit import Row, mean_column_variance
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive
 from elbo_lab.held import Held
 from elbo_lab.models import Model
@@ -130,6 +130,11 @@ class ModelProblem(EMProblem[Floats, Q]):
     def __init__(
         self, model: Any, x: Floats, floor: float, threads: int = 1, prior: Prior | None = None
     ) -> None: ...
+
+    @classmethod
+    def mean_variance(cls, model: Any, x: Floats) -> float:  # noqa: ARG003 - a graph looks at its real columns
+        """Return the variance that the floor is a fraction of; ValueError if there is none."""
+        return mean_column_variance(x)
 
     @property
     def value_names(self) -> tuple[str, ...]:  # type: ignore[override]

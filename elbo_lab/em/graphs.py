@@ -16,24 +16,18 @@ The E-step completes only what is needed (`exact.graphs.patterns`): a missing ce
 depends on says nothing about theta, and counting it would only make EM slower.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.em.base import EMProblem
-from elbo_lab.exact.graphs import (
-    Completions,
-    RowEvidence,
-    check_possible,
-    completions,
-    patterns,
-    sum_by_row,
-)
-from elbo_lab.exact.graphs.completions import where_entering
-from elbo_lab.exact.rules import Flags
-from elbo_lab.models.graphs import BayesNet, Completed, Conditional
+from elbo_lab.em.base import ModelProblem
+from elbo_lab.errors import NotApplicable
+from elbo_lab.exact.graphs import Completions, check_possible, patterns
+from elbo_lab.exact.graphs.posterior import GraphPosterior, completed, expected_log_joint, posterior
+from elbo_lab.models.graphs import Completed, Conditional, GraphModel
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.priors import Prior
 from elbo_lab.special import LOG_2PI
 
 # Steps of L-BFGS in one M-step of a conditional without a formula, from the present parameters.
@@ -42,42 +36,64 @@ M_STEPS = 25
 LISTED = ("closed-form", "enumeration")
 
 
-class GraphPosterior(NamedTuple):
-    """The E-step: completions with their posterior probabilities.
-
-    Attributes
-    ----------
-    theta : ndarray (P,)
-        At which it is the posterior.
-    parts : list of Completions
-    shares : list of ndarray (R,)
-        p(completion | observed cells of its row).
-    evidence : RowEvidence
-    """
-
-    theta: Floats
-    parts: list[Completions]
-    shares: list[Floats]
-    evidence: RowEvidence
-
-
-class GraphEM(EMProblem[Floats, GraphPosterior]):
+class GraphEM(ModelProblem[GraphPosterior]):
     """EM of a graph on a table with missing cells.
 
     Parameters
     ----------
-    net : BayesNet
-    table : ndarray (N, D)
+    model : GraphModel
+    x : ndarray (N, D)
         nan where a cell is missing.
     floor : float
         Least variance of a real variable.
+    threads : int
+        Without effect.
+    prior : None
+        There is no MAP for graphs.
     """
 
-    def __init__(self, net: BayesNet, table: Floats, floor: float = 0.0) -> None:
-        self.net, self.table, self.floor = net, net.check_table(table), floor
-        self.n_data = len(self.table)
-        self.groups = list(patterns(net, self.table))
+    def __init__(
+        self, model: GraphModel, x: Floats, floor: float = 0.0, threads: int = 1, prior: Prior | None = None
+    ) -> None:
+        if prior is not None:
+            raise NotApplicable(f"prior: no MAP for {model.label}")
+        self.model, self.net, self.floor, self.threads = model, model.net, floor, threads
+        self.table = model.table(x)
+        self.n_data = len(x)
+        self.groups = list(patterns(self.net, self.table))
         self._last: GraphPosterior | None = None
+
+    @classmethod
+    def mean_variance(cls, model: GraphModel, x: Floats) -> float:
+        """Return the mean variance of the observed cells of real variables, 1 without any."""
+        table, variances = model.table(x), [1.0]
+        for name, variable in model.net.variables.items():
+            for column in table[:, model.net.places[name]].T if variable.kind == "real" else ():
+                seen = column[~np.isnan(column)]
+                if len(seen) > 1 and np.ptp(seen) > 0.0:
+                    variances.append(float(seen.var()))
+        return float(np.mean(variances[1:] or variances))
+
+    def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002
+        return self.model.random_theta(x, rng)
+
+    def at_floor(self, theta: Floats) -> tuple[int, ...]:
+        """Return which of the real components, counted through the graph, have the least variance."""
+        sigma = [t["sigma"].ravel() for t in self.net.described(theta).values() if "sigma" in t]
+        variances = np.concatenate([*sigma, np.zeros(0)]) ** 2
+        return tuple(np.flatnonzero(variances <= self.floor * (1.0 + 1e-9)).tolist())
+
+    def low_variance(
+        self,
+        low: Sequence[int],
+        where: str,
+        consequence: str,
+        columns: Sequence[str] | None,  # noqa: ARG002 - a table of variances has its own names
+    ) -> str:
+        blocks = self.net.described(np.zeros(self.net.layout.size)).items()
+        names = [name for name, t in blocks if "sigma" in t for _ in t["sigma"].ravel()]
+        found = ", ".join(dict.fromkeys(names[i] for i in low))
+        return f"the variance of {found} is {where}{consequence}"
 
     def e_step(self, theta: Floats) -> GraphPosterior:
         """Return the completions and their posterior probabilities.
@@ -89,11 +105,8 @@ class GraphEM(EMProblem[Floats, GraphPosterior]):
         """
         # The log-likelihood after an M-step is that of the next E-step.
         if self._last is None or not np.array_equal(self._last.theta, theta):
-            parts = list(completions(self.net, theta, self.table, self.groups))
-            evidence = sum_by_row(parts, self.n_data)
-            check_possible(self.net, self.table, evidence.value)
-            shares = [np.exp(part.log_weights - evidence.value[part.rows]) for part in parts]
-            self._last = GraphPosterior(theta.copy(), parts, shares, evidence)
+            self._last = posterior(self.net, theta, self.table, self.groups)
+            check_possible(self.net, self.table, self._last.evidence.value)
         return self._last
 
     def log_likelihood(self, theta: Floats) -> float:
@@ -103,7 +116,7 @@ class GraphEM(EMProblem[Floats, GraphPosterior]):
         """Return theta of the greatest expected log p; where there is no formula, of a greater one."""
         theta = q.theta.copy()
         for name, conditional in self.net.conditionals.items():
-            rows, where = self._completed(name, q.parts, q.shares), self.net.parts[name]
+            rows, where = completed(self.net, name, q.parts, q.shares), self.net.parts[name]
             if rows is None:
                 continue
             if conditional.closed_form:
@@ -117,82 +130,29 @@ class GraphEM(EMProblem[Floats, GraphPosterior]):
 
         The entropy of a grid or of draws is what makes the bound tight at the theta of q.
         """
-        value = self._expected(theta, q.parts, q.shares)
+        value, _ = expected_log_joint(self.net, theta, q.parts, q.shares)
         for part, shares in zip(q.parts, q.shares, strict=True):
             if part.rung[0] in LISTED:
                 value += _entropy(part, shares)
             else:
                 evidence = q.evidence.value[np.unique(part.rows)].sum()
-                value += evidence - self._expected(q.theta, [part], [shares])
-        return value
-
-    def _expected(self, theta: Floats, parts: list[Completions], shares: list[Floats]) -> float:
-        """Return E_q log p_theta over completions."""
-        value = 0.0
-        for name, conditional in self.net.conditionals.items():
-            rows, own = self._completed(name, parts, shares), theta[self.net.parts[name]]
-            if rows is None:
-                continue
-            value += conditional.log_prob(own, rows.values, rows.weights)[0].sum()
-            if rows.covariance is not None:
-                form = conditional.linear_form(own, rows.values)
-                W = np.broadcast_to(form.W[0], (len(rows.weights), *form.W.shape[2:]))
-                identity = np.broadcast_to(np.eye(W.shape[1]), (len(W), W.shape[1], W.shape[1]))
-                both = np.concatenate([-W, identity], axis=2)
-                variance = np.einsum("rni,rij,rnj->rn", both, rows.covariance, both)
-                value -= 0.5 * (rows.weights * variance * np.exp(-2.0 * form.log_sigma[0])).sum()
+                value += evidence - expected_log_joint(self.net, q.theta, [part], [shares])[0]
         return float(value)
 
-    def _completed(self, name: str, parts: list[Completions], shares: list[Floats]) -> Completed | None:
-        """Return the weighted rows from which one conditional learns; None if there are none."""
-        tables, weights, covariances = [], [], []
-        for part, own in zip(parts, shares, strict=True):
-            if name in part.counted:
-                by_component = own[:, None] * part.counted[name]
-                kept = np.any(by_component > 0.0, axis=1)
-                tables.append(part.table[kept])
-                weights.append(by_component[kept])
-                covariances.append(self._covariance(name, part, kept))
-        if not sum(map(len, tables)):
-            return None
-        values, covariance = self.net.values_of(np.concatenate(tables)), None
-        some = [one for one in covariances if one is not None]
-        if some:
-            zeros = [np.zeros((len(one), *some[0].shape[1:])) for one in tables]
-            covariance = np.concatenate(
-                [z if one is None else one for one, z in zip(covariances, zeros, strict=True)]
+    def warnings(self, theta: Floats, columns: Sequence[str] | None) -> Iterator[str]:  # noqa: ARG002
+        """Yield how many rows were drawn, which makes the E-step inexact."""
+        n_drawn = int((self.e_step(theta).evidence.rung == "long-run").sum())
+        if n_drawn:
+            yield (
+                f"{n_drawn} of {self.n_data} rows miss too much for an exact posterior: theirs is sampled, "
+                "and the log-likelihood may fall"
             )
-        return Completed(values, np.concatenate(weights), covariance)
-
-    def _covariance(self, name: str, part: Completions, kept: Flags) -> Floats | None:
-        """Return Cov[(inputs, variable)] (R, I + n, I + n) within completed rows, None if nothing varies."""
-        if part.covariance is None:
-            return None
-        cells, places = [], []
-        width = sum(parent.size for parent in self.net.conditionals[name].entering)
-        for k, cell in enumerate(part.reals):
-            own = width + cell[1] if cell[0] == name else where_entering(self.net, name, cell)
-            if own is not None:
-                cells.append(k)
-                places.append(own)
-        if not cells:
-            return None
-        width += self.net.variables[name].n_components
-        covariance = np.zeros((int(kept.sum()), width, width))
-        of_reals = part.covariance[kept][:, np.array(cells)[:, None], cells]
-        covariance[:, np.array(places)[:, None], places] = of_reals
-        return covariance
 
 
 def _ascended(conditional: Conditional, start: Floats, rows: Completed) -> Floats:
     """Return parameters of a higher weighted log p than those of the start, or these."""
-
-    def objective(own: Floats) -> tuple[float, Floats]:
-        value, pullback = conditional.log_prob(own, rows.values, rows.weights)
-        return float(value.sum()), pullback(np.ones(value.shape)).theta
-
-    higher = ascend(objective, start, M_STEPS)
-    return higher if objective(higher)[0] > objective(start)[0] else start
+    higher = ascend(lambda own: conditional.expected(own, rows), start, M_STEPS)
+    return higher if conditional.expected(higher, rows)[0] > conditional.expected(start, rows)[0] else start
 
 
 def _entropy(part: Completions, shares: Floats) -> float:

@@ -3,12 +3,18 @@
 from typing import Any
 
 from elbo_lab.em.base import ModelProblem
+from elbo_lab.em.graphs import GraphEM
 from elbo_lab.em.linear_gaussian import LinearGaussianEM
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.models import GaussianMixture, Model
+from elbo_lab.models.graphs import GraphModel
 from elbo_lab.models.linear_gaussian import LinearGaussian
 
-PROBLEMS: dict[type, type[ModelProblem[Any]]] = {GaussianMixture: MixtureEM, LinearGaussian: LinearGaussianEM}
+PROBLEMS: dict[type, type[ModelProblem[Any]]] = {
+    GaussianMixture: MixtureEM,
+    LinearGaussian: LinearGaussianEM,
+    GraphModel: GraphEM,
+}
 
 
 def problem_of(model: Model) -> type[ModelProblem[Any]] | None:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.em.base import Arrays, EMRun, Header
-from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row, mean_column_variance
+from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
 from elbo_lab.errors import NotApplicable, bad_value, check_count, check_positive, check_vector, short
@@ -85,7 +85,7 @@ class EMFit:
         self.tolerance = check_positive("tolerance", tolerance)
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.seed = check_count("seed", seed, minimum=0)
-        self.floor = _check_floor(floor, self.x)
+        self.floor = _check_floor(floor, problem_kind.mean_variance(model, self.x))
         self.starts = None if start is None else _check_starts(model, start)
         if self.starts is not None:
             self.restarts = len(self.starts)
@@ -219,8 +219,7 @@ def _check_rows(model: Model, x: Floats) -> Floats:
     return x
 
 
-def _check_floor(floor: float | None, x: Floats) -> float:
-    mean_variance = mean_column_variance(x)
+def _check_floor(floor: float | None, mean_variance: float) -> float:
     if floor is None:
         return float(DEFAULT_FLOOR * mean_variance)
     floor = check_positive("floor", floor)

@@ -5,7 +5,7 @@ from typing import Any
 
 from elbo_lab.arrays import Floats
 from elbo_lab.em.base import RISING, EMRun, ModelProblem
-from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, mean_column_variance, named
+from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, named
 from elbo_lab.em.problems import problem_of
 from elbo_lab.models import Model
 
@@ -67,7 +67,7 @@ def vanished(model: Model, x: Floats, theta: Floats, columns: Sequence[str] | No
     kind = problem_of(model)
     if kind is None:
         return
-    least = DEFAULT_FLOOR * mean_column_variance(x)
+    least = DEFAULT_FLOOR * kind.mean_variance(model, x)
     problem = kind(model, x, least)
     low = problem.at_floor(theta)
     if low:

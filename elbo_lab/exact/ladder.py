@@ -28,10 +28,11 @@ from elbo_lab.exact import (
     quadrature,
 )
 from elbo_lab.exact.answer import Bound, Evidence, Expectation
+from elbo_lab.exact.graphs import posterior as observed_cells
 from elbo_lab.models.base import Model
 
 # From the top of the ladder down, without the long run; all have functions of the same names.
-RUNGS: tuple[ModuleType, ...] = (closed_form, cubature, enumeration, projected, quadrature)
+RUNGS: tuple[ModuleType, ...] = (observed_cells, closed_form, cubature, enumeration, projected, quadrature)
 # The seed of long runs: references must not change with the seed of the study that uses them.
 LONG_RUN_SEED = 20_210_704
 

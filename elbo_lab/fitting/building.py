@@ -7,20 +7,24 @@ from elbo_lab.datasets import Dataset, load_for
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.files import StrPath
 from elbo_lab.fitting.final import as_table
+from elbo_lab.fitting.graphs import rows_with_gaps
 from elbo_lab.fitting.jobs import Rows
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.models import Model
 from elbo_lab.registry import ModelChoice
 
 
-def load_rows(kind: type[Model], asked: Settings, data_dir: StrPath | None) -> Rows:
-    """Return the rows for a kind of model, split by the option `holdout`."""
+def load_rows(choice: ModelChoice, asked: Settings, data_dir: StrPath | None) -> Rows:
+    """Return the rows for a model, split by the option `holdout`."""
+    kind = choice.kind
     if "data" not in asked:
         expected = "a data set, a file or an array"
         remedy = f"try {kind.default_data!r}, or another of elbo-lab list"
         raise bad_value("data", expected, "nothing", remedy)
     view, label = asked.get("view"), asked.get("label")
-    dataset = load_for(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
+    dataset = rows_with_gaps(choice.model, asked["data"])
+    if dataset is None:
+        dataset = load_for(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
     name = name_of(asked["data"], dataset)
     dataset = as_table(kind, dataset)
     if "holdout" not in asked:

@@ -29,6 +29,7 @@ from elbo_lab.fitting.final import (
     mean_elbo,
     prediction_numbers,
 )
+from elbo_lab.fitting.graphs import rows_with_gaps
 from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
@@ -189,6 +190,9 @@ def load_as_fitted(
 
     The column of the fit is looked for in tables of the user's own; what has labels already needs none.
     """
+    with_gaps = rows_with_gaps(stored.model, source)
+    if with_gaps is not None:
+        return with_gaps
     has_labels = isinstance(source, Dataset) and source.labels is not None
     has_labels = has_labels or (isinstance(source, str) and find_entry(source)[0] is not None)
     if label is None and not has_labels:

@@ -9,11 +9,14 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted
 from elbo_lab.exact import closed_form
+from elbo_lab.fitting.graphs import missing_shares
 from elbo_lab.fitting.result import FitResult
+from elbo_lab.models import GraphModel
 from elbo_lab.plots import (
     latent_grid,
     new_figure,
     plot_climb,
+    plot_graph,
     plot_images,
     plot_interpolation,
     plot_latent_plane,
@@ -55,6 +58,10 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         # Upwards, like the learning curves and the printed numbers.
         title = titled("bound-and-gap", label)
         yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=title, upwards=True)
+    if isinstance(result.model, GraphModel):
+        shares = missing_shares(result.model, result.train.x)
+        yield "graph", plot_graph(result.model.net, shares, title=titled("graph", label)).figure
+        return
     if result.model.global_latents or result.model.all_observed:
         return
     if result.train.image_shape is None:

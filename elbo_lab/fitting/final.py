@@ -31,9 +31,10 @@ from elbo_lab.evaluation import (
     principal_scores,
     split_gap,
 )
+from elbo_lab.evaluation.tractable import row_evidence
 from elbo_lab.exact import expected_log_joint
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
-from elbo_lab.models import DeepGaussianFixed, DeepGaussianLearned, Model
+from elbo_lab.models import DeepGaussianFixed, DeepGaussianLearned, GraphModel, Model
 from elbo_lab.threads import single_threaded_blas
 
 Numbers = dict[str, Any]
@@ -190,11 +191,24 @@ def exact_numbers(model: Model, theta: Floats, x: Floats) -> Numbers:
     """
     values = held_out_log_likelihood(model, theta.astype(np.float64), x)
     numbers = {"log_likelihood": float(values.sum()), "log_likelihood_per_datum": float(values.mean())}
+    numbers |= rung_numbers(model, theta, x)
     possible = values[values > -np.inf]
     if len(possible) < len(values):
         numbers["impossible_rows"] = len(values) - len(possible)
         if len(possible):
             numbers["log_likelihood_per_possible_datum"] = float(possible.mean())
+    return numbers
+
+
+def rung_numbers(model: Model, theta: Floats, x: Floats) -> dict[str, Any]:
+    """Return how many rows of a graph stand on which rung, and the error of their sum; nothing for others."""
+    if not isinstance(model, GraphModel):
+        return {}
+    found = row_evidence(model, theta.astype(np.float64), x)
+    names, counts = np.unique(found.rung, return_counts=True)
+    numbers: dict[str, Any] = {"rungs": dict(zip(names.tolist(), counts.tolist(), strict=True))}
+    if found.error.any():
+        numbers["log_likelihood_error"] = float(np.sqrt((found.error**2).sum()))
     return numbers
 
 

@@ -18,7 +18,9 @@ from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath, sole_writer
 from elbo_lab.fitting.building import build_model, check_rows, load_rows
 from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
+from elbo_lab.fitting.checkpoints import build_model as stored_model
 from elbo_lab.fitting.final import class_numbers
+from elbo_lab.fitting.graphs import with_graph
 from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
@@ -39,6 +41,7 @@ def fit(
     view: str | None = None,
     label: str | int | None = None,
     method: str | None = None,
+    graph: StrPath | None = None,
     latent: int | None = None,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
@@ -89,6 +92,8 @@ def fit(
         .csv file. A model of labels explains them or is given them; the others only carry them along.
     method : {'closed-form', 'em', 'gradient', 'vae', 'svi'}, optional
         By default the first that applies to the model.
+    graph : path, optional
+        JSON file with the graph of `bayes-net`, see docs/graphs.md; cells of the data may then be missing.
     latent : int, optional
         Latent dimensions or mixture components.
     hidden : sequence of int, optional
@@ -174,12 +179,13 @@ def fit(
             earlier = Checkpoint.load(resume, "resume")
             earlier.check_settings(fit)
             asked = earlier.continued(asked)
-        choice = find_model(asked.get("model"))
+        stored = None if earlier is None else stored_model(earlier.header["model"])
+        choice = with_graph(find_model(asked.get("model")), asked, stored)
         if checkpoint is not None:
             check_new(checkpoint, resume)
         threads = check_threads(threads)
 
-        rows = load_rows(choice.kind, asked, data_dir)
+        rows = load_rows(choice, asked, data_dir)
         built = build_model(choice, rows.train.x, asked.get("latent"))
         name = rows.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}

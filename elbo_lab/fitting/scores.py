@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted, Nll, has_exact_evidence, importance_nll
 from elbo_lab.files import Kind, StrPath, write_output
+from elbo_lab.models import GraphModel
 
 Scores = dict[str, NDArray[np.generic]]
 NAMES = ("log_p", "log_p_error", "elbo", "effective_sample_size", "component")
@@ -51,7 +52,8 @@ def scores_of(fitted: Fitted, x: NDArray[np.floating], estimate: Nll | None = No
             scores["log_p_error"] = estimate.standard_error
         scores["elbo"] = estimate.elbo
         scores["effective_sample_size"] = estimate.effective_sample_size
-    if not (fitted.model.family.event_axes or fitted.model.all_observed):
+    one_value = isinstance(fitted.model, GraphModel) and not fitted.model.latent
+    if not (fitted.model.family.event_axes or fitted.model.all_observed or one_value):
         scores["component"] = fitted.predict(x)
     return scores
 

@@ -6,6 +6,7 @@ the `settings` of the JSON file and of the checkpoint.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
@@ -44,6 +45,8 @@ WORDS = {
 def only_asked(arguments: Mapping[str, Any]) -> Settings:
     """Return the options among the arguments of `fit` that were given, names as the registry spells them."""
     asked = {name: value for name, value in arguments.items() if value is not None and name not in RUN}
+    if "graph" in asked:  # a setting is a text
+        asked["graph"] = os.fspath(asked["graph"])
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}
     return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
 

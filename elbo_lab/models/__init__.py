@@ -10,6 +10,7 @@ from elbo_lab.models.gaussian import Gaussian
 from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
 from elbo_lab.models.gplvm import GPLVM
+from elbo_lab.models.graphs import BayesNet, GraphModel, Node
 from elbo_lab.models.histogram import Histogram
 from elbo_lab.models.kernel_density import KernelDensity
 from elbo_lab.models.linear_predictor import LinearPredictor
@@ -33,12 +34,14 @@ MODELS = (
     Gaussian,
     KernelDensity,
     Histogram,
+    GraphModel,
 )
 
 __all__ = [
     "GPLVM",
     "MODELS",
     "PPCA",
+    "BayesNet",
     "CategoricalMLP",
     "ClosedForm",
     "DeepBernoulli",
@@ -49,11 +52,13 @@ __all__ = [
     "Gaussian",
     "GaussianMLE",
     "GaussianMixture",
+    "GraphModel",
     "Histogram",
     "KernelDensity",
     "LinearPredictor",
     "LogisticRegression",
     "Model",
+    "Node",
     "SigmoidBelief",
     "Smoother",
     "StandardNormalPrior",

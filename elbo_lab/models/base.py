@@ -89,6 +89,8 @@ class Model(ABC):
         Whether the last column of its table is a label, a class counted from 0.
     all_observed : bool
         Whether nothing is hidden: z takes one value, and no estimator has anything to estimate.
+    allows_missing : bool
+        Whether nan in x is a missing cell; all other models refuse it.
     compared : bool
         Whether tables of all models have rows of it: False where there is nothing to infer.
     must_vary : {'none', 'one', 'all'}
@@ -113,6 +115,7 @@ class Model(ABC):
     labelled: ClassVar[bool] = False
     all_observed: ClassVar[bool] = False
     compared: ClassVar[bool] = True
+    allows_missing: ClassVar[bool] = False
     natural_views: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_erro
 from elbo_lab.plots.draws import plot_more_draws, plot_sandwich, plot_variance_against_draws
 from elbo_lab.plots.files import figure_folder, save_figure
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
+from elbo_lab.plots.graph import plot_graph
 from elbo_lab.plots.images import (
     latent_grid,
     plot_images,
@@ -52,6 +53,7 @@ __all__ = [
     "plot_effective_sample_size",
     "plot_exact_variance",
     "plot_gap",
+    "plot_graph",
     "plot_images",
     "plot_interpolation",
     "plot_latent_plane",

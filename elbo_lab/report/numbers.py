@@ -6,7 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from elbo_lab.models import GraphModel
 from elbo_lab.report import number_text, value_text, wrapped_texts
+from elbo_lab.report.graph import graph_lines
 from elbo_lab.report.parameters import parameter_table
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ ERRORS = {
     "elbo_per_datum": "elbo_standard_error",
     "elbo_on_nll_rows": "elbo_on_nll_rows_error",
     "nll_per_datum": "nll_standard_error",
+}
+RUNGS = {
+    "closed-form": "a formula",
+    "enumeration": "a sum over all values",
+    "quadrature": "a grid",
+    "long-run": "draws",
 }
 ACCURACIES = ("accuracy", "neighbour_accuracy", "neighbour_accuracy_pca")
 
@@ -114,6 +122,11 @@ def remarks(numbers: Numbers) -> list[str]:
             f"MIG of each factor: {', '.join(f'{name} {gap:.3f}' for name, gap in parts)}; 1 if one latent "
             "alone knows it, and not the same for rotated latents, which have the same ELBO"
         )
+    if "rungs" in numbers:
+        counts = ", ".join(f"{rows} by {RUNGS[rung]}" for rung, rows in numbers["rungs"].items())
+        said.append(f"log p of the observed cells of {numbers['rows']} rows: {counts}")
+    if "log_likelihood_error" in numbers:
+        said.append(f"error of the log-likelihood of all rows: {numbers['log_likelihood_error']:.2g}")
     many, rows = numbers.get("pareto_k_above", 0), numbers.get("pareto_k_rows")
     if many:
         said.append(
@@ -160,7 +173,11 @@ def print_numbers(result: "FitResult", console: Console) -> None:
             console.print(part)
 
     say(f"{settings['model']} on {result.train.name}, method {settings['method']}", "bold")
-    for line in parameter_table(result.parameters, result.train.columns).lines(console.width):
+    if isinstance(result.model, GraphModel):
+        lines = graph_lines(result.model.net, result.theta)
+    else:
+        lines = parameter_table(result.parameters, result.train.columns).lines(console.width)
+    for line in lines:
         console.print(line, highlight=False, no_wrap=True, overflow="crop", markup=False)
     if "decoder_noise" in final:
         say(noise_text(final["decoder_noise"]))

@@ -134,7 +134,8 @@ class EvidenceObjective(Objective):
 
     def __post_init__(self) -> None:
         check_kinds(type(self), vars(self))
-        check_table(self.x, "x")
+        if not self.model.allows_missing:
+            check_table(self.x, "x")
 
     @property
     def n_rows(self) -> int:

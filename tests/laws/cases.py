@@ -31,6 +31,7 @@ from elbo_lab.estimators import ESTIMATORS
 from elbo_lab.models import (
     GPLVM,
     PPCA,
+    BayesNet,
     CategoricalMLP,
     DeepBernoulli,
     DeepGaussianFixed,
@@ -39,8 +40,10 @@ from elbo_lab.models import (
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
+    GraphModel,
     KernelDensity,
     LogisticRegression,
+    Node,
     SigmoidBelief,
 )
 from elbo_lab.networks import MLP
@@ -71,6 +74,17 @@ FAMILIES = (
 
 NETWORKS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))
 
+# A graph whose hidden variables are one z: bits in two layers.
+TWO_LAYERS = GraphModel.of(
+    BayesNet(
+        (
+            Node("top", "logistic"),
+            Node("z", "logistic", ("top",)),
+            Node("x", "logistic", ("z", "top"), size=3),
+        )
+    ),
+    latent=("top", "z"),
+)
 MODELS = (
     GaussianMLE(2),
     GaussianMixture(2, 3, "spherical"),
@@ -85,6 +99,7 @@ MODELS = (
     DeepBernoulli(3, 1, (4, 3), "softplus"),
     KernelDensity(2, 3),
     SigmoidBelief(3, 2),
+    TWO_LAYERS,
     # Three data here are three tables, each of three rows with one feature, each with weights of its own.
     LogisticRegression(3, (0.2,), (1.5,)),
     # Three tables of one row each (tests/test_gplvm.py has more), their noise wide enough for quadrature.

@@ -21,7 +21,8 @@ from elbo_lab.exact import closed_form, enumeration, quadrature
 KNOWN = tuple(
     model
     for model in MODELS
-    if model.name != "sigmoid-belief" and (enumeration.applies(model) or closed_form.applies(model))
+    if model.family.name != "independent-bernoulli"
+    and (enumeration.applies(model) or closed_form.applies(model))
 )
 INTEGRATED = tuple(m for m in MODELS if not (enumeration.applies(m) or closed_form.applies(m)))
 DISCRETE = tuple(model for model in MODELS if model.family.discrete)
@@ -43,6 +44,8 @@ def settings_of(draw, models, size=2.0):
     theta = model.canonical(draw(vectors(model.layout.size, size)))
     x = draw(vectors((N_DATA, model.n_columns), 2.0 * size))
     x = (x > 0.0).astype(float) if model.name in ("deep-bernoulli", "sigmoid-belief") else x
+    if model.name == "bayes-net":
+        x = np.where([model.net.variables[name.split("[")[0]].discrete for name in model.columns], x > 0.0, x)
     if model.name == "logistic-regression":
         model.rows(x)[..., -1] = model.rows(x)[..., -1] > 0.0
     return model, theta, x, draw(vectors((N_DATA, model.family.eta_size), size))

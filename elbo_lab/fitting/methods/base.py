@@ -12,7 +12,7 @@ from elbo_lab.fitting.final import Numbers, numbers_of_fit
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
 from elbo_lab.held import Held
 from elbo_lab.memory import Sizes
-from elbo_lab.models import DeepGaussianLearned, Model
+from elbo_lab.models import DeepGaussianLearned, GraphModel, Model
 from elbo_lab.posteriors import Posterior
 
 Settings = dict[str, Any]
@@ -51,7 +51,8 @@ class Method(ABC):
         """Return the options with their defaults for a model."""
         networks = self.has_encoder or model.hidden is not None
         floor = isinstance(model, DeepGaussianLearned)
-        return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {})
+        graph = {"graph": None} if isinstance(model, GraphModel) else {}
+        return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {}) | graph
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         """Return why this method cannot hold these parameters of theta, or '' where it can."""

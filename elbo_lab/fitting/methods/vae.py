@@ -25,7 +25,7 @@ from elbo_lab.fitting.methods.steps import (
 from elbo_lab.fitting.recorders import gap_recorder, monitor_recorder, validation_recorder
 from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
-from elbo_lab.models import Model
+from elbo_lab.models import GraphModel, Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.training import OBJECTIVES, BetaObjective, BetaSchedule, ElboObjective, Training
 
@@ -58,7 +58,9 @@ class VAEMethod(Method):
     has_encoder = True
 
     def applies(self, model: Model) -> bool:
-        return not (model.global_latents or model.formula_only or model.all_observed)
+        # A graph whose hidden cells are others in every row has no one q.
+        no_q = isinstance(model, GraphModel) and not model.latent
+        return not (model.global_latents or model.formula_only or model.all_observed or no_q)
 
     def completed(self, model: Model, options: Settings) -> Settings:
         _check_recorded(model, options)

@@ -121,6 +121,31 @@ class Conditional(ABC):
         """
         raise NotApplicable(f"{self.name} has no mean and standard deviation")
 
+    def expected(self, theta: Floats, rows: Completed) -> tuple[float, Floats]:
+        """Return E log p over weighted rows, a number, and its gradient (P,).
+
+        Where (inputs, variable) vary within a row, their covariance C enters by the expected square of the
+        residual: with A = (-W, I) the value falls by A C A^T / (2 sigma^2) of every component.
+        """
+        value, pullback = self.log_prob(theta, rows.values, rows.weights)
+        total, gradient = float(value.sum()), pullback(np.ones(value.shape)).theta
+        if rows.covariance is None:
+            return total, gradient
+        form = self.linear_form(theta, rows.values)
+        W = np.broadcast_to(form.W[0], (len(rows.weights), *form.W.shape[2:]))
+        n_inputs = W.shape[2]
+        # C A^T, and its product with A.
+        CA = rows.covariance[:, :, n_inputs:] - rows.covariance[:, :, :n_inputs] @ np.swapaxes(W, 1, 2)
+        variance = np.einsum("rnn->rn", CA[:, n_inputs:] - W @ CA[:, :n_inputs])
+        factor = rows.weights * np.exp(-2.0 * form.log_sigma[0])
+        by_W = factor[..., None] * np.swapaxes(CA[:, :n_inputs], 1, 2)
+        gradient = gradient + self.linear_form_vjp(rows.values, by_W, factor * variance)
+        return total - 0.5 * float((factor * variance).sum()), gradient
+
+    def linear_form_vjp(self, values: Values, by_W: Floats, by_log_sigma: Floats) -> Floats:  # noqa: ARG002
+        """Pull cotangents of W (R, n, I) and log_sigma (R, n) of all rows back to theta (P,)."""
+        raise NotApplicable(f"{self.name} is not linear-Gaussian")
+
     @property
     def entering(self) -> tuple[Variable, ...]:
         """The parents whose values enter `linear_form`."""

@@ -74,6 +74,9 @@ class StandardNormal(Conditional):
         n = self.variable.size
         return np.zeros((1, 1, n)), np.ones((1, 1, n))
 
+    def linear_form_vjp(self, values: Values, by_W: Floats, by_log_sigma: Floats) -> Floats:  # noqa: ARG002
+        return np.zeros(0)
+
     def components(self, theta: Floats, values: Values) -> Floats:  # noqa: ARG002
         x = self.variable.batch(values[self.variable.name])
         return -0.5 * x * x - 0.5 * LOG_2PI
@@ -134,6 +137,14 @@ class ConditionalGaussian(Conditional):
         """Return W, b and log_sigma of the rows that the values choose (..., S, N)."""
         row = rows_of(self.choosing, values)
         return LinearForm(*(part[row] for part in self._by_row(theta)))
+
+    def linear_form_vjp(self, values: Values, by_W: Floats, by_log_sigma: Floats) -> Floats:
+        row = np.broadcast_to(rows_of(self.choosing, values)[0], (len(by_W),))
+        gradient = np.zeros(self.layout.size)
+        W, _, log_sigma = self._by_row(gradient)
+        np.add.at(W, row, by_W)
+        np.add.at(log_sigma, row, by_log_sigma)
+        return gradient
 
     def moments(self, theta: Floats, values: Values) -> tuple[Floats, Floats]:
         _, form, mean = self._moments(theta, values)

@@ -281,7 +281,11 @@ class BayesNet:
         return self.joint(theta, values)[0]
 
     def joint(
-        self, theta: Floats, values: Values, weights: Values | None = None
+        self,
+        theta: Floats,
+        values: Values,
+        weights: Values | None = None,
+        names: Collection[str] | None = None,
     ) -> tuple[Floats, JointPullback]:
         """Return log p(v) (..., S, N) and its pullback.
 
@@ -291,8 +295,9 @@ class BayesNet:
         values : dict of ndarray
             Of all variables; see `variables`.
         weights : dict of ndarray, optional
-            {name: factors (..., n) of its components, one for a category}; a variable that is not among them
-            is left out of the sum.
+            {name: factors (..., n) of its components, one for a category}.
+        names : collection of str, optional
+            Variables whose conditionals count; those with weights if they are given, else all.
 
         Returns
         -------
@@ -301,9 +306,10 @@ class BayesNet:
             (cotangent (..., S, N), names of reals and bits) -> gradient in theta (..., P), and in the values
             of these names, each (..., S, N, n).
         """
+        names = self.order if names is None and weights is None else names or tuple(weights or ())
         terms = {}
         for one in self.order:
-            if weights is None or one in weights:
+            if one in names:
                 own = None if weights is None else weights[one]
                 terms[one] = self.conditionals[one].log_prob(theta[self.parts[one]], values, own)
         value = reduce(np.add, [term for term, _ in terms.values()])

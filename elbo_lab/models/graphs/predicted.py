@@ -245,6 +245,9 @@ class LinearGaussian(LinearlyPredicted):
         t = self.layout.views(theta)
         return LinearForm(*(t[name][None, None] for name in ("W", "b", "log_sigma")))
 
+    def linear_form_vjp(self, values: Values, by_W: Floats, by_log_sigma: Floats) -> Floats:  # noqa: ARG002
+        return self.layout.pack({"W": by_W.sum(axis=0), "log_sigma": by_log_sigma.sum(axis=0)})
+
     def maximise(self, theta: Floats, rows: Completed, floor: float = 0.0) -> Floats:
         theta, x = theta.copy(), rows.values[self.variable.name]
         inputs = inputs_of(self.parents, rows.values)[0]
