@@ -8,6 +8,7 @@ from test_graph_evidence import CONDITIONAL, CURVED, DISCRETE, with_gaps
 from test_graphs import CHAIN, random_theta, sprinkler
 
 import elbo_lab.exact.graphs.posterior as graph_posterior
+from elbo_lab.em import fit_em
 from elbo_lab.em.base import EMRun, run_em
 from elbo_lab.em.graphs import GraphEM
 from elbo_lab.em.mixture import MixtureEM
@@ -151,3 +152,23 @@ class TestMissingAtRandom:
         np.testing.assert_allclose(found, [0.2, 0.8], atol=0.048)
         seen = table[~hide & (table[:, 0] == 1), 2].mean()
         assert abs(seen - 0.8) > 0.1
+
+
+class TestHeld:
+    def test_a_held_conditional_keeps_its_numbers_and_the_others_rise(self):
+        net, theta = sprinkler()
+        table = with_gaps(net, theta, 100, 0.2)
+        hold = {"rain.logits": np.log([[0.7, 0.3], [0.4, 0.6]])}
+        found = fit_em(GraphModel.of(net), table, hold=hold)
+        np.testing.assert_allclose(
+            net.described(found.theta)["rain"]["probabilities"], [[0.7, 0.3], [0.4, 0.6]], rtol=1e-12
+        )
+        values = [row["log_likelihood"] for row in found.history]
+        assert (np.diff(values) > -1e-9).all()
+        assert values[-1] > values[0] + 1.0
+
+    def test_a_part_of_a_conditional_is_refused(self):
+        net, theta = sprinkler()
+        table = with_gaps(net, theta, 20, 0.2)
+        with pytest.raises(ValueError, match="holds the conditional of rain whole or not at all"):
+            fit_em(GraphModel.of(net), table, hold={"rain.logits[0]": [0.0, 0.0]})

@@ -25,6 +25,8 @@ from elbo_lab.em.base import ModelProblem
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.graphs import Completions, check_possible, patterns
 from elbo_lab.exact.graphs.posterior import GraphPosterior, completed, expected_log_joint, posterior
+from elbo_lab.exact.rules import Flags
+from elbo_lab.held import Held
 from elbo_lab.models.graphs import Completed, Conditional, GraphModel
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.priors import Prior
@@ -52,6 +54,8 @@ class GraphEM(ModelProblem[GraphPosterior]):
         There is no MAP for graphs.
     """
 
+    model: GraphModel
+
     def __init__(
         self, model: GraphModel, x: Floats, floor: float = 0.0, threads: int = 1, prior: Prior | None = None
     ) -> None:
@@ -73,6 +77,17 @@ class GraphEM(ModelProblem[GraphPosterior]):
                 if len(seen) > 1 and np.ptp(seen) > 0.0:
                     variances.append(float(seen.var()))
         return float(np.mean(variances[1:] or variances))
+
+    @classmethod
+    def cannot_hold(cls, model: GraphModel, held: Held) -> str:
+        """Return '' where conditionals are held whole: the others keep their formulas."""
+        for name, masks in _masks(model, held).items():
+            if masks.any() != masks.all():
+                return f"em holds the conditional of {name} whole or not at all"
+        return ""
+
+    def prepared(self, theta: Floats) -> Floats:
+        return theta if self.held is None else self.held.put(theta)
 
     def start(self, x: Floats, run: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         return self.model.random_theta(x, rng)
@@ -115,7 +130,10 @@ class GraphEM(ModelProblem[GraphPosterior]):
     def m_step(self, q: GraphPosterior) -> Floats:
         """Return theta of the greatest expected log p; where there is no formula, of a greater one."""
         theta = q.theta.copy()
+        held = {} if self.held is None else _masks(self.model, self.held)
         for name, conditional in self.net.conditionals.items():
+            if name in held and held[name].any():
+                continue
             rows, where = completed(self.net, name, q.parts, q.shares), self.net.parts[name]
             if rows is None:
                 continue
@@ -147,6 +165,14 @@ class GraphEM(ModelProblem[GraphPosterior]):
                 f"{n_drawn} of {self.n_data} rows miss too much for an exact posterior: theirs is sampled, "
                 "and the log-likelihood may fall"
             )
+
+
+def _masks(model: GraphModel, held: Held) -> dict[str, Flags]:
+    """Return which parameters of each conditional are held, of those that have some."""
+    masks: dict[str, list[Flags]] = {}
+    for block, _ in model.layout.entries:
+        masks.setdefault(block.rpartition(".")[0], []).append(held.mask(block).ravel())
+    return {name: np.concatenate(parts) for name, parts in masks.items()}
 
 
 def _ascended(conditional: Conditional, start: Floats, rows: Completed) -> Floats:
