@@ -15,6 +15,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("checkpoint", metavar="CHECKPOINT", help="as written by 'elbo-lab fit --checkpoint'")
     add("--out", default=OUT, metavar="DIR", help=f"folder of samples.npz and the figures (default {OUT})")
     add("--count", type=int, default=1000, metavar="N", help="samples in samples.npz (default 1000)")
+    add("--label", metavar="CLASS", help="of a conditional model: draw data of this class (default: of all)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces the samples (default 0)")
     add_force(parser)
 
@@ -28,8 +29,9 @@ def run(options: Namespace) -> None:
 
     planned_figures(planned(options, "checkpoint"), options.out, OF_FITS, (SAMPLES, ARRAYS))
     stored = load_fitted(options.checkpoint)
-    figures = write_samples(stored, options.out, options.count, options.seed)
+    figures = write_samples(stored, options.out, options.count, options.seed, options.label)
+    n_columns = stored.model.n_columns - (stored.model.given_classes > 0)
     print(
-        f"written: {options.out}/samples.npz ({options.count} rows x {stored.model.n_columns}), "
+        f"written: {options.out}/samples.npz ({options.count} rows x {n_columns}), "
         f"{', '.join(figures)} (PNG and SVG)"
     )

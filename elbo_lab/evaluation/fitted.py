@@ -32,7 +32,7 @@ from elbo_lab.evaluation.importance import importance_nll
 from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import CategoricalMLP, Model
+from elbo_lab.models import CategoricalMLP, ConditionalVAE, Model
 from elbo_lab.posteriors import Posterior
 
 # Importance samples of a row's score.
@@ -137,8 +137,28 @@ class Fitted:
         return self.model.expected_x(self.theta, np.arange(self.model.family.size))
 
     def reconstruct(self, x: Floats) -> Floats:
-        """Return decode(mean of z given x) (N, D)."""
-        return self.decode(self.encode(x)[0])
+        """Return decode(mean of z given x) (N, D); with a label that is given, at the label of each row."""
+        codes = self.encode(x)[0]
+        if self.model.given_classes:
+            return self.model.expected_given(self.theta, codes, x)
+        return self.decode(codes)
+
+    def of_class(self, label: int) -> "Fitted":
+        """Return the model of one class of a conditional one, without q: it generates data of this class.
+
+        Parameters
+        ----------
+        label : int
+            The class, counted from 0.
+
+        Raises
+        ------
+        NotApplicable
+            If the model is given no label.
+        """
+        if not isinstance(self.model, ConditionalVAE):
+            raise NotApplicable(f"{self.model.label} is given no label: it has no data of one class alone")
+        return Fitted(*self.model.of_class(self.theta, check_count("label", label, minimum=0)))
 
     @checks_kinds
     def interpolate(self, x_a: Floats, x_b: Floats, n: int) -> Floats:

@@ -411,6 +411,12 @@ class Stored(Fitted):
         return tuple(self.data.get("classes", ()))
 
     @property
+    def feature_columns(self) -> list[str] | None:
+        """Names of the columns that a row generates, without a label that is given; None without names."""
+        columns = self.data["columns"]
+        return columns[:-1] if columns is not None and self.model.given_classes else columns
+
+    @property
     def image_shape(self) -> tuple[int, int] | None:
         """Height and width, where a row is an image."""
         shape = self.data["image_shape"]
@@ -445,7 +451,8 @@ def load_fitted(path: StrPath) -> Stored:
     for vector in (theta, phi):
         if vector is not None and vector.dtype not in (np.float32, np.float64):
             raise damaged(path, f"its parameters are {vector.dtype}, not floats")
-    if stored.image_shape is not None and math.prod(stored.image_shape) != model.n_columns:
+    of_image = model.table_columns - model.labelled
+    if stored.image_shape is not None and math.prod(stored.image_shape) != of_image:
         raise damaged(path, "its 'image_shape' is not that of its columns")
     if stored.data["columns"] is not None and len(stored.data["columns"]) != model.table_columns:
         raise damaged(path, "its 'columns' are not those of its model")

@@ -1,6 +1,6 @@
 """The figures of a fit: learning curves, and figures that suit its model and data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ from elbo_lab.models import GraphModel
 from elbo_lab.plots import (
     latent_grid,
     new_figure,
+    plot_class_images,
     plot_climb,
     plot_graph,
     plot_images,
@@ -109,8 +110,12 @@ def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
 
 def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator[tuple[str, Figure]]:
     """Yield generated images, and reconstructions and interpolations of the data."""
-    limits, rng = grey_limits(result.train.x), np.random.default_rng(result.settings["seed"])
-    yield from sample_figures(result, shape, limits, rng, label)
+    rng = np.random.default_rng(result.settings["seed"])
+    limits = grey_limits(pixels_of(result.train.x, shape))
+    if result.model.given_classes:
+        yield class_figure(result, result.train.class_names, shape, limits, rng, label)
+    else:
+        yield from sample_figures(result, shape, limits, rng, label)
     if not _encodes(result):
         return
     shown, what = result.train.x, "training"
@@ -118,7 +123,10 @@ def _pictures(result: FitResult, shape: tuple[int, int], label: str) -> Iterator
         shown, what = result.held_out.x, "held-out"
     pairs = shown[:PAIRS]
     title = titled("reconstructions", f"{what} rows", label)
-    yield "reconstructions", plot_reconstructions(pairs, result.reconstruct(pairs), shape, title=title).figure
+    seen, again = pixels_of(pairs, shape), result.reconstruct(pairs)
+    yield "reconstructions", plot_reconstructions(seen, again, shape, title=title).figure
+    if result.model.given_classes:
+        return  # between two codes there is no label
     ends = shown[: 2 * WAYS]
     if len(ends) < 2 * WAYS:
         return
@@ -137,6 +145,30 @@ def _traversals(
     pictures, values = result.traverse(row, STOPS)
     pictures = pictures[:MOST_TRAVERSED]
     yield "traversals", plot_traversals(pictures, shape, values, limits=limits, title=title).figure
+
+
+def pixels_of(x: Floats, image_shape: tuple[int, int]) -> Floats:
+    """Return the pixels of rows x, without a label behind them."""
+    return x[:, : image_shape[0] * image_shape[1]]
+
+
+def class_figure(
+    fitted: Fitted,
+    names: Sequence[str],
+    image_shape: tuple[int, int],
+    limits: tuple[float, float],
+    rng: np.random.Generator,
+    label: str,
+) -> tuple[str, Figure]:
+    """Return the file name and the figure of a row of samples for each class, z the same in a column."""
+    state = rng.bit_generator.state
+    rows = []
+    for c in range(len(names)):
+        rng.bit_generator.state = state  # the same z for every class
+        rows.append(fitted.of_class(c).generate_means(COLUMNS, rng))
+    title = titled("samples", "E[x | z, y], a row for each class, a column for each z", label)
+    means = np.concatenate(rows)
+    return "samples", plot_class_images(means, names, image_shape, limits=limits, title=title).figure
 
 
 def sample_figures(

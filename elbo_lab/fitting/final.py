@@ -243,7 +243,7 @@ def numbers_of(fitted: Fitted, dataset: Dataset, seed: int, threads: int) -> Num
 
 def latent_numbers(fitted: Fitted, train: Dataset, held_out: Dataset) -> Numbers:
     """Return how well the codes separate classes on the held-out rows, without labels in the fit."""
-    if train.labels is None or held_out.labels is None:
+    if fitted.model.labelled or train.labels is None or held_out.labels is None:
         return {}
     codes, new_codes = fitted.encode(train.x)[0], fitted.encode(held_out.x)[0]
     scores, new_scores = principal_scores(train.x, held_out.x, codes.shape[1])

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import NotApplicable, check_count
+from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.evaluation import Fitted
 from elbo_lab.files import StrPath, write_arrays
 from elbo_lab.fitting.checkpoints import Stored
-from elbo_lab.fitting.figures import POINTS, grey_limits, sample_figures
+from elbo_lab.fitting.figures import POINTS, class_figure, grey_limits, sample_figures
 from elbo_lab.memory import Sizes
 from elbo_lab.plots import label_columns, save_figure
 from elbo_lab.plots.history import BOUND_COLOR
@@ -19,8 +20,13 @@ from elbo_lab.plots.style import new_figure, style_axes
 SAMPLES = "samples.npz"
 
 
-def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) -> list[str]:
+def write_samples(
+    stored: Stored, folder: StrPath, count: int, seed: int = 0, label: str | None = None
+) -> list[str]:
     """Write samples.npz (array x (count, D)) and figures into a folder; return the names of the figures.
+
+    A conditional model draws data of one class, or of all in equal shares: then with an array `labels`, the
+    codes of the classes.
 
     Parameters
     ----------
@@ -28,11 +34,13 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     folder : path
         Created if missing.
     count, seed : int
+    label : str, optional
+        The name of a class, of a conditional model.
 
     Raises
     ------
     NotApplicable
-        For a regression or a classifier, which generate nothing.
+        For a regression or a classifier, which generate nothing; for a label where none is given.
     """
     check_count("count", count)
     check_count("seed", seed, minimum=0)
@@ -41,17 +49,33 @@ def write_samples(stored: Stored, folder: StrPath, count: int, seed: int = 0) ->
     sizes = Sizes.of(stored.model, 0, stored.model.n_columns, draws=count)
     sizes.check(sizes.sample(stored.theta.itemsize), "count")
     rng = np.random.default_rng(seed)
-    x = stored.generate(count, rng)
-    label = stored.settings["model"]
-    if stored.image_shape is not None:
-        figures = dict(sample_figures(stored, stored.image_shape, grey_limits(x), rng, label))
+    source, title = _source(stored, label)
+    arrays = {"x": source.generate(count, rng)}
+    if source.model.given_classes:
+        arrays = {"x": arrays["x"][:, :-1], "labels": arrays["x"][:, -1].astype(np.int64)}
+    x, shape = arrays["x"], stored.image_shape
+    if shape is None:
+        figures = {"samples": _scatter(x[:POINTS], stored.feature_columns, title)}
+    elif source.model.given_classes:
+        figures = dict([class_figure(source, stored.classes, shape, grey_limits(x), rng, title)])
     else:
-        figures = {"samples": _scatter(x[:POINTS], stored.data["columns"], label)}
+        figures = dict(sample_figures(source, shape, grey_limits(x), rng, title))
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_arrays("folder", Path(folder) / SAMPLES, {"x": x})
+    write_arrays("folder", Path(folder) / SAMPLES, arrays)
     for name, figure in figures.items():
         save_figure(figure, folder, name)
     return list(figures)
+
+
+def _source(stored: Stored, label: str | None) -> tuple[Fitted, str]:
+    """Return the model that generates the data, of one class if a label is given, and its title."""
+    title = stored.settings["model"]
+    if label is None:
+        return stored, title
+    if stored.model.given_classes and label not in stored.classes:
+        raise bad_value("label", f"one of the classes of the fit, {', '.join(stored.classes)}", repr(label))
+    code = stored.classes.index(label) if label in stored.classes else 0
+    return stored.of_class(code), f"{title}, class {label}"
 
 
 def _scatter(samples: Floats, columns: Sequence[str] | None, title: str) -> Figure:

@@ -2,6 +2,12 @@
 
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.models.conditional_vae import (
+    ConditionalBernoulli,
+    ConditionalGaussianFixed,
+    ConditionalGaussianLearned,
+    ConditionalVAE,
+)
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
@@ -35,6 +41,9 @@ MODELS = (
     KernelDensity,
     Histogram,
     GraphModel,
+    ConditionalBernoulli,
+    ConditionalGaussianFixed,
+    ConditionalGaussianLearned,
 )
 
 __all__ = [
@@ -44,6 +53,10 @@ __all__ = [
     "BayesNet",
     "CategoricalMLP",
     "ClosedForm",
+    "ConditionalBernoulli",
+    "ConditionalGaussianFixed",
+    "ConditionalGaussianLearned",
+    "ConditionalVAE",
     "DeepBernoulli",
     "DeepGaussianFixed",
     "DeepGaussianFull",

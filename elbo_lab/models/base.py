@@ -255,6 +255,11 @@ class Model(ABC):
         return self.n_columns
 
     @property
+    def given_classes(self) -> int:
+        """C, where the label in the last column is given, and not explained; 0 without."""
+        return 0
+
+    @property
     def row_width(self) -> int:
         """Numbers that one draw of one datum takes in the data's space, for estimates of memory: D."""
         return self.n_columns
@@ -405,6 +410,10 @@ class Model(ABC):
             If the formula does not extend to shares.
         """
         raise NotApplicable(f"log p(x | z) of {self.label} is not defined between categories")
+
+    def expected_given(self, theta: Floats, z: Draws, x: Floats) -> Floats:  # noqa: ARG002
+        """Return E[x | z] (N, D) at z (N, K), where rows x are labelled given their labels."""
+        return self.expected_x(theta, z)
 
     def described(self, theta: Floats) -> dict[str, Floats] | None:  # noqa: ARG002
         """Return {name: array}, theta in natural units; None if theta is best shown as stored."""

@@ -6,15 +6,16 @@ from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value
 
 
-def refuse_grey(x: Floats, argument: str, name: str) -> Floats:
-    """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first other entry."""
+def refuse_grey(x: Floats, argument: str, name: str, other: str = "deep-gaussian") -> Floats:
+    """Return x (N, D) if it is all zeros and ones, or raise ValueError with the first other entry.
+
+    `name` is the model that takes bits, `other` one for real numbers.
+    """
     grey = np.argwhere((x != 0.0) & (x != 1.0))
     if len(grey):
         n, d = grey[0]
         got = f"{x[n, d]:g} at row {n}, column {d}"
-        remedy = (
-            "binarise it (for digits: digits:binary; rows count from 0), or fit deep-gaussian to real numbers"
-        )
+        remedy = f"binarise it (for digits: digits:binary; rows count from 0), or fit {other} to real numbers"
         raise bad_value(argument, f"zeros and ones for {name}", got, remedy)
     return x
 

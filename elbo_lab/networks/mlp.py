@@ -24,7 +24,7 @@ from elbo_lab.layout import Layout
 from elbo_lab.networks.activations import ACTIVATIONS
 
 
-def _times(rows: Floats, weights: Floats) -> Floats:
+def times(rows: Floats, weights: Floats) -> Floats:
     """Return rows (..., M, in) @ weights (in, out) as one product; NumPy makes many of (..., 1, in)."""
     flat = rows.reshape(-1, rows.shape[-1]) @ weights
     return flat.reshape(*rows.shape[:-1], weights.shape[-1])
@@ -78,6 +78,10 @@ class MLP:
             start = stop
         return views
 
+    def product(self, layer: int, rows: Floats, weights: Floats) -> Floats:  # noqa: ARG002 - for a subclass
+        """Return the product of rows (..., M, in) with the weights (in, out) of a layer, counted from 1."""
+        return times(rows, weights)
+
     def initial(self, rng: np.random.Generator) -> Floats:
         """Return parameters (P,): Glorot-normal weights (He for relu), zero biases."""
         gain = ACTIVATIONS[self.activation].gain
@@ -104,11 +108,11 @@ class MLP:
         p, activate = self.layout.views(params), ACTIVATIONS[self.activation].value
         activations = [inputs]
         for layer in range(1, self.n_layers):
-            u = _times(activations[-1], p[f"W{layer}"])
+            u = self.product(layer, activations[-1], p[f"W{layer}"])
             u += p[f"b{layer}"]
             activations.append(activate(u))
         last = self.n_layers
-        output = _times(activations[-1], p[f"W{last}"])
+        output = self.product(last, activations[-1], p[f"W{last}"])
         output += p[f"b{last}"]
         return output, activations
 
@@ -121,7 +125,7 @@ class MLP:
         for layer in range(self.n_layers, 0, -1):
             yield layer, delta
             if layer > 1:
-                delta = _times(delta, p[f"W{layer}"].T)
+                delta = times(delta, p[f"W{layer}"].T)
                 delta *= slope(activations[layer - 1])
 
     def deltas(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> list[Floats]:
@@ -148,7 +152,7 @@ class MLP:
         grad_inputs : ndarray (..., M, sizes[0])
         """
         grad_params, delta = self._weight_gradient(params, activations, cotangent)
-        return grad_params, _times(delta, self.layout.views(params)["W1"].T)
+        return grad_params, times(delta, self.layout.views(params)["W1"].T)
 
     def backward_params(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Pull the cotangent back to the parameters alone: (..., P).
@@ -161,7 +165,7 @@ class MLP:
     def backward_inputs(self, params: Floats, activations: Sequence[Floats], cotangent: Floats) -> Floats:
         """Pull the cotangent back to the inputs alone (..., M, sizes[0]), without gradients of weights."""
         delta = self.deltas(params, activations, cotangent)[0]
-        return _times(delta, self.layout.views(params)["W1"].T)
+        return times(delta, self.layout.views(params)["W1"].T)
 
     def _weight_gradient(
         self, params: Floats, activations: Sequence[Floats], cotangent: Floats
@@ -205,7 +209,7 @@ class MLP:
             As returned by `backward`.
         """
         variance, delta = self._weight_variance(params, activations, cotangent)
-        return variance, _times(delta, self.layout.views(params)["W1"].T)
+        return variance, times(delta, self.layout.views(params)["W1"].T)
 
     def backward_variance_params(
         self, params: Floats, activations: Sequence[Floats], cotangent: Floats

@@ -9,6 +9,7 @@ from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.graph import plot_graph
 from elbo_lab.plots.images import (
     latent_grid,
+    plot_class_images,
     plot_images,
     plot_interpolation,
     plot_manifold,
@@ -46,6 +47,7 @@ __all__ = [
     "new_figure",
     "panels",
     "plot_by_model",
+    "plot_class_images",
     "plot_climb",
     "plot_cloud",
     "plot_cloud_panel",

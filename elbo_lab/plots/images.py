@@ -194,6 +194,43 @@ def plot_images(
     return draw_sheet(ax, sheet, columns, grey_limits(pictures, limits), title)
 
 
+def plot_class_images(
+    images: ArrayLike,
+    names: Sequence[str],
+    image_shape: Sequence[int],
+    ax: Axes | None = None,
+    title: str = "",
+    limits: Limits | None = None,
+) -> Axes:
+    """Draw pictures in a grid, a line for each class with its name, on one grey scale.
+
+    Parameters
+    ----------
+    images : array (C n, D)
+        n pictures of each class, class after class.
+    names : sequence of str
+        Of the C classes.
+    image_shape : pair of int
+    ax : matplotlib.axes.Axes, optional
+    title : str
+    limits : pair of float, optional
+        Values of black and white; the smallest and largest value if omitted.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    pictures = check_images(images, image_shape)
+    if len(pictures) % len(names):
+        raise bad_value("images", f"as many pictures of each of {len(names)} classes", len(pictures))
+    columns, gap = len(pictures) // len(names), gap_for(pictures)
+    room = 0.2 + 0.07 * max(map(len, names))
+    sheet = montage(pictures, columns, gap)
+    ax = draw_sheet(ax, sheet, columns, grey_limits(pictures, limits), title, left=room)
+    ax.set_yticks(middles(range(len(names)), pictures.shape[1], gap), names)
+    return ax
+
+
 def plot_reconstructions(
     x: ArrayLike,
     reconstructed: ArrayLike,

@@ -28,17 +28,20 @@ class AmortisedPosterior(Posterior):
     ----------
     family : Family
     network : MLP
-        From D inputs to E outputs.
+        From D inputs, and C indicators of a label, to E outputs.
     shift : tuple of float
         Length D.
     scale : tuple of float
         Length D, positive.
+    n_classes : int
+        C, where the last column of a datum is a label, given to the network as C indicators; 0 without one.
     """
 
     family: Family
     network: MLP
     shift: tuple[float, ...]
     scale: tuple[float, ...]
+    n_classes: int = 0
     name = "amortised"
     synonyms = ("amortized", "encoder", "inference-network", "recognition-network")
     shortfall = "amortisation"
@@ -50,30 +53,52 @@ class AmortisedPosterior(Posterior):
 
     @classmethod
     def for_data(
-        cls, family: Family, x: Floats, hidden: Sequence[int] = (64,), activation: str = "tanh"
+        cls,
+        family: Family,
+        x: Floats,
+        hidden: Sequence[int] = (64,),
+        activation: str = "tanh",
+        n_classes: int = 0,
     ) -> Self:
-        """Return the encoder for data like x (N, D), inputs standardised by its columns."""
+        """Return the encoder for data like x (N, D), inputs standardised by its columns.
+
+        With `n_classes` the last column of x is a label.
+        """
+        features = x[:, :-1] if n_classes else x
         # The deviation of a constant column can be a rounding error instead of zero.
-        scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
-        return cls._scaled(family, x, hidden, activation, scale)
+        scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)
+        return cls._scaled(family, features, hidden, activation, scale, n_classes)
 
     @classmethod
     def for_pixels(
-        cls, family: Family, x: Floats, hidden: Sequence[int] = (64,), activation: str = "tanh"
+        cls,
+        family: Family,
+        x: Floats,
+        hidden: Sequence[int] = (64,),
+        activation: str = "tanh",
+        n_classes: int = 0,
     ) -> Self:
         """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
 
         Standardising each column would enlarge a pixel that is almost always dark to the scale of the others.
         """
-        spread = np.sqrt(x.var(axis=0).mean())
-        return cls._scaled(family, x, hidden, activation, np.full(x.shape[1], spread if spread > 0 else 1.0))
+        features = x[:, :-1] if n_classes else x
+        spread = np.sqrt(features.var(axis=0).mean())
+        scale = np.full(features.shape[1], spread if spread > 0 else 1.0)
+        return cls._scaled(family, features, hidden, activation, scale, n_classes)
 
     @classmethod
     def _scaled(
-        cls, family: Family, x: Floats, hidden: Sequence[int], activation: str, scale: Floats
+        cls,
+        family: Family,
+        features: Floats,
+        hidden: Sequence[int],
+        activation: str,
+        scale: Floats,
+        n_classes: int,
     ) -> Self:
-        network = MLP((x.shape[1], *hidden, family.eta_size), activation)
-        return cls(family, network, tuple(x.mean(axis=0)), tuple(scale))
+        network = MLP((features.shape[1] + n_classes, *hidden, family.eta_size), activation)
+        return cls(family, network, tuple(features.mean(axis=0)), tuple(scale), n_classes)
 
     @cached_property
     def layout(self) -> Layout:
@@ -92,7 +117,12 @@ class AmortisedPosterior(Posterior):
     def forward(self, phi: Floats, x: Floats) -> tuple[Floats, list[Floats]]:
         """Return eta (N, E) and the activations of the encoder, each (N, H)."""
         shift, inverse = self.affine(phi.dtype)
-        return self.network.forward(phi, (x.astype(phi.dtype, copy=False) - shift) * inverse)
+        x = x.astype(phi.dtype, copy=False)
+        if not self.n_classes:
+            return self.network.forward(phi, (x - shift) * inverse)
+        indicators = (x[:, -1:] == np.arange(self.n_classes)).astype(phi.dtype)
+        inputs = np.concatenate([(x[:, :-1] - shift) * inverse, indicators], axis=-1)
+        return self.network.forward(phi, inputs)
 
     def eta(self, phi: Floats, x: Floats) -> Floats:
         return self.forward(phi, x)[0]
@@ -111,18 +141,22 @@ class AmortisedPosterior(Posterior):
         return eta, pullback
 
     def to_dict(self) -> PosteriorSpec:
-        return {
+        values: PosteriorSpec = {
             "name": self.name,
             "sizes": list(self.network.sizes),
             "activation": self.network.activation,
             "shift": list(self.shift),
             "scale": list(self.scale),
         }
+        if self.n_classes:
+            values["n_classes"] = self.n_classes
+        return values
 
     @classmethod
     def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:
         network = MLP(tuple(values["sizes"]), values["activation"])
-        return cls(family, network, tuple(values["shift"]), tuple(values["scale"]))
+        shift, scale = tuple(values["shift"]), tuple(values["scale"])
+        return cls(family, network, shift, scale, values.get("n_classes", 0))
 
     def initial(self, rng: np.random.Generator) -> Floats:
         """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits."""

@@ -25,6 +25,7 @@ class PosteriorSpec(TypedDict, total=False):
     n_data: int
     sizes: list[int]
     activation: str
+    n_classes: int
     shift: list[float]
     scale: list[float]
 

@@ -295,7 +295,7 @@ def _encoder(model: Model, theta: Floats, x: Floats) -> Posterior:  # noqa: ARG0
     if model.global_latents:
         reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
         raise NotApplicable(reason)
-    return AmortisedPosterior.for_data(model.family, x)
+    return AmortisedPosterior.for_data(model.family, x, n_classes=model.given_classes)
 
 
 def _exact(model: Model, theta: Floats, x: Floats) -> Posterior:

@@ -81,7 +81,8 @@ class VAEMethod(Method):
             return FreePosterior(model.family, len(train.x))
         images = train.image_shape is not None
         for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
-        return for_kind(model.family, train.x, tuple(settings["hidden"]), settings["activation"])
+        layers = tuple(settings["hidden"]), settings["activation"]
+        return for_kind(model.family, train.x, *layers, n_classes=model.given_classes)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         return ""
