@@ -93,6 +93,7 @@ CONTENTS = {
         "choosing",
         "comparing",
         "learning",
+        "map_and_type_two",
         "notebooks",
         "write_your_own",
         "extending",

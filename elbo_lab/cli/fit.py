@@ -16,6 +16,7 @@ HELP = "fit a model: closed form, EM, gradient ascent, VAE"
 DESCRIPTION = "Fit a model to data; print what was reached, write the record and figures."
 EXAMPLES = r"""examples:
   elbo-lab fit gaussian-mixture --data faithful --components 2 --json out.json
+  elbo-lab fit gaussian-mixture --data faithful --prior default
   elbo-lab fit ppca --data digits --latent 10
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
@@ -118,6 +119,13 @@ def add_options(parser: ArgumentParser) -> None:
         type=float,
         metavar="V",
         help="least variance (default 1e-6 of the mean column variance; of a decoder 1e-4)",
+    )
+    add = parser.add_argument_group("MAP").add_argument
+    add(
+        "--prior",
+        metavar="SPEC",
+        help="over the parameters: default, flat, or numbers as in dirichlet=2,nu=5 (default: none, maximum "
+        "likelihood)",
     )
     add = parser.add_argument_group("run").add_argument
     add("--hold", action="append", metavar="NAME=VALUE", help="keep parameters, as log_sigma=0 (repeatable)")

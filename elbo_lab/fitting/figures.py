@@ -50,6 +50,8 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     """Yield (file name, figure)."""
     with own_titles(titles_of([result.model])):
         label = f"{display_name(result.settings['model'])}, {result.train.name}"
+    if "prior" in result.final:
+        label += ", MAP"
     if any("elbo_after_m" in row for row in result.history):
         # The stairs are the learning curves of EM.
         yield "staircase", plot_climb(result.history, title=titled("staircase", label))

@@ -94,6 +94,20 @@ def of_beta(numbers: Numbers, task: Task, outcome: Outcome, rows: Rows, beta: fl
     return numbers
 
 
+def numbers_of_prior(task: Task, outcome: Outcome, numbers: Numbers) -> Numbers:
+    """Return the prior of a MAP fit, its log density, and the log posterior but for log p(x).
+
+    Of a bound on log p(x | theta) the sum with log p(theta) is a bound on the log posterior.
+    """
+    if task.prior is None:
+        return {}
+    log_prior = task.prior.log_prior(task.model, outcome.vectors["theta"].astype(np.float64))
+    found = {"prior": task.prior.spec, "log_prior": log_prior}
+    if "log_likelihood" in numbers:
+        return found | {"log_posterior": numbers["log_likelihood"] + log_prior}
+    return found | {"log_posterior_bound": numbers["rows"] * numbers["elbo_per_datum"] + log_prior}
+
+
 def decoder_noise(fitted: Fitted, x: Floats) -> Numbers:
     """Return the noise of a Gaussian decoder, in the units of the data; nothing for other models.
 

@@ -28,6 +28,7 @@ from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
+from elbo_lab.priors import Prior
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import find_model
 from elbo_lab.threads import check_threads
@@ -65,6 +66,7 @@ def fit(
     restarts: int | None = None,
     tolerance: float | None = None,
     floor: float | None = None,
+    prior: str | Prior | None = None,
     dtype: str | None = None,
     hold: Mapping[str, Any] | None = None,
     holdout: float | None = None,
@@ -129,6 +131,9 @@ def fit(
         Least variance, in squared units of the data: with `em` that of an eigenvalue of a covariance, by
         default 1e-6 of the mean column variance; with deep-gaussian:learned that of an output of the decoder,
         by default 1e-4 of it.
+    prior : str or Prior, optional
+        Over theta, for the maximum of the posterior (MAP): 'default', 'flat', or numbers by name as in
+        'dirichlet=2,nu=5' (see `priors`). None for maximum likelihood.
     dtype : {'float32', 'float64'}, optional
     hold : mapping of str to number or array, optional
         Parameters of theta that keep a value, as in {"log_sigma": 0.0, "W[3, 1]": 1.0}; see `held.held_in`.

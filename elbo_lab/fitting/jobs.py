@@ -18,6 +18,7 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Diverged, bad_value
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import Prior
 from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training import Training
 
@@ -122,6 +123,8 @@ class Task(NamedTuple):
     job : Job
     gap_rows : ndarray (N, D) or None
         The training rows on which the gap is recorded.
+    prior : Prior or None
+        Over theta, in a MAP fit.
     """
 
     model: Model
@@ -129,6 +132,7 @@ class Task(NamedTuple):
     settings: dict[str, Any]
     job: Job
     gap_rows: Floats | None = None
+    prior: Prior | None = None
 
 
 def check_epochs(done: int, asked: int) -> None:

@@ -23,6 +23,7 @@ from elbo_lab.evaluation import (
 from elbo_lab.fitting.final import elbo_per_row
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import Prior
 from elbo_lab.special import log_mean_exp
 
 # Draws of z that the bound on validation rows averages.
@@ -106,11 +107,24 @@ def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:
     return record
 
 
-def likelihood_recorder(model: Model, x: Floats) -> Recorder:
-    """Return a recorder of the exact log-likelihood of all rows."""
+def likelihood_recorder(model: Model, x: Floats, prior: Prior | None = None) -> Recorder:
+    """Return a recorder of the exact log-likelihood of all rows; with a prior also of the log posterior."""
 
     def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
-        return {"log_likelihood": float(held_out_log_likelihood(model, params["theta"], x).sum())}
+        value = float(held_out_log_likelihood(model, params["theta"], x).sum())
+        if prior is None:
+            return {"log_likelihood": value}
+        log_prior = prior.log_prior(model, params["theta"])
+        return {"log_likelihood": value, "log_prior": log_prior, "log_posterior": value + log_prior}
+
+    return record
+
+
+def prior_recorder(model: Model, prior: Prior) -> Recorder:
+    """Return a recorder of log p(theta)."""
+
+    def record(params: Params, phase: str) -> dict[str, float]:  # noqa: ARG001
+        return {"log_prior": prior.log_prior(model, params["theta"].astype(np.float64))}
 
     return record
 

@@ -18,6 +18,7 @@ from elbo_lab.held import Held, held_in
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
+from elbo_lab.priors import Prior
 from elbo_lab.registry import ESTIMATORS, MODELS
 from elbo_lab.training import OBJECTIVES
 
@@ -47,12 +48,15 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
     asked = {name: value for name, value in arguments.items() if value is not None and name not in RUN}
     if "graph" in asked:  # a setting is a text
         asked["graph"] = os.fspath(asked["graph"])
+    if isinstance(asked.get("prior"), Prior):
+        # Every number in full: what is stored as text is the same prior.
+        asked["prior"] = asked["prior"].spec
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}
     return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
 
 
-def choose_method(model: Model, asked: str | None, held: Held | None = None) -> str:
-    """Return the given method, or the first that applies and can hold what is held.
+def choose_method(model: Model, asked: str | None, held: Held | None = None, with_prior: bool = False) -> str:
+    """Return the given method, or the first that applies, can hold what is held, and takes a prior if asked.
 
     Raises
     ------
@@ -60,15 +64,17 @@ def choose_method(model: Model, asked: str | None, held: Held | None = None) -> 
         If there is no such method, or it does not apply to this model, or cannot hold these parameters.
     """
     usable = methods_of(model)
+    taking = [name for name in usable if METHODS[name].takes_prior(model)] if with_prior else []
+    usual = taking or usable
     if asked is not None and asked not in METHODS:
         raise unknown_name("method", asked, list(METHODS))
     if asked is not None and asked not in usable:
         raise bad_value("method", f"one of {', '.join(usable)} for {model.label}", repr(asked))
     if held is None:
-        return asked or usable[0]
+        return asked or usual[0]
     reasons = {name: METHODS[name].cannot_hold(model, held) for name in usable}
-    able = [name for name, reason in reasons.items() if not reason]
-    chosen = asked or next(iter(able), usable[0])
+    able = [name for name in usual if not reasons[name]]
+    chosen = asked or next(iter(able), usual[0])
     if reasons[chosen]:
         remedy = f"; use method {able[0]}" if able else ""
         raise NotApplicable(f"hold: {reasons[chosen]}{remedy}")
@@ -92,7 +98,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
     hold = asked.get("hold") or None
     # The shapes of a network are known only with its hidden layers: its parameters are looked up later.
     held = None if model.hidden is not None else held_in(model.layout, hold)
-    method = choose_method(model, asked.get("method"), held)
+    method = choose_method(model, asked.get("method"), held, "prior" in asked)
     known = METHODS[method].options_for(model)
     foreign = [name for name in asked if name not in known and name not in COMMON]
     if foreign:

@@ -10,6 +10,16 @@ from elbo_lab.optimise.ascent import ascend
 from elbo_lab.priors import Prior
 
 
+def mean_evidence(model: Model, theta: Floats, x: Floats, prior: Prior | None = None) -> tuple[float, Floats]:
+    """Return the mean log p(x) over rows x (N, D), with a prior + log p(theta) / N, and its gradient (P,)."""
+    answer = evidence(model, theta, x)
+    value, grad = float(answer.value.mean()), answer.grad_theta
+    if prior is None:
+        return value, grad
+    log_prior, by_prior = prior.log_prior(model, theta), prior.log_prior_grad(model, theta)
+    return value + log_prior / len(x), grad + by_prior / len(x)
+
+
 def maximise_evidence(
     model: Model,
     x: Floats,
@@ -38,12 +48,7 @@ def maximise_evidence(
     """
 
     def objective(theta: Floats) -> tuple[float, Floats]:
-        answer = evidence(model, theta, x)
-        value, grad = float(answer.value.mean()), answer.grad_theta
-        if prior is None:
-            return value, grad
-        log_prior, by_prior = prior.log_prior(model, theta), prior.log_prior_grad(model, theta)
-        return value + log_prior / len(x), grad + by_prior / len(x)
+        return mean_evidence(model, theta, x, prior)
 
     start = model.initial_theta(x) if start is None else start
     return model.canonical(ascend(objective, start, max_iterations))

@@ -66,8 +66,9 @@ LOOKS = {
     "mean_log_p": ("log p, training rows, mean over the epoch", BOUND),
     "log_p": ("exact log p, the same gap rows", EXACT_LINE),
     "log_likelihood": ("exact log p, all training rows", EXACT_LINE),
+    "log_posterior": ("log posterior, all training rows", {**SOLID, "color": "#004488", "marker": "D"}),
 }
-TOTALS = ("elbo_after_m", "log_likelihood")
+TOTALS = ("elbo_after_m", "log_likelihood", "log_posterior")
 
 # One panel each, of those curves that the history has.
 PANELS = (
@@ -78,6 +79,7 @@ PANELS = (
     ("beta_objective_validation",),
     ("elbo_exact", "log_p"),
     ("elbo_after_m", "log_likelihood"),
+    ("log_posterior",),
 )
 
 
@@ -222,7 +224,7 @@ def _quantity(names: list[str]) -> str:
         return "β objective"
     bounds = [name for name in names if "elbo" in name or "iwae" in name]
     if not bounds:
-        return "log p"
+        return "log posterior" if names == ["log_posterior"] else "log p"
     if len(bounds) < len(names):
         return "log p and its bound"
     return "ELBO" if all("elbo" in name for name in names) else "bounds of log p"

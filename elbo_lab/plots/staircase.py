@@ -10,6 +10,8 @@ The stairs shrink geometrically, by the share of missing information (Dempster, 
 3): a dozen of them can be seen, the rest needs the logarithm of the distance to the maximum.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -39,20 +41,62 @@ from elbo_lab.plots.style import (
     styled_axes,
 )
 
-KEYS = ("iteration", "elbo_after_e", "elbo_after_m", "log_likelihood")
+BOUNDS = ("elbo_after_e", "elbo_after_m")
 # Differences of log-likelihoods below so many units in the last place are rounding.
 ROUNDING = 16 * np.finfo(float).eps
 AFTER_M = {"color": BOUND_COLOR, "marker": "s", "linewidth": STYLE["line_width"]}
 
 
+class Climbed(NamedTuple):
+    """What EM makes rise, in words.
+
+    Attributes
+    ----------
+    name, formula : str
+        In the text, and in the legend.
+    bound : str
+        What lies below it.
+    steps : tuple of str
+        The names of the two steps.
+    gap : str
+        What is between the two.
+    """
+
+    name: str
+    formula: str
+    bound: str = "bound ELBO(θ, q)"
+    steps: tuple[str, str] = ("E-step", "M-step")
+    gap: str = "KL(q || posterior)"
+
+    @property
+    def spoken(self) -> str:
+        """The name in a sentence."""
+        return self.name if self.name == "log p" else f"the {self.name}"
+
+
+# By the key of a history; the first that it has.
+CLIMBED = {
+    "log_posterior": Climbed("log posterior", "log p(x | θ) + log p(θ)", "bound ELBO(θ, q) + log p(θ)"),
+    "log_likelihood": Climbed("log p", "log p(x; θ), exact"),
+}
+
+
+def climbed_key(history: History) -> str:
+    """Return the key of what rises in a history of EM."""
+    rows = check_history(history)
+    return next((key for key in CLIMBED if key in rows[0]), "log_likelihood")
+
+
 def em_table(history: History) -> Floats:
     """Return the rows as an array (n, 4) of iteration, ELBO after E, ELBO after M, log-likelihood.
 
-    The row of the start has no ELBO: nan.
+    With a prior the log posterior takes the place of the log-likelihood. The row of the start has no ELBO:
+    nan.
     """
-    table = np.array([[number(row, key) for key in KEYS] for row in check_history(history)])
+    rows, key = check_history(history), climbed_key(history)
+    table = np.array([[number(row, name) for name in ("iteration", *BOUNDS, key)] for row in rows])
     if not np.isfinite(table[:, [0, 3]]).all():
-        raise bad_value("history", "an iteration and a finite log_likelihood in every row", "one without")
+        raise bad_value("history", f"an iteration and a finite {key} in every row", "one without")
     after = table[1:]
     if (np.diff(table[:, 0]) != 1).any() or not np.isfinite(after).all():
         raise bad_value("history", "consecutive EM iterations with elbo_after_e and elbo_after_m", "a gap")
@@ -99,7 +143,8 @@ def plot_staircase(
     begin = max(0, int(np.searchsorted(table[:, 0], first)) - 1)
     table = table[begin : begin + iterations + 1]
     unit = "nats, total" if n_data is None else "nats per datum"
-    ylabel = f"log p and its bound, {unit}"
+    climbed = CLIMBED[climbed_key(history)]
+    ylabel = f"{climbed.name} and its bound, {unit}"
     ax = styled_axes(ax, 4.2, title=title, xlabel="EM iteration", ylabel=ylabel, grid="y")
     i, evidence, end = table[:, 0], table[:, 3], table[-1, 0] + 0.5
     # The log-likelihood moves with theta only, at whole iterations.
@@ -110,7 +155,8 @@ def plot_staircase(
     ax.margins(y=0.06)
     whole_ticks(ax, most=14)
     if legend:
-        legend_below(ax, stair_handles(from_start=begin == 0)[: None if len(table) > 1 else 1], columns=2)
+        handles = stair_handles(climbed, from_start=begin == 0)
+        legend_below(ax, handles[: None if len(table) > 1 else 1], columns=2)
     return ax
 
 
@@ -142,17 +188,18 @@ def draw_bound(ax: Axes, table: Floats) -> None:
             ax.fill_between([i, i + 0.5], after_m, evidence, **ends)
 
 
-def stair_handles(from_start: bool) -> list[Artist]:
+def stair_handles(climbed: Climbed, from_start: bool) -> list[Artist]:
     """Return the legend: the two curves, the two steps and the gap."""
-    evidence = {"label": "log p(x; θ), exact: moves with θ only", "marker": "o", "markersize": 3.5}
-    lifts = "E-step: lifts the bound to log p" + (" (◆: the first)" if from_start else "")
-    m_step = {"label": "M-step: lifts the bound, and log p more", "color": THETA_STEP_COLOR}
+    evidence = {"label": f"{climbed.formula}: moves with θ only", "marker": "o", "markersize": 3.5}
+    first, second = climbed.steps
+    lifts = f"{first}: lifts the bound to {climbed.spoken}" + (" (◆: the first)" if from_start else "")
+    m_step = {"label": f"{second}: lifts the bound, and {climbed.spoken} more", "color": THETA_STEP_COLOR}
     return [
         Line2D([], [], **evidence, **EXACT_LINE),
-        Line2D([], [], label="bound ELBO(θ, q)", color=BOUND_COLOR, linewidth=1.6),
+        Line2D([], [], label=climbed.bound, color=BOUND_COLOR, linewidth=1.6),
         Line2D([], [], label=lifts, color=Q_STEP_COLOR, linewidth=3.2),
         Line2D([], [], **m_step, linewidth=3.2),
-        Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label="gap: KL(q || posterior)"),
+        Patch(color=BOUND_COLOR, alpha=0.16, lw=0, label=f"gap: {climbed.gap}"),
     ]
 
 
@@ -169,7 +216,7 @@ def plot_climb(history: History, title: str = "") -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    figure = new_figure(6.2)
+    figure, climbed = new_figure(6.2), CLIMBED[climbed_key(history)]
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     plot_staircase(history, above, title=title, legend=False)
     plot_distance_to_maximum(history, below, legend=False)
@@ -177,7 +224,7 @@ def plot_climb(history: History, title: str = "") -> Figure:
         below.set_xlim(above.get_xlim())
         above.set_xlabel("")
     bound = Line2D([], [], label="bound after the M-step, below", **AFTER_M, markersize=3.5)
-    legend_outside(figure, [*stair_handles(from_start=True), bound], columns=2)
+    legend_outside(figure, [*stair_handles(climbed, from_start=True), bound], columns=2)
     return figure
 
 
@@ -213,11 +260,13 @@ def plot_distance_to_maximum(
     top = table[:, 3].max() if maximum is None else float(maximum)
     if not np.isfinite(top) or top < table[:, 3].max() - ROUNDING * abs(top):
         raise bad_value("maximum", f"a number not below {table[:, 3].max():.10g}", maximum)
-    below = "the last log p" if maximum is None else "the maximum"
+    climbed = CLIMBED[climbed_key(history)]
+    last_one = "the last log p" if climbed.name == "log p" else "the last one"
+    below = last_one if maximum is None else "the maximum"
     ax = styled_axes(ax, 3.4, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
     handles: list[Line2D] = []
     looks = (
-        (3, "log p(x; θ), exact", {**EXACT_LINE, "marker": "o", "zorder": 3}),
+        (3, climbed.formula, {**EXACT_LINE, "marker": "o", "zorder": 3}),
         (2, "bound after the M-step", AFTER_M),
     )
     for column, label, look in looks:

@@ -25,7 +25,7 @@ from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.priors.base import Numbers, Prior, several, single
 from elbo_lab.special import LOG_2PI
 
-LOADINGS, SHAPE, RATE = 1.0, 1.0, 0.1
+LOADINGS, SHAPE, RATE = 0.01, 1.0, 0.02
 
 
 @dataclass(frozen=True)

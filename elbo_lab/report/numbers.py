@@ -20,7 +20,10 @@ TITLES = {
     "log_likelihood_per_datum": "log-likelihood per datum",
     "log_likelihood_per_possible_datum": "log-likelihood per possible datum",
     "leave_one_out_per_datum": "leave-one-out, per datum",
+    "log_prior": "log p(theta), the prior",
+    "log_posterior": "log posterior, but for log p(x)",
     "elbo_per_datum": "ELBO per datum",
+    "log_posterior_bound": "ELBO, all rows, + log p(theta)",
     "elbo_on_nll_rows": "ELBO per datum{of_nll}",
     "kl_to_prior": "KL of q to the prior per datum",
     "beta_objective_per_datum": "what was maximised per datum",
@@ -159,6 +162,15 @@ def noise_text(noise: Numbers) -> str:
     )
 
 
+def prior_text(spec: str) -> str:
+    """Return a prior as text with numbers as short as on the rest of the screen."""
+    words = []
+    for part in spec.split(","):
+        name, _, numbers = part.partition("=")
+        words.append(f"{name} {' / '.join(number_text(float(number)) for number in numbers.split('/'))}")
+    return ", ".join(words)
+
+
 def columns_of(final: Numbers) -> dict[str, Numbers]:
     """Return {title: numbers} of the sets of rows of a fit."""
     return {"training": final} | ({"held out": final["held_out"]} if "held_out" in final else {})
@@ -185,6 +197,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         pairs = zip(final["classes"], final["class_rows"], strict=True)
         counts = ", ".join(f"{name} {count}" for name, count in pairs)
         say(f"classes of the label, training rows of each: {counts}")
+    if "prior" in final:
+        say(f"MAP under the prior {prior_text(final['prior'])}")
     columns = columns_of(final)
     console.print(number_table(columns))
     if "beta" in final:

@@ -12,6 +12,7 @@ from elbo_lab.training.objectives import (
 )
 from elbo_lab.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
 from elbo_lab.training.plan import Minibatches, Plan
+from elbo_lab.training.posterior_objective import PosteriorObjective
 from elbo_lab.training.schedules import (
     SCHEDULES,
     Constant,
@@ -51,6 +52,7 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Plan",
+    "PosteriorObjective",
     "ReweightedWakeSleepObjective",
     "RobbinsMonro",
     "Schedule",

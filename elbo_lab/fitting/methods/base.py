@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.fitting.final import Numbers, numbers_of_fit
+from elbo_lab.fitting.final import Numbers, numbers_of_fit, numbers_of_prior
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
 from elbo_lab.held import Held
 from elbo_lab.memory import Sizes
 from elbo_lab.models import DeepGaussianLearned, GraphModel, Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import Prior, find_prior
 
 Settings = dict[str, Any]
 
@@ -46,6 +47,10 @@ class Method(ABC):
     @abstractmethod
     def applies(self, model: Model) -> bool:
         """Whether this method fits a model."""
+
+    def takes_prior(self, model: Model) -> bool:  # noqa: ARG002
+        """Whether this method finds the MAP of a model under a prior."""
+        return "prior" in self.options
 
     def options_for(self, model: Model) -> Settings:
         """Return the options with their defaults for a model."""
@@ -86,4 +91,10 @@ class Method(ABC):
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         """Return the closing numbers on the training rows and on those that were held out."""
-        return outcome.extra | numbers_of_fit(task, outcome, rows, threads)
+        numbers = outcome.extra | numbers_of_fit(task, outcome, rows, threads)
+        return numbers | numbers_of_prior(task, outcome, numbers)
+
+
+def prior_of(model: Model, settings: Settings, train: Dataset) -> Prior | None:
+    """Return the prior over theta that the settings name, or None."""
+    return None if settings["prior"] is None else find_prior(settings["prior"], model, train.x)

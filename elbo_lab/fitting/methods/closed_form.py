@@ -1,18 +1,20 @@
-"""A formula for the maximum of the likelihood (also of a mixture of one component)."""
+"""A formula for the maximum of the likelihood, or of the posterior (also of a mixture of one component)."""
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import ClassVar
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.fit import Fit
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task
-from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.base import Method, Settings, prior_of
 from elbo_lab.held import Held
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import prior_kind
 
 
 class FormulaJob(Job):
@@ -58,9 +60,14 @@ class ClosedFormMethod(Method):
 
     name = "closed-form"
     summary = "a formula for the maximum (also of a mixture of one component)"
+    options: ClassVar[Settings] = {"prior": None}
 
     def applies(self, model: Model) -> bool:
         return model.closed_form_maximum and not model.global_latents
+
+    def takes_prior(self, model: Model) -> bool:
+        kind = prior_kind(model)
+        return kind is not None and kind.mode_has_formula(model)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         return "closed-form is a formula for the maximum over all parameters"
@@ -76,4 +83,6 @@ class ClosedFormMethod(Method):
         train: Dataset,
         threads: int,  # noqa: ARG002
     ) -> Task:
-        return Task(model, None, settings, FormulaJob(lambda: fit_closed_form(model, train.x)))
+        prior = prior_of(model, settings, train)
+        job = FormulaJob(lambda: fit_closed_form(model, train.x, prior))
+        return Task(model, None, settings, job, prior=prior)

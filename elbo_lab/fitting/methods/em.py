@@ -8,18 +8,26 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.em import EMFit
 from elbo_lab.em.problems import has_em, problem_of
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Outcome, Task, check_epochs
-from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.base import Method, Settings, prior_of
 from elbo_lab.held import Held
 from elbo_lab.memory import COPIES_OF_EM, Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import Prior
 from elbo_lab.threads import single_threaded_blas
 
 
 class EMJob(Job):
     """EM with restarts."""
 
-    def __init__(self, model: Model, dataset: Dataset, settings: dict[str, Any], threads: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        settings: dict[str, Any],
+        threads: int,
+        prior: Prior | None = None,
+    ) -> None:
         self.n_data = len(dataset.x)
         self.em = EMFit(
             model,
@@ -32,6 +40,7 @@ class EMJob(Job):
             seed=settings["seed"],
             threads=threads,
             hold=settings.get("hold"),
+            prior=prior,
         )
 
     def run(self, tick: Callable[[], bool]) -> None:
@@ -79,7 +88,13 @@ class EMMethod(Method):
 
     name = "em"
     summary = "ELBO in q and theta alternately"
-    options: ClassVar[Settings] = {"epochs": 1000, "restarts": None, "tolerance": 1e-8, "floor": None}
+    options: ClassVar[Settings] = {
+        "epochs": 1000,
+        "restarts": None,
+        "tolerance": 1e-8,
+        "floor": None,
+        "prior": None,
+    }
 
     def applies(self, model: Model) -> bool:
         return has_em(model) and not model.global_latents
@@ -99,4 +114,5 @@ class EMMethod(Method):
         train: Dataset,
         threads: int,
     ) -> Task:
-        return Task(model, None, settings, EMJob(model, train, settings, threads))
+        prior = prior_of(model, settings, train)
+        return Task(model, None, settings, EMJob(model, train, settings, threads, prior), prior=prior)

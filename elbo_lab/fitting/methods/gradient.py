@@ -11,40 +11,41 @@ and the likelihood meaningless; a warning names the variance.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.em.verdict import vanished
 from elbo_lab.evaluation import has_exact_evidence
-from elbo_lab.exact import evidence
 from elbo_lab.fitting.jobs import Outcome, Task, TrainingJob
-from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.base import Method, Settings, prior_of
 from elbo_lab.fitting.methods.steps import STEPS, check_training_size, plan_of
 from elbo_lab.fitting.recorders import likelihood_recorder
 from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.optimise.ascent import ascend
+from elbo_lab.optimise.evidence import mean_evidence
 from elbo_lab.posteriors import Posterior
+from elbo_lab.priors import Prior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training import EvidenceObjective, Training
+from elbo_lab.training import EvidenceObjective, PosteriorObjective, Training
 
 # Steps of L-BFGS that test the end point, and the gain in nats per datum below which it counts as a maximum.
 TRIAL_STEPS = 10
 ARRIVED = 1e-4
 
 
-def still_to_gain(model: Model, theta: Floats, x: Floats, held: Held | None = None) -> float:
+def still_to_gain(
+    model: Model, theta: Floats, x: Floats, held: Held | None = None, prior: Prior | None = None
+) -> float:
     """Return the mean log p(x) that a few steps of L-BFGS gain from theta, in nats per datum.
 
-    Parameters that are held have no slope, and so do not move.
+    With a prior it is the log posterior over N. Parameters that are held have no slope, and so do not move.
     """
 
     def objective(vector: Floats) -> tuple[float, Floats]:
-        answer = evidence(model, vector, x)
-        gradient = answer.grad_theta if held is None else held.without(answer.grad_theta)
-        return answer.value.mean(), gradient
+        value, gradient = mean_evidence(model, vector, x, prior)
+        return value, gradient if held is None else held.without(gradient)
 
     with single_threaded_blas():
         value = objective(theta)[0]
@@ -58,21 +59,28 @@ class GradientJob(TrainingJob):
     Parameters
     ----------
     training : Training
-        Of an `EvidenceObjective`.
+        Of `objective`, or of that with a prior.
+    objective : EvidenceObjective
     columns : sequence of str or None
         Names for the warnings.
+    prior : Prior or None
     """
 
-    def __init__(self, training: Training, columns: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        training: Training,
+        objective: EvidenceObjective,
+        columns: Sequence[str] | None,
+        prior: Prior | None = None,
+    ) -> None:
         super().__init__(training)
-        self.columns = columns
+        self.objective, self.columns, self.prior = objective, columns, prior
 
     def outcome(self) -> Outcome:
         """Return the Outcome, with a test of the end point."""
         ended = super().outcome()
-        objective = cast(EvidenceObjective, self.training.objective)
-        model, x, theta = objective.model, objective.x, ended.vectors["theta"]
-        gain = still_to_gain(model, theta, x, self.training.held)
+        model, x, theta = self.objective.model, self.objective.x, ended.vectors["theta"]
+        gain = still_to_gain(model, theta, x, self.training.held, self.prior)
         spikes = list(vanished(model, x, theta, self.columns))
         warnings = [*spikes, *model.cautions]
         if gain >= ARRIVED:
@@ -89,7 +97,7 @@ class GradientMethod(Method):
 
     name = "gradient"
     summary = "steps along the gradient of the exact evidence"
-    options = STEPS | {"learning_rate": 1e-2}
+    options = STEPS | {"learning_rate": 1e-2, "prior": None}
 
     def applies(self, model: Model) -> bool:
         return has_exact_evidence(model) and not (model.global_latents or model.formula_only)
@@ -109,8 +117,11 @@ class GradientMethod(Method):
         train: Dataset,
         threads: int,
     ) -> Task:
-        recorders = [likelihood_recorder(model, train.x)]
+        prior = prior_of(model, settings, train)
+        recorders = [likelihood_recorder(model, train.x, prior)]
         objective = EvidenceObjective(model, train.x)
+        climbed = objective if prior is None else PosteriorObjective(objective, model, prior)
         held = held_in(model.layout, settings.get("hold"))
-        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads, held)
-        return Task(model, None, settings, GradientJob(training, train.columns))
+        training = Training(climbed, plan_of(settings), settings["seed"], recorders, threads, held)
+        job = GradientJob(training, objective, train.columns, prior)
+        return Task(model, None, settings, job, prior=prior)

@@ -6,6 +6,7 @@ the importance-weighted bound and, where it is known, log p(x) of the same rows.
 """
 
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.final import Numbers, of_beta
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
-from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.base import Method, Settings, prior_of
 from elbo_lab.fitting.methods.steps import (
     STEPS,
     check_training_size,
@@ -22,12 +23,25 @@ from elbo_lab.fitting.methods.steps import (
     plan_of,
     with_usual_estimators,
 )
-from elbo_lab.fitting.recorders import gap_recorder, monitor_recorder, validation_recorder
+from elbo_lab.fitting.recorders import (
+    gap_recorder,
+    monitor_recorder,
+    prior_recorder,
+    validation_recorder,
+)
 from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import GraphModel, Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
-from elbo_lab.training import OBJECTIVES, BetaObjective, BetaSchedule, ElboObjective, Training
+from elbo_lab.training import (
+    OBJECTIVES,
+    BetaObjective,
+    BetaSchedule,
+    ElboObjective,
+    Objective,
+    PosteriorObjective,
+    Training,
+)
 
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
@@ -54,6 +68,7 @@ class VAEMethod(Method):
         "beta": 1.0,
         "beta_schedule": "constant",
         "dtype": "float32",
+        "prior": None,
     }
     has_encoder = True
 
@@ -126,9 +141,13 @@ class VAEMethod(Method):
             dtype=dtype,
             **estimators,
         )
+        prior, climbed = prior_of(model, settings, train), cast(Objective, objective)
+        if prior is not None:
+            recorders.append(prior_recorder(model, prior))
+            climbed = PosteriorObjective(objective, model, prior)
         held = held_in(model.layout, settings.get("hold"))
-        training = Training(objective, plan, seed, recorders, threads, held)
-        return Task(model, posterior, settings, TrainingJob(training), gap_rows)
+        training = Training(climbed, plan, seed, recorders, threads, held)
+        return Task(model, posterior, settings, TrainingJob(training), gap_rows, prior)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         numbers = super().closing(task, outcome, rows, threads)
