@@ -216,6 +216,7 @@ def records(tmp_path_factory):
         fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
         fit(*mixture, latent=2, method="gradient", **small),
         fit(*mixture, latent=2, epochs=3, restarts=1, prior="default"),
+        fit(*mixture, latent=2, epochs=3, restarts=1, method="variational-bayes"),
         fit("deep-bernoulli", "digits", **small, hidden=(5,), prior="default"),
         fit("ppca", "digits", latent=2),
         fit("histogram", "faithful", holdout=0.2),

@@ -17,6 +17,7 @@ DESCRIPTION = "Fit a model to data; print what was reached, write the record and
 EXAMPLES = r"""examples:
   elbo-lab fit gaussian-mixture --data faithful --components 2 --json out.json
   elbo-lab fit gaussian-mixture --data faithful --prior default
+  elbo-lab fit gaussian-mixture --data faithful --components 6 --method variational-bayes
   elbo-lab fit ppca --data digits --latent 10
   elbo-lab fit factor-analysis --data digits --method gradient --epochs 200
   elbo-lab fit deep-bernoulli --data digits --latent 2 --out figures
@@ -77,7 +78,7 @@ def add_options(parser: ArgumentParser) -> None:
     add(
         "--graph", metavar="FILE", help="of bayes-net: its variables as JSON; cells of the CSV may be missing"
     )
-    add("--method", metavar="NAME", help="closed-form, em, gradient, vae, svi (default: the first that fits)")
+    add("--method", metavar="NAME", help="as in 'elbo-lab list' (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")

@@ -44,7 +44,11 @@ Arrays = dict[str, np.ndarray]
 
 BOUNDS = ("elbo_after_e", "elbo_after_m")
 # How a screen names what rises.
-RISING = {"log_likelihood": "log-likelihood", "log_posterior": "log posterior", "elbo": "ELBO"}
+RISING = {
+    "log_likelihood": "log-likelihood",
+    "log_posterior": "log posterior",
+    "evidence_bound": "bound on the evidence",
+}
 
 
 class EMProblem(ABC, Generic[Theta, Q]):

@@ -171,9 +171,12 @@ class MixtureEM(ModelProblem[Responsibilities]):
         count = np.where(dead, 1.0, total)
         step = np.where(dead, 0.0, shift.T).T / count[:, None]
         moved = moment / count.reshape(by_component) - self.scatter.outer(step)
-        present = self.model.covariance.natural(self.model.layout.views(theta))
-        moment = np.where(dead.reshape(by_component), present, moved)
+        moment = np.where(dead.reshape(by_component), self.present(theta), moved)
         return Responsibilities(total, mean + step, moment, entropy)
+
+    def present(self, theta: Floats) -> Floats:
+        """Return the covariances at theta, which components without data keep (C, ...)."""
+        return self.model.covariance.natural(self.model.layout.views(theta))
 
     def m_step(self, q: Responsibilities) -> Floats:
         """Return the theta (P,) that maximises the ELBO at q: weights, means, clipped moments.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
-from elbo_lab.em.base import Arrays, EMRun, Header
+from elbo_lab.em.base import Arrays, EMRun, Header, ModelProblem
 from elbo_lab.em.fit import DEFAULT_FLOOR, Fit, Row
 from elbo_lab.em.problems import problem_of
 from elbo_lab.em.verdict import judge
@@ -77,7 +77,7 @@ class EMFit:
         prior: str | Prior | None = None,
         hold: Mapping[str, Any] | None = None,
     ) -> None:
-        problem_kind = problem_of(model)
+        problem_kind = self.kind_for(model)
         if problem_kind is None:
             remedy = "use the closed form" if model.closed_form_maximum else "use method vae"
             raise NotApplicable(f"method: no EM for {model.label}; {remedy}")
@@ -94,14 +94,24 @@ class EMFit:
         else:
             self.restarts = check_count("restarts", restarts)
         self.columns = _check_columns(columns, model.n_columns)
-        self.prior = None if prior is None else find_prior(prior, model, self.x)
-        if self.prior is not None:
-            self.prior.check_mode()
+        self.prior = self._prior(prior)
         self.problem = problem_kind(model, self.x, self.floor, check_threads(threads), self.prior)
         held = held_in(model.layout, hold)
         if held is not None:
             self.problem.hold(held)
         self.runs = [self._run(0)]
+
+    @staticmethod
+    def kind_for(model: Model) -> type[ModelProblem[Any]] | None:
+        """Return the class of the problem for a model, or None if there is none."""
+        return problem_of(model)
+
+    def _prior(self, spec: str | Prior | None) -> Prior | None:
+        if spec is None:
+            return None
+        prior = find_prior(spec, self.model, self.x)
+        prior.check_mode()
+        return prior
 
     def _run(self, index: int) -> EMRun[Floats, Any]:
         if self.starts is not None:

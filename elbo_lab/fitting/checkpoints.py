@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.fitting.settings import overlay
 from elbo_lab.kinds import check_kinds, checks_kinds
-from elbo_lab.models import Model
+from elbo_lab.models import RETURNED, Model
 from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
 from elbo_lab.registry import FAMILIES, find_models
 from elbo_lab.training import (
@@ -61,6 +61,9 @@ def build_model(spec: Header) -> Model:
         If no installed package has a model of that name.
     """
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in spec["fields"].items()}
+    returned: dict[str, type[Any]] = {kind.name: kind for kind in RETURNED}
+    if spec["name"] in returned:
+        return returned[spec["name"]](**values)
     label = ":".join(str(spec[key]) for key in ("name", "variant") if spec[key] is not None)
     return find_models(label, "model")[0].kind(**values)
 

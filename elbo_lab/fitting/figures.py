@@ -51,7 +51,7 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
     with own_titles(titles_of([result.model])):
         label = f"{display_name(result.settings['model'])}, {result.train.name}"
     if "prior" in result.final:
-        label += ", MAP"
+        label += ", variational Bayes" if "evidence_bound" in result.final else ", MAP"
     if any("elbo_after_m" in row for row in result.history):
         # The stairs are the learning curves of EM.
         yield "staircase", plot_climb(result.history, title=titled("staircase", label))
@@ -102,6 +102,10 @@ def _tables(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
     """Yield figures of the columns: the components of a mixture, and samples beside the data."""
     train, described = result.train, result.model.described(result.theta) or {}
     names = _with_units(train)
+    if "components_in_use" in result.final:
+        # An empty component is as wide as its prior: it would hide the others.
+        kept = np.sort(np.argsort(-described["weights"])[: result.final["components_in_use"]])
+        described = {name: values[kept] for name, values in described.items()}
     if {"weights", "means", "covariances"} <= set(described) and train.x.shape[1] > 1:
         yield "mixture", plot_mixture(train.x, described, names=names, title=titled("mixture", label)).figure
     rng = np.random.default_rng(result.settings["seed"])

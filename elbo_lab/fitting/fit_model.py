@@ -92,8 +92,9 @@ def fit(
     label : str or int, optional
         The column of the data that holds labels, by its name or its number from 0: words or numbers in a
         .csv file. A model of labels explains them or is given them; the others only carry them along.
-    method : {'closed-form', 'em', 'gradient', 'vae', 'svi'}, optional
-        By default the first that applies to the model.
+    method : str, optional
+        As in `elbo-lab list`: 'closed-form', 'em', 'gradient', 'vae' and others. By default the first that
+        applies to the model.
     graph : path, optional
         JSON file with the graph of `bayes-net`, see docs/graphs.md; cells of the data may then be missing.
     latent : int, optional
@@ -194,7 +195,7 @@ def fit(
         built = build_model(choice, rows.train.x, asked.get("latent"))
         name = rows.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}
-        built = with_networks(built, settings)
+        built = METHODS[settings["method"]].fitted_model(with_networks(built, settings))
         check_rows(built, rows)
         about_data = data_spec(rows.train, asked["data"])
         way = METHODS[settings["method"]]

@@ -24,6 +24,7 @@ from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
 from elbo_lab.models.sigmoid_belief import SigmoidBelief
 from elbo_lab.models.smoother import Smoother
+from elbo_lab.models.student_t_mixture import StudentTMixture
 
 MODELS = (
     GaussianMLE,
@@ -46,10 +47,14 @@ MODELS = (
     ConditionalGaussianLearned,
 )
 
+# Models that a fit returns, and that none begins with.
+RETURNED = (StudentTMixture,)
+
 __all__ = [
     "GPLVM",
     "MODELS",
     "PPCA",
+    "RETURNED",
     "BayesNet",
     "CategoricalMLP",
     "ClosedForm",
@@ -75,5 +80,6 @@ __all__ = [
     "SigmoidBelief",
     "Smoother",
     "StandardNormalPrior",
+    "StudentTMixture",
     "fold_shared",
 ]

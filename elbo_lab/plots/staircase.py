@@ -52,8 +52,12 @@ class Climbed(NamedTuple):
 
     Attributes
     ----------
-    name, formula : str
-        In the text, and in the legend.
+    axis : str
+        Of the vertical axis.
+    spoken : str
+        In a sentence.
+    formula : str
+        In the legend, with what moves it.
     bound : str
         What lies below it.
     steps : tuple of str
@@ -62,22 +66,33 @@ class Climbed(NamedTuple):
         What is between the two.
     """
 
-    name: str
+    axis: str
+    spoken: str
     formula: str
+    moved: str = "θ"
     bound: str = "bound ELBO(θ, q)"
     steps: tuple[str, str] = ("E-step", "M-step")
     gap: str = "KL(q || posterior)"
 
-    @property
-    def spoken(self) -> str:
-        """The name in a sentence."""
-        return self.name if self.name == "log p" else f"the {self.name}"
-
 
 # By the key of a history; the first that it has.
 CLIMBED = {
-    "log_posterior": Climbed("log posterior", "log p(x | θ) + log p(θ)", "bound ELBO(θ, q) + log p(θ)"),
-    "log_likelihood": Climbed("log p", "log p(x; θ), exact"),
+    "log_posterior": Climbed(
+        "log posterior and its bound",
+        "the log posterior",
+        "log p(x | θ) + log p(θ)",
+        bound="bound ELBO(θ, q) + log p(θ)",
+    ),
+    "evidence_bound": Climbed(
+        "bound on log p(x)",
+        "the best one",
+        "bound at the best q(z)",
+        moved="q(θ)",
+        bound="bound at the present q(z)",
+        steps=("q(z)-step", "q(θ)-step"),
+        gap="KL(q(z) || best q(z))",
+    ),
+    "log_likelihood": Climbed("log p and its bound", "log p", "log p(x; θ), exact"),
 }
 
 
@@ -144,7 +159,7 @@ def plot_staircase(
     table = table[begin : begin + iterations + 1]
     unit = "nats, total" if n_data is None else "nats per datum"
     climbed = CLIMBED[climbed_key(history)]
-    ylabel = f"{climbed.name} and its bound, {unit}"
+    ylabel = f"{climbed.axis}, {unit}"
     ax = styled_axes(ax, 4.2, title=title, xlabel="EM iteration", ylabel=ylabel, grid="y")
     i, evidence, end = table[:, 0], table[:, 3], table[-1, 0] + 0.5
     # The log-likelihood moves with theta only, at whole iterations.
@@ -190,7 +205,8 @@ def draw_bound(ax: Axes, table: Floats) -> None:
 
 def stair_handles(climbed: Climbed, from_start: bool) -> list[Artist]:
     """Return the legend: the two curves, the two steps and the gap."""
-    evidence = {"label": f"{climbed.formula}: moves with θ only", "marker": "o", "markersize": 3.5}
+    label = f"{climbed.formula}: moves with {climbed.moved} only"
+    evidence = {"label": label, "marker": "o", "markersize": 3.5}
     first, second = climbed.steps
     lifts = f"{first}: lifts the bound to {climbed.spoken}" + (" (◆: the first)" if from_start else "")
     m_step = {"label": f"{second}: lifts the bound, and {climbed.spoken} more", "color": THETA_STEP_COLOR}
@@ -223,7 +239,7 @@ def plot_climb(history: History, title: str = "") -> Figure:
     if below.get_xlim()[1] < above.get_xlim()[1]:  # all iterations are shown in both
         below.set_xlim(above.get_xlim())
         above.set_xlabel("")
-    bound = Line2D([], [], label="bound after the M-step, below", **AFTER_M, markersize=3.5)
+    bound = Line2D([], [], label=f"bound after the {climbed.steps[1]}, below", **AFTER_M, markersize=3.5)
     legend_outside(figure, [*stair_handles(climbed, from_start=True), bound], columns=2)
     return figure
 
@@ -261,7 +277,7 @@ def plot_distance_to_maximum(
     if not np.isfinite(top) or top < table[:, 3].max() - ROUNDING * abs(top):
         raise bad_value("maximum", f"a number not below {table[:, 3].max():.10g}", maximum)
     climbed = CLIMBED[climbed_key(history)]
-    last_one = "the last log p" if climbed.name == "log p" else "the last one"
+    last_one = "the last log p" if climbed.spoken == "log p" else "the last one"
     below = last_one if maximum is None else "the maximum"
     ax = styled_axes(ax, 3.4, title=title, xlabel="EM iteration", ylabel=f"nats below {below}, total")
     handles: list[Line2D] = []

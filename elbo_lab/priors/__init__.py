@@ -5,7 +5,7 @@ from elbo_lab.errors import NotApplicable, bad_kind, short
 from elbo_lab.models import GaussianMixture, GaussianMLE, Model, SigmoidBelief
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.models.linear_gaussian import LinearGaussian
-from elbo_lab.priors.base import DEFAULT, FLAT, Prior, read_numbers
+from elbo_lab.priors.base import DEFAULT, FLAT, Numbers, Prior, read_numbers
 from elbo_lab.priors.linear_gaussian import LinearGaussianPrior
 from elbo_lab.priors.mixture import MixturePrior
 from elbo_lab.priors.network import NetworkPrior
@@ -26,7 +26,7 @@ def prior_kind(model: Model) -> type[Prior] | None:
     return next((kind for of, kind in PRIORS.items() if isinstance(model, of)), None)
 
 
-def find_prior(spec: str | Prior, model: Model, x: Floats) -> Prior:
+def find_prior(spec: str | Prior, model: Model, x: Floats, usual: Numbers | None = None) -> Prior:
     """Return the prior of a text, or check a given one.
 
     Parameters
@@ -36,6 +36,8 @@ def find_prior(spec: str | Prior, model: Model, x: Floats) -> Prior:
     model : Model
     x : ndarray (N, D)
         Training rows: the defaults are measured on them.
+    usual : dict, optional
+        Numbers by name that take the place of defaults.
 
     Raises
     ------
@@ -61,10 +63,12 @@ def find_prior(spec: str | Prior, model: Model, x: Floats) -> Prior:
     if text == FLAT:
         return kind.flat_for(model)
     names = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    return kind.for_data(model, x, {} if text == DEFAULT else read_numbers(text, names))
+    given = Numbers() if text == DEFAULT else Numbers(read_numbers(text, names))
+    return kind.for_data(model, x, (usual or {}) | given)
 
 
 __all__ = [
+    "DEFAULT",
     "PRIORS",
     "LinearGaussianPrior",
     "MixturePrior",

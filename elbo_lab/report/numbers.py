@@ -20,6 +20,8 @@ TITLES = {
     "log_likelihood_per_datum": "log-likelihood per datum",
     "log_likelihood_per_possible_datum": "log-likelihood per possible datum",
     "leave_one_out_per_datum": "leave-one-out, per datum",
+    "evidence_bound": "bound on the evidence, all rows",
+    "components_in_use": "components in use",
     "log_prior": "log p(theta), the prior",
     "log_posterior": "log posterior, but for log p(x)",
     "elbo_per_datum": "ELBO per datum",
@@ -198,7 +200,10 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         counts = ", ".join(f"{name} {count}" for name, count in pairs)
         say(f"classes of the label, training rows of each: {counts}")
     if "prior" in final:
-        say(f"MAP under the prior {prior_text(final['prior'])}")
+        what = "q over the parameters" if "evidence_bound" in final else "MAP"
+        say(f"{what} under the prior {prior_text(final['prior'])}")
+    if "evidence_bound" in final:
+        say("the parameters are averaged out: rows are scored by the predictive mixture of Student t")
     columns = columns_of(final)
     console.print(number_table(columns))
     if "beta" in final:

@@ -7,6 +7,7 @@ from elbo_lab.fitting.methods.gradient import GradientMethod
 from elbo_lab.fitting.methods.smoothing import SmoothingMethod
 from elbo_lab.fitting.methods.svi import SVIMethod
 from elbo_lab.fitting.methods.vae import VAEMethod
+from elbo_lab.fitting.methods.variational_bayes import VariationalBayesMethod
 from elbo_lab.models import Model
 
 METHODS: dict[str, Method] = {
@@ -18,6 +19,7 @@ METHODS: dict[str, Method] = {
         GradientMethod(),
         VAEMethod(),
         SVIMethod(),
+        VariationalBayesMethod(),
     )
 }
 

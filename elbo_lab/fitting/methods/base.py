@@ -52,6 +52,10 @@ class Method(ABC):
         """Whether this method finds the MAP of a model under a prior."""
         return "prior" in self.options
 
+    def fitted_model(self, model: Model) -> Model:
+        """Return the model whose theta the fit returns: the one that was asked for, with most methods."""
+        return model
+
     def options_for(self, model: Model) -> Settings:
         """Return the options with their defaults for a model."""
         networks = self.has_encoder or model.hidden is not None
