@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.estimators import Exact as Exact
     from elbo_lab.estimators import Problem as Problem
     from elbo_lab.fitting.checkpoints import load_fitted as load_fitted
+    from elbo_lab.fitting.encode_model import encode as encode
     from elbo_lab.fitting.evaluate_model import evaluate as evaluate
     from elbo_lab.fitting.fit_model import fit as fit
     from elbo_lab.kernels import use_kernels as use_kernels
@@ -79,6 +80,7 @@ _HOMES = {
     "compare": "comparison",
     "story": "comparison",
     "fit": "fitting",
+    "encode": "fitting",
     "evaluate": "fitting",
     "load_fitted": "fitting",
     "make_problem": "study",

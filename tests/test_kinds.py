@@ -13,6 +13,7 @@ from elbo_lab import (
     compare,
     difference,
     draws_needed,
+    encode,
     evaluate,
     exact,
     fit,
@@ -62,6 +63,7 @@ def calls(folder):
         difference: {"a": folder / "run.json", "b": folder / "run.json"},
         fit: {"model": "ppca", "data": X, "latent": 1, "threads": 1},
         evaluate: {"checkpoint": folder / "fit.npz", "data": X, "threads": 1},
+        encode: {"checkpoint": folder / "fit.npz", "data": X},
         load: {"source": X},
         load_fitted: {"path": folder / "fit.npz"},
         check_unbiased: {"estimator": Reparameterization(), "model": "ppca"},
@@ -76,7 +78,7 @@ def calls(folder):
 
 # What would be wrong elsewhere: an empty folder name is the current folder, which only sets from files read,
 # and a training may have no recorders.
-ACCEPTED = {(name, "data_dir", "empty") for name in ("fit", "evaluate", "load")}
+ACCEPTED = {(name, "data_dir", "empty") for name in ("fit", "evaluate", "encode", "load")}
 ACCEPTED.add(("Training", "recorders", "list"))
 # Arguments that the error calls by what they stand for.
 CALLED = {

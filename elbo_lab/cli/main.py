@@ -23,6 +23,7 @@ from elbo_lab.cli import (
     diff,
     doctor,
     draws,
+    encode,
     evaluate,
     explain,
     fit,
@@ -58,6 +59,7 @@ COMMANDS = {
     "check": check,
     "fit": fit,
     "evaluate": evaluate,
+    "encode": encode,
     "sample": sample,
     "explain": explain,
     "demo": demo,
@@ -111,6 +113,7 @@ POSITIONAL = {
     "diff": {"a": "A.json", "b": "B.json"},
     "fit": {"model": "model"},
     "evaluate": {"checkpoint": "checkpoint"},
+    "encode": {"checkpoint": "checkpoint"},
     "sample": {"checkpoint": "checkpoint"},
 }
 # Options that set the argument of another name.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see
     from elbo_lab.fitting.checkpoints import Stored as Stored
     from elbo_lab.fitting.checkpoints import load_fitted as load_fitted
+    from elbo_lab.fitting.encode_model import Encoding as Encoding
+    from elbo_lab.fitting.encode_model import encode as encode
     from elbo_lab.fitting.evaluate_model import Evaluation as Evaluation
     from elbo_lab.fitting.evaluate_model import evaluate as evaluate
     from elbo_lab.fitting.fit_model import fit as fit
@@ -21,11 +23,13 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from elbo_lab.fitting.stages import fit_seeds as fit_seeds
 
 _HOMES = {
+    "Encoding": "encode_model",
     "Evaluation": "evaluate_model",
     "FitResult": "result",
     "Seeds": "stages",
     "SideBySide": "side_by_side",
     "Stored": "checkpoints",
+    "encode": "encode_model",
     "evaluate": "evaluate_model",
     "evaluate_together": "side_by_side",
     "fit": "fit_model",
