@@ -365,6 +365,8 @@ def test_a_crafted_checkpoint_is_refused_in_one_line_or_read(fit_file, monkeypat
     whole = fit_file.read_bytes()
     todo = [(place, value) for place in places(load_checkpoint(fit_file)[0]) for value in VALUES]
     todo += [(place, 3) for place in LATER]
+    # As many steps of phi as that are allowed, and take for ever.
+    todo = [(place, value) for place, value in todo if (place[-1], value) != ("phi_steps", 10**9)]
     chosen = np.random.default_rng(part).permutation(len(todo))[:12]
     for place, value in (todo[i] for i in chosen):
         for words in (

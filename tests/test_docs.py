@@ -226,6 +226,8 @@ def records(tmp_path_factory):
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
+        fit("deep-gaussian:fixed", "arc", **small, hidden=(5,), checkpoint=folder / "first.npz"),
+        fit("gaussian-mle", f"latents:{folder / 'first.npz'}"),
     ]
     fit("deep-bernoulli", "shapes", **small, hidden=(5,), checkpoint=folder / "factors.npz")
     judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer"), ("factors", "shapes")]

@@ -1,18 +1,24 @@
 """A second stage: its gain against formulas and quadrature, its samples, and the fits of both stages."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 
 from elbo_lab import fit
+from elbo_lab.cli.main import main
 from elbo_lab.datasets import MANIFOLDS, load
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.evaluation import Fitted, TwoStage, elbo_surgery
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.second_stage import Gain, draw_latents
-from elbo_lab.fitting import fit_second_stage, fit_seeds
+from elbo_lab.files import plain
+from elbo_lab.fitting import evaluate, fit_second_stage, fit_seeds, load_fitted
 from elbo_lab.models import DeepGaussianFixed, GaussianMixture, GaussianMLE
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
+from elbo_lab.training import load_checkpoint, save_checkpoint
 
 ARC = load("arc").x[:40]
 
@@ -185,3 +191,117 @@ def test_seeds_need_one_noise_and_at_least_one():
         fit_seeds("deep-gaussian:fixed", "arc", seeds=())
     with pytest.raises(ValueError, match=r"model: expected .*:fixed, got gaussian-mle"):
         fit_seeds("gaussian-mle", "arc", seeds=(0,))
+
+
+# --- two checkpoints, and the command line -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Two checkpoints: a VAE of the arc with rows held out, and a VAE of its latents."""
+    folder = tmp_path_factory.mktemp("stages")
+    one, two = folder / "one.npz", folder / "two.npz"
+    fit("deep-gaussian:fixed", "arc", latent=1, holdout=0.2, checkpoint=one, **SMALL)
+    found = fit("deep-gaussian:fixed", f"latents:{one}", latent=1, checkpoint=two, **SMALL)
+    return one, two, found
+
+
+def test_the_second_stage_has_the_latents_of_the_same_rows_and_holds_out_the_same(stages):
+    one, two, found = stages
+    first, second = load_fitted(one), load_fitted(two)
+    assert found.settings["holdout"] == 0.2 and found.train.columns == ("z_1",)
+    for part, rows in zip((found.train, found.held_out), load("arc").split(0.2), strict=True):
+        mean, std = first.encode(rows.x)
+        # Draws from q row by row: standard normal, where those of other rows are wider.
+        eps = (part.x - mean) / std
+        assert abs(eps.std() - 1) < 4 / np.sqrt(2 * len(eps)) and abs(eps.mean()) < 4 / np.sqrt(len(eps))
+        assert ((part.x - mean[::-1]) / std[::-1]).std() > 1.5
+    np.testing.assert_array_equal(second.first.theta, first.theta)
+    np.testing.assert_array_equal(second.first.phi, first.phi)
+    gain = found.final["held_out"]["prior_gain"]
+    draws = TwoStage(first, second).gain(load("arc").split(0.2)[1].x)
+    assert abs(gain - draws.value) < 4 * np.hypot(found.final["held_out"]["prior_gain_error"], 0.02)
+    assert "gain of the second stage" in found.table(80)
+
+
+def test_sample_goes_through_both_stages_and_needs_no_other_file(stages, tmp_path, capsys):
+    alone = tmp_path / "alone.npz"
+    shutil.copy(stages[1], alone)
+    main(["sample", str(alone), "--out", str(tmp_path / "out"), "--count", "300", "--seed", "5"])
+    assert "300 rows x 2" in capsys.readouterr().out
+    x = np.load(tmp_path / "out" / "samples.npz")["x"]
+    both = TwoStage(load_fitted(stages[0]), load_fitted(stages[1]))
+    np.testing.assert_array_equal(x, both.generate(300, np.random.default_rng(5)))
+
+
+def test_evaluate_judges_it_on_the_latents_that_were_held_out(stages):
+    found = evaluate(stages[1], importance_samples=200, progress=False)
+    assert found.settings["part"] == "held out" and found.final["rows"] == 200
+    told = stages[2].final["held_out"]
+    assert found.final["prior_gain"] == pytest.approx(told["prior_gain"], abs=0.01)
+    assert found.final["prior_gain_error"] == pytest.approx(told["prior_gain_error"], rel=0.1)
+
+
+def test_a_second_stage_resumes_with_its_first(stages, tmp_path):
+    halves, whole = tmp_path / "halves.npz", tmp_path / "whole.npz"
+    options, data = SMALL | {"hidden": (4,)}, f"latents:{stages[0]}"
+    fit("deep-gaussian:fixed", data, latent=1, checkpoint=halves, **options | {"epochs": 1})
+    at_once = fit("deep-gaussian:fixed", data, latent=1, checkpoint=whole, **options | {"epochs": 2})
+    resumed = fit(resume=halves, epochs=2, progress=False)
+    np.testing.assert_array_equal(resumed.theta, at_once.theta)
+    assert load_fitted(halves).first is not None
+    assert plain(resumed.settings) == plain(at_once.settings)
+
+
+def refusals(folder, one, two):
+    fit("ppca", "plane", latent=2, checkpoint=folder / "formula.npz", progress=False)
+    missing = folder / "none.npz"
+    return [
+        (["--data", f"latents:{missing}"], "data: expected an existing file"),
+        (["--data", f"latents:{folder / 'formula.npz'}"], "data: expected a model with an encoder, got none"),
+        (["--data", f"latents:{two}"], "data: expected latents of a first stage, got .*second stage already"),
+        (["--data", f"latents:{one}", "--holdout", "0.3"], "holdout: expected 0.2, as in the first stage"),
+        (["--data", f"latents:{one}", "--view", "raw"], "view: expected no view of latents, got 'raw'"),
+        (
+            ["--data", f"latents:{one}", "--checkpoint", str(one)],
+            "--checkpoint: expected another file than that of --data",
+        ),
+        (["--data", "latents:"], "data: expected an existing file"),
+    ]
+
+
+def test_what_has_no_latents_is_refused_in_one_line(stages, tmp_path, capsys):
+    for arguments, what in refusals(tmp_path, *stages[:2]):
+        assert main(["fit", "gaussian-mle", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert len(told.strip().splitlines()) == 1
+        assert re.search(what, told), told
+    with pytest.raises(ValueError, match="model: expected one with a density of latents, got logistic"):
+        fit("logistic-regression", f"latents:{labelled(tmp_path)}")
+
+
+def labelled(folder):
+    """A checkpoint of rows with labels of two classes, whose latents have them too."""
+    path = folder / "labelled.npz"
+    fit("deep-gaussian:fixed", "breast-cancer:standardised", checkpoint=path, **SMALL | {"epochs": 1})
+    return path
+
+
+def test_a_first_stage_that_is_damaged_or_whose_data_changed_is_refused(stages, tmp_path):
+    header, arrays = load_checkpoint(stages[1])
+    header.pop("format"), header.pop("version")
+    for broken in (
+        {"first_stage": {}},
+        {"first_stage": 3},
+        {"first_stage": header["first_stage"] | {"model": 1}},
+    ):
+        path = tmp_path / "broken.npz"
+        save_checkpoint(path, header | broken, arrays)
+        with pytest.raises(ValueError, match=r"^checkpoint: .*damaged"):
+            load_fitted(path)
+    table, one = tmp_path / "table.csv", tmp_path / "of_table.npz"
+    np.savetxt(table, load("arc").x[:50], delimiter=",")
+    fit("deep-gaussian:fixed", table, checkpoint=one, **SMALL | {"epochs": 1})
+    np.savetxt(table, load("arc").x[:50] + 0.1, delimiter=",")
+    with pytest.raises(ValueError, match=r"^data: expected the rows of .*; fit the first stage anew"):
+        fit("gaussian-mle", f"latents:{one}", progress=False)

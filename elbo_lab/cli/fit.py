@@ -69,7 +69,11 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
-    add("--data", metavar="NAME_OR_PATH", help="a name of 'elbo-lab list', or a CSV, NPY or NPZ file")
+    add(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help="a name of 'elbo-lab list'; a CSV, NPY or NPZ file; latents:CHECKPOINT for a second stage",
+    )
     add("--view", metavar="VIEW", help="view of a data set, as in digits:binary")
     add(
         "--label", metavar="COLUMN", help="column of the labels, by name or number from 0 (words are allowed)"

@@ -39,14 +39,14 @@ def planned(options: Namespace, *inputs: str) -> Plan:
         Names of arguments that are paths, as they are called in the help.
     """
     from elbo_lab.datasets.mnist_files import FOLDER, VARIABLE
-    from elbo_lab.datasets.registry import find_entry
+    from elbo_lab.datasets.registry import file_behind, find_entry
 
     plan = Plan()
     for name in inputs:
         plan.reads(name, getattr(options, name.removeprefix("--").removesuffix(".json").lower()))
     data = getattr(options, "data", None)
     if data is not None and find_entry(data)[0] is None:
-        plan.reads("--data", data)
+        plan.reads("--data", file_behind(data))
     for folder in filter(None, (getattr(options, "data_dir", None), os.environ.get(VARIABLE))):
         for place in (folder, os.path.join(folder, FOLDER)):
             # os.path and not pathlib: "no" too for names that the system refuses to look up.

@@ -30,7 +30,7 @@ def run(options: Namespace) -> None:
     planned_figures(planned(options, "checkpoint"), options.out, OF_FITS, (SAMPLES, ARRAYS))
     stored = load_fitted(options.checkpoint)
     figures = write_samples(stored, options.out, options.count, options.seed, options.label)
-    n_columns = stored.model.n_columns - (stored.model.given_classes > 0)
+    n_columns = stored.front.model.n_columns - (stored.model.given_classes > 0)
     print(
         f"written: {options.out}/samples.npz ({options.count} rows x {n_columns}), "
         f"{', '.join(figures)} (PNG and SVG)"

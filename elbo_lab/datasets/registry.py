@@ -37,6 +37,14 @@ DATASETS = (
     *(manifold.entry for manifold in MANIFOLDS.values()),
 )
 
+# Begins the name of data that are the latents of a fitted model, for `fit`: latents:CHECKPOINT.
+LATENTS = "latents:"
+
+
+def file_behind(source: StrPath) -> str:
+    """Return the file that a source names, without the word in front of it."""
+    return os.fspath(source).removeprefix(LATENTS)
+
 
 @checks_kinds
 def load(

@@ -172,10 +172,11 @@ class TwoStage:
         return self.first.model.log_prior(self.first.theta.astype(np.float64), z)
 
 
-def check_first(first: Fitted) -> None:
+def check_first(first: Fitted, argument: str = "first") -> None:
     """Refuse a model whose latents cannot be the data of a second stage."""
     if first.posterior is None or first.posterior.needs_all_rows:
         got = "none" if first.posterior is None else "a free table, which knows no new rows"
-        raise bad_value("first", "a model with an encoder", got, "fit it with --method vae")
-    if first.model.family.discrete or first.model.global_latents:
-        raise bad_value("first", "continuous latents for each row", f"those of {first.model.label}")
+        raise bad_value(argument, "a model with an encoder", got, "fit it with --method vae")
+    if first.model.family.discrete or first.model.global_latents or first.model.labelled:
+        expected = "continuous latents for each row, which has no label"
+        raise bad_value(argument, expected, f"those of {first.model.label}")

@@ -3,12 +3,13 @@
 import os
 
 from elbo_lab.arrays import Floats
-from elbo_lab.datasets import Dataset, load_for
+from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.files import StrPath
 from elbo_lab.fitting.final import as_table
 from elbo_lab.fitting.graphs import rows_with_gaps
 from elbo_lab.fitting.jobs import Rows
+from elbo_lab.fitting.latents import load_data
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.models import Model
 from elbo_lab.registry import ModelChoice
@@ -24,7 +25,7 @@ def load_rows(choice: ModelChoice, asked: Settings, data_dir: StrPath | None) ->
     view, label = asked.get("view"), asked.get("label")
     dataset = rows_with_gaps(choice.model, asked["data"])
     if dataset is None:
-        dataset = load_for(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
+        dataset = load_data(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
     name = name_of(asked["data"], dataset)
     dataset = as_table(kind, dataset)
     if "holdout" not in asked:

@@ -21,10 +21,12 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
+from elbo_lab.datasets.registry import LATENTS, file_behind
 from elbo_lab.distributions import Family
-from elbo_lab.errors import BadKind, NotApplicable, bad_kind, bad_value, unknown_name
-from elbo_lab.evaluation import Fitted
+from elbo_lab.errors import BadKind, BadValue, NotApplicable, bad_kind, bad_value, unknown_name
+from elbo_lab.evaluation import Fitted, TwoStage
 from elbo_lab.files import StrPath, descriptor_of, plain, sole_writer
 from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.methods import Settings
@@ -89,7 +91,7 @@ def data_spec(dataset: Dataset, source: object) -> Header:
     """
     path = None
     if isinstance(source, (str, os.PathLike)) and not dataset.licence:
-        path = os.path.abspath(source)
+        path = os.path.abspath(file_behind(source))
     return {
         "name": dataset.name,
         "rows": len(dataset.x),
@@ -107,14 +109,28 @@ def fingerprint(dataset: Dataset) -> str:
     return hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()
 
 
-def header_of(task: Task, about_data: Header) -> Header:
-    """Return the header of a checkpoint, in JSON values: how to rebuild the fit."""
+def header_of(task: Task, about_data: Header, first: "Stored | None" = None) -> Header:
+    """Return the header of a checkpoint, in JSON values: how to rebuild a fit and its first stage."""
+    header = _rebuilt(task.settings, task.model, about_data, task.posterior)
+    if first is None:
+        return header
+    return header | {"first_stage": _rebuilt(first.settings, first.model, first.data, first.posterior)}
+
+
+def _rebuilt(settings: Settings, model: Model, about_data: Header, posterior: Posterior | None) -> Header:
     return {
-        "settings": plain(task.settings),
-        "model": plain(model_spec(task.model)),
+        "settings": plain(settings),
+        "model": plain(model_spec(model)),
         "data": about_data,
-        "posterior": None if task.posterior is None else plain(task.posterior.to_dict()),
+        "posterior": None if posterior is None else plain(posterior.to_dict()),
     }
+
+
+def arrays_of(first: "Stored | None") -> Arrays:
+    """Return the parameters of a first stage, as they stand in the checkpoint of the second."""
+    if first is None or first.phi is None:
+        return {}
+    return {"first.theta": first.theta, "first.phi": first.phi}
 
 
 # Most seconds between two checkpoints.
@@ -131,10 +147,12 @@ class CheckpointWriter:
     job : Job
     header : dict
         Further entries of the header, beside the state of the job.
+    arrays : dict of ndarray, optional
+        Further arrays, beside those of the job.
     """
 
-    def __init__(self, path: StrPath | None, job: Job, header: Header) -> None:
-        self.path, self.job, self.header = path, job, header
+    def __init__(self, path: StrPath | None, job: Job, header: Header, arrays: Arrays | None = None) -> None:
+        self.path, self.job, self.header, self.arrays = path, job, header, arrays or {}
         self.saved_at, self.saved_milestone = time.monotonic(), job.milestone
 
     def tick(self) -> None:
@@ -151,7 +169,7 @@ class CheckpointWriter:
         header, arrays = self.job.state()
         named = {f"result.{name}": vector for name, vector in self.job.vectors().items()}
         named |= {f"job.{name}": array for name, array in arrays.items()}
-        save_checkpoint(self.path, {**self.header, "job": header}, named)
+        save_checkpoint(self.path, {**self.header, "job": header}, named | self.arrays)
         self.saved_at, self.saved_milestone = time.monotonic(), self.job.milestone
 
 
@@ -177,6 +195,17 @@ class Checkpoint:
     def load(cls, path: StrPath, argument: str = "checkpoint") -> Self:
         """Return the checkpoint at a path, or raise ValueError in one line."""
         return cls(path, argument, *load_checkpoint(path, argument))
+
+    @property
+    def model(self) -> Model:
+        """The model of the fit, rebuilt; ValueError in one line if the file describes none."""
+        try:
+            return build_model(self.header["model"])
+        except BadValue:
+            raise
+        except Exception as error:  # constructors raise many types of error on wrong values
+            reason = " ".join(str(error).split())
+            raise damaged(self.path, f"no model from it, {reason}", self.argument) from None
 
     @property
     def settings(self) -> Settings:
@@ -261,9 +290,9 @@ def find_data(about: Header, name: str, checkpoint: StrPath, argument: str = "ch
         return name
     if not isinstance(path, str):
         raise damaged(checkpoint, "its 'path' is no path", argument)
-    for place in (path, name):
+    for place in (path, file_behind(name)):
         if os.path.exists(place):
-            return place
+            return LATENTS + place if name.startswith(LATENTS) else place
     got = f"{path!r}, where no file is"
     raise bad_value("data", "the file of the checkpoint", got, "name it with --data")
 
@@ -398,10 +427,13 @@ class Stored(Fitted):
         Of the fit.
     data : dict
         Spec of the training rows.
+    first : Stored or None
+        Of a second stage: the model whose latents are its data.
     """
 
     settings: Settings
     data: Header
+    first: "Stored | None" = None
 
     @property
     def fitted(self) -> Fitted:
@@ -425,38 +457,68 @@ class Stored(Fitted):
         shape = self.data["image_shape"]
         return None if shape is None else tuple(shape)
 
+    @property
+    def front(self) -> "Stored":
+        """The model whose columns are those of the data: of two stages the first."""
+        return self if self.first is None else self.first
+
 
 @checks_kinds
-def load_fitted(path: StrPath) -> Stored:
+def load_fitted(path: StrPath, argument: str = "checkpoint") -> Stored:
     """Return the Stored model of a checkpoint.
+
+    Parameters
+    ----------
+    path : path
+    argument : str
+        The argument that an error names.
 
     Raises
     ------
     ValueError
         In one line, if the file is no checkpoint of this version, or is damaged.
     """
-    header, arrays = load_checkpoint(path)
+    header, arrays = load_checkpoint(path, argument)
     if "words" in header and "model" not in header:
         expected, got = "a model and a q that a file can describe", f"{str(path)!r} of a training by hand"
-        raise bad_value("checkpoint", expected, got, "rebuild them in Python")
-    specs = {name: header[name] for name in ("model", "posterior", "settings", "data", "job")}
-    theta, phi = arrays["result.theta"], arrays.get("result.phi")
-    check_names(header, path)
+        raise bad_value(argument, expected, got, "rebuild them in Python")
+    first = None
+    if "first_stage" in header:
+        first = _stored(header["first_stage"], arrays["first.theta"], arrays["first.phi"], path, argument)
+    _ = header["job"]
+    return _stored(header, arrays["result.theta"], arrays.get("result.phi"), path, argument, first)
+
+
+def _stored(
+    header: Header,
+    theta: Floats,
+    phi: Floats | None,
+    path: StrPath,
+    argument: str,
+    first: Stored | None = None,
+) -> Stored:
+    """Return the model of a header and its parameters, or raise the error of a damaged file."""
+    specs = {name: header[name] for name in ("model", "posterior", "settings", "data")}
+    check_names(header, path, argument)
     try:
         model = build_model(specs["model"])
         posterior = build_posterior(specs["posterior"], model)
-        stored = Stored(model, theta, posterior, phi, settings=specs["settings"], data=specs["data"])
+        about = {"settings": specs["settings"], "data": specs["data"]}
+        stored = Stored(model, theta, posterior, phi, **about, first=first)
+        if first is not None:
+            TwoStage(first, stored)  # which checks that they fit
         if posterior is not None and phi is not None and not posterior.needs_all_rows:
             posterior.eta(phi, np.zeros((1, model.n_columns)))  # what it is made of is read here
     except Exception as error:  # constructors raise many types of error on wrong values
         reason = " ".join(str(error).split())
-        raise damaged(path, f"or not of this installation: no model from it, {reason}") from None
+        what = f"or not of this installation: no model from it, {reason}"
+        raise damaged(path, what, argument) from None
     for vector in (theta, phi):
         if vector is not None and vector.dtype not in (np.float32, np.float64):
-            raise damaged(path, f"its parameters are {vector.dtype}, not floats")
+            raise damaged(path, f"its parameters are {vector.dtype}, not floats", argument)
     of_image = model.table_columns - model.labelled
     if stored.image_shape is not None and math.prod(stored.image_shape) != of_image:
-        raise damaged(path, "its 'image_shape' is not that of its columns")
+        raise damaged(path, "its 'image_shape' is not that of its columns", argument)
     if stored.data["columns"] is not None and len(stored.data["columns"]) != model.table_columns:
-        raise damaged(path, "its 'columns' are not those of its model")
+        raise damaged(path, "its 'columns' are not those of its model", argument)
     return stored

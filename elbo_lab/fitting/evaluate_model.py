@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elbo_lab.bounds import log_weight
-from elbo_lab.datasets import Dataset, load_for
-from elbo_lab.datasets.registry import Source, find_entry
+from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
@@ -29,7 +28,7 @@ from elbo_lab.fitting.final import (
     mean_elbo,
     prediction_numbers,
 )
-from elbo_lab.fitting.graphs import rows_with_gaps
+from elbo_lab.fitting.latents import load_as_fitted, prior_gain
 from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
@@ -161,7 +160,10 @@ def evaluate(
                 progress=lambda done, total: told(done, total, "rows, importance samples"),
             )
             final |= _bounded(problem, estimate, importance_samples, seed) | _of_factors(stored, dataset)
-    return Evaluation(settings, plain(final), scores_of(stored, x, estimate), where)
+    scores = scores_of(stored, x, estimate)
+    if stored.first is not None:
+        final |= prior_gain(stored.first, x, scores["log_p"].astype(np.float64))
+    return Evaluation(settings, plain(final), scores, where)
 
 
 def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, str, NDArray[np.intp]]:
@@ -181,36 +183,6 @@ def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, 
     return (
         (train, "training", where["training"]) if unseen is None else (unseen, "held out", where["held out"])
     )
-
-
-def load_as_fitted(
-    stored: Stored, source: Source, view: str | None, label: str | int | None, data_dir: StrPath | None
-) -> Dataset:
-    """Return data as those of a fit were read: in its view, with its column of labels and its classes.
-
-    The column of the fit is looked for in tables of the user's own; what has labels already needs none.
-    """
-    with_gaps = rows_with_gaps(stored.model, source)
-    if with_gaps is not None:
-        return with_gaps
-    has_labels = isinstance(source, Dataset) and source.labels is not None
-    has_labels = has_labels or (isinstance(source, str) and find_entry(source)[0] is not None)
-    if label is None and not has_labels:
-        label = stored.settings.get("label")
-    return load_for(
-        _natural_views(stored),
-        source,
-        view=view,
-        data_dir=data_dir,
-        label=label,
-        classes=None if label is None else stored.classes or None,
-    )
-
-
-def _natural_views(stored: Stored) -> tuple[str, ...]:
-    """Return the view that a model was fitted to, else those that suit it."""
-    view = str(stored.settings["data"]).partition(":")[2]
-    return (view,) if view else stored.model.natural_views
 
 
 def _bounded(problem: Problem, estimate: Nll, n_samples: int, seed: int) -> dict[str, Any]:

@@ -17,11 +17,18 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.files import StrPath, sole_writer
 from elbo_lab.fitting.building import build_model, check_rows, load_rows
-from elbo_lab.fitting.checkpoints import Checkpoint, CheckpointWriter, check_new, data_spec, header_of
-from elbo_lab.fitting.checkpoints import build_model as stored_model
+from elbo_lab.fitting.checkpoints import (
+    Checkpoint,
+    CheckpointWriter,
+    arrays_of,
+    check_new,
+    data_spec,
+    header_of,
+)
 from elbo_lab.fitting.final import class_numbers
 from elbo_lab.fitting.graphs import with_graph
 from elbo_lab.fitting.jobs import Job
+from elbo_lab.fitting.latents import add_prior_gain, check_second, first_stage, held_out_alike
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import only_asked, resolve, with_networks
@@ -87,6 +94,7 @@ def fit(
     model : str, Model class or Model
         As in `elbo-lab list`, with or without a variant.
     data : str, path, array (N, D) or Dataset
+        Also 'latents:CHECKPOINT', for a second stage on the latents of a fitted model.
     view : str, optional
         View of a data set, as in 'digits:binary'; by default the one that suits the likelihood.
     label : str or int, optional
@@ -185,14 +193,18 @@ def fit(
             earlier = Checkpoint.load(resume, "resume")
             earlier.check_settings(fit)
             asked = earlier.continued(asked)
-        stored = None if earlier is None else stored_model(earlier.header["model"])
+        stored = None if earlier is None else earlier.model
         choice = with_graph(find_model(asked.get("model")), asked, stored)
         if checkpoint is not None:
             check_new(checkpoint, resume)
         threads = check_threads(threads)
 
+        first = first_stage(asked.get("data"))
+        if first is not None:
+            asked = held_out_alike(asked, first)
         rows = load_rows(choice, asked, data_dir)
         built = build_model(choice, rows.train.x, asked.get("latent"))
+        check_second(built, first)
         name = rows.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}
         built = METHODS[settings["method"]].fitted_model(with_networks(built, settings))
@@ -209,7 +221,8 @@ def fit(
         if earlier is not None:
             earlier.restore(task.job)
 
-        writer = CheckpointWriter(checkpoint, task.job, header_of(task, about_data))
+        header = header_of(task, about_data, first)
+        writer = CheckpointWriter(checkpoint, task.job, header, arrays_of(first))
         with followed(progress) as told:
             seconds = run(task.job, writer, told)
     outcome = task.job.outcome()
@@ -222,7 +235,7 @@ def fit(
     if built.labelled:
         final |= class_numbers(rows.train)
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
-    return FitResult(
+    result = FitResult(
         model=built,
         posterior=task.posterior,
         theta=theta.astype(np.float64),
@@ -235,7 +248,11 @@ def fit(
         warnings=final["warnings"],
         train=rows.train,
         held_out=rows.held_out,
+        first=first,
     )
+    if first is not None:
+        add_prior_gain(result)
+    return result
 
 
 def run(job: Job, writer: CheckpointWriter, progress: Progress) -> float:

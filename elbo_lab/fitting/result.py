@@ -67,6 +67,8 @@ class FitResult(Fitted):
     stopped : str
     warnings : tuple of str
     train, held_out : Dataset, Dataset or None
+    first : Fitted or None
+        Of a second stage: the model whose latents are its data.
     """
 
     settings: dict[str, Any]
@@ -77,6 +79,7 @@ class FitResult(Fitted):
     warnings: tuple[str, ...]
     train: Dataset
     held_out: Dataset | None
+    first: Fitted | None = None
 
     def __repr__(self) -> str:
         settings = self.settings

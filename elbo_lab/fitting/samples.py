@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, bad_value, check_count
-from elbo_lab.evaluation import Fitted
+from elbo_lab.evaluation import Fitted, TwoStage
 from elbo_lab.files import StrPath, write_arrays
 from elbo_lab.fitting.checkpoints import Stored
 from elbo_lab.fitting.figures import POINTS, class_figure, grey_limits, sample_figures
@@ -46,18 +46,21 @@ def write_samples(
     check_count("seed", seed, minimum=0)
     if stored.model.global_latents or stored.model.all_observed:
         raise NotApplicable(f"{stored.model.name} explains labels of given rows: there is nothing to sample")
-    sizes = Sizes.of(stored.model, 0, stored.model.n_columns, draws=count)
-    sizes.check(sizes.sample(stored.theta.itemsize), "count")
+    front = stored.front
+    for stage in (stored,) if stored.first is None else (front, stored):
+        sizes = Sizes.of(stage.model, 0, stage.model.n_columns, draws=count)
+        sizes.check(sizes.sample(stage.theta.itemsize), "count")
     rng = np.random.default_rng(seed)
     source, title = _source(stored, label)
     arrays = {"x": source.generate(count, rng)}
-    if source.model.given_classes:
+    of_all_classes = source is stored and stored.model.given_classes > 0
+    if of_all_classes:
         arrays = {"x": arrays["x"][:, :-1], "labels": arrays["x"][:, -1].astype(np.int64)}
-    x, shape = arrays["x"], stored.image_shape
+    x, shape = arrays["x"], front.image_shape
     if shape is None:
-        figures = {"samples": _scatter(x[:POINTS], stored.feature_columns, title)}
-    elif source.model.given_classes:
-        figures = dict([class_figure(source, stored.classes, shape, grey_limits(x), rng, title)])
+        figures = {"samples": _scatter(x[:POINTS], front.feature_columns, title)}
+    elif of_all_classes:
+        figures = dict([class_figure(stored, stored.classes, shape, grey_limits(x), rng, title)])
     else:
         figures = dict(sample_figures(source, shape, grey_limits(x), rng, title))
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -67,9 +70,11 @@ def write_samples(
     return list(figures)
 
 
-def _source(stored: Stored, label: str | None) -> tuple[Fitted, str]:
-    """Return the model that generates the data, of one class if a label is given, and its title."""
+def _source(stored: Stored, label: str | None) -> tuple[Fitted | TwoStage, str]:
+    """Return what generates the data, of one class if a label is given, and its title."""
     title = stored.settings["model"]
+    if label is None and stored.first is not None:
+        return TwoStage(stored.first, stored), f"{stored.front.settings['model']}, second stage {title}"
     if label is None:
         return stored, title
     if stored.model.given_classes and label not in stored.classes:

@@ -8,27 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value
-from elbo_lab.evaluation import TwoStage, draw_latents
-from elbo_lab.evaluation.second_stage import check_first
+from elbo_lab.evaluation import TwoStage
 from elbo_lab.fitting.fit_model import fit
+from elbo_lab.fitting.latents import latents_table
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.models import Model
-
-# A stream of its own: the draws of latents must not meet the noise of the fit with the same seed.
-LATENTS_KEY = (0x1A7E,)
-
-
-def latents_dataset(first: FitResult) -> Dataset:
-    """Return one draw z ~ q(z | x) for each training row of a fit, as a table with columns z_1, z_2, ..."""
-    check_first(first)
-    stream = np.random.SeedSequence(first.settings["seed"], spawn_key=LATENTS_KEY)
-    z = draw_latents(first, first.train.x, np.random.default_rng(stream))[0]
-    names = tuple(f"z_{k}" for k in range(1, z.shape[1] + 1))
-    return Dataset(f"latents of {first.train.name}", z, names, first.train.labels)
 
 
 def fit_second_stage(
@@ -51,7 +36,8 @@ def fit_second_stage(
     TwoStage
         Its `second` is a FitResult.
     """
-    return TwoStage(first, fit(model, latents_dataset(first), **options))
+    latents = latents_table(first, first.train, first.settings["seed"])
+    return TwoStage(first, fit(model, latents, **options))
 
 
 @dataclass(frozen=True, eq=False)

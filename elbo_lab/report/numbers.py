@@ -34,6 +34,7 @@ TITLES = {
     "pareto_k": "median Pareto k-hat of the weights",
     "log_p_per_datum": "log p(y | x) per datum",
     "accuracy": "accuracy",
+    "prior_gain": "gain of the second stage on the prior",
     "active_units": "active latent units",
     "mig": "mutual information gap (MIG)",
     "neighbour_accuracy": "5-nearest-neighbour accuracy, codes",
@@ -43,6 +44,7 @@ ERRORS = {
     "elbo_per_datum": "elbo_standard_error",
     "elbo_on_nll_rows": "elbo_on_nll_rows_error",
     "nll_per_datum": "nll_standard_error",
+    "prior_gain": "prior_gain_error",
 }
 RUNGS = {
     "closed-form": "a formula",

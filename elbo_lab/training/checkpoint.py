@@ -50,6 +50,7 @@ KINDS: dict[str, Any] = {
     "data": dict,
     "job": dict,
     "posterior": (dict, type(None)),
+    "first_stage": dict,
 }
 # No counter and no bound reaches it.
 LARGEST_NUMBER = 1e300
