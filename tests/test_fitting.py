@@ -26,6 +26,7 @@ OPTIONS = {
     "gradient": STEPS,
     "vae": STEPS | {"hidden": (5,)},
     "svi": STEPS,
+    "variational-bayes": {"epochs": 20},
 }
 
 
@@ -81,7 +82,7 @@ def test_the_list_of_pairs_misses_no_method():
 def test_every_method_of_every_model_gives_finite_closing_numbers(choice, method):
     result = fit(choice.label, data_for(choice), method=method, threads=1, **OPTIONS[method])
     final, history = result.final, result.history
-    exact = method in ("closed-form", "smoothing", "em", "gradient")
+    exact = method in ("closed-form", "smoothing", "em", "gradient", "variational-bayes")
     keys = {"log_likelihood"} if exact else {"elbo_per_datum"}
     assert keys | {"rows", "seconds", "stopped", "warnings", "converged"} <= set(final)
     numbers = {name: value for name, value in final.items() if isinstance(value, float)}
@@ -90,8 +91,9 @@ def test_every_method_of_every_model_gives_finite_closing_numbers(choice, method
     assert numbers and np.isfinite(list(numbers.values())).all()
     assert final["rows"] == 60 and "held_out" not in final
     assert set(result.to_dict()) == {"schema", "settings", "history", "parameters", "final"}
-    if method == "em":
-        rises = np.diff([row["log_likelihood"] for row in history])
+    if method in ("em", "variational-bayes"):
+        name = "log_likelihood" if method == "em" else "evidence_bound"
+        rises = np.diff([row[name] for row in history])
         assert len(rises) >= 1 and rises.min() > -1e-9
     elif method not in ("closed-form", "smoothing"):
         assert [row["epoch"] for row in history] == [0, 1, 2, 3]

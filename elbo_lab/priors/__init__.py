@@ -2,7 +2,7 @@
 
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, bad_kind, short
-from elbo_lab.models import GaussianMixture, GaussianMLE, Model, SigmoidBelief
+from elbo_lab.models import CategoricalMLP, GaussianMixture, GaussianMLE, Model, SigmoidBelief
 from elbo_lab.models.deep import DeepModel
 from elbo_lab.models.linear_gaussian import LinearGaussian
 from elbo_lab.priors.base import DEFAULT, FLAT, Numbers, Prior, read_numbers
@@ -17,6 +17,7 @@ PRIORS: dict[type, type[Prior]] = {
     GaussianMixture: MixturePrior,
     LinearGaussian: LinearGaussianPrior,
     SigmoidBelief: NetworkPrior,
+    CategoricalMLP: NetworkPrior,
     DeepModel: NetworkPrior,
 }
 

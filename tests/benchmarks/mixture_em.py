@@ -15,7 +15,8 @@ import numpy as np
 from work import Work, in_numpy
 
 from elbo_lab.datasets import load
-from elbo_lab.em import EMRun, MixtureEM, fit_em
+from elbo_lab.em import EMFit, EMRun, MixtureEM, fit_em
+from elbo_lab.em.variational_bayes import VariationalFit
 from elbo_lab.models import GaussianMixture
 from elbo_lab.threads import available_cores, single_threaded_blas
 
@@ -129,6 +130,22 @@ def faithful():
     return work
 
 
+def further(prior=None, variational=False):
+    """Return at most a hundred iterations from a k-means start: of MAP, or of variational Bayes."""
+    x, model = load("faithful").x, GaussianMixture(2, 6, "full")
+    settings = {"restarts": 1, "tolerance": 1e-300, "max_iterations": FAITHFUL_ITERATIONS, "threads": 1}
+
+    def work():
+        found = (
+            VariationalFit(model, x, **settings) if variational else EMFit(model, x, prior=prior, **settings)
+        )
+        with single_threaded_blas():
+            while found.advance() is not None:
+                pass
+
+    return work
+
+
 def faithful_by_definition():
     """Return the same fit in NumPy."""
     return in_numpy(faithful())
@@ -139,4 +156,6 @@ WORKS = (
     _mixture("em-16d-16-full", (200_000, 16, 16, "full"), 12.0),
     _mixture("em-16d-16-diagonal", (200_000, 16, 16, "diagonal"), 8.0),
     Work(name="em-faithful-100", ours=faithful, definition=faithful_by_definition, most_ms=20.0),
+    Work(name="map-faithful-100", ours=partial(further, prior="default"), most_ms=120.0),
+    Work(name="variational-bayes-faithful-100", ours=partial(further, variational=True), most_ms=200.0),
 )
