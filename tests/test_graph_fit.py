@@ -9,6 +9,7 @@ from test_graphs import SPRINKLER, sprinkler
 
 from elbo_lab import fit
 from elbo_lab.cli.main import main
+from elbo_lab.datasets import EXAMPLE_GRAPHS
 from elbo_lab.exact.graphs import log_evidence
 from elbo_lab.fitting import evaluate
 from elbo_lab.fitting.checkpoints import load_fitted
@@ -115,6 +116,17 @@ class TestFit:
         result = fit("bayes-net", path, graph=graph, epochs=1)
         expected = log_evidence(net, theta, table).value.sum()
         assert result.history[0]["log_likelihood"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", EXAMPLE_GRAPHS)
+def test_an_example_graph_is_fitted_by_its_name(name):
+    model = GraphModel.read(EXAMPLE_GRAPHS[name])
+    rng = np.random.default_rng(0)
+    x, _ = model.sample(model.random_theta(np.zeros((1, model.n_columns)), rng), 30, rng)
+    x[::3, 0] = np.nan
+    result = fit("bayes-net", x, graph=name, epochs=3)
+    assert result.settings["graph"] == name
+    assert result.model.net == model.net
 
 
 class TestMistakes:

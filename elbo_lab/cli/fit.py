@@ -80,7 +80,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add(
-        "--graph", metavar="FILE", help="of bayes-net: its variables as JSON; cells of the CSV may be missing"
+        "--graph", metavar="FILE", help="of bayes-net: its variables as JSON, or sprinkler, alarm, greenhouse"
     )
     add("--method", metavar="NAME", help="as in 'elbo-lab list' (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()

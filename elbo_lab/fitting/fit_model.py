@@ -104,7 +104,8 @@ def fit(
         As in `elbo-lab list`: 'closed-form', 'em', 'gradient', 'vae' and others. By default the first that
         applies to the model.
     graph : path, optional
-        JSON file with the graph of `bayes-net`, see docs/graphs.md; cells of the data may then be missing.
+        JSON file with the graph of `bayes-net`, or one of `datasets.EXAMPLE_GRAPHS`; cells of the data may
+        then be missing.
     latent : int, optional
         Latent dimensions or mixture components.
     hidden : sequence of int, optional

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.datasets import Dataset
+from elbo_lab.datasets import EXAMPLE_GRAPHS, Dataset
 from elbo_lab.datasets.files_by_suffix import suffix_of
 from elbo_lab.datasets.missing_cells import read_with_gaps
 from elbo_lab.datasets.registry import find_entry
@@ -32,7 +32,10 @@ def with_graph(choice: ModelChoice, asked: Settings, stored: Model | None) -> Mo
     if isinstance(stored, GraphModel):
         return ModelChoice(GraphModel, None, stored)
     if "graph" in asked:
-        return ModelChoice(GraphModel, None, GraphModel.read(asked["graph"]))
+        path = asked["graph"]
+        if path in EXAMPLE_GRAPHS and not os.path.exists(path):
+            path = EXAMPLE_GRAPHS[path]
+        return ModelChoice(GraphModel, None, GraphModel.read(path))
     return choice
 
 

@@ -17,6 +17,10 @@ from elbo_lab.plots.style import STYLE, styled_axes
 SWEEPS = 4
 # In units of the distance of two neighbours in a layer.
 BOX_WIDTH, BOX_HEIGHT, LAYER_GAP = 0.78, 0.42, 1.0
+# Of an arc that passes a box, twice its distance from the straight line.
+BEYOND_BOX = 1.15
+# Letters of a name that fit into a box at the usual size.
+LETTERS = 9
 SEEN, HIDDEN, EDGE = "#d9d9d9", "white", "#333333"
 
 
@@ -83,8 +87,9 @@ def plot_graph(
         if share:
             below = "hidden" if share == 1.0 else f"{100 * share:.0f} % missing"
         size = STYLE["label_size"] * min(1.0, 7.0 / widest)
-        ax.text(x, y + 0.07, name, ha="center", va="center", fontsize=size, color="black", zorder=3)
-        ax.text(x, y - 0.11, below, ha="center", va="center", fontsize=0.72 * size, color=EDGE, zorder=3)
+        for words, above, letters, share_of_size in ((name, 0.07, LETTERS, 1.0), (below, -0.11, 14, 0.72)):
+            fitting = share_of_size * size * min(1.0, letters / len(words))
+            ax.text(x, y + above, words, ha="center", va="center", fontsize=fitting, color=EDGE, zorder=3)
     half = 0.5 * max(widest, 3)
     ax.set_xlim(-half, half)
     ax.set_ylim(-LAYER_GAP * (len(layers) - 1) - 0.4, 0.4)
@@ -94,9 +99,13 @@ def plot_graph(
 
 
 def _arrow(ax: Axes, start: np.ndarray, end: np.ndarray) -> None:
-    """Draw an arrow between two boxes, bent where it passes a layer."""
-    passed = round((start[1] - end[1]) / LAYER_GAP) - 1
-    bend = 0.0 if passed == 0 else 0.22 * (1.0 if end[0] >= start[0] else -1.0)
+    """Draw an arrow between two boxes, bent around those of a layer that it passes."""
+    across, down = end[0] - start[0], (start[1] - end[1]) / LAYER_GAP
+    bend = 0.0
+    if down > 1.5:
+        # At half way the arc is this times half its length beside the straight line.
+        bend = (BEYOND_BOX if abs(across) < BOX_WIDTH else 0.3) / (down - BOX_HEIGHT)
+        bend *= 1.0 if across >= 0 else -1.0
     ax.add_patch(
         FancyArrowPatch(
             (start[0], start[1] - 0.5 * BOX_HEIGHT),
