@@ -21,6 +21,8 @@ Settings = dict[str, Any]
 NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
 # Only of a decoder that learns variances.
 FLOOR_OPTION: Settings = {"floor": None}
+# Only of a directed graph: its file.
+GRAPH_OPTION: Settings = {"graph": None}
 
 
 class Method(ABC):
@@ -60,7 +62,7 @@ class Method(ABC):
         """Return the options with their defaults for a model."""
         networks = self.has_encoder or model.hidden is not None
         floor = isinstance(model, DeepGaussianLearned)
-        graph = {"graph": None} if isinstance(model, GraphModel) else {}
+        graph = GRAPH_OPTION if isinstance(model, GraphModel) else {}
         return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {}) | graph
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
