@@ -129,7 +129,7 @@ def objective_of(case, posterior, beta, theta=None, phi=None, kind=BetaObjective
 def gradients_at(objective, theta, phi, seed=0):
     params = {"theta": theta, "phi": phi}
     block = objective.draw(np.arange(objective.n_rows), np.random.default_rng(seed))
-    memory = objective.initial_memory(params)
+    memory = objective.initial_memory(params, np.random.default_rng(0))
     return objective.gradients(params, block, ("theta", "phi"), memory)
 
 

@@ -288,7 +288,7 @@ def acceptance_after_warm_up(transition):
     rng, shares = np.random.default_rng(1), []
     for _ in range(100):
         noise = draw_move_noise(z.shape, rng)
-        point, moved = transition.move(target, point, jittered(step, rng), noise)
+        point, moved = transition.move(target, point, jittered(step, rng.random(3)), noise)
         shares.append(moved.mean(axis=0))
     return np.mean(shares, axis=0)
 

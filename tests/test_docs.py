@@ -227,6 +227,9 @@ def records(tmp_path_factory):
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
+        fit(
+            "deep-bernoulli", "digits", method="mcem", **small, hidden=(5,), checkpoint=folder / "chains.npz"
+        ),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
         fit("deep-gaussian:fixed", "arc", **small, hidden=(5,), checkpoint=folder / "first.npz"),
         fit("gaussian-mle", f"latents:{folder / 'first.npz'}"),

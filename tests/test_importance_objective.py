@@ -108,7 +108,7 @@ def test_other_estimators_give_the_gradients_that_they_are():
     objective = ImportanceWeightedObjective(model, posterior, DIGITS, phi_estimator=Dreg(), draws=5)
     block = objective.draw(np.arange(40), np.random.default_rng(0))
     params = {"theta": problem.theta, "phi": problem.phi}
-    memory = objective.initial_memory(params)
+    memory = objective.initial_memory(params, np.random.default_rng(0))
     value, gradients, _ = objective.gradients(params, block, ("theta", "phi"), memory)
     (noise,) = block[1].values()
     assert_close(gradients["phi"], Dreg().estimate(problem, noise)[0], 1e-12)

@@ -18,9 +18,11 @@ from elbo_lab.training import (
     SGD,
     Adagrad,
     BothReweightedObjective,
+    ColdMonteCarloEMObjective,
     Cosine,
     ElboObjective,
     EvidenceObjective,
+    MonteCarloEMObjective,
     Plan,
     Training,
     WakeSleepObjective,
@@ -77,6 +79,8 @@ OBJECTIVES = {
     "reweighted wake-sleep in float32": lambda: dreaming(
         BothReweightedObjective, draws=3, dtype=np.float32, probabilities=np.full(BITS.shape, 0.4)
     ),
+    "chains": lambda: MonteCarloEMObjective(DeepBernoulli(4, 1, (3,)), BITS, draws=2, dtype=np.float32),
+    "cold chains": lambda: ColdMonteCarloEMObjective(DeepBernoulli(4, 1, (3,)), BITS, moves=2),
     "two blocks": two_blocks,
 }
 PLAN = Plan(epochs=4, batch=4, rates={"theta": 0.02, "phi": 0.05}, schedule=Cosine(15))

@@ -156,7 +156,7 @@ def sampled_error(kind=WakeSleepObjective):
     problem, x, _, weights = all_bits()
     objective = kind(problem.model, problem.posterior, problem.x, draws=25)
     params, rng, found = {"theta": problem.theta, "phi": problem.phi}, np.random.default_rng(5), []
-    memory = objective.initial_memory(params)
+    memory = objective.initial_memory(params, np.random.default_rng(0))
     for _ in range(400):
         block = objective.draw(np.arange(8), rng)
         found.append(objective.gradients(params, block, ("phi",), memory)[1]["phi"])
@@ -226,7 +226,7 @@ def with_noise(kind, problem, draws, **options):
     objective = kind(problem.model, problem.posterior, problem.x, draws=draws, **options)
     params = {"theta": problem.theta, "phi": problem.phi}
     block = objective.draw(np.arange(len(problem.x)), np.random.default_rng(4))
-    memory = objective.initial_memory(params)
+    memory = objective.initial_memory(params, np.random.default_rng(0))
     return objective, block, objective.gradients(params, block, ("theta", "phi"), memory)
 
 

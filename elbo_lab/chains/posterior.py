@@ -81,9 +81,16 @@ class ChainDraws:
             return np.nan_to_num(np.sqrt((half - 1) / half + between / within), nan=np.inf, posinf=np.inf)
 
 
-def jittered(step: Floats, rng: np.random.Generator) -> Floats:
-    """Return the steps (N,) of one move: each times a factor between 0.8 and 1.2."""
-    return step * (1.0 + JITTER * (2.0 * rng.random(len(step)) - 1.0))
+def jittered(step: Floats, uniform: Floats) -> Floats:
+    """Return the steps (N,) of one move, each times a factor between 0.8 and 1.2.
+
+    Parameters
+    ----------
+    step : ndarray (N,)
+    uniform : ndarray (N,)
+        Noise on [0, 1).
+    """
+    return step * (1.0 + JITTER * (2.0 * uniform - 1.0))
 
 
 def warm_up(
@@ -104,7 +111,9 @@ def warm_up(
     drift, mean_error = log_step + np.log(10.0), np.zeros(len(log_step))
     for t in range(1, n_moves + 1):
         noise = draw_move_noise(point.z.shape, rng)
-        point, moved = transition.move(target, point, jittered(np.exp(log_step), rng), noise)
+        point, moved = transition.move(
+            target, point, jittered(np.exp(log_step), rng.random(len(log_step))), noise
+        )
         mean_error += (transition.acceptance_goal - moved.mean(axis=0) - mean_error) / (t + T0)
         log_step = drift - np.sqrt(t) / GAMMA * mean_error
         log_mean_step = log_mean_step + t**-KAPPA * (log_step - log_mean_step)
@@ -158,7 +167,7 @@ def posterior_draws(
         point, step = warm_up(target, transition.start(target, start), transition, n_warm_up, rng)
         for _ in range(n_draws):
             noise = draw_move_noise(point.z.shape, rng)
-            point, moved = transition.move(target, point, jittered(step, rng), noise)
+            point, moved = transition.move(target, point, jittered(step, rng.random(len(step))), noise)
             acceptance += moved.mean(axis=0) / n_draws
             draws.append(point.z)
     return ChainDraws(np.array(draws), acceptance, step)

@@ -27,6 +27,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
+  elbo-lab fit deep-bernoulli --data digits --latent 3 --method monte-carlo-em --epochs 500
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
   elbo-lab fit bayes-net --graph graph.json --data cells.csv
   elbo-lab fit categorical-mlp --data mine.csv --label species --holdout 0.2
@@ -97,7 +98,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--epochs",
         type=int,
         metavar="E",
-        help="passes over the data, in all (gradient 100, vae 200, svi 300; iterations of em 1000)",
+        help="passes over the data, in all (gradient 100, vae, mcem 200, svi 300; iterations of em 1000)",
     )
     add("--batch", type=int, metavar="B", help="rows of a minibatch")
     add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
@@ -112,6 +113,9 @@ def add_options(parser: ArgumentParser) -> None:
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")
+    add("--chains", metavar="KIND", help="of monte-carlo-em: persistent or cold")
+    add("--moves", type=int, metavar="T", help="of it: moves of an E-step (persistent 1, cold 10)")
+    add("--leapfrog", type=int, metavar="L", help="of it: leapfrog steps of a move")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")

@@ -157,7 +157,7 @@ def methods() -> Lines:
     lines = []
     for name, method in METHODS.items():
         names = dict.fromkeys(model.name for model in models if method.applies(model))
-        lines.append((name, f"{method.summary}: {', '.join(names)}"))
+        lines.append((name, f"{described(method, method.summary)}: {', '.join(names)}"))
     return lines
 
 

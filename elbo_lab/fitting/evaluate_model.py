@@ -23,6 +23,7 @@ from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fi
 from elbo_lab.fitting.final import (
     ROWS_PER_PASS,
     accuracy_numbers,
+    annealed_numbers,
     as_table,
     exact_numbers,
     mean_elbo,
@@ -146,6 +147,8 @@ def evaluate(
     final, estimate = {"rows": len(x)}, None
     if has_exact_evidence(model):
         final |= exact_numbers(model, stored.theta, x) | accuracy_numbers(stored, x)
+    elif stored.posterior is None and not model.family.discrete:
+        final |= annealed_numbers(model, stored.theta, x, seed)
     if stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"

@@ -16,19 +16,24 @@ from typing import Any
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.chains import HamiltonianMonteCarlo
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import Problem, elbo_for
 from elbo_lab.evaluation import (
+    AnnealedPath,
     Fitted,
     active_units,
+    annealed_weights,
     has_exact_evidence,
     held_out_log_likelihood,
     importance_nll,
     mean_kl_to_prior,
     neighbour_accuracy,
+    pilot_steps,
     principal_scores,
+    sigmoidal_schedule,
     split_gap,
 )
 from elbo_lab.evaluation.tractable import row_evidence
@@ -44,6 +49,8 @@ AT_FLOOR, MANY = float(np.log(1.1)), 0.01
 # Rows and samples of the estimate of -log p(x) that every fit reports; `elbo-lab evaluate` uses all rows.
 NLL_ROWS, NLL_SAMPLES = 500, 1000
 ROWS_PER_PASS = 1000
+# Of the estimate of log p(x) without a q: rows, chains of each, temperatures.
+ANNEALED_ROWS, ANNEALED_CHAINS, TEMPERATURES = 50, 8, 50
 NEIGHBOURS = 5
 
 
@@ -195,6 +202,24 @@ def _bound_numbers(problem: Problem, seed: int, threads: int) -> Numbers:
         "effective_sample_size": float(np.median(nll.effective_sample_size)),
         "elbo_on_nll_rows": on_subset[0],
         "elbo_on_nll_rows_error": on_subset[1],
+    }
+
+
+def annealed_numbers(model: Model, theta: Floats, x: Floats, seed: int) -> Numbers:
+    """Return log p(x) of at most 50 rows by annealed chains from the prior: too low on average, without a q.
+
+    The standard error is that of the chains, without that of the choice of rows.
+    """
+    x = x[np.random.default_rng((seed, 2)).permutation(len(x))[:ANNEALED_ROWS]]
+    path = AnnealedPath.from_q(model, theta.astype(np.float64), x)
+    schedule, moves = sigmoidal_schedule(TEMPERATURES), HamiltonianMonteCarlo()
+    pilot, rng = np.random.default_rng((seed, 5)).spawn(2)
+    steps = pilot_steps(path, schedule, moves, pilot)
+    weights = annealed_weights(path, schedule, moves, rng, ANNEALED_CHAINS, steps).weights()
+    return {
+        "annealed_per_datum": float(weights.log_mean().mean()),
+        "annealed_standard_error": float(np.sqrt((weights.standard_error() ** 2).sum()) / len(x)),
+        "annealed_rows": len(x),
     }
 
 

@@ -67,6 +67,9 @@ def fit(
     theta_estimator: str | None = None,
     phi_estimator: str | None = None,
     draws: int | None = None,
+    chains: str | None = None,
+    moves: int | None = None,
+    leapfrog: int | None = None,
     gap_rows: int | None = None,
     beta: float | None = None,
     beta_schedule: str | None = None,
@@ -129,6 +132,10 @@ def fit(
         `elbo-lab list`.
     draws : int, optional
         Draws of z per datum and step.
+    chains : {'persistent', 'cold'}, optional
+        How the chains of an E-step of monte-carlo-em start, see `training.monte_carlo_em`.
+    moves, leapfrog : int, optional
+        Of it: moves of an E-step, and leapfrog steps of a move.
     gap_rows : int, optional
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
     beta : float, optional

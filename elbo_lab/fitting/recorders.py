@@ -20,6 +20,7 @@ from elbo_lab.evaluation import (
     mean_kl_to_prior,
     measure_gap,
 )
+from elbo_lab.exact import ladder
 from elbo_lab.fitting.final import elbo_per_row
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -66,8 +67,8 @@ def monitor_recorder(model: Model, posterior: Posterior, x: Floats, seed: int, d
     The ELBO and the importance-weighted bound come from the same draws, ten for each of at most 200 of the
     rows x (N, D); so they lie in this order at every evaluation, and their means lie below log p(x).
     """
-    if not posterior.needs_all_rows and len(x) > MONITORED_ROWS:
-        x = x[np.random.default_rng((seed, 3)).permutation(len(x))[:MONITORED_ROWS]]
+    if not posterior.needs_all_rows:
+        x = _watched(x, seed)
     exact = has_exact_evidence(model)
     short: Floats = x.astype(dtype)
     spec = posterior.family.noise_spec(MONITORED_DRAWS, len(x))
@@ -86,6 +87,38 @@ def monitor_recorder(model: Model, posterior: Posterior, x: Floats, seed: int, d
         return row
 
     return record
+
+
+def evidence_recorder(model: Model, x: Floats, n_rows: int, seed: int) -> Recorder:
+    """Return a recorder of the exact mean log p(x) of some rows, for a training without a q.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray (N, D)
+    n_rows : int
+        The first so many rows; 0 for a choice of at most 200, of a model whose log p(x) is a formula.
+    seed : int
+    """
+    x = x[:n_rows] if n_rows else _watched(x, seed)
+
+    def record(params: Params, phase: str) -> dict[str, float]:
+        try:
+            log_p = ladder.log_evidence(model, params["theta"].astype(np.float64), x)[0]
+        except NotApplicable as reason:  # the decoder has become too steep for the quadrature
+            if phase == "start":
+                raise NotApplicable(f"gap_rows: {reason}; leave gap_rows out") from None
+            return {}
+        return {"monitored_log_p": float(log_p.mean())}
+
+    return record
+
+
+def _watched(x: Floats, seed: int) -> Floats:
+    """Return at most 200 of the rows, the same for equal seeds."""
+    if len(x) <= MONITORED_ROWS:
+        return x
+    return x[np.random.default_rng((seed, 3)).permutation(len(x))[:MONITORED_ROWS]]
 
 
 def gap_recorder(model: Model, posterior: Posterior, x: Floats) -> Recorder:

@@ -20,7 +20,7 @@ from elbo_lab.names import name_meant
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
 from elbo_lab.priors import Prior
 from elbo_lab.registry import ESTIMATORS, MODELS
-from elbo_lab.training import OBJECTIVES
+from elbo_lab.training import CHAINS, OBJECTIVES
 
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "label", "method", "latent", "hold", "holdout", "seed")
@@ -31,6 +31,7 @@ FREE_ON_RESUME = ("epochs",)
 # Options that are names, and of what; a plug-in is loaded when it is used.
 NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "model": MODELS.loaded,
+    "method": METHODS.values,
     "objective": OBJECTIVES.values,
     "posterior": lambda: POSTERIORS,
     "theta_estimator": ESTIMATORS.loaded,
@@ -39,6 +40,7 @@ NAMED: dict[str, Callable[[], Iterable[Any]]] = {
 WORDS = {
     "dtype": ("float32", "float64"),
     "objective": tuple(OBJECTIVES),
+    "chains": tuple(CHAINS),
     "posterior": (AmortisedPosterior.name, FreePosterior.name),
 }
 

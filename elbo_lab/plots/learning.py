@@ -52,6 +52,7 @@ LOOKS = {
         "β objective, validation rows, with the last β",
         {**SOLID, "color": "#AA4499", "marker": "v"},
     ),
+    "log_joint": ("log p(x, z) at the draws of the chains, mean over the epoch", BOUND),
     "iwae": ("IWAE bound, training rows, mean over the epoch", BOUND),
     "monitored_elbo": (
         "ELBO, watched rows, end of the epoch",
@@ -61,7 +62,7 @@ LOOKS = {
         "IWAE bound, watched rows, end of the epoch",
         {**SOLID, "color": "#117733", "marker": "^"},
     ),
-    "monitored_log_p": ("exact log p, the same watched rows", EXACT_LINE),
+    "monitored_log_p": ("exact log p, watched rows", EXACT_LINE),
     "elbo_exact": ("exact ELBO, end of the epoch", {**SOLID, "color": "#5E8FC4", "marker": "D"}),
     "mean_log_p": ("log p, training rows, mean over the epoch", BOUND),
     "log_p": ("exact log p, the same gap rows", EXACT_LINE),
@@ -73,6 +74,7 @@ TOTALS = ("elbo_after_m", "log_likelihood", "log_posterior")
 # One panel each, of those curves that the history has.
 PANELS = (
     ("elbo", "iwae", "mean_log_p"),
+    ("log_joint",),
     ("monitored_elbo", "monitored_iwae", "monitored_log_p"),
     ("elbo_validation",),
     ("beta_objective",),
@@ -222,6 +224,8 @@ def _quantity(names: list[str]) -> str:
     """Return the name of what a panel shows: bounds, log p, both, or the weighted objective."""
     if any(name.startswith("beta") for name in names):
         return "β objective"
+    if names == ["log_joint"]:
+        return "log p(x, z)"
     bounds = [name for name in names if "elbo" in name or "iwae" in name]
     if not bounds:
         return "log posterior" if names == ["log_posterior"] else "log p"

@@ -30,6 +30,7 @@ TITLES = {
     "kl_to_prior": "KL of q to the prior per datum",
     "beta_objective_per_datum": "what was maximised per datum",
     "nll_per_datum": "log p(x){these}, sampled",
+    "annealed_per_datum": "log p(x), {of_annealed}annealed",
     "effective_sample_size": "median effective sample size{of_samples}",
     "pareto_k": "median Pareto k-hat of the weights",
     "log_p_per_datum": "log p(y | x) per datum",
@@ -45,6 +46,7 @@ ERRORS = {
     "elbo_on_nll_rows": "elbo_on_nll_rows_error",
     "nll_per_datum": "nll_standard_error",
     "prior_gain": "prior_gain_error",
+    "annealed_per_datum": "annealed_standard_error",
 }
 RUNGS = {
     "closed-form": "a formula",
@@ -83,7 +85,9 @@ def number_rows(columns: dict[str, Numbers]) -> tuple[list[str], list[tuple[str,
     sets = columns.values()
     samples = max((n.get("nll_samples", 0) for n in sets), default=0)
     chosen = [n["nll_rows"] for n in sets if n.get("nll_rows", n["rows"]) < n["rows"]]
+    annealed = max((n.get("annealed_rows", 0) for n in sets), default=0)
     words = {
+        "of_annealed": f"{annealed} rows, " if annealed else "",
         "of_nll": f", {max(chosen)} rows" if chosen else "",
         "these": " of these rows" if chosen else " per datum",
         "of_samples": f" of {samples}" if samples else "",

@@ -2,6 +2,7 @@
 
 from elbo_lab.training.beta import BetaObjective, BetaSchedule
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.training.monte_carlo_em import CHAINS, ColdMonteCarloEMObjective, MonteCarloEMObjective
 from elbo_lab.training.objectives import (
     ElboObjective,
     EvidenceObjective,
@@ -32,6 +33,7 @@ from elbo_lab.training.wake_sleep import (
 )
 
 __all__ = [
+    "CHAINS",
     "OBJECTIVES",
     "OPTIMIZERS",
     "SCHEDULES",
@@ -41,6 +43,7 @@ __all__ = [
     "BetaObjective",
     "BetaSchedule",
     "BothReweightedObjective",
+    "ColdMonteCarloEMObjective",
     "Constant",
     "Cosine",
     "ElboObjective",
@@ -49,6 +52,7 @@ __all__ = [
     "GlobalElboObjective",
     "ImportanceWeightedObjective",
     "Minibatches",
+    "MonteCarloEMObjective",
     "Objective",
     "Optimizer",
     "Plan",

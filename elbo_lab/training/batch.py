@@ -97,7 +97,7 @@ def ascend(
     memory: Vectors,
     pool: Executor,
 ) -> tuple[Value, Vectors]:
-    """Take one step; return the mean value of the batch and the states of the estimators.
+    """Take one step; return the mean value of the batch and what it hands on.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def ascend(
         Of the vectors that move.
     rng : numpy.random.Generator
     memory : dict of ndarray
-        States of the estimators.
+        What steps hand on, such as the states of estimators.
     pool : Executor
         As from `threads.thread_pool`.
 
@@ -119,7 +119,7 @@ def ascend(
     value : float or ndarray (1 + F,)
         Nats per datum; nothing has moved if it is not finite.
     memory : dict of ndarray
-        New states of the estimators; unchanged by a batch of several blocks.
+        The same after the step, as from `Objective.joined`.
     """
     blocks = objective.blocks(rows)
     shares = shares_of(blocks)
@@ -143,7 +143,7 @@ def ascend(
             moves[name].along(coordinates, [gradient[name] for gradient in gradients], shares)
 
         list(_map(pool, move, *zip(*slices, strict=True)))
-    return value, memories[0] if len(blocks) == 1 else memory
+    return value, objective.joined(memory, blocks, list(memories))
 
 
 def _map(pool: Executor, function: Callable[..., Any], *arguments: Sequence[Any]) -> Iterator[Any]:

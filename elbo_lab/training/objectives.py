@@ -114,9 +114,19 @@ class Objective(ABC):
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         """Return (value, {name: gradient}, memory) of the mean over the rows of one block."""
 
-    def initial_memory(self, params: Vectors) -> Vectors:  # noqa: ARG002 - most have no state
-        """Return the states of the estimators before the first step from `params`, {name: array}."""
+    def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:  # noqa: ARG002
+        """Return what steps hand on, before the first one from `params`: {name: array}.
+
+        For most the states of estimators, or nothing.
+        """
         return {}
+
+    def joined(self, memory: Vectors, blocks: list[Integers], parts: list[Vectors]) -> Vectors:
+        """Return the memory after a batch from that before it and those after each of its blocks of rows.
+
+        The states of estimators change in a batch of one block alone.
+        """
+        return parts[0] if len(blocks) == 1 else memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +241,7 @@ class VariationalObjective(Objective):
         """Return the Problem of data x (N, D) at the parameters `params`."""
         return Problem(self.model, self.posterior, params["theta"], params["phi"], x)
 
-    def initial_memory(self, params: Vectors) -> Vectors:
+    def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:  # noqa: ARG002
         problem = self.problem(params, self.x)
         return {name: estimator.initial_state(problem) for name, estimator in self.estimators.items()}
 
@@ -240,8 +250,8 @@ class VariationalObjective(Objective):
         """Whether a batch is one block: for a table of all data, or an estimator with a state."""
         if self.whole:
             return True
-        params = self.initial(np.random.default_rng(0))
-        return any(state.size for state in self.initial_memory(params).values())
+        rng = np.random.default_rng(0)
+        return any(state.size for state in self.initial_memory(self.initial(rng), rng).values())
 
     @cached_property
     def bound(self) -> Estimator:
@@ -395,7 +405,7 @@ class GlobalElboObjective(ElboObjective):
     def whole(self) -> bool:
         return False
 
-    def initial_memory(self, params: Vectors) -> Vectors:
+    def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:  # noqa: ARG002
         problem = self.problem(params, self.model.as_data(self.x))
         return {"phi": self.phi_estimator.initial_state(problem)}
 

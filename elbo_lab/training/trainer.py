@@ -95,7 +95,7 @@ class Training:
             for name, vector in self.params.items()
         }
         self.counts = dict.fromkeys(self.params, 0)
-        self.memory = objective.initial_memory(self.params)
+        self.memory = objective.initial_memory(self.params, start)
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
         self.epoch, self.step, self.seen = 0, 0, 0
         self.history: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.closed_form import ClosedFormMethod
 from elbo_lab.fitting.methods.em import EMMethod
 from elbo_lab.fitting.methods.gradient import GradientMethod
+from elbo_lab.fitting.methods.monte_carlo_em import MonteCarloEMMethod
 from elbo_lab.fitting.methods.smoothing import SmoothingMethod
 from elbo_lab.fitting.methods.svi import SVIMethod
 from elbo_lab.fitting.methods.vae import VAEMethod
@@ -20,6 +21,7 @@ METHODS: dict[str, Method] = {
         VAEMethod(),
         SVIMethod(),
         VariationalBayesMethod(),
+        MonteCarloEMMethod(),
     )
 }
 

@@ -30,8 +30,10 @@ class Method(ABC):
 
     Attributes
     ----------
-    name : str
-        As on the command line.
+    name, title : str
+        As on the command line; in words, where these are others.
+    synonyms : tuple of str
+        Its names in other texts.
     summary : str
         What it does, for `elbo-lab list`.
     options : dict
@@ -42,6 +44,8 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str]
     options: ClassVar[Settings] = {}
     has_encoder: ClassVar[bool] = False

@@ -1,0 +1,96 @@
+"""Monte Carlo EM: chains draw from the posterior, theta follows the slope of log p(x, z) at their draws."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from elbo_lab.datasets import Dataset
+from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.evaluation import has_exact_evidence
+from elbo_lab.fitting.final import Numbers, annealed_numbers
+from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
+from elbo_lab.fitting.methods.base import Method, Settings
+from elbo_lab.fitting.methods.steps import STEPS, check_training_size, plan_of
+from elbo_lab.fitting.recorders import evidence_recorder
+from elbo_lab.memory import Sizes
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
+from elbo_lab.training import CHAINS, MonteCarloEMObjective, Training
+from elbo_lab.training.monte_carlo_em import TRANSITION
+
+# Moves of an E-step, where nothing else is asked for.
+USUAL_MOVES = {"persistent": 1, "cold": 10}
+
+
+class MonteCarloEMMethod(Method):
+    """EM whose E-step is a few moves of Hamiltonian Monte Carlo, and whose M-step is a gradient step."""
+
+    name = "monte-carlo-em"
+    synonyms = ("mcem", "mc-em")
+    summary = "steps along the slope of log p(x, z) at draws of the posterior by chains"
+    options = STEPS | {
+        "epochs": 200,
+        "learning_rate": 2e-3,
+        "chains": MonteCarloEMObjective.name,
+        "draws": 1,
+        "moves": None,
+        "leapfrog": TRANSITION.n_leapfrog,
+        "gap_rows": 0,
+        "dtype": "float32",
+    }
+
+    def applies(self, model: Model) -> bool:
+        return not (model.global_latents or model.formula_only or model.family.discrete)
+
+    def completed(self, model: Model, options: Settings) -> Settings:
+        check_count("gap_rows", options["gap_rows"], minimum=0)
+        if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
+            raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
+        for name in ("draws", "leapfrog"):
+            check_count(name, options[name])
+        moves = USUAL_MOVES[options["chains"]] if options["moves"] is None else options["moves"]
+        return options | {"moves": check_count("moves", moves)}
+
+    def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
+        check_training_size(replace(sizes, draws=settings["draws"]), posterior, settings)
+
+    def task(
+        self,
+        model: Model,
+        posterior: Posterior | None,  # noqa: ARG002
+        settings: Settings,
+        train: Dataset,
+        threads: int,
+    ) -> Task:
+        recorders = []
+        if settings["gap_rows"] > len(train.x):
+            expected = f"at most the {len(train.x)} rows that the training sees"
+            raise bad_value("gap_rows", expected, settings["gap_rows"])
+        if settings["gap_rows"] or has_exact_evidence(model):
+            recorders.append(evidence_recorder(model, train.x, settings["gap_rows"], settings["seed"]))
+        objective = CHAINS[settings["chains"]](
+            model,
+            train.x,
+            train.probabilities,
+            draws=settings["draws"],
+            moves=settings["moves"],
+            transition=replace(TRANSITION, n_leapfrog=settings["leapfrog"]),
+            dtype=np.dtype(settings["dtype"]).type,
+        )
+        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads)
+        return Task(model, None, settings, TrainingJob(training))
+
+    def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
+        """Return the closing numbers; log p(x) by annealing where no formula gives it."""
+        numbers = super().closing(task, outcome, rows, threads)
+        if not has_exact_evidence(task.model):
+            theta, seed = outcome.vectors["theta"], task.settings["seed"]
+            numbers |= annealed_numbers(task.model, theta, rows.train.x, seed)
+            if rows.held_out is not None:
+                numbers["held_out"] |= annealed_numbers(task.model, theta, rows.held_out.x, seed)
+        moves = f"{task.settings['moves']} move{'s' * (task.settings['moves'] > 1)}"
+        numbers["claim"] = (
+            f"{task.settings['chains']} chains of {moves}: with exact draws of the posterior a step is "
+            "unbiased along log p(x), with chains that have not arrived it is not, and log p(x) may fall"
+        )
+        return numbers
