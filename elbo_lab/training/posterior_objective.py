@@ -75,8 +75,11 @@ class PosteriorObjective(Objective):
     def initial(self, rng: np.random.Generator) -> Vectors:
         return self.inner.initial(rng)
 
-    def initial_memory(self, params: Vectors) -> Vectors:
-        return self.inner.initial_memory(params)
+    def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:
+        return self.inner.initial_memory(params, rng)
+
+    def joined(self, memory: Vectors, blocks: list[Integers], parts: list[Vectors]) -> Vectors:
+        return self.inner.joined(memory, blocks, parts)
 
     def blocks(self, rows: Integers) -> list[Integers]:
         return self.inner.blocks(rows)

@@ -12,6 +12,7 @@ from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.steps import STEPS, check_training_size, plan_of
 from elbo_lab.fitting.recorders import evidence_recorder
+from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -41,6 +42,9 @@ class MonteCarloEMMethod(Method):
 
     def applies(self, model: Model) -> bool:
         return not (model.global_latents or model.formula_only or model.family.discrete)
+
+    def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
+        return ""
 
     def completed(self, model: Model, options: Settings) -> Settings:
         check_count("gap_rows", options["gap_rows"], minimum=0)
@@ -77,7 +81,8 @@ class MonteCarloEMMethod(Method):
             transition=replace(TRANSITION, n_leapfrog=settings["leapfrog"]),
             dtype=np.dtype(settings["dtype"]).type,
         )
-        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads)
+        held = held_in(model.layout, settings.get("hold"))
+        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads, held)
         return Task(model, None, settings, TrainingJob(training))
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
