@@ -182,6 +182,23 @@ class TestRungs:
             )
         assert found.value[0] == pytest.approx(np.logaddexp(*total), abs=1e-8)
 
+    def test_a_row_far_from_the_prior_keeps_its_tail(self):
+        # The posterior of the noise lies about 12, where a grid about zero ends at 7.
+        net = BayesNet(
+            (
+                Node("h", "standard-normal"),
+                Node("x", "mlp-gaussian", ("h",), hidden=(1,), activation="softplus"),
+            )
+        )
+        linear = BayesNet((Node("h", "standard-normal"), Node("x", "linear-gaussian", ("h",))))
+        # softplus(h + 100) - 100 is h to 1e-40.
+        theta = np.array([1.0, 100.0, 1.0, -100.0, np.log(0.3)])
+        row = np.array([[np.nan, 13.0]])
+        found = log_evidence(net, theta, row)
+        exact = log_evidence(linear, np.array([1.0, 0.0, np.log(0.3)]), row)
+        assert found.rung[0] == "quadrature"
+        assert found.value[0] == pytest.approx(exact.value[0], abs=1e-8)
+
     def test_three_curved_reals_are_drawn(self):
         theta = random_theta(MIXED)
         table = MIXED.table_of(MIXED.sample(theta, 2, np.random.default_rng(0)))

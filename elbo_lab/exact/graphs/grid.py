@@ -8,6 +8,11 @@ discrete hidden cells
 
 where m runs over all that counts except the hidden reals themselves. That is a model with latents u, and its
 integral is that of `exact.quadrature`: a grid that is halved until log p has converged.
+
+Far from the bulk of the prior, as for a value g that the observed cells make improbable, a grid about zero
+would cut off a part. So each row has a centre c, the best node of a coarse and wide lattice, and
+
+    int N(u; 0, I) f(u) du = int N(t; 0, I) exp(-c . t - |c|^2 / 2) f(c + t) dt
 """
 
 from collections.abc import Iterator
@@ -23,18 +28,21 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.graphs.completions import Completions, log_counted
 from elbo_lab.exact.graphs.patterns import Pattern
 from elbo_lab.exact.quadrature import NEGLIGIBLE, RUNG, converged_grids
+from elbo_lab.exact.rules import lattice
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import Pullback, StandardNormalPrior
 from elbo_lab.models.graphs import BayesNet
 from elbo_lab.special import log_sum_exp
 
 # Rows with every value of their discrete hidden cells that are integrated at once.
-ROWS_PER_PASS = 4096
+ROWS_PER_PASS = 512
+# The lattice on which the centres are looked for.
+COARSE_STEP, COARSE_WIDTH = 1.0, 12.0
 
 
 @dataclass(frozen=True)
 class NoiseModel(StandardNormalPrior):
-    """The noise u of the hidden reals as latents; a datum is a row in which everything else is known.
+    """The noise of the hidden reals as latents; a datum is a row with all else known, and its centre.
 
     Parameters
     ----------
@@ -56,7 +64,7 @@ class NoiseModel(StandardNormalPrior):
 
     @property
     def n_columns(self) -> int:
-        return len(self.net.columns)
+        return len(self.net.columns) + len(self.pattern.reals)
 
     @cached_property
     def counted(self) -> dict[str, Floats]:
@@ -66,10 +74,11 @@ class NoiseModel(StandardNormalPrior):
             counted[name][i] = 0.0
         return counted
 
-    def completed(self, theta: Floats, x: Floats, u: Floats) -> Floats:
-        """Return rows (S, N, D) with the hidden reals T(u), of x (N, D) and noise u (S, N or 1, H)."""
-        n_rows = np.broadcast_shapes(u.shape[:-1], (1, len(x)))
-        full = np.broadcast_to(x, (*n_rows, x.shape[1])).copy()
+    def completed(self, theta: Floats, x: Floats, t: Floats) -> Floats:
+        """Return rows (S, N, D) with hidden reals T(c + t), of x (N, D + H) and nodes t (S, N or 1, H)."""
+        n_columns = len(self.net.columns)
+        u = x[:, n_columns:] + t
+        full = np.broadcast_to(x[:, :n_columns], (*u.shape[:-1], n_columns)).copy()
         for name in self.pattern.about_reals:
             cells = [(k, i) for k, (one, i) in enumerate(self.pattern.reals) if one == name]
             if cells:
@@ -86,12 +95,14 @@ class NoiseModel(StandardNormalPrior):
 
     def likelihood(self, theta: Floats, x: Floats, z: Draws) -> tuple[Floats, Pullback]:
         """Return log p of what is not a hidden real (S, N); there is no pullback."""
-        values = self._values(self.completed(theta, x, z.astype(np.float64, copy=False)))
+        t, centre = z.astype(np.float64, copy=False), x[:, len(self.net.columns) :]
+        values = self._values(self.completed(theta, x, t))
 
         def pullback(cotangent: Floats) -> tuple[Floats, Floats | None]:  # noqa: ARG001
             raise NotApplicable("the noise of hidden reals is integrated, not differentiated")
 
-        return log_counted(self.net, theta, self.counted, values), pullback
+        shift = -(t * centre).sum(axis=-1) - 0.5 * (centre * centre).sum(axis=-1)
+        return log_counted(self.net, theta, self.counted, values) + shift, pullback
 
     def sample_x(self, theta: Floats, z: Draws, rng: np.random.Generator) -> Floats:  # noqa: ARG002
         raise NotApplicable("the noise of hidden reals explains one row, it draws none")
@@ -113,12 +124,15 @@ def grid_completions(
     model, n_values = NoiseModel(net, pattern), prod(pattern.sizes)
     per_pass = max(1, ROWS_PER_PASS // n_values)
     at_zero = np.zeros((1, 1, len(pattern.reals)))
+    wide = COARSE_STEP * lattice(len(pattern.reals), round(COARSE_WIDTH / COARSE_STEP))
     for start in range(0, len(rows), per_pass):
         part = rows[start : start + per_pass]
         full, of_row = pattern.listed(table[part]), np.repeat(part, n_values)
+        full = np.concatenate([full, np.zeros((len(full), len(pattern.reals)))], axis=1)
         # Values of probability zero have it at every node.
         possible = model.likelihood(theta, full, at_zero)[0][0] > -np.inf
         full, of_row = full[possible], of_row[possible]
+        full[:, len(net.columns) :] = wide[model.log_joint(theta, full, wide[:, None]).argmax(axis=0)]
         for done, log_p, change, _, (nodes, log_weights) in converged_grids(model, theta, full):
             log_weights = log_weights + (log_p - log_sum_exp(log_weights, axis=0))
             matters = log_weights > log_weights.max(axis=0) - NEGLIGIBLE
