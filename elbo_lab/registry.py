@@ -232,14 +232,14 @@ class ModelChoice:
     def build(self, x: np.ndarray, latent: int | None) -> Model:
         """Return the model for data x (N, D)."""
         if self.model is not None:
-            if latent is not None and latent != self.model.latent_dim:
-                got = f"{latent} beside a finished model with {self.model.latent_dim}"
+            if latent is not None and latent != self.model.latent_option:
+                got = f"{latent} beside a finished model with {self.model.latent_option}"
                 raise bad_value("latent", "no value", got)
             return self.model
         with told(f"for_data of {self.kind.__name__}"):
             built = self.kind.for_data(x, variant=self.variant, latent=latent)
         model = _complete_model(built, self.kind)
-        if latent is not None and model.latent_dim != latent:
+        if latent is not None and model.latent_option != latent:
             raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
         return model
 

@@ -230,6 +230,8 @@ def records(tmp_path_factory):
         fit(
             "deep-bernoulli", "digits", method="mcem", **small, hidden=(5,), checkpoint=folder / "chains.npz"
         ),
+        fit("gplvm", "digits", rows=12, holdout=0.3, latent=1, epochs=1, n_inducing=3),
+        fit("gplvm", "faithful", rows=12, method="gplvm-map", latent=1, epochs=1),
         fit("logistic-regression", "breast-cancer", **small, holdout=0.2, checkpoint=folder / "labels.npz"),
         fit("deep-gaussian:fixed", "arc", **small, hidden=(5,), checkpoint=folder / "first.npz"),
         fit("gaussian-mle", f"latents:{folder / 'first.npz'}"),

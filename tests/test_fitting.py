@@ -27,6 +27,8 @@ OPTIONS = {
     "gradient": STEPS,
     "vae": STEPS | {"hidden": (5,)},
     "svi": STEPS,
+    "gplvm-variational": {"epochs": 5, "n_inducing": 6},
+    "gplvm-map": {"epochs": 5},
     "variational-bayes": {"epochs": 20},
     "monte-carlo-em": STEPS,
 }
@@ -91,6 +93,7 @@ def test_every_method_of_every_model_gives_finite_closing_numbers(choice, method
     keys = {"log_likelihood"} if exact else {"elbo_per_datum"}
     if method == "monte-carlo-em":
         keys = {"log_likelihood" if has_exact_evidence(result.model) else "annealed_per_datum"}
+    keys = {"log_joint_per_datum"} if method == "gplvm-map" else keys
     assert keys | {"rows", "seconds", "stopped", "warnings", "converged"} <= set(final)
     numbers = {name: value for name, value in final.items() if isinstance(value, float)}
     if choice.label == "histogram:freedman-diaconis":  # a row alone in its cell
@@ -102,6 +105,8 @@ def test_every_method_of_every_model_gives_finite_closing_numbers(choice, method
         name = "log_likelihood" if method == "em" else "evidence_bound"
         rises = np.diff([row[name] for row in history])
         assert len(rises) >= 1 and rises.min() > -1e-9
+    elif method.startswith("gplvm"):
+        assert [row["epoch"] for row in history] == [0, 5]
     elif method not in ("closed-form", "smoothing"):
         assert [row["epoch"] for row in history] == [0, 1, 2, 3]
         assert [row["step"] for row in history] == [0, 3, 6, 9]

@@ -28,6 +28,7 @@ EXAMPLES = r"""examples:
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit deep-bernoulli --data digits --latent 3 --method monte-carlo-em --epochs 500
+  elbo-lab fit gplvm --data digits --rows 500 --latent 2 --holdout 0.2 --out figures
   elbo-lab fit logistic-regression --data breast-cancer --holdout 0.2
   elbo-lab fit bayes-net --graph graph.json --data cells.csv
   elbo-lab fit categorical-mlp --data mine.csv --label species --holdout 0.2
@@ -136,7 +137,10 @@ def add_options(parser: ArgumentParser) -> None:
         help="over the parameters: default, flat, or numbers as in dirichlet=2,nu=5 (default: none, maximum "
         "likelihood)",
     )
+    add = parser.add_argument_group("gplvm").add_argument
+    add("--n-inducing", type=int, metavar="M", help="inducing points (50; linear: as many as latents)")
     add = parser.add_argument_group("run").add_argument
+    add("--rows", type=int, metavar="N", help="only N rows of the data, the same for every seed")
     add("--hold", action="append", metavar="NAME=VALUE", help="keep parameters, as log_sigma=0 (repeatable)")
     add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")

@@ -28,6 +28,8 @@ def load_rows(choice: ModelChoice, asked: Settings, data_dir: StrPath | None) ->
         dataset = load_data(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
     name = name_of(asked["data"], dataset)
     dataset = as_table(kind, dataset)
+    if "rows" in asked:
+        dataset = dataset.rows(asked["rows"], seed=0)
     if "holdout" not in asked:
         return Rows(name, dataset, None)
     return Rows(name, *dataset.split(asked["holdout"]))

@@ -67,7 +67,7 @@ def build_model(spec: Header) -> Model:
     if spec["name"] in returned:
         return returned[spec["name"]](**values)
     label = ":".join(str(spec[key]) for key in ("name", "variant") if spec[key] is not None)
-    return find_models(label, "model")[0].kind(**values)
+    return find_models(label, "model")[0].kind.from_fields(values)
 
 
 def build_posterior(spec: PosteriorSpec | None, model: Model) -> Posterior | None:

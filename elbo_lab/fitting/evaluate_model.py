@@ -5,7 +5,7 @@ with K importance samples from q (Burda et al. 2016, eq. 8), and by the active u
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count,
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import Nll, active_units, has_exact_evidence, importance_nll, information_gap
 from elbo_lab.evaluation.encoding import encoded
+from elbo_lab.evaluation.new_rows import hidden_cells_error, q_of_new_rows
 from elbo_lab.files import StrPath, json_kind, plain, write_json
 from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
 from elbo_lab.fitting.final import (
@@ -33,6 +34,7 @@ from elbo_lab.fitting.latents import load_as_fitted, prior_gain
 from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scores
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
+from elbo_lab.models.gplvm import GPLVMRows
 from elbo_lab.progress import Progress, followed
 from elbo_lab.study.statistics import pareto_k, pareto_source
 from elbo_lab.threads import single_threaded_blas
@@ -129,7 +131,7 @@ def evaluate(
         dataset, part, where = _unseen(stored, dataset, source)
     if rows is not None:
         dataset = dataset.rows(rows, seed)
-        where = Dataset("rows", where[:, None].astype(np.float64)).rows(rows, seed).x[:, 0].astype(np.intp)
+        where = where[_places(len(where), rows, seed)]
     settings = {"checkpoint": str(checkpoint), "data": dataset.name, "part": part, "seed": seed}
     settings |= {"importance_samples": importance_samples, "fitted": stored.settings}
     dataset = as_table(kind, dataset)
@@ -144,15 +146,22 @@ def evaluate(
         model.check_support(x)
     sizes = Sizes.of(model, *x.shape)
     sizes.check(sizes.estimate(min(len(x), ROWS_PER_PASS)), "data")
-    final, estimate = {"rows": len(x)}, None
+    final: dict[str, Any] = {"rows": len(x)}
+    estimate = None
     if has_exact_evidence(model):
         final |= exact_numbers(model, stored.theta, x) | accuracy_numbers(stored, x)
     elif stored.posterior is None and not model.family.discrete:
         final |= annealed_numbers(model, stored.theta, x, seed)
-    if stored.posterior is not None:
+    if isinstance(model, GPLVMRows) and fingerprint(dataset) != stored.data["sha256"]:
+        # Rows that the table does not know get a q of their own.
+        posterior, phi = q_of_new_rows(model, stored.theta, x, seed)
+        stored = replace(stored, posterior=posterior, phi=phi)
+        final |= {"hidden_cells_error": hidden_cells_error(model, stored.theta, x, seed)}
+    elif stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
+    if stored.posterior is not None:
         problem = stored.problem(x)
         with followed(progress) as told:
             estimate = importance_nll(
@@ -169,6 +178,12 @@ def evaluate(
     return Evaluation(settings, plain(final), scores, where)
 
 
+def _places(n_rows: int, count: int, seed: int) -> NDArray[np.intp]:
+    """Return where the rows that `Dataset.rows` chooses are."""
+    places = Dataset("rows", np.arange(n_rows, dtype=np.float64)[:, None])
+    return places.rows(count, seed).x[:, 0].astype(np.intp)
+
+
 def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, str, NDArray[np.intp]]:
     """Return the held-out rows of the data of a fit, or else its training rows; their name and places.
 
@@ -177,8 +192,11 @@ def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, 
     ValueError
         If the training rows are not those of the fit.
     """
-    holdout = stored.settings.get("holdout")
-    where = rows_of_split(len(dataset.x), holdout)
+    holdout, count = stored.settings.get("holdout"), stored.settings.get("rows")
+    places = np.arange(len(dataset.x))
+    if count is not None and count <= len(places):
+        dataset, places = dataset.rows(count, seed=0), _places(len(places), count, seed=0)
+    where = {name: places[part] for name, part in rows_of_split(len(places), holdout).items()}
     train, unseen = (dataset, None) if holdout is None else dataset.split(holdout)
     if fingerprint(as_table(type(stored.model), train)) != stored.data["sha256"]:
         remedy = "to judge the model on them as they are now, name them with --data"

@@ -73,12 +73,14 @@ def fit(
     gap_rows: int | None = None,
     beta: float | None = None,
     beta_schedule: str | None = None,
+    n_inducing: int | None = None,
     restarts: int | None = None,
     tolerance: float | None = None,
     floor: float | None = None,
     prior: str | Prior | None = None,
     dtype: str | None = None,
     hold: Mapping[str, Any] | None = None,
+    rows: int | None = None,
     holdout: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
@@ -142,8 +144,10 @@ def fit(
         Weight of KL(q || prior) in what is maximised; 1, the default, is the ELBO. See `training.beta`.
     beta_schedule : {'constant', 'linear:STEPS'}, optional
         'linear:STEPS' lets the weight rise from 0 to `beta` over so many minibatches.
+    n_inducing : int, optional
+        Inducing points of a `gplvm`, by default 50; of its linear function as many as latents.
     restarts, tolerance : optional
-        See `em.fit_em`.
+        See `em.fit_em`; of a `gplvm` the tolerance is the least gain of 50 iterations, in nats per row.
     floor : float, optional
         Least variance, in squared units of the data: with `em` that of an eigenvalue of a covariance, by
         default 1e-6 of the mean column variance; with deep-gaussian:learned that of an output of the decoder,
@@ -154,6 +158,8 @@ def fit(
     dtype : {'float32', 'float64'}, optional
     hold : mapping of str to number or array, optional
         Parameters of theta that keep a value, as in {"log_sigma": 0.0, "W[3, 1]": 1.0}; see `held.held_in`.
+    rows : int, optional
+        Only so many rows of the data, the first of a fixed permutation; all by default.
     holdout : float, optional
         Share of the rows that is held out; none by default.
     seed : int, optional
@@ -210,22 +216,22 @@ def fit(
         first = first_stage(asked.get("data"))
         if first is not None:
             asked = held_out_alike(asked, first)
-        rows = load_rows(choice, asked, data_dir)
-        built = build_model(choice, rows.train.x, asked.get("latent"))
+        found = load_rows(choice, asked, data_dir)
+        built = build_model(choice, found.train.x, asked.get("latent"))
         check_second(built, first)
-        name = rows.name if earlier is None or data is not None else earlier.settings["data"]
+        name = found.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}
-        built = METHODS[settings["method"]].fitted_model(with_networks(built, settings))
-        check_rows(built, rows)
-        about_data = data_spec(rows.train, asked["data"])
+        built = METHODS[settings["method"]].fitted_model(with_networks(built, settings), settings)
+        check_rows(built, found)
+        about_data = data_spec(found.train, asked["data"])
         way = METHODS[settings["method"]]
-        q = way.posterior(built, settings, rows.train)
+        q = way.posterior(built, settings, found.train)
         if earlier is not None:
             earlier.check_data(about_data)
             earlier.check_specs(built, q)
-        way.check_size(Sizes.of(built, *rows.train.x.shape), q, settings)
-        check_once(built, built.as_data(rows.train.x))
-        task = way.task(built, q, settings, rows.train, threads)
+        way.check_size(Sizes.of(built, *found.train.x.shape), q, settings)
+        check_once(built, built.as_data(found.train.x))
+        task = way.task(built, q, settings, found.train, threads)
         if earlier is not None:
             earlier.restore(task.job)
 
@@ -239,9 +245,9 @@ def fit(
         "converged": outcome.converged,
         "stopped": outcome.stopped,
     }
-    final = ended | way.closing(task, outcome, rows, threads) | {"seconds": seconds}
+    final = ended | way.closing(task, outcome, found, threads) | {"seconds": seconds}
     if built.labelled:
-        final |= class_numbers(rows.train)
+        final |= class_numbers(found.train)
     theta, phi = outcome.vectors["theta"], outcome.vectors.get("phi")
     result = FitResult(
         model=built,
@@ -254,8 +260,8 @@ def fit(
         converged=outcome.converged,
         stopped=outcome.stopped,
         warnings=final["warnings"],
-        train=rows.train,
-        held_out=rows.held_out,
+        train=found.train,
+        held_out=found.held_out,
         first=first,
     )
     if first is not None:

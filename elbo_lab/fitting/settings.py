@@ -23,7 +23,7 @@ from elbo_lab.registry import ESTIMATORS, MODELS
 from elbo_lab.training import CHAINS, OBJECTIVES
 
 # Options of every fit, whatever its method.
-COMMON = ("model", "data", "view", "label", "method", "latent", "hold", "holdout", "seed")
+COMMON = ("model", "data", "view", "label", "method", "latent", "rows", "hold", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
@@ -114,8 +114,9 @@ def resolve(model: Model, asked: Settings) -> Settings:
         "view": None,
         "label": asked.get("label"),
         "method": method,
-        "latent": None if model.default_latent is None else model.latent_dim,
+        "latent": None if model.default_latent is None else model.latent_option,
         "hold": plain(hold),
+        "rows": asked.get("rows"),
         "holdout": asked.get("holdout"),
         "seed": check_count("seed", asked.get("seed", 0), minimum=0),
         **METHODS[method].completed(model, options),

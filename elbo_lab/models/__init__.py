@@ -31,6 +31,7 @@ MODELS = (
     GaussianMixture,
     PPCA,
     FactorAnalysis,
+    GPLVM,
     LogisticRegression,
     CategoricalMLP,
     SigmoidBelief,

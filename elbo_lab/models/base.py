@@ -12,7 +12,7 @@ never summed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ class Model(ABC):
     relaxes : bool
         Whether `relaxed_likelihood` extends log p(x | z) from categories to shares of them.
     formula_only : str
-        Why no ascent of log p may move theta, which then comes from a formula alone; '' where one may.
+        Why no ascent of an estimate may move theta, which then comes from formulas alone; '' where one may.
     labelled : bool
         Whether the last column of its table is a label, a class counted from 0.
     all_observed : bool
@@ -93,6 +93,8 @@ class Model(ABC):
         Whether nan in x is a missing cell; all other models refuse it.
     compared : bool
         Whether tables of all models have rows of it: False where there is nothing to infer.
+    usual_rows : int or None
+        Rows of the table with global latents on which the formulas are checked; None for all.
     must_vary : {'none', 'one', 'all'}
         Which columns of the data must not be constant for the density to have a maximum.
     """
@@ -109,6 +111,7 @@ class Model(ABC):
     hidden: tuple[int, ...] | None = None
     fixed_prior: ClassVar[bool] = False
     global_latents: ClassVar[bool] = False
+    usual_rows: ClassVar[int | None] = None
     quadratic: ClassVar[bool] = False
     relaxes: ClassVar[bool] = False
     formula_only: ClassVar[str] = ""
@@ -268,6 +271,16 @@ class Model(ABC):
     def latent_dim(self) -> int:
         """K."""
         return self.family.size
+
+    @property
+    def latent_option(self) -> int:
+        """K as the option `latent` counts it: of latents that are global possibly those of one row."""
+        return self.latent_dim
+
+    @classmethod
+    def from_fields(cls, values: dict[str, Any]) -> "Model":
+        """Return the model of a checkpoint, from the fields of its dataclass."""
+        return cls(**values)
 
     def check_support(self, x: Floats, argument: str = "data") -> Floats:
         """Return x (N, D) as floats if this likelihood can have produced it, or raise ValueError."""

@@ -26,9 +26,21 @@ START_STD = 0.3
 USUAL_INDUCING = 50
 
 
-def usual_inducing(model: GPLVM) -> int:
-    """Return the usual number of inducing inputs: the linear function has no more than Q different ones."""
-    return model.n_latent if model.variant == "linear" else min(USUAL_INDUCING, model.n_rows)
+def inducing_count(model: GPLVM, asked: int | None) -> int:
+    """Return the number of inducing inputs that was asked for, or the usual one.
+
+    A linear function has no more than Q values that are independent.
+
+    Raises
+    ------
+    ValueError
+        If it is more than the rows.
+    """
+    if asked is None:
+        return model.n_latent if model.variant == "linear" else min(USUAL_INDUCING, model.n_rows)
+    if check_count("n_inducing", asked) > model.n_rows:
+        raise bad_value("n_inducing", f"at most the {model.n_rows} rows of the data", asked)
+    return asked
 
 
 class Climb(ABC):
@@ -92,10 +104,7 @@ class BoundClimb(Climb):
         self, model: GPLVM, table: Floats, n_inducing: int | None = None, seed: int = 0, threads: int = 1
     ) -> None:
         super().__init__(model, table)
-        count = usual_inducing(model) if n_inducing is None else check_count("n_inducing", n_inducing)
-        if count > model.n_rows:
-            raise bad_value("n_inducing", f"at most the {model.n_rows} rows of the data", count)
-        self.n_inducing, self.seed, self.threads = count, seed, threads
+        self.n_inducing, self.seed, self.threads = inducing_count(model, n_inducing), seed, threads
 
     @property
     def of_rows(self) -> GPLVMRows:

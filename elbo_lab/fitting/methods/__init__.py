@@ -3,6 +3,7 @@
 from elbo_lab.fitting.methods.base import Method, Settings
 from elbo_lab.fitting.methods.closed_form import ClosedFormMethod
 from elbo_lab.fitting.methods.em import EMMethod
+from elbo_lab.fitting.methods.gplvm import ModeGPLVMMethod, VariationalGPLVMMethod
 from elbo_lab.fitting.methods.gradient import GradientMethod
 from elbo_lab.fitting.methods.monte_carlo_em import MonteCarloEMMethod
 from elbo_lab.fitting.methods.smoothing import SmoothingMethod
@@ -22,6 +23,8 @@ METHODS: dict[str, Method] = {
         SVIMethod(),
         VariationalBayesMethod(),
         MonteCarloEMMethod(),
+        VariationalGPLVMMethod(),
+        ModeGPLVMMethod(),
     )
 }
 

@@ -58,7 +58,7 @@ class Method(ABC):
         """Whether this method finds the MAP of a model under a prior."""
         return "prior" in self.options
 
-    def fitted_model(self, model: Model) -> Model:
+    def fitted_model(self, model: Model, settings: Settings) -> Model:  # noqa: ARG002
         """Return the model whose theta the fit returns: the one that was asked for, with most methods."""
         return model
 

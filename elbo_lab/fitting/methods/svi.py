@@ -13,7 +13,7 @@ from elbo_lab.fitting.methods.steps import (
 )
 from elbo_lab.fitting.recorders import exact_elbo_recorder
 from elbo_lab.memory import Sizes
-from elbo_lab.models import Model
+from elbo_lab.models import GPLVM, Model
 from elbo_lab.posteriors import FreePosterior, Posterior
 from elbo_lab.training import GlobalElboObjective, Training
 
@@ -26,7 +26,8 @@ class SVIMethod(Method):
     options = STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None}
 
     def applies(self, model: Model) -> bool:
-        return model.global_latents
+        # The rows of a table under Gaussian processes are no sum: there are no minibatches.
+        return model.global_latents and not isinstance(model, GPLVM)
 
     def completed(self, model: Model, options: Settings) -> Settings:
         return with_usual_estimators(model.family, options, {})

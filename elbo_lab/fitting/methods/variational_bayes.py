@@ -69,7 +69,7 @@ class VariationalBayesMethod(Method):
     def takes_prior(self, model: Model) -> bool:  # noqa: ARG002 - it is no MAP
         return False
 
-    def fitted_model(self, model: Model) -> Model:
+    def fitted_model(self, model: Model, settings: Settings) -> Model:  # noqa: ARG002
         assert isinstance(model, GaussianMixture)
         return StudentTMixture(model.n_columns, model.n_components, model.variant)
 

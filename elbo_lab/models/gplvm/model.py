@@ -23,7 +23,7 @@ many local optima, so that the start decides (PCA).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import BadColumn, BadValue, bad_value, check_count, check_data, unknown_name
 from elbo_lab.layout import Layout
-from elbo_lab.models.base import Pullback, StandardNormalPrior, fold_shared
+from elbo_lab.models.base import Model, Pullback, StandardNormalPrior, fold_shared
 from elbo_lab.models.gplvm.covariance_functions import COVARIANCE_FUNCTIONS, CovarianceFunction
 from elbo_lab.special import LOG_2PI
 
@@ -96,7 +96,9 @@ class GPLVM(StandardNormalPrior):
     default_data = "digits"
     default_latent = 2
     natural_views = ("raw",)
+    formula_only = "every draw of z takes the Cholesky factor of a matrix of all rows"
     global_latents = True
+    usual_rows = 6
 
     def __post_init__(self) -> None:
         check_count("n_rows", self.n_rows)
@@ -131,6 +133,18 @@ class GPLVM(StandardNormalPrior):
     @cached_property
     def family(self) -> DiagonalGaussian:
         return DiagonalGaussian(self.n_rows * self.n_latent)
+
+    @property
+    def latent_option(self) -> int:
+        """Q, the latents of one row."""
+        return self.n_latent
+
+    @classmethod
+    def from_fields(cls, values: dict[str, Any]) -> Model:
+        """Return the model of a table or, with points, that of its single rows, which a fit ends in."""
+        from elbo_lab.models.gplvm.rows import GPLVMRows
+
+        return GPLVMRows(**values) if "n_points" in values else cls(**values)
 
     @cached_property
     def covariance(self) -> CovarianceFunction:

@@ -19,7 +19,7 @@ about the functions.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class GPLVMRows(StandardNormalPrior):
     summary = "z ~ N(0, I), x | z ~ N(mean and variance of the fitted functions at z)"
     variants = GPLVM.variants
     default_latent = GPLVM.default_latent
+    default_data = GPLVM.default_data
+    natural_views = GPLVM.natural_views
 
     @classmethod
     def of(cls, model: GPLVM, n_points: int) -> Self:
@@ -82,6 +84,11 @@ class GPLVMRows(StandardNormalPrior):
         M = self.n_points
         learned = ("points", (M, self.n_latent)), ("weights", (M, self.n_columns)), ("reduction", (M, M))
         return Layout((*self.covariance.entries, ("log_sigma", ()), *learned))
+
+    @property
+    def must_vary(self) -> Literal["one"]:
+        """All columns have one noise scale."""
+        return "one"
 
     # -- what the fit has taught ---------------------------------------------------------------------
 
