@@ -21,7 +21,7 @@ LARGEST_DATUM = 1e100
 # Repeats that no run would finish.
 MOST_REPEATS = 10**9
 # Of a longer list only the nearest names are told.
-SHORT_LIST = 8
+SHORT_LIST = 10
 NEAREST = 5
 # Characters of what was given: enough for a path and a reason, and for a name.
 LONGEST_GOT, LONGEST_NAME = 400, 80

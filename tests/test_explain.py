@@ -222,7 +222,10 @@ SCREEN_WORDS = [
 def test_every_word_of_a_screen_is_explained():
     heads = [column.title for column in COLUMNS]
     heads += [*ratios.TITLES, *power.TITLES, *draws.TITLES, *advice.SHORT.values()]
-    heads += [title.format(of_nll="", these=" of these", of_samples="") for title in numbers.TITLES.values()]
+    heads += [
+        title.format(of_nll="", these=" of these", of_samples="", of_annealed="")
+        for title in numbers.TITLES.values()
+    ]
     heads[heads.index("log p(x) of these, sampled")] = "log p(x), sampled"
     places = [form for place, words in WHERE.items() for form in (place, words)]
     kinds = [form for one in POSTERIORS for form in (one.name, f"posterior {one.name}")]

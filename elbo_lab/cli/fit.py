@@ -95,12 +95,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument
-    add(
-        "--epochs",
-        type=int,
-        metavar="E",
-        help="passes over the data, in all (gradient 100, vae, mcem 200, svi 300; iterations of em 1000)",
-    )
+    add("--epochs", type=int, metavar="E", help="passes over the data, in all; of em: iterations")
     add("--batch", type=int, metavar="B", help="rows of a minibatch")
     add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
     add("--learning-rate", type=float, metavar="R", help="step size")

@@ -40,7 +40,7 @@ TITLES = {
     "accuracy": "accuracy",
     "prior_gain": "gain of the second stage on the prior",
     "active_units": "active latent units",
-    "mig": "mutual information gap (MIG)",
+    "mig": "mutual information gap, MIG",
     "neighbour_accuracy": "5-nearest-neighbour accuracy, codes",
     "neighbour_accuracy_pca": "5-nearest-neighbour accuracy, PCA",
 }
