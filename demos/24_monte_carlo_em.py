@@ -10,7 +10,7 @@ worse. Persistent chains of the same length follow the posterior while theta mov
 Formula:
     d log p(x)/d theta = E_{p(z | x)}[d log p(x, z)/d theta]                          (Fisher's identity)
 
-Source: Wei and Tanner (1990), JASA 85; Kingma and Welling (2014), appendix F. Derivation:
+Source: Wei and Tanner (1990), JASA 85; Kingma and Welling (2014), appendix E. Derivation:
 docs/monte_carlo_em.md.
 Expected time: about ten seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """

@@ -79,7 +79,7 @@ mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local
 
 
 CONTENTS = {
-    "Lessons": ["likelihood", "road", "estimators", "variance", "beta", "density", "numerics"],
+    "Lessons": ["likelihood", "road", "estimators", "variance", "numerics"],
     "Estimators, one by one": [
         "score_function",
         "pathwise",
@@ -88,12 +88,13 @@ CONTENTS = {
         "bounds",
         "families",
     ],
+    "Other models": ["density", "conditional", "graphs", "gplvm", "manifolds"],
+    "Other ways to learn": ["beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
     "Working with it": [
         "command_line",
         "choosing",
         "comparing",
         "learning",
-        "map_and_type_two",
         "notebooks",
         "write_your_own",
         "extending",

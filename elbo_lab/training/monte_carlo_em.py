@@ -3,7 +3,7 @@
     E-step   z_n by Hamiltonian Monte Carlo on p(z | x_n, theta), for the rows of a minibatch
     M-step   theta along (1 / (S B)) sum_{s, n} d log p(x_n, z_sn)/d theta
 
-(Wei and Tanner 1990; with HMC, Kingma and Welling 2014, appendix F.) It has no q and no phi. What makes it
+(Wei and Tanner 1990; with HMC, Kingma and Welling 2014, appendix E.) It has no q and no phi. What makes it
 right is Fisher's identity,
 
     d log p(x)/d theta = E_{p(z | x)}[d log p(x, z)/d theta]
