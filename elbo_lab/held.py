@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import bad_kind, bad_value, short, unknown_name
+from elbo_lab.errors import LARGEST_DATUM, bad_kind, bad_value, short, unknown_name
 from elbo_lab.layout import Layout
+
+LARGEST_LOG = 100.0
+"""Of a held logarithm: exp of twice as much, and its inverse, are numbers far within double precision."""
 
 INDEXED = re.compile(r"(?P<name>[^\[\]]+?)\s*(?:\[(?P<index>[\d,\s]+)\])?")
 
@@ -80,7 +83,7 @@ def held_in(layout: Layout, hold: Mapping[str, Any] | None) -> Held | None:
     ------
     ValueError, TypeError
         In one line: an unknown name, with the nearest; an index or a shape that the block does not have; a
-        value that is no finite number; a parameter that is named twice.
+        value that is no finite number, or too large to compute with; a parameter that is named twice.
     """
     if not hold:
         return None
@@ -132,6 +135,11 @@ def _number(name: str, value: object, shape: tuple[int, ...]) -> Floats:
         raise bad_value("hold", expected, f"shape {array.shape}")
     if not np.isfinite(array).all():
         raise bad_value("hold", f"finite numbers for {name}", short(value))
+    is_log = name.rpartition(".")[2].startswith("log_")
+    most = LARGEST_LOG if is_log else LARGEST_DATUM
+    if array.size and np.abs(array).max() > most:
+        remedy = "it is a natural logarithm" if is_log else "change the unit"
+        raise bad_value("hold", f"numbers from {-most:g} to {most:g} for {name}", short(value), remedy)
     return array.astype(np.float64)
 
 

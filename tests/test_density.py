@@ -257,3 +257,11 @@ def test_a_constant_column_and_a_latent_size_are_refused():
             fit(name, flat)
     with pytest.raises(ValueError, match="latent: expected no value for kde"):
         fit("kde", SMALL, latent=3)
+    with pytest.raises(ValueError, match=r"data: expected two rows or more .* got one row"):
+        fit("kde", SMALL[:1])
+
+
+@pytest.mark.parametrize("variant", ["leave-one-out", "scott"])
+def test_a_spread_that_is_lost_to_underflow_is_refused(variant):
+    with pytest.raises(ValueError, match=r"data: expected variances above 1e-280, got 0.*change the unit"):
+        fit(f"kde:{variant}", 1e-200 * SMALL)

@@ -48,6 +48,8 @@ WRONG = [
     ({"b": True}, TypeError, "numbers for b, got True"),
     ({"W": [[1], [2, 3]]}, ValueError, "numbers for W, got ragged rows"),
     ({"W[1]": 0, "W[1, 2]": 1}, ValueError, r"every parameter once, got W\[1, 2\] twice"),
+    ({"log_s": 101}, ValueError, "numbers from -100 to 100 for log_s, got 101; it is a natural logarithm"),
+    ({"b": [0, 0, -1e101]}, ValueError, r"numbers from -1e\+100 to 1e\+100 for b"),
     ({3: 0}, ValueError, "expected one of W, b, log_s, got 3"),
 ]
 

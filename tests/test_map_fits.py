@@ -1,6 +1,7 @@
 """--prior in fits: every method arrives at the MAP, stores it, goes on bit for bit, and says what it is."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -148,6 +149,17 @@ def test_the_command_line_fits_under_a_prior(tmp_path, capsys):
     assert record["settings"]["prior"] == "default"
     values = [row["log_posterior"] for row in record["history"]]
     assert values == sorted(values) and record["final"]["log_posterior"] == pytest.approx(values[-1])
+
+
+def test_the_screen_has_a_flat_prior_by_its_name_and_of_a_long_vector_the_range(capsys):
+    start = ["fit", "factor-analysis", "--data", "digits", "--latent", "1", "--epochs", "2", "--prior"]
+    assert not main([*start, "flat"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "MAP under a flat prior" in shown
+    assert "log p(theta), the prior 0 " in shown  # not -0
+    assert not main([*start, "default"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"rate [\d.e-]+ to [\d.e-]+ \(64 numbers\)", shown)
 
 
 @pytest.mark.parametrize(

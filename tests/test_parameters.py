@@ -58,6 +58,16 @@ def test_what_does_not_fit_is_counted():
     assert rows[0].startswith(result.train.columns[largest])
 
 
+def test_of_components_that_do_not_fit_the_heaviest_are_shown():
+    weights = np.array([0.05, 0.01, 0.5, 0.04, 0.3, 0.1])
+    p = {"weights": weights, "means": np.ones((6, 2)), "standard_deviations": np.full((6, 2), 0.25)}
+    lines = parameter_table(p).lines(80)
+    assert lines[1].split() == ["component", "2", "component", "4", "component", "5"]
+    assert lines[2].split()[2:] == ["0.500", "0.300", "0.100"] and "3 more components" in lines[-1]
+    wide = parameter_table(p).lines(140)
+    assert wide[2].split()[2:] == ["0.0500", "0.0100", "0.500", "0.0400", "0.300", "0.100"]
+
+
 def test_a_decoder_at_its_floor_is_told_and_the_floor_is_an_option(capsys):
     raw = load("digits:raw").rows(200, 0)
     options = {"hidden": (10,), "epochs": 60, "batch": 20, "learning_rate": 0.02}

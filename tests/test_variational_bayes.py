@@ -224,3 +224,6 @@ def test_wrong_calls_are_told(capsys):
     arguments = ["fit", "ppca", "--data", "faithful", "--latent", "1", "--method", "variational-bayes"]
     assert main(arguments) == 2
     assert "method: expected one of" in capsys.readouterr().err
+    constant = FAITHFUL * [1.0, 0.0]
+    with pytest.raises(ValueError, match=r"columns that vary \(the density is .*constant column 1"):
+        fit("gaussian-mixture", constant, method="variational-bayes")

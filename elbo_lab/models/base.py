@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
-from elbo_lab.errors import BadColumn, NotApplicable, check_data, check_vector
+from elbo_lab.errors import BadColumn, NotApplicable, bad_value, check_data, check_vector
 from elbo_lab.layout import Layout
 from elbo_lab.names import drop_inherited_words
 from elbo_lab.special import LOG_2PI
@@ -296,7 +296,10 @@ class Model(ABC):
         constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
         n_allowed = {"none": x.shape[1], "one": x.shape[1] - 1, "all": 0}[self.must_vary]
         if len(constant) > n_allowed:
-            expected = f"columns that vary (the density of {self.label} is unbounded otherwise)"
+            if len(x) == 1:
+                expected = "two rows or more (the density of a single one is unbounded)"
+                raise bad_value(argument, expected, "one row")
+            expected = "columns that vary (the density is unbounded otherwise)"
             raise BadColumn(argument, expected, "constant", int(constant[0]), "drop it")
         return x
 

@@ -31,6 +31,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Categorical
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
+from elbo_lab.models.base import LEAST_VARIANCE
 from elbo_lab.models.components import Components
 from elbo_lab.models.leave_one_out import best_log_factor, extremes, leave_one_out
 from elbo_lab.models.smoother import Smoothed, Smoother
@@ -159,10 +160,13 @@ class KernelDensity(Smoother, Components):
         Raises
         ------
         ValueError
-            If every row has an equal twin, and the variant is leave-one-out: there is no maximum.
+            If every row has an equal twin, and the variant is leave-one-out: there is no maximum; or if the
+            variance of a column is lost to underflow.
         """
         x = self.check_data(x)
         deviation = x.std(axis=0, ddof=1)
+        if not (least := float(deviation.min()) ** 2) > LEAST_VARIANCE:
+            raise bad_value("data", f"variances above {LEAST_VARIANCE:g}", least, "change the unit")
         if self.variant in RULES:
             return self._packed(x, deviation, np.log(RULES[self.variant](*x.shape))), ()
         u = (x - x.mean(axis=0)) / deviation

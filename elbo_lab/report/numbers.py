@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from elbo_lab.models import GraphModel
+from elbo_lab.priors import FLAT
 from elbo_lab.report import number_text, value_text, wrapped_texts
 from elbo_lab.report.graph import graph_lines
 from elbo_lab.report.parameters import parameter_table
@@ -57,6 +58,7 @@ RUNGS = {
     "quadrature": "a grid",
     "long-run": "draws",
 }
+MOST_OF_VECTOR = 9
 ACCURACIES = ("accuracy", "neighbour_accuracy", "neighbour_accuracy_pca")
 
 
@@ -174,11 +176,16 @@ def noise_text(noise: Numbers) -> str:
 
 
 def prior_text(spec: str) -> str:
-    """Return a prior as text with numbers as short as on the rest of the screen."""
+    """Return a prior as text with numbers as on the rest of the screen; of a long vector, its range."""
     words = []
     for part in spec.split(","):
-        name, _, numbers = part.partition("=")
-        words.append(f"{name} {' / '.join(number_text(float(number)) for number in numbers.split('/'))}")
+        name, _, text = part.partition("=")
+        numbers = [float(number) for number in text.split("/")]
+        if len(numbers) > MOST_OF_VECTOR:
+            ends = f"{number_text(min(numbers))} to {number_text(max(numbers))}"
+            words.append(f"{name} {ends} ({len(numbers)} numbers)")
+        else:
+            words.append(f"{name} {' / '.join(map(number_text, numbers))}")
     return ", ".join(words)
 
 
@@ -210,7 +217,9 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         say(f"classes of the label, training rows of each: {counts}")
     if "prior" in final:
         what = "q over the parameters" if "evidence_bound" in final else "MAP"
-        say(f"{what} under the prior {prior_text(final['prior'])}")
+        flat = settings["prior"] == FLAT
+        prior = "a flat prior" if flat else f"the prior {prior_text(final['prior'])}"
+        say(f"{what} under {prior}")
     if "evidence_bound" in final:
         say("the parameters are averaged out: rows are scored by the predictive mixture of Student t")
     columns = columns_of(final)

@@ -1,7 +1,8 @@
 """The parameters of a fitted model as a small table: what a textbook would name, as much as a screen holds.
 
 Rows are the columns of the data under their names. Of many rows those with the largest numbers are shown,
-and of many components or latents as many as fit the width; a last line counts the rest.
+and of many components or latents as many as fit the width, the heaviest components first; a last line counts
+the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +32,15 @@ class ParameterTable(NamedTuple):
         Name and cells, those to be shown first at the top.
     unit : str
         What a column of numbers belongs to, for the line that counts what is not shown.
+    weights : tuple of float
+        Of the columns of numbers: where not all of them fit, the heaviest are shown, in this order.
     """
 
     facts: tuple[str, ...]
     titles: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unit: str = "columns"
+    weights: tuple[float, ...] = ()
 
     def lines(self, width: int, most_rows: int = MOST_ROWS) -> list[str]:
         """Return the lines to print, each at most `width` characters."""
@@ -45,13 +49,13 @@ class ParameterTable(NamedTuple):
             return lines
         shown = self.rows if len(self.rows) <= most_rows + 1 else self.rows[:most_rows]
         lead = min(WIDEST_NAME, max(len(clean_text(name)) for name, _ in shown))
-        sizes = [
-            max(len(title), *(len(cells[i]) for _, cells in shown)) for i, title in enumerate(self.titles)
-        ]
-        ends = lead + np.cumsum([size + 2 for size in sizes])
-        fit = max(1, int((ends <= width).sum()))
+        sizes = np.array([[len(cell) for cell in cells] for cells in (self.titles, *(r[1] for r in shown))])
+        order, room = np.arange(len(self.titles)), sizes.max(axis=0) + 2
+        if self.weights and lead + room.sum() > width:
+            order = np.argsort(-np.array(self.weights), kind="stable")
+        fit = max(1, int((lead + np.cumsum(room[order]) <= width).sum()))
         for name, cells in (("", self.titles), *shown):
-            padded = (cell.rjust(size) for cell, size in zip(cells[:fit], sizes[:fit], strict=True))
+            padded = (cells[i].rjust(room[i] - 2) for i in order[:fit])
             lines.append("  ".join((name_cell(name, lead), *padded)).rstrip())
         rest = [
             f"{count} more {what if count > 1 else what[:-1]}"
@@ -101,7 +105,8 @@ def _mixture(p: Parameters, columns: Sequence[str] | None) -> ParameterTable:
     for d, name in enumerate(_names(columns, means.shape[1])):
         pairs = zip(means[:, d].tolist(), deviations[:, d].tolist(), strict=True)
         rows.append((name, tuple(f"{number_text(m)} (sd {number_text(s)})" for m, s in pairs)))
-    return ParameterTable(("means, with standard deviations:",), titles, tuple(rows), "components")
+    weights = tuple(p["weights"].tolist())
+    return ParameterTable(("means, with standard deviations:",), titles, tuple(rows), "components", weights)
 
 
 def _largest_first(rows: list[tuple[str, tuple[str, ...]]], size: NDArray[np.floating]) -> tuple[str, list]:

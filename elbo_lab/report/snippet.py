@@ -93,7 +93,8 @@ def fit_snippet(result: "FitResult") -> str:
     titles, numbers = number_rows(columns_of(result.final))
     titles = ["in nats", *(title.strip().replace("\n", ", ") for title in titles)]
     closing = plain_table("", titles, numbers)
-    facts, names, rows, _ = parameter_table(result.parameters, result.train.columns)
+    table = parameter_table(result.parameters, result.train.columns)
+    facts, names, rows = table.facts, table.titles, table.rows
     shown = [(clean_text(name), *cells) for name, cells in rows[:MOST_OPEN]]
     # The last sentence stands above the table.
     above, title = (facts[:-1], facts[-1].rstrip(":")) if rows else (facts, "")
