@@ -240,7 +240,7 @@ class ModelChoice:
             built = self.kind.for_data(x, variant=self.variant, latent=latent)
         model = _complete_model(built, self.kind)
         if latent is not None and model.latent_option != latent:
-            raise bad_value("latent", f"no value for {model.label}, whose latents follow the columns", latent)
+            raise bad_value("latent", f"no value for {model.label}, whose latents follow the data", latent)
         return model
 
     @property

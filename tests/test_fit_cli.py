@@ -131,7 +131,7 @@ MISTAKES = {
     "ppca --data none.csv": ["none.csv", "check the path"],
     # Options that a method, or a model, does not use.
     "ppca --data ok.csv --epochs 5": ["--epochs", "closed-form"],
-    "ppca --data ok.csv --method em --batch 5": ["--batch", "em"],
+    "ppca --data ok.csv --method em --batch 5": ["--batch", "em", "use method gradient or vae"],
     "ppca --data ok.csv --method em --hidden 5": ["--hidden", "em"],
     "ppca --data ok.csv --method gradient --draws 5": ["--draws", "gradient"],
     f"{VAE_TEXT} --restarts 5": ["--restarts", "vae"],
@@ -141,6 +141,8 @@ MISTAKES = {
     "logistic-regression --data ok.csv": ["labels"],
     f"{VAE_TEXT} --method em": ["method", "'em'"],
     "ppca --data ok.csv --components 2": ["--components", "--latent"],
+    "kde --data ok.csv --components 2": ["--components: expected no value for kde, which is no mixture"],
+    "kde --data ok.csv --latent 2": ["--latent: expected no value for kde", "follow the data"],
     "ppca --data ok.csv --covariance full": ["--covariance"],
     "gaussian-mixture:diagonal --data ok.csv --covariance full": ["--covariance", "diagonal"],
     "gaussian-mixture --data ok.csv --covariance ful": ["--covariance", "spherical, diagonal, full"],
@@ -223,6 +225,7 @@ OTHER_SETTINGS = [
     (["--seed", "4"], ["--seed"]),
     (["--hidden", "5", "5"], ["--hidden"]),
     (["--latent", "1"], ["--latent"]),
+    (["--prior", "default"], ["--prior: expected nothing, got 'default'; only --epochs may change"]),
     (["--data", "other.csv"], ["data", "checkpoint"]),
     (["--epochs", "1"], ["--epochs", "2"]),
 ]

@@ -106,4 +106,4 @@ def test_the_command_takes_several_checkpoints(folder, tmp_path, capsys):
     assert main(words[:2]) == 0
     assert "leave-one-out, fitted to faithful" in capsys.readouterr().out
     assert main([*words, str(folder / "whole.npz")]) == 2
-    assert "same training rows" in capsys.readouterr().err
+    assert "error: checkpoint: expected fits to the same training rows" in capsys.readouterr().err

@@ -184,7 +184,8 @@ def latent_size(name: str | None, latent: int | None, components: int | None) ->
     if components is None:
         return latent
     if name is not None and name.partition(":")[0] != "gaussian-mixture":
-        raise bad_value("--components", f"no value for {name}", components, "use --latent")
+        remedy = "latent dimensions are --latent"
+        raise bad_value("--components", f"no value for {name}, which is no mixture", components, remedy)
     return components
 
 

@@ -112,7 +112,7 @@ POSITIONAL = {
     "list": {"kind": "kind"},
     "diff": {"a": "A.json", "b": "B.json"},
     "fit": {"model": "model"},
-    "evaluate": {"checkpoint": "checkpoint"},
+    "evaluate": {"checkpoint": "checkpoint", "checkpoints": "checkpoint"},
     "encode": {"checkpoint": "checkpoint"},
     "sample": {"checkpoint": "checkpoint"},
 }

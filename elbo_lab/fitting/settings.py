@@ -106,7 +106,9 @@ def resolve(model: Model, asked: Settings) -> Settings:
     if foreign:
         names = ", ".join(map(option_name, known)) or "no option"
         expected = f"no value with method {method} (it uses {names})"
-        raise bad_value(foreign[0], expected, repr(asked[foreign[0]]))
+        others = [name for name in methods_of(model) if foreign[0] in METHODS[name].options_for(model)]
+        remedy = f"use method {' or '.join(others)}" if others else ""
+        raise bad_value(foreign[0], expected, repr(asked[foreign[0]]), remedy)
     options = known | {name: value for name, value in asked.items() if name in known}
     _check(options)
     return {
@@ -175,6 +177,7 @@ def overlay(asked: Settings, stored: Settings) -> Settings:
         elif name == "model" and stored[name].partition(":")[0] == value:
             continue
         elif name not in stored or plain(stored[name]) != plain(value):
-            expected = f"{stored.get(name)!r} as in the checkpoint, or nothing"
+            kept = stored.get(name)
+            expected = "nothing" if kept is None else f"{kept!r} as in the checkpoint, or nothing"
             raise bad_value(name, expected, repr(value), "only --epochs may change")
     return merged
