@@ -20,7 +20,16 @@ from table import print_table
 
 from elbo_lab.files import check_writable
 
-TOPICS = ("vae_step", "mixture_em", "weight_variance", "evidence", "beta", "small_calls", "start_up")
+TOPICS = (
+    "vae_step",
+    "mixture_em",
+    "weight_variance",
+    "evidence",
+    "beta",
+    "density",
+    "small_calls",
+    "start_up",
+)
 
 
 def build_parser():
