@@ -30,7 +30,7 @@ import numpy as np
 
 from elbo_lab import bounds, distributions, estimators, models
 from elbo_lab.datasets import DATASETS as DATA_SETS
-from elbo_lab.datasets import BuiltIn
+from elbo_lab.datasets import BuiltIn, Dataset
 from elbo_lab.distributions import Family
 from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, unknown_name
 from elbo_lab.estimators import TARGETS, Estimator, Exact
@@ -242,6 +242,10 @@ class ModelChoice:
         if latent is not None and model.latent_option != latent:
             raise bad_value("latent", f"no value for {model.label}, whose latents follow the data", latent)
         return model
+
+    def checked_table(self, dataset: Dataset) -> np.ndarray:
+        """Return the table (M, C) on which the formulas are checked: of global latents some rows may do."""
+        return self.kind.table_of(dataset)[: self.kind.usual_rows]
 
     @property
     def label(self) -> str:

@@ -149,7 +149,7 @@ def check_model(
     begun = time.perf_counter()
     choice = find_models(model, "model")[0]
     dataset = load(choice.kind.default_data if data is None else data)
-    table = choice.kind.table_of(dataset)
+    table = choice.checked_table(dataset)
     built = choice.build(table, latent)
     constant = examine(built, built.check_data(built.as_data(table)), np.random.default_rng(seed))
     return ModelCheck(built.label, constant, time.perf_counter() - begun)

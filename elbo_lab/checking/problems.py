@@ -73,7 +73,7 @@ def small_problems(model: object = None) -> Iterator[tuple[Problem, int]]:
 
 def _built(choice: ModelChoice) -> tuple[Model, Floats]:
     """Return a model with few latents, where it may choose, and the default data of its class (N, D)."""
-    table = choice.kind.table_of(load(choice.kind.default_data))[: choice.kind.usual_rows]
+    table = choice.checked_table(load(choice.kind.default_data))
     for latent in (1, 2, None):
         try:
             model = choice.build(table, latent)
