@@ -174,12 +174,21 @@ def test_the_screen_has_a_flat_prior_by_its_name_and_of_a_long_vector_the_range(
         ),
         (["deep-bernoulli", "--data", "digits", "--prior", "sd=-1"], "prior sd: expected a finite number"),
         (["deep-bernoulli", "--data", "digits", "--prior", "flat"], "name one, as in sd=10"),
+        (["deep-bernoulli", "--data", "digits", "--prior", "sd=1e-200"], "a size from 1e-100 to 1e+100"),
+        (["ppca", "--data", "digits", "--prior", "rate=1e300"], "prior rate: expected numbers of at most"),
     ],
 )
 def test_a_wrong_prior_is_told_on_the_command_line(arguments, words, capsys):
     assert main(["fit", *arguments]) == 2
     told = capsys.readouterr().err
     assert words in " ".join(told.split()) and "Traceback" not in told
+
+
+def test_a_default_scale_that_the_rows_do_not_determine_is_refused_and_a_given_one_taken():
+    two = FAITHFUL[:2]
+    with pytest.raises(UserMistake, match=r"data: expected rows that span all columns.*as in scale=1"):
+        fit("gaussian-mixture", two, latent=1, prior="default")
+    assert np.isfinite(fit("gaussian-mixture", two, latent=1, prior="scale=1").final["log_posterior"])
 
 
 def test_a_prior_object_of_another_model_is_refused():

@@ -133,6 +133,24 @@ def test_the_density_of_a_component_is_that_of_scipy(variant):
 
 
 @over_variants
+def test_with_very_many_degrees_of_freedom_the_density_is_that_of_a_gaussian(variant):
+    model, theta = some_t(variant)
+    model.layout.view(theta, "log_dof")[...] = [60.0, 200.0, 500.0]
+    gaussian = GaussianMixture(2, 3, variant)
+    t = model.layout.views(theta)
+    shared = gaussian.layout.pack({name: t[name] for name, _ in gaussian.layout.entries})
+    expected = gaussian.likelihood_table(shared, TEN)[0]
+    np.testing.assert_allclose(model.likelihood_table(theta, TEN)[0], expected, rtol=1e-11)
+
+
+def test_one_component_in_three_columns_is_fitted():
+    # Here the check of draws against density goes to very many degrees of freedom.
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    found = fit("gaussian-mixture", x, latent=1, method="variational-bayes").final
+    assert found["components_in_use"] == 1
+
+
+@over_variants
 def test_the_slope_of_the_mixture_of_t_is_that_of_central_differences(variant):
     model, theta = some_t(variant)
     weights = np.random.default_rng(1).standard_normal((10, 3))

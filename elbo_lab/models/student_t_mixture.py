@@ -53,14 +53,16 @@ class StudentTMixture(GaussianMixture):
         With g = (n + D) / (n + |y|^2): the slope in y is that of a Gaussian with weight g, and in log n it is
         (n / 2) [psi((n + D)/2) - psi(n/2) - D/n - log(1 + |y|^2/n) + g |y|^2 / n].
         """
-        from scipy.special import digamma, gammaln  # heavy: loaded on use
+        from scipy.special import betaln, digamma, gammaln  # heavy: loaded on use
 
         t = self.layout.views(theta)
         y, log_det = self.covariance.whiten(t, x[:, None, :] - t["mean"])
         n = np.exp(t["log_dof"])[:, None]
         squares, size = self._squares(y)
         tails = np.log1p(squares / n)
-        constant = gammaln(0.5 * (n + size)) - gammaln(0.5 * n) - 0.5 * size * np.log(n * np.pi)
+        # ln Gamma((n + D)/2) - ln Gamma(n/2), without the difference of two numbers near n log n.
+        ratio = gammaln(0.5 * size) - betaln(0.5 * n, 0.5 * size)
+        constant = ratio - 0.5 * size * np.log(n * np.pi)
         table = (constant - 0.5 * (n + size) * tails).sum(axis=-1) - log_det
 
         def pullback(weights: Floats) -> Floats:

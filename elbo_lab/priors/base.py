@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, is_number, short, unknown_name
+from elbo_lab.errors import LARGEST_DATUM, NotApplicable, bad_kind, bad_value, is_number, short, unknown_name
 from elbo_lab.models import Model
 
 DEFAULT, FLAT = "default", "flat"
@@ -128,6 +128,10 @@ def single(name: str, value: object, least: float, open_end: bool = False) -> fl
     words = f"{'above' if open_end else 'of at least'} {least:g}"
     if not math.isfinite(value) or value < least or (open_end and value == least):
         raise bad_value(f"prior {name}", f"a finite number {words}", value)
+    # Its square and the inverse of that have to be numbers.
+    if value != 0 and not 1.0 / LARGEST_DATUM <= abs(value) <= LARGEST_DATUM:
+        expected = f"a size from {1.0 / LARGEST_DATUM:g} to {LARGEST_DATUM:g}"
+        raise bad_value(f"prior {name}", expected, value)
     return float(value)
 
 
@@ -143,4 +147,7 @@ def several(name: str, value: Any, least: float = -math.inf) -> tuple[float, ...
     if len(wrong):
         words = "finite numbers" if least == -math.inf else f"finite numbers of at least {least:g}"
         raise bad_value(f"prior {name}", words, wrong[0])
+    if np.abs(array).max() > LARGEST_DATUM:
+        largest = array[np.argmax(np.abs(array))]
+        raise bad_value(f"prior {name}", f"numbers of at most {LARGEST_DATUM:g}", largest, "change the unit")
     return tuple(float(number) for number in array)

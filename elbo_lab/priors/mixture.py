@@ -81,6 +81,9 @@ class MixturePrior(Prior):
             "mean": x.mean(axis=0),
             "scale": shapes.get(model.variant, covariance),
         }
+        if model.variant == "full" and "scale" not in given and np.linalg.matrix_rank(centred) < n_columns:
+            expected = "rows that span all columns, which the default scale is measured on"
+            raise bad_value("data", expected, "a singular covariance", "name it, as in scale=1")
         prior = cls(**(numbers | given))
         prior.check_model(model)
         return prior
