@@ -125,7 +125,7 @@ class LinearGaussianPrior(Prior):
 
             of_noise = self.shape * np.log(np.broadcast_to(rate, noise.shape)) - gammaln(self.shape)
             value += of_noise.sum() + 0.5 * t["W"].size * (np.log(self.loadings) - LOG_2PI)
-        return float(value) + 0.0  # under a flat prior 0, not -0
+        return float(value)
 
     def log_prior_grad(self, model: Model, theta: Floats) -> Floats:
         """d/dW = -lambda W / v, d/dlog sigma = lambda |W|^2 / v + 2 b / v - K - 2 (a + 1)."""

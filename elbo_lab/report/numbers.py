@@ -81,7 +81,7 @@ def shown(name: str, numbers: Numbers) -> str:
     value = -value if name == "nll_per_datum" else value
     if error:
         return value_text(value, error)
-    return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
+    return f"{value:,.3f}" if abs(value) >= 0.1 else f"{value + 0.0:.3g}"  # not -0
 
 
 def number_rows(columns: dict[str, Numbers]) -> tuple[list[str], list[tuple[str, ...]]]:
