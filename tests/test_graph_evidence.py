@@ -141,7 +141,9 @@ class TestRungs:
             exact = sum_by_row(
                 list(integrated_completions(CONDITIONAL, theta, pattern, table, rows)), len(table)
             )
-            grid = sum_by_row(list(grid_completions(CONDITIONAL, theta, pattern, table, rows)), len(table))
+            found, missed = grid_completions(CONDITIONAL, theta, pattern, table, rows)
+            assert not len(missed)
+            grid = sum_by_row(found, len(table))
             np.testing.assert_allclose(grid.value[rows], exact.value[rows], atol=1e-8)
             compared += len(rows)
         assert compared > 10
@@ -198,6 +200,31 @@ class TestRungs:
         exact = log_evidence(linear, np.array([1.0, 0.0, np.log(0.3)]), row)
         assert found.rung[0] == "quadrature"
         assert found.value[0] == pytest.approx(exact.value[0], abs=1e-8)
+
+    def test_a_row_that_misses_the_tolerance_falls_alone(self):
+        # The category of the second row makes its posterior narrower than the finest step.
+        steep = BayesNet(
+            (
+                Node("c", "table"),
+                Node("h", "standard-normal"),
+                Node("x", "conditional-gaussian", ("c", "h")),
+                Node("y", "mlp-gaussian", ("h",), hidden=(1,), activation="softplus"),
+            )
+        )
+        theta = steep.theta(
+            {
+                "c": {"probabilities": [0.5, 0.5]},
+                "x": {"W": [[[1.0]], [[1.0]]], "b": [[0.0], [0.0]], "sigma": [[0.5], [1e-6]]},
+            },
+            steep.start(np.random.default_rng(0)),
+        )
+        rows = np.array([[0, np.nan, 0.3, 0.2], [1, np.nan, 0.3, 0.2], [0, np.nan, -0.4, 0.1]])
+        found = log_evidence(steep, theta, rows)
+        assert found.rung.tolist() == ["quadrature", "long-run", "quadrature"]
+        alone = [log_evidence(steep, theta, row[None]) for row in rows]
+        np.testing.assert_allclose(found.value, [one.value[0] for one in alone], atol=1e-8)
+        (of_second,) = [part for part in completions(steep, theta, rows) if part.rung[0] == "long-run"]
+        assert set(of_second.rows.tolist()) == {1}
 
     def test_three_curved_reals_are_drawn(self):
         theta = random_theta(MIXED)

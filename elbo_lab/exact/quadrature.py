@@ -267,18 +267,22 @@ def _posterior_gradient(model: Model, theta: Floats, x: Floats, nodes: Floats, l
     return grad
 
 
-def converged_grids(model: Model, theta: Floats, x: Floats) -> Iterator[ConvergedGrids]:
+def converged_grids(
+    model: Model, theta: Floats, x: Floats, most_nodes: int = MOST_PAIRS
+) -> Iterator[ConvergedGrids]:
     """Yield data whose log p(x_n) has converged, with the two grids that agree on it, until all have.
 
     `_grids_of_block` documents what is yielded; large data sets are split into blocks with separate grids.
+    A grid has at most so many nodes for each datum, and `MOST_PAIRS` for all data of a block.
     """
     for start in range(0, len(x), DATA_PER_GRID):
         block = x[start : start + DATA_PER_GRID]
-        for done, value, change, coarse, fine in _grids_of_block(model, theta, block):
+        most_pairs = min(MOST_PAIRS, most_nodes * len(block))
+        for done, value, change, coarse, fine in _grids_of_block(model, theta, block, most_pairs):
             yield start + done, value, change, coarse, fine
 
 
-def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[ConvergedGrids]:
+def _grids_of_block(model: Model, theta: Floats, x: Floats, most_pairs: int) -> Iterator[ConvergedGrids]:
     """Halve the step until log p(x_n) has converged for each datum of a block.
 
     Yields
@@ -326,7 +330,7 @@ def _grids_of_block(model: Model, theta: Floats, x: Floats) -> Iterator[Converge
         matters = table > table.max(axis=0) - NEGLIGIBLE
         low, high = boxes(coarse[1], matters, step)
         index = children(index[matters.any(axis=1)], round(HALF_WIDTH / step))
-        if len(index) * len(pending) > MOST_PAIRS:
+        if len(index) * len(pending) > most_pairs:
             raise ToleranceMissed
         fine = (step, step * index, _log_weights(model, theta, x[pending], step * index, low, high))
 

@@ -18,7 +18,6 @@ from elbo_lab.exact.graphs.grid import grid_completions
 from elbo_lab.exact.graphs.patterns import patterns
 from elbo_lab.exact.graphs.sampled import sampled_completions
 from elbo_lab.exact.quadrature import RUNG as QUADRATURE
-from elbo_lab.exact.quadrature import ToleranceMissed
 from elbo_lab.models.graphs import BayesNet
 
 
@@ -56,12 +55,8 @@ def completions(
                 yield from integrated_completions(net, theta, pattern, table, rows)
             continue
         if pattern.rung == QUADRATURE:
-            try:
-                # All of a pattern, or nothing, so that no row is completed twice.
-                yield from list(grid_completions(net, theta, pattern, table, rows))
-                continue
-            except ToleranceMissed:
-                pass
+            converged, rows = grid_completions(net, theta, pattern, table, rows)
+            yield from converged
         yield from sampled_completions(net, theta, pattern, table, rows)
 
 

@@ -15,7 +15,6 @@ would cut off a part. So each row has a centre c, the best node of a coarse and 
     int N(u; 0, I) f(u) du = int N(t; 0, I) exp(-c . t - |c|^2 / 2) f(c + t) dt
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -27,7 +26,7 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.graphs.completions import Completions, log_counted
 from elbo_lab.exact.graphs.patterns import Pattern
-from elbo_lab.exact.quadrature import NEGLIGIBLE, RUNG, converged_grids
+from elbo_lab.exact.quadrature import NEGLIGIBLE, RUNG, ToleranceMissed, converged_grids
 from elbo_lab.exact.rules import lattice
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import Pullback, StandardNormalPrior
@@ -36,6 +35,8 @@ from elbo_lab.special import log_sum_exp
 
 # Rows with every value of their discrete hidden cells that are integrated at once.
 ROWS_PER_PASS = 512
+# Nodes that a grid may have for each of them; a grid of so many takes longer than draws.
+MOST_NODES = 1 << 20
 # The lattice on which the centres are looked for.
 COARSE_STEP, COARSE_WIDTH = 1.0, 12.0
 
@@ -113,37 +114,71 @@ class NoiseModel(StandardNormalPrior):
 
 def grid_completions(
     net: BayesNet, theta: Floats, pattern: Pattern, table: Floats, rows: Integers
-) -> Iterator[Completions]:
-    """Yield the completions on the rung quadrature; parameters as in `integrated_completions`.
+) -> tuple[list[Completions], Integers]:
+    """Return the completions on the rung quadrature, and the rows that need a finer grid than there may be.
 
-    Raises
-    ------
-    ToleranceMissed
-        If a grid would have to be finer than it may be.
+    Parameters as in `integrated_completions`. Rows share a grid as long as all of them converge; a row that
+    is left over has another try by itself, since what it needs may be less than what all need together.
     """
-    model, n_values = NoiseModel(net, pattern), prod(pattern.sizes)
-    per_pass = max(1, ROWS_PER_PASS // n_values)
-    at_zero = np.zeros((1, 1, len(pattern.reals)))
-    wide = COARSE_STEP * lattice(len(pattern.reals), round(COARSE_WIDTH / COARSE_STEP))
+    model, per_pass = NoiseModel(net, pattern), max(1, ROWS_PER_PASS // prod(pattern.sizes))
+    found: list[Completions] = []
+    missed: list[int] = []
     for start in range(0, len(rows), per_pass):
         part = rows[start : start + per_pass]
-        full, of_row = pattern.listed(table[part]), np.repeat(part, n_values)
-        full = np.concatenate([full, np.zeros((len(full), len(pattern.reals)))], axis=1)
-        # Values of probability zero have it at every node.
-        possible = model.likelihood(theta, full, at_zero)[0][0] > -np.inf
-        full, of_row = full[possible], of_row[possible]
-        full[:, len(net.columns) :] = wide[model.log_joint(theta, full, wide[:, None]).argmax(axis=0)]
-        for done, log_p, change, _, (nodes, log_weights) in converged_grids(model, theta, full):
+        completed, left = _on_a_grid(model, theta, table, part)
+        found += completed
+        for row in left:
+            completed, still = _on_a_grid(model, theta, table, row[None]) if len(part) > 1 else ([], left)
+            found += completed
+            missed += still.tolist()
+    return found, np.array(missed, np.intp)
+
+
+def _on_a_grid(
+    model: NoiseModel, theta: Floats, table: Floats, rows: Integers
+) -> tuple[list[Completions], Integers]:
+    """Return the completions of the rows whose values have all converged, and the other rows."""
+    net, pattern = model.net, model.pattern
+    full, of_row = pattern.listed(table[rows]), np.repeat(rows, prod(pattern.sizes))
+    full = np.concatenate([full, np.zeros((len(full), len(pattern.reals)))], axis=1)
+    # Values of probability zero have it at every node.
+    at_zero = np.zeros((1, 1, len(pattern.reals)))
+    possible = model.likelihood(theta, full, at_zero)[0][0] > -np.inf
+    full, of_row = full[possible], of_row[possible]
+    wide = COARSE_STEP * lattice(len(pattern.reals), round(COARSE_WIDTH / COARSE_STEP))
+    full[:, len(net.columns) :] = wide[model.log_joint(theta, full, wide[:, None]).argmax(axis=0)]
+    pending = np.ones(len(full), bool)
+    found = []
+    try:
+        for done, log_p, change, (nodes, log_weights), _ in converged_grids(model, theta, full, MOST_NODES):
+            pending[done] = False
+            # Of two grids that agree the coarser has fewer nodes to learn from.
             log_weights = log_weights + (log_p - log_sum_exp(log_weights, axis=0))
-            matters = log_weights > log_weights.max(axis=0) - NEGLIGIBLE
-            node, datum = np.nonzero(matters)
+            node, datum = np.nonzero(log_weights > log_weights.max(axis=0) - NEGLIGIBLE)
             which = done[datum]
-            completed = model.completed(theta, full[which], nodes[node][None])[0]
-            yield Completions(
-                np.full(len(which), RUNG),
-                of_row[which],
-                completed,
-                pattern.counted,
-                log_weights[node, datum],
-                change[datum],
+            found.append(
+                Completions(
+                    np.full(len(which), RUNG),
+                    of_row[which],
+                    model.completed(theta, full[which], nodes[node][None])[0],
+                    pattern.counted,
+                    log_weights[node, datum],
+                    change[datum],
+                )
             )
+    except ToleranceMissed:
+        pass
+    left = np.unique(of_row[pending])
+    return [one for one in (_without(part, left) for part in found) if len(one.rows)], left
+
+
+def _without(part: Completions, rows: Integers) -> Completions:
+    """Return the completions of other rows than these."""
+    kept = ~np.isin(part.rows, rows)
+    return part._replace(
+        rung=part.rung[kept],
+        rows=part.rows[kept],
+        table=part.table[kept],
+        log_weights=part.log_weights[kept],
+        error=part.error[kept],
+    )
