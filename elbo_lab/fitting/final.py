@@ -112,6 +112,8 @@ def numbers_of_prior(task: Task, outcome: Outcome, numbers: Numbers) -> Numbers:
     found = {"prior": task.prior.spec, "log_prior": log_prior}
     if "log_likelihood" in numbers:
         return found | {"log_posterior": numbers["log_likelihood"] + log_prior}
+    if "elbo_per_datum" not in numbers:  # without a q there is no bound either
+        return found
     return found | {"log_posterior_bound": numbers["rows"] * numbers["elbo_per_datum"] + log_prior}
 
 

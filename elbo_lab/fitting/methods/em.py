@@ -87,7 +87,7 @@ class EMMethod(Method):
     """EM, where both steps are exact."""
 
     name = "em"
-    summary = "ELBO in q and theta alternately"
+    summary = "E-step (q becomes the posterior) and M-step (theta) in turn; of one component the M-step alone"
     options: ClassVar[Settings] = {
         "epochs": 1000,
         "restarts": None,

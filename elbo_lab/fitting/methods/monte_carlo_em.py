@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.errors import check_count
 from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.final import Numbers, annealed_numbers
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
-from elbo_lab.fitting.methods.base import Method, Settings
-from elbo_lab.fitting.methods.steps import STEPS, check_training_size, plan_of
-from elbo_lab.fitting.recorders import evidence_recorder
+from elbo_lab.fitting.methods.base import Method, Settings, prior_of
+from elbo_lab.fitting.methods.steps import STEPS, check_gap_rows, check_training_size, plan_of
+from elbo_lab.fitting.recorders import evidence_recorder, prior_recorder
 from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
-from elbo_lab.training import CHAINS, MonteCarloEMObjective, Training
+from elbo_lab.training import CHAINS, MonteCarloEMObjective, PosteriorObjective, Training
 from elbo_lab.training.monte_carlo_em import TRANSITION
 
 # Moves of an E-step, where nothing else is asked for.
@@ -38,6 +38,7 @@ class MonteCarloEMMethod(Method):
         "leapfrog": TRANSITION.n_leapfrog,
         "gap_rows": 0,
         "dtype": "float32",
+        "prior": None,
     }
 
     def applies(self, model: Model) -> bool:
@@ -47,9 +48,7 @@ class MonteCarloEMMethod(Method):
         return ""
 
     def completed(self, model: Model, options: Settings) -> Settings:
-        check_count("gap_rows", options["gap_rows"], minimum=0)
-        if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
-            raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
+        check_gap_rows(model, options["gap_rows"])
         for name in ("draws", "leapfrog"):
             check_count(name, options[name])
         moves = USUAL_MOVES[options["chains"]] if options["moves"] is None else options["moves"]
@@ -66,10 +65,8 @@ class MonteCarloEMMethod(Method):
         train: Dataset,
         threads: int,
     ) -> Task:
+        check_gap_rows(model, settings["gap_rows"], len(train.x))
         recorders = []
-        if settings["gap_rows"] > len(train.x):
-            expected = f"at most the {len(train.x)} rows that the training sees"
-            raise bad_value("gap_rows", expected, settings["gap_rows"])
         if settings["gap_rows"] or has_exact_evidence(model):
             recorders.append(evidence_recorder(model, train.x, settings["gap_rows"], settings["seed"]))
         objective = CHAINS[settings["chains"]](
@@ -81,9 +78,13 @@ class MonteCarloEMMethod(Method):
             transition=replace(TRANSITION, n_leapfrog=settings["leapfrog"]),
             dtype=np.dtype(settings["dtype"]).type,
         )
+        prior = prior_of(model, settings, train)
+        if prior is not None:
+            recorders.append(prior_recorder(model, prior))
+        climbed = objective if prior is None else PosteriorObjective(objective, model, prior)
         held = held_in(model.layout, settings.get("hold"))
-        training = Training(objective, plan_of(settings), settings["seed"], recorders, threads, held)
-        return Task(model, None, settings, TrainingJob(training))
+        training = Training(climbed, plan_of(settings), settings["seed"], recorders, threads, held)
+        return Task(model, None, settings, TrainingJob(training), prior=prior)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         """Return the closing numbers; log p(x) by annealing where no formula gives it."""
@@ -94,8 +95,9 @@ class MonteCarloEMMethod(Method):
             if rows.held_out is not None:
                 numbers["held_out"] |= annealed_numbers(task.model, theta, rows.held_out.x, seed)
         moves = f"{task.settings['moves']} move{'s' * (task.settings['moves'] > 1)}"
+        climbed = "log p(x)" if task.prior is None else "log p(x) + log p(theta)"
         numbers["claim"] = (
             f"{task.settings['chains']} chains of {moves}: with exact draws of the posterior a step is "
-            "unbiased along log p(x), with chains that have not arrived it is not, and log p(x) may fall"
+            f"unbiased along {climbed}, with chains that have not arrived it is not, and {climbed} may fall"
         )
         return numbers

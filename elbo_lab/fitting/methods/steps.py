@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from elbo_lab.distributions import Family
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.estimators import Estimator
+from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.methods.base import Settings
 from elbo_lab.memory import Sizes
+from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.registry import find_estimators
 from elbo_lab.training import Plan, find_optimizer, parse_schedule
@@ -62,6 +64,15 @@ def estimator_of(argument: str, settings: Settings, target: str) -> Estimator:
         if estimator.target == target:
             return estimator
     raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
+
+
+def check_gap_rows(model: Model, gap_rows: int, n_rows: int | None = None) -> None:
+    """Refuse rows whose exact log p(x) cannot be computed, or more than the `n_rows` of the training."""
+    check_count("gap_rows", gap_rows, minimum=0)
+    if gap_rows and not has_exact_evidence(model) and model.latent_dim > 2:
+        raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
+    if n_rows is not None and gap_rows > n_rows:
+        raise bad_value("gap_rows", f"at most the {n_rows} rows that the training sees", gap_rows)
 
 
 def check_training_size(

@@ -11,13 +11,13 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import NotApplicable, bad_value, check_count
-from elbo_lab.evaluation import has_exact_evidence
+from elbo_lab.errors import bad_value
 from elbo_lab.fitting.final import Numbers, of_beta
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings, prior_of
 from elbo_lab.fitting.methods.steps import (
     STEPS,
+    check_gap_rows,
     check_training_size,
     estimator_of,
     plan_of,
@@ -78,7 +78,8 @@ class VAEMethod(Method):
         return not (model.global_latents or model.formula_only or model.all_observed or no_q)
 
     def completed(self, model: Model, options: Settings) -> Settings:
-        _check_recorded(model, options)
+        check_gap_rows(model, options["gap_rows"])
+        _check_patience(options)
         _check_weight(options)
         kind = OBJECTIVES[options["objective"]]
         # An objective that learns a vector from something else than draws of q takes no estimator for it.
@@ -116,11 +117,9 @@ class VAEMethod(Method):
         if validation is not None:
             beta = None if weight.is_elbo else weight.final
             recorders.append(validation_recorder(model, posterior, validation.x, seed, dtype, beta))
+        check_gap_rows(model, settings["gap_rows"], len(train.x))
         gap_rows = None
         if settings["gap_rows"]:
-            if settings["gap_rows"] > len(train.x):
-                expected = f"at most the {len(train.x)} rows that the training sees"
-                raise bad_value("gap_rows", expected, settings["gap_rows"])
             # The ELBO of a free table is defined only for all of its rows at once.
             gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
             recorders.append(gap_recorder(model, posterior, gap_rows))
@@ -174,11 +173,8 @@ def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Datas
     return (train, None) if settings["patience"] is None else train.split(VALIDATION)
 
 
-def _check_recorded(model: Model, options: Settings) -> None:
-    """Refuse to record an exact gap, or a validation bound, that cannot be computed."""
-    check_count("gap_rows", options["gap_rows"], minimum=0)
-    if options["gap_rows"] and not has_exact_evidence(model) and model.latent_dim > 2:
-        raise NotApplicable(f"gap_rows: log p of {model.label} is exact for at most two latents")
+def _check_patience(options: Settings) -> None:
+    """Refuse to watch validation rows for which there is no q."""
     if options["posterior"] == FreePosterior.name and options["patience"] is not None:
         expected = "no value with a free table, which has no q for validation rows"
         raise bad_value("patience", expected, options["patience"], "use the amortised posterior")
