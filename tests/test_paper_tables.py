@@ -138,7 +138,7 @@ MNIST_MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", ["burda_2016_table_1", "kingma_2014_figure_2"])
+@pytest.mark.parametrize("name", ["burda_2016_table_1", "kingma_2014_figure_2", "kingma_2014_figure_3"])
 @pytest.mark.parametrize(("words", "told"), MNIST_MISTAKES)
 def test_a_script_on_mnist_tells_a_mistake_in_one_line(tmp_path, monkeypatch, name, words, told):
     monkeypatch.delenv("ELBO_LAB_QUICK", raising=False)

@@ -15,11 +15,13 @@ from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.fitting.jobs import TrainingJob
 from elbo_lab.models import PPCA, DeepBernoulli
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior, Posterior
+from elbo_lab.priors import NetworkPrior
 from elbo_lab.training import (
     ElboObjective,
     EvidenceObjective,
     ImportanceWeightedObjective,
     Plan,
+    PosteriorObjective,
     ReweightedWakeSleepObjective,
     Training,
     WakeSleepObjective,
@@ -93,6 +95,7 @@ def check_loaded(objective, path, data=None):
     train_in_pieces(training, path, WORDS, data=data)
     stored = load_fitted(path)
     assert stored.model == objective.model
+    objective = getattr(objective, "inner", objective)
     posterior = getattr(objective, "posterior", None)
     if posterior is None:
         assert stored.posterior is None
@@ -116,6 +119,7 @@ OBJECTIVES = {
     "another family": ElboObjective(MODEL, replace(ENCODER, family=Laplace(1)), DIGITS, **SAMPLED),
     "wake-sleep": WakeSleepObjective(MODEL, ENCODER, DIGITS),
     "reweighted wake-sleep": ReweightedWakeSleepObjective(MODEL, ENCODER, DIGITS, draws=3),
+    "elbo with a prior": PosteriorObjective(ElboObjective(MODEL, ENCODER, DIGITS), MODEL, NetworkPrior(1.0)),
     "evidence": EvidenceObjective(PPCA(12, 2), DIGITS),
 }
 

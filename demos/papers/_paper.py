@@ -8,7 +8,7 @@ told in the first second, and ends with `publish`. Run by itself it takes one op
 A script with options of its own adds them to its `paper_parser` first. Run by another program (a test, a
 gallery, a notebook), the words on the command line belong to that program and are not read.
 
-Two scripts train on MNIST, which is no part of the package and may be fetched at first use. They read their
+Three scripts train on MNIST, which is no part of the package and may be fetched at first use. They read their
 command line with `mnist_parser` before they look for the digits, and end with one line if there are none.
 """
 

@@ -38,6 +38,7 @@ from elbo_lab.registry import FAMILIES, find_models
 from elbo_lab.training import (
     EvidenceObjective,
     Objective,
+    PosteriorObjective,
     Training,
     VariationalObjective,
     load_checkpoint,
@@ -330,6 +331,8 @@ def _specs(objective: Objective, data: Dataset | None) -> Header:
 
     Nothing, where they are not of kinds that have a name.
     """
+    if isinstance(objective, PosteriorObjective):
+        objective = objective.inner
     if not isinstance(objective, (EvidenceObjective, VariationalObjective)):
         return {}
     model, spec, probabilities = objective.model, None, None
