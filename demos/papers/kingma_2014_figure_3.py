@@ -81,8 +81,8 @@ for name in ASKED.only:
     checkpoint = OUT / f"kingma-{name.replace(' ', '-')}-{N}.npz"
     train_in_pieces(training, checkpoint, words, ASKED.seconds)
     curves[name] = np.array([[N * row["epoch"], row["seen"], row["unseen"]] for row in training.history])
-    _, seen, unseen = curves[name][-1]
-    note = f"rate {rate}, {training.epoch * N / 1e6:.2g} million; training {seen:.2f}"
+    digits, seen, unseen = curves[name][-1]
+    note = f"rate {rate}, {digits / 1e6:.2g} million; training {seen:.2f}"
     rows.append({"quantity": f"{name}: log p(x), unseen", "ours": unseen, "note": note})
     note = f"over the first {PILOT} batches of {BATCH}"
     rows.append({"quantity": f"{name}: minutes per million", "ours": minutes, "note": note})

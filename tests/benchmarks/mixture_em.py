@@ -61,7 +61,11 @@ def iteration_by_definition(*size):
 def multiply_adds(n_data, n_columns, n_components, variant):
     """Return matrix products with the multiply-adds of an iteration, and nothing else."""
     products = n_columns * (n_columns + 1) // 2 if variant == "full" else n_columns
-    count = n_data * n_components * (2 * products + EXPONENTIAL)
+    return arithmetic(n_data * n_components * (2 * products + EXPONENTIAL))
+
+
+def arithmetic(count):
+    """Return matrix products with so many multiply-adds, half of them on each of two threads."""
     factor = np.random.default_rng(0).standard_normal((SIDE, SIDE))
 
     def half(_part):

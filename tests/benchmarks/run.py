@@ -27,6 +27,9 @@ TOPICS = (
     "evidence",
     "beta",
     "density",
+    "wake_sleep",
+    "gplvm",
+    "bayes_net",
     "small_calls",
     "start_up",
 )

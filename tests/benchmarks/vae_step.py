@@ -100,12 +100,19 @@ def products(n, share):
     return once
 
 
-def limit():
-    """Return the products alone: one after the other, or half on each core without waiting."""
+def least_of(products, count):
+    """Return `count` times the products alone: one after the other, or half on each core without waiting.
+
+    Parameters
+    ----------
+    products : callable
+        (n, share) -> a function that does those of n rows, and a share of the weights' of a batch.
+    count : int
+    """
     whole, halves = products(BATCH, 1), [products(BATCH // 2, 2) for _ in range(2)]
 
     def repeated(once):
-        for _ in range(STEPS):
+        for _ in range(count):
             once()
 
     def side_by_side():
@@ -122,6 +129,10 @@ def limit():
         return median(spent)
 
     return min((lambda: repeated(whole), side_by_side), key=seconds)
+
+
+def limit():
+    return least_of(products, STEPS)
 
 
 # -- peers ---------------------------------------------------------------------------------------
