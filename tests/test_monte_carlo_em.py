@@ -1,5 +1,6 @@
 """Monte Carlo EM: Fisher's identity without luck, chains that are stationary, biased ones, and `fit`."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -16,14 +17,19 @@ from elbo_lab.exact import evidence, ladder
 from elbo_lab.fitting import final
 from elbo_lab.fitting.final import annealed_numbers
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
+from elbo_lab.priors import NetworkPrior
 from elbo_lab.training import (
     CHAINS,
+    SGD,
     ColdMonteCarloEMObjective,
+    EvidenceObjective,
     MonteCarloEMObjective,
     Plan,
+    PosteriorObjective,
     Training,
     monte_carlo_em,
 )
+from elbo_lab.training.batch import generators
 
 BITS = load("digits:binary").rows(220, 0).x[:, 18:30]
 every = pytest.mark.parametrize("kind", CHAINS.values(), ids=list(CHAINS))
@@ -229,6 +235,7 @@ def test_bits_are_drawn_anew_for_every_visit():
 MISTAKES = [
     ({"chains": "colds"}, r"^chains: expected one of persistent, cold, got 'colds'; did you mean 'cold'"),
     ({"moves": 0}, "^moves: expected a whole number of at least 1, got 0$"),
+    ({"theta_steps": 0}, "^theta_steps: expected a whole number of at least 1, got 0$"),
     ({"leapfrog": 0}, "^leapfrog: expected a whole number of at least 1, got 0$"),
     ({"draws": 0}, "^draws: expected a whole number of at least 1, got 0$"),
     ({"latent": 3, "gap_rows": 5}, "^gap_rows: log p of deep-bernoulli is exact for at most two latents"),
@@ -260,3 +267,67 @@ def test_a_transition_of_another_length_changes_the_draws():
         block = objective.draw(np.arange(4), np.random.default_rng(1))
         ends.append(objective.gradients({"theta": theta}, block, (), memory)[2]["z"])
     assert not np.allclose(*ends)
+
+
+# -- several steps of theta after an E-step --------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize("probabilities", [None, np.full(BITS.shape, 0.4)], ids=["fixed rows", "bits anew"])
+def test_further_steps_are_those_of_the_same_rows_and_draws(kind, probabilities):
+    model, rate, rows = DeepBernoulli(12, 2, (4,)), 0.05, np.arange(220)
+    objective = kind(model, BITS, probabilities, draws=2)
+    plan = Plan(epochs=1, batch=220, optimizer=SGD(), rates={"theta": rate}, theta_steps=3)
+    training = Training(objective, plan, 7)
+    rng, theta = deepcopy(training.noise_rng), training.params["theta"].copy()
+    # By hand: the blocks of the one minibatch, with one key each, and the draws that the first step leaves.
+    order = training.minibatches.order
+    blocks = objective.blocks(order)
+    drawn = [
+        objective.draw(block, own) for block, own in zip(blocks, generators(rng, len(blocks)), strict=True)
+    ]
+    training.run()
+    z = training.memory["z"]
+    for _ in range(3):
+        parts = [
+            objective.m_gradient(theta, x, np.swapaxes(z[block], 0, 1)) * len(block) / len(rows)
+            for block, (x, _, _) in zip(blocks, drawn, strict=True)
+        ]
+        theta = theta + rate * sum(parts)
+    assert_close(training.params["theta"], theta, 1e-12)
+    assert training.counts == {"theta": 3} and training.step == 3
+
+
+def test_the_noise_of_later_steps_does_not_depend_on_theta_steps():
+    streams = []
+    for theta_steps in (1, 4):
+        plan = Plan(epochs=2, batch=110, rates={"theta": 0.05}, theta_steps=theta_steps)
+        training = Training(MonteCarloEMObjective(DeepBernoulli(12, 2, (4,)), BITS), plan)
+        training.run()
+        streams.append(training.noise_rng.random())
+    assert streams[0] == streams[1]
+
+
+def test_parameters_that_are_held_stay_in_further_steps():
+    fitted = fit(
+        "ppca", "faithful", hold={"log_sigma": 0.25}, method="mcem", latent=1, epochs=2, theta_steps=3
+    )
+    assert fitted.model.layout.view(fitted.theta, "log_sigma") == 0.25
+
+
+def test_a_prior_is_in_the_further_steps_too():
+    model = DeepBernoulli(12, 2, (4,))
+    inner, prior = MonteCarloEMObjective(model, BITS), NetworkPrior(0.05)
+    further = PosteriorObjective(inner, model, prior).further()
+    params = inner.initial(np.random.default_rng(0))
+    memory = inner.initial_memory(params, np.random.default_rng(0))
+    block = further.draw(np.arange(50), np.random.default_rng(0))
+    found, plain = (of.gradients(params, block, ("theta",), memory)[1] for of in (further, inner.further()))
+    assert_close(found["theta"] - plain["theta"], -params["theta"] / (0.05**2 * len(BITS)), 1e-12)
+
+
+def test_several_steps_of_theta_are_refused_where_no_draws_are_kept():
+    with pytest.raises(
+        ValueError, match=r"^theta_steps: expected 1 for an objective that keeps no draws, got 2"
+    ):
+        Training(EvidenceObjective(PPCA(12, 2), BITS), Plan(theta_steps=2))

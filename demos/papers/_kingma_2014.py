@@ -29,10 +29,11 @@ def networks(columns, latent, hidden):
     return model, AmortisedPosterior(model.family, encoder, (0.0,) * columns, (1.0,) * columns)
 
 
-def training_of(objective, passes, rate, recorders=(), every=1):
+def training_of(objective, passes, rate, recorders=(), every=1, theta_steps=1):
     """Return a Training of an objective under the prior, from the small start."""
     model = objective.model
-    plan = Plan(passes, BATCH, Adagrad(), {"theta": rate, "phi": rate}, evaluate_every=every)
+    rates, steps = {"theta": rate, "phi": rate}, {"theta_steps": theta_steps, "evaluate_every": every}
+    plan = Plan(passes, BATCH, Adagrad(), rates, **steps)
     climbed = PosteriorObjective(objective, model, NetworkPrior(1.0))
     training = Training(climbed, plan, SEED, recorders, available_cores())
     small = 0.01 * np.random.default_rng(SEED).standard_normal(model.layout.size)
@@ -40,14 +41,14 @@ def training_of(objective, passes, rate, recorders=(), every=1):
     return training
 
 
-def best_rate(objective, batches):
+def best_rate(objective, batches, theta_steps=1):
     """Return the rate whose mean value over the first batches is highest, and minutes per million rows."""
     found = []
     for rate in RATES:
-        training = training_of(objective, 10**9, rate)
+        training = training_of(objective, 10**9, rate, theta_steps=theta_steps)
         begun = time.perf_counter()
         try:
-            training.run(lambda t: t.step >= batches)
+            training.run(lambda t: t.seen >= batches)
         except Diverged:
             continue
         minutes = (time.perf_counter() - begun) / 60

@@ -112,6 +112,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--chains", metavar="KIND", help="of monte-carlo-em: persistent or cold")
     add("--moves", type=int, metavar="T", help="of it: moves of an E-step (persistent 1, cold 10)")
     add("--leapfrog", type=int, metavar="L", help="of it: leapfrog steps of a move")
+    add("--theta-steps", type=int, metavar="M", help="of it: steps of theta after each E-step (default 1)")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")

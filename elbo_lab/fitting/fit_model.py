@@ -70,6 +70,7 @@ def fit(
     chains: str | None = None,
     moves: int | None = None,
     leapfrog: int | None = None,
+    theta_steps: int | None = None,
     gap_rows: int | None = None,
     beta: float | None = None,
     beta_schedule: str | None = None,
@@ -136,8 +137,8 @@ def fit(
         Draws of z per datum and step.
     chains : {'persistent', 'cold'}, optional
         How the chains of an E-step of monte-carlo-em start, see `training.monte_carlo_em`.
-    moves, leapfrog : int, optional
-        Of it: moves of an E-step, and leapfrog steps of a move.
+    moves, leapfrog, theta_steps : int, optional
+        Of it: moves of an E-step, leapfrog steps of a move, and steps of theta after each E-step.
     gap_rows : int, optional
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
     beta : float, optional

@@ -1,7 +1,7 @@
 """Monte Carlo EM: theta follows the slope of log p(x, z) at draws of the posterior that chains have made.
 
     E-step   z_n by Hamiltonian Monte Carlo on p(z | x_n, theta), for the rows of a minibatch
-    M-step   theta along (1 / (S B)) sum_{s, n} d log p(x_n, z_sn)/d theta
+    M-step   theta along (1 / (S B)) sum_{s, n} d log p(x_n, z_sn)/d theta,   one step or several
 
 (Wei and Tanner 1990; with HMC, Kingma and Welling 2014, appendix E.) It has no q and no phi. What makes it
 right is Fisher's identity,
@@ -14,6 +14,9 @@ short is still near its start, and the step is biased, however many chains there
     persistent   where the chains of the row stood when its minibatch came last; one move a visit suffices
                  while theta moves slowly, but the draws are always somewhat late
     cold         at a draw of the prior, anew at every visit: biased towards the prior, by less for more moves
+
+Several steps along the same draws (`Plan.theta_steps`; five in Kingma and Welling) share the cost of an
+E-step. All but the first see draws of the posterior at an earlier theta, as in EM.
 
 The step size of a row's chains follows their acceptance from visit to visit (the goal is 0.9, as in Kingma
 and Welling), never within one, so that each E-step leaves the posterior at the present theta invariant.
@@ -123,22 +126,25 @@ class MonteCarloEMObjective(Objective):
         return self.model.family.sample(self.model.prior_eta(theta), noise).astype(np.float64, copy=False)
 
     def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:
-        """Return the steps (N,) of the rows, and with persistent chains their z (N, S, K), from the prior."""
-        memory = {"log_step": np.full(self.n_rows, np.log(self.transition.step))}
-        if self.persistent:
-            noise = draw_noise(self.model.family.noise_spec(self.draws, self.n_rows), rng)
-            z = self._from_prior(params["theta"], noise)
-            memory["z"] = np.ascontiguousarray(np.swapaxes(z, 0, 1))
-        return memory
+        """Return the steps (N,) of the rows, and the z (N, S, K) of their chains, from the prior."""
+        noise = draw_noise(self.model.family.noise_spec(self.draws, self.n_rows), rng)
+        z = self._from_prior(params["theta"], noise)
+        log_step = np.full(self.n_rows, np.log(self.transition.step))
+        return {"log_step": log_step, "z": np.ascontiguousarray(np.swapaxes(z, 0, 1))}
 
     def blocks(self, rows: Integers) -> list[Integers]:
         _ = self.table  # computed by one thread, before several read it
         return super().blocks(rows)
 
-    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
+    def data(self, rows: Integers, rng: np.random.Generator) -> Floats:
+        """Return x (B, D) of some rows; bits are drawn anew, where they have probabilities."""
         x = self.table[rows]
         if self.probabilities is not None:
             x = (rng.random(x.shape, dtype=self.dtype) < x).astype(self.dtype)
+        return x
+
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
+        x = self.data(rows, rng)
         S, B, K = self.draws, len(rows), self.model.latent_dim
         moves = tuple(
             MoveNoise(rng.standard_normal((S, B, K)), rng.random((S, B))) for _ in range(self.moves)
@@ -160,9 +166,8 @@ class MonteCarloEMObjective(Objective):
             point, moved = self.transition.move(target, point, jittered(step, jitter), of_move)
             acceptance += moved.mean(axis=0) / self.moves
         values = np.array([point.log_joint.mean(), acceptance.mean()])
-        kept = {"log_step": log_step + GAIN * (acceptance - self.transition.acceptance_goal)}
-        if noise.start is None:
-            kept["z"] = np.swapaxes(point.z, 0, 1)
+        log_step = log_step + GAIN * (acceptance - self.transition.acceptance_goal)
+        kept = {"log_step": log_step, "z": np.swapaxes(point.z, 0, 1)}
         gradients = {"theta": self.m_gradient(theta, x, point.z)} if "theta" in names else {}
         return values, gradients, kept
 
@@ -171,12 +176,44 @@ class MonteCarloEMObjective(Objective):
         share = np.full(z.shape[:-1], 1.0 / (z.shape[0] * len(x)))
         return self.model.log_joint_vjp(theta, x, z, share)[0]
 
+    def further(self) -> "MStep":
+        return MStep(self)
+
     def joined(self, memory: Vectors, blocks: list[Integers], parts: list[Vectors]) -> Vectors:
         """Return the memory of all rows after a batch: that of the blocks, in their places."""
         for name, whole in memory.items():
             for rows, part in zip(blocks, parts, strict=True):
                 whole[rows] = part[name]
         return memory
+
+
+@dataclass(frozen=True, eq=False)
+class MStep(Objective):
+    """The expected log-joint under the draws that the memory of an E-step has: no chain moves.
+
+    Parameters
+    ----------
+    of : MonteCarloEMObjective
+    """
+
+    of: MonteCarloEMObjective
+    value_key = "log_joint"
+
+    @property
+    def n_rows(self) -> int:
+        return self.of.n_rows
+
+    def initial(self, rng: np.random.Generator) -> Vectors:
+        return self.of.initial(rng)
+
+    def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
+        return self.of.data(rows, rng), rows
+
+    def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:  # noqa: ARG002
+        x, rows = block
+        z = np.swapaxes(memory["z"][rows], 0, 1)
+        value = float(self.of.model.log_joint(params["theta"], x, z).mean())
+        return value, {"theta": self.of.m_gradient(params["theta"], x, z)}, memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,6 +121,13 @@ class Objective(ABC):
         """
         return {}
 
+    def further(self) -> "Objective | None":
+        """Return the objective of further steps of theta along the draws of a step that its memory has.
+
+        None, for most: every step has draws of its own.
+        """
+        return None
+
     def joined(self, memory: Vectors, blocks: list[Integers], parts: list[Vectors]) -> Vectors:
         """Return the memory after a batch from that before it and those after each of its blocks of rows.
 

@@ -38,6 +38,8 @@ class Plan:
     phi_steps : int or None
         None: theta and phi move together, in every step. m: on every minibatch, m steps of phi and then one
         of theta, each with fresh noise.
+    theta_steps : int
+        Steps of theta on every minibatch along the same draws, of objectives that keep them (Monte Carlo EM).
     evaluate_every : int
         Epochs between two rows of the history.
     patience : int or None
@@ -50,6 +52,7 @@ class Plan:
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"theta": 1e-3, "phi": 1e-3}))
     schedule: Schedule = Constant()  # noqa: RUF009 - schedules are immutable
     phi_steps: int | None = None
+    theta_steps: int = 1
     evaluate_every: int = 1
     patience: int | None = None
 
@@ -57,6 +60,7 @@ class Plan:
         check_kinds(Plan, vars(self))
         check_count("epochs", self.epochs)
         check_count("batch", self.batch)
+        check_count("theta_steps", self.theta_steps)
         check_count("evaluate_every", self.evaluate_every)
         if self.evaluate_every > self.epochs:
             raise bad_value("evaluate_every", f"at most the {self.epochs} epochs", self.evaluate_every)

@@ -78,6 +78,10 @@ class PosteriorObjective(Objective):
     def initial_memory(self, params: Vectors, rng: np.random.Generator) -> Vectors:
         return self.inner.initial_memory(params, rng)
 
+    def further(self) -> Objective | None:
+        further = self.inner.further()
+        return None if further is None else replace(self, inner=further)
+
     def joined(self, memory: Vectors, blocks: list[Integers], parts: list[Vectors]) -> Vectors:
         return self.inner.joined(memory, blocks, parts)
 

@@ -17,7 +17,7 @@ of threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, cast
 
@@ -82,6 +82,9 @@ class Training:
             raise bad_value("batch", "all rows at once for a free table of eta", got, "use an encoder")
         if plan.phi_steps is not None and "phi" not in objective.names:
             raise bad_value("phi_steps", "none for an objective without phi", plan.phi_steps)
+        self.further = objective.further() if plan.theta_steps > 1 else None
+        if plan.theta_steps > 1 and self.further is None:
+            raise bad_value("theta_steps", "1 for an objective that keeps no draws", plan.theta_steps)
         streams = np.random.SeedSequence(seed).spawn(3)
         start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
         self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
@@ -160,7 +163,10 @@ class Training:
         rows = self.minibatches.next()
         evaluate = last and (self.epoch + 1) % self.plan.evaluate_every == 0
         if self.plan.phi_steps is None:
+            before = None if self.further is None else self.noise_rng.bit_generator.state
             self._ascend(pool, rows, self.objective.names)
+            if self.further is not None and before is not None:
+                self._ascend_further(pool, rows, self.further, before)
         else:
             if evaluate and self.history[-1].get("step") != self.step:
                 self._record("before", self.epoch + 1)
@@ -193,6 +199,22 @@ class Training:
         self.value_sum += value * len(rows)
         self.further_sums = [a + b * len(rows) for a, b in zip(self.further_sums, further, strict=True)]
         self.rows_seen += len(rows)
+
+    def _ascend_further(
+        self, pool: Executor, rows: Integers, further: Objective, before: Mapping[str, Any]
+    ) -> None:
+        """Take the other steps of theta: the same noise gives the same data, the memory has their draws."""
+        after = self.noise_rng.bit_generator.state
+        for _ in range(self.plan.theta_steps - 1):
+            self.noise_rng.bit_generator.state = before
+            moves = {"theta": self._move("theta")}
+            value, _ = ascend(further, rows, self.params, moves, self.noise_rng, self.memory, pool)
+            if self.held is not None:
+                self.held.put(self.params["theta"])
+            self.step += 1
+            self._check_finite(float(np.atleast_1d(value)[0]))
+            self.counts["theta"] += 1
+        self.noise_rng.bit_generator.state = after
 
     def _compiled_step(self, n_rows: int) -> CompiledStep:
         key = n_rows, self.threads

@@ -36,6 +36,7 @@ class MonteCarloEMMethod(Method):
         "draws": 1,
         "moves": None,
         "leapfrog": TRANSITION.n_leapfrog,
+        "theta_steps": 1,
         "gap_rows": 0,
         "dtype": "float32",
         "prior": None,

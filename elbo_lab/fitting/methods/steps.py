@@ -52,6 +52,7 @@ def plan_of(settings: Settings) -> Plan:
         rates=rates,
         schedule=parse_schedule(settings["schedule"]),
         phi_steps=settings.get("phi_steps"),
+        theta_steps=settings.get("theta_steps", 1),
         evaluate_every=settings["evaluate_every"],
         patience=settings.get("patience"),
     )
