@@ -472,7 +472,8 @@ def test_the_start_is_finite_and_the_same_every_time(case, n_data):
 def test_the_start_stays_finite_on_equal_rows(kind):
     x = np.ones((5, 3))
     for variant in kind.variants:
-        assert np.isfinite(kind.for_data(x, variant).initial_theta(x)).all()
+        model = kind.for_data(x, variant)
+        assert np.isfinite(model.initial_theta(model.as_data(x))).all()
 
 
 def test_a_mixture_starts_at_parts_along_the_main_direction():
@@ -752,7 +753,7 @@ def test_every_kind_of_model_builds_itself_for_data(kind):
         model = kind.for_data(x, variant)
         assert model.label == (f"{kind.name}:{variant}" if variant else kind.name)
         most = len(x) if kind is KernelDensity else 4
-        assert model.n_columns == model.as_data(x).shape[1] and 1 <= model.latent_dim <= most
+        assert model.n_columns == model.as_data(x).shape[1] and 1 <= model.latent_option <= most
         assert len(model.as_data(x)) == (1 if model.global_latents else len(x))
         assert model.summary and model.default_data
         assert model == kind.for_data(x, variant) and hash(model) == hash(kind.for_data(x, variant))
