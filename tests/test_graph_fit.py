@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from test_graphs import SPRINKLER, sprinkler
 
-from elbo_lab import fit
+from elbo_lab import compare, fit
 from elbo_lab.cli.main import main
 from elbo_lab.datasets import EXAMPLE_GRAPHS
+from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.graphs import log_evidence
 from elbo_lab.fitting import evaluate
 from elbo_lab.fitting.checkpoints import load_fitted
@@ -89,7 +90,7 @@ class TestFit:
         graph = write_graph(tmp_path)
         by_em = fit("bayes-net", path, graph=graph)
         by_steps = fit(
-            "bayes-net", path, graph=graph, method="gradient", epochs=60, batch=30, learning_rate=0.1
+            "bayes-net", path, graph=graph, method="gradient", epochs=25, batch=30, learning_rate=0.1
         )
         assert by_steps.final["log_likelihood"] > by_em.final["log_likelihood"] - 1.0
 
@@ -222,3 +223,29 @@ def test_a_category_as_z_may_be_relaxed():
     np.testing.assert_allclose(
         model.relaxed_likelihood(theta, x, hot)[0], model.log_likelihood(theta, x, states), rtol=1e-12
     )
+
+
+class TestProgress:
+    def test_slow_iterations_are_counted_and_timed_on_screen(self, monkeypatch):
+        told = []
+        monkeypatch.setattr("elbo_lab.fitting.methods.em.SLOW", -1.0)
+        x = np.random.default_rng(0).integers(0, 2, (20, 3)).astype(float)
+        fit("bayes-net", x, epochs=3, latent=2, threads=1, progress=lambda *one: told.append(one[2]))
+        assert any(step.startswith("starts (iteration 2, ") and " s each): " in step for step in told)
+
+
+class TestCompare:
+    def test_a_graph_with_a_probability_of_zero_is_compared(self):
+        net, theta = sprinkler()
+        model = GraphModel.of(net, theta, latent=("cloudy",))
+        x, _ = model.sample(theta, 60, np.random.default_rng(0))
+        options = {"repeats": 20, "rows": 4, "threads": 1, "progress": False}
+        found = compare(model, data=x, estimators=["exact", "score-function"], **options)
+        assert {row["reference"] for row in found.rows} <= {"closed-form", "enumeration"}
+        values = [row["reference_norm"] for row in found.rows if row["target"] == "grad-theta-elbo"]
+        assert values and np.isfinite(values).all()
+
+    def test_a_graph_without_z_is_refused_in_one_line(self):
+        net, _ = sprinkler()
+        with pytest.raises(NotApplicable, match=r"name it, as in GraphModel.of\(net, latent="):
+            compare(GraphModel.of(net), data=np.zeros((4, 4)), threads=1, progress=False)

@@ -26,7 +26,7 @@ from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, col
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import Model
+from elbo_lab.models import GraphModel, Model
 from elbo_lab.optimise import (
     ascend_exact_elbo,
     fit_encoder,
@@ -234,6 +234,9 @@ def build_scene(
     if choice.kind.all_observed:
         reason = "nothing is hidden, and log p is exact: no estimator has anything to estimate"
         raise NotApplicable(f"models: {choice.label} is not for comparisons; {reason}")
+    if isinstance(choice.model, GraphModel) and not choice.model.latent:
+        reason = "a graph without a named z hides other cells in every row, and no q is over them all"
+        raise NotApplicable(f"models: {reason}; name it, as in GraphModel.of(net, latent=('rain',))")
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
     if choice.kind.global_latents and rows is not None:
@@ -253,7 +256,7 @@ def build_scene(
             theta, best_eta = _fit(model, dataset, x, seed)
     except np.linalg.LinAlgError:
         raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY) from None
-    if not (np.all(np.isfinite(theta)) and np.all(np.isfinite(best_eta))):
+    if _has_diverged(model, theta, dataset.x) or not np.all(np.isfinite(best_eta)):
         raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY)
     _check_scales(model, theta, dataset.x)
     try:
@@ -265,9 +268,17 @@ def build_scene(
     return Scene(model, theta, q, phi, x, dataset.name, best_eta, "", source)
 
 
+def _has_diverged(model: Model, theta: Floats, x: Floats) -> bool:
+    """Whether a parameter left the finite numbers; the log of a given probability of zero never was there."""
+    infinite = ~np.isfinite(theta)
+    return bool(infinite.any()) and not np.array_equal(theta[infinite], model.initial_theta(x)[infinite])
+
+
 def _check_scales(model: Model, theta: Floats, x: Floats) -> None:
     """Refuse a fit whose noise has all but vanished: the density is unbounded on these data."""
-    scales = [view for name, view in model.layout.views(theta).items() if name.startswith("log_")]
+    scales = [
+        view for name, view in model.layout.views(theta).items() if name.rpartition(".")[2].startswith("log_")
+    ]
     smallest = min((np.exp(view.min()) for view in scales), default=np.inf)
     if smallest < VANISHING * np.sqrt(x.var(axis=0).mean()):
         got = f"a noise scale of {smallest:.1g} for {model.label}: the density is unbounded on these data"

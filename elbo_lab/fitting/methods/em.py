@@ -1,5 +1,6 @@
 """Expectation maximisation: the ELBO is raised in q and in theta alternately, both exactly."""
 
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,9 +17,15 @@ from elbo_lab.posteriors import Posterior
 from elbo_lab.priors import Prior
 from elbo_lab.threads import single_threaded_blas
 
+# Seconds of an iteration above which progress speaks of iterations.
+SLOW = 1.0
+
 
 class EMJob(Job):
     """EM with restarts."""
+
+    # Of the iterations since this process began.
+    n_iterations, seconds = 0, 0.0
 
     def __init__(
         self,
@@ -46,7 +53,10 @@ class EMJob(Job):
     def run(self, tick: Callable[[], bool]) -> None:
         with single_threaded_blas():
             while not self.em.finished:
+                begun = time.perf_counter()
                 self.em.advance()
+                self.seconds += time.perf_counter() - begun
+                self.n_iterations += 1
                 if tick():
                     return
 
@@ -56,7 +66,10 @@ class EMJob(Job):
 
     @property
     def progress(self) -> tuple[float, float, str, float | None]:
-        return self.em.runs_done, self.em.restarts, "starts", self.em.value / self.n_data
+        each, unit = self.seconds / max(1, self.n_iterations), "starts"
+        if each > SLOW:  # then it is good to know how far it is, and what is ahead
+            unit += f" (iteration {self.n_iterations}, {each:.0f} s each)"
+        return self.em.runs_done, self.em.restarts, unit, self.em.value / self.n_data
 
     @property
     def milestone(self) -> int:

@@ -172,11 +172,13 @@ def regress(
     ValueError
         If a component does not vary about its means, and the floor under the variance is zero.
     """
-    columns, group = np.unique(rows.weights, axis=1, return_inverse=True)
-    for g, weights in enumerate(columns.T):
+    left = np.arange(x.shape[1])
+    while len(left):
+        weights = rows.weights[:, left[0]]
+        equal = (rows.weights[:, left] == weights[:, None]).all(axis=0)
+        here, left = left[equal], left[~equal]
         if not weights.any():
             continue
-        here = np.flatnonzero(group.ravel() == g)
         covariance = rows.covariance
         if covariance is not None:
             kept = np.concatenate([np.arange(inputs.shape[1]), inputs.shape[1] + here])
