@@ -71,6 +71,16 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
+    add("--method", metavar="NAME", help="as in 'elbo-lab list' (default: the first that fits)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
+    size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
+    add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
+    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
+    add(
+        "--graph", metavar="FILE", help="of bayes-net: its variables as JSON, or sprinkler, alarm, greenhouse"
+    )
+    add = parser.add_argument_group("data").add_argument
     add(
         "--data",
         metavar="NAME_OR_PATH",
@@ -81,15 +91,15 @@ def add_options(parser: ArgumentParser) -> None:
         "--label", metavar="COLUMN", help="column of the labels, by name or number from 0 (words are allowed)"
     )
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
+    add("--rows", type=int, metavar="N", help="only N rows of the data, the same for every seed")
+    add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
+    add = parser.add_argument_group("parameters").add_argument
+    add("--hold", action="append", metavar="NAME=VALUE", help="keep parameters, as log_sigma=0 (repeatable)")
     add(
-        "--graph", metavar="FILE", help="of bayes-net: its variables as JSON, or sprinkler, alarm, greenhouse"
+        "--prior",
+        metavar="SPEC",
+        help="MAP: default, flat, or numbers as in dirichlet=2,nu=5 (default: none, maximum likelihood)",
     )
-    add("--method", metavar="NAME", help="as in 'elbo-lab list' (default: the first that fits)")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
-    size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
-    add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
-    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
     add = parser.add_argument_group("networks").add_argument
     add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side")
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
@@ -99,46 +109,37 @@ def add_options(parser: ArgumentParser) -> None:
     add("--batch", type=int, metavar="B", help="rows of a minibatch")
     add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
     add("--learning-rate", type=float, metavar="R", help="step size")
-    add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
-    add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
+    add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
+    add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
+    add = parser.add_argument_group("q and what is maximised (vae, svi)").add_argument
+    add("--objective", metavar="NAME", help="of vae: elbo, wake-sleep, rws, rws-sleep, rws-wake-sleep")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
     add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS: from 0 to beta in so many steps")
-    add("--objective", metavar="NAME", help="of vae: elbo, wake-sleep, rws, rws-sleep, rws-wake-sleep")
     add("--posterior", metavar="KIND", help="amortised or free")
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")
-    add("--chains", metavar="KIND", help="of monte-carlo-em: persistent or cold")
-    add("--moves", type=int, metavar="T", help="of it: moves of an E-step (persistent 1, cold 10)")
-    add("--leapfrog", type=int, metavar="L", help="of it: leapfrog steps of a move")
-    add("--theta-steps", type=int, metavar="M", help="of it: steps of theta after each E-step (default 1)")
-    add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
-    add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
+    add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
+    add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
     add = parser.add_argument_group("EM").add_argument
     add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10)")
     add("--tolerance", type=float, metavar="T", help="least rise, nats per datum")
-    add = parser.add_argument_group("EM, and decoders with learned variance").add_argument
     add(
         "--floor",
         type=float,
         metavar="V",
         help="least variance (default 1e-6 of the mean column variance; of a decoder 1e-4)",
     )
-    add = parser.add_argument_group("MAP").add_argument
-    add(
-        "--prior",
-        metavar="SPEC",
-        help="over the parameters: default, flat, or numbers as in dirichlet=2,nu=5 (default: none, maximum "
-        "likelihood)",
-    )
+    add = parser.add_argument_group("Monte Carlo EM").add_argument
+    add("--chains", metavar="KIND", help="persistent or cold")
+    add("--moves", type=int, metavar="T", help="moves of an E-step (persistent 1, cold 10)")
+    add("--leapfrog", type=int, metavar="L", help="leapfrog steps of a move")
+    add("--theta-steps", type=int, metavar="M", help="steps of theta after each E-step (default 1)")
     add = parser.add_argument_group("gplvm").add_argument
     add("--n-inducing", type=int, metavar="M", help="inducing points (50; linear: as many as latents)")
     add = parser.add_argument_group("run").add_argument
-    add("--rows", type=int, metavar="N", help="only N rows of the data, the same for every seed")
-    add("--hold", action="append", metavar="NAME=VALUE", help="keep parameters, as log_sigma=0 (repeatable)")
-    add("--holdout", type=float, metavar="F", help="share of the rows to hold out (default: none)")
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--checkpoint", metavar="FILE", help="keep the state in a new file, every epoch and every 10 s")
