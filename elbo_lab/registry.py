@@ -240,7 +240,8 @@ class ModelChoice:
             built = self.kind.for_data(x, variant=self.variant, latent=latent)
         model = _complete_model(built, self.kind)
         if latent is not None and model.latent_option != latent:
-            raise bad_value("latent", f"no value for {model.label}, whose latents follow the data", latent)
+            reason = "which has no latents" if model.all_observed else "whose latents follow the data"
+            raise bad_value("latent", f"no value for {model.label}, {reason}", latent)
         return model
 
     def checked_table(self, dataset: Dataset) -> np.ndarray:

@@ -340,6 +340,14 @@ def crafted(path, place, value):
     save_checkpoint(path, header, arrays)
 
 
+def test_parameters_that_are_no_numbers_are_refused(fit_file):
+    header, arrays = load_checkpoint(fit_file)
+    arrays["result.theta"][0] = np.nan
+    save_checkpoint(fit_file, header, arrays)
+    with pytest.raises(BadValue, match="its parameters hold nan"):
+        load_fitted(fit_file)
+
+
 def places(tree, path=()):
     """Yield the path of every entry of a header, those of a list by its first."""
     items = tree.items() if isinstance(tree, dict) else list(enumerate(tree))[:1]
@@ -365,8 +373,6 @@ def test_a_crafted_checkpoint_is_refused_in_one_line_or_read(fit_file, monkeypat
     whole = fit_file.read_bytes()
     todo = [(place, value) for place in places(load_checkpoint(fit_file)[0]) for value in VALUES]
     todo += [(place, 3) for place in LATER]
-    # As many steps of phi as that are allowed, and take for ever.
-    todo = [(place, value) for place, value in todo if (place[-1], value) != ("phi_steps", 10**9)]
     chosen = np.random.default_rng(part).permutation(len(todo))[:12]
     for place, value in (todo[i] for i in chosen):
         for words in (

@@ -438,7 +438,7 @@ BAD_CSV = [
     ),
     (
         "a,b,class\n1,2,cat\n3,4,dog\n",
-        r"'class' \(index 2\) .*, got 'cat' on line 2; drop the column, or code it",
+        r"'class' \(index 2\) .*, got 'cat' on line 2; drop the column, code it as numbers, or name it",
     ),
     ("1,2\n3,abc\n", "numbers in column index 1 .*, got 'abc' on line 2"),
     ("a,b\n1,\n2,\n", r"column 'b' \(index 1\) .*, got an empty field on line 2; drop the column"),

@@ -84,6 +84,11 @@ WRONG = {
         r"label: .*got an empty field on line 3; fill",
     ),
     "gap": ([(1.0, 2.0, "a"), (1.0, 2.0, "NA")], "colour", r"label: .*got 'NA' on line 3"),
+    "a number that is none": (
+        [(1.0, 2.0, "a"), (1.0, 2.0, "NaN")],
+        "colour",
+        r"label: .*got 'NaN' on line 3",
+    ),
     "words in a feature": (
         [(1.0, "x", "a"), (1.0, 2.0, "b")],
         "colour",
@@ -104,6 +109,20 @@ def test_a_wrong_column_is_refused_in_one_line(tmp_path, case):
     with pytest.raises(ValueError, match=message) as caught:
         load(path, label=label)
     assert "\n" not in str(caught.value)
+
+
+def test_of_two_columns_of_the_same_name_none_is_taken(tmp_path):
+    path = write(tmp_path / "twice.csv", clouds(), ("u", "colour", "colour"))
+    with pytest.raises(
+        ValueError, match=r"label: expected one column of .*got 2 named 'colour'; give its num"
+    ):
+        load(path, label="colour")
+    assert load(path, label=2).classes == ("blue", "green", "red")
+
+
+def test_words_in_a_table_may_be_its_labels(table):
+    with pytest.raises(ValueError, match=r"data: .*'colour'.*or name it as the labels \(label, --label\)"):
+        load(table)
 
 
 def test_data_that_bring_their_labels_take_no_column():
@@ -228,3 +247,62 @@ def test_labels_beyond_those_of_the_training_rows_are_refused(label):
     x[4, -1] = label
     with pytest.raises(ValueError, match=rf"labels from 0 to 2 .*got {label:g} at row 4"):
         model.check_data(x)
+
+
+# -- new rows ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Return the checkpoint of a classifier, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("kept")
+    path = write(folder / "mine.csv", clouds())
+    fit("categorical-mlp", path, label="colour", checkpoint=folder / "kept.npz", **SMALL)
+    return folder / "kept.npz"
+
+
+@pytest.mark.parametrize("name", ["red", "blue"])
+def test_new_rows_may_all_be_of_one_class(kept, tmp_path, name):
+    one = write(tmp_path / "one.csv", clouds(1, (name,)))
+    assert evaluate(kept, one).final["rows"] == 1
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_new_rows_of_a_regression_may_all_have_one_label(tmp_path, label):
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    both = Dataset("both", x, labels=np.arange(20) % 2)
+    fit("logistic-regression", both, epochs=2, checkpoint=tmp_path / "kept.npz")
+    one = Dataset("one", x[:3], labels=np.full(3, label))
+    assert evaluate(tmp_path / "kept.npz", one).final["rows"] == 3
+
+
+def test_rows_to_fit_may_not(tmp_path):
+    path = write(tmp_path / "one.csv", clouds(9, ("red",)))
+    with pytest.raises(
+        ValueError, match=r"data: expected labels of at least two classes .*got only 'red' with"
+    ):
+        fit("categorical-mlp", path, label="colour", **SMALL)
+    with pytest.raises(ValueError, match=r"at least two classes .*got 2 in all rows"):
+        CategoricalMLP.for_data(np.array([[0.0, 2.0], [1.0, 2.0], [2.0, 2.0]]))
+
+
+def test_a_regression_names_the_model_of_more_classes(table):
+    with pytest.raises(ValueError, match=r"got labels blue, green, red with mine; categorical-mlp takes any"):
+        fit("logistic-regression", table, label="colour")
+
+
+def test_columns_in_another_order_than_those_of_the_fit_are_refused(kept, tmp_path):
+    rows = [(v, u, name) for u, v, name in clouds()]
+    swapped = write(tmp_path / "swapped.csv", rows, ("v", "u", "colour"))
+    message = r"data: expected the columns in the order of the fit \(u, v\), got v, u; put them in that order"
+    with pytest.raises(ValueError, match=message):
+        evaluate(kept, swapped)
+    renamed = write(tmp_path / "renamed.csv", clouds(), ("a", "b", "colour"))
+    assert evaluate(kept, renamed).final["rows"] == 60
+
+
+def test_a_model_without_latents_takes_no_number_of_them(table):
+    with pytest.raises(
+        ValueError, match="latent: expected no value for categorical-mlp, which has no latents"
+    ):
+        fit("categorical-mlp", table, label="colour", latent=2)

@@ -439,7 +439,7 @@ NO_REGRESSIONS = [
     (labelled(None), r"data: expected a table with labels 0 and 1 .*, got no labels with mine; use"),
     (labelled([0, 1, 2, 0, 1, 2]), r"got labels 0, 1, 2 with mine"),
     (labelled([3, 7, 3, 7, 3, 7]), r"got labels 3, 7 with mine"),
-    (labelled([1] * 6), r"got labels 1 with mine"),
+    (labelled([1] * 6), r"got label 1 in all rows; use"),
     ("digits", r"got labels 0, 1, 2, 3, \.\.\. with digits:raw"),
     ("faithful", r"got no labels with faithful"),
     (

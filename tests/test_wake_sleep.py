@@ -348,7 +348,10 @@ def asked(**options):
 
 MISTAKES = [
     ({"objective": "wake-slep"}, r"^objective: expected one of elbo, wake-sleep.*did you mean 'wake-sleep'"),
-    ({"objective": "rws", "method": "gradient"}, r"^objective: expected no value with method gradient"),
+    (
+        {"objective": "rws", "method": "gradient"},
+        r"^objective: expected no value with method gradient .*; use method vae",
+    ),
     (
         {"objective": "wake-sleep", "phi_estimator": "wake-phi"},
         r"^phi_estimator: expected no value with objective wake-sleep, which learns it from dreams",
@@ -356,7 +359,11 @@ MISTAKES = [
     ({"objective": "rws", "phi_estimator": "arm"}, r"^phi_estimator: expected an estimator of grad-phi-incl"),
     (
         {"objective": "rws", "beta": 2.0},
-        "^beta: expected 1, and a constant schedule, with objective rws",
+        "^beta: expected 1 with objective rws, got 2.0; only the ELBO has a KL to weigh",
+    ),
+    (
+        {"objective": "rws", "beta_schedule": "linear:5"},
+        "^beta_schedule: expected constant with objective rws, got linear:5",
     ),
     ({"objective": "rws", "draws": 1}, r"^draws: expected at least 2 for rws \(of one draw the weight is 1"),
     ({"objective": "rws-wake-sleep", "draws": 1}, r"^draws: expected at least 2 for rws-wake-sleep"),

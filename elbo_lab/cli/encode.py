@@ -54,7 +54,11 @@ def run(options: Namespace) -> None:
 
     def show(console: "Console") -> None:
         n_rows, n_latent = found.mean.shape
-        console.print(f"{found.model}, {found.data}: {n_rows} rows, {n_latent} latents", highlight=False)
+        rows, columns = (
+            f"{count} {word}{'' if count == 1 else 's'}"
+            for count, word in ((n_rows, "row"), (n_latent, "column"))
+        )
+        console.print(f"{found.model}, {found.data}: {rows}, {columns} of z", highlight=False)
         console.print(f"z given x: {found.how}", highlight=False)
         if found.diagnostics:
             acceptance, r_hat, size = (

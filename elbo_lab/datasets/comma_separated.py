@@ -94,7 +94,7 @@ class Labels:
         """Look for the column in the first row; return whether that row is a datum, and no header."""
         names = [name.strip() for name in first]
         if self.label in names:
-            self.index = names.index(str(self.label))
+            self.index = position_of(self.label, names, len(names), self.where)
             return False
         # By its number: the other columns tell whether this is a header.
         text = str(self.label).strip()
@@ -107,7 +107,7 @@ class Labels:
 
     def code(self, field: str) -> float:
         """Return a number for the text of a label, in the order of their coming."""
-        if is_gap(field):
+        if is_no_label(field):
             raise ValueError("no label")
         return float(self.codes.setdefault(field.strip(), len(self.codes)))
 
@@ -182,6 +182,11 @@ def is_gap(field: str) -> bool:
     return field.strip().lower() in GAPS
 
 
+def is_no_label(field: str) -> bool:
+    """Whether a field of labels says that nothing is there: a gap, or no number."""
+    return is_gap(field) or field.strip().lower() == "nan"
+
+
 def _is_datum(row: list[str]) -> bool:
     return any(map(is_number, row)) and all(is_number(field) or is_gap(field) for field in row)
 
@@ -238,12 +243,13 @@ def _first_fault(path: Path, columns: Columns, labels: Labels | None = None) -> 
                 return bad_value("data", expected, f"{len(row)} on line {line}", remedy)
             for index, field in enumerate(row):
                 if labels is not None and index == labels.index:
-                    if is_gap(field):
+                    if is_no_label(field):
                         return missing(labels.where, f"{_shown(field)} on line {line}")
                 elif not is_number(field):
                     name = f"index {index}" if columns is None else f"{columns[index]!r} (index {index})"
                     expected = f"numbers in column {name} of {str(path)!r}"
-                    return bad_value("data", expected, f"{_shown(field)} on line {line}", _remedy(field))
+                    remedy = _remedy(field, may_be_labels=labels is None)
+                    return bad_value("data", expected, f"{_shown(field)} on line {line}", remedy)
     return None
 
 
@@ -251,10 +257,12 @@ def _shown(field: str) -> str:
     return repr(field) if field.strip() else "an empty field"
 
 
-def _remedy(field: str) -> str:
+def _remedy(field: str, may_be_labels: bool) -> str:
     """Return what to do about a field that is no number."""
     if is_gap(field):
         return "drop the column, or fill or drop the rows with gaps"
     if any(mark in field for mark in SEPARATORS):
         return COMMAS_PLEASE
+    if may_be_labels:
+        return "drop the column, code it as numbers, or name it as the labels (label, --label)"
     return "drop the column, or code it as numbers"

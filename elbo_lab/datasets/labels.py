@@ -38,6 +38,9 @@ def position_of(label: Label, columns: Sequence[str] | None, n_columns: int, whe
         If there is no such column.
     """
     if columns is not None and label in columns:
+        if columns.count(label) > 1:
+            expected, got = f"one column of {where} by that name", f"{columns.count(label)} named {label!r}"
+            raise bad_value("label", expected, got, "give its number from 0")
         return columns.index(label)
     text = str(label).strip()
     if is_whole(label) or text.isdecimal():

@@ -12,6 +12,7 @@ from elbo_lab.fitting.jobs import Rows
 from elbo_lab.fitting.latents import load_data
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.models import Model
+from elbo_lab.models.labelled import check_classes
 from elbo_lab.registry import ModelChoice
 
 
@@ -27,6 +28,8 @@ def load_rows(choice: ModelChoice, asked: Settings, data_dir: StrPath | None) ->
     if dataset is None:
         dataset = load_data(kind.natural_views, asked["data"], view=view, data_dir=data_dir, label=label)
     name = name_of(asked["data"], dataset)
+    if kind.labelled:
+        check_classes(dataset, kind.name)
     dataset = as_table(kind, dataset)
     if "rows" in asked:
         dataset = dataset.rows(asked["rows"], seed=0)

@@ -519,6 +519,8 @@ def _stored(
     for vector in (theta, phi):
         if vector is not None and vector.dtype not in (np.float32, np.float64):
             raise damaged(path, f"its parameters are {vector.dtype}, not floats", argument)
+        if vector is not None and np.isnan(vector).any():
+            raise damaged(path, "its parameters hold nan", argument)
     of_image = model.table_columns - model.labelled
     if stored.image_shape is not None and math.prod(stored.image_shape) != of_image:
         raise damaged(path, "its 'image_shape' is not that of its columns", argument)

@@ -31,6 +31,8 @@ from elbo_lab.models import Model
 
 # A stream of its own: the draws of latents must not meet the noise of the fit with the same seed.
 LATENTS_KEY = (0x1A7E,)
+# Names of columns in an error.
+SHOWN = 8
 
 
 def latents_table(first: Fitted, rows: Dataset, seed: int) -> Dataset:
@@ -110,7 +112,7 @@ def load_as_fitted(
     has_labels = has_labels or (isinstance(source, str) and find_entry(source)[0] is not None)
     if label is None and not has_labels:
         label = stored.settings.get("label")
-    return load_data(
+    dataset = load_data(
         _natural_views(stored),
         source,
         view=view,
@@ -118,6 +120,19 @@ def load_as_fitted(
         label=label,
         classes=None if label is None else stored.classes or None,
     )
+    _check_order(stored, dataset)
+    return dataset
+
+
+def _check_order(stored: Stored, dataset: Dataset) -> None:
+    """Refuse the columns of a fit in another order, which would be read as one another."""
+    names, found = stored.data["columns"], dataset.columns
+    if names is None or found is None:
+        return
+    names = names[:-1] if stored.model.labelled else names
+    if list(found) != names and sorted(found) == sorted(names):
+        expected = f"the columns in the order of the fit ({', '.join(names[:SHOWN])})"
+        raise bad_value("data", expected, ", ".join(found[:SHOWN]), "put them in that order")
 
 
 def _natural_views(stored: Stored) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class ConditionalVAE(StandardNormalPrior):
         Raises
         ------
         ValueError
-            Without labels of at least two classes, or where x is drawn anew at every step.
+            Without labels, or where x is drawn anew at every step.
         """
         if dataset.probabilities is not None:
             expected = f"rows that stay the same for {cls.name}"

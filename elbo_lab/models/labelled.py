@@ -24,14 +24,18 @@ def labelled_table(dataset: "Dataset", name: str) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If it has no labels, or all rows have the same.
+        If it has no labels.
     """
     if dataset.labels is None:
         raise bad_value("data", f"rows with labels for {name}", f"no labels with {dataset.name}", REMEDY)
-    if np.ptp(dataset.labels) == 0:
+    return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
+
+
+def check_classes(dataset: "Dataset", name: str) -> None:
+    """Refuse rows to be fitted that all have the same label; new rows may."""
+    if dataset.labels is not None and np.ptp(dataset.labels) == 0:
         got = f"only {dataset.class_names[dataset.labels[0]]!r} with {dataset.name}"
         raise bad_value("data", f"labels of at least two classes for {name}", got, REMEDY)
-    return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
 
 
 def classes_of(x: Floats) -> int:
@@ -45,9 +49,11 @@ def classes_of(x: Floats) -> int:
     if x.shape[1] < 2:
         raise bad_value("data", "at least one feature besides the labels", f"{x.shape[1]} column")
     largest = x[:, -1].max()
+    expected = "labels 0, 1, ... of at least two classes in the last column"
     if not 1 <= largest < len(x):
-        expected = "labels 0, 1, ... of at least two classes in the last column"
         raise bad_value("data", expected, f"{largest:g} as the largest", REMEDY)
+    if np.ptp(x[:, -1]) == 0:
+        raise bad_value("data", expected, f"{largest:g} in all rows", REMEDY)
     return int(largest) + 1
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LABELLED = "a table with labels 0 and 1 for logistic-regression"
 REMEDY = "use breast-cancer, or name the column with the labels (label, --label)"
+MORE = "categorical-mlp takes any number of classes"
 
 
 @dataclass(frozen=True)
@@ -75,22 +76,24 @@ class LogisticRegression(LinearPredictor):
         Raises
         ------
         ValueError
-            If there are no labels, or others than 0 and 1, or only one of them.
+            If there are no labels, or others than 0 and 1.
         """
         if dataset.labels is None:
             raise bad_value("data", LABELLED, f"no labels with {dataset.name}", REMEDY)
         classes = np.unique(dataset.labels)
-        if not np.array_equal(classes, [0, 1]):
+        if classes[-1] > 1:
             names = [dataset.classes[code] if dataset.classes else str(code) for code in classes[:4]]
             shown = ", ".join(names) + (", ..." if len(classes) > 4 else "")
-            raise bad_value("data", LABELLED, f"labels {shown} with {dataset.name}", REMEDY)
+            raise bad_value("data", LABELLED, f"labels {shown} with {dataset.name}", MORE)
         return np.column_stack([dataset.x, dataset.labels]).astype(np.float64)
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
-        """Return the model for a table x (M, D + 1) from `table_of`; K is always D + 1."""
+        """Return the model for a table x (M, D + 1) from `table_of` with both labels; K is always D + 1."""
         if x.shape[1] < 2:
             raise bad_value("data", "at least one feature besides the labels", f"{x.shape[1]} column")
+        if np.ptp(x[:, -1]) == 0:
+            raise bad_value("data", LABELLED, f"label {x[0, -1]:g} in all rows", REMEDY)
         features = x[:, :-1]
         # The deviation of a constant column can be a rounding error instead of zero.
         scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)

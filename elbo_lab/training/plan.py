@@ -17,6 +17,9 @@ from elbo_lab.kinds import check_kinds
 from elbo_lab.training.optimizers import Adam, Optimizer
 from elbo_lab.training.schedules import Constant, Schedule
 
+# Steps on one minibatch: more would keep a run from ending, and from being stopped.
+MOST_STEPS = 1000
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,9 +40,10 @@ class Plan:
         schedule even where phi takes several steps per minibatch.
     phi_steps : int or None
         None: theta and phi move together, in every step. m: on every minibatch, m steps of phi and then one
-        of theta, each with fresh noise.
+        of theta, each with fresh noise; at most 1000.
     theta_steps : int
-        Steps of theta on every minibatch along the same draws, of objectives that keep them (Monte Carlo EM).
+        Steps of theta on every minibatch along the same draws, of objectives that keep them (Monte Carlo EM);
+        at most 1000.
     evaluate_every : int
         Epochs between two rows of the history.
     patience : int or None
@@ -60,13 +64,14 @@ class Plan:
         check_kinds(Plan, vars(self))
         check_count("epochs", self.epochs)
         check_count("batch", self.batch)
-        check_count("theta_steps", self.theta_steps)
+        check_count("theta_steps", self.theta_steps, maximum=MOST_STEPS)
         check_count("evaluate_every", self.evaluate_every)
         if self.evaluate_every > self.epochs:
             raise bad_value("evaluate_every", f"at most the {self.epochs} epochs", self.evaluate_every)
-        for name in ("phi_steps", "patience"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        if self.phi_steps is not None:
+            check_count("phi_steps", self.phi_steps, maximum=MOST_STEPS)
+        if self.patience is not None:
+            check_count("patience", self.patience)
         for rate in self.rates.values():
             check_positive("learning rate", rate)
 

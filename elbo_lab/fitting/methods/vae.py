@@ -164,8 +164,9 @@ def weight_of(settings: Settings) -> BetaSchedule:
 def _check_weight(options: Settings) -> None:
     """Refuse a weight that does not parse, or one for an objective other than the ELBO."""
     if not weight_of(options).is_elbo and options["objective"] != ElboObjective.name:
-        expected = f"1, and a constant schedule, with objective {options['objective']}"
-        raise bad_value("beta", expected, options["beta"], "only the ELBO has a KL to weigh")
+        argument = "beta" if options["beta"] != 1.0 else "beta_schedule"
+        expected = f"{'1' if argument == 'beta' else 'constant'} with objective {options['objective']}"
+        raise bad_value(argument, expected, options[argument], "only the ELBO has a KL to weigh")
 
 
 def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
