@@ -186,7 +186,7 @@ ax.semilogx(np.exp(LOG_RELEVANCES), bounds, color=BLUE, lw=STYLE["line_width"], 
 legend_inside(ax, "lower left")
 ax = axes[1]
 title = f"{OFFERED} latents offered, {LATENTS} true"
-style_axes(ax, title=title, xlabel="latent, by its reach", ylabel="standard deviation, in lengths of k")
+style_axes(ax, title=title, xlabel="latent, by its reach", ylabel="sd, in lengths of k")
 places = np.arange(OFFERED)
 ax.bar(places - 0.2, reaches["bound"], 0.4, color=BLUE, label="bound")
 ax.bar(places + 0.2, reaches["mode"], 0.4, color=RED, label="mode of Z")
