@@ -17,7 +17,7 @@ Formula, for a density on the manifold of the entropy H (nats per unit of length
 
 Source: Dai and Wipf (2019), Diagnosing and Enhancing VAE Models, theorems 1 to 3; the second line is the
 theorem of Borsuk and Ulam for a circle.
-Expected time: ten seconds on two cores; with ELBO_LAB_QUICK=1 one, with short trainings.
+Expected time: ten seconds on two cores; with ELBO_LAB_QUICK=1 two, with short trainings.
 The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
@@ -39,7 +39,7 @@ OUT = figure_folder()
 LOG_SIGMA = np.linspace(0.5, -4.0, 46)
 LATENTS = (1, 2, 3, 5)
 SEEDS = range(2 if QUICK else 5)
-EPOCHS = 4 if QUICK else 100
+EPOCHS = 30 if QUICK else 100
 SETTINGS = {
     "hidden": (32, 32),
     "epochs": EPOCHS,

@@ -20,7 +20,7 @@ BOX_WIDTH, BOX_HEIGHT, LAYER_GAP = 0.78, 0.42, 1.0
 # Of an arc that passes a box, twice its distance from the straight line.
 BEYOND_BOX = 1.15
 # Letters of a name that fit into a box at the usual size.
-LETTERS = 9
+LETTERS = 7
 SEEN, HIDDEN, EDGE = "#d9d9d9", "white", "#333333"
 
 
@@ -87,7 +87,7 @@ def plot_graph(
         if share:
             below = "hidden" if share == 1.0 else f"{100 * share:.0f} % missing"
         size = STYLE["label_size"] * min(1.0, 7.0 / widest)
-        for words, above, letters, share_of_size in ((name, 0.07, LETTERS, 1.0), (below, -0.11, 14, 0.72)):
+        for words, above, letters, share_of_size in ((name, 0.07, LETTERS, 1.0), (below, -0.11, 12, 0.72)):
             fitting = share_of_size * size * min(1.0, letters / len(words))
             ax.text(x, y + above, words, ha="center", va="center", fontsize=fitting, color=EDGE, zorder=3)
     half = 0.5 * max(widest, 3)
