@@ -10,9 +10,11 @@ from test_graphs import CHAIN, random_theta, sprinkler
 import elbo_lab.exact.graphs.posterior as graph_posterior
 from elbo_lab.em import fit_em
 from elbo_lab.em.base import EMRun, run_em
+from elbo_lab.em.closed_form import fit_closed_form
 from elbo_lab.em.graphs import GraphEM
 from elbo_lab.em.mixture import MixtureEM
 from elbo_lab.exact.graphs import log_evidence
+from elbo_lab.fitting.methods import methods_of
 from elbo_lab.models import GaussianMixture
 from elbo_lab.models.graphs import BayesNet, GraphModel, Node
 
@@ -172,3 +174,28 @@ class TestHeld:
         table = with_gaps(net, theta, 20, 0.2)
         with pytest.raises(ValueError, match="holds the conditional of rain whole or not at all"):
             fit_em(GraphModel.of(net), table, hold={"rain.logits[0]": [0.0, 0.0]})
+
+
+class TestCompleteRows:
+    @pytest.mark.parametrize("net", [sprinkler()[0], CHAIN, CONDITIONAL], ids=["tables", "normal", "both"])
+    def test_the_formula_is_the_maximum_that_em_finds(self, net):
+        theta = random_theta(net, 1)
+        table = net.table_of(net.sample(theta, 80, np.random.default_rng(0)))
+        model = GraphModel.of(net)
+        formula, by_em = fit_closed_form(model, table), fit_em(model, table, floor=1e-9)
+        assert formula.history[-1]["log_likelihood"] == pytest.approx(
+            by_em.history[-1]["log_likelihood"], abs=1e-8
+        )
+
+    def test_counts_are_shares_and_a_row_that_no_datum_has_seen_is_uniform(self):
+        net, _ = sprinkler()
+        table = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0]])
+        model = GraphModel.of(net)
+        p = model.described(fit_closed_form(model, table).theta)
+        np.testing.assert_allclose(p["sprinkler.probabilities"], [[2 / 3, 1 / 3], [0.5, 0.5]])
+
+    def test_a_missing_cell_is_refused_and_em_stays_the_usual_method(self):
+        model = GraphModel.of(sprinkler()[0])
+        assert methods_of(model)[0] == "em" and "closed-form" in methods_of(model)
+        with pytest.raises(ValueError, match=r"got missing cells \(1\); use method em"):
+            fit_closed_form(model, np.array([[0.0, np.nan, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]]))

@@ -5,6 +5,7 @@
                             or its diagonal, or its trace / D
     PPCA                    sigma^2 = mean of the D - K smallest eigenvalues of S,
                             W = U_K (Lambda_K - sigma^2 I)^{1/2}
+    graph, complete rows    counts for tables, least squares for linear-Gaussian conditionals, each by itself
 
 With a prior the same models but PPCA have a formula for the mode of the posterior (`priors`).
 
@@ -30,7 +31,7 @@ def fit_closed_form(model: Model, x: Floats, prior: str | Prior | None = None) -
     Parameters
     ----------
     model : Model
-        With a `closed_form_maximum`: GaussianMLE, PPCA, or GaussianMixture with one component.
+        With a `closed_form_maximum`: GaussianMLE, PPCA, a GaussianMixture with one component, a graph.
     x : ndarray (N, D)
     prior : str or Prior, optional
         As for `priors.find_prior`.
@@ -52,7 +53,8 @@ def fit_closed_form(model: Model, x: Floats, prior: str | Prior | None = None) -
         remedy = "use method em or gradient" if has_em(model) else "use method vae"
         raise NotApplicable(f"method: the maximum of {model.label} has no closed form; {remedy}")
     x = model.check_data(x)
-    mean_column_variance(x)
+    if not model.allows_missing:  # a graph has columns of categories, and finds gaps by itself
+        mean_column_variance(x)
     law = None if prior is None else find_prior(prior, model, x)
     theta = model.maximum_likelihood(x) if law is None else _posterior_mode(law, model, x)
     value, _, _ = log_evidence(model, theta, x)

@@ -31,7 +31,8 @@ METHODS: dict[str, Method] = {
 
 def methods_of(model: Model) -> list[str]:
     """Return the names of the methods that apply to a model, the usual one first."""
-    return [name for name, method in METHODS.items() if method.applies(model)]
+    found = [name for name, method in METHODS.items() if method.applies(model)]
+    return sorted(found, key=lambda name: not METHODS[name].is_usual(model))
 
 
 __all__ = ["METHODS", "Method", "Settings", "methods_of"]

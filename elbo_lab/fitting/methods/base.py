@@ -54,6 +54,10 @@ class Method(ABC):
     def applies(self, model: Model) -> bool:
         """Whether this method fits a model."""
 
+    def is_usual(self, model: Model) -> bool:  # noqa: ARG002
+        """Whether it takes all data that the model takes, and so may be chosen without being asked for."""
+        return True
+
     def takes_prior(self, model: Model) -> bool:  # noqa: ARG002
         """Whether this method finds the MAP of a model under a prior."""
         return "prior" in self.options

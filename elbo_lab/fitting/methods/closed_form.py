@@ -65,6 +65,9 @@ class ClosedFormMethod(Method):
     def applies(self, model: Model) -> bool:
         return model.closed_form_maximum and not model.global_latents
 
+    def is_usual(self, model: Model) -> bool:
+        return not model.allows_missing
+
     def takes_prior(self, model: Model) -> bool:
         kind = prior_kind(model)
         return kind is not None and kind.mode_has_formula(model)

@@ -338,6 +338,26 @@ class GraphModel(Model):
                 start[own] = np.log((1.0 - BLURRED) * p + BLURRED / conditional.variable.size)
         return net.theta(parameters, start)
 
+    @property
+    def closed_form_maximum(self) -> bool:
+        """Whether counts and least squares are all that complete rows need."""
+        return not self.latent and all(one.closed_form for one in self.net.conditionals.values())
+
+    def maximum_likelihood(self, x: Floats) -> Floats:
+        """Return the maximum for complete rows, each conditional by itself: counts, and least squares.
+
+        A row of a table that no datum has seen is uniform, or as the graph describes it.
+        """
+        if not self.closed_form_maximum:
+            return super().maximum_likelihood(x)
+        x = self.check_data(x)
+        n_missing = int(np.isnan(x).sum())
+        if n_missing:
+            expected = "complete rows for a formula"
+            raise bad_value("data", expected, f"missing cells ({n_missing})", "use method em")
+        net, parameters = self._described
+        return net.fit_formulas(net.theta(parameters, np.zeros(net.layout.size)), net.values_of(x))
+
     def described(self, theta: Floats) -> dict[str, Floats]:
         """Return {'rain.probabilities': ..., 'x.sigma': ...}."""
         named: Mapping[str, dict[str, Floats]] = self.net.described(theta)
