@@ -18,6 +18,9 @@ from elbo_lab.fitting.methods import methods_of
 from elbo_lab.models import GaussianMixture
 from elbo_lab.models.graphs import BayesNet, GraphModel, Node
 
+REGIMES = BayesNet(
+    (Node("c", "table"), Node("u", "linear-gaussian"), Node("x", "conditional-gaussian", ("c", "u")))
+)
 GRAPHS = {"discrete": DISCRETE, "gaussian": CHAIN, "conditional": CONDITIONAL, "curved": CURVED}
 # Rows of each: a grid takes longer than a sum.
 ROWS = {"discrete": 40, "gaussian": 40, "conditional": 40, "curved": 8}
@@ -177,7 +180,7 @@ class TestHeld:
 
 
 class TestCompleteRows:
-    @pytest.mark.parametrize("net", [sprinkler()[0], CHAIN, CONDITIONAL], ids=["tables", "normal", "both"])
+    @pytest.mark.parametrize("net", [sprinkler()[0], CHAIN, REGIMES], ids=["tables", "normal", "both"])
     def test_the_formula_is_the_maximum_that_em_finds(self, net):
         theta = random_theta(net, 1)
         table = net.table_of(net.sample(theta, 80, np.random.default_rng(0)))
