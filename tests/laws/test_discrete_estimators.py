@@ -450,7 +450,9 @@ def test_continuous_latents_are_neither_enumerated_nor_relaxed():
 
 
 def test_a_model_of_categories_without_a_relaxed_likelihood_is_refused():
-    plain = SimpleNamespace(family=Categorical(2), layout=MIXTURE.model.layout, label="plain", relaxes=False)
+    plain = SimpleNamespace(
+        family=Categorical(2), layout=MIXTURE.model.layout, label="plain", relaxes=False, all_observed=False
+    )
     with pytest.raises(NotApplicable, match=r"^plain has no relaxed likelihood$"):
         Concrete().check_pairing(plain, MIXTURE.free)
 

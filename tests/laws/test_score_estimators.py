@@ -580,7 +580,9 @@ FAULTS = {
 @pytest.mark.parametrize("name, owner, attribute, wrong", FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_no_longer_unbiased(name, owner, attribute, wrong, monkeypatch):
     estimator = BY_NAME[f"score-function-{name}"]
-    few = (TWO,) if estimator.burn_in else (FIVE, *BINARY)  # what all data share couples their noise
+    # What all data share couples their noise; the q of the graph is so even that the faults nearly vanish.
+    uneven = [case for case in BINARY if case.model.name == "sigmoid-belief"]
+    few = (TWO,) if estimator.burn_in else (FIVE, *uneven)
     admitted = [case for case in few if admits(case, estimator)] or [LINE]
     for law in [unbiased_in(case) for case in admitted]:
         law(estimator)
