@@ -121,7 +121,7 @@ def test_the_short_options_reach_compare():
 
 
 WRONG_NAMES = {
-    "--target": "--target: expected a known name, got 'grad-phi-elb'; did you mean 'grad-phi-elbo'?",
+    "--target": "got 'grad-phi-elb'; did you mean 'grad-phi-elbo'?",
     "--only": "--only: expected a known name, got 'grad-phi-elb'",
     "--sort": "--sort: expected a known name, got 'grad-phi-elb'",
     "--columns": "--columns: expected a known name, got 'grad-phi-elb'",

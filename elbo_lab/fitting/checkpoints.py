@@ -467,20 +467,19 @@ class Stored(Fitted):
 
 
 @checks_kinds
-def load_fitted(path: StrPath, argument: str = "checkpoint") -> Stored:
+def load_fitted(path: StrPath) -> Stored:
     """Return the Stored model of a checkpoint.
-
-    Parameters
-    ----------
-    path : path
-    argument : str
-        The argument that an error names.
 
     Raises
     ------
     ValueError
         In one line, if the file is no checkpoint of this version, or is damaged.
     """
+    return load_stored(path, "checkpoint")
+
+
+def load_stored(path: StrPath, argument: str) -> Stored:
+    """Return what `load_fitted` does; an error names the argument that gave the path."""
     header, arrays = load_checkpoint(path, argument)
     if "words" in header and "model" not in header:
         expected, got = "a model and a q that a file can describe", f"{str(path)!r} of a training by hand"

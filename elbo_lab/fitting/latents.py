@@ -22,7 +22,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.evaluation import Fitted, draw_latents
 from elbo_lab.evaluation.second_stage import check_first
 from elbo_lab.files import StrPath
-from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
+from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_stored
 from elbo_lab.fitting.final import as_table
 from elbo_lab.fitting.graphs import rows_with_gaps
 from elbo_lab.fitting.methods import Settings
@@ -55,7 +55,7 @@ def first_stage(source: object) -> Stored | None:
     if not (isinstance(source, str) and source.startswith(LATENTS)):
         return None
     path = file_behind(source)
-    stored = load_fitted(path, "data")
+    stored = load_stored(path, "data")
     if stored.first is not None:
         raise bad_value("data", "latents of a first stage", f"{source!r}, a second stage already")
     check_first(stored, "data")
