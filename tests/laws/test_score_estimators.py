@@ -350,7 +350,7 @@ def test_a_linearisation_with_coefficient_one_helps_at_the_right_width_and_hurts
     unit = BY_NAME["score-function-delta-unit"]
     helped, hurt = of_width(case, 0.0), of_width(case, 1.0)
     assert variance_of(unit, hurt) > variance_of(mean_baseline(hurt), hurt)
-    if case.model.name != "deep-gaussian" or case.model.variant != "learned":
+    if case.model.variant not in ("learned", "full"):  # where the noise depends on z, log w bends more
         assert variance_of(unit, helped) < 0.1 * variance_of(mean_baseline(helped), helped)
 
 
