@@ -94,6 +94,13 @@ class TestFit:
         )
         assert by_steps.final["log_likelihood"] > by_em.final["log_likelihood"] - 1.0
 
+    def test_steps_keep_a_probability_of_zero(self, tmp_path):
+        path, _ = write_cells(tmp_path)
+        graph = write_graph(tmp_path, parameters=True)
+        found = fit("bayes-net", path, graph=graph, method="gradient", epochs=2)
+        assert found.parameters["wet.probabilities"][0, 0, 1] == 0.0
+        assert np.isfinite(found.final["log_likelihood"])
+
     def test_a_hidden_column_that_the_file_lacks_is_found(self, tmp_path):
         # Two clusters: the mean of a cluster has a standard error of 0.1, the limit is five of them.
         net = BayesNet((Node("group", "table"), Node("x", "conditional-gaussian", ("group",))))
@@ -249,3 +256,29 @@ class TestCompare:
         net, _ = sprinkler()
         with pytest.raises(NotApplicable, match=r"name it, as in GraphModel.of\(net, latent="):
             compare(GraphModel.of(net), data=np.zeros((4, 4)), threads=1, progress=False)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("nodes", "told"),
+        [
+            ([Node("", "table")], "graph: expected a name of every variable"),
+            (
+                [Node("x[0]", "linear-gaussian"), Node("x", "linear-gaussian", size=2)],
+                r"different names of columns, got 'x\[0\]' twice",
+            ),
+        ],
+        ids=["none", "of a component"],
+    )
+    def test_names_that_a_table_could_not_tell_apart_are_refused(self, nodes, told):
+        with pytest.raises(ValueError, match=told):
+            BayesNet(tuple(nodes))
+
+    @pytest.mark.parametrize(
+        ("field", "told"),
+        [({"hidden": (-3,)}, "hidden of 'b'.*got -3"), ({"activation": "sin"}, "activation of 'b'.*'sin'")],
+        ids=["hidden", "activation"],
+    )
+    def test_a_wrong_network_is_told_with_its_variable(self, field, told):
+        with pytest.raises(ValueError, match=told):
+            Node("b", "mlp-gaussian", ("a",), **field)

@@ -97,6 +97,8 @@ class Training:
             name: plan.optimizer.initial_state(vector.size, vector.dtype)
             for name, vector in self.params.items()
         }
+        # The log of a probability of zero never was finite, and stays where it is.
+        self._zeros = {name: np.isneginf(vector) for name, vector in self.params.items()}
         self.counts = dict.fromkeys(self.params, 0)
         self.memory = objective.initial_memory(self.params, start)
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
@@ -247,7 +249,7 @@ class Training:
         """Raise Diverged if a parameter is not finite, or the bound has fallen too far."""
         where = f"epoch {self.epoch + 1}"
         for name, vector in self.params.items():
-            if not np.isfinite(vector).all():
+            if not (np.isfinite(vector) | self._zeros[name]).all():
                 raise Diverged(f"{name} left the finite numbers in {where}")
         # Of several means one may fall while another is maximised.
         first, now = self.first_value, max(self.running_values.values())

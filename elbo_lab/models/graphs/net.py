@@ -38,6 +38,7 @@ from elbo_lab.models.graphs.predicted import (
 )
 from elbo_lab.models.graphs.table import Table
 from elbo_lab.models.graphs.variables import Values, Variable
+from elbo_lab.networks import ACTIVATIONS
 
 CONDITIONALS: dict[str, type[Conditional]] = {
     kind.name: kind
@@ -103,6 +104,12 @@ class Node:
         for state in self.repeated(self.states if isinstance(self.states, tuple) else ()):
             raise bad_value(f"states of {self.name!r}", "different names", f"{state!r} twice")
         check_count(f"size of {self.name!r}", self.size)
+        for width in self.hidden:
+            check_count(f"hidden of {self.name!r}", width)
+        if self.activation not in ACTIVATIONS:
+            raise unknown_name(
+                f"activation of {self.name!r}", self.activation, list(ACTIVATIONS), ", ".join(ACTIVATIONS)
+            )
 
     @staticmethod
     def repeated(names: Sequence[str]) -> list[str]:
@@ -153,6 +160,10 @@ class BayesNet:
         names = [node.name for node in self.nodes]
         for name in Node.repeated(names):
             raise bad_value("graph", "different names of variables", f"{name!r} twice")
+        if not all(names):
+            raise bad_value("graph", "a name of every variable", "''")
+        for column in Node.repeated(self.columns):
+            raise bad_value("graph", "different names of columns", f"{column!r} twice", "rename a variable")
         for node in self.nodes:
             for parent in node.parents:
                 if parent not in names:
