@@ -20,6 +20,8 @@ from elbo_lab.arrays import Draws
 LARGEST_DATUM = 1e100
 # Repeats that no run would finish.
 MOST_REPEATS = 10**9
+# Steps or moves on one minibatch: more would keep a run from ending, and from being stopped.
+MOST_STEPS = 1000
 # Of a longer list only the nearest names are told.
 SHORT_LIST = 10
 NEAREST = 5

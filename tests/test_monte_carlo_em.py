@@ -237,6 +237,8 @@ MISTAKES = [
     ({"moves": 0}, "^moves: expected a whole number of at least 1, got 0$"),
     ({"theta_steps": 0}, "^theta_steps: expected a whole number of at least 1, got 0$"),
     ({"leapfrog": 0}, "^leapfrog: expected a whole number of at least 1, got 0$"),
+    ({"leapfrog": 10**9}, "^leapfrog: expected a whole number of at most 1000, got 1000000000$"),
+    ({"moves": 10**9}, "^moves: expected a whole number of at most 1000, got 1000000000$"),
     ({"draws": 0}, "^draws: expected a whole number of at least 1, got 0$"),
     ({"latent": 3, "gap_rows": 5}, "^gap_rows: log p of deep-bernoulli is exact for at most two latents"),
     ({"gap_rows": 500}, "^gap_rows: expected at most the 220 rows that the training sees, got 500"),

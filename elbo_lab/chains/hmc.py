@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.chains.metropolis import MoveNoise, accept
 from elbo_lab.chains.target import Point, Target
-from elbo_lab.errors import check_count, check_positive
+from elbo_lab.errors import MOST_STEPS, check_count, check_positive
 
 P = TypeVar("P", bound=Point)
 
@@ -75,7 +75,7 @@ class HamiltonianMonteCarlo:
 
     def __post_init__(self) -> None:
         check_positive("step", self.step)
-        check_count("n_leapfrog", self.n_leapfrog)
+        check_count("n_leapfrog", self.n_leapfrog, maximum=MOST_STEPS)
 
     @staticmethod
     def start(target: Target[P], z: Draws) -> P:

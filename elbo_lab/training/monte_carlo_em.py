@@ -36,7 +36,7 @@ from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.chains import HamiltonianMonteCarlo, MoveNoise, PosteriorTarget
 from elbo_lab.chains.posterior import jittered
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import check_count, check_table
+from elbo_lab.errors import MOST_STEPS, check_count, check_table
 from elbo_lab.kinds import check_kinds
 from elbo_lab.models import Model
 from elbo_lab.training.batch import Vectors
@@ -106,7 +106,7 @@ class MonteCarloEMObjective(Objective):
         if self.probabilities is not None:
             check_table(self.probabilities, "probabilities")
         check_count("draws", self.draws)
-        check_count("moves", self.moves)
+        check_count("moves", self.moves, maximum=MOST_STEPS)
         PosteriorTarget(self.model, np.zeros(0), self.x)  # refuses z without a slope
 
     @property

@@ -12,13 +12,10 @@ from types import MappingProxyType
 import numpy as np
 
 from elbo_lab.arrays import Integers
-from elbo_lab.errors import bad_value, check_count, check_positive
+from elbo_lab.errors import MOST_STEPS, bad_value, check_count, check_positive
 from elbo_lab.kinds import check_kinds
 from elbo_lab.training.optimizers import Adam, Optimizer
 from elbo_lab.training.schedules import Constant, Schedule
-
-# Steps on one minibatch: more would keep a run from ending, and from being stopped.
-MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import check_count
+from elbo_lab.errors import MOST_STEPS, check_count
 from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.final import Numbers, annealed_numbers
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
@@ -50,10 +50,10 @@ class MonteCarloEMMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         check_gap_rows(model, options["gap_rows"])
-        for name in ("draws", "leapfrog"):
-            check_count(name, options[name])
+        check_count("draws", options["draws"])
+        check_count("leapfrog", options["leapfrog"], maximum=MOST_STEPS)
         moves = USUAL_MOVES[options["chains"]] if options["moves"] is None else options["moves"]
-        return options | {"moves": check_count("moves", moves)}
+        return options | {"moves": check_count("moves", moves, maximum=MOST_STEPS)}
 
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
         check_training_size(replace(sizes, draws=settings["draws"]), posterior, settings)
