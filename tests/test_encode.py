@@ -107,6 +107,21 @@ def test_the_same_seed_gives_the_same_chains():
     assert not np.array_equal(one.mean, codes_of(fitted, x, "hmc", 4, seed=6).mean)
 
 
+def test_a_gplvm_encodes_the_rows_of_its_table_and_others(tmp_path):
+    path, data = tmp_path / "plane.npz", load("faithful")
+    settings = {"rows": 20, "holdout": 0.25, "latent": 1, "n_inducing": 4, "epochs": 100}
+    result = fit("gplvm", data, checkpoint=path, **settings)
+    seen = encode(path, data)
+    # The table of the fit, each row with its place in the whole data set.
+    np.testing.assert_array_equal(seen.mean, result.encode(result.train.x)[0])
+    np.testing.assert_array_equal(data.x[seen.places], result.train.x)
+    # Others get a q of their own, which leads back to them.
+    new = encode(path, result.held_out.x)
+    errors = result.decode(new.mean) - result.held_out.x
+    assert new.mean.shape == (5, 1) and len(new.places) == 5
+    assert np.sqrt(np.mean(errors**2)) < 0.5 * data.x.std(axis=0).max()
+
+
 def test_what_cannot_be_encoded_is_refused_in_one_line():
     fitted, x = linear()
     bare = Fitted(fitted.model, fitted.theta)

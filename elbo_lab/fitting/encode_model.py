@@ -2,20 +2,22 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value, check_count, columns_by_name
 from elbo_lab.evaluation.codes import Codes, codes_of
+from elbo_lab.evaluation.new_rows import q_of_new_rows
 from elbo_lab.files import Kind, StrPath, write_output
 from elbo_lab.fitting.checkpoints import Stored, find_data, fingerprint, load_fitted
-from elbo_lab.fitting.evaluate_model import load_as_fitted
+from elbo_lab.fitting.evaluate_model import load_as_fitted, parts_of_fit
 from elbo_lab.fitting.final import as_table
 from elbo_lab.kinds import checks_kinds
+from elbo_lab.models.gplvm import GPLVMRows
 from elbo_lab.progress import Progress, followed
 
 CSV = Kind("the codes of 'elbo-lab encode'", rb"row,z1_mean")
@@ -30,16 +32,19 @@ class Encoding(Codes):
     data : str
         Name of the data set.
     model : str
+    places : ndarray (N,)
+        Of the rows in the data set, counted from 0.
 
     The others are those of `Codes`.
     """
 
     data: str = ""
     model: str = ""
+    places: NDArray[np.intp] = field(default_factory=lambda: np.arange(0))
 
     def columns(self) -> dict[str, Any]:
         """Return {name: column (N,)} as in the CSV: mean and sd of each latent, diagnostics, draws."""
-        columns: dict[str, Any] = {"row": np.arange(len(self.mean))}
+        columns: dict[str, Any] = {"row": self.places}
         for k, (mean, std) in enumerate(zip(self.mean.T, self.std.T, strict=True), start=1):
             columns |= {f"z{k}_mean": mean, f"z{k}_sd": std}
         columns |= self.diagnostics
@@ -86,7 +91,7 @@ def encode(
     ----------
     checkpoint : path
     data : str, path, array or Dataset, optional
-        By default the data of the fit, all rows in their order.
+        By default the data of the fit, all rows in their order; of a q for each row alone, its training rows.
     posterior : {'q', 'exact', 'hmc'}, optional
         By default q where the fit has one, else exact. See `evaluation.codes`.
     view : str, optional
@@ -123,31 +128,34 @@ def encode(
     stored = load_fitted(checkpoint)
     source = find_data(stored.data, stored.settings["data"], checkpoint) if data is None else data
     dataset = as_table(type(stored.model), load_as_fitted(stored, source, view, label, data_dir))
-    dataset, x = _rows_of(stored, dataset, rows)
     way = ("exact" if stored.posterior is None else "q") if posterior is None else posterior
+    x, places, seen = _rows_of(stored, dataset, rows)
+    if way == "q" and isinstance(stored.model, GPLVMRows) and not seen:
+        # Rows that the table does not know get a q of their own.
+        found_q, phi = q_of_new_rows(stored.model, stored.theta, x, seed)
+        stored = replace(stored, posterior=found_q, phi=phi)
     with followed(progress) as told:
         found = codes_of(stored, x, way, draws, seed, lambda done, total: told(done, total, "rows, chains"))
-    return Encoding(**vars(found), data=dataset.name, model=stored.settings["model"])
+    return Encoding(**vars(found), data=dataset.name, model=stored.settings["model"], places=places)
 
 
-def _rows_of(stored: Stored, dataset: Dataset, rows: int | None) -> tuple[Dataset, Any]:
-    """Return the data set and its rows to encode (N, D), checked."""
+def _rows_of(stored: Stored, dataset: Dataset, rows: int | None) -> tuple[Any, NDArray[np.intp], bool]:
+    """Return the rows to encode (N, D), checked, their places, and whether a free table has a q for each."""
     model, x = stored.model, dataset.x
     if x.shape[1] != model.table_columns:
         raise bad_value(
             "data", f"{model.table_columns} columns as in the checkpoint", f"{x.shape[1]} columns"
         )
-    holdout = stored.settings.get("holdout")
     if stored.posterior is not None and stored.posterior.needs_all_rows and not model.global_latents:
-        if holdout is not None:
-            dataset = dataset.split(holdout)[0]
-        if fingerprint(dataset) != stored.data["sha256"]:
+        train, _, where = parts_of_fit(stored, dataset)
+        if fingerprint(train) == stored.data["sha256"]:
+            return train.x, where["training"], True
+        if not isinstance(model, GPLVMRows):
             expected = "the very rows that the free table was made for"
             raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
-        return dataset, dataset.x
     if rows is not None:
         check_count("rows", rows, maximum=len(x))
         x = x[:rows]
     with columns_by_name(dataset.columns):
         model.check_support(model.as_data(x))
-    return dataset, x
+    return x, np.arange(len(x)), False

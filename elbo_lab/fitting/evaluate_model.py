@@ -184,6 +184,19 @@ def _places(n_rows: int, count: int, seed: int) -> NDArray[np.intp]:
     return places.rows(count, seed).x[:, 0].astype(np.intp)
 
 
+def parts_of_fit(
+    stored: Stored, dataset: Dataset
+) -> tuple[Dataset, Dataset | None, dict[str, NDArray[np.intp]]]:
+    """Return the training rows of a fit to a data set, its held-out rows, and the places of both by name."""
+    holdout, count = stored.settings.get("holdout"), stored.settings.get("rows")
+    places = np.arange(len(dataset.x))
+    if count is not None and count <= len(places):
+        dataset, places = dataset.rows(count, seed=0), _places(len(places), count, seed=0)
+    where = {name: places[part] for name, part in rows_of_split(len(places), holdout).items()}
+    train, unseen = (dataset, None) if holdout is None else dataset.split(holdout)
+    return train, unseen, where
+
+
 def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, str, NDArray[np.intp]]:
     """Return the held-out rows of the data of a fit, or else its training rows; their name and places.
 
@@ -192,12 +205,7 @@ def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, 
     ValueError
         If the training rows are not those of the fit.
     """
-    holdout, count = stored.settings.get("holdout"), stored.settings.get("rows")
-    places = np.arange(len(dataset.x))
-    if count is not None and count <= len(places):
-        dataset, places = dataset.rows(count, seed=0), _places(len(places), count, seed=0)
-    where = {name: places[part] for name, part in rows_of_split(len(places), holdout).items()}
-    train, unseen = (dataset, None) if holdout is None else dataset.split(holdout)
+    train, unseen, where = parts_of_fit(stored, dataset)
     if fingerprint(as_table(type(stored.model), train)) != stored.data["sha256"]:
         remedy = "to judge the model on them as they are now, name them with --data"
         raise bad_value("data", "the rows of the fit", f"{str(source)!r}, which has changed since", remedy)
