@@ -115,6 +115,7 @@ def test_a_gplvm_encodes_the_rows_of_its_table_and_others(tmp_path):
     # The table of the fit, each row with its place in the whole data set.
     np.testing.assert_array_equal(seen.mean, result.encode(result.train.x)[0])
     np.testing.assert_array_equal(data.x[seen.places], result.train.x)
+    assert encode(path, data, rows=3).mean.shape == (3, 1)
     # Others get a q of their own, which leads back to them.
     new = encode(path, result.held_out.x)
     errors = result.decode(new.mean) - result.held_out.x

@@ -148,11 +148,12 @@ def _rows_of(stored: Stored, dataset: Dataset, rows: int | None) -> tuple[Any, N
         )
     if stored.posterior is not None and stored.posterior.needs_all_rows and not model.global_latents:
         train, _, where = parts_of_fit(stored, dataset)
-        if fingerprint(train) == stored.data["sha256"]:
+        if rows is None and fingerprint(train) == stored.data["sha256"]:
             return train.x, where["training"], True
         if not isinstance(model, GPLVMRows):
-            expected = "the very rows that the free table was made for"
-            raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
+            expected, got = "the very rows that the free table was made for", dataset.name
+            got = got if rows is None else f"the first {rows} rows of {got}"
+            raise bad_value("data", expected, got, "fit an encoder (--posterior amortised)")
     if rows is not None:
         check_count("rows", rows, maximum=len(x))
         x = x[:rows]

@@ -177,7 +177,7 @@ def evaluate_together(
         # Rows in another view have other densities, whatever else is equal.
         if data is None and stored.data["sha256"] != first.data["sha256"]:
             got = f"{str(path)!r} on others than {str(checkpoints[0])!r}"
-            remedy = "fit with the same view and --holdout, or name the rows with --data"
+            remedy = "fit with the same view, --rows and --holdout, or name the rows with --data"
             raise bad_value("checkpoints", "fits to the same training rows", got, remedy)
     options: dict[str, Any] = {"view": view, "importance_samples": importance_samples, "rows": rows}
     options |= {"seed": seed, "threads": threads, "data_dir": data_dir, "progress": progress}
