@@ -1,6 +1,7 @@
 """The variational bound of the GPLVM: psi statistics, collapsed bound, gradient, what it is equal to."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from elbo_lab.errors import NotApplicable
 from elbo_lab.kernels import use_kernels
 from elbo_lab.models import GPLVM
 from elbo_lab.models.gplvm import Psi, Rows, collapsed_bound, psi_statistics
+from elbo_lab.models.gplvm import collapsed as collapsed_module
+from elbo_lab.models.gplvm import psi as psi_module
 from elbo_lab.models.gplvm.pairs import (
     Gaussians,
     slopes_by_kernels,
@@ -297,3 +300,73 @@ def test_the_bound_has_all_its_constants():
     theta = model.layout.pack({"log_relevance": np.full(2, -40.0), "log_sigma": 0.2})
     expected = -0.5 * y.size * (LOG_2PI + 0.4) - 0.5 * (y**2).sum() * np.exp(-0.4) - kl_to_prior(rows)
     assert collapsed_bound(model, theta, y, rows)[0] == pytest.approx(expected, rel=1e-12)
+
+
+# -- planted faults ------------------------------------------------------------------------------------
+
+
+def psi_with(**changes):
+    """Return psi statistics of which some are changed, {name: function}."""
+
+    def faulty(*arguments):
+        psi, pullback = psi_module.psi_statistics(*arguments)
+        changed = {name: change(getattr(psi, name)) for name, change in changes.items()}
+        return psi._replace(**changed), pullback
+
+    return faulty
+
+
+def bound_without_kl(model, theta, y, rows, **options):
+    value, gradient = collapsed_module.collapsed_bound(model, theta, y, rows, **options)
+    return value + kl_to_prior(rows), gradient
+
+
+def bound_without_the_slope_of_kl(model, theta, y, rows, **options):
+    value, gradient = collapsed_module.collapsed_bound(model, theta, y, rows, **options)
+
+    def faulty():
+        found = gradient()
+        return found._replace(rows=found.rows._replace(mean=found.rows.mean + rows.mean))
+
+    return value, faulty
+
+
+def quadrature_law():
+    test_the_psi_statistics_are_gauss_hermite_sums("rbf", 1)
+
+
+def integral_law():
+    test_the_bound_is_the_gaussian_integral_over_the_inducing_variables("rbf")
+
+
+def gradient_law():
+    test_the_gradient_of_the_bound_is_its_derivative("rbf")
+
+
+HERE = sys.modules[__name__]
+# {fault: (where, name, what stands there, the law that must fail)}
+FAULTS = {
+    "wrong sign of psi1": (HERE, "psi_statistics", psi_with(psi1=np.negative), quadrature_law),
+    "psi2 too small": (
+        HERE,
+        "psi_statistics",
+        psi_with(psi2=lambda psi2: 0.8 * psi2),
+        quadrature_law,
+    ),
+    "no trace term": (
+        collapsed_module,
+        "psi_statistics",
+        psi_with(psi0=lambda psi0: 0.0 * psi0),
+        integral_law,
+    ),
+    "no KL": (HERE, "collapsed_bound", bound_without_kl, integral_law),
+    "no slope of the KL": (HERE, "collapsed_bound", bound_without_the_slope_of_kl, gradient_law),
+}
+
+
+@pytest.mark.parametrize(("where", "name", "fault", "law"), FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_caught(where, name, fault, law, monkeypatch):
+    law()
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(AssertionError):
+        law()

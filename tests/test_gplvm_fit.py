@@ -1,6 +1,7 @@
 """`fit gplvm` from end to end: both methods, resume, evaluation of new rows, samples, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from elbo_lab.cli.main import main
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import Stopped
 from elbo_lab.fitting import evaluate, load_fitted
+from elbo_lab.fitting.figures import figures_of
 from elbo_lab.models import GPLVM
 from elbo_lab.models.gplvm import GPLVMRows
 
@@ -74,9 +76,9 @@ def test_a_stored_fit_is_evaluated_on_its_held_out_rows_and_on_others(kept):
 
 @pytest.mark.parametrize("variant", ["rbf", "matern52"])
 def test_the_mode_is_fitted_too(variant):
-    result = fit(f"gplvm:{variant}", curve(30), method="gplvm-map", latent=1, epochs=60)
+    result = fit(f"gplvm:{variant}", curve(20), method="gplvm-map", latent=1, epochs=60, threads=1)
     values = [row["log_joint"] for row in result.history]
-    assert values == sorted(values) and result.model.n_points == 30
+    assert values == sorted(values) and result.model.n_points == 20
 
 
 def test_rows_are_the_first_of_a_fixed_permutation():
@@ -94,7 +96,8 @@ def test_figures_and_record_are_written(tmp_path, capsys):
     assert "ELBO per datum" in capsys.readouterr().out
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["settings"]["n_inducing"] == 6 and record["settings"]["latent"] == 2
-    assert (tmp_path / "figures" / "latent-plane.png").exists()
+    for name in ("latent-plane", "relevances"):
+        assert (tmp_path / "figures" / f"{name}.png").exists()
 
 
 REFUSED = {
@@ -129,3 +132,14 @@ def test_the_default_of_the_linear_function_is_as_many_inducing_inputs_as_latent
     result = fit("gplvm:linear", curve(20), latent=2, epochs=5)
     assert result.settings["n_inducing"] == 2
     assert isinstance(GPLVM.for_data(curve(20).x, "linear", 2), GPLVM)
+
+
+def test_hidden_cells_of_pictures_are_drawn_where_they_were_hidden():
+    pictures = replace(curve(20), image_shape=(2, 2))
+    result = fit("gplvm", pictures, holdout=0.2, latent=1, epochs=20, n_inducing=4)
+    drawn = dict(figures_of(result))
+    assert "hidden-cells" in drawn and "relevances" not in drawn
+    sheet = np.asarray(drawn["hidden-cells"].axes[0].images[0].get_array(), dtype=float)
+    # Four pictures of 2 x 2 cells in three lines; one cell of each is grey in the second.
+    limits = result.train.x.min(), result.train.x.max()
+    assert np.isclose(sheet, np.mean(limits)).sum() == 4

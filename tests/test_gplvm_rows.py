@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from checks import assert_close, check_vjp
+from matplotlib.collections import QuadMesh
 
 from elbo_lab.models import GPLVM
 from elbo_lab.models.gplvm import GPLVMRows, Rows, psi_statistics
 from elbo_lab.optimise.gplvm import BoundClimb, ModeClimb
+from elbo_lab.plots import draw_widths, plot_latent_plane, plot_relevances, shade_deviation
 
 WITH_PSI = ("rbf", "linear")
 
@@ -100,6 +102,19 @@ def test_far_from_all_points_the_functions_are_their_prior_again():
     mean, variance = of_rows.moments_of_x(found, np.full((1, 2), 1e3))
     assert_close(mean, [model.shift])
     assert_close(variance, [np.exp(2 * t["log_amplitude"]) + np.exp(2 * t["log_sigma"])])
+
+
+def test_the_shade_is_the_deviation_at_its_points_and_bars_are_the_relevances():
+    ax = plot_latent_plane(np.random.default_rng(0).standard_normal((30, 2)))
+    shade_deviation(draw_widths(ax, np.zeros((1, 2)), np.ones((1, 2))), lambda z: z[:, 0] + 3.0 * z[:, 1])
+    mesh = next(part for part in ax.collections if isinstance(part, QuadMesh))
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    corners = np.asarray(mesh.get_array()).reshape(80, 80)[[0, 0, -1], [0, -1, 0]]
+    assert_close(corners, [left + 3 * low, right + 3 * low, left + 3 * high], 1e-12)
+    relevance = [0.5, 2.0, 1e-12]
+    bars = plot_relevances(relevance)
+    assert_close([bar.get_height() for bar in bars.patches], [0.5, 2.0, 2e-6], 1e-12)
+    assert "1 below a millionth" in bars.texts[-1].get_text()
 
 
 # -- the fits ------------------------------------------------------------------------------------------

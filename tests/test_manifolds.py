@@ -27,9 +27,10 @@ def off_manifold(name, x):
     """Return how far each row is from the manifold of a name, by its equation."""
     if name == "plane":
         return np.linalg.norm(x - x @ plane_directions() @ plane_directions().T, axis=1)
-    if name == "swiss-roll":
-        t = 10 * np.hypot(x[:, 0], x[:, 2])
-        return np.hypot(x[:, 0] - t * np.cos(t) / 10, x[:, 2] - t * np.sin(t) / 10)
+    if name in ("spiral", "swiss-roll"):
+        along, up = x[:, 0], x[:, -1]
+        t = 10 * np.hypot(along, up)
+        return np.hypot(along - t * np.cos(t) / 10, up - t * np.sin(t) / 10)
     if name == "blobs":
         grey = x.reshape(-1, 8, 8)
         # Of a Gaussian spot, two neighbouring pixels tell the middle: log(a / b) is linear in it.
@@ -53,7 +54,7 @@ def test_an_arc_has_ends_and_a_ring_has_none():
         assert gap < widest + 1e-3 < gap + 0.1
 
 
-@pytest.mark.parametrize("name", ["arc", "ring", "swiss-roll", "sphere", "plane"])
+@pytest.mark.parametrize("name", ["arc", "ring", "spiral", "swiss-roll", "sphere", "plane"])
 def test_the_entropy_is_that_of_neighbour_distances(name):
     """Kozachenko and Leonenko (1987): psi(N) - psi(1) + log of a ball of r dimensions + r E log distance."""
     from scipy.spatial import KDTree

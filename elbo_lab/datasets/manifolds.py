@@ -7,10 +7,11 @@ a density, and with it an entropy: the expected log p of the best model at a sma
 
     -entropy - (D - r) (log sigma + log(2 pi) / 2)
 
-Six of them, each with its r and with a sampler for as many further rows as one likes:
+Seven of them, each with its r and with a sampler for as many further rows as one likes:
 
 - `plane`: a Gaussian on three orthogonal directions of ten; the linear VAE is exact here.
 - `arc`: three quarters of a circle.
+- `spiral`: the curve that the Swiss roll is a strip along; it takes a bent decoder.
 - `swiss-roll`: a rolled-up strip (Tenenbaum, de Silva and Langford 2000), at a tenth of the usual scale.
 - `blobs`: images of 8 x 8 pixels with one bright spot, whose place is drawn.
 - `ring` and `sphere`: closed, so that no continuous code of r numbers tells all of their points apart: by the
@@ -152,6 +153,12 @@ def draw_swiss_roll(n: int, rng: np.random.Generator) -> Floats:
     return ROLL_SCALE * np.stack([t * np.cos(t), ROLL_WIDTH * v, t * np.sin(t)], axis=1)
 
 
+def draw_spiral(n: int, rng: np.random.Generator) -> Floats:
+    """t ~ U(3 pi / 2, 9 pi / 2), x = (t cos t, t sin t) / 10."""
+    t = rng.uniform(*ROLL, n)
+    return ROLL_SCALE * np.stack([t * np.cos(t), t * np.sin(t)], axis=1)
+
+
 def draw_blobs(n: int, rng: np.random.Generator) -> Floats:
     """The middle ~ U(1.5, 5.5)^2 in pixels, grey = exp(-distance^2 / (2 1.2^2))."""
     return blob_images(rng.uniform(*BLOB_PLACES, (n, 2)))
@@ -168,10 +175,15 @@ def _on_circle(angle: Floats) -> Floats:
 
 
 def _roll_entropy() -> float:
-    """log of the ranges of t and v, plus E log |dx/dt| + log |dx/dv|, with |dx/dt| = sqrt(1 + t^2) / 10."""
+    """log of the ranges of t and v, plus E log |dx/dt| + log |dx/dv|: the strip has a width of 21 / 10."""
+    return _spiral_entropy() + float(np.log(ROLL_WIDTH * ROLL_SCALE))
+
+
+def _spiral_entropy() -> float:
+    """log of the range of t, plus E log |dx/dt|, with |dx/dt| = sqrt(1 + t^2) / 10."""
     low, high = (t * np.log1p(t * t) - 2 * t + 2 * np.arctan(t) for t in ROLL)
     span = ROLL[1] - ROLL[0]
-    return float(np.log(span * ROLL_WIDTH * ROLL_SCALE**2) + 0.5 * (high - low) / span)
+    return float(np.log(span * ROLL_SCALE) + 0.5 * (high - low) / span)
 
 
 _PIXEL_NAMES = tuple(f"pixel_{row}_{column}" for row in range(PIXELS) for column in range(PIXELS))
@@ -198,6 +210,16 @@ MANIFOLDS = {
             draw=draw_arc,
             entropy=float(np.log(ARC)),
             title="three quarters of a circle",
+        ),
+        Manifold(
+            "spiral",
+            "a curve that winds about itself: 1000 rows x 2, no noise, 1 coordinate",
+            dimension=1,
+            latents=1,
+            columns=axes(2),
+            draw=draw_spiral,
+            entropy=_spiral_entropy(),
+            title="spiral",
         ),
         Manifold(
             "swiss-roll",

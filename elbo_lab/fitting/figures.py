@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.evaluation import Fitted, TwoStage
+from elbo_lab.evaluation.new_rows import hidden_columns, reconstructed_cells
 from elbo_lab.exact import closed_form
 from elbo_lab.fitting.graphs import missing_shares
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.models import GraphModel
+from elbo_lab.models.gplvm import GPLVMRows
 from elbo_lab.plots import (
+    draw_widths,
     latent_grid,
     new_figure,
     plot_class_images,
@@ -25,9 +28,11 @@ from elbo_lab.plots import (
     plot_manifold,
     plot_mixture,
     plot_reconstructions,
+    plot_relevances,
     plot_sample_scatter,
     plot_surprisal_and_gap,
     plot_traversals,
+    shade_deviation,
 )
 from elbo_lab.plots.learning import count_panels
 from elbo_lab.registry import display_name, own_titles, titles_of
@@ -71,7 +76,9 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         yield from _tables(result, label)
     else:
         yield from _pictures(result, result.train.image_shape, label)
-    if not result.model.family.discrete and result.model.latent_dim >= 2:
+    if isinstance(result.model, GPLVMRows):
+        yield from _functions(result, result.model, label)
+    elif not result.model.family.discrete and result.model.latent_dim >= 2:
         yield from _latent_plane(result, label)
 
 
@@ -209,16 +216,56 @@ def _encodes(result: FitResult) -> bool:
     return not result.posterior.needs_all_rows
 
 
+def _functions(result: FitResult, model: GPLVMRows, label: str) -> Iterator[tuple[str, Figure]]:
+    """Yield what the functions of a GPLVM know: latent plane, relevances, hidden cells of new rows."""
+    relevance = model.described(result.theta)["relevance"]
+    if model.latent_dim >= 2:
+        yield "relevances", plot_relevances(relevance, title=titled("relevances", label)).figure
+        # The two latents of greatest relevance, in their order.
+        first, second = sorted(np.argsort(-relevance, kind="stable")[:2].tolist())
+        means, deviations = (part[:POINTS] for part in result.encode(result.train.x))
+        labels = None if result.train.labels is None else result.train.labels[:POINTS]
+        title = _plane_title(result, label)
+        ax = plot_latent_plane(means, labels, coordinates=(first, second), title=title)
+
+        def deviation_at(points: Floats) -> Floats:
+            z = np.zeros((len(points), model.latent_dim))
+            z[:, [first, second]] = points
+            return np.sqrt(model.moments_of_x(result.theta, z)[1])
+
+        shade_deviation(ax, deviation_at)
+        draw_widths(ax, means[:, [first, second]], deviations[:, [first, second]])
+        yield "latent-plane", ax.figure
+    shape, unseen = result.train.image_shape, result.held_out
+    if shape is not None and unseen is not None and model.n_columns > 1:
+        x, seed = unseen.x[:COLUMNS], result.settings["seed"]
+        hidden = hidden_columns(model.n_columns, seed)
+        limits = grey_limits(result.train.x)
+        seen, told = x.copy(), x.copy()
+        seen[:, hidden] = np.mean(limits)
+        told[:, hidden] = reconstructed_cells(model, result.theta, x, hidden, seed)
+        title = titled("hidden-cells", "held-out rows, grey where hidden") + f"\n{label}"
+        lines = ("data", "given", "told")
+        sheet = np.concatenate([x, seen, told])
+        yield "hidden-cells", plot_class_images(sheet, lines, shape, limits=limits, title=title).figure
+
+
 def _latent_plane(result: FitResult, label: str) -> Iterator[tuple[str, Figure]]:
     """Yield the codes of the held-out rows; for a free table, of the training rows."""
     if result.posterior is None and not _encodes(result):
         return
     rows = result.held_out if result.held_out is not None and _encodes(result) else result.train
     means = result.encode(rows.x)[0]
+    title = _plane_title(result, label)
+    labels = None if rows.labels is None else rows.labels[:POINTS]
+    yield "latent-plane", plot_latent_plane(means[:POINTS], labels, title=title).figure
+
+
+def _plane_title(result: FitResult, label: str) -> str:
+    """Return the title of the latent plane, with how well neighbours tell the class."""
     title = titled("latent-plane", label)
     unseen = result.final.get("held_out", {})
     if "neighbour_accuracy" in unseen:
         codes, scores = unseen["neighbour_accuracy"], unseen["neighbour_accuracy_pca"]
         title += f"\nclass told by the 5 nearest neighbours: right for {codes:.2f} (PCA {scores:.2f})"
-    labels = None if rows.labels is None else rows.labels[:POINTS]
-    yield "latent-plane", plot_latent_plane(means[:POINTS], labels, title=title).figure
+    return title

@@ -5,6 +5,7 @@ from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
 from elbo_lab.plots.draws import plot_more_draws, plot_sandwich, plot_variance_against_draws
 from elbo_lab.plots.files import figure_folder, save_figure
+from elbo_lab.plots.functions import draw_widths, plot_relevances, shade_deviation
 from elbo_lab.plots.gap import plot_gap, plot_surprisal, plot_surprisal_and_gap
 from elbo_lab.plots.graph import plot_graph
 from elbo_lab.plots.images import (
@@ -36,6 +37,7 @@ __all__ = [
     "EXACT_LINE",
     "STYLE",
     "cloud_limits",
+    "draw_widths",
     "ellipse",
     "estimator_style",
     "figure_folder",
@@ -66,6 +68,7 @@ __all__ = [
     "plot_prior_error",
     "plot_prior_failure",
     "plot_reconstructions",
+    "plot_relevances",
     "plot_sample_scatter",
     "plot_sandwich",
     "plot_staircase",
@@ -74,5 +77,6 @@ __all__ = [
     "plot_traversals",
     "plot_variance_against_draws",
     "save_figure",
+    "shade_deviation",
     "style_axes",
 ]

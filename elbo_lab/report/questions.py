@@ -33,6 +33,8 @@ OF_FITS = {
     "samples": "Does the model generate what the data look like?",
     "latent-grid": "What does the decoder make of each z?",
     "reconstructions": "What survives encoding and decoding?",
+    "hidden-cells": "Are hidden cells told from the others?",
+    "relevances": "Which latents does the fit use?",
     "interpolation": "What lies between two rows?",
     "traversals": "What does each latent change?",
     "latent-plane": "Where do the rows lie in the latent plane?",

@@ -96,7 +96,7 @@ class GPLVM(StandardNormalPrior):
     default_data = "digits"
     default_latent = 2
     natural_views = ("raw",)
-    formula_only = "every draw of z takes the Cholesky factor of a matrix of all rows"
+    formula_only = "mirrored latents of a whole table have one density, and no long run finds all modes"
     global_latents = True
     usual_rows = 6
 
