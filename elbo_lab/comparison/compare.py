@@ -143,7 +143,7 @@ def compare(
     """
     choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
     if models is None:
-        choices = [c for c in choices if c.kind.compared and not c.kind.formula_only]
+        choices = [choice for choice in choices if choice.kind.compared]
     if label is not None:
         if data is None:
             raise bad_value("label", "data of your own beside it", repr(label), "name them (data, --data)")

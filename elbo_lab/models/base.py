@@ -92,7 +92,7 @@ class Model(ABC):
     allows_missing : bool
         Whether nan in x is a missing cell; all other models refuse it.
     compared : bool
-        Whether tables of all models have rows of it: False where there is nothing to infer.
+        Whether tables of all models have rows of it: False without anything to infer, or an exact answer.
     usual_rows : int or None
         Rows of the table with global latents on which the formulas are checked; None for all.
     must_vary : {'none', 'one', 'all'}

@@ -96,6 +96,7 @@ class GPLVM(StandardNormalPrior):
     default_data = "digits"
     default_latent = 2
     natural_views = ("raw",)
+    compared = False
     formula_only = "mirrored latents of a whole table have one density, and no long run finds all modes"
     global_latents = True
     usual_rows = 6
