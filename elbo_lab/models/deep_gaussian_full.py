@@ -50,6 +50,7 @@ class DeepGaussianFull(DeepGaussianLearned):
     """
 
     variant = "full"
+    default_data = "faithful"
     variants = ("full",)
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), L L^T), L = lower triangular MLP(z)"
 
