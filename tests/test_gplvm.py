@@ -7,6 +7,8 @@ import pytest
 import scipy.stats
 from checks import assert_close, check_vjp, read_only
 
+from elbo_lab import compare, exact, make_problem
+from elbo_lab.errors import NotApplicable
 from elbo_lab.models import GPLVM, PPCA
 from elbo_lab.models.gplvm import COVARIANCE_FUNCTIONS
 from elbo_lab.optimise import ascend
@@ -249,3 +251,33 @@ def test_a_singular_covariance_is_refused_and_not_repaired(kind):
     # The same matrix with noise is a matrix like any other.
     noisy = model.layout.pack({"log_sigma": -5.0})
     assert np.isfinite(model.log_likelihood(noisy, model.as_data(table), z)).all()
+
+
+# -- in comparisons ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["linear", "rbf"])
+def test_two_rows_are_compared_with_exact_answers(variant):
+    estimators = ["exact", "elbo-sampled", "reparameterization", "score-function-loo", "sticking-the-landing"]
+    result = compare(f"gplvm:{variant}", estimators=estimators, repeats=200, rows=8, seed=1)
+    (scene,) = result.scenes
+    assert scene.model.n_rows == 2 and scene.model.latent_dim == 2
+    rows = [row for row in result.rows if row["applicable"]]
+    assert {row["reference"] for row in rows} == {"quadrature"}
+    assert {row["estimator"] for row in rows} == {*estimators}
+    assert "FAIL" not in {row["bias_verdict"] for row in rows}
+
+
+def test_the_q_that_is_compared_stands_at_one_of_two_mirrored_maxima():
+    problem = make_problem("gplvm:rbf", at="exact")
+    answers = [quantity(problem) for quantity in (exact.log_evidence, exact.elbo)]
+    mirrored = problem._replace(phi=problem.phi * np.array([-1.0, -1.0, 1.0, 1.0]))
+    assert exact.elbo(mirrored).value == pytest.approx(answers[1].value, abs=1e-9)
+    # One of two modes: the gap is at least about log 2.
+    assert answers[0].value - answers[1].value > 0.9 * np.log(2.0)
+    assert exact.gradients(problem).phi_elbo.value == pytest.approx(np.zeros(4), abs=1e-4)
+
+
+def test_more_latents_than_a_grid_holds_are_not_compared():
+    with pytest.raises(NotApplicable, match="one z of 4 numbers, and log p is exact for 2: mirrored"):
+        compare("gplvm:rbf", estimators="exact", latent=2, repeats=10)

@@ -93,8 +93,9 @@ class Model(ABC):
         Whether nan in x is a missing cell; all other models refuse it.
     compared : bool
         Whether tables of all models have rows of it: False without anything to infer, or an exact answer.
-    usual_rows : int or None
-        Rows of the table with global latents on which the formulas are checked; None for all.
+    usual_rows, compared_rows : int or None
+        Rows of the table with global latents on which the formulas are checked, and the most on which
+        estimators are compared; None for all.
     must_vary : {'none', 'one', 'all'}
         Which columns of the data must not be constant for the density to have a maximum.
     """
@@ -112,6 +113,7 @@ class Model(ABC):
     fixed_prior: ClassVar[bool] = False
     global_latents: ClassVar[bool] = False
     usual_rows: ClassVar[int | None] = None
+    compared_rows: ClassVar[int | None] = None
     quadratic: ClassVar[bool] = False
     relaxes: ClassVar[bool] = False
     formula_only: ClassVar[str] = ""

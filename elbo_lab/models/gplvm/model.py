@@ -97,9 +97,9 @@ class GPLVM(StandardNormalPrior):
     default_latent = 2
     natural_views = ("raw",)
     compared = False
-    formula_only = "mirrored latents of a whole table have one density, and no long run finds all modes"
     global_latents = True
     usual_rows = 6
+    compared_rows = 2
 
     def __post_init__(self) -> None:
         check_count("n_rows", self.n_rows)
@@ -112,8 +112,8 @@ class GPLVM(StandardNormalPrior):
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:
-        """Return the model for a table x (N, D)."""
-        default = max(1, min(cls.default_latent, *x.shape))
+        """Return the model for a table x (N, D); two latents by default, or as many as centred rows span."""
+        default = max(1, min(cls.default_latent, len(x) - 1, x.shape[1]))
         size = default if latent is None else latent
         return cls(len(x), tuple(x.mean(axis=0).tolist()), size, variant or cls.usual_variant)
 
