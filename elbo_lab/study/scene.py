@@ -243,7 +243,8 @@ def build_scene(
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
     if choice.kind.global_latents:
         most = choice.kind.compared_rows
-        rows = most if rows is None or most is None else min(rows, most)
+        if most is not None:
+            rows = most if rows is None else min(rows, most)
         dataset = dataset if rows is None else dataset.rows(rows, seed)
     model = choice.build(dataset.x, latent)
     if isinstance(model, GPLVM) and model.latent_dim > MOST_BY_QUADRATURE:
