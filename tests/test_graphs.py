@@ -359,6 +359,18 @@ class TestDescription:
             ({"rain": {"kind": "table", "states": ["yes", "yes"]}}, "'yes' twice"),
             ({"rain": {"kind": "table", "parents": ["cloudy", "cloudy"]}}, "'cloudy' twice"),
             ({"rain": {}}, "variable 'rain': expected a 'kind', got None"),
+            (
+                {"rain": {"kind": "table", "parameters": {"probabilites": [0.5, 0.5]}}},
+                "parameters of 'rain'.*'probabilites'; did you mean 'probabilities'",
+            ),
+            (
+                {"x": {"kind": "linear-gaussian", "parameters": {"b": [0.0], "sigma": [1.0], "tau": [1.0]}}},
+                "parameters of 'x': expected one of .*'tau'",
+            ),
+            (
+                {"x": {"kind": "standard-normal", "parameters": {"b": [0.0]}}},
+                "'x': expected no parameters of a standard-normal, got b",
+            ),
             ({"x": {"kind": "mlp-gaussian"}}, "at least one parent.*linear-gaussian"),
             (
                 {"x": {"kind": "standard-normal", "parents": ["rain"]}},
@@ -374,6 +386,10 @@ class TestDescription:
         with pytest.raises((ValueError, TypeError), match=words) as caught:
             graph_of({"variables": SPRINKLER["variables"] | change})
         assert "\n" not in str(caught.value)
+
+    def test_a_key_beside_the_variables_is_refused(self):
+        with pytest.raises(ValueError, match=r"keys of the graph: expected one of variables, got 'variable'"):
+            graph_of(SPRINKLER | {"variable": {}})
 
     @pytest.mark.parametrize(
         ("probabilities", "words"),

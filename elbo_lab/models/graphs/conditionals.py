@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.layout import Layout
+from elbo_lab.models.graphs.reading import log_of, numbers
 from elbo_lab.models.graphs.variables import Kind, Values, Variable
 
 
@@ -189,9 +190,30 @@ class Conditional(ABC):
     def start(self, rng: np.random.Generator) -> Floats:
         """Return parameters (P,) to start from, not all equal where equal ones would stay so."""
 
-    @abstractmethod
     def packed(self, described: dict[str, Any], where: str) -> Floats:
-        """Return theta (P,) of parameters as people write them, or raise ValueError that names `where`."""
+        """Return theta (P,) of parameters as people write them.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is unknown, missing, or of another shape; it names `where`.
+        """
+        known = list(self.described(np.zeros(self.layout.size)))
+        for name in described:
+            if not known:
+                raise bad_value(where, f"no parameters of a {self.name}", name)
+            if name not in known:
+                raise unknown_name(f"parameters of {where}", name, known)
+        return self._packed(described, where)
+
+    def _packed(self, described: dict[str, Any], where: str) -> Floats:
+        parts = {}
+        for name, shape in self.layout.entries:
+            if name == "log_sigma":
+                parts[name] = log_of(numbers(described, "sigma", shape, where), where)
+            else:
+                parts[name] = numbers(described, name, shape, where)
+        return self.layout.pack(parts)
 
     @abstractmethod
     def described(self, theta: Floats) -> dict[str, Floats]:

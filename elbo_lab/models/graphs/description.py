@@ -65,7 +65,10 @@ def read_graph(path: StrPath) -> tuple[BayesNet, Parameters]:
 
 def graph_of(described: Any) -> tuple[BayesNet, Parameters]:
     """Return the graph and its parameters of a description, as `read_graph` does of a file."""
-    variables = _mapping(ARGUMENT, described).get("variables")
+    for key in _mapping(ARGUMENT, described):
+        if key != "variables":
+            raise unknown_name(f"keys of the {ARGUMENT}", key, ["variables"])
+    variables = described.get("variables")
     if variables is None:
         raise bad_value(ARGUMENT, "an object with 'variables'", f"keys {', '.join(described) or 'none'}")
     nodes, parameters = [], {}

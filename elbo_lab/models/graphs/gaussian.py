@@ -16,7 +16,6 @@ then vanishes and the density has no maximum; a floor under the variance keeps i
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,7 @@ from elbo_lab.errors import bad_value
 from elbo_lab.layout import Layout
 from elbo_lab.models.graphs.conditionals import Completed, Conditional, LinearForm, LogProb, Slopes, weighted
 from elbo_lab.models.graphs.outputs import NormalOutput
-from elbo_lab.models.graphs.predicted import in_natural_units, log_of, regress
-from elbo_lab.models.graphs.reading import numbers
+from elbo_lab.models.graphs.predicted import in_natural_units, regress
 from elbo_lab.models.graphs.variables import Values, Variable, folded, inputs_of, rows_of
 from elbo_lab.special import LOG_2PI
 
@@ -88,11 +86,6 @@ class StandardNormal(Conditional):
         return theta
 
     def start(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002
-        return np.zeros(0)
-
-    def packed(self, described: dict[str, Any], where: str) -> Floats:
-        if described:
-            raise bad_value(where, "no parameters of a standard normal", ", ".join(described))
         return np.zeros(0)
 
     def described(self, theta: Floats) -> dict[str, Floats]:  # noqa: ARG002
@@ -219,12 +212,6 @@ class ConditionalGaussian(Conditional):
         """Return random biases, so that the rows of a hidden category differ."""
         shape = dict(self.layout.entries)["b"]
         return self.layout.pack({"b": rng.standard_normal(shape)})
-
-    def packed(self, described: dict[str, Any], where: str) -> Floats:
-        shapes = dict(self.layout.entries)
-        log_sigma = log_of(numbers(described, "sigma", shapes["log_sigma"], where), where)
-        parts = {name: numbers(described, name, shapes[name], where) for name in ("W", "b")}
-        return self.layout.pack(parts | {"log_sigma": log_sigma})
 
     def described(self, theta: Floats) -> dict[str, Floats]:
         return in_natural_units(self.layout.views(theta))

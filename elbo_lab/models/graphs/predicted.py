@@ -19,7 +19,7 @@ Source: Koller and Friedman (2009), sections 5.4 and 5.5; Neal (1992) for the lo
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from elbo_lab.models.graphs.outputs import (
     SoftmaxOutput,
 )
 from elbo_lab.models.graphs.predictors import Linear, Predictor
-from elbo_lab.models.graphs.reading import numbers
 from elbo_lab.models.graphs.regression import regression
 from elbo_lab.models.graphs.variables import Values, Variable, folded, inputs_of
 from elbo_lab.networks import MLP
@@ -129,15 +128,6 @@ class Predicted(Conditional):
         self._split(theta)[0][...] = self.predictor.initial(rng)
         return theta
 
-    def packed(self, described: dict[str, Any], where: str) -> Floats:
-        parts = {}
-        for name, shape in self.layout.entries:
-            if name == "log_sigma":
-                parts[name] = log_of(numbers(described, "sigma", shape, where), where)
-            else:
-                parts[name] = numbers(described, name, shape, where)
-        return self.layout.pack(parts)
-
     def described(self, theta: Floats) -> dict[str, Floats]:
         return in_natural_units(self.layout.views(theta))
 
@@ -145,13 +135,6 @@ class Predicted(Conditional):
 def _flat(a: Floats) -> Floats:
     """Return (..., S, N, n) as (..., S N, n)."""
     return a.reshape(*a.shape[:-3], a.shape[-3] * a.shape[-2], a.shape[-1])
-
-
-def log_of(sigma: Floats, where: str) -> Floats:
-    """Return log sigma, or refuse a standard deviation that is not above zero."""
-    if sigma.min(initial=np.inf) <= 0.0:
-        raise bad_value(f"{where} sigma", "standard deviations above 0", f"{sigma.min():g}")
-    return np.log(sigma)
 
 
 def in_natural_units(views: dict[str, Floats]) -> dict[str, Floats]:

@@ -27,3 +27,10 @@ def numbers(described: Mapping[str, Any], key: str, shape: tuple[int, ...], wher
     if not np.isfinite(array).all():
         raise bad_value(argument, "finite numbers", f"{array[~np.isfinite(array)][0]}")
     return array
+
+
+def log_of(sigma: Floats, where: str) -> Floats:
+    """Return log sigma, or refuse a standard deviation that is not above zero."""
+    if sigma.min(initial=np.inf) <= 0.0:
+        raise bad_value(f"{where} sigma", "standard deviations above 0", f"{sigma.min():g}")
+    return np.log(sigma)

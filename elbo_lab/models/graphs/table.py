@@ -106,7 +106,7 @@ class Table(Conditional):
         logits = 0.5 * rng.standard_normal(self.layout.size)
         return log_softmax(self._logits(logits), axis=-1).ravel()
 
-    def packed(self, described: dict[str, Any], where: str) -> Floats:
+    def _packed(self, described: dict[str, Any], where: str) -> Floats:
         p = numbers(described, "probabilities", self.shape, where)
         total = p.sum(axis=-1)
         if p.min() < 0.0:
