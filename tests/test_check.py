@@ -702,6 +702,7 @@ COMMANDS = [
         "name: expected a module that can be imported, got 'broken.py' (ZeroDivisionError",
     ),
     ("leaves.py:Right", 2, "it leaves the interpreter (exit code 3)"),
+    ("gaussian-mixture:diagonal", 0, "gaussian-mixture:diagonal: a model"),
     ("right --model vimco", 2, "--model: expected a model, got 'vimco', an estimator"),
 ]
 

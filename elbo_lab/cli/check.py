@@ -50,7 +50,6 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Check all, write, print; return 0 if all passed, else 1."""
     from elbo_lab.cli.screen import finish, saved
-    from elbo_lab.models import Model
 
     plan = planned(options)
     things = [thing for name in options.names for thing in find(name, "names")]
@@ -58,11 +57,10 @@ def run(options: Namespace) -> int:
     for argument, name in [("name", name) for name in options.names] + [("--model", options.model or "")]:
         plan.reads(argument, _source_of(name))
     plan.writes("--json", options.json, JSON)
-    if on is not None and not _is_a(on, Model):
+    if on is not None and not _is_model(on):
         raise bad_kind("model", "a model", f"{options.model!r}, an estimator")
     found = [
-        _of_model(thing) if _is_a(thing, Model) else _of_estimator(thing, on, options.seed)
-        for thing in things
+        _of_model(thing) if _is_model(thing) else _of_estimator(thing, on, options.seed) for thing in things
     ]
     content = {"schema": SCHEMA, "checks": [record for *_, record in found]}
     finish(
@@ -77,6 +75,12 @@ def run(options: Namespace) -> int:
 
 def _is_a(thing: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))
+
+
+def _is_model(thing: object) -> bool:
+    from elbo_lab.models import Model
+
+    return isinstance(thing, str) or _is_a(thing, Model)
 
 
 def _of_estimator(estimator: Any, on: object, seed: int) -> Found:
@@ -94,7 +98,8 @@ def _of_model(model: Any) -> Found:
     try:
         result = check_model(model)
     except UserMistake as fault:
-        record = {"model": model.name, "passed": False, "broken": [str(fault)]}
+        name = model if isinstance(model, str) else model.name
+        record = {"model": name, "passed": False, "broken": [str(fault)]}
         return False, _wrapped(f"FAILED: {fault}"), record
     return True, _wrapped(str(result)), {"model": result.model, "passed": True, "broken": []}
 
@@ -110,7 +115,7 @@ def _wrapped(text: str) -> Callable[[int], str]:
 
 
 def find(name: str, argument: str) -> list[Any]:
-    """Return what a name stands for: estimators or a model of the registry, or what a module or a file holds.
+    """Return what a name stands for: estimators, what a module or a file holds, or the name of a known model.
 
     Raises
     ------
@@ -131,7 +136,8 @@ def find(name: str, argument: str) -> list[Any]:
             raise bad_value(argument, "an estimator with draws", repr(name), remedy)
         return estimators
     with suppress(UnknownName):
-        return [choice.model or choice.kind for choice in find_models(name, argument)][:1]
+        find_models(name, argument)
+        return [name]  # as it is, since its variant is a part of it
     where, colon, attribute = name.rpartition(":")
     if not colon:
         words = names_by_word([*ESTIMATORS.values(), *MODELS.values()])
