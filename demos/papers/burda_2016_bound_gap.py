@@ -1,23 +1,23 @@
 # %% [markdown]
 # # How fast importance weighting closes the gap
 # %%
-"""The bound of K draws lies Var(w / p) / 2K below log p(x), without a single random number.
+"""The bound of M draws lies Var(w / p) / 2M below log p(x), without a single random number.
 
-Claim. Nothing here is sampled: the bound of K draws is an integral over one draw. Its distance to log p(x)
-falls as 1/K with half the variance of the relative weight in front, and the next term is known as well. That
+Claim. Nothing here is sampled: the bound of M draws is an integral over one draw. Its distance to log p(x)
+falls as 1/M with half the variance of the relative weight in front, and the next term is known as well. That
 holds for continuous and for discrete latents. Where q is so narrow that the weight has no variance, the gap
-falls more slowly than 1/K, and the law says nothing.
+falls more slowly than 1/M, and the law says nothing.
 
 Formula, with r = w / p(x), E r = 1, v = Var r, m3 = E (r - 1)^3:
-    log p(x) - L_K = v / 2K - (m3 / 3 - 3 v^2 / 4) / K^2 + O(K^-3),      L_K <= L_{K+1} <= log p(x)
+    log p(x) - L_M = v / 2M - (m3 / 3 - 3 v^2 / 4) / M^2 + O(M^-3),      L_M <= L_{M+1} <= log p(x)
     q normal of c posterior deviations: v finite only for c^2 > 1/2
 
 Source: Burda, Grosse and Salakhutdinov (2016), theorem 1 (monotone); Maddison et al. (2017) and Domke and
-Sheldon (2018) for the limit K (log p - L_K) -> v / 2; Nowozin (2018) for the expansion in 1/K.
+Sheldon (2018) for the limit M (log p - L_M) -> v / 2; Nowozin (2018) for the expansion in 1/M.
 Exact set-up: PPCA with one latent (D = 4) and q half a deviation off, 1.2 and 0.6 deviations wide; a mixture
-of three components with a q that prefers the wrong ones. K = 1 to 4096 (beyond, the
+of three components with a q that prefers the wrong ones. M = 1 to 4096 (beyond, the
 second term drowns in rounding).
-It must show: slope -1 of the gap against K, K times the gap tending to v / 2, the second term; rising bounds.
+It must show: slope -1 of the gap against M, M times the gap tending to v / 2, the second term; rising bounds.
 Expected time: five seconds; with ELBO_LAB_QUICK=1 two. The figure goes to the folder ELBO_LAB_OUT.
 """
 
@@ -78,7 +78,7 @@ places = {
 }
 HEAVY = "PPCA, q 0.6 wide"  # its weight has no variance
 
-# %% The exact gap for every K, and what the moments of the weight say of it
+# %% The exact gap for every M, and what the moments of the weight say of it
 gaps = {}
 second_moment = {}
 third_moment = {}
@@ -92,8 +92,8 @@ for name, (log_p, log_w, weights) in places.items():
 
 # %% The figure
 figure, (ax,) = panels(1, 1, height=3.8)
-title = "Gap of the bound of K draws, exact; dashed: Var(w / p) / 2K"
-style_axes(ax, title=title, xlabel="draws K", ylabel="log p(x) - bound, nats")
+title = "Gap of the bound of M draws, exact; dashed: Var(w / p) / 2M"
+style_axes(ax, title=title, xlabel="draws M", ylabel="log p(x) - bound, nats")
 for (name, gap), color in zip(gaps.items(), COLORS, strict=True):
     label = f"{name}: Var infinite" if name == HEAVY else name
     ax.loglog(DRAWS, gap, "o-", color=color, markersize=4, linewidth=STYLE["line_width"], label=label)
@@ -103,11 +103,11 @@ legend_below(ax, columns=3)
 print("figure:", save_figure(figure, OUT, "bound-gap")[0])
 
 # %% The claim
-K = np.array(DRAWS, dtype=float)
+M = np.array(DRAWS, dtype=float)
 rows = []
 for name, gap in gaps.items():
-    slope = np.polyfit(np.log(K[-3:]), np.log(gap[-3:]), 1)[0]
-    assert (np.diff(gap) < 0.0).all(), "the bound should rise with K"
+    slope = np.polyfit(np.log(M[-3:]), np.log(gap[-3:]), 1)[0]
+    assert (np.diff(gap) < 0.0).all(), "the bound should rise with M"
     assert (gap > 0.0).all(), "and stay below"
     row = {"quantity": f"{name}: slope", "published": -1, "ours": slope}
     if name == HEAVY:
@@ -116,13 +116,13 @@ for name, gap in gaps.items():
         continue
     rows.append(row)
     v = second_moment[name]
-    first_term = (K * gap)[-1]
-    rows.append({"quantity": f"{name}: K gap", "published": f"v / 2 = {v / 2:.4g}", "ours": first_term})
-    second_term = (K**2 * (gap - v / (2 * K)))[-2]
+    first_term = (M * gap)[-1]
+    rows.append({"quantity": f"{name}: M gap", "published": f"v / 2 = {v / 2:.4g}", "ours": first_term})
+    second_term = (M**2 * (gap - v / (2 * M)))[-2]
     expected = 3 * v**2 / 4 - third_moment[name] / 3
     row = {"quantity": f"{name}: second term", "published": f"{expected:.4g}", "ours": second_term}
-    rows.append(row | {"note": f"K = {K[-2]:.0f}"})
-    assert abs(slope + 1.0) < 0.02, "1/K"
+    rows.append(row | {"note": f"M = {M[-2]:.0f}"})
+    assert abs(slope + 1.0) < 0.02, "1/M"
     assert abs(2.0 * first_term / v - 1.0) < 0.002, "with v/2 in front"
     assert abs(second_term / expected - 1.0) < 0.01, "the next term should be that of the expansion"
-publish(rows, "The 1/K law; published: formulas, here with the exact moments of these weights", ASKED, QUICK)
+publish(rows, "The 1/M law; published: formulas, here with the exact moments of these weights", ASKED, QUICK)

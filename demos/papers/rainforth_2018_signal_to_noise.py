@@ -4,7 +4,7 @@
 """The rates at which gradients of importance-weighted bounds lose or gain their signal.
 
 Claim. In the parameters of q the signal-to-noise ratio of the pathwise gradient and of VIMCO falls as
-K^(-1/2); that of the doubly reparameterised gradient (DReG) and of OVIS~ at gamma = 0 grows as K^(1/2). So
+M^(-1/2); that of the doubly reparameterised gradient (DReG) and of OVIS~ at gamma = 0 grows as M^(1/2). So
 does that of the plain gradient in the parameters of the model, once the bound is tight.
 
 Formula: z ~ N(mu, I), x | z ~ N(z, I), q(z | x) = N(A x + b, (2/3) I), where 2/3 is a variance; optimal are
@@ -14,7 +14,7 @@ mu = mean of x, A = I / 2, b = mu / 2. With g the mean over all data of the grad
 Source: Rainforth, Kosiorek, Le, Maddison, Igl, Wood and Teh (2018), Tighter Variational Bounds are Not
 Necessarily Better, ICML, theorem 1; Tucker, Lawson, Gu and Maddison (2019), DReG, ICLR; Lievin, Dittadi,
 Christensen and Winther (2020), OVIS, NeurIPS. Set-up as there: D = 20, N = 1024 rows of the model with mu ~
-N(0, I); every parameter off its optimum by N(0, 0.01^2). What it must show: the slopes, up to K = 1000.
+N(0, I); every parameter off its optimum by N(0, 0.01^2). What it must show: the slopes, up to M = 1000.
 Expected time: a minute on two cores; with ELBO_LAB_QUICK=1 two seconds. The figure goes to ELBO_LAB_OUT.
 """
 
@@ -42,7 +42,7 @@ D = 20
 N = 48 if QUICK else 1024
 OFF = 0.01
 DRAWS = (10, 30, 100) if QUICK else (1, 3, 10, 30, 100, 300, 1000)
-TOTAL = 600  # draws for a datum and K, over the repeats; at least two repeats
+TOTAL = 600  # draws for a datum and M, over the repeats; at least two repeats
 IN_PHI = (lab.IwaeReparameterization(), lab.Dreg(), lab.Vimco(), lab.OvisTilde(0))
 IN_THETA = lab.IwaeTheta()
 PRINTED = {
@@ -93,7 +93,7 @@ def repeats_of(n_draws):
 
 
 def moments_of_datum(n):
-    """Return {(estimator, K): mean and variance (2, D) of its share}."""
+    """Return {(estimator, M): mean and variance (2, D) of its share}."""
     rng = np.random.default_rng([1, n])
     problem = Problem(model, FreePosterior(family, 1), mu, eta[n], x[n : n + 1])
     moments = {}
@@ -110,7 +110,7 @@ def moments_of_datum(n):
 with ThreadPoolExecutor() as pool:
     parts = list(pool.map(moments_of_datum, range(N)))
 moments = {key: sum(part[key] for part in parts) for key in parts[0]}
-ratios = {estimator.name: {} for estimator in (*IN_PHI, IN_THETA)}  # signal to noise, by K
+ratios = {estimator.name: {} for estimator in (*IN_PHI, IN_THETA)}  # signal to noise, by M
 for (name, n_draws), (mean, variance) in moments.items():
     if name == IN_THETA.name:
         signal = mean @ mean - variance.sum() / repeats_of(n_draws)  # without what noise adds to it
@@ -121,7 +121,7 @@ for (name, n_draws), (mean, variance) in moments.items():
 # %% The figure
 figure, (ax,) = panels(1, 1, height=4.6)
 title = "More draws: clearer in the model (mu), not always in the encoder (b)"
-style_axes(ax, title=title, xlabel="draws K", ylabel="signal-to-noise ratio")
+style_axes(ax, title=title, xlabel="draws M", ylabel="signal-to-noise ratio")
 for name, curve in ratios.items():
     place = "mu" if name == IN_THETA.name else "b"
     label = f"{display_name(name)}, in {place}"
@@ -132,7 +132,7 @@ print("figure:", save_figure(figure, OUT, "rainforth-2018-signal-to-noise")[0])
 
 # %% The claim
 def log_slope(curve, first):
-    """Return the slope of log signal-to-noise in log K, for K from `first` on."""
+    """Return the slope of log signal-to-noise in log M, for M from `first` on."""
     large = [n_draws for n_draws in DRAWS if n_draws >= first]
     return np.polyfit(np.log(large), np.log([curve[n_draws] for n_draws in large]), 1)[0]
 
@@ -142,12 +142,12 @@ rows = []
 for name, curve in ratios.items():
     if name == IN_THETA.name:
         first = 10 if QUICK else 100
-        note = "in mu; K and rows too few for the limit" if QUICK else "in mu"
+        note = "in mu; M and rows too few for the limit" if QUICK else "in mu"
     else:
         first = 10
         note = "in b"
     slopes[name] = log_slope(curve, first)
-    rows.append((f"{name}, slope of log SNR, K >= {first}", PRINTED[name], slopes[name], note))
+    rows.append((f"{name}, slope of log SNR, M >= {first}", PRINTED[name], slopes[name], note))
 caption = "Rainforth et al. (2018), Tucker et al. (2019), Lievin et al. (2020): linear Gaussian toy"
 publish([dict(zip(COLUMNS, row, strict=True)) for row in rows], caption, ASKED, QUICK)
 expected = PRINTED | {"vimco": -0.5}

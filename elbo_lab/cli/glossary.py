@@ -27,7 +27,6 @@ TEX = (
     (r"\\infty", "infinity"),
     (r"\\partial", "d"),
     (r"\\(?:left|right|big|bigl|bigr)", ""),
-    (r"\\tfrac1K", "1/K"),
     (r"\\([a-zA-Z]+)", r"\1"),
     (r"[{}$`]", ""),
     (r"\[([^\]]+)\]\([^)]+\.md[^)]*\)", r"\1"),

@@ -366,13 +366,13 @@ def _draws_section(rows: Rows, settings: dict[str, Any]) -> Section:
     columns = (
         Column("model", "", numeric=False),
         Column("", "", numeric=False),
-        *(Column(f"K = {n}", f"bound of {n} draws") for n in TABLED),
+        *(Column(f"M = {n}", f"bound of {n} draws") for n in TABLED),
     )
     ratios = [found[DOUBLY.name]["snr"] for found in settings["more_draws"].values()]
     falls = any(ratio[-1] < ratio[0] for ratio in ratios)
     return Section(
         question_of("more-draws"),
-        "bound of K draws, and its gradient in q; ± 95 %",
+        "bound of M draws, and its gradient in q; ± 95 %",
         columns,
         tuple(lines),
         (LIGHT_TAILS,) if falls else (),

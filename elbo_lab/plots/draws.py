@@ -222,7 +222,7 @@ def plot_more_draws(
     Parameters
     ----------
     gaps : dict of str to dict
-        By model: `draws` (list of K), `gap` (log p(x) less the bound), `low`, `high` (95 % interval).
+        By model: `draws` (list of M), `gap` (log p(x) less the bound), `low`, `high` (95 % interval).
     ratios : dict of str to dict
         By model: {estimator: `draws`, `snr`, `low`, `high`}. A model is one panel.
     title, note : str
@@ -237,7 +237,7 @@ def plot_more_draws(
     write_head(figure, title, note)
     place = {"left": 0.08, "right": 0.985, "bottom": 0.34, "top": 0.77, "wspace": 0.28}
     panels = figure.subplots(1, 1 + len(ratios), gridspec_kw=place)
-    ax = style_axes(panels[0], title="Gap of the bound", xlabel="draws K", ylabel="nats per datum")
+    ax = style_axes(panels[0], title="Gap of the bound", xlabel="draws M", ylabel="nats per datum")
     for (name, record), (color, marker) in zip(gaps.items(), MODEL_LOOKS, strict=False):
         look = {"color": color, "marker": marker, "markersize": STYLE["marker_size"], "linewidth": 1.4}
         draws, gap, low, high = as_arrays(name, record, "gap")
@@ -245,7 +245,7 @@ def plot_more_draws(
         draw_band(ax, draws, low, high, color)
     legend_below(ax, columns=1)
     for ax, (model, records) in zip(panels[1:], ratios.items(), strict=True):
-        style_axes(ax, title=f"Signal / noise: {model}", xlabel="draws K")
+        style_axes(ax, title=f"Signal / noise: {model}", xlabel="draws M")
         for name, record in records.items():
             look = marker_keywords(name)
             draws, ratio, low, high = as_arrays(name, record, "snr")

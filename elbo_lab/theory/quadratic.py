@@ -1,8 +1,9 @@
 """Closed form: Gaussian q with independent coordinates, log p(x, z) quadratic in z.
 
-In the noise, z = m + S eps with S = diag(s), everything is a quadratic form:
+In the noise, z = m + s * eps, everything is a quadratic form:
 
-    log p(x, z) = const + a^T eps - eps^T B eps / 2,      a = S grad log p(m),   B = -S (Hessian) S
+    log p(x, z) = const + a^T eps - eps^T B eps / 2,      a_k = s_k d log p(m) / dz_k,
+                                                          B_kj = -s_k s_j d^2 log p / dz_k dz_j
     f = log w   = const + a^T eps + eps^T H eps / 2,      H = I - B
 
 since -log q adds eps^T eps / 2. At the exact posterior a = 0 and H = 0: f is constant.
