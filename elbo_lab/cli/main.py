@@ -25,6 +25,7 @@ from elbo_lab.cli import (
     draws,
     encode,
     evaluate,
+    exercise,
     explain,
     fit,
     listing,
@@ -63,6 +64,7 @@ COMMANDS = {
     "sample": sample,
     "explain": explain,
     "demo": demo,
+    "exercise": exercise,
     "list": listing,
     "doctor": doctor,
 }
@@ -108,6 +110,7 @@ POSITIONAL = {
     "draws": {"model": "model"},
     "check": {"names": "name"},
     "demo": {"demo": "demo"},
+    "exercise": {"name": "name", "file": "file"},
     "explain": {"word": "word"},
     "list": {"kind": "kind"},
     "diff": {"a": "A.json", "b": "B.json"},

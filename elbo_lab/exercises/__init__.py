@@ -1,5 +1,20 @@
-"""Exercises that the lab grades: the contract (`base`), and one file an exercise."""
+"""Exercises that the lab grades: the contract (`base`), one file an exercise, and how a file is graded.
 
+`running` calls the functions of a student's file in a process of its own, `grading` compares what came back
+with the laws of the exercise, `diagnosis` says what is wrong. One more exercise is its file, its line here,
+and a right answer in tests/solutions.
+"""
+
+from elbo_lab.exercises import gaussian_log_density, kl_of_two_gaussians
 from elbo_lab.exercises.base import Call, Exercise, Fault, Function, Law, Seeded
 
-__all__ = ["Call", "Exercise", "Fault", "Function", "Law", "Seeded"]
+EXERCISES: dict[str, Exercise] = {
+    module.EXERCISE.name: module.EXERCISE
+    for module in (
+        gaussian_log_density,
+        kl_of_two_gaussians,
+    )
+}
+"""All exercises, in the order of the lessons."""
+
+__all__ = ["EXERCISES", "Call", "Exercise", "Fault", "Function", "Law", "Seeded"]
