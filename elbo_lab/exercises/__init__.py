@@ -5,7 +5,15 @@ with the laws of the exercise, `diagnosis` says what is wrong. One more exercise
 and a right answer in tests/solutions.
 """
 
-from elbo_lab.exercises import gaussian_log_density, kl_of_two_gaussians
+from elbo_lab.exercises import (
+    gaussian_log_density,
+    iwae_bound,
+    iwae_gradient,
+    kl_of_two_gaussians,
+    leave_one_out,
+    sticking_the_landing,
+    straight_through,
+)
 from elbo_lab.exercises.base import Call, Exercise, Fault, Function, Law, Seeded
 
 EXERCISES: dict[str, Exercise] = {
@@ -13,6 +21,11 @@ EXERCISES: dict[str, Exercise] = {
     for module in (
         gaussian_log_density,
         kl_of_two_gaussians,
+        leave_one_out,
+        iwae_bound,
+        iwae_gradient,
+        sticking_the_landing,
+        straight_through,
     )
 }
 """All exercises, in the order of the lessons."""
