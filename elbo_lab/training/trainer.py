@@ -276,6 +276,9 @@ class Training:
             row |= recorder(self.params, phase)
         for key, value in row.items():
             if key != "phase" and not np.isfinite(value):
+                if row["epoch"] == 0:  # nothing has moved yet
+                    expected, remedy = f"rows with a finite {key} at the start", "start from other parameters"
+                    raise bad_value("data", expected, value, remedy)
                 raise Diverged(f"{key} became {value} in epoch {row['epoch']}")
         self.history.append(row)
         if self.plan.patience is not None and phase in ("joint", "theta"):
