@@ -163,7 +163,7 @@ class TestMistakes:
         path.write_text("cloudy,sprinkler,rain,wet\n1,0,0,1\n")
         with pytest.raises(ValueError, match="possible under the graph, got probability 0"):
             fit("bayes-net", path, graph=write_graph(tmp_path, parameters=True))
-        with pytest.raises(ValueError, match="data: expected rows with a finite .* at the start, got -inf"):
+        with pytest.raises(ValueError, match=r"data: expected rows with a finite .* at the start, got -inf"):
             fit("bayes-net", path, graph=write_graph(tmp_path, parameters=True), method="gradient", epochs=1)
 
     def test_other_models_still_refuse_gaps_and_a_graph(self, tmp_path):
