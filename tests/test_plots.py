@@ -9,6 +9,7 @@ import pytest
 from figure_checks import VISION, apart, check_text, check_theme, exact_lines, markers, words
 from matplotlib.figure import Figure
 from other_process import output_of
+from PIL import Image
 from synthetic_rows import ESTIMATORS, find_row, make_rows
 from test_learning_plots import FIGURES as FIGURES_OF_LEARNING
 
@@ -536,6 +537,18 @@ def test_the_same_figure_gives_the_same_bytes_twice(name, tmp_path):
         assert one.read_bytes() == other.read_bytes()
     assert first[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in first[1].read_bytes() and b"<dc:date>" not in first[1].read_bytes()
+
+
+def test_a_caption_stands_in_both_files_as_their_description(tmp_path):
+    png, svg = save_figure(new_figure(1), tmp_path, "figure", "The gap is KL(q ‖ p) < 1 nat.")
+    with Image.open(png) as image:
+        assert image.text == {"Software": "elbo_lab", "Description": "The gap is KL(q ‖ p) < 1 nat."}
+    description = "<dc:description>The gap is KL(q ‖ p) &lt; 1 nat.</dc:description>"
+    assert description in svg.read_text(encoding="utf-8")
+    # Both are still known as figures of the package, which may be replaced.
+    assert save_figure(new_figure(1), tmp_path, "figure") == [png, svg]
+    with Image.open(png) as image:
+        assert image.text == {"Software": "elbo_lab"}
 
 
 def test_a_script_learns_before_it_computes_where_its_figures_go(tmp_path, monkeypatch, capsys):

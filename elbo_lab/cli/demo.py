@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 """
 FOLDER = "elbo-lab-figures"
 NARROWEST = 20
-FIGURE = re.compile(r'save_figure\([^"]*"([\w-]+)"\)')
+FIGURE = re.compile(r'save_figure\([^"]*"([\w-]+)"(?:, caption)?\)')
 HEADER = re.compile(r"^# # (?P<title>[^\n]+)$.*?^Expected time: (?P<seconds>[^.;]+)[.;]", re.M | re.S)
 
 

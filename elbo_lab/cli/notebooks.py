@@ -12,7 +12,10 @@ from typing import Any
 HEADER = re.compile(r'\A# %% \[markdown\]\n# # (?P<title>.+)\n# %%\n"""(?P<text>.*?)"""\n', re.DOTALL)
 MARK = re.compile(r"^# %%[ \t]*(.*)\n", re.MULTILINE)
 LEAD = re.compile(r"^(Claim\.|Formula|Sources?:|Expected time:)")
-SAVED = re.compile(r'print\("figure:", save_figure\((.+?), (?:OUT|figure_folder\(\)), "[\w-]+"\)\[0\]\)')
+SAVED = re.compile(
+    r'^( *)print\("figure:", save_figure\((.+?), (?:OUT|figure_folder\(\)), "[\w-]+"(, caption)?\)\[0\]\)',
+    re.M,
+)
 WHERE = re.compile(r"The figures? goe?s? to\s+the folder ELBO_LAB_OUT, by default ./elbo-lab-figures\.")
 FOLDER = re.compile(r"^OUT = figure_folder\(\)\n|^ +(?:figure_folder|save_figure),\n", re.MULTILINE)
 FIRST = """\
@@ -199,7 +202,13 @@ def notebook_of(script: str) -> str:
 
 def _code(text: str) -> str:
     """Return the code of a cell, which shows the figures that the script would write."""
-    return FOLDER.sub("", SAVED.sub(lambda found: f"display({found[1]})", text)).strip()
+    return FOLDER.sub("", SAVED.sub(_shown, text)).strip()
+
+
+def _shown(saved: re.Match[str]) -> str:
+    """Return the lines that show a figure, and its caption below it, in place of the one that saves it."""
+    margin, figure, caption = saved.groups()
+    return f"{margin}display({figure})" + (f"\n{margin}print(caption)" if caption else "")
 
 
 def _cell(kind: str, text: str) -> dict[str, Any]:
