@@ -68,7 +68,8 @@ def ascend(gradient):
     return np.array(path)
 
 
-ESTIMATORS = {"score-function": reinforce, "reparameterization": reparameterization}
+ESTIMATORS = {"REINFORCE": reinforce, "reparameterization": reparameterization}
+COLORS = {"REINFORCE": "#D55E00", "reparameterization": "#0072B2"}
 paths = {name: ascend(gradient) for name, gradient in ESTIMATORS.items()}
 for name, path in paths.items():
     print(f"{name:<20} q ends with mean {path[-1, 0]:+.4f} and sd {np.exp(path[-1, 1]):.4f}")
@@ -107,7 +108,7 @@ bounds = {name: elbo(path) for name, path in paths.items()}
 # %% The figure
 from elbo_lab.plots import (
     EXACT_LINE,
-    estimator_style,
+    STYLE,
     figure_folder,
     legend_inside,
     panels,
@@ -115,20 +116,21 @@ from elbo_lab.plots import (
     style_axes,
 )
 
-figure, (left, right) = panels(1, 2, height=3.6)
+figure, (left, right) = panels(1, 2, height=3.4, width=STYLE["page_width"])
 style_axes(left, title="The bound", xlabel="1 + steps", ylabel="ELBO, nats")
-style_axes(right, title="The paths of q; star: the posterior", xlabel="mean of q", ylabel="sd of q")
+style_axes(right, title="The paths of q", xlabel="mean of q", ylabel="sd of q")
 for name, path in paths.items():
-    color = estimator_style(name).color
+    color = COLORS[name]
     left.semilogx(np.arange(1, STEPS + 2), bounds[name], color=color, linewidth=1.0, label=name)
     right.plot(path[:, 0], np.exp(path[:, 1]), color=color, linewidth=1.0)
 left.axhline(log_p, label="log p(x), exact", **EXACT_LINE)
 left.set_ylim(log_p - 5.0, log_p + 0.5)
-right.plot(posterior[0], np.exp(posterior[1]), "k*", markersize=11)
+right.plot(posterior[0], np.exp(posterior[1]), "k*", markersize=11, label="exact posterior")
 right.set_yscale("log")
 right.set_yticks([0.2, 0.5, 1.0], ["0.2", "0.5", "1"])
 right.minorticks_off()
 legend_inside(left, "lower right")
+legend_inside(right, "lower left")
 print("figure:", save_figure(figure, figure_folder(), "variational-inference")[0])
 
 # %% The claim
@@ -139,7 +141,7 @@ for bound in bounds.values():
 assert log_p - bounds["reparameterization"][last].mean() < 0.01, "with the quiet gradient very near"
 assert np.abs(paths["reparameterization"][last].mean(axis=0) - posterior).max() < 0.05, "at the posterior"
 noise = {name: np.std(gradients, axis=0) for name, gradients in first.items()}
-assert (noise["score-function"] > 3.0 * noise["reparameterization"]).all(), "REINFORCE should be noisier"
-difference = np.array(first["score-function"]) - np.array(first["reparameterization"])
+assert (noise["REINFORCE"] > 3.0 * noise["reparameterization"]).all(), "REINFORCE should be noisier"
+difference = np.array(first["REINFORCE"]) - np.array(first["reparameterization"])
 error = difference.std(axis=0) / np.sqrt(len(difference))
 assert (np.abs(difference.mean(axis=0)) < 5.0 * error).all(), "and both right on average"

@@ -122,44 +122,48 @@ for n_latent in LATENTS:
     print(f"K = {n_latent}: {nodes} nodes per dimension, {points[n_latent]} in all, for {WANTED} nats")
 
 # %% The figure: a density has a unit, and a change of variables a Jacobian
-figure, axes = panels(3, 2, height=8.6)
+figure, axes = panels(3, 2, height=8.0, width=STYLE["page_width"])
 minute = fits["minute"]
 style_axes(axes[0], title="One density in two units", xlabel="length x, minutes", ylabel="p(x), 1 / minute")
 axes[0].plot(minute["minutes"], minute["density"], color=BLUE)
 band = {"color": BLUE, "alpha": 0.2, "lw": 0}
 axes[0].fill_between(minute["minutes"], minute["density"], where=abs(minute["minutes"] - 2.5) <= 0.5, **band)
 words = {"ha": "center", "fontsize": STYLE["note_size"], "color": STYLE["ink"]}
-axes[0].text(1.2, 0.33, f"shaded: P = {probability:.3f}\nin either unit", **words)
+axes[0].text(0.1, 0.35, f"shaded area: P = {probability:.3f}\nin either unit", **{**words, "ha": "left"})
 per_hour = axes[0].secondary_yaxis("right", functions=(lambda p: 60 * p, lambda p: p / 60))
 per_hour.set_ylabel("p(x), 1 / hour", fontsize=STYLE["label_size"])
 per_hour.tick_params(labelsize=STYLE["tick_size"])
 axes[0].axis((0, 7, 0, 0.4))
-title = "x ~ N(0, 1), y = exp(x): the Jacobian is y"
+title = "y = exp(x), x ~ N(0, 1)"
 style_axes(axes[1], title=title, xlabel="y", ylabel="per unit of y")
-axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / y, area {area_with:.2f}: the density of y")
-axes[1].plot(y, normal, ":", color=RED, label=f"p(x) alone, area {area_without:.2f}")
-axes[1].axis((0, 5, 0, 0.8))
+axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / |dy/dx|, area {area_with:.2f}")
+axes[1].plot(y, normal, ":", color=RED, label=f"p(x), area {area_without:.2f}: no density of y")
+axes[1].fill_between(y, normal / y, **band)
+axes[1].axis((0, 5, 0, 0.9))
 
 # %% Conditional and marginal density have area one, a likelihood has not
 style_axes(axes[2], title="p(x | z): area 1 for every z", xlabel="x", ylabel="per unit of x")
-for z, density in zip(CODES, conditional, strict=True):
+for z, density, side in zip(CODES, conditional, ("right", "center", "left"), strict=True):
     axes[2].plot(x, density, color=BLUE)
-    axes[2].text(x[density.argmax(), 0], density.max() + 0.02, f"z = {z:g}", **words)
+    axes[2].fill_between(x[:, 0], density, **band)
+    axes[2].text(x[density.argmax(), 0], density.max() + 0.02, f"z = {z:g}", **{**words, "ha": side})
 axes[2].axis((-6, 6, 0, 0.8))
-style_axes(axes[3], title="p(x), the integral over z: area 1", xlabel="x", ylabel="per unit of x")
+style_axes(axes[3], title="p(x), z integrated out: area 1", xlabel="x", ylabel="per unit of x")
 axes[3].plot(x, marginal, label="exact", **EXACT_LINE)
+axes[3].fill_between(x[:, 0], marginal, **band)
 axes[3].plot(middle, np.exp(on_a_grid), "o", color=GREEN, ms=4, label="by a grid over z")
 axes[3].axis((-6, 6, 0, 0.4))
 power = np.floor(np.log10(likelihood.max()))
-title = f"Likelihood of w: area about $10^{{{np.log10(area_of_w):.0f}}}$"
+title = f"Likelihood of w: area $10^{{{np.log10(area_of_w):.0f}}}$"
 ylabel = f"p(30 data; w), $10^{{{power:.0f}}}$ per unit$^{{30}}$"
 style_axes(axes[4], title=title, xlabel="parameter w", ylabel=ylabel)
 axes[4].plot(weights, likelihood / 10**power, color=RED, label="no density of w")
+axes[4].fill_between(weights, likelihood / 10**power, **{**band, "color": RED})
 best = likelihood.argmax()
 highest = (weights[best], likelihood[best] / 10**power)
 axes[4].plot(*highest, "o", color=RED, label=f"maximum, w = {highest[0]:.2f}")
-axes[4].axvline(WEIGHT, label=f"w of the data, {WEIGHT}", **EXACT_LINE)
-axes[4].axis((0, 4, 0, 1.15 * highest[1]))
+axes[4].axvline(WEIGHT, ymax=0.7, label=f"w = {WEIGHT} of the data", **EXACT_LINE)
+axes[4].axis((0, 4, 0, 1.5 * highest[1]))
 
 # %% And a grid needs G^K points
 style_axes(axes[5], title=f"Points of a grid for {WANTED} nats", xlabel="latents K", ylabel="points")
@@ -167,7 +171,7 @@ axes[5].semilogy(range(1, 31), [nodes**k for k in range(1, 31)], color="gray", l
 axes[5].plot(list(points), list(points.values()), "o", color=GREEN, label="computed here")
 axes[5].axhline(AGE_OF_THE_UNIVERSE, color="gray", ls=":")
 note = {"fontsize": STYLE["note_size"], "va": "bottom", "color": STYLE["ink"]}
-axes[5].text(0.5, 3 * AGE_OF_THE_UNIVERSE, "age of the universe in nanoseconds", **note)
+axes[5].text(0.5, 3 * AGE_OF_THE_UNIVERSE, "age of the universe, ns", **note)
 axes[5].axis((0, 30, 1, 1e40))
 for ax in (axes[1], axes[3], axes[4]):
     legend_inside(ax, "upper right")

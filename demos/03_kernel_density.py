@@ -12,9 +12,9 @@ Formula, for x_1 ... x_n in d dimensions with covariance C:
 
     one Gaussian     p(x) = N(x; mean, C)
     mixture (EM)     p(x) = sum_c pi_c N(x; mu_c, Sigma_c)
-    kernel density   p(x) = (1/n) sum_i N(x; x_i, h^2 S),       Scott: h = n^(-1/(d + 4))
+    kernel density   p(x) = (1/n) sum_i N(x; x_i, h^2 diag C),  Scott: h = n^(-1/(d + 4))
 
-with S the diagonal of C, as everywhere in this package.
+with diag C the diagonal of C, as everywhere in this package.
 
 Source: Scott (1992), Multivariate Density Estimation, chapter 6; Bishop (2006), sections 2.5.1 and 9.2.
 Expected time: ten seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
@@ -121,20 +121,20 @@ seen = np.array([kernel(h)(X)(X).mean() for h in BANDWIDTHS])
 unseen = np.array([held_out(kernel(h), X, FOLDS).mean() for h in BANDWIDTHS])
 
 # %% The figure: four densities on one scale
-figure = new_figure(9.6)
-above, below = figure.subfigures(2, 1, height_ratios=(6.2, 3.4))
+figure = new_figure(8.8, STYLE["page_width"])
+above, below = figure.subfigures(2, 1, height_ratios=(5.4, 3.4))
 axes = above.subplots(2, 2, sharex=True, sharey=True).ravel()
 grids = np.meshgrid(np.linspace(0.2, 6.8, 90), np.linspace(26.0, 114.0, 90))
 points = np.stack(grids, axis=-1).reshape(-1, 2)
 levels = np.arange(-8.0, -2.0)
 for ax, name in zip(axes, DRAWN, strict=True):
     unseen_mean = unseen_log_p[name].mean()
-    style_axes(ax, title=f"{name}: unseen {unseen_mean:.2f} nats")
+    style_axes(ax, title=f"{name}\n{unseen_mean:.2f} nats per unseen row")
     values = fitted[name](points).reshape(grids[0].shape)
     filled = ax.contourf(*grids, values, levels, cmap="Blues", extend="max")
     ax.plot(*X.T, ".", color=STYLE["ink"], ms=2.5, alpha=0.6)
     ax.label_outer()
-bar = above.colorbar(filled, ax=axes, label="log p(x), nats; white: below -8")
+bar = above.colorbar(filled, ax=axes, label="log p(x), nats; white: below -8", aspect=40)
 bar.ax.tick_params(labelsize=STYLE["tick_size"])
 words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 above.supxlabel("eruption, minutes", **words)
@@ -142,24 +142,25 @@ above.supylabel("waiting, minutes", **words)
 
 # %% The bandwidth, and the comparison on unseen data
 left, right = below.subplots(1, 2)
-style_axes(left, title="Kernel density: log p by bandwidth", xlabel="h, in sd", ylabel="nats per datum")
+style_axes(left, title="Kernel density, by bandwidth", xlabel="h, in sd", ylabel="nats per datum")
 left.semilogx(BANDWIDTHS, seen, ":", color=RED, label="its own data")
 left.semilogx(BANDWIDTHS, unseen, color=BLUE, label="unseen data")
-left.axhline(unseen_log_p[BEST].mean(), color=GREEN, ls="-.", label="mixture of 2, unseen")
+left.axhline(unseen_log_p[BEST].mean(), color=GREEN, ls="-.", label="mixture of 2 (EM), unseen")
 chosen = BANDWIDTHS[unseen.argmax()]
-mark = {"fontsize": STYLE["note_size"], "color": STYLE["ink"], "ha": "center"}
-for h, name in ((chosen, "folds"), (scott, "Scott")):
+mark = {"fontsize": STYLE["note_size"], "color": STYLE["ink"], "ha": "center", "va": "center"}
+for h, name, shift in ((chosen, "h by folds", (0, -12)), (scott, "Scott's h", (26, 4))):
     value = np.interp(np.log(h), np.log(BANDWIDTHS), unseen)
     left.plot(h, value, "o", color=BLUE)
-    left.annotate(name, (h, value), xytext=(0, -14), textcoords="offset points", **mark)
-left.set_ylim(-5.2, -2.4)
+    left.annotate(name, (h, value), xytext=shift, textcoords="offset points", **mark)
+left.set_ylim(-5.2, -2.0)
 legend_inside(left, "upper right")
 xlabel = "nats per datum, 95 % interval"
-style_axes(right, title="Unseen data: lead on the mixture of 2", xlabel=xlabel, grid="x")
+style_axes(right, title="Unseen: lead on mixture of 2", xlabel=xlabel, grid="x")
 others = [name for name in methods if name != BEST]
 interval = [error[name] for name in others]
-right.errorbar([lead[name] for name in others], others, xerr=interval, fmt="o", color=BLUE)
+right.errorbar([lead[name] for name in others], range(len(others)), xerr=interval, fmt="o", color=BLUE)
 right.axvline(0.0, color=GREEN, ls="-.")
+right.set_yticks(range(len(others)), [name.replace(" (", "\n(").replace(", ", ",\n") for name in others])
 right.set_ylim(len(others) - 0.5, -0.5)
 right.tick_params(axis="y", length=0)
 print("figure:", save_figure(figure, OUT, "kernel-density")[0])

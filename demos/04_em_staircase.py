@@ -87,16 +87,16 @@ print(f"gradient ascent  {gradient.final['log_likelihood']:.6f} after {STEPS} pa
 
 # %% The figures
 top = max(poor.log_likelihood, usual.log_likelihood)
-figure = new_figure(7.6)
+figure = new_figure(7.4, STYLE["page_width"])
 above, below = figure.subplots(2, 1, height_ratios=(4.2, 2.6))
-title = "EM leaves the plateau: E- and M-steps alternate, and nothing falls"
+title = "EM leaves the plateau: the steps alternate, and nothing falls"
 plot_staircase(poor.history, above, first=plateau - 3, title=title)
 plot_distance_to_maximum(poor.history, below, top, title="The whole way from the poor start")
 print("figure:", save_figure(figure, OUT, "em-staircase")[0])
 
 
 def plot_two_mixtures():
-    figure = new_figure(3.6)
+    figure = new_figure(3.2, STYLE["page_width"])
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     names = ("eruption, minutes", "waiting, minutes")
     plot_mixture(X, two.described(start), left, names, "The poor start")
@@ -105,7 +105,7 @@ def plot_two_mixtures():
 
 
 def plot_ways_up():
-    figure, (ax,) = panels(1, 1, height=3.6)
+    figure, (ax,) = panels(1, 1, height=3.4, width=STYLE["page_width"])
     title = "From one start: EM never falls and needs fewer passes"
     style_axes(ax, title=title, xlabel="passes over the data", ylabel="nats below the maximum, total")
     ways = {"EM": (same_start, "#004488"), "gradient ascent (Adam)": (gradient, "#BB5566")}
@@ -117,7 +117,7 @@ def plot_ways_up():
         ax.annotate(name, (passes, missing[passes]), color=color, **note)
     swing = np.flatnonzero((missing[:-1] < 1.0) & (np.diff(missing) > 0))[3]
     note = {"xytext": (8, 32), "textcoords": "offset points", "fontsize": STYLE["note_size"]}
-    words = "momentum has carried theta past the maximum:\nlog p falls before it turns back"
+    words = "momentum carries theta past the\nmaximum: log p falls, then rises again"
     ax.annotate(words, (swing, missing[swing]), arrowprops={"arrowstyle": "->", "relpos": (0, 0)}, **note)
     ax.set(yscale="log", ylim=(1e-6, 2e3), xlim=(-3, 240))
     return figure

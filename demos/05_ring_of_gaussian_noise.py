@@ -30,7 +30,7 @@ from elbo_lab import fit
 from elbo_lab.em import fit_closed_form
 from elbo_lab.evaluation import importance_nll
 from elbo_lab.models import DeepGaussianFixed, GaussianMLE
-from elbo_lab.plots import EXACT_LINE, figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_inside, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -109,10 +109,10 @@ print(f"  ELBO of its own rows {vae.final['elbo_per_datum']:.3f}, noise of x {np
 z = rng.standard_normal((ROWS, 2))
 made = vae.model.sample_x(vae.theta.astype(float), z, rng)
 distance = np.linalg.norm(made, axis=-1)
-figure, axes = panels(2, 2, height=7.4)
+figure, axes = panels(2, 2, height=6.4, width=STYLE["page_width"])
 style_axes(axes[0], title="Gaussian noise z", xlabel="$z_1$", ylabel="$z_2$")
 style_axes(axes[1], title="g(z): the ring", xlabel="$x_1$", ylabel="$x_2$")
-style_axes(axes[2], title="VAE, the same z; its angle is free", xlabel="$x_1$", ylabel="$x_2$")
+style_axes(axes[2], title="VAE: z may be turned, mirrored", xlabel="$x_1$", ylabel="$x_2$")
 hues = ListedColormap(0.82 * colormaps["hsv"](np.linspace(0, 1, 256))[:, :3])  # darker, to be seen on white
 for ax, points, reach in zip(axes[:3], (z, ring(z), made), (4, 1.6, 1.6), strict=True):
     angle = np.arctan2(z[:, 1], z[:, 0])
@@ -128,7 +128,7 @@ sigma2 = gauss.sigma2(theta)
 of_gauss = line / sigma2 * np.exp(-0.5 * line**2 / sigma2)
 axes[3].plot(line, of_gauss, color="#BB5566", label=f"one Gaussian: {best - blob:.2f} nats short")
 axes[3].plot(radius, density_of_radius, label="ring, exact", **EXACT_LINE)
-axes[3].set(xlim=(0.0, 1.8), box_aspect=1)
+axes[3].set(xlim=(0.0, 1.8), ylim=(0.0, 8.5), box_aspect=1)
 legend_inside(axes[3], "upper left")
 print("figure:", save_figure(figure, OUT, "ring")[0])
 

@@ -28,7 +28,15 @@ import numpy as np
 
 from elbo_lab.bounds import log_weight
 from elbo_lab.models import PPCA
-from elbo_lab.plots import STYLE, estimator_style, figure_folder, new_figure, save_figure, style_axes
+from elbo_lab.plots import (
+    STYLE,
+    estimator_style,
+    figure_folder,
+    legend_inside,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 from elbo_lab.plots.dimension import error_handles, plot_effective_sample_size, plot_prior_error
 from elbo_lab.registry import display_name
 from elbo_lab.study.experiments import prior_failure
@@ -83,6 +91,7 @@ def draws_needed(law, n_latent, noise=1.0):
     return np.expm1(np.median(log_ratio)) / ERROR**2
 
 
+WORDS = {"prior-monte-carlo": "prior", "importance-sampling": "q"}
 LAWS = {"prior-monte-carlo": prior_law, "importance-sampling": near_law}
 needed = {name: [draws_needed(law, k) for k in LATENTS] for name, law in LAWS.items()}
 sharp = {k: [draws_needed(prior_law, k, noise) for noise in NOISES] for k in SHARP_LATENTS}
@@ -120,35 +129,48 @@ short = records["error"][1000][-1]
 print(f"1000 draws of the prior in K = {LATENTS[-1]}: log p too low by {-short:.1f} nats per datum")
 
 # %% The figure
-figure = new_figure(7.4)
-above, below = figure.subfigures(2, 1, height_ratios=(4.1, 3.3))
+figure = new_figure(9.4, STYLE["page_width"])
+above, middle, below = figure.subfigures(3, 1, height_ratios=(3.8, 3.0, 2.6))
 left, right = above.subplots(1, 2)
 plot_prior_error(records, left, legend=False)
 plot_effective_sample_size(records, right, legend=False)
-above.legend(handles=error_handles(records), loc="outside lower left", ncols=3, frameon=False, fontsize=9)
-left, right = below.subplots(1, 2, sharey=True)
+above.legend(handles=error_handles(records), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+left, right = middle.subplots(1, 2)
 xlabel = "latent dimension K, not logarithmic"
-style_axes(left, title="Draws for an error of 0.1 nats: exact", xlabel=xlabel, ylabel="draws")
-style_axes(right, title="The same, from the prior, by sharpness", xlabel="noise sigma of x")
-rates = {name: np.log(draws[-1] / draws[1]) / (LATENTS[-1] - LATENTS[1]) for name, draws in needed.items()}
+style_axes(left, title=f"Draws for {ERROR} nats: exact", xlabel=xlabel, ylabel="draws")
+style_axes(right, title="Those of q alone", xlabel=xlabel, ylabel="draws")
+rates = {}
+for name, draws in needed.items():
+    log_moment = np.log1p(ERROR**2 * np.array(draws))  # log(1 + V) of one weight
+    rates[name] = (log_moment[-1] - log_moment[1]) / (LATENTS[-1] - LATENTS[1])
 for name, draws in needed.items():
     color, marker = estimator_style(name)
-    label = f"{display_name(name)}: x {np.exp(rates[name]):.2f} per latent"
+    label = f"{WORDS[name]}: × {np.exp(rates[name]):.2f} per latent"
     left.semilogy(LATENTS, draws, marker + "-", color=color, lw=STYLE["line_width"], label=label)
-for (n_latent, draws), line in zip(sharp.items(), (":", "-", "-."), strict=True):
-    right.loglog(NOISES, draws, line, color="#882255", label=f"K = {n_latent}: slope {-n_latent}")
-left.legend(frameon=False, fontsize=STYLE["tick_size"])
-right.legend(frameon=False, fontsize=STYLE["tick_size"])
+right.semilogy(LATENTS, needed["importance-sampling"], marker + "-", color=color, lw=STYLE["line_width"])
+per_latent = np.exp(rates["importance-sampling"])
+line = np.linspace(0.0, LATENTS[-1], 100)
+words = f"${per_latent:.2f}^K$ / {ERROR}², the limit"
+right.semilogy(line, per_latent**line / ERROR**2, ":", color="gray", label=words)
+right.set_ylim(5.0, 2e4)
+narrow = below.subplots()
+style_axes(narrow, title="From the prior, by noise of x: exact", xlabel="noise sigma of x", ylabel="draws")
+for (n_latent, draws), look in zip(sharp.items(), (":", "-", "-."), strict=True):
+    narrow.loglog(NOISES, draws, look, color="#882255", label=f"K = {n_latent}: slope {-n_latent}")
+for ax, place in ((left, "upper left"), (right, "upper left"), (narrow, "upper right")):
+    legend_inside(ax, place)
 print("figure:", save_figure(figure, OUT, "prior-failure")[0])
 
 # %% The claim
-print("growth of log(draws) per latent dimension:")
+print("growth of log(1 + V) per latent dimension:")
 for name, rate in rates.items():
-    print(f"  {display_name(name)}: {rate:.3f}, so {np.exp(rate):.2f} times as many draws")
+    print(f"  {display_name(name)}: {rate:.3f}, so {np.exp(rate):.2f} times as many draws in the end")
 assert rates["prior-monte-carlo"] > 5 * rates["importance-sampling"] > 0, "both grow exponentially"
 for n_latent, draws in sharp.items():
     slope = np.diff(np.log(draws)) / np.diff(np.log(NOISES))
     assert abs(slope[0] + n_latent) < 0.05, "with sharp data the draws grow like sigma^-K"
+of_q = ERROR**2 * np.array(needed["importance-sampling"])  # V of one weight
+assert np.allclose(np.log1p(of_q), np.array(LATENTS) * np.log(per_latent)), "1 + V of q is a power of K"
 assert worst < 5.0, "the formulas hold"
 assert short < -1.0, "log p comes out too low by nats"
 assert records["effective_sample_size"][1000][-1] < 10, "few draws carry all the weight"

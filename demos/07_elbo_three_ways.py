@@ -102,11 +102,11 @@ for name, (mean, variance) in at_posterior.items():
     print(f"  {name:<24} at the posterior: {mean[0]:.6f}, sd of one draw {max(variance[0], 0) ** 0.5:.1e}")
 
 # %% The figure: how far below log p(x) the bound is, for every q
-figure, axes = panels(2, 2, height=7.6)
+figure, axes = panels(2, 2, height=6.6, width=STYLE["page_width"])
 best_mean, best_log_sd = etas[below["fold"].argmin()]
 titles = {
-    "line": "x = W z + noise (PPCA): one hump",
-    "fold": "x = |z| + noise: z and -z, two humps",
+    "line": "PPCA: x = W z + noise",
+    "fold": "x = |z| + noise: z or -z",
 }
 for ax, (name, title) in zip(axes[:2], titles.items(), strict=True):
     style_axes(ax, title=title, xlabel="mean of q", ylabel="sd of q")
@@ -121,15 +121,15 @@ axes[0].plot(posterior[0, 0], np.exp(posterior[0, 1]), **mark)
 axes[1].plot([-best_mean, best_mean], np.exp([best_log_sd, best_log_sd]), **{**mark, "marker": "+"})
 words = {"ha": "center", "fontsize": STYLE["note_size"], "color": "black"}
 axes[0].text(posterior[0, 0], 0.65, "posterior:\n0 nats", **words)
-axes[1].text(0.0, 0.45, f"best q takes one hump:\n{below['fold'].min():.2f} nats, log 2", **words)
+axes[1].text(0.0, 0.45, f"best q: one hump,\n{below['fold'].min():.2f} nats, log 2", **words)
 bar = figure.colorbar(filled, ax=axes[1], label="log p(x) - ELBO, nats")
 bar.ax.tick_params(labelsize=STYLE["tick_size"])
 
 # %% The slice
 left, right = axes[2:]
 words = {"xlabel": "mean of q", "ylabel": "nats"}
-style_axes(left, title="A slice of PPCA: ELBO + KL = log p(x)", **words)
-style_axes(right, title="The same slice: sd of one draw", **words)
+style_axes(left, title="PPCA: ELBO + KL = log p(x)", **words)
+style_axes(right, title="The same q: sd of one draw", **words)
 left.plot(MEANS, slice_moments["elbo-log-weight"][0], color="#004488", label="ELBO")
 left.axhline(log_p["line"], label="log p(x), exact", **EXACT_LINE)
 shade = {"color": "#BB5566", "alpha": 0.25, "lw": 0}
@@ -139,7 +139,7 @@ for name, (_, variance) in slice_moments.items():
     look = {"color": color, "marker": marker, "markevery": 5, "markersize": 4, "label": display_name(name)}
     right.plot(MEANS, np.sqrt(np.maximum(variance, 0.0)), **look)
 right.axvline(posterior[0, 0], ymax=0.6, label="mean of the posterior", **EXACT_LINE)
-right.set_ylim(0.0, 9.0)
+right.set_ylim(0.0, 11.0)
 for ax, place in ((left, "lower right"), (right, "upper right")):
     ax.set_xlim(MEANS[0], MEANS[-1])
     legend_inside(ax, place)

@@ -96,14 +96,14 @@ for label, found in measured.items():
     print(f"{display_name(label)}: REINFORCE has {found['score-function']:.0f} times the variance")
 
 # %% The figure: clouds of single gradients
-figure = new_figure(7.2)
+figure = new_figure(7.0, STYLE["page_width"])
 above, below = figure.subfigures(2, 1, height_ratios=(2.9, 4.3))
 words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 limits = cloud_limits(list(clouds.values()), exact)
 for index, (ax, name) in enumerate(zip(above.subplots(1, 3), NAMES, strict=True)):
     plot_cloud_panel(clouds[name], exact, ax, name, limits)
     ax.tick_params(labelleft=index == 0)
-title = f"One gradient, estimated {POINTS} times from {DRAWS} draws each (VAE on digits; dashed: exact)"
+title = f"VAE on digits: {POINTS} gradients, each from {DRAWS} draws; dashed: exact"
 above.suptitle(title, fontsize=STYLE["title_size"], color=STYLE["ink"])
 above.supxlabel("derivative in a mean of q, nats per unit", **words)
 above.supylabel("in its log sd, nats per unit", **words)
@@ -123,11 +123,11 @@ def draw_multiples(ax, y, found):
             ax.text(1.6 * LEFT, y, "variance 0", va="center", **words)
     worst = found["score-function"]
     place = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-    ax.annotate(f"{float(f'{worst:.2g}'):,.0f} times", (worst, y), **place, **words)
+    ax.annotate(f"× {float(f'{worst:.2g}'):,.0f}", (worst, y), **place, **words)
 
 
 near_ax, at_ax = below.subplots(2, 1, sharex=True, height_ratios=(max(len(measured), 3), 1))
-title = "The noise of all derivatives together, q near the posterior"
+title = "Noise of all derivatives, q near the posterior"
 style_axes(near_ax, title=title, grid="x")
 for y, (label, found) in enumerate(measured.items()):
     draw_multiples(near_ax, y, found)
@@ -135,13 +135,13 @@ for y, (label, found) in enumerate(measured.items()):
     near_ax.vlines(list(known[label].values()), y - 0.4, y + 0.4, **tick)
 near_ax.set_yticks(range(len(measured)), [display_name(label) for label in measured])
 near_ax.set_ylim(len(measured) - 0.5, -0.5)
-title = "The exception, q at the posterior: leave-one-out has no noise"
-xlabel = "variance, as a multiple of that of reparameterization with as many draws"
+title = "q at the posterior: leave-one-out has no noise"
+xlabel = "variance, as a multiple of that of reparameterization, equal draws"
 style_axes(at_ax, title=title, xlabel=xlabel, grid="x")
 draw_multiples(at_ax, 0, at_posterior)
 at_ax.set_yticks([0], [display_name("ppca")])
 at_ax.set(xscale="log", xlim=(LEFT / 2, 1.6e6), ylim=(0.6, -0.6))
-at_ax.set_xticks([1, 10, 100, 1e3, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
+at_ax.set_xticks([1, 10, 100, 1e3, 1e4, 1e5], ["1", "10", "100", "1,000", "$10^4$", "$10^5$"])
 for ax in (near_ax, at_ax):
     ax.tick_params(axis="y", length=0)
     ax.minorticks_off()

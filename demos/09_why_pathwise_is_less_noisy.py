@@ -92,11 +92,11 @@ def crossings(x, one, other):
     return at, np.exp(np.interp(at, x, np.log(one)))
 
 
-figure = new_figure(8.8)
+figure = new_figure(8.2, STYLE["page_width"])
 top, bottom = figure.subfigures(2, 1, height_ratios=(4.4, 4.4))
 left, right = top.subplots(1, 2)
 xlabel = "t: mean off by t sd, sd divided by $e^t$"
-plot_exact_variance(steps, outwards, left, xlabel, "PPCA on digits: q leaves the posterior", columns=1)
+plot_exact_variance(steps, outwards, left, xlabel, "q leaves the posterior (PPCA)", columns=1)
 title = "PPCA near the posterior, per latent"
 plot_exact_variance(latents, by_latents, right, "latent dimensions K", title, columns=1)
 right.set_xscale("log", base=2)
@@ -105,7 +105,7 @@ ring = {"linestyle": "none", "marker": "o", "ms": 9, "mfc": "none", "color": "bl
 for name in ("score-function-loo", "sticking-the-landing"):
     left.plot(*crossings(steps, outwards[name], outwards["reparameterization"]), **ring)
 note = {"textcoords": "offset points", "fontsize": 8}
-left.annotate("both squares: 0 at t = 0", (steps[0], outwards[name][0]), xytext=(12, -3), **note)
+left.annotate("squares: 0 at t = 0", (steps[0], outwards[name][0]), xytext=(12, -3), **note)
 xlabel = "frequency k"
 title = "Costs cos(k z), z ~ N(1, 1): derivative in the mean"
 ax = plot_exact_variance(frequencies, work, bottom.subplots(), xlabel, title)
@@ -114,7 +114,7 @@ ax.set(ylabel="variance x evaluations, cost² per unit²", xlim=(0.0, frequencie
 ax.plot(turns, np.interp(turns, frequencies, wiggly["reparameterization"]), **ring)
 ax.axvline(turns, color="gray", linestyle=":", linewidth=1.0)
 ax.annotate(f"k = {turns:.4f}", (turns, 1.2e-3), xytext=(4, 0), **note)
-for k, words in ((np.pi, "0 at k = π, where cos is even about 1"), (2 * np.pi, "0 at k = 2π")):
+for k, words in ((np.pi, "0 at k = π: f is even about 1"), (2 * np.pi, "0 at k = 2π")):
     ax.annotate(words, (k, 1.2e-3), xytext=(6, 0), **note)
 crossing = Line2D([], [], label="the order is reversed", **ring)
 for part in (top, bottom):
@@ -123,7 +123,7 @@ for part in (top, bottom):
         drawn.get_legend().remove()
     for handle, name in zip(handles, names, strict=True):
         handle.set_label(WORDS.get(name, name))
-    look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["tick_size"]}
+    look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["note_size"]}
     part.legend(handles=[*handles, crossing], **look)
 print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
 

@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike
 STYLE: MappingProxyType[str, Any] = MappingProxyType(
     {
         "width": 8.0,  # inches
+        "page_width": 6.4,  # inches: narrower, so that its text can be read on a phone as well
         "dpi": 200,
         "background": "white",
         "ink": "#222222",
@@ -242,13 +243,15 @@ def new_figure(height: float, width: float = STYLE["width"]) -> Picture:
     )
 
 
-def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels(
+    rows: int, columns: int, height: float, width: float = STYLE["width"]
+) -> tuple[Figure, list[Axes]]:
     """Return an empty figure and its axes, row by row.
 
     Parameters
     ----------
     rows, columns : int
-    height : float
+    height, width : float
         Of the whole figure, in inches.
 
     Returns
@@ -256,7 +259,7 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     figure : matplotlib.figure.Figure
     axes : list of matplotlib.axes.Axes (rows x columns)
     """
-    figure = new_figure(height)
+    figure = new_figure(height, width)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 
