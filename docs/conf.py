@@ -91,6 +91,7 @@ CONTENTS = {
     "Other models": ["density", "conditional", "graphs", "gplvm", "manifolds"],
     "Other ways to learn": ["beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
     "Working with it": [
+        "explorer",
         "command_line",
         "choosing",
         "comparing",

@@ -1,0 +1,381 @@
+"""The explorer without a browser: laws of its frames, its tabs, and a server that answers nobody else."""
+
+import http.client
+import json
+import re
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elbo_lab import exact
+from elbo_lab.cli.main import main
+from elbo_lab.errors import UserMistake
+from elbo_lab.explorer import TABS, described, frame, noise, prior, running_example, shown_model
+from elbo_lab.explorer.server import LONGEST_QUERY, Explorer
+from elbo_lab.models import PPCA
+from elbo_lab.plots.style import estimator_style
+from elbo_lab.registry import ESTIMATORS
+from elbo_lab.study.scene import Scene
+from elbo_lab.theory import known_variances_by_draws
+from elbo_lab.theory.weight_law import weight_laws
+
+MEANS, STDS, THETAS = st.floats(-3, 3), st.floats(0.1, 2), st.floats(-1.5, 1.5)
+
+
+# -- the bound -------------------------------------------------------------------------------------
+
+
+@given(MEANS, STDS, THETAS)
+def test_elbo_and_gap_are_log_p_at_every_place_of_q_and_theta(mean, sd, theta):
+    now = frame("bound", mean=mean, sd=sd, theta=theta)
+    assert abs(now["elbo"] + now["gap"] - now["log_p"]) <= 1e-12 * max(1.0, abs(now["elbo"]))
+    assert now["gap"] >= -1e-12
+
+
+@given(MEANS, STDS, THETAS)
+def test_a_step_of_phi_lowers_the_gap_and_leaves_log_p_as_it_is_to_the_last_bit(mean, sd, theta):
+    now = frame("bound", mean=mean, sd=sd, theta=theta)
+    after = frame("bound", take="phi-step", **now["settings"])
+    assert after["log_p"] == now["log_p"]
+    assert after["settings"]["theta"] == now["settings"]["theta"]
+    assert after["elbo"] >= now["elbo"]
+    assert after["gap"] <= now["gap"] + 1e-12
+
+
+@given(MEANS, STDS, THETAS)
+def test_a_step_of_theta_leaves_q_and_does_not_lower_the_elbo(mean, sd, theta):
+    now = frame("bound", mean=mean, sd=sd, theta=theta)
+    after = frame("bound", take="theta-step", **now["settings"])
+    assert (after["settings"]["mean"], after["settings"]["sd"]) == (mean, sd)
+    assert after["elbo"] >= now["elbo"]
+
+
+def test_steps_move_what_they_should():
+    first = frame("bound")
+    for button in ("phi-step", "theta-step"):
+        assert frame("bound", take=button)["elbo"] > first["elbo"] + 0.1
+    assert abs(frame("bound", take="theta-step")["log_p"] - first["log_p"]) > 0.01
+
+
+def test_a_step_of_theta_may_raise_the_elbo_and_lower_log_p():
+    now = frame("bound", mean=-2.0)
+    after = frame("bound", take="theta-step", **now["settings"])
+    assert after["elbo"] > now["elbo"]
+    assert after["log_p"] < now["log_p"]
+
+
+def test_at_the_best_q_there_is_no_gap():
+    assert abs(frame("bound", take="best-q", theta=0.4)["gap"]) < 1e-12
+
+
+def test_the_example_is_that_of_the_lessons():
+    settings = frame("bound", take="best-q")["settings"]
+    assert (round(settings["mean"], 4), round(settings["sd"], 4)) == (0.6615, 0.5547)
+
+
+def test_the_density_curves_are_the_densities():
+    now = frame("bound", mean=0.3, sd=0.5)
+    z = np.array(now["z"])
+    for curve, mean, sd in ((now["q"], 0.3, 0.5), (now["posterior"], 2.15 / 3.25, 3.25**-0.5)):
+        assert np.allclose(curve, np.exp(-0.5 * ((z - mean) / sd) ** 2) / sd / np.sqrt(2 * np.pi), atol=1e-5)
+
+
+# -- the noise -------------------------------------------------------------------------------------
+
+PLACES = [(0.0, 1.0), (0.5, 0.6), (-1.0, 0.4), (1.5, 1.5)]
+
+
+def test_every_estimator_of_the_clouds_spends_the_same():
+    for budget in range(4, 65, 4):
+        clouds = frame("noise", evaluations=budget)["clouds"]
+        assert {cloud["evaluations"] for cloud in clouds} == {budget}
+        assert next(cloud["draws"] for cloud in clouds if cloud["name"] == "measure-valued") == budget // 4
+
+
+@pytest.mark.parametrize(("mean", "sd"), PLACES)
+def test_clouds_are_centred_on_the_exact_gradient(mean, sd):
+    # Ten means under unbiased estimators, each within 4.5 of its standard errors: falsely refused in 1e-4.
+    now = frame("noise", mean=mean, sd=sd)
+    slope = exact.gradients(running_example().at(mean, sd)).phi_elbo.value
+    assert np.allclose(now["exact"], slope)
+    for cloud in now["clouds"]:
+        dots = np.array(cloud["dots"])
+        limit = 4.5 * dots.std(axis=0, ddof=1) / np.sqrt(len(dots)) + 1e-4
+        assert (np.abs(dots.mean(axis=0) - slope) < limit).all(), cloud["name"]
+
+
+def test_the_variance_of_a_cloud_is_that_of_its_estimator():
+    shown = running_example()
+    model, posterior, theta, phi, x = shown.at(0.5, 0.9)
+    scene = Scene(model, theta, posterior, phi, x, "", model.posterior_eta(theta, x))
+    known = known_variances_by_draws(scene, [16])[16]
+    exactly = {one.name: value for one, value in known.items()}
+    found = {cloud["name"]: cloud["variance"] for cloud in frame("noise", mean=0.5, sd=0.9)["clouds"]}
+    compared = exactly.keys() & found.keys()
+    assert len(compared) >= 4
+    for name in compared:  # 300 dots; tails of REINFORCE are heavy
+        assert 0.6 < found[name] / exactly[name] < 1.6, name
+
+
+def test_on_the_posterior_three_clouds_are_points_and_two_are_not():
+    clouds = {cloud["name"]: cloud["variance"] for cloud in frame("noise", take="best-q")["clouds"]}
+    points = {name for name, variance in clouds.items() if variance < 1e-20}
+    assert points == {"score-function-loo", "sticking-the-landing", "measure-valued"}
+    assert min(clouds[name] for name in clouds.keys() - points) > 0.1
+
+
+def test_the_noise_of_dots_does_not_change_between_frames():
+    assert frame("noise", mean=0.2)["clouds"] == frame("noise", mean=0.2)["clouds"]
+
+
+# -- the prior -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latents", [1, 3, 20])
+def test_log_weights_by_products_are_the_likelihood_of_the_model(latents):
+    model, _, theta, _, x = prior.example(latents)[0]
+    z = prior.pool()[0][:latents, :50].T[:, None, :]
+    assert np.allclose(prior.log_weights(latents)[:50], model.log_likelihood(theta, x, z)[:, 0], atol=1e-8)
+
+
+def test_the_draws_needed_are_those_of_the_exact_variance():
+    for latents in (1, 7):
+        problem, needed = prior.example(latents)
+        assert needed == pytest.approx(weight_laws(problem)[0].log10_draws(0.1)[0])
+    needed = frame("prior", latents=20)["log10_needed"]
+    assert 14.5 < needed < 15.2  # about 680 trillion, as docs/explorer.md says
+
+
+def test_the_estimates_do_what_the_exact_variance_says():
+    # At K = 1 with S draws the deviation of log p-hat is sqrt(V / S), which is 0.1 at the number needed.
+    now = frame("prior", latents=1, log_draws=3)
+    deviation = 0.1 * 10 ** ((now["log10_needed"] - 3) / 2)
+    assert np.std(now["estimates"]) == pytest.approx(deviation, rel=0.3)
+    assert abs(now["off"]) < 0.02
+    far = frame("prior", latents=20, log_draws=3)
+    assert far["off"] < -20
+    assert 1.0 <= far["effective"] < 1.5
+
+
+@pytest.mark.parametrize("log_draws", [0, 1.7, 5])
+def test_any_number_of_draws_gives_estimates(log_draws):
+    now = frame("prior", latents=20, log_draws=log_draws)
+    assert len(now["estimates"]) >= 2
+    assert np.isfinite(now["estimates"]).all()
+    assert 1.0 <= now["effective"] <= now["draws"]
+
+
+# -- every tab -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_a_frame_is_plain_numbers_and_says_itself_in_words(name):
+    now = frame(name)
+    assert json.loads(json.dumps(now, allow_nan=False)) == now
+    assert re.search(r"\d", now["words"])
+    assert now["settings"] == {one.name: one.start for one in TABS[name].sliders(running_example())}
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_a_tab_asks_a_question_that_its_own_controls_settle(name):
+    tab = TABS[name]
+    controls = [one.name for one in (*tab.sliders(running_example()), *tab.buttons)]
+    assert len(set(tab.question.choices)) == 3
+    assert 0 <= tab.question.right < 3
+    assert tab.question.settled_by
+    assert set(tab.question.settled_by) <= set(controls)
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_every_end_of_a_slider_has_a_frame(name):
+    for slider in TABS[name].sliders(running_example()):
+        assert slider.low <= slider.start <= slider.high
+        for end in (slider.low, slider.high):
+            json.dumps(frame(name, **{slider.name: end}), allow_nan=False)
+
+
+WRONG = [
+    ("bund", {}, "tab: expected one of bound"),
+    ("bound", {"mean": "far"}, "mean: expected a number, got 'far'"),
+    ("bound", {"mean": 3.1}, "mean: expected a number from -3 to 3, got 3.1"),
+    ("bound", {"sd": 0.0}, "sd: expected a number from 0.1"),
+    ("bound", {"sd": float("nan")}, "sd: expected a number"),
+    ("bound", {"theta": "inf"}, "theta: expected a number"),
+    ("bound", {"men": 1}, "settings: expected one of mean, sd, theta, got 'men'"),
+    ("bound", {"take": "phi"}, "take: expected one of phi-step"),
+    ("prior", {"take": "phi-step"}, "take: expected one of no button"),
+    ("prior", {"log_draws": 6}, "log_draws: expected a number from 0 to 5"),
+]
+
+
+@pytest.mark.parametrize(("tab", "settings", "line"), WRONG)
+def test_a_wrong_setting_is_told_in_one_line(tab, settings, line):
+    with pytest.raises(UserMistake, match=re.escape(line)):
+        frame(tab, **settings)
+
+
+def test_colours_of_estimators_are_those_of_the_figures():
+    from importlib.resources import files
+
+    style = (files("elbo_lab.explorer") / "page" / "explorer.css").read_text(encoding="utf-8")
+    light = style[: style.index("@media")]
+    for name in (*noise.NAMES, "prior-monte-carlo"):
+        assert f"--{name}: {estimator_style(name).color.lower()};" in light
+        assert name in ESTIMATORS
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+REFUSED = {
+    "gaussian-mixture:full": "z is categorical",
+    "logistic-regression": "its latents are global",
+    "gaussian": "z is categorical",
+    "gaussian-mle": "its z is diagonal-gaussian, of size 2",
+    "ppcaa": "a known name",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_model_that_cannot_be_shown_is_refused_with_the_reason(name, capsys):
+    assert main(["explore", "--model", name, "--no-browser"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("elbo-lab: error: --model: expected")
+    assert re.search(REFUSED[name], line)
+
+
+def test_a_model_of_the_registry_is_shown_with_its_own_data():
+    shown = shown_model("factor-analysis")
+    now = frame("bound", shown, mean=-1.0, sd=0.3)
+    assert abs(now["elbo"] + now["gap"] - now["log_p"]) < 1e-10 * abs(now["log_p"])
+    after = frame("bound", shown, take="phi-step", mean=-1.0, sd=0.3)
+    assert after["log_p"] == now["log_p"]
+    assert after["gap"] < now["gap"]
+    assert abs(frame("bound", shown, take="best-q")["gap"]) < 1e-10
+    assert json.dumps(described(shown))
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Explorer(running_example()) as one:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield one
+        one.shutdown()
+
+
+def ask(server, path, method="GET", **headers):
+    """Return status, headers and body of the answer to a request whose path is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    try:
+        connection.putrequest(method, path, skip_host="Host" in headers)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_frame_over_http_is_the_frame(server):
+    status, _, body = ask(server, f"/{server.token}/frame?tab=bound&mean=0.5&take=phi-step")
+    assert status == 200
+    assert json.loads(body) == frame("bound", take="phi-step", mean=0.5)
+
+
+def test_the_page_and_its_tabs_are_served_with_the_rule_that_nothing_comes_from_elsewhere(server):
+    for name, kind in (("", "text/html"), ("shell.js", "text/javascript"), ("tabs", "application/json")):
+        status, headers, body = ask(server, f"/{server.token}/{name}")
+        assert (status, headers["Content-Type"].split(";")[0]) == (200, kind)
+        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["Cache-Control"] == "no-store"
+        assert not [name for name in headers if name.lower().startswith("access-control")]
+        assert len(body) == int(headers["Content-Length"])
+
+
+def test_only_the_loopback_is_listened_on(server):
+    assert server.server_address[0] == "127.0.0.1"
+    with Explorer(running_example()) as other:
+        assert (other.token, other.server_port) != (server.token, server.server_port)
+        assert len(other.token) >= 32
+
+
+REFUSALS = [
+    ("/", {}, 403),
+    ("/tabs", {}, 403),
+    ("/wrong/frame?tab=bound", {}, 403),
+    ("/{token}x/tabs", {}, 403),
+    ("/{token}/tabs", {"Host": "evil.example"}, 403),
+    ("/{token}/tabs", {"Host": "127.0.0.1"}, 403),
+    ("/{token}/tabs", {"Host": ""}, 403),
+    ("/{token}/tabs", {"Origin": "http://evil.example"}, 403),
+    ("/{token}/tabs", {"Origin": "null"}, 403),
+    ("/{token}/tabs", {"Origin": "http://127.0.0.1:1"}, 403),
+    ("/{token}/../server.py", {}, 404),
+    ("/{token}/..%2fserver.py", {}, 404),
+    ("/{token}/%2e%2e/%2e%2e/etc/passwd", {}, 404),
+    ("/{token}//etc/passwd", {}, 404),
+    ("/{token}/nowhere.js", {}, 404),
+    ("/{token}/frame", {}, 400),
+    ("/{token}/frame?tab=bound&mean=far", {}, 400),
+    ("/{token}/frame?tab=bound&shown=1&self=2", {}, 400),
+    ("/{token}/frame?tab=bound&" + "x" * LONGEST_QUERY, {}, 414),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "status"), REFUSALS)
+def test_who_asks_wrongly_is_refused_in_one_line(path, headers, status, server):
+    found, _, body = ask(server, path.format(token=server.token), **headers)
+    assert found == status
+    line = json.loads(body)["error"]
+    assert line
+    assert "\n" not in line
+    assert server.token not in line
+
+
+def test_its_own_origin_and_localhost_are_let_in(server):
+    own = f"localhost:{server.server_port}"
+    assert ask(server, f"/{server.token}/tabs", Host=own, Origin=f"http://{own}")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"])
+def test_nothing_but_get_is_answered(method, server):
+    status, headers, _ = ask(server, f"/{server.token}/tabs", method)
+    assert (status, headers["Allow"]) == (405, "GET")
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_address_and_ends_with_ctrl_c(monkeypatch, capsys):
+    opened, opening = [], []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def interrupted(self):
+        opening.append((self.tabs["first"], self.tabs["skip_predictions"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Explorer, "serve_forever", interrupted)
+    assert main(["explore", "--tab", "noise", "--skip-predictions"]) == 130
+    address = capsys.readouterr().out.split()[0]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32,}/", address)
+    assert opened == [address]
+    assert main(["explore", "--no-browser"]) == 130
+    assert opened == [address]
+    assert opening == [("noise", True), ("bound", False)]
+
+
+def test_a_wrong_tab_or_port_is_told_in_one_line(capsys, server):
+    for options in (["--tab", "bond"], ["--port", "70000"], ["--port", str(server.server_port)]):
+        assert main(["explore", "--no-browser", *options]) == 2
+        assert capsys.readouterr().err.startswith(f"elbo-lab: error: {options[0]}: expected")
+
+
+def test_the_example_of_the_prior_is_that_of_the_demo():
+    model, _, _, _, x = prior.example(4)[0]
+    assert (type(model), model.n_columns, model.latent_dim, x.shape) == (PPCA, 64, 4, (1, 64))
