@@ -4,12 +4,13 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from elbo_lab.cli.main import main
 from elbo_lab.exercises import EXERCISES
 from elbo_lab.exercises.base import called
-from elbo_lab.exercises.diagnosis import same
+from elbo_lab.exercises.diagnosis import close, same
 from elbo_lab.exercises.grading import calls_of, grade, run_here
 from elbo_lab.exercises.stub import file_name, stub
 
@@ -83,6 +84,12 @@ def test_a_stub_is_a_program_that_runs(exercise, tmp_path):
 @every_exercise
 def test_the_lesson_of_an_exercise_exists(exercise):
     assert (Path(__file__).parent.parent / "docs" / exercise.lesson).is_file()
+
+
+def test_a_finite_number_is_not_taken_for_an_infinite_one():
+    right = np.array([-np.inf, -np.inf, np.inf, 1.0, np.nan])
+    got = np.array([-1e300, -np.inf, -np.inf, 1.0 + 1e-9, np.nan])
+    assert close(got, right).tolist() == [False, True, False, True, True]
 
 
 def test_a_file_is_graded_in_a_process_of_its_own(tmp_path, capsys):

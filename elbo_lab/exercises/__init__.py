@@ -6,11 +6,14 @@ and a right answer in tests/solutions.
 """
 
 from elbo_lab.exercises import (
+    e_step,
     gaussian_log_density,
     iwae_bound,
     iwae_gradient,
     kl_of_two_gaussians,
     leave_one_out,
+    log_sum_exp,
+    m_step,
     sticking_the_landing,
     straight_through,
 )
@@ -21,6 +24,9 @@ EXERCISES: dict[str, Exercise] = {
     for module in (
         gaussian_log_density,
         kl_of_two_gaussians,
+        log_sum_exp,
+        e_step,
+        m_step,
         leave_one_out,
         iwae_bound,
         iwae_gradient,
