@@ -29,6 +29,11 @@ def solution(exercise):
     return runpy.run_path(str(SOLUTIONS / file_name(exercise)))
 
 
+def right_guesses(exercise, seed):
+    """The guesses that are right for a seed; those of the file of a right answer fit its seed alone."""
+    return {one.name: one.reference for one in exercise.of_seed(seed).functions if one.guess}
+
+
 def graded(exercise, functions, seed):
     calls = [call for some in calls_of(exercise, seed) for call in some]
     return grade(exercise, seed, run_here(functions, calls))
@@ -37,7 +42,7 @@ def graded(exercise, functions, seed):
 @every_exercise
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_right_answer_gets_all_points(exercise, seed):
-    report = graded(exercise, solution(exercise), seed)
+    report = graded(exercise, solution(exercise) | right_guesses(exercise, seed), seed)
     assert [law.message for law in report.laws if law.points < law.of] == []
     assert report.points == report.of == exercise.points
 
@@ -45,7 +50,9 @@ def test_a_right_answer_gets_all_points(exercise, seed):
 @pytest.mark.parametrize(("exercise", "fault"), FAULTS)
 def test_a_known_mistake_loses_points_and_is_named(exercise, fault):
     for seed in SEEDS[:2]:
-        report = graded(exercise, solution(exercise) | {fault.function: fault.wrong}, seed)
+        right = solution(exercise) | right_guesses(exercise, seed)
+        wrong = exercise.of_seed(seed).faults[exercise.faults.index(fault)].wrong
+        report = graded(exercise, right | {fault.function: wrong}, seed)
         assert report.points < report.of
         named = [law.diagnosis for law in report.laws if law.points < law.of]
         assert set(named) == {fault.sentence}
@@ -62,7 +69,8 @@ def test_an_empty_stub_gets_no_points_and_says_so(exercise):
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(exercise):
     def right(seed):
         calls = [call for some in calls_of(exercise, seed) for call in some]
-        return tuple(called(exercise.function(call.function).reference, call) for call in calls)
+        mine = exercise.of_seed(seed)
+        return tuple(called(mine.function(call.function).reference, call) for call in calls)
 
     assert same(right(4), right(4))
     assert not same(right(4), right(5))

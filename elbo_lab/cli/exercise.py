@@ -111,8 +111,8 @@ def _new(options: Namespace) -> int:
 def _check(options: Namespace) -> int:
     """Grade a file; return 0 for all points, else 1."""
     from elbo_lab.cli.screen import finish, saved
-    from elbo_lab.exercises.grading import calls_of, grade
-    from elbo_lab.exercises.running import Run, read_source, run_file
+    from elbo_lab.exercises.checking import check_source
+    from elbo_lab.exercises.running import read_source
 
     plan = Plan()
     source = read_source("file", options.file)
@@ -122,12 +122,7 @@ def _check(options: Namespace) -> int:
     exercise = _find(source.constants["EXERCISE"], "file")
     given = source.constants["SEED"] if options.seed is None else options.seed
     seed = check_count("seed", given, 0, LARGEST_SEED)
-    calls = [call for some in calls_of(exercise, seed) for call in some]
-    if source.imports_lab():
-        run = Run([], imports_lab=True)
-    else:
-        run = run_file(source.path, calls, seconds)
-    report = grade(exercise, seed, run)
+    report = check_source(exercise, seed, source, seconds)
     content = {"schema": SCHEMA} | report.record()
     finish(
         plan.taken,
@@ -166,6 +161,10 @@ def _show(report: "Report", exercise: "Exercise", console: "Console") -> None:
             told.add(law.diagnosis)
             show(law.diagnosis, " " * len(first) + "-> ", " " * len(first) + "   ", style="bold")
     console.print()
+    for line in report.answer.splitlines():
+        show(line, after="  ")
+    if report.answer:
+        console.print()
     if report.note:
         show(report.note[0].upper() + report.note[1:] + ".", style="bold")
     show(f"{report.points} of {report.of} points", style="bold")

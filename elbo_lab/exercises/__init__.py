@@ -7,6 +7,7 @@ and a right answer in tests/solutions.
 
 from elbo_lab.exercises import (
     e_step,
+    find_the_biased_estimator,
     gaussian_log_density,
     iwae_bound,
     iwae_gradient,
@@ -14,8 +15,10 @@ from elbo_lab.exercises import (
     leave_one_out,
     log_sum_exp,
     m_step,
+    predict_then_run,
     sticking_the_landing,
     straight_through,
+    variance_or_standard_deviation,
 )
 from elbo_lab.exercises.base import Call, Exercise, Fault, Function, Law, Seeded
 
@@ -32,6 +35,9 @@ EXERCISES: dict[str, Exercise] = {
         iwae_gradient,
         sticking_the_landing,
         straight_through,
+        find_the_biased_estimator,
+        predict_then_run,
+        variance_or_standard_deviation,
     )
 }
 """All exercises, in the order of the lessons."""

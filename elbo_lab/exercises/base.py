@@ -15,7 +15,8 @@ themselves. A law with `standard_error` is statistical: its limit is calibrated 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,22 @@ class Function:
         The docstring of the stub: what it returns, shapes and units.
     reference : callable
         The right function, made of those of the package. A result of the student must have the shapes of its
-        result.
+        result. That of a guess is called with the scene.
+    guess : bool
+        What the student believes, returned by a function without arguments; the first one counts.
+    choices : tuple of str
+        Of a guess; without them it is a number.
+    given : callable or None
+        given(scene) -> lines that the stub has in the function, for the student to mend.
     """
 
     name: str
     arguments: str
     doc: str
     reference: Callable[..., Result]
+    guess: bool = False
+    choices: tuple[str, ...] = ()
+    given: Callable[[Scene], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class Fault:
     sentence : str
         The diagnosis where results equal these: "the variance is used as the standard deviation".
     wrong : callable
-        With the arguments of the reference.
+        With the arguments of the reference: of a guess, the scene.
     """
 
     function: str
@@ -155,6 +165,8 @@ class Exercise:
         and the functions.
     material : callable or None
         material(seed) -> Python source that the stub has above the functions: data or code to be read.
+    answer : callable or None
+        answer(seed, {function: guess}) -> text that the check prints once the guesses are kept.
     """
 
     name: str
@@ -168,6 +180,7 @@ class Exercise:
     faults: tuple[Fault, ...]
     example: str
     material: Callable[[int], str] | None = None
+    answer: Callable[[int, Mapping[str, Result]], str] | None = None
 
     @property
     def points(self) -> int:
@@ -181,6 +194,26 @@ class Exercise:
     def scene_of(self, seed: int) -> Scene:
         """Return the scene of a student's seed."""
         return self.scene(np.random.default_rng(seed))
+
+    def of_seed(self, seed: int) -> "Exercise":
+        """Return the exercise with guesses and their faults as functions without arguments."""
+        scene, guesses = self.scene_of(seed), {one.name for one in self.functions if one.guess}
+        return replace(
+            self,
+            functions=tuple(
+                replace(one, reference=partial(one.reference, scene)) if one.guess else one
+                for one in self.functions
+            ),
+            faults=tuple(
+                replace(one, wrong=partial(one.wrong, scene)) if one.function in guesses else one
+                for one in self.faults
+            ),
+        )
+
+    def gives_away(self, call: Call) -> bool:
+        """Whether a call is a guess, or judges a function that the student was given to find a mistake in."""
+        function = self.function(call.function)
+        return function.guess or function.given is not None
 
 
 def called(function: Callable[..., Result], call: Call) -> Result:

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from elbo_lab.exercises.base import FALSE_ALARM, Call, Exercise, Law, Result, Scene, called
+from elbo_lab.exercises.base import FALSE_ALARM, Call, Exercise, Law, Result, Scene, Seeded, called
 from elbo_lab.exercises.diagnosis import close, known_fault, relation, same
+from elbo_lab.exercises.guesses import Guesses
 from elbo_lab.exercises.running import Outcome, Run
 
 # A fault beyond the limit by so many standard errors is caught in 99 of 100 checks.
 POWER = float(norm.isf(0.01))
 SHORT_ARRAY = 4
 NOT_FILLED = "not filled in yet"
+WAITS = "waits for your guess"
 USES_LAB = "the file imports elbo_lab: write the formula yourself, and the points are yours"
 
 
@@ -55,6 +57,10 @@ class Report:
         The beginning of what it printed.
     limited : bool
         Whether its memory was limited.
+    guesses : Guesses or None
+        Of an exercise that has some.
+    answer : str
+        What is shown once the guesses are kept, or ''.
     """
 
     exercise: str
@@ -63,6 +69,8 @@ class Report:
     note: str = ""
     printed: str = ""
     limited: bool = True
+    guesses: Guesses | None = None
+    answer: str = ""
 
     @property
     def points(self) -> int:
@@ -84,6 +92,8 @@ class Report:
             "note": self.note,
             "memory_limited": self.limited,
             "laws": [asdict(law) for law in self.laws],
+            "guesses": self.guesses.record() if self.guesses else None,
+            "answer": self.answer,
         }
 
 
@@ -98,8 +108,12 @@ def run_here(functions: Mapping[str, Callable[..., Result]], calls: Sequence[Cal
     return Run([Outcome(called(functions[call.function], call)) for call in calls])
 
 
-def grade(exercise: Exercise, seed: int, run: Run) -> Report:
-    """Return the report of a run of all calls, in the order of `calls_of`."""
+def grade(exercise: Exercise, seed: int, run: Run, waits: bool = False) -> Report:
+    """Return the report of a run of all calls, in the order of `calls_of`.
+
+    With `waits`, laws that would give a guess away are not judged.
+    """
+    exercise = exercise.of_seed(seed)
     scene, by_law = exercise.scene_of(seed), calls_of(exercise, seed)
     calls = [call for some in by_law for call in some]
     outcomes = list(run.outcomes)
@@ -114,6 +128,9 @@ def grade(exercise: Exercise, seed: int, run: Run) -> Report:
         among = range(start, start + len(some))
         start += len(some)
         part = slice(among.start, among.stop)
+        if waits and any(exercise.gives_away(call) for call in some):
+            reports.append(LawReport(law.sentence, 0, law.points, WAITS))
+            continue
         held, message, numbers = _judged(law, scene, some, outcomes[part], results[part], right[part])
         diagnosis = ""
         if not held and not any(one.message for one in outcomes[part]):
@@ -243,6 +260,8 @@ def shown(call: Call) -> str:
 
 
 def _argument_shown(value: Any) -> str:
+    if isinstance(value, Seeded):
+        return "rng"
     if not isinstance(value, np.ndarray):
         return repr(value) if isinstance(value, (int, str)) else f"{value:.4g}"
     if value.size > SHORT_ARRAY:

@@ -2,9 +2,10 @@
 
 import textwrap
 
-from elbo_lab.exercises.base import Exercise, Function
+from elbo_lab.exercises.base import Exercise, Function, Scene
 
 FILL = "...  # your lines in place of this one"
+GUESS = "return None  # your guess in place of None; the first one counts"
 
 
 def file_name(exercise: Exercise) -> str:
@@ -24,7 +25,8 @@ def stub(exercise: Exercise, seed: int, file: str) -> str:
         Its name, for the line that says how to check.
     """
     material = exercise.material(seed).strip() + "\n\n\n" if exercise.material else ""
-    functions = "\n\n\n".join(_function(one) for one in exercise.functions)
+    scene = exercise.scene_of(seed)
+    functions = "\n\n\n".join(_function(one, scene) for one in exercise.functions)
     example = textwrap.indent(exercise.example.strip(), "    ")
     return f'''"""{exercise.title}
 
@@ -48,7 +50,9 @@ if __name__ == "__main__":
 '''
 
 
-def _function(function: Function) -> str:
+def _function(function: Function, scene: Scene) -> str:
     doc = textwrap.indent(function.doc.strip(), "    ").strip()
     end = "\n    " if "\n" in doc else ""
-    return f'def {function.name}({function.arguments}):\n    """{doc}{end}"""\n    {FILL}'
+    fill = GUESS if function.guess else FILL
+    lines = textwrap.indent((function.given(scene) if function.given else fill).strip(), "    ")
+    return f'def {function.name}({function.arguments}):\n    """{doc}{end}"""\n{lines}'
