@@ -131,7 +131,11 @@ right.set_yticks([0.2, 0.5, 1.0], ["0.2", "0.5", "1"])
 right.minorticks_off()
 legend_inside(left, "lower right")
 legend_inside(right, "lower left")
-print("figure:", save_figure(figure, figure_folder(), "variational-inference")[0])
+caption = (
+    "Two estimators climb the same ELBO to log p(x). Reparameterization goes straight to the posterior "
+    "(star); the path of the score function (REINFORCE) shakes."
+)
+print("figure:", save_figure(figure, figure_folder(), "variational-inference", caption)[0])
 
 # %% The claim
 last = slice(-STEPS // 10, None)

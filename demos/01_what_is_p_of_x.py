@@ -176,7 +176,12 @@ axes[5].axis((0, 30, 1, 1e40))
 for ax in (axes[1], axes[3], axes[4]):
     legend_inside(ax, "upper right")
 legend_inside(axes[5], "lower right")
-print("figure:", save_figure(figure, OUT, "what-is-p-of-x")[0])
+caption = (
+    "A density in two units, a change of variables with its Jacobian, conditional and marginal densities of "
+    "area one, a likelihood whose area is not one, and the points that a grid over z needs: exponentially "
+    "many."
+)
+print("figure:", save_figure(figure, OUT, "what-is-p-of-x", caption)[0])
 
 # %% The claim
 hour = fits["hour"]

@@ -92,7 +92,11 @@ above, below = figure.subplots(2, 1, height_ratios=(4.2, 2.6))
 title = "EM leaves the plateau: the steps alternate, and nothing falls"
 plot_staircase(poor.history, above, first=plateau - 3, title=title)
 plot_distance_to_maximum(poor.history, below, top, title="The whole way from the poor start")
-print("figure:", save_figure(figure, OUT, "em-staircase")[0])
+caption = (
+    "The bound and log p(x) over the iterations of EM: each E-step lifts the bound to log p(x), each M-step "
+    "lifts both, and nothing falls. Below, the distance to the maximum from the poor start."
+)
+print("figure:", save_figure(figure, OUT, "em-staircase", caption)[0])
 
 
 def plot_two_mixtures():
@@ -124,8 +128,16 @@ def plot_ways_up():
 
 
 if not QUICK:
-    print("figure:", save_figure(plot_two_mixtures(), OUT, "em-mixture")[0])
-    print("figure:", save_figure(plot_ways_up(), OUT, "em-against-gradient")[0])
+    caption = (
+        "Two Gaussians on Old Faithful: the poor start lies across both clouds, the maximum has one "
+        "component on each."
+    )
+    print("figure:", save_figure(plot_two_mixtures(), OUT, "em-mixture", caption)[0])
+    caption = (
+        "From the same start EM is at the maximum after 17 passes over the data and never falls; gradient "
+        "ascent (Adam) takes many more, and momentum carries it past the maximum on the way."
+    )
+    print("figure:", save_figure(plot_ways_up(), OUT, "em-against-gradient", caption)[0])
 
 # %% The claim
 for history in (poor.history, usual.history):

@@ -159,7 +159,11 @@ for (n_latent, draws), look in zip(sharp.items(), (":", "-", "-."), strict=True)
     narrow.loglog(NOISES, draws, look, color="#882255", label=f"K = {n_latent}: slope {-n_latent}")
 for ax, place in ((left, "upper left"), (right, "upper left"), (narrow, "upper right")):
     legend_inside(ax, place)
-print("figure:", save_figure(figure, OUT, "prior-failure")[0])
+caption = (
+    "Draws from the prior miss p(x): the error and the effective sample size against the number of latents. "
+    "The draws that are needed grow exponentially with the latents, and faster the sharper p(x | z) is."
+)
+print("figure:", save_figure(figure, OUT, "prior-failure", caption)[0])
 
 # %% The claim
 print("growth of log(1 + V) per latent dimension:")

@@ -143,7 +143,11 @@ right.set_ylim(0.0, 11.0)
 for ax, place in ((left, "lower right"), (right, "upper right")):
     ax.set_xlim(MEANS[0], MEANS[-1])
     legend_inside(ax, place)
-print("figure:", save_figure(figure, OUT, "elbo-three-ways")[0])
+caption = (
+    "The gap log p(x) - ELBO over mean and sd of q, for a Gaussian posterior and for one with two humps. "
+    "Along a slice ELBO and KL add up to log p(x), and the log-weight has no noise at the posterior."
+)
+print("figure:", save_figure(figure, OUT, "elbo-three-ways", caption)[0])
 
 # %% The claim
 for name, values in bound.items():

@@ -125,7 +125,11 @@ for part in (top, bottom):
         handle.set_label(WORDS.get(name, name))
     look = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": STYLE["note_size"]}
     part.legend(handles=[*handles, crossing], **look)
-print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy")[0])
+caption = (
+    "Exact variances: the pathwise gradient is less noisy the further q is from the posterior and the more "
+    "latents there are. Rings mark where the order is reversed, as for rapidly oscillating costs."
+)
+print("figure:", save_figure(figure, OUT, "why-pathwise-is-less-noisy", caption)[0])
 
 # %% The check: measured variances beside the exact ones
 near = build_scene(find_models(["ppca"])[0], None, None, "free", "near", None, SEED)

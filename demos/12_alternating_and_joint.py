@@ -87,7 +87,11 @@ for name, run in runs.items():
 # %% The figures
 title = f"{PHI_STEPS} phi-steps, then one theta-step: VAE on {ROWS} binary digits"
 figure = plot_surprisal_and_gap(alternating.history, epochs=(0, SHOWN), title=title)
-print("figure:", save_figure(figure, OUT, "alternating-steps")[0])
+caption = (
+    "Surprisal and its upper bound, -ELBO, under alternating steps: phi-steps close the gap and leave the "
+    "surprisal as it is, theta-steps move both."
+)
+print("figure:", save_figure(figure, OUT, "alternating-steps", caption)[0])
 figure = new_figure(5.6)
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
 title = "Gradients spent alternately or jointly; solid: U, dashed: S, exact"
@@ -104,7 +108,11 @@ for (name, (spent, surprisal, bound, gap)), color in zip(curves.items(), COLORS,
     words = {"xytext": shift, "textcoords": "offset points", "fontsize": STYLE["label_size"]}
     above.annotate(name, (spent[middle], bound[middle]), color=color, **words)
 below.set_ylim(bottom=0)
-print("figure:", save_figure(figure, OUT, "alternating-and-joint")[0])
+caption = (
+    "The same number of gradients spent alternately or jointly: the bound, the exact surprisal, and the gap "
+    "between them, which opens under joint steps."
+)
+print("figure:", save_figure(figure, OUT, "alternating-and-joint", caption)[0])
 
 # %% The claim
 for run in runs.values():

@@ -167,7 +167,12 @@ axes[2].plot(DECODER_FLOORS, np.negative(constant), "--", color="black", lw=1, l
 for ax, place in zip(axes, ("upper left", "upper left", "lower left", "lower left"), strict=True):
     ax.invert_xaxis()
     legend_inside(ax, place)
-print("figure:", save_figure(figure, OUT, "unbounded-densities")[0])
+caption = (
+    "A density has no upper limit: a spike on one row raises log p without bound, unless a floor or a prior "
+    "holds the variance. A VAE with a variance per pixel gains in the same way from constant pixels, and not "
+    "once noise of rounding is added."
+)
+print("figure:", save_figure(figure, OUT, "unbounded-densities", caption)[0])
 
 # %% The claim
 slope = np.diff(likelihood[-20:]) / np.diff(LOG_SD[-20:])

@@ -99,7 +99,11 @@ for ax, part in ((left, "information"), (right, "aggregate_kl")):
     ax.minorticks_off()
 look = {"ncols": 2, "frameon": False, "fontsize": STYLE["tick_size"]}
 figure.legend(handles=left.get_legend_handles_labels()[0], loc="outside lower center", **look)
-print("figure:", save_figure(figure, OUT, "elbo-surgery")[0])
+caption = (
+    "The two parts of the mean KL against the number of data: the information between datum and code, which "
+    "is at most log N, and the KL of the aggregate posterior to the prior."
+)
+print("figure:", save_figure(figure, OUT, "elbo-surgery", caption)[0])
 
 # %% The claim
 assert abs(exact.elbo - terms["elbo"]) < 1e-8, "surgery should keep the ELBO"

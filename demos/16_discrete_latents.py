@@ -170,7 +170,11 @@ draw_estimators(below, BIASED, "Biased", markers=False)
 words = f"DisARM: 0 at l = 0\nband: RELAX, {TRAININGS} trainings"
 noise_of_unbiased.text(0.03, 0.03, words, transform=noise_of_unbiased.transAxes, fontsize=8)
 noise_of_unbiased.set_ylim(bottom=1e-9)
-print("figure:", save_figure(figure, OUT, "discrete-on-one-bernoulli")[0])
+caption = (
+    "Mean and noise of the estimators through one Bernoulli bit, against its logit. The unbiased ones lie on "
+    "the exact gradient; straight-through and Concrete do not."
+)
+print("figure:", save_figure(figure, OUT, "discrete-on-one-bernoulli", caption)[0])
 
 # %% The claim
 for estimator in UNBIASED:

@@ -137,13 +137,20 @@ for place, (name, found) in enumerate(distances.items()):
 ax.set_yticks(range(0, -len(distances), -1), list(distances))
 ax.set_ylim(-len(distances) + 0.4, 0.6)
 ax.set_box_aspect(1)
-print("figure:", save_figure(figure, OUT, "two-stages")[0])
+caption = (
+    "The prior, the aggregate posterior of a VAE and the second stage fitted to it, in the latent plane; "
+    "samples through both stages are several times nearer to the truth."
+)
+print("figure:", save_figure(figure, OUT, "two-stages", caption)[0])
 
 # %% Pictures: one stage above, two stages below
 few = np.concatenate([pictures["the prior"][:20], pictures["a second VAE"][:20]])
 title = "E[x | z]: z from the prior (two lines), from the second stage (two lines)"
 ax = plot_images(few, blobs.train.image_shape, columns=10, title=title, limits=(0, 1))
-print("figure:", save_figure(ax.figure, OUT, "two-stages-images")[0])
+caption = (
+    "Images of a spot from latents of the prior (two upper lines) and of the second stage (two lower lines)."
+)
+print("figure:", save_figure(ax.figure, OUT, "two-stages-images", caption)[0])
 
 # %% The claim
 assert exact.value < waste, "no second stage gains more than the prior wastes"

@@ -115,7 +115,11 @@ for name, history in curves.items():
 for ax, key in ((middle, "kl"), (right, "inclusive")):
     ax.set_ylim(0.0, 3.0 * max(history[-1][key] for history in curves.values()))
 legend_outside(figure, left.get_legend_handles_labels()[0], columns=4)
-print("figure:", save_figure(figure, OUT, "wake-sleep")[0])
+caption = (
+    "Wake-sleep and the ELBO over the epochs: log p(x), KL(q || posterior) and KL(posterior || q). Sleep "
+    "lowers the last, not what the ELBO sees."
+)
+print("figure:", save_figure(figure, OUT, "wake-sleep", caption)[0])
 
 # %% The claim
 first, last = curves[HELD][0], curves[HELD][-1]

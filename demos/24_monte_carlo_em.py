@@ -99,7 +99,11 @@ for (name, _), (left, right) in zip(problems.items(), (axes[:2], axes[2:]), stri
 best = evidence(linear, linear.maximum_likelihood(x_linear), x_linear).value.mean()
 axes[0].axhline(best, color="black", linestyle="--", linewidth=1.2, label="greatest log p, by its formula")
 legend_outside(figure, axes[0].get_legend_handles_labels()[0])
-print("figure:", save_figure(figure, OUT, "monte-carlo-em")[0])
+caption = (
+    "Monte Carlo EM with cold and with persistent chains: cold chains are biased, and the model that they "
+    "learn is worse; persistent ones follow the posterior."
+)
+print("figure:", save_figure(figure, OUT, "monte-carlo-em", caption)[0])
 
 # %% The claim
 assert np.abs(offset).max() < 5.0, "with exact draws only noise is left (false alarm 1e-5)"

@@ -115,7 +115,11 @@ legend_inside(axes[1])
 style_axes(axes[2], title="Type II: ten rows", xlabel="kappa", ylabel="log p(x | kappa), nats")
 axes[2].semilogx(kappas, log_evidence, color=BLUE, linewidth=STYLE["line_width"])
 axes[2].plot([best_kappa], [highest], "o", color=RED)
-print("figure:", save_figure(figure, OUT, "map-type-two-and-variational-bayes")[0])
+caption = (
+    "Maximum likelihood, MAP and variational Bayes on thirty rows; likelihood and bound against the number "
+    "of components; the evidence against the strength of a prior."
+)
+print("figure:", save_figure(figure, OUT, "map-type-two-and-variational-bayes", caption)[0])
 
 # %% The claim
 assert np.isclose(one.value, evidence, rtol=1e-10), "with one component nothing is approximate"

@@ -71,7 +71,8 @@ for c in range(CLASSES):
 title = "E[x | z, y]: a row for each digit y, a column for each z"
 names = [str(c) for c in range(CLASSES)]
 ax = plot_class_images(np.concatenate(pictures), names, (8, 8), title=title, limits=(0.0, 1.0))
-print("figure:", save_figure(ax.figure, OUT, "conditional-vae")[0])
+caption = "A row for each digit, a column for each z: the same z gives the same handwriting in every class."
+print("figure:", save_figure(ax.figure, OUT, "conditional-vae", caption)[0])
 
 # %% The claim
 assert np.all(sampled.elbo < exact + 1.0), "an ELBO from 500 draws stays near or below log p"

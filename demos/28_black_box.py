@@ -122,7 +122,11 @@ axes[1].plot(climbed, color="#004488", linewidth=STYLE["line_width"], label="exa
 axes[1].axhline(log_p, color="black", linestyle="--", label="log p(x)")
 axes[1].axhline(of_best, color="#BB5566", linestyle=":", label="best Gaussian")
 axes[1].legend(frameon=False, fontsize=STYLE["tick_size"])
-print("figure:", save_figure(figure, OUT, "black-box")[0])
+caption = (
+    "A simulator of bounces: the posterior is a staircase without a slope, and REINFORCE, which asks for "
+    "values only, climbs to the ELBO of the best Gaussian."
+)
+print("figure:", save_figure(figure, OUT, "black-box", caption)[0])
 
 # %% The claim
 assert np.count_nonzero(slopes) == 0, "a staircase has no slope but at its steps"

@@ -173,7 +173,11 @@ right.plot(ASCENTS, held, "o", color=BLUE, label="the same, by ascent")
 right.plot(ASCENTS, free, "s", color=RED, markersize=4, label="the same, by ascent")
 for ax in (left, right):
     ax.legend(frameon=False, fontsize=STYLE["tick_size"])
-print("figure:", save_figure(figure, OUT, "beta-objective")[0])
+caption = (
+    "The objective with the KL weighted by beta: a bound of log p(x) for beta of at least one only; and the "
+    "units of a linear VAE that stay active, by formula and by ascent."
+)
+print("figure:", save_figure(figure, OUT, "beta-objective", caption)[0])
 
 
 # %% What each latent changes
@@ -184,8 +188,10 @@ def traversal(beta):
     return plot_traversals(pictures, SHAPES.image_shape, values, title=title, limits=(0, 1)).figure
 
 
-print("figure:", save_figure(traversal(BETAS[0]), OUT, "traversals")[0])
-print("figure:", save_figure(traversal(BETAS[1]), OUT, "traversals-weighted")[0])
+caption = "Images as one latent at a time is moved, with the KL at full weight."
+print("figure:", save_figure(traversal(BETAS[0]), OUT, "traversals", caption)[0])
+caption = "Images as one latent at a time is moved, with the KL weighted more."
+print("figure:", save_figure(traversal(BETAS[1]), OUT, "traversals-weighted", caption)[0])
 
 # %% The gap of every seed beside that of its rotated twin
 figure, (ax,) = panels(1, 1, height=4.0)
@@ -202,7 +208,11 @@ for place, found in enumerate(gaps.values()):
 ax.set_xticks([3 * place + 0.5 for place in range(len(BETAS))], [f"beta = {beta:g}" for beta in BETAS])
 ax.set_ylim(bottom=0.0)
 ax.legend(frameon=False, title=f"dots: {len(SEEDS)} seeds; bars: mean, 95 % interval")
-print("figure:", save_figure(figure, OUT, "information-gap")[0])
+caption = (
+    "The mutual information gap of ten seeds, before and after a rotation of the latents that leaves the "
+    "ELBO as it is: the gap changes."
+)
+print("figure:", save_figure(figure, OUT, "information-gap", caption)[0])
 
 # %% The claim
 assert np.allclose(at_posterior, log_p + (1 - WEIGHTS) * rate, atol=1e-8), "log p + (1 - beta) KL"

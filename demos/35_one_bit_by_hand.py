@@ -129,7 +129,11 @@ below.text(0.37, 5.58, "biased", ha="right", va="top", fontsize=STYLE["note_size
 below.set_yticks(range(len(ESTIMATORS)), list(ESTIMATORS))
 below.set_xlim(-0.38, 0.38)
 below.invert_yaxis()
-print("figure:", save_figure(figure, OUT, "one-bit-between-the-corners")[0])
+caption = (
+    "Two costs of one bit with the same values at its corners: an unbiased estimator sees the corners only, "
+    "a biased one also what lies between. Below, mean and standard deviation of each estimator."
+)
+print("figure:", save_figure(figure, OUT, "one-bit-between-the-corners", caption)[0])
 
 # %% The second figure: an estimate as a function of its noise; its mean is the area
 figure = new_figure(6.4)
@@ -149,7 +153,11 @@ for ax in (above, below):
     ax.axhline(EXACT, **EXACT_LINE, label=f"exact: {EXACT:.4f}")
     legend_inside(ax, "lower left" if ax is above else "upper center")
     ax.axhline(0.0, color=STYLE["grid"], lw=0.8, zorder=0)
-print("figure:", save_figure(figure, OUT, "one-bit-noise")[0])
+caption = (
+    "Each estimate through one bit as a function of its noise u; its mean is the area under the curve. The "
+    "estimators that use u and 1 - u as a pair are far less noisy."
+)
+print("figure:", save_figure(figure, OUT, "one-bit-noise", caption)[0])
 
 # %% The claim
 for name in ESTIMATORS:

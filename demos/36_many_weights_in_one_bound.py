@@ -121,7 +121,11 @@ for name in sorted(SNR, key=lambda name: -SNR[name][-1]):
 below.set_xticks(DRAWS, [str(m) for m in DRAWS])
 below.minorticks_off()
 legend_below(below, columns=2)
-print("figure:", save_figure(figure, OUT, "importance-weighted-bound")[0])
+caption = (
+    "The bound of M weights comes nearer to log p(x) as M grows; below, the signal-to-noise ratios of its "
+    "gradients."
+)
+print("figure:", save_figure(figure, OUT, "importance-weighted-bound", caption)[0])
 
 # %% The Renyi curve: exact in closed form, and the exact mean of what S draws give, by quadrature
 BEST = model.posterior_eta(theta, x)[0]
@@ -181,7 +185,8 @@ for ax, (name, (_, sd)) in zip(figure.subplots(2, 1, sharex=True), BESIDE.items(
         ax.axvspan(ALPHAS[0], first, color="#882255", alpha=0.12, lw=0)
         ax.text(ALPHAS[0] + 0.1, LOG_P + 0.55, "exact bound infinite", fontsize=STYLE["note_size"])
     legend_inside(ax, "lower left")
-print("figure:", save_figure(figure, OUT, "renyi-curve")[0])
+caption = "The Renyi bound over alpha, exact and with finitely many draws, around log p(x)."
+print("figure:", save_figure(figure, OUT, "renyi-curve", caption)[0])
 
 # %% The claim
 assert (np.diff(BOUND) > 0).all() and BOUND[-1] < LOG_P, "more draws, a tighter lower bound"

@@ -38,6 +38,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "inline_figures",
 ]
 exclude_patterns = ["_build", "_ext", "_static"]
 default_role = "code"

@@ -103,7 +103,11 @@ for ax in axes[1]:
     ax.set_xlabel("eruption, sd")
 for ax in axes[:, 0]:
     ax.set_ylabel("waiting, sd")
-print("figure:", save_figure(figure, OUT, "faithful-panels")[0])
+caption = (
+    "Six panels of EM on Old Faithful: from two equal circles off the cloud to two clusters after twenty "
+    "cycles."
+)
+print("figure:", save_figure(figure, OUT, "faithful-panels", caption)[0])
 
 # %% The claim
 rows = []

@@ -72,7 +72,11 @@ ax.semilogy(steps, distances, "o", color="#0072B2", label="EM")
 line = distances[-1] * rate ** (steps - steps[-1])
 ax.semilogy(steps, line, label="slope: share of missing information, by formula", **EXACT_LINE)
 ax.legend(frameon=False)
-print("figure:", save_figure(figure, OUT, "linkage")[0])
+caption = (
+    "Three iterations of EM as a staircase, and its distance to the maximum: each iteration leaves the same "
+    "share, the share of missing information."
+)
+print("figure:", save_figure(figure, OUT, "linkage", caption)[0])
 
 
 # %% The claim

@@ -109,7 +109,11 @@ ax.loglog(WIDTHS, with_matrix, "o-", color="#0072B2", label="logistic regression
 ax.loglog(WIDTHS, with_number, "s-", color="#D55E00", label="logistic regression, M its largest eigenvalue")
 ax.axhline(1.0, **EXACT_LINE, label="quadratics, M their curvature: equality")
 legend_below(ax, columns=2)
-print("figure:", save_figure(figure, OUT, "domke-2019-quadratic")[0])
+caption = (
+    "The expected square of the pathwise gradient as a share of its bound: quadratics meet the bound, a "
+    "logistic regression stays orders of magnitude below."
+)
+print("figure:", save_figure(figure, OUT, "domke-2019-quadratic", caption)[0])
 
 # %% The claim
 at_laplace = WIDTHS.tolist().index(1.0)

@@ -123,7 +123,11 @@ top.set_xticks(DRAWS, DRAWS)
 legend_below(top, columns=5)
 plot_sandwich(known[-7:], above, 0.0, "PPCA, ten latents: chains meet at log p(x)", words)
 plot_sandwich(unknown, below, None, "A deep model: the distance certifies", "bound - last middle, nats")
-print("figure:", save_figure(figure, OUT, "sandwich")[0])
+caption = (
+    "Annealed chains bound log p(x) from below and from above and meet as they get longer; the 'upper bound' "
+    "of independent draws starts below log p(x)."
+)
+print("figure:", save_figure(figure, OUT, "sandwich", caption)[0])
 
 
 # %% The claim

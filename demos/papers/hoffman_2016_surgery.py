@@ -95,7 +95,11 @@ right.axhline(0.0, color="k", linestyle="--", linewidth=1.2, label="0, the least
 for ax in (left, right):
     ax.set_xscale("log")
     legend_below(ax, columns=1)
-print("figure:", save_figure(figure, OUT, "surgery")[0])
+caption = (
+    "The index-code information, which is at most log N, and the KL of the aggregate posterior to the prior, "
+    "which is never negative, against the number of digits."
+)
+print("figure:", save_figure(figure, OUT, "surgery", caption)[0])
 
 # %% The claim
 at_most = f"<= log N = {np.log(EXACT_N):.3f}"

@@ -124,7 +124,11 @@ for ax, phi in zip(axes, PHIS, strict=True):
         ax.semilogy(evaluations, by_evaluations.values(), line, **look)
 handles = axes[1].get_legend_handles_labels()
 figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-print("figure:", save_figure(figure, OUT, "liu-2019-tied-bernoullis")[0])
+caption = (
+    "Exact variance against the evaluations of the loss, at high and at low entropy: drawing without "
+    "replacement has little variance in both."
+)
+print("figure:", save_figure(figure, OUT, "liu-2019-tied-bernoullis", caption)[0])
 
 # %% The claim
 BARE = "score-function"

@@ -140,7 +140,11 @@ ax.plot(list(noises.values()), list(units.values()), "o", color="#D55E00", label
 ax.axvline(noise, color="#0072B2", label="σ² learned along")
 ax.set_yticks(range(0, K + 1, 2))
 ax.legend(frameon=False)
-print("figure:", save_figure(figure, OUT, "linear-vae")[0])
+caption = (
+    "The active units of a linear VAE are as many as there are eigenvalues above the noise variance, by "
+    "formula (dashed) and by ascent of the ELBO."
+)
+print("figure:", save_figure(figure, OUT, "linear-vae", caption)[0])
 
 # %% The claim
 publish(rows, "Lucas et al. (2019), linear VAE; published: formulas, with these data", ASKED, QUICK)

@@ -119,7 +119,11 @@ for column, cost in enumerate(RANGES):
     plot_costs(in_mean, cost, 0)
     plot_costs(in_scale, cost, 1)
 figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-print("figure:", save_figure(figure, OUT, "mohamed-2020-costs")[0])
+caption = (
+    "Variance of three gradient estimators, in the mean and in the scale, for three costs of frequency k: "
+    "which one is least noisy depends on the cost."
+)
+print("figure:", save_figure(figure, OUT, "mohamed-2020-costs", caption)[0])
 
 # %% The claim
 k = RANGES["wave"]

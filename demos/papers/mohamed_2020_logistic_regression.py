@@ -125,7 +125,11 @@ for name, (_, draws) in RUNS.items():
     left.semilogy(times, gaps[name], **marker_keywords(name), markevery=4, label=label)
     right.semilogy(times, variances[name], **marker_keywords(name), markevery=4)
 figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-print("figure:", save_figure(figure, OUT, "mohamed-2020-logistic-regression")[0])
+caption = (
+    "Bayesian logistic regression: the distance to the best ELBO over the steps, and the variance of each "
+    "gradient estimator on the way."
+)
+print("figure:", save_figure(figure, OUT, "mohamed-2020-logistic-regression", caption)[0])
 
 # %% The claim
 PATHWISE, MEASURE, LOO, BARE = RUNS

@@ -104,7 +104,11 @@ for name, curve in curves.items():
 legend_below(left, columns=1)
 words = "t: sd of q is that of p divided by $e^t$"
 plot_exact_variance(narrow, outwards, right, words, "Variance, exact", columns=1)
-print("figure:", save_figure(figure, OUT, "roeder-2017-sticking-the-landing")[0])
+caption = (
+    "With sticking the landing the noise dies out at the optimum, and ascent at a constant rate ends at "
+    "rounding; the standard gradient stops at a floor. Where q is too narrow the order may be reversed."
+)
+print("figure:", save_figure(figure, OUT, "roeder-2017-sticking-the-landing", caption)[0])
 
 # %% The claim
 plain = curves["reparameterization"]

@@ -155,7 +155,11 @@ for name in (BARE, REBAR, LEARNED):
 right.invert_xaxis()
 legend_inside(left)
 legend_inside(right)
-print("figure:", save_figure(figure, OUT, "tucker-2017-one-bernoulli")[0])
+caption = (
+    "Where Concrete ends on one bit, by temperature, short of the optimum at 0; and the exact variance of "
+    "REBAR and RELAX on the way there."
+)
+print("figure:", save_figure(figure, OUT, "tucker-2017-one-bernoulli", caption)[0])
 
 # %% The claim
 relax = {t: max(variance[t, a][LEARNED] / variance[t, a][BARE] for a in PATH) for t in TARGETS}

@@ -1,0 +1,42 @@
+"""The figures kept in docs/figures are those of the demos as they are, captions included."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+kept_figures = importlib.import_module("kept_figures")
+DEMOS = kept_figures.DEMOS
+SCRIPT = '''"""Text."""
+
+# %% A cell
+caption = "What it shows."
+total = 1 + 2  # why
+print("figure:", save_figure(figure, OUT, "a-b", caption)[0])
+'''
+
+
+@pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
+def test_every_figure_says_in_words_what_it_shows(path):
+    captions = kept_figures.captions_of(path)
+    assert len(captions) == path.read_text(encoding="utf-8").count('print("figure:", save_figure(') > 0
+    for name, caption in captions.items():
+        assert len(caption.split()) >= 5 and caption.endswith("."), name
+
+
+def test_prose_does_not_make_a_figure_stale_and_code_does(tmp_path):
+    demo = tmp_path / "demo.py"
+
+    def digest(old="", new=""):
+        demo.write_text(SCRIPT.replace(old, new), encoding="utf-8")
+        return kept_figures.digest_of(demo)
+
+    same = digest()
+    for prose in (("Text.", "Another."), ("# why", "# because"), ("# %% A", "# %% B"), ("What it", "It")):
+        assert digest(*prose) == same, prose
+    assert digest(", caption)", ")") == same
+    assert digest("1 + 2", "1 + 3") != same
+    assert kept_figures.captions_of(demo) == {"a-b": "What it shows."}
