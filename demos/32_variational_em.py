@@ -93,7 +93,11 @@ ax.plot(steps, falls[:, 1], "-o", color="#004488", ms=4, lw=STYLE["line_width"],
 ax.fill_between(steps, *falls.T, color="#BB5566", alpha=0.2, lw=0, label="the gap, a KL")
 ax.set(xlim=(0, ITERATIONS))
 ax.legend(frameon=False, fontsize=STYLE["label_size"], loc="center right")
-print("figure:", save_figure(figure, OUT, "variational-em")[0])
+caption = (
+    "Variational EM with a q that is too narrow: the ELBO rises in every iteration while log p falls, until "
+    "the gap between them settles."
+)
+print("figure:", save_figure(figure, OUT, "variational-em", caption)[0])
 
 # %% The claim
 change = np.diff(falls, axis=0)
