@@ -67,7 +67,7 @@ def test_a_demo_is_a_notebook_with_its_formulas_and_figures(path):
         ("log p(x) = KL(q || p(z | x))", r"\log  p(x) = \mathrm{KL}(q \,\|\, p(z\mid x))"),
         ("h = n^(-1/(d + 4))", r"h = n^{-1/(d + 4)}"),
         ("sum_k s_k^2 >= mu_c", r"\sum _{k} s_{k}^{2} \ge  \mu _{c}"),
-        ("E_q[f] -> infinity", r"\mathbb{E} _{q}[f] \to  \infty "),
+        ("E_q[f] -> infinity", r"\mathrm{E} _{q}[f] \to  \infty "),
         ("theta_{i-1}, xbar, y~, q* = 0", r"\theta _{i-1}, \bar{x}, \tilde{y}, q^* = 0"),
         ("x ~ N(0, I)", r"x\sim \mathcal{N}(0, I)"),
         ("uses the size of f", r"\text{uses the size of f}"),

@@ -42,7 +42,7 @@ LETTERS = {name: rf"\{name}" for name in GREEK} | {"eps": r"\varepsilon"}
 WORDS = (
     LETTERS
     | {
-        "E": r"\mathbb{E}",
+        "E": r"\mathrm{E}",
         "integral": r"\int",
         "infinity": r"\infty",
         "sum": r"\sum",
