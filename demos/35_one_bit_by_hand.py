@@ -130,8 +130,9 @@ below.set_yticks(range(len(ESTIMATORS)), list(ESTIMATORS))
 below.set_xlim(-0.38, 0.38)
 below.invert_yaxis()
 caption = (
-    "Two costs of one bit with the same values at its corners: an unbiased estimator sees the corners only, "
-    "a biased one also what lies between. Below, mean and standard deviation of each estimator."
+    "Above, two costs of a bit with the same two corners: one dips between them, one is a line. Below, "
+    "exact mean and standard deviation of nine estimators of the gradient. The first four do not care "
+    "which cost it is; REBAR, straight-through and Concrete do."
 )
 print("figure:", save_figure(figure, OUT, "one-bit-between-the-corners", caption)[0])
 
@@ -154,8 +155,9 @@ for ax in (above, below):
     legend_inside(ax, "lower left" if ax is above else "upper center")
     ax.axhline(0.0, color=STYLE["grid"], lw=0.8, zorder=0)
 caption = (
-    "Each estimate through one bit as a function of its noise u; its mean is the area under the curve. The "
-    "estimators that use u and 1 - u as a pair are far less noisy."
+    "Five estimators as functions of the noise u; the mean is the area. REINFORCE has the right area by "
+    "two large pieces that cancel, straight-through and Concrete have a wrong one. ARM is a slanted "
+    "piece, DisARM the same piece made flat."
 )
 print("figure:", save_figure(figure, OUT, "one-bit-noise", caption)[0])
 
