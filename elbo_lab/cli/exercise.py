@@ -2,6 +2,7 @@
 
 import secrets
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -127,14 +128,17 @@ def _check(options: Namespace) -> int:
     finish(
         plan.taken,
         [saved(options.json, lambda path: write_json(path, plain(content), JSON))],
-        lambda console: _show(report, exercise, console),
+        lambda console: _show(report, exercise, options.file, console),
     )
     return int(report.points < report.of)
 
 
-def _show(report: "Report", exercise: "Exercise", console: "Console") -> None:
+def _show(report: "Report", exercise: "Exercise", file: str, console: "Console") -> None:
     """Print a report."""
     from rich.text import Text
+
+    from elbo_lab.exercises.grading import WAITS
+    from elbo_lab.exercises.guesses import guesses_file
 
     def show(text: str, start: str = "", after: str | None = None, style: str = "") -> None:
         for line in filled(text, console.width, start, start if after is None else after):
@@ -153,9 +157,10 @@ def _show(report: "Report", exercise: "Exercise", console: "Console") -> None:
     told: set[str] = set()
     for law in report.laws:
         held = law.points == law.of
-        first = f"{'ok' if held else 'no':<4}{law.points}/{law.of}  "
-        show(law.law, first, " " * len(first), "green" if held else "red")
-        if law.message and not report.note:
+        waits = law.message == WAITS
+        first = f"{'ok' if held else '--' if waits else 'no':<4}{law.points}/{law.of}  "
+        show(law.law, first, " " * len(first), "green" if held else "dim" if waits else "red")
+        if law.message and not report.note and not waits:
             show(law.message, " " * len(first), style="dim" if held else "")
         if law.diagnosis and law.diagnosis not in told:
             told.add(law.diagnosis)
@@ -164,6 +169,7 @@ def _show(report: "Report", exercise: "Exercise", console: "Console") -> None:
     for line in report.answer.splitlines():
         show(line, after="  ")
     if report.answer:
+        show(f"Your first guess is kept in {guesses_file(Path(file)).name}.", style="dim")
         console.print()
     if report.note:
         show(report.note[0].upper() + report.note[1:] + ".", style="bold")

@@ -132,6 +132,11 @@ FAULTS = (
     ),
     Fault(
         "straight_through",
+        "one number for all bits: the slope is taken at the probability p, not at each bit",
+        lambda logit, _, c: sigmoid(logit) * sigmoid(-logit) * _slope(c, sigmoid(logit)),
+    ),
+    Fault(
+        "straight_through",
         "p (1 - p) is missing: the chain rule goes from the bit to p and on to the logit",
         lambda _, bits, c: _slope(c, bits),
     ),
@@ -159,6 +164,11 @@ FAULTS = (
         "exact_gradient",
         "p (1 - p) is missing: this is the gradient in p, not in the logit",
         lambda _, c: float(_f(c, 1.0) - _f(c, 0.0)),
+    ),
+    Fault(
+        "exact_gradient",
+        "dp / d logit is p (1 - p), and not p, in the exact gradient too",
+        lambda logit, c: float(sigmoid(logit) * (_f(c, 1.0) - _f(c, 0.0))),
     ),
     Fault(
         "exact_gradient",

@@ -262,6 +262,7 @@ EXERCISE = Exercise(
     faults=FAULTS,
     example="""\
 rng = np.random.default_rng(SEED)
-print(np.std([draw_z(np.zeros(1), np.log([0.25]), rng.standard_normal(1)) for _ in range(1000)]))""",
+draws = [draw_z(np.zeros(1), np.log([0.25]), rng.standard_normal(1)) for _ in range(1000)]
+print(np.var(draws))  # should be near 0.25""",
     answer=answer,
 )
