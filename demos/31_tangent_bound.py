@@ -88,7 +88,7 @@ ax.set(xlim=(0, 1.8), ylim=(-8.1, -6.55))
 figure.legend(frameon=False, fontsize=STYLE["label_size"], loc="outside lower left", ncols=2)
 ax.set_title("Each bound touches log p and lies below it", fontsize=STYLE["title_size"], loc="left")
 caption = (
-    "Log p as a function of mu (dashed), and three bounds below it: each touches log p where its E-step was "
+    "Log p as a function of mu (dashed), and two bounds below it: each touches log p where its E-step was "
     "made, and its top is where the M-step goes."
 )
 print("figure:", save_figure(figure, OUT, "tangent-bound", caption)[0])
