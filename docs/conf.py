@@ -80,7 +80,7 @@ mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local
 
 
 CONTENTS = {
-    "Lessons": ["likelihood", "road", "estimators", "variance", "numerics"],
+    "Lessons": ["likelihood", "errors_in_texts", "road", "estimators", "variance", "numerics"],
     "Estimators, one by one": [
         "score_function",
         "pathwise",
