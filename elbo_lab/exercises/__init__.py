@@ -7,6 +7,7 @@ and a right answer in tests/solutions.
 
 from elbo_lab.exercises import (
     e_step,
+    elbo_of_a_gaussian_vae,
     find_the_biased_estimator,
     gaussian_log_density,
     iwae_bound,
@@ -16,6 +17,8 @@ from elbo_lab.exercises import (
     log_sum_exp,
     m_step,
     predict_then_run,
+    reinforce,
+    reparameterize,
     sticking_the_landing,
     straight_through,
     variance_or_standard_deviation,
@@ -30,6 +33,9 @@ EXERCISES: dict[str, Exercise] = {
         log_sum_exp,
         e_step,
         m_step,
+        elbo_of_a_gaussian_vae,
+        reparameterize,
+        reinforce,
         leave_one_out,
         iwae_bound,
         iwae_gradient,
