@@ -92,11 +92,11 @@ true_mean = best.theta[0]
 true_sd = model.sigma2(best.theta) ** 0.5
 
 # %% The figure
-figure, axes = panels(2, 2, height=6.4)
+figure, axes = panels(2, 2, height=6.2, width=STYLE["page_width"])
 words = {"xlabel": "n, rows seen", "ylabel": "minutes"}
 style_axes(axes[0], title=f"mu from the first n of {len(WAITING)} rows", **words)
 style_axes(axes[1], title="sd from the same rows", **words)
-style_axes(axes[2], title="|MAP - MLE| of mu, mean over subsets", **words)
+style_axes(axes[2], title="|MAP - MLE| of mu, mean", **words)
 style_axes(axes[3], title="log p of the unseen rows, median", xlabel=words["xlabel"], ylabel="nats per datum")
 for name, (color, marker) in LOOKS.items():
     look = {"color": color, "marker": marker, "markersize": 5, "linewidth": STYLE["line_width"]}
@@ -108,6 +108,8 @@ for name, (color, marker) in LOOKS.items():
 axes[0].axhline(true_mean, label="MLE of all rows, exact", **EXACT_LINE)
 axes[1].axhline(true_sd, **EXACT_LINE)
 (guide,) = axes[2].plot(SIZES, true_sd / np.sqrt(SIZES), ":", c="gray", label="standard error, sd / sqrt(n)")
+near = SIZES[1] * distance["sensible prior"][1]
+(law,) = axes[2].plot(SIZES, near / np.array(SIZES), "-.", c="gray", label="parallel to 1 / n")
 note = {"ha": "right", "fontsize": STYLE["note_size"], "color": STYLE["faint"]}
 for ax in axes:
     ax.set_xscale("log")
@@ -115,8 +117,8 @@ for ax in axes:
     ax.set_xlim(2.5, 330)
     ax.minorticks_off()
 axes[3].text(325, 0.03, "272 rows: all seen", transform=axes[3].get_xaxis_transform(), **note)
-handles = [*axes[0].get_legend_handles_labels()[0], guide]
-figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=STYLE["tick_size"])
+handles = [*axes[0].get_legend_handles_labels()[0], guide, law]
+figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=STYLE["tick_size"])
 caption = (
     "Maximum likelihood and MAP of a mean and an sd against the number of rows: they differ by about 1/n, "
     "far less than the standard error. With few rows a sensible prior predicts unseen rows better, a "

@@ -95,7 +95,7 @@ print(f"  unseen rows: ELBO {bound:.2f}, log p by importance samples {-held_out[
 print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal components {yardstick:.3f}")
 
 # %% The bound beside the exact answers
-figure = new_figure(7.6)
+figure = new_figure(7.2, STYLE["page_width"])
 above, below = figure.subfigures(2, 1)
 plot_learning_curves(result.history, above, title="A VAE with two latents learns the digits")
 watched = [(row["elbo_validation"], row["epoch"]) for row in result.history if "elbo_validation" in row]
@@ -110,7 +110,7 @@ title = f"What it predicts: mean over {len(UNSEEN.x)} unseen rows"
 style_axes(ax, title=title, xlabel="latents of PPCA, of factor analysis", ylabel="nats per datum")
 ax.plot(list(ppca), list(ppca.values()), label="PPCA, log p(x), exact", **EXACT_LINE)
 look = {**EXACT_LINE, "color": "gray", "marker": "."}
-label = "factor analysis (a variance per pixel), log p(x), exact"
+label = "factor analysis, log p(x), exact"
 ax.plot(list(factors), list(factors.values()), label=label, **look)
 look = {"color": "#004488", "linewidth": STYLE["line_width"]}
 ax.axhline(bound, label="VAE with 2 latents, ELBO (log p(x) is higher)", **look)
@@ -125,11 +125,11 @@ print("figure:", save_figure(figure, OUT, "vae-learning", caption)[0])
 # %% The plane of the codes beside that of the principal components
 train_scores, unseen_scores = principal_scores(TRAIN.x, UNSEEN.x, 2)
 codes, _ = result.fitted.encode(UNSEEN.x)
-figure, (left, right) = panels(1, 2, height=4.6)
-plot_latent_plane(codes, UNSEEN.labels, left, title=f"VAE: 5 neighbours find {accuracy:.0%} of the classes")
+figure, (left, right) = panels(1, 2, height=4.2, width=STYLE["page_width"])
+plot_latent_plane(codes, UNSEEN.labels, left, title=f"VAE: 5 neighbours find\n{accuracy:.0%} of the classes")
 scaled = unseen_scores / train_scores.std(axis=0)
 plot_latent_plane(
-    scaled, UNSEEN.labels, right, title=f"Principal components: {yardstick:.0%}", circles="standard normal"
+    scaled, UNSEEN.labels, right, title=f"Principal components:\n{yardstick:.0%}", circles="standard normal"
 )
 left.set(xlabel="$z_1$, mean of q", ylabel="$z_2$, mean of q")
 right.set(xlabel="first component, in sd", ylabel="second component, in sd")

@@ -27,7 +27,7 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import FullGaussian
 from elbo_lab.evaluation import split_gap
 from elbo_lab.optimise import fit_eta
-from elbo_lab.plots import ellipse, figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, ellipse, figure_folder, legend_inside, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -83,11 +83,11 @@ def interval(values):
     return 1.96 * values.std(ddof=1) / np.sqrt(len(values))
 
 
-figure, axes = panels(2, 2, height=7.4)
+figure, axes = panels(2, 2, height=6.8, width=STYLE["page_width"])
 xlabel = "epochs of training"
 for ax, name in zip(axes[:2], PARTS, strict=True):
-    title = f"{ROWS} digits {name}: the gap of the encoder"
-    style_axes(ax, title=title, xlabel=xlabel, ylabel="gap, nats per datum", grid="y")
+    title = f"{ROWS} digits {name}"
+    style_axes(ax, title=title, xlabel=xlabel, ylabel="gap of the encoder, nats per datum", grid="y")
     found = [gaps[epochs, name] for epochs in EPOCHS]
     bars = [str(epochs) for epochs in EPOCHS]
     approximation = [gap.approximation.mean() for gap in found]
@@ -98,9 +98,9 @@ for ax, name in zip(axes[:2], PARTS, strict=True):
 fitted = {"best q": (last.approximation, BLUE), "full cov.": (full_gap, GREEN)}
 for name, (gap, color) in fitted.items():
     axes[1].bar(name, gap.mean(), color=color, yerr=interval(gap), capsize=4)
-    axes[1].text(name, gap.mean() + interval(gap) + 0.03, f"{gap.mean():.3f}", ha="center", fontsize=9)
-title = f"{ROWS} digits unseen: the gap of the encoder"
-xlabel = "epochs of training; then: q fitted to each digit"
+    axes[1].text(name, gap.mean() + interval(gap) + 0.03, f"{gap.mean():.3f}", ha="center", fontsize=8)
+title = f"{ROWS} digits unseen"
+xlabel = "epochs; then q fitted to each"
 style_axes(axes[1], title=title, xlabel=xlabel, ylabel="gap, nats per datum", grid="y")
 highest = axes[1].get_ylim()[1]
 for ax in axes[:2]:
@@ -128,7 +128,7 @@ high = (means + reach).max(axis=(0, 1))
 line = np.linspace(low, high, 121)
 grid = np.stack(np.meshgrid(line, line), axis=-1)
 log_joint = model.log_joint(theta, x[[n]], grid.reshape(-1, 1, 2))[:, 0].reshape(grid.shape[:2])
-style_axes(axes[3], title="Posterior of one unseen digit; ellipses: 2 sd", xlabel="$z_1$", ylabel="$z_2$")
+style_axes(axes[3], title="One unseen digit; ellipses: 2 sd", xlabel="$z_1$", ylabel="$z_2$")
 axes[3].contourf(grid[..., 0], grid[..., 1], np.exp(log_joint - last.log_p[n]), 8, cmap="Greys")
 encoder_covariance = np.diag(np.exp(2 * encoder_log_sd))
 best_covariance = np.diag(np.exp(2 * best_log_sd))

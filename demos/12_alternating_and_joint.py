@@ -87,17 +87,18 @@ for name, run in runs.items():
 # %% The figures
 title = f"{PHI_STEPS} phi-steps, then one theta-step: VAE on {ROWS} binary digits"
 figure = plot_surprisal_and_gap(alternating.history, epochs=(0, SHOWN), title=title)
+figure.set_size_inches(STYLE["page_width"], 5.0)
 caption = (
     "Surprisal and its upper bound, -ELBO, under alternating steps: phi-steps close the gap and leave the "
     "surprisal as it is, theta-steps move both."
 )
 print("figure:", save_figure(figure, OUT, "alternating-steps", caption)[0])
-figure = new_figure(5.6)
+figure = new_figure(5.2, STYLE["page_width"])
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-title = "Gradients spent alternately or jointly; solid: U, dashed: S, exact"
+title = "Alternating or joint steps; solid: U, dashed: S, exact"
 style_axes(above, title=title, ylabel="nats per datum")
 xlabel = "gradients spent (one for phi or theta, over all rows)"
-style_axes(below, title="Joint steps let the gap open", xlabel=xlabel, ylabel="gap U - S, nats per datum")
+style_axes(below, title="Joint steps let the gap open", xlabel=xlabel, ylabel="gap U - S, nats")
 for (name, (spent, surprisal, bound, gap)), color in zip(curves.items(), COLORS, strict=True):
     look = {"color": color, "linewidth": STYLE["line_width"]}
     above.plot(spent, bound, **look)

@@ -75,7 +75,7 @@ for name, record in records.items():
 # %% The figure: above the bound, below its gradients, over the same M
 counts = (1, *DRAWS)
 slopes = {name: log_slope(record, first=4 if QUICK else 16) for name, record in records.items()}
-figure = new_figure(7.4)
+figure = new_figure(7.8, STYLE["page_width"])
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 4.4))
 title = "Tighter: the exact bound of M draws (M = 1: ELBO)"
 style_axes(above, title=title, ylabel="nats per datum")
@@ -83,7 +83,7 @@ above.semilogx(counts, bounds, "o-", color=estimator_style("iwae").color, base=2
 above.axhline(log_p, **EXACT_LINE)
 note = {"textcoords": "offset points", "fontsize": STYLE["note_size"]}
 above.annotate("log p(x), exact", (1, log_p), xytext=(0, -12), **note)
-title = "But not always better: signal to noise of six unbiased gradients in phi"
+title = "Not always better: signal to noise of six unbiased gradients"
 ylabel = "|exact gradient| / standard deviation"
 style_axes(below, title=title, xlabel="draws M, each one evaluation of the model", ylabel=ylabel)
 for name in sorted(records, key=lambda name: -records[name]["snr"][-1]):
@@ -93,7 +93,7 @@ for name in sorted(records, key=lambda name: -records[name]["snr"][-1]):
     below.loglog(DRAWS, records[name]["snr"], label=label, **marker_keywords(name))
 below.set_xticks(counts, [str(k) for k in counts])
 below.minorticks_off()
-legend = legend_below(below, columns=2)
+legend = legend_below(below, columns=1)
 legend.set_title("slope measured (in theory)", {"size": STYLE["tick_size"]})
 legend.set_alignment("left")
 caption = (

@@ -82,10 +82,10 @@ for name, cuts in curves.items():
     print(f"{name:<12} information + aggregate KL: {line}")
 
 # %% The figure
-figure, (left, right) = panels(1, 2, height=4.2)
+figure, (left, right) = panels(1, 2, height=3.9, width=STYLE["page_width"])
 words = {"xlabel": "data N", "ylabel": "nats per datum"}
-style_axes(left, title="Information between datum and code", **words)
-style_axes(right, title="KL of the aggregate to the prior", **words)
+style_axes(left, title="Information in the code", **words)
+style_axes(right, title="Aggregate KL to the prior", **words)
 left.plot(SIZES, np.log(SIZES), ":", color=STYLE["ink"], label="log N, the most")
 for ax, part in ((left, "information"), (right, "aggregate_kl")):
     for (name, cuts), color in zip(curves.items(), ("#117733", "#0072B2", "#D55E00"), strict=True):

@@ -55,10 +55,10 @@ WORDS = {
     "relax-0.5": "RELAX",
     "arm": "ARM",
     "disarm": "DisARM",
-    "concrete-0.5": "Concrete, temperature 0.5",
-    "concrete-1": "Concrete, temperature 1",
+    "concrete-0.5": "Concrete, λ = 0.5",
+    "concrete-1": "Concrete, λ = 1",
     "straight-through": "straight-through",
-    "straight-through-gumbel-0.5": "straight-through Gumbel, 0.5",
+    "straight-through-gumbel-0.5": "straight-through Gumbel, λ = 0.5",
 }
 FAMILY = IndependentBernoulli(1)
 
@@ -139,7 +139,7 @@ print(f"RELAX at l = 0, {TRAININGS} trainings: variance {least[middle]:.0e} to {
 def draw_estimators(figure, estimators, title, markers):
     left, right = figure.subplots(1, 2)
     style_axes(left, title=f"{title}: mean", xlabel="logit l", ylabel="gradient, cost")
-    style_axes(right, title=f"{title}: noise", xlabel="logit l", ylabel="variance x evaluations, cost²")
+    style_axes(right, title=f"{title}: noise", xlabel="logit l", ylabel="variance × evaluations, cost²")
     for place, estimator in enumerate(estimators):
         name = estimator.name
         color, marker = estimator_style(name)
@@ -157,13 +157,13 @@ def draw_estimators(figure, estimators, title, markers):
         left.plot(LOGITS, MEAN[name][SHOWN], markevery=every, **{**look, "markersize": 5}, **line)
     left.plot(LOGITS, EXACT[SHOWN], label="exact", **EXACT_LINE)
     handles = right.get_legend_handles_labels()[0] + left.get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return left, right
 
 
 COLORS = {"concrete-1": "#4477AA", "relax-0.5": "#771122"}
-figure = new_figure(7.6)
-figure.suptitle(f"One bit, f(b) = (b - {target})²", fontsize=STYLE["title_size"])
+figure = new_figure(7.4, STYLE["page_width"])
+figure.suptitle(f"One bit, f(b) = (b - {target})²; λ: temperature", fontsize=STYLE["title_size"])
 above, below = figure.subfigures(2, 1)
 _, noise_of_unbiased = draw_estimators(above, UNBIASED, "Unbiased", markers=True)
 draw_estimators(below, BIASED, "Biased", markers=False)

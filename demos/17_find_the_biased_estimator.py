@@ -25,7 +25,7 @@ from elbo_lab import Estimator, Exact, Problem, compare
 from elbo_lab.bounds import log_weight
 from elbo_lab.estimators import NO_STATE
 from elbo_lab.models import PPCA
-from elbo_lab.plots import EXACT_LINE, figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_inside, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.report import verdict
 
@@ -136,7 +136,7 @@ for repeats in REPEATS:
 # %% The figure: without names until the guess is right
 culprits = [name for name in NAMES if max(shares[name]) > 1e-9]
 told = ANSWER or GUESS in culprits
-figure, axes = panels(1, 2 if told else 1, height=3.6)
+figure, axes = panels(1, 2 if told else 1, height=3.4, width=STYLE["page_width"])
 title = "Measured, over R repeats" if told else "One of these lines leaves the others: whose is it?"
 style_axes(axes[-1], title=title, xlabel="repeats R", ylabel="largest deviation, standard errors")
 for place, name in enumerate(NAMES):

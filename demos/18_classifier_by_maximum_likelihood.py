@@ -126,7 +126,7 @@ for name, (_, record) in found.items():
     )
 
 # %% The figure
-figure, axes = panels(1, 2, height=3.6)
+figure, axes = panels(1, 2, height=3.4, width=STYLE["page_width"])
 for ax, part, title in zip(axes, (0, 1), ("training rows", "held-out rows"), strict=True):
     style_axes(ax, title=title, xlabel="epoch", ylabel="-log p(y | x), nats per datum")
     for (name, (_, record)), color in zip(found.items(), ("#004488", "#BB5566"), strict=True):
