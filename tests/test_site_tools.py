@@ -133,3 +133,41 @@ def test_every_work_that_is_cited_stands_in_the_bibliography():
 def test_a_citation_is_found_in_its_usual_forms():
     text = "(Kool, van Hoof\nand Welling 2019), Dieng et al. (2017), Neal 2001; Dong, Mnih and Tucker (2020)"
     assert cited_in(text) == {("Kool", "2019"), ("Dieng", "2017"), ("Neal", "2001"), ("Dong", "2020")}
+
+
+@pytest.fixture(scope="module")
+def pages_of_the_source():
+    """{name: HTML} of the pages that show the source."""
+    return {name.removeprefix("source/"): context["body"] for name, context, _ in source_pages.collect(None)}
+
+
+def test_every_link_of_a_page_to_a_file_leads_to_its_place_in_the_source(pages_of_the_source):
+    found = 0
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        source = [page.read_text(encoding="utf-8")]
+        source_pages.point_into_the_site(None, page.stem, source)
+        for name, place in re.findall(r"\]\(source:([\w/]+)#([^)]*)\)", source[0]):
+            assert not place or f'id="{place}"' in pages_of_the_source[name], (page.name, name, place)
+            found += 1
+    assert found > 100
+
+
+@pytest.mark.parametrize(
+    "name", ["elbo_lab.bounds.log_weight", "elbo_lab.models.PPCA", "elbo_lab.special.log_softmax"]
+)
+def test_the_api_leads_to_the_definition_in_the_source(name, pages_of_the_source):
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    address = source_pages.url_of("py", {"module": module, "fullname": attribute})
+    page, _, place = address.removeprefix("../source/").partition(".html#")
+    after = pages_of_the_source[page].partition(f'<a id="{place}"></a>')[2]
+    assert re.sub(r"<[^>]*>", "", after[:300]).lstrip().startswith(("def ", "class ", "@")), found
+
+
+def test_the_source_of_every_module_of_the_package_is_shown_once(pages_of_the_source):
+    shown = "".join(pages_of_the_source.values())
+    modules = [path for path in (ROOT / "elbo_lab").rglob("*.py") if "__pycache__" not in path.parts]
+    assert shown.count('<div class="highlight">') >= len(modules)
+    assert set(pages_of_the_source) >= {
+        path.parent.name for path in (ROOT / "elbo_lab").glob("*/__init__.py")
+    }
