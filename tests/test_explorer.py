@@ -137,7 +137,7 @@ def test_the_noise_of_dots_does_not_change_between_frames():
 @pytest.mark.parametrize("latents", [1, 3, 20])
 def test_log_weights_by_products_are_the_likelihood_of_the_model(latents):
     model, _, theta, _, x = prior.example(latents)[0]
-    z = prior.pool()[0][:latents, :50].T[:, None, :]
+    z = prior.pool()[:latents, :50].T[:, None, :]
     assert np.allclose(prior.log_weights(latents)[:50], model.log_likelihood(theta, x, z)[:, 0], atol=1e-8)
 
 
@@ -296,6 +296,23 @@ def test_the_page_and_its_tabs_are_served_with_the_rule_that_nothing_comes_from_
         assert headers["Cache-Control"] == "no-store"
         assert not [name for name in headers if name.lower().startswith("access-control")]
         assert len(body) == int(headers["Content-Length"])
+
+
+def test_frames_that_are_slow_the_first_time_are_computed_before_they_are_asked_for(monkeypatch):
+    computed, done = [], threading.Event()
+
+    def frame_of(tab, shown, settings):
+        computed.append((tab.name, tuple(settings.values())))
+        if (len(computed)) == len(TABS) - 1 + prior.MOST_LATENTS:
+            done.set()
+
+    for tab in TABS.values():
+        monkeypatch.setattr(type(tab), "frame", frame_of)
+    with Explorer(running_example()) as one:
+        one.prepare()
+        assert done.wait(20)
+    assert len(set(computed)) == len(computed)
+    assert ("prior", (20, 3)) in computed
 
 
 def test_only_the_loopback_is_listened_on(server):

@@ -38,4 +38,5 @@ def run(options: Namespace) -> None:
         print(f"{server.address}\nCtrl-C ends it.", flush=True)
         if not options.no_browser:
             webbrowser.open(server.address)
+        server.prepare()
         server.serve_forever()

@@ -14,6 +14,7 @@ The model is PPCA with 64 columns, W of standard normal entries times 1/2 and un
 so that a hundred thousand draws take two matrix-vector products.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -60,6 +61,10 @@ class Prior(Tab):
             Slider("latents", "latent dimension K", 1, MOST_LATENTS, 1, 1),
             Slider("log_draws", "draws S of one estimate", 0, 5, 0.1, 3, power=True),
         )
+
+    def slow_at_first(self, shown: Shown) -> Iterable[Settings]:
+        start = super().slow_at_first(shown)
+        return [{**one, "latents": k} for one in start for k in range(1, MOST_LATENTS + 1)]
 
     def frame(self, shown: Shown, settings: Settings) -> Frame:  # noqa: ARG002
         latents, draws = round(settings["latents"]), round(10.0 ** settings["log_draws"])
@@ -109,10 +114,9 @@ def example(latents: int) -> tuple[Problem, float]:
 
 
 @lru_cache(maxsize=1)
-def pool() -> tuple[Floats, Floats]:
-    """Return draws z of the prior (K, G) for the largest K, and their squares."""
-    z = np.random.default_rng(SEED).standard_normal((MOST_LATENTS, POOL))
-    return z, z * z
+def pool() -> Floats:
+    """Return draws z of the prior (K, G) for the largest K."""
+    return np.random.default_rng(SEED).standard_normal((MOST_LATENTS, POOL))
 
 
 @lru_cache(maxsize=MOST_LATENTS)
@@ -121,7 +125,7 @@ def log_weights(latents: int) -> Floats:
     model, _, theta, _, x = example(latents)[0]
     parts = model.layout.views(theta)
     rest = x[0] - parts["b"]
-    z, squares = pool()
+    z = pool()[:latents]
     slope, curvature = rest @ parts["W"], (parts["W"] ** 2).sum(axis=0)
     at_zero = model.log_likelihood(theta, x, np.zeros((1, 1, latents)))[0, 0]
-    return at_zero + slope @ z[:latents] - 0.5 * curvature @ squares[:latents]
+    return at_zero + slope @ z - 0.5 * curvature @ (z * z)

@@ -89,6 +89,17 @@ class Explorer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a reader that went away."""
 
+    def prepare(self) -> None:
+        """Compute, beside the answers, the frames that are slow the first time."""
+
+        def compute() -> None:
+            for tab in TABS.values():
+                for settings in tab.slow_at_first(self.shown):
+                    with self.one_at_a_time:
+                        tab.frame(self.shown, settings)
+
+        threading.Thread(target=compute, daemon=True).start()
+
     def frame_of(self, query: str) -> dict[str, Any]:
         """Return the frame that a query asks for, or raise."""
         if len(query) > LONGEST_QUERY:

@@ -6,7 +6,7 @@ so the page, a test and a table of frames that was made beforehand show the same
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,6 +134,10 @@ class Tab(ABC):
     def after(self, shown: Shown, button: str, settings: Settings) -> Settings:  # noqa: ARG002
         """Return the settings to which a button leads."""
         return settings
+
+    def slow_at_first(self, shown: Shown) -> Iterable[Settings]:
+        """Return settings whose frames are slow the first time: a server computes them before it is asked."""
+        return [self.checked(shown, {})]
 
     def within(self, shown: Shown, settings: Settings) -> Settings:
         """Return the settings, none beyond an end of its slider."""

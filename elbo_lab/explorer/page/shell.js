@@ -9,7 +9,7 @@
 // Frames come from `Explorer.source`; a page without a server sets another before the document is loaded.
 "use strict";
 
-const Explorer = (() => {
+window.Explorer = (() => {
   const parts = {};
   const times = []; // milliseconds from a move to its picture
 
