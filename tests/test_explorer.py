@@ -301,9 +301,9 @@ def test_the_page_and_its_tabs_are_served_with_the_rule_that_nothing_comes_from_
 def test_frames_that_are_slow_the_first_time_are_computed_before_they_are_asked_for(monkeypatch):
     computed, done = [], threading.Event()
 
-    def frame_of(tab, shown, settings):
+    def frame_of(tab, _, settings):
         computed.append((tab.name, tuple(settings.values())))
-        if (len(computed)) == len(TABS) - 1 + prior.MOST_LATENTS:
+        if len(computed) == len(TABS) - 1 + prior.MOST_LATENTS:
             done.set()
 
     for tab in TABS.values():

@@ -47,7 +47,7 @@ class Noise(Tab):
             "Leave-one-out, sticking the landing and measure-valued",
         ),
         2,
-        "On the posterior log p(x, z) - log q(z) is the same number for every z. These three use only its "
+        "On the posterior log p(x, z) − log q(z) is the same number for every z. These three use only its "
         "differences or its slope, which are zero. REINFORCE multiplies the number by the score of q, and "
         "the pathwise estimator adds that score: it is zero only on average.",
         ("best-q", "mean", "sd", "evaluations"),

@@ -9,8 +9,9 @@ Explorer.part("noise", (() => {
   return {
     build(pictures) {
       area = element("div", { class: "clouds" });
-      const key = element("div", { class: "key" }, element("span", { text: "a dot: one estimate" }),
-        element("span", { class: "mark cross", text: "+" }), element("span", { text: "exact gradient; one scale for all five" }));
+      const key = element("div", { class: "key" }, element("span", { class: "entry", text: "a dot: one estimate" }),
+        element("span", { class: "entry" }, element("b", { text: "+" }), " exact gradient"),
+        element("span", { class: "entry", text: "one scale for all five" }));
       pictures.append(key, area);
     },
 

@@ -81,7 +81,7 @@ window.Explorer = (() => {
       this.note = element("span", { class: "note" });
       const caption = element("figcaption", {}, element("b", { text: title }), " ", this.note);
       const legend = element("div", { class: "key" });
-      for (const [mark, words] of key) legend.append(element("span", { class: `mark ${mark}` }), element("span", { text: words }));
+      for (const [mark, words] of key) legend.append(element("span", { class: "entry" }, element("span", { class: `mark ${mark}` }), ` ${words}`));
       this.figure = element("figure", {}, caption, ...(key.length ? [legend] : []), this.svg);
       area.append(this.figure);
       new ResizeObserver(([entry]) => {
