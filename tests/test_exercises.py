@@ -2,16 +2,19 @@
 
 import json
 import runpy
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from elbo_lab.cli.main import main
-from elbo_lab.exercises import EXERCISES
+from elbo_lab.exercises import EXERCISES, Call, Law, Seeded
 from elbo_lab.exercises.base import called
-from elbo_lab.exercises.diagnosis import close, same
+from elbo_lab.exercises.diagnosis import close, relation, same
 from elbo_lab.exercises.grading import calls_of, grade, run_here
+from elbo_lab.exercises.running import read_source, run_file
 from elbo_lab.exercises.stub import file_name, stub
 
 SOLUTIONS = Path(__file__).parent / "solutions"
@@ -108,3 +111,185 @@ def test_a_file_is_graded_in_a_process_of_its_own(tmp_path, capsys):
     assert record["schema"] == "elbo_lab/exercise/1"
     assert (record["points"], record["of"], record["seed"]) == (10, 10, 1)
     assert set(record["laws"][0]) == {"law", "points", "of", "message", "diagnosis"}
+
+
+# -- files that could do harm ----------------------------------------------------------------------
+
+HEAD = 'import numpy as np\nEXERCISE = "gaussian-log-density"\nSEED = 3\n'
+DEFINED = HEAD + "def log_density(x, mean, sd):\n"
+FILES = {
+    "an endless loop": (DEFINED + "    while True: pass", "did not come to an end within 2 s"),
+    "a child that sleeps": (
+        DEFINED + "    import subprocess\n    subprocess.run(['sleep', '1000'])",
+        "did not come to an end within 2 s",
+    ),
+    "a call of itself": (
+        DEFINED + "    return log_density(x, mean, sd)",
+        "calls itself without end (line 5:",
+    ),
+    "sys.exit": (DEFINED + "    raise SystemExit(0)", "called sys.exit (line 5:"),
+    "an end without a word": (DEFINED + "    import os; os._exit(0)", "ended Python with exit code 0"),
+    "an exception": (
+        DEFINED + "    return x.foo",
+        "raised AttributeError: 'numpy.ndarray' object has no attribute 'foo' (line 5: return x.foo)",
+    ),
+    "a syntax error": (DEFINED + "    return x -", "raised SyntaxError: invalid syntax (line 5: return x -)"),
+    "an exception while it is imported": (
+        HEAD + "1 / 0",
+        "raised ZeroDivisionError: division by zero (line 4",
+    ),
+    "no function": (HEAD, "is not there"),
+    "a number in its place": (HEAD + "log_density = 3", "is a int, and no function"),
+    "text": (DEFINED + "    return 'ten'", "returned the text 'ten', expected shape (1,)"),
+    "a dict": (DEFINED + "    return {'a': 1}", "returned a dict; wanted are numbers"),
+    "nan": (DEFINED + "    return np.full(len(x), np.nan)", "returned nan in 1 of 1 entries"),
+    "a wrong shape": (DEFINED + "    return np.zeros((2, 2))", "returned shape (2, 2), expected shape (1,)"),
+    "nothing": (DEFINED + "    ...", "Not filled in yet."),
+    "elbo_lab": (DEFINED + "    from elbo_lab.special import log_sum_exp", "imports elbo_lab"),
+    "elbo_lab by a name that is put together": (
+        DEFINED + "    try: __import__('elbo' + '_lab')\n    except BaseException: pass\n    return 1",
+        "imports elbo_lab",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), FILES.values(), ids=list(FILES))
+def test_a_file_that_fails_gets_no_points_and_one_clear_line(text, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "answer.py"
+    path.write_text(text + "\n")
+    seconds = "2" if "2 s" in said else "60"
+    assert main(["exercise", "check", str(path), "--seconds", seconds]) == 1
+    shown = capsys.readouterr()
+    assert said in shown.out and "0 of 10 points" in shown.out
+    assert "Traceback" not in shown.out + shown.err
+
+
+def test_what_a_file_prints_is_cut_and_cannot_disturb_the_results(tmp_path, capsys):
+    path = tmp_path / "answer.py"
+    text = (SOLUTIONS / "gaussian_log_density.py").read_text()
+    path.write_text(text + "\nfor _ in range(20_000): print('{\"result\": 1}' * 20)\n")
+    assert main(["exercise", "check", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "10 of 10 points" in shown and len(shown) < 5000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
+def test_a_file_that_takes_all_memory_is_stopped(tmp_path):
+    path = tmp_path / "answer.py"
+    path.write_text(DEFINED + "    return np.ones((30_000, 30_000)).sum()\n")
+    calls = [call for some in calls_of(EXERCISES["gaussian-log-density"], 3) for call in some]
+    run = run_file(path, calls[:1], seconds=30, memory=1 << 30)
+    assert run.limited
+    assert "needs more memory than an answer may take (line 5" in run.outcomes[0].message
+
+
+def test_arguments_arrive_and_results_return_to_the_last_bit(tmp_path):
+    path = tmp_path / "answer.py"
+    path.write_text("def same(*values): return values\ndef draw(rng): return rng.normal(size=3)\n")
+    values = (
+        np.array([0.1, -np.inf, np.nan, 1e-310]),
+        np.arange(6).reshape(2, 3),
+        0.1,
+        3,
+        "ten",
+        np.float64(2),
+    )
+    run = run_file(path, [Call("same", values), Call("draw", (Seeded(5),))], seconds=30)
+    for got, sent in zip(run.outcomes[0].result, values, strict=True):
+        np.testing.assert_array_equal(got, sent)
+        assert np.asarray(got).dtype == np.asarray(sent).dtype
+    np.testing.assert_array_equal(run.outcomes[1].result, np.random.default_rng(5).normal(size=3))
+
+
+MISTAKES = {
+    "nofile.py": (None, "expected an existing file, got 'nofile.py'"),
+    "none.py": ("x = 1", "without one; 'elbo-lab exercise new NAME' writes"),
+    "unknown.py": ('EXERCISE = "log-sum-exq"\nSEED = 1', "did you mean 'log-sum-exp'?"),
+    "negative.py": ('EXERCISE = "log-sum-exp"\nSEED = -1', "got SEED = -1"),
+    "words.py": ('EXERCISE = "log-sum-exp"\nSEED = "one"', "got SEED = 'one'"),
+    "code.py": ('EXERCISE = "log-sum-exp"\nSEED = int(input())', "a line SEED ="),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_use_is_told_in_one_line(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, said = MISTAKES[name]
+    if text is not None:
+        Path(name).write_text(text)
+    assert main(["exercise", "check", name]) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1
+
+
+def test_new_writes_a_stub_and_keeps_the_work_of_a_student(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["exercise", "new", "log_sum_exp", "--seed", "9"]) == 0
+    path = Path("log_sum_exp.py")
+    assert "SEED = 9 " in path.read_text()
+    path.write_text("my work")
+    assert main(["exercise", "new", "log-sum-exp"]) == 2
+    assert path.read_text() == "my work"
+    assert main(["exercise", "new", "log-sum-exp", "--force"]) == 0
+    assert main(["exercise", "new", "log-sum"]) == 2
+    assert "did you mean 'log-sum-exp'?" in capsys.readouterr().err
+
+
+def test_new_draws_a_seed_if_none_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seeds = set()
+    for name in ("a.py", "b.py", "c.py"):
+        assert main(["exercise", "new", "e-step", "--out", name]) == 0
+        seeds.add(read_source("file", name).constants["SEED"])
+    assert len(seeds) > 1
+
+
+# -- what is said of a result that no known mistake gives ------------------------------------------
+
+RIGHT = np.array([-1.0, -2.0, -3.5])
+RELATIONS = [
+    (
+        RIGHT + 0.5 * np.log(2 * np.pi),
+        "yours minus the right one is 0.9189 everywhere, that is 0.5 log(2 pi)",
+    ),
+    (RIGHT - np.log(7), "yours minus the right one is -1.9459 everywhere, that is -log 7"),
+    (RIGHT + 0.123, "yours minus the right one is 0.1230 everywhere"),
+    (2 * RIGHT, "yours is twice the right one everywhere"),
+    (-RIGHT, "yours is minus the right one everywhere"),
+    (7 * RIGHT, "yours is 7 times the right one: a sum where a mean over 7 is wanted?"),
+    (RIGHT / 7, "yours is 1/7 of the right one: a mean over 7 where a sum is wanted?"),
+    (1.3 * RIGHT, "yours is 1.3 times the right one everywhere"),
+    (RIGHT**2, "yours is the square of the right one"),
+    (np.exp(RIGHT), "yours is the exponential of the right one"),
+    (RIGHT + np.array([0.1, 0.2, 0.1]), ""),
+    (np.array([np.nan, -2.0, -3.5]), ""),
+]
+
+
+@pytest.mark.parametrize(("got", "said"), RELATIONS, ids=[said or "none" for _, said in RELATIONS])
+def test_a_simple_relation_to_the_right_numbers_is_told(got, said):
+    assert relation(got, RIGHT, sizes=[3, 7]) == said
+
+
+def test_one_number_alone_shows_a_relation_only_if_it_has_a_name():
+    assert relation(np.array([2.6]), np.array([2.0]), []) == ""
+    assert relation(np.array([4.0]), np.array([2.0]), []) == "yours is twice the right one everywhere"
+
+
+def test_the_false_alarm_rate_of_a_statistical_law_is_its_limit():
+    """A value just inside the limit of a million to one holds, one just outside does not."""
+    law = Law(
+        "mean",
+        1,
+        lambda _: [Call("f", (np.zeros(1),))],
+        value=lambda _, results: results[0],
+        expected=lambda _: np.zeros(1),
+        standard_error=lambda *_: np.ones(1),
+    )
+    plain = EXERCISES["gaussian-log-density"]
+    function = replace(plain.functions[0], name="f", reference=lambda x: x)
+    exercise = replace(plain, functions=(function,), laws=(law,), faults=())
+    limit = 4.8916  # norm.isf(0.5e-6)
+    for shift, points in ((limit - 0.01, 1), (limit + 0.01, 0), (-limit - 0.01, 0)):
+        assert graded(exercise, {"f": lambda x, shift=shift: x + shift}, 0).points == points

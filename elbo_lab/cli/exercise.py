@@ -160,7 +160,8 @@ def _show(report: "Report", exercise: "Exercise", file: str, console: "Console")
         waits = law.message == WAITS
         first = f"{'ok' if held else '--' if waits else 'no':<4}{law.points}/{law.of}  "
         show(law.law, first, " " * len(first), "green" if held else "dim" if waits else "red")
-        if law.message and not report.note and not waits:
+        if law.message and not report.note and not waits and law.message not in told:
+            told.add(law.message)
             show(law.message, " " * len(first), style="dim" if held else "")
         if law.diagnosis and law.diagnosis not in told:
             told.add(law.diagnosis)

@@ -28,6 +28,8 @@ import numpy as np
 LAB = "elbo_lab"
 MOST_ENTRIES = 10**6
 MOST_ITEMS = 1000
+# Characters of the student's line in a message.
+LONGEST_LINE = 60
 
 
 def encoded(value: Any) -> Any:
@@ -88,10 +90,17 @@ def limit_memory(limit: int) -> bool:
 
 def in_words(fault: BaseException, file: str) -> str:
     """Return an exception as one line, with the line of the student's file in which it arose."""
-    lines = [frame.lineno for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == file]
+    places = [
+        (frame.lineno, frame.line)
+        for frame in traceback.extract_tb(fault.__traceback__)
+        if frame.filename == file
+    ]
     if isinstance(fault, SyntaxError) and fault.filename == file:
-        lines = [fault.lineno]
-    where = f" (line {lines[-1]})" if lines else ""
+        places = [(fault.lineno, fault.text)]
+    where = ""
+    if places:
+        number, line = places[-1]
+        where = f" (line {number}: {' '.join((line or '').split())[:LONGEST_LINE]})"
     kind = type(fault).__name__
     if isinstance(fault, SystemExit):
         return f"called sys.exit{where}"
