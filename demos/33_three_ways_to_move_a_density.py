@@ -150,11 +150,23 @@ def picture(name, draw, term, xlabel="z"):
 
 
 figure = picture("score-function", draw_weights, "f(z) times score")
-print("figure:", save_figure(figure, OUT, "derivative-by-weights")[0])
+caption = (
+    "REINFORCE. Above: when the mean of q moves, z right of it gain weight and z left of it lose weight. "
+    "Below: the terms f(z) times score of 60 draws reach from +10 to -23 around the exact -1.625."
+)
+print("figure:", save_figure(figure, OUT, "derivative-by-weights", caption)[0])
 figure = picture("reparameterization", draw_paths, "slope of log p(x, z)")
-print("figure:", save_figure(figure, OUT, "derivative-by-paths")[0])
+caption = (
+    "Pathwise. Above: when the mean of q moves, every draw moves along. "
+    "Below: the terms of 60 draws, slopes of log p(x, z), stay within a few nats of the exact -1.625."
+)
+print("figure:", save_figure(figure, OUT, "derivative-by-paths", caption)[0])
 figure = picture("measure-valued", draw_measures, "difference of f, scaled", "z of the right-hand density")
-print("figure:", save_figure(figure, OUT, "derivative-by-measures")[0])
+caption = (
+    "Measure-valued. Above: the derivative of q is one density to the right less its mirror image. "
+    "Below: the differences of f of 60 pairs of draws stay within a few nats of the exact -1.625."
+)
+print("figure:", save_figure(figure, OUT, "derivative-by-measures", caption)[0])
 
 # %% The noise of both derivatives: four estimators, ten draws each, the same noise
 noise = rng.standard_normal((REPEATS, DRAWS, 1, 1))  # repeats, S, N, K
@@ -171,7 +183,11 @@ for ax, name in zip(figure.subplots(2, 2, sharex=True, sharey=True).ravel(), NAM
 words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 figure.supxlabel("derivative in m, nats per unit", **words)
 figure.supylabel("derivative in log s, nats per unit", **words)
-print("figure:", save_figure(figure, OUT, "four-clouds")[0])
+caption = (
+    "400 gradients in the mean and log standard deviation, from ten draws each: REINFORCE fills the panel, "
+    "leave-one-out a part of it, and the two pathwise gradients lie close to the exact answer, dashed."
+)
+print("figure:", save_figure(figure, OUT, "four-clouds", caption)[0])
 
 # %% The claim: the three means by quadrature are the exact derivative, and theory has the order of the noise
 nodes, weights = np.polynomial.hermite_e.hermegauss(40)

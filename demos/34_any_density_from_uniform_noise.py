@@ -77,7 +77,11 @@ for (above, below), (title, (cdf, density, grid)) in columns:
     if title == "A Gaussian q":
         above.set_ylabel("u = F(z)", fontsize=STYLE["label_size"])
         below.set_ylabel("density q(z)", fontsize=STYLE["label_size"])
-print("figure:", save_figure(figure, OUT, "inverse-transform")[0])
+caption = (
+    "24 equally spaced numbers u, read off at a distribution function: the z are dense where the curve is "
+    "steep, which is where the density below is high. Left a Gaussian, right a density with two humps."
+)
+print("figure:", save_figure(figure, OUT, "inverse-transform", caption)[0])
 
 # %% Blocked and freed: two graphs of the same computation
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": STYLE["ink"]}
@@ -117,7 +121,11 @@ figure = new_figure(3.6, 5.4)
 blocked, freed = figure.subplots(2, 1, height_ratios=(1.5, 2.8))
 draw_graph(blocked, "Blocked: z is drawn", r"$z \sim N(m, s^2)$", BOX | {"edgecolor": GREEN}, free=False)
 draw_graph(freed, "Freed: z is computed", r"$z = m + s\,\varepsilon$", BOX, free=True)
-print("figure:", save_figure(figure, OUT, "blocked-and-freed")[0])
+caption = (
+    "Above: z is drawn from N(m, s^2), and the derivative of f does not reach m and s. Below: z = m + s eps "
+    "is computed from noise without parameters, and the derivative passes through it to m and s."
+)
+print("figure:", save_figure(figure, OUT, "blocked-and-freed", caption)[0])
 
 # %% The derivative of a draw with two humps, compared with a difference of two runs of the recipe
 z = inverse(humps_cdf, u)
