@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from elbo_lab import exact
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import NoiseSpec, draw_noise
+from elbo_lab.exact.quantities import bound_at
 from elbo_lab.explorer.bound import best_q, sliders_of_q
 from elbo_lab.explorer.shown import Shown
 from elbo_lab.explorer.tab import Button, Frame, Question, Settings, Slider, Tab
@@ -24,8 +24,8 @@ NAMES = (
     "sticking-the-landing",
     "measure-valued",
 )
-# Dots of a cloud.
-DOTS = 300
+# Dots of a cloud; a network takes longer.
+DOTS, DOTS_OF_A_NETWORK = 300, 100
 SEED = 0
 # Share of the dots of the widest cloud that lie within the picture.
 WITHIN = 0.98
@@ -68,12 +68,13 @@ class Noise(Tab):
     def frame(self, shown: Shown, settings: Settings) -> Frame:
         here = shown.at(settings["mean"], settings["sd"])
         family, budget = here.posterior.family, round(settings["evaluations"])
-        answer = exact.gradients(here).phi_elbo.value
+        answer = here.posterior.eta_vjp(here.phi, here.x, bound_at(here).grad_eta)
+        dots_of_each = DOTS if here.model.quadratic else DOTS_OF_A_NETWORK
         clouds = []
         for name in NAMES:
             estimator = ESTIMATORS[name]
             draws = budget // estimator.evaluations(1, family)
-            noise = kept_noise(estimator.noise_for(here, draws))
+            noise = kept_noise(estimator.noise_for(here, draws), dots_of_each)
             dots, _ = estimator.estimate(here, noise, estimator.initial_state(here))
             clouds.append(
                 {
@@ -96,6 +97,6 @@ class Noise(Tab):
 
 
 @lru_cache(maxsize=64)
-def kept_noise(spec: NoiseSpec) -> Floats:
+def kept_noise(spec: NoiseSpec, dots: int) -> Floats:
     """Return the noise (R, *spec.shape) of all dots: always the same, so that dots move and do not jump."""
-    return draw_noise(spec, np.random.default_rng(SEED), (DOTS,))
+    return draw_noise(spec, np.random.default_rng(SEED), (dots,))
