@@ -28,10 +28,20 @@ TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+SHOWN = re.compile(r"\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
 def fences(text, language):
     """Return [(line number in the page, code), ...] of the fenced blocks of a language."""
     found = FENCE.finditer(text)
     return [(text[: m.start(2)].count("\n"), m[2]) for m in found if m[1] == language]
+
+
+def shown_outputs(text):
+    """Return for each block of Python what the page shows under it, in a block of text, or None."""
+    found = [match for match in FENCE.finditer(text) if match[1] == "python"]
+    under = [SHOWN.match(text, match.end() + 1) for match in found]
+    return [match and match[1] for match in under]
 
 
 def without_fences(text):
@@ -64,20 +74,38 @@ def split_at_and(words):
     return parts
 
 
-@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if fences(text, "python")])
-def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def run_python_of(text, name, capsys):
+    """Run the blocks of Python of a page, one after the other; each prints what the page shows under it."""
     namespace = {"__name__": "page"}
-    for line, code in fences(TEXTS[page], "python"):
+    for (line, code), shown in zip(fences(text, "python"), shown_outputs(text), strict=True):
+        capsys.readouterr()
         # Blank lines in front, so that a traceback points into the page.
-        exec(compile("\n" * line + code, page, "exec"), namespace)
+        exec(compile("\n" * line + code, name, "exec"), namespace)
+        if shown is not None:
+            assert capsys.readouterr().out == shown, f"{name}, line {line}"
 
 
-def test_the_exact_numbers_of_the_start_page_are_those_that_its_code_prints(capsys):
-    text = TEXTS["docs/index.md"].partition("## The exact numbers")[2]
-    exec(fences(text, "python")[0][1], {"__name__": "page"})
-    shown = [line.partition("]")[0] + "]" for line in fences(text, "text")[0][1].splitlines()]
-    assert capsys.readouterr().out.splitlines() == shown
+@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if fences(text, "python")])
+def test_python_of_a_page_runs_from_top_to_bottom_and_prints_what_is_shown(
+    page, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    run_python_of(TEXTS[page], page, capsys)
+
+
+SMALL_PAGE = "```python\nx = 2\n```\n\nProse.\n\n```python\nprint(x + 1)\n```\n\n```text\n3\n```\n"
+
+
+def test_an_output_that_differs_from_what_a_page_shows_is_found(capsys):
+    run_python_of(SMALL_PAGE, "page", capsys)
+    for wrong in (
+        SMALL_PAGE.replace("text\n3", "text\n3 "),
+        SMALL_PAGE.replace("text\n3", "text\n3\n4"),
+        SMALL_PAGE.replace("x = 2", "x = 3"),
+        SMALL_PAGE.replace("print(x + 1)", "x + 1"),
+    ):
+        with pytest.raises(AssertionError, match="page, line 6"):
+            run_python_of(wrong, "page", capsys)
 
 
 def check_data_name(name):
