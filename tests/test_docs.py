@@ -104,7 +104,7 @@ def test_an_output_that_differs_from_what_a_page_shows_is_found(capsys):
         SMALL_PAGE.replace("x = 2", "x = 3"),
         SMALL_PAGE.replace("print(x + 1)", "x + 1"),
     ):
-        with pytest.raises(AssertionError, match="page, line 6"):
+        with pytest.raises(AssertionError, match="page, line 7"):
             run_python_of(wrong, "page", capsys)
 
 
