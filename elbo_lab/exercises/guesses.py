@@ -18,7 +18,7 @@ from typing import Any
 from elbo_lab.errors import bad_value, short
 from elbo_lab.exercises.base import Call, Exercise, Function, Result
 from elbo_lab.exercises.running import Outcome, Run
-from elbo_lab.files import json_kind, write_json
+from elbo_lab.files import json_kind, write_json, write_output
 
 SCHEMA = "elbo_lab/guesses/1"
 KIND = json_kind("exercise check", SCHEMA)
@@ -116,7 +116,8 @@ def guesses_of(exercise: Exercise, seed: int, file: Path, calls: Sequence[Call],
         return Guesses({}, "", now, missing)
     time = datetime.now(UTC).isoformat(timespec="seconds")
     mine = {"exercise": exercise.name, "seed": seed, "time": time, "guesses": now}
-    write_json(guesses_file(file), {"schema": SCHEMA, "kept": [*kept, mine]}, KIND)
+    text = write_json(None, {"schema": SCHEMA, "kept": [*kept, mine]}, KIND)
+    write_output("guesses", guesses_file(file), text, KIND)
     return Guesses(now, time, now, {})
 
 
