@@ -1,11 +1,10 @@
 """How the site is built:  sphinx-build -W -b html docs OUT
 
-The demos run quickly, unless ELBO_LAB_FULL=1 is given; `-D plot_gallery=0` leaves them out. Nothing is loaded
-from elsewhere at view time: MathJax (3.2.2, `es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0)
-stands in `_static/mathjax` with its licence.
+No demo runs: their figures are kept (`_ext/kept_figures.py`). Commands whose output a page shows do run,
+unless `-D plot_gallery=0` is given. Nothing is loaded from elsewhere at view time: MathJax (3.2.2,
+`es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0) stands in `_static/mathjax` with its licence.
 """
 
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -21,9 +20,6 @@ import readme_parts
 import room_pages
 import source_pages
 
-# The demos read it when they start.
-os.environ["ELBO_LAB_QUICK"] = "0" if demo_gallery.full_run() else "1"
-
 project = "elbo_lab"
 author = "elbo_lab contributors"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -37,7 +33,6 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx.ext.mathjax",
     "numpydoc",
-    "sphinx_gallery.gen_gallery",
     "inline_figures",
 ]
 exclude_patterns = ["_build", "_ext", "_static"]
@@ -50,22 +45,6 @@ myst_url_schemes = source_pages.SCHEMES
 autosummary_generate = False
 numpydoc_show_class_members = False
 linkcode_resolve = source_pages.url_of
-
-sphinx_gallery_conf = {
-    "examples_dirs": str(demo_gallery.prepare(ROOT, HERE / "_build" / "gallery")),
-    "gallery_dirs": "gallery",
-    "filename_pattern": r"\.py$",
-    "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("demo_gallery.show_figures",),
-    "reset_modules": ("demo_gallery.start_afresh",),
-    # The package may have changed where a demo has not.
-    "run_stale_examples": True,
-    "show_memory": False,
-    "show_signature": False,
-    "download_all_examples": False,
-    "min_reported_time": 1e9,
-    "write_computation_times": False,
-}
 
 html_theme = "furo"
 html_title = "elbo_lab"
@@ -123,8 +102,8 @@ def add_contents(_, page, source):
 
 def setup(app):
     room_pages.write(HERE / "api")
-    # After those of sphinx-gallery, which they replace.
-    app.connect("builder-inited", demo_gallery.write_notebooks, priority=900)
+    demo_gallery.write(HERE / "gallery")
+    app.add_config_value("plot_gallery", "1", "env")
     app.connect("source-read", add_contents)
     app.connect("source-read", readme_parts.insert)
     app.connect("source-read", catalogue.insert)

@@ -40,3 +40,8 @@ def test_prose_does_not_make_a_figure_stale_and_code_does(tmp_path):
     assert digest(", caption)", ")") == same
     assert digest("1 + 2", "1 + 3") != same
     assert kept_figures.captions_of(demo) == {"a-b": "What it shows."}
+
+
+def test_a_kept_figure_takes_other_words():
+    svg = kept_figures.with_caption('<svg role="img" aria-label="old"><g aria-label="x"/>', 'p(x | z) < "1"')
+    assert svg == '<svg role="img" aria-label="p(x | z) &lt; &quot;1&quot;"><g aria-label="x"/>'

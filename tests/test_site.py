@@ -20,7 +20,7 @@ import pytest
 from browser import BROWSER, DRIVER, WIDTHS, set_width, start_browser
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("sphinx", "myst_parser", "numpydoc", "furo", "sphinx_gallery", "selenium")
+PACKAGES = ("sphinx", "myst_parser", "numpydoc", "furo", "selenium")
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 REASON = f"needs the extra docs (missing: {', '.join(MISSING) or 'nothing'}), chromium and chromedriver"
 pytestmark = pytest.mark.skipif(bool(MISSING) or not (BROWSER and DRIVER), reason=REASON)

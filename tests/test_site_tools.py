@@ -20,10 +20,8 @@ from elbo_lab.registry import find_models
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-TOOLS = ("catalogue", "command_output", "demo_gallery", "plain_text", "readme_parts", "source_pages")
-catalogue, command_output, demo_gallery, plain_text, readme_parts, source_pages = map(
-    importlib.import_module, TOOLS
-)
+TOOLS = ("catalogue", "command_output", "demo_gallery", "readme_parts", "source_pages")
+catalogue, command_output, demo_gallery, readme_parts, source_pages = map(importlib.import_module, TOOLS)
 
 DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
 NAME = r"[A-Z][\w'-]+"
@@ -34,20 +32,43 @@ NO_AUTHORS = {"ICLR", "ICML", "NIPS", "NeurIPS", "JMLR", "Press", "In", "Februar
 
 
 @pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
-def test_a_demo_becomes_a_page_with_its_title_and_all_of_its_code(path):
+def test_a_demo_becomes_a_page_with_its_figures_first_and_all_of_its_code(path):
     text = path.read_text(encoding="utf-8")
-    made = demo_gallery.rewritten(text, path.name)
-    before, after = ast.parse(text), ast.parse(made)
-    assert ast.get_docstring(after).splitlines()[0] == plain_text.escape(
-        text.splitlines()[1].removeprefix("# # ")
+    title, _, cells = demo_gallery.parts_of(text, path.name)
+    body = "\n".join(code for name, code in cells if name != "[markdown]")
+    assert ast.dump(ast.Module(ast.parse(text).body[1:], [])) == ast.dump(ast.parse(body))
+    page = demo_gallery.page_of(
+        text, f"demos/{path.name}", {"a-b": "What it shows."}, {cells[-1][0]: "7.5\n"}
     )
-    assert ast.dump(ast.Module(before.body[1:], [])) == ast.dump(ast.Module(after.body[1:], []))
-    assert not re.search(r"^# %% \S", made, re.MULTILINE)
+    assert page.startswith(f"# {title}\n")
+    assert page.index("/figures/a-b.svg") < page.index("**Claim.**") < page.index("```python")
+    assert page.count("```python\n") == sum(name != "[markdown]" for name, _ in cells)
+    assert page.rstrip().endswith(":class: printed\n\n7.5\n```")
 
 
 def test_a_demo_without_its_header_is_refused_by_name():
     with pytest.raises(ValueError, match=r"^demos/x\.py: a demo begins with"):
-        demo_gallery.rewritten('"""Text."""\n', "demos/x.py")
+        demo_gallery.parts_of('"""Text."""\n', "demos/x.py")
+
+
+def test_the_list_of_demos_holds_each_once_under_its_topic():
+    groups = demo_gallery.by_topic(DEMOS)
+    assert sorted(path for group in groups.values() for path in group) == DEMOS
+    later = ROOT / "demos" / "99_later.py"
+    assert demo_gallery.by_topic([later, *DEMOS])[demo_gallery.REST] == [
+        later,
+        *groups.get(demo_gallery.REST, []),
+    ]
+
+
+def test_a_card_is_one_link_with_title_line_and_time():
+    script = '# %% [markdown]\n# # A < B\n# %%\n"""One\nline.\n\nExpected time: two seconds.\n"""\n'
+    card = demo_gallery.card_of(
+        script, "demos/x.py", "x", '<svg data-code="1" role="img" aria-label=""></svg>'
+    )
+    assert card.startswith('<a class="demo-card" href="x.html">') and card.count("<a") == 1
+    assert re.sub(r"<svg.*?</svg>", "", card).count("One line.") == 1 and "two seconds" in card
+    assert "A &lt; B" in card and 'aria-hidden="true"' in card and "aria-label" not in card
 
 
 def test_the_catalogue_holds_every_name_of_the_registries_with_its_file():

@@ -1,32 +1,15 @@
 """Kept figures inside a page, where their colours follow the theme of the page; a click shows one alone."""
 
-import html
 import posixpath
 import re
 from pathlib import Path
 from urllib.parse import quote
 
+import kept_figures
 from docutils import nodes
 from sphinx.writers.html5 import HTML5Translator
 
 THEMED = re.compile(r'<svg (data-code="\w+" )?class="themed"')
-
-
-def inlined(svg, link, alt):
-    """Return a kept figure as part of a page.
-
-    Parameters
-    ----------
-    svg : str
-        Text of the file.
-    link : str
-        Address of the file, which shows the figure alone and as large as the window.
-    alt : str
-        What takes the place of the description in the file, if it is not empty.
-    """
-    if alt:
-        svg = re.sub(r'aria-label="[^"]*"', f'aria-label="{html.escape(alt)}"', svg, count=1)
-    return f'<a class="kept-figure" href="{link}" title="the figure alone">{svg.strip()}</a>'
 
 
 def visit_image(translator, node):
@@ -38,8 +21,10 @@ def visit_image(translator, node):
         HTML5Translator.visit_image(translator, node)
         return
     link = posixpath.join(translator.builder.imgpath, quote(translator.builder.images[uri]))
-    alt = node.get("alt", "")
-    translator.body.append(inlined(text, link, "" if alt == uri else alt))
+    # A page may say in its own words what it wants to be seen.
+    alt = node.get("alt", uri)
+    svg = (text if alt == uri else kept_figures.with_caption(text, alt)).strip()
+    translator.body.append(f'<a class="kept-figure" href="{link}" title="the figure alone">{svg}</a>')
 
 
 def setup(app):

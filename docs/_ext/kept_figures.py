@@ -20,7 +20,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tokenize
+import types
 from itertools import pairwise
 from pathlib import Path
 
@@ -186,7 +188,8 @@ def draw(demo):
     elbo_lab.plots.save_figure = keep
     script = demo.read_text(encoding="utf-8")
     starts = [0, *(mark.start() for mark in CELL.finditer(script)), len(script)]
-    module = sys.modules["__main__"]
+    # Its names shall not be mixed with those of this file.
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
     module.__file__ = str(demo)
     sys.argv = [str(demo)]
     sys.path[0] = str(demo.parent)
@@ -211,10 +214,15 @@ def _write(path, text):
 def _draw_elsewhere(demo):
     """Run a demo in a process of its own; return its exit code."""
     quick = "1" if demo.stem in SHORT else "0"
-    settings = {"ELBO_LAB_QUICK": quick, "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, __file__, "--here", str(demo)], env={**os.environ, **settings}
-    ).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "ELBO_LAB_QUICK": quick,
+            "ELBO_LAB_OUT": folder,
+            "COLUMNS": "100",
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, __file__, "--here", str(demo)]
+        return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
 
 
 def main():

@@ -43,7 +43,7 @@ def place_of(path):
 
 def point_into_the_site(_, __, source):
     """Turn links into the repository to links into the site; a handler of `source-read`."""
-    text = DEMO.sub(r"](gallery/\1.rst)", source[0].replace("](../demos)", "](gallery/index.rst)"))
+    text = DEMO.sub(r"](gallery/\1.md)", source[0].replace("](../demos)", "](gallery/index.md)"))
     source[0] = FILE.sub(lambda found: "](source:{}#{})".format(*place_of(found[1])), text)
 
 

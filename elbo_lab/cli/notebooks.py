@@ -7,6 +7,7 @@ formulas, whose parts stand two or more spaces apart.
 import json
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 HEADER = re.compile(r'\A# %% \[markdown\]\n# # (?P<title>.+)\n# %%\n"""(?P<text>.*?)"""\n', re.DOTALL)
@@ -126,12 +127,17 @@ def _word(word: str) -> str:
 
 
 def formulas(lines: list[str]) -> str:
-    """Return indented lines as one display: what stands two spaces apart is a column of it."""
+    """Return indented lines as displays: what stands two spaces apart is a column of one."""
     # A line that is set in goes on in the second column.
     rows = [
         [""] * (line[4] == " ") + [to_latex(cell) for cell in re.split(r" {2,}", line.strip())]
         for line in lines
     ]
+    # A long line without columns would push the columns of its neighbours apart.
+    return "\n\n".join(_array(list(group)) for _, group in groupby(rows, key=lambda row: len(row) > 1))
+
+
+def _array(rows: list[list[str]]) -> str:
     columns = max(map(len, rows))
     body = " \\\\\n".join(" & ".join(row) for row in rows)
     return f"$$\n\\begin{{array}}{{{'l' * columns}}}\n{body}\n\\end{{array}}\n$$"
