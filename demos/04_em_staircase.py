@@ -91,6 +91,8 @@ figure = new_figure(7.4, STYLE["page_width"])
 above, below = figure.subplots(2, 1, height_ratios=(4.2, 2.6))
 title = "EM leaves the plateau: the steps alternate, and nothing falls"
 plot_staircase(poor.history, above, first=plateau - 3, title=title)
+for text in above.get_legend().get_texts():
+    text.set_fontsize(STYLE["note_size"])
 plot_distance_to_maximum(poor.history, below, top, title="The whole way from the poor start")
 caption = (
     "The bound and log p(x) over the iterations of EM: each E-step lifts the bound to log p(x), each M-step "
@@ -103,8 +105,8 @@ def plot_two_mixtures():
     figure = new_figure(3.2, STYLE["page_width"])
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     names = ("eruption, minutes", "waiting, minutes")
-    plot_mixture(X, two.described(start), left, names, "The poor start")
-    plot_mixture(X, two.described(poor.theta), right, names, "The maximum")
+    plot_mixture(X, two.described(start), left, names, "The poor start\n")
+    plot_mixture(X, two.described(poor.theta), right, names, "The maximum\n")
     return figure
 
 

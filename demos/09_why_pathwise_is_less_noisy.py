@@ -154,6 +154,9 @@ landing = outwards["sticking-the-landing"]
 assert outwards["score-function-loo"][0] < pathwise[0], "turned around near the posterior"
 assert landing[0] < 0.01 * pathwise[0], "best near the posterior"
 assert landing[-1] > pathwise[-1], "and not where q is narrow"
+for name in ("score-function-loo", "sticking-the-landing"):
+    places, _ = crossings(steps, outwards[name], pathwise)
+    assert len(places) == 1 and places[0] < 0.5, "one turn, less than half an sd from the posterior"
 assert abs(turns - 1.0638) < 5e-5, "turned around where docs/variance.md says"
 assert ((wiggly["reparameterization"] > wiggly["score-function"]) == (frequencies > turns)).all(), (
     "and only there"

@@ -172,6 +172,8 @@ if not QUICK:
 curve = [row["elbo"] for row in result.history if "elbo" in row]
 assert curve[-1] > curve[0] + 1, "the bound should rise"
 if not QUICK:
+    assert watched[-1][0] < max(watched)[0] - 0.5, "unseen rows gain no more after the epoch that is kept"
+    assert curve[-1] > curve[int(kept)] + 1, "while the bound of its own rows rises on"
     assert bound > ppca[best], "the ELBO should be above every exact log p(x) of PPCA"
     assert factors[2] - ppca[2] > 0.5 * (bound - ppca[2]), "the variance per pixel is half of it"
     assert accuracy >= 0.75, "the plane should keep the classes apart"

@@ -102,7 +102,7 @@ for name, (gap, color) in fitted.items():
 title = f"{ROWS} digits unseen"
 xlabel = "epochs; then q fitted to each"
 style_axes(axes[1], title=title, xlabel=xlabel, ylabel="gap, nats per datum", grid="y")
-highest = axes[1].get_ylim()[1]
+highest = max(ax.get_ylim()[1] for ax in axes[:2])
 for ax in axes[:2]:
     ax.set_ylim(0, highest)
 
