@@ -227,6 +227,19 @@ def test_colours_of_estimators_are_those_of_the_figures():
         assert name in ESTIMATORS
 
 
+def test_dark_is_the_same_by_the_system_and_by_the_button():
+    from importlib.resources import files
+
+    style = (files("elbo_lab.explorer") / "page" / "explorer.css").read_text(encoding="utf-8")
+    light, system, button = (
+        set(re.findall(r"(--[\w-]+): (#\w+)", block))
+        for block in re.findall(r":root[^{]*\{\s+color-scheme([^}]*)\}", style)
+    )
+    assert system == button
+    assert {name for name, _ in light} == {name for name, _ in system}
+    assert not light & system
+
+
 # -- models ----------------------------------------------------------------------------------------
 
 REFUSED = {
@@ -353,6 +366,16 @@ def test_who_asks_wrongly_is_refused_in_one_line(path, headers, status, server):
     assert line
     assert "\n" not in line
     assert server.token not in line
+
+
+def test_a_model_that_raises_is_told_to_the_page_with_the_place(server, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(type(TABS["bound"]), "frame", broken)
+    status, _, body = ask(server, f"/{server.token}/frame?tab=bound")
+    assert status == 400
+    assert re.search(r"ZeroDivisionError: float division by zero, in broken", json.loads(body)["error"])
 
 
 def test_its_own_origin_and_localhost_are_let_in(server):

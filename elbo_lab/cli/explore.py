@@ -18,7 +18,7 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
     add("--model", metavar="NAME", help="a model with one continuous latent (default: the lessons' example)")
-    add("--tab", metavar="NAME", help="the tab that is open at first: bound (default), noise, prior")
+    add("--tab", metavar="NAME", help="the tab that is open at first, such as noise (default bound)")
     add("--port", type=int, default=0, metavar="N", help="of this machine (default: any free one)")
     add("--no-browser", action="store_true", help="print the address and open nothing")
     add("--skip-predictions", action="store_true", help="unlock all sliders at once")

@@ -12,11 +12,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from elbo_lab.errors import UserMistake, bad_value
 from elbo_lab.explorer import TABS, described, frame_at
 from elbo_lab.explorer.shown import Shown
+from elbo_lab.plugins import told
 
 HOST = "127.0.0.1"
 KINDS = {
@@ -106,7 +107,7 @@ class Explorer(ThreadingHTTPServer):
             raise Refused(414, f"query: expected at most {LONGEST_QUERY} characters, got {len(query)}")
         asked = dict(parse_qsl(query, keep_blank_values=True))
         tab, take = asked.pop("tab", ""), asked.pop("take", "")
-        with self.one_at_a_time:
+        with self.one_at_a_time, told(f"tab {tab}"):
             return frame_at(tab, self.shown, take, asked)
 
 
@@ -145,15 +146,14 @@ class Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and origin not in {f"http://{name}" for name in own}:
             raise Refused(403, "a page of another origin has no access")
-        parts = urlsplit(self.path)
-        _, _, rest = parts.path.partition("/")
-        token, _, name = rest.partition("/")
+        path, _, query = self.path.partition("?")
+        token, _, name = path.removeprefix("/").partition("/")
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             raise Refused(403, "the address lacks its token; take the one that elbo-lab explore prints")
         if name == "tabs":
             return JSON, in_json(self.server.tabs)
         if name == "frame":
-            return JSON, in_json(self.server.frame_of(parts.query))
+            return JSON, in_json(self.server.frame_of(query))
         name = name or "index.html"
         if name not in self.server.page:
             raise Refused(404, "there is no such page")

@@ -4,7 +4,7 @@
 Explorer.part("bound", (() => {
   const { Plot, Axis, element, fixed, signed } = Explorer;
   const ROWS = [["log_p", "log p(x)", "exact"], ["elbo", "ELBO", "elbo"], ["gap", "gap = KL(q || posterior)", "gap"]];
-  const MOST = 200; // frames in the trace
+  const MOST = 200; // moves in the trace; a slider on its way is one
   const axis = new Axis(1.0);
   let densities, sum, trace, cells, before, last;
   let past = [];
@@ -35,7 +35,8 @@ Explorer.part("bound", (() => {
     draw(frame, change) {
       if (change.fresh || !before) before = last || frame;
       last = frame;
-      past.push(frame);
+      if (change.fresh) past.push(frame);
+      else past[past.length - 1] = frame;
       if (past.length > MOST) past = past.slice(-MOST);
       for (const [name] of ROWS) {
         const [was, now, moved] = cells[name];
