@@ -293,3 +293,29 @@ def test_the_false_alarm_rate_of_a_statistical_law_is_its_limit():
     limit = 4.8916  # norm.isf(0.5e-6)
     for shift, points in ((limit - 0.01, 1), (limit + 0.01, 0), (-limit - 0.01, 0)):
         assert graded(exercise, {"f": lambda x, shift=shift: x + shift}, 0).points == points
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parent.parent / "docs" / "exercises.md"
+
+
+def test_the_table_of_the_page_is_that_of_the_registry():
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
+    expected = [
+        f"| {number} | `{one.name}` | {one.title} | [{one.lesson.removesuffix('.md').replace('_', ' ')}]"
+        f"({one.lesson}) | {one.minutes} | {one.points} |"
+        for number, one in enumerate(EXERCISES.values(), 1)
+    ]
+    assert rows == expected
+
+
+def test_the_screen_of_the_page_is_what_the_check_prints(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    page = PAGE.read_text(encoding="utf-8")
+    answer, screen = (page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "text"))
+    path = Path("gaussian_log_density.py")
+    path.write_text(f'EXERCISE = "gaussian-log-density"\nSEED = 5\n{answer}')
+    assert main(["exercise", "check", str(path)]) == 1
+    assert capsys.readouterr().out.strip() == screen.strip()

@@ -14,7 +14,7 @@ from elbo_lab.exercises.running import Outcome, Run
 
 # A fault beyond the limit by so many standard errors is caught in 99 of 100 checks.
 POWER = float(norm.isf(0.01))
-SHORT_ARRAY = 4
+SHORT_ARRAY = 3
 NOT_FILLED = "not filled in yet"
 WAITS = "waits for your guess"
 USES_LAB = "the file imports elbo_lab: write the formula yourself, and the points are yours"
@@ -264,6 +264,6 @@ def _argument_shown(value: Any) -> str:
         return "rng"
     if not isinstance(value, np.ndarray):
         return repr(value) if isinstance(value, (int, str)) else f"{value:.4g}"
-    if value.size > SHORT_ARRAY:
+    if value.size > SHORT_ARRAY or (value.ndim > 1 and len(value) > 1):
         return f"array {value.shape}"
     return np.array2string(value, precision=4, separator=", ").replace("\n", "")
