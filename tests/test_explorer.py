@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from elbo_lab import exact
 from elbo_lab.cli.main import main
 from elbo_lab.errors import UserMistake
-from elbo_lab.explorer import TABS, described, frame, noise, prior, running_example, shown_model
+from elbo_lab.estimators import Problem
+from elbo_lab.explorer import TABS, Shown, described, frame, noise, prior, running_example, shown_model
 from elbo_lab.explorer.server import LONGEST_QUERY, Explorer
-from elbo_lab.models import PPCA
+from elbo_lab.models import PPCA, DeepBernoulli
 from elbo_lab.plots.style import estimator_style
+from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import ESTIMATORS
 from elbo_lab.study.scene import Scene
 from elbo_lab.theory import known_variances_by_draws
@@ -60,6 +62,13 @@ def test_steps_move_what_they_should():
     assert abs(frame("bound", take="theta-step")["log_p"] - first["log_p"]) > 0.01
 
 
+def test_a_phi_step_is_a_fifth_of_the_gradient_in_the_mean_and_the_log_standard_deviation():
+    # At q = N(0, 1) the slopes are W^T x = 2.15, and 1 - 3.25 = -2.25.
+    settings = frame("bound", take="phi-step")["settings"]
+    assert settings["mean"] == pytest.approx(0.2 * 2.15)
+    assert settings["sd"] == pytest.approx(np.exp(-0.2 * 2.25))
+
+
 def test_a_step_of_theta_may_raise_the_elbo_and_lower_log_p():
     now = frame("bound", mean=-2.0)
     after = frame("bound", take="theta-step", **now["settings"])
@@ -81,6 +90,43 @@ def test_the_density_curves_are_the_densities():
     z = np.array(now["z"])
     for curve, mean, sd in ((now["q"], 0.3, 0.5), (now["posterior"], 2.15 / 3.25, 3.25**-0.5)):
         assert np.allclose(curve, np.exp(-0.5 * ((z - mean) / sd) ** 2) / sd / np.sqrt(2 * np.pi), atol=1e-5)
+
+
+def network_shown():
+    """Return a small model with a network, whose posterior is integrated."""
+    model = DeepBernoulli(4, 1, hidden=(5,))
+    rng = np.random.default_rng(3)
+    theta, x = rng.standard_normal(model.layout.size), np.array([[1.0, 0.0, 1.0, 1.0]])
+    posterior = FreePosterior(model.family, 1)
+    return Shown(Problem(model, posterior, theta, np.zeros(2), x), "a network")
+
+
+def test_the_gap_of_a_network_is_the_integral_of_its_formula():
+    shown = network_shown()
+    now = frame("bound", shown, mean=0.4, sd=0.6)
+    here = shown.at(**now["settings"])
+    z = np.linspace(-8, 8, 4001)[:, None, None]
+    log_q = here.posterior.family.log_prob(here.posterior.eta(here.phi, here.x), z)[:, 0]
+    log_posterior = here.model.log_joint(here.theta, here.x, z)[:, 0] - now["log_p"]
+    assert now["gap"] == pytest.approx(
+        np.trapezoid(np.exp(log_q) * (log_q - log_posterior), dx=0.004), abs=1e-7
+    )
+    assert np.trapezoid(np.exp(log_posterior), dx=0.004) == pytest.approx(1.0, abs=1e-7)
+    assert abs(now["elbo"] + now["gap"] - now["log_p"]) < 1e-10
+
+
+def test_steps_of_a_network_keep_their_promises():
+    shown = network_shown()
+    now = frame("bound", shown, mean=-1.0, sd=1.5)
+    after = frame("bound", shown, take="phi-step", **now["settings"])
+    assert after["log_p"] == now["log_p"]
+    assert after["gap"] < now["gap"]
+    best = frame("bound", shown, take="best-q", **now["settings"])
+    assert best["gap"] < after["gap"]
+    assert frame("bound", shown, take="phi-step", **best["settings"])["gap"] == pytest.approx(
+        best["gap"], abs=1e-6
+    )
+    assert frame("bound", shown, take="theta-step", **now["settings"])["elbo"] > now["elbo"]
 
 
 # -- the noise -------------------------------------------------------------------------------------
