@@ -108,7 +108,7 @@ for name, estimator in ESTIMATORS.items():
     print(f"{name:<28}", "  ".join(numbers))
 
 # %% The first figure: the two costs, and what each estimator makes of them
-figure = new_figure(7.6)
+figure = new_figure(7.6, STYLE["page_width"])
 above, below = figure.subplots(2, 1, height_ratios=(2.2, 4.6))
 b = np.linspace(0.0, 1.0, 101)
 style_axes(above, title="Two costs with the same corners", xlabel="b", ylabel="f(b), cost")
@@ -116,7 +116,7 @@ above.plot(b, DIP.value(b), color=DIP_COLOR, label="dip: (b - 0.49)²")
 above.plot(b, LINE.value(b), color=LINE_COLOR, label="line: 0.2401 + 0.02 b")
 above.plot([0, 1], [0.2401, 0.2601], "o", color="black", label="the two values that count")
 legend_inside(above, "center")
-title = f"Mean ± one standard deviation of one estimate (dashed: exact, {EXACT:.4f})"
+title = f"Mean ± standard deviation (dashed: exact, {EXACT:.4f})"
 style_axes(below, title=title, xlabel="estimate of the gradient, cost per unit of l")
 for place, name in enumerate(ESTIMATORS):
     for cost, color, shift in (("dip", DIP_COLOR, -0.16), ("line", LINE_COLOR, 0.16)):
@@ -137,7 +137,7 @@ caption = (
 print("figure:", save_figure(figure, OUT, "one-bit-between-the-corners", caption)[0])
 
 # %% The second figure: an estimate as a function of its noise; its mean is the area
-figure = new_figure(6.4)
+figure = new_figure(6.4, STYLE["page_width"])
 above, below = figure.subplots(2, 1, sharex=True)
 style_axes(above, title="REINFORCE, and two biased ones", ylabel="estimate g(u)")
 style_axes(

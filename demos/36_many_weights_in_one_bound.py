@@ -104,7 +104,7 @@ for name, estimator in ESTIMATORS.items():
     print(f", slope {slope[name]:+.2f}")
 
 # %% The first figure: above the bound, below its gradients, over the same M
-figure = new_figure(7.4)
+figure = new_figure(7.8, STYLE["page_width"])
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 4.0))
 style_axes(above, title="The bound rises to log p(x), and one estimate settles", ylabel="nats")
 low, high = np.transpose(band)
@@ -120,7 +120,7 @@ for name in sorted(SNR, key=lambda name: -SNR[name][-1]):
     below.loglog(coupled, SNR[name], label=label, **marker_keywords(name))
 below.set_xticks(DRAWS, [str(m) for m in DRAWS])
 below.minorticks_off()
-legend_below(below, columns=2)
+legend_below(below, columns=1)
 caption = (
     "Above, the exact bound of M draws rises from the ELBO to log p(x), and the band of single estimates "
     "narrows. Below, signal to noise of five gradients: in phi that of the plain path and of VIMCO falls "
@@ -167,7 +167,7 @@ for name, (mean, sd) in BESIDE.items():
     print("".join(f" {value:.4f}" for value in cubo[1:]))
 
 # %% The second figure
-figure = new_figure(7.0)
+figure = new_figure(7.0, STYLE["page_width"])
 for ax, (name, (_, sd)) in zip(figure.subplots(2, 1, sharex=True), BESIDE.items(), strict=True):
     title = f"q {name}: standard deviation {sd}, the posterior has {np.exp(BEST[1]):.4f}"
     style_axes(ax, title=title, xlabel="alpha" if name == "too narrow" else "", ylabel="nats")

@@ -50,7 +50,7 @@ for u, z, slope in zip(LEVELS, Z, implicit, strict=True):
     print(f"u = {u}: z = {z:.4f}, dz/da = {slope:.6f}")
 
 # %% The first figure: why the formula holds, and the paths
-figure = new_figure(7.0)
+figure = new_figure(7.0, STYLE["page_width"])
 above, below = figure.subplots(2, 1)
 z = np.linspace(0.01, 6.5, 300)
 style_axes(above, title="Two distribution functions, one noise", xlabel="z", ylabel="F(z; a)")
@@ -91,7 +91,7 @@ FAMILIES = list(dict.fromkeys(family for family, _ in ROWS))
 LOOKS = {"z^2": (BLUE, "s"), "exp(-z)": (GREEN, "^"), "cos(z)": ("#AA7A00", "D"), "cos(4z)": (RED, "o")}
 
 # %% The second figure
-figure = new_figure(5.0)
+figure = new_figure(5.0, STYLE["page_width"])
 ax = figure.subplots()
 title = "Variance of the score function / variance of the path"
 style_axes(ax, title=title, xlabel="ratio (right of the line the path is less noisy)")
