@@ -21,7 +21,8 @@ Write the baseline of every draw, then the gradient: the mean over the S draws o
 
 DRAWS = 5
 BITS = 3  # draws of a bit, all of whose 2^3 outcomes are summed
-REPEATS = 600
+REPEATS = 1000
+FURTHER = 20_000  # gradients that tell their standard deviation, of a generator of their own
 CHANGE = 10.0  # of one f, in nats
 
 
@@ -79,8 +80,14 @@ def _bit_gradient(scene: Scene) -> Floats:
     return np.array([p * (1.0 - p) * (scene["values"][1] - scene["values"][0])])
 
 
-def _standard_error(_: Scene, results: Sequence[Result]) -> Floats:
-    return np.std(results, axis=0, ddof=1) / np.sqrt(len(results))
+def _standard_error(scene: Scene, _: Sequence[Result]) -> Floats:
+    """Return that of a mean of REPEATS gradients in the mean of q.
+
+    From many further gradients: a standard error from the same draws is small where their mean is wrong.
+    """
+    f, score = _arguments(scene, np.random.default_rng(FURTHER).standard_normal((FURTHER, DRAWS)))
+    centred = (f - f.mean(axis=1, keepdims=True)) * DRAWS / (DRAWS - 1)
+    return np.std(np.mean(centred * score[..., 0], axis=1)) / np.sqrt([REPEATS])
 
 
 LAWS = (
@@ -122,11 +129,11 @@ LAWS = (
         expected=_bit_gradient,
     ),
     Law(
-        f"unbiased: the mean of {REPEATS} gradients of a Gaussian q is the gradient of the ELBO",
+        f"unbiased: {REPEATS} gradients in the mean of a Gaussian q have the ELBO's as their mean",
         1,
         lambda scene: [Call("gradient", _arguments(scene, eps)) for eps in scene["eps"]],
-        value=lambda _, results: np.mean(results, axis=0),
-        expected=elbo_gradient,
+        value=lambda _, results: np.mean(results, axis=0)[:1],
+        expected=lambda scene: elbo_gradient(scene)[:1],
         standard_error=_standard_error,
     ),
 )
