@@ -124,10 +124,12 @@ for n_latent in LATENTS:
 # %% The figure: a density has a unit, and a change of variables a Jacobian
 figure, axes = panels(3, 2, height=8.0, width=STYLE["page_width"])
 minute = fits["minute"]
+thin = slice(None, None, 4)  # of a fine grid: as much as an eye sees
+length, density = minute["minutes"][thin], minute["density"][thin]
 style_axes(axes[0], title="One density in two units", xlabel="length x, minutes", ylabel="p(x), 1 / minute")
-axes[0].plot(minute["minutes"], minute["density"], color=BLUE)
+axes[0].plot(length, density, color=BLUE)
 band = {"color": BLUE, "alpha": 0.2, "lw": 0}
-axes[0].fill_between(minute["minutes"], minute["density"], where=abs(minute["minutes"] - 2.5) <= 0.5, **band)
+axes[0].fill_between(length, density, where=abs(length - 2.5) < 0.51, **band)
 words = {"ha": "center", "fontsize": STYLE["note_size"], "color": STYLE["ink"]}
 axes[0].text(0.1, 0.35, f"shaded area: P = {probability:.3f}\nin either unit", **{**words, "ha": "left"})
 per_hour = axes[0].secondary_yaxis("right", functions=(lambda p: 60 * p, lambda p: p / 60))
@@ -135,22 +137,23 @@ per_hour.set_ylabel("p(x), 1 / hour", fontsize=STYLE["label_size"])
 per_hour.tick_params(labelsize=STYLE["tick_size"])
 axes[0].axis((0, 7, 0, 0.4))
 title = "y = exp(x), x ~ N(0, 1)"
+shown = np.flatnonzero((y > 1e-3) & (y < 6.0))[thin]
 style_axes(axes[1], title=title, xlabel="y", ylabel="per unit of y")
-axes[1].plot(y, normal / y, color=BLUE, label=f"p(x) / |dy/dx|, area {area_with:.2f}")
-axes[1].plot(y, normal, ":", color=RED, label=f"p(x), area {area_without:.2f}: no density of y")
-axes[1].fill_between(y, normal / y, **band)
+axes[1].plot(y[shown], (normal / y)[shown], color=BLUE, label=f"p(x) / |dy/dx|, area {area_with:.2f}")
+axes[1].plot(y[shown], normal[shown], ":", color=RED, label=f"p(x), area {area_without:.2f}: no density of y")
+axes[1].fill_between(y[shown], (normal / y)[shown], **band)
 axes[1].axis((0, 5, 0, 0.9))
 
 # %% Conditional and marginal density have area one, a likelihood has not
 style_axes(axes[2], title="p(x | z): area 1 for every z", xlabel="x", ylabel="per unit of x")
 for z, density, side in zip(CODES, conditional, ("right", "center", "left"), strict=True):
-    axes[2].plot(x, density, color=BLUE)
-    axes[2].fill_between(x[:, 0], density, **band)
+    axes[2].plot(x[thin], density[thin], color=BLUE)
+    axes[2].fill_between(x[thin, 0], density[thin], **band)
     axes[2].text(x[density.argmax(), 0], density.max() + 0.02, f"z = {z:g}", **{**words, "ha": side})
 axes[2].axis((-6, 6, 0, 0.8))
 style_axes(axes[3], title="p(x), z integrated out: area 1", xlabel="x", ylabel="per unit of x")
-axes[3].plot(x, marginal, label="exact", **EXACT_LINE)
-axes[3].fill_between(x[:, 0], marginal, **band)
+axes[3].plot(x[thin], marginal[thin], label="exact", **EXACT_LINE)
+axes[3].fill_between(x[thin, 0], marginal[thin], **band)
 axes[3].plot(middle, np.exp(on_a_grid), "o", color=GREEN, ms=4, label="by a grid over z")
 axes[3].axis((-6, 6, 0, 0.4))
 power = np.floor(np.log10(likelihood.max()))

@@ -124,7 +124,7 @@ unseen = np.array([held_out(kernel(h), X, FOLDS).mean() for h in BANDWIDTHS])
 figure = new_figure(8.8, STYLE["page_width"])
 above, below = figure.subfigures(2, 1, height_ratios=(5.4, 3.4))
 axes = above.subplots(2, 2, sharex=True, sharey=True).ravel()
-grids = np.meshgrid(np.linspace(0.2, 6.8, 90), np.linspace(26.0, 114.0, 90))
+grids = np.meshgrid(np.linspace(0.2, 6.8, 60), np.linspace(26.0, 114.0, 60))
 points = np.stack(grids, axis=-1).reshape(-1, 2)
 levels = np.arange(-8.0, -2.0)
 for ax, name in zip(axes, DRAWN, strict=True):

@@ -11,7 +11,8 @@ Everything is set on the given figure and axes. No global state of Matplotlib is
 background is white and opaque, hence the ink is readable on a light and on a dark page.
 
 A figure is 8 inches wide and is shown about 800 pixels wide in the README, so 9 points are 12.5
-pixels there; files are written at twice that resolution for sharp screens.
+pixels there; those of lessons are narrower (`page_width`), which keeps them readable on a phone. Files
+are written at twice that resolution for sharp screens.
 """
 
 import base64
