@@ -20,8 +20,10 @@ from elbo_lab.registry import find_models
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-TOOLS = ("catalogue", "command_output", "demo_gallery", "readme_parts", "source_pages")
-catalogue, command_output, demo_gallery, readme_parts, source_pages = map(importlib.import_module, TOOLS)
+TOOLS = ("catalogue", "command_output", "demo_gallery", "plain_text", "readme_parts", "source_pages")
+catalogue, command_output, demo_gallery, plain_text, readme_parts, source_pages = map(
+    importlib.import_module, TOOLS
+)
 
 DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
 NAME = r"[A-Z][\w'-]+"
@@ -192,3 +194,20 @@ def test_the_source_of_every_module_of_the_package_is_shown_once(pages_of_the_so
     assert set(pages_of_the_source) >= {
         path.parent.name for path in (ROOT / "elbo_lab").glob("*/__init__.py")
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "typeset"),
+    [
+        ("    p(x) = E_{p(z)}[p(x | z)] = E_{q(z)}[p(x, z) / q(z)]", True),
+        ("    J_1 = S L_S - (S - 1) mean L_{S-1}", True),
+        ("    estimate(problem, noise, state) -> (estimate, state)", False),
+        ("    p(observed) = sum_g exp(log_weight_g)", False),
+        ("    vimco                 the geometric mean of the other weights", False),
+        ("    log_p.value - elbo.value      # (N,), zeros up to the errors", False),
+    ],
+)
+def test_formulas_of_a_chapter_are_typeset_and_code_stays_as_it_is(line, typeset):
+    made = plain_text.to_rst(f"Words.\n\n{line}\n\nMore.\n")
+    assert (".. math::" in made, ".. code-block::" in made) == (typeset, not typeset)
+    assert typeset or line in made

@@ -37,7 +37,8 @@ os.environ["ELBO_LAB_QUICK"] = "1"  # a small budget; "0" for that of the text""
 # -- formulas ------------------------------------------------------------------------------------------
 
 GREEK = (
-    "alpha beta gamma delta eps eta theta kappa lambda mu nu pi rho sigma tau phi psi Gamma Lambda Sigma Phi"
+    "alpha beta gamma delta eps zeta eta theta kappa lambda mu nu pi rho sigma tau phi psi "
+    "Gamma Lambda Sigma Phi"
 ).split()
 LETTERS = {name: rf"\{name}" for name in GREEK} | {"eps": r"\varepsilon"}
 WORDS = (
@@ -45,7 +46,9 @@ WORDS = (
     | {
         "E": r"\mathrm{E}",
         "integral": r"\int",
+        "int": r"\int",
         "infinity": r"\infty",
+        "inf": r"\infty",
         "sum": r"\sum",
         "prod": r"\prod",
         "argmax": r"\operatorname{arg\,max}",
@@ -56,6 +59,7 @@ WORDS = (
     | {name: rf"\{name}" for name in ("log", "exp", "min", "max", "det")}
 )
 MARKS = {
+    "~=": r"\approx ",
     "<=": r"\le ",
     ">=": r"\ge ",
     "=>": r"\Rightarrow ",
@@ -66,7 +70,7 @@ MARKS = {
 MARKS |= {"{": r"\{", "}": r"\}", "#": r"\#", "%": r"\%", "&": r"\&", "|": r"\vert ", " | ": r"\mid "}
 MARKS |= {" ~ ": r"\sim ", " * ": r"\cdot "}
 ACCENTS = {"bar": r"\bar", "hat": r"\hat"}
-TOKEN = re.compile(r" \| | ~ | \* |<=|>=|=>|->|\|\||\.\.\.|[A-Za-z]+|\d+(?:\.\d+)?|\s+|.")
+TOKEN = re.compile(r" \| | ~ | \* |~=|<=|>=|=>|->|\|\||\.\.\.|[A-Za-z]+|\d+(?:\.\d+)?|\s+|.")
 MATH = re.compile(r"[=^_|/\[\]<>~+*]|\w\(| - ")
 
 
@@ -126,21 +130,21 @@ def _word(word: str) -> str:
     return rf"\mathrm{{{word}}}" if word.isupper() or word in ("Var", "InvGamma") else rf"\text{{ {word} }}"
 
 
-def formulas(lines: list[str]) -> str:
-    """Return indented lines as displays: what stands two spaces apart is a column of one."""
+def formulas(lines: list[str]) -> list[str]:
+    """Return indented lines as displays in LaTeX: what stands two spaces apart is a column of one."""
     # A line that is set in goes on in the second column.
     rows = [
         [""] * (line[4] == " ") + [to_latex(cell) for cell in re.split(r" {2,}", line.strip())]
         for line in lines
     ]
     # A long line without columns would push the columns of its neighbours apart.
-    return "\n\n".join(_array(list(group)) for _, group in groupby(rows, key=lambda row: len(row) > 1))
+    return [_array(list(group)) for _, group in groupby(rows, key=lambda row: len(row) > 1)]
 
 
 def _array(rows: list[list[str]]) -> str:
     columns = max(map(len, rows))
     body = " \\\\\n".join(" & ".join(row) for row in rows)
-    return f"$$\n\\begin{{array}}{{{'l' * columns}}}\n{body}\n\\end{{array}}\n$$"
+    return f"\\begin{{array}}{{{'l' * columns}}}\n{body}\n\\end{{array}}"
 
 
 # -- cells ---------------------------------------------------------------------------------------------
@@ -150,6 +154,10 @@ def _prose(lines: list[str]) -> str:
     """Return lines of plain text as Markdown."""
     text = re.sub(r"([\\*_<$])", r"\\\1", "\n".join(lines))
     return "\n".join(LEAD.sub(r"\n**\1**", line) for line in text.splitlines())
+
+
+def _displays(lines: list[str]) -> str:
+    return "\n\n".join(f"$$\n{display}\n$$" for display in formulas(lines))
 
 
 def to_markdown(text: str) -> str:
@@ -164,7 +172,7 @@ def to_markdown(text: str) -> str:
         lines.append(line)
     parts.append((formula, lines))
     found = (
-        formulas([line for line in part if line.strip()]) if is_formula else _prose(part)
+        _displays([line for line in part if line.strip()]) if is_formula else _prose(part)
         for is_formula, part in parts
     )
     return re.sub(r"\n{3,}", "\n\n", "\n\n".join(found)).strip()
