@@ -5,6 +5,8 @@ noise eps (R, S): R estimates (R, 2) in (mean, log sd) of q, each from S draws.
 """
 
 from collections.abc import Callable
+from importlib.abc import InspectLoader
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -112,6 +114,18 @@ def source(setting: str, bodies: dict[str, str]) -> str:
 
 def run_source(text: str) -> dict[str, Any]:
     """Return the names that a text of this module defines."""
-    names: dict[str, Any] = {"np": np}
-    exec(text, names)
-    return names
+    module = ModuleType("candidates")
+    vars(module)["np"] = np
+    _Text(text).exec_module(module)
+    return vars(module)
+
+
+class _Text(InspectLoader):
+    """Loads a module from its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_source(self, fullname: str) -> str:  # noqa: ARG002 - there is one module
+        """Return the text."""
+        return self.text

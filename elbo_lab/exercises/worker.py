@@ -14,6 +14,7 @@ Arrays are base64 of their bytes, exact to the last bit; there is no pickle.
 
 import base64
 import importlib.abc
+import importlib.machinery
 import json
 import os
 import sys
@@ -144,11 +145,12 @@ def main(task: dict[str, Any], results: TextIO) -> None:
     sys.meta_path.insert(0, guard)
     sys.path.insert(0, str(Path(file).parent))
     sys.argv = [file]
+    loader = importlib.machinery.SourceFileLoader("answer", file)
     module = types.ModuleType("answer")
     module.__file__ = file
     sys.modules["answer"] = module  # dataclasses look their module up
     try:
-        exec(compile(Path(file).read_bytes(), file, "exec"), vars(module))
+        loader.exec_module(module)
         tell({"loaded": True})
         for name, arguments in task["calls"]:
             tell(attempt(getattr(module, name, None), arguments, file))
