@@ -422,3 +422,14 @@ def test_what_is_folded_opens_for_a_link_into_it_and_for_all(browser, tmp_path):
     assert sum(browser.execute_script(opened)) == 1
     browser.find_element("id", "fold").click()
     assert all(browser.execute_script(opened))
+
+
+def test_black_text_and_black_dots_of_a_figure_turn_light_on_a_dark_page():
+    figure = Figure()
+    figure.text(0.5, 0.5, "words", color="black")
+    svg = themed_svg(figure)
+    assert "fill:var(--c000000)" in svg.partition("}")[0]
+    assert svg.count(f"--c000000:#{dark_color('000000')};") == 2
+    # The text itself names no colour, or this one.
+    (style,) = re.findall(r'<text style="([^"]*)"', svg)
+    assert "fill" not in style or "var(--c000000)" in style

@@ -123,7 +123,9 @@ def themed_svg(figure: Figure, title: str = "") -> str:
     text = sheet.getvalue().decode("utf-8")
     width, height = figure.get_size_inches() * 72
     body = text[text.index("</defs>", text.index("<style")) + len("</defs>") : text.rindex("</svg>")]
-    colors = sorted({color for style in _STYLE.findall(body) for _, color in _COLOR.findall(style)})
+    # The writer leaves out a fill that is black, which is what an SVG fills with: it has to be told for dark.
+    named = {color for style in _STYLE.findall(body) for _, color in _COLOR.findall(style)}
+    colors = sorted(named | {"000000"})
     body = _STYLE.sub(lambda style: _COLOR.sub(r"\1: var(--c\2)", style[0]), body)
     body = _UNUSED.sub("", re.sub(r"\n\s*", " ", body))
     light = "".join(f"--c{color}:#{color};" for color in colors)
@@ -132,7 +134,7 @@ def themed_svg(figure: Figure, title: str = "") -> str:
     return (
         f'<svg class="themed" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"><style>'
-        f".themed{{{light}stroke-linejoin:round;stroke-linecap:butt}}"
+        f".themed{{{light}fill:var(--c000000);stroke-linejoin:round;stroke-linecap:butt}}"
         f"@media (prefers-color-scheme:dark){{.themed:not([data-theme=light] *){{{dark}}}}}"
         f"[data-theme=dark] .themed{{{dark}}}</style>{body}</svg>"
     )
