@@ -206,7 +206,7 @@ def test_files_that_a_page_names_exist(page):
 def test_figures_are_small_enough_to_load_at_once():
     for figure in (ROOT / "docs" / "figures").iterdir():
         assert figure.stat().st_size <= 300_000, figure.name
-    assert "docs/figures/headline.png" in TEXTS["README.md"].split("## ")[0]
+    assert "docs/figures/headline.svg" in TEXTS["README.md"].split("## ")[0]
 
 
 def test_every_place_of_q_is_explained():
