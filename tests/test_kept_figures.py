@@ -45,3 +45,14 @@ def test_prose_does_not_make_a_figure_stale_and_code_does(tmp_path):
 def test_a_kept_figure_takes_other_words():
     svg = kept_figures.with_caption('<svg role="img" aria-label="old"><g aria-label="x"/>', 'p(x | z) < "1"')
     assert svg == '<svg role="img" aria-label="p(x | z) &lt; &quot;1&quot;"><g aria-label="x"/>'
+
+
+def test_kept_figures_are_small_and_carry_their_captions():
+    sizes = [path.stat().st_size for path in kept_figures.KEPT.rglob("*.svg")]
+    assert max(sizes) <= kept_figures.MOST and sum(sizes) <= 6_000_000
+    for demo in DEMOS:
+        for name, caption in kept_figures.captions_of(demo).items():
+            path = kept_figures.KEPT / f"{name}.svg"
+            if path.exists():
+                svg = path.read_text(encoding="utf-8")
+                assert kept_figures.with_caption(svg, caption) == svg, name
