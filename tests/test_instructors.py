@@ -75,3 +75,9 @@ def test_otter_gets_a_test_case_for_each_law(folder, tmp_path, monkeypatch, fill
         else:
             with pytest.raises(AssertionError):
                 case()
+
+
+def test_the_plan_has_the_minutes_that_the_lessons_name():
+    for lesson, minutes in re.findall(r"\]\((\w+\.md)\) \((\d+)\)", PAGE):
+        text = (ROOT / "docs" / lesson).read_text(encoding="utf-8")
+        assert f"**Time:** {minutes} min" in " ".join(text.split()), lesson
