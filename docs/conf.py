@@ -72,6 +72,7 @@ CONTENTS = {
     "Other ways to learn": ["beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
     "Working with it": [
         "explorer",
+        "exercises",
         "instructors",
         "command_line",
         "choosing",
