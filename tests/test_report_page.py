@@ -433,3 +433,13 @@ def test_black_text_and_black_dots_of_a_figure_turn_light_on_a_dark_page():
     # The text itself names no colour, or this one.
     (style,) = re.findall(r'<text style="([^"]*)"', svg)
     assert "fill" not in style or "var(--c000000)" in style
+
+
+def test_every_dot_of_many_colours_is_drawn():
+    figure = Figure()
+    ax = figure.subplots()
+    ax.scatter([0, 1, 2], [0, 1, 2], c=["#004488", "#BB5566", "#DDAA33"])
+    svg = themed_svg(figure)
+    used = set(re.findall(r'href="#([^"]+)"', svg))
+    assert svg.count("<use ") >= 3
+    assert used <= set(re.findall(r' id="([^"]+)"', svg))

@@ -89,6 +89,11 @@ def captions_of(demo):
     return found
 
 
+def is_named(demo, word):
+    """Return whether a word is whole parts of the name of a demo: 06 is not in bishop_2006."""
+    return f"_{word.strip('_')}_" in f"_{demo.stem}_"
+
+
 def files_of(demo):
     """Return the files that are kept of a demo."""
     figures = [KEPT / f"{name}.svg" for name in captions_of(demo)]
@@ -227,13 +232,13 @@ def _draw_elsewhere(demo):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("words", nargs="*", help="parts of names of demos")
+    parser.add_argument("words", nargs="*", help="parts of names of demos, such as 04 or grosse_2015")
     parser.add_argument("--check", action="store_true", help="draw nothing; exit code 1 if a figure is stale")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.here:
         return draw(asked.here)
-    named = [demo for demo in DEMOS if any(word in demo.stem for word in asked.words)]
+    named = [demo for demo in DEMOS if any(is_named(demo, word) for word in asked.words)]
     stale = named if asked.words else [demo for demo in DEMOS if is_stale(demo)]
     failed = 0
     for demo in stale:

@@ -44,8 +44,10 @@ _DARK_PAPER, _DARK_INK = 0.095, 0.95
 _DARK_CONTRAST, _DARK_LIFT = 3.5, 0.7
 _STYLE = re.compile(r' style="[^"]*"')
 _COLOR = re.compile(r"(fill|stroke): #([0-9a-f]{6})")
-# Names that nothing refers to: all but those of clip paths and markers.
-_UNUSED = re.compile(r' id="(?![pm][0-9a-f]{10}")[^"]*"| transform="rotate\(-?0 [^"]*"')
+# Names that nothing refers to: all but those of clip paths, markers and dots of many colours.
+_UNUSED = re.compile(
+    r' id="(?!([pm]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}")[^"]*"| transform="rotate\(-?0 [^"]*"'
+)
 
 # In place of the date and the version of Matplotlib.
 _CREATOR = "elbo_lab"
