@@ -4,17 +4,30 @@ import http.client
 import json
 import re
 import threading
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elbo_lab import exact
 from elbo_lab.cli.main import main
 from elbo_lab.errors import UserMistake
-from elbo_lab.estimators import Problem
-from elbo_lab.explorer import TABS, Shown, described, frame, noise, prior, running_example, shown_model
+from elbo_lab.estimators import Concrete, Problem, Rebar
+from elbo_lab.explorer import (
+    TABS,
+    Shown,
+    bit,
+    described,
+    draws,
+    em,
+    frame,
+    noise,
+    prior,
+    running_example,
+    shown_model,
+)
 from elbo_lab.explorer.server import LONGEST_QUERY, Explorer
 from elbo_lab.models import PPCA, DeepBernoulli
 from elbo_lab.plots.style import estimator_style
@@ -216,6 +229,170 @@ def test_any_number_of_draws_gives_estimates(log_draws):
     assert 1.0 <= now["effective"] <= now["draws"]
 
 
+# -- the draws -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(MEANS, STDS)
+def test_more_draws_make_the_bound_tighter_and_it_stays_below_log_p(mean, sd):
+    known = frame("bound", mean=mean, sd=sd)
+    bounds = [draws.bound_of(running_example(), mean, sd, count) for count in (1, 2, 5, 17, 64)]
+    assert bounds[0] == pytest.approx(known["elbo"], rel=1e-9)
+    assert (np.diff([*bounds, known["log_p"]]) > -1e-6 * abs(bounds[0])).all()
+    assert bounds[-1] > bounds[0] or known["gap"] < 1e-6
+
+
+def test_the_plain_signal_falls_and_the_doubly_reparameterized_one_and_that_of_theta_grow():
+    now = frame("draws", log2_draws=6)
+    curves = {one["name"]: one["curve"] for one in now["ratios"]}
+    assert (np.diff(curves["iwae-reparameterization"]) < 0).all()
+    for name in ("dreg", "iwae-theta"):
+        assert (np.diff(curves[name][2:]) > 0).all()
+    slope = np.polyfit(np.log(now["counts"][3:]), np.log(curves["iwae-reparameterization"][3:]), 1)[0]
+    assert slope == pytest.approx(-0.5, abs=0.15)  # Rainforth et al. (2018), theorem 1
+    assert (now["bound"], now["ratios"][0]["now"]) == (now["bounds"][-1], now["ratios"][0]["curve"][-1])
+
+
+def test_the_ratio_of_one_draw_is_that_of_the_exact_variance():
+    # With M = 1 the bound is the ELBO; the variance of the pathwise gradient is known by quadrature.
+    shown = running_example()
+    model, posterior, theta, phi, x = shown.at(0.5, 0.9)
+    scene = Scene(model, theta, posterior, phi, x, "", model.posterior_eta(theta, x))
+    known = {one.name: value for one, value in known_variances_by_draws(scene, [1])[1].items()}
+    exactly = (
+        np.linalg.norm(exact.gradients(scene.problem).phi_elbo.value) / known["reparameterization"] ** 0.5
+    )
+    ratios = {one["name"]: one["now"] for one in frame("draws", mean=0.5, sd=0.9)["ratios"]}
+    assert ratios["iwae-reparameterization"] == pytest.approx(exactly, rel=0.15)  # 2000 repeats
+
+
+# -- one bit ---------------------------------------------------------------------------------------
+
+BITS = st.floats(-4, 4), st.floats(0, 1), st.floats(0.05, 2)
+
+
+def bit_rows(**given):
+    now = frame("bit", **given)
+    return now, {row["name"]: row for row in now["estimators"]}
+
+
+@settings(max_examples=20, deadline=None)
+@given(*BITS)
+def test_bias_and_noise_of_straight_through_and_reinforce_are_sums_over_both_bits(logit, target, temperature):
+    now, rows = bit_rows(logit=logit, target=target, temperature=temperature)
+    p = 1.0 / (1.0 + np.exp(-logit))
+    weights, bits = np.array([1.0 - p, p]), np.array([0.0, 1.0])
+    assert now["exact"] == pytest.approx(p * (1 - p) * ((1 - target) ** 2 - target**2), abs=1e-12)
+    single = {
+        "straight-through": p * (1 - p) * 2 * (bits - target),
+        "score-function": (bits - target) ** 2 * (bits - p),
+    }
+    for name, gradients in single.items():
+        mean = weights @ gradients
+        assert rows[name]["mean"] == pytest.approx(mean, abs=1e-10)
+        assert rows[name]["bias"] == pytest.approx(mean - now["exact"], abs=1e-10)
+        assert rows[name]["sd"] == pytest.approx((weights @ (gradients - mean) ** 2) ** 0.5, abs=1e-8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(*BITS)
+def test_rebar_is_unbiased_at_every_temperature_and_more_nodes_change_nothing(logit, target, temperature):
+    now, rows = bit_rows(logit=logit, target=target, temperature=temperature)
+    assert rows["rebar"]["mean"] == pytest.approx(now["exact"], abs=2e-6)
+    for kind in (Concrete, Rebar):
+        finer = bit.moments(kind(temperature), logit, target, nodes=2 * bit.NODES)
+        row = rows[kind.stem]
+        assert (row["mean"], row["sd"]) == pytest.approx((finer[0], finer[1] ** 0.5), abs=2e-5)
+
+
+def test_a_cold_concrete_is_less_biased_and_noisier_with_the_numbers_of_the_lesson():
+    # docs/discrete.md: variances 3.8e-3 at 1 and 6.6e-2 at 0.1; REBAR 1.8e-2 at 0.5.
+    for temperature, mean, variance in ((1.0, 0.0326, 3.8e-3), (0.1, 0.0128, 6.6e-2)):
+        _, rows = bit_rows(temperature=temperature)
+        assert rows["concrete"]["mean"] == pytest.approx(mean, abs=5e-5)
+        assert rows["concrete"]["sd"] ** 2 == pytest.approx(variance, rel=0.02)
+    now, rows = bit_rows()
+    assert rows["rebar"]["sd"] ** 2 == pytest.approx(1.8e-2, rel=0.03)
+    assert rows["straight-through"]["mean"] == pytest.approx(0.0948, abs=5e-5)
+    at = now["temperatures"].index(0.5)
+    for name in ("concrete", "rebar"):
+        assert now["curves"][name]["sd"][at] == pytest.approx(rows[name]["sd"], abs=1e-6)
+
+
+# -- EM --------------------------------------------------------------------------------------------
+
+
+@st.composite
+def em_places(draw):
+    """Return settings as the page sends them: own points, means that were dragged, Old Faithful or not."""
+    coordinates = st.tuples(st.floats(1, 6), st.floats(35, 105))
+    components = draw(st.integers(1, 3))
+    points = draw(st.lists(coordinates, max_size=6))
+    now = frame("em", components=components)
+    theta, first = now["settings"]["theta"], now["first_mean"]
+    means = draw(st.lists(coordinates, min_size=components, max_size=components))
+    theta[first : first + 2 * components] = np.ravel(means).tolist()
+    flag = draw(st.integers(0, 1)) if points else 1
+    return {"components": components, "faithful": flag, "points": np.ravel(points).tolist(), "theta": theta}
+
+
+@settings(max_examples=25, deadline=None)
+@given(em_places())
+def test_no_half_step_of_em_lowers_the_bound_or_log_p(place):
+    now = frame("em", **place)
+    for step in ("e-step", "m-step", "e-step", "m-step", "both"):
+        after = frame("em", take=step, **now["settings"])
+        rounding = 1e-9 * max(1.0, abs(now["log_p"]))
+        assert after["bound"] >= now["bound"] - rounding
+        assert after["bound"] <= after["log_p"] + rounding
+        if step == "e-step":
+            assert after["log_p"] == now["log_p"]
+            assert after["settings"]["theta"] == now["settings"]["theta"]
+            assert after["bound"] == pytest.approx(after["log_p"], abs=rounding)
+        else:
+            assert after["log_p"] >= now["log_p"] - rounding
+        now = after
+
+
+def test_a_run_of_em_from_the_start_finds_both_clouds():
+    now = frame("em")
+    assert now["bound"] < now["log_p"] - 100  # every point is shared equally at first
+    assert np.allclose(now["shares"], 0.5)
+    for _ in range(12):
+        now = frame("em", take="both", **now["settings"])
+    assert now["log_p"] == pytest.approx(-1130.264, abs=1e-3)  # the maximum of demo 4
+    assert np.allclose(sorted(now["means"]), [[2.036, 54.48], [4.29, 79.97]], atol=0.01)
+    both = frame("em", take="m-step", **frame("em", take="e-step")["settings"])
+    assert frame("em", take="both") == both
+
+
+def test_one_component_is_the_gaussian_of_the_points_after_one_step():
+    points = [[2.0, 50.0], [3.0, 60.0], [4.5, 90.0]]
+    now = frame("em", take="both", components=1, faithful=0, points=np.ravel(points).tolist())
+    assert np.allclose(now["means"], [np.mean(points, axis=0)])
+    assert now["bound"] == pytest.approx(now["log_p"])
+
+
+def test_the_plane_may_be_empty():
+    now = frame("em", take="empty")
+    assert (now["points"], now["log_p"], now["bound"]) == ([], 0.0, 0.0)
+    assert frame("em", take="both", **now["settings"])["means"] == now["means"]
+    assert len(frame("em", take="eruptions", **now["settings"])["points"]) == 272
+
+
+def test_the_longest_lists_of_a_page_fit_into_a_query():
+    numbers = {
+        "theta": [-1.2345678901234567] * 18,
+        "q": [-1.2345678901234567] * 18,
+        "points": [100.25] * 2 * em.MOST_POINTS,
+    }
+    lists = {name: ",".join(map(str, value)) for name, value in numbers.items()}
+    assert (
+        len(urlencode({"tab": "em", "take": "e-step", "components": 3, "faithful": 1, **lists}))
+        < LONGEST_QUERY
+    )
+
+
 # -- every tab -------------------------------------------------------------------------------------
 
 
@@ -224,7 +401,8 @@ def test_a_frame_is_plain_numbers_and_says_itself_in_words(name):
     now = frame(name)
     assert json.loads(json.dumps(now, allow_nan=False)) == now
     assert re.search(r"\d", now["words"])
-    assert now["settings"] == {one.name: one.start for one in TABS[name].sliders(running_example())}
+    for slider in TABS[name].sliders(running_example()):
+        assert now["settings"][slider.name] == slider.start
 
 
 @pytest.mark.parametrize("name", TABS)
@@ -256,6 +434,16 @@ WRONG = [
     ("bound", {"take": "phi"}, "take: expected one of phi-step"),
     ("prior", {"take": "phi-step"}, "take: expected one of no button"),
     ("prior", {"log_draws": 6}, "log_draws: expected a number from 0 to 5"),
+    ("em", {"points": "1,2,x"}, "points: expected numbers between commas, got '1,2,x'"),
+    ("em", {"points": 3}, "points: expected numbers between commas"),
+    ("em", {"points": [2.0]}, "points: expected pairs of numbers"),
+    ("em", {"points": [2.0, 20.0]}, "points: expected points within 1 to 6 and 35 to 105"),
+    ("em", {"points": [2.0, 50.0] * 61}, "points: expected at most 120 numbers, got 122"),
+    ("em", {"theta": [1.0]}, "theta: expected 12 numbers for 2 components, got 1"),
+    ("em", {"theta": "nan"}, "theta: expected finite numbers"),
+    ("em", {"theta": [0, 0, 2, 50, 4, 80, 99, 0, 0, 0, 0, 0]}, "theta: expected covariances"),
+    ("em", {"faithful": 2}, "faithful: expected 0 or 1"),
+    ("em", {"men": 1}, "settings: expected one of components, faithful, points, q, theta, got 'men'"),
 ]
 
 
@@ -270,9 +458,11 @@ def test_colours_of_estimators_are_those_of_the_figures():
 
     style = (files("elbo_lab.explorer") / "page" / "explorer.css").read_text(encoding="utf-8")
     light = style[: style.index("@media")]
-    for name in (*noise.NAMES, "prior-monte-carlo"):
+    for name in (*noise.NAMES, "prior-monte-carlo", "dreg", "iwae-theta", "straight-through"):
         assert f"--{name}: {estimator_style(name).color.lower()};" in light
         assert name in ESTIMATORS
+    for stem in ("concrete", "rebar"):
+        assert f"--{stem}: {estimator_style(f'{stem}-0.5').color.lower()};" in light
 
 
 def test_dark_is_the_same_by_the_system_and_by_the_button():
@@ -363,7 +553,7 @@ def test_frames_that_are_slow_the_first_time_are_computed_before_they_are_asked_
     computed, done = [], threading.Event()
 
     def frame_of(tab, _, settings):
-        computed.append((tab.name, tuple(settings.values())))
+        computed.append((tab.name, str(settings)))
         if len(computed) == len(TABS) - 1 + prior.MOST_LATENTS:
             done.set()
 
@@ -373,7 +563,7 @@ def test_frames_that_are_slow_the_first_time_are_computed_before_they_are_asked_
         one.prepare()
         assert done.wait(20)
     assert len(set(computed)) == len(computed)
-    assert ("prior", (20, 3)) in computed
+    assert ("prior", "{'latents': 20, 'log_draws': 3.0}") in computed
 
 
 def test_only_the_loopback_is_listened_on(server):

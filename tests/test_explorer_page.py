@@ -106,8 +106,12 @@ def test_sliders_are_locked_until_a_prediction_is_made_and_a_move_settles_it(tab
         page.choose(choice)
         assert page.run(f"return {inputs}.every((one) => !one.matches(':disabled'))")
         assert question.because not in page.find(".verdict").text
-        slider = next(one for one in TABS[tab].sliders(running_example()) if one.name in question.settled_by)
-        page.slide(slider.name, slider.low + 2 * slider.step)
+        sliders = {one.name: one for one in TABS[tab].sliders(running_example())}
+        name = next((one for one in question.settled_by if one in sliders), "")
+        if name:
+            page.slide(name, sliders[name].low + 2 * sliders[name].step)
+        else:
+            page.press(question.settled_by[0])
         verdict = page.find(".verdict").text
         assert question.because in verdict
         assert verdict.startswith(
@@ -172,12 +176,10 @@ def test_from_a_slider_to_its_picture_takes_a_moment(tab, browser, server):
     page.choose(0)
     slider = TABS[tab].sliders(running_example())[0]
     count = 15
+    places = round((slider.high - slider.low) / slider.step)
     for i in range(count):
-        page.slide(
-            slider.name,
-            slider.low
-            + round((i + 1) / (count + 1) * (slider.high - slider.low) / slider.step) * slider.step,
-        )
+        share = (i + 1) / (count + 1) if places > count else i % 2
+        page.slide(slider.name, slider.low + round(share * places) * slider.step)
     times = page.run("return Explorer.times")
     assert len(times) == count + 1
     assert statistics.median(times[1:]) < SLOWEST_MEDIAN
@@ -230,13 +232,13 @@ def test_pictures_say_their_numbers_in_words(tab, browser, server):
     page = Page(browser, server, tab)
     labels = """return [...document.querySelectorAll(arguments[0])]
         .map((one) => [one.getAttribute('role'), one.getAttribute('aria-label')])"""
-    before = page.run(labels, f"{page.panel} svg")
+    before = page.run(labels, f"{page.panel} figure > svg")
     assert before
     assert all(role == "img" and any(c.isdigit() for c in words) for role, words in before)
     page.choose(0)
     slider = TABS[tab].sliders(running_example())[0]
-    page.slide(slider.name, slider.low + 5 * slider.step)
-    assert page.run(labels, f"{page.panel} svg") != before
+    page.slide(slider.name, min(slider.low + 5 * slider.step, slider.high))
+    assert page.run(labels, f"{page.panel} figure > svg") != before
 
 
 LOOK = """
@@ -271,6 +273,55 @@ def test_a_tab_fits_its_width_light_and_dark(tab, width, browser, server):
     page.run("document.querySelector('.theme').click()")
     assert page.run(LOOK, page.panel)["page"] == pages[0]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_points_are_clicked_and_means_dragged_and_no_half_step_of_em_falls(browser, server):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page = Page(browser, server, "em")
+    picture = page.find(".plane svg")
+    page.run("arguments[0].scrollIntoView({ block: 'center' })", picture)
+    ActionChains(browser).move_to_element(picture).click().perform()
+    assert page.now()["own"] == 0  # locked
+    page.choose(1)
+    page.run("arguments[0].scrollIntoView({ block: 'center' })", picture)
+    corner = ActionChains(browser).move_to_element_with_offset(picture, -300, -100).click()
+    page.drawn_after(corner.perform)
+    now = page.now()
+    assert now["own"] == 1
+    assert len(now["points"]) == 273
+    drag = ActionChains(browser).drag_and_drop_by_offset(page.find(".handle.first"), 60, 40)
+    page.drawn_after(drag.perform)
+    x, y = page.now()["means"][0]
+    assert x > now["means"][0][0] + 0.1
+    assert y < now["means"][0][1] - 3
+    page.drawn_after(lambda: page.find(".handle.second").send_keys(Keys.ARROW_LEFT))
+    moved = page.now()["means"][1]
+    assert moved == pytest.approx([now["means"][1][0] - 0.05, now["means"][1][1]])
+    page.drawn_after(lambda: page.find(".handle.second").send_keys(Keys.ENTER))
+    assert page.now()["points"][-1] == pytest.approx(moved, abs=0.05)
+    for step in ("e-step", "m-step", "both", "e-step", "m-step"):
+        before = page.now()
+        page.press(step)
+        after = page.now()
+        assert after["bound"] >= before["bound"] - 1e-9
+        assert (after["log_p"] == before["log_p"]) == (step == "e-step")
+        assert after["log_p"] >= before["log_p"] - 1e-9
+        assert (page.cell("log_p-change") == "0, exactly") == (step == "e-step")
+    # The handle stands on the mean, within the margins of the picture.
+    at = """return ['.handle.first', '.plane svg']
+        .map((one) => document.querySelector(one).getBoundingClientRect())
+        .map((box) => [box.x, box.y, box.width, box.height])"""
+    (left, top, size, _), (x0, y0, width, height) = page.run(at)
+    x, y = page.now()["means"][0]
+    assert left + size / 2 - x0 == pytest.approx(46 + (x - 1) / 5 * (width - 58), abs=2)
+    assert top + size / 2 - y0 == pytest.approx(height - 42 - (y - 35) / 70 * (height - 54), abs=2)
+    page.press("empty")
+    assert page.now()["points"] == []
+    page.slide("components", 3)
+    assert len(page.now()["means"]) == 3
+    assert page.complaints() == []
 
 
 def test_a_mistake_of_the_server_is_shown_and_goes_away(browser, server):

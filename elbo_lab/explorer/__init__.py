@@ -9,13 +9,18 @@ server. One more tab is its file here, its place in `TABS`, and its part of the 
 from collections.abc import Mapping
 
 from elbo_lab.errors import unknown_name
+from elbo_lab.explorer.bit import Bit
 from elbo_lab.explorer.bound import Bound
+from elbo_lab.explorer.draws import Draws
+from elbo_lab.explorer.em import ExpectationMaximization
 from elbo_lab.explorer.noise import Noise
 from elbo_lab.explorer.prior import Prior
 from elbo_lab.explorer.shown import Shown, running_example, shown_model
 from elbo_lab.explorer.tab import Button, Frame, Question, Settings, Slider, Tab
 
-TABS: dict[str, Tab] = {tab.name: tab for tab in (Bound(), Noise(), Prior())}
+TABS: dict[str, Tab] = {
+    tab.name: tab for tab in (Bound(), Noise(), Prior(), Draws(), Bit(), ExpectationMaximization())
+}
 """In the order of the page."""
 
 __all__ = [
@@ -55,7 +60,7 @@ def frame(tab: str, /, shown: Shown | None = None, take: str = "", **settings: o
     take : str, optional
         A button that is pressed first: the settings to which it leads are shown.
     **settings : float
-        By name of the slider; what is not given is at its start.
+        By name of the slider; what is not given is at its start. The tab `em` also has lists of numbers.
 
     Returns
     -------

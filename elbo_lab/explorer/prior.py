@@ -59,7 +59,7 @@ class Prior(Tab):
     def sliders(self, shown: Shown) -> tuple[Slider, ...]:  # noqa: ARG002 - K is free here, so the model is its own
         return (
             Slider("latents", "latent dimension K", 1, MOST_LATENTS, 1, 1),
-            Slider("log_draws", "draws S of one estimate", 0, 5, 0.1, 3, power=True),
+            Slider("log_draws", "draws S of one estimate", 0, 5, 0.1, 3, power=10),
         )
 
     def slow_at_first(self, shown: Shown) -> Iterable[Settings]:

@@ -36,7 +36,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-LONGEST_QUERY = 1000
+# The lists of the tab `em` are the longest.
+LONGEST_QUERY = 4000
 MOST_PORT = 65535
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from elbo_lab.errors import bad_kind, bad_value, short, unknown_name
 from elbo_lab.explorer.shown import Shown
 
-Settings = dict[str, float]
-"""By name of the slider."""
+Settings = dict[str, Any]
+"""By name: a number for each slider, and what else a tab has for itself."""
 
 Frame = dict[str, Any]
 """What is drawn: numbers, words, and lists and dictionaries of them."""
@@ -35,8 +35,10 @@ class Slider:
         In words.
     low, high, step, start : float
     unit : str, optional
-    power : bool, optional
-        Whether 10 to the power of the setting is what it stands for, and what is shown.
+    power : int, optional
+        If given, its power of the setting is what that stands for, and what is shown.
+    resets : tuple of str, optional
+        Settings without a slider that go back to their start when this one moves.
     """
 
     name: str
@@ -46,7 +48,8 @@ class Slider:
     step: float
     start: float
     unit: str = ""
-    power: bool = False
+    power: int = 0
+    resets: tuple[str, ...] = ()
 
     def checked(self, value: object) -> float:
         """Return a value as a float between both ends, or raise."""

@@ -2,23 +2,12 @@
 "use strict";
 
 Explorer.part("bound", (() => {
-  const { Plot, Axis, element, fixed, signed } = Explorer;
+  const { Plot, Axis, Changes, fixed } = Explorer;
   const ROWS = [["log_p", "log p(x)", "exact"], ["elbo", "ELBO", "elbo"], ["gap", "gap = KL(q || posterior)", "gap"]];
   const MOST = 200; // moves in the trace; a slider on its way is one
   const axis = new Axis(1.0);
-  let densities, sum, trace, cells, before, last;
+  let densities, sum, trace, changes;
   let past = [];
-
-  function table() {
-    const made = element("table", {}, element("caption", { text: "What the last move changed, in nats" }));
-    made.append(element("thead", {}, element("tr", {}, ...["", "before", "now", "change"].map((text) => element("th", { scope: "col", text })))));
-    cells = {};
-    for (const [name, words, mark] of ROWS) {
-      cells[name] = ["before", "now", "change"].map((kind) => element("td", { "data-cell": `${name}-${kind}` }));
-      made.append(element("tr", {}, element("th", { scope: "row" }, element("span", { class: `mark ${mark}` }), ` ${words}`), ...cells[name]));
-    }
-    return made;
-  }
 
   return {
     build(area) {
@@ -29,23 +18,14 @@ Explorer.part("bound", (() => {
         key: [["q", "q, which you move"], ["exact", "posterior, exact"]] });
       trace = new Plot(area, { title: "Moves so far", xlabel: "moves", ylabel: "nats",
         key: [["exact", "log p(x)"], ["elbo", "ELBO"]] });
-      area.append(table());
+      changes = new Changes(area, "bound", "What the last move changed, in nats", ROWS);
     },
 
     draw(frame, change) {
-      if (change.fresh || !before) before = last || frame;
-      last = frame;
+      changes.show(frame, change.fresh);
       if (change.fresh) past.push(frame);
       else past[past.length - 1] = frame;
       if (past.length > MOST) past = past.slice(-MOST);
-      for (const [name] of ROWS) {
-        const [was, now, moved] = cells[name];
-        const by = frame[name] - before[name];
-        was.textContent = fixed(before[name]);
-        now.textContent = fixed(frame[name]);
-        moved.textContent = by === 0 ? "0, exactly" : signed(by);
-        moved.className = by === 0 ? "still" : "";
-      }
       sum.note.textContent = `${fixed(frame.elbo)} + ${fixed(frame.gap)} = ${fixed(frame.log_p)} nats`;
       const x = axis.holding(frame.elbo, frame.log_p);
       sum.show({ x, y: [0, 1], words: frame.words }, (plot) => {

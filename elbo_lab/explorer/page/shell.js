@@ -1,8 +1,8 @@
 // The shell of the explorer: tabs, predictions, sliders, and what draws. Each tab has a part in a file of its own:
 //
 //   Explorer.part("bound", {
-//     build(area) {},              // once: makes its pictures in an empty element
-//     draw(frame, change) {},      // for each frame; change = { kind: "start" | "slide" | "take", fresh }
+//     build(area, view) {},        // once: makes its pictures in an empty element; view.move(changes) asks for a frame
+//     draw(frame, change) {},      // for each frame; change = { kind: "start" | "slide" | "move" | "take", fresh }
 //   });
 //
 // `fresh` says that a new gesture begins: a button, or another slider, or one that was let go in between.
@@ -39,6 +39,7 @@ window.Explorer = (() => {
     return made;
   }
 
+  const lower = (text) => text[0].toLowerCase() + text.slice(1);
   const minus = (text) => text.replace("-", "−");
   const fixed = (value, digits = 4) => minus(value.toFixed(digits));
   const signed = (value, digits = 4) => (value < 0 ? "" : "+") + fixed(value, digits);
@@ -73,8 +74,8 @@ window.Explorer = (() => {
 
   // A picture with axes. Its drawing is kept as a function, so that another width draws it anew.
   class Plot {
-    constructor(area, { title, xlabel = "", ylabel = "", height = 260, key = [], yticks = true }) {
-      Object.assign(this, { title, xlabel, ylabel, height, yticks, drawing: null, width: 0 });
+    constructor(area, { title, xlabel = "", ylabel = "", height = 260, key = [], yticks = true, clipped = false }) {
+      Object.assign(this, { title, xlabel, ylabel, height, yticks, clipped, drawing: null, width: 0 });
       this.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.svg.setAttribute("role", "img");
       this.svg.setAttribute("height", height);
@@ -113,8 +114,13 @@ window.Explorer = (() => {
       this.bottom = this.height - (this.xlabel ? 42 : 24);
       this.out = [];
       this.axes();
+      const axes = this.out;
+      this.out = [];
       this.drawing(this);
-      this.svg.innerHTML = this.out.join("");
+      const drawn = this.out.join("");
+      const [width, height] = [this.right - this.left, this.bottom - this.top];
+      const inside = { x: this.left, y: this.top, width, height, viewBox: `${this.left} ${this.top} ${width} ${height}` };
+      this.svg.innerHTML = axes.join("") + (this.clipped ? svg("svg", inside, drawn) : drawn);
     }
 
     px(value) {
@@ -170,6 +176,22 @@ window.Explorer = (() => {
       return beyond;
     }
 
+    // Dots of a colour of their own.
+    points(places, color, large) {
+      const path = places.map(([x, y]) => `M${this.px(x).toFixed(1)} ${this.py(y).toFixed(1)}h0`).join("");
+      this.out.push(svg("path", { class: large ? "points large" : "points", stroke: color, d: path }));
+    }
+
+    // Where an event of the pointer is, in the units of the axes.
+    at(event) {
+      const box = this.svg.getBoundingClientRect();
+      const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+      return [
+        this.x[0] + ((x - this.left) / (this.right - this.left)) * (this.x[1] - this.x[0]),
+        this.y[0] + ((this.bottom - y) / (this.bottom - this.top)) * (this.y[1] - this.y[0]),
+      ];
+    }
+
     cross(x, y, mark) {
       const [at, up] = [this.px(x), this.py(y)];
       this.out.push(svg("path", { class: `line ${mark}`, d: `M${at - 8} ${up}h16M${at} ${up - 8}v16` }));
@@ -209,6 +231,46 @@ window.Explorer = (() => {
         this.range = [high - 1.6 * span, high + 0.35 * span];
       }
       return this.range;
+    }
+
+    // The same with as much room below as above.
+    around(low, high) {
+      const span = Math.max(high - low, this.least);
+      const kept = this.range;
+      if (!kept || low < kept[0] || high > kept[1] || span < 0.25 * (kept[1] - kept[0])) {
+        const middle = (low + high) / 2;
+        this.range = [middle - 0.75 * span, middle + 0.75 * span];
+      }
+      return this.range;
+    }
+  }
+
+  // What a move changed: of each row [name, words, mark] the number before, now, and the change.
+  class Changes {
+    constructor(area, tab, caption, rows) {
+      this.cells = {};
+      this.rows = rows;
+      const table = element("table", {}, element("caption", { text: caption }));
+      table.append(element("thead", {}, element("tr", {}, ...["", "before", "now", "change"].map((text) => element("th", { scope: "col", text })))));
+      for (const [name, words, mark] of rows) {
+        this.cells[name] = ["before", "now", "change"].map((kind) => element("td", { "data-cell": `${name}-${kind}` }));
+        table.append(element("tr", {}, element("th", { scope: "row" }, element("span", { class: `mark ${mark}` }), ` ${words}`), ...this.cells[name]));
+      }
+      area.append(table);
+    }
+
+    // `fresh`: the move begins at what was shown last.
+    show(frame, fresh) {
+      if (fresh || !this.before) this.before = this.last || frame;
+      this.last = frame;
+      for (const [name] of this.rows) {
+        const [was, now, moved] = this.cells[name];
+        const by = frame[name] - this.before[name];
+        was.textContent = fixed(this.before[name]);
+        now.textContent = fixed(frame[name]);
+        moved.textContent = by === 0 ? "0, exactly" : signed(by);
+        moved.className = by === 0 ? "still" : "";
+      }
     }
   }
 
@@ -253,7 +315,7 @@ window.Explorer = (() => {
       this.open = true;
       this.lock();
       if (index === null) this.card.hidden = true;
-      else this.verdict.textContent = `You predict: ${this.tab.question.choices[index].toLowerCase()}. ${this.tab.question.try_it}`;
+      else this.verdict.textContent = `You predict: ${lower(this.tab.question.choices[index])}. ${this.tab.question.try_it}`;
       this.buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
     }
 
@@ -272,7 +334,7 @@ window.Explorer = (() => {
       const held = this.chosen === right;
       this.card.classList.add(held ? "held" : "missed");
       this.verdict.replaceChildren(
-        element("b", { text: held ? "Your prediction held. " : `Your prediction did not hold: ${choices[right].toLowerCase()}. ` }), because);
+        element("b", { text: held ? "Your prediction held. " : `Your prediction did not hold: ${lower(choices[right])}. ` }), because);
     }
 
     controls() {
@@ -297,7 +359,15 @@ window.Explorer = (() => {
       const fresh = this.held !== slider.name;
       this.held = slider.name;
       this.settings[slider.name] = Number(this.inputs[slider.name].input.value);
+      for (const name of slider.resets) delete this.settings[name];
       this.request({ kind: "slide", name: slider.name, fresh, take: "", since: performance.now() });
+    }
+
+    // Settings without a slider, which a part moves itself; `fresh` as above.
+    move(changes, fresh) {
+      this.held = null;
+      Object.assign(this.settings, changes);
+      this.request({ kind: "move", name: Object.keys(changes)[0], fresh, take: "", since: performance.now() });
     }
 
     take(name) {
@@ -308,7 +378,7 @@ window.Explorer = (() => {
     start() {
       if (!this.started) {
         this.started = true;
-        parts[this.tab.name].build(this.pictures);
+        parts[this.tab.name].build(this.pictures, this);
         this.request({ kind: "start", name: "", fresh: true, take: "", since: performance.now() });
       }
     }
@@ -346,7 +416,7 @@ window.Explorer = (() => {
         const value = this.settings[name];
         if (Number(input.value) !== value) input.value = value;
         const digits = slider.step >= 1 ? 0 : 3;
-        output.value = (slider.power ? count(Math.round(10 ** value)) : fixed(value, digits)) + (slider.unit ? ` ${slider.unit}` : "");
+        output.value = (slider.power ? count(Math.round(slider.power ** value)) : fixed(value, digits)) + (slider.unit ? ` ${slider.unit}` : "");
         input.setAttribute("aria-valuetext", output.value);
       }
     }
@@ -415,5 +485,5 @@ window.Explorer = (() => {
   }
 
   document.addEventListener("DOMContentLoaded", start);
-  return { part: (name, part) => { parts[name] = part; }, source, times, Plot, Axis, element, fixed, signed, count, short };
+  return { part: (name, part) => { parts[name] = part; }, source, times, Plot, Axis, Changes, element, fixed, signed, count, short };
 })();
