@@ -5,9 +5,11 @@ unless `-D plot_gallery=0` is given. Nothing is loaded from elsewhere at view ti
 `es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0) stands in `_static/mathjax` with its licence.
 """
 
+import os
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import urlparse
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -33,7 +35,11 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
+    "notfound.extension",
     "inline_figures",
+    "page_head",
+    "tables",
 ]
 exclude_patterns = ["_build", "_ext", "_static"]
 default_role = "code"
@@ -51,44 +57,78 @@ html_title = "elbo_lab"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+# Where the site is published, with a slash at its end: for canonical addresses and a map of the site.
+html_baseurl = os.environ.get("ELBO_LAB_SITE_URL", "")
 html_copy_source = False
 html_show_sphinx = False
+# Code that one may run; what it prints and the pages of the source are not copied.
+copybutton_selector = "div[class^=highlight-]:not(.highlight-text) > div.highlight pre"
+# A page that is missed may be anywhere, so that its links are those from the root.
+notfound_urls_prefix = urlparse(html_baseurl).path or "/"
+notfound_context = {
+    "title": "Page not found",
+    "body": "<h1>Page not found</h1><p>There is no page at this address. "
+    f'<a href="{notfound_urls_prefix}index.html">The start page</a> has the way to all others, '
+    f'and <a href="{notfound_urls_prefix}search.html">the search</a> finds words.</p>',
+}
 mathjax_path = "mathjax/tex-svg-full.js"
 # Its menu would load speech rules from another host.
 mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local"}}
 
 
+# In the order of reading; what comes first is for everybody.
 CONTENTS = {
-    "Lessons": ["likelihood", "errors_in_texts", "road", "estimators", "variance", "numerics"],
-    "Estimators, one by one": [
+    "Learn": ["likelihood", "road", "estimators", "variance", "exercises", "explorer", "gallery/index"],
+    "Then: each estimator": [
         "score_function",
         "pathwise",
         "discrete",
         "multi_sample",
         "bounds",
         "families",
-    ],
-    "Other models": ["density", "conditional", "graphs", "gplvm", "manifolds"],
-    "Other ways to learn": ["beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
-    "Working with it": [
-        "explorer",
-        "exercises",
-        "instructors",
-        "command_line",
         "choosing",
-        "comparing",
-        "learning",
-        "notebooks",
-        "write_your_own",
-        "extending",
-        "gotchas",
-        "testing",
-        "cost",
-        "benchmarks",
     ],
-    "Demos": ["gallery/index"],
+    "Then: what goes wrong": ["errors_in_texts", "what_the_bound_hides", "gotchas", "numerics"],
+    "Then: other models": ["density", "conditional", "graphs", "gplvm", "manifolds"],
+    "Then: other ways to learn": ["learning", "beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
+    "Use and extend": ["command_line", "comparing", "notebooks", "write_your_own", "extending"],
+    "Teach and check": ["instructors", "testing", "cost", "benchmarks"],
     "Reference": ["concepts", "catalogue", "glossary", "api/index", "bibliography"],
 }
+
+# What one may search for, by the page that explains it, which then comes first.
+KEYWORDS = {
+    "likelihood": "evidence; marginal likelihood; ELBO; variational lower bound; KL divergence; surprisal",
+    "road": "EM algorithm; expectation maximization; VAE; variational autoencoder; variational EM",
+    "estimators": "gradient estimator; prior sampling",
+    "score_function": "REINFORCE; score function; likelihood ratio; baseline; leave-one-out; control variate",
+    "pathwise": "reparameterization; reparameterization trick; pathwise gradient; sticking the landing; "
+    "measure-valued gradient",
+    "discrete": "Gumbel-softmax; Concrete distribution; straight-through; REBAR; RELAX; ARM; DisARM",
+    "multi_sample": "IWAE; importance-weighted autoencoder; VIMCO; DReG; OVIS; signal-to-noise ratio",
+    "bounds": "ELBO surgery; Renyi bound; CUBO; annealed importance sampling",
+    "families": "implicit reparameterization; inverse transform sampling; change of variables",
+    "numerics": "log-sum-exp; softplus; float32",
+    "learning": "early stopping; checkpoint; MNIST",
+    "beta": "beta-VAE; posterior collapse; disentangling",
+    "conditional": "conditional VAE; classifier",
+    "density": "kernel density; histogram",
+    "gplvm": "Gaussian process; GPLVM",
+    "graphs": "directed graph; missing data; d-separation",
+    "manifolds": "manifold; two-stage VAE",
+    "map_and_type_two": "MAP; maximum a posteriori; empirical Bayes; variational Bayes",
+    "wake_sleep": "wake-sleep; reweighted wake-sleep",
+    "monte_carlo_em": "Monte Carlo EM; Langevin; HMC",
+}
+
+
+def add_keywords(_, page, source):
+    """Put the words of a page into the index, under its title."""
+    if page in KEYWORDS:
+        title, _, rest = source[0].partition("\n")
+        entries = "\n".join(f"! {word}" for word in KEYWORDS[page].split("; "))
+        source[0] = f"{title}\n\n```{{index}}\n{entries}\n```\n{rest}"
 
 
 def add_contents(_, page, source):
@@ -106,6 +146,7 @@ def setup(app):
     demo_gallery.write(HERE / "gallery")
     app.add_config_value("plot_gallery", "1", "env")
     app.connect("source-read", add_contents)
+    app.connect("source-read", add_keywords)
     app.connect("source-read", readme_parts.insert)
     app.connect("source-read", catalogue.insert)
     app.connect("source-read", command_output.insert)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from elbo_lab.bounds import BOUNDS
+from elbo_lab.cli.main import build_parser
 from elbo_lab.datasets import DATASETS
 from elbo_lab.distributions import FAMILIES
 from elbo_lab.estimators import ESTIMATORS, Exact
 from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.registry import find_models
+from elbo_lab.registry import find_estimators, find_models
+from elbo_lab.report.columns import COLUMNS, find_column
 
 ROOT = Path(__file__).parents[1]
 # The modules of the site are no part of the package.
@@ -24,6 +26,8 @@ TOOLS = ("catalogue", "command_output", "demo_gallery", "plain_text", "readme_pa
 catalogue, command_output, demo_gallery, plain_text, readme_parts, source_pages = map(
     importlib.import_module, TOOLS
 )
+# What a run costs depends on the machine that builds the site.
+OF_THE_MACHINE = {"time", "effic."}
 
 DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
 NAME = r"[A-Z][\w'-]+"
@@ -94,9 +98,26 @@ def test_an_estimator_from_elsewhere_stands_in_the_catalogue_without_an_edit(mon
     )
 
 
+def columns_of(options):
+    """Return the names of the columns that a comparison prints at the width of the site."""
+    return options.columns.split(",") if options.columns else [column.title for column in COLUMNS]
+
+
+def test_a_table_that_prints_seconds_is_found():
+    options = build_parser().parse_args(["compare", "ppca"])
+    assert set(columns_of(options)) >= OF_THE_MACHINE
+
+
+def test_a_page_explains_the_columns_of_its_tables_once(monkeypatch):
+    legend = "In nats per unit of parameter (variance and mse squared): bias is\nthe mean."
+    monkeypatch.setattr(command_output, "printed", lambda words: f"table of {words}\n\n{legend}\n")
+    block = "```bash\nelbo-lab compare {}\n```\n\n<!-- output -->\n"
+    page = command_output.with_outputs(block.format("a") + block.format("b"))
+    assert page.count(legend) == 1 and page.index("table of compare a") < page.index(legend)
+    assert page.index(legend) < page.index("table of compare b\n```")
+
+
 def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
-    from elbo_lab.cli.main import build_parser
-    from elbo_lab.registry import find_estimators
 
     found = []
     for page in sorted((ROOT / "docs").glob("*.md")):
@@ -107,7 +128,11 @@ def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
     assert found
     for words in found:
         options = build_parser().parse_args(words.split())
-        assert options.command != "compare" or find_estimators(options.estimators.split(","))
+        if options.command == "compare":
+            assert find_estimators(options.estimators.split(","))
+            assert not OF_THE_MACHINE.intersection(
+                find_column("columns", c).title for c in columns_of(options)
+            )
 
     monkeypatch.setattr(command_output, "printed", lambda words: f"printed by {words}")
     page = ["```bash\nelbo-lab list\n```\n\n<!-- output -->\n\n```bash\nelbo-lab doctor\n```\n"]
@@ -211,3 +236,21 @@ def test_formulas_of_a_chapter_are_typeset_and_code_stays_as_it_is(line, typeset
     made = plain_text.to_rst(f"Words.\n\n{line}\n\nMore.\n")
     assert (".. math::" in made, ".. code-block::" in made) == (typeset, not typeset)
     assert typeset or line in made
+
+
+def test_a_column_of_numbers_stands_at_the_right():
+    nodes = pytest.importorskip("docutils.nodes")
+    tables = importlib.import_module("tables")
+    texts = [("what", "ms", "page"), ("a 1", "2.81", "3 to 4"), ("b", "−1,200", "9 ± 1"), ("c", "-", "x")]
+    rows = [
+        nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell), classes=["text-left"]) for cell in row))
+        for row in texts
+    ]
+    head, body = nodes.thead("", rows[0]), nodes.tbody("", *rows[1:])
+    tables.mark_numbers(None, nodes.table("", nodes.tgroup("", head, body)))
+    classes = [[cell["classes"] for cell in row] for row in rows]
+    assert classes == [[["text-left"], ["number"], ["text-left"]]] * len(texts)
+    assert [
+        word for word in ("12", "≈ 0.5", "3 %", "1e-5", "20 ms", "9 ± 1") if not tables.is_number(word)
+    ] == []
+    assert [word for word in ("K = 3", "3 to 4", "ppca", "1 a", "") if tables.is_number(word)] == []
