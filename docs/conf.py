@@ -41,7 +41,7 @@ extensions = [
     "page_head",
     "tables",
 ]
-exclude_patterns = ["_build", "_ext", "_static"]
+exclude_patterns = ["_build", "_ext", "_static", "_templates"]
 default_role = "code"
 
 myst_enable_extensions = ["dollarmath"]
@@ -52,6 +52,7 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 linkcode_resolve = source_pages.url_of
 
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "elbo_lab"
 html_static_path = ["_static"]

@@ -253,4 +253,6 @@ def test_a_column_of_numbers_stands_at_the_right():
     assert [
         word for word in ("12", "≈ 0.5", "3 %", "1e-5", "20 ms", "9 ± 1") if not tables.is_number(word)
     ] == []
-    assert [word for word in ("K = 3", "3 to 4", "ppca", "1 a", "") if tables.is_number(word)] == []
+    assert [
+        word for word in ("K = 3", "3 to 4", "6, 7, 12", "ppca", "1 a", "") if tables.is_number(word)
+    ] == []

@@ -10,8 +10,9 @@ from urllib.parse import urljoin
 
 from docutils import nodes
 
+SHORTEST, ENOUGH = 20, 60
 LONGEST = 160  # letters, about what a list of results shows
-GOAL = re.compile(r"\bAfter: (you .+?)(?:\. |\.?$)")
+GOAL = re.compile(r"\bAfter: you (.+?)(?:\. |\.?$)")
 # docutils writes a second one, beside that of the theme.
 VIEWPORT = re.compile(r'<meta content="width=device-width, initial-scale=1" name="viewport" ?/?>\n?')
 VIEWPORT_FIRST = re.compile(r'<meta name="viewport" content="width=device-width, initial-scale=1" ?/?>\n?')
@@ -30,13 +31,15 @@ def description_of(doctree, title):
     for paragraph in doctree.findall(nodes.paragraph) if doctree is not None else ():
         in_text = not isinstance(paragraph.parent, (nodes.entry, nodes.list_item))
         text = " ".join(paragraph.astext().replace("\\", "").split())
-        if in_text and len(text) > len("One sentence."):
+        if in_text and text[:1].isupper() and len(text) > SHORTEST:
             goal = GOAL.search(text)
-            sentence = goal[1] + "." if goal else re.split(r"(?<=[.?!]) (?=[A-Z])", text)[0]
-            return shortened(f"{title}: {sentence}" if goal else sentence)
-    return shortened(
-        f"{title}, a page of elbo_lab: log p(x) and its gradients, estimated beside exact answers."
-    )
+            if goal:
+                return shortened(f"{title.rstrip('.')}{'' if title.endswith('?') else '.'} You {goal[1]}.")
+            first, *rest = re.split(r"(?<=[.?!]) (?=[A-Z])", text)
+            while rest and len(first) < ENOUGH:
+                first += f" {rest.pop(0)}"
+            return shortened(first)
+    return shortened(f"{title}: a page of elbo_lab, where estimates of log p(x) stand beside exact answers.")
 
 
 def shortened(text):

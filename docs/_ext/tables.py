@@ -5,7 +5,7 @@ import re
 from docutils import nodes
 
 NUMBER = re.compile(
-    r"[−+±<>≈~-]?\s?\d[\d,. ]*(?:e[+-]?\d+)?(?: ?(?:%|±|×|x|ms|us|s|min|MB|kB|times)\W?[\d.]*)?"
+    r"[−+±<>≈~-]?\s?\d[\d,.]*(?: \d{3})*(?:e[+-]?\d+)?(?: ?(?:%|±|×|x|ms|us|s|min|MB|kB|times)\W?[\d.]*)?"
 )
 EMPTY = {"", "-", "–", "—", "n/a"}
 
