@@ -128,8 +128,8 @@ def add_keywords(_, page, source):
     """Put the words of a page into the index, under its title."""
     if page in KEYWORDS:
         title, _, rest = source[0].partition("\n")
-        entries = "\n".join(f"! {word}" for word in KEYWORDS[page].split("; "))
-        source[0] = f"{title}\n\n```{{index}}\n{entries}\n```\n{rest}"
+        entries = [f"```{{index}} ! {word}\n```" for word in KEYWORDS[page].split("; ")]
+        source[0] = "\n\n".join([title, *entries, rest.lstrip()])
 
 
 def add_contents(_, page, source):
