@@ -185,6 +185,26 @@ def test_every_page_has_its_headings_in_order_names_for_links_and_images_and_a_d
     assert wrong == {}
 
 
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("reparameterization trick", "pathwise"),
+        ("vae", "road"),
+        ("reinforce", "score_function"),
+        ("iwae", "multi_sample"),
+        ("posterior collapse", "beta"),
+    ],
+)
+def test_a_search_finds_the_lesson_first(words, page, address, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(f"{address}/search.html?q={words.replace(' ', '+')}")
+    ended = "return document.querySelector('#search-summary, .search-summary')?.textContent.includes('found')"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(ended))
+    first = browser.execute_script("return document.querySelector('#search-results li a').href")
+    assert first.startswith(f"{address}/{page}.html"), first
+
+
 SOUND = (
     '<meta name="description"><meta name="viewport">'
     '<meta property="og:title"><meta property="og:description">'

@@ -256,3 +256,23 @@ def test_a_column_of_numbers_stands_at_the_right():
     assert [
         word for word in ("K = 3", "3 to 4", "6, 7, 12", "ppca", "1 a", "") if tables.is_number(word)
     ] == []
+
+
+def test_a_page_is_described_by_its_first_sentences_or_by_what_one_can_do_afterwards():
+    nodes = pytest.importorskip("docutils.nodes")
+    head = importlib.import_module("page_head")
+
+    def described(*texts, title="Which one?"):
+        paragraphs = [nodes.paragraph(text=text) for text in texts]
+        return head.description_of(nodes.section("", *paragraphs), title)
+
+    lesson = "Before: sums. After: you can add, and\nsubtract. Time: 3 minutes."
+    assert described(lesson) == "Which one? You can add, and subtract."
+    assert described(lesson, title="Sums") == "Sums. You can add, and subtract."
+    short = "A package and a course. You see how well sums are estimated, and where not. More follows."
+    assert described("goes on after a formula, in small letters.", short) == short.removesuffix(
+        " More follows."
+    )
+    long = described("Words " * 100)
+    assert len(long) <= head.LONGEST and long.endswith("Words…")
+    assert described(title="Index").startswith("Index: ")
