@@ -32,7 +32,15 @@ from elbo_lab.models import GPLVM, PPCA
 from elbo_lab.models.gplvm import Rows, collapsed_bound
 from elbo_lab.optimise import ascend
 from elbo_lab.optimise.gplvm import BoundClimb, ModeClimb
-from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_inside, panels, save_figure, style_axes
+from elbo_lab.plots import (
+    EXACT_LINE,
+    STYLE,
+    figure_folder,
+    legend_inside,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -177,9 +185,11 @@ errors = {"GPLVM": mistaken(mean), "PCA": mistaken(pca)}
 print(f"rows whose neighbour in the plane is another digit: {errors}")
 
 # %% The figure
-figure, axes = panels(1, 3, height=4.0)
+figure = new_figure(7.6, STYLE["page_width"])
+grid = figure.add_gridspec(2, 2)
+axes = [figure.add_subplot(part) for part in (grid[0, 0], grid[0, 1], grid[1, :])]
 ax = axes[0]
-style_axes(ax, title="Three rows, one latent", xlabel="relevance", ylabel="nats, of the table")
+style_axes(ax, title="Three rows, one latent", xlabel="relevance", ylabel="nats, for the whole table")
 ax.semilogx(np.exp(LOG_RELEVANCES), exact, label="log p(Y), grid", **EXACT_LINE)
 ax.semilogx(np.exp(LOG_RELEVANCES), elbos, color=YELLOW, lw=STYLE["line_width"], label="ELBO of its q")
 ax.semilogx(np.exp(LOG_RELEVANCES), bounds, color=BLUE, lw=STYLE["line_width"], label="collapsed bound")

@@ -31,7 +31,7 @@ from elbo_lab.exact.graphs import log_evidence
 from elbo_lab.models import GraphModel
 from elbo_lab.models.graphs.description import read_graph
 from elbo_lab.models.graphs.independence import conditional_mutual_information, d_separated
-from elbo_lab.plots import figure_folder, panels, plot_graph, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, plot_graph, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -103,16 +103,21 @@ for words, estimators in choices.items():
     print(f"\n{words}, exact noise by a sum over all draws:\n{noise_table(noises[words])}")
 
 # %% The figure
-figure, (left, right) = panels(1, 2, height=4.2)
-plot_graph(house, {"season": 1.0, "window": 1.0, "warmth": 1.0}, ax=left, title="hidden in white")
-style_axes(right, title="noise of one draw", ylabel="variance of the gradient")
+figure, (left, right) = panels(2, 1, height=8.2, width=STYLE["page_width"])
+plot_graph(
+    house,
+    {"season": 1.0, "window": 1.0, "warmth": 1.0},
+    ax=left,
+    title="A greenhouse: hidden variables in white",
+)
+style_axes(right, title="Noise of the gradient from one draw", ylabel="variance, nats² per unit²", grid="y")
 places = np.arange(3)
 for i, (words, rows) in enumerate(noises.items()):
     color = ("#BB5566", "#DDAA33", "#004488")[i]
     right.bar(places + 0.26 * (i - 1), [row.variance for row in rows], 0.24, label=words, color=color)
 right.set_yscale("log")
 right.set_xticks(places, [row.variable for row in rows])
-right.legend(frameon=False, fontsize=8)
+right.legend(frameon=False, fontsize=STYLE["note_size"])
 caption = (
     "A greenhouse as a directed graph, hidden variables in white, and the variance of the gradient in each "
     "of them under three estimators: the sum over a category is the least noisy."

@@ -26,7 +26,7 @@ from elbo_lab.datasets import load
 from elbo_lab.estimators import ScoreFunctionLOO
 from elbo_lab.evaluation import measure_gap
 from elbo_lab.models import SigmoidBelief
-from elbo_lab.plots import figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.plots.style import legend_outside
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training import (
@@ -103,10 +103,10 @@ for name, history in curves.items():
     print(f"{name:<22} {values}")
 
 # %% The figure
-figure, (left, middle, right) = panels(1, 3, height=3.6)
-style_axes(left, title="The model", xlabel="epoch", ylabel="exact log p, nats per row")
-style_axes(middle, title="What the ELBO sees", xlabel="epoch", ylabel="KL(q || posterior), nats per row")
-style_axes(right, title="What sleep lowers", xlabel="epoch", ylabel="KL(posterior || q), nats per dream")
+figure, (left, middle, right) = panels(3, 1, height=8.2, width=STYLE["page_width"])
+style_axes(left, title="The model", xlabel="epoch", ylabel="exact log p, nats a row")
+style_axes(middle, title="What the ELBO sees", xlabel="epoch", ylabel="KL(q || posterior), nats")
+style_axes(right, title="What sleep lowers, on dreams", xlabel="epoch", ylabel="KL(posterior || q), nats")
 for name, history in curves.items():
     epochs = [row["epoch"] for row in history]
     look = {"color": COLORS[name], "linewidth": 1.4, "linestyle": "--" if name == HELD else "-"}
@@ -114,7 +114,7 @@ for name, history in curves.items():
         ax.plot(epochs, [row[key] for row in history], label=name, **look)
 for ax, key in ((middle, "kl"), (right, "inclusive")):
     ax.set_ylim(0.0, 3.0 * max(history[-1][key] for history in curves.values()))
-legend_outside(figure, left.get_legend_handles_labels()[0], columns=4)
+legend_outside(figure, left.get_legend_handles_labels()[0], columns=2)
 caption = (
     "Wake-sleep and the ELBO over the epochs: log p(x), KL(q || posterior) and KL(posterior || q). Sleep "
     "lowers the last, not what the ELBO sees."

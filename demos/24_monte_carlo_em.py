@@ -24,7 +24,7 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import draw_noise
 from elbo_lab.exact import evidence
 from elbo_lab.models import PPCA, DeepBernoulli
-from elbo_lab.plots import figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.plots.style import legend_outside
 from elbo_lab.training import ColdMonteCarloEMObjective, MonteCarloEMObjective
 
@@ -87,10 +87,10 @@ offset = (parts.mean(axis=0) - exact) / error_of_mean
 print(f"exact draws: the mean M-step is within {np.abs(offset).max():.1f} of its standard errors")
 
 # %% The figure
-figure, axes = panels(1, 4, height=3.6)
+figure, axes = panels(2, 2, height=6.2, width=STYLE["page_width"])
 for (name, _), (left, right) in zip(problems.items(), (axes[:2], axes[2:]), strict=True):
-    style_axes(left, title=name, xlabel="step", ylabel="exact log p, nats per row")
-    style_axes(right, title="error of the step", xlabel="step", ylabel="|M-step − exact gradient|")
+    style_axes(left, title=name[0].upper() + name[1:], xlabel="step", ylabel="exact log p, nats a row")
+    style_axes(right, title="Error of the step", xlabel="step", ylabel="|M-step − exact gradient|")
     for kind, color in COLORS.items():
         values, errors = found[name, kind]
         left.plot(values, color=color, linewidth=1.4, label=f"{kind} chains, one move a visit")

@@ -34,6 +34,12 @@ HOLDOUT = 0.2
 LOG_H = np.linspace(np.log(0.02), np.log(1.5), 20 if QUICK else 120)
 OPTIONS = {"gaussian-mixture": {"latent": 2}}
 NAMES = ("kde", "gaussian-mixture", "kde:scott", "gaussian", "histogram")
+WORDS = {
+    "kde": "kernel density",
+    "kde:scott": "kernel density,\nScott's h",
+    "gaussian": "one Gaussian",
+    "histogram": "histogram*",
+}
 BLUE, RED, GREEN = "#004488", "#BB5566", "#117733"
 TRAIN, UNSEEN = load("faithful").split(HOLDOUT)
 
@@ -76,8 +82,8 @@ print(f"every row twice: one more halving of h adds {halving:.6f} nats, D log 2 
 print("what fit says of ties:", *kde.warnings)
 
 # %% The figure
-figure = new_figure(4.6)
-left, right = figure.subplots(1, 2)
+figure = new_figure(7.0, STYLE["page_width"])
+left, right = figure.subplots(2, 1)
 style_axes(
     left, title="Kernel density by bandwidth", xlabel="h, in standard deviations", ylabel="nats per row"
 )
@@ -89,11 +95,11 @@ left.set_ylim(-6.5, -2.5)
 style_axes(
     right,
     title="Unseen rows: lead on the mixture",
-    xlabel="nats per row, 95 %; * without rows of p = 0",
+    xlabel="nats per row, 95 % intervals; * without rows of p = 0",
     grid="x",
 )
 others = [name for name in NAMES if name != "gaussian-mixture"]
-words = [f"{name}*" if name == "histogram" else name for name in others]
+words = [WORDS[name] for name in others]
 right.errorbar([lead[n] for n in others], words, xerr=[1.96 * error[n] for n in others], fmt="o", color=BLUE)
 right.axvline(0.0, color=GREEN, ls="-.")
 right.set_ylim(len(others) - 0.5, -0.5)

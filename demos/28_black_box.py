@@ -110,17 +110,20 @@ climbed = np.array([exact_elbo(eta) for eta in path])
 print(f"after {STEPS} steps: ELBO {climbed[-1]:.4f}, q = N({path[-1, 0]:.3f}, {np.exp(path[-1, 1]):.3f}^2)")
 
 # %% The figure
-figure, axes = panels(1, 2, height=3.4)
+figure, axes = panels(2, 1, height=6.4, width=STYLE["page_width"])
 shown = np.abs(grid) < 3.0
-style_axes(axes[0], title="the posterior is a staircase too", xlabel="z", ylabel="density")
+style_axes(axes[0], title="The posterior is a staircase too", xlabel="z", ylabel="density")
 axes[0].plot(grid[shown], posterior[shown], "k--", linewidth=STYLE["line_width"], label="exact posterior")
 density = np.exp(FAMILY.log_prob(path[-1][None], grid[:, None, None])[:, 0])
 axes[0].plot(grid[shown], density[shown], color="#004488", linewidth=STYLE["line_width"], label="q")
 axes[0].legend(frameon=False, fontsize=STYLE["tick_size"])
-style_axes(axes[1], title="REINFORCE climbs without a slope", xlabel="step", ylabel="nats")
-axes[1].plot(climbed, color="#004488", linewidth=STYLE["line_width"], label="exact ELBO of q")
+style_axes(axes[1], title="REINFORCE climbs without a slope", xlabel="step", ylabel="ELBO, nats")
+axes[1].plot(
+    np.arange(1, STEPS + 1), climbed, color="#004488", linewidth=STYLE["line_width"], label="exact ELBO of q"
+)
 axes[1].axhline(log_p, color="black", linestyle="--", label="log p(x)")
-axes[1].axhline(of_best, color="#BB5566", linestyle=":", label="best Gaussian")
+axes[1].axhline(of_best, color="#BB5566", linestyle=":", label="ELBO of the best Gaussian")
+axes[1].set_xscale("log")
 axes[1].legend(frameon=False, fontsize=STYLE["tick_size"])
 caption = (
     "A simulator of bounces: the posterior is a staircase without a slope, and REINFORCE, which asks for "

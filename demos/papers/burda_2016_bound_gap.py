@@ -91,7 +91,7 @@ for name, (log_p, log_w, weights) in places.items():
     print(f"{name}: ELBO {gaps[name][0]:.4f} below log p, last gap {gaps[name][-1]:.2e}")
 
 # %% The figure
-figure, (ax,) = panels(1, 1, height=3.8)
+figure, (ax,) = panels(1, 1, height=3.8, width=STYLE["page_width"])
 title = "Gap of the bound of M draws, exact; dashed: Var(w / p) / 2M"
 style_axes(ax, title=title, xlabel="draws M", ylabel="log p(x) - bound, nats")
 for (name, gap), color in zip(gaps.items(), COLORS, strict=True):

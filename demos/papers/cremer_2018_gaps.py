@@ -34,7 +34,7 @@ from elbo_lab.estimators import Problem
 from elbo_lab.evaluation import split_gap
 from elbo_lab.models import DeepBernoulli, FactorAnalysis
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
-from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import single_threaded_blas
 from elbo_lab.training import Adam, ElboObjective, Plan, Training
@@ -109,7 +109,7 @@ for width in WIDTHS:
 approximation, amortisation, _ = np.array(list(gaps.values())).T
 
 # %% The figure
-figure, (ax,) = panels(1, 1, height=3.2)
+figure, (ax,) = panels(1, 1, height=3.6, width=STYLE["page_width"])
 title = "log p(x) - ELBO of a VAE with two latents, by encoder and digits"
 style_axes(ax, title=title, ylabel="nats per digit", grid="y")
 places = np.arange(len(gaps))

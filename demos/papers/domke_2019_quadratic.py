@@ -28,7 +28,7 @@ from elbo_lab.datasets import load
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.models import LogisticRegression
-from elbo_lab.plots import EXACT_LINE, figure_folder, legend_below, panels, save_figure, style_axes
+from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 
 # %% Constants
 QUICK = os.environ.get("ELBO_LAB_QUICK") == "1"
@@ -101,7 +101,7 @@ for width in WIDTHS:
     errors.append(draws.std() / draws.mean() / np.sqrt(REPEATS))
 
 # %% The figure
-figure, (ax,) = panels(1, 1, height=3.8)
+figure, (ax,) = panels(1, 1, height=3.9, width=STYLE["page_width"])
 title = "The bound on the noise is met by quadratics, and far above a logistic regression"
 xlabel = "width of q, in sd of the Laplace approximation"
 style_axes(ax, title=title, xlabel=xlabel, ylabel="E |g|² / its bound")

@@ -31,7 +31,7 @@ from elbo_lab import fit
 from elbo_lab.datasets import load
 from elbo_lab.evaluation import decompose, elbo_surgery, sampled_surgery
 from elbo_lab.exact.rules import hermite_rule
-from elbo_lab.plots import figure_folder, legend_below, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.special import log_softmax
 
 # %% Constants
@@ -82,7 +82,7 @@ for latent, vae in vaes.items():
         cuts[latent].append(sampled_surgery(vae.model, vae.theta, rows, eta, rng, DRAWS))
 
 # %% The figure
-figure, (left, right) = panels(1, 2, height=3.8)
+figure, (left, right) = panels(1, 2, height=4.0, width=STYLE["page_width"])
 style_axes(left, title="Index-code information", xlabel="digits N", ylabel="nats per digit")
 style_axes(right, title="Misfit: KL(q(z) || p(z))", xlabel="digits N", ylabel="nats per digit")
 left.plot(SIZES, np.log(SIZES), "k--", linewidth=1.2, label="log N, the most")

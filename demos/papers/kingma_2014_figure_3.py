@@ -20,7 +20,8 @@ with the best of three rates, 10 leapfrog steps with the acceptance near 0.9 and
 log p(x) is estimated by annealed importance sampling of 50 digits, too low on average.
 It must show: the three rise, and unseen digits stay below seen ones. The paper prints curves and no numbers.
 Expected time: --short (10^6 digits a curve) minutes; in full hours. --seconds N stops each curve after so
-long; it goes on next time from its checkpoint. ELBO_LAB_QUICK=1: a few seconds, small digits.
+long; it goes on next time from its checkpoint. --digits: a minute or two, 8 x 8 digits and 32 hidden
+units. ELBO_LAB_QUICK=1: a few seconds.
 """
 
 import math
@@ -33,7 +34,7 @@ from _paper import mnist_parser, publish, read_mnist_sets, read_options
 from elbo_lab.datasets import load
 from elbo_lab.fitting.checkpoints import train_in_pieces
 from elbo_lab.fitting.final import annealed_numbers
-from elbo_lab.plots import figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.plots.style import legend_outside
 from elbo_lab.training import ElboObjective, MonteCarloEMObjective, WakeSleepObjective
 
@@ -45,14 +46,15 @@ PARSER = mnist_parser(__doc__)
 PARSER.add_argument("--short", action="store_true", help="10^6 digits per curve")
 PARSER.add_argument("--only", nargs="+", choices=COLORS, default=list(COLORS))
 ASKED = read_options(PARSER)
+SMALL = ASKED.digits and not QUICK
 LATENT = 3
-HIDDEN = 8 if QUICK else 100
+HIDDEN = 8 if QUICK else 32 if SMALL else 100
 N = 200 if QUICK else 1000
 THETA_STEPS = 5  # of Monte Carlo EM after each E-step
 PILOT = 2 if QUICK else 50  # batches
-DIGITS = 2000 if QUICK else 1e6 if ASKED.short else 6e7  # per curve
+DIGITS = 2000 if QUICK else 4e5 if SMALL else 1e6 if ASKED.short else 6e7  # per curve
 TRAIN, TEST = load("digits:binary").split(0.2) if QUICK else read_mnist_sets(PARSER, ASKED)
-X, UNSEEN = TRAIN.rows(N, SEED).x, TEST.rows(N, SEED).x
+X, UNSEEN = TRAIN.rows(N, SEED).x, TEST.rows(min(N, len(TEST.x)), SEED).x
 PASSES = math.ceil(DIGITS / N)
 EVERY = max(1, PASSES // (2 if QUICK else 10))  # passes between two estimates of log p(x)
 
@@ -92,7 +94,7 @@ for name in ASKED.only:
 # %% The figure
 p = np.clip(X.mean(axis=0), 1e-3, 1 - 1e-3)
 alone = float((UNSEEN @ np.log(p) + (1 - UNSEEN) @ np.log(1 - p)).mean())
-figure, (ax,) = panels(1, 1, height=3.8)
+figure, (ax,) = panels(1, 1, height=4.2, width=STYLE["page_width"])
 title = f"{N} training digits, {LATENT} latents"
 style_axes(ax, title=title, xlabel="digits evaluated", ylabel="log p(x), nats per digit")
 for name, curve in curves.items():
@@ -102,8 +104,8 @@ for name, curve in curves.items():
 ax.axhline(alone, color="#777777", linestyle="-.", linewidth=1.2, label="independent pixels, unseen digits")
 legend_outside(figure, ax.get_legend_handles_labels()[0], columns=2)
 caption = (
-    "Log p(x) under AEVB, wake-sleep and Monte Carlo EM against the digits evaluated. Kept from a short run "
-    "on small digits; the paper's run on MNIST takes hours."
+    "Log p(x) under AEVB, wake-sleep and Monte Carlo EM against the digits evaluated: all three rise above "
+    "independent pixels. Drawn with --digits, on 8 x 8 digits; the paper's run on MNIST takes hours."
 )
 print("figure:", save_figure(figure, OUT, "kingma-marginal", caption)[0])
 

@@ -27,7 +27,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import estimator_style, figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import STYLE, estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import display_name
 from elbo_lab.special import sigmoid
@@ -112,7 +112,7 @@ score = BITS.sum(axis=1) - 1.5
 with_baseline = (((f[:, None] - f) * score[:, None]) ** 2).mean() - gradient[0.0] ** 2
 
 # %% The figure
-figure, axes = panels(1, 2, height=4.2)
+figure, axes = panels(1, 2, height=4.4, width=STYLE["page_width"])
 for ax, phi in zip(axes, PHIS, strict=True):
     title = f"phi = {phi:g}: exact variance"
     style_axes(ax, title=title, xlabel="evaluations of the loss", ylabel="variance, loss²")

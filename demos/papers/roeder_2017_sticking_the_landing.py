@@ -28,6 +28,7 @@ from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.plots import (
+    STYLE,
     figure_folder,
     legend_below,
     marker_keywords,
@@ -96,7 +97,7 @@ outwards = {estimator.name: np.array([point[estimator.name] for point in points]
 turns = narrow[np.argmax(outwards["sticking-the-landing"] > outwards["reparameterization"])]
 
 # %% The figure
-figure, (left, right) = panels(1, 2, height=3.8)
+figure, (left, right) = panels(1, 2, height=4.0, width=STYLE["page_width"])
 style_axes(left, title="One draw, constant rate; the KL is exact", xlabel="step", ylabel="KL(q || p), nats")
 for name, curve in curves.items():
     look = {**marker_keywords(name), "markevery": 8, "label": display_name(name)}

@@ -27,7 +27,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.models import PPCA
-from elbo_lab.plots import EXACT_LINE, figure_folder, legend_below, panels, save_figure, style_axes
+from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, legend_below, panels, save_figure, style_axes
 from elbo_lab.theory import COSTS, Cost, cost_variances, crossover, gradient_variances
 from elbo_lab.theory.cost_model import NO_DATA, CostModel
 
@@ -85,7 +85,7 @@ leave_one_out = at_posterior["score-function-loo"].sum()
 pathwise = at_posterior["reparameterization"].sum()
 
 # %% The figure
-figure, (left, right) = panels(1, 2, height=4.0)
+figure, (left, right) = panels(1, 2, height=4.0, width=STYLE["page_width"])
 style_axes(left, title="Quadratics, best constant", xlabel="score / pathwise", ylabel="share of coordinates")
 for which, color, factor in (("means", "#0072B2", 1.5), ("log-sds", "#D55E00", 3.0)):
     values = np.sort(ratios[BEST, which])

@@ -32,8 +32,8 @@ SMALL = KEPT / "small"
 PRINTED = KEPT / "printed"
 DEMOS = sorted((ROOT / "demos").rglob("[!_]*.py"))
 MOST = 300_000  # bytes of a figure
-# Three scripts that train for hours in full and need MNIST: kept at the size that the package's digits allow.
-SHORT = {"burda_2016_table_1", "kingma_2014_figure_2", "kingma_2014_figure_3"}
+# Three scripts that need MNIST and train for hours: kept at the size that the package's digits allow.
+SMALLER = {"burda_2016_table_1", "kingma_2014_figure_2", "kingma_2014_figure_3"}
 NAMED = re.compile(r'save_figure\([^"]*"([\w-]+)"(?:, (?:caption|"(?P<words>[^"]+)"))?\)')
 IMPORTED = re.compile(r"^from (_\w+) import", re.MULTILINE)
 CELL = re.compile(r"^# %%.*$", re.MULTILINE)
@@ -43,6 +43,9 @@ DENSE = 1200
 DPI = 144
 NUMBERS = re.compile(r"-?\d+\.\d{2,}")
 SIDES = ("labelbottom", "labeltop", "labelleft", "labelright")
+# The last columns of a table of estimators, and rows that say how long a machine took.
+TIMES = re.compile(r" +time effic\.$")
+OF_MACHINE = ("minutes per million",)
 DRAWN = re.compile(r'(?<= )(d|transform|x|y|points|width|height)="([^"]*)"')
 
 
@@ -173,7 +176,20 @@ def small_svg_of(figure, name, digest):
     return svg_of(figure, f"small-{name}", "", digest)
 
 
-def draw(demo):
+def without_times(lines):
+    """Return printed lines without what the machine took: a page is no place for its timings."""
+    kept, end = [], None
+    for line in lines:
+        if found := TIMES.search(line):
+            end = found.start()
+        elif not line.strip():
+            end = None
+        if not any(words in line for words in OF_MACHINE):
+            kept.append(line[:end].rstrip())
+    return kept
+
+
+def draw(demo, options=()):
     """Run a demo in this process at full budget, and keep its figures and what it prints."""
     import elbo_lab.plots
 
@@ -196,7 +212,7 @@ def draw(demo):
     # Its names shall not be mixed with those of this file.
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     module.__file__ = str(demo)
-    sys.argv = [str(demo)]
+    sys.argv = [str(demo), *options]
     sys.path[0] = str(demo.parent)
     text = f"# code {digest}\n"
     for start, end in pairwise(starts):
@@ -207,7 +223,7 @@ def draw(demo):
             exec(code, vars(module))
         lines = [line for line in sheet.getvalue().splitlines() if not line.startswith("figure: ")]
         if any(lines):
-            text += CELL.search(script, start)[0] + "\n" + "\n".join(lines).strip("\n") + "\n"
+            text += CELL.search(script, start)[0] + "\n" + "\n".join(without_times(lines)).strip("\n") + "\n"
     _write(PRINTED / f"{demo.stem}.txt", text)
 
 
@@ -218,15 +234,15 @@ def _write(path, text):
 
 def _draw_elsewhere(demo):
     """Run a demo in a process of its own; return its exit code."""
-    quick = "1" if demo.stem in SHORT else "0"
+    options = ["--digits"] if demo.stem in SMALLER else []
     with tempfile.TemporaryDirectory() as folder:
         settings = {
-            "ELBO_LAB_QUICK": quick,
+            "ELBO_LAB_QUICK": "0",
             "ELBO_LAB_OUT": folder,
             "COLUMNS": "100",
             "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, __file__, "--here", str(demo)]
+        command = [sys.executable, __file__, "--here", str(demo), *options]
         return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
 
 
@@ -235,9 +251,11 @@ def main():
     parser.add_argument("words", nargs="*", help="parts of names of demos, such as 04 or grosse_2015")
     parser.add_argument("--check", action="store_true", help="draw nothing; exit code 1 if a figure is stale")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    asked, options = parser.parse_known_args()
     if asked.here:
-        return draw(asked.here)
+        return draw(asked.here, options)
+    if options:
+        parser.error(f"unknown: {' '.join(options)}")
     named = [demo for demo in DEMOS if any(is_named(demo, word) for word in asked.words)]
     stale = named if asked.words else [demo for demo in DEMOS if is_stale(demo)]
     failed = 0
