@@ -127,14 +127,16 @@ axes = above.subplots(2, 2, sharex=True, sharey=True).ravel()
 grids = np.meshgrid(np.linspace(0.2, 6.8, 60), np.linspace(26.0, 114.0, 60))
 points = np.stack(grids, axis=-1).reshape(-1, 2)
 levels = np.arange(-8.0, -2.0)
+# One ink, more and more of it: dense is strong on a light and on a dark page.
+shades = [("#08519c", share) for share in np.linspace(0.12, 0.95, len(levels))]
 for ax, name in zip(axes, DRAWN, strict=True):
     unseen_mean = unseen_log_p[name].mean()
     style_axes(ax, title=f"{name}\n{unseen_mean:.2f} nats per unseen row")
     values = fitted[name](points).reshape(grids[0].shape)
-    filled = ax.contourf(*grids, values, levels, cmap="Blues", extend="max")
+    filled = ax.contourf(*grids, values, levels, colors=shades, extend="max")
     ax.plot(*X.T, ".", color=STYLE["ink"], ms=2.5, alpha=0.6)
     ax.label_outer()
-bar = above.colorbar(filled, ax=axes, label="log p(x), nats; white: below -8", aspect=40)
+bar = above.colorbar(filled, ax=axes, label="log p(x), nats; no ink: below -8", aspect=40)
 bar.ax.tick_params(labelsize=STYLE["tick_size"])
 words = {"fontsize": STYLE["label_size"], "color": STYLE["ink"]}
 above.supxlabel("eruption, minutes", **words)

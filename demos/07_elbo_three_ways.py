@@ -22,8 +22,6 @@ Expected time: a few seconds. The figure goes to the folder ELBO_LAB_OUT, by def
 import os
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from elbo_lab import bounds
 from elbo_lab.exact import ladder
@@ -51,8 +49,8 @@ FORMS = {
 MEANS = np.linspace(-2.5, 2.5, 41 if QUICK else 81)  # of q
 LOG_SDS = np.linspace(-2.5, 1.0, 31 if QUICK else 61)
 LEVELS = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # nats below log p(x)
-# The palest blue is no grey, so that the order of the shades is the same on a dark page.
-SHADES = ListedColormap(colormaps["Blues"](np.linspace(0.14, 1.0, 256)))
+# One ink, more and more of it: the order of the shades is the same on a light and on a dark page.
+SHADES = [("#08519c", share) for share in np.linspace(0.03, 0.97, len(LEVELS))]
 EPS = np.linspace(-8.0, 8.0, 401)[:, None, None]  # nodes of the noise (S, N, K), a trapezoid rule
 MASS = np.exp(-0.5 * EPS[:, 0, 0] ** 2) * (EPS[1, 0, 0] - EPS[0, 0, 0]) / np.sqrt(2 * np.pi)
 UNIT = 0.2  # of the softplus, whose sum is |z| with a round corner
@@ -114,8 +112,7 @@ titles = {
 for ax, (name, title) in zip(axes[:2], titles.items(), strict=True):
     style_axes(ax, title=title, xlabel="mean of q", ylabel="sd of q")
     short = np.maximum(below[name], 0.0).reshape(means.shape)
-    scale = {"norm": BoundaryNorm(LEVELS, 256, extend="max"), "cmap": SHADES, "extend": "max"}
-    filled = ax.contourf(means, np.exp(log_sds), short, LEVELS, **scale)
+    filled = ax.contourf(means, np.exp(log_sds), short, LEVELS, colors=SHADES, extend="max")
     ax.set(yscale="log", xlim=(MEANS[0], MEANS[-1]))
     ax.set_yticks([0.1, 0.2, 0.5, 1.0, 2.0], ["0.1", "0.2", "0.5", "1", "2"])
     ax.minorticks_off()
@@ -123,7 +120,6 @@ mark = {"marker": "*", "color": "black", "linestyle": "none", "markersize": 11}
 axes[0].plot(posterior[0, 0], np.exp(posterior[0, 1]), **mark)
 axes[1].plot([-best_mean, best_mean], np.exp([best_log_sd, best_log_sd]), **{**mark, "marker": "+"})
 words = {"ha": "center", "fontsize": STYLE["note_size"], "color": "black"}
-words["bbox"] = {"facecolor": STYLE["background"], "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
 axes[0].text(posterior[0, 0], 0.65, "posterior:\n0 nats", **words)
 axes[1].text(0.0, 0.45, f"best q: one hump,\n{below['fold'].min():.2f} nats, log 2", **words)
 bar = figure.colorbar(filled, ax=axes[1], label="log p(x) - ELBO, nats")

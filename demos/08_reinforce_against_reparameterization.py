@@ -49,6 +49,7 @@ MODELS += ["deep-bernoulli"]
 SHOWN = ["ppca", "deep-bernoulli"] if QUICK else MODELS
 NAMES = ["score-function", "score-function-loo", "reparameterization"]
 ESTIMATORS = [*NAMES, Exact("grad-phi-elbo")]
+COLUMNS = ["bias", "verdict", "max|z|", "variance", "interval", "snr"]
 BUDGET = {"draws": DRAWS, "repeats": REPEATS, "rows": ROWS, "seed": SEED}
 
 # %% Near the posterior: every continuous model
@@ -69,11 +70,11 @@ for name, value in zip(coordinate_names, exact, strict=True):
 clouds = gradient_cloud(scene, find_estimators(NAMES), DRAWS, SEED, coordinates, repeats=POINTS)
 for name, points in clouds.items():
     print(f"  {name:<20} mean {points.mean(axis=0).round(4)}  sd {points.std(axis=0).round(4)}")
-print(near.table(width=100))
+print(near.table(width=100, columns=COLUMNS))
 
 # %% The reversed case: q is the exact posterior, so every f equals log p(x)
 reversed_case = compare("ppca", estimators=ESTIMATORS, at="exact", **BUDGET)
-print(reversed_case.table(width=100))
+print(reversed_case.table(width=100, columns=COLUMNS))
 
 
 # %% The variances as multiples of that of reparameterization, and the same multiples in theory

@@ -108,7 +108,7 @@ plot_graph(
     house,
     {"season": 1.0, "window": 1.0, "warmth": 1.0},
     ax=left,
-    title="A greenhouse: hidden variables in white",
+    title="A greenhouse: what is seen is shaded",
 )
 style_axes(right, title="Noise of the gradient from one draw", ylabel="variance, nats² per unit²", grid="y")
 places = np.arange(3)
@@ -119,8 +119,8 @@ right.set_yscale("log")
 right.set_xticks(places, [row.variable for row in rows])
 right.legend(frameon=False, fontsize=STYLE["note_size"])
 caption = (
-    "A greenhouse as a directed graph, hidden variables in white, and the variance of the gradient in each "
-    "of them under three estimators: the sum over a category is the least noisy."
+    "A greenhouse as a directed graph, its seen variables shaded, and the variance of the gradient in each "
+    "hidden one under three estimators: the sum over a category is the least noisy."
 )
 print("figure:", save_figure(figure, OUT, "directed-graphs", caption)[0])
 

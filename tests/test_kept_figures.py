@@ -47,6 +47,14 @@ def test_a_kept_figure_takes_other_words():
     assert svg == '<svg role="img" aria-label="p(x | z) &lt; &quot;1&quot;"><g aria-label="x"/>'
 
 
+def test_a_word_names_whole_parts_of_a_name():
+    named = {
+        word: [d.stem for d in DEMOS if kept_figures.is_named(d, word)] for word in ("06", "grosse_2015")
+    }
+    assert named["06"] == ["06_why_prior_monte_carlo_fails"]
+    assert named["grosse_2015"] == ["grosse_2015_sandwich"]
+
+
 def test_kept_figures_are_small_and_carry_their_captions():
     sizes = [path.stat().st_size for path in kept_figures.KEPT.rglob("*.svg")]
     assert max(sizes) <= kept_figures.MOST and sum(sizes) <= 6_000_000

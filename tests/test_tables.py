@@ -156,6 +156,9 @@ def test_the_legend_stands_once_at_the_end_and_tells_both_units():
 
 def test_columns_are_those_that_are_asked_for_in_their_order():
     lines = [str(line) for line in comparison_lines(make_rows(), SETTINGS, 100, columns=["snr", "interval"])]
+    assert table_text(make_rows(), SETTINGS, 100, ["snr", "interval"]).splitlines() == lines
+    assert "time is per estimate" in one_line(table_text(make_rows(), SETTINGS, 100))
+    assert "time is per estimate" not in one_line("\n".join(lines))
     (header,) = {line for line in lines if line.startswith("estimator")}
     assert header.split() == ["estimator", "snr", "95", "%", "interval"]
     assert "Left out" not in "".join(lines)

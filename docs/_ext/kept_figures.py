@@ -43,9 +43,8 @@ DENSE = 1200
 DPI = 144
 NUMBERS = re.compile(r"-?\d+\.\d{2,}")
 SIDES = ("labelbottom", "labeltop", "labelleft", "labelright")
-# The last columns of a table of estimators, and rows that say how long a machine took.
-TIMES = re.compile(r" +time effic\.$")
-OF_MACHINE = ("minutes per million",)
+# What a row of a table says that tells how long a machine took: a page is no place for that.
+TIMED = "minutes per million"
 DRAWN = re.compile(r'(?<= )(d|transform|x|y|points|width|height)="([^"]*)"')
 
 
@@ -176,19 +175,6 @@ def small_svg_of(figure, name, digest):
     return svg_of(figure, f"small-{name}", "", digest)
 
 
-def without_times(lines):
-    """Return printed lines without what the machine took: a page is no place for its timings."""
-    kept, end = [], None
-    for line in lines:
-        if found := TIMES.search(line):
-            end = found.start()
-        elif not line.strip():
-            end = None
-        if not any(words in line for words in OF_MACHINE):
-            kept.append(line[:end].rstrip())
-    return kept
-
-
 def draw(demo, options=()):
     """Run a demo in this process at full budget, and keep its figures and what it prints."""
     import elbo_lab.plots
@@ -221,9 +207,10 @@ def draw(demo, options=()):
         sheet = io.StringIO()
         with contextlib.redirect_stdout(sheet):
             exec(code, vars(module))
-        lines = [line for line in sheet.getvalue().splitlines() if not line.startswith("figure: ")]
+        printed = sheet.getvalue().splitlines()
+        lines = [line.rstrip() for line in printed if not (line.startswith("figure: ") or TIMED in line)]
         if any(lines):
-            text += CELL.search(script, start)[0] + "\n" + "\n".join(without_times(lines)).strip("\n") + "\n"
+            text += CELL.search(script, start)[0] + "\n" + "\n".join(lines).strip("\n") + "\n"
     _write(PRINTED / f"{demo.stem}.txt", text)
 
 

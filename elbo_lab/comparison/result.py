@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
@@ -76,15 +76,22 @@ class Comparison:
         return "\n".join(summary_lines(self.rows, self.settings, references))
 
     @checks_kinds
-    def table(self, width: int | None = None) -> str:
+    def table(self, width: int | None = None, columns: Sequence[str] | None = None) -> str:
         """Return one table per target as text, then that of `against`, and that of `power`, if asked for.
 
         Parameters
         ----------
         width : int, optional
             Characters per line; those of the terminal if not given, or 120 where there is none.
+        columns : list of str, optional
+            Names of columns, in their order, as for `elbo-lab compare --columns`; what fits if not given.
+
+        Raises
+        ------
+        ValueError
+            If there is no column of that name.
         """
-        return table_text(self.rows, self.settings, width_or_terminal(width))
+        return table_text(self.rows, self.settings, width_or_terminal(width), columns)
 
     def _repr_html_(self) -> str:
         from elbo_lab.report.snippet import comparison_snippet  # Jinja2 is heavy

@@ -332,6 +332,8 @@ def comparison_lines(
     return lines
 
 
-def table_text(rows: Rows, settings: dict[str, Any], width: int = 120) -> str:
+def table_text(
+    rows: Rows, settings: dict[str, Any], width: int = 120, columns: Sequence[str] | None = None
+) -> str:
     """Return `comparison_lines` as plain text."""
-    return text_of(comparison_lines(rows, settings, width))
+    return text_of(comparison_lines(rows, settings, width, columns=columns))
