@@ -99,7 +99,7 @@ highest = NormalInverseGamma([PRIOR_MEAN], best_kappa, 2.0, 200.0).log_evidence(
 print(f"type II: kappa = {best_kappa:.3f}, log p(x | kappa) = {highest:.3f}")
 
 # %% The figure
-figure, axes = panels(1, 3, height=3.6)
+figure, axes = panels(3, 1, height=8.4, width=STYLE["page_width"])
 style_axes(axes[0], title=f"Unseen rows, {FEW} seen", ylabel="log p, nats per datum")
 for place, (name, color) in enumerate(LOOKS.items()):
     jitter = 0.25 * (np.arange(SUBSETS) / max(1, SUBSETS - 1) - 0.5)

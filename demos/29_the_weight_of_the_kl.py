@@ -160,18 +160,18 @@ for beta in BETAS:
     print(f"beta {beta:g}, {len(own)} seeds: {line}; ELBO of the last {last['elbo']:.2f}")
 
 # %% What the objective is, and which latents collapse
-figure, (left, right) = panels(1, 2, height=4.2)
-style_axes(left, title="PPCA at its posterior", xlabel="beta", ylabel="nats per datum")
-left.axhline(log_p, label="log p(x)", **EXACT_LINE)
-left.plot(WEIGHTS, at_posterior, color=PURPLE, label="beta objective")
-left.axvspan(0.0, 1.0, color=PURPLE, alpha=0.08, linewidth=0, label="no bound of log p(x)")
-style_axes(right, title="Linear VAE: what is left", xlabel="beta", ylabel=f"active units of {LATENT}")
-right.step(WEIGHTS[1:], given, where="mid", color=BLUE, label=f"predicted, σ² = {SIGMA2:g}")
-right.step(WEIGHTS[1:], learned, where="mid", color=RED, label="predicted, σ² learned")
+figure, (upper, lower) = panels(2, 1, height=6.4, width=STYLE["page_width"])
+style_axes(upper, title="PPCA at its posterior", xlabel="beta", ylabel="nats per datum")
+upper.axhline(log_p, label="log p(x)", **EXACT_LINE)
+upper.plot(WEIGHTS, at_posterior, color=PURPLE, label="beta objective")
+upper.axvspan(0.0, 1.0, color=PURPLE, alpha=0.08, linewidth=0, label="no bound of log p(x)")
+style_axes(lower, title="Linear VAE: what is left", xlabel="beta", ylabel=f"active units of {LATENT}")
+lower.step(WEIGHTS[1:], given, where="mid", color=BLUE, label=f"predicted, σ² = {SIGMA2:g}")
+lower.step(WEIGHTS[1:], learned, where="mid", color=RED, label="predicted, σ² learned")
 held, free = np.array(list(climbed.values())).T
-right.plot(ASCENTS, held, "o", color=BLUE, label="the same, by ascent")
-right.plot(ASCENTS, free, "s", color=RED, markersize=4, label="the same, by ascent")
-for ax in (left, right):
+lower.plot(ASCENTS, held, "o", color=BLUE, label="the same, by ascent")
+lower.plot(ASCENTS, free, "s", color=RED, markersize=4, label="the same, by ascent")
+for ax in (upper, lower):
     ax.legend(frameon=False, fontsize=STYLE["tick_size"])
 caption = (
     "The objective with the KL weighted by beta: a bound of log p(x) for beta of at least one only; and the "
@@ -194,7 +194,7 @@ caption = "Images as one latent at a time is moved, with the KL weighted more."
 print("figure:", save_figure(traversal(BETAS[1]), OUT, "traversals-weighted", caption)[0])
 
 # %% The gap of every seed beside that of its rotated twin
-figure, (ax,) = panels(1, 1, height=4.0)
+figure, (ax,) = panels(1, 1, height=4.0, width=STYLE["page_width"])
 style_axes(ax, title="The same ELBO, another gap", ylabel="mutual information gap", grid="y")
 for place, found in enumerate(gaps.values()):
     for side, (values, color, word) in enumerate(
