@@ -10,7 +10,6 @@ gallery, a notebook), the words on the command line belong to that program and a
 
 Three scripts train on MNIST, which is no part of the package and may be fetched at first use. They read their
 command line with `mnist_parser` before they look for the digits, and end with one line if there are none.
-With --digits they take the 8 x 8 digits of the package in their place, and some minutes instead of hours.
 """
 
 import argparse
@@ -70,7 +69,7 @@ def read_options(parser):
 
 
 def mnist_parser(description):
-    """Return a `paper_parser` that also knows --digits, --seconds and --data-dir.
+    """Return a `paper_parser` that also knows --seconds and --data-dir.
 
     Parameters
     ----------
@@ -78,14 +77,13 @@ def mnist_parser(description):
         What --help shows above the options.
     """
     parser = paper_parser(description)
-    parser.add_argument("--digits", action="store_true", help="8 x 8 digits and smaller networks: minutes")
     parser.add_argument("--seconds", type=_seconds, help="stop every training after so many")
     parser.add_argument("--data-dir", metavar="FOLDER", help="where the IDX files of MNIST are")
     return parser
 
 
 def read_mnist_sets(parser, options):
-    """Return training and test digits of MNIST, with the pixels' probabilities; or those of the package.
+    """Return training and test digits, with the pixels' probabilities.
 
     Parameters
     ----------
@@ -97,15 +95,13 @@ def read_mnist_sets(parser, options):
     Returns
     -------
     tuple of Dataset
-        60,000 and 10,000 rows; with --digits 1437 and 360.
+        60,000 and 10,000 rows.
 
     Raises
     ------
     SystemExit
         With code 2 and one line, if the files are nowhere or are none of MNIST.
     """
-    if options.digits:
-        return load("digits:dynamic").split(0.2)
     try:
         return tuple(load(name, data_dir=options.data_dir) for name in MNIST)
     except UserMistake as mistake:

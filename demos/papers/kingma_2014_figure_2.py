@@ -43,6 +43,7 @@ OUT = figure_folder()
 DRAWN = (2, 10) if QUICK else (3, 5, 10, 20, 200)  # latents
 PARSER = mnist_parser(__doc__)
 PARSER.add_argument("--short", action="store_true", help="10^6 digits per curve")
+PARSER.add_argument("--digits", action="store_true", help="8 x 8 digits and smaller networks: minutes")
 PARSER.add_argument("--only", nargs="+", type=int, choices=DRAWN, help="latents")
 ASKED = read_options(PARSER)
 SMALL = ASKED.digits and not QUICK
@@ -50,7 +51,7 @@ ONLY = ASKED.only or ((3, 10) if SMALL else DRAWN)
 HIDDEN = 8 if QUICK else 64 if SMALL else 500
 PILOT = 2 if QUICK else 50  # batches
 DIGITS = 4000 if QUICK else 1e6 if ASKED.short or SMALL else 1e8  # per curve
-TRAIN, TEST = load("digits:dynamic").split(0.2) if QUICK else read_mnist_sets(PARSER, ASKED)
+TRAIN, TEST = load("digits:dynamic").split(0.2) if QUICK or SMALL else read_mnist_sets(PARSER, ASKED)
 PASSES = math.ceil(DIGITS / len(TRAIN.x))
 OBJECTIVES = {"AEVB": ElboObjective, "wake-sleep": WakeSleepObjective}
 COLORS = {"AEVB": "#004488", "wake-sleep": "#BB5566"}

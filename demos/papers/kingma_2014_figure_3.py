@@ -44,6 +44,7 @@ OUT = figure_folder()
 COLORS = {"AEVB": "#004488", "wake-sleep": "#BB5566", "Monte Carlo EM": "#117733"}
 PARSER = mnist_parser(__doc__)
 PARSER.add_argument("--short", action="store_true", help="10^6 digits per curve")
+PARSER.add_argument("--digits", action="store_true", help="8 x 8 digits and smaller networks: minutes")
 PARSER.add_argument("--only", nargs="+", choices=COLORS, default=list(COLORS))
 ASKED = read_options(PARSER)
 SMALL = ASKED.digits and not QUICK
@@ -53,7 +54,7 @@ N = 200 if QUICK else 1000
 THETA_STEPS = 5  # of Monte Carlo EM after each E-step
 PILOT = 2 if QUICK else 50  # batches
 DIGITS = 2000 if QUICK else 4e5 if SMALL else 1e6 if ASKED.short else 6e7  # per curve
-TRAIN, TEST = load("digits:binary").split(0.2) if QUICK else read_mnist_sets(PARSER, ASKED)
+TRAIN, TEST = load("digits:binary").split(0.2) if QUICK or SMALL else read_mnist_sets(PARSER, ASKED)
 X, UNSEEN = TRAIN.rows(N, SEED).x, TEST.rows(min(N, len(TEST.x)), SEED).x
 PASSES = math.ceil(DIGITS / N)
 EVERY = max(1, PASSES // (2 if QUICK else 10))  # passes between two estimates of log p(x)
