@@ -114,8 +114,8 @@ with_baseline = (((f[:, None] - f) * score[:, None]) ** 2).mean() - gradient[0.0
 # %% The figure
 figure, axes = panels(1, 2, height=4.4, width=STYLE["page_width"])
 for ax, phi in zip(axes, PHIS, strict=True):
-    title = f"phi = {phi:g}: exact variance"
-    style_axes(ax, title=title, xlabel="evaluations of the loss", ylabel="variance, loss²")
+    title = f"phi = {phi:g}, {'high' if phi == 0.0 else 'low'} entropy"
+    style_axes(ax, title=title, xlabel="evaluations of the loss", ylabel="exact variance, loss²")
     for name, by_evaluations in variance[phi].items():
         color, marker = estimator_style(name)
         line = "--" if "top" in name else "-"

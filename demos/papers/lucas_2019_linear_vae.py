@@ -27,7 +27,7 @@ from _paper import paper_parser, publish, read_options
 from elbo_lab.datasets import load
 from elbo_lab.models import PPCA
 from elbo_lab.optimise import ascend
-from elbo_lab.plots import EXACT_LINE, STYLE, figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import EXACT_LINE, figure_folder, panels, save_figure, style_axes
 from elbo_lab.threads import single_threaded_blas
 
 # %% Constants
@@ -130,7 +130,7 @@ rows.append(row | {"note": f"nats; gradient there {np.abs(slope).max():.0e}"})
 rows.append({"quantity": "learned σ²", "published": f"PPCA: {rest:.3f}", "ours": noise})
 
 # %% The figure
-figure, (ax,) = panels(1, 1, height=3.6, width=STYLE["page_width"])
+figure, (ax,) = panels(1, 1, height=3.4)
 words = {"xlabel": "noise variance σ², grey values squared", "ylabel": f"active units of K = {K}"}
 style_axes(ax, title="Collapse is a count of eigenvalues", **words)
 grid = np.geomspace(0.9 * min(noise, *noises.values()), 1.1 * max(noises.values()), 1000)

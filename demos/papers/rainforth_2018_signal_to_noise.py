@@ -29,15 +29,7 @@ from elbo_lab import estimators as lab
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
-from elbo_lab.plots import (
-    STYLE,
-    figure_folder,
-    legend_below,
-    marker_keywords,
-    panels,
-    save_figure,
-    style_axes,
-)
+from elbo_lab.plots import figure_folder, legend_below, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import display_name
 from elbo_lab.special import LOG_2PI
@@ -127,7 +119,7 @@ for (name, n_draws), (mean, variance) in moments.items():
     ratios[name][n_draws] = np.sqrt(max(signal, 0.0) / variance.sum())
 
 # %% The figure
-figure, (ax,) = panels(1, 1, height=4.8, width=STYLE["page_width"])
+figure, (ax,) = panels(1, 1, height=4.6)
 title = "More draws: clearer in the model (mu), not always in the encoder (b)"
 style_axes(ax, title=title, xlabel="draws M", ylabel="signal-to-noise ratio")
 for name, curve in ratios.items():
