@@ -18,6 +18,7 @@ sys.path[:0] = [str(HERE / "_ext"), str(ROOT), str(ROOT / "demos" / "papers")]
 import catalogue
 import command_output
 import demo_gallery
+import explorer_page
 import readme_parts
 import room_pages
 import source_pages
@@ -153,5 +154,6 @@ def setup(app):
     app.connect("source-read", command_output.insert)
     app.connect("source-read", source_pages.point_into_the_site)
     app.connect("html-collect-pages", source_pages.collect)
+    app.connect("build-finished", explorer_page.write)
     # Before numpydoc, which expects reStructuredText.
     app.connect("autodoc-process-docstring", room_pages.read_docstring, priority=100)

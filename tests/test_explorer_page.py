@@ -13,6 +13,7 @@ import pytest
 from browser import BROWSER, DRIVER, WIDTHS, set_width, start_browser
 
 from elbo_lab.explorer import TABS, frame, running_example
+from elbo_lab.explorer.recorded import write_page
 from elbo_lab.explorer.server import Explorer
 
 MISSING = importlib.util.find_spec("selenium") is None
@@ -332,3 +333,83 @@ def test_a_mistake_of_the_server_is_shown_and_goes_away(browser, server):
     assert "sd: expected a number from 0.1 to 2" in page.find(".error").text
     page.slide("sd", 0.5)
     assert not page.find(".error").is_displayed()
+
+
+# -- the page without a server -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Return the folder of the page that has its frames beside it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    write_page(folder)
+    return folder
+
+
+class RecordedPage(Page):
+    """A tab of the page that was written to a folder, opened from there: no server at all."""
+
+    def __init__(self, browser, folder, tab, width=1280):
+        place = type("Place", (), {"address": (folder / "index.html").as_uri()})
+        super().__init__(browser, place, tab, width)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_the_recorded_page_shows_the_frames_of_its_grid_without_a_server(tab, browser, recorded):
+    for width in WIDTHS.values():
+        page = RecordedPage(browser, recorded, tab, width)
+        page.choose(TABS[tab].question.right)
+        names = page.run(
+            f"return Explorer.views.{tab}.tab.sliders.map((one) => [one.name, one.values.length])"
+        )
+        start = page.now()
+        for name, count in names:
+            page.slide(name, count // 3)
+        now = page.now()
+        assert now["settings"] != start["settings"]
+        if tab != "em":
+            assert_close(now, frame(tab, **now["settings"]))
+        assert page.find(".verdict").text.startswith("Your prediction held")
+        assert page.run(LOOK, f"{page.panel} :is(button, input)")["overflow"] == 0
+        assert max(page.run("return Explorer.times.slice(1)")) < SLOWEST_MEDIAN
+        assert page.complaints() == []
+
+
+def assert_close(found, exact):
+    """Assert that a frame is another one, but for the digits and the dots that are left out."""
+    if isinstance(exact, dict):
+        for key in exact:
+            assert_close(found[key], exact[key][: len(found[key])] if key == "dots" else exact[key])
+    elif isinstance(exact, list):
+        assert len(found) == len(exact)
+        for one, other in zip(found, exact, strict=True):
+            assert_close(one, other)
+    else:
+        assert found == (pytest.approx(exact, rel=6e-3, abs=1e-7) if isinstance(exact, float) else exact)
+
+
+def test_steps_on_the_recorded_page_have_the_numbers_of_the_docs(browser, recorded):
+    page = RecordedPage(browser, recorded, "bound")
+    page.choose(1)
+    for elbo in ("−3.8285", "−3.7366"):
+        page.press("phi-step")
+        assert (page.cell("elbo-now"), page.cell("log_p-change")) == (elbo, "0, exactly")
+    page.press("best-q")
+    assert page.cell("gap-now") in ("0.0000", "−0.0000")
+    page = RecordedPage(browser, recorded, "em")
+    page.choose(1)
+    past = page.now()
+    for step in range(1, 25):
+        page.slide("step", step)
+        now = page.now()
+        assert now["bound"] >= past["bound"]
+        assert now["log_p"] >= past["log_p"]
+        assert (now["log_p"] == past["log_p"] == now["bound"]) or step % 2 == 0
+        assert (page.cell("log_p-change") == "0, exactly") == (now["log_p"] == past["log_p"])
+        past = now
+    assert now["log_p"] == pytest.approx(-1130.264, abs=1e-3)
+    assert "elbo-lab explore" in page.find(".hint").text
+
+
+def test_the_recorded_page_weighs_at_most_two_megabytes(recorded):
+    assert sum(file.stat().st_size for file in recorded.iterdir()) < 2_000_000

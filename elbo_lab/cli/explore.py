@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-HELP = "open a page to play with: the bound, the noise of gradients, draws of the prior"
+HELP = "open a page to play with: the bound, the noise of gradients, many draws, one bit, EM"
 DESCRIPTION = """Open a page on which you move q and theta, and see at once what the ELBO, the gap and the
 gradients do. It is served by this machine for this machine alone; Ctrl-C ends it."""
 EXAMPLES = """examples:

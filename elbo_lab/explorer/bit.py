@@ -26,6 +26,7 @@ from elbo_lab.theory.cost_model import NO_DATA, CostModel
 FAMILY = IndependentBernoulli(1)
 # By stem: the registry has names for one temperature only.
 TITLES = {"concrete": "Concrete", "rebar": "REBAR"}
+WITHOUT_TEMPERATURE = (ScoreFunction(), StraightThrough())
 # The temperatures of the curves.
 COLDEST, WARMEST = 0.05, 2.0
 TEMPERATURES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -72,7 +73,7 @@ class Bit(Tab):
         p = float(sigmoid(np.array(logit)))
         exact = p * (1.0 - p) * (1.0 - 2.0 * target)
         rows = []
-        for estimator in (ScoreFunction(), StraightThrough(), Concrete(temperature), Rebar(temperature)):
+        for estimator in (*WITHOUT_TEMPERATURE, Concrete(temperature), Rebar(temperature)):
             mean, variance = moments(estimator, logit, target)
             unbiased = estimator.unbiased
             rows.append(
@@ -118,6 +119,7 @@ def curves(logit: float, target: float) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+@lru_cache(maxsize=8192)
 def moments(estimator: Estimator, logit: float, target: float, nodes: int = NODES) -> tuple[float, float]:
     """Return mean and variance of a single estimate of d/dl E (b - c)^2, by integrals over its noise."""
     cost = Cost("bit", lambda b: (b - target) ** 2, lambda b: 2.0 * (b - target))

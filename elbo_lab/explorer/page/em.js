@@ -23,6 +23,7 @@ Explorer.part("em", (() => {
     return color;
   }
 
+  const withGap = (frame) => ({ ...frame, gap: frame.log_p - frame.bound });
   const within = (value, axis) => Math.min(Math.max(value, last.plane.low[axis]), last.plane.high[axis]);
   const playing = () => view.open && last && !view.tab.recorded;
 
@@ -87,11 +88,13 @@ Explorer.part("em", (() => {
       plane.figure.classList.add("wide", "plane");
       handles = MARKS.map((_, i) => handle(i));
       plane.figure.append(...handles);
+      plane.figure.append(element("p", { class: "hint", text: view.tab.recorded
+        ? "A recorded run: odd half steps are E-steps, even ones M-steps. To place points and drag means, start elbo-lab explore."
+        : "Click to add a point. Drag a mean, or select it and use the arrow keys; Enter puts a point there." }));
       if (!view.tab.recorded) {
-        plane.figure.append(element("p", { class: "hint", text: "Click to add a point. Drag a mean, or select it and use the arrow keys; Enter puts a point there." }));
         plane.svg.addEventListener("click", (event) => { if (playing()) add(...plane.at(event)); });
       }
-      changes = new Changes(area, "em", "What the last move changed, in nats",
+      changes = new Changes(area, "em", `What the last ${view.tab.recorded ? "half step" : "move"} changed, in nats`,
         [["log_p", "log p(x)", "exact"], ["bound", "bound", "elbo"], ["gap", "gap", "gap"]]);
       trace = new Plot(area, { title: "Steps so far", xlabel: "steps", ylabel: "nats",
         key: [["exact", "log p(x)"], ["elbo", "bound"]] });
@@ -99,9 +102,11 @@ Explorer.part("em", (() => {
     },
 
     draw(given, change) {
-      const frame = { ...given, gap: given.log_p - given.bound };
-      const step = view.tab.recorded || STEPS.includes(change.name);
-      changes.show(frame, change.fresh || !step);
+      const frame = withGap(given);
+      const { history, settings } = given;
+      const step = history || STEPS.includes(change.name);
+      if (history) changes.last = withGap(history[Math.max(0, settings.step - 1)]);
+      changes.show(frame, change.fresh || Boolean(history) || !step);
       last = frame;
       const { low, high, labels } = frame.plane;
       Object.assign(plane, { xlabel: labels[0], ylabel: labels[1] });
@@ -123,15 +128,16 @@ Explorer.part("em", (() => {
       });
       // Whoever moves means or points starts another run.
       if (!step) past = [];
-      if (view.tab.recorded) past = past.slice(0, frame.settings.step);
-      past.push(frame);
+      if (history) past = history.slice(0, settings.step + 1);
+      else past.push(frame);
       const first = Math.max(0, past.length - SHOWN);
       const steps = past.map((_, i) => i).slice(first);
       const every = past.slice(first);
       const numbers = every.flatMap((one) => [one.bound, one.log_p]);
       const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
       const room = Math.max(0.12 * (most - least), 0.5);
-      trace.show({ x: [first, first + SHOWN - 1], y: [least - room, most + room],
+      const ticks = Array.from({ length: SHOWN }, (_, i) => first + i);
+      trace.show({ x: [first, first + SHOWN - 1], xticks: ticks, y: [least - room, most + room],
         words: `${past.length - 1} steps; log p(x) is ${fixed(frame.log_p)} and the bound ${fixed(frame.bound)} nats.` }, (plot) => {
         plot.line(steps, every.map((one) => one.log_p), "exact");
         plot.line(steps, every.map((one) => one.bound), "elbo");

@@ -274,6 +274,9 @@ window.Explorer = (() => {
     }
   }
 
+  const placeOf = ({ values }, value) => (values
+    ? values.reduce((best, one, i) => (Math.abs(one - value) < Math.abs(values[best] - value) ? i : best), 0) : value);
+
   // -- one tab ----------------------------------------------------------------------------------
 
   class View {
@@ -341,7 +344,9 @@ window.Explorer = (() => {
       this.fields = element("fieldset", { class: "controls" }, element("legend", { text: "Move" }));
       for (const slider of this.tab.sliders) {
         const id = `${this.tab.name}-${slider.name}`;
-        const input = element("input", { type: "range", id, min: slider.low, max: slider.high, step: slider.step, value: slider.start,
+        // A slider with a list of values has their places.
+        const range = slider.values ? [0, slider.values.length - 1, 1] : [slider.low, slider.high, slider.step];
+        const input = element("input", { type: "range", id, min: range[0], max: range[1], step: range[2], value: placeOf(slider, slider.start),
           oninput: () => this.slide(slider), onchange: () => { this.held = null; } });
         const output = element("output", { for: id });
         this.inputs[slider.name] = { input, output, slider };
@@ -358,7 +363,8 @@ window.Explorer = (() => {
     slide(slider) {
       const fresh = this.held !== slider.name;
       this.held = slider.name;
-      this.settings[slider.name] = Number(this.inputs[slider.name].input.value);
+      const place = Number(this.inputs[slider.name].input.value);
+      this.settings[slider.name] = slider.values ? slider.values[place] : place;
       for (const name of slider.resets) delete this.settings[name];
       this.request({ kind: "slide", name: slider.name, fresh, take: "", since: performance.now() });
     }
@@ -414,7 +420,8 @@ window.Explorer = (() => {
     label() {
       for (const [name, { input, output, slider }] of Object.entries(this.inputs)) {
         const value = this.settings[name];
-        if (Number(input.value) !== value) input.value = value;
+        const place = placeOf(slider, value);
+        if (Number(input.value) !== place) input.value = place;
         const digits = slider.step >= 1 ? 0 : 3;
         output.value = (slider.power ? count(Math.round(slider.power ** value)) : fixed(value, digits)) + (slider.unit ? ` ${slider.unit}` : "");
         input.setAttribute("aria-valuetext", output.value);
