@@ -59,7 +59,7 @@ html_title = "elbo_lab"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
-html_js_files = ["site.js"]
+html_js_files = ["site.js", ("motion.js", {"defer": "defer"})]
 # Where the site is published, with a slash at its end: for canonical addresses and a map of the site.
 html_baseurl = os.environ.get("ELBO_LAB_SITE_URL", "")
 html_copy_source = False

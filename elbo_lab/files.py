@@ -48,7 +48,7 @@ HOUR = 60 * 60
 # Links that a system follows.
 MOST_LINKS = 40
 # Bytes at the beginning and the end of a file that tell its kind.
-HEAD, TAIL = 1024, 64
+HEAD, TAIL = 4096, 64
 
 
 class Kind(NamedTuple):

@@ -1,4 +1,7 @@
-"""Kept figures inside a page, where their colours follow the theme of the page; a click shows one alone."""
+"""Kept figures inside a page, where their colours follow the theme of the page; a click shows one alone.
+
+One that moves stands in an element to which `_static/motion.js` adds a button and a slider.
+"""
 
 import posixpath
 import re
@@ -24,7 +27,9 @@ def visit_image(translator, node):
     # A page may say in its own words what it wants to be seen.
     alt = node.get("alt", uri)
     svg = (text if alt == uri else kept_figures.with_caption(text, alt)).strip()
-    translator.body.append(f'<a class="kept-figure" href="{link}" title="the figure alone">{svg}</a>')
+    figure = f'<a class="kept-figure" href="{link}" title="the figure alone">{svg}</a>'
+    moves = " data-motion=" in text
+    translator.body.append(f'<span class="motion">{figure}</span>' if moves else figure)
 
 
 def setup(app):

@@ -161,6 +161,7 @@ def small_svg_of(figure, name, digest):
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
+    figure.seconds = ()  # among cards nothing moves
     areas = {ax: ax.bbox.width * ax.bbox.height for ax in figure.axes}
     panel = max(areas, key=areas.__getitem__)
     figure.set_layout_engine("none")

@@ -17,6 +17,7 @@ from elbo_lab.plots.images import (
     plot_reconstructions,
 )
 from elbo_lab.plots.learning import plot_learning_curves
+from elbo_lab.plots.motion import show_in_turn
 from elbo_lab.plots.points import ellipse, label_columns, plot_latent_plane, plot_mixture, plot_sample_scatter
 from elbo_lab.plots.staircase import plot_climb, plot_distance_to_maximum, plot_staircase
 from elbo_lab.plots.style import (
@@ -78,5 +79,6 @@ __all__ = [
     "plot_variance_against_draws",
     "save_figure",
     "shade_deviation",
+    "show_in_turn",
     "style_axes",
 ]

@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from elbo_lab.errors import bad_value
 from elbo_lab.files import Kind, StrPath, check_folder_writable, check_output, write_bytes
+from elbo_lab.plots.motion import all_frames, animate
 from elbo_lab.plots.style import STYLE
 
 # The SVG writer reads its salt from `rcParams`, which are shared by all threads.
@@ -44,9 +45,9 @@ _DARK_PAPER, _DARK_INK = 0.095, 0.95
 _DARK_CONTRAST, _DARK_LIFT = 3.5, 0.7
 _STYLE = re.compile(r' style="[^"]*"')
 _COLOR = re.compile(r"(fill|stroke): #([0-9a-f]{6})")
-# Names that nothing refers to: all but those of clip paths, markers and dots of many colours.
+# Names that nothing refers to: all but those of clip paths, markers, dots of many colours, and frames.
 _UNUSED = re.compile(
-    r' id="(?!([pm]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}")[^"]*"| transform="rotate\(-?0 [^"]*"'
+    r' id="(?!([pm]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}"|frames-)[^"]*"| transform="rotate\(-?0 [^"]*"'
 )
 
 # In place of the date and the version of Matplotlib.
@@ -81,7 +82,10 @@ def _png(figure: Figure, caption: str) -> bytes:
 
 def _svg(figure: Figure, caption: str) -> bytes:
     sheet = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA | {"Description": caption or None})
+    with all_frames(figure) as seconds:
+        FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA | {"Description": caption or None})
+    if seconds:
+        return animate(sheet.getvalue().decode("utf-8"), seconds, caption).encode("utf-8")
     return sheet.getvalue()
 
 
@@ -120,7 +124,8 @@ def themed_svg(figure: Figure, title: str = "") -> str:
         which the names inside the SVG are made.
     """
     sheet = io.BytesIO()
-    with _LOCK, matplotlib.rc_context(_INLINE | {"svg.hashsalt": title or _CREATOR}):
+    salted = matplotlib.rc_context(_INLINE | {"svg.hashsalt": title or _CREATOR})
+    with _LOCK, salted, all_frames(figure) as seconds:
         FigureCanvasSVG(figure).print_svg(sheet, metadata=_METADATA)
     text = sheet.getvalue().decode("utf-8")
     width, height = figure.get_size_inches() * 72
@@ -133,13 +138,14 @@ def themed_svg(figure: Figure, title: str = "") -> str:
     light = "".join(f"--c{color}:#{color};" for color in colors)
     dark = "".join(f"--c{color}:#{dark_color(color)};" for color in colors)
     name = html.escape(title, quote=True)
-    return (
+    themed = (
         f'<svg class="themed" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"><style>'
         f".themed{{{light}fill:var(--c000000);stroke-linejoin:round;stroke-linecap:butt}}"
         f"@media (prefers-color-scheme:dark){{.themed:not([data-theme=light] *){{{dark}}}}}"
         f"[data-theme=dark] .themed{{{dark}}}</style>{body}</svg>"
     )
+    return animate(themed, seconds, title)
 
 
 def figure_folder() -> Path:

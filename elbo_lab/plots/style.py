@@ -195,6 +195,9 @@ SHOWN_DPI = 100
 class Picture(Figure):
     """A figure that a notebook shows by itself: without pyplot, and without a magic command."""
 
+    seconds: tuple[float, ...] = ()
+    """How long each frame is shown, of a figure that moves (`show_in_turn`)."""
+
     def draw(self, renderer: RendererBase) -> None:
         """Draw, with what stands between dollars but is no formula, as in the name of a file, as it is."""
         for text in self.findobj(Text):
