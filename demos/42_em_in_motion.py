@@ -14,8 +14,7 @@ Formula:
     log p(x; theta) = ELBO(theta, r) + KL(r || p(z | x; theta))
 
 Source: Dempster, Laird and Rubin (1977), JRSS B 39, 1-38; the picture of Bishop (2006), figure 9.8, moving.
-Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures: an
-SVG that moves, and its last frame as PNG.
+Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 from itertools import pairwise

@@ -14,8 +14,7 @@ Formula, for x | z ~ N(W z, I), z ~ N(0, 1), c = 1 + W'W, q = N(m, s^2) and post
     dELBO/dlog s = 1 - c s^2
 
 Source: Jordan et al. (1999), Machine Learning 37, 183-233; Bishop (2006), section 9.4.
-Expected time: one second. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures: an
-SVG that moves, and its last frame as PNG.
+Expected time: one second. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 import numpy as np

@@ -15,8 +15,7 @@ Formula, for z_k ~ N(0, 1), x_k | z_k ~ N(z_k, sigma^2), k = 1 ... K, and x = 0:
     Var p-hat / p(x)^2 = V / S                1 + V = ((1 + sigma^2) / (sigma sqrt(2 + sigma^2)))^K
 
 Source: Owen (2013), Monte Carlo theory, methods and examples, chapter 9; Doersch (2016).
-Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures: an
-SVG that moves, and its last frame as PNG.
+Expected time: two seconds. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Figures that move: a frame shows its own artists, reduced motion shows the last one, a button stops them."""
+"""Figures that move: a frame shows its own artists, reduced motion the last frame, a button stops them."""
 
 import importlib
 import re
