@@ -159,7 +159,7 @@ axes[0].plot(LOG_SD, likelihood, color=RED, label="log p, exact")
 axes[0].plot(LOG_SD, with_prior, color=GREEN, label="log p + log prior of s²")
 axes[0].axhline(sound, color=BLUE, label="log p without a spike, best")
 axes[0].set_ylim(-1400, -940)
-title = f"EM on {FEW} rows: only a spike gains"
+title = f"EM, {FEW} rows: a spike gains"
 style_axes(axes[1], title=title, xlabel="floor of variances, minutes²", ylabel="log p, nats per datum")
 for (name, values), color in zip(ends.items(), (RED, BLUE), strict=True):
     axes[1].semilogx(FLOORS, values[:, 0], ".-", color=color, label=f"{name}, seen")
