@@ -28,15 +28,7 @@ import numpy as np
 from _paper import paper_parser, publish, read_options
 
 from elbo_lab.em import GeneticLinkage, run_em
-from elbo_lab.plots import (
-    EXACT_LINE,
-    STYLE,
-    figure_folder,
-    new_figure,
-    plot_staircase,
-    save_figure,
-    style_axes,
-)
+from elbo_lab.plots import EXACT_LINE, figure_folder, new_figure, plot_staircase, save_figure, style_axes
 
 # %% Constants
 ASKED = read_options(paper_parser(__doc__))
@@ -69,7 +61,7 @@ floating = run_em(problem, float(START), tolerance=1e-300, max_iterations=len(pa
 print(f"floating point ends {abs(floating.theta - iterates[-1]):.0e} from the fractions")
 
 # %% The figure
-figure = new_figure(6.6, STYLE["page_width"])
+figure = new_figure(6.6)
 above, below = figure.subfigures(2, 1, height_ratios=(3.6, 3.0))
 plot_staircase(floating.history, above.subplots(), iterations=3, title="Three iterations")
 ax = below.subplots()

@@ -102,13 +102,13 @@ for width in WIDTHS:
 
 # %% The figure
 figure, (ax,) = panels(1, 1, height=3.9, width=STYLE["page_width"])
-title = "The bound on the noise is met by quadratics, and far above a logistic regression"
+title = "Quadratics meet the bound on the noise, others stay below"
 xlabel = "width of q, in sd of the Laplace approximation"
 style_axes(ax, title=title, xlabel=xlabel, ylabel="E |g|² / its bound")
 ax.loglog(WIDTHS, with_matrix, "o-", color="#0072B2", label="logistic regression, M a matrix")
 ax.loglog(WIDTHS, with_number, "s-", color="#D55E00", label="logistic regression, M its largest eigenvalue")
 ax.axhline(1.0, **EXACT_LINE, label="quadratics, M their curvature: equality")
-legend_below(ax, columns=2)
+legend_below(ax, columns=1)
 caption = (
     "The expected square of the pathwise gradient as a share of its bound: quadratics meet the bound, a "
     "logistic regression stays orders of magnitude below."
