@@ -27,7 +27,7 @@ from _paper import COLUMNS, paper_parser, publish, read_options
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import DiagonalGaussian, draw_noise
-from elbo_lab.plots import STYLE, estimator_style, figure_folder, panels, save_figure, style_axes
+from elbo_lab.plots import estimator_style, figure_folder, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import display_name
 from elbo_lab.theory import COSTS, cost_variances, crossover
@@ -46,7 +46,7 @@ RANGES = {
     "wave": np.geomspace(0.1, 10.0, POINTS),
 }
 SAMPLED = range(0, POINTS, max(1, POINTS // 6))  # points
-TITLES = {"quadratic": "$(z - k)^2$", "bell": "$\\exp(-k z^2)$", "wave": "$\\cos(k z)$"}
+TITLES = {"quadratic": "(z - k)^2", "bell": "exp(-k z^2)", "wave": "cos(k z)"}
 LINES = {  # the name in theory, and what is the same for a bare cost
     "score-function": lab.ScoreFunction(),
     "score-function-oracle-baseline": None,  # not available in practice
@@ -110,10 +110,12 @@ def plot_costs(ax, cost, which):
         ax.set_xscale("log")
 
 
-figure, axes = panels(3, 2, height=8.4, width=STYLE["page_width"])
-for cost, in_mean, in_scale in zip(RANGES, axes[::2], axes[1::2], strict=True):
-    style_axes(in_mean, title=f"{TITLES[cost]}: in the mean", xlabel="k", ylabel="variance of one draw")
-    style_axes(in_scale, title="in the scale", xlabel="k")
+figure, axes = panels(2, 3, height=5.6)
+for column, cost in enumerate(RANGES):
+    in_mean, in_scale = axes[column], axes[3 + column]
+    left = cost == "quadratic"
+    style_axes(in_mean, title=TITLES[cost], ylabel="variance, in mean" if left else "")
+    style_axes(in_scale, xlabel="k", ylabel="variance, in scale" if left else "")
     plot_costs(in_mean, cost, 0)
     plot_costs(in_scale, cost, 1)
 figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)

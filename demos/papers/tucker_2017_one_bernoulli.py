@@ -24,15 +24,7 @@ from scipy.optimize import brentq
 from elbo_lab import Problem
 from elbo_lab import estimators as lab
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.plots import (
-    STYLE,
-    figure_folder,
-    legend_inside,
-    marker_keywords,
-    panels,
-    save_figure,
-    style_axes,
-)
+from elbo_lab.plots import figure_folder, legend_inside, marker_keywords, panels, save_figure, style_axes
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import display_name
 from elbo_lab.special import sigmoid
@@ -147,7 +139,7 @@ for t in TARGETS:
 hot_left = {t: measured(0.0, t, HOT, state)[1] for t in TARGETS}
 
 # %% The figure
-figure, (left, right) = panels(2, 1, height=6.4, width=STYLE["page_width"])
+figure, (left, right) = panels(1, 2, height=3.4)
 style_axes(
     left, title="Where Concrete ends, by target t; optimum: 0", xlabel="temperature", ylabel="P(b = 1)"
 )
