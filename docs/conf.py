@@ -111,6 +111,7 @@ KEYWORDS = {
     "multi_sample": "IWAE; importance-weighted autoencoder; VIMCO; DReG; OVIS; signal-to-noise ratio",
     "bounds": "ELBO surgery; Renyi bound; CUBO; annealed importance sampling",
     "families": "implicit reparameterization; inverse transform sampling; change of variables",
+    "what_the_bound_hides": "mode seeking; mass covering; early stopping and the ELBO",
     "numerics": "log-sum-exp; softplus; float32",
     "learning": "early stopping; checkpoint; MNIST",
     "beta": "beta-VAE; posterior collapse; disentangling",
