@@ -55,6 +55,9 @@ return {
     .filter(box => box.scrollWidth > box.clientWidth + 1 && box.tabIndex < 0).map(box => box.tagName),
 };
 """
+END = "\ue010"  # the key, as selenium writes it
+EXPLORER_READY = "return Boolean(window.Explorer && Explorer.views && Explorer.views.bound.frame)"
+LOOK_AT_WIDTH = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 START = """
 [...document.images].forEach(image => image.loading = 'eager');
 window.there = !window.MathJax;
@@ -155,6 +158,27 @@ def test_a_page_shows_its_figures_and_formulas_within_its_width_and_asks_no_othe
         # There a formula is what a docstring has; it scrolls.
         wrong = [key for key in wrong if key != "wide"]
     assert wrong == [], json.dumps(found, indent=1)
+
+
+def test_the_button_of_the_explorer_opens_a_page_whose_sliders_move_it(address, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    for width in WIDTHS.values():
+        look_at(browser, f"{address}/explorer.html", width)
+        browser.find_element("link text", "Open the page").click()
+        WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(EXPLORER_READY))
+        assert browser.current_url.startswith(f"{address}/_static/explorer/index.html")
+        browser.find_element("css selector", "#panel-bound .choice").click()
+        browser.find_element("css selector", "#bound-mean").send_keys(END)
+        WebDriverWait(browser, 60).until(
+            lambda driver: driver.execute_script("return Explorer.views.bound.frame.settings.mean") == 3
+        )
+        assert browser.execute_script(LOOK_AT_WIDTH) == 0
+        assert [entry["message"] for entry in browser.get_log("browser")] == []
+        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        assert asked
+        assert [url for url in asked if not url.startswith((address, "data:"))] == []
 
 
 def test_links_inside_the_site_lead_to_a_page_and_a_place_on_it(site):
