@@ -262,8 +262,8 @@ def test_the_look_at_a_page_finds_planted_faults(tmp_path, browser):
         "overflow": '<p style="width: 3000px">wide</p>',
         "complaints": "<script>throw new Error('planted')</script>",
         "wide": '<mjx-container display="true" style="display: block; overflow: auto">'
-        '<p style="width: 500px">wide</p></mjx-container>',
-        "unreachable": '<pre style="overflow: auto"><p style="width: 500px">wide</p></pre>',
+        '<p style="width: 3000px">wide</p></mjx-container>',
+        "unreachable": '<pre style="overflow: auto"><p style="width: 3000px">wide</p></pre>',
         "elsewhere": '<link rel="stylesheet" href="http://elsewhere.invalid/style.css">',
     }
     handler = functools.partial(Quiet, directory=tmp_path)
