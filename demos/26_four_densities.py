@@ -107,7 +107,7 @@ right.tick_params(axis="y", length=0)
 legend_inside(left, "upper right")
 caption = (
     "A kernel density by its bandwidth: leaving one out finds a width near the best for unseen rows, unless "
-    "every row has a twin. Right, the lead of each density on the mixture, on unseen rows."
+    "every row has a twin. Below, the lead of each density on the mixture, on unseen rows."
 )
 print("figure:", save_figure(figure, OUT, "four-densities", caption)[0])
 

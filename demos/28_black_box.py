@@ -126,7 +126,7 @@ axes[1].axhline(of_best, color="#BB5566", linestyle=":", label="ELBO of the best
 axes[1].set_xscale("log")
 axes[1].legend(frameon=False, fontsize=STYLE["tick_size"])
 caption = (
-    "A simulator of bounces: the posterior is a staircase without a slope, and REINFORCE, which asks for "
+    "A simulator of bounces: its likelihood is a staircase without a slope, and REINFORCE, which asks for "
     "values only, climbs to the ELBO of the best Gaussian."
 )
 print("figure:", save_figure(figure, OUT, "black-box", caption)[0])
