@@ -91,7 +91,7 @@ CONTENTS = {
         "families",
         "choosing",
     ],
-    "Then: what goes wrong": ["errors_in_texts", "what_the_bound_hides", "gotchas", "numerics"],
+    "Then: what goes wrong": ["what_the_bound_hides", "errors_in_texts", "gotchas", "numerics"],
     "Then: other models": ["density", "conditional", "graphs", "gplvm", "manifolds"],
     "Then: other ways to learn": ["learning", "beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
     "Use and extend": ["command_line", "comparing", "notebooks", "write_your_own", "extending"],
