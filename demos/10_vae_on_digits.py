@@ -90,7 +90,7 @@ held_out = result.final["held_out"]
 bound = held_out["elbo_per_datum"]
 accuracy = held_out["neighbour_accuracy"]
 yardstick = held_out["neighbour_accuracy_pca"]
-print(f"VAE, {len(TRAIN.x)} rows, {result.final['seconds']:.0f} s: {result.stopped}")
+print(f"VAE, {len(TRAIN.x)} rows: {result.stopped}")
 print(f"  unseen rows: ELBO {bound:.2f}, log p by importance samples {-held_out['nll_per_datum']:.2f} nats")
 print(f"  5-nearest-neighbour accuracy: codes {accuracy:.3f}, two principal components {yardstick:.3f}")
 
