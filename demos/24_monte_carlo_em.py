@@ -98,7 +98,7 @@ for (name, _), (left, right) in zip(problems.items(), (axes[:2], axes[2:]), stri
     left.set_ylim(values[STEPS // 10], None)
 best = evidence(linear, linear.maximum_likelihood(x_linear), x_linear).value.mean()
 axes[0].axhline(best, color="black", linestyle="--", linewidth=1.2, label="greatest log p, by its formula")
-legend_outside(figure, axes[0].get_legend_handles_labels()[0])
+legend_outside(figure, axes[0].get_legend_handles_labels()[0], columns=2)
 caption = (
     "Monte Carlo EM with cold and with persistent chains: cold chains are biased, and the model that they "
     "learn is worse; persistent ones follow the posterior."

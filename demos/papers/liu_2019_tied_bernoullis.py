@@ -123,7 +123,7 @@ for ax, phi in zip(axes, PHIS, strict=True):
         look = {"marker": marker, "color": color, "label": display_name(name)}
         ax.semilogy(evaluations, by_evaluations.values(), line, **look)
 handles = axes[1].get_legend_handles_labels()
-figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
 caption = (
     "Exact variance against the evaluations of the loss, at high and at low entropy: drawing without "
     "replacement has little variance in both."
