@@ -107,7 +107,7 @@ for name in ONLY:
     words = {"row": name, "data": TRAIN.name, "hidden": HIDDEN, "batch": BATCH, "last": LAST, "seed": SEED}
     print(name)
     checkpoint = OUT / f"burda-{name}-{BATCH}x{columns}.npz"
-    train_in_pieces(training, checkpoint, words, ASKED.seconds, print)
+    train_in_pieces(training, checkpoint, words, ASKED.seconds, None if DIGITS else print)
     theta, phi = training.params["theta"], training.params["phi"]
     per_datum = importance_nll(Problem(model, posterior, theta, phi, TEST_ROWS), SAMPLES, SEED).nll
     nll[name] = per_datum

@@ -70,7 +70,7 @@ for latent in ONLY:
         words = {"data": TRAIN.name, "latent": latent, "hidden": HIDDEN, "rate": rate, "seed": SEED}
         words |= {"objective": name}
         checkpoint = OUT / f"kingma-{name}-{latent}x{HIDDEN}.npz"
-        train_in_pieces(training, checkpoint, words, ASKED.seconds, print)
+        train_in_pieces(training, checkpoint, words, ASKED.seconds, None if SMALL else print)
         unseen = [row["elbo_validation"] for row in training.history]
         seen = [row.get("elbo", unseen[0]) for row in training.history]
         curves[latent, name] = np.array([seen, unseen])
@@ -90,6 +90,9 @@ for ax, latent in zip(axes, ONLY, strict=True):
         line = ".-" if len(digits) < 40 else "-"
         ax.semilogx(digits, unseen[1:], line, color=color, linewidth=1.4, label=f"{name}, unseen digits")
         ax.semilogx(digits, seen[1:], ":", color=color, linewidth=1.4, label=f"{name}, training digits")
+    # The mean over the first pass, far below, would press all else together.
+    unseen = np.array([curves[latent, name][1, 1:] for name in COLORS])
+    ax.set_ylim(unseen.min() - 0.5, unseen.max() + 0.5)
 axes[0].set_ylabel("ELBO, nats per digit")
 legend_outside(figure, axes[0].get_legend_handles_labels()[0], columns=2)
 caption = (

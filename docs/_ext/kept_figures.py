@@ -44,7 +44,7 @@ DPI = 144
 NUMBERS = re.compile(r"-?\d+\.\d{2,}")
 SIDES = ("labelbottom", "labeltop", "labelleft", "labelright")
 # What a row of a table says that tells how long a machine took: a page is no place for that.
-TIMED = "minutes per million"
+TIMED = re.compile(r"minutes per|^ million *$")
 DRAWN = re.compile(r'(?<= )(d|transform|x|y|points|width|height)="([^"]*)"')
 
 
@@ -209,7 +209,7 @@ def draw(demo, options=()):
         with contextlib.redirect_stdout(sheet):
             exec(code, vars(module))
         printed = sheet.getvalue().splitlines()
-        lines = [line.rstrip() for line in printed if not (line.startswith("figure: ") or TIMED in line)]
+        lines = [line.rstrip() for line in printed if not (line.startswith("figure: ") or TIMED.search(line))]
         if any(lines):
             text += CELL.search(script, start)[0] + "\n" + "\n".join(lines).strip("\n") + "\n"
     _write(PRINTED / f"{demo.stem}.txt", text)
