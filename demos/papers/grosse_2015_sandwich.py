@@ -112,7 +112,7 @@ middle = 0.5 * (sandwiches[-1].lower + sandwiches[-1].upper)  # of each datum, b
 unknown = [{"n_steps": n, **pair.means(middle)} for n, pair in zip(DEEP_STEPS, sandwiches, strict=True)]
 
 # %% The figure
-figure, (top, above, below) = panels(3, 1, height=10.2, width=STYLE["page_width"])
+figure, (top, above, below) = panels(3, 1, height=10.2)
 words = "bound - log p(x), nats per datum"
 style_axes(top, title="PPCA, from draws: the 'upper bound' starts below", xlabel="draws S", ylabel=words)
 top.axhline(0.0, **EXACT_LINE, label="exact")
