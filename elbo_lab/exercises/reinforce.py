@@ -182,7 +182,7 @@ by_mean, by_log_sd : array (S, K)
         ),
         Law("your five draws with a baseline: the exact estimates", 2, _few_calls),
         Law(
-            "a baseline leaves the expectation as it is",
+            f"with a baseline: the exact gradient still, summed over {NODES} nodes",
             1,
             lambda s: _gradient_calls(s, _nodes()[0], s["baseline"]),
             value=_at_nodes,
