@@ -42,6 +42,13 @@ def test_prose_does_not_make_a_figure_stale_and_code_does(tmp_path):
     assert kept_figures.captions_of(demo) == {"a-b": "What it shows."}
 
 
+def test_no_figure_is_older_than_its_demo(monkeypatch):
+    stale = [demo.stem for demo in DEMOS if kept_figures.is_stale(demo)]
+    assert stale == [], "python docs/_ext/kept_figures.py draws them"
+    monkeypatch.setattr(kept_figures, "digest_of", lambda _: "other")
+    assert all(map(kept_figures.is_stale, DEMOS))
+
+
 def test_a_kept_figure_takes_other_words():
     svg = kept_figures.with_caption('<svg role="img" aria-label="old"><g aria-label="x"/>', 'p(x | z) < "1"')
     assert svg == '<svg role="img" aria-label="p(x | z) &lt; &quot;1&quot;"><g aria-label="x"/>'
