@@ -1,7 +1,7 @@
 """How the site is built:  sphinx-build -W -b html docs OUT
 
 No demo runs: their figures are kept (`_ext/kept_figures.py`). Commands whose output a page shows do run,
-unless `-D plot_gallery=0` is given. Nothing is loaded from elsewhere at view time: MathJax (3.2.2,
+unless `-D run_commands=0` is given. Nothing is loaded from elsewhere at view time: MathJax (3.2.2,
 `es5/tex-svg-full.js` of the package `mathjax`, Apache 2.0) stands in `_static/mathjax` with its licence.
 """
 
@@ -147,7 +147,7 @@ def add_contents(_, page, source):
 def setup(app):
     room_pages.write(HERE / "api")
     demo_gallery.write(HERE / "gallery")
-    app.add_config_value("plot_gallery", "1", "env")
+    app.add_config_value("run_commands", True, "env")
     app.connect("source-read", add_contents)
     app.connect("source-read", add_keywords)
     app.connect("source-read", readme_parts.insert)

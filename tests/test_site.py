@@ -88,7 +88,7 @@ def build_site(tree, out):
     for name in ("docs", "demos", "elbo_lab", "tests"):
         shutil.copytree(ROOT / name, tree / name, ignore=skip_what_is_made)
     shutil.copy(ROOT / "pyproject.toml", tree)
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", "plot_gallery=0"]
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", "run_commands=0"]
     command = [sys.executable, "-m", "sphinx", *options, tree / "docs", out]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr

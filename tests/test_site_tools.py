@@ -136,7 +136,7 @@ def test_marked_commands_are_known_and_only_they_are_run(monkeypatch):
 
     monkeypatch.setattr(command_output, "printed", lambda words: f"printed by {words}")
     page = ["```bash\nelbo-lab list\n```\n\n<!-- output -->\n\n```bash\nelbo-lab doctor\n```\n"]
-    app = type("App", (), {"config": type("Config", (), {"plot_gallery": "True"})})
+    app = type("App", (), {"config": type("Config", (), {"run_commands": True})})
     command_output.insert(app, "page", page)
     assert page[0].count("printed by") == 1 and "printed by list" in page[0]
 

@@ -51,5 +51,5 @@ def with_outputs(text):
 
 def insert(app, _, source):
     """Put the output under each marked command; a handler of `source-read`."""
-    if str(app.config.plot_gallery) in ("True", "1"):
+    if app.config.run_commands:
         source[0] = with_outputs(source[0])
