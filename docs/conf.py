@@ -101,7 +101,8 @@ CONTENTS = {
 
 # What one may search for, by the page that explains it, which then comes first.
 KEYWORDS = {
-    "likelihood": "evidence; marginal likelihood; ELBO; variational lower bound; KL divergence; surprisal",
+    "likelihood": "evidence; marginal likelihood; ELBO; variational lower bound; KL divergence; surprisal; "
+    "learned variance",
     "road": "EM algorithm; expectation maximization; VAE; variational autoencoder; variational EM",
     "estimators": "gradient estimator; prior sampling",
     "score_function": "REINFORCE; score function; likelihood ratio; baseline; leave-one-out; control variate",
@@ -113,6 +114,7 @@ KEYWORDS = {
     "families": "implicit reparameterization; inverse transform sampling; change of variables",
     "what_the_bound_hides": "mode seeking; mass covering; early stopping and the ELBO",
     "numerics": "log-sum-exp; softplus; float32",
+    "write_your_own": "own estimator; own model; own data; CSV",
     "learning": "early stopping; checkpoint; MNIST",
     "beta": "beta-VAE; posterior collapse; disentangling",
     "conditional": "conditional VAE; classifier",

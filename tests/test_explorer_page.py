@@ -97,14 +97,23 @@ class Page:
         return [entry["message"] for entry in self.browser.get_log("browser")] + elsewhere
 
 
+# Pictures that draw the answer as a curve, before anything is moved.
+TELLING = {"prior": 1, "draws": 1, "bit": 2}
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_sliders_are_locked_until_a_prediction_is_made_and_a_move_settles_it(tab, browser, server):
     question = TABS[tab].question
     for choice in (question.right, (question.right + 1) % 3):
         page = Page(browser, server, tab)
         inputs = f"[...document.querySelectorAll('{page.panel} fieldset :is(input, button)')]"
+        telling = f"[...document.querySelectorAll('{page.panel} .tells > svg')]"
+        seen = f"return {telling}.map((one) => getComputedStyle(one).visibility)"
+        assert len(page.run(seen)) == TELLING.get(tab, 0)
+        assert set(page.run(seen)) <= {"hidden"}
         assert page.run(f"return {inputs}.every((one) => one.matches(':disabled'))")
         page.choose(choice)
+        assert set(page.run(seen)) <= {"visible"}
         assert page.run(f"return {inputs}.every((one) => !one.matches(':disabled'))")
         assert question.because not in page.find(".verdict").text
         sliders = {one.name: one for one in TABS[tab].sliders(running_example())}

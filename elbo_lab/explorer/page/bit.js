@@ -22,9 +22,9 @@ Explorer.part("bit", (() => {
 
   return {
     build(area) {
-      mean = new Plot(area, { title: "Mean", xlabel: "temperature λ", ylabel: "gradient, cost per unit of l",
+      mean = new Plot(area, { tells: true, title: "Mean", xlabel: "temperature λ", ylabel: "gradient, cost per unit of l",
         key: [...KEY.slice(1), ["exact", "exact"]] });
-      noise = new Plot(area, { title: "Noise of one estimate", xlabel: "temperature λ", ylabel: "standard deviation", key: KEY });
+      noise = new Plot(area, { tells: true, title: "Noise of one estimate", xlabel: "temperature λ", ylabel: "standard deviation", key: KEY });
       area.append(table());
       cost = new Plot(area, { title: "The cost (b − c)²", xlabel: "b", ylabel: "cost", height: 200,
         key: [["corner", "the two values that count"], ["concrete", "what relaxations see as well"]] });

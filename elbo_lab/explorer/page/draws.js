@@ -17,7 +17,7 @@ Explorer.part("draws", (() => {
       area.append(numbers);
       bounds = new Plot(area, { title: "The bound of M draws", xlabel: "draws M", ylabel: "nats",
         key: [["elbo", "bound, exact (M = 1: ELBO)"], ["exact", "log p(x), exact"]] });
-      ratios = new Plot(area, { title: "Signal to noise", xlabel: "draws M", ylabel: "|mean| / standard deviation",
+      ratios = new Plot(area, { tells: true, title: "Signal to noise", xlabel: "draws M", ylabel: "|mean| / standard deviation",
         key: Object.entries(KEY) });
     },
 

@@ -18,7 +18,7 @@ Explorer.part("prior", (() => {
       area.append(numbers);
       estimates = new Plot(area, { title: "Estimates of log p(x)", xlabel: "log p-hat, nats", yticks: false,
         key: [["prior-monte-carlo", "one estimate from S draws"], ["exact", "log p(x), exact"]] });
-      needed = new Plot(area, { title: "Draws needed for 0.1 nats", xlabel: "latent dimension K", ylabel: "draws",
+      needed = new Plot(area, { tells: true, title: "Draws needed for 0.1 nats", xlabel: "latent dimension K", ylabel: "draws",
         key: [["exact", "exact"], ["prior-monte-carlo", "the S you chose"]] });
     },
 

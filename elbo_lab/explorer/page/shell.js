@@ -75,7 +75,8 @@ window.Explorer = (() => {
 
   // A picture with axes. Its drawing is kept as a function, so that another width draws it anew.
   class Plot {
-    constructor(area, { title, xlabel = "", ylabel = "", height = 260, key = [], yticks = true, clipped = false }) {
+    // `tells`: it answers the question of its tab before a move, so it is hidden until the reader has predicted.
+    constructor(area, { title, xlabel = "", ylabel = "", height = 260, key = [], yticks = true, clipped = false, tells = false }) {
       Object.assign(this, { title, xlabel, ylabel, height, yticks, clipped, drawing: null, width: 0 });
       this.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.svg.setAttribute("role", "img");
@@ -84,7 +85,7 @@ window.Explorer = (() => {
       const caption = element("figcaption", {}, element("b", { text: title }), " ", this.note);
       const legend = element("div", { class: "key" });
       for (const [mark, words] of key) legend.append(element("span", { class: "entry" }, element("span", { class: `mark ${mark}` }), ` ${words}`));
-      this.figure = element("figure", {}, caption, ...(key.length ? [legend] : []), this.svg);
+      this.figure = element("figure", { class: tells ? "tells" : null }, caption, ...(key.length ? [legend] : []), this.svg);
       area.append(this.figure);
       new ResizeObserver(([entry]) => {
         const width = Math.round(entry.contentRect.width);
