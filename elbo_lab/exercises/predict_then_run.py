@@ -20,9 +20,10 @@ from elbo_lab.special import log_mean_exp, softmax
 STATEMENT = """\
 Predict first, then look. Six questions about one datum x with a latent
 z ~ N(0, 1), x | z ~ N(w z, I), and q = N(mean, sd^2); your numbers stand below.
-Replace every None by your prediction. The check keeps all six with their time, then
-runs the experiments and prints each prediction beside its result. The first predictions
-count; a wrong one is where there is something to learn."""
+The last two are about a bound of M draws (docs/multi_sample.md). Replace every None by
+your prediction. The check keeps all six with their time, then runs the experiments and
+prints each prediction beside its result. The first predictions count; a wrong one is
+where there is something to learn."""
 
 REPEATS = 20_000
 FEW, MANY = 1, 64  # draws M of the bounds in the questions
