@@ -163,6 +163,13 @@ def test_a_phi_step_leaves_log_p_on_the_page_as_it_is_and_a_theta_step_does_not(
     assert page.cell("gap-now") in ("0.0000", "−0.0000")
 
 
+def test_many_draws_are_written_in_words(browser, server):
+    page = Page(browser, server, "prior")
+    page.choose(2)
+    page.slide("latents", 20)
+    assert page.find("[data-number=needed]").text == "680 trillion"  # as docs/explorer.md says
+
+
 def test_the_bars_add_up_on_the_page(browser, server):
     page = Page(browser, server, "bound")
     page.choose(1)

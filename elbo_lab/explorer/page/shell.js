@@ -48,7 +48,7 @@ window.Explorer = (() => {
   function count(value) {
     const words = [[1e12, "trillion"], [1e9, "billion"], [1e6, "million"]];
     if (value >= 1e15) return `10^${Math.log10(value).toFixed(1)}`;
-    for (const [size, word] of words) if (value >= size) return `${(value / size).toPrecision(2)} ${word}`;
+    for (const [size, word] of words) if (value >= size) return `${+(value / size).toPrecision(2)} ${word}`;
     if (value >= 100) return Math.round(value).toLocaleString("en");
     return Number.isInteger(value) ? String(value) : value.toPrecision(3);
   }
