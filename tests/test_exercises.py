@@ -1,10 +1,11 @@
 """Exercises: right answers get all points, every known mistake is named, and no file can harm the check."""
 
 import json
+import os
 import runpy
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from elbo_lab.exercises import EXERCISES, Call, Law, Seeded
 from elbo_lab.exercises.base import called
 from elbo_lab.exercises.diagnosis import close, relation, same
 from elbo_lab.exercises.grading import calls_of, grade, run_here
-from elbo_lab.exercises.running import read_source, run_file
+from elbo_lab.exercises.running import _run_of, read_source, run_file
 from elbo_lab.exercises.stub import file_name, stub
 
 SOLUTIONS = Path(__file__).parent / "solutions"
@@ -142,6 +143,14 @@ FILES = {
     "a number in its place": (HEAD + "log_density = 3", "is a int, and no function"),
     "text": (DEFINED + "    return 'ten'", "returned the text 'ten', expected shape (1,)"),
     "a dict": (DEFINED + "    return {'a': 1}", "returned a dict; wanted are numbers"),
+    "a number beyond all floats": (
+        DEFINED + "    return [10**400]",
+        "returned int too large to convert to float",
+    ),
+    "an exception that would steer the terminal": (
+        DEFINED + "    raise ValueError('\\x1b[31m')",
+        "raised ValueError: ?[31m (line 5:",
+    ),
     "nan": (DEFINED + "    return np.full(len(x), np.nan)", "returned nan in 1 of 1 entries"),
     "a wrong shape": (DEFINED + "    return np.zeros((2, 2))", "returned shape (2, 2), expected shape (1,)"),
     "nothing": (DEFINED + "    ...", "Not filled in yet."),
@@ -172,6 +181,25 @@ def test_what_a_file_prints_is_cut_and_cannot_disturb_the_results(tmp_path, caps
     assert main(["exercise", "check", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "10 of 10 points" in shown and len(shown) < 5000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("place", ["import numpy as np\n", "log_density(x, mean, sd):\n"])
+def test_a_file_that_forks_tells_its_results_once(place, tmp_path, capsys):
+    path = tmp_path / "answer.py"
+    text = (SOLUTIONS / "gaussian_log_density.py").read_text()
+    indent = "    " if place.endswith(":\n") else ""
+    assert text.count(place) == 1
+    path.write_text(text.replace(place, f"{place}{indent}import os; os.fork(); print('\\x1b[31m')\n"))
+    assert main(["exercise", "check", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "10 of 10 points" in shown
+    assert "?[31m" in shown and "\x1b" not in shown
+
+
+def test_the_signal_that_ended_a_file_is_named_if_it_has_a_name():
+    assert _run_of([], 1, "", -9, 1.0).failure == "the file ended Python by signal SIGKILL"
+    assert _run_of([], 1, "", -40, 1.0).failure == "the file ended Python by signal 40"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
@@ -208,6 +236,7 @@ MISTAKES = {
     "unknown.py": ('EXERCISE = "log-sum-exq"\nSEED = 1', "did you mean 'log-sum-exp'?"),
     "negative.py": ('EXERCISE = "log-sum-exp"\nSEED = -1', "got SEED = -1"),
     "words.py": ('EXERCISE = "log-sum-exp"\nSEED = "one"', "got SEED = 'one'"),
+    "huge.py": (f'EXERCISE = "log-sum-exp"\nSEED = {10**30}', "SEED: expected a whole number of at most"),
     "code.py": ('EXERCISE = "log-sum-exp"\nSEED = int(input())', "a line SEED ="),
 }
 
@@ -234,6 +263,14 @@ def test_new_writes_a_stub_and_keeps_the_work_of_a_student(tmp_path, capsys, mon
     assert main(["exercise", "new", "log-sum-exp", "--force"]) == 0
     assert main(["exercise", "new", "log-sum"]) == 2
     assert "did you mean 'log-sum-exp'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["work\\users.py", 'a"""b.py', 'end".py'])
+def test_a_stub_of_any_name_is_python(file):
+    one = EXERCISES["log-sum-exp"]
+    names = {}
+    exec(compile(stub(one, 1, file), "stub", "exec"), names)
+    assert PurePath(file).as_posix() in names["__doc__"]
 
 
 def test_new_draws_a_seed_if_none_is_given(tmp_path, monkeypatch):

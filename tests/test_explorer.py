@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import threading
+from queue import Queue
 from urllib.parse import urlencode
 
 import numpy as np
@@ -631,10 +632,15 @@ def test_nothing_but_get_is_answered(method, server):
 
 
 def test_the_command_prints_the_address_and_ends_with_ctrl_c(monkeypatch, capsys):
-    opened, opening = [], []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    opened, opening, serving = Queue(), [], threading.Event()
+
+    def browse(address):  # as a browser in the terminal, which returns when it is closed
+        opened.put((address, serving.wait(5)))
+
+    monkeypatch.setattr("webbrowser.open", browse)
 
     def interrupted(self):
+        serving.set()
         opening.append((self.tabs["first"], self.tabs["skip_predictions"]))
         raise KeyboardInterrupt
 
@@ -642,14 +648,19 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(monkeypatch, capsys
     assert main(["explore", "--tab", "noise", "--skip-predictions"]) == 130
     address = capsys.readouterr().out.split()[0]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32,}/", address)
-    assert opened == [address]
+    assert opened.get(timeout=10) == (address, True)
     assert main(["explore", "--no-browser"]) == 130
-    assert opened == [address]
+    assert opened.empty()
     assert opening == [("noise", True), ("bound", False)]
 
 
 def test_a_wrong_tab_or_port_is_told_in_one_line(capsys, server):
-    for options in (["--tab", "bond"], ["--port", "70000"], ["--port", str(server.server_port)]):
+    for options in (
+        ["--tab", "bond"],
+        ["--model", "no-such-model"],
+        ["--port", "70000"],
+        ["--port", str(server.server_port)],
+    ):
         assert main(["explore", "--no-browser", *options]) == 2
         assert capsys.readouterr().err.startswith(f"elbo-lab: error: {options[0]}: expected")
 

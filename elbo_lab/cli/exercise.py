@@ -120,9 +120,9 @@ def _check(options: Namespace) -> int:
     plan.reads("file", options.file)
     plan.writes("--json", options.json, JSON)
     seconds = check_positive("seconds", options.seconds)
-    exercise = _find(source.constants["EXERCISE"], "file")
-    given = source.constants["SEED"] if options.seed is None else options.seed
-    seed = check_count("seed", given, 0, LARGEST_SEED)
+    exercise = _find(source.constants["EXERCISE"], "EXERCISE")
+    argument, given = ("SEED", source.constants["SEED"]) if options.seed is None else ("seed", options.seed)
+    seed = check_count(argument, given, 0, LARGEST_SEED)
     report = check_source(exercise, seed, source, seconds)
     content = {"schema": SCHEMA} | report.record()
     finish(
@@ -139,10 +139,11 @@ def _show(report: "Report", exercise: "Exercise", file: str, console: "Console")
 
     from elbo_lab.exercises.grading import WAITS
     from elbo_lab.exercises.guesses import guesses_file
+    from elbo_lab.report.cells import clean_text
 
     def show(text: str, start: str = "", after: str | None = None, style: str = "") -> None:
         for line in filled(text, console.width, start, start if after is None else after):
-            console.print(Text(line, style=style), highlight=False, soft_wrap=True)
+            console.print(Text(clean_text(line), style=style), highlight=False, soft_wrap=True)
 
     show(f"{exercise.title} ({report.exercise}, seed {report.seed})", style="bold")
     if report.printed.strip():
@@ -150,9 +151,8 @@ def _show(report: "Report", exercise: "Exercise", file: str, console: "Console")
         more = [f"... ({len(lines) - PRINTED_LINES} lines more)"] if len(lines) > PRINTED_LINES else []
         console.print(Text("Your file printed:"), highlight=False)
         for line in [*lines[:PRINTED_LINES], *more]:
-            console.print(
-                Text(f"  {line[: console.width - 2]}", style="dim"), highlight=False, soft_wrap=True
-            )
+            printed = clean_text(line.expandtabs())[: console.width - 2]
+            console.print(Text(f"  {printed}", style="dim"), highlight=False, soft_wrap=True)
     console.print()
     told: set[str] = set()
     for law in report.laws:

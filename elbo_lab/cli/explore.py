@@ -1,6 +1,7 @@
 """elbo-lab explore: a page to play with, in the browser."""
 
 import sys
+import threading
 from argparse import ArgumentParser, Namespace
 
 HELP = "open a page to play with: the bound, the noise of gradients, many draws, one bit, EM"
@@ -30,13 +31,16 @@ def run(options: Namespace) -> None:
 
     from elbo_lab.explorer import find_tab, shown_model
     from elbo_lab.explorer.server import Explorer
+    from elbo_lab.registry import find_model
 
     first = "" if options.tab is None else find_tab(options.tab).name
     if options.model is not None:
+        find_model(options.model)
         print(f"elbo-lab: fitting {options.model} with one latent", file=sys.stderr, flush=True)
     with Explorer(shown_model(options.model), options.port, first, options.skip_predictions) as server:
         print(f"{server.address}\nCtrl-C ends it.", flush=True)
         if not options.no_browser:
-            webbrowser.open(server.address)
+            # A browser in the terminal returns only when it is closed.
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
         server.prepare()
         server.serve_forever()

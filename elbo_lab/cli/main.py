@@ -1,7 +1,7 @@
 """elbo-lab: the one command with its subcommands.
 
-Exit codes: 0 done, 1 two runs differ (`diff`) or a check failed (`check`), 2 a mistake of the user (one line
-on standard error), 3 a training that diverged, 130 interrupted.
+Exit codes: 0 done, 1 two runs differ (`diff`), a check failed (`check`) or a file lacks points (`exercise
+check`), 2 a mistake of the user (one line on standard error), 3 a training that diverged, 130 interrupted.
 """
 
 import errno

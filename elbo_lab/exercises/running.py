@@ -205,7 +205,8 @@ def _run_of(
     if ended is None:
         why = f"did not come to an end within {seconds:g} s"
     elif ended < 0:
-        why = f"ended Python by signal {signal.Signals(-ended).name}"
+        names = {one.value: one.name for one in signal.Signals}  # those of real time have none
+        why = f"ended Python by signal {names.get(-ended, -ended)}"
     else:
         why = f"ended Python with exit code {ended}"
     outcomes = [Outcome(worker.decoded(line.get("result")), line.get("message", "")) for line in told]

@@ -1,6 +1,7 @@
 """The file that a student begins with."""
 
 import textwrap
+from pathlib import PurePath
 
 from elbo_lab.exercises.base import Exercise, Function, Scene
 
@@ -28,12 +29,14 @@ def stub(exercise: Exercise, seed: int, file: str) -> str:
     scene = exercise.scene_of(seed)
     functions = "\n\n\n".join(_function(one, scene) for one in exercise.functions)
     example = textwrap.indent(exercise.example.strip(), "    ")
+    # In a docstring a backslash or a quote of its name would be read as Python.
+    typed = PurePath(file).as_posix().replace("\\", "\\\\").replace('"', '\\"')
     return f'''"""{exercise.title}
 
 {exercise.statement.strip()}
 
 Lesson: docs/{exercise.lesson}. Time: about {exercise.minutes} minutes.
-Check:  elbo-lab exercise check {file}
+Check:  elbo-lab exercise check {typed}
 """
 
 import numpy as np
