@@ -102,14 +102,15 @@ CONTENTS = {
 # What one may search for, by the page that explains it, which then comes first.
 KEYWORDS = {
     "likelihood": "evidence; marginal likelihood; ELBO; variational lower bound; KL divergence; surprisal; "
-    "learned variance",
+    "learned variance; prior sampling",
     "road": "EM algorithm; expectation maximization; VAE; variational autoencoder; variational EM",
-    "estimators": "gradient estimator; prior sampling",
+    "estimators": "gradient estimator",
     "score_function": "REINFORCE; score function; likelihood ratio; baseline; leave-one-out; control variate",
     "pathwise": "reparameterization; reparameterization trick; pathwise gradient; sticking the landing; "
     "measure-valued gradient",
     "discrete": "Gumbel-softmax; Concrete distribution; straight-through; REBAR; RELAX; ARM; DisARM",
-    "multi_sample": "IWAE; importance-weighted autoencoder; VIMCO; DReG; OVIS; signal-to-noise ratio",
+    "multi_sample": "IWAE; importance-weighted autoencoder; VIMCO; DReG; OVIS; signal-to-noise ratio; "
+    "signal to noise",
     "bounds": "ELBO surgery; Renyi bound; CUBO; annealed importance sampling",
     "families": "implicit reparameterization; inverse transform sampling; change of variables",
     "what_the_bound_hides": "mode seeking; mass covering; early stopping and the ELBO",

@@ -163,6 +163,15 @@ def test_a_phi_step_leaves_log_p_on_the_page_as_it_is_and_a_theta_step_does_not(
     assert page.cell("gap-now") in ("0.0000", "−0.0000")
 
 
+def test_the_model_is_named_where_it_is_shown(browser, server):
+    Page(browser, server, "bound")
+    seen = {}
+    for tab in TABS:
+        browser.find_element("css selector", f"#tab-{tab}").click()
+        seen[tab] = browser.find_element("css selector", ".about").is_displayed()
+    assert [tab for tab, shown in seen.items() if not shown] == ["prior", "bit", "em"]
+
+
 def test_many_draws_are_written_in_words(browser, server):
     page = Page(browser, server, "prior")
     page.choose(2)

@@ -43,6 +43,7 @@ class Bit(Tab):
 
     name = "bit"
     title = "One bit"
+    own_example = True
     idea = (
         "One Bernoulli bit b with cost (b − c)². Which gradients are right on average, and how noisy is each?"
     )

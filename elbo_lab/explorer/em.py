@@ -43,6 +43,7 @@ class ExpectationMaximization(Tab):
 
     name = "em"
     title = "EM"
+    own_example = True
     idea = "A mixture of Gaussians learns in half steps. The E-step moves q, the M-step moves theta."
     question = Question(
         "You take an E-step, then an M-step. Which of the two changes log p(x)?",

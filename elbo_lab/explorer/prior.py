@@ -45,6 +45,7 @@ class Prior(Tab):
 
     name = "prior"
     title = "The prior"
+    own_example = True
     idea = "Estimate log p(x) from draws of the prior while K grows: PPCA, 64 columns, one datum for each K."
     question = Question(
         "With K = 20 latents: how many draws of the prior bring log p(x) within 0.1 nats?",

@@ -118,6 +118,8 @@ class Tab(ABC):
         One sentence under the title.
     question : Question
     buttons : tuple of Button
+    own_example : bool
+        True if the tab does not show the model that the explorer was opened with.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Tab(ABC):
     idea: str
     question: Question
     buttons: tuple[Button, ...] = ()
+    own_example = False
 
     @abstractmethod
     def sliders(self, shown: Shown) -> tuple[Slider, ...]:
@@ -152,6 +155,7 @@ class Tab(ABC):
             "name": self.name,
             "title": self.title,
             "idea": self.idea,
+            "own_example": self.own_example,
             "question": asdict(self.question),
             "sliders": [asdict(slider) for slider in self.sliders(shown)],
             "buttons": [asdict(button) for button in self.buttons],

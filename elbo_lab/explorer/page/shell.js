@@ -453,6 +453,7 @@ window.Explorer = (() => {
       view.button.setAttribute("aria-selected", String(here));
       view.button.tabIndex = here ? 0 : -1;
       if (here && focus) view.button.focus();
+      if (here) document.querySelector(".about").hidden = view.tab.own_example;
     }
     history.replaceState(null, "", `#${name}`);
     views[name].start();
