@@ -10,7 +10,7 @@ Names and subpackages are loaded on first use, so that `import elbo_lab` costs n
 `elbo_lab.<TAB>` shows them all. The subpackages, from the ground up: `special`, `layout`, `distributions`,
 `networks`, `models`, `posteriors`, `priors`, `bounds`, `exact`, `estimators`, `chains`, `datasets`,
 `optimise`, `em`, `training`, `registry`, `evaluation`, `theory`, `study`, `checking`, `report`, `plots`,
-`fitting`, `comparison`.
+`fitting`, `comparison`, `exercises`, `explorer`.
 """
 
 from importlib import import_module
@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab import estimators as estimators
     from elbo_lab import evaluation as evaluation
     from elbo_lab import exact as exact
+    from elbo_lab import exercises as exercises
+    from elbo_lab import explorer as explorer
     from elbo_lab import fitting as fitting
     from elbo_lab import kernels as kernels
     from elbo_lab import layout as layout
@@ -120,6 +122,8 @@ _ROOMS = (
     "estimators",
     "evaluation",
     "exact",
+    "exercises",
+    "explorer",
     "fitting",
     "kernels",
     "layout",

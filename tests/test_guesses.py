@@ -115,13 +115,28 @@ def test_a_prediction_that_is_no_number_is_not_kept(tmp_path, capsys, guess, sai
     assert not path.with_suffix(".guesses.json").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"kept": 3}', '{"kept": [{"seed": 1}]}', '{"kept": ["a"]}'])
+KEPT = '{"kept": [{"exercise": "find-the-biased-estimator", "seed": 1, "time": "", "guesses": %s}]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"kept": 3}', '{"kept": [{"seed": 1}]}', '{"kept": ["a"]}']
+    + [KEPT % guesses for guesses in ("{}", "[]", '{"biased": {}}')],
+)
 def test_a_broken_file_of_guesses_is_a_mistake_in_one_line(tmp_path, capsys, content):
     path = write(tmp_path, FIND, {"biased": RIGHT})
     path.with_suffix(".guesses.json").write_text(content)
     assert main(["exercise", "check", str(path)]) == 2
     assert "find_the_biased_estimator.guesses.json" in capsys.readouterr().err
     assert path.with_suffix(".guesses.json").read_text() == content
+
+
+def test_the_report_cannot_take_the_place_of_the_guesses(tmp_path, capsys):
+    path = write(tmp_path, FIND, {"biased": RIGHT})
+    beside = path.with_suffix(".guesses.json")
+    assert main(["exercise", "check", str(path), "--json", str(beside)]) == 2
+    assert "--json: expected another file than that of guesses" in capsys.readouterr().err
+    assert not beside.exists()
 
 
 def test_predictions_are_kept_before_the_experiments_run(tmp_path):

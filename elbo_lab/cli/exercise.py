@@ -113,14 +113,20 @@ def _check(options: Namespace) -> int:
     """Grade a file; return 0 for all points, else 1."""
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.exercises.checking import check_source
+    from elbo_lab.exercises.guesses import guesses_file
     from elbo_lab.exercises.running import read_source
 
     plan = Plan()
     source = read_source("file", options.file)
+    exercise = _find(source.constants["EXERCISE"], "EXERCISE")
     plan.reads("file", options.file)
+    beside = guesses_file(source.path)
+    if beside.exists():
+        plan.reads("guesses", beside)
+    elif any(one.guess for one in exercise.functions):
+        plan.writes("guesses", beside, None)
     plan.writes("--json", options.json, JSON)
     seconds = check_positive("seconds", options.seconds)
-    exercise = _find(source.constants["EXERCISE"], "EXERCISE")
     argument, given = ("SEED", source.constants["SEED"]) if options.seed is None else ("seed", options.seed)
     seed = check_count(argument, given, 0, LARGEST_SEED)
     report = check_source(exercise, seed, source, seconds)

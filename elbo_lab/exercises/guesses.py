@@ -155,6 +155,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
         for one in kept:
             if not {"exercise", "seed", "time", "guesses"} <= set(one):
                 raise KeyError
-    except (ValueError, KeyError, TypeError, RecursionError):
+            guesses = one["guesses"].values()
+            if not guesses or not all(isinstance(guess, str | int | float) for guess in guesses):
+                raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise bad_value("guesses", "a file of first guesses", repr(str(path)), "move it away") from None
     return list(kept)
