@@ -1,6 +1,7 @@
 """The explorer without a browser: laws of its frames, its tabs, and a server that answers nobody else."""
 
 import http.client
+import itertools
 import json
 import re
 import threading
@@ -26,6 +27,7 @@ from elbo_lab.explorer import (
     frame,
     noise,
     prior,
+    recorded,
     running_example,
     shown_model,
 )
@@ -668,3 +670,38 @@ def test_a_wrong_tab_or_port_is_told_in_one_line(capsys, server):
 def test_the_example_of_the_prior_is_that_of_the_demo():
     model, _, _, _, x = prior.example(4)[0]
     assert (type(model), model.n_columns, model.latent_dim, x.shape) == (PPCA, 64, 4, (1, 64))
+
+
+def part_at(node, sizes, at):
+    """Return what a page puts together from a part of a table at a place of the sliders."""
+    if "keys" in node:
+        return {key: part_at(one, sizes, at) for key, one in node["keys"].items()}
+    if "items" in node:
+        return [part_at(one, sizes, at) for one in node["items"]]
+    picked = [sizes[axis] for axis in node["over"]]
+    return node["values"][recorded.flat(picked, [at[axis] for axis in node["over"]])]
+
+
+def test_a_table_of_frames_gives_each_frame_back_and_stores_what_depends_on_one_slider_once():
+    grid = {"a": [0.0, 1.0], "b": [0.0, 1.0, 2.0], "c": [0.0, 5.0]}
+    places = list(itertools.product(*grid.values()))
+    frames = [
+        {"all": a + 10 * b + 100 * c, "b": [b, -b], "none": "words", "list": [{"c": c}, {"a": a, "b": b}]}
+        for a, b, c in places
+    ]
+    sizes = [len(values) for values in grid.values()]
+    table = recorded.table_of(grid, frames)
+    indices = itertools.product(*map(range, sizes))
+    assert [part_at(table["frame"], sizes, at) for at in indices] == frames
+    stored = {key: len(node["values"]) for key, node in table["frame"]["keys"].items() if "values" in node}
+    assert stored == {"all": 12, "b": 3, "none": 1}
+
+
+def test_a_button_of_a_recorded_page_leads_to_the_nearest_value():
+    assert [recorded.nearest([0.0, 1.0, 3.0], value) for value in (-9.0, 0.6, 1.9, 2.1, 9.0)] == [
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]

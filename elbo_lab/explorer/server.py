@@ -7,7 +7,9 @@ another origin is refused. There is nothing to write: GET is the only method. On
 
 import json
 import math
+import os
 import secrets
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -17,7 +19,7 @@ from urllib.parse import parse_qsl
 from elbo_lab.errors import UserMistake, bad_value
 from elbo_lab.explorer import TABS, described, frame_at
 from elbo_lab.explorer.shown import Shown
-from elbo_lab.plugins import told
+from elbo_lab.plugins import reason_of, told
 
 HOST = "127.0.0.1"
 KINDS = {
@@ -68,6 +70,8 @@ class Explorer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # On Windows the option behind it lets two servers share a port.
+    allow_reuse_address = os.name != "nt"
 
     def __init__(self, shown: Shown, port: int = 0, first: str = "", skip_predictions: bool = False) -> None:
         if not 0 <= port <= MOST_PORT:
@@ -88,8 +92,11 @@ class Explorer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{HOST}:{self.server_port}/{self.token}/"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a reader that went away."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Say a fault in one line, and nothing of a reader that went away."""
+        fault = sys.exception()
+        if fault is not None and not isinstance(fault, ConnectionError):
+            print(f"elbo-lab explore: {reason_of(fault)}", file=sys.stderr)
 
     def prepare(self) -> None:
         """Compute, beside the answers, the frames that are slow the first time."""
