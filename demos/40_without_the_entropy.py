@@ -15,9 +15,10 @@ Formula, with the posterior N(m*, 1 / c), here c = 3.25, q = N(m, s^2) and time 
     with entropy        ds/dt = s - c s^3          1 / s^2 = c + (1 / s_0^2 - c) e^(-2 t)
     log p(x, m*)     =  log p(x) + log c / 2 - log(2 pi) / 2
 
-The steps are those of gradient ascent in log s. Source: Jordan, Ghahramani, Jaakkola and Saul (1999); Bishop
-(2006), section 9.4 for the two terms. Expected time: one second. The figure goes to the folder ELBO_LAB_OUT,
-by default ./elbo-lab-figures.
+The steps are those of gradient ascent in log s.
+
+Source: Jordan, Ghahramani, Jaakkola and Saul (1999); Bishop (2006), section 9.4 for the two terms.
+Expected time: one second. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 import numpy as np

@@ -17,8 +17,8 @@ Formula:
     p = N(0, C), q = N(0, diag(v)):      v_k = 1 / (C^-1)_kk one way, v_k = C_kk the other
 
 Source: Minka (2005), Divergence measures and message passing; Bishop (2006), section 10.1.2 and figures 10.2
-and 10.3. Expected time: one second. The figure goes to the folder ELBO_LAB_OUT, by default
-./elbo-lab-figures.
+and 10.3.
+Expected time: one second. The figure goes to the folder ELBO_LAB_OUT, by default ./elbo-lab-figures.
 """
 
 import numpy as np

@@ -451,7 +451,18 @@ def test_a_training_that_diverges_says_so_in_one_line(optimizer, rate, message):
 
 
 def test_a_recorded_number_that_is_not_finite_is_a_divergence():
-    with pytest.raises(Diverged, match=r"^elbo_validation became nan in epoch 0$"):
+    epochs = iter(range(2))
+
+    def record(*_):
+        return {"elbo_validation": np.nan if next(epochs) else 0.0}
+
+    with pytest.raises(Diverged, match=r"^elbo_validation became nan in epoch 1$"):
+        run(vae(), Plan(epochs=1), recorders=[record])
+
+
+def test_a_number_that_is_not_finite_before_the_first_step_is_a_mistake_in_the_data():
+    expected = r"^data: expected rows with a finite elbo_validation at the start, got nan; start from other"
+    with pytest.raises(ValueError, match=expected):
         run(vae(), Plan(epochs=1), recorders=[lambda *_: {"elbo_validation": np.nan}])
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from elbo_lab.errors import unknown_name
+from elbo_lab.errors import bad_value, unknown_name
 from elbo_lab.report.cells import (
     Row,
     Rows,
@@ -191,6 +191,8 @@ def fit_columns(rows: Rows, width: int, columns: Sequence[str] | None = None) ->
     steps = [tuple(column for column in COLUMNS if column.title not in left_out) for left_out in LEAVE_OUT]
     if columns is not None:
         asked = tuple(dict.fromkeys(find_column("columns", name) for name in columns))
+        if not asked:
+            raise bad_value("columns", "at least one column", "none")
         steps = [asked[:count] for count in range(len(asked), 0, -1)]
     for step in steps:
         widths = tuple(sizes[column.title] for column in step)

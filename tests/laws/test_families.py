@@ -1,8 +1,6 @@
 """Families beyond the Gaussian: known densities, Jacobians, implicit derivatives, gradients in mean."""
 
 import itertools
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -484,18 +482,3 @@ def test_the_rule_for_uniform_noise_knows_its_integrals():
 def test_independent_is_a_base_and_not_a_family_of_its_own():
     with pytest.raises(TypeError, match="abstract"):
         IndependentFamily()
-
-
-# -- the page ------------------------------------------------------------------------------------
-
-
-def test_the_page_of_families_shows_the_variances_that_are_computed():
-    page = (Path(__file__).parents[2] / "docs" / "families.md").read_text(encoding="utf-8")
-    for family, eta in MEMBERS:
-        parameter = family.parameters[0]
-        (line,) = re.findall(rf"^\| `{type(family).__name__}`, `{parameter}` \| (.*) \|$", page, re.MULTILINE)
-        for cell, cost in zip(line.split(" | "), COSTS, strict=True):
-            pair = [m(family, eta, cost).variance[0] for m in (score_function_moments, pathwise_moments)]
-            shown = [np.inf] * 2 if cell == "none" else [float(number) for number in cell.split(" / ")]
-            # Two digits, rounded.
-            assert shown == pytest.approx(pair, rel=0.051), (family.name, cost.name)
