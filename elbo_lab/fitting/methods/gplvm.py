@@ -8,6 +8,7 @@ whole state between two rounds: a resumed fit repeats the uninterrupted one bit 
 less than the tolerance ends the fit.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -100,13 +101,13 @@ class GPLVMMethod(Method):
         assert isinstance(model, GPLVM), "this method applies to no other"
         return GPLVMRows.of(model, self.n_points(model, settings))
 
+    @abstractmethod
     def n_points(self, model: GPLVM, settings: Settings) -> int:
         """Return M, the points at which the functions are known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def climb(self, model: GPLVM, settings: Settings, train: Dataset, threads: int) -> Climb:
         """Return what is climbed."""
-        raise NotImplementedError
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:  # noqa: ARG002
         return FreePosterior(model.family, len(train.x))
