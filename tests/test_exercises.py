@@ -140,7 +140,7 @@ FILES = {
         "raised ZeroDivisionError: division by zero (line 4",
     ),
     "no function": (HEAD, "is not there"),
-    "a number in its place": (HEAD + "log_density = 3", "is a int, and no function"),
+    "a number in its place": (HEAD + "log_density = 3", "is of type int, and no function"),
     "text": (DEFINED + "    return 'ten'", "returned the text 'ten', expected shape (1,)"),
     "a dict": (DEFINED + "    return {'a': 1}", "returned a dict; wanted are numbers"),
     "a number beyond all floats": (

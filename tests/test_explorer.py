@@ -435,7 +435,7 @@ WRONG = [
     ("bound", {"theta": "inf"}, "theta: expected a number"),
     ("bound", {"men": 1}, "settings: expected one of mean, sd, theta, got 'men'"),
     ("bound", {"take": "phi"}, "take: expected one of phi-step"),
-    ("prior", {"take": "phi-step"}, "take: expected one of no button"),
+    ("prior", {"take": "phi-step"}, "take: expected nothing, since prior has no buttons, got"),
     ("prior", {"log_draws": 6}, "log_draws: expected a number from 0 to 5"),
     ("em", {"points": "1,2,x"}, "points: expected numbers between commas, got '1,2,x'"),
     ("em", {"points": 3}, "points: expected numbers between commas"),

@@ -123,7 +123,7 @@ def attempt(function: Callable[..., Any] | None, arguments: list[Any], file: str
     if function is None:
         return {"message": "is not there: the function of this name is missing"}
     if not callable(function):
-        return {"message": f"is a {type(function).__name__}, and no function"}
+        return {"message": f"is of type {type(function).__name__}, and no function"}
     try:
         result = function(*map(decoded, arguments))
     except BaseException as fault:

@@ -4,7 +4,6 @@ A tab holds no state. Its picture is a function of its settings, and a button le
 so the page, a test and a table of frames that was made beforehand show the same numbers.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -58,7 +57,7 @@ class Slider:
         except (TypeError, ValueError):
             raise bad_kind(self.name, "a number", short(value)) from None
         beyond = ROUNDING * self.step
-        if not (math.isfinite(number) and self.low - beyond <= number <= self.high + beyond):
+        if not self.low - beyond <= number <= self.high + beyond:  # nan is outside too
             raise bad_value(self.name, f"a number from {self.low:g} to {self.high:g}", short(value))
         return min(max(number, self.low), self.high)
 
@@ -172,6 +171,8 @@ class Tab(ABC):
     def checked_button(self, take: str) -> str:
         """Return the name of a button, or raise."""
         names = [button.name for button in self.buttons]
+        if not names:
+            raise bad_value("take", f"nothing, since {self.name} has no buttons", short(take))
         if take not in names:
-            raise unknown_name("take", take, names or ["no button"])
+            raise unknown_name("take", take, names)
         return take
