@@ -2,13 +2,18 @@
 
 What has a name may also have a `title`, the words of a textbook for figures and sentences, and `synonyms`,
 its names elsewhere. Each of the three finds it; the name as it is spelt comes first.
+
+A name may be followed by arguments, as in Python: `rebar(temperature=0.3)`.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from elbo_lab.errors import bad_value
+
 T = TypeVar("T")
+Argument = bool | int | float | str
 Words = tuple[tuple[str, ...], str]
 """All words for a thing, its name first, and what tells it from others of that name ('' for most)."""
 
@@ -70,3 +75,83 @@ def drop_inherited_words(kind: type) -> None:
     for attribute, none in (("title", ""), ("synonyms", ())):
         if "name" in vars(kind) and attribute not in vars(kind):
             setattr(kind, attribute, none)
+
+
+# -- names with arguments ----------------------------------------------------------------------------
+
+CALL = re.compile(r"\s*(?P<name>[^(),=]*?)\s*(?:\((?P<arguments>[^()]*)\)\s*)?")
+KEY = re.compile(r"[^\W\d][\w-]*")
+BOOLEANS = {"true": True, "false": False}
+
+
+def parse_call(text: str, argument: str) -> tuple[str, dict[str, Argument]]:
+    """Return a name and its arguments, from 'name' or 'name(key=value, key=value)'.
+
+    Parameters
+    ----------
+    text : str
+    argument : str
+        What is called so in an error.
+
+    Returns
+    -------
+    name : str
+        As it is written.
+    arguments : dict
+        Keys with underscores for hyphens; values are whole numbers, numbers, True or False, else text.
+
+    Raises
+    ------
+    ValueError
+        If the text is written otherwise, or a key comes twice.
+
+    Examples
+    --------
+    >>> parse_call("rebar(temperature=0.3)", "estimator")
+    ('rebar', {'temperature': 0.3})
+    """
+    found = CALL.fullmatch(text)
+    if found is None or not found["name"]:
+        raise bad_value(argument, "a name, or 'name(key=value, key=value)'", repr(text))
+    arguments: dict[str, Argument] = {}
+    for part in filter(None, map(str.strip, (found["arguments"] or "").split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (equals and value and KEY.fullmatch(key)):
+            raise bad_value(argument, f"key=value within the parentheses of {found['name']!r}", repr(part))
+        key = key.replace("-", "_")
+        if key in arguments:
+            raise bad_value(argument, f"each argument of {found['name']!r} once", f"{key!r} twice")
+        arguments[key] = _value_of(value)
+    return found["name"], arguments
+
+
+def _value_of(text: str) -> Argument:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return BOOLEANS.get(text.lower(), text)
+
+
+def spell_call(name: str, arguments: dict[str, Argument]) -> str:
+    """Return the text from which `parse_call` reads this name and these arguments.
+
+    Examples
+    --------
+    >>> spell_call("coupling-flow", {"layers": 4})
+    'coupling-flow(layers=4)'
+    """
+    given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    return f"{name}({given})" if given else name
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of a list with commas; a comma within parentheses separates arguments, not parts.
+
+    Examples
+    --------
+    >>> split_list("reparameterization, rebar(temperature=0.3)")
+    ['reparameterization', 'rebar(temperature=0.3)']
+    """
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text)]

@@ -10,10 +10,10 @@ from elbo_lab import DATASETS, ESTIMATORS, FAMILIES, MODELS, Estimator, compare,
 from elbo_lab.cli.compare import _names
 from elbo_lab.distributions import SOURCES
 from elbo_lab.distributions.sources import find_source
-from elbo_lab.errors import UnknownName
+from elbo_lab.errors import BadValue, UnknownName
 from elbo_lab.estimators import Reparameterization
 from elbo_lab.models import PPCA
-from elbo_lab.names import called, spelt
+from elbo_lab.names import called, parse_call, spell_call, spelt, split_list
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import check_posterior_name, display_name, find_estimators, find_models
 
@@ -285,3 +285,49 @@ def test_a_whole_title_is_one_name_though_it_has_a_comma():
     titles = [one.title for one in ESTIMATORS.loaded()]
     asked = "reparameterization, reinforce, leave-one-out ,dreg"
     assert _names("--only", asked, titles) == ["reparameterization", "reinforce, leave-one-out", "dreg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("arm", "arm", {}),
+        (" Gumbel softmax ( temperature = 0.3 ) ", "Gumbel softmax", {"temperature": 0.3}),
+        (
+            "flow(layers=4, scale-limit=1e-3, shared=True, act=tanh)",
+            "flow",
+            {"layers": 4, "scale_limit": 1e-3, "shared": True, "act": "tanh"},
+        ),
+        ("concrete(temperature=linear:1:0.1:20)", "concrete", {"temperature": "linear:1:0.1:20"}),
+        ("gaussian-mixture:full", "gaussian-mixture:full", {}),
+        ("own/file.py:Mine(a=1,)", "own/file.py:Mine", {"a": 1}),
+    ],
+)
+def test_a_name_may_have_arguments(text, name, arguments):
+    assert parse_call(text, "estimator") == (name, arguments)
+    assert [type(v) for v in parse_call(text, "estimator")[1].values()] == [
+        type(v) for v in arguments.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "(a=1)", "rebar(", "rebar(0.3)", "rebar(a=)", "rebar(=1)", "a(b=1)c", "a(b=(1))"]
+)
+def test_arguments_written_otherwise_are_refused(text):
+    with pytest.raises(BadValue, match=r"^estimator: expected"):
+        parse_call(text, "estimator")
+
+
+def test_an_argument_given_twice_is_refused():
+    with pytest.raises(BadValue, match="'scale_limit' twice"):
+        parse_call("flow(scale-limit=1, scale_limit=2)", "family")
+
+
+def test_a_name_with_arguments_is_spelt_as_it_is_read():
+    arguments = {"layers": 4, "limit": 0.5, "shared": False, "act": "tanh"}
+    assert parse_call(spell_call("flow", arguments), "family") == ("flow", arguments)
+    assert spell_call("flow", {}) == "flow"
+
+
+def test_commas_within_parentheses_do_not_split_a_list():
+    assert split_list("a, rebar(x=1, y=2),c(z=3)") == ["a", "rebar(x=1, y=2)", "c(z=3)"]
+    assert split_list("a,,b") == ["a", "", "b"]

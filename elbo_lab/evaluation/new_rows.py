@@ -43,7 +43,7 @@ def q_of_new_rows(model: GPLVMRows, theta: Floats, x: Floats, seed: int = 0) -> 
     mean = points[nearest]
     start = model.family.join(mean, np.full(mean.shape, np.log(START_STD)))
     eta = fit_eta(model, theta, x, start, np.random.default_rng(seed), ITERATIONS)
-    posterior = FreePosterior(model.family, len(x))
+    posterior = FreePosterior(model.posterior_family, len(x))
     return posterior, posterior.phi_from_eta(eta)
 
 

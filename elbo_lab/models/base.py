@@ -68,7 +68,9 @@ class Model(ABC):
     hidden : tuple of int or None
         Hidden widths of the model's network, from the latent side; None without a network.
     family : Family
-        Family of the prior, and of the posteriors that fit this model.
+        Family of the prior.
+    posterior_family : Family
+        Family in which a q is built where none is asked for: that of the prior.
     layout : Layout
         Names and shapes in theta.
     n_columns : int
@@ -268,6 +270,10 @@ class Model(ABC):
     def row_width(self) -> int:
         """Numbers that one draw of one datum takes in the data's space, for estimates of memory: D."""
         return self.n_columns
+
+    @property
+    def posterior_family(self) -> Family:
+        return self.family
 
     @property
     def latent_dim(self) -> int:

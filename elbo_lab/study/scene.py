@@ -323,7 +323,7 @@ def _encoder(model: Model, theta: Floats, x: Floats) -> Posterior:  # noqa: ARG0
     if model.global_latents:
         reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
         raise NotApplicable(reason)
-    return AmortisedPosterior.for_data(model.family, x, n_classes=model.given_classes)
+    return AmortisedPosterior.for_data(model.posterior_family, x, n_classes=model.given_classes)
 
 
 def _exact(model: Model, theta: Floats, x: Floats) -> Posterior:
@@ -333,7 +333,7 @@ def _exact(model: Model, theta: Floats, x: Floats) -> Posterior:
 
 # From (model, theta, x) to a posterior; NotApplicable if the model has none of this kind.
 BUILDERS: dict[str, Callable[[Model, Floats, Floats], Posterior]] = {
-    FreePosterior.name: lambda model, _, x: FreePosterior(model.family, len(x)),
+    FreePosterior.name: lambda model, _, x: FreePosterior(model.posterior_family, len(x)),
     FullPosterior.name: lambda model, _, x: FullPosterior.for_model(model, len(x)),
     AmortisedPosterior.name: _encoder,
     ExactPosterior.name: _exact,

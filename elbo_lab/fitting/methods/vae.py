@@ -94,11 +94,11 @@ class VAEMethod(Method):
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
         train, _ = validation_split(settings, train)
         if settings["posterior"] == FreePosterior.name:
-            return FreePosterior(model.family, len(train.x))
+            return FreePosterior(model.posterior_family, len(train.x))
         images = train.image_shape is not None
         for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
         layers = tuple(settings["hidden"]), settings["activation"]
-        return for_kind(model.family, train.x, *layers, n_classes=model.given_classes)
+        return for_kind(model.posterior_family, train.x, *layers, n_classes=model.given_classes)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         return ""
