@@ -44,6 +44,9 @@ class Family(ABC):
         E, number of unconstrained parameters of one member.
     eta_layout : Layout
         Names and shapes inside one row of eta.
+    shared_size : int
+        How many of the last numbers of eta are the same for all data under an encoder, such as the weights of
+        a flow: the encoder gives the others.
     gaussian : bool
         Whether every linear form of z is normal, with the moments of `projected`.
     support : tuple of float
@@ -60,6 +63,10 @@ class Family(ABC):
     gaussian: bool = False
     support: tuple[float, float] = (-math.inf, math.inf)
     closed_kl: bool = True
+
+    @property
+    def shared_size(self) -> int:
+        return 0
 
     if TYPE_CHECKING:
         # A subclass gives a field of the dataclass, a cached property or a class attribute.
@@ -122,6 +129,13 @@ class Family(ABC):
         A study at an optimum favours estimators whose noise vanishes there, a study far away those that need
         only a direction; this point is in between.
         """
+
+    def initial_shared(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - for weights
+        """Return the shared part (shared_size,) of eta at which training begins; zero if not given.
+
+        Weights that are all zero can be a saddle, which no gradient leaves.
+        """
+        return np.zeros(self.shared_size)
 
     def values(self) -> Draws:
         """Return every value of a discrete z (G, ...), in a fixed order.

@@ -30,4 +30,6 @@ def fit_encoder(
         residual = eta - posterior.eta(phi, x)
         return -0.5 * float(np.mean(residual**2)), posterior.eta_vjp(phi, x, residual / residual.size)
 
-    return ascend(objective, posterior.network.initial(rng), max_iterations)
+    start = np.zeros(posterior.layout.size)
+    posterior.weights(start)[...] = posterior.network.initial(rng)
+    return ascend(objective, start, max_iterations)

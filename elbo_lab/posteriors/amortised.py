@@ -3,6 +3,9 @@
 New data need only a forward pass; the price is the amortisation gap where the network cannot fit the eta of
 each datum. The inputs are shifted and scaled by constants of the description (column means and standard
 deviations), so that raw grey values or minutes do not saturate the first layer; the data are not changed.
+
+A family may ask that the last numbers of its eta be the same for all data (`Family.shared_size`: the weights
+of a flow). phi then holds these once, after the weights of the encoder.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +25,13 @@ from elbo_lab.posteriors.base import Posterior, PosteriorSpec
 
 @dataclass(frozen=True)
 class AmortisedPosterior(Posterior):
-    """eta = MLP((x - shift) / scale).
+    """eta = MLP((x - shift) / scale), then the part of it that all data share.
 
     Parameters
     ----------
     family : Family
     network : MLP
-        From D inputs, and C indicators of a label, to E outputs.
+        From D inputs, and C indicators of a label, to E - `family.shared_size` outputs.
     shift : tuple of float
         Length D.
     scale : tuple of float
@@ -97,12 +100,19 @@ class AmortisedPosterior(Posterior):
         scale: Floats,
         n_classes: int,
     ) -> Self:
-        network = MLP((features.shape[1] + n_classes, *hidden, family.eta_size), activation)
+        outputs = family.eta_size - family.shared_size
+        network = MLP((features.shape[1] + n_classes, *hidden, outputs), activation)
         return cls(family, network, tuple(features.mean(axis=0)), tuple(scale), n_classes)
 
     @cached_property
     def layout(self) -> Layout:
-        return Layout(self.network.layout.prefixed("encoder"))
+        entries = self.network.layout.prefixed("encoder")
+        shared = self.family.shared_size
+        return Layout((*entries, ("shared", (shared,))) if shared else entries)
+
+    def weights(self, phi: Floats) -> Floats:
+        """Return the part of phi (..., P) that belongs to the encoder."""
+        return phi[..., : self.network.layout.size]
 
     @cached_property
     def _affine(self) -> Floats:
@@ -116,13 +126,21 @@ class AmortisedPosterior(Posterior):
 
     def forward(self, phi: Floats, x: Floats) -> tuple[Floats, list[Floats]]:
         """Return eta (N, E) and the activations of the encoder, each (N, H)."""
+        output, activations = self.network.forward(self.weights(phi), self._inputs(phi, x))
+        if not self.family.shared_size:
+            return output, activations
+        shared = phi[self.network.layout.size :]
+        rows = np.broadcast_to(shared, (len(output), len(shared)))
+        return np.concatenate([output, rows], axis=-1), activations
+
+    def _inputs(self, phi: Floats, x: Floats) -> Floats:
+        """Return what the encoder is given for data x, in the precision of phi."""
         shift, inverse = self.affine(phi.dtype)
         x = x.astype(phi.dtype, copy=False)
         if not self.n_classes:
-            return self.network.forward(phi, (x - shift) * inverse)
+            return (x - shift) * inverse
         indicators = (x[:, -1:] == np.arange(self.n_classes)).astype(phi.dtype)
-        inputs = np.concatenate([(x[:, :-1] - shift) * inverse, indicators], axis=-1)
-        return self.network.forward(phi, inputs)
+        return np.concatenate([(x[:, :-1] - shift) * inverse, indicators], axis=-1)
 
     def eta(self, phi: Floats, x: Floats) -> Floats:
         return self.forward(phi, x)[0]
@@ -136,7 +154,11 @@ class AmortisedPosterior(Posterior):
 
         def pullback(grad_eta: Floats) -> Floats:
             grad_eta = grad_eta.astype(phi.dtype, copy=False)
-            return self.network.backward_params(phi, activations, grad_eta)
+            own, shared = np.split(grad_eta, [self.network.sizes[-1]], axis=-1)
+            by_weights = self.network.backward_params(self.weights(phi), activations, own)
+            if not self.family.shared_size:
+                return by_weights
+            return np.concatenate([by_weights, shared.sum(axis=-2)], axis=-1)
 
         return eta, pullback
 
@@ -159,8 +181,11 @@ class AmortisedPosterior(Posterior):
         return cls(family, network, shift, scale, values.get("n_classes", 0))
 
     def initial(self, rng: np.random.Generator) -> Floats:
-        """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits."""
-        phi = self.network.initial(rng)
-        last = self.network.layout.views(phi)[f"W{self.network.n_layers}"]
+        """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits.
+
+        The shared part of eta is the family's own start.
+        """
+        weights = self.network.initial(rng)
+        last = self.network.layout.views(weights)[f"W{self.network.n_layers}"]
         last[...] = 0.0
-        return phi
+        return np.concatenate([weights, self.family.initial_shared(rng)])

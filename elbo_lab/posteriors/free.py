@@ -58,6 +58,12 @@ class FreePosterior(Posterior):
     def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:
         return cls(family, values["n_data"])
 
+    def initial(self, rng: np.random.Generator) -> Floats:
+        """Return the table of zeros, but for the part of eta that an encoder would share: its own start."""
+        eta = np.zeros((self.n_data, self.family.eta_size))
+        eta[:, self.family.eta_size - self.family.shared_size :] = self.family.initial_shared(rng)
+        return self.phi_from_eta(eta)
+
     def phi_from_eta(self, eta: Floats) -> Floats:
         """Return the phi whose table is eta (N, E)."""
         return self.layout.pack(self.family.eta_layout.views(eta))

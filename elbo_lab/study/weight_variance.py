@@ -113,6 +113,11 @@ def _check_both(model: DeepModel, posterior: Posterior, x: Floats, noise: Floats
             f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} "
             "posterior"
         )
+    if posterior.family.shared_size:
+        reason = f"the weights of a {posterior.family.name} lie outside of the encoder"
+        raise NotApplicable(
+            f"the variance of every weight takes a q whose eta is all from the encoder: {reason}"
+        )
     _check(model, x, noise)
 
 

@@ -9,6 +9,7 @@ from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import GaussianMLE
 from elbo_lab.networks import MLP
+from elbo_lab.optimise import fit_encoder
 from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, ExactPosterior, FreePosterior
 
 X = np.random.default_rng(3).normal([50.0, -2.0], [12.0, 0.3], (4, 2))
@@ -103,6 +104,83 @@ def test_the_free_table_ignores_the_data_but_not_their_number():
     assert np.array_equal(posterior.eta(phi, X), posterior.eta(phi, -X))
     with pytest.raises(ValueError, match=r"x: expected the 4 data .*, got 3"):
         posterior.eta(phi, X[:3])
+
+
+# -- a part of eta that all data share -----------------------------------------------------------
+
+
+class OneScale(DiagonalGaussian):
+    """Diagonal Gaussian whose log-std are the same for all data under an encoder."""
+
+    @property
+    def shared_size(self):
+        return self.size
+
+    def initial_shared(self, rng):
+        return rng.uniform(-1.0, -0.5, self.size)
+
+
+def sharing():
+    posterior = AmortisedPosterior.for_data(OneScale(2), X, hidden=(3,))
+    return posterior, np.random.default_rng(1).standard_normal(posterior.layout.size)
+
+
+def check_shared_pullback():
+    posterior, phi = sharing()
+    rng = np.random.default_rng(2)
+    check_vjp(lambda p: posterior.eta(p, X), lambda p, c: posterior.eta_vjp(p, X, c), phi, rng)
+
+
+def test_the_shared_part_of_eta_is_in_phi_once_under_its_own_name():
+    posterior, phi = sharing()
+    own, shared = np.split(posterior.eta(phi, X), 2, axis=-1)
+    assert posterior.network.sizes == (2, 3, 2)
+    assert np.array_equal(shared, np.tile(posterior.layout.view(phi, "shared"), (4, 1)))
+    assert_close(own, posterior.network.forward(phi[:-2], (X - X.mean(axis=0)) / X.std(axis=0))[0])
+    assert posterior.layout.name_of(len(phi) - 1) == "shared[1]"
+
+
+def test_the_pullback_sums_the_shared_part_over_the_data():
+    check_shared_pullback()
+    posterior, phi = sharing()
+    cotangent = np.random.default_rng(3).standard_normal((5, 4, 4))
+    together = posterior.eta_vjp(phi, X, cotangent)
+    assert_close(together, [posterior.eta_vjp(phi, X, c) for c in cotangent])
+    assert_close(together[:, -2:], cotangent[..., 2:].sum(axis=1))
+
+
+def test_a_shared_part_averaged_instead_of_summed_is_caught(monkeypatch):
+    right = AmortisedPosterior.eta_and_pullback
+
+    def wrong(self, phi, x):
+        eta, pullback = right(self, phi, x)
+        return eta, lambda cotangent: pullback(cotangent) * np.r_[np.ones(len(phi) - 2), 0.25, 0.25]
+
+    monkeypatch.setattr(AmortisedPosterior, "eta_and_pullback", wrong)
+    with pytest.raises(AssertionError):
+        check_shared_pullback()
+
+
+def test_the_family_gives_the_start_of_its_shared_part():
+    posterior = AmortisedPosterior.for_data(OneScale(2), X, hidden=(3,))
+    eta = posterior.eta(posterior.initial(np.random.default_rng(0)), X)
+    assert not eta[:, :2].any() and np.all(eta[:, 2:] == eta[0, 2:]) and np.all(eta[:, 2:] < 0.0)
+    free = FreePosterior(OneScale(2), 4)
+    table = free.eta(free.initial(np.random.default_rng(0)), X)
+    assert not table[:, :2].any() and np.all(table[:, 2:] == table[0, 2:]) and np.all(table[:, 2:] < 0.0)
+
+
+def test_a_description_with_a_shared_part_is_read_back():
+    posterior, phi = sharing()
+    again = AmortisedPosterior.from_dict(OneScale(2), posterior.to_dict())
+    assert again == posterior and np.array_equal(again.eta(phi, X), posterior.eta(phi, X))
+
+
+def test_an_encoder_with_a_shared_part_learns_a_table_of_eta():
+    posterior, _ = sharing()
+    table = np.concatenate([np.tanh((X - X.mean(axis=0)) / X.std(axis=0)), np.full((4, 2), -0.7)], axis=1)
+    phi = fit_encoder(posterior, X, table, np.random.default_rng(0))
+    assert_close(posterior.eta(phi, X), table, 1e-2)
 
 
 # -- amortised -----------------------------------------------------------------------------------
