@@ -102,6 +102,8 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add = parser.add_argument_group("networks").add_argument
     add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side")
+    add("--encoder-hidden", type=int, nargs="+", metavar="H", help="those of the encoder, if others")
+    add("--decoder-hidden", type=int, nargs="+", metavar="H", help="those of the decoder, if others")
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument
@@ -244,6 +246,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.cli.interrupt import interrupts
     from elbo_lab.cli.screen import finish, saved
     from elbo_lab.fitting import fit
+    from elbo_lab.fitting.settings import WIDTHS
     from elbo_lab.names import name_meant
     from elbo_lab.progress import followed
     from elbo_lab.registry import MODELS
@@ -252,7 +255,8 @@ def run(options: Namespace) -> None:
     plan = plan_of(options)
     name = None if options.model is None else name_meant(options.model, MODELS.loaded())
     arguments = arguments_of(fit, options)
-    arguments["hidden"] = None if options.hidden is None else tuple(options.hidden)
+    for widths in WIDTHS:
+        arguments[widths] = None if arguments[widths] is None else tuple(arguments[widths])
     arguments["model"] = model_name(name, options.covariance, options.likelihood)
     arguments["hold"] = held_values(options.hold)
     arguments["latent"] = latent_size(name, options.latent, options.components)

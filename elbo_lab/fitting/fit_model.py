@@ -52,6 +52,8 @@ def fit(
     graph: StrPath | None = None,
     latent: int | None = None,
     hidden: Sequence[int] | None = None,
+    encoder_hidden: Sequence[int] | None = None,
+    decoder_hidden: Sequence[int] | None = None,
     activation: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -116,6 +118,8 @@ def fit(
         Latent dimensions or mixture components.
     hidden : sequence of int, optional
         Widths of the hidden layers, from the data's side; the decoder has them in reverse.
+    encoder_hidden, decoder_hidden : sequence of int, optional
+        Those of one network, where the two differ, also from the data's side.
     activation : {'tanh', 'relu', 'softplus'}, optional
     epochs : int, optional
         Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.

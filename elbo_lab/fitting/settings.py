@@ -14,6 +14,7 @@ from typing import Any
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
 from elbo_lab.fitting.methods import METHODS, Settings, methods_of
+from elbo_lab.fitting.methods.base import of_network
 from elbo_lab.held import Held, held_in
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
@@ -28,6 +29,8 @@ COMMON = ("model", "data", "view", "label", "method", "latent", "rows", "hold", 
 RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
 FREE_ON_RESUME = ("epochs",)
+# Options that are widths of layers.
+WIDTHS = ("hidden", "encoder_hidden", "decoder_hidden")
 # Options that are names, and of what; a plug-in is loaded when it is used.
 NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "model": MODELS.loaded,
@@ -132,11 +135,13 @@ def _check(options: Settings) -> None:
             raise unknown_name(name, options[name], allowed)
     if "epochs" in options:
         check_count("epochs", options["epochs"])
-    hidden = options.get("hidden", ())
-    if not isinstance(hidden, (tuple, list)):
-        raise bad_kind("hidden", "a sequence of widths", repr(hidden), "write (200,) for one layer")
-    for width in hidden:
-        check_count("hidden", width)
+    for name in WIDTHS:
+        if options.get(name) is None:
+            continue
+        if not isinstance(options[name], (tuple, list)):
+            raise bad_kind(name, "a sequence of widths", repr(options[name]), "write (200,) for one layer")
+        for width in options[name]:
+            check_count(name, width)
     for name in ("learning_rate", "phi_learning_rate", "floor"):
         if options.get(name) is not None:
             check_positive(name, options[name])
@@ -151,7 +156,7 @@ def with_networks(model: Model, settings: Settings) -> Model:
     if not is_dataclass(model):
         raise bad_kind("model", "a frozen dataclass with fields hidden and activation", type(model).__name__)
     # The option lists the layers from the data's side, where a decoder ends.
-    hidden = tuple(settings["hidden"])[::-1]
+    hidden = tuple(of_network(settings, "decoder", "hidden"))[::-1]
     return replace(model, hidden=hidden, activation=settings["activation"])
 
 

@@ -19,6 +19,9 @@ from elbo_lab.priors import Prior, find_prior
 Settings = dict[str, Any]
 
 NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
+# Of one network alone; None is the value of both.
+ENCODER_OPTIONS: Settings = {"encoder_hidden": None}
+DECODER_OPTIONS: Settings = {"decoder_hidden": None}
 # Only of a decoder that learns variances.
 FLOOR_OPTION: Settings = {"floor": None}
 # Only of a directed graph: its file.
@@ -71,7 +74,17 @@ class Method(ABC):
         networks = self.has_encoder or model.hidden is not None
         floor = isinstance(model, DeepGaussianLearned)
         graph = GRAPH_OPTION if isinstance(model, GraphModel) else {}
-        return self.options | (NETWORK_OPTIONS if networks else {}) | (FLOOR_OPTION if floor else {}) | graph
+        decoder = model.hidden is not None and not model.all_observed
+        groups = (
+            (networks, NETWORK_OPTIONS),
+            (self.has_encoder, ENCODER_OPTIONS),
+            (decoder, DECODER_OPTIONS),
+            (floor, FLOOR_OPTION),
+        )
+        options = self.options | graph
+        for applies, group in groups:
+            options |= group if applies else {}
+        return options
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         """Return why this method cannot hold these parameters of theta, or '' where it can."""
@@ -107,6 +120,12 @@ class Method(ABC):
         """Return the closing numbers on the training rows and on those that were held out."""
         numbers = outcome.extra | numbers_of_fit(task, outcome, rows, threads)
         return numbers | numbers_of_prior(task, outcome, numbers)
+
+
+def of_network(settings: Settings, network: str, option: str) -> Any:
+    """Return an option of one network, 'encoder' or 'decoder': its own value, else that of both."""
+    own = settings.get(f"{network}_{option}")
+    return settings[option] if own is None else own
 
 
 def prior_of(model: Model, settings: Settings, train: Dataset) -> Prior | None:

@@ -8,7 +8,7 @@ from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.estimators import Estimator
 from elbo_lab.evaluation import has_exact_evidence
-from elbo_lab.fitting.methods.base import Settings
+from elbo_lab.fitting.methods.base import Settings, of_network
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -76,13 +76,17 @@ def check_gap_rows(model: Model, gap_rows: int, n_rows: int | None = None) -> No
         raise bad_value("gap_rows", f"at most the {n_rows} rows that the training sees", gap_rows)
 
 
+def _encoder_widths(settings: Settings) -> tuple[int, ...]:
+    return tuple(of_network(settings, "encoder", "hidden")) if "hidden" in settings else ()
+
+
 def check_training_size(
     sizes: Sizes, posterior: Posterior | None, settings: Settings, least: int = 0
 ) -> None:
     """Refuse a training that needs more memory than there is; `least` bytes are needed in any case."""
     if posterior is not None:
         # The option names the layers of the encoder, also where the model has none.
-        hidden, parameters = tuple(settings.get("hidden", ())), sizes.parameters + posterior.layout.size
+        hidden, parameters = _encoder_widths(settings), sizes.parameters + posterior.layout.size
         sizes = replace(sizes, hidden=hidden, parameters=parameters, draws=settings["draws"])
     sizes = replace(sizes, batch=min(settings["batch"], sizes.rows))
     optimizer = find_optimizer(settings["optimizer"].partition(":")[0], None)

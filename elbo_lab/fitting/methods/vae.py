@@ -14,7 +14,7 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value
 from elbo_lab.fitting.final import Numbers, of_beta
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
-from elbo_lab.fitting.methods.base import Method, Settings, prior_of
+from elbo_lab.fitting.methods.base import Method, Settings, of_network, prior_of
 from elbo_lab.fitting.methods.steps import (
     STEPS,
     check_gap_rows,
@@ -80,6 +80,9 @@ class VAEMethod(Method):
     def completed(self, model: Model, options: Settings) -> Settings:
         check_gap_rows(model, options["gap_rows"])
         _check_patience(options)
+        if options["posterior"] == FreePosterior.name and options["encoder_hidden"] is not None:
+            expected = "no value with a free table, which has no encoder"
+            raise bad_value("encoder_hidden", expected, options["encoder_hidden"])
         _check_weight(options)
         kind = OBJECTIVES[options["objective"]]
         # An objective that learns a vector from something else than draws of q takes no estimator for it.
@@ -97,7 +100,7 @@ class VAEMethod(Method):
             return FreePosterior(model.posterior_family, len(train.x))
         images = train.image_shape is not None
         for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
-        layers = tuple(settings["hidden"]), settings["activation"]
+        layers = tuple(of_network(settings, "encoder", "hidden")), settings["activation"]
         return for_kind(model.posterior_family, train.x, *layers, n_classes=model.given_classes)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
