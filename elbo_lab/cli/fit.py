@@ -115,7 +115,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add = parser.add_argument_group("q and what is maximised (vae, svi)").add_argument
-    add("--objective", metavar="NAME", help="of vae: elbo, wake-sleep, rws, rws-sleep, rws-wake-sleep")
+    add("--objective", metavar="NAME", help="of vae: elbo, iwae, wake-sleep and others, see 'elbo-lab list'")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
     add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS: from 0 to beta in so many steps")
     add("--posterior", metavar="KIND", help="amortised or free")

@@ -88,8 +88,9 @@ def _curves(result: FitResult, title: str) -> Figure:
     for word, numbers in (("training rows", final), ("held-out rows", final.get("held_out", {}))):
         if "elbo_on_nll_rows" in numbers:
             reached[word] = (numbers["elbo_on_nll_rows"], -numbers["nll_per_datum"])
-    weighted = any("beta_objective_validation" in row for row in result.history)
-    key = "beta_objective_validation" if weighted else "elbo_validation"
+    # Of the bounds on validation rows the one that is not the ELBO is what was maximised.
+    keys = sorted({key for row in result.history for key in row if key.endswith("_validation")})
+    key = next((key for key in keys if key != "elbo_validation"), "elbo_validation")
     watched = [row for row in result.history if row.get(key) is not None]
     best = max(watched, key=lambda row: row[key], default=None)
     kept = None if best is None or result.settings.get("patience") is None else best["epoch"]

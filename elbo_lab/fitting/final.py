@@ -20,7 +20,7 @@ from elbo_lab.chains import HamiltonianMonteCarlo
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable
-from elbo_lab.estimators import Problem, elbo_for
+from elbo_lab.estimators import Estimator, Problem, elbo_for
 from elbo_lab.evaluation import (
     AnnealedPath,
     Fitted,
@@ -101,6 +101,26 @@ def of_beta(numbers: Numbers, task: Task, outcome: Outcome, rows: Rows, beta: fl
     return numbers
 
 
+def of_bound(numbers: Numbers, task: Task, outcome: Outcome, rows: Rows) -> Numbers:
+    """Return the closing numbers of a fit that maximised another bound than the ELBO, with that bound."""
+    assert task.objective is not None
+    fitted = Fitted(task.model, outcome.vectors["theta"], task.posterior, outcome.vectors["phi"])
+    bound, draws, seed = task.objective.bound, task.objective.draws, task.settings["seed"]
+
+    def completed(found: Numbers, x: Floats) -> Numbers:
+        if "elbo_per_datum" not in found:
+            return found
+        rng, repeats = np.random.default_rng((seed, 4)), _draws_for(len(x))
+        value, error = mean_bound(fitted.problem(x), bound, draws, rng, repeats)
+        said = f"{task.settings['objective']} of {draws} draws"
+        return found | {"bound": said, "bound_per_datum": value, "bound_standard_error": error}
+
+    numbers = completed(numbers, rows.train.x)
+    if rows.held_out is not None:
+        numbers["held_out"] = completed(numbers["held_out"], rows.held_out.x)
+    return numbers
+
+
 def numbers_of_prior(task: Task, outcome: Outcome, numbers: Numbers) -> Numbers:
     """Return the prior of a MAP fit, its log density, and the log posterior but for log p(x).
 
@@ -166,19 +186,31 @@ def mean_elbo(problem: Problem, rng: np.random.Generator, draws: int = 1) -> tup
 
     The error is None with a single draw.
     """
-    model, posterior, _, phi, x = problem
-    bound, of_draws = elbo_for(model, posterior), np.zeros(draws)
+    return mean_bound(problem, elbo_for(problem.model, problem.posterior), 1, rng, draws)
+
+
+def mean_bound(
+    problem: Problem, bound: Estimator, draws: int, rng: np.random.Generator, repeats: int
+) -> tuple[float, float | None]:
+    """Return the mean of a bound of so many draws over all rows of a problem, and its standard error.
+
+    In nats, from `repeats` bounds for each row; the error is None with a single one.
+    """
+    _, posterior, _, phi, x = problem
+    values = np.zeros(repeats)
     # A free table needs all of its rows at once.
     per_pass = len(x) if posterior.needs_all_rows else ROWS_PER_PASS
     with single_threaded_blas():
         for start in range(0, len(x), per_pass):
             rows = problem._replace(x=x[start : start + per_pass])
-            noise = draw_noise(bound.noise_spec(posterior.family, draws, len(rows.x)), rng, dtype=phi.dtype)
-            for draw in range(draws):
-                of_draws[draw] += len(rows.x) * bound.estimate(rows, noise[draw : draw + 1])[0][0]
-    of_draws /= len(x)
-    error = float(of_draws.std(ddof=1) / np.sqrt(draws)) if draws > 1 else None
-    return float(of_draws.mean()), error
+            spec = bound.noise_spec(posterior.family, repeats * draws, len(rows.x))
+            noise = draw_noise(spec, rng, dtype=phi.dtype)
+            for i in range(repeats):
+                of_bound = noise[i * draws : (i + 1) * draws]
+                values[i] += len(rows.x) * bound.estimate(rows, of_bound)[0][0]
+    values /= len(x)
+    error = float(values.std(ddof=1) / np.sqrt(repeats)) if repeats > 1 else None
+    return float(values.mean()), error
 
 
 def _draws_for(n_rows: int) -> int:

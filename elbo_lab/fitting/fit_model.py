@@ -131,11 +131,11 @@ def fit(
         As in 'constant', 'cosine:1000'.
     phi_steps, evaluate_every, patience : int, optional
         See `training.Plan`, also for `batch`.
-    objective : {'elbo', 'wake-sleep', 'rws', 'rws-sleep', 'rws-wake-sleep'}, optional
-        Of the method vae, as in `training.OBJECTIVES`.
+    objective : str, optional
+        Of the method vae, as in `training.OBJECTIVES`: 'elbo', 'iwae', 'wake-sleep', 'rws' and others.
     posterior : {'amortised', 'free'}, optional
     theta_estimator, phi_estimator : str, optional
-        Of the gradients that the objective takes, grad-theta-elbo and grad-phi-elbo by default; as in
+        Of the gradients that the objective takes, of the ELBO grad-theta-elbo and grad-phi-elbo; as in
         `elbo-lab list`.
     draws : int, optional
         Draws of z per datum and step.

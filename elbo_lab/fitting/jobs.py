@@ -20,7 +20,7 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.priors import Prior
 from elbo_lab.threads import single_threaded_blas
-from elbo_lab.training import Training
+from elbo_lab.training import Training, VariationalObjective
 
 Arrays = dict[str, NDArray[Any]]
 Header = dict[str, Any]
@@ -125,6 +125,8 @@ class Task(NamedTuple):
         The training rows on which the gap is recorded.
     prior : Prior or None
         Over theta, in a MAP fit.
+    objective : VariationalObjective or None
+        What the training of a model with a q of its rows follows.
     """
 
     model: Model
@@ -133,6 +135,7 @@ class Task(NamedTuple):
     job: Job
     gap_rows: Floats | None = None
     prior: Prior | None = None
+    objective: VariationalObjective | None = None
 
 
 def check_epochs(done: int, asked: int) -> None:

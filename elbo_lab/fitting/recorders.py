@@ -26,6 +26,7 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.priors import Prior
 from elbo_lab.special import log_mean_exp
+from elbo_lab.training import VariationalObjective
 
 # Draws of z that the bound on validation rows averages.
 VALIDATION_DRAWS = 10
@@ -57,6 +58,25 @@ def validation_recorder(
             return {"elbo_validation": value}
         objective = value + (1.0 - beta) * mean_kl_to_prior(problem)
         return {"elbo_validation": value, "beta_objective_validation": objective}
+
+    return record
+
+
+def bound_recorder(objective: VariationalObjective, x: Floats, seed: int) -> Recorder:
+    """Return a recorder of what an objective ascends on validation rows x (N, D), with fixed noise.
+
+    Its value comes from at least ten draws of z for each row, in bounds of as many draws as in the training.
+    """
+    bound, posterior, x = objective.bound, objective.posterior, x.astype(objective.dtype)
+    spec = bound.noise_spec(posterior.family, objective.draws, len(x))
+    repeats = (-(-VALIDATION_DRAWS // objective.draws),)
+    noise = draw_noise(spec, np.random.default_rng((seed, 1)), repeats, dtype=objective.dtype)
+
+    def record(params: Params, phase: str) -> dict[str, float]:
+        if phase in ("before", "phi"):
+            return {}
+        values, _ = bound.estimate(objective.problem(dict(params), x), noise)
+        return {objective.watched_key: float(values.mean())}
 
     return record
 

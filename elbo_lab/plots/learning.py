@@ -54,6 +54,10 @@ LOOKS = {
     ),
     "log_joint": ("log p(x, z) at the draws of the chains, mean over the epoch", BOUND),
     "iwae": ("IWAE bound, training rows, mean over the epoch", BOUND),
+    "iwae_validation": (
+        "IWAE bound, validation rows, end of the epoch",
+        {**SOLID, "color": "#997700", "marker": "s"},
+    ),
     "monitored_elbo": (
         "ELBO, watched rows, end of the epoch",
         {**SOLID, "color": "#5E8FC4", "marker": "D"},
@@ -77,6 +81,7 @@ PANELS = (
     ("log_joint",),
     ("monitored_elbo", "monitored_iwae", "monitored_log_p"),
     ("elbo_validation",),
+    ("iwae_validation",),
     ("beta_objective",),
     ("beta_objective_validation",),
     ("elbo_exact", "log_p"),

@@ -3,6 +3,7 @@
 from elbo_lab.training.beta import BetaObjective, BetaSchedule
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.training.monte_carlo_em import CHAINS, ColdMonteCarloEMObjective, MonteCarloEMObjective
+from elbo_lab.training.objective_names import OBJECTIVES
 from elbo_lab.training.objectives import (
     ElboObjective,
     EvidenceObjective,
@@ -23,7 +24,6 @@ from elbo_lab.training.schedules import (
     Schedule,
     parse_schedule,
 )
-from elbo_lab.training.table import OBJECTIVES
 from elbo_lab.training.trainer import Training
 from elbo_lab.training.wake_sleep import (
     BothReweightedObjective,

@@ -6,7 +6,7 @@
     global        ELBO(phi; x) / M, latents of all rows      phi, from minibatches of the table's M rows
 
 `beta` has the ELBO with a weight on its KL, `wake_sleep` trainings whose theta and phi follow two functions;
-`table` has the names.
+`objective_names` has their names.
 
 Each is a mean over data, so that the gradient of a minibatch drawn uniformly is unbiased for the gradient of
 the whole, whatever its size. A batch is cut into blocks of rows that run in parallel: their number depends on
@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
-from elbo_lab.distributions import NoiseSpec, draw_noise
+from elbo_lab.distributions import Family, NoiseSpec, draw_noise
 from elbo_lab.errors import bad_value, check_table
 from elbo_lab.estimators import (
     ElboAnalyticKL,
@@ -34,6 +34,7 @@ from elbo_lab.estimators import (
     elbo_for,
 )
 from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
+from elbo_lab.estimators.iwae_gradients.score import Vimco
 from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
 from elbo_lab.exact import evidence
 from elbo_lab.kinds import check_kinds
@@ -200,6 +201,8 @@ class VariationalObjective(Objective):
         {"theta": ..., "phi": ...}, what the estimator of each vector must estimate.
     usual : dict
         Estimators, by name, and draws of a fit, where they are not the usual ones of the family of q.
+    usual_of_discrete : dict
+        The same for a discrete z, where it is other.
     """
 
     model: Model
@@ -215,6 +218,7 @@ class VariationalObjective(Objective):
     summary: ClassVar[str] = ""
     targets: ClassVar[Mapping[str, str]] = {}
     usual: ClassVar[Mapping[str, Any]] = {}
+    usual_of_discrete: ClassVar[Mapping[str, Any]] = {}
     value_key = "elbo"
 
     def __post_init__(self) -> None:
@@ -230,6 +234,11 @@ class VariationalObjective(Objective):
                 raise bad_value("estimator", f"an estimator of {self.targets[name]}", got)
             estimator.check_pairing(self.model, self.posterior)
             estimator.check_draws(self.draws)
+
+    @classmethod
+    def usual_for(cls, family: Family) -> dict[str, Any]:
+        """Return estimators and draws of a fit with a q of this family, where the objective has its own."""
+        return {**cls.usual, **(cls.usual_of_discrete if family.discrete else {})}
 
     @property
     def estimators(self) -> dict[str, Estimator]:
@@ -376,7 +385,18 @@ class ImportanceWeightedObjective(ElboObjective):
     theta_estimator: Estimator = IwaeTheta()  # noqa: RUF009
     phi_estimator: Estimator = IwaeReparameterization()  # noqa: RUF009
     targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-iwae", "phi": "grad-phi-iwae"}
+    usual: ClassVar[Mapping[str, Any]] = {
+        "theta_estimator": IwaeTheta.name,
+        "phi_estimator": IwaeReparameterization.name,
+        "draws": 10,
+    }
+    usual_of_discrete: ClassVar[Mapping[str, Any]] = {"phi_estimator": Vimco.name}
+    name = "iwae"
+    title = "importance-weighted bound"
+    synonyms = ("iwelbo", "iw-elbo")
+    summary = "theta and phi along estimated gradients of the importance-weighted bound of all draws"
     value_key = "iwae"
+    watched_key = "iwae_validation"
     pair = (IwaeTheta, IwaeReparameterization)
     pass_of_pair = staticmethod(coupled_pass)
 

@@ -12,7 +12,7 @@ from elbo_lab.fitting.methods.base import Settings, of_network
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
-from elbo_lab.registry import find_estimators
+from elbo_lab.registry import ESTIMATORS, find_estimators
 from elbo_lab.training import Plan, find_optimizer, parse_schedule
 
 STEPS: Settings = {
@@ -64,7 +64,10 @@ def estimator_of(argument: str, settings: Settings, target: str) -> Estimator:
     for estimator in find_estimators(name, argument):
         if estimator.target == target:
             return estimator
-    raise bad_value(argument, f"an estimator of {target}", repr(name), "see elbo-lab list")
+    fitting = ", ".join(
+        one.name for one in ESTIMATORS.loaded() if one.target == target and not one.is_reference
+    )
+    raise bad_value(argument, f"an estimator of {target}", repr(name), f"these are {fitting}")
 
 
 def check_gap_rows(model: Model, gap_rows: int, n_rows: int | None = None) -> None:

@@ -2,7 +2,8 @@
 
 By default that is the ELBO (autoencoding variational Bayes). An objective whose theta and phi follow two
 functions (wake-sleep) is judged by what it does not ascend: at every evaluation the history gets the ELBO,
-the importance-weighted bound and, where it is known, log p(x) of the same rows.
+the importance-weighted bound and, where it is known, log p(x) of the same rows. So it does beside any bound
+other than the ELBO.
 """
 
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.errors import bad_value
-from elbo_lab.fitting.final import Numbers, of_beta
+from elbo_lab.fitting.final import Numbers, of_beta, of_bound
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings, of_network, prior_of
 from elbo_lab.fitting.methods.steps import (
@@ -24,6 +25,7 @@ from elbo_lab.fitting.methods.steps import (
     with_usual_estimators,
 )
 from elbo_lab.fitting.recorders import (
+    bound_recorder,
     gap_recorder,
     monitor_recorder,
     prior_recorder,
@@ -91,7 +93,7 @@ class VAEMethod(Method):
             if options[argument] is not None:
                 expected = f"no value with objective {kind.name}, which learns it from dreams"
                 raise bad_value(argument, expected, repr(options[argument]))
-        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual}
+        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual_for(model.posterior_family)}
         return with_usual_estimators(model.family, options, usual) | dict.fromkeys(unused)
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
@@ -127,7 +129,7 @@ class VAEMethod(Method):
             gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
             recorders.append(gap_recorder(model, posterior, gap_rows))
         kind = OBJECTIVES[settings["objective"]]
-        if not kind.ascends:
+        if kind is not ElboObjective:
             recorders.append(monitor_recorder(model, posterior, train.x, seed, dtype))
         estimators: Settings = {
             argument: estimator_of(argument, settings, target)
@@ -143,19 +145,23 @@ class VAEMethod(Method):
             dtype=dtype,
             **estimators,
         )
+        if validation is not None and kind.ascends and kind is not ElboObjective:
+            recorders.append(bound_recorder(objective, validation.x, seed))
         prior, climbed = prior_of(model, settings, train), cast(Objective, objective)
         if prior is not None:
             recorders.append(prior_recorder(model, prior))
             climbed = PosteriorObjective(objective, model, prior)
         held = held_in(model.layout, settings.get("hold"))
         training = Training(climbed, plan, seed, recorders, threads, held)
-        return Task(model, posterior, settings, TrainingJob(training), gap_rows, prior)
+        return Task(model, posterior, settings, TrainingJob(training), gap_rows, prior, objective)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         numbers = super().closing(task, outcome, rows, threads)
         kind, weight = OBJECTIVES[task.settings["objective"]], weight_of(task.settings)
         if not kind.ascends:
             numbers["claim"] = f"objective {kind.name}: {kind.summary}. No one function rises: {MAY_FALL}"
+        elif kind is not ElboObjective:
+            numbers = of_bound(numbers, task, outcome, rows)
         return numbers if weight.is_elbo else of_beta(numbers, task, outcome, rows, weight.final)
 
 

@@ -5,7 +5,7 @@ which ones, and how many draws, where they differ from those of the ELBO; whethe
 says what its history shows.
 """
 
-from elbo_lab.training.objectives import ElboObjective, VariationalObjective
+from elbo_lab.training.objectives import ElboObjective, ImportanceWeightedObjective, VariationalObjective
 from elbo_lab.training.wake_sleep import (
     BothReweightedObjective,
     ReweightedWakeSleepObjective,
@@ -17,6 +17,7 @@ OBJECTIVES: dict[str, type[VariationalObjective]] = {
     kind.name: kind
     for kind in (
         ElboObjective,
+        ImportanceWeightedObjective,
         WakeSleepObjective,
         ReweightedWakeSleepObjective,
         SleepReweightedObjective,
