@@ -7,10 +7,11 @@ A name may be followed by arguments, as in Python: `rebar(temperature=0.3)`.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import bad_kind, bad_value, is_number, unknown_name
 
 T = TypeVar("T")
 Argument = bool | int | float | str
@@ -52,12 +53,17 @@ def called(text: str, things: Iterable[T], words_of: Callable[[T], Words] = word
 def name_meant(text: str, things: Iterable[Any]) -> str:
     """Return the name that a text means, what follows a colon kept; the text itself if it means no single.
 
+    A text with arguments is returned as `spell_call` writes it, so that two spellings are one setting.
+
     Parameters
     ----------
     text : str
     things : iterable
         Each with a name.
     """
+    if CALL.fullmatch(text) and text.rstrip().endswith(")"):
+        name, arguments = parse_call(text, "name")
+        return spell_call(spelt(name), arguments)
     head, colon, difference = text.partition(":")
     own = {one.name for one in things}
     names = {text} if text in own else {one.name for one in called(head, things)}
@@ -144,6 +150,56 @@ def spell_call(name: str, arguments: dict[str, Argument]) -> str:
     """
     given = ", ".join(f"{key}={value}" for key, value in arguments.items())
     return f"{name}({given})" if given else name
+
+
+def arguments_of(thing: Any) -> dict[str, Argument]:
+    """Return {name: value} of what may stand in the parentheses: the plain fields of a dataclass."""
+    if isinstance(thing, type) or not is_dataclass(thing):
+        return {}
+    values = {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
+    return {name: value for name, value in values.items() if isinstance(value, Argument)}
+
+
+def with_arguments(thing: T, arguments: Mapping[str, Argument], argument: str) -> T:
+    """Return a copy of what has a name, its fields replaced by arguments.
+
+    Parameters
+    ----------
+    thing : object
+        With a name and, if it takes arguments, a dataclass.
+    arguments : dict
+        As from `parse_call`.
+    argument : str
+        What is called so in an error.
+
+    Raises
+    ------
+    ValueError
+        If there is no such argument (with the nearest), or the value is impossible.
+    TypeError
+        If the value is of another kind than the one it replaces.
+    """
+    known, name = arguments_of(thing), getattr(thing, "name", type(thing).__name__)
+    for key, value in arguments.items():
+        if not known:
+            raise bad_value(argument, f"no arguments of {name!r}, which takes none", repr(key))
+        if key not in known:
+            raise unknown_name(f"argument of {name!r}", key, list(known))
+        expected = _kind_missed(known[key], value)
+        if expected:
+            raise bad_kind(f"{key} of {name!r}", expected, repr(value))
+    # A class of a user's that is no dataclass has no arguments, and is returned as it is.
+    return replace(thing, **arguments) if arguments else thing  # type: ignore[type-var]
+
+
+def _kind_missed(usual: Argument, value: Argument) -> str:
+    """Return the kind that a value should have been, of that of the usual one, or ''."""
+    if isinstance(usual, bool):
+        return "" if isinstance(value, bool) else "True or False"
+    if isinstance(usual, str):
+        return "" if isinstance(value, str) else "a word"
+    # Whether it may be a fraction the object itself knows: a usual value of 0 may stand for any number.
+    return "" if is_number(value) else "a number"
 
 
 def split_list(text: str) -> list[str]:

@@ -36,7 +36,7 @@ from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, u
 from elbo_lab.estimators import TARGETS, Estimator, Exact
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
-from elbo_lab.names import Words, called, names_by_word, spelt, words_for
+from elbo_lab.names import Words, called, names_by_word, parse_call, spelt, with_arguments, words_for
 from elbo_lab.plugins import Plugins, load_plugins, told
 from elbo_lab.posteriors import POSTERIORS, Posterior
 
@@ -455,6 +455,8 @@ def _called(
 def find_estimators(items: Any = None, argument: str = "estimators") -> list[Estimator]:
     """Return estimator objects for names or objects; a name may stand for several targets.
 
+    A name may have arguments, as in 'rebar(temperature=0.3)': the fields of the estimator's dataclass.
+
     Parameters
     ----------
     items : str, Estimator, Estimator class, or an iterable of them, optional
@@ -491,6 +493,11 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
 
 def _estimators_called(name: str, argument: str) -> list[Estimator]:
     chosen = _called(name, ESTIMATORS, list, ESTIMATORS.words_of)
+    if not chosen and "(" in name:
+        # An unknown name is told before what is wrong with its arguments: it may be no call, as 'log p(x)'.
+        named = _estimators_called(name.partition("(")[0].strip(), argument)
+        arguments = parse_call(name, argument)[1]
+        return [_complete(with_arguments(one, arguments, argument)) for one in named]
     if not chosen and "," in name:
         raise bad_value(argument, "a name or a list of names", repr(name), "split it")
     if not chosen:

@@ -31,7 +31,7 @@ FEW = (
 def few(monkeypatch):
     """Let there be these estimators only, whose order is known."""
     known = [estimator for estimator in ESTIMATORS if estimator.name in FEW]
-    monkeypatch.setattr(room, "all_estimators", lambda: known)
+    monkeypatch.setattr(room, "find_estimators", lambda _: known)
 
 
 @pytest.fixture
@@ -280,3 +280,14 @@ def test_the_command_prints_the_advice_and_writes_the_evidence(tmp_path, capsys)
     assert told.startswith("Gradient of the ELBO in phi: take ") and "ELBO in theta" in told
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["schema"] == "elbo_lab/advice/1" and len(content["choices"]) == 2
+
+
+def test_only_named_estimators_are_advised_on(timed):  # noqa: ARG001
+    asked = ["rebar", "rebar(temperature=0.1)", "concrete"]  # the last is biased, and no candidate
+    advice = advise("sigmoid-belief", estimators=asked, rows=4, repeats=20)
+    assert {row["estimator"] for row in advice.rows} == {"rebar-0.5", "rebar-0.1"}
+
+
+def test_without_a_candidate_there_is_no_advice():
+    with pytest.raises(ValueError, match=r"^estimators: expected an unbiased estimator of grad-phi-elbo or"):
+        advise("sigmoid-belief", estimators="concrete")

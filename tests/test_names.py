@@ -7,13 +7,13 @@ import pytest
 from test_docs import TEXTS
 
 from elbo_lab import DATASETS, ESTIMATORS, FAMILIES, MODELS, Estimator, compare, fit, load
-from elbo_lab.cli.compare import _names
+from elbo_lab.cli.options import names_in
 from elbo_lab.distributions import SOURCES
 from elbo_lab.distributions.sources import find_source
 from elbo_lab.errors import BadValue, UnknownName
 from elbo_lab.estimators import Reparameterization
 from elbo_lab.models import PPCA
-from elbo_lab.names import called, parse_call, spell_call, spelt, split_list
+from elbo_lab.names import called, name_meant, parse_call, spell_call, spelt, split_list
 from elbo_lab.posteriors import POSTERIORS
 from elbo_lab.registry import check_posterior_name, display_name, find_estimators, find_models
 
@@ -284,7 +284,7 @@ def test_a_whole_title_is_one_name_though_it_has_a_comma():
         find_estimators("REINFORCE, reparameterization")
     titles = [one.title for one in ESTIMATORS.loaded()]
     asked = "reparameterization, reinforce, leave-one-out ,dreg"
-    assert _names("--only", asked, titles) == ["reparameterization", "reinforce, leave-one-out", "dreg"]
+    assert names_in("--only", asked, titles) == ["reparameterization", "reinforce, leave-one-out", "dreg"]
 
 
 @pytest.mark.parametrize(
@@ -331,3 +331,18 @@ def test_a_name_with_arguments_is_spelt_as_it_is_read():
 def test_commas_within_parentheses_do_not_split_a_list():
     assert split_list("a, rebar(x=1, y=2),c(z=3)") == ["a", "rebar(x=1, y=2)", "c(z=3)"]
     assert split_list("a,,b") == ["a", "", "b"]
+
+
+def test_commas_of_arguments_and_of_titles_do_not_split_the_names_of_an_option():
+    titles = [one.title for one in ESTIMATORS.loaded()]
+    asked = "rebar(temperature=0.3), reinforce,leave-one-out,flow(a=1, b=2)"
+    assert names_in("--only", asked, titles) == [
+        "rebar(temperature=0.3)",
+        "reinforce, leave-one-out",
+        "flow(a=1, b=2)",
+    ]
+
+
+def test_two_spellings_of_one_call_are_one_setting():
+    things = [ESTIMATORS["rebar"]]
+    assert name_meant("REBAR( temperature = 0.30 )", things) == name_meant("rebar(temperature=0.3)", things)

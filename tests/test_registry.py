@@ -11,9 +11,10 @@ import elbo_lab
 from elbo_lab import BOUNDS, DATASETS, ESTIMATORS, FAMILIES, MODELS, compare, plugins, registry
 from elbo_lab.bounds import renyi_bound
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.errors import UserMistake
-from elbo_lab.estimators import Exact, Reparameterization
+from elbo_lab.errors import BadKind, BadValue, UserMistake
+from elbo_lab.estimators import Concrete, Exact, Jackknife, PiwaePhi, PiwaeTheta, Rebar, Reparameterization
 from elbo_lab.models import PPCA, DeepGaussianLearned
+from elbo_lab.names import arguments_of
 from elbo_lab.registry import find_estimators, find_models
 
 REGISTRIES = {
@@ -267,3 +268,50 @@ def test_the_package_shows_its_names_and_its_rooms():
 
 def test_registries_are_those_of_their_room():
     assert elbo_lab.MODELS is registry.MODELS
+
+
+# -- estimators with arguments -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rebar(temperature=0.3)", [Rebar(0.3)]),
+        (" REBAR ( temperature = 1 ) ", [Rebar(1)]),
+        ("concrete(temperature=0.2)", [Concrete(0.2)]),
+        ("jackknife(order=2)", [Jackknife(2)]),
+        ("piwae(groups=5)", [PiwaeTheta(5), PiwaePhi(5)]),
+        ("arm()", [ESTIMATORS["arm"]]),
+    ],
+)
+def test_an_estimator_is_named_with_its_arguments(text, found):
+    assert find_estimators(text) == found
+
+
+def test_one_estimator_with_two_arguments_is_two():
+    found = find_estimators(["rebar", "rebar(temperature=0.1)"])
+    assert [one.name for one in found] == ["rebar-0.5", "rebar-0.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rebar(temprature=1)", "argument of 'rebar-0.5': .* did you mean 'temperature'"),
+        ("arm(order=1)", "estimators: expected no arguments of 'arm', which takes none, got 'order'"),
+        ("rebar(temperature=cold)", "temperature of 'rebar-0.5': expected a number, got 'cold'"),
+        ("rebar(temperature=True)", "temperature of 'rebar-0.5': expected a number, got True"),
+        ("rebar(temperature=-1)", "temperature: expected a positive finite number, got -1"),
+        ("jackknife(order=7)", "order: expected 1 or 2, got 7"),
+        ("miwae(n_groups=2.5)", "groups: expected a whole number"),
+        ("rebra(temperature=1)", "estimators: expected a known name, got 'rebra'; did you mean 'rebar-0.5'"),
+        ("rebar(0.3)", "key=value within the parentheses of 'rebar', got '0.3'"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(text, message):
+    with pytest.raises((BadValue, BadKind), match=message) as told:
+        find_estimators(text)
+    assert "\n" not in str(told.value)
+
+
+def test_what_holds_an_array_is_no_argument():
+    assert set(arguments_of(Exact("elbo"))) == {"target", "tolerance"}

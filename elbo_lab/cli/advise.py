@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from elbo_lab.cli.options import add_force, add_measuring, arguments_of, planned
+from elbo_lab.cli.options import add_force, add_measuring, arguments_of, names_in, planned
 
 HELP = "which estimator for this model, by measured variance x time"
 DESCRIPTION = "Measure the unbiased estimators of the ELBO's gradients; recommend one of each."
@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   elbo-lab advise ppca                            gradients in phi and theta
   elbo-lab advise deep-bernoulli --budget 0.002   at most 2 ms for a gradient
   elbo-lab advise gaussian-mixture:full --data mine.csv --latent 3 --draws 5
+  elbo-lab advise sigmoid-belief --estimators 'rebar,rebar(temperature=0.1),disarm'
 """
 
 
@@ -19,6 +20,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("model", metavar="MODEL", help="a name from 'elbo-lab list', with its variant")
     add_measuring(parser)
     add("--posterior", default="free", metavar="KIND", help="free (default), full or amortised")
+    add("--estimators", metavar="A,B", help="only these, as 'rebar,rebar(temperature=0.1)'; all if not given")
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")
     add("--repeats", type=int, default=400, metavar="R", help="estimates of each (default 400)")
     add("--json", metavar="FILE", help="write the advice and the evidence")
@@ -31,12 +33,16 @@ def run(options: Namespace) -> None:
     from elbo_lab.comparison.advice import JSON, advise
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
+    from elbo_lab.registry import ESTIMATORS
     from elbo_lab.report import dash_of, print_lines
 
     plan = planned(options)
+    titles = [one.title for one in ESTIMATORS.loaded()]
+    arguments = arguments_of(advise, options)
+    arguments["estimators"] = names_in("--estimators", options.estimators, titles)
     plan.writes("--json", options.json, JSON)
     with followed(None, lines=True) as progress:
-        advice = advise(**arguments_of(advise, options), progress=progress)
+        advice = advise(**arguments, progress=progress)
     end_workers()
     finish(
         plan.taken,

@@ -1,7 +1,6 @@
 """elbo-lab compare: the main job."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,11 @@ from elbo_lab.cli.options import (
     add_measuring,
     arguments_of,
     check_backend,
+    names_in,
     planned,
     planned_figures,
 )
-from elbo_lab.errors import bad_value, unknown_name
-from elbo_lab.names import spelt
+from elbo_lab.errors import unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,21 +81,6 @@ def add_options(parser: ArgumentParser) -> None:
     add_force(parser)
 
 
-def _names(option: str, text: str | None, titles: Iterable[str] = ()) -> list[str] | None:
-    """Split 'a,b' into names, of which `titles` may have commas within; None stays None."""
-    if text is None:
-        return None
-    whole, parts, names = set(map(spelt, titles)), text.split(","), list[str]()
-    while parts:
-        size = next((n for n in range(len(parts), 1, -1) if spelt(",".join(parts[:n])) in whole), 1)
-        names.append(",".join(parts[:size]).strip())
-        del parts[:size]
-    names = [name for name in names if name]
-    if not names:
-        raise bad_value(option, "names separated by commas", repr(text))
-    return names
-
-
 SIZES = ("draws", "repeats", "rows", "seed")
 ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
@@ -127,7 +111,7 @@ def run(options: Namespace) -> None:
 
     if options.figures not in CHOICES:
         raise unknown_name("figures", options.figures, CHOICES)
-    shown = _names("--columns", options.columns), options.sort
+    shown = names_in("--columns", options.columns), options.sort
     check_columns(*shown)
     plan = planned(options)
     plan.writes("--json", options.json, JSON)
@@ -143,16 +127,19 @@ def run(options: Namespace) -> None:
         if arguments[name] is None:
             arguments[name] = usual
     if not told:
-        more = _names("--model", options.model) or []
+        more = names_in("--model", options.model) or []
         if more:
             find_models(more, "model")  # a mistake in these is told by their own name
         arguments["models"] = [*options.models, *more] or None
-        arguments["targets"] = _names("--target", options.target)
+        arguments["targets"] = names_in("--target", options.target)
         titles = [one.title for one in ESTIMATORS.loaded()]
-        only = _names("--only", options.only, titles) or []
+        only = names_in("--only", options.only, titles) or []
         if only:
             find_estimators(only, "only")
-        arguments["estimators"] = [*only, *(_names("--estimators", options.estimators, titles) or [])] or None
+        arguments["estimators"] = [
+            *only,
+            *(names_in("--estimators", options.estimators, titles) or []),
+        ] or None
     if options.quick and options.rows is None and options.data is not None:
         # No table is too small for --quick.
         arguments["rows"] = min(QUICK["rows"], len(load(options.data, label=options.label).x))

@@ -12,10 +12,10 @@ from shutil import get_terminal_size
 from typing import Any
 
 from elbo_lab.cli.glossary import entries, found_in
-from elbo_lab.cli.listing import methods, refusal, small_models
+from elbo_lab.cli.listing import argument_word, methods, refusal, small_models
 from elbo_lab.cli.prose import filled, folded
 from elbo_lab.errors import UnknownName, unknown_name
-from elbo_lab.names import called, names_by_word, spelt
+from elbo_lab.names import arguments_of, called, names_by_word, spell_call, spelt
 
 HELP = "what an estimator, a model or a word means"
 DESCRIPTION = (
@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   elbo-lab explain ppca
   elbo-lab explain snr
   elbo-lab explain rloo --json out.json      with its rows of that run
+  elbo-lab explain 'rebar(temperature=0.1)'  with an argument of its own
 """
 WIDEST = 100
 DRAWS = 10
@@ -92,7 +93,11 @@ def _called(word: str, held: Any, argument: str) -> list[Any]:
     try:
         if argument == "model":
             return list(find_models(word, argument))
-        return find_estimators([word], argument) if "," not in word else called(word, held.values())
+        return (
+            find_estimators([word], argument)
+            if "," not in word or "(" in word
+            else called(word, held.values())
+        )
     except UnknownName:
         return []
 
@@ -174,8 +179,10 @@ def _of_kind(estimators: list[Any], rows: Sequence[dict[str, Any]], width: int) 
     biases = {e.name: "none" if e.unbiased else "yes" for e in estimators}
     alike = len(set(biases.values())) == 1
     runs, refused = _where(one)
+    calls = [spell_call(argument_word(e), arguments_of(e)) for e in estimators if arguments_of(e)]
     facts: Facts = [
         ("also called", ", ".join(one.synonyms)),
+        ("arguments", ", ".join(dict.fromkeys(calls))),
         ("estimates", "; ".join(targets)),
         ("bias", biases[one.name] if alike else ", ".join(f"{biases[name]} ({name})" for name in biases)),
         ("needs", _needs(one)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elbo_lab.cli.prose import filled
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
-from elbo_lab.names import spelt
+from elbo_lab.names import arguments_of, spell_call, spelt
 
 if TYPE_CHECKING:
     from elbo_lab.models import Model
@@ -77,10 +77,17 @@ def block(title: str, lines: Lines, width: int, names_only: bool = False) -> str
 
 
 def described(one: Any, summary: str) -> str:
-    """Return a summary with title and synonyms behind it."""
+    """Return a summary with title and synonyms behind it, and with its arguments where it takes any."""
     title = () if spelt(one.title) in ("", spelt(one.name)) else (one.title,)
-    words = "; ".join((*title, *one.synonyms))
+    arguments = arguments_of(one)
+    call = (spell_call(argument_word(one), arguments),) if arguments else ()
+    words = "; ".join((*title, *one.synonyms, *call))
     return f"{summary} [{words}]" if words else summary
+
+
+def argument_word(one: Any) -> str:
+    """Return the word before the arguments: a name such as 'rebar-0.5' has their usual values in it."""
+    return one.synonyms[0] if one.synonyms else getattr(one, "stem", one.name)
 
 
 def small_models() -> "list[Model]":

@@ -8,6 +8,7 @@ from typing import Any
 
 from elbo_lab.errors import bad_value
 from elbo_lab.files import Kind, check_folder_writable
+from elbo_lab.names import spelt, split_list
 from elbo_lab.outputs import Plan
 
 
@@ -55,6 +56,21 @@ def planned(options: Namespace, *inputs: str) -> Plan:
                 if "ubyte" in name:
                     plan.reads("--data-dir", os.path.join(place, name))
     return plan
+
+
+def names_in(option: str, text: str | None, titles: Iterable[str] = ()) -> list[str] | None:
+    """Split 'a,b' into names, whose arguments, and `titles`, may have commas within; None stays None."""
+    if text is None:
+        return None
+    whole, parts, names = set(map(spelt, titles)), split_list(text), list[str]()
+    while parts:
+        size = next((n for n in range(len(parts), 1, -1) if spelt(", ".join(parts[:n])) in whole), 1)
+        names.append(", ".join(parts[:size]))
+        del parts[:size]
+    names = [name for name in names if name]
+    if not names:
+        raise bad_value(option, "names separated by commas", repr(text))
+    return names
 
 
 def check_backend() -> None:

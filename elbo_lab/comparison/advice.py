@@ -29,7 +29,7 @@ from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import all_estimators, check_posterior_name, one_model
+from elbo_lab.registry import check_posterior_name, find_estimators, one_model
 from elbo_lab.report import text_of, time_text, width_or_terminal, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, measurement_lines, no_candidate, recommend, row_of
 from elbo_lab.report.frame import frame_of
@@ -140,6 +140,7 @@ def advise(
     latent: int | None = None,
     posterior: str = "free",
     budget: float | None = None,
+    estimators: Any = None,
     draws: int = 10,
     repeats: int = 400,
     rows: int | None = None,
@@ -158,6 +159,8 @@ def advise(
     posterior : {'free', 'full', 'amortised'}
     budget : float, optional
         Seconds for one gradient. Estimators that take longer for one estimate are no candidates.
+    estimators : str, Estimator, Estimator class, or iterable, optional
+        Only these are candidates, if they are unbiased for one of the two gradients; all if not given.
 
     Returns
     -------
@@ -177,7 +180,10 @@ def advise(
     check_count("repeats", repeats, minimum=20, maximum=MOST_REPEATS)
     if budget is not None:
         budget = check_positive("budget", budget)
-    candidates = [e for e in all_estimators() if _is_candidate(e, draws)]
+    candidates = [e for e in find_estimators(estimators) if _is_candidate(e, draws)]
+    if not candidates:
+        expected = f"an unbiased estimator of {' or '.join(TARGETS)} that takes {draws} draws"
+        raise bad_value("estimators", expected, "none")
     with followed(progress) as told:
         results = {
             at: compare(
