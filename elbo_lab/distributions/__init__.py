@@ -3,6 +3,7 @@
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.beta import Beta
 from elbo_lab.distributions.categorical import Categorical
+from elbo_lab.distributions.chains import BernoulliChain, Chain, GaussianChain
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.exponential import Exponential
 from elbo_lab.distributions.full_gaussian import FullGaussian
@@ -38,14 +39,17 @@ FAMILIES = (
 __all__ = [
     "FAMILIES",
     "SOURCES",
+    "BernoulliChain",
     "Beta",
     "BinaryConcrete",
     "Categorical",
+    "Chain",
     "DiagonalGaussian",
     "Exponential",
     "Family",
     "FullGaussian",
     "Gamma",
+    "GaussianChain",
     "Gumbel",
     "GumbelSoftmax",
     "IndependentBernoulli",

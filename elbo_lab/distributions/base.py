@@ -53,6 +53,8 @@ class Family(ABC):
         Ends of the open interval that each coordinate of z lies in; of a discrete z its extreme values.
     closed_kl : bool
         Whether the KL between two members has a closed form.
+    closed_entropy : bool
+        Whether every member has an entropy, by a formula or a sum.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Family(ABC):
     gaussian: bool = False
     support: tuple[float, float] = (-math.inf, math.inf)
     closed_kl: bool = True
+    closed_entropy: bool = True
 
     @property
     def shared_size(self) -> int:
@@ -108,7 +111,13 @@ class Family(ABC):
 
     @abstractmethod
     def entropy(self, eta: Floats) -> Floats:
-        """Return H(q) in nats (N,)."""
+        """Return H(q) in nats (N,).
+
+        Raises
+        ------
+        NotApplicable
+            If it has no formula (`closed_entropy`).
+        """
 
     @abstractmethod
     def entropy_grad(self, eta: Floats) -> Floats:

@@ -41,7 +41,8 @@ class FreePosterior(Posterior):
     def eta(self, phi: Floats, x: Floats) -> Floats:
         if len(x) != self.n_data:
             raise bad_value("x", f"the {self.n_data} data that the table was made for", len(x))
-        return np.concatenate(list(self.layout.views(phi).values()), axis=-1)
+        rows = [block.reshape(self.n_data, -1) for block in self.layout.views(phi).values()]
+        return np.concatenate(rows, axis=-1)
 
     def eta_vjp(self, phi: Floats, x: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002 - the map is the identity
         flat = (*grad_eta.shape[:-2], -1)

@@ -12,12 +12,14 @@ import pytest
 
 from elbo_lab import Problem
 from elbo_lab.distributions import (
+    BernoulliChain,
     Beta,
     Categorical,
     DiagonalGaussian,
     Exponential,
     FullGaussian,
     Gamma,
+    GaussianChain,
     Gumbel,
     IndependentBernoulli,
     Laplace,
@@ -71,6 +73,10 @@ FAMILIES = (
     Beta(1),
     IndependentBernoulli(1),
     IndependentBernoulli(3),
+    BernoulliChain((2, 2)),
+    BernoulliChain((2, 1, 1), "top-down", (2,)),
+    GaussianChain((1, 1)),
+    GaussianChain((1, 1, 1), "top-down", (2,)),
 )
 
 NETWORKS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))

@@ -42,9 +42,10 @@ def exact_draws(family, eta, n_nodes=12):
     """Return (z, weights) with sum_g weights_g f(z_g) = E_q f(z), without noise.
 
     Categorical: every category, its probability by an independent formula. Bits: every row of them, its
-    probability a plain product. Gaussian: a product Gauss-Hermite rule, exact for polynomials up to degree
-    2 n_nodes - 1. Other continuous families: a product of rules for uniform noise that reach into both tails,
-    exact to about 1e-13 (`n_nodes` is not theirs).
+    probability a plain product, layer by layer in a chain. Gaussian: a product Gauss-Hermite rule, exact for
+    polynomials up to degree 2 n_nodes - 1; for chains it is laid over the noise. Other
+    continuous families: a product of rules for uniform noise that reach into both tails, exact to about 1e-13
+    (`n_nodes` is not theirs).
 
     Returns
     -------
@@ -57,6 +58,10 @@ def exact_draws(family, eta, n_nodes=12):
         p = 1.0 / (1.0 + np.exp(-eta))
         weights = np.where(z[:, None] == 1.0, p, 1.0 - p).prod(axis=-1)
         return np.repeat(z[:, None], n_data, axis=1), weights
+    if family.name == "bernoulli-chain":
+        z = np.array(list(itertools.product([0.0, 1.0], repeat=family.size)))
+        weights = [[chain_of_bits(family, row, bits) for row in eta] for bits in z]
+        return np.repeat(z[:, None], n_data, axis=1), np.array(weights)
     if family.discrete:
         odds = np.exp(eta - eta.max(axis=1, keepdims=True))
         z = np.broadcast_to(np.arange(family.size)[:, None], (family.size, n_data))
@@ -65,12 +70,36 @@ def exact_draws(family, eta, n_nodes=12):
         lower, upper, weights = tail_rule(120 if family.size == 1 else 60)
         tails = [product_nodes(nodes, family.size)[:, None, :] for nodes in (lower, upper)]
         z = family.quantile(eta, *tails)
+    elif family.name == "gaussian-chain":
+        # The density of a layer given the one before is that of its noise, which the rule integrates exactly.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
+        z = family.sample(eta, np.repeat(product_nodes(nodes, family.size)[:, None], n_data, axis=1))
     else:
         nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
         eps = product_nodes(nodes, family.size)
         z = eta[:, : family.size] + np.einsum("nij,gj->gni", scale_matrices(family, eta), eps)
     product = product_nodes(weights / weights.sum(), family.size).prod(axis=-1)
     return z, np.broadcast_to(product[:, None], z.shape[:2])
+
+
+def chain_of_bits(family, eta, z):
+    """Return the probability of one row of bits (K,) under one eta (E,), number by number."""
+    starts = np.cumsum([0, *family.layers])
+    layers = [z[a:b] for a, b in itertools.pairwise(starts)]
+    if family.order == "top-down":
+        layers = layers[::-1]
+    parts = family.eta_layout.views(eta)
+    names = list(parts)
+    logits, probability = parts[names.pop(0)], 1.0
+    for step, bits in enumerate(layers):
+        if step:
+            logits = layers[step - 1]
+            for depth in range(len(family.hidden) + 1):
+                weights, bias = parts[names.pop(0)], parts[names.pop(0)]
+                logits = (np.tanh(logits) if depth else logits) @ weights + bias
+        for bit, logit in zip(bits, logits, strict=True):
+            probability *= 1.0 / (1.0 + np.exp(-logit if bit else logit))
+    return probability
 
 
 def product_nodes(nodes, n_dims):
