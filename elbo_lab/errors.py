@@ -8,6 +8,7 @@ import difflib
 import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from numbers import Integral, Real
 from typing import TypeGuard
 
@@ -74,8 +75,45 @@ class BadKind(UserMistake, TypeError):
     """An argument of the wrong kind."""
 
 
+class Reason(Enum):
+    """Why a combination of model, q, objective and estimator is empty: the closed list, a line each."""
+
+    NOTHING_HIDDEN = "the model has no latent variable: log p(x) is a sum of known terms"
+    NO_THETA = "the model has no parameters theta to differentiate by"
+    NO_PHI = "q has no parameters phi to differentiate by"
+    SUPPORT = "q and the prior are over different values of z: log p(z) or log q(z) would be -inf"
+    NO_POSTERIOR = "the posterior has no closed form in this family, so q cannot be set to it"
+    ONE_DATUM = "an encoder maps data to q, and the model has one z for all of them"
+    NO_PATH = "z jumps as the parameters of q move: no path leads from the noise to z"
+    NO_SLOPE = "log p(x, z) has no derivative in z"
+    NEEDS_DISCRETE = "the formula is about the separate values of a discrete z"
+    NEEDS_BITS = "the formula is about two values, zero and one, of every coordinate of z"
+    NEEDS_DIAGONAL_GAUSSIAN = "the formula uses moments of a Gaussian q with independent coordinates"
+    NO_RELAXATION = "log p(x | z) has no formula between the values of a discrete z"
+    NEEDS_CLOSED_KL = "KL(q || prior) has no closed form in these two families"
+    NO_LOG_Q_AT_FOREIGN_Z = "log q is known at draws of q alone, and the formula needs it at another z"
+    TOO_MANY_VALUES = "z has more values than a table can hold"
+    TOO_MANY_LATENTS = "the integral over z is computed for one or two latents"
+    COUPLED_DRAWS = "the formula multiplies draws that must be independent, and these are not"
+    NEEDS_NEW_ROWS = "q is a table of the given rows, and the objective draws rows of its own"
+    WRONG_TARGET = "the estimator is one of another function than the objective"
+    OWN = "a plug-in's own reason, which its message gives"
+
+
 class NotApplicable(BadValue):
-    """A combination that makes no mathematical sense; the message gives the reason."""
+    """A combination that makes no mathematical sense.
+
+    Parameters
+    ----------
+    text : str
+        One sentence that names the parts.
+    reason : Reason, optional
+        Which of the closed list it is, for a combination of model, q, objective and estimator.
+    """
+
+    def __init__(self, text: str, reason: Reason | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Stopped(Exception):

@@ -203,6 +203,8 @@ def _of_kind(estimators: list[Any], rows: Sequence[dict[str, Any]], width: int) 
 
 
 def _needs(one: Any) -> str:
+    from elbo_lab.estimators import LATENTS
+
     draws = {"prior": "draws from the prior", "posterior": "draws from q", None: "no draws"}[one.draws_from]
     draws = f"independent {draws}" if one.independent_draws else draws
     needs = [draws if one.minimum_draws < 2 else f"at least {one.minimum_draws} {draws}"]
@@ -210,6 +212,12 @@ def _needs(one: Any) -> str:
         needs.append("continuous z with a path from the noise")
     if one.needs_kl:
         needs.append("KL(q || prior) in closed form")
+    if one.latents != "any":
+        needs.append(LATENTS[one.latents].words)
+    if one.needs_relaxation:
+        needs.append("log p(x | z) between the values of a discrete z")
+    if one.needs_log_q_at_foreign_z:
+        needs.append("log q at a z that q did not draw")
     if one.is_reference:
         needs.append("the exact answer: a reference, not for practice")
     return ", ".join(needs)

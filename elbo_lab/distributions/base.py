@@ -19,7 +19,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
 # Means and standard deviations (N, M) of linear forms, and the pullback of their cotangents to eta (N, E).
@@ -35,7 +35,12 @@ class Family(ABC):
     synonyms : tuple of str
         Its names in other texts.
     discrete : bool
-        Whether z takes finitely many values; discrete families have no pathwise derivative.
+        Whether z takes finitely many values.
+    has_path : bool
+        Whether z is a differentiable function of the noise (`sample_vjp`): every continuous z, unless its
+        family says otherwise.
+    scores_foreign_z : bool
+        Whether `log_prob` takes every z of the support, and not only draws of the same member.
     event_axes : int
         Axes of one z after (..., S, N): 1 for a vector (K,), 0 for a category.
     size : int
@@ -63,6 +68,7 @@ class Family(ABC):
     discrete: bool
     event_axes: int
     gaussian: bool = False
+    scores_foreign_z: bool = True
     support: tuple[float, float] = (-math.inf, math.inf)
     closed_kl: bool = True
     closed_entropy: bool = True
@@ -82,6 +88,15 @@ class Family(ABC):
 
         @property
         def eta_layout(self) -> Layout: ...
+
+    @property
+    def has_path(self) -> bool:
+        return not self.discrete
+
+    @property
+    def n_values(self) -> float:
+        """How many values z takes; infinite for a continuous one."""
+        return len(self.values()) if self.discrete else math.inf
 
     @abstractmethod
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
@@ -154,7 +169,7 @@ class Family(ABC):
         NotApplicable
             If z is continuous.
         """
-        raise NotApplicable(f"{self.name} z cannot be enumerated")
+        raise NotApplicable(f"{self.name} z cannot be enumerated", Reason.NEEDS_DISCRETE)
 
     def projected(self, eta: Floats, directions: Floats) -> Projection:  # noqa: ARG002 - the signature is the contract
         """Return the law of the linear forms a = directions z: means, standard deviations, and a pullback.
@@ -221,7 +236,8 @@ class Family(ABC):
         common = self._family_of_kl(family)
         if common is None:
             reason = "estimate E_q[log q - log p] from draws"
-            raise NotApplicable(f"KL from {self.name} to {family.name} has no closed form; {reason}")
+            text = f"KL from {self.name} to {family.name} has no closed form; {reason}"
+            raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
         return common
 
     def _embedded(self, eta: Floats) -> Floats:
@@ -258,7 +274,7 @@ class Family(ABC):
         NotApplicable
             If z has no slope.
         """
-        raise NotApplicable(f"log q of {self.name} z has no slope in z")
+        raise NotApplicable(f"log q of {self.name} z has no slope in z", Reason.NO_SLOPE)
 
     def sample_vjp(self, eta: Floats, noise: Floats, grad_z: Floats) -> Floats:  # noqa: ARG002
         """Pull a cotangent (..., S, N, K) of z back to eta through the noise, summed over draws: (..., N, E).
@@ -268,7 +284,8 @@ class Family(ABC):
         NotApplicable
             If z is not a differentiable function of the noise.
         """
-        raise NotApplicable(f"{self.name} z is not a differentiable function of its noise")
+        text = f"{self.name} z is not a differentiable function of its noise"
+        raise NotApplicable(text, Reason.NO_PATH)
 
     def log_prob_vjp(self, eta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""

@@ -29,7 +29,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
 # One array (N, K) or (1, K) per parameter.
@@ -111,11 +111,11 @@ class IndependentFamily(Family):
         NotApplicable
             If the family has no closed form.
         """
-        raise NotApplicable(NO_DIVERGENCE.format(self.name))
+        raise NotApplicable(NO_DIVERGENCE.format(self.name), Reason.NEEDS_CLOSED_KL)
 
     def divergence_slopes(self, ours: Parameters, others: Parameters) -> tuple[Parameters, Parameters]:  # noqa: ARG002
         """Return (dKL / d(our parameters), dKL / d(their parameters)), two tuples."""
-        raise NotApplicable(NO_DIVERGENCE.format(self.name))
+        raise NotApplicable(NO_DIVERGENCE.format(self.name), Reason.NEEDS_CLOSED_KL)
 
     # -- the family ----------------------------------------------------------------------------------
 

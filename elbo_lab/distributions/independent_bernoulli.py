@@ -20,7 +20,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 from elbo_lab.special import sigmoid, softplus
 
@@ -61,10 +61,15 @@ class IndependentBernoulli(Family):
         """Return z = [noise < sigmoid(logit)] (..., S, N, K), floats that are zero or one."""
         return (noise < sigmoid(eta)).astype(eta.dtype)
 
+    @property
+    def n_values(self) -> float:
+        return 2.0**self.size
+
     def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""
         if self.size > MOST_BITS:
-            raise NotApplicable(f"2^{self.size} values are too many to list: at most {MOST_BITS} bits")
+            text = f"2^{self.size} values are too many to list: at most {MOST_BITS} bits"
+            raise NotApplicable(text, Reason.TOO_MANY_VALUES)
         return (np.arange(2**self.size)[:, None] >> np.arange(self.size)[::-1] & 1).astype(np.float64)
 
     def log_prob(self, eta: Floats, z: Floats) -> Floats:

@@ -22,7 +22,7 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.independent_bernoulli import IndependentBernoulli
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.special import sigmoid, softmax
 
 if TYPE_CHECKING:
@@ -111,4 +111,7 @@ def relaxation_of(family: Family) -> BinaryConcrete | GumbelSoftmax:
         return BinaryConcrete(family)
     if isinstance(family, Categorical):
         return GumbelSoftmax(family)
-    raise NotApplicable(f"{family.name} z is continuous: there is nothing to relax")
+    if not family.discrete:
+        text = f"{family.name} z is continuous: there is nothing to relax"
+        raise NotApplicable(text, Reason.NEEDS_DISCRETE)
+    raise NotApplicable(f"{family.name} z has no relaxation", Reason.NO_RELAXATION)

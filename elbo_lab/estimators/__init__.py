@@ -5,7 +5,7 @@ Estimators that differ by a line or two share a file, whose docstring states wha
 order, the exact answers last.
 """
 
-from elbo_lab.estimators.base import NO_STATE, Estimator
+from elbo_lab.estimators.base import LATENTS, NO_STATE, Estimator
 from elbo_lab.estimators.discrete.arm import *
 from elbo_lab.estimators.discrete.enumeration import *
 from elbo_lab.estimators.discrete.rebar import *
@@ -97,5 +97,15 @@ ESTIMATORS: tuple[Estimator, ...] = (
     *(Exact(target) for target in TARGETS),
 )
 
-__all__ = ["COUPLED", "ESTIMATORS", "NO_STATE", "TARGETS", "Answer", "Estimator", "Exact", "Problem"]
+__all__ = [
+    "COUPLED",
+    "ESTIMATORS",
+    "LATENTS",
+    "NO_STATE",
+    "TARGETS",
+    "Answer",
+    "Estimator",
+    "Exact",
+    "Problem",
+]
 __all__ += sorted({type(estimator).__name__ for estimator in ESTIMATORS} - {"Exact"})

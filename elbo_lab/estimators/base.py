@@ -16,16 +16,17 @@ instance to `elbo_lab.compare(..., estimators=[...])`.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
+from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli, relaxation_of
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value
+from elbo_lab.errors import NotApplicable, Reason, bad_kind, bad_value
 from elbo_lab.estimators.targets import numbered
 from elbo_lab.exact.problem import Problem
 from elbo_lab.models.base import Model
@@ -40,6 +41,27 @@ Estimate = tuple[Floats, Floats]
 # Attributes of the contract that preceded `Problem`, and how many arguments the methods take now.
 OLD_ATTRIBUTES = ("unbiased_for", "vectorised")
 ARGUMENTS = {"estimate": 4, "initial_state": 2}
+
+
+class Latents(NamedTuple):
+    """A kind of z that a formula may be limited to: its words, the reason for a refusal, and its test."""
+
+    words: str
+    reason: Reason
+    include: Callable[[Family], bool]
+
+
+LATENTS: Mapping[str, Latents] = {
+    "discrete": Latents("a discrete z", Reason.NEEDS_DISCRETE, lambda family: family.discrete),
+    "bits": Latents(
+        "independent bits", Reason.NEEDS_BITS, lambda family: isinstance(family, IndependentBernoulli)
+    ),
+    "diagonal-gaussian": Latents(
+        "a diagonal Gaussian q",
+        Reason.NEEDS_DIAGONAL_GAUSSIAN,
+        lambda family: isinstance(family, DiagonalGaussian),
+    ),
+}
 
 
 class Estimator(ABC):
@@ -64,6 +86,16 @@ class Estimator(ABC):
         Whether z must be a differentiable function of the noise.
     needs_kl : bool
         Whether KL(q || prior) must be in closed form (`Family.has_kl_to`).
+    latents : str
+        'any', or the kind of z that the formula is limited to, one of `LATENTS`.
+    needs_relaxation : bool
+        Whether it replaces a discrete z by a continuous one, at which log p(x | z) must have a formula.
+    needs_log_q_at_foreign_z : bool
+        Whether it evaluates log q at a z that was not drawn from the same q (`Family.scores_foreign_z`).
+    most_values : float
+        How many values of a discrete z it can list.
+    most_dimensions : float
+        How many coordinates of a continuous z it can integrate over.
     minimum_draws : int
     independent_draws : bool
         Whether the formula assumes that the S draws are independent, as a leave-one-out baseline or the
@@ -98,6 +130,16 @@ class Estimator(ABC):
         @property
         def needs_kl(self) -> bool: ...
         @property
+        def latents(self) -> str: ...
+        @property
+        def needs_relaxation(self) -> bool: ...
+        @property
+        def needs_log_q_at_foreign_z(self) -> bool: ...
+        @property
+        def most_values(self) -> float: ...
+        @property
+        def most_dimensions(self) -> float: ...
+        @property
         def minimum_draws(self) -> int: ...
         @property
         def independent_draws(self) -> bool: ...
@@ -113,6 +155,11 @@ class Estimator(ABC):
         draws_from = "posterior"
         needs_pathwise = False
         needs_kl = False
+        latents = "any"
+        needs_relaxation = False
+        needs_log_q_at_foreign_z = False
+        most_values = np.inf
+        most_dimensions = np.inf
         minimum_draws = 1
         independent_draws = False
         is_reference = False
@@ -182,6 +229,8 @@ class Estimator(ABC):
     def check_pairing(self, model: Model, posterior: Posterior) -> None:
         """Refuse a model and a posterior to which the estimator does not apply.
 
+        Computed from what the estimator declares that it needs, and the families declare that they have.
+
         Parameters
         ----------
         posterior : Posterior or None
@@ -193,18 +242,39 @@ class Estimator(ABC):
             With the reason.
         """
         if model.all_observed:
-            raise NotApplicable(
-                f"{model.label} has nothing hidden: its log p is exact, and no estimate of it"
-            )
-        if self.needs_pathwise and model.family.discrete:
-            raise NotApplicable(f"{model.family.name} z has no pathwise derivative")
-        if self.needs_kl and not posterior.family.has_kl_to(model.family):
-            pair = f"a {posterior.family.name} q and a {model.family.name} prior"
-            raise NotApplicable(f"KL between {pair} has no closed form; use an estimator that samples log q")
+            text = f"{model.label} has nothing hidden: its log p is exact, and no estimate of it"
+            raise NotApplicable(text, Reason.NOTHING_HIDDEN)
         if self.target.startswith("grad-theta") and not model.layout.size:
-            raise NotApplicable(f"{model.label} has no parameters theta")
+            raise NotApplicable(f"{model.label} has no parameters theta", Reason.NO_THETA)
         if self.target.startswith("grad-phi") and not posterior.has_parameters:
-            raise NotApplicable(f"the {posterior.name} posterior has no parameters phi")
+            raise NotApplicable(f"the {posterior.name} posterior has no parameters phi", Reason.NO_PHI)
+        from_prior = self.draws_from == "prior" or posterior is None
+        self._check_family(model.family if from_prior else posterior.family, model)
+
+    def _check_family(self, family: Family, model: Model) -> None:
+        """Refuse a family that z is drawn from, with the prior and the likelihood of a model."""
+        if self.needs_pathwise and not family.has_path:
+            raise NotApplicable(f"{family.name} z has no pathwise derivative", Reason.NO_PATH)
+        if self.needs_kl and not family.has_kl_to(model.family):
+            pair = f"a {family.name} q and a {model.family.name} prior"
+            text = f"KL between {pair} has no closed form; use an estimator that samples log q"
+            raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
+        if self.latents != "any" and not LATENTS[self.latents].include(family):
+            text = f"{self.name} needs {LATENTS[self.latents].words}, and z is {family.name}"
+            raise NotApplicable(text, LATENTS[self.latents].reason)
+        if self.needs_log_q_at_foreign_z and not family.scores_foreign_z:
+            text = f"{self.name} needs log q at a foreign z, and a {family.name} q knows it at its own draws"
+            raise NotApplicable(text, Reason.NO_LOG_Q_AT_FOREIGN_Z)
+        if self.needs_relaxation:
+            relaxation_of(family)
+            if not (family.event_axes or model.relaxes):
+                raise NotApplicable(f"{model.label} has no relaxed likelihood", Reason.NO_RELAXATION)
+        if family.discrete and family.n_values > self.most_values:
+            text = f"z has {family.n_values:g} values, more than the {self.most_values:g} of {self.name}"
+            raise NotApplicable(f"{family.name} {text}", Reason.TOO_MANY_VALUES)
+        if not family.discrete and family.size > self.most_dimensions:
+            text = f"{self.name} integrates over z: at most {self.most_dimensions:g} latents"
+            raise NotApplicable(f"{text}, not {family.size}", Reason.TOO_MANY_LATENTS)
 
     def check_draws(self, n_draws: int) -> None:
         """Refuse fewer draws than the formula needs.

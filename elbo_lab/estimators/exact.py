@@ -55,6 +55,11 @@ class Exact(Estimator):
         if self.target not in TARGETS:
             raise unknown_name("target", self.target, TARGETS)
 
+    @property
+    def needs_log_q_at_foreign_z(self) -> bool:
+        """Whether it does: an expectation under the posterior is taken at the posterior's z."""
+        return self.target == "grad-phi-inclusive-kl"
+
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
         return 0  # it has no draws
 

@@ -21,17 +21,15 @@ differ in how many normals they spend: independent ones for the two measures of 
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian, NoiseSpec
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import LOG_2PI
 
 __all__ = ["MeasureValued", "MeasureValuedCoupled"]
@@ -41,17 +39,11 @@ MOVES = 3
 ROWS_PER_PASS = 4096
 
 
-def diagonal_gaussian(family: Family) -> DiagonalGaussian:
-    """Return the family, or raise NotApplicable: others cannot be moved one coordinate at a time."""
-    if isinstance(family, DiagonalGaussian):
-        return family
-    raise NotApplicable(f"measure-valued gradients need a diagonal Gaussian q, not {family.name}")
-
-
 class CoordinateMoves(Estimator):
     """Base of both estimators: standard normals for every coordinate of a diagonal Gaussian q."""
 
     target = "grad-phi-elbo"
+    latents = "diagonal-gaussian"
     normals: int
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
@@ -59,10 +51,6 @@ class CoordinateMoves(Estimator):
 
     def evaluations(self, n_draws: int, family: Family) -> int:
         return n_draws * (1 + MOVES * family.size)
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        diagonal_gaussian(posterior.family)
 
 
 class MeasureValued(CoordinateMoves):
@@ -151,7 +139,7 @@ def measure_valued_gradient(problem: Problem, u: Floats, up: Floats, down: Float
         W of the raised and of the lowered mean, and M.
     """
     posterior, phi, x = problem.posterior, problem.phi, problem.x
-    family, n_latent = diagonal_gaussian(posterior.family), u.shape[-1]
+    family, n_latent = cast(DiagonalGaussian, posterior.family), u.shape[-1]
     eta = posterior.eta(phi, x)
     # (R, S, N, K): draws are evaluated a few at a time, whichever repeat they belong to.
     every = [part.reshape(-1, *u.shape[-2:]) for part in (u, up, -down, maxwell)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
-from elbo_lab.errors import NotApplicable, check_data
+from elbo_lab.errors import NotApplicable, Reason, check_data
 from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.exact import ladder
@@ -70,7 +70,7 @@ def mean_kl_to_prior(problem: Problem) -> float:
     model, posterior, theta, phi, x = problem
     if not posterior.family.has_kl_to(model.family):
         pair = f"a {posterior.family.name} q and a {model.family.name} prior"
-        raise NotApplicable(f"KL between {pair} has no closed form")
+        raise NotApplicable(f"KL between {pair} has no closed form", Reason.NEEDS_CLOSED_KL)
     eta = encoded(posterior, phi, x)
     return float(posterior.family.kl_to(model.family, eta, model.prior_eta(theta)).mean())
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import Family, draw_noise
-from elbo_lab.errors import BadColumn, NotApplicable, bad_value, check_data, check_vector
+from elbo_lab.errors import BadColumn, NotApplicable, Reason, bad_value, check_data, check_vector
 from elbo_lab.layout import Layout
 from elbo_lab.names import drop_inherited_words
 from elbo_lab.special import LOG_2PI
@@ -352,7 +352,7 @@ class Model(ABC):
         """
         grad_z = self.log_likelihood_vjp(theta, x, z, cotangent)[1]
         if grad_z is None:
-            raise NotApplicable(f"log p(x | z) of {self.label} has no slope in z")
+            raise NotApplicable(f"log p(x | z) of {self.label} has no slope in z", Reason.NO_SLOPE)
         return grad_z
 
     def log_prior(self, theta: Floats, z: Draws) -> Floats:
@@ -411,7 +411,7 @@ class Model(ABC):
         if self.family.discrete and not self.family.event_axes:
             values = np.repeat(self.family.values()[:, None], len(x), axis=1)
             return self.log_joint(theta, x, values).T
-        raise NotApplicable(f"the exact posterior of {self.label} has no closed form")
+        raise NotApplicable(f"the exact posterior of {self.label} has no closed form", Reason.NO_POSTERIOR)
 
     def posterior_mean_and_std(self, theta: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (N, K) each of the exact posterior.
@@ -433,7 +433,8 @@ class Model(ABC):
         NotApplicable
             If the formula does not extend to shares.
         """
-        raise NotApplicable(f"log p(x | z) of {self.label} is not defined between categories")
+        text = f"log p(x | z) of {self.label} is not defined between categories"
+        raise NotApplicable(text, Reason.NO_RELAXATION)
 
     def expected_given(self, theta: Floats, z: Draws, x: Floats) -> Floats:  # noqa: ARG002
         """Return E[x | z] (N, D) at z (N, K), where rows x are labelled given their labels."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.errors import NotApplicable, Reason, bad_value, check_count
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import ClosedForm, Pullback, StandardNormalPrior, fold_shared
 from elbo_lab.special import LOG_2PI
@@ -198,7 +198,8 @@ class LinearGaussian(StandardNormalPrior, ClosedForm):
         if off_diagonal > 1e-7:
             raise NotApplicable(
                 f"the exact posterior of {self.label} has correlated coordinates here "
-                f"(correlation {off_diagonal:.2g}); rotate W with canonical(theta)"
+                f"(correlation {off_diagonal:.2g}); rotate W with canonical(theta)",
+                Reason.NO_POSTERIOR,
             )
         return self.family.join(mean, np.broadcast_to(np.log(std), mean.shape))
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import IndependentBernoulli
-from elbo_lab.errors import NotApplicable, bad_value, check_count
+from elbo_lab.errors import NotApplicable, Reason, bad_value, check_count
 from elbo_lab.layout import Layout
 from elbo_lab.models.base import Model, Pullback
 from elbo_lab.models.bits import column_logits, refuse_grey
@@ -136,4 +136,5 @@ class SigmoidBelief(Model):
         return self.random_theta(x, np.random.default_rng(0))
 
     def posterior_eta(self, theta: Floats, x: Floats) -> Floats:  # noqa: ARG002
-        raise NotApplicable(f"the exact posterior of {self.name} couples its bits: it does not factorise")
+        text = f"the exact posterior of {self.name} couples its bits: it does not factorise"
+        raise NotApplicable(text, Reason.NO_POSTERIOR)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.estimators.passes import kl_pass
 from elbo_lab.exact import Problem, expectation
 from elbo_lab.optimise.ascent import ascend
@@ -33,7 +33,7 @@ def exact_weighted_elbo(problem: Problem, beta: float = 1.0) -> tuple[float, Flo
     family = posterior.family
     if not family.has_kl_to(model.family):
         pair = f"a {family.name} q and a {model.family.name} prior"
-        raise NotApplicable(f"KL between {pair} has no closed form")
+        raise NotApplicable(f"KL between {pair} has no closed form", Reason.NEEDS_CLOSED_KL)
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     found = expectation(model, theta, x, eta, family)
     by_eta = found.grad_eta + family.entropy_grad(eta) / len(x)

@@ -13,7 +13,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
 
@@ -105,7 +105,7 @@ class Posterior(ABC):
         """
         if not self.family.shares_support(prior):
             pair = f"a {self.family.name} q has another support than the {prior.name} prior"
-            raise NotApplicable(f"{pair}: the ELBO is -inf where q reaches beyond it")
+            raise NotApplicable(f"{pair}: the ELBO is -inf where q reaches beyond it", Reason.SUPPORT)
 
     def to_dict(self) -> PosteriorSpec:
         """Return the name and the numbers from which `from_dict` builds this map, for checkpoints.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from elbo_lab.distributions import FullGaussian
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.posteriors.free import FreePosterior
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ class FullPosterior(FreePosterior):
     def for_model(cls, model: "Model", n_data: int) -> Self:
         """Return the table for `n_data` data, or raise NotApplicable for categorical z."""
         if model.family.discrete:
-            raise NotApplicable(
-                f"a Gaussian with full covariance needs continuous z, not {model.family.name}"
-            )
+            text = f"a Gaussian with full covariance needs continuous z, not {model.family.name}"
+            raise NotApplicable(text, Reason.SUPPORT)
         return cls(FullGaussian(model.latent_dim), n_data)

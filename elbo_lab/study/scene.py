@@ -22,7 +22,15 @@ from numpy.typing import ArrayLike
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import SOURCES, FullGaussian, NoiseSource
-from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, columns_by_name, unknown_name
+from elbo_lab.errors import (
+    BadValue,
+    NotApplicable,
+    Reason,
+    bad_value,
+    check_count,
+    columns_by_name,
+    unknown_name,
+)
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.kinds import checks_kinds
@@ -114,10 +122,9 @@ class Scene:
             estimator.check_draws(n_draws)
             estimator.check_pairing(*self.problem[:2])
             if estimator.independent_draws and not self.source.independent:
-                return (
-                    "declares that it needs independent draws (independent_draws = True); "
-                    f"{self.source.name} draws could change its expectation"
-                )
+                text = "declares that it needs independent draws (independent_draws = True); "
+                text += f"{self.source.name} draws could change its expectation"
+                raise NotApplicable(text, Reason.COUPLED_DRAWS)
             self.source.check(estimator.noise_for(self.problem, n_draws))
         except BadValue as reason:
             return str(reason)
@@ -322,7 +329,7 @@ def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, 
 def _encoder(model: Model, theta: Floats, x: Floats) -> Posterior:  # noqa: ARG001
     if model.global_latents:
         reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
-        raise NotApplicable(reason)
+        raise NotApplicable(reason, Reason.ONE_DATUM)
     return AmortisedPosterior.for_data(model.posterior_family, x, n_classes=model.given_classes)
 
 

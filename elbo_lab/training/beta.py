@@ -31,8 +31,10 @@ from typing import ClassVar, Self
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import NotApplicable, bad_kind, bad_value, is_number, short, unknown_name
+from elbo_lab.errors import NotApplicable, Reason, bad_kind, bad_value, is_number, short, unknown_name
 from elbo_lab.estimators.passes import kl_pass, weighted_pass
+from elbo_lab.models import Model
+from elbo_lab.posteriors import Posterior
 from elbo_lab.training.batch import Vectors
 from elbo_lab.training.objectives import Drawn, ElboObjective, Gradients, Names
 
@@ -123,12 +125,14 @@ class BetaObjective(ElboObjective):
     further_keys: ClassVar[Names] = ("beta_objective",)
     watched_key = "beta_objective_validation"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        family = self.posterior.family
-        if not family.has_kl_to(self.model.family):
-            pair = f"a {family.name} q and a {self.model.family.name} prior"
-            raise NotApplicable(f"beta weighs a closed KL, and that of {pair} has no formula; leave beta out")
+    @classmethod
+    def check_combination(cls, model: Model, posterior: Posterior) -> None:
+        super().check_combination(model, posterior)
+        family = posterior.family
+        if not family.has_kl_to(model.family):
+            pair = f"a {family.name} q and a {model.family.name} prior"
+            text = f"beta weighs a closed KL, and that of {pair} has no formula; leave beta out"
+            raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
 
     def at(self, step: int) -> Self:
         if not self.weight.steps:

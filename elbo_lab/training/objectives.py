@@ -24,7 +24,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import Family, NoiseSpec, draw_noise
-from elbo_lab.errors import bad_value, check_table
+from elbo_lab.errors import NotApplicable, Reason, check_table
 from elbo_lab.estimators import (
     ElboAnalyticKL,
     Estimator,
@@ -226,14 +226,40 @@ class VariationalObjective(Objective):
         check_table(self.x, "x")
         if self.probabilities is not None:
             check_table(self.probabilities, "probabilities")
-        if not self.posterior.family.lies_within(self.model.family):
-            self.posterior.check_support(self.model.family)
+        self.check_combination(self.model, self.posterior)
         for name, estimator in self.estimators.items():
-            if estimator.target != self.targets[name]:
-                got = f"{estimator.name}, which estimates {estimator.target}"
-                raise bad_value("estimator", f"an estimator of {self.targets[name]}", got)
-            estimator.check_pairing(self.model, self.posterior)
+            self.check_estimator(name, estimator, self.model, self.posterior)
             estimator.check_draws(self.draws)
+
+    @classmethod
+    def check_combination(cls, model: Model, posterior: Posterior) -> None:
+        """Refuse a model and a q that this objective cannot train, whatever the estimators.
+
+        Raises
+        ------
+        NotApplicable
+            With the reason.
+        """
+        if model.all_observed:
+            text = f"{model.label} has nothing hidden: it has no q"
+            raise NotApplicable(text, Reason.NOTHING_HIDDEN)
+        if not posterior.family.lies_within(model.family):
+            posterior.check_support(model.family)
+
+    @classmethod
+    def check_estimator(cls, name: str, estimator: Estimator, model: Model, posterior: Posterior) -> None:
+        """Refuse an estimator for the gradient in `name`: "theta" or "phi".
+
+        Raises
+        ------
+        NotApplicable
+            With the reason.
+        """
+        if estimator.target != cls.targets[name]:
+            got = f"{estimator.name}, which estimates {estimator.target}"
+            text = f"estimator: expected an estimator of {cls.targets[name]}, got {got}"
+            raise NotApplicable(text, Reason.WRONG_TARGET)
+        estimator.check_pairing(model, posterior)
 
     @classmethod
     def usual_for(cls, family: Family) -> dict[str, Any]:

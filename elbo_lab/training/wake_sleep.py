@@ -42,7 +42,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import NotApplicable, bad_value
+from elbo_lab.errors import NotApplicable, Reason, bad_value
 from elbo_lab.estimators import ElboAnalyticKL, Estimator, ImportanceWeightedBound, IwaeTheta, WakePhi
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -98,14 +98,21 @@ class DreamingObjective(VariationalObjective):
 
     ascends = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.posterior.needs_all_rows:
+    @classmethod
+    def check_combination(cls, model: Model, posterior: Posterior) -> None:
+        super().check_combination(model, posterior)
+        family = posterior.family
+        if posterior.needs_all_rows:
             reason = "it has no q for dreams, which are new rows; use the amortised posterior"
-            raise NotApplicable(f"a {self.posterior.name} posterior has no sleep phase: {reason}")
-        if not self.model.family.lies_within(self.posterior.family):
-            reason = f"a {self.posterior.family.name} q does not reach all z of the prior"
-            raise NotApplicable(f"no sleep phase: {reason}, and log q of a dream may be -inf")
+            text = f"a {posterior.name} posterior has no sleep phase: {reason}"
+            raise NotApplicable(text, Reason.NEEDS_NEW_ROWS)
+        if not model.family.lies_within(family):
+            reason = f"a {family.name} q does not reach all z of the prior"
+            text = f"no sleep phase: {reason}, and log q of a dream may be -inf"
+            raise NotApplicable(text, Reason.SUPPORT)
+        if not family.scores_foreign_z:
+            text = f"no sleep phase: a {family.name} q does not know log q at the z of a dream"
+            raise NotApplicable(text, Reason.NO_LOG_Q_AT_FOREIGN_Z)
 
     def draw(self, rows: Integers, rng: np.random.Generator) -> Drawn:
         spec = self.model.family.noise_spec(1, self.draws * len(rows))

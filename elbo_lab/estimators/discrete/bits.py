@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import IndependentBernoulli, relaxation_of
-from elbo_lab.errors import NotApplicable, check_positive
+from elbo_lab.distributions import relaxation_of
+from elbo_lab.errors import check_positive
 from elbo_lab.estimators.base import Estimator
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 
 
 class BitEstimator(Estimator):
     """An estimator of the gradient in phi for independent bits."""
 
     target = "grad-phi-elbo"
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        if not isinstance(model.family, IndependentBernoulli):
-            raise NotApplicable(f"{self.name} needs independent bits, and z is {model.family.name}")
+    latents = "bits"
 
 
 @dataclass(frozen=True)

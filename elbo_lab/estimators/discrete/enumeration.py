@@ -11,12 +11,10 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
+from elbo_lab.distributions.independent_bernoulli import MOST_BITS
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 
 __all__ = ["Enumeration"]
 
@@ -31,11 +29,8 @@ class Enumeration(Estimator):
     title = "enumeration"
     target = "grad-phi-elbo"
     summary = "exact sum over every value of a discrete z; no variance, 2^K evaluations"
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        if not model.family.discrete:
-            raise NotApplicable(f"{model.family.name} z cannot be enumerated")
+    latents = "discrete"
+    most_values = 2**MOST_BITS
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
         return len(family.values())

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import NoiseSpec, relaxation_of
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient
 from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import sigmoid
 
 __all__ = ["Concrete", "StraightThrough", "StraightThroughGumbel"]
@@ -30,18 +27,13 @@ class RelaxedEstimator(Estimator):
 
     target = "grad-phi-elbo"
     unbiased = False
+    needs_relaxation = True
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
         """Return the noise of the relaxation where there is one: a Gumbel for every category."""
         if not family.discrete:
             return family.noise_spec(n_draws, n_data)
         return relaxation_of(family).noise_spec(n_draws, n_data)
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        relaxation_of(model.family)
-        if not (model.family.event_axes or model.relaxes):
-            raise NotApplicable(f"{model.label} has no relaxed likelihood")
 
 
 @dataclass(frozen=True)

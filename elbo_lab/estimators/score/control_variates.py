@@ -17,12 +17,13 @@ needs d log p / dz at the mean, so it is for continuous z, where the reparameter
 even less variance.
 """
 
+from typing import cast
+
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import (
     NO_STATE,
     Estimate,
@@ -32,8 +33,6 @@ from elbo_lab.estimators.base import (
     weighted_draws,
 )
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 
 __all__ = ["ScoreFunctionControlVariate", "ScoreFunctionDelta", "ScoreFunctionDeltaUnit"]
 
@@ -98,30 +97,20 @@ def _over_others(a: Floats, b: Floats) -> Floats:
     return products.sum(axis=-2, keepdims=True) - products * (n_draws / (n_draws - 1))
 
 
-def diagonal_gaussian(family: Family) -> DiagonalGaussian:
-    """Return the family, or raise NotApplicable: the moments above are those of a Gaussian."""
-    if isinstance(family, DiagonalGaussian):
-        return family
-    raise NotApplicable(f"{family.name} q: log w is expanded around the mean of a diagonal Gaussian")
-
-
 class Linearised(Estimator):
     """Base of the two estimators that expand log w around the mean of a Gaussian q."""
 
     target = "grad-phi-elbo"
+    latents = "diagonal-gaussian"
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
         return n_draws + 1  # the slope at the mean of q
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        diagonal_gaussian(posterior.family)
 
 
 def linear_part(problem: Problem, eta: Floats, z: Draws) -> tuple[Floats, Floats, Floats]:
     """Return l(z) (..., S, N) in nats, its variance (N,) and E[l score] (N, E)."""
     model, posterior, theta, _, x = problem
-    family = diagonal_gaussian(posterior.family)
+    family = cast(DiagonalGaussian, posterior.family)
     mean, log_std = family.split(eta)
     at_mean = mean[None]
     slope = model.log_joint_grad_z(theta, x, at_mean, np.ones_like(at_mean[..., 0]))[0]
@@ -196,7 +185,7 @@ class ScoreFunctionDeltaUnit(Linearised):
         posterior, phi, x = problem.posterior, problem.phi, problem.x
         eta, z, f = weighted_draws(problem, noise)
         linear, _, by_score = linear_part(problem, eta, z)
-        mean, _ = diagonal_gaussian(posterior.family).split(eta)
+        mean, _ = cast(DiagonalGaussian, posterior.family).split(eta)
         at_mean = log_weight_at(problem, eta, mean[None])
         remainder = f - at_mean - linear
         by_draws = (remainder[..., None] * posterior.family.score(eta, z)).mean(axis=-3)

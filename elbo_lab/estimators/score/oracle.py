@@ -23,19 +23,16 @@ import numpy as np
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient, weighted_draws
-from elbo_lab.estimators.score.values import refuse_many_values
+from elbo_lab.estimators.score.values import MOST_VALUES
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.problem import Problem
 from elbo_lab.exact.quadrature import passes_under_q
 from elbo_lab.exact.rules import Rule, noise_rules
 from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 
 __all__ = ["ScoreFunctionOracleBaseline"]
 
-MOST_DIMENSIONS = 2
 # Of the last change of b. The variance is flat at its minimum: an error of 1e-4 in b changes it by 1e-8, and
 # the mean does not depend on b.
 TOLERANCE = 1e-4
@@ -53,15 +50,8 @@ class ScoreFunctionOracleBaseline(Estimator):
     target = "grad-phi-elbo"
     summary = "REINFORCE with the exact optimal baseline; a reference, not available in practice"
     is_reference = True
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        family = posterior.family
-        if family.discrete:
-            refuse_many_values(family)
-        elif family.size > MOST_DIMENSIONS:
-            limit = f"the exact optimal baseline is an integral over z: at most {MOST_DIMENSIONS} latents"
-            raise NotApplicable(f"{limit}, not {family.size}")
+    most_values = MOST_VALUES
+    most_dimensions = 2
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         model, posterior, theta, _, x = problem

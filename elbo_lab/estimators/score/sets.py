@@ -29,10 +29,8 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import bad_value, check_count
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
-from elbo_lab.estimators.score.values import draw_number, log_table, refuse_many_values, without
+from elbo_lab.estimators.score.values import MOST_VALUES, draw_number, log_table, without
 from elbo_lab.exact.problem import Problem
-from elbo_lab.models.base import Model
-from elbo_lab.posteriors.base import Posterior
 from elbo_lab.special import log_sum_exp
 
 __all__ = ["ScoreFunctionTopCategories", "ScoreFunctionUnorderedSet"]
@@ -45,14 +43,12 @@ class FewValues(Estimator):
     """Base of both estimators: a discrete q that fits into a table, and one uniform per draw."""
 
     target = "grad-phi-elbo"
+    latents = "discrete"
+    most_values = MOST_VALUES
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:  # noqa: ARG002
         """Return one uniform per draw: it picks among the remaining values."""
         return NoiseSpec("uniform", (n_draws, n_data))
-
-    def check_pairing(self, model: Model, posterior: Posterior) -> None:
-        super().check_pairing(model, posterior)
-        refuse_many_values(posterior.family)
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,10 @@ import numpy as np
 from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import Categorical
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import NotApplicable
 from elbo_lab.exact.enumeration import all_values
 
+# Values of z that a table holds for every datum.
 MOST_VALUES = 1024
-
-
-def refuse_many_values(family: Family) -> None:
-    """Refuse a q that is continuous, or has more values than a table should hold.
-
-    Raises
-    ------
-    NotApplicable
-    """
-    if not family.discrete:
-        raise NotApplicable(f"{family.name} z has no list of values")
-    count = len(family.values())
-    if count > MOST_VALUES:
-        raise NotApplicable(f"{family.name} z has {count} values, more than the {MOST_VALUES} of a table")
 
 
 def log_table(family: Family, eta: Floats) -> Floats:
