@@ -91,6 +91,7 @@ class Reason(Enum):
     NEEDS_DIAGONAL_GAUSSIAN = "the formula uses moments of a Gaussian q with independent coordinates"
     NO_RELAXATION = "log p(x | z) has no formula between the values of a discrete z"
     NEEDS_CLOSED_KL = "KL(q || prior) has no closed form in these two families"
+    NEEDS_ENTROPY = "the entropy of q has no formula in this family, and no sum"
     NO_LOG_Q_AT_FOREIGN_Z = "log q is known at draws of q alone, and the formula needs it at another z"
     TOO_MANY_VALUES = "z has more values than a table can hold"
     TOO_MANY_LATENTS = "the integral over z is computed for one or two latents"

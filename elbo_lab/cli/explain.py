@@ -212,6 +212,8 @@ def _needs(one: Any) -> str:
         needs.append("continuous z with a path from the noise")
     if one.needs_kl:
         needs.append("KL(q || prior) in closed form")
+    if one.needs_entropy:
+        needs.append("the entropy of q by a formula or a sum")
     if one.latents != "any":
         needs.append(LATENTS[one.latents].words)
     if one.needs_relaxation:

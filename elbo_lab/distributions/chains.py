@@ -37,7 +37,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.independent_bernoulli import MOST_BITS, IndependentBernoulli
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.errors import NotApplicable, Reason, bad_value, check_count, unknown_name
 from elbo_lab.layout import Entries, Layout
 from elbo_lab.networks import MLP
 from elbo_lab.special import LOG_2PI, sigmoid, softplus
@@ -279,17 +279,19 @@ class Chain(Family):
     # -- what has no closed form -----------------------------------------------------------------
 
     def entropy(self, eta: Floats) -> Floats:  # noqa: ARG002 - the signature is the contract
-        raise NotApplicable(f"the entropy of {self.name} has no closed form; estimate -E_q[log q] from draws")
+        text = f"the entropy of {self.name} has no closed form; estimate -E_q[log q] from draws"
+        raise NotApplicable(text, Reason.NEEDS_ENTROPY)
 
     def entropy_grad(self, eta: Floats) -> Floats:
         return self.entropy(eta)
 
     def kl(self, eta: Floats, other: Floats) -> Floats:  # noqa: ARG002
         reason = "estimate E_q[log q - log q'] from draws"
-        raise NotApplicable(f"{self.name} has no closed-form KL between two members; {reason}")
+        text = f"{self.name} has no closed-form KL between two members; {reason}"
+        raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
 
     def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:
-        raise NotApplicable(str(self.kl(eta, other)))
+        raise NotApplicable(str(self.kl(eta, other)), Reason.NEEDS_CLOSED_KL)
 
 
 def _forward(network: MLP, weights: Floats, inputs: Floats) -> tuple[Floats, list[list[Floats]]]:
@@ -347,6 +349,10 @@ class BernoulliChain(Chain):
     def layer_slopes(self, outputs: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Return (z - sigmoid(a), a)."""
         return z - sigmoid(outputs), outputs
+
+    @property
+    def n_values(self) -> float:
+        return 2.0**self.size
 
     def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""

@@ -25,6 +25,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli, relaxation_of
 from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.independent_bernoulli import MOST_BITS
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason, bad_kind, bad_value
 from elbo_lab.estimators.targets import numbered
@@ -86,6 +87,8 @@ class Estimator(ABC):
         Whether z must be a differentiable function of the noise.
     needs_kl : bool
         Whether KL(q || prior) must be in closed form (`Family.has_kl_to`).
+    needs_entropy : bool
+        Whether the entropy of q must have a formula or be a sum.
     latents : str
         'any', or the kind of z that the formula is limited to, one of `LATENTS`.
     needs_relaxation : bool
@@ -130,6 +133,8 @@ class Estimator(ABC):
         @property
         def needs_kl(self) -> bool: ...
         @property
+        def needs_entropy(self) -> bool: ...
+        @property
         def latents(self) -> str: ...
         @property
         def needs_relaxation(self) -> bool: ...
@@ -155,6 +160,7 @@ class Estimator(ABC):
         draws_from = "posterior"
         needs_pathwise = False
         needs_kl = False
+        needs_entropy = False
         latents = "any"
         needs_relaxation = False
         needs_log_q_at_foreign_z = False
@@ -259,6 +265,9 @@ class Estimator(ABC):
             pair = f"a {family.name} q and a {model.family.name} prior"
             text = f"KL between {pair} has no closed form; use an estimator that samples log q"
             raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
+        if self.needs_entropy and not (family.closed_entropy or family.n_values <= 2**MOST_BITS):
+            text = f"the entropy of a {family.name} q has no formula; use an estimator that samples log q"
+            raise NotApplicable(text, Reason.NEEDS_ENTROPY)
         if self.latents != "any" and not LATENTS[self.latents].include(family):
             text = f"{self.name} needs {LATENTS[self.latents].words}, and z is {family.name}"
             raise NotApplicable(text, LATENTS[self.latents].reason)

@@ -63,6 +63,7 @@ class ElboJointEntropy(Estimator):
     title = "energy plus entropy"
     target = "elbo"
     summary = "mean log p(x, z) plus the closed-form entropy of q"
+    needs_entropy = True
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         model, posterior, theta, _, x = problem
