@@ -6,6 +6,7 @@ from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.chains import BernoulliChain, Chain, GaussianChain
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.exponential import Exponential
+from elbo_lab.distributions.flows import CouplingFlow, PlanarFlow
 from elbo_lab.distributions.full_gaussian import FullGaussian
 from elbo_lab.distributions.gamma import Gamma
 from elbo_lab.distributions.gumbel import Gumbel
@@ -34,6 +35,8 @@ FAMILIES = (
     Weibull,
     Gamma,
     Beta,
+    PlanarFlow,
+    CouplingFlow,
 )
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "BinaryConcrete",
     "Categorical",
     "Chain",
+    "CouplingFlow",
     "DiagonalGaussian",
     "Exponential",
     "Family",
@@ -59,6 +63,7 @@ __all__ = [
     "Logistic",
     "NoiseSource",
     "NoiseSpec",
+    "PlanarFlow",
     "StudentT",
     "Weibull",
     "draw_noise",

@@ -15,6 +15,7 @@ from elbo_lab.distributions import (
     BernoulliChain,
     Beta,
     Categorical,
+    CouplingFlow,
     DiagonalGaussian,
     Exponential,
     FullGaussian,
@@ -25,6 +26,7 @@ from elbo_lab.distributions import (
     Laplace,
     Logistic,
     LogNormal,
+    PlanarFlow,
     StudentT,
     Weibull,
 )
@@ -77,6 +79,10 @@ FAMILIES = (
     BernoulliChain((2, 1, 1), "top-down", (2,)),
     GaussianChain((1, 1)),
     GaussianChain((1, 1, 1), "top-down", (2,)),
+    PlanarFlow(1, layers=2),
+    PlanarFlow(2, layers=2),
+    CouplingFlow(2, layers=2, hidden=3),
+    CouplingFlow(3, layers=3, hidden=2),
 )
 
 NETWORKS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))

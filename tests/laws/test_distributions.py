@@ -16,6 +16,7 @@ from elbo_lab.distributions import FAMILIES as REGISTERED
 from elbo_lab.distributions import (
     Beta,
     Categorical,
+    CouplingFlow,
     DiagonalGaussian,
     FullGaussian,
     IndependentBernoulli,
@@ -25,6 +26,7 @@ from elbo_lab.distributions import (
     NoiseSpec,
     draw_noise,
 )
+from elbo_lab.distributions.flows import Flow
 from elbo_lab.errors import NotApplicable
 
 N_DATA, N_DRAWS = 3, 4
@@ -33,6 +35,9 @@ GAUSSIANS = [family for family in FAMILIES if isinstance(family, (DiagonalGaussi
 DIAGONALS = [family for family in FAMILIES if isinstance(family, DiagonalGaussian)]
 WITH_KL = [family for family in FAMILIES if family.closed_kl]
 WITHOUT_KL = [family for family in FAMILIES if family not in WITH_KL]
+WITH_ENTROPY = [family for family in FAMILIES if family.closed_entropy]
+# Of a flow in three dimensions a rule that converges has too many nodes.
+INTEGRATED = [family for family in FAMILIES if not isinstance(family, Flow) or family.size < 3]
 CATEGORICALS = [family for family in FAMILIES if family.name == "categorical"]
 BITS = [family for family in FAMILIES if family.name == "independent-bernoulli"]
 CHAINS_OF_BITS = [family for family in FAMILIES if family.name == "bernoulli-chain"]
@@ -50,6 +55,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES, ids=family_id)
 every_continuous = pytest.mark.parametrize("family", CONTINUOUS, ids=family_id)
 every_with_entropy = pytest.mark.parametrize("family", WITH_ENTROPY, ids=family_id)
 every_comparable = pytest.mark.parametrize("family", WITH_KL, ids=family_id)
+every_with_entropy = pytest.mark.parametrize("family", WITH_ENTROPY, ids=family_id)
 every_smooth = pytest.mark.parametrize(
     "family", [family for family in WITH_KL if not isinstance(family, Laplace)], ids=family_id
 )
@@ -67,6 +73,9 @@ def members(family, seed=0, n_data=N_DATA):
     if isinstance(family, IndependentFamily):
         # KL is exponential in these parameters; one far apart would be judged by its largest terms alone.
         eta, other = 0.4 * eta, 0.4 * other
+    if isinstance(family, Flow):
+        # Steep layers in a row are beyond central differences, and beyond a grid of few nodes.
+        eta, other = 0.15 * eta, 0.15 * other
     if isinstance(family, Beta):
         # Shapes below one crowd draws at the last float below one, which has no digits of 1 - z.
         eta, other = np.abs(eta), np.abs(other)
@@ -303,7 +312,7 @@ def test_bits_have_the_same_formulas_for_any_number_of_rows(family, n_data, shar
 # -- expectations, without noise -----------------------------------------------------------------
 
 
-@every_family
+@pytest.mark.parametrize("family", INTEGRATED, ids=family_id)
 def test_the_expected_score_is_zero(family):
     eta = members(family)[0]
     z, weights = exact_draws(family, eta)
@@ -349,8 +358,9 @@ def test_kl_of_laplace_is_an_integral_between_its_kinks():
 
 # -- KL of a pair of families ----------------------------------------------------------------------
 
-# One coordinate of every kind (four categories), and three of the Gaussians.
-PAIRED = [kind(4 if kind is Categorical else 1) for kind in REGISTERED]
+# One coordinate of every kind (four categories, two of a coupling flow), and three of the Gaussians.
+SIZES = {Categorical: 4, CouplingFlow: 2}
+PAIRED = [kind(SIZES.get(kind, 1)) for kind in REGISTERED]
 PAIRED += [DiagonalGaussian(3), FullGaussian(3)]
 
 
@@ -380,9 +390,9 @@ def test_a_pair_has_a_kl_exactly_if_it_says_so(family):
 
 def test_the_pairs_with_a_kl_are_those_of_one_family_and_those_of_gaussians():
     closed = [(q, p) for q in PAIRED for p in PAIRED if q.has_kl_to(p)]
-    same = [(q, q) for q in PAIRED if q not in WITHOUT_KL]
+    same = [(q, q) for q in PAIRED if q.closed_kl]
     gaussian = [(q, p) for q in GAUSSIANS for p in GAUSSIANS if q.size == p.size and q != p]
-    assert set(closed) == set(same + gaussian) and len(same) == len(PAIRED) - 2
+    assert set(closed) == set(same + gaussian) and len(same) == len(PAIRED) - 4
 
 
 @pytest.mark.parametrize("fault", ["a KL of the wrong pair", "a KL that is not there"])
