@@ -34,6 +34,7 @@ from elbo_lab.estimators import Problem
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.tractable import has_exact_evidence
 from elbo_lab.exact import ladder
+from elbo_lab.exact.entropies import entropy
 from elbo_lab.models import Model
 from elbo_lab.optimise import ascend_exact_elbo, fit_eta
 from elbo_lab.threads import single_threaded_blas
@@ -108,7 +109,8 @@ def _in_double(problem: Problem) -> tuple[Floats, Floats, Floats]:
 def _elbo(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> tuple[Floats, Floats]:
     """Return the exact ELBO (N,) and its error (N,)."""
     value, error, _ = ladder.expected_log_joint(model, theta, x, eta, family)
-    return value + family.entropy(eta), error
+    own, own_error = entropy(family, eta)
+    return value + own, error + own_error
 
 
 def measure_gap(problem: Problem) -> Gap:

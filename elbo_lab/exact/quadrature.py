@@ -114,7 +114,7 @@ def _agree(current: Sequence[Floats], previous: Sequence[Floats], tolerance: flo
     )
 
 
-def _converged(
+def converged(
     by_rule: Callable[[Rule], Sequence[Floats]], n_dims: int, tolerance: float
 ) -> tuple[Sequence[Floats], list[Floats]]:
     """Return the sums for one datum and their last changes, by the first rule that converges."""
@@ -159,7 +159,7 @@ def converged_sums(
     grad_eta, eta_error = np.zeros((2, *eta_shape))
     for n in range(n_data):
         row = slice(n, n + 1)
-        sums, changes = _converged(partial(by_rule, n), n_dims, tolerance)
+        sums, changes = converged(partial(by_rule, n), n_dims, tolerance)
         value[row], value_error[row] = sums[0], changes[0]
         grad_theta += sums[1] / n_data
         theta_error += changes[1] / n_data

@@ -23,6 +23,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, bad_kind, check_data, short
 from elbo_lab.exact import closed_form, enumeration, ladder, long_run, quadrature
 from elbo_lab.exact.answer import Answer, Evidence, Expectation
+from elbo_lab.exact.entropies import entropy, entropy_and_gradient
 from elbo_lab.exact.problem import Problem
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
@@ -93,7 +94,8 @@ def elbo(problem: Problem) -> Answer:
         found = ladder.sampled_expectation(model, theta, x, family, eta)
         answer, rung = (found.value, found.value_error), found.rung
     value, error = answer
-    return Answer(value + family.entropy(eta), error, rung)
+    own, own_error = entropy(family, eta)
+    return Answer(value + own, error + own_error, rung)
 
 
 def kl(problem: Problem, proposal: Floats | None = None) -> Answer:
@@ -155,15 +157,18 @@ def gradients(problem: Problem, proposal: Floats | None = None) -> Gradients:
 def bound_at(problem: Problem) -> Expectation:
     """Return the ELBO of each datum and its gradients in theta and eta, those of the mean over the data.
 
-    The entropy of q has a formula and is added to E_q log p(x, z).
+    The entropy of q is added to E_q log p(x, z).
     """
     model, posterior, theta, phi, x = problem
     family, eta = posterior.family, posterior.eta(phi, x)
     energy = ladder.expectation(model, theta, x, eta, family)
+    own, own_error, by_eta, by_eta_error = entropy_and_gradient(family, eta)
     return replace(
         energy,
-        value=energy.value + family.entropy(eta),
-        grad_eta=energy.grad_eta + family.entropy_grad(eta) / len(x),
+        value=energy.value + own,
+        value_error=energy.value_error + own_error,
+        grad_eta=energy.grad_eta + by_eta / len(x),
+        grad_eta_error=energy.grad_eta_error + by_eta_error / len(x),
     )
 
 

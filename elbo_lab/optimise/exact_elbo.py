@@ -18,6 +18,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian, Family, FullGaussian
 from elbo_lab.exact import expectation
+from elbo_lab.exact.entropies import entropy_and_gradient
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
 from elbo_lab.models import LinearPredictor, Model
@@ -57,8 +58,9 @@ def ascend_exact_elbo(
     def objective(vector: Floats) -> tuple[float, Floats]:
         eta = vector.reshape(start.shape)
         found = expectation(model, theta, x, eta, q)
-        by_eta = found.grad_eta + q.entropy_grad(eta) / len(x)
-        return float((found.value + q.entropy(eta)).mean()), by_eta.ravel()
+        entropy, _, entropy_by_eta, _ = entropy_and_gradient(q, eta)
+        by_eta = found.grad_eta + entropy_by_eta / len(x)
+        return float((found.value + entropy).mean()), by_eta.ravel()
 
     return ascend(objective, start.ravel(), max_iterations, tolerance=tolerance).reshape(start.shape)
 

@@ -70,9 +70,20 @@ def _frozen_sums(
     # Continuous latents always have a gradient.
     grad_z = cast(Floats, by_likelihood) + model.log_prior_grad_z(theta, z, cotangent)
     log_joint = log_likelihood + model.log_prior(theta, z)
-    value = (weights @ log_joint).sum() + family.entropy(eta).sum()
-    grad_eta = family.sample_vjp(eta, noise, grad_z) + family.entropy_grad(eta)
-    return value, grad_theta + by_prior, grad_eta
+    value, grad_eta = (weights @ log_joint).sum(), family.sample_vjp(eta, noise, grad_z)
+    entropy, entropy_by_eta = _frozen_entropy(family, eta, noise, z, cotangent)
+    return value + entropy.sum(), grad_theta + by_prior, grad_eta + entropy_by_eta
+
+
+def _frozen_entropy(
+    family: Family, eta: Floats, noise: Floats, z: Floats, weights: Floats
+) -> tuple[Floats, Floats]:
+    """Return H(q) (N,) and its gradient (N, E): by its formula, else from the draws with weights (S, N)."""
+    if family.closed_entropy:
+        return family.entropy(eta), family.entropy_grad(eta)
+    # The total derivative, that of the sum itself: L-BFGS needs a value and its own slope.
+    by_eta, by_z = family.log_prob_vjps(eta, z, -weights)
+    return -(weights * family.log_prob(eta, z)).sum(axis=0), by_eta + family.sample_vjp(eta, noise, by_z)
 
 
 def _start_eta(model: Model, theta: Floats, x: Floats) -> Floats:

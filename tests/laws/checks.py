@@ -44,9 +44,9 @@ def exact_draws(family, eta, n_nodes=12):
 
     Categorical: every category, its probability by an independent formula. Bits: every row of them, its
     probability a plain product, layer by layer in a chain. Gaussian: a product Gauss-Hermite rule, exact for
-    polynomials up to degree 2 n_nodes - 1; for chains it is laid over the noise. Flow: a trapezoid rule for its
-    noise, exact to about 1e-12 where its layers are not steep. Other continuous families: a product of rules
-    for uniform noise that reach into both tails, exact to about 1e-13 (`n_nodes` is not theirs).
+    polynomials up to degree 2 n_nodes - 1; for chains it is laid over the noise. Flow: a trapezoid rule for
+    its noise, exact to about 1e-12 where its layers are not steep. Other continuous families: a product of
+    rules for uniform noise that reach into both tails, exact to about 1e-13 (`n_nodes` is not theirs).
 
     Returns
     -------

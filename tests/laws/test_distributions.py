@@ -35,7 +35,6 @@ GAUSSIANS = [family for family in FAMILIES if isinstance(family, (DiagonalGaussi
 DIAGONALS = [family for family in FAMILIES if isinstance(family, DiagonalGaussian)]
 WITH_KL = [family for family in FAMILIES if family.closed_kl]
 WITHOUT_KL = [family for family in FAMILIES if family not in WITH_KL]
-WITH_ENTROPY = [family for family in FAMILIES if family.closed_entropy]
 # Of a flow in three dimensions a rule that converges has too many nodes.
 INTEGRATED = [family for family in FAMILIES if not isinstance(family, Flow) or family.size < 3]
 CATEGORICALS = [family for family in FAMILIES if family.name == "categorical"]
@@ -55,7 +54,6 @@ every_family = pytest.mark.parametrize("family", FAMILIES, ids=family_id)
 every_continuous = pytest.mark.parametrize("family", CONTINUOUS, ids=family_id)
 every_with_entropy = pytest.mark.parametrize("family", WITH_ENTROPY, ids=family_id)
 every_comparable = pytest.mark.parametrize("family", WITH_KL, ids=family_id)
-every_with_entropy = pytest.mark.parametrize("family", WITH_ENTROPY, ids=family_id)
 every_smooth = pytest.mark.parametrize(
     "family", [family for family in WITH_KL if not isinstance(family, Laplace)], ids=family_id
 )
