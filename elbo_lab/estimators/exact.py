@@ -111,7 +111,7 @@ def answers_under_q(
 ) -> dict[str, Answer]:
     """Return {target: Answer} for a target that needs q, and for those that the same computation answers.
 
-    The ELBO is E_q log p(x, z) + H(q): the entropy is always in closed form.
+    The ELBO is E_q log p(x, z) + H(q): without a formula the entropy is integrated as well.
     """
     model, posterior, theta, phi, x = problem
     family, eta = posterior.family, posterior.eta(phi, x)

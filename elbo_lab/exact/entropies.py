@@ -1,7 +1,8 @@
 """The entropy of a q, H(q) = -E_q log q(z), whether or not it has a formula.
 
-Most families have one. Of the others (flows, chains of layers) it is an expectation over the noise, as E_q log
-p(x, z) is: by quadrature with one or two latents, from a long run beyond. Its gradient is that of the path,
+Most families have one. Of the others (flows, chains of layers) it is an expectation over the noise, as that
+of log p(x, z) is: by quadrature with one or two latents, from a long run beyond. Its gradient is that of the
+path,
 
     dH / d eta = -E_eps[(dz / d eta)^T d log q / dz],   z = z(eta, eps),
 
@@ -72,7 +73,7 @@ Sums = Callable[[Family, Floats, Floats, Floats], Sequence[Floats]]
 
 
 def _integrated(family: Family, eta: Floats, sums: Sums) -> tuple[Sequence[Floats], Sequence[Floats]]:
-    """Return sums of noise and their errors: by quadrature where its dimensions are few, else by a long run."""
+    """Return sums of noise and their errors: by quadrature in one or two dimensions, else by a long run."""
     spec = family.noise_spec(1, 1)
     if spec.shape == (1, 1, family.size) and family.size <= 2:
         try:
