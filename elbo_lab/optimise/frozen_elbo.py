@@ -62,7 +62,7 @@ def _frozen_sums(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats, weights: Floats
 ) -> tuple[float, Floats, Floats]:
     """Return the sum of the ELBO over the rows of x, and its gradients."""
-    z = family.sample(eta, noise)
+    z = cast(Floats, family.sample(eta, noise))
     log_likelihood, pullback = model.likelihood(theta, x, z)
     cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
     grad_theta, by_likelihood = pullback(cotangent)

@@ -217,7 +217,8 @@ class Flow(Family):
     # -- log q -------------------------------------------------------------------------------------
 
     def _log_prob(self, log_base: Floats, moves: Sequence[Moved]) -> Floats:
-        return log_base - transposed(sum(move.log_det for move in moves))
+        log_dets = np.sum([move.log_det for move in moves], axis=0)
+        return log_base - np.swapaxes(log_dets, -2, -1)
 
     def log_prob(self, eta: Floats, z: Floats) -> Floats:
         """Return log N(y_0; m, s^2) - sum of log-determinants (..., S, N), y_0 by undoing the layers."""
