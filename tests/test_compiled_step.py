@@ -24,8 +24,10 @@ from elbo_lab.training import (
     SGD,
     Adagrad,
     Adam,
+    AdamW,
     ElboObjective,
     Plan,
+    RMSprop,
     Training,
     batch,
     compiled_step,
@@ -132,7 +134,9 @@ def test_the_compiled_step_is_that_of_the_definition(case, dtype):
 
 @needs_jit
 @both_dtypes
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(0.9), Adagrad(), Adam()], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(0.9), Adagrad(), Adam(), RMSprop(), AdamW(decay=0.5)], ids=str
+)
 def test_the_compiled_step_takes_every_optimiser(optimizer, dtype):
     check_step(CASES[0], dtype, optimizer=optimizer)
 

@@ -30,7 +30,15 @@ from elbo_lab.kernels import (
     optimizers,
     use_kernels,
 )
-from elbo_lab.training.optimizers import adagrad_step, adam_step, momentum_step, sgd_step
+from elbo_lab.training.optimizers import (
+    AdamW,
+    adagrad_step,
+    adam_step,
+    adamw_step,
+    momentum_step,
+    rmsprop_step,
+    sgd_step,
+)
 
 NAMES = ("tanh", "softplus", "sigmoid")
 # Definition and kernel are each this close to the exact value (measured: 2.3 and 2.6 units in the
@@ -506,6 +514,8 @@ OTHER_UPDATES = {
     sgd_step: {"rate": 0.1},
     momentum_step: {"momentum": 0.9, "rate": 0.1},
     adagrad_step: {"rate": 0.1, "eps": 1e-10},
+    rmsprop_step: {"decay": 0.9, "new": 1.0 - 0.9, "rate": 0.1, "eps": 1e-10},
+    adamw_step: AdamW().numbers(3, 0.1),
 }
 
 
@@ -513,10 +523,10 @@ OTHER_UPDATES = {
 @pytest.mark.parametrize("step", OTHER_UPDATES, ids=lambda step: step.__name__)
 def test_kernels_of_the_other_optimisers_give_the_bits_of_their_definitions(step, dtype):
     numbers = OTHER_UPDATES[step]
-    slots = len(numbers) - 1
+    slots = {sgd_step: 0, adamw_step: 2}.get(step, 1)
     for vectors in (*(adam_vectors(dtype, size) for size in (0, 1, 39, 1000)), all_edges(dtype)):
-        params, gradient, _, squares = vectors
-        own = [params, gradient, squares][: 2 + slots]
+        params, gradient, mean, squares = vectors
+        own = [params, gradient, *[mean, squares][2 - slots :]]
         assert_same_update(step.definition, step.kernel, own, 1, numbers)
 
     def faster(*vectors, **numbers):

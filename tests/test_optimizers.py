@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from elbo_lab.errors import UserMistake
 from elbo_lab.kernels import use_kernels
-from elbo_lab.training import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
+from elbo_lab.training import (
+    OPTIMIZERS,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    find_optimizer,
+    parse_optimizer,
+)
 
 CASES = {
     "sgd": SGD(),
@@ -21,6 +31,10 @@ CASES = {
     "adam": Adam(),
     "adam with other betas": Adam(beta1=0.8, beta2=0.95, eps=1e-2),
     "adam without memory": Adam(beta1=0.0, beta2=0.0),
+    "rmsprop": RMSprop(),
+    "rmsprop with another decay": RMSprop(decay=0.9, eps=1e-2),
+    "adamw": AdamW(),
+    "adamw with another decay": AdamW(beta1=0.8, beta2=0.95, eps=1e-2, decay=0.3),
 }
 every_optimizer = pytest.mark.parametrize("optimizer", CASES.values(), ids=CASES)
 every_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -41,14 +55,18 @@ def walk(optimizer, start, gradients, rate=0.1, dtype=np.float64, slices=None):
 
 START = [0.3, -0.7, 2.0]
 GRADIENTS = [[1.0, -2.0, 0.5], [0.5, 1.0, -3.0], [-1.0, 0.25, 0.0], [4.0, -0.5, 1e-3]]
-# torch.optim of PyTorch 2.13.0 (SGD, Adagrad, Adam; lr 0.1, float64) after these four steps, the gradients
-# with the other sign.
+# torch.optim of PyTorch 2.13.0 (SGD, Adagrad, Adam, RMSprop, AdamW; lr 0.1, float64) after these four steps,
+# the gradients with the other sign.
 PYTORCH = {
     "sgd": [0.75, -0.825, 1.7500999999999998],
     "momentum": [0.9894000000000001, -1.1193, 1.3590499999999999],
     "adagrad": [0.47168761062848624, -0.7658605751173113, 2.0013934873957115],
     "adam": [0.5618992551601633, -0.8632920104170352, 1.949891828385276],
     "adam with other betas": [0.553459254675494, -0.8484928785895518, 1.9463209514280209],
+    "rmsprop": [2.0164803197955266, -1.3587114293700302, 2.0138047491342426],
+    "rmsprop with another decay": [0.8302060510673233, -0.9055468274363581, 1.988402795864476],
+    "adamw": [0.5602039328490149, -0.8601299107671658, 1.9417770707275914],
+    "adamw with another decay": [0.5049721364893489, -0.7580404986793379, 1.713699122137657],
 }
 
 
@@ -70,7 +88,9 @@ def adam_by_the_paper(optimizer, start, gradients, rate):
         m = optimizer.beta1 * m + (1 - optimizer.beta1) * g
         v = optimizer.beta2 * v + (1 - optimizer.beta2) * g**2
         m_hat, v_hat = m / (1 - optimizer.beta1**t), v / (1 - optimizer.beta2**t)
-        theta = theta + rate * m_hat / (np.sqrt(v_hat) + optimizer.eps)
+        # Algorithm 2 of Loshchilov and Hutter, with the rate on the decay.
+        decay = getattr(optimizer, "decay", 0.0)
+        theta = theta + rate * (m_hat / (np.sqrt(v_hat) + optimizer.eps) - decay * theta)
     return theta
 
 
@@ -195,9 +215,26 @@ def test_a_rate_of_zero_moves_nothing_but_the_memory(optimizer):
 
 
 @every_optimizer
-def test_a_coordinate_without_gradient_stays_where_it_is(optimizer):
+def test_a_coordinate_without_gradient_stays_where_it_is_or_decays(optimizer):
     params, _ = walk(optimizer, START, np.array(GRADIENTS) * [1, 0, 1])
-    assert params[1] == START[1] and params[0] != START[0]
+    kept = (1 - 0.1 * optimizer.decay) ** 4 if isinstance(optimizer, AdamW) else 1.0
+    assert_close(params[1], kept * START[1], 1e-15)
+    assert params[0] != START[0]
+
+
+def test_weights_decay_alike_whatever_their_gradients():
+    """A penalty inside the gradient would be divided by its root mean square."""
+    small, large = (
+        walk(AdamW(decay=0.5), [2.0], np.array([[1.0], [-1.0]]) * size)[0] for size in (1e-3, 1e3)
+    )
+    assert_close(small, large, 1e-4)
+    plain = walk(AdamW(decay=0.0), START, GRADIENTS)[0]
+    assert np.array_equal(plain, walk(Adam(), START, GRADIENTS)[0])
+
+
+def test_the_first_step_of_rmsprop_is_the_rate_over_the_root_of_the_new_share():
+    params, _ = walk(RMSprop(decay=0.9), [0.0, 0.0], [[5.0, -1e-3]], 0.01)
+    assert_close(params, np.array([0.01, -0.01]) / np.sqrt(0.1), 1e-4)
 
 
 @both_roads
@@ -216,7 +253,7 @@ def test_an_endless_or_huge_gradient_harms_only_its_own_coordinate_and_is_silent
 
 
 @both_roads
-@pytest.mark.parametrize("optimizer", [Adam(), Adagrad()], ids=["adam", "adagrad"])
+@pytest.mark.parametrize("optimizer", [Adam(), Adagrad(), RMSprop()], ids=["adam", "adagrad", "rmsprop"])
 def test_a_gradient_whose_square_overflows_freezes_its_coordinate(optimizer, road):
     gradients = np.array(GRADIENTS)
     gradients[1, 2] = 1e30
@@ -272,7 +309,32 @@ class CountsFromZero(Adam):
         super()._move(params, gradient, state, count + 1, rate)
 
 
+@dataclass(frozen=True)
+class CoupledDecay(AdamW):
+    def _move(self, params, gradient, state, count, rate):
+        still = AdamW(self.beta1, self.beta2, self.eps, decay=0.0)
+        still._move(params, gradient - self.decay * params, state, count, rate)
+
+
+@dataclass(frozen=True)
+class DecayWithoutRate(AdamW):
+    def numbers(self, count, rate):
+        return super().numbers(count, rate) | {"kept": 1.0 - self.decay}
+
+
+@dataclass(frozen=True)
+class CorrectedRMSprop(RMSprop):
+    def _move(self, params, gradient, state, count, rate):
+        super()._move(params, gradient, state, count, rate * np.sqrt(1 - self.decay**count))
+
+
 FAULTS = {
+    "decay inside the gradient": ("adamw", CoupledDecay()),
+    "decay without the rate": ("adamw", DecayWithoutRate()),
+    "no decay": ("adamw", Adam()),
+    "rmsprop with a bias correction": ("rmsprop", CorrectedRMSprop()),
+    "rmsprop of another decay": ("rmsprop", RMSprop(decay=0.9)),
+    "rmsprop as adagrad": ("rmsprop", Adagrad()),
     "downhill": ("sgd", Downhill()),
     "momentum forgotten": ("momentum", SGD()),
     "momentum of a running mean": ("momentum", DampedMomentum(0.9)),
@@ -300,7 +362,7 @@ def test_the_hill_refuses_an_optimiser_that_walks_down():
 
 
 def test_every_optimiser_is_found_by_its_name():
-    assert list(OPTIMIZERS) == ["sgd", "adam", "adagrad"]
+    assert list(OPTIMIZERS) == ["sgd", "adam", "adagrad", "rmsprop", "adamw"]
     for name, kind in OPTIMIZERS.items():
         optimizer = find_optimizer(name)
         assert type(optimizer) is kind and optimizer.name == name and optimizer.summary
@@ -320,15 +382,30 @@ def test_the_text_after_the_colon_is_the_momentum():
 
 def test_unknown_names_and_options_are_refused_in_one_line():
     with pytest.raises(
-        UserMistake, match="optimizer: expected one of sgd, adam, adagrad, got 'adma'; did you"
+        UserMistake, match="optimizer: expected one of sgd, adam, adagrad, rmsprop, adamw, got 'adma'; did"
     ):
         find_optimizer("adma")
     with pytest.raises(UserMistake, match=r"options of adam \(beta1, beta2, eps\), got 'momentum'"):
         find_optimizer("adam", momentum=0.9)
 
 
+def test_arguments_stand_in_parentheses():
+    assert parse_optimizer("adam") == Adam() and parse_optimizer("sgd:0.9") == SGD(0.9)
+    assert parse_optimizer("rmsprop(decay=0.9)") == RMSprop(decay=0.9)
+    assert parse_optimizer("adamw(decay=0.1, beta1=0.8)") == AdamW(beta1=0.8, decay=0.1)
+    assert parse_optimizer("sgd(momentum=0.5)") == SGD(0.5)
+    for text, got in (("adamw(decay=2)", "decay: .*got 2"), ("adam(rate=1)", "options of adam .*got 'rate'")):
+        with pytest.raises(UserMistake, match=got):
+            parse_optimizer(text)
+    with pytest.raises(UserMistake, match=r"decay: expected a number .*got 'much'"):
+        parse_optimizer("rmsprop(decay=much)")
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.0, 2, np.nan, np.inf])
-@pytest.mark.parametrize(("kind", "name"), [(SGD, "momentum"), (Adam, "beta1"), (Adam, "beta2")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(SGD, "momentum"), (Adam, "beta1"), (Adam, "beta2"), (RMSprop, "decay"), (AdamW, "decay")],
+)
 def test_a_memory_outside_zero_to_one_is_refused(kind, name, value):
     with pytest.raises(ValueError, match=f"{name}: expected a number from 0 to below 1, got {value}"):
         kind(**{name: value})

@@ -17,6 +17,7 @@ from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.training import (
     SGD,
     Adagrad,
+    AdamW,
     BothReweightedObjective,
     ColdMonteCarloEMObjective,
     Cosine,
@@ -24,6 +25,7 @@ from elbo_lab.training import (
     EvidenceObjective,
     MonteCarloEMObjective,
     Plan,
+    RMSprop,
     Training,
     WakeSleepObjective,
     load_checkpoint,
@@ -93,6 +95,9 @@ PLANS = {
     "sgd": replace(PLAN, optimizer=SGD()),
     "momentum": replace(PLAN, optimizer=SGD(momentum=0.9)),
     "adagrad": replace(PLAN, optimizer=Adagrad()),
+    "rmsprop": replace(PLAN, optimizer=RMSprop()),
+    "adamw": replace(PLAN, optimizer=AdamW(decay=0.1)),
+    "clipping": replace(PLAN, clip=0.7),
     "large batches": replace(PLAN, batch=100, phi_steps=2),
 }
 PAIRS = [("elbo", plan) for plan in PLANS if plan != "large batches"]
@@ -174,6 +179,7 @@ PARTS = {
     **dict.fromkeys(("step", "value_sum", "rows_seen", "first_value", "counts", "position"), REMEMBERING),
     **dict.fromkeys(("history", "order_rng", "noise_rng", "order", "params", "slots", "memory"), REMEMBERING),
     **dict.fromkeys(("best", "waited"), WATCHED),
+    "clipping": ("elbo", "clipping"),
 }
 
 

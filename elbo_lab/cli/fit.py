@@ -109,15 +109,16 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("steps").add_argument
     add("--epochs", type=int, metavar="E", help="passes over the data, in all; of em: iterations")
     add("--batch", type=int, metavar="B", help="rows of a minibatch")
-    add("--optimizer", metavar="NAME", help="adam, adagrad, sgd, sgd:0.9 with momentum")
+    add("--optimizer", metavar="NAME", help="adam, adamw, rmsprop, adagrad, sgd, sgd:0.9; rmsprop(decay=0.9)")
     add("--learning-rate", type=float, metavar="R", help="step size")
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
+    add("--clip", type=float, metavar="NORM", help="gradient clipping: largest norm over theta and phi")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add = parser.add_argument_group("q and what is maximised (vae, svi)").add_argument
     add("--objective", metavar="NAME", help="of vae: elbo, iwae, wake-sleep and others, see 'elbo-lab list'")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
-    add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS: from 0 to beta in so many steps")
+    add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS (KL warm-up): from 0 to beta")
     add("--posterior", metavar="KIND", help="amortised or free")
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")

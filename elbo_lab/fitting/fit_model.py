@@ -61,6 +61,7 @@ def fit(
     learning_rate: float | None = None,
     phi_learning_rate: float | None = None,
     schedule: str | None = None,
+    clip: float | None = None,
     phi_steps: int | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
@@ -125,10 +126,14 @@ def fit(
         Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
     batch : int, optional
     optimizer : str, optional
-        'adam', 'adagrad' or 'sgd'; `momentum` is part of the name, as in 'sgd:0.9'.
+        'adam', 'adagrad', 'rmsprop', 'adamw' or 'sgd', with arguments as in 'rmsprop(decay=0.9)' or
+        'adamw(decay=0.01)'; the momentum of sgd may also stand after a colon, as in 'sgd:0.9'.
     learning_rate, phi_learning_rate : float, optional
     schedule : str, optional
         As in 'constant', 'cosine:1000'.
+    clip : float, optional
+        Largest norm of the gradient of a step, over theta and phi together (`training.clipping`); none by
+        default.
     phi_steps, evaluate_every, patience : int, optional
         See `training.Plan`, also for `batch`.
     objective : str, optional
@@ -148,7 +153,7 @@ def fit(
     beta : float, optional
         Weight of KL(q || prior) in what is maximised; 1, the default, is the ELBO. See `training.beta`.
     beta_schedule : {'constant', 'linear:STEPS'}, optional
-        'linear:STEPS' lets the weight rise from 0 to `beta` over so many minibatches.
+        'linear:STEPS' lets the weight rise from 0 to `beta` over so many minibatches (KL warm-up).
     n_inducing : int, optional
         Inducing points of a `gplvm`, by default 50; of its linear function as many as latents.
     restarts, tolerance : optional

@@ -142,7 +142,7 @@ def _check(options: Settings) -> None:
             raise bad_kind(name, "a sequence of widths", repr(options[name]), "write (200,) for one layer")
         for width in options[name]:
             check_count(name, width)
-    for name in ("learning_rate", "phi_learning_rate", "floor"):
+    for name in ("learning_rate", "phi_learning_rate", "floor", "clip"):
         if options.get(name) is not None:
             check_positive(name, options[name])
 

@@ -4,6 +4,8 @@
     momentum   velocity = mu velocity + g,                       params += rate velocity
     sgd                                                          params += rate g
     adagrad    squares = squares + g^2,                          params += rate g / (sqrt(squares) + eps)
+    rmsprop    squares = d squares + (1 - d) g^2,                params += rate g / (sqrt(squares) + eps)
+    adamw      params = kept params, then as adam
 
 NumPy makes up to thirteen passes over the vectors, with temporary arrays; one fused pass reads each number
 once. Every operation is rounded in the order of the definition and none is contracted
@@ -25,8 +27,15 @@ from elbo_lab.arrays import Floats
 from elbo_lab.kernels.compiling import as_part, exact_formula, exact_loop, inner_loop
 
 # Numbers of the updates in compiled code that serves all of them.
-ADAM, MOMENTUM, SGD, ADAGRAD = 0, 1, 2, 3
-RULES = {"adam_step": ADAM, "momentum_step": MOMENTUM, "sgd_step": SGD, "adagrad_step": ADAGRAD}
+ADAM, MOMENTUM, SGD, ADAGRAD, RMSPROP, ADAMW = range(6)
+RULES = {
+    "adam_step": ADAM,
+    "momentum_step": MOMENTUM,
+    "sgd_step": SGD,
+    "adagrad_step": ADAGRAD,
+    "rmsprop_step": RMSPROP,
+    "adamw_step": ADAMW,
+}
 
 
 @exact_formula
@@ -66,6 +75,15 @@ def _sgd(param: float, g: float, rate: float) -> float:
 def _adagrad(param: float, g: float, squares: float, rate: float, eps: float) -> tuple[float, float]:
     """Return (param, squares) after one step along g."""
     squares_new = squares + g * g
+    return param + (rate * g) / (np.sqrt(squares_new) + eps), squares_new
+
+
+@exact_formula
+def _rmsprop(
+    param: float, g: float, squares: float, decay: float, new: float, rate: float, eps: float
+) -> tuple[float, float]:
+    """Return (param, squares) after one step along g."""
+    squares_new = decay * squares + (new * g) * g
     return param + (rate * g) / (np.sqrt(squares_new) + eps), squares_new
 
 
@@ -111,10 +129,43 @@ def adagrad_step(params: Floats, gradient: Floats, squares: Floats, rate: float,
         params[i], squares[i] = _adagrad(params[i], gradient[i], squares[i], rate, eps)
 
 
+@exact_loop
+def rmsprop_step(
+    params: Floats, gradient: Floats, squares: Floats, decay: float, new: float, rate: float, eps: float
+) -> None:
+    """Move params and squares by one step; as `adam_step`."""
+    for i in range(params.shape[0]):
+        params[i], squares[i] = _rmsprop(params[i], gradient[i], squares[i], decay, new, rate, eps)
+
+
+@exact_loop
+def adamw_step(
+    params: Floats,
+    gradient: Floats,
+    m: Floats,
+    v: Floats,
+    beta1: float,
+    beta2: float,
+    new1: float,
+    new2: float,
+    rate: float,
+    correction: float,
+    eps: float,
+    kept: float,
+) -> None:
+    """Shrink params to the share `kept`, then move params, m and v by one step; as `adam_step`."""
+    for i in range(params.shape[0]):
+        params[i], m[i], v[i] = _adam(
+            kept * params[i], gradient[i], m[i], v[i], beta1, beta2, new1, new2, rate, correction, eps
+        )
+
+
 _adam_step = as_part(adam_step)
 _momentum_step = as_part(momentum_step)
 _sgd_step = as_part(sgd_step)
 _adagrad_step = as_part(adagrad_step)
+_rmsprop_step = as_part(rmsprop_step)
+_adamw_step = as_part(adamw_step)
 
 
 @inner_loop
@@ -129,11 +180,18 @@ def step_by_rule(
     moving = params[start:stop]
     if rule == ADAM:
         m, v = slots[0][start:stop], slots[1][start:stop]
-        b1, b2, new1, new2, rate, correction, eps = numbers
+        b1, b2, new1, new2, rate, correction, eps = numbers[:7]
         _adam_step(moving, gradient, m, v, b1, b2, new1, new2, rate, correction, eps)
     elif rule == MOMENTUM:
         _momentum_step(moving, gradient, slots[0][start:stop], numbers[0], numbers[1])
     elif rule == SGD:
         _sgd_step(moving, gradient, numbers[0])
-    else:
+    elif rule == ADAGRAD:
         _adagrad_step(moving, gradient, slots[0][start:stop], numbers[0], numbers[1])
+    elif rule == RMSPROP:
+        decay, new, rate, eps = numbers[:4]
+        _rmsprop_step(moving, gradient, slots[0][start:stop], decay, new, rate, eps)
+    else:
+        m, v = slots[0][start:stop], slots[1][start:stop]
+        b1, b2, new1, new2, rate, correction, eps, kept = numbers
+        _adamw_step(moving, gradient, m, v, b1, b2, new1, new2, rate, correction, eps, kept)

@@ -291,7 +291,7 @@ def vae_step(
         Number of the activation; sizes, widths of the layers; params (P,); a and delta, the tape
         (B sum(sizes),), for the decoder (S B sum(sizes),), written to.
     encoder_move, decoder_move : tuple
-        Number of the rule in `optimizers.RULES`, or STILL; slots (n_slots, P); numbers (7,) of the rule.
+        Number of the rule in `optimizers.RULES`, or STILL; slots (n_slots, P); numbers (8,) of the rule.
     edges : ndarray (n_blocks + 1,)
         Of the blocks in the batch, from 0 to B.
     beta : float

@@ -2,6 +2,7 @@
 
 from elbo_lab.training.beta import BetaObjective, BetaSchedule
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.monte_carlo_em import CHAINS, ColdMonteCarloEMObjective, MonteCarloEMObjective
 from elbo_lab.training.objective_names import OBJECTIVES
 from elbo_lab.training.objectives import (
@@ -12,7 +13,17 @@ from elbo_lab.training.objectives import (
     Objective,
     VariationalObjective,
 )
-from elbo_lab.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, find_optimizer
+from elbo_lab.training.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    find_optimizer,
+    parse_optimizer,
+)
 from elbo_lab.training.plan import Minibatches, Plan
 from elbo_lab.training.posterior_objective import PosteriorObjective
 from elbo_lab.training.schedules import (
@@ -40,9 +51,11 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "AdamW",
     "BetaObjective",
     "BetaSchedule",
     "BothReweightedObjective",
+    "Clipping",
     "ColdMonteCarloEMObjective",
     "Constant",
     "Cosine",
@@ -57,6 +70,7 @@ __all__ = [
     "Optimizer",
     "Plan",
     "PosteriorObjective",
+    "RMSprop",
     "ReweightedWakeSleepObjective",
     "RobbinsMonro",
     "Schedule",
@@ -66,6 +80,7 @@ __all__ = [
     "WakeSleepObjective",
     "find_optimizer",
     "load_checkpoint",
+    "parse_optimizer",
     "parse_schedule",
     "save_checkpoint",
 ]

@@ -22,6 +22,7 @@ from elbo_lab.arrays import Floats, Integers
 from elbo_lab.training.optimizers import Optimizer, sgd_step
 
 if TYPE_CHECKING:
+    from elbo_lab.training.clipping import Clipping
     from elbo_lab.training.objectives import Gradients, Objective, Value
 
 Vectors = dict[str, Floats]
@@ -96,6 +97,7 @@ def ascend(
     rng: np.random.Generator,
     memory: Vectors,
     pool: Executor,
+    clipping: Clipping | None = None,
 ) -> tuple[Value, Vectors]:
     """Take one step; return the mean value of the batch and what it hands on.
 
@@ -113,6 +115,8 @@ def ascend(
         What steps hand on, such as the states of estimators.
     pool : Executor
         As from `threads.thread_pool`.
+    clipping : Clipping, optional
+        A bound on the gradient of the whole step.
 
     Returns
     -------
@@ -133,6 +137,11 @@ def ascend(
     values, gradients, memories = zip(*_map(pool, gradients_of, blocks, block_rngs), strict=True)
     value = sum(share * value for share, value in zip(shares, values, strict=True))
     if np.isfinite(value).all():
+        found = {name: [gradient[name] for gradient in gradients] for name in moves}
+        if clipping is not None:
+            with np.errstate(all="ignore"):
+                clipped = clipping.apply({name: weighted_sum(found[name], shares) for name in moves})
+            found, shares = {name: [gradient] for name, gradient in clipped.items()}, [1.0]
         slices = [
             (name, coordinates)
             for name in moves
@@ -140,7 +149,7 @@ def ascend(
         ]
 
         def move(name: str, coordinates: slice) -> None:
-            moves[name].along(coordinates, [gradient[name] for gradient in gradients], shares)
+            moves[name].along(coordinates, found[name], shares)
 
         list(_map(pool, move, *zip(*slices, strict=True)))
     return value, objective.joined(memory, blocks, list(memories))

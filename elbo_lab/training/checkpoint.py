@@ -168,6 +168,8 @@ def state_of(training: Training) -> tuple[Header, Arrays]:
     }
     if training.further_sums:
         header["further_sums"] = training.further_sums
+    if training.clipping is not None:
+        header["clipping"] = [training.clipping.clipped, training.clipping.steps]
     arrays: Arrays = {"order": training.minibatches.order}
     groups = {"params": training.params, "slots": training.slots, "memory": training.memory}
     for group, vectors in (groups | {"best": training.best_params or {}}).items():
@@ -215,6 +217,9 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     further = header["further_sums"] if training.further_sums else []
     if not _are_numbers(further, len(training.further_sums)):
         raise refuse(f"further_sums {further!r}")
+    clipping = header["clipping"] if training.clipping is not None else [0, 0]
+    if not _are_numbers(clipping, 2) or not 0 <= clipping[0] <= clipping[1]:
+        raise refuse(f"clipping {clipping!r}")
     counts, position, history = header["counts"], header["position"], header["history"]
     if not isinstance(counts, dict) or set(counts) != set(training.params):
         raise refuse(f"counts {counts!r}")
@@ -253,6 +258,8 @@ def restore(training: Training, header: Header, arrays: Arrays) -> None:
     for name in PLAIN_STATE:
         setattr(training, name, header[name])
     training.further_sums = list(further)
+    if training.clipping is not None:
+        training.clipping.clipped, training.clipping.steps = clipping
     training.counts, training.history = dict(header["counts"]), list(header["history"])
     training.minibatches.position = header["position"]
     training.minibatches.order = arrays["order"]

@@ -1,10 +1,11 @@
 """The compiled step of a Bernoulli VAE (`kernels.vae_step`): when it applies, and its arguments.
 
-It applies to the pathwise gradients (`ElboObjective.one_pass`) of the ELBO or of a `BetaObjective`, joint or
-alternating, of a `DeepBernoulli` decoder and an encoder of a diagonal Gaussian under an optimiser of this
-package: any depth, width, activation and number of draws, float32 or float64. Everything else runs the
-definition, `batch.ascend`; so does a forked process whose parent has used Numba's threads, which do not
-survive a fork. The two agree to rounding: 1e-5 relative in float32, 1e-12 in float64.
+It applies to the pathwise gradients (`ElboObjective.one_pass`) of the ELBO or of a `BetaObjective`, joint
+or alternating, of a `DeepBernoulli` decoder and an encoder of a diagonal Gaussian under an optimiser of
+this package: any depth, width, activation and number of draws, float32 or float64. Everything else,
+clipping of gradients too, runs the definition, `batch.ascend`; so does a forked process whose parent has
+used Numba's threads, which do not survive a fork. The two agree to rounding: 1e-5 relative in float32,
+1e-12 in float64.
 """
 
 from itertools import pairwise
@@ -26,7 +27,7 @@ from elbo_lab.training.optimizers import OPTIMIZERS, Optimizer
 # Numba recompiles for every length of a tuple of generators: two lengths suffice for all numbers of blocks.
 FEW, MANY = 2, 8
 # The most numbers that an optimiser has.
-NUMBERS = 7
+NUMBERS = 8
 
 
 def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> bool:

@@ -8,6 +8,8 @@ With g_t the gradient of the objective (which is maximised, so the step is added
     adam      m_t = b1 m_{t-1} + (1 - b1) g_t        first moment, a running mean of g
               v_t = b2 v_{t-1} + (1 - b2) g_t^2      second moment, a running mean of g^2
               theta += a (m_t / (1 - b1^t)) / (sqrt(v_t / (1 - b2^t)) + eps)
+    rmsprop   s_t = d s_{t-1} + (1 - d) g_t^2        theta += a g_t / (sqrt(s_t) + eps)
+    adamw     theta *= 1 - a w, then as adam         w: decay of the weights
 
 - *sgd* moves in proportion to the gradient: the unit of the parameter matters, and the rate must suit the
   curvature. Momentum mu adds up about 1 / (1 - mu) steps: divide the rate by that number.
@@ -16,12 +18,18 @@ With g_t the gradient of the objective (which is maximised, so the step is added
 - *adam* divides by a running root mean square: each step is at most about the rate, in the unit of the
   parameter, whatever the scale of the objective. The divisions by 1 - b^t correct for the start at zero. With
   a constant rate it does not converge (it fluctuates within about the rate): use a schedule.
+- *rmsprop* is the second half of adam: the gradient itself over its running root mean square, uncorrected.
+  The memory starts at zero, so that the first step is 1 / sqrt(1 - d) times the rate.
+- *adamw* is adam with a penalty on large weights that is decoupled from the gradient: every coordinate
+  shrinks by the same factor in every step. A penalty inside the objective would be divided by the root mean
+  square too, and coordinates with large gradients would hardly feel it. Biases and log-scales shrink like
+  weights, and what is reached is no longer a maximum of the objective.
 
 No sum runs over coordinates, so a vector may be stepped in slices, in any order or by several threads, with
-the same bits. float32 and float64 parameters keep their dtype, and so does the state. A gradient that is not
-finite is no error here: it makes the parameters nonfinite, which the trainer detects. A gradient whose square
-overflows (above 1.8e19 in float32) makes an infinite second moment, and adam and adagrad then
-leave that coordinate where it is, as PyTorch does.
+the same bits. float32 and float64 parameters keep their dtype, and so does the state. A gradient that is
+not finite is no error here: it makes the parameters nonfinite, which the trainer detects. A gradient whose
+square overflows (above 1.8e19 in float32) makes an infinite second moment, and all but sgd then leave that
+coordinate where it is, as PyTorch does (adamw only shrinks it).
 
 Sources
 -------
@@ -31,6 +39,10 @@ PyTorch's `SGD`, where the rate multiplies the velocity.
 J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods", JMLR 12 (2011), the diagonal case; eps
 outside the root, as in PyTorch's `Adagrad`.
 D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+T. Tieleman, G. Hinton, "Lecture 6.5: RMSProp", Coursera (2012); eps outside the root and d = 0.99, as in
+PyTorch's `RMSprop`.
+I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2, with the rate on
+the decay as in PyTorch's `AdamW`.
 """
 
 from __future__ import annotations
@@ -39,7 +51,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -47,6 +59,7 @@ from numpy.typing import DTypeLike
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.kernels import compiled_twin, equal_vectors
+from elbo_lab.names import parse_call
 
 SMALLEST_EPS = 1e-37
 
@@ -131,7 +144,7 @@ def keep_fraction(optimizer: Optimizer, name: str) -> None:
     object.__setattr__(optimizer, name, float(value))
 
 
-def keep_eps(optimizer: Adam | Adagrad) -> None:
+def keep_eps(optimizer: Adam | Adagrad | RMSprop) -> None:
     """Store eps as a Python float that float32 can represent, or raise."""
     eps = check_positive("eps", optimizer.eps)
     if eps < SMALLEST_EPS:
@@ -270,7 +283,7 @@ class Adam(Optimizer):
     name = "adam"
     summary = "running mean of the gradient over its running root mean square"
     n_slots = 2
-    update = staticmethod(adam_step)
+    update: ClassVar[Update] = staticmethod(adam_step)
 
     def __post_init__(self) -> None:
         keep_fraction(self, "beta1")
@@ -289,15 +302,131 @@ class Adam(Optimizer):
         }
 
 
-OPTIMIZERS = MappingProxyType({kind.name: kind for kind in (SGD, Adam, Adagrad)})
+@compiled_twin("optimizers", fits=equal_vectors)
+def rmsprop_step(
+    params: Floats, gradient: Floats, squares: Floats, *, decay: float, new: float, rate: float, eps: float
+) -> None:
+    """Move params and squares by one step of rmsprop, in place; `new` is 1 - decay, formed in float64."""
+    squares *= decay
+    squares += (new * gradient) * gradient
+    params += rate * gradient / (np.sqrt(squares) + eps)
 
 
-def find_optimizer(name: str, value: str | float | None = None, **options: float) -> Optimizer:
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Steps over the running root mean square.
+
+    Parameters
+    ----------
+    decay : float
+        d in [0, 1), of the running mean of squares.
+    eps : float
+        Added to the root.
+    """
+
+    decay: float = 0.99
+    eps: float = 1e-8
+    name = "rmsprop"
+    summary = "the gradient over its running root mean square"
+    n_slots = 1
+    update = staticmethod(rmsprop_step)
+
+    def __post_init__(self) -> None:
+        keep_fraction(self, "decay")
+        keep_eps(self)
+
+    def numbers(self, count: int, rate: float) -> dict[str, float]:  # noqa: ARG002
+        return {"decay": self.decay, "new": 1.0 - self.decay, "rate": rate, "eps": self.eps}
+
+
+@compiled_twin("optimizers", fits=equal_vectors)
+def adamw_step(
+    params: Floats,
+    gradient: Floats,
+    m: Floats,
+    v: Floats,
+    *,
+    beta1: float,
+    beta2: float,
+    new1: float,
+    new2: float,
+    rate: float,
+    correction: float,
+    eps: float,
+    kept: float,
+) -> None:
+    """Shrink params to the share `kept`, then take one step as `adam_step` does, in place."""
+    params *= kept
+    adam_step.definition(
+        params,
+        gradient,
+        m,
+        v,
+        beta1=beta1,
+        beta2=beta2,
+        new1=new1,
+        new2=new2,
+        rate=rate,
+        correction=correction,
+        eps=eps,
+    )
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with weights that decay, decoupled from the gradient.
+
+    Parameters
+    ----------
+    decay : float
+        w in [0, 1); every step shrinks the parameters by the factor 1 - rate w.
+
+    The other parameters are those of `Adam`.
+    """
+
+    decay: float = 0.01
+    name = "adamw"
+    summary = "adam, and all parameters shrink by a factor (decoupled weight decay)"
+    update: ClassVar[Update] = staticmethod(adamw_step)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keep_fraction(self, "decay")
+
+    def numbers(self, count: int, rate: float) -> dict[str, float]:
+        return super().numbers(count, rate) | {"kept": 1.0 - rate * self.decay}
+
+
+OPTIMIZERS = MappingProxyType({kind.name: kind for kind in (SGD, Adam, Adagrad, RMSprop, AdamW)})
+
+
+def parse_optimizer(text: str) -> Optimizer:
+    """Return the optimiser of a text: 'adam', 'sgd:0.9', 'rmsprop(decay=0.9)'.
+
+    Parameters
+    ----------
+    text : str
+        A name, with arguments in parentheses where others than the usual ones are wanted; of sgd the momentum
+        may also stand after a colon.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the name or an argument is unknown, or out of range.
+    """
+    if "(" not in text:
+        name, colon, value = text.partition(":")
+        return find_optimizer(name, value if colon else None)
+    name, options = parse_call(text, "optimizer")
+    return find_optimizer(name, **options)
+
+
+def find_optimizer(name: str, value: str | float | None = None, **options: Any) -> Optimizer:
     """Return the optimiser of a name, such as `find_optimizer("sgd", momentum=0.9)`.
 
     Parameters
     ----------
-    name : {'sgd', 'adam', 'adagrad'}
+    name : {'sgd', 'adam', 'adagrad', 'rmsprop', 'adamw'}
     value : str or float, optional
         The text after the colon in 'sgd:0.9': the momentum. The other optimisers take none.
     **options

@@ -45,6 +45,8 @@ class Plan:
         Epochs between two rows of the history.
     patience : int or None
         Evaluations without a better validation bound after which to stop; the best parameters are kept.
+    clip : float or None
+        Largest norm of the gradient of a step, over theta and phi together, see `training.clipping`.
     """
 
     epochs: int = 100
@@ -56,6 +58,7 @@ class Plan:
     theta_steps: int = 1
     evaluate_every: int = 1
     patience: int | None = None
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         check_kinds(Plan, vars(self))
@@ -69,6 +72,8 @@ class Plan:
             check_count("phi_steps", self.phi_steps, maximum=MOST_STEPS)
         if self.patience is not None:
             check_count("patience", self.patience)
+        if self.clip is not None:
+            check_positive("clip", self.clip)
         for rate in self.rates.values():
             check_positive("learning rate", rate)
 

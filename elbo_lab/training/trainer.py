@@ -30,6 +30,7 @@ from elbo_lab.kinds import checks_kinds
 from elbo_lab.threads import thread_pool
 from elbo_lab.training.batch import Move, Vectors, ascend
 from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
+from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.plan import Minibatches, Plan
@@ -62,7 +63,8 @@ class Training:
         The present parameters; `best_params` are those of the best validation bound, with patience.
     history : list of dict
         One row per evaluation: epoch, step, phase, the mean value of the epoch (nats per datum) and what the
-        objective has beside it, the learning rate of theta, and the values of the recorders. The phase is
+        objective has beside it, the learning rate of theta, with clipping the share of the epoch's steps that
+        were clipped, and the values of the recorders. The phase is
         'start' or 'joint'. An alternating evaluation has the rows 'before', 'phi' and 'theta' of one cycle;
         'before' is left out where the last row is of the same parameters.
     """
@@ -100,6 +102,7 @@ class Training:
         # The log of a probability of zero never was finite, and stays where it is.
         self._zeros = {name: np.isneginf(vector) for name, vector in self.params.items()}
         self.counts = dict.fromkeys(self.params, 0)
+        self.clipping = None if plan.clip is None else Clipping(plan.clip, held)
         self.memory = objective.initial_memory(self.params, start)
         self.minibatches = Minibatches(objective.n_rows, plan.batch, order, shuffled=not objective.whole)
         self.epoch, self.step, self.seen = 0, 0, 0
@@ -183,13 +186,13 @@ class Training:
     def _ascend(self, pool: Executor, rows: Integers, names: tuple[str, ...]) -> None:
         """Take one step of the named parameters along the gradient of a minibatch."""
         moves = {name: self._move(name) for name in names}
-        if is_compiled(self.objective, self.params, self.plan.optimizer):
+        if self.clipping is None and is_compiled(self.objective, self.params, self.plan.optimizer):
             step = self._compiled_step(len(rows))
             found = step.ascend(rows, self.params, moves, self.noise_rng, self._seen_before)
         else:
             objective = self.objective.at(self._seen_before)
             found, self.memory = ascend(
-                objective, rows, self.params, moves, self.noise_rng, self.memory, pool
+                objective, rows, self.params, moves, self.noise_rng, self.memory, pool, self.clipping
             )
         if self.held is not None and "theta" in names:
             self.held.put(self.params["theta"])
@@ -210,7 +213,9 @@ class Training:
         for _ in range(self.plan.theta_steps - 1):
             self.noise_rng.bit_generator.state = before
             moves = {"theta": self._move("theta")}
-            value, _ = ascend(further, rows, self.params, moves, self.noise_rng, self.memory, pool)
+            value, _ = ascend(
+                further, rows, self.params, moves, self.noise_rng, self.memory, pool, self.clipping
+            )
             if self.held is not None:
                 self.held.put(self.params["theta"])
             self.step += 1
@@ -265,6 +270,8 @@ class Training:
         self.last_value = self.running_value
         self.value_sum, self.rows_seen = 0.0, 0
         self.further_sums = [0.0] * len(self.further_sums)
+        if self.clipping is not None:
+            self.clipping.begin_epoch()
 
     def _record(self, phase: str, epoch: int | None = None) -> None:
         epoch = self.epoch if epoch is None else epoch
@@ -272,6 +279,8 @@ class Training:
         if self.rows_seen:
             row |= self.running_values
             row |= {"learning_rate": self._rate("theta")} | self.objective.at(self._seen_before).notes
+            if self.clipping is not None:
+                row["clipped"] = self.clipping.share
         for recorder in self.recorders:
             row |= recorder(self.params, phase)
         for key, value in row.items():

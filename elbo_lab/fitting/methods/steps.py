@@ -13,7 +13,7 @@ from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.registry import ESTIMATORS, find_estimators
-from elbo_lab.training import Plan, find_optimizer, parse_schedule
+from elbo_lab.training import Plan, parse_optimizer, parse_schedule
 
 STEPS: Settings = {
     "epochs": 100,
@@ -22,6 +22,7 @@ STEPS: Settings = {
     "learning_rate": 1e-3,
     "schedule": "constant",
     "evaluate_every": 1,
+    "clip": None,
 }
 # Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
 ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
@@ -41,20 +42,20 @@ def with_usual_estimators(family: Family, options: Settings, usual: Settings) ->
 
 def plan_of(settings: Settings) -> Plan:
     """Return the plan of a training."""
-    optimizer, colon, value = settings["optimizer"].partition(":")
     rates = {"theta": settings["learning_rate"]}
     # Without theta the single step size is that of phi.
     rates["phi"] = settings.get("phi_learning_rate", settings["learning_rate"])
     return Plan(
         epochs=settings["epochs"],
         batch=settings["batch"],
-        optimizer=find_optimizer(optimizer, value if colon else None),
+        optimizer=parse_optimizer(settings["optimizer"]),
         rates=rates,
         schedule=parse_schedule(settings["schedule"]),
         phi_steps=settings.get("phi_steps"),
         theta_steps=settings.get("theta_steps", 1),
         evaluate_every=settings["evaluate_every"],
         patience=settings.get("patience"),
+        clip=settings["clip"],
     )
 
 
@@ -92,7 +93,6 @@ def check_training_size(
         hidden, parameters = _encoder_widths(settings), sizes.parameters + posterior.layout.size
         sizes = replace(sizes, hidden=hidden, parameters=parameters, draws=settings["draws"])
     sizes = replace(sizes, batch=min(settings["batch"], sizes.rows))
-    optimizer = find_optimizer(settings["optimizer"].partition(":")[0], None)
-    slots = len(optimizer.initial_state(1, np.float64))
+    slots = len(parse_optimizer(settings["optimizer"]).initial_state(1, np.float64))
     needed = sizes.training(np.dtype(settings.get("dtype", "float64")).itemsize, slots)
     sizes.check(max(needed, least))
