@@ -96,7 +96,7 @@ CONTENTS = {
     "Then: other ways to learn": ["learning", "beta", "wake_sleep", "monte_carlo_em", "map_and_type_two"],
     "Use and extend": ["command_line", "comparing", "notebooks", "write_your_own", "extending"],
     "Teach and check": ["instructors", "testing", "cost", "benchmarks"],
-    "Reference": ["concepts", "catalogue", "glossary", "api/index", "bibliography"],
+    "Reference": ["concepts", "catalogue", "grid", "glossary", "api/index", "bibliography"],
 }
 
 # What one may search for, by the page that explains it, which then comes first.

@@ -79,6 +79,7 @@ class Reason(Enum):
     """Why a combination of model, q, objective and estimator is empty: the closed list, a line each."""
 
     NOTHING_HIDDEN = "the model has no latent variable: log p(x) is a sum of known terms"
+    FORMULA_ONLY = "theta is a function of the rows by a formula, which no ascent may move"
     NO_THETA = "the model has no parameters theta to differentiate by"
     NO_PHI = "q has no parameters phi to differentiate by"
     SUPPORT = "q and the prior are over different values of z: log p(z) or log q(z) would be -inf"

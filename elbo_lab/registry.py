@@ -29,6 +29,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from elbo_lab import bounds, distributions, estimators, models
+from elbo_lab.arrays import Floats
 from elbo_lab.datasets import DATASETS as DATA_SETS
 from elbo_lab.datasets import BuiltIn, Dataset
 from elbo_lab.distributions import Family
@@ -423,6 +424,23 @@ def find_model(item: str | type[Model] | Model | None, argument: str = "model") 
     choices = find_models(item, argument)
     usual = choices[0].kind.usual_variant
     return next((choice for choice in choices if choice.variant == usual), choices[0])
+
+
+# Bits: every likelihood can have produced them.
+SMALL_TABLE: Floats = np.eye(4)[:, :3]
+
+
+def small_models() -> list[Model]:
+    """Return every model, built for `SMALL_TABLE`; without plug-ins that take other data."""
+    built = []
+    for choice in find_models():
+        try:
+            built.append(choice.build(SMALL_TABLE, None))
+        except Exception:
+            if choice.kind in MODELS.built_in.values():
+                raise
+            continue  # a plug-in that takes other data, or is broken
+    return built
 
 
 def one_model(item: str | type[Model] | Model) -> ModelChoice:

@@ -153,7 +153,7 @@ def test_the_check_of_a_fit_command_finds_a_fault(wrong):
 
 
 COMMANDS = {
-    "README.md": {"advise", "compare", "demo", "draws", "exercise", "explain", "explore", "fit"},
+    "README.md": {"advise", "compare", "demo", "draws", "exercise", "explain", "grid", "explore", "fit"},
     "docs/command_line.md": set(SUBCOMMANDS),
     "docs/comparing.md": {"compare", "diff", "advise"},
 }

@@ -13,11 +13,12 @@ from elbo_lab import DATASETS, ESTIMATORS, MODELS, compare
 from elbo_lab.cli import explain
 from elbo_lab.cli.glossary import entries, plain
 from elbo_lab.cli.last_run import MOST, in_words
-from elbo_lab.cli.listing import refusal, small_models
+from elbo_lab.cli.listing import refusal
 from elbo_lab.cli.main import build_parser, main
 from elbo_lab.cli.prose import folded
 from elbo_lab.distributions import SOURCES
 from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.registry import small_models
 from elbo_lab.report import advice, draws, numbers, power, ratios
 from elbo_lab.report.cells import verdict
 from elbo_lab.report.columns import COLUMNS

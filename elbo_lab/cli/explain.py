@@ -12,7 +12,7 @@ from shutil import get_terminal_size
 from typing import Any
 
 from elbo_lab.cli.glossary import entries, found_in
-from elbo_lab.cli.listing import argument_word, methods, refusal, small_models
+from elbo_lab.cli.listing import argument_word, methods, refusal
 from elbo_lab.cli.prose import filled, folded
 from elbo_lab.errors import UnknownName, unknown_name
 from elbo_lab.names import arguments_of, called, names_by_word, spell_call, spelt
@@ -227,6 +227,8 @@ def _needs(one: Any) -> str:
 
 def _cost(one: Any) -> str:
     """Return the evaluations of the model for one datum, for the first model on which it runs."""
+    from elbo_lab.registry import small_models
+
     if one.is_reference or one.draws_from is None:
         return ""
     for model in small_models():
@@ -238,6 +240,8 @@ def _cost(one: Any) -> str:
 
 def _where(one: Any) -> tuple[list[str], dict[str, list[str]]]:
     """Return the models on which an estimator runs, and {reason: models} where it does not."""
+    from elbo_lab.registry import small_models
+
     runs: list[str] = []
     refused: dict[str, list[str]] = {}
     for name, model in {model.name: model for model in small_models() if model.compared}.items():
@@ -259,7 +263,7 @@ def _of_model(choices: list[Any], rows: Sequence[dict[str, Any]], width: int) ->
     from elbo_lab.estimators import Exact
     from elbo_lab.fitting.methods import methods_of
     from elbo_lab.models.base import Model
-    from elbo_lab.registry import all_estimators
+    from elbo_lab.registry import all_estimators, small_models
 
     kind = choices[0].kind
     parents = [one for one in kind.__mro__ if issubclass(one, Model) and one.__module__ != Model.__module__]

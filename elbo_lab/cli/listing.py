@@ -90,24 +90,6 @@ def argument_word(one: Any) -> str:
     return one.synonyms[0] if one.synonyms else getattr(one, "stem", one.name)
 
 
-def small_models() -> "list[Model]":
-    """Return every model, built for a small table; without plug-ins that take other data."""
-    import numpy as np
-
-    from elbo_lab.registry import MODELS, find_models
-
-    x = np.eye(4)[:, :3]  # bits: every likelihood can have produced them
-    models = []
-    for choice in find_models():
-        try:
-            models.append(choice.build(x, None))
-        except Exception:
-            if choice.kind in MODELS.built_in.values():
-                raise
-            continue  # a plug-in that takes other data, or is broken
-    return models
-
-
 def refusal(estimator: Any, model: "Model") -> str | None:
     """Return why an estimator does not apply to a model with a free q, or None if it does."""
     from elbo_lab.posteriors import FreePosterior
@@ -128,7 +110,7 @@ def estimators_by_target(model: str | None, target: str | None) -> dict[str, Lin
         If there is no such model or target, or no estimator is left.
     """
     from elbo_lab.estimators import TARGETS
-    from elbo_lab.registry import all_estimators, find_models
+    from elbo_lab.registry import all_estimators, find_models, small_models
 
     if target is not None and target not in TARGETS:
         raise unknown_name("target", target, TARGETS)
@@ -159,6 +141,7 @@ def _models() -> Lines:
 def methods() -> Lines:
     """Return [(method of fit, what it does and for which models)]."""
     from elbo_lab.fitting.methods import METHODS
+    from elbo_lab.registry import small_models
 
     models = small_models()
     lines = []

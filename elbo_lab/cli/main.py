@@ -29,6 +29,7 @@ from elbo_lab.cli import (
     explain,
     explore,
     fit,
+    grid,
     listing,
     sample,
 )
@@ -65,6 +66,7 @@ COMMANDS = {
     "sample": sample,
     "explain": explain,
     "explore": explore,
+    "grid": grid,
     "demo": demo,
     "exercise": exercise,
     "list": listing,

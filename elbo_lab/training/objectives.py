@@ -243,6 +243,8 @@ class VariationalObjective(Objective):
         if model.all_observed:
             text = f"{model.label} has nothing hidden: it has no q"
             raise NotApplicable(text, Reason.NOTHING_HIDDEN)
+        if model.formula_only:
+            raise NotApplicable(f"{model.label}: {model.formula_only}", Reason.FORMULA_ONLY)
         if not posterior.family.lies_within(model.family):
             posterior.check_support(model.family)
 
