@@ -89,6 +89,7 @@ class Reason(Enum):
     NO_SLOPE = "log p(x, z) has no derivative in z"
     NEEDS_DISCRETE = "the formula is about the separate values of a discrete z"
     NEEDS_BITS = "the formula is about two values, zero and one, of every coordinate of z"
+    NEEDS_TWO_LATENTS = "the family moves some coordinates of z given the others, and z has one"
     NEEDS_DIAGONAL_GAUSSIAN = "the formula uses moments of a Gaussian q with independent coordinates"
     NO_RELAXATION = "log p(x | z) has no formula between the values of a discrete z"
     NEEDS_CLOSED_KL = "KL(q || prior) has no closed form in these two families"

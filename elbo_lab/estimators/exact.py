@@ -56,11 +56,6 @@ class Exact(Estimator):
             raise unknown_name("target", self.target, TARGETS)
 
     @property
-    def needs_entropy(self) -> bool:
-        """Whether it does: the ELBO is E_q log p(x, z) plus the entropy of q."""
-        return self.target.endswith("elbo")
-
-    @property
     def needs_log_q_at_foreign_z(self) -> bool:
         """Whether it does: an expectation under the posterior is taken at the posterior's z."""
         return self.target == "grad-phi-inclusive-kl"

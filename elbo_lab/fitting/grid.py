@@ -90,9 +90,9 @@ def grid(
     ours = _by_target(None if estimators is None else split_list(estimators))
     cells: list[Cell] = []
     for model in _models(models):
-        for family in families_of(model):
-            if asked is None or family.name in asked:
-                cells += cells_of(model, family, kinds, ours)
+        for name, family in families_of(model).items():
+            if asked is None or name in asked:
+                cells += cells_of(model, name, family, kinds, ours)
     if not cells:
         raise bad_value("estimators", "one that estimates a gradient of an objective", repr(estimators))
     return Grid(tuple(cells))
@@ -100,7 +100,8 @@ def grid(
 
 def cells_of(
     model: Model,
-    family: Family,
+    name: str,
+    family: Family | NotApplicable,
     kinds: Iterable[type[VariationalObjective]],
     estimators: dict[str, list[Estimator]],
 ) -> list[Cell]:
@@ -109,22 +110,24 @@ def cells_of(
     Parameters
     ----------
     model : Model
-    family : Family
+    name : str
+        That of the family.
+    family : Family or NotApplicable
+        The family of q, or why it has no member of this size.
     kinds : iterable of VariationalObjective classes
     estimators : dict
         {target: estimators}.
     """
     cells, own = [], family == model.posterior_family
-    q = small_q(model, family)
+    q = None if isinstance(family, NotApplicable) else small_q(model, family)
+    of_family = told_by(family, model) if isinstance(family, NotApplicable) else None
     for kind in kinds:
-        of_objective = refusal(model, kind.check_combination, model, q)
+        of_objective = of_family or refusal(model, kind.check_combination, model, q)
         for parameters, target in kind.targets.items():
             for one in estimators.get(target, []):
                 told = of_objective or refusal(model, kind.check_estimator, parameters, one, model, q)
                 reason, text = told or (None, "")
-                cells.append(
-                    Cell(model.label, family.name, kind.name, parameters, one.name, reason, text, own)
-                )
+                cells.append(Cell(model.label, name, kind.name, parameters, one.name, reason, text, own))
     return cells
 
 
@@ -133,20 +136,32 @@ def refusal(model: Model, check: Callable[..., None], *arguments: object) -> Ref
     try:
         check(*arguments)
     except NotApplicable as refused:
-        return refused.reason or Reason.OWN, str(refused).replace(model.label, "the model")
+        return told_by(refused, model)
     return None
 
 
-def families_of(model: Model) -> list[Family]:
-    """Return what may be the family of q: the model's own, and every other of as many dimensions."""
-    found = {type(family): family for family in (model.posterior_family, model.family)}
-    for kind in FAMILIES.values():
-        if kind not in found:
+def told_by(refused: NotApplicable, model: Model) -> tuple[Reason, str]:
+    """Return the reason of an error and its sentence, with 'the model' for its name."""
+    return refused.reason or Reason.OWN, str(refused).replace(model.label, "the model")
+
+
+def families_of(model: Model) -> dict[str, Family | NotApplicable]:
+    """Return what may be the family of q, by name: every one of as many dimensions, the model's own first.
+
+    In place of a family that has no member of this size stands the error that says why.
+    """
+    found: dict[str, Family | NotApplicable] = {
+        one.name: one for one in (model.posterior_family, model.family)
+    }
+    for name, kind in FAMILIES.items():
+        if name not in found:
             try:
-                found[kind] = kind(model.latent_dim)  # type: ignore[call-arg]
+                found[name] = kind(model.latent_dim)  # type: ignore[call-arg]
+            except NotApplicable as refused:
+                found[name] = refused
             except (TypeError, BadValue):  # it takes arguments that a size alone does not give
                 continue
-    return list(found.values())
+    return found
 
 
 def small_q(model: Model, family: Family) -> Posterior:

@@ -40,7 +40,7 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.independent import NO_DIVERGENCE
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable
+from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
 Weights = dict[str, Floats]
@@ -257,16 +257,16 @@ class Flow(Family):
     # -- what has no closed form ---------------------------------------------------------------------
 
     def entropy(self, eta: Floats) -> Floats:  # noqa: ARG002 - the signature is the contract
-        raise NotApplicable(NO_ENTROPY.format(self.name))
+        raise NotApplicable(NO_ENTROPY.format(self.name), Reason.NEEDS_ENTROPY)
 
     def entropy_grad(self, eta: Floats) -> Floats:  # noqa: ARG002
-        raise NotApplicable(NO_ENTROPY.format(self.name))
+        raise NotApplicable(NO_ENTROPY.format(self.name), Reason.NEEDS_ENTROPY)
 
     def kl(self, eta: Floats, other: Floats) -> Floats:  # noqa: ARG002
-        raise NotApplicable(NO_DIVERGENCE.format(self.name))
+        raise NotApplicable(NO_DIVERGENCE.format(self.name), Reason.NEEDS_CLOSED_KL)
 
     def kl_grad(self, eta: Floats, other: Floats) -> tuple[Floats, Floats]:  # noqa: ARG002
-        raise NotApplicable(NO_DIVERGENCE.format(self.name))
+        raise NotApplicable(NO_DIVERGENCE.format(self.name), Reason.NEEDS_CLOSED_KL)
 
     def near(self, eta: Floats) -> Floats:
         """Return the flow whose y_0 is moved by half a standard deviation and narrowed to 0.8 of it."""

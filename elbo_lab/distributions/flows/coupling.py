@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.flows.base import Flow, Layer, Moved, Weights, first_normals, transposed
-from elbo_lab.errors import NotApplicable, check_count
+from elbo_lab.errors import NotApplicable, Reason, check_count
 from elbo_lab.layout import Layout
 
 # Of |s|.
@@ -157,7 +157,8 @@ class CouplingFlow(Flow):
     def __post_init__(self) -> None:
         if self.size < 2:
             reason = "one latent dimension has no other half to be coupled to"
-            raise NotApplicable(f"a coupling flow needs two latent dimensions: {reason}; use planar-flow")
+            text = f"a coupling flow needs two latent dimensions: {reason}; use planar-flow"
+            raise NotApplicable(text, Reason.NEEDS_TWO_LATENTS)
         check_count("layers", self.layers)
         check_count("hidden", self.hidden)
 
