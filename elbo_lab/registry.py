@@ -39,7 +39,6 @@ from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.names import Words, called, names_by_word, parse_call, spelt, with_arguments, words_for
 from elbo_lab.plugins import Plugins, load_plugins, told
-from elbo_lab.posteriors import POSTERIORS, Posterior
 
 OF_A_FILE = "pass your own in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'"
 """Remedy for a name that looks like a class in a file."""
@@ -524,15 +523,6 @@ def _estimators_called(name: str, argument: str) -> list[Estimator]:
         known = dict.fromkeys(estimator.name for estimator in all_estimators())
         raise ESTIMATORS.unknown(name, argument, known)
     return chosen
-
-
-def check_posterior_name(name: str) -> str:
-    """Return the name of the posterior that is meant, or raise."""
-    kinds: tuple[type[Posterior], ...] = POSTERIORS
-    for kind in called(name, kinds):
-        return kind.name
-    names = [kind.name for kind in kinds]
-    raise unknown_name("posterior", name, names, words=names_by_word(POSTERIORS))
 
 
 _own_titles: ContextVar[Mapping[str, str]] = ContextVar("own_titles", default=MappingProxyType({}))

@@ -220,7 +220,8 @@ def test_an_encoder_and_own_data_are_accepted(timed):  # noqa: ARG001
 
 def test_a_full_covariance_is_accepted(timed):  # noqa: ARG001
     found = advise("ppca", latent=2, posterior="full", **SMALL)
-    assert found.settings["posterior"] == "full" and all(choice.advice != "none" for choice in found.choices)
+    assert found.settings["posterior"] == "full-gaussian"
+    assert all(choice.advice != "none" for choice in found.choices)
 
 
 def test_measured_seconds_are_positive_and_the_same_at_both_places():
@@ -255,7 +256,7 @@ MISTAKES = [
     (["ppcaa"], "error: model: expected a known name, got 'ppcaa'; did you mean 'ppca'?"),
     (["ppca", "--budget", "0"], "--budget: expected a positive finite number, got 0.0"),
     (["ppca", "--budget", "nan"], "--budget: expected a positive finite number, got nan"),
-    (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'full' or 'amortised'"),
+    (["ppca", "--posterior", "exact"], "--posterior: expected 'free', 'amortised' or a family"),
     (["ppca", "--repeats", "5"], "--repeats: expected a whole number of at least 20, got 5"),
     (["ppca", "--draws", "0"], "--draws: expected a whole number of at least 1, got 0"),
     (["ppca", "--latent", "65"], "latent: expected at most the 64 columns"),

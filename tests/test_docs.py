@@ -17,7 +17,7 @@ from elbo_lab.estimators import ESTIMATORS, TARGETS
 from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.settings import only_asked, resolve
-from elbo_lab.posteriors import POSTERIORS
+from elbo_lab.posteriors import find_posterior
 from elbo_lab.registry import find_models
 from elbo_lab.study import PLACES
 from elbo_lab.study.statistics import pareto_source
@@ -177,7 +177,7 @@ def test_the_commands_of_a_page_are_known_and_parse(page):
             assert len(find_models(options.model)) == 1
         if options.command == "compare":
             find_models(options.models or None)
-            assert options.posterior in [kind.name for kind in POSTERIORS]
+            find_posterior(options.posterior)
             assert options.at in (None, *PLACES)
             assert known.issuperset((options.estimators or "exact").split(","))
             assert options.against in {None, *known}

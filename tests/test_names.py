@@ -14,8 +14,8 @@ from elbo_lab.errors import BadValue, UnknownName
 from elbo_lab.estimators import Reparameterization
 from elbo_lab.models import PPCA
 from elbo_lab.names import called, name_meant, parse_call, spell_call, spelt, split_list
-from elbo_lab.posteriors import POSTERIORS
-from elbo_lab.registry import check_posterior_name, display_name, find_estimators, find_models
+from elbo_lab.posteriors import POSTERIORS, find_posterior
+from elbo_lab.registry import display_name, find_estimators, find_models
 
 KINDS = {
     "models": [MODELS[name] for name in MODELS.built_in],
@@ -71,7 +71,7 @@ FINDERS = {
     "models": lambda word: [choice.kind for choice in find_models(word)],
     "estimators": find_estimators,
     "families": lambda word: [FAMILIES[word]],
-    "posteriors": lambda word: [{one.name: one for one in POSTERIORS}[check_posterior_name(word)]],
+    "posteriors": lambda word: [{one.name: one for one in POSTERIORS}[find_posterior(word).map]],
     "noise": lambda word: [find_source(word)],
     "data sets": lambda word: [DATASETS[word]],
 }

@@ -170,7 +170,7 @@ def test_a_certain_q_predicts_with_its_mean():
 
 SENSELESS = [
     ({"method": "vae"}, "method: expected one of svi for logistic-regression, got 'vae'"),
-    ({"posterior": "amortised"}, "posterior: expected no value with method svi"),
+    ({"posterior": "amortised"}, "posterior: expected free, or a family, got 'amortised'"),
     ({"theta_estimator": "elbo-sampled"}, "theta_estimator: expected no value with method svi"),
     ({"latent": 2}, "latent: expected no value for logistic-regression, whose latents follow"),
     ({"phi_estimator": "elbo-sampled"}, "phi_estimator: expected an estimator of grad-phi-elbo"),

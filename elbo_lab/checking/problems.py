@@ -13,7 +13,7 @@ from elbo_lab.distributions import Family, FullGaussian, draw_noise
 from elbo_lab.errors import NotApplicable, UserMistake
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture, GaussianMLE, Model, SigmoidBelief
-from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, FullPosterior, Posterior
+from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.registry import ModelChoice, find_models
 
 N_DATA = 2
@@ -126,14 +126,14 @@ def _own_draws(
 
 def _posterior(model: Model, x: Floats, kind: str) -> Posterior:
     if kind == "free":
-        return FreePosterior(model.family, len(x))
+        return FreePosterior(model.posterior_family, len(x))
     if kind == "full":
         if not model.family.gaussian:
             raise NotApplicable(f"no full covariance for {model.family.name} z")
-        return FullPosterior.for_model(model, len(x))
+        return FreePosterior(FullGaussian(model.latent_dim), len(x))
     if model.global_latents:
         raise NotApplicable("an encoder learns from many data")
-    return AmortisedPosterior.for_data(model.family, x, hidden=HIDDEN)
+    return AmortisedPosterior.for_data(model.posterior_family, x, hidden=HIDDEN)
 
 
 def _table(model: Model, theta: Floats, x: Floats, family: Family, rng: np.random.Generator) -> Floats:

@@ -64,7 +64,12 @@ def add_options(parser: ArgumentParser) -> None:
     add("--columns", metavar="A,B", help="of the tables, in this order; what fits if not given")
     add_measuring(parser)
     add("--label", metavar="COLUMN", help="column of the data with the labels, by name or number from 0")
-    add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
+    add(
+        "--posterior",
+        default="free",
+        metavar="Q",
+        help="free (default), amortised, exact, a family, or MAP:FAMILY",
+    )
     add("--at", metavar="PLACE", help="q: near (default: off on purpose), start (the prior) or exact")
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")

@@ -27,7 +27,12 @@ def add_options(parser: ArgumentParser) -> None:
         help="latent dimensions (default 1,2,4,8,16,32 if any fits)",
     )
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32)")
-    add("--posterior", default="free", metavar="KIND", help="free (default), full, amortised or exact")
+    add(
+        "--posterior",
+        default="free",
+        metavar="Q",
+        help="free (default), amortised, exact, a family, or MAP:FAMILY",
+    )
     add("--at", default="near", metavar="PLACE", help="q: near (default: off on purpose), start or exact")
     add("--seed", type=int, default=0, metavar="N", help="of the rows and the fit (default 0)")
     add("--json", metavar="FILE", help="write all rows and settings")

@@ -51,8 +51,8 @@ def defaults() -> str:
 
     tables = {f"method {name}": method.options for name, method in METHODS.items()}
     tables["networks"] = base.NETWORK_OPTIONS
-    tables |= {"continuous z": steps.CONTINUOUS, "continuous z without a KL": steps.WITHOUT_KL}
-    tables |= {"categories and bits": steps.CATEGORICAL}
+    tables |= {"continuous z": steps.ANALYTIC, "continuous z without a KL": steps.SAMPLED}
+    tables |= {"categories and bits": steps.ANALYTIC | steps.WITHOUT_PATH}
     lines = ["defaults:"]
     for title, options in tables.items():
         given = {option_name(name): value for name, value in options.items() if value is not None}
@@ -119,7 +119,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--objective", metavar="NAME", help="of vae: elbo, iwae, wake-sleep and others, see 'elbo-lab list'")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
     add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS (KL warm-up): from 0 to beta")
-    add("--posterior", metavar="KIND", help="amortised or free")
+    add("--posterior", metavar="Q", help="a map (amortised or free), a family (laplace, full), or MAP:FAMILY")
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")

@@ -28,8 +28,9 @@ from elbo_lab.estimators import Estimator
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.posteriors import ExactPosterior, find_posterior
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import check_posterior_name, find_estimators, one_model
+from elbo_lab.registry import find_estimators, one_model
 from elbo_lab.report import text_of, time_text, width_or_terminal, wrapped_texts
 from elbo_lab.report.advice import TIMING, it_depends, measurement_lines, no_candidate, recommend, row_of
 from elbo_lab.report.frame import frame_of
@@ -50,7 +51,6 @@ PLACES = ("near", "start")
 ROUNDS = 4
 SEED = 0  # of the timed calls
 DOUBT = 0.05
-POSTERIORS = ("free", "full", "amortised")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def advise(
         One model; a name with several variants needs one of them, as in 'gaussian-mixture:full'.
     data, latent, draws, repeats, rows, seed, threads, progress
         As for `compare`.
-    posterior : {'free', 'full', 'amortised'}
+    posterior : str
+        As for `compare`, but 'exact'.
     budget : float, optional
         Seconds for one gradient. Estimators that take longer for one estimate are no candidates.
     estimators : str, Estimator, Estimator class, or iterable, optional
@@ -172,9 +173,10 @@ def advise(
         In one line that names the argument, the expected and the given value.
     """
     choice = one_model(model)
-    posterior = check_posterior_name(posterior)
-    if posterior not in POSTERIORS:
-        expected = "'free', 'full' or 'amortised', which have gradients in phi"
+    q = find_posterior(posterior)
+    posterior = q.text
+    if q.map == ExactPosterior.name:
+        expected = "'free', 'amortised' or a family, which have gradients in phi"
         raise bad_value("posterior", expected, repr(posterior))
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=20, maximum=MOST_REPEATS)

@@ -43,9 +43,10 @@ from elbo_lab.estimators.targets import TARGETS, is_gradient
 from elbo_lab.exact import Answer
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.posteriors import find_posterior
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import check_posterior_name, find_estimators, find_models, titles_of
+from elbo_lab.registry import find_estimators, find_models, titles_of
 from elbo_lab.study.scene import DEFAULT_ROWS, PLACES
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
@@ -94,8 +95,10 @@ def compare(
         The column of `data` that holds labels, by its name or its number from 0.
     latent : int, optional
         K: latent dimensions or mixture components; the default of each model if not given.
-    posterior : {'free', 'full', 'amortised', 'exact'}
-        Source of eta; `full` is a free table of Gaussians with full covariance.
+    posterior : str
+        The map that gives eta ('free', 'amortised', 'exact'), the family of q ('laplace', 'full',
+        'low-rank-gaussian(rank=2)'), or both, as in 'amortised:laplace'; by default a free table in the
+        family of the model.
     at : {'near', 'start', 'exact'}, optional
         Position of q: near the best fit (default), at the start (the prior), at the exact best fit.
     noise : {'independent', 'antithetic', 'sobol'}
@@ -164,7 +167,7 @@ def compare(
             # If all estimators are requested, a row gives the reason instead.
             if estimators is not None:
                 raise
-    posterior = check_posterior_name(posterior)
+    posterior = find_posterior(posterior).text
     if against is not None:
         against = check_against(against, chosen)
     if power is not None:

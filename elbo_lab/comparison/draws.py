@@ -14,8 +14,9 @@ from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, che
 from elbo_lab.files import json_kind, write_json
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import Model
+from elbo_lab.posteriors import find_posterior
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import check_posterior_name, one_model
+from elbo_lab.registry import one_model
 from elbo_lab.report import text_of
 from elbo_lab.report.draws import draws_lines
 from elbo_lab.study.rows import Row
@@ -110,7 +111,7 @@ def draws_needed(
     choice = one_model(model)
     if not 0.0 < check_positive("within", within) < 1.0:
         raise bad_value("within", "less than 1 nat", within)
-    check_posterior_name(posterior)
+    posterior = find_posterior(posterior).text
     if at not in PLACES:
         raise unknown_name("at", at, PLACES)
     if rows is not None:

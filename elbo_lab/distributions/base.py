@@ -13,14 +13,16 @@ independent estimates.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.errors import NotApplicable, Reason
+from elbo_lab.errors import NotApplicable, Reason, bad_value, unknown_name
 from elbo_lab.layout import Layout
+from elbo_lab.names import Argument
 
 # Means and standard deviations (N, M) of linear forms, and the pullback of their cotangents to eta (N, E).
 Projection = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]
@@ -98,6 +100,34 @@ class Family(ABC):
         """How many values z takes; infinite for a continuous one."""
         return len(self.values()) if self.discrete else math.inf
 
+    @classmethod
+    def of_size(cls, size: int, **arguments: Argument) -> Self:
+        """Return the family over `size` latent dimensions (or categories), by default a dataclass of both.
+
+        Parameters
+        ----------
+        size : int
+        **arguments
+            Its further fields.
+
+        Raises
+        ------
+        ValueError
+            If a field is unknown or missing, or the family refuses its value.
+        """
+        further = [field for field in fields(cast(Any, cls)) if field.init and field.name != "size"]
+        names = [field.name for field in further]
+        for name in arguments:
+            if not names:
+                raise bad_value(cls.name, "no arguments", repr(name))
+            if name not in names:
+                raise unknown_name(f"argument of {cls.name}", name, names)
+        needed = [field.name for field in further if field.default is MISSING and field.name not in arguments]
+        if needed:
+            given = ", ".join(f"{name}=..." for name in needed)
+            raise bad_value(cls.name, f"its arguments, as in '{cls.name}({given})'", "none")
+        return cast(Callable[..., Self], cls)(size, **arguments)
+
     @abstractmethod
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         """Return the NoiseSpec of `n_draws` draws for each of `n_data` data."""
@@ -153,6 +183,14 @@ class Family(ABC):
         A study at an optimum favours estimators whose noise vanishes there, a study far away those that need
         only a direction; this point is in between.
         """
+
+    @property
+    def start(self) -> Floats:
+        """The member (E,) at which a q begins to be fitted: eta = 0, unless its costs could not be estimated.
+
+        The shared part is that of `initial_shared`.
+        """
+        return np.zeros(self.eta_size)
 
     def initial_shared(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - for weights
         """Return the shared part (shared_size,) of eta at which training begins; zero if not given.

@@ -54,7 +54,7 @@ class FullGaussian(Family):
     size: int
     name = "full-gaussian"
     title = "Gaussian, full covariance"
-    synonyms = ("multivariate-gaussian", "multivariate-normal")
+    synonyms = ("full", "full-covariance", "full-rank", "multivariate-gaussian", "multivariate-normal")
     discrete = False
     event_axes = 1
     gaussian = True

@@ -33,6 +33,7 @@ SERIES = [(-1.0) ** (n - 1) * (1.0 - 1.0 / n) for n in range(18, 1, -1)] + [0.0,
 PSI_SERIES = [31 / 2048, -17 / 2048, 1 / 128, -1 / 64, 1 / 8, 0.0]
 # Above this many degrees of freedom the series of psi is used.
 MANY = 40.0
+START_DOF = 10.0
 
 
 def _psi_gap(dof: Floats) -> Floats:
@@ -107,6 +108,13 @@ class StudentT(LocationScale):
     synonyms = ("t-distribution",)
     closed_kl = False
     parameters = ("location", "log_scale", "log_dof")
+
+    @property
+    def start(self) -> Floats:
+        """Ten degrees of freedom: with one or two a cost that grows like z^2 has no expectation."""
+        eta = np.zeros(self.eta_size)
+        eta[2 * self.size :] = np.log(START_DOF)
+        return eta
 
     def standard_quantile(self, lower: Floats, upper: Floats, log_dof: Floats) -> Floats:
         """Return -+sqrt(v y / x), x = v / (v + u^2) and y = 1 - x, each to full relative precision."""

@@ -24,7 +24,8 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
 from elbo_lab.datasets.registry import LATENTS, file_behind
-from elbo_lab.distributions import Family
+from elbo_lab.distributions import FullGaussian
+from elbo_lab.distributions.named import family_of_spec, family_spec, find_family
 from elbo_lab.errors import BadKind, BadValue, NotApplicable, bad_kind, bad_value, unknown_name
 from elbo_lab.evaluation import Fitted, TwoStage
 from elbo_lab.files import StrPath, descriptor_of, plain, sole_writer
@@ -33,8 +34,8 @@ from elbo_lab.fitting.methods import Settings
 from elbo_lab.fitting.settings import overlay
 from elbo_lab.kinds import check_kinds, checks_kinds
 from elbo_lab.models import RETURNED, Model
-from elbo_lab.posteriors import POSTERIORS, Posterior, PosteriorSpec
-from elbo_lab.registry import FAMILIES, find_models
+from elbo_lab.posteriors import POSTERIORS, FreePosterior, Posterior, PosteriorSpec
+from elbo_lab.registry import find_models
 from elbo_lab.training import (
     EvidenceObjective,
     Objective,
@@ -71,18 +72,35 @@ def build_model(spec: Header) -> Model:
     return find_models(label, "model")[0].kind.from_fields(values)
 
 
+# Maps of older files that named a family, too.
+FULL = "full"
+
+
 def build_posterior(spec: PosteriorSpec | None, model: Model) -> Posterior | None:
     """Return the posterior of a spec, in the family that it names, else that of the model; None for None."""
     if spec is None:
         return None
     kinds = {kind.name: kind for kind in POSTERIORS}
+    if spec["name"] == FULL:
+        return FreePosterior.from_dict(FullGaussian(model.latent_dim), spec)
     if spec["name"] not in kinds:
         raise unknown_name("posterior", spec["name"], list(kinds))
-    family = model.family
-    if "family" in spec:
-        kind = cast(Callable[[int], Family], FAMILIES[spec["family"]])
-        family = kind(model.latent_dim)
+    family = model.posterior_family
+    if "family_fields" in spec:
+        family = family_of_spec(spec)
+    elif "family" in spec:
+        family = find_family(spec["family"], "family").of_size(model.latent_dim)
     return kinds[spec["name"]].from_dict(family, spec)
+
+
+def posterior_spec(posterior: Posterior | None, model: Model) -> PosteriorSpec | None:
+    """Return the spec of a posterior, with its family where that is not the one of the model's own q."""
+    if posterior is None:
+        return None
+    spec = posterior.to_dict()
+    if posterior.family != model.posterior_family:
+        spec |= cast(PosteriorSpec, family_spec(posterior.family))
+    return spec
 
 
 def data_spec(dataset: Dataset, source: object) -> Header:
@@ -123,7 +141,7 @@ def _rebuilt(settings: Settings, model: Model, about_data: Header, posterior: Po
         "settings": plain(settings),
         "model": plain(model_spec(model)),
         "data": about_data,
-        "posterior": None if posterior is None else plain(posterior.to_dict()),
+        "posterior": plain(posterior_spec(posterior, model)),
     }
 
 
@@ -233,7 +251,7 @@ class Checkpoint:
 
     def check_specs(self, model: Model, posterior: Posterior | None) -> None:
         """Refuse another model or q than those of the checkpoint, or parameters of other sizes."""
-        specs = {"model": model_spec(model), "posterior": None if posterior is None else posterior.to_dict()}
+        specs = {"model": model_spec(model), "posterior": posterior_spec(posterior, model)}
         for name, spec in specs.items():
             if self.header[name] != plain(spec):
                 raise damaged(self.path, f"its {name!r} is not that of its settings", self.argument)
@@ -338,9 +356,7 @@ def _specs(objective: Objective, data: Dataset | None) -> Header:
     model, spec, probabilities = objective.model, None, None
     try:
         if isinstance(objective, VariationalObjective):
-            probabilities, spec = objective.probabilities, objective.posterior.to_dict()
-            if objective.posterior.family != model.family:
-                spec["family"] = objective.posterior.family.name
+            probabilities, spec = objective.probabilities, posterior_spec(objective.posterior, model)
         specs = {"model": model_spec(model), "posterior": spec}
         json.dumps(plain(specs))
     except (TypeError, NotApplicable):

@@ -138,7 +138,10 @@ def fit(
         See `training.Plan`, also for `batch`.
     objective : str, optional
         Of the method vae, as in `training.OBJECTIVES`: 'elbo', 'iwae', 'wake-sleep', 'rws' and others.
-    posterior : {'amortised', 'free'}, optional
+    posterior : str, optional
+        The map that gives eta ('amortised' or 'free'), the family of q ('laplace', 'full',
+        'low-rank-gaussian(rank=2)'), or both, as in 'free:laplace'; by default an encoder in the family of
+        the model's own q. The support of q must lie within that of the prior.
     theta_estimator, phi_estimator : str, optional
         Of the gradients that the objective takes, of the ELBO grad-theta-elbo and grad-phi-elbo; as in
         `elbo-lab list`.

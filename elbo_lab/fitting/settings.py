@@ -18,7 +18,7 @@ from elbo_lab.fitting.methods.base import of_network
 from elbo_lab.held import Held, held_in
 from elbo_lab.models import DeepGaussianLearned, Model
 from elbo_lab.names import name_meant
-from elbo_lab.posteriors import POSTERIORS, AmortisedPosterior, FreePosterior
+from elbo_lab.posteriors import find_posterior
 from elbo_lab.priors import Prior
 from elbo_lab.registry import ESTIMATORS, MODELS
 from elbo_lab.training import CHAINS, OBJECTIVES
@@ -36,7 +36,6 @@ NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "model": MODELS.loaded,
     "method": METHODS.values,
     "objective": OBJECTIVES.values,
-    "posterior": lambda: POSTERIORS,
     "theta_estimator": ESTIMATORS.loaded,
     "phi_estimator": ESTIMATORS.loaded,
 }
@@ -44,7 +43,6 @@ WORDS = {
     "dtype": ("float32", "float64"),
     "objective": tuple(OBJECTIVES),
     "chains": tuple(CHAINS),
-    "posterior": (AmortisedPosterior.name, FreePosterior.name),
 }
 
 
@@ -56,6 +54,8 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
     if isinstance(asked.get("prior"), Prior):
         # Every number in full: what is stored as text is the same prior.
         asked["prior"] = asked["prior"].spec
+    if "posterior" in asked:
+        asked["posterior"] = find_posterior(asked["posterior"]).text
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}
     return asked | {name: name_meant(value, NAMED[name]()) for name, value in texts.items() if name in NAMED}
 

@@ -181,11 +181,12 @@ class AmortisedPosterior(Posterior):
         return cls(family, network, shift, scale, values.get("n_classes", 0))
 
     def initial(self, rng: np.random.Generator) -> Floats:
-        """Return phi of an encoder whose eta is zero for all data: N(0, I), or equal logits.
+        """Return phi of an encoder whose eta is `Family.start` for all data: N(0, I), or equal logits.
 
         The shared part of eta is the family's own start.
         """
         weights = self.network.initial(rng)
-        last = self.network.layout.views(weights)[f"W{self.network.n_layers}"]
-        last[...] = 0.0
+        views = self.network.layout.views(weights)
+        views[f"W{self.network.n_layers}"][...] = 0.0
+        views[f"b{self.network.n_layers}"][...] = self.family.start[: self.network.sizes[-1]]
         return np.concatenate([weights, self.family.initial_shared(rng)])

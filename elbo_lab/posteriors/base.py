@@ -7,12 +7,13 @@ encoder shared by all data, and the exact posterior.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
+from elbo_lab.distributions.named import families_on
 from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
@@ -22,12 +23,25 @@ class PosteriorSpec(TypedDict, total=False):
 
     name: str
     family: str
+    family_fields: dict[str, Any]
     n_data: int
     sizes: list[int]
     activation: str
     n_classes: int
     shift: list[float]
     scale: list[float]
+
+
+def mismatch(family: Family, prior: Family) -> str:
+    """Return in one sentence how the z of a q differ from those of a prior, and which families to take."""
+    remedy = f"take {', '.join(families_on(prior))}"
+    if family.discrete != prior.discrete:
+        wanted = "discrete" if family.discrete else "continuous"
+        return f"{family.name} as q needs {wanted} z, not {prior.name}; {remedy}"
+    pair = f"a {family.name} q has another support than the {prior.name} prior"
+    if not family.lies_within(prior):
+        return f"{pair}: the ELBO is -inf where q reaches beyond it; {remedy}"
+    return f"{pair}: importance weights miss the part that q does not reach; {remedy}"
 
 
 class Posterior(ABC):
@@ -76,7 +90,7 @@ class Posterior(ABC):
         """Pull a cotangent (..., N, E) of eta back to phi: (..., P)."""
 
     def initial(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - an encoder needs weights
-        """Return the phi at which training begins: eta is zero, that is N(0, I) or equal categories."""
+        """Return the phi at which training begins: that of `Family.start`, as N(0, I) or equal categories."""
         return np.zeros(self.layout.size)
 
     def eta_and_pullback(self, phi: Floats, x: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
@@ -104,8 +118,7 @@ class Posterior(ABC):
             With the reason.
         """
         if not self.family.shares_support(prior):
-            pair = f"a {self.family.name} q has another support than the {prior.name} prior"
-            raise NotApplicable(f"{pair}: the ELBO is -inf where q reaches beyond it", Reason.SUPPORT)
+            raise NotApplicable(mismatch(self.family, prior), Reason.SUPPORT)
 
     def to_dict(self) -> PosteriorSpec:
         """Return the name and the numbers from which `from_dict` builds this map, for checkpoints.

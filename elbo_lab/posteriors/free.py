@@ -60,8 +60,8 @@ class FreePosterior(Posterior):
         return cls(family, values["n_data"])
 
     def initial(self, rng: np.random.Generator) -> Floats:
-        """Return the table of zeros, but for the part of eta that an encoder would share: its own start."""
-        eta = np.zeros((self.n_data, self.family.eta_size))
+        """Return the table of `Family.start`; what an encoder would share has a start of its own."""
+        eta = np.tile(self.family.start, (self.n_data, 1))
         eta[:, self.family.eta_size - self.family.shared_size :] = self.family.initial_shared(rng)
         return self.phi_from_eta(eta)
 

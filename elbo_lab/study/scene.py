@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import SOURCES, FullGaussian, NoiseSource
+from elbo_lab.distributions import SOURCES, Family, FullGaussian, NoiseSource
 from elbo_lab.errors import (
     BadValue,
     NotApplicable,
@@ -44,8 +44,15 @@ from elbo_lab.optimise import (
     maximise_exact_elbo,
     maximise_frozen_elbo,
 )
-from elbo_lab.posteriors import AmortisedPosterior, ExactPosterior, FreePosterior, FullPosterior, Posterior
-from elbo_lab.registry import ModelChoice, check_posterior_name, find_model
+from elbo_lab.posteriors import (
+    AmortisedPosterior,
+    ExactPosterior,
+    FreePosterior,
+    Posterior,
+    PosteriorChoice,
+    find_posterior,
+)
+from elbo_lab.registry import ModelChoice, find_model
 
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
@@ -168,8 +175,8 @@ def make_problem(
         The data of the model if not given.
     latent : int, optional
         K; the usual one of the model if not given.
-    posterior : {'free', 'full', 'amortised', 'exact'}
-        Kind of q.
+    posterior : str
+        'free', 'amortised', 'exact', a family as in 'laplace', or both, as in 'amortised:laplace'.
     at : {'near', 'start', 'exact'}
         Position of q: clearly off the best fit, at the prior, or at the best fit.
     rows : int, optional
@@ -193,7 +200,7 @@ def make_problem(
     >>> bool(abs(log_p.value - elbo.value - kl.value).max() < 1e-12)
     True
     """
-    choice, posterior = find_model(model), check_posterior_name(posterior)
+    choice, posterior = find_model(model), find_posterior(posterior).text
     check_count("seed", seed, minimum=0)
     for name, count in (("latent", latent), ("rows", rows)):
         if count is not None:
@@ -222,7 +229,8 @@ def build_scene(
     choice : ModelChoice
     data : str, path, array or Dataset, or None for the model's own
     latent : int or None
-    posterior : {'free', 'full', 'amortised', 'exact'}
+    posterior : str
+        As `find_posterior` reads it.
     at : {'near', 'start', 'exact'}
     rows : int or None
         None means 32, or all if there are fewer; with global latents the table, at most `compared_rows`.
@@ -276,7 +284,7 @@ def build_scene(
         raise bad_value("data", FINITE_MAXIMUM, diverged, REMEDY)
     _check_scales(model, theta, dataset.x)
     try:
-        q = BUILDERS[posterior](model, theta, x)
+        q = _posterior(find_posterior(posterior), model, theta, x)
         q.check_support(model.family)
     except NotApplicable as reason:
         return Scene(model, theta, None, np.zeros(0), x, dataset.name, best_eta, str(reason), source)
@@ -326,25 +334,18 @@ def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, 
     return theta, fit_eta(model, theta, x, eta[: len(x)], rng)
 
 
-def _encoder(model: Model, theta: Floats, x: Floats) -> Posterior:  # noqa: ARG001
+def _posterior(choice: PosteriorChoice, model: Model, theta: Floats, x: Floats) -> Posterior:
+    """Return the q that was asked for, or raise NotApplicable if the model has none of this kind."""
+    if choice.map == ExactPosterior.name:
+        model.posterior_eta(theta, x)  # raises NotApplicable where it is not known
+        return ExactPosterior(model, theta)
+    family = choice.family_for(model)
+    if choice.map != AmortisedPosterior.name:
+        return FreePosterior(family, len(x))
     if model.global_latents:
         reason = f"an encoder learns from many data, and {model.label} has one: its latents are global"
         raise NotApplicable(reason, Reason.ONE_DATUM)
-    return AmortisedPosterior.for_data(model.posterior_family, x, n_classes=model.given_classes)
-
-
-def _exact(model: Model, theta: Floats, x: Floats) -> Posterior:
-    model.posterior_eta(theta, x)  # raises NotApplicable where it is not known
-    return ExactPosterior(model, theta)
-
-
-# From (model, theta, x) to a posterior; NotApplicable if the model has none of this kind.
-BUILDERS: dict[str, Callable[[Model, Floats, Floats], Posterior]] = {
-    FreePosterior.name: lambda model, _, x: FreePosterior(model.posterior_family, len(x)),
-    FullPosterior.name: lambda model, _, x: FullPosterior.for_model(model, len(x)),
-    AmortisedPosterior.name: _encoder,
-    ExactPosterior.name: _exact,
-}
+    return AmortisedPosterior.for_data(family, x, n_classes=model.given_classes)
 
 
 def _place(
@@ -353,25 +354,37 @@ def _place(
     """Return the phi (P,) at which q is at a named place."""
     if not posterior.has_parameters:
         return np.zeros(0)
-    family, best, start = posterior.family, best_eta, np.broadcast_to(model.prior_eta(theta), best_eta.shape)
-    if family != model.family:
-        family = cast(FullGaussian, family)
-        start = family.from_diagonal(start)
-        best = start if at == "start" else _best_full(model, theta, x, best_eta, family, seed)
-    eta = {"exact": best, "near": family.near(best), "start": start}[at]
+    family, eta = posterior.family, best_eta
+    if at == "start":
+        eta = _at_prior(family, model, theta, len(x))
+    elif family != model.posterior_family:
+        eta = _best_in(family, model, theta, x, best_eta, seed)
+    if at == "near":
+        eta = family.near(eta)
     if isinstance(posterior, FreePosterior):
         return posterior.phi_from_eta(eta)
     encoder = cast(AmortisedPosterior, posterior)
     return fit_encoder(encoder, x, eta, spawn(seed, model.label, "encoder"))
 
 
-def _best_full(
-    model: Model, theta: Floats, x: Floats, best_eta: Floats, family: FullGaussian, seed: int
-) -> Floats:
-    """Return the best eta (N, E) with a full covariance, given the best with a diagonal one."""
+def _at_prior(family: Family, model: Model, theta: Floats, n_data: int) -> Floats:
+    """Return the prior as a member of a family (N, E), or the one at which a fit begins."""
+    eta = np.array(family.start)[None]
+    if family.holds(model.family):
+        own = model.prior_eta(theta)
+        eta[:] = 0.0
+        eta[:, : own.shape[-1]] = own
+    return np.broadcast_to(eta, (n_data, family.eta_size))
+
+
+def _best_in(family: Family, model: Model, theta: Floats, x: Floats, best_eta: Floats, seed: int) -> Floats:
+    """Return the eta (N, E) of greatest ELBO in a family, given the best in the family of the model's q."""
     if projected.applies(model, family):
-        return maximise_exact_elbo(model, theta, x, family)
-    diagonal = family.from_diagonal(best_eta)
-    if closed_form.applies(model):
-        return diagonal  # theta is rotated such that the posterior is diagonal
-    return fit_eta(model, theta, x, diagonal, spawn(seed, model.label, "full"), family=family)
+        return maximise_exact_elbo(model, theta, x, cast(FullGaussian, family))
+    start = np.array(_at_prior(family, model, theta, len(x)))
+    if family.holds(model.posterior_family):
+        start[:, : best_eta.shape[-1]] = best_eta
+        if closed_form.applies(model):
+            return start  # theta is rotated such that the posterior is diagonal
+    word = "full" if isinstance(family, FullGaussian) else family.name
+    return fit_eta(model, theta, x, start, spawn(seed, model.label, word), family=family)

@@ -19,7 +19,7 @@ from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.exact.rules import hermite_rule
 from elbo_lab.models import PPCA, DeepBernoulli, GaussianMixture
 from elbo_lab.optimise import fit_eta
-from elbo_lab.posteriors import FullPosterior
+from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import ModelChoice
 from elbo_lab.study import build_scene
 
@@ -31,7 +31,7 @@ CORRELATED = [case for case in LINEAR if hasattr(case.model, "posterior_moments"
 
 def table_of(case, seed=0, size=0.4):
     """Return a full posterior of a case and a random phi."""
-    table = FullPosterior.for_model(case.model, len(case.x))
+    table = FreePosterior(FullGaussian(case.model.latent_dim), len(case.x))
     return table, size * np.random.default_rng(seed).standard_normal(table.layout.size)
 
 
@@ -351,7 +351,7 @@ def test_a_linear_model_is_placed_at_its_exact_posterior():
 def test_categories_have_no_covariance():
     scene = placed(GaussianMixture, np.random.default_rng(0).standard_normal((30, 2)), "near", variant="full")
     assert scene.posterior is None
-    assert scene.no_posterior == "a Gaussian with full covariance needs continuous z, not categorical"
+    assert scene.no_posterior.startswith("full-gaussian as q needs continuous z, not categorical; take categ")
 
 
 def test_compare_takes_a_full_posterior_and_finds_no_fault():
@@ -365,7 +365,7 @@ def test_compare_takes_a_full_posterior_and_finds_no_fault():
     result = compare(
         ["deep-bernoulli", "gaussian-mle"], estimators=names, posterior="full", rows=3, repeats=90
     )
-    assert all(row["applicable"] and row["posterior"] == "full" for row in result.rows)
+    assert all(row["applicable"] and row["posterior"] == "full-gaussian" for row in result.rows)
     assert {row["bias_max_z"] is None or row["bias_max_z"] < row["bias_z_limit"] for row in result.rows} == {
         True
     }

@@ -1,5 +1,6 @@
 """What the methods of stochastic ascent share: the options of their steps, their plan, their memory."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from elbo_lab.evaluation import has_exact_evidence
 from elbo_lab.fitting.methods.base import Settings, of_network
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
-from elbo_lab.posteriors import Posterior
+from elbo_lab.posteriors import Posterior, check_within, find_posterior
 from elbo_lab.registry import ESTIMATORS, find_estimators
 from elbo_lab.training import Plan, parse_optimizer, parse_schedule
 
@@ -24,20 +25,47 @@ STEPS: Settings = {
     "evaluate_every": 1,
     "clip": None,
 }
-# Where q is continuous, where its KL to the prior has no formula, and where it is categorical.
-ANALYTIC: Settings = {"theta_estimator": "elbo-analytic-kl"}
-CONTINUOUS: Settings = ANALYTIC | {"phi_estimator": "reparameterization-analytic-kl", "draws": 1}
-WITHOUT_KL: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "reparameterization", "draws": 1}
-CATEGORICAL: Settings = ANALYTIC | {"phi_estimator": "score-function-loo", "draws": 10}
+# Where KL(q || prior) has a formula, where it has none, and where no path leads from the noise to z.
+ANALYTIC: Settings = {
+    "theta_estimator": "elbo-analytic-kl",
+    "phi_estimator": "reparameterization-analytic-kl",
+    "draws": 1,
+}
+SAMPLED: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "reparameterization", "draws": 1}
+WITHOUT_PATH: Settings = {"phi_estimator": "score-function-loo", "draws": 10}
 
 
-def with_usual_estimators(family: Family, options: Settings, usual: Settings) -> Settings:
-    """Return the options, with the usual estimators of a family, or other usual values, in place of None."""
-    if family.discrete:
-        usual = CATEGORICAL | usual
-    else:
-        usual = (CONTINUOUS if family.has_kl_to(family) else WITHOUT_KL) | usual
+def with_usual_estimators(family: Family, prior: Family, options: Settings, usual: Settings) -> Settings:
+    """Return the options, with the usual estimators or other usual values in place of None.
+
+    Parameters
+    ----------
+    family, prior : Family
+        Of q and of p(z).
+    options, usual : dict
+    """
+    pair = (ANALYTIC if family.has_kl_to(prior) else SAMPLED) | ({} if family.has_path else WITHOUT_PATH)
+    usual = pair | usual
     return options | {name: value for name, value in usual.items() if options.get(name, value) is None}
+
+
+def q_of(model: Model, settings: Settings, maps: Sequence[str]) -> tuple[str, Family]:
+    """Return the map and the family of the q that an option asks for, or raise ValueError.
+
+    Parameters
+    ----------
+    model : Model
+    settings : dict
+    maps : sequence of str
+        That the method can train, the usual one first.
+    """
+    choice = find_posterior(settings["posterior"])
+    if choice.map and choice.map not in maps:
+        expected = f"{' or '.join(maps)}, or a family"
+        raise bad_value("posterior", expected, repr(settings["posterior"]))
+    family = choice.family_for(model)
+    check_within(family, model.family)
+    return choice.map or maps[0], family
 
 
 def plan_of(settings: Settings) -> Plan:

@@ -9,6 +9,7 @@ from elbo_lab.fitting.methods.steps import (
     check_training_size,
     estimator_of,
     plan_of,
+    q_of,
     with_usual_estimators,
 )
 from elbo_lab.fitting.recorders import exact_elbo_recorder
@@ -17,23 +18,33 @@ from elbo_lab.models import GPLVM, Model
 from elbo_lab.posteriors import FreePosterior, Posterior
 from elbo_lab.training import GlobalElboObjective, Training
 
+# One z explains the whole table: an encoder would have one datum to learn from.
+MAPS = (FreePosterior.name,)
+
 
 class SVIMethod(Method):
     """Steps along estimated gradients of the ELBO of one z for a whole table."""
 
     name = "svi"
     summary = "steps along estimated gradients of the ELBO of global latents, from rows of the table"
-    options = STEPS | {"epochs": 300, "learning_rate": 1e-2, "phi_estimator": None, "draws": None}
+    options = STEPS | {
+        "epochs": 300,
+        "learning_rate": 1e-2,
+        "posterior": FreePosterior.name,
+        "phi_estimator": None,
+        "draws": None,
+    }
 
     def applies(self, model: Model) -> bool:
         # The rows of a table under Gaussian processes are no sum: there are no minibatches.
         return model.global_latents and not isinstance(model, GPLVM)
 
     def completed(self, model: Model, options: Settings) -> Settings:
-        return with_usual_estimators(model.family, options, {})
+        _, family = q_of(model, options, MAPS)
+        return with_usual_estimators(family, model.family, options, {})
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:  # noqa: ARG002
-        return FreePosterior(model.family, 1)
+        return FreePosterior(q_of(model, settings, MAPS)[1], 1)
 
     def check_size(self, sizes: Sizes, posterior: Posterior | None, settings: Settings) -> None:
         check_training_size(sizes, posterior, settings)

@@ -22,6 +22,7 @@ from elbo_lab.fitting.methods.steps import (
     check_training_size,
     estimator_of,
     plan_of,
+    q_of,
     with_usual_estimators,
 )
 from elbo_lab.fitting.recorders import (
@@ -47,6 +48,7 @@ from elbo_lab.training import (
 
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
+MAPS = (AmortisedPosterior.name, FreePosterior.name)
 MAY_FALL = "the ELBO and log p(x) may fall"
 
 
@@ -81,8 +83,9 @@ class VAEMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         check_gap_rows(model, options["gap_rows"])
-        _check_patience(options)
-        if options["posterior"] == FreePosterior.name and options["encoder_hidden"] is not None:
+        kind_of_map, family = q_of(model, options, MAPS)
+        _check_patience(options, kind_of_map)
+        if kind_of_map == FreePosterior.name and options["encoder_hidden"] is not None:
             expected = "no value with a free table, which has no encoder"
             raise bad_value("encoder_hidden", expected, options["encoder_hidden"])
         _check_weight(options)
@@ -93,17 +96,18 @@ class VAEMethod(Method):
             if options[argument] is not None:
                 expected = f"no value with objective {kind.name}, which learns it from dreams"
                 raise bad_value(argument, expected, repr(options[argument]))
-        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual_for(model.posterior_family)}
-        return with_usual_estimators(model.family, options, usual) | dict.fromkeys(unused)
+        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual_for(family)}
+        return with_usual_estimators(family, model.family, options, usual) | dict.fromkeys(unused)
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
         train, _ = validation_split(settings, train)
-        if settings["posterior"] == FreePosterior.name:
-            return FreePosterior(model.posterior_family, len(train.x))
+        kind_of_map, family = q_of(model, settings, MAPS)
+        if kind_of_map == FreePosterior.name:
+            return FreePosterior(family, len(train.x))
         images = train.image_shape is not None
         for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
         layers = tuple(of_network(settings, "encoder", "hidden")), settings["activation"]
-        return for_kind(model.posterior_family, train.x, *layers, n_classes=model.given_classes)
+        return for_kind(family, train.x, *layers, n_classes=model.given_classes)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         return ""
@@ -183,8 +187,8 @@ def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Datas
     return (train, None) if settings["patience"] is None else train.split(VALIDATION)
 
 
-def _check_patience(options: Settings) -> None:
+def _check_patience(options: Settings, kind_of_map: str) -> None:
     """Refuse to watch validation rows for which there is no q."""
-    if options["posterior"] == FreePosterior.name and options["patience"] is not None:
+    if kind_of_map == FreePosterior.name and options["patience"] is not None:
         expected = "no value with a free table, which has no q for validation rows"
         raise bad_value("patience", expected, options["patience"], "use the amortised posterior")
