@@ -123,6 +123,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")
+    add("--noise", metavar="KIND", help="of a step: independent, antithetic, sobol, sobol(scrambles=4)")
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")

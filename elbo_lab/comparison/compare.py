@@ -39,6 +39,7 @@ from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
 from elbo_lab.estimators import Estimator
+from elbo_lab.estimators.coupled import for_source
 from elbo_lab.estimators.targets import TARGETS, is_gradient
 from elbo_lab.exact import Answer
 from elbo_lab.kinds import checks_kinds
@@ -101,10 +102,11 @@ def compare(
         family of the model.
     at : {'near', 'start', 'exact'}, optional
         Position of q: near the best fit (default), at the start (the prior), at the exact best fit.
-    noise : {'independent', 'antithetic', 'sobol'}
+    noise : {'independent', 'antithetic', 'sobol', 'sobol(scrambles=G)'}
         How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
-        that variances are those of the whole estimate. Estimators that need independent draws are refused
-        with the reason in their rows.
+        that variances are those of the whole estimate. Estimators that need independent draws take one draw
+        of every pair, or of every scramble, at a time (`estimators.coupled`); on one set of Sobol points they
+        are refused with the reason in their rows.
     against : str, optional
         Name of an estimator: every row of its targets then has the ratio of the two variances, from the
         same batches, with an interval.
@@ -113,7 +115,8 @@ def compare(
         until it sees it, at most 100 times as often as `repeats`, and not where the error of the exact
         answer alone hides it. For values the same share of the gap log p - ELBO, at most as many nats.
     draws : int
-        S per estimate; even for antithetic noise, best a power of two for Sobol points.
+        S per estimate; even for antithetic noise, best a power of two for Sobol points. Of S antithetic draws
+        S/2 are in one bound.
     repeats : int
         R estimates per row, at least two.
     rows : int, optional
@@ -160,6 +163,7 @@ def compare(
         check_count("latent", latent)
     source = find_source(noise)
     source.check(NoiseSpec("normal", (draws,)))
+    chosen = [for_source(estimator, source) for estimator in chosen]
     for estimator in chosen:
         try:
             estimator.check_draws(draws)
@@ -186,7 +190,7 @@ def compare(
         "latent": latent,
         "posterior": posterior,
         "at": at,
-        "noise": source.name,
+        "noise": source.spec,
         "against": against,
         "power": power,
         "draws": draws,

@@ -9,7 +9,9 @@ unbiased; what differs is the dependence among the S draws of one estimate. Mirr
 of the noise, and leave (or double) the variance of even ones; evenly spread points integrate smooth functions
 of few dimensions with an error near 1/S in place of 1/sqrt(S) (Owen 1997; Buchholz, Wenzel and Mandt 2018 for
 variational inference). An estimator that multiplies draws with each other (a leave-one-out baseline) or takes
-the logarithm of their mean assumes independent draws: it declares `independent_draws`, and is refused.
+the logarithm of their mean assumes independent draws: it declares `independent_draws`. Where the draws form
+groups that are independent of each other, pairs or several sets of Sobol points, a form of it for groups is
+unbiased (`estimators.coupled`); on a single set of Sobol points it is refused.
 
 Leading axes are repeats, and every repeat is an independent randomisation. The variance over repeats is
 therefore that of the estimate, not of a single draw over S. The error of a *single* randomised set cannot be
@@ -21,6 +23,7 @@ at once. The balance of the points is complete only when S is a power of two; an
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -28,8 +31,8 @@ import numpy as np
 from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions.noise import FloatDType, NoiseSpec, draw_noise, unknown_kind
 from elbo_lab.distributions.special_functions import ndtri
-from elbo_lab.errors import NotApplicable, bad_value, unknown_name
-from elbo_lab.names import called
+from elbo_lab.errors import NotApplicable, bad_value, check_count, unknown_name
+from elbo_lab.names import called, parse_call, spell_call
 
 BITS = 30
 MOST_DIMENSIONS = 21_201  # the limit of SciPy's direction numbers
@@ -45,6 +48,10 @@ class NoiseSource(ABC):
         Its names in other texts.
     independent : bool
         Whether the draws of one estimate are independent of each other.
+    group_word : str
+        What the groups of draws are called that are independent of each other.
+    remedy : str
+        What to do where all draws are one group.
     """
 
     name: str
@@ -52,6 +59,22 @@ class NoiseSource(ABC):
     synonyms: tuple[str, ...] = ()
     summary: str
     independent = False
+    group_word: str = "draws"
+    remedy: str = ""
+
+    @property
+    def one_group(self) -> bool:
+        """Whether all draws of an estimate depend on each other."""
+        return False
+
+    @property
+    def spec(self) -> str:
+        """The text that `find_source` turns back into this source."""
+        return self.name
+
+    def groups(self, n_draws: int) -> Integers:
+        """Return which of S draws depend on each other: numbers (G, m), a row per independent group."""
+        return np.arange(n_draws)[:, None]
 
     @abstractmethod
     def draw(
@@ -91,6 +114,10 @@ class Antithetic(NoiseSource):
     name = "antithetic"
     synonyms = ("mirrored",)
     summary = "pairs of mirror images: eps and -eps, u and 1 - u; an even number of draws"
+    group_word = "pairs"
+
+    def groups(self, n_draws: int) -> Integers:
+        return np.arange(n_draws).reshape(2, -1).T
 
     def draw(
         self,
@@ -109,12 +136,37 @@ class Antithetic(NoiseSource):
             raise bad_value("draws", "an even number with antithetic noise", spec.shape[0], "take one more")
 
 
+@dataclass(frozen=True)
 class Sobol(NoiseSource):
-    """Randomised Sobol points, one independent randomisation per repeat."""
+    """Randomised Sobol points, one independent randomisation per repeat, or several.
+
+    Parameters
+    ----------
+    scrambles : int
+        G, sets of S / G points, each with a randomisation of its own.
+    """
+
+    scrambles: int = 1
 
     name = "sobol"
     synonyms = ("qmc", "quasi-monte-carlo")
-    summary = "randomised Sobol points (quasi-Monte Carlo); best with a power of two of draws"
+    summary = "randomised Sobol points (quasi-Monte Carlo), best with a power of two; sobol(scrambles=4)"
+    group_word = "scrambles"
+    remedy = "sobol(scrambles=G) has G independent sets"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scrambles", check_count("scrambles", self.scrambles))
+
+    @property
+    def one_group(self) -> bool:
+        return self.scrambles == 1
+
+    @property
+    def spec(self) -> str:
+        return self.name if self.one_group else spell_call(self.name, {"scrambles": self.scrambles})
+
+    def groups(self, n_draws: int) -> Integers:
+        return np.arange(n_draws).reshape(self.scrambles, -1)
 
     def draw(
         self,
@@ -125,7 +177,8 @@ class Sobol(NoiseSource):
     ) -> Floats:
         self.check(spec)
         n_draws, n_dims = spec.shape[0], int(np.prod(spec.shape[1:]))
-        digits = _scrambled(_sobol_points(n_draws, n_dims), tuple(lead), rng)
+        points = _sobol_points(n_draws // self.scrambles, n_dims)
+        digits = _scrambled(points, (*lead, self.scrambles), rng)
         # The midpoints of cells of width 2^-30: never 0 or 1.
         u = ((digits + 0.5) * 2.0**-BITS).reshape(*lead, *spec.shape)
         if spec.kind == "normal":
@@ -135,6 +188,9 @@ class Sobol(NoiseSource):
         return u.astype(dtype, copy=False)
 
     def check(self, spec: NoiseSpec) -> None:
+        if spec.shape[0] % self.scrambles:
+            expected = f"a multiple of the {self.scrambles} scrambles of {self.spec}"
+            raise bad_value("draws", expected, spec.shape[0], "each scramble has as many points")
         n_dims = int(np.prod(spec.shape[1:]))
         if n_dims > MOST_DIMENSIONS:
             raise NotApplicable(
@@ -147,9 +203,17 @@ SOURCES = (Independent(), Antithetic(), Sobol())
 
 
 def find_source(name: str) -> NoiseSource:
-    """Return the source of this name, or raise ValueError with the nearest."""
-    for source in called(name, SOURCES):
-        return source
+    """Return the source of a name, as 'sobol' or 'sobol(scrambles=4)', or raise ValueError."""
+    kind, options = parse_call(name, "noise")
+    for source in called(kind, SOURCES):
+        known = [one.name for one in fields(source)] if isinstance(source, Sobol) else []
+        for option in options:
+            if option not in known:
+                takes = (
+                    f"arguments of {source.name} ({', '.join(known)})" if known else f"no arguments of {kind}"
+                )
+                raise bad_value("noise", takes, repr(option))
+        return type(source)(**options) if options else source
     raise unknown_name("noise", name, [source.name for source in SOURCES])
 
 

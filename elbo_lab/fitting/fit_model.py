@@ -70,6 +70,7 @@ def fit(
     theta_estimator: str | None = None,
     phi_estimator: str | None = None,
     draws: int | None = None,
+    noise: str | None = None,
     chains: str | None = None,
     moves: int | None = None,
     leapfrog: int | None = None,
@@ -147,6 +148,9 @@ def fit(
         `elbo-lab list`.
     draws : int, optional
         Draws of z per datum and step.
+    noise : {'independent', 'antithetic', 'sobol', 'sobol(scrambles=G)'}, optional
+        How the draws of a step depend on each other. Estimators that need independent draws take one draw of
+        every pair, or scramble, at a time (`estimators.coupled`).
     chains : {'persistent', 'cold'}, optional
         How the chains of an E-step of monte-carlo-em start, see `training.monte_carlo_em`.
     moves, leapfrog, theta_steps : int, optional

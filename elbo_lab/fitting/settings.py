@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
+from elbo_lab.distributions import find_source
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
 from elbo_lab.fitting.methods import METHODS, Settings, methods_of
@@ -133,6 +134,8 @@ def _check(options: Settings) -> None:
     for name, allowed in WORDS.items():
         if name in options and options[name] not in allowed:
             raise unknown_name(name, options[name], allowed)
+    if "noise" in options:
+        find_source(options["noise"])
     if "epochs" in options:
         check_count("epochs", options["epochs"])
     for name in WIDTHS:

@@ -32,6 +32,7 @@ from elbo_lab.errors import (
     unknown_name,
 )
 from elbo_lab.estimators import Estimator, Problem
+from elbo_lab.estimators.coupled import check_source
 from elbo_lab.exact import closed_form, enumeration, projected
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import GPLVM, GraphModel, Model
@@ -128,10 +129,7 @@ class Scene:
         try:
             estimator.check_draws(n_draws)
             estimator.check_pairing(*self.problem[:2])
-            if estimator.independent_draws and not self.source.independent:
-                text = "declares that it needs independent draws (independent_draws = True); "
-                text += f"{self.source.name} draws could change its expectation"
-                raise NotApplicable(text, Reason.COUPLED_DRAWS)
+            check_source(estimator, self.source)
             self.source.check(estimator.noise_for(self.problem, n_draws))
         except BadValue as reason:
             return str(reason)

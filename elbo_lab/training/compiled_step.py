@@ -37,6 +37,7 @@ def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> 
         isinstance(objective, ElboObjective)
         and type(objective) in (ElboObjective, BetaObjective)
         and objective.one_pass
+        and objective.source.independent
         and type(objective.model) is DeepBernoulli
         and type(objective.posterior) is AmortisedPosterior
         and type(objective.posterior.family) is DiagonalGaussian

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
-from elbo_lab.distributions import Family, NoiseSpec, draw_noise
+from elbo_lab.distributions import SOURCES, Family, NoiseSource, NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason, check_table
 from elbo_lab.estimators import (
     ElboAnalyticKL,
@@ -33,6 +33,7 @@ from elbo_lab.estimators import (
     ReparameterizationAnalyticKL,
     elbo_for,
 )
+from elbo_lab.estimators.coupled import check_source, for_source
 from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.iwae_gradients.score import Vimco
 from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
@@ -189,6 +190,9 @@ class VariationalObjective(Objective):
     draws : int
         S, draws of z per datum and step.
     dtype : {float32, float64}
+    source : NoiseSource
+        How the draws of a step depend on each other; every step has a randomisation of its own. Estimators
+        that need independent draws take their form for groups of them (`estimators.coupled`).
 
     Attributes
     ----------
@@ -211,6 +215,7 @@ class VariationalObjective(Objective):
     probabilities: Floats | None = None
     draws: int = field(default=1, kw_only=True)
     dtype: type = field(default=np.float64, kw_only=True)
+    source: NoiseSource = field(default=SOURCES[0], kw_only=True)
     names: ClassVar[Names] = ("theta", "phi")
     name: ClassVar[str]
     title: ClassVar[str] = ""
@@ -230,6 +235,8 @@ class VariationalObjective(Objective):
         for name, estimator in self.estimators.items():
             self.check_estimator(name, estimator, self.model, self.posterior)
             estimator.check_draws(self.draws)
+            check_source(estimator, self.source)
+        self.source.check(NoiseSpec("normal", (self.draws,)))
 
     @classmethod
     def check_combination(cls, model: Model, posterior: Posterior) -> None:
@@ -271,7 +278,7 @@ class VariationalObjective(Objective):
     @property
     def estimators(self) -> dict[str, Estimator]:
         """{name: estimator} of the vectors whose gradient comes from draws of q on the data."""
-        return {name: getattr(self, f"{name}_estimator") for name in self.targets}
+        return {name: for_source(getattr(self, f"{name}_estimator"), self.source) for name in self.targets}
 
     @property
     def n_rows(self) -> int:
@@ -333,7 +340,7 @@ class VariationalObjective(Objective):
         """Return the noise specs of the estimators; estimators with equal specs share their draws."""
         estimators = list(self.estimators.values())
         if not self.one_pass:
-            estimators.append(self.bound)
+            estimators.append(for_source(self.bound, self.source))
         return tuple(dict.fromkeys(self._noise_spec(estimator, n_data) for estimator in estimators))
 
     def _noise_spec(self, estimator: Estimator, n_data: int) -> NoiseSpec:
@@ -342,7 +349,7 @@ class VariationalObjective(Objective):
 
     def noise(self, n_data: int, rng: np.random.Generator) -> dict[NoiseSpec, Floats]:
         """Return {spec: noise}."""
-        return {spec: draw_noise(spec, rng, dtype=self.dtype) for spec in self.noise_specs(n_data)}
+        return {spec: self.source.draw(spec, rng, dtype=self.dtype) for spec in self.noise_specs(n_data)}
 
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         x, noise = block
@@ -352,8 +359,9 @@ class VariationalObjective(Objective):
             if name in names:
                 draws = noise[self._noise_spec(estimator, len(x))]
                 gradients[name], memory[name] = estimator.estimate(problem, draws, memory[name])
-        draws = noise[self._noise_spec(self.bound, len(x))]
-        return float(self.bound.estimate(problem, draws)[0][0]), gradients, memory
+        bound = for_source(self.bound, self.source)
+        draws = noise[self._noise_spec(bound, len(x))]
+        return float(bound.estimate(problem, draws)[0][0]), gradients, memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,7 +388,7 @@ class ElboObjective(VariationalObjective):
 
     @cached_property
     def one_pass(self) -> bool:
-        return (type(self.theta_estimator), type(self.phi_estimator)) == self.pair
+        return tuple(map(type, self.estimators.values())) == self.pair
 
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         if not self.one_pass:

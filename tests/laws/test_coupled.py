@@ -1,147 +1,227 @@
-"""Exact bounds of several draws, against enumeration, the ELBO, log p and their own derivatives."""
+"""Estimators of several draws on groups of draws: the mean is that of independent draws."""
 
-import itertools
-
+import estimator_laws as laws
 import numpy as np
 import pytest
-from cases import CASES, DISCRETE, ONE_LATENT, over
-from checks import assert_close
+from cases import CATEGORICAL, ONE_LATENT, WITH_POSTERIOR, model_id
+from estimator_laws import BY_NAME, assert_same, exact_value
+from noise_integrals import estimate, expected_estimate
 
-from elbo_lab import exact
-from elbo_lab.exact import coupled, enumeration
-from elbo_lab.special import log_mean_exp
+from elbo_lab import compare
+from elbo_lab.distributions import SOURCES, NoiseSpec, find_source, mirrored
+from elbo_lab.errors import NotApplicable, UserMistake
+from elbo_lab.estimators import NO_STATE, Estimator
+from elbo_lab.estimators.coupled import LeaveOneGroupOut, OneOfEveryGroup, for_source
+from elbo_lab.fitting import fit
 
-FEW = DISCRETE + ONE_LATENT
-
-
-def eta_of(case):
-    return case.free.eta(case.free_phi, case.x)
-
-
-def bound(case, eta, n_draws, theta=None):
-    theta = case.theta if theta is None else theta
-    return exact.importance_weighted_bound(case.model, theta, case.x, eta, n_draws)
-
-
-@over(DISCRETE)
-@pytest.mark.parametrize("n_draws", [1, 2, 4])
-def test_the_bound_of_a_discrete_z_is_the_sum_over_all_tuples_of_draws(case, n_draws):
-    eta, family = eta_of(case), case.model.family
-    z = enumeration.all_values(family, len(case.x))
-    log_q = family.log_prob(eta, z)
-    log_w = case.model.log_joint(case.theta, case.x, z) - log_q
-    tuples = np.array(list(itertools.product(range(len(z)), repeat=n_draws))).T
-    expected = (np.exp(log_q[tuples].sum(axis=0)) * log_mean_exp(log_w[tuples], axis=0)).sum(axis=0)
-    assert_close(bound(case, eta, n_draws).value, expected, 1e-11)
+INDEPENDENT, ANTITHETIC, SOBOL = SOURCES
+FOUR = find_source("sobol(scrambles=4)")
+SMOOTH = next(case for case in ONE_LATENT if case.model.name == "deep-bernoulli")
+SMALL = (SMOOTH, CATEGORICAL[0])
+LOO = BY_NAME["score-function-loo"]
+over_small = pytest.mark.parametrize("case", SMALL, ids=model_id)
 
 
-@over(CASES)
-def test_with_one_draw_the_bound_is_the_elbo(case):
-    eta, family = eta_of(case), case.model.family
-    found = bound(case, eta, 1)
-    expected = exact.expectation(case.model, case.theta, case.x, eta)
-    for name, entropy in (
-        ("value", family.entropy(eta)),
-        ("grad_theta", 0.0),
-        ("grad_eta", family.entropy_grad(eta) / len(case.x)),
+class WithMirrorImages(Estimator):
+    """An estimator that is given half of its draws and adds their mirror images."""
+
+    def __init__(self, inner):
+        self.inner, self.name, self.target = inner, inner.name, inner.target
+        self.needs_pathwise = inner.needs_pathwise
+
+    def noise_spec(self, family, n_draws, n_data):
+        return self.inner.noise_spec(family, n_draws, n_data)
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        spec = self.noise_spec(problem.posterior.family, 1, len(problem.x))
+        both = np.concatenate([noise, mirrored(spec.kind, noise)], axis=noise.ndim - len(spec.shape))
+        return self.inner.estimate(problem, both, state)
+
+
+def mean_over_pairs(estimator, case, n_pairs=2):
+    """Return the expectation over the noise of the pairs: one integral or sum for each."""
+    whole = WithMirrorImages(estimator)
+    return expected_estimate(whole, case, case.free, case.free_phi, n_pairs, tolerance=1e-7)
+
+
+# -- the expectation, without luck -----------------------------------------------------------------
+
+
+def check_pairs(kind, case):
+    assert_same(
+        mean_over_pairs(kind(LOO, ANTITHETIC), case), exact_value(LOO, case, case.free, case.free_phi), 1e-7
+    )
+
+
+@over_small
+def test_leave_one_out_over_pairs_is_unbiased(case):
+    check_pairs(LeaveOneGroupOut, case)
+
+
+class SeesItsMirrorImage(LeaveOneGroupOut):
+    """The baseline of a draw is the mean of all others, its mirror image among them."""
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        return self.inner.estimate(problem, noise, state)
+
+
+class SeesItsGroup(LeaveOneGroupOut):
+    """The baseline of a group is the mean of all groups."""
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        plain, n_draws = self.inner.estimate(problem, noise, state)[0], noise.shape[-2]
+        return plain * (n_draws - 1) / n_draws, state
+
+
+@pytest.mark.parametrize("fault", [SeesItsMirrorImage, SeesItsGroup])
+@over_small
+def test_a_baseline_that_knows_the_draw_is_caught(fault, case):
+    with pytest.raises(AssertionError):
+        check_pairs(fault, case)
+
+
+MULTI = [(SMOOTH, "dreg"), (SMOOTH, "vimco")]
+MULTI += [
+    (CATEGORICAL[0], name) for name in ("vimco", "importance-weighted", "score-function-optimal-baseline")
+]
+
+
+def check_sets(kind, name, case):
+    """Two pairs are two bounds of two draws, each with the expectation of two independent draws."""
+    inner = BY_NAME[name]
+    expected = expected_estimate(inner, case, case.free, case.free_phi, 2, tolerance=1e-7)
+    assert_same(mean_over_pairs(kind(inner, ANTITHETIC), case), expected, 1e-7)
+
+
+@pytest.mark.parametrize(("case", "name"), MULTI, ids=lambda value: value if isinstance(value, str) else "")
+def test_mirror_images_are_a_second_bound_of_as_many_draws(case, name):
+    check_sets(OneOfEveryGroup, name, case)
+
+
+class AllInOneBound(OneOfEveryGroup):
+    """All draws in one bound, pairs and all."""
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        return self.inner.estimate(problem, noise, state)
+
+
+class PairsApart(OneOfEveryGroup):
+    """Every pair a bound of its own."""
+
+    def estimate(self, problem, noise, state=NO_STATE):
+        swapped = noise[..., self.source.groups(noise.shape[-2]).ravel(), :]
+        halves = np.split(swapped, 2, axis=-2)
+        return sum(self.inner.estimate(problem, half, state)[0] for half in halves) / 2, state
+
+
+@pytest.mark.parametrize("fault", [AllInOneBound, PairsApart])
+def test_a_pair_inside_one_bound_is_caught(fault):
+    with pytest.raises(AssertionError):
+        check_sets(fault, "vimco", CATEGORICAL[0])
+
+
+# -- identities --------------------------------------------------------------------------------------
+
+
+def noise_of(estimator, case, source, n_draws, lead=(3,)):
+    spec = estimator.noise_spec(case.model.family, n_draws, len(case.x))
+    return source.draw(spec, np.random.default_rng(4), lead)
+
+
+@over_small
+def test_groups_of_one_draw_are_leave_one_out(case):
+    noise = noise_of(LOO, case, INDEPENDENT, 4)
+    found, plain = (
+        estimate(one, case, case.free, case.free_phi, noise)
+        for one in (LeaveOneGroupOut(LOO, INDEPENDENT), LOO)
+    )
+    assert_same(found, plain, 1e-12)
+
+
+def test_at_the_exact_posterior_the_estimate_is_zero():
+    case = laws.canonical(WITH_POSTERIOR[0])
+    phi = case.free.phi_from_eta(case.model.posterior_eta(case.theta, case.x))
+    noise = noise_of(LOO, case, ANTITHETIC, 6)
+    assert np.abs(estimate(for_source(LOO, ANTITHETIC), case, case.free, phi, noise)).max() < 1e-12
+
+
+@pytest.mark.parametrize(("source", "n_draws"), [(ANTITHETIC, 6), (FOUR, 8)], ids=["pairs", "scrambles"])
+def test_an_estimate_over_groups_is_the_mean_over_its_sets(source, n_draws):
+    inner = BY_NAME["vimco"]
+    noise, groups = noise_of(inner, SMOOTH, source, n_draws), source.groups(n_draws)
+    assert np.array_equal(np.sort(groups, axis=None), np.arange(n_draws))
+    sets = [estimate(inner, SMOOTH, SMOOTH.free, SMOOTH.free_phi, noise[:, rows]) for rows in groups.T]
+    found = estimate(for_source(inner, source), SMOOTH, SMOOTH.free, SMOOTH.free_phi, noise)
+    assert_same(found, np.mean(sets, axis=0), 1e-13)
+
+
+def test_several_scrambles_are_independent_and_one_is_as_before():
+    """Two draws of one scramble are far apart; of two scrambles they do not know each other."""
+    spec = NoiseSpec("uniform", (8, 1))
+    one, four = (s.draw(spec, np.random.default_rng(0), (20_000,))[..., 0] for s in (SOBOL, FOUR))
+    between = np.corrcoef(four, rowvar=False)
+    same = np.zeros((8, 8), bool)
+    for group in FOUR.groups(8):
+        same[np.ix_(group, group)] = True
+    # A correlation of independent draws has a standard deviation of 1 / sqrt(20 000).
+    assert np.abs(between[~same]).max() < 6.0 / np.sqrt(20_000) < 0.4 < np.abs(between[same]).min()
+    assert np.abs(np.corrcoef(one, rowvar=False)[0, 4:]).max() > 0.05
+    assert find_source("sobol(scrambles=1)") == SOBOL and FOUR.spec == "sobol(scrambles=4)"
+
+
+def test_numbers_of_draws_that_make_no_groups_are_refused():
+    with pytest.raises(UserMistake, match=r"draws: expected a multiple of the 4 scrambles .*got 6"):
+        FOUR.check(NoiseSpec("normal", (6,)))
+    with pytest.raises(
+        NotApplicable, match="at least 2 independent groups of draws: 2 antithetic draws are 1"
     ):
-        # Rules of different fineness may have stood; both say by how much they last changed.
-        error = getattr(found, f"{name}_error") + getattr(expected, f"{name}_error")
-        gap = np.abs(getattr(found, name) - getattr(expected, name) - entropy)
-        assert (gap <= error + 1e-10).all(), name
+        for_source(LOO, ANTITHETIC).check_draws(2)
+    with pytest.raises(UserMistake, match=r"noise: expected arguments of sobol .scrambles., got 'scramble'"):
+        find_source("sobol(scramble=4)")
+    with pytest.raises(UserMistake, match="noise: expected no arguments of antithetic, got 'pairs'"):
+        find_source("antithetic(pairs=4)")
+    assert for_source(LOO, SOBOL) is LOO and for_source(LOO, INDEPENDENT) is LOO
 
 
-@over(FEW)
-def test_more_draws_raise_the_bound_towards_log_p(case):
-    values = np.array([bound(case, eta_of(case), n_draws).value for n_draws in (1, 2, 4, 16, 256)])
-    assert (np.diff(values, axis=0) > 0.0).all()
-    gaps = exact.evidence(case.model, case.theta, case.x).value - values
-    assert (gaps > 0.0).all()
+# -- in a comparison and in a fit --------------------------------------------------------------------
 
 
-@over(FEW)
-def test_with_many_draws_the_gap_is_half_the_variance_of_the_weights_over_their_number(case):
-    # log p - bound = Var(w / p) / (2 K) + O(1 / K^2) (Nowozin 2018), where the weights have all moments:
-    # q wider than the posterior.
-    eta = eta_of(case).copy()
-    if not case.model.family.discrete:
-        eta[:, 1] = np.maximum(eta[:, 1], 0.0)
-    evidence = exact.evidence(case.model, case.theta, case.x).value
-    gaps = [evidence - bound(case, eta, n_draws).value for n_draws in (1000, 2000)]
-    assert_close(gaps[0] / gaps[1], np.full(len(case.x), 2.0), 2e-2)
+def test_a_table_names_the_form_and_its_target():
+    found = compare(
+        "ppca", noise="antithetic", draws=8, rows=4, repeats=200, latent=2, estimators=["loo", "vimco"]
+    )
+    names = {row["estimator"]: row["target"] for row in found.rows}
+    assert names == {"score-function-loo-pairs": "grad-phi-elbo", "vimco-pairs": "grad-phi-iwae-4"}
+    assert all(row["applicable"] for row in found.rows) and found.settings["noise"] == "antithetic"
 
 
-@over(FEW)
-@pytest.mark.parametrize("n_draws", [2, 7])
-def test_gradients_of_a_bound_are_its_derivatives(case, n_draws):
-    eta, rng = eta_of(case), np.random.default_rng(0)
-    found = bound(case, eta, n_draws)
-    for _ in range(3):
-        by_eta, by_theta = rng.standard_normal(eta.shape), rng.standard_normal(case.theta.shape)
-        step = 1e-4
-        up, down = (bound(case, eta + s * by_eta, n_draws).value.mean() for s in (step, -step))
-        assert abs((found.grad_eta * by_eta).sum() - (up - down) / (2 * step)) < 1e-6
-        up, down = (bound(case, eta, n_draws, case.theta + s * by_theta).value.mean() for s in (step, -step))
-        assert abs(found.grad_theta @ by_theta - (up - down) / (2 * step)) < 1e-6
+BITS = (np.random.default_rng(0).random((110, 4)) < 0.4).astype(np.float64)
+OPTIONS = {"latent": 1, "hidden": (3,), "draws": 4, "batch": 55}
 
 
-def test_the_shares_of_the_draws_have_mean_one():
-    rng = np.random.default_rng(1)
-    log_w, weights = 3.0 * rng.standard_normal(40), rng.random(40)
-    weights /= weights.sum()
-    for n_draws in (1, 3, 50):
-        _, share, _ = coupled.bound_of_draws(log_w, weights, n_draws)
-        assert abs(weights @ share - 1.0) < 1e-12
+@pytest.mark.parametrize("noise", ["antithetic", "sobol(scrambles=2)"])
+def test_a_fit_goes_on_bit_for_bit_on_any_threads(noise, tmp_path):
+    options = OPTIONS | {"noise": noise, "phi_estimator": "score-function-loo"}
+    whole = fit("deep-bernoulli", BITS, epochs=3, threads=2, **options)
+    path = tmp_path / "state.npz"
+    fit("deep-bernoulli", BITS, epochs=1, threads=1, checkpoint=path, **options)
+    resumed = fit(resume=path, data=BITS, epochs=3, threads=1)
+    assert np.array_equal(whole.theta, resumed.theta) and np.array_equal(whole.phi, resumed.phi)
+    plain = fit("deep-bernoulli", BITS, epochs=3, threads=1, **options | {"noise": "independent"})
+    assert not np.array_equal(whole.theta, plain.theta)
 
 
-@pytest.mark.parametrize("shift", [-2000.0, 0.0, 2000.0])
-def test_a_constant_in_the_log_weights_moves_the_bound_by_itself(shift):
-    log_w, weights = np.array([0.0, -1.0, 2.0]), np.array([0.2, 0.5, 0.3])
-    value, share, by_score = coupled.bound_of_draws(log_w, weights, 4)
-    moved = coupled.bound_of_draws(log_w + shift, weights, 4)
-    assert abs(moved[0] - value - shift) < 1e-9
-    assert_close(moved[1], share, 1e-10)
-    assert_close(moved[2], by_score, 1e-10)
-
-
-def test_weights_over_a_thousand_nats_and_weights_of_zero():
-    weights = np.array([0.5, 0.5])
-    value, _, _ = coupled.bound_of_draws(np.array([0.0, -1000.0]), weights, 3)
-    # One tuple in eight has only tiny weights; else k of three are one.
-    expected = 0.125 * (-1000.0) + sum(c * np.log(k / 3.0) for c, k in ((0.375, 1), (0.375, 2)))
-    assert abs(value - expected) < 1e-9
-    assert coupled.bound_of_draws(np.array([0.0, -np.inf]), weights, 3)[0] == -np.inf
-
-
-def test_a_long_run_agrees_within_its_own_error():
-    case = ONE_LATENT[0]
-    eta, family = eta_of(case), case.model.family
-    rng = np.random.default_rng(2)
-    found = coupled._sampled(case.model, case.theta, case.x, family, eta, 5, rng)
-    expected = bound(case, eta, 5)
-    for name in ("value", "grad_theta", "grad_eta"):
-        error = getattr(found, f"{name}_error")
-        # |t| of 40 batches beyond 6 in one of about 30 coordinates: 2e-5.
-        assert (np.abs(getattr(found, name) - getattr(expected, name)) <= 6.0 * error + 1e-12).all()
-
-
-@over(FEW)
-def test_the_inclusive_gradient_is_the_derivative_of_the_cross_entropy(case):
-    eta, family, rng = eta_of(case), case.model.family, np.random.default_rng(3)
-    grad, error, rung = exact.inclusive_gradient(case.model, case.theta, case.x, family, eta)
-    if family.discrete:
-        z = enumeration.all_values(family, len(case.x))
-        log_joint = case.model.log_joint(case.theta, case.x, z)
-    else:
-        nodes = np.linspace(-9.0, 9.0, 20001)
-        z = np.broadcast_to(nodes[:, None, None], (len(nodes), len(case.x), 1))
-        log_joint = case.model.log_joint(case.theta, case.x, z)
-    posterior = np.exp(log_joint - log_joint.max(axis=0))
-    posterior /= posterior.sum(axis=0)
-    for _ in range(3):
-        direction = rng.standard_normal(eta.shape)
-        up, down = (
-            (posterior * family.log_prob(eta + s * direction, z)).sum(axis=0).mean() for s in (1e-4, -1e-4)
+def test_a_fit_refuses_what_has_no_form():
+    with pytest.raises(NotApplicable, match=r"all sobol draws depend on each other; sobol\(scrambles=G\)"):
+        fit("deep-bernoulli", BITS, noise="sobol", phi_estimator="score-function-loo", **OPTIONS)
+    with pytest.raises(UserMistake, match="draws: expected an even number with antithetic noise, got 1"):
+        fit("deep-bernoulli", BITS, latent=1, noise="antithetic", draws=1)
+    with pytest.raises(NotApplicable, match="at most 21201 dimensions"):
+        fit(
+            "deep-bernoulli",
+            np.repeat(BITS, 60, axis=0),
+            latent=5,
+            noise="sobol",
+            batch=6600,
+            posterior="free",
         )
-        assert abs((grad * direction).sum() - (up - down) / 2e-4) < 1e-6
-    assert error.max() < 1e-6 and rung in ("closed-form", "enumeration", "quadrature")

@@ -14,7 +14,7 @@ from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior, check_within, find_posterior
 from elbo_lab.registry import ESTIMATORS, find_estimators
-from elbo_lab.training import Plan, parse_optimizer, parse_schedule
+from elbo_lab.training import Plan, VariationalObjective, parse_optimizer, parse_schedule
 
 STEPS: Settings = {
     "epochs": 100,
@@ -97,6 +97,13 @@ def estimator_of(argument: str, settings: Settings, target: str) -> Estimator:
         one.name for one in ESTIMATORS.loaded() if one.target == target and not one.is_reference
     )
     raise bad_value(argument, f"an estimator of {target}", repr(name), f"these are {fitting}")
+
+
+def check_noise(objective: VariationalObjective, plan: Plan) -> None:
+    """Refuse a source of noise that cannot draw for the rows of the largest block of a step."""
+    rows = np.arange(min(plan.batch, objective.n_rows))
+    for spec in objective.noise_specs(max(map(len, objective.blocks(rows)))):
+        objective.source.check(spec)
 
 
 def check_gap_rows(model: Model, gap_rows: int, n_rows: int | None = None) -> None:

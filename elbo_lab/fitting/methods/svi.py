@@ -1,6 +1,7 @@
 """Stochastic variational inference of global latents, from rows of the table."""
 
 from elbo_lab.datasets import Dataset
+from elbo_lab.distributions import find_source
 from elbo_lab.fitting.final import Numbers, numbers_of_regression
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings
@@ -33,6 +34,7 @@ class SVIMethod(Method):
         "posterior": FreePosterior.name,
         "phi_estimator": None,
         "draws": None,
+        "noise": "independent",
     }
 
     def applies(self, model: Model) -> bool:
@@ -54,7 +56,10 @@ class SVIMethod(Method):
     ) -> Task:
         assert posterior is not None, "this method has a q"
         estimator, draws = estimator_of("phi_estimator", settings, "grad-phi-elbo"), settings["draws"]
-        objective = GlobalElboObjective(model, posterior, train.x, phi_estimator=estimator, draws=draws)
+        source = find_source(settings["noise"])
+        objective = GlobalElboObjective(
+            model, posterior, train.x, phi_estimator=estimator, draws=draws, source=source
+        )
         recorders = [exact_elbo_recorder(model, posterior, train.x)]
         training = Training(objective, plan_of(settings), settings["seed"], recorders, threads)
         return Task(model, posterior, settings, TrainingJob(training))

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.datasets import Dataset
+from elbo_lab.distributions import find_source
 from elbo_lab.errors import bad_value
 from elbo_lab.fitting.final import Numbers, of_beta, of_bound
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
@@ -19,6 +20,7 @@ from elbo_lab.fitting.methods.base import Method, Settings, of_network, prior_of
 from elbo_lab.fitting.methods.steps import (
     STEPS,
     check_gap_rows,
+    check_noise,
     check_training_size,
     estimator_of,
     plan_of,
@@ -67,6 +69,7 @@ class VAEMethod(Method):
         "theta_estimator": None,
         "phi_estimator": None,
         "draws": None,
+        "noise": "independent",
         "patience": None,
         "gap_rows": 0,
         "beta": 1.0,
@@ -147,10 +150,12 @@ class VAEMethod(Method):
             train.probabilities,
             draws=settings["draws"],
             dtype=dtype,
+            source=find_source(settings["noise"]),
             **estimators,
         )
         if validation is not None and kind.ascends and kind is not ElboObjective:
             recorders.append(bound_recorder(objective, validation.x, seed))
+        check_noise(objective, plan)
         prior, climbed = prior_of(model, settings, train), cast(Objective, objective)
         if prior is not None:
             recorders.append(prior_recorder(model, prior))
