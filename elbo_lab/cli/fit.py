@@ -125,6 +125,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--draws", type=int, metavar="S", help="draws of z per datum and step")
     add("--noise", metavar="KIND", help="of a step: independent, antithetic, sobol, sobol(scrambles=4)")
     add("--phi-learning-rate", type=float, metavar="R", help="step size of phi, if another")
+    add("--phi-step", metavar="KIND", help="gradient, or natural: natural-gradient steps of a free q")
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
     add = parser.add_argument_group("EM").add_argument

@@ -28,6 +28,11 @@ from elbo_lab.names import Argument
 Projection = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]
 
 
+def shortened(rate: float, edge: Floats) -> Floats:
+    """Return the rate, or 1 / (2 edge) where 1 - rate edge would not be positive."""
+    return np.where(rate * edge < 1.0, rate, 0.5 / np.maximum(edge, np.finfo(edge.dtype).tiny))
+
+
 class Family(ABC):
     """A parametric family q(z; eta); immutable, holds shapes only.
 
@@ -58,6 +63,8 @@ class Family(ABC):
         Whether every linear form of z is normal, with the moments of `projected`.
     support : tuple of float
         Ends of the open interval that each coordinate of z lies in; of a discrete z its extreme values.
+    has_natural_step : bool
+        Whether the family has `natural_step`.
     closed_kl : bool
         Whether the KL between two members has a closed form.
     closed_entropy : bool
@@ -73,6 +80,7 @@ class Family(ABC):
     scores_foreign_z: bool = True
     support: tuple[float, float] = (-math.inf, math.inf)
     closed_kl: bool = True
+    has_natural_step: bool = False
     closed_entropy: bool = True
 
     @property
@@ -191,6 +199,26 @@ class Family(ABC):
         The shared part is that of `initial_shared`.
         """
         return np.zeros(self.eta_size)
+
+    def natural_step(self, eta: Floats, gradient: Floats, rate: float) -> Floats:  # noqa: ARG002
+        """Return eta after a step in natural parameters along the gradient in mean parameters.
+
+            lambda <- lambda + rate dF / dm
+
+        Parameters
+        ----------
+        eta : ndarray (N, E)
+        gradient : ndarray (N, E)
+            dF / d eta, of each datum by itself.
+        rate : float
+            Length of the step; with one, and F the ELBO of a conjugate target, the result is the posterior.
+
+        Raises
+        ------
+        NotApplicable
+            If it is not implemented for this family (`has_natural_step`).
+        """
+        raise NotApplicable(f"the natural step of {self.name} is not implemented")
 
     def initial_shared(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - for weights
         """Return the shared part (shared_size,) of eta at which training begins; zero if not given.

@@ -35,6 +35,7 @@ class Categorical(Family):
     name = "categorical"
     discrete = True
     event_axes = 0
+    has_natural_step = True
 
     @property
     def support(self) -> tuple[float, float]:
@@ -135,6 +136,11 @@ class Categorical(Family):
         p = np.exp(log_p)
         first = p * (log_p - log_o - self.kl(eta, other)[..., None])
         return first, np.exp(log_o) - p
+
+    def natural_step(self, eta: Floats, gradient: Floats, rate: float) -> Floats:
+        """Return logits <- logits + rate (dF / d logits) / p; a category of probability zero stays one."""
+        p = softmax(eta, axis=-1)
+        return eta + rate * np.divide(gradient, p, out=np.zeros_like(p), where=p > 0.0)
 
     def near(self, eta: Floats) -> Floats:
         """Return the centred logits times one half."""

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.base import Family, Projection
+from elbo_lab.distributions.base import Family, Projection, shortened
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
 from elbo_lab.special import LOG_2PI
@@ -36,6 +36,7 @@ class DiagonalGaussian(Family):
     discrete = False
     event_axes = 1
     gaussian = True
+    has_natural_step = True
 
     @property
     def eta_size(self) -> int:
@@ -173,3 +174,10 @@ class DiagonalGaussian(Family):
         """Return mean + 0.5 std, std * 0.8."""
         mean, log_std = self.split(eta)
         return self.join(mean + 0.5 * np.exp(log_std), log_std + np.log(0.8))
+
+    def natural_step(self, eta: Floats, gradient: Floats, rate: float) -> Floats:
+        """Return 1/s^2 <- (1 - rate d/d log s) / s^2 and mean <- mean + rate s^2 d/d mean, with the new s."""
+        (mean, log_std), (by_mean, by_log_std) = self.split(eta), self.split(gradient)
+        rates = shortened(rate, by_log_std)
+        log_std = log_std - 0.5 * np.log1p(-rates * by_log_std)
+        return self.join(mean + rates * np.exp(2.0 * log_std) * by_mean, log_std)

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
-from elbo_lab.distributions.base import Family, Projection
+from elbo_lab.distributions.base import Family, Projection, shortened
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
@@ -58,6 +58,7 @@ class FullGaussian(Family):
     discrete = False
     event_axes = 1
     gaussian = True
+    has_natural_step = True
 
     @property
     def eta_size(self) -> int:
@@ -216,3 +217,23 @@ class FullGaussian(Family):
         mean, log_diagonal, below = self.split(eta)
         shift = 0.5 * self.factor(eta).sum(axis=-1)
         return np.concatenate([mean + shift, log_diagonal + np.log(0.8), 0.8 * below], axis=-1)
+
+    def natural_step(self, eta: Floats, gradient: Floats, rate: float) -> Floats:
+        """Return P <- L^-T (I - rate A) L^-1 and mean <- mean + rate P^-1 d/d mean, with the new P.
+
+        A is L^T dF/dL, its lower triangle mirrored: the slope in log s of the diagonal family as a matrix.
+        """
+        by_mean, by_log_diagonal, below = self.split(gradient)
+        lower = self.factor(eta)
+        by_lower = np.zeros_like(lower)
+        k = np.arange(self.size)
+        by_lower[..., k, k] = by_log_diagonal / lower[..., k, k]
+        by_lower[..., *self._below] = below
+        pulled = np.tril(np.swapaxes(lower, -1, -2) @ by_lower)
+        slope = pulled + np.swapaxes(np.tril(pulled, -1), -1, -2)
+        rates = shortened(rate, np.linalg.eigvalsh(slope)[..., -1])[..., None]
+        left = np.eye(self.size) - rates[..., None] * slope
+        covariance = lower @ np.linalg.solve(left, np.swapaxes(lower, -1, -2))
+        covariance = 0.5 * (covariance + np.swapaxes(covariance, -1, -2))
+        mean = self.split(eta)[0] + rates * (covariance @ by_mean[..., None])[..., 0]
+        return self.from_factor(mean, np.linalg.cholesky(covariance))

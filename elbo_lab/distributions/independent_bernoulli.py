@@ -44,6 +44,7 @@ class IndependentBernoulli(Family):
     synonyms = ("bernoulli",)
     discrete = True
     event_axes = 1
+    has_natural_step = True
     support = (0.0, 1.0)
 
     @property
@@ -122,3 +123,8 @@ class IndependentBernoulli(Family):
     def near(self, eta: Floats) -> Floats:
         """Return the logits times one half."""
         return 0.5 * eta
+
+    def natural_step(self, eta: Floats, gradient: Floats, rate: float) -> Floats:
+        """Return l <- l + rate (dF / dl) / (p (1 - p)); a bit without variance stays as it is."""
+        variance = sigmoid(eta) * sigmoid(-eta)
+        return eta + rate * np.divide(gradient, variance, out=np.zeros_like(eta), where=variance > 0.0)

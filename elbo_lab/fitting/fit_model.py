@@ -62,6 +62,7 @@ def fit(
     phi_learning_rate: float | None = None,
     schedule: str | None = None,
     clip: float | None = None,
+    phi_step: str | None = None,
     phi_steps: int | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
@@ -135,6 +136,9 @@ def fit(
     clip : float, optional
         Largest norm of the gradient of a step, over theta and phi together (`training.clipping`); none by
         default.
+    phi_step : {'gradient', 'natural'}, optional
+        Whether phi follows the optimiser or, of a free q, natural steps of length `phi_learning_rate`
+        (`training.natural`), with svi of length `learning_rate`.
     phi_steps, evaluate_every, patience : int, optional
         See `training.Plan`, also for `batch`.
     objective : str, optional

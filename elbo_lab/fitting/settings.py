@@ -22,7 +22,7 @@ from elbo_lab.names import name_meant
 from elbo_lab.posteriors import find_posterior
 from elbo_lab.priors import Prior
 from elbo_lab.registry import ESTIMATORS, MODELS
-from elbo_lab.training import CHAINS, OBJECTIVES
+from elbo_lab.training import CHAINS, OBJECTIVES, PHI_STEPS
 
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "label", "method", "latent", "rows", "hold", "holdout", "seed")
@@ -44,6 +44,7 @@ WORDS = {
     "dtype": ("float32", "float64"),
     "objective": tuple(OBJECTIVES),
     "chains": tuple(CHAINS),
+    "phi_step": PHI_STEPS,
 }
 
 

@@ -4,6 +4,7 @@ from elbo_lab.training.beta import BetaObjective, BetaSchedule
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.monte_carlo_em import CHAINS, ColdMonteCarloEMObjective, MonteCarloEMObjective
+from elbo_lab.training.natural import NaturalStep
 from elbo_lab.training.objective_names import OBJECTIVES
 from elbo_lab.training.objectives import (
     ElboObjective,
@@ -24,7 +25,7 @@ from elbo_lab.training.optimizers import (
     find_optimizer,
     parse_optimizer,
 )
-from elbo_lab.training.plan import Minibatches, Plan
+from elbo_lab.training.plan import PHI_STEPS, Minibatches, Plan
 from elbo_lab.training.posterior_objective import PosteriorObjective
 from elbo_lab.training.schedules import (
     SCHEDULES,
@@ -47,6 +48,7 @@ __all__ = [
     "CHAINS",
     "OBJECTIVES",
     "OPTIMIZERS",
+    "PHI_STEPS",
     "SCHEDULES",
     "SGD",
     "Adagrad",
@@ -66,6 +68,7 @@ __all__ = [
     "ImportanceWeightedObjective",
     "Minibatches",
     "MonteCarloEMObjective",
+    "NaturalStep",
     "Objective",
     "Optimizer",
     "Plan",

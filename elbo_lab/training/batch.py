@@ -82,9 +82,16 @@ class Move:
     count: int
     rate: float
 
+    def slices(self) -> tuple[slice, ...]:
+        """Return slices of the vector that may move apart."""
+        return slices_of(self.params.size, -(-self.params.size // SLICE))
+
     def along(self, coordinates: slice, gradients: list[Floats], shares: list[float]) -> None:
         """Move some coordinates along the sum of shares[b] gradients[b]."""
-        gradient = weighted_sum([gradient[coordinates] for gradient in gradients], shares)
+        self.take(coordinates, weighted_sum([gradient[coordinates] for gradient in gradients], shares))
+
+    def take(self, coordinates: slice, gradient: Floats) -> None:
+        """Move some coordinates along their gradient."""
         params, slots = self.params[coordinates], self.slots[:, coordinates]
         self.optimizer.step(params, gradient, slots, self.count, self.rate)
 
@@ -142,11 +149,7 @@ def ascend(
             with np.errstate(all="ignore"):
                 clipped = clipping.apply({name: weighted_sum(found[name], shares) for name in moves})
             found, shares = {name: [gradient] for name, gradient in clipped.items()}, [1.0]
-        slices = [
-            (name, coordinates)
-            for name in moves
-            for coordinates in slices_of(params[name].size, -(-params[name].size // SLICE))
-        ]
+        slices = [(name, coordinates) for name in moves for coordinates in moves[name].slices()]
 
         def move(name: str, coordinates: slice) -> None:
             moves[name].along(coordinates, found[name], shares)

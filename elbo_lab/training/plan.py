@@ -12,10 +12,13 @@ from types import MappingProxyType
 import numpy as np
 
 from elbo_lab.arrays import Integers
-from elbo_lab.errors import MOST_STEPS, bad_value, check_count, check_positive
+from elbo_lab.errors import MOST_STEPS, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.kinds import check_kinds
 from elbo_lab.training.optimizers import Adam, Optimizer
 from elbo_lab.training.schedules import Constant, Schedule
+
+# How phi moves: along the optimiser, or by natural steps.
+PHI_STEPS = ("gradient", "natural")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Plan:
         Epochs between two rows of the history.
     patience : int or None
         Evaluations without a better validation bound after which to stop; the best parameters are kept.
+    phi_step : {'gradient', 'natural'}
+        Whether phi follows the optimiser or, of a free q, natural steps, see `training.natural`.
     clip : float or None
         Largest norm of the gradient of a step, over theta and phi together, see `training.clipping`.
     """
@@ -59,6 +64,7 @@ class Plan:
     evaluate_every: int = 1
     patience: int | None = None
     clip: float | None = None
+    phi_step: str = "gradient"
 
     def __post_init__(self) -> None:
         check_kinds(Plan, vars(self))
@@ -74,6 +80,11 @@ class Plan:
             check_count("patience", self.patience)
         if self.clip is not None:
             check_positive("clip", self.clip)
+        if self.phi_step not in PHI_STEPS:
+            raise unknown_name("phi_step", self.phi_step, PHI_STEPS)
+        if self.clip is not None and self.phi_step == "natural":
+            remedy = "its length is not that of a gradient: lower the step size of phi"
+            raise bad_value("clip", "no value with natural steps of phi", self.clip, remedy)
         for rate in self.rates.values():
             check_positive("learning rate", rate)
 

@@ -32,6 +32,7 @@ from elbo_lab.training.batch import Move, Vectors, ascend
 from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
 from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
+from elbo_lab.training.natural import NaturalMove, NaturalStep
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.plan import Minibatches, Plan
 
@@ -95,6 +96,7 @@ class Training:
         if held is not None:
             check_representable(held, self.params["theta"].dtype)
             held.put(self.params["theta"])
+        self.natural = NaturalStep.of(objective) if plan.phi_step == "natural" else None
         self.slots = {
             name: plan.optimizer.initial_state(vector.size, vector.dtype)
             for name, vector in self.params.items()
@@ -240,7 +242,10 @@ class Training:
     def _move(self, name: str) -> Move:
         """Return how a parameter vector moves in this step."""
         count, rate = self.counts[name] + 1, self._rate(name)
-        return Move(self.params[name], self.plan.optimizer, self.slots[name], count, rate)
+        own = self.params[name], self.plan.optimizer, self.slots[name], count, rate
+        if name == "phi" and self.natural is not None:
+            return NaturalMove(*own, self.natural)
+        return Move(*own)
 
     # -- epochs and rows -------------------------------------------------------------------------
 

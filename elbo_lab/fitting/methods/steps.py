@@ -84,6 +84,7 @@ def plan_of(settings: Settings) -> Plan:
         evaluate_every=settings["evaluate_every"],
         patience=settings.get("patience"),
         clip=settings["clip"],
+        phi_step=settings.get("phi_step", "gradient"),
     )
 
 

@@ -35,6 +35,7 @@ class SVIMethod(Method):
         "phi_estimator": None,
         "draws": None,
         "noise": "independent",
+        "phi_step": "gradient",
     }
 
     def applies(self, model: Model) -> bool:

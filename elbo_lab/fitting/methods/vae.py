@@ -48,6 +48,8 @@ from elbo_lab.training import (
     Training,
 )
 
+# Length of a natural step of phi: one would be the posterior of a conjugate target, but for noise.
+NATURAL_RATE = 0.1
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
 MAPS = (AmortisedPosterior.name, FreePosterior.name)
@@ -64,6 +66,7 @@ class VAEMethod(Method):
         "learning_rate": 2e-3,
         "phi_learning_rate": None,
         "phi_steps": None,
+        "phi_step": "gradient",
         "objective": ElboObjective.name,
         "posterior": AmortisedPosterior.name,
         "theta_estimator": None,
@@ -99,7 +102,11 @@ class VAEMethod(Method):
             if options[argument] is not None:
                 expected = f"no value with objective {kind.name}, which learns it from dreams"
                 raise bad_value(argument, expected, repr(options[argument]))
-        usual = {"phi_learning_rate": options["learning_rate"], **kind.usual_for(family)}
+        natural = options["phi_step"] == "natural"
+        usual = {
+            "phi_learning_rate": NATURAL_RATE if natural else options["learning_rate"],
+            **kind.usual_for(family),
+        }
         return with_usual_estimators(family, model.family, options, usual) | dict.fromkeys(unused)
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
