@@ -20,7 +20,13 @@ from elbo_lab.cli.main import main
 from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.methods import METHODS
-from elbo_lab.fitting.methods.base import DECODER_OPTIONS, ENCODER_OPTIONS, GRAPH_OPTION, NETWORK_OPTIONS
+from elbo_lab.fitting.methods.base import (
+    CONV_OPTIONS,
+    DECODER_OPTIONS,
+    ENCODER_OPTIONS,
+    GRAPH_OPTION,
+    NETWORK_OPTIONS,
+)
 from elbo_lab.fitting.settings import COMMON, RUN
 from elbo_lab.report import value_text
 from elbo_lab.training import Training, load_checkpoint, save_checkpoint
@@ -458,7 +464,7 @@ def test_every_option_of_python_is_one_of_the_command_line():
     options = set(inspect.signature(fit).parameters)
     assert options - asked == {"progress"}
     assert asked - options == {"components", "covariance", "likelihood", "json", "scores", "out", "force"}
-    networks = NETWORK_OPTIONS, ENCODER_OPTIONS, DECODER_OPTIONS
+    networks = NETWORK_OPTIONS, ENCODER_OPTIONS, DECODER_OPTIONS, CONV_OPTIONS
     known = set().union(
         *(method.options for method in METHODS.values()), *networks, GRAPH_OPTION, COMMON, RUN
     )

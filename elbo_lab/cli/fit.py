@@ -104,6 +104,10 @@ def add_options(parser: ArgumentParser) -> None:
     add("--hidden", type=int, nargs="+", metavar="H", help="hidden widths from the data's side")
     add("--encoder-hidden", type=int, nargs="+", metavar="H", help="those of the encoder, if others")
     add("--decoder-hidden", type=int, nargs="+", metavar="H", help="those of the decoder, if others")
+    add("--network", metavar="KIND", help="mlp, or conv: convolutions beside the data, for images")
+    add("--encoder-network", metavar="KIND", help="that of the encoder, if another")
+    add("--decoder-network", metavar="KIND", help="that of the decoder, if another")
+    add("--channels", type=int, nargs="+", metavar="C", help="of conv, from the data's side (32 64)")
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
     add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument

@@ -252,8 +252,10 @@ class Checkpoint:
     def check_specs(self, model: Model, posterior: Posterior | None) -> None:
         """Refuse another model or q than those of the checkpoint, or parameters of other sizes."""
         specs = {"model": model_spec(model), "posterior": posterior_spec(posterior, model)}
+        # An older file lacks the fields of a model that came later, and means their defaults.
+        stored = {"model": model_spec(self.model), "posterior": self.header["posterior"]}
         for name, spec in specs.items():
-            if self.header[name] != plain(spec):
+            if plain(stored[name]) != plain(spec):
                 raise damaged(self.path, f"its {name!r} is not that of its settings", self.argument)
         sizes = {"theta": model.layout.size, "phi": 0 if posterior is None else posterior.layout.size}
         for name, size in sizes.items():

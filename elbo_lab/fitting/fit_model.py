@@ -54,6 +54,10 @@ def fit(
     hidden: Sequence[int] | None = None,
     encoder_hidden: Sequence[int] | None = None,
     decoder_hidden: Sequence[int] | None = None,
+    network: str | None = None,
+    encoder_network: str | None = None,
+    decoder_network: str | None = None,
+    channels: Sequence[int] | None = None,
     activation: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -123,6 +127,13 @@ def fit(
         Widths of the hidden layers, from the data's side; the decoder has them in reverse.
     encoder_hidden, decoder_hidden : sequence of int, optional
         Those of one network, where the two differ, also from the data's side.
+    network : {'mlp', 'conv'}, optional
+        Of encoder and decoder: full layers alone, or convolutions beside the data and then full layers, for
+        images.
+    encoder_network, decoder_network : {'mlp', 'conv'}, optional
+        That of one of them, where the two differ.
+    channels : sequence of int, optional
+        Of the convolutions, from the data's side; by default (32, 64).
     activation : {'tanh', 'relu', 'softplus'}, optional
     epochs : int, optional
         Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
@@ -242,7 +253,8 @@ def fit(
         check_second(built, first)
         name = found.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}
-        built = METHODS[settings["method"]].fitted_model(with_networks(built, settings), settings)
+        built = with_networks(built, settings, found.train.image_shape)
+        built = METHODS[settings["method"]].fitted_model(built, settings)
         check_rows(built, found)
         about_data = data_spec(found.train, asked["data"])
         way = METHODS[settings["method"]]

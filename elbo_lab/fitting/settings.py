@@ -15,9 +15,10 @@ from elbo_lab.distributions import find_source
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
 from elbo_lab.fitting.methods import METHODS, Settings, methods_of
-from elbo_lab.fitting.methods.base import of_network
+from elbo_lab.fitting.methods.base import CHANNELS, images_of, is_conv, of_network
 from elbo_lab.held import Held, held_in
 from elbo_lab.models import DeepGaussianLearned, Model
+from elbo_lab.models.deep import DeepModel
 from elbo_lab.names import name_meant
 from elbo_lab.posteriors import find_posterior
 from elbo_lab.priors import Prior
@@ -31,7 +32,7 @@ RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
 FREE_ON_RESUME = ("epochs",)
 # Options that are widths of layers.
-WIDTHS = ("hidden", "encoder_hidden", "decoder_hidden")
+WIDTHS = ("hidden", "encoder_hidden", "decoder_hidden", "channels")
 # Options that are names, and of what; a plug-in is loaded when it is used.
 NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "model": MODELS.loaded,
@@ -40,8 +41,12 @@ NAMED: dict[str, Callable[[], Iterable[Any]]] = {
     "theta_estimator": ESTIMATORS.loaded,
     "phi_estimator": ESTIMATORS.loaded,
 }
+NETWORKS = ("mlp", "conv")
 WORDS = {
     "dtype": ("float32", "float64"),
+    "network": NETWORKS,
+    "encoder_network": NETWORKS,
+    "decoder_network": NETWORKS,
     "objective": tuple(OBJECTIVES),
     "chains": tuple(CHAINS),
     "phi_step": PHI_STEPS,
@@ -116,6 +121,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
         raise bad_value(foreign[0], expected, repr(asked[foreign[0]]), remedy)
     options = known | {name: value for name, value in asked.items() if name in known}
     _check(options)
+    options = _with_channels(options)
     return {
         "model": model.label,
         "view": None,
@@ -133,7 +139,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
 def _check(options: Settings) -> None:
     """Refuse wrong values under the names of their options; later errors would name other arguments."""
     for name, allowed in WORDS.items():
-        if name in options and options[name] not in allowed:
+        if options.get(name) is not None and options[name] not in allowed:
             raise unknown_name(name, options[name], allowed)
     if "noise" in options:
         find_source(options["noise"])
@@ -151,8 +157,18 @@ def _check(options: Settings) -> None:
             check_positive(name, options[name])
 
 
-def with_networks(model: Model, settings: Settings) -> Model:
-    """Return the model with the hidden layers and the floor of the settings, if it has a network."""
+def _with_channels(options: Settings) -> Settings:
+    """Return the options with the usual channels for convolutions without."""
+    if any(is_conv(options, network) for network in ("encoder", "decoder")):
+        return options | {"channels": CHANNELS if options["channels"] is None else options["channels"]}
+    if options.get("channels") is not None:
+        expected = "no value without a network conv"
+        raise bad_value("channels", expected, options["channels"], "ask for --network conv")
+    return options
+
+
+def with_networks(model: Model, settings: Settings, image_shape: tuple[int, int] | None = None) -> Model:
+    """Return the model with the hidden layers, channels and floor of the settings, if it has a network."""
     if isinstance(model, DeepGaussianLearned) and settings.get("floor") is not None:
         model = replace(model, min_log_variance=math.log(settings["floor"]))
     if model.hidden is None:
@@ -161,7 +177,10 @@ def with_networks(model: Model, settings: Settings) -> Model:
         raise bad_kind("model", "a frozen dataclass with fields hidden and activation", type(model).__name__)
     # The option lists the layers from the data's side, where a decoder ends.
     hidden = tuple(of_network(settings, "decoder", "hidden"))[::-1]
-    return replace(model, hidden=hidden, activation=settings["activation"])
+    images = images_of(settings, "decoder", model, image_shape)
+    if images and not isinstance(model, DeepModel):
+        raise bad_value("network", f"mlp for the decoder of {model.label}", "'conv'")
+    return replace(model, hidden=hidden, activation=settings["activation"], **images)
 
 
 def option_name(option: str) -> str:

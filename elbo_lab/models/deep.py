@@ -1,24 +1,26 @@
-"""Deep latent-variable models: z ~ N(0, I), and an MLP of z gives the parameters of p(x | z).
+"""Deep latent-variable models: z ~ N(0, I), and a network of z gives the parameters of p(x | z).
 
 The integral over z has no closed form: z enters through a nonlinear network. One forward pass of the
 decoder serves both the log-likelihood and its pullback. The subclasses define only how x is observed
-given the network's output (a Gaussian or a Bernoulli density and its derivative).
+given the network's output (a Gaussian or a Bernoulli density and its derivative). The network is an MLP, or
+where the data are images it may end in transposed convolutions.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
+from math import prod
 from typing import Self
 
 import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.errors import check_count
+from elbo_lab.errors import bad_value, check_count
 from elbo_lab.layout import Entries, Layout
 from elbo_lab.models.base import Pullback, StandardNormalPrior
-from elbo_lab.networks import MLP
+from elbo_lab.networks import MLP, ConvDecoder, Network
 
 # Value (..., S, N), and the functions that return its derivatives: see `DeepModel.observe`.
 Observation = tuple[Floats, Callable[[], Floats], Callable[[Floats], Floats]]
@@ -26,7 +28,7 @@ Observation = tuple[Floats, Callable[[], Floats], Callable[[Floats], Floats]]
 
 @dataclass(frozen=True)
 class DeepModel(StandardNormalPrior):
-    """A decoder MLP with any hidden layers.
+    """A decoder with any hidden layers.
 
     Parameters
     ----------
@@ -35,18 +37,27 @@ class DeepModel(StandardNormalPrior):
     hidden : tuple of int
         Widths of the hidden layers, from the latent side.
     activation : {'tanh', 'relu', 'softplus'}
+    channels : tuple of int
+        Of convolutions from the data's side, above the hidden layers; empty for an MLP.
+    image_shape : tuple of int, optional
+        Height and width, with channels.
     """
 
     n_columns: int
     n_latent: int
     hidden: tuple[int, ...] = (64,)
     activation: str = "tanh"
+    channels: tuple[int, ...] = field(default=(), kw_only=True)
+    image_shape: tuple[int, int] | None = field(default=None, kw_only=True)
     default_latent = 2
 
     def __post_init__(self) -> None:
         check_count("n_columns", self.n_columns)
         check_count("latent", self.n_latent)
-        _ = self.decoder  # which checks the hidden widths and the activation
+        if self.channels and (self.image_shape is None or prod(self.image_shape) != self.n_columns):
+            expected = f"height and width of an image of {self.n_columns} pixels"
+            raise bad_value("image_shape", expected, self.image_shape)
+        _ = self.decoder  # which checks the hidden widths, the channels and the activation
 
     @classmethod
     def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
@@ -57,9 +68,16 @@ class DeepModel(StandardNormalPrior):
         return DiagonalGaussian(self.n_latent)
 
     @cached_property
-    def decoder(self) -> MLP:
+    def decoder(self) -> Network:
         """The network from z (K,) to the parameters of p(x | z)."""
-        return MLP((self.n_latent, *self.hidden, self.n_outputs), self.activation)
+        sizes = self.n_latent, *self.hidden, self.n_outputs
+        if self.channels and self.image_shape is not None:
+            return ConvDecoder(sizes, self.activation, self.channels, self.image_shape)
+        return MLP(sizes, self.activation)
+
+    @property
+    def row_width(self) -> int:
+        return self.n_columns + (self.decoder.width if isinstance(self.decoder, ConvDecoder) else 0)
 
     @property
     def n_outputs(self) -> int:
@@ -177,7 +195,7 @@ class DeepModel(StandardNormalPrior):
     def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Glorot weights, output bias fitted to the columns."""
         weights = self.decoder.initial(rng)
-        self.decoder.layout.views(weights)[f"b{self.decoder.n_layers}"][...] = self.output_bias(x)
+        self.decoder.last_layer(weights)[1][...] = self.output_bias(x)
         return np.concatenate([weights, self.initial_extra(x)])
 
     @staticmethod

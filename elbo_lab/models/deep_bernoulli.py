@@ -46,17 +46,21 @@ class DeepBernoulli(DeepModel):
         """Return (W x, b . x, 1) (N, H + 2): the data multiplied by the last layer, and a one.
 
         The logits are linear in the last hidden layer, l = a W + b, and so is x . l = a . (W x) + b . x; the
-        one multiplies the sum of softplus(l).
+        one multiplies the sum of softplus(l). Convolutions have no such layer: the terms are x.
         """
-        views, last = self.decoder.layout.views(self._split(theta)[0]), self.decoder.n_layers
+        if self.channels:
+            return super().data_terms(theta, x)
+        weights, bias = self.decoder.last_layer(self._split(theta)[0])
         x = x.astype(theta.dtype, copy=False)
-        terms = np.ones((len(x), len(views[f"W{last}"]) + 2), theta.dtype)
-        np.matmul(x, views[f"W{last}"].T, out=terms[:, :-2])
-        np.matmul(x, views[f"b{last}"], out=terms[:, -2])
+        terms = np.ones((len(x), len(weights) + 2), theta.dtype)
+        np.matmul(x, weights.T, out=terms[:, :-2])
+        np.matmul(x, bias, out=terms[:, -2])
         return terms
 
     def shared_likelihood(self, theta: Floats, terms: Floats, z: Floats) -> Floats:
         """Return (a, 1, -sum softplus(l)) . terms: one product over the hidden layer instead of over x."""
+        if self.channels:
+            return super().shared_likelihood(theta, terms, z)
         z = z[..., 0, :].astype(theta.dtype, copy=False)
         outputs, activations = self.decoder.forward(self._split(theta)[0], z)
         rows = np.empty((len(z), terms.shape[1]), theta.dtype)

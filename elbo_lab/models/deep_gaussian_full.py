@@ -30,7 +30,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.errors import bad_value
+from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.models.deep import Observation
 from elbo_lab.models.deep_gaussian import DeepGaussianLearned
 from elbo_lab.special import LOG_2PI
@@ -55,6 +55,8 @@ class DeepGaussianFull(DeepGaussianLearned):
     summary = "z ~ N(0, I), x | z ~ N(MLP(z), L L^T), L = lower triangular MLP(z)"
 
     def __post_init__(self) -> None:
+        if self.channels:
+            raise NotApplicable(f"a covariance belongs to no pixel: no network conv for {self.label}")
         super().__post_init__()
         if self.n_columns > MOST_COLUMNS:
             n_entries = self.n_columns * (self.n_columns + 1) // 2
@@ -145,6 +147,6 @@ class DeepGaussianFull(DeepGaussianLearned):
     def random_theta(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Glorot weights for mean and log-variance, C = 0 at every z: training starts from `learned`."""
         theta = super().random_theta(x, rng)
-        last = self.layout.view(theta, f"decoder.W{self.decoder.n_layers}")
+        last = self.decoder.last_layer(self._split(theta)[0])[0]
         last[:, 2 * self.n_columns :] = 0.0
         return theta

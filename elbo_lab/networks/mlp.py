@@ -22,6 +22,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.errors import bad_value, check_count, unknown_name
 from elbo_lab.layout import Layout
 from elbo_lab.networks.activations import ACTIVATIONS
+from elbo_lab.networks.base import Network
 
 
 def times(rows: Floats, weights: Floats) -> Floats:
@@ -31,7 +32,7 @@ def times(rows: Floats, weights: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class MLP:
+class MLP(Network):
     """A fully connected network with a linear last layer.
 
     Parameters
@@ -68,6 +69,10 @@ class MLP:
         for layer, (n_in, n_out) in enumerate(pairwise(self.sizes), start=1):
             entries += [(f"W{layer}", (n_in, n_out)), (f"b{layer}", (n_out,))]
         return Layout(tuple(entries))
+
+    def last_layer(self, params: Floats) -> tuple[Floats, Floats]:
+        views = self.layout.views(params)
+        return views[f"W{self.n_layers}"], views[f"b{self.n_layers}"]
 
     def affine_views(self, vector: Floats) -> list[Floats]:
         """Return the views (in + 1, out) of each layer in `vector` (P,): W, and b as its last row."""

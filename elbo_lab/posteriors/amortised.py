@@ -1,4 +1,4 @@
-"""An encoder: one MLP gives eta for every datum (Kingma and Welling 2014, section 3).
+"""An encoder: one network gives eta for every datum (Kingma and Welling 2014, section 3).
 
 New data need only a forward pass; the price is the amortisation gap where the network cannot fit the eta of
 each datum. The inputs are shifted and scaled by constants of the description (column means and standard
@@ -19,8 +19,14 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.errors import check_positive
 from elbo_lab.layout import Layout
-from elbo_lab.networks import MLP
+from elbo_lab.networks import MLP, ConvEncoder, Network
 from elbo_lab.posteriors.base import Posterior, PosteriorSpec
+
+
+def _sizes(family: Family, x: Floats, hidden: Sequence[int], n_classes: int) -> tuple[int, ...]:
+    """Return the widths of an encoder of rows like x, whose last column is a label if there are classes."""
+    inputs = x.shape[1] - 1 + n_classes if n_classes else x.shape[1]
+    return inputs, *hidden, family.eta_size - family.shared_size
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class AmortisedPosterior(Posterior):
     Parameters
     ----------
     family : Family
-    network : MLP
+    network : Network
         From D inputs, and C indicators of a label, to E - `family.shared_size` outputs.
     shift : tuple of float
         Length D.
@@ -41,7 +47,7 @@ class AmortisedPosterior(Posterior):
     """
 
     family: Family
-    network: MLP
+    network: Network
     shift: tuple[float, ...]
     scale: tuple[float, ...]
     n_classes: int = 0
@@ -70,7 +76,8 @@ class AmortisedPosterior(Posterior):
         features = x[:, :-1] if n_classes else x
         # The deviation of a constant column can be a rounding error instead of zero.
         scale = np.where(np.ptp(features, axis=0) > 0, features.std(axis=0), 1.0)
-        return cls._scaled(family, features, hidden, activation, scale, n_classes)
+        network = MLP(_sizes(family, x, hidden, n_classes), activation)
+        return cls(family, network, tuple(features.mean(axis=0)), tuple(scale), n_classes)
 
     @classmethod
     def for_pixels(
@@ -80,28 +87,21 @@ class AmortisedPosterior(Posterior):
         hidden: Sequence[int] = (64,),
         activation: str = "tanh",
         n_classes: int = 0,
+        channels: Sequence[int] = (),
+        image_shape: tuple[int, int] | None = None,
     ) -> Self:
         """Return the encoder for data like x (N, D) whose columns share a unit: one scale for all of them.
 
         Standardising each column would enlarge a pixel that is almost always dark to the scale of the others.
+        With `channels`, and the height and width of an image, the first layers are convolutions.
         """
         features = x[:, :-1] if n_classes else x
         spread = np.sqrt(features.var(axis=0).mean())
         scale = np.full(features.shape[1], spread if spread > 0 else 1.0)
-        return cls._scaled(family, features, hidden, activation, scale, n_classes)
-
-    @classmethod
-    def _scaled(
-        cls,
-        family: Family,
-        features: Floats,
-        hidden: Sequence[int],
-        activation: str,
-        scale: Floats,
-        n_classes: int,
-    ) -> Self:
-        outputs = family.eta_size - family.shared_size
-        network = MLP((features.shape[1] + n_classes, *hidden, outputs), activation)
+        sizes = _sizes(family, x, hidden, n_classes)
+        network: Network = MLP(sizes, activation)
+        if channels and image_shape is not None:
+            network = ConvEncoder(sizes, activation, tuple(channels), image_shape)
         return cls(family, network, tuple(features.mean(axis=0)), tuple(scale), n_classes)
 
     @cached_property
@@ -170,13 +170,20 @@ class AmortisedPosterior(Posterior):
             "shift": list(self.shift),
             "scale": list(self.scale),
         }
+        if isinstance(self.network, ConvEncoder):
+            values["channels"] = list(self.network.channels)
+            values["image_shape"] = list(self.network.image_shape)
         if self.n_classes:
             values["n_classes"] = self.n_classes
         return values
 
     @classmethod
     def from_dict(cls, family: Family, values: PosteriorSpec) -> Self:
-        network = MLP(tuple(values["sizes"]), values["activation"])
+        sizes, activation = tuple(values["sizes"]), values["activation"]
+        network: Network = MLP(sizes, activation)
+        if "channels" in values:
+            height, width = values["image_shape"]
+            network = ConvEncoder(sizes, activation, tuple(values["channels"]), (height, width))
         shift, scale = tuple(values["shift"]), tuple(values["scale"])
         return cls(family, network, shift, scale, values.get("n_classes", 0))
 
@@ -186,7 +193,7 @@ class AmortisedPosterior(Posterior):
         The shared part of eta is the family's own start.
         """
         weights = self.network.initial(rng)
-        views = self.network.layout.views(weights)
-        views[f"W{self.network.n_layers}"][...] = 0.0
-        views[f"b{self.network.n_layers}"][...] = self.family.start[: self.network.sizes[-1]]
+        last, bias = self.network.last_layer(weights)
+        last[...] = 0.0
+        bias[...] = self.family.start[: self.network.sizes[-1]]
         return np.concatenate([weights, self.family.initial_shared(rng)])

@@ -28,6 +28,8 @@ class PosteriorSpec(TypedDict, total=False):
     sizes: list[int]
     activation: str
     n_classes: int
+    channels: list[int]
+    image_shape: list[int]
     shift: list[float]
     scale: list[float]
 

@@ -26,6 +26,7 @@ from elbo_lab.bounds import log_weight
 from elbo_lab.distributions import Family
 from elbo_lab.errors import NotApplicable, bad_value, unknown_name
 from elbo_lab.models.deep import DeepModel
+from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior, Posterior
 from elbo_lab.study.weight_sums import OwnInputs, SharedInputs
 from elbo_lab.theory.integrated import path_of_each_draw
@@ -92,10 +93,11 @@ PHI_GRADIENTS = {
 }
 
 
-def _check(model: DeepModel, x: Floats, noise: Floats) -> None:
-    if not isinstance(model, DeepModel) or model.extra_entries:
+def _check(model: DeepModel, x: Floats, noise: Floats) -> MLP:
+    """Return the decoder, or refuse the model or the draws."""
+    if not isinstance(model, DeepModel) or model.extra_entries or not isinstance(model.decoder, MLP):
         raise NotApplicable(
-            "the variance of every weight takes a decoder network without further parameters, "
+            "the variance of every weight takes a decoder that is an MLP, without further parameters, "
             f"got {model.label}"
         )
     if len(noise) < 2:
@@ -103,22 +105,21 @@ def _check(model: DeepModel, x: Floats, noise: Floats) -> None:
     if not 0 < len(x) == noise.shape[1]:
         expected = "draws for every row of x, and at least one row"
         raise bad_value("noise", expected, f"shape {noise.shape} for {len(x)} rows")
+    return model.decoder
 
 
-def _check_both(model: DeepModel, posterior: Posterior, x: Floats, noise: Floats, estimator: str) -> None:
+def _check_both(
+    model: DeepModel, posterior: Posterior, x: Floats, noise: Floats, estimator: str
+) -> tuple[MLP, MLP]:
+    """Return decoder and encoder, or refuse what they are asked for."""
     if estimator not in PHI_GRADIENTS:
         raise unknown_name("estimator", estimator, list(PHI_GRADIENTS))
-    if not isinstance(posterior, AmortisedPosterior):
+    if not isinstance(posterior, AmortisedPosterior) or not isinstance(posterior.network, MLP):
         raise NotApplicable(
-            f"the variance of every weight takes an encoder, got {model.label} with the {posterior.name} "
-            "posterior"
+            f"the variance of every weight takes an encoder that is an MLP, got {model.label} with the "
+            f"{posterior.name} posterior"
         )
-    if posterior.family.shared_size:
-        reason = f"the weights of a {posterior.family.name} lie outside of the encoder"
-        raise NotApplicable(
-            f"the variance of every weight takes a q whose eta is all from the encoder: {reason}"
-        )
-    _check(model, x, noise)
+    return _check(model, x, noise), posterior.network
 
 
 def variance_at_once(
@@ -131,16 +132,14 @@ def variance_at_once(
     estimator: str = "reparameterization-analytic-kl",
 ) -> WeightVariance:
     """Return what `weight_variance` does, in the order of its formulas and with all rows in memory."""
-    _check_both(model, posterior, x, noise, estimator)
+    decoder, encoder = _check_both(model, posterior, x, noise, estimator)
     family = posterior.family
     eta, encoder_pass = posterior.forward(phi, x)
     z = cast(Floats, family.sample(eta, noise))
     by_output, decoder_pass = model.output_slopes(theta, x, z)
-    by_theta, by_likelihood = model.decoder.backward_variance(theta, decoder_pass, by_output)
+    by_theta, by_likelihood = decoder.backward_variance(theta, decoder_pass, by_output)
     by_eta = PHI_GRADIENTS[estimator](Drawn(model, family, theta, x, eta, z, noise, by_likelihood))
-    by_phi = posterior.network.backward_variance_params(
-        phi, encoder_pass, by_eta.astype(phi.dtype, copy=False)
-    )
+    by_phi = encoder.backward_variance_params(phi, encoder_pass, by_eta.astype(phi.dtype, copy=False))
     return WeightVariance(by_theta, by_phi)
 
 
@@ -184,13 +183,13 @@ def weight_variance(
         If there are fewer than two draws, x has no rows or other ones than the noise has, or the estimator
         is unknown.
     """
-    _check_both(model, posterior, x, noise, estimator)
-    family, first_weights = posterior.family, model.decoder.affine_views(theta)[0][:-1]
+    decoder, network = _check_both(model, posterior, x, noise, estimator)
+    family, first_weights = posterior.family, decoder.affine_views(theta)[0][:-1]
     by_theta, by_phi = np.empty_like(theta), np.empty_like(phi)
     n_draws, n_data = noise.shape[:2]
-    encoder = SharedInputs(posterior.network, phi, n_draws, by_phi)
+    encoder = SharedInputs(network, phi, n_draws, by_phi)
     with _pool(threads) as pool:
-        decoder = _sums(model, n_draws, n_data, by_theta)
+        sums = _sums(decoder, n_draws, n_data, by_theta)
         for data, draws in _passes(n_draws, n_data):
             if draws.start == 0:
                 eta, encoder_pass = posterior.forward(phi, x[data])
@@ -209,7 +208,7 @@ def weight_variance(
                 own_eta, own_noise, own_x = eta[rows], noise[some, part], x[part]
                 z = cast(Floats, family.sample(own_eta, own_noise))
                 by_output, activations = model.output_slopes(theta, own_x, z)
-                deltas = model.decoder.deltas(theta, activations, by_output)
+                deltas = decoder.deltas(theta, activations, by_output)
                 by_z = deltas[0] @ first_weights.T
                 place = slice(some.start - draws.start, some.stop - draws.start), rows
                 made = Drawn(model, family, theta, own_x, own_eta, z, own_noise, by_z)
@@ -221,7 +220,7 @@ def weight_variance(
                 if last:
                     encoder.add()
 
-            _feed(pool, decoder, data, draws, piece, beside)
+            _feed(pool, sums, data, draws, piece, beside)
     return WeightVariance(by_theta, by_phi)
 
 
@@ -247,23 +246,23 @@ def decoder_variance(
     ndarray (P,)
         As `WeightVariance.theta`.
     """
-    _check(model, x, z)
+    decoder = _check(model, x, z)
     by_theta, (n_draws, n_data) = np.empty_like(theta), z.shape[:2]
     with _pool(threads) as pool:
-        decoder = _sums(model, n_draws, n_data, by_theta)
+        sums = _sums(decoder, n_draws, n_data, by_theta)
 
         def piece(part: slice, some: slice) -> tuple[list[Floats], list[Floats]]:
             by_output, activations = model.output_slopes(theta, x[part], z[some, part])
-            return activations, model.decoder.deltas(theta, activations, by_output)
+            return activations, decoder.deltas(theta, activations, by_output)
 
         for data, draws in _passes(n_draws, n_data):
-            _feed(pool, decoder, data, draws, piece)
+            _feed(pool, sums, data, draws, piece)
     return by_theta
 
 
-def _sums(model: DeepModel, n_draws: int, n_data: int, variance: Floats) -> OwnInputs:
+def _sums(decoder: MLP, n_draws: int, n_data: int, variance: Floats) -> OwnInputs:
     n_rows = min(n_draws * n_data, ROWS_PER_PASS)
-    return OwnInputs(model.decoder, n_draws, n_data, n_rows, variance)
+    return OwnInputs(decoder, n_draws, n_data, n_rows, variance)
 
 
 def _pool(threads: int | None) -> AbstractContextManager[Executor]:

@@ -2,9 +2,9 @@
 
 It applies to the pathwise gradients (`ElboObjective.one_pass`) of the ELBO or of a `BetaObjective`, joint
 or alternating, of a `DeepBernoulli` decoder and an encoder of a diagonal Gaussian under an optimiser of
-this package: any depth, width, activation and number of draws, float32 or float64. Everything else,
-clipping of gradients too, runs the definition, `batch.ascend`; so does a forked process whose parent has
-used Numba's threads, which do not survive a fork. The two agree to rounding: 1e-5 relative in float32,
+this package: MLPs of any depth, width and activation, any number of draws, float32 or float64. Everything
+else, clipping of gradients too, runs the definition, `batch.ascend`; so does a forked process whose parent
+has used Numba's threads, which do not survive a fork. The two agree to rounding: 1e-5 relative in float32,
 1e-12 in float64.
 """
 
@@ -17,6 +17,7 @@ from elbo_lab.arrays import Floats, Integers
 from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.kernels import contiguous_arrays, kernels_in_use
 from elbo_lab.models import DeepBernoulli
+from elbo_lab.networks import MLP
 from elbo_lab.posteriors import AmortisedPosterior
 from elbo_lab.threads import has_numba_threads, numba_threads
 from elbo_lab.training.batch import Move, Vectors, blocks_of, generators
@@ -39,7 +40,9 @@ def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> 
         and objective.one_pass
         and objective.source.independent
         and type(objective.model) is DeepBernoulli
+        and type(objective.model.decoder) is MLP
         and type(objective.posterior) is AmortisedPosterior
+        and type(objective.posterior.network) is MLP
         and type(objective.posterior.family) is DiagonalGaussian
         and type(optimizer) in OPTIMIZERS.values()
         and contiguous_arrays(*params.values())

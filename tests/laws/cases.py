@@ -51,7 +51,7 @@ from elbo_lab.models import (
     Node,
     SigmoidBelief,
 )
-from elbo_lab.networks import MLP
+from elbo_lab.networks import MLP, ConvDecoder, ConvEncoder
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
 FAMILIES = (
@@ -85,7 +85,15 @@ FAMILIES = (
     CouplingFlow(3, layers=3, hidden=2),
 )
 
-NETWORKS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))
+MLPS = (MLP((2, 3)), MLP((2, 4, 3)), MLP((3, 5, 4, 2), "softplus"), MLP((2, 4, 3), "relu"))
+# Images with an odd side, whose last pixels no window reads; two outputs for a pixel; full layers or one.
+CONV_NETWORKS = (
+    ConvEncoder((20, 3), "tanh", (2,), (4, 5)),
+    ConvEncoder((36, 3, 2), "softplus", (2, 3), (6, 6)),
+    ConvDecoder((2, 20), "tanh", (2,), (4, 5)),
+    ConvDecoder((2, 3, 72), "softplus", (2, 3), (6, 6)),
+)
+NETWORKS = (*MLPS, *CONV_NETWORKS)
 
 # A graph whose hidden variables are one z: bits in two layers.
 TWO_LAYERS = GraphModel.of(

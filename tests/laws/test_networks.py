@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from cases import NETWORKS
+from cases import MLPS, NETWORKS
 from checks import assert_close, check_vjp, read_only
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +14,13 @@ from elbo_lab.networks import ACTIVATIONS, MLP
 ROWS = 5
 PLAIN = {"tanh": np.tanh, "relu": lambda u: np.maximum(u, 0), "softplus": lambda u: np.log1p(np.exp(u))}
 
-every_network = pytest.mark.parametrize(
-    "network", NETWORKS, ids=lambda n: f"{'-'.join(map(str, n.sizes))}-{n.activation}"
-)
+
+def network_id(network):
+    return f"{type(network).__name__}-{'-'.join(map(str, network.sizes))}-{network.activation}"
+
+
+every_network = pytest.mark.parametrize("network", NETWORKS, ids=network_id)
+every_mlp = pytest.mark.parametrize("network", MLPS, ids=network_id)
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
 
 
@@ -54,14 +58,14 @@ def pulled_back(network, params, inputs, cotangent):
 # -- forward -------------------------------------------------------------------------------------
 
 
-@every_network
+@every_mlp
 def test_forward_equals_a_plain_loop(network):
     params, inputs, _, _ = setting(network)
     expected = [plain_forward(network, params, row) for row in inputs]
     assert_close(network.forward(params, inputs)[0], expected)
 
 
-@every_network
+@every_mlp
 def test_forward_keeps_the_activations_of_every_layer(network):
     params, inputs, _, _ = setting(network, lead=(2,))
     activations = network.forward(params, inputs)[1]

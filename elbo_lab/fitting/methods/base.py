@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from elbo_lab.datasets import Dataset
+from elbo_lab.errors import bad_value
 from elbo_lab.fitting.final import Numbers, numbers_of_fit, numbers_of_prior
 from elbo_lab.fitting.jobs import Outcome, Rows, Task
 from elbo_lab.held import Held
@@ -20,8 +21,11 @@ Settings = dict[str, Any]
 
 NETWORK_OPTIONS: Settings = {"hidden": (200, 100), "activation": "tanh"}
 # Of one network alone; None is the value of both.
-ENCODER_OPTIONS: Settings = {"encoder_hidden": None}
-DECODER_OPTIONS: Settings = {"decoder_hidden": None}
+ENCODER_OPTIONS: Settings = {"encoder_hidden": None, "encoder_network": None}
+DECODER_OPTIONS: Settings = {"decoder_hidden": None, "decoder_network": None}
+# Where one of the two may have convolutions.
+CONV_OPTIONS: Settings = {"network": "mlp", "channels": None}
+CHANNELS = (32, 64)
 # Only of a decoder that learns variances.
 FLOOR_OPTION: Settings = {"floor": None}
 # Only of a directed graph: its file.
@@ -77,6 +81,7 @@ class Method(ABC):
         decoder = model.hidden is not None and not model.all_observed
         groups = (
             (networks, NETWORK_OPTIONS),
+            (self.has_encoder or decoder, CONV_OPTIONS),
             (self.has_encoder, ENCODER_OPTIONS),
             (decoder, DECODER_OPTIONS),
             (floor, FLOOR_OPTION),
@@ -126,6 +131,30 @@ def of_network(settings: Settings, network: str, option: str) -> Any:
     """Return an option of one network, 'encoder' or 'decoder': its own value, else that of both."""
     own = settings.get(f"{network}_{option}")
     return settings[option] if own is None else own
+
+
+def is_conv(settings: Settings, network: str) -> bool:
+    """Whether a network, 'encoder' or 'decoder', has convolutions."""
+    return "network" in settings and of_network(settings, network, "network") == "conv"
+
+
+def images_of(settings: Settings, network: str, model: Model, shape: tuple[int, int] | None) -> Settings:
+    """Return {'channels', 'image_shape'} of a network with convolutions, {} of another.
+
+    Raises
+    ------
+    ValueError
+        If the data are no images, whose shape is then None, or the network is given more than an image.
+    """
+    if not is_conv(settings, network):
+        return {}
+    argument = "network" if settings.get(f"{network}_network") is None else f"{network}_network"
+    if shape is None:
+        raise bad_value(argument, "mlp, for data that are no images", "'conv'")
+    if model.given_classes:
+        expected = f"mlp for {model.label}, whose networks are given a label beside the image"
+        raise bad_value(argument, expected, "'conv'")
+    return {"channels": tuple(settings["channels"]), "image_shape": shape}
 
 
 def prior_of(model: Model, settings: Settings, train: Dataset) -> Prior | None:

@@ -16,7 +16,7 @@ from elbo_lab.distributions import find_source
 from elbo_lab.errors import bad_value
 from elbo_lab.fitting.final import Numbers, of_beta, of_bound
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
-from elbo_lab.fitting.methods.base import Method, Settings, of_network, prior_of
+from elbo_lab.fitting.methods.base import Method, Settings, images_of, of_network, prior_of
 from elbo_lab.fitting.methods.steps import (
     STEPS,
     check_gap_rows,
@@ -114,10 +114,12 @@ class VAEMethod(Method):
         kind_of_map, family = q_of(model, settings, MAPS)
         if kind_of_map == FreePosterior.name:
             return FreePosterior(family, len(train.x))
-        images = train.image_shape is not None
-        for_kind = AmortisedPosterior.for_pixels if images else AmortisedPosterior.for_data
         layers = tuple(of_network(settings, "encoder", "hidden")), settings["activation"]
-        return for_kind(family, train.x, *layers, n_classes=model.given_classes)
+        images = images_of(settings, "encoder", model, train.image_shape)
+        given = family, train.x, *layers, model.given_classes
+        if train.image_shape is None:
+            return AmortisedPosterior.for_data(*given)
+        return AmortisedPosterior.for_pixels(*given, **images)
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002
         return ""
