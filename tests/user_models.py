@@ -263,3 +263,42 @@ def with_pullback(kind, change):
         return value, lambda cotangent: change(self, *pullback(cotangent))
 
     return spoiled(kind, likelihood=likelihood)
+
+
+@dataclass(frozen=True)
+class Banana(StandardNormalPrior):
+    """z ~ N(0, I_2), x | z ~ N(z_2 - z_1^2, s^2): the posterior of z lies along a parabola."""
+
+    name = "banana"
+    n_columns = 1
+
+    @cached_property
+    def family(self):
+        return DiagonalGaussian(2)
+
+    @cached_property
+    def layout(self):
+        return Layout((("log_s", ()),))
+
+    @classmethod
+    def for_data(cls, x, variant=None, latent=None):  # noqa: ARG003
+        return cls()
+
+    def likelihood(self, theta, x, z):
+        log_s = theta[0]
+        r = (x[:, 0] - z[..., 1] + z[..., 0] ** 2) * np.exp(-log_s)
+
+        def pullback(cotangent):
+            pull = cotangent * r * np.exp(-log_s)
+            by_z = np.stack([-2.0 * z[..., 0] * pull, pull], axis=-1)
+            by_log_s = (cotangent * (r * r - 1.0)).sum(axis=(-2, -1))
+            return by_log_s[..., None], fold_shared(by_z, z)
+
+        return -0.5 * r * r - log_s - 0.5 * log(2.0 * pi), pullback
+
+    def sample_x(self, theta, z, rng):
+        noise = np.exp(theta[0]) * rng.standard_normal(len(z))
+        return (z[:, 1] - z[:, 0] ** 2 + noise)[:, None]
+
+    def initial_theta(self, x):
+        return np.array([log(x.std() + 0.1)])
