@@ -23,7 +23,14 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.bounds import log_weight
-from elbo_lab.distributions import DiagonalGaussian, IndependentBernoulli, relaxation_of
+from elbo_lab.distributions import (
+    DiagonalGaussian,
+    IndependentBernoulli,
+    Laplace,
+    Logistic,
+    LogNormal,
+    relaxation_of,
+)
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.independent_bernoulli import MOST_BITS
 from elbo_lab.distributions.noise import NoiseSpec
@@ -57,10 +64,15 @@ LATENTS: Mapping[str, Latents] = {
     "bits": Latents(
         "independent bits", Reason.NEEDS_BITS, lambda family: isinstance(family, IndependentBernoulli)
     ),
-    "diagonal-gaussian": Latents(
-        "a diagonal Gaussian q",
-        Reason.NEEDS_DIAGONAL_GAUSSIAN,
-        lambda family: isinstance(family, DiagonalGaussian),
+    "symmetric": Latents(
+        "a q symmetric about its location",
+        Reason.NEEDS_SYMMETRY,
+        lambda family: isinstance(family, DiagonalGaussian | Laplace | Logistic),
+    ),
+    "gaussian-noise": Latents(
+        "a q with one Gaussian number behind each coordinate",
+        Reason.NEEDS_GAUSSIAN_NOISE,
+        lambda family: isinstance(family, DiagonalGaussian | LogNormal),
     ),
 }
 

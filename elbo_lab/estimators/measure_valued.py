@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import DiagonalGaussian, NoiseSpec
+from elbo_lab.distributions import DiagonalGaussian, LogNormal, NoiseSpec
 from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, log_weight_at
 from elbo_lab.exact.problem import Problem
@@ -40,10 +40,13 @@ ROWS_PER_PASS = 4096
 
 
 class CoordinateMoves(Estimator):
-    """Base of both estimators: standard normals for every coordinate of a diagonal Gaussian q."""
+    """Base of both estimators: standard normals for every coordinate of q.
+
+    q is a diagonal Gaussian, or a function of one coordinate by coordinate, as the log-normal.
+    """
 
     target = "grad-phi-elbo"
-    latents = "diagonal-gaussian"
+    latents = "gaussian-noise"
     normals: int
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
@@ -139,7 +142,7 @@ def measure_valued_gradient(problem: Problem, u: Floats, up: Floats, down: Float
         W of the raised and of the lowered mean, and M.
     """
     posterior, phi, x = problem.posterior, problem.phi, problem.x
-    family, n_latent = cast(DiagonalGaussian, posterior.family), u.shape[-1]
+    family, n_latent = cast(DiagonalGaussian | LogNormal, posterior.family), u.shape[-1]
     eta = posterior.eta(phi, x)
     # (R, S, N, K): draws are evaluated a few at a time, whichever repeat they belong to.
     every = [part.reshape(-1, *u.shape[-2:]) for part in (u, up, -down, maxwell)]

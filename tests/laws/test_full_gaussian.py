@@ -222,7 +222,7 @@ def test_a_planted_fault_of_the_family_breaks_a_law(attribute, wrong, monkeypatc
 
 @over(PLANES)
 def test_measure_valued_gradients_want_a_diagonal_q(case):
-    with pytest.raises(NotApplicable, match="needs a diagonal Gaussian q, and z is full-gaussian"):
+    with pytest.raises(NotApplicable, match="Gaussian number behind each coordinate, and z is full-gaussian"):
         BY_NAME["measure-valued"].check_pairing(case.model, table_of(case)[0])
 
 

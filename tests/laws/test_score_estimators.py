@@ -255,7 +255,7 @@ def test_refusals_say_why():
     gaussian, mixture = CASES[0], FIVE
     with pytest.raises(NotApplicable, match=r"unordered-set needs a discrete z, and z is diagonal-gaussian$"):
         ScoreFunctionUnorderedSet().check_pairing(gaussian.model, gaussian.free)
-    with pytest.raises(NotApplicable, match=r"-delta needs a diagonal Gaussian q, and z is categorical$"):
+    with pytest.raises(NotApplicable, match=r"needs a q symmetric about its location, and z is categorical$"):
         ScoreFunctionDelta().check_pairing(mixture.model, mixture.free)
     wide = PPCA(5, 3)
     with pytest.raises(NotApplicable, match=r"integrates over z: at most 2 latents, not 3$"):

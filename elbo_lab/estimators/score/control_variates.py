@@ -22,7 +22,7 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.distributions import DiagonalGaussian
+from elbo_lab.distributions import DiagonalGaussian, Laplace, Logistic
 from elbo_lab.distributions.base import Family
 from elbo_lab.estimators.base import (
     NO_STATE,
@@ -97,24 +97,34 @@ def _over_others(a: Floats, b: Floats) -> Floats:
     return products.sum(axis=-2, keepdims=True) - products * (n_draws / (n_draws - 1))
 
 
+Symmetric = DiagonalGaussian | Laplace | Logistic
+
+
 class Linearised(Estimator):
-    """Base of the two estimators that expand log w around the mean of a Gaussian q."""
+    """Base of the two estimators that expand log w around the mean of a q that is symmetric about it.
+
+    For l(z) = g . (z - m) and a location m = E[z] the mean of l times the score is d(g . m)/d eta: g for the
+    location, and zero for the scale.
+    """
 
     target = "grad-phi-elbo"
-    latents = "diagonal-gaussian"
+    latents = "symmetric"
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
         return n_draws + 1  # the slope at the mean of q
 
 
 def linear_part(problem: Problem, eta: Floats, z: Draws) -> tuple[Floats, Floats, Floats]:
-    """Return l(z) (..., S, N) in nats, its variance (N,) and E[l score] (N, E)."""
+    """Return l(z) (..., S, N) in nats, its squared scale (N,) and E[l score] (N, E).
+
+    The squared scale of a Gaussian is its variance.
+    """
     model, posterior, theta, _, x = problem
-    family = cast(DiagonalGaussian, posterior.family)
-    mean, log_std = family.split(eta)
+    family = cast(Symmetric, posterior.family)
+    mean, log_scale = family.split(eta)
     at_mean = mean[None]
     slope = model.log_joint_grad_z(theta, x, at_mean, np.ones_like(at_mean[..., 0]))[0]
-    variance = ((slope * np.exp(log_std)) ** 2).sum(axis=-1)
+    variance = ((slope * np.exp(log_scale)) ** 2).sum(axis=-1)
     by_score = family.join(slope, np.zeros_like(slope))
     return (slope * (z - mean)).sum(axis=-1), variance, by_score
 
@@ -185,7 +195,7 @@ class ScoreFunctionDeltaUnit(Linearised):
         posterior, phi, x = problem.posterior, problem.phi, problem.x
         eta, z, f = weighted_draws(problem, noise)
         linear, _, by_score = linear_part(problem, eta, z)
-        mean, _ = cast(DiagonalGaussian, posterior.family).split(eta)
+        mean = cast(Symmetric, posterior.family).split(eta)[0]
         at_mean = log_weight_at(problem, eta, mean[None])
         remainder = f - at_mean - linear
         by_draws = (remainder[..., None] * posterior.family.score(eta, z)).mean(axis=-3)
