@@ -17,11 +17,12 @@ from elbo_lab.registry import find_estimators
 ROOMS = ("estimators", "posteriors", "training", "distributions")
 # What is refused there and is no combination of model, q, objective and estimator, by file.
 OTHERS = {
-    "distributions/base.py": {"moments", "projected"},
+    "distributions/base.py": {"moments", "natural_step", "projected"},
     "distributions/sources.py": {"check"},
     "estimators/iwae_values.py": {"check_draws"},
     "estimators/per_node.py": {"__post_init__", "all_draws"},
     "posteriors/base.py": {"to_dict", "from_dict"},
+    "training/natural.py": {"of"},
 }
 
 
