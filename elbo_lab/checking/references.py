@@ -67,7 +67,7 @@ def shared_with_model(scene: Scene, answers: Mapping[str, Answer], targets: Iter
 
 def _few_rows(scene: Scene) -> Problem:
     """Return the problem of the first rows, with q where it is there."""
-    x, eta, family = scene.x[:ROWS], scene.best_eta, scene.model.family
+    x, eta, family = scene.x[:ROWS], scene.best_eta, scene.model.posterior_family
     if scene.posterior is not None:
         eta, family = scene.posterior.eta(scene.phi, scene.x), scene.posterior.family
     table = FreePosterior(family, len(x))

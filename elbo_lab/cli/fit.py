@@ -109,6 +109,11 @@ def add_options(parser: ArgumentParser) -> None:
     add("--decoder-network", metavar="KIND", help="that of the decoder, if another")
     add("--channels", type=int, nargs="+", metavar="C", help="of conv, from the data's side (32 64)")
     add("--activation", metavar="NAME", help="tanh, relu, softplus")
+    add(
+        "--latent-prior",
+        metavar="FAMILY",
+        help="p(z) of a deep model: laplace, gamma, ... (default: N(0, I))",
+    )
     add("--dtype", metavar="TYPE", help="float32 or float64")
     add = parser.add_argument_group("steps").add_argument
     add("--epochs", type=int, metavar="E", help="passes over the data, in all; of em: iterations")

@@ -95,7 +95,7 @@ def decompose(
     NotApplicable
         If log p(x) or E_q log p(x, z) is not exact for this model.
     """
-    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    x, family = check_data(x, n_columns=model.n_columns), model.posterior_family if family is None else family
     with single_threaded_blas():
         log_p, log_p_error, _ = ladder.log_evidence(model, theta, x)
         energy, energy_error, _ = ladder.expected_log_joint(model, theta, x, eta, family)

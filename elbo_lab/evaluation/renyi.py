@@ -48,7 +48,7 @@ def measure_renyi(
     NotApplicable
         With three continuous latents or more, or where no quadrature converges: the bound may be infinite.
     """
-    family = model.family if family is None else family
+    family = model.posterior_family if family is None else family
     if enumeration.applies(model):
         z = enumeration.all_values(family, len(x))
         log_w = log_weight(model, theta, x, family, eta, z)

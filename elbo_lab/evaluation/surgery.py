@@ -128,7 +128,7 @@ def elbo_surgery(
     NotApplicable
         With three continuous latents or more, or where no quadrature converges; use `sampled_surgery`.
     """
-    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    x, family = check_data(x, n_columns=model.n_columns), model.posterior_family if family is None else family
     if not (family.discrete or quadrature.applies(model)):
         unknown = f"the aggregate posterior of {model.label} is not known exactly"
         reason = f"quadrature takes one or two latents, and there are {model.latent_dim}"
@@ -174,7 +174,7 @@ def sampled_surgery(
     n_draws : int
         S per datum, at least 2.
     """
-    x, family = check_data(x, n_columns=model.n_columns), model.family if family is None else family
+    x, family = check_data(x, n_columns=model.n_columns), model.posterior_family if family is None else family
     if family.discrete:
         raise NotApplicable(f"{family.name} z needs no draws: elbo_surgery sums over its values")
     noise = draw_noise(family.noise_spec(check_count("n_draws", n_draws, 2), len(x)), rng)

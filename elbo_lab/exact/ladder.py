@@ -85,8 +85,8 @@ def sampled_evidence(model: Model, theta: Floats, x: Floats, proposal: Floats | 
     if laplace.applies(model):
         return laplace.evidence(model, theta, x, rng)
     if proposal is None:
-        proposal = model.prior_eta(theta)
-    return long_run.evidence(model, theta, x, proposal, rng)
+        return long_run.evidence(model, theta, x, model.family, model.prior_eta(theta), rng)
+    return long_run.evidence(model, theta, x, model.posterior_family, proposal, rng)
 
 
 def expectation(
@@ -107,7 +107,7 @@ def expectation(
     -------
     Expectation
     """
-    family = model.family if family is None else family
+    family = model.posterior_family if family is None else family
     eta = _one_per_datum(family, x, eta)
     answer, _ = climb(model, family, lambda rung: rung.expectation(model, theta, x, family, eta))
     return sampled_expectation(model, theta, x, family, eta) if answer is None else answer
@@ -135,7 +135,7 @@ def importance_weighted_bound(
     -------
     Bound
     """
-    family = model.family if family is None else family
+    family = model.posterior_family if family is None else family
     eta = _one_per_datum(family, x, eta)
     rng = np.random.default_rng(LONG_RUN_SEED)
     return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng, tolerance)
@@ -192,7 +192,7 @@ def expected_log_joint(
     ------
     NotApplicable
     """
-    family = model.family if family is None else family
+    family = model.posterior_family if family is None else family
     eta = _one_per_datum(family, x, eta)
     return _exact_value(
         "E_q log p(x, z)", model, family, lambda rung: rung.expected_log_joint(model, theta, x, family, eta)

@@ -64,9 +64,10 @@ def expectation(
     return Expectation(RUNG, *batch_means(values, by_theta, by_eta), **batches)
 
 
-def evidence(model: Model, theta: Floats, x: Floats, proposal: Floats, rng: np.random.Generator) -> Evidence:
-    """Return log p(x) and its gradient by importance sampling from eta = `proposal` (N, E)."""
-    family = model.family
+def evidence(
+    model: Model, theta: Floats, x: Floats, family: Family, proposal: Floats, rng: np.random.Generator
+) -> Evidence:
+    """Return log p(x) and its gradient by importance sampling from eta = `proposal` (N, E) of a family."""
 
     def draws() -> Iterator[tuple[Draws, Floats]]:
         for noise in _passes(family, x, rng):

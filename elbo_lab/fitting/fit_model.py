@@ -31,7 +31,7 @@ from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.latents import add_prior_gain, check_second, first_stage, held_out_alike
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
-from elbo_lab.fitting.settings import only_asked, resolve, with_networks
+from elbo_lab.fitting.settings import only_asked, resolve, with_latent_prior, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
@@ -58,6 +58,7 @@ def fit(
     encoder_network: str | None = None,
     decoder_network: str | None = None,
     channels: Sequence[int] | None = None,
+    latent_prior: str | None = None,
     activation: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -134,6 +135,9 @@ def fit(
         That of one of them, where the two differ.
     channels : sequence of int, optional
         Of the convolutions, from the data's side; by default (32, 64).
+    latent_prior : str, optional
+        Of a deep model the family of p(z), as in 'laplace' or 'gamma': its standard member, eta = 0, in place
+        of N(0, I). q is then a diagonal Gaussian where z is any real vector, else of the family of the prior.
     activation : {'tanh', 'relu', 'softplus'}, optional
     epochs : int, optional
         Passes over the data (gradient, vae, svi) or iterations (em), in all, also when resumed.
@@ -250,6 +254,7 @@ def fit(
             asked = held_out_alike(asked, first)
         found = load_rows(choice, asked, data_dir)
         built = build_model(choice, found.train.x, asked.get("latent"))
+        built = with_latent_prior(built, asked.get("latent_prior"))
         check_second(built, first)
         name = found.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}

@@ -9,9 +9,10 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from elbo_lab.distributions import find_source
+from elbo_lab.distributions.named import find_family
 from elbo_lab.errors import NotApplicable, bad_kind, bad_value, check_count, check_positive, unknown_name
 from elbo_lab.files import plain
 from elbo_lab.fitting.methods import METHODS, Settings, methods_of
@@ -61,6 +62,8 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
     if isinstance(asked.get("prior"), Prior):
         # Every number in full: what is stored as text is the same prior.
         asked["prior"] = asked["prior"].spec
+    if "latent_prior" in asked:
+        asked["latent_prior"] = find_family(asked["latent_prior"], "latent_prior").text
     if "posterior" in asked:
         asked["posterior"] = find_posterior(asked["posterior"]).text
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}
@@ -181,6 +184,13 @@ def with_networks(model: Model, settings: Settings, image_shape: tuple[int, int]
     if images and not isinstance(model, DeepModel):
         raise bad_value("network", f"mlp for the decoder of {model.label}", "'conv'")
     return replace(model, hidden=hidden, activation=settings["activation"], **images)
+
+
+def with_latent_prior(model: Model, name: str | None) -> Model:
+    """Return the model with another prior over z, if it can have one; `resolve` refuses it for others."""
+    if name is None or not hasattr(model, "latent_prior"):
+        return model
+    return cast(Model, replace(cast(Any, model), latent_prior=name))
 
 
 def option_name(option: str) -> str:

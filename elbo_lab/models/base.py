@@ -446,7 +446,7 @@ class Model(ABC):
 
 
 class StandardNormalPrior(Model):
-    """Base of models with z ~ N(0, I): a prior without parameters."""
+    """Base of models with a prior without parameters, the member eta = 0 of its family: mostly N(0, I)."""
 
     fixed_prior = True
 
@@ -456,18 +456,22 @@ class StandardNormalPrior(Model):
     def prior_eta_vjp(self, theta: Floats, grad_eta: Floats) -> Floats:  # noqa: ARG002
         return np.zeros((*grad_eta.shape[:-1], self.layout.size))
 
-    def log_prior(self, theta: Floats, z: Draws) -> Floats:  # noqa: ARG002
+    def log_prior(self, theta: Floats, z: Draws) -> Floats:
         """Return -|z|^2 / 2 - K log(2 pi) / 2 (..., S, N), bit for bit the family's value at N(0, I)."""
+        if not self.family.gaussian:
+            return super().log_prior(theta, z)
         z = z.astype(np.float64, copy=False)
         return -0.5 * np.einsum("...k,...k->...", z, z) - 0.5 * self.family.size * LOG_2PI
 
     def log_prior_vjp(self, theta: Floats, z: Draws, cotangent: Floats) -> tuple[Floats, Floats | None]:
-        """Return zeros (..., P) for theta, and -z times the cotangent."""
+        """Return zeros (..., P) for theta, and the gradient in z."""
         no_theta: Floats = np.zeros((*cotangent.shape[:-2], self.layout.size))
         return no_theta, self.log_prior_grad_z(theta, z, cotangent)
 
-    def log_prior_grad_z(self, theta: Floats, z: Draws, cotangent: Floats) -> Floats:  # noqa: ARG002
+    def log_prior_grad_z(self, theta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Return -z times the cotangent, shaped as z."""
+        if not self.family.gaussian:
+            return super().log_prior_grad_z(theta, z, cotangent)
         return fold_shared(cotangent[..., None] * -z.astype(np.float64, copy=False), z)
 
 

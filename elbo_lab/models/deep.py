@@ -1,5 +1,7 @@
 """Deep latent-variable models: z ~ N(0, I), and a network of z gives the parameters of p(x | z).
 
+The prior may also be the standard member of another family (`latent_prior`): heavy tails, or half lines.
+
 The integral over z has no closed form: z enters through a nonlinear network. One forward pass of the
 decoder serves both the log-likelihood and its pullback. The subclasses define only how x is observed
 given the network's output (a Gaussian or a Bernoulli density and its derivative). The network is an MLP, or
@@ -16,8 +18,9 @@ from typing import Self
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import DiagonalGaussian
-from elbo_lab.errors import bad_value, check_count
+from elbo_lab.distributions import DiagonalGaussian, Family
+from elbo_lab.distributions.named import find_family
+from elbo_lab.errors import bad_kind, bad_value, check_count
 from elbo_lab.layout import Entries, Layout
 from elbo_lab.models.base import Pullback, StandardNormalPrior
 from elbo_lab.networks import MLP, ConvDecoder, Network
@@ -41,6 +44,8 @@ class DeepModel(StandardNormalPrior):
         Of convolutions from the data's side, above the hidden layers; empty for an MLP.
     image_shape : tuple of int, optional
         Height and width, with channels.
+    latent_prior : str
+        The family of p(z), as in 'laplace': its standard member, eta = 0; '' for N(0, I).
     """
 
     n_columns: int
@@ -49,6 +54,7 @@ class DeepModel(StandardNormalPrior):
     activation: str = "tanh"
     channels: tuple[int, ...] = field(default=(), kw_only=True)
     image_shape: tuple[int, int] | None = field(default=None, kw_only=True)
+    latent_prior: str = field(default="", kw_only=True, repr=False)
     default_latent = 2
 
     def __post_init__(self) -> None:
@@ -57,6 +63,11 @@ class DeepModel(StandardNormalPrior):
         if self.channels and (self.image_shape is None or prod(self.image_shape) != self.n_columns):
             expected = f"height and width of an image of {self.n_columns} pixels"
             raise bad_value("image_shape", expected, self.image_shape)
+        if not isinstance(self.latent_prior, str):
+            raise bad_kind("latent_prior", "the name of a family", repr(self.latent_prior))
+        if self.family.discrete:
+            expected = "a family of continuous z, along which a network has a slope"
+            raise bad_value("latent_prior", expected, repr(self.latent_prior))
         _ = self.decoder  # which checks the hidden widths, the channels and the activation
 
     @classmethod
@@ -64,8 +75,16 @@ class DeepModel(StandardNormalPrior):
         return cls(x.shape[1], cls.default_latent if latent is None else latent)
 
     @cached_property
-    def family(self) -> DiagonalGaussian:
-        return DiagonalGaussian(self.n_latent)
+    def family(self) -> Family:
+        if not self.latent_prior:
+            return DiagonalGaussian(self.n_latent)
+        return find_family(self.latent_prior, "latent_prior").of_size(self.n_latent)
+
+    @cached_property
+    def posterior_family(self) -> Family:
+        """Diagonal Gaussians where z is any real vector, else the family of the prior."""
+        gaussian = DiagonalGaussian(self.n_latent)
+        return gaussian if gaussian.shares_support(self.family) else self.family
 
     @cached_property
     def decoder(self) -> Network:

@@ -53,7 +53,7 @@ def ascend_exact_elbo(
     tolerance : float
         Relative change of the mean ELBO at which it stops.
     """
-    q = model.family if family is None else family
+    q = model.posterior_family if family is None else family
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         eta = vector.reshape(start.shape)

@@ -94,9 +94,10 @@ def _start_eta(model: Model, theta: Floats, x: Floats) -> Floats:
 
     Only a Gaussian q has means to place; any other starts from the prior.
     """
-    family = model.family
+    family = model.posterior_family
     if not isinstance(family, DiagonalGaussian):
-        return np.repeat(model.prior_eta(theta), len(x), axis=0)
+        start = model.prior_eta(theta) if family == model.family else family.start[None]
+        return np.repeat(start, len(x), axis=0)
     centred = x - x.mean(axis=0)
     left, _, _ = np.linalg.svd(centred, full_matrices=False)
     scores = np.zeros((len(x), model.latent_dim))
@@ -126,14 +127,14 @@ def maximise_frozen_elbo(
     eta : ndarray (N, E)
     """
     n_draws = 2 * max(2, TOTAL_DRAWS // (2 * len(x)))
-    frozen = _paired_noise(model.family, n_draws, len(x), rng)
+    frozen = _paired_noise(model.posterior_family, n_draws, len(x), rng)
     theta = model.initial_theta(x)
     start = np.concatenate([theta, _start_eta(model, theta, x).ravel()])
-    size, shape = model.layout.size, (len(x), model.family.eta_size)
+    size, shape = model.layout.size, (len(x), model.posterior_family.eta_size)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         eta = vector[size:].reshape(shape)
-        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, model.family, eta, *frozen)
+        value, by_theta, by_eta = _frozen_elbo(model, vector[:size], x, model.posterior_family, eta, *frozen)
         return value, np.concatenate([by_theta, by_eta.ravel()])
 
     found = ascend(objective, start, max_iterations)
@@ -160,7 +161,7 @@ def fit_eta(
     family : Family, optional
         Of q, continuous; the model's own if not given.
     """
-    family = model.family if family is None else family
+    family = model.posterior_family if family is None else family
     if model.latent_dim <= 2:
         frozen = _noise_nodes(family, len(x))
     else:

@@ -44,6 +44,7 @@ def is_compiled(objective: Objective, params: Vectors, optimizer: Optimizer) -> 
         and type(objective.posterior) is AmortisedPosterior
         and type(objective.posterior.network) is MLP
         and type(objective.posterior.family) is DiagonalGaussian
+        and objective.model.family == objective.posterior.family
         and type(optimizer) in OPTIMIZERS.values()
         and contiguous_arrays(*params.values())
         and all(vector.dtype == objective.dtype for vector in params.values())

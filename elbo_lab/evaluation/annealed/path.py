@@ -105,7 +105,7 @@ class AnnealedPath:
         x, theta = model.check_support(x), model.check_theta(theta)
         if eta is None:
             return cls(model, theta, x, model.family, model.prior_eta(theta))
-        return cls(model, theta, x, family or model.family, eta)
+        return cls(model, theta, x, family or model.posterior_family, eta)
 
     def at(self, z: Draws) -> Point:
         """Return the Point of z (S, N, K) without derivatives."""

@@ -26,6 +26,8 @@ DECODER_OPTIONS: Settings = {"decoder_hidden": None, "decoder_network": None}
 # Where one of the two may have convolutions.
 CONV_OPTIONS: Settings = {"network": "mlp", "channels": None}
 CHANNELS = (32, 64)
+# Only of a model whose prior may be of any family.
+LATENT_PRIOR_OPTION: Settings = {"latent_prior": None}
 # Only of a decoder that learns variances.
 FLOOR_OPTION: Settings = {"floor": None}
 # Only of a directed graph: its file.
@@ -84,6 +86,7 @@ class Method(ABC):
             (self.has_encoder or decoder, CONV_OPTIONS),
             (self.has_encoder, ENCODER_OPTIONS),
             (decoder, DECODER_OPTIONS),
+            (hasattr(model, "latent_prior"), LATENT_PRIOR_OPTION),
             (floor, FLOOR_OPTION),
         )
         options = self.options | graph
