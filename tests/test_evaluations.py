@@ -14,7 +14,10 @@ METHODS = ("likelihood", "log_joint", "log_likelihood_grad_z")
 
 MODELS = ("ppca", "gaussian-mixture:full", "sigmoid-belief", "deep-gaussian:learned")
 # Of a mixture, whose log p(x, y) is linear in a relaxed y, they see the table over all components.
-BY_TABLE = {"concrete-0.5": (0, DRAWS), "straight-through-gumbel-0.5": (0, DRAWS)}
+BY_TABLE = {
+    **dict.fromkeys(("concrete-0.5", "straight-through", "straight-through-gumbel-0.5"), (0, DRAWS)),
+    **dict.fromkeys(("rebar-0.5", "relax-0.5"), (DRAWS, 3 * DRAWS)),
+}
 
 
 @pytest.mark.parametrize("model", MODELS)

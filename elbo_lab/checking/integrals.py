@@ -31,6 +31,8 @@ from elbo_lab.checking.rules import (
     every_bit,
     every_order,
     every_outcome,
+    every_row_of_categories,
+    gumbels_of_categories,
     one_uniform_per_bit,
     one_uniform_per_category,
     one_uniform_per_draw,
@@ -38,7 +40,7 @@ from elbo_lab.checking.rules import (
     tensor,
     two_uniforms_per_bit,
 )
-from elbo_lab.distributions import Family, NoiseSpec, draw_noise
+from elbo_lab.distributions import CategoricalVector, Family, IndependentBernoulli, NoiseSpec, draw_noise
 from elbo_lab.estimators import (
     Estimator,
     Problem,
@@ -74,6 +76,7 @@ COARSE_LEVELS = (("hermite", 3), ("hermite", 4), ("hermite", 5))
 # Nodes per smooth piece of a uniform, and steps of a rule for Gumbels.
 PANEL_NODES = (10, 12, 16, 24, 40)
 GUMBEL_STEPS = (1.0, 0.75, 0.4, 0.3)
+GUMBEL_NODES = (6, 8, 10, 12, 16, 24)
 # Step and dimensions of the rule for the rounding of draws.
 FINEST = (0.0625, 1)
 # Of the bisection of a single number: the first panels, their nodes, and how often one is halved.
@@ -169,11 +172,17 @@ def _discrete_levels(
     elif isinstance(estimator, ScoreFunctionUnorderedSet):
         yield Level([every_order(row, rows) for row in log_table(family, eta)], True)
     elif sees_only_outcomes(family, eta, estimates, spec):
-        outcomes = every_bit if family.event_axes else every_outcome
-        yield Level([outcomes(row, rows) for row in eta], True)
+        yield Level([_every_outcome(family, row, rows) for row in eta], True)
     else:
         for rules in zip(*(uniform_rules(estimator, family, row, spec.shape) for row in eta), strict=True):
             yield Level(rules)
+
+
+def _every_outcome(family: Family, logits: Floats, rows: int) -> Rule:
+    """Return uniforms that give every outcome of some draws of a discrete z once, and probabilities."""
+    if isinstance(family, CategoricalVector):
+        return every_row_of_categories(family.blocks(logits), rows)
+    return (every_bit if family.event_axes else every_outcome)(logits, rows)
 
 
 def log_table(family: Family, eta: Floats) -> Floats:
@@ -200,16 +209,18 @@ def sees_only_outcomes(family: Family, eta: Floats, estimates: Estimates, spec: 
     share[: TRIALS // 4] **= 8
     share[TRIALS // 4 : TRIALS // 2] = 1.0 - share[TRIALS // 4 : TRIALS // 2] ** 8
     share = np.clip(share, 1e-9, 1.0 - 1e-9)  # off the ends themselves
-    if family.event_axes:
+    if isinstance(family, IndependentBernoulli):
         p = sigmoid(eta)
         moved = np.where(u < p, share * p, p + share * (1.0 - p))
     else:
-        ends = np.cumsum(softmax(eta, axis=-1), axis=-1)
-        ends[:, -1] = 1.0
-        ends = np.concatenate([np.zeros((len(ends), 1)), ends], axis=-1)
-        cell = (u[..., None] >= ends[:, 1:-1]).sum(axis=-1)
-        data = np.broadcast_to(np.arange(len(ends)), cell.shape)
-        low, high = ends[data, cell], ends[data, cell + 1]
+        # A row of ends for every uniform of a draw: one for each datum, or for each variable of each datum.
+        logits = family.blocks(eta) if isinstance(family, CategoricalVector) else eta
+        ends = np.cumsum(softmax(logits, axis=-1), axis=-1)
+        ends[..., -1] = 1.0
+        ends = np.concatenate([np.zeros((*ends.shape[:-1], 1)), ends], axis=-1)
+        cell = (u[..., None] >= ends[..., 1:-1]).sum(axis=-1)
+        rows = np.broadcast_to(ends, (*cell.shape, ends.shape[-1]))
+        low, high = (np.take_along_axis(rows, (cell + k)[..., None], axis=-1)[..., 0] for k in (0, 1))
         moved = low + share * (high - low)
     return np.array_equal(estimates(u), estimates(moved))
 
@@ -219,10 +230,14 @@ def uniform_rules(
 ) -> Iterator[Rule]:
     """Yield ever finer rules for one datum, for an estimator that sees more than an outcome."""
     rows, event = shape[0], shape[2:]
-    if not family.event_axes and event:
+    if not family.has_slope and event in ((family.eta_size,), (family.eta_size, 2)):
         if rows > 1:
             raise NotIntegrated("Gumbels of several draws")
-        yield from (one_uniform_per_category(family.size, step) for step in GUMBEL_STEPS)
+        if event == (family.size,) and not family.event_axes:
+            yield from (one_uniform_per_category(family.size, step) for step in GUMBEL_STEPS)
+            return
+        tables = family.blocks(logits) if isinstance(family, CategoricalVector) else logits[None]
+        yield from (gumbels_of_categories(tables, n, len(event) == 2) for n in GUMBEL_NODES)
     elif isinstance(estimator, (Rebar, Relax)):
         yield from (two_uniforms_per_bit(logits, rows, n) for n in PANEL_NODES)
     elif event == (family.size,):

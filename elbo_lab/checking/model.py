@@ -26,7 +26,7 @@ from elbo_lab.arrays import Draws, Floats
 from elbo_lab.checking.draws import NoDraws, check_draws
 from elbo_lab.checking.slopes import Kinked, check_slope
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import Categorical, draw_noise
+from elbo_lab.distributions import Categorical, CategoricalVector, draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
@@ -300,7 +300,7 @@ def _check_inputs(point: Point) -> None:
 def _check_forms(point: Point) -> None:
     """Each result has its shape, repeats in front change nothing, and log_joint is the sum of its parts."""
     model, theta, z, c = point.model, point.theta, point.z, point.cotangent
-    vector, parts = bool(model.family.event_axes), _parts(model, point.x)
+    vector, parts = model.family.has_slope, _parts(model, point.x)
     results = []
     for part in parts:
         value = _alike(model, part.method, part.value(theta, z), part.value(theta, z[0]), c[0].shape)
@@ -433,13 +433,16 @@ def _check_closed_form(point: Point) -> None:
 def _check_relaxed(point: Point) -> None:
     """log p(x | y) of shares of categories is log p(x | z) at their corners; its slopes are its own."""
     model, theta, x, z, c = point.model, point.theta, point.x, point.z, point.cotangent
-    if not (model.relaxes and isinstance(model.family, Categorical)):
+    family = model.family
+    if not (model.relaxes and isinstance(family, (Categorical, CategoricalVector))):
         return
-    corners = model.relaxed_likelihood(theta, x, model.family.one_hot(z.astype(np.intp)))[0]
+    corners = model.relaxed_likelihood(theta, x, family.one_hot(z.astype(np.intp)))[0]
     exact = model.log_likelihood(theta, x, z)
     what, remedy = "relaxed_likelihood", "correct the pullback that relaxed_likelihood returns"
     _same(model, what, _shaped(model, what, corners, exact.shape), exact, "log p(x | z) at a category")
-    shares = point.rng.dirichlet(np.ones(model.latent_dim), c.shape)
+    n_variables = family.size if family.event_axes else 1
+    shares = point.rng.dirichlet(np.ones(family.eta_size // n_variables), (*c.shape, n_variables))
+    shares = shares.reshape(*c.shape, family.eta_size)
     by_theta, by_shares = model.relaxed_likelihood(theta, x, shares)[1](c)
     by_theta = _shaped(model, f"grad_theta of {what}", by_theta, (len(c), len(theta)))
     by_shares = _shaped(model, f"grad_y of {what}", by_shares, shares.shape)
@@ -473,7 +476,7 @@ def _check_support(point: Point) -> None:
 def _check_z(point: Point) -> None:
     """Both pullbacks give the slopes in z."""
     model, z = point.model, point.z
-    if not model.family.event_axes:
+    if not model.family.has_slope:
         return
     # Inside the support: a share of the way to its nearest end.
     low, high = model.family.support

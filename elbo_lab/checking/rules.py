@@ -98,6 +98,13 @@ def every_bit(logits: Floats, n_draws: int) -> Rule:
     return uniforms.reshape(-1, n_draws, len(logits)), np.where(outcomes, p, 1.0 - p).prod(axis=1)
 
 
+def every_row_of_categories(logits: Floats, n_draws: int) -> Rule:
+    """Return uniforms (C^(S K), S, K) that give every outcome of S rows of categories, logits (K, C)."""
+    rules = [every_outcome(row, 1) for row in np.tile(logits, (n_draws, 1))]
+    nodes, weights = tensor(rules)
+    return np.concatenate(nodes, axis=-1).reshape(-1, n_draws, len(logits)), weights
+
+
 def uniforms_of_order(logits: Floats, order: Sequence[int], n_draws: int) -> tuple[Floats, float]:
     """Return uniforms (S,) that draw values in this order without replacement, and its probability.
 
@@ -163,6 +170,61 @@ def one_uniform_per_category(n_categories: int, step: float) -> Rule:
     axis = step * np.exp(t - np.exp(t))
     nodes, weights = _power(np.exp(-np.exp(t)), axis / axis.sum(), n_categories, NEGLIGIBLE_GUMBEL)
     return nodes[:, None], weights / weights.sum()
+
+
+def _exponentials(size: int, drawn: int, n: int) -> Rule:
+    """Return C exponentials over their sum (G, C), and weights: an even law on the simplex.
+
+    What depends on the ratios of one, that of the category that was drawn, to the others has no limit where
+    it and another vanish together. Of three the simplex is halved, and each half has coordinates around the
+    corner where two vanish. Of more it is not, and the rule converges slowly.
+    """
+    x, w = panels((), n)
+    if size != 3:
+        # Breaking a stick: the part broken off first of C has density (C - 1) (1 - b)^(C - 2).
+        rules = [(x, w * left * (1.0 - x) ** (left - 1)) for left in range(size - 1, 0, -1)]
+        parts, weights = tensor(rules)
+        rest, nodes = np.ones(len(weights)), []
+        for part in parts:
+            nodes.append(rest * part)
+            rest = rest * (1.0 - part)
+        return np.stack([*nodes, rest], axis=-1), weights
+    (share, a), weights = tensor([(x, w), (x, w)])
+    vanishing = a / (1.0 + share)  # the sum of the two that vanish at the corner
+    halves = []
+    for corner in sorted({0, 1, 2} - {drawn}):
+        half = np.empty((len(weights), 3))
+        half[:, corner] = 1.0 - vanishing
+        half[:, drawn] = vanishing * (1.0 - share)
+        half[:, 3 - corner - drawn] = vanishing * share
+        halves.append(half)
+    return np.concatenate(halves), np.tile(weights * 2.0 * vanishing / (1.0 + share), 2)
+
+
+def _gumbels(logits: Floats, n: int, given: bool) -> Rule:
+    """Return uniforms (G, C, 1) of one category, or (G, C, 2), and weights: a smooth rule for each outcome.
+
+    With exponentials e_c the category of -log u_c is that of the least -log(u_c) / p_c; given that it is b,
+    -log u_b = p_b e_b and -log u_c = p_c e_b + e_c. A common factor of all e_c changes no outcome and no
+    difference of Gumbels, so that the e_c may have the sum one.
+    """
+    p, nodes, weights = softmax(logits, axis=0), [], []
+    for b, p_b in enumerate(p):
+        (e, *others), w = tensor([_exponentials(len(p), b, n)] * (2 if given else 1))
+        rates = p * e[:, b : b + 1] + np.where(np.arange(len(p)) == b, 0.0, e)
+        nodes.append(np.exp(-np.stack([rates, *others], axis=-1)))
+        weights.append(p_b * w)
+    return np.concatenate(nodes), np.concatenate(weights)
+
+
+def gumbels_of_categories(logits: Floats, n: int, given: bool = False) -> Rule:
+    """Return nodes (G, 1, K C) of one draw of K categories, logits (K, C).
+
+    With a second Gumbel for every category, of the law given the draw, they are (G, 1, K C, 2).
+    """
+    parts, weights = tensor([_gumbels(row, n, given) for row in logits])
+    nodes = np.concatenate(parts, axis=1)[:, None]
+    return nodes if given else nodes[..., 0], weights
 
 
 def check_size(n_nodes: int) -> None:

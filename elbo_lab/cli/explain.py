@@ -95,7 +95,7 @@ def _called(word: str, held: Any, argument: str) -> list[Any]:
             return list(find_models(word, argument))
         return (
             find_estimators([word], argument)
-            if "," not in word or "(" in word
+            if "," not in word.partition("(")[0]
             else called(word, held.values())
         )
     except UnknownName:

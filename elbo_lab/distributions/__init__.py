@@ -3,6 +3,7 @@
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.beta import Beta
 from elbo_lab.distributions.categorical import Categorical
+from elbo_lab.distributions.categorical_vector import CategoricalVector
 from elbo_lab.distributions.chains import BernoulliChain, Chain, GaussianChain
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.exponential import Exponential
@@ -26,6 +27,7 @@ FAMILIES = (
     FullGaussian,
     Categorical,
     IndependentBernoulli,
+    CategoricalVector,
     Laplace,
     Logistic,
     StudentT,
@@ -46,6 +48,7 @@ __all__ = [
     "Beta",
     "BinaryConcrete",
     "Categorical",
+    "CategoricalVector",
     "Chain",
     "CouplingFlow",
     "DiagonalGaussian",

@@ -50,6 +50,9 @@ class Family(ABC):
         Whether `log_prob` takes every z of the support, and not only draws of the same member.
     event_axes : int
         Axes of one z after (..., S, N): 1 for a vector (K,), 0 for a category.
+    has_slope : bool
+        Whether log q has a slope in z, as of real numbers, and of bits by its formula between zero and one;
+        categories are labels, whose numbers mean nothing.
     size : int
         K, latent dimensions or categories.
     eta_size : int
@@ -76,6 +79,7 @@ class Family(ABC):
     synonyms: ClassVar[tuple[str, ...]] = ()
     discrete: bool
     event_axes: int
+    has_slope: bool = True
     gaussian: bool = False
     scores_foreign_z: bool = True
     support: tuple[float, float] = (-math.inf, math.inf)

@@ -34,6 +34,7 @@ class Categorical(Family):
     size: int
     name = "categorical"
     discrete = True
+    has_slope = False
     event_axes = 0
     has_natural_step = True
 

@@ -288,7 +288,7 @@ class Estimator(ABC):
             raise NotApplicable(text, Reason.NO_LOG_Q_AT_FOREIGN_Z)
         if self.needs_relaxation:
             relaxation_of(family)
-            if not (family.event_axes or model.relaxes):
+            if not (family.has_slope or model.relaxes):
                 raise NotApplicable(f"{model.label} has no relaxed likelihood", Reason.NO_RELAXATION)
         if family.discrete and family.n_values > self.most_values:
             text = f"z has {family.n_values:g} values, more than the {self.most_values:g} of {self.name}"

@@ -2,6 +2,7 @@
 
 from elbo_lab.models.base import ClosedForm, Model, StandardNormalPrior, fold_shared
 from elbo_lab.models.categorical_mlp import CategoricalMLP
+from elbo_lab.models.categorical_vae import CategoricalVAE
 from elbo_lab.models.conditional_vae import (
     ConditionalBernoulli,
     ConditionalGaussianFixed,
@@ -46,6 +47,7 @@ MODELS = (
     ConditionalBernoulli,
     ConditionalGaussianFixed,
     ConditionalGaussianLearned,
+    CategoricalVAE,
 )
 
 # Models that a fit returns, and that none begins with.
@@ -58,6 +60,7 @@ __all__ = [
     "RETURNED",
     "BayesNet",
     "CategoricalMLP",
+    "CategoricalVAE",
     "ClosedForm",
     "ConditionalBernoulli",
     "ConditionalGaussianFixed",

@@ -6,8 +6,8 @@ KL to it need no further code), and `likelihood`, the formula of log p(x | z) to
 hand-derived pullback. Everything else in this module follows from these two.
 
 Axes: x (N, D); continuous z (..., S, N, K) or (..., S, 1, K) to share a draw among all data,
-binary z the same in zeros and ones, categorical z integer (..., S, N); axes before S are repeats and are
-never summed.
+binary z the same in zeros and ones, categorical z integer (..., S, N), a vector of categories integer
+(..., S, N, K); axes before S are repeats and are never summed.
 """
 
 from abc import ABC, abstractmethod
@@ -165,8 +165,8 @@ class Model(ABC):
             In nats, constants included.
         pullback : callable
             Takes a cotangent (..., S, N); returns (grad_theta (..., P), grad_z shaped as z), where
-            grad_z is None for categorical z. Bits have one: that of the formula, which also holds between
-            zero and one.
+            grad_z is None for categories, one or several. Bits have one: that of the formula, which also
+            holds between zero and one.
         """
 
     @abstractmethod
@@ -364,7 +364,7 @@ class Model(ABC):
         eta = self.prior_eta(theta)
         grad_eta = self.family.log_prob_vjp(eta, z, cotangent).sum(axis=-2)
         grad_theta = self.prior_eta_vjp(theta, grad_eta)
-        return grad_theta, self.log_prior_grad_z(theta, z, cotangent) if self.family.event_axes else None
+        return grad_theta, self.log_prior_grad_z(theta, z, cotangent) if self.family.has_slope else None
 
     def log_prior_grad_z(self, theta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Return the gradient of sum(cotangent * log_prior) in z alone, shaped as z."""
@@ -427,6 +427,8 @@ class Model(ABC):
 
     def relaxed_likelihood(self, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, RelaxedPullback]:  # noqa: ARG002
         """Return log p(x | z) for shares y (..., S, N, C) of categories, and its pullback (see `relaxes`).
+
+        Of K variables the shares of all stand in one row (..., S, N, K C).
 
         Raises
         ------

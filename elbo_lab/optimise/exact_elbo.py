@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import DiagonalGaussian, Family, FullGaussian
+from elbo_lab.distributions import CategoricalVector, DiagonalGaussian, Family, FullGaussian
 from elbo_lab.exact import expectation
 from elbo_lab.exact.entropies import entropy_and_gradient
 from elbo_lab.exact.enumeration import all_values
@@ -93,16 +93,21 @@ def maximise_exact_elbo(
 
 
 def marginal_logits(model: Model, theta: Floats, x: Floats) -> Floats:
-    """Return the logits (N, K) of the exact posterior marginals of every bit, not beyond 0.01 and 0.99.
+    """Return the logits (N, E) of the exact posterior marginals of every bit, not beyond 0.01 and 0.99.
+
+    Of a vector of categories they are those of every category, log p.
 
     Parameters
     ----------
     model : Model
-        With bits as latents.
+        With bits, or a vector of categories, as latents.
     theta : ndarray (P,)
     x : ndarray (N, D)
     """
     z = all_values(model.family, len(x))
     posterior = softmax(model.log_joint(theta, x, z), axis=0)
+    if isinstance(model.family, CategoricalVector):
+        shares = posterior.T @ model.family.one_hot(z[:, 0])
+        return np.log(np.maximum(shares, LEAST_PROBABILITY))
     p = np.clip(posterior.T @ z[:, 0, :], LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
     return np.log(p) - np.log1p(-p)

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 
-from elbo_lab.distributions import IndependentFamily
+from elbo_lab.distributions import Categorical, IndependentFamily
 from elbo_lab.distributions.flows import Flow
 from elbo_lab.exact.rules import tail_rule
 
@@ -63,6 +63,12 @@ def exact_draws(family, eta, n_nodes=12):
         z = np.array(list(itertools.product([0.0, 1.0], repeat=family.size)))
         weights = [[chain_of_bits(family, row, bits) for row in eta] for bits in z]
         return np.repeat(z[:, None], n_data, axis=1), np.array(weights)
+    if family.name == "categorical-vector":
+        one, tables = Categorical(family.n_categories), eta.reshape(n_data, family.size, -1)
+        p = np.stack([exact_draws(one, tables[:, k])[1] for k in range(family.size)])
+        z = np.array(list(itertools.product(range(family.n_categories), repeat=family.size)))
+        weights = np.array([np.prod([p[k, c] for k, c in enumerate(row)], axis=0) for row in z])
+        return np.repeat(z[:, None], n_data, axis=1), weights
     if family.discrete:
         odds = np.exp(eta - eta.max(axis=1, keepdims=True))
         z = np.broadcast_to(np.arange(family.size)[:, None], (family.size, n_data))

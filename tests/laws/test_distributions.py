@@ -156,7 +156,7 @@ def test_the_values_of_a_discrete_z_are_each_listed_once(family):
 def test_the_moments_are_those_of_the_values(family):
     eta = members(family)[0]
     z, weights = exact_draws(family, eta)
-    z = z if family.event_axes else family.one_hot(z)
+    z = z if family.has_slope else family.one_hot(z)
     mean = np.einsum("gn,gnk->nk", weights, z)
     variance = np.einsum("gn,gnk->nk", weights, (z - mean) ** 2)
     for found, expected in zip(family.moments(eta), (mean, np.sqrt(variance)), strict=True):
@@ -578,7 +578,7 @@ def test_inputs_are_never_written_into(family):
     if family in WITH_KL:
         family.kl(eta, other)
         family.kl_grad(eta, other)
-    if family.event_axes:
+    if family.has_slope:
         family.log_prob_grad_z(eta, z)
         family.log_prob_vjps(eta, z, cotangent)
     if not family.discrete:

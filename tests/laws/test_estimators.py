@@ -14,14 +14,25 @@ from scipy.optimize import minimize
 from elbo_lab import Problem
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ESTIMATORS, NO_STATE, TARGETS, Estimator, Exact, ScoreFunction
+from elbo_lab.estimators.discrete.rebar import ConditionalPairs
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
 PAIRS = pairings()
 # Two coupled draws of one latent are two dimensions of noise; of two latents four, too many for a rule.
 INTEGRABLE = [p for p in PAIRS if p[0].model.family.discrete or not laws.couples_draws(p[1])]
 INTEGRABLE += [pair for pair in pairings(ONE_LATENT) if laws.couples_draws(pair[1])]
-UNBIASED = [pair for pair in INTEGRABLE if pair[1].unbiased]
-BIASED = [pair for pair in INTEGRABLE if not pair[1].unbiased]
+# A Gumbel for every category, and a second one: with more than two categories too many for a rule here, and
+# `test_discrete_estimators` has rules of its own for them.
+MANY_GUMBELS = [
+    p for p in INTEGRABLE if isinstance(p[1], ConditionalPairs) and p[0].model.family.eta_size > 2
+]
+MANY_GUMBELS = [p for p in MANY_GUMBELS if not p[0].model.family.has_slope]
+UNBIASED = [pair for pair in INTEGRABLE if pair[1].unbiased and pair not in MANY_GUMBELS]
+# On a mixture f is linear in the indicators, and straight-through is exact.
+EXACT_THERE = [
+    p for p in INTEGRABLE if p[1].name == "straight-through" and p[0].model.family.name == "categorical"
+]
+BIASED = [pair for pair in INTEGRABLE if not pair[1].unbiased and pair not in EXACT_THERE]
 # A correction overshoots, and the power of a weight is no weight: their bias has no sign.
 NO_SIGN = ("jackknife", "cubo")
 # A bias that draws do not take away; `test_bound_family` knows where each of them goes, and how fast.
@@ -280,11 +291,18 @@ NEED_A_GAUSSIAN = {
     "measure-valued-coupled",
 }
 NEED_A_LIST_OF_VALUES = {"score-function-top-categories", "score-function-unordered-set", "enumeration"}
-NEED_BITS = {"straight-through", "rebar-0.5", "relax-0.5", "arm", "disarm"}
-NEED_A_RELAXATION = {"concrete-0.5", "straight-through-gumbel-0.5"}
+NEED_BITS = {"arm", "disarm"}
+NEED_A_RELAXATION = {
+    "concrete-0.5",
+    "straight-through",
+    "straight-through-gumbel-0.5",
+    "rebar-0.5",
+    "relax-0.5",
+}
 REFUSES = {
     "diagonal-gaussian": NEED_A_LIST_OF_VALUES | NEED_BITS | NEED_A_RELAXATION,
     "categorical": NEED_A_GAUSSIAN | NEED_BITS,
+    "categorical-vector": NEED_A_GAUSSIAN | NEED_BITS,
     "independent-bernoulli": NEED_A_GAUSSIAN,
 }
 LISTED = NEED_A_GAUSSIAN | NEED_A_LIST_OF_VALUES | NEED_BITS | NEED_A_RELAXATION

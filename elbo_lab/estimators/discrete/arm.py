@@ -4,6 +4,10 @@
 
 A draw is a pair and takes two evaluations of f. A constant in f cancels in the difference, without any
 baseline, and a pair that agrees contributes nothing (Yin and Zhou 2019; Dong, Mnih and Tucker 2020).
+
+Both are about two values: 1 - u has the law of u, so that z and z' are draws of one law, and where they
+differ one is the opposite of the other. Three categories have no opposite: their noise is a Dirichlet vector,
+whose law no reflection keeps.
 """
 
 import numpy as np

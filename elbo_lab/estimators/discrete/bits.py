@@ -1,4 +1,4 @@
-"""What estimators for bits share: the refusal of other latents, a temperature, and the slope of log w.
+"""What estimators through discrete latents share: which z they take, a temperature, f between the corners.
 
 They estimate d/dl E_q[f(z)] with f = log p(x, z) - log q(z; l) and the l inside f held fixed: the derivative
 through it, that of -log q, has expectation zero.
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import relaxation_of
+from elbo_lab.distributions import NoiseSpec, relaxation_of
+from elbo_lab.distributions.base import Family
 from elbo_lab.errors import check_positive
 from elbo_lab.estimators.base import Estimator
 from elbo_lab.exact.problem import Problem
@@ -19,6 +20,19 @@ class BitEstimator(Estimator):
 
     target = "grad-phi-elbo"
     latents = "bits"
+
+
+class RelaxingEstimator(Estimator):
+    """An estimator of the gradient in phi that evaluates f at a relaxed z: of bits, or of categories."""
+
+    target = "grad-phi-elbo"
+    needs_relaxation = True
+
+    def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
+        """Return the noise of the relaxation where there is one: a Gumbel for every category."""
+        if not family.discrete:
+            return family.noise_spec(n_draws, n_data)
+        return relaxation_of(family).noise_spec(n_draws, n_data)
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,13 @@ class WithTemperature:
         return f"{self.stem}-{self.temperature:g}"
 
 
-def slope_at(problem: Problem, eta: Floats, z: Floats) -> Floats:
-    """Return df/dz (..., S, N, K) at bits or at points between zero and one."""
+def value_at(problem: Problem, eta: Floats, y: Floats) -> Floats:
+    """Return f (..., S, N) at bits or shares of categories, also between the corners."""
     model, posterior, theta, _, x = problem
-    return relaxation_of(posterior.family).slope(model, theta, x, eta, z)
+    return relaxation_of(posterior.family).value(model, theta, x, eta, y)
+
+
+def slope_at(problem: Problem, eta: Floats, y: Floats) -> Floats:
+    """Return df/dy (..., S, N, width) at bits or shares of categories, also between the corners."""
+    model, posterior, theta, _, x = problem
+    return relaxation_of(posterior.family).slope(model, theta, x, eta, y)

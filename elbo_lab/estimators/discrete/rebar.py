@@ -1,17 +1,15 @@
 """REBAR: the score function with the Concrete relaxation as control variate, made unbiased.
 
-    g = [f(b) - f(y~)] d log q(b)/dl + df/dy (y) dy/dl - df/dy (y~) dy~/dl
+    g = [f(b) - f(y~)] d log q(b)/dl + (dy/dl)^T df/dy (y) - (dy~/dl)^T df/dy (y~)
 
-(Tucker et al. 2017, section 3, with the coefficient of the control variate at 1.) b, y = sigmoid(zeta / t)
-and y~ = sigmoid(zeta~ / t) come from the continuous variable behind a bit, and from a second one given b:
+(Tucker et al. 2017, section 3, with the coefficient of the control variate at 1.) b, y and y~ come from the
+continuous variables behind b, and from others given b (`distributions.relaxations`). For bits
 
-    zeta = l + log((1 - u) / u),   b = [zeta > 0]
-    zeta~ ~ p(zeta | b):   with s = 2 b - 1,   zeta~ = s (softplus(s l + log(1 - v)) - log v)
+    zeta = l + log((1 - u) / u),   b = [zeta > 0],   y = sigmoid(zeta / t)
+    zeta~ ~ p(zeta | b),   y~ = sigmoid(zeta~ / t)
 
-(their section 3 and appendix; the formula is the inverse of the truncated logistic distribution.) Both are
-logistic around l once b is averaged over, and both move with l:
-
-    dzeta / dl = 1,   dzeta~ / dl = sigmoid(s l + log(1 - v))
+and for categories zeta = log p + Gumbels, b = argmax, and softmax in the place of sigmoid; a vector of
+categories has a simplex for each. zeta~ has the law of zeta once b is averaged over, and both move with l.
 
 y~ is close to b, so that f(y~) cancels most of f(b). The two pathwise terms correct the mean: their
 expectations differ by exactly the score-function gradient of f(y). Unbiased at every temperature, which
@@ -21,59 +19,30 @@ says little about f at the corners; `relax` learns its control variate.
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from elbo_lab.arrays import Draws, Floats
-from elbo_lab.distributions import NoiseSpec
+from elbo_lab.arrays import Floats
+from elbo_lab.distributions import NoiseSpec, relaxation_of
 from elbo_lab.distributions.base import Family
-from elbo_lab.distributions.relaxations import inside, logistic
+from elbo_lab.distributions.relaxations import ConditionalPair
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
-from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
+from elbo_lab.estimators.discrete.bits import RelaxingEstimator, WithTemperature, slope_at, value_at
 from elbo_lab.exact.problem import Problem
-from elbo_lab.special import sigmoid, softplus
 
 __all__ = ["Rebar"]
 
 
-@dataclass(frozen=True, eq=False)
-class ConditionalPair:
-    """Bits b and the two continuous variables behind them, relaxed; all (..., S, N, K).
-
-    Attributes
-    ----------
-    b : ndarray
-    y, y_given : ndarray
-        sigmoid(zeta / t) and sigmoid(zeta~ / t).
-    path, path_given : ndarray
-        dy / dl and dy~ / dl, b held fixed.
-    """
-
-    b: Draws
-    y: Floats
-    y_given: Floats
-    path: Floats
-    path_given: Floats
-
-
 def conditional_pair(family: Family, eta: Floats, noise: Floats, temperature: float) -> ConditionalPair:
-    """Return the ConditionalPair of logits (N, K) and noise (..., S, N, K, 2)."""
-    u, v = noise[..., 0], inside(noise[..., 1])
-    b = family.sample(eta, u)
-    sign = 2.0 * b - 1.0
-    within = sign * eta + np.log1p(-v)
-    y = sigmoid((eta + logistic(u)) / temperature)
-    y_given = sigmoid(sign * (softplus(within) - np.log(v)) / temperature)
-    path = y * (1.0 - y) / temperature
-    path_given = y_given * (1.0 - y_given) / temperature * sigmoid(within)
-    return ConditionalPair(b, y, y_given, path, path_given)
+    """Return the ConditionalPair of logits (N, E) and noise (..., S, N, width, 2)."""
+    return relaxation_of(family).pair(eta, noise, temperature)
 
 
-class ConditionalPairs(BitEstimator):
-    """An estimator that draws conditional pairs: two uniforms for every bit."""
+class ConditionalPairs(RelaxingEstimator):
+    """An estimator that draws conditional pairs: two uniforms for every bit, or for every category."""
 
     def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
-        """Return the noise (S, N, K, 2): u and v of every bit."""
-        return NoiseSpec("uniform", (n_draws, n_data, family.size, 2))
+        """Return the noise (S, N, width, 2): u and v of every bit or category."""
+        if not family.discrete:
+            return family.noise_spec(n_draws, n_data)
+        return NoiseSpec("uniform", (n_draws, n_data, relaxation_of(family).width, 2))
 
     def evaluations(self, n_draws: int, family: Family) -> int:  # noqa: ARG002
         return 3 * n_draws  # at b, y and y~
@@ -93,10 +62,10 @@ class Rebar(WithTemperature, ConditionalPairs):
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         family, eta = problem.posterior.family, problem.posterior.eta(problem.phi, problem.x)
         pair = conditional_pair(family, eta, noise, self.temperature)
-        difference = log_weight_at(problem, eta, pair.b) - log_weight_at(problem, eta, pair.y_given)
+        difference = log_weight_at(problem, eta, pair.b) - value_at(problem, eta, pair.y_given)
         grad_eta = (
             difference[..., None] * family.score(eta, pair.b)
-            + slope_at(problem, eta, pair.y) * pair.path
-            - slope_at(problem, eta, pair.y_given) * pair.path_given
+            + pair.path.pull(slope_at(problem, eta, pair.y))
+            - pair.path_given.pull(slope_at(problem, eta, pair.y_given))
         )
         return mean_gradient(problem, grad_eta), state

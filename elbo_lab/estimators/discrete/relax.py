@@ -1,12 +1,12 @@
 """RELAX: REBAR with a control variate that is learned during the estimation.
 
-    g = [f(b) - c(y~)] d log q(b)/dl + dc/dy (y) dy/dl - dc/dy (y~) dy~/dl,   c = a f + r_psi
+    g = [f(b) - c(y~)] d log q(b)/dl + (dy/dl)^T dc/dy (y) - (dy~/dl)^T dc/dy (y~),   c = a f + r_psi
 
-(Grathwohl et al. 2018, section 3; c = f(y) + r is the form of their experiments with bits.) Unbiased for
-any a and psi, so that they can be learned: after every estimate they take a step of Adam down the gradient
-of the mean square of single draws of g. The mean of g does not depend on a and psi, so this is the gradient
-of the variance. `state` holds (a, psi), the two running means of Adam and the number of steps; it begins as
-REBAR. A study makes 300 estimates before it holds the state fixed.
+(Grathwohl et al. 2018, section 3; c = f(y) + r is the form of their experiments with bits; b, y and y~ are
+those of `rebar`.) Unbiased for any a and psi, so that they can be learned: after every estimate they take a
+step of Adam down the gradient of the mean square of single draws of g. The mean of g does not depend on a and
+psi, so this is the gradient of the variance. `state` holds (a, psi), the two running means of Adam and the
+number of steps; it begins as REBAR. A study makes 300 estimates before it holds the state fixed.
 
 Helps where f between the corners is a poor guide to f at the corners, or where many estimates are made. One
 network of y serves all data: it corrects what they have in common.
@@ -29,8 +29,9 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions import relaxation_of
 from elbo_lab.estimators.base import NO_STATE, Estimate, log_weight_at, mean_gradient
-from elbo_lab.estimators.discrete.bits import WithTemperature, slope_at
+from elbo_lab.estimators.discrete.bits import WithTemperature, slope_at, value_at
 from elbo_lab.estimators.discrete.rebar import ConditionalPairs, conditional_pair
 from elbo_lab.exact.problem import Problem
 from elbo_lab.layout import Layout
@@ -55,25 +56,27 @@ class Relax(WithTemperature, ConditionalPairs):
     burn_in = 300
 
     def initial_state(self, problem: Problem) -> Floats:
-        parameters = np.concatenate([[1.0], Surrogate(problem.posterior.family.size).initial()])
+        parameters = np.concatenate(
+            [[1.0], Surrogate(relaxation_of(problem.posterior.family).width).initial()]
+        )
         return np.concatenate([parameters, np.zeros(2 * len(parameters) + 1)])
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         family, eta = problem.posterior.family, problem.posterior.eta(problem.phi, problem.x)
-        network = Surrogate(family.size)
+        network = Surrogate(relaxation_of(family).width)
         a, psi = state[0], state[1 : 1 + network.layout.size]
         pair = conditional_pair(family, eta, noise, self.temperature)
-        f, f_given = log_weight_at(problem, eta, pair.b), log_weight_at(problem, eta, pair.y_given)
+        f, f_given = log_weight_at(problem, eta, pair.b), value_at(problem, eta, pair.y_given)
         slope, slope_given = slope_at(problem, eta, pair.y), slope_at(problem, eta, pair.y_given)
         score = family.score(eta, pair.b)
         # g is linear in a and in r: the terms that they multiply.
-        by_f = slope * pair.path - slope_given * pair.path_given - f_given[..., None] * score
+        by_f = pair.path.pull(slope) - pair.path_given.pull(slope_given) - f_given[..., None] * score
         r, r_slope = network.value(psi, pair.y_given)[..., None], network.slope(psi, pair.y)
-        by_r = r_slope * pair.path - network.slope(psi, pair.y_given) * pair.path_given - r * score
+        by_r = pair.path.pull(r_slope) - pair.path_given.pull(network.slope(psi, pair.y_given)) - r * score
         g = f[..., None] * score + a * by_f + by_r
         pull = 2.0 * g / f.size
-        by_psi = network.slope_vjp(psi, pair.y, pull * pair.path)
-        by_psi -= network.slope_vjp(psi, pair.y_given, pull * pair.path_given)
+        by_psi = network.slope_vjp(psi, pair.y, pair.path.push(pull))
+        by_psi -= network.slope_vjp(psi, pair.y_given, pair.path_given.push(pull))
         by_psi -= network.value_vjp(psi, pair.y_given, (pull * score).sum(axis=-1))
         state = adam_step(state, np.concatenate([[(pull * by_f).sum()], by_psi]))
         return mean_gradient(problem, g.astype(eta.dtype, copy=False)), state

@@ -1,39 +1,31 @@
 """A relaxed z in place of a discrete one: pathwise gradients where z has no path. Biased, with low variance.
 
     concrete                   path and slope of a relaxed z             (dy/dl)^T df/dy (y)
-    straight-through           slope at the bit, path of its probability  (dp/dl) df/dz (z)
+    straight-through           slope at z, path of its probabilities     (dp/dl)^T df/dz (z)
     straight-through-gumbel    slope at the discrete z, relaxed path      (dy/dl)^T df/dz (z)
 
-with y = sigmoid((l + g) / t) or softmax((l + g) / t), p = sigmoid(l), and f = log p(x, z) - log q(z). They
-use the slope of the model, as reparameterization does. The model must be defined between the corners, or at
-least have a slope at them: log p(x | y) of bits depends on W y, that of a mixture is sum_c y_c log N_c(x).
+with y = sigmoid((l + g) / t) or softmax((l + g) / t), p = sigmoid(l) or softmax(l), and f = log p(x, z) -
+log q(z); of categories z stands for their indicators. They use the slope of the model, as reparameterization
+does. The model must be defined between the corners, or at least have a slope at them: log p(x | y) of bits
+depends on W y, that of a mixture is sum_c y_c log N_c(x), and a network takes shares of categories as well as
+their indicators.
 """
 
 from dataclasses import dataclass
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import NoiseSpec, relaxation_of
-from elbo_lab.distributions.base import Family
-from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator, mean_gradient
-from elbo_lab.estimators.discrete.bits import BitEstimator, WithTemperature, slope_at
+from elbo_lab.distributions import relaxation_of
+from elbo_lab.estimators.base import NO_STATE, Estimate, mean_gradient
+from elbo_lab.estimators.discrete.bits import RelaxingEstimator, WithTemperature, slope_at
 from elbo_lab.exact.problem import Problem
-from elbo_lab.special import sigmoid
 
 __all__ = ["Concrete", "StraightThrough", "StraightThroughGumbel"]
 
 
-class RelaxedEstimator(Estimator):
+class RelaxedEstimator(RelaxingEstimator):
     """An estimator that sends the gradient through a relaxation, and is therefore biased."""
 
-    target = "grad-phi-elbo"
     unbiased = False
-    needs_relaxation = True
-
-    def noise_spec(self, family: Family, n_draws: int, n_data: int) -> NoiseSpec:
-        """Return the noise of the relaxation where there is one: a Gumbel for every category."""
-        if not family.discrete:
-            return family.noise_spec(n_draws, n_data)
-        return relaxation_of(family).noise_spec(n_draws, n_data)
 
 
 @dataclass(frozen=True)
@@ -69,29 +61,28 @@ class Concrete(WithTemperature, RelaxedEstimator):
         return mean_gradient(problem, relaxation.relax_vjp(y, self.temperature, slope)), state
 
 
-class StraightThrough(BitEstimator):
-    """The straight-through gradient: differentiate as if a bit were its probability.
+class StraightThrough(RelaxedEstimator):
+    """The straight-through gradient: differentiate as if z were its mean.
 
-        gradient = (dp/dl) df/dz (z),   p = sigmoid(l),   dp/dl = p (1 - p)
+        gradient = (dp/dl)^T df/dz (z),   p = sigmoid(l), dp/dl = p (1 - p)   or   p = softmax(l)
 
     (Bengio, Leonard and Courville 2013, section 4, who credit Hinton's lectures; there with and without the
     factor p (1 - p).) Biased: the mean of its slope, (1 - p) f'(0) + p f'(1) in z_k, stands in for the
     difference f(1) - f(0). They agree at every p where f is linear in z_k, and only at p = 1/2 where f is
-    quadratic in it. Helps: low variance, and cheap. Fails: where f is curved in a bit, by its size and even
+    quadratic in it. Helps: low variance, and cheap. Fails: where f is curved in z, by its size and even
     by its sign.
     """
 
     name = "straight-through"
     title = "straight-through"
     synonyms = ("ste", "straight-through-estimator")
-    unbiased = False
-    summary = "slope at the discrete z times p (1 - p); biased"
+    summary = "slope at the discrete z times the derivative of its mean; biased"
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         posterior = problem.posterior
-        eta = posterior.eta(problem.phi, problem.x)
-        z = relaxation_of(posterior.family).harden(eta, noise)
-        return mean_gradient(problem, slope_at(problem, eta, z) * sigmoid(eta) * sigmoid(-eta)), state
+        eta, relaxation = posterior.eta(problem.phi, problem.x), relaxation_of(posterior.family)
+        slope = slope_at(problem, eta, relaxation.harden(eta, noise))
+        return mean_gradient(problem, relaxation.mean_vjp(eta, slope)), state
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,10 @@ class GradientMethod(Method):
     summary = "steps along the gradient of the exact evidence"
     options = STEPS | {"learning_rate": 1e-2, "prior": None}
 
+    def is_usual(self, model: Model) -> bool:
+        """Whether the model has no network between z and x: one that has is asked for with an encoder."""
+        return model.hidden is None or model.all_observed
+
     def applies(self, model: Model) -> bool:
         return has_exact_evidence(model) and not (model.global_latents or model.formula_only)
 
