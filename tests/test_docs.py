@@ -243,7 +243,7 @@ def records(tmp_path_factory):
     folder, small = tmp_path_factory.mktemp("records"), {"epochs": 1, "batch": 500}
     mixture = ("gaussian-mixture:full", "faithful")
     net = {"hidden": (5,), "holdout": 0.2, "checkpoint": folder / "net.npz"}
-    watched = {"patience": 1, "gap_rows": 5, "phi_steps": 1}
+    watched = {"patience": 1, "gap_rows": 5, "phi_steps": 1, "clip": 1.0}
     fits = [
         fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
         fit(*mixture, latent=2, method="gradient", **small),
