@@ -156,10 +156,10 @@ def families_of(model: Model) -> dict[str, Family | NotApplicable]:
     for name, kind in FAMILIES.items():
         if name not in found:
             try:
-                found[name] = kind(model.latent_dim)  # type: ignore[call-arg]
+                found[name] = kind.of_size(model.latent_dim)
             except NotApplicable as refused:
                 found[name] = refused
-            except (TypeError, BadValue):  # it takes arguments that a size alone does not give
+            except BadValue:  # it takes arguments that must be given
                 continue
     return found
 

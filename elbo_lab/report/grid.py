@@ -16,6 +16,7 @@ from typing import NamedTuple
 from elbo_lab.errors import Reason
 
 TRAINS, ELSEWHERE = "+", "."
+SHARE = "  cells that train"
 LETTERS = ascii_lowercase + ascii_uppercase
 OTHER_TARGET = Reason.WRONG_TARGET.value
 
@@ -118,22 +119,26 @@ def _overview(cells: Cells, letters: Letters, width: int) -> list[str]:
     by_pair: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_pair.setdefault((cell.model, cell.family), []).append(cell)
-    rows: dict[str, str] = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for model in _names(cell.model for cell in cells):
         of_model = [by_pair.get((model, family), []) for family in families]
-        marks = "".join(f"{_mark(found, letters):>3}" for found in of_model)
         all_found = [cell for found in of_model for cell in found]
         share = sum(cell.reason is None for cell in all_found) / len(all_found)
-        rows[model] = f"{marks}  {share:>5.0%}"
-    shown: dict[str, str] = {}
+        rows[model] = (*(_mark(found, letters) for found in of_model), f"{share:.0%}")
+    shown: dict[str, tuple[str, ...]] = {}
     for model, marks in rows.items():
         name = model.partition(":")[0]
         alike = {other for label, other in rows.items() if label.partition(":")[0] == name}
         shown[name if len(alike) == 1 else model] = marks
     start = max(map(len, shown)) + 2
     lines = _numbered("Families of q", families, width)
-    lines += ["", f"{_head(start, len(families))}  cells that train"]
-    lines += [f"{name:<{start}}{marks}" for name, marks in shown.items()]
+    fitting = max(1, (width - start - len(SHARE)) // 3)
+    for first in range(0, len(families), fitting):
+        part = range(first, min(first + fitting, len(families)))
+        lines += ["", " " * start + "".join(f"{column + 1:>3}" for column in part) + SHARE]
+        for name, marks in shown.items():
+            row = "".join(f"{marks[column]:>3}" for column in part)
+            lines.append(f"{name:<{start}}{row}{marks[-1]:>{len(SHARE)}}")
     return [*lines, "", *wrap("One model in full: elbo-lab grid --models deep-bernoulli", width)]
 
 
