@@ -119,10 +119,10 @@ def cells_of(
         {target: estimators}.
     """
     cells, own = [], family == model.posterior_family
-    q = None if isinstance(family, NotApplicable) else small_q(model, family)
+    q = small_q(model, model.posterior_family if isinstance(family, NotApplicable) else family)
     of_family = told_by(family, model) if isinstance(family, NotApplicable) else None
     for kind in kinds:
-        of_objective = of_family or refusal(model, kind.check_combination, model, q)
+        of_objective = refusal(model, kind.check_combination, model, q) or of_family
         for parameters, target in kind.targets.items():
             for one in estimators.get(target, []):
                 told = of_objective or refusal(model, kind.check_estimator, parameters, one, model, q)
