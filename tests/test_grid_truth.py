@@ -261,9 +261,16 @@ def putting_back_is_off(problem):
     return apart(linear[..., None] * family.score(eta, z), np.broadcast_to(by_score, (1, *by_score.shape)))
 
 
+def kind_of_values(family):
+    """Return shape and type of a draw, and whether it is one of a list."""
+    noise = draw_noise(family.noise_spec(2, 1), np.random.default_rng(3))
+    z = family.sample(np.zeros((1, family.eta_size)), noise)
+    return z.shape, z.dtype.kind, family.discrete, family.size
+
+
 def foreign_values(q, prior, objective):
     """Whether q and a prior are over different values: other kinds, or z of the one without density."""
-    if (q.discrete, q.event_axes, q.size) != (prior.discrete, prior.event_axes, prior.size):
+    if kind_of_values(q) != kind_of_values(prior):
         return True
     inner, outer = (prior, q) if q.lies_within(prior) and not objective.ascends else (q, prior)
     noise = draw_noise(inner.noise_spec(200, 1), np.random.default_rng(3))

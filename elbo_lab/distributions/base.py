@@ -322,7 +322,8 @@ class Family(ABC):
 
         Where q reaches beyond the prior, log p(z) is minus infinity, and so is the ELBO.
         """
-        kinds = [(family.discrete, family.event_axes, family.size) for family in (self, other)]
+        # Bits are numbers and categories labels: neither is a value of the other, whatever its number.
+        kinds = [(one.discrete, one.has_slope, one.event_axes, one.size) for one in (self, other)]
         (low, high), (low_o, high_o) = self.support, other.support
         return kinds[0] == kinds[1] and low_o <= low and high <= high_o
 
