@@ -153,11 +153,31 @@ def spell_call(name: str, arguments: dict[str, Argument]) -> str:
 
 
 def arguments_of(thing: Any) -> dict[str, Argument]:
-    """Return {name: value} of what may stand in the parentheses: the plain fields of a dataclass."""
+    """Return {name: value} of what may stand in the parentheses.
+
+    The plain fields of a dataclass, and those of a dataclass that it holds, such as the bound of a gradient.
+    """
+    found: dict[str, Argument] = {}
+    for name, value in _fields_of(thing).items():
+        found |= {name: value} if isinstance(value, Argument) else arguments_of(value)
+    return found
+
+
+def _fields_of(thing: Any) -> dict[str, Any]:
     if isinstance(thing, type) or not is_dataclass(thing):
         return {}
-    values = {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
-    return {name: value for name, value in values.items() if isinstance(value, Argument)}
+    return {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
+
+
+def _replaced(thing: Any, arguments: Mapping[str, Argument]) -> Any:
+    """Return a copy of a dataclass, in which what it holds has its own arguments replaced."""
+    changes: dict[str, Any] = {}
+    for name, value in _fields_of(thing).items():
+        if name in arguments:
+            changes[name] = arguments[name]
+        elif not isinstance(value, Argument) and (own := arguments_of(value).keys() & arguments.keys()):
+            changes[name] = _replaced(value, {key: arguments[key] for key in own})
+    return replace(thing, **changes)
 
 
 def with_arguments(thing: T, arguments: Mapping[str, Argument], argument: str) -> T:
@@ -189,7 +209,8 @@ def with_arguments(thing: T, arguments: Mapping[str, Argument], argument: str) -
         if expected:
             raise bad_kind(f"{key} of {name!r}", expected, repr(value))
     # A class of a user's that is no dataclass has no arguments, and is returned as it is.
-    return replace(thing, **arguments) if arguments else thing  # type: ignore[type-var]
+    found: T = _replaced(thing, arguments) if arguments else thing
+    return found
 
 
 def _kind_missed(usual: Argument, value: Argument) -> str:

@@ -35,6 +35,7 @@ from elbo_lab.datasets import BuiltIn, Dataset
 from elbo_lab.distributions import Family
 from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, unknown_name
 from elbo_lab.estimators import LATENTS, TARGETS, Estimator, Exact
+from elbo_lab.estimators.targets import is_known
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.names import Words, called, names_by_word, parse_call, spelt, with_arguments, words_for
@@ -325,7 +326,7 @@ def _complete(estimator: Estimator) -> Estimator:
             raise bad_kind(f"{attribute} of {estimator.name}", expected, short(getattr(estimator, attribute)))
     if estimator.latents not in ("any", *LATENTS):
         raise unknown_name(f"latents of {estimator.name}", estimator.latents, ["any", *LATENTS])
-    if estimator.target not in TARGETS:
+    if not is_known(estimator.target):
         raise unknown_name(f"target of {estimator.name}", estimator.target, TARGETS)
     for attribute, least in (("minimum_draws", 1), ("burn_in", 0)):
         check_count(f"{attribute} of {estimator.name}", getattr(estimator, attribute), minimum=least)

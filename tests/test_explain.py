@@ -225,7 +225,7 @@ def test_every_word_of_a_screen_is_explained():
     heads = [column.title for column in COLUMNS]
     heads += [*ratios.TITLES, *power.TITLES, *draws.TITLES, *advice.SHORT.values()]
     heads += [
-        title.format(of_nll="", these=" of these", of_samples="", of_annealed="")
+        title.format(of_nll="", these=" of these", of_samples="", of_annealed="", bound="")
         for title in numbers.TITLES.values()
     ]
     heads[heads.index("log p(x) of these, sampled")] = "log p(x), sampled"

@@ -171,11 +171,11 @@ def _facts(facts: Facts, width: int) -> list[str]:
 
 def _of_kind(estimators: list[Any], rows: Sequence[dict[str, Any]], width: int) -> list[str]:
     """Return the entry of the estimators of one class."""
-    from elbo_lab.estimators import TARGETS
+    from elbo_lab.estimators.targets import line_of
 
     one = estimators[0]
     idea = inspect.getdoc(sys.modules[type(one).__module__]) or ""
-    targets = dict.fromkeys(f"{TARGETS[e.target].format(draws='S')} ({e.target})" for e in estimators)
+    targets = dict.fromkeys(f"{(line_of(e.target) or '').format(draws='S')} ({e.target})" for e in estimators)
     biases = {e.name: "none" if e.unbiased else "yes" for e in estimators}
     alike = len(set(biases.values())) == 1
     runs, refused = _where(one)

@@ -148,6 +148,8 @@ def compare(
     True
     """
     choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
+    if estimators is None:
+        chosen = [estimator for estimator in chosen if estimator.compared]
     if models is None:
         choices = [choice for choice in choices if choice.kind.compared]
     if label is not None:

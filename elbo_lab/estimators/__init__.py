@@ -14,6 +14,8 @@ from elbo_lab.estimators.discrete.relaxed import *
 from elbo_lab.estimators.elbo import *
 from elbo_lab.estimators.evidence import *
 from elbo_lab.estimators.exact import Exact
+from elbo_lab.estimators.iwae_gradients.of_bounds import *
+from elbo_lab.estimators.iwae_gradients.of_bounds import BOUND_GRADIENTS
 from elbo_lab.estimators.iwae_gradients.ovis import *
 from elbo_lab.estimators.iwae_gradients.path import *
 from elbo_lab.estimators.iwae_gradients.piwae import *
@@ -93,6 +95,8 @@ ESTIMATORS: tuple[Estimator, ...] = (
     Dreg(),
     WakePhi(),
     WakePhiDreg(),
+    # gradients of the bounds between the two
+    *BOUND_GRADIENTS,
     # the exact answers
     *(Exact(target) for target in TARGETS),
 )

@@ -122,6 +122,8 @@ class Estimator(ABC):
     burn_in : int
         Number of successive estimates after which the state has settled. A study makes them first and then
         holds the state fixed. Zero without a state.
+    compared : bool
+        Whether a table of all estimators has a row of it; by name it is compared in any case.
     """
 
     if TYPE_CHECKING:
@@ -164,6 +166,8 @@ class Estimator(ABC):
         def is_reference(self) -> bool: ...
         @property
         def burn_in(self) -> int: ...
+        @property
+        def compared(self) -> bool: ...
     else:
         title = ""
         synonyms = ()
@@ -182,6 +186,7 @@ class Estimator(ABC):
         independent_draws = False
         is_reference = False
         burn_in = 0
+        compared = True
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {getattr(self, 'name', None)!r}>"

@@ -12,7 +12,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
 from elbo_lab.errors import check_count, unknown_name
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
-from elbo_lab.estimators.targets import COUPLED, TARGETS
+from elbo_lab.estimators.targets import COUPLED, TARGETS, bound_and_argument, is_known, joins_draws
 from elbo_lab.exact import (
     Answer,
     Evidence,
@@ -23,7 +23,7 @@ from elbo_lab.exact import (
     inclusive_gradient,
 )
 from elbo_lab.exact.problem import Problem
-from elbo_lab.exact.quantities import bound_at, gradient_in_phi, gradient_in_theta, proposal_of
+from elbo_lab.exact.quantities import argued_bound, bound_at, gradient_in_phi, gradient_in_theta, proposal_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Exact(Estimator):
     is_reference = True
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
+        if not is_known(self.target):
             raise unknown_name("target", self.target, TARGETS)
 
     @property
@@ -81,7 +81,7 @@ class Exact(Estimator):
 
     def estimate(self, problem: Problem, noise: Floats, state: Floats = NO_STATE) -> Estimate:
         n_draws = None
-        if self.target in COUPLED:
+        if joins_draws(self.target):
             spec = self.noise_spec(problem.posterior.family, 1, len(problem.x))
             n_draws = noise.shape[noise.ndim - len(spec.shape)]
         return self.answer(problem, n_draws).value, state
@@ -112,11 +112,15 @@ def answers_under_q(
     family, eta = posterior.family, posterior.eta(phi, x)
     if target == "grad-phi-inclusive-kl":
         return {target: gradient_in_phi(problem, *inclusive_gradient(model, theta, x, family, eta))}
+    argued = bound_and_argument(target)[0]
     if target in COUPLED:
         name = "iwae"
         exact: Expectation = importance_weighted_bound(
             model, theta, x, eta, check_count("n_draws", n_draws), family, tolerance
         )
+    elif argued:
+        name = target.removeprefix("grad-theta-").removeprefix("grad-phi-")
+        exact = argued_bound(problem, *bound_and_argument(target), n_draws, tolerance)
     else:
         name, exact = "elbo", bound_at(problem)
     return {

@@ -13,6 +13,14 @@ expected share of the sum,
 with E_q c = 1. Where z is discrete no path leads from eta to z, and the derivative goes through q and
 through w = p / q: E_q[score(z) C(z)], C(z) = -K int_0^inf (phi^(K-1) e^-tw (1 + tw) - e^-t) dt / t.
 
+The bound of Daudel, Douc and Roueff (2023), 1/(1 - alpha) E log (1/K) sum_k w_k^(1 - alpha), is the same with
+w^a in place of w, a = 1 - alpha, and the logarithm over a. Its share c(z) is that of w^a, and for discrete z
+
+    C(z) = D(z) / a - c(z),    D(z) = -K int_0^inf (phi^(K-1) e^-tw^a - e^-t) dt / t
+
+the first through q, the second through w. The Renyi bound (Li and Turner 2016) is that of infinitely many
+draws: (1/a) log E_q w^a, with c(z) = w^a / E w^a and D(z) = c(z).
+
 With t = e^u the integrand is analytic in a strip of half-width pi / 2 about the real u, so that a trapezoid
 rule of step h errs by about e^(-pi^2 / h) (Trefethen and Weideman 2014): 1e-17 at h = 1/4.
 """
@@ -62,6 +70,21 @@ def _transforms(
         u += STEP * STEPS_PER_PASS
 
 
+def tempered_bound(
+    log_w: Floats, weights: Floats, n_draws: int | None, power: float
+) -> tuple[float, Floats, Floats]:
+    """Return (1/a) E log mean of K weights w^a, a = `power`, and what `bound_of_draws` returns beside it.
+
+    With n_draws None the bound of infinitely many draws, (1/a) log E_q w^a.
+    """
+    if n_draws is not None:
+        value, share, by_score = bound_of_draws(power * log_w, weights, n_draws)
+        return value / power, share, by_score / power + (1.0 / power - 1.0) * share
+    value = float(log_sum_exp(power * log_w + np.log(weights), axis=0))
+    share = np.exp(power * log_w - value)
+    return value / power, share, (1.0 / power - 1.0) * share
+
+
 def bound_of_draws(log_w: Floats, weights: Floats, n_draws: int) -> tuple[float, Floats, Floats]:
     """Return E log mean of K weights, and the contribution of each value of z to its slope.
 
@@ -96,14 +119,22 @@ def bound_of_draws(log_w: Floats, weights: Floats, n_draws: int) -> tuple[float,
     return value + log_mean - np.log(n_draws), share, by_score
 
 
-def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int) -> Bound:
+def _enumerated(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_draws: int | None,
+    power: float,
+) -> Bound:
     z = enumeration.all_values(family, len(x))
     log_q = family.log_prob(eta, z)
     log_w, q = model.log_joint(theta, x, z) - log_q, np.exp(log_q)
     value, share, by_score = np.zeros(len(x)), np.zeros(q.shape), np.zeros(q.shape)
     for n in range(len(x)):
         possible = q[:, n] > 0.0  # a probability that underflows is never drawn
-        terms = bound_of_draws(log_w[possible, n], q[possible, n], n_draws)
+        terms = tempered_bound(log_w[possible, n], q[possible, n], n_draws, power)
         value[n], share[possible, n], by_score[possible, n] = terms
     grad_theta, _ = model.log_joint_vjp(theta, x, z, q * share / len(x))
     grad_eta = family.log_prob_vjp(eta, z, q * by_score) / len(x)
@@ -111,7 +142,14 @@ def _enumerated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
 
 
 def _of_datum(
-    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, n_draws: int, rule: Rule
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    n_draws: int | None,
+    power: float,
+    rule: Rule,
 ) -> tuple[Floats, Floats, Floats]:
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
     passes = list(quadrature.passes_under_q(family, eta, rule))
@@ -120,7 +158,7 @@ def _of_datum(
     every_log_w = np.concatenate(log_w)[:, 0]
     if np.ptp(every_log_w[every_log_w > -np.inf]) > WIDEST:
         raise quadrature.ToleranceMissed
-    value, share, _ = bound_of_draws(every_log_w, weights, n_draws)
+    value, share, _ = tempered_bound(every_log_w, weights, n_draws, power)
     grad_theta, grad_eta, start = np.zeros(model.layout.size), np.zeros(eta.shape), 0
     for noise, w, z in passes:
         cotangent = w * share[start : start + len(z), None]
@@ -139,12 +177,13 @@ def _integrated(
     x: Floats,
     family: Family,
     eta: Floats,
-    n_draws: int,
+    n_draws: int | None,
+    power: float = 1.0,
     tolerance: float = TOLERANCE,
 ) -> Bound:
     def by_rule(n: int, rule: Rule) -> tuple[Floats, Floats, Floats]:
         row = slice(n, n + 1)
-        return _of_datum(model, theta, x[row], family, eta[row], n_draws, rule)
+        return _of_datum(model, theta, x[row], family, eta[row], n_draws, power, rule)
 
     sizes = model.latent_dim, len(x), model.layout.size, eta.shape
     return quadrature.converged_sums(Bound, by_rule, *sizes, tolerance=tolerance)
@@ -158,6 +197,7 @@ def _sampled(
     eta: Floats,
     n_draws: int,
     rng: np.random.Generator,
+    power: float = 1.0,
 ) -> Bound:
     """Return the Bound from batches of independent bounds, with standard errors."""
     batches, repeats = [], max(1, long_run.DRAWS_PER_BATCH // n_draws)
@@ -167,7 +207,7 @@ def _sampled(
         for start in range(0, repeats, per_pass):
             lead = (min(per_pass, repeats - start),)
             noise = draw_noise(family.noise_spec(n_draws, len(x)), rng, lead)
-            sums_of_pass = _sampled_sums(model, theta, x, family, eta, noise)
+            sums_of_pass = _sampled_sums(model, theta, x, family, eta, noise, power)
             sums = [total + of_pass for total, of_pass in zip(sums, sums_of_pass, strict=True)]
         value, grad_theta, grad_eta = (total / repeats for total in sums)
         batches.append((value, grad_theta / len(x), grad_eta / len(x)))
@@ -178,21 +218,22 @@ def _sampled(
 
 
 def _sampled_sums(
-    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats, power: float
 ) -> tuple[Floats, Floats, Floats]:
     """Return the sums over repeats of single bounds (N,) and of their gradients (P,) and (N, E)."""
     z = family.sample(eta, noise)
     # One pass through the likelihood for its value and its gradient.
     log_likelihood, pull_likelihood = model.likelihood(theta, x, z)
     log_w = log_likelihood + model.log_prior(theta, z) - family.log_prob(eta, z)
-    share = softmax(log_w, axis=-2)
+    share = softmax(power * log_w, axis=-2)
     by_likelihood, z_likelihood = pull_likelihood(share)
     by_prior, z_prior = model.log_prior_vjp(theta, z, share)
     assert z_likelihood is not None and z_prior is not None  # z is continuous
     grad_theta = by_likelihood + by_prior
     by_z = z_likelihood + z_prior - share[..., None] * family.log_prob_grad_z(eta, z)
     grad_eta = family.sample_vjp(eta, noise, by_z) - family.log_prob_vjp(eta, z, share)
-    return log_mean_exp(log_w, axis=-2).sum(axis=0), grad_theta.sum(axis=0), grad_eta.sum(axis=0)
+    value = log_mean_exp(power * log_w, axis=-2) / power
+    return value.sum(axis=0), grad_theta.sum(axis=0), grad_eta.sum(axis=0)
 
 
 def importance_weighted_bound(
@@ -201,11 +242,12 @@ def importance_weighted_bound(
     x: Floats,
     family: Family,
     eta: Floats,
-    n_draws: int,
+    n_draws: int | None,
     rng: np.random.Generator,
     tolerance: float = TOLERANCE,
+    power: float = 1.0,
 ) -> Bound:
-    """Return E_q log (1/K) sum_k w_k and its gradients, on the best rung.
+    """Return (1/a) E_q log (1/K) sum_k w_k^a and its gradients, on the best rung.
 
     Parameters
     ----------
@@ -215,26 +257,31 @@ def importance_weighted_bound(
     family : Family
         Of q.
     eta : ndarray (N, E)
-    n_draws : int
-        K, at least 1.
+    n_draws : int or None
+        K, at least 1; None for the bound of infinitely many draws. Its long run is one of many draws, and
+        biased as those are.
     rng : numpy.random.Generator
         Of the long run, if no other rung applies.
     tolerance : float
         Of the last change of a quadrature, relative to the largest entry (at least 1).
+    power : float
+        a, other than zero; 1 is the importance-weighted bound.
 
     Returns
     -------
     Bound
     """
-    check_count("n_draws", n_draws)
+    if n_draws is not None:
+        check_count("n_draws", n_draws)
     at_posterior = closed_form.bound_at_posterior(model, theta, x, family, eta)
     if at_posterior is not None:
         return at_posterior
     if family.discrete:
-        return _enumerated(model, theta, x, family, eta, n_draws)
+        return _enumerated(model, theta, x, family, eta, n_draws, power)
     if quadrature.applies(model):
         try:
-            return _integrated(model, theta, x, family, eta, n_draws, tolerance)
+            return _integrated(model, theta, x, family, eta, n_draws, power, tolerance)
         except quadrature.ToleranceMissed:
             pass
-    return _sampled(model, theta, x, family, eta, n_draws, rng)
+    n_draws = long_run.DRAWS_PER_BATCH if n_draws is None else n_draws
+    return _sampled(model, theta, x, family, eta, n_draws, rng, power)

@@ -123,13 +123,16 @@ def importance_weighted_bound(
     theta: Floats,
     x: Floats,
     eta: Floats,
-    n_draws: int,
+    n_draws: int | None,
     family: Family | None = None,
     tolerance: float = coupled.TOLERANCE,
+    power: float = 1.0,
 ) -> Bound:
-    """Return E_q log (1/K) sum_k w_k for K = `n_draws` and its gradients on the best rung.
+    """Return (1/a) E_q log (1/K) sum_k w_k^a, K = `n_draws` and a = `power`, and its gradients.
 
-    `tolerance` is that of the last change of a quadrature; the other parameters are those of `expectation`.
+    On the best rung. With a = 1 it is the importance-weighted bound, with n_draws None that of infinitely
+    many draws. `tolerance` is that of the last change of a quadrature; the other parameters are those of
+    `expectation`.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def importance_weighted_bound(
     family = model.posterior_family if family is None else family
     eta = _one_per_datum(family, x, eta)
     rng = np.random.default_rng(LONG_RUN_SEED)
-    return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng, tolerance)
+    return coupled.importance_weighted_bound(model, theta, x, family, eta, n_draws, rng, tolerance, power)
 
 
 def _exact_value(

@@ -22,7 +22,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.errors import NotApplicable, bad_kind, check_data, short
 from elbo_lab.exact import closed_form, enumeration, ladder, long_run, quadrature
-from elbo_lab.exact.answer import Answer, Evidence, Expectation
+from elbo_lab.exact.answer import Answer, Bound, Evidence, Expectation
 from elbo_lab.exact.entropies import entropy, entropy_and_gradient
 from elbo_lab.exact.problem import Problem
 from elbo_lab.models import Model
@@ -170,6 +170,40 @@ def bound_at(problem: Problem) -> Expectation:
         grad_eta=energy.grad_eta + by_eta / len(x),
         grad_eta_error=energy.grad_eta_error + by_eta_error / len(x),
     )
+
+
+def argued_bound(
+    problem: Problem, bound: str, argument: float, n_draws: int | None, tolerance: float
+) -> Expectation:
+    """Return a bound with an argument, of each datum, and its gradients in theta and eta.
+
+    Parameters
+    ----------
+    problem : Problem
+    bound : {'ciwae', 'vr-iwae', 'renyi'}
+        As in `bounds.coupled`, with its beta or its alpha as `argument`.
+    n_draws : int or None
+        Those in the bound; not of `renyi`, the bound of infinitely many draws.
+    tolerance : float
+        Of a quadrature.
+    """
+    model, posterior, theta, phi, x = problem
+    place = model, theta, x, posterior.eta(phi, x)
+    if bound == "ciwae":
+        joined = ladder.importance_weighted_bound(*place, n_draws, posterior.family, tolerance)
+        return _weighted_sum(argument, bound_at(problem), joined)
+    n_draws, power = None if bound == "renyi" else n_draws, 1.0 - argument
+    return ladder.importance_weighted_bound(*place, n_draws, posterior.family, tolerance, power)
+
+
+def _weighted_sum(share: float, first: Expectation, second: Expectation) -> Expectation:
+    """Return share times the first and 1 - share times the second, the errors added up."""
+    parts = [
+        share * getattr(first, name) + (1.0 - share) * getattr(second, name)
+        for field in ("value", "grad_theta", "grad_eta")
+        for name in (field, f"{field}_error")
+    ]
+    return Bound(max(first.rung, second.rung, key=RUNGS.index), *parts)
 
 
 def gradient_in_theta(found: Evidence | Expectation) -> Answer:

@@ -30,7 +30,7 @@ TITLES = {
     "elbo_on_nll_rows": "ELBO per datum{of_nll}",
     "kl_to_prior": "KL of q to the prior per datum",
     "beta_objective_per_datum": "what was maximised per datum",
-    "bound_per_datum": "{bound} per datum",
+    "bound_per_datum": "what was maximised{bound} per datum",
     "log_joint_per_datum": "log p(Y, Z) per row",
     "reconstruction_error": "reconstruction error",
     "hidden_cells_error": "error of hidden cells",
@@ -94,7 +94,7 @@ def number_rows(columns: dict[str, Numbers]) -> tuple[list[str], list[tuple[str,
     chosen = [n["nll_rows"] for n in sets if n.get("nll_rows", n["rows"]) < n["rows"]]
     annealed = max((n.get("annealed_rows", 0) for n in sets), default=0)
     words = {
-        "bound": next((n["bound"] for n in sets if "bound" in n), ""),
+        "bound": next((f", {n['bound']}," for n in sets if "bound" in n), ""),
         "of_annealed": f"{annealed} rows, " if annealed else "",
         "of_nll": f", {max(chosen)} rows" if chosen else "",
         "these": " of these rows" if chosen else " per datum",

@@ -21,7 +21,9 @@ from elbo_lab.distributions import draw_noise
 from elbo_lab.estimators import COUPLED, ESTIMATORS, Exact
 from elbo_lab.posteriors import ExactPosterior, FreePosterior
 
-BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS if estimator.name != "exact"}
+BY_NAME = {
+    estimator.name: estimator for estimator in ESTIMATORS if estimator.name != "exact" and estimator.compared
+}
 
 # Values that are a function of the log-weights of draws from q alone.
 BOUNDS_OF_WEIGHTS = [
