@@ -62,24 +62,24 @@ class BoundGradient(Estimator):
         return f"{self.bound.name}-{self.form}"
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a property in place of the parent's attribute
+    def name(self) -> str:
         usual = type(self.bound)() == self.bound
         return spell_call(self.plain_name, {} if usual else arguments_of(self.bound))
 
     @property
-    def title(self) -> str:  # type: ignore[override]
+    def title(self) -> str:
         return f"{self.bound.title}, {self.words}"
 
     @property
-    def target(self) -> str:  # type: ignore[override]
+    def target(self) -> str:
         return f"grad-{self.vector}-{self.bound.target}"
 
     @property
-    def unbiased(self) -> bool:  # type: ignore[override]
+    def unbiased(self) -> bool:
         return self.bound.unbiased
 
     @property
-    def summary(self) -> str:  # type: ignore[override]
+    def summary(self) -> str:
         return f"{self.bound.title}: {self.words}" + ("" if self.unbiased else "; biased")
 
     @property
@@ -88,7 +88,7 @@ class BoundGradient(Estimator):
         return self.bound.groups if isinstance(self.bound, Grouped) else 1
 
     @property
-    def minimum_draws(self) -> int:  # type: ignore[override]
+    def minimum_draws(self) -> int:
         return self.least_draws * self.groups
 
     def group_size(self, n_draws: int) -> int:
