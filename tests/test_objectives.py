@@ -5,7 +5,7 @@ import pytest
 
 from elbo_lab import evaluate, fit
 from elbo_lab.fitting.checkpoints import load_fitted
-from elbo_lab.training import OBJECTIVES
+from elbo_lab.training import OBJECTIVES, find_objective
 
 SMALL = {"rows": 40, "epochs": 3, "batch": 20, "hidden": (4,), "latent": 2, "method": "vae", "seed": 3}
 CELLS = (
@@ -15,6 +15,12 @@ CELLS = (
     ("deep-bernoulli", "iwae", {"phi_estimator": "vimco"}),
     ("sigmoid-belief", "iwae", {}),
     ("sigmoid-belief", "iwae", {"phi_estimator": "ovis-tilde-0", "theta_estimator": "piwae-2-theta"}),
+    ("deep-bernoulli", "miwae(groups=5)", {}),
+    ("sigmoid-belief", "miwae", {"draws": 4}),
+    ("deep-bernoulli", "ciwae(beta=0.3)", {"phi_estimator": "ciwae-dreg"}),
+    ("deep-bernoulli", "vr-iwae(alpha=0.2)", {"phi_estimator": "vr-iwae-dreg"}),
+    ("sigmoid-belief", "renyi(alpha=-0.5)", {}),
+    ("sigmoid-belief", "inclusive-kl", {}),
     ("deep-bernoulli", "rws", {}),
     ("sigmoid-belief", "wake-sleep", {}),
 )
@@ -25,7 +31,10 @@ def asked(model, objective, **options):
 
 
 def test_every_objective_has_a_cell():
-    assert {name for _, name, _ in CELLS} >= set(OBJECTIVES) - {"rws-sleep", "rws-wake-sleep"}
+    assert {find_objective(name).name for _, name, _ in CELLS} >= set(OBJECTIVES) - {
+        "rws-sleep",
+        "rws-wake-sleep",
+    }
 
 
 @pytest.mark.parametrize(("model", "objective", "options"), CELLS)
@@ -40,7 +49,7 @@ def test_a_resumed_fit_ends_at_the_same_bits_and_its_checkpoint_is_judged_and_sa
         for name in one.files:
             if one[name].dtype.kind == "f":
                 np.testing.assert_array_equal(one[name], other[name])
-    kind = OBJECTIVES[result.settings["objective"]]
+    kind = find_objective(result.settings["objective"])
     assert kind.value_key in result.history[-1]
     if kind.name != "elbo":
         assert result.history[-1]["monitored_elbo"] <= result.history[-1]["monitored_iwae"]
@@ -70,3 +79,33 @@ MISTAKES = (
 def test_what_does_not_fit_is_refused_in_one_line(options, line):
     with pytest.raises(ValueError, match=line):
         asked("deep-bernoulli", "iwae", **options)
+
+
+OF_ARGUMENTS = (
+    ("ciwae(beta=2)", {}, "^beta: expected"),
+    ("vr-iwae(alpha=1.5)", {}, "^alpha: expected a number from 0 to below 1"),
+    ("iwae(groups=2)", {}, "^objective: expected no arguments of 'iwae'"),
+    ("ciwae(alpha=0.5)", {}, "argument of "),
+    ("miwae(groups=3)", {"draws": 4}, "^draws: expected a multiple of 3"),
+    (
+        "miwae(groups=2)",
+        {"phi_estimator": "dreg"},
+        "^estimator: expected one of 2 groups, such as miwae",
+    ),
+    ("ciwae", {"phi_estimator": "dreg"}, "^phi_estimator: expected an estimator of grad-phi-ciwae"),
+    ("ciwae(beta=0.3)", {"phi_estimator": "ciwae-dreg(beta=0.7)"}, "^phi_estimator: .*these are ciwae-"),
+    ("renyi", {"beta": 2.0}, "^beta: expected 1 with objective renyi"),
+)
+
+
+@pytest.mark.parametrize(("objective", "options", "line"), OF_ARGUMENTS)
+def test_an_impossible_argument_is_refused_in_one_line(objective, options, line):
+    with pytest.raises(ValueError, match=line):
+        asked("deep-bernoulli", objective, **options)
+
+
+def test_alpha_zero_is_the_importance_weighted_objective():
+    names = {"theta_estimator": "vr-iwae-theta", "phi_estimator": "vr-iwae-dreg"}
+    one = asked("deep-bernoulli", "vr-iwae(alpha=0)", draws=4, **names)
+    other = asked("deep-bernoulli", "iwae", draws=4, phi_estimator="dreg")
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-4, atol=1e-6)

@@ -24,7 +24,7 @@ from elbo_lab.names import name_meant
 from elbo_lab.posteriors import find_posterior
 from elbo_lab.priors import Prior
 from elbo_lab.registry import ESTIMATORS, MODELS
-from elbo_lab.training import CHAINS, OBJECTIVES, PHI_STEPS
+from elbo_lab.training import CHAINS, OBJECTIVES, PHI_STEPS, find_objective
 
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "label", "method", "latent", "rows", "hold", "holdout", "seed")
@@ -48,7 +48,6 @@ WORDS = {
     "network": NETWORKS,
     "encoder_network": NETWORKS,
     "decoder_network": NETWORKS,
-    "objective": tuple(OBJECTIVES),
     "chains": tuple(CHAINS),
     "phi_step": PHI_STEPS,
 }
@@ -146,6 +145,8 @@ def _check(options: Settings) -> None:
             raise unknown_name(name, options[name], allowed)
     if "noise" in options:
         find_source(options["noise"])
+    if "objective" in options:
+        find_objective(options["objective"])
     if "epochs" in options:
         check_count("epochs", options["epochs"])
     for name in WIDTHS:

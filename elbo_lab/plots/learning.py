@@ -36,6 +36,13 @@ SOLID = {"linestyle": "-", "linewidth": STYLE["line_width"], "markersize": 3.5}
 BOUND = {**SOLID, "color": BOUND_COLOR, "marker": "o"}
 GAP = {"color": BOUND_COLOR, "alpha": 0.16, "linewidth": 0}
 
+# Objectives with an argument, by the key of their value.
+BOUNDS = {
+    "miwae": "MIWAE bound",
+    "ciwae": "CIWAE bound",
+    "vr_iwae": "VR-IWAE bound",
+    "renyi": "Renyi bound, estimated",
+}
 # Drawn in this order; `log_p` is a mean over minibatches where the rows have no bound.
 LOOKS = {
     "elbo": ("ELBO, training rows, mean over the epoch", BOUND),
@@ -58,6 +65,18 @@ LOOKS = {
         "IWAE bound, validation rows, end of the epoch",
         {**SOLID, "color": "#997700", "marker": "s"},
     ),
+    **{
+        key + suffix: (f"{name}, {words}", look)
+        for key, name in BOUNDS.items()
+        for suffix, words, look in (
+            ("", "training rows, mean over the epoch", BOUND),
+            (
+                "_validation",
+                "validation rows, end of the epoch",
+                {**SOLID, "color": "#997700", "marker": "s"},
+            ),
+        )
+    },
     "monitored_elbo": (
         "ELBO, watched rows, end of the epoch",
         {**SOLID, "color": "#5E8FC4", "marker": "D"},
@@ -77,11 +96,12 @@ TOTALS = ("elbo_after_m", "log_likelihood", "log_posterior")
 
 # One panel each, of those curves that the history has.
 PANELS = (
-    ("elbo", "iwae", "mean_log_p"),
+    ("elbo", "iwae", *BOUNDS, "mean_log_p"),
     ("log_joint",),
     ("monitored_elbo", "monitored_iwae", "monitored_log_p"),
     ("elbo_validation",),
     ("iwae_validation",),
+    *((f"{key}_validation",) for key in BOUNDS),
     ("beta_objective",),
     ("beta_objective_validation",),
     ("elbo_exact", "log_p"),
@@ -104,7 +124,7 @@ def learning_curves(history: History, n_data: int | None = None) -> tuple[dict[s
     """
     rows = check_history(history)
     rows = [row for row in rows if row.get("phase") not in ("before", "phi")] or rows
-    time, bounded = time_key(rows), any({"elbo", "iwae", "elbo_exact"} & set(row) for row in rows)
+    time, bounded = time_key(rows), any({"elbo", "iwae", "elbo_exact", *BOUNDS} & set(row) for row in rows)
     share = 1.0 if n_data is None else 1.0 / check_count("n_data", n_data)
     curves = {}
     for name in LOOKS:
@@ -231,7 +251,7 @@ def _quantity(names: list[str]) -> str:
         return "β objective"
     if names == ["log_joint"]:
         return "log p(x, z)"
-    bounds = [name for name in names if "elbo" in name or "iwae" in name]
+    bounds = [name for name in names if "elbo" in name or "iwae" in name or "renyi" in name]
     if not bounds:
         return "log posterior" if names == ["log_posterior"] else "log p"
     if len(bounds) < len(names):

@@ -1,11 +1,17 @@
 """Stochastic gradient ascent: objectives, optimisers, step-size schedules, trainer, checkpoints."""
 
 from elbo_lab.training.beta import BetaObjective, BetaSchedule
+from elbo_lab.training.bound_objectives import (
+    CombinedObjective,
+    GroupedObjective,
+    RenyiObjective,
+    TemperedObjective,
+)
 from elbo_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.monte_carlo_em import CHAINS, ColdMonteCarloEMObjective, MonteCarloEMObjective
 from elbo_lab.training.natural import NaturalStep
-from elbo_lab.training.objective_names import OBJECTIVES
+from elbo_lab.training.objective_names import OBJECTIVES, find_objective
 from elbo_lab.training.objectives import (
     ElboObjective,
     EvidenceObjective,
@@ -39,6 +45,7 @@ from elbo_lab.training.schedules import (
 from elbo_lab.training.trainer import Training
 from elbo_lab.training.wake_sleep import (
     BothReweightedObjective,
+    InclusiveKLObjective,
     ReweightedWakeSleepObjective,
     SleepReweightedObjective,
     WakeSleepObjective,
@@ -59,13 +66,16 @@ __all__ = [
     "BothReweightedObjective",
     "Clipping",
     "ColdMonteCarloEMObjective",
+    "CombinedObjective",
     "Constant",
     "Cosine",
     "ElboObjective",
     "EvidenceObjective",
     "Exponential",
     "GlobalElboObjective",
+    "GroupedObjective",
     "ImportanceWeightedObjective",
+    "InclusiveKLObjective",
     "Minibatches",
     "MonteCarloEMObjective",
     "NaturalStep",
@@ -74,13 +84,16 @@ __all__ = [
     "Plan",
     "PosteriorObjective",
     "RMSprop",
+    "RenyiObjective",
     "ReweightedWakeSleepObjective",
     "RobbinsMonro",
     "Schedule",
     "SleepReweightedObjective",
+    "TemperedObjective",
     "Training",
     "VariationalObjective",
     "WakeSleepObjective",
+    "find_objective",
     "find_optimizer",
     "load_checkpoint",
     "parse_optimizer",

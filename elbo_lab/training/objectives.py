@@ -271,6 +271,11 @@ class VariationalObjective(Objective):
         estimator.check_pairing(model, posterior)
 
     @classmethod
+    def adapted(cls, estimator: Estimator) -> Estimator:
+        """Return the estimator that a name means here: that of the bound with the objective's arguments."""
+        return estimator
+
+    @classmethod
     def usual_for(cls, family: Family) -> dict[str, Any]:
         """Return estimators and draws of a fit with a q of this family, where the objective has its own."""
         return {**cls.usual, **(cls.usual_of_discrete if family.discrete else {})}

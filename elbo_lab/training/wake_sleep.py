@@ -43,7 +43,14 @@ import numpy as np
 from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import NotApplicable, Reason, bad_value
-from elbo_lab.estimators import ElboAnalyticKL, Estimator, ImportanceWeightedBound, IwaeTheta, WakePhi
+from elbo_lab.estimators import (
+    ElboAnalyticKL,
+    ElboSampled,
+    Estimator,
+    ImportanceWeightedBound,
+    IwaeTheta,
+    WakePhi,
+)
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.training.batch import Vectors
@@ -202,6 +209,43 @@ class ReweightedWakeSleepObjective(WeightedObjective):
     name = "rws"
     title = "reweighted wake-sleep"
     summary = "theta and phi along S weighted draws of q (wake-theta, wake-phi)"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.draws < 2:
+            expected = f"at least 2 for {self.name} (of one draw the weight is 1, wake-phi has mean zero)"
+            raise bad_value("draws", expected, self.draws)
+
+
+@dataclass(frozen=True, eq=False)
+class InclusiveKLObjective(VariationalObjective):
+    """The other KL for q: theta along the ELBO, phi along -KL(p(z | x) || q) on the data, by weighted draws.
+
+    Helps: q covers the posterior instead of one part of it, for any z, without a baseline. Fails: no function
+    rises; the weights of few draws are biased, and where q misses a mode no weight points there.
+
+    Parameters
+    ----------
+    theta_estimator, phi_estimator : Estimator
+        Of `grad-theta-elbo` and `grad-phi-inclusive-kl`.
+    draws : int
+        S, at least 2.
+
+    The other parameters are those of `VariationalObjective`.
+
+    Source: Bornschein and Bengio, "Reweighted wake-sleep" (2015), section 2, for phi.
+    """
+
+    theta_estimator: Estimator = ElboSampled()  # noqa: RUF009
+    phi_estimator: Estimator = WakePhi()  # noqa: RUF009
+    draws: int = field(default=10, kw_only=True)
+    targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-elbo", "phi": "grad-phi-inclusive-kl"}
+    usual: ClassVar[Mapping[str, Any]] = {"phi_estimator": WakePhi.name, "draws": 10}
+    name = "inclusive-kl"
+    title = "inclusive KL"
+    synonyms = ("forward-kl",)
+    summary = "theta along the ELBO, phi along -KL(posterior || q) by weighted draws of q"
+    ascends = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

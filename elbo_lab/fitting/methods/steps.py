@@ -1,6 +1,6 @@
 """What the methods of stochastic ascent share: the options of their steps, their plan, their memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -88,14 +88,22 @@ def plan_of(settings: Settings) -> Plan:
     )
 
 
-def estimator_of(argument: str, settings: Settings, target: str) -> Estimator:
-    """Return the estimator of a target that an option names, or raise ValueError."""
+def estimator_of(
+    argument: str,
+    settings: Settings,
+    target: str,
+    adapted: Callable[[Estimator], Estimator] = lambda one: one,
+) -> Estimator:
+    """Return the estimator of a target that an option names, or raise ValueError.
+
+    `adapted` gives it the arguments of the objective.
+    """
     name = settings[argument]
-    for estimator in find_estimators(name, argument):
+    for estimator in map(adapted, find_estimators(name, argument)):
         if estimator.target == target:
             return estimator
     fitting = ", ".join(
-        one.name for one in ESTIMATORS.loaded() if one.target == target and not one.is_reference
+        one.name for one in ESTIMATORS.loaded() if adapted(one).target == target and not one.is_reference
     )
     raise bad_value(argument, f"an estimator of {target}", repr(name), f"these are {fitting}")
 

@@ -39,13 +39,13 @@ from elbo_lab.memory import Sizes
 from elbo_lab.models import GraphModel, Model
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.training import (
-    OBJECTIVES,
     BetaObjective,
     BetaSchedule,
     ElboObjective,
     Objective,
     PosteriorObjective,
     Training,
+    find_objective,
 )
 
 # Length of a natural step of phi: one would be the posterior of a conjugate target, but for noise.
@@ -95,7 +95,7 @@ class VAEMethod(Method):
             expected = "no value with a free table, which has no encoder"
             raise bad_value("encoder_hidden", expected, options["encoder_hidden"])
         _check_weight(options)
-        kind = OBJECTIVES[options["objective"]]
+        kind = find_objective(options["objective"])
         # An objective that learns a vector from something else than draws of q takes no estimator for it.
         unused = {f"{name}_estimator" for name in kind.names if name not in kind.targets}
         for argument in unused:
@@ -144,11 +144,11 @@ class VAEMethod(Method):
             # The ELBO of a free table is defined only for all of its rows at once.
             gap_rows = train.x if posterior.needs_all_rows else train.x[: settings["gap_rows"]]
             recorders.append(gap_recorder(model, posterior, gap_rows))
-        kind = OBJECTIVES[settings["objective"]]
+        kind = find_objective(settings["objective"])
         if kind is not ElboObjective:
             recorders.append(monitor_recorder(model, posterior, train.x, seed, dtype))
         estimators: Settings = {
-            argument: estimator_of(argument, settings, target)
+            argument: estimator_of(argument, settings, target, kind.adapted)
             for argument, target in ((f"{name}_estimator", kind.targets[name]) for name in kind.targets)
         }
         build = kind if weight.is_elbo else partial(BetaObjective, weight=weight)
@@ -175,7 +175,7 @@ class VAEMethod(Method):
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
         numbers = super().closing(task, outcome, rows, threads)
-        kind, weight = OBJECTIVES[task.settings["objective"]], weight_of(task.settings)
+        kind, weight = find_objective(task.settings["objective"]), weight_of(task.settings)
         if not kind.ascends:
             numbers["claim"] = f"objective {kind.name}: {kind.summary}. No one function rises: {MAY_FALL}"
         elif kind is not ElboObjective:
