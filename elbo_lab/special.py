@@ -14,6 +14,7 @@ one textbook formula, rearranged so that no intermediate leaves the range of the
     sigmoid         1 / (1 + exp(-x))   = exp(min(x, 0)) / (1 + exp(-|x|))
     tanh            (exp(2x) - 1) / (exp(2x) + 1)
     log1mexp        log(1 - exp(-x))
+    log_integral_exp  log int_0^1 exp(x t) dt
 
 `softplus`, `sigmoid` and `tanh` have compiled twins of the same name in
 `elbo_lab.kernels.elementwise`; `elbo_lab.kernels.use_kernels` chooses between the two.
@@ -234,3 +235,64 @@ def log1mexp(x: ArrayLike) -> Floats:
         near_one = np.log(-np.expm1(np.negative(x)))
         small = np.log1p(-np.exp(np.negative(x)))
     return np.where(np.less_equal(x, math.log(2.0)), near_one, small)[()]
+
+
+def log_integral_exp(x: ArrayLike) -> Floats:
+    """Return log int_0^1 exp(x t) dt = log((e^x - 1) / x), the log-normaliser of the continuous Bernoulli.
+
+    Stable as max(x, 0) + log((1 - exp(-|x|)) / |x|): nothing overflows, and expm1 keeps the digits of the
+    ratio down to the smallest |x|; at 0 it is one. The first formula is 0 / 0 there (in lambda = sigmoid(x)
+    that is lambda = 1/2, where Loaiza-Ganem and Cunningham 2019 use a Taylor series).
+
+    Parameters
+    ----------
+    x : array (...)
+
+    Returns
+    -------
+    array (...)
+        -inf at -inf, inf at +inf, as -log |x| and x - log x.
+    """
+    x = np.asarray(x)
+    size = np.abs(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(size > 0, -np.expm1(-size) / size, np.ones_like(size))
+        return np.maximum(x, 0) + np.log(ratio)
+
+
+# B_2n / (2 n)! of the Bernoulli numbers, n = 1 ... 7.
+SLOPE_SERIES = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+)
+
+
+def log_integral_exp_slope(x: ArrayLike) -> Floats:
+    """Return d/dx log int_0^1 exp(x t) dt = 1 / (1 - e^-x) - 1 / x, the mean of the continuous Bernoulli.
+
+    Near 0 two large numbers would cancel; for |x| < 1/2 the series 1/2 + sum_n B_2n x^(2n - 1) / (2n)! takes
+    their place, with seven terms to 2e-17. For x < 0 it is 1 - slope(-x), so that nothing overflows.
+
+    Parameters
+    ----------
+    x : array (...)
+
+    Returns
+    -------
+    array (...)
+        0 at -inf, 1 at +inf.
+    """
+    x = np.asarray(x)
+    size = np.abs(x)
+    small = np.minimum(size, 0.5)
+    series = np.zeros_like(small)
+    for coefficient in SLOPE_SERIES[::-1]:
+        series = series * (small * small) + coefficient
+    far = np.maximum(size, 0.5)
+    above = np.where(size < 0.5, 0.5 + small * series, 1.0 / -np.expm1(-far) - 1.0 / far)
+    return np.where(x < 0, 1.0 - above, above)

@@ -19,7 +19,7 @@ from elbo_lab.errors import BadKind, BadValue
 
 NAMES = {"mnist": "train", "mnist-test": "t10k"}
 PUBLISHED = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
-VIEWS = ("raw", "dequantised", "binary", "dynamic")
+VIEWS = ("raw", "dequantised", "binary", "dynamic", "unit")
 N = 12
 
 
@@ -67,7 +67,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-# --- the four views ------------------------------------------------------------------------------
+# --- the five views ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,9 +90,11 @@ def test_both_parts_are_in_the_registry_with_the_views_of_digits():
 
 
 def test_the_views_are_those_of_digits_on_the_scale_of_mnist(folder):
-    raw, dequantised, binary, dynamic = (load("mnist", view=v, data_dir=folder) for v in VIEWS)
+    raw, dequantised, binary, dynamic, unit = (load("mnist", view=v, data_dir=folder) for v in VIEWS)
     noise = dequantised.x - raw.x
     assert 0 <= noise.min() < 0.01 and 0.99 < noise.max() <= 1
+    assert 0 < unit.x.min() and unit.x.max() < 1
+    np.testing.assert_allclose(unit.x * 256, dequantised.x, rtol=1e-12)
     np.testing.assert_array_equal(binary.x, np.where(raw.x >= 128, 1.0, 0.0))
     assert dynamic.probabilities.dtype == np.float32
     np.testing.assert_allclose(dynamic.probabilities, raw.x / 255, rtol=1e-7)
@@ -106,7 +108,7 @@ def test_the_views_are_those_of_digits_on_the_scale_of_mnist(folder):
 def test_the_seed_reproduces_a_view_and_only_noise_depends_on_it(folder, view):
     first, again, other = (load("mnist", view=view, data_dir=folder, seed=seed).x for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
-    assert np.array_equal(first, other) != (view in ("dequantised", "dynamic"))
+    assert np.array_equal(first, other) != (view in ("dequantised", "dynamic", "unit"))
 
 
 def test_the_two_parts_have_noise_of_their_own(folder):

@@ -1,7 +1,7 @@
-"""Handwritten digits: 1797 images of 8 x 8 pixels with grey values 0 to 16, and four views of them.
+"""Handwritten digits: 1797 images of 8 x 8 pixels with grey values 0 to 16, and five views of them.
 
 The views are those of `grey_images`: `raw`, `dequantised` (three pixels are 0 in every image), `binary`
-(1 where grey >= 8) and `dynamic` (P(1) = grey / 16).
+(1 where grey >= 8), `dynamic` (P(1) = grey / 16) and `unit` (dequantised, divided by 17).
 
 Source: E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository, DOI 10.24432/C50P49.
 """

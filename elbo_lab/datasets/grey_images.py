@@ -1,4 +1,4 @@
-"""Grey images in four views, and the memory they take.
+"""Grey images in five views, and the memory they take.
 
 A likelihood decides which numbers it can have, so that one set of images is seen in several ways:
 
@@ -8,6 +8,7 @@ A likelihood decides which numbers it can have, so that one set of images is see
   the average log-density of the noisy data is a lower bound of the log-probability of the grey values
   (L. Theis, A. van den Oord, M. Bethge 2016, A note on the evaluation of generative models, section
   3.1).
+- `unit`: (grey + u) / (greyest + 1), the same numbers on (0, 1), for a density on the unit interval.
 - `binary`: 1 where a pixel is at least half grey, else 0; for a Bernoulli likelihood, the same for
   every seed.
 - `dynamic`: a Bernoulli draw with probability grey / greyest, another one for every seed; it keeps the
@@ -44,6 +45,13 @@ def dequantised(grey: Bytes, _greyest: int, rng: np.random.Generator) -> Seen:
     return x, None
 
 
+def unit(grey: Bytes, greyest: int, rng: np.random.Generator) -> Seen:
+    """Return (grey + u) / (greyest + 1) in (0, 1), with u ~ U(0, 1) of the same shape (N, D)."""
+    x, _ = dequantised(grey, greyest, rng)
+    x /= greyest + 1
+    return x, None
+
+
 def binary(grey: Bytes, greyest: int, _rng: np.random.Generator) -> Seen:
     """Return 1 where a pixel is at least half of `greyest`, else 0 (N, D)."""
     return (grey >= greyest / 2).astype(np.float64), None
@@ -58,7 +66,7 @@ def dynamic(grey: Bytes, greyest: int, rng: np.random.Generator) -> Seen:
     return x, probabilities
 
 
-VIEWS: dict[str, View] = {view.__name__: view for view in (raw, dequantised, binary, dynamic)}
+VIEWS: dict[str, View] = {view.__name__: view for view in (raw, dequantised, binary, dynamic, unit)}
 
 
 def image_set(

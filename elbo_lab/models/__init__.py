@@ -10,6 +10,8 @@ from elbo_lab.models.conditional_vae import (
     ConditionalVAE,
 )
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
+from elbo_lab.models.deep_continuous_bernoulli import DeepContinuousBernoulli
+from elbo_lab.models.deep_counts import DeepCategorical, DeepPoisson
 from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
 from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
 from elbo_lab.models.factor_analysis import FactorAnalysis
@@ -40,6 +42,9 @@ MODELS = (
     DeepGaussianLearned,
     DeepGaussianFull,
     DeepBernoulli,
+    DeepContinuousBernoulli,
+    DeepPoisson,
+    DeepCategorical,
     Gaussian,
     KernelDensity,
     Histogram,
@@ -67,9 +72,12 @@ __all__ = [
     "ConditionalGaussianLearned",
     "ConditionalVAE",
     "DeepBernoulli",
+    "DeepCategorical",
+    "DeepContinuousBernoulli",
     "DeepGaussianFixed",
     "DeepGaussianFull",
     "DeepGaussianLearned",
+    "DeepPoisson",
     "FactorAnalysis",
     "Gaussian",
     "GaussianMLE",

@@ -22,6 +22,7 @@ from elbo_lab.files import check_writable
 
 TOPICS = (
     "vae_step",
+    "convolution",
     "mixture_em",
     "weight_variance",
     "evidence",

@@ -41,9 +41,12 @@ from elbo_lab.models import (
     CategoricalVAE,
     ConditionalBernoulli,
     DeepBernoulli,
+    DeepCategorical,
+    DeepContinuousBernoulli,
     DeepGaussianFixed,
     DeepGaussianFull,
     DeepGaussianLearned,
+    DeepPoisson,
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
@@ -177,6 +180,13 @@ def make_case(model, n_data=3, seed=0):
 
 
 CASES = tuple(make_case(model) for model in MODELS)
+# They differ from `deep-bernoulli` in x given z alone, and have the laws of that: see test_likelihoods.py.
+LIKELIHOODS = (
+    DeepPoisson(2, 1, (3,)),
+    DeepCategorical(2, 1, (3,), n_values=3),
+    DeepContinuousBernoulli(2, 1, (3,)),
+)
+OF_LIKELIHOODS = tuple(make_case(model) for model in LIKELIHOODS)
 # Nothing is hidden: the laws of models hold, and those of estimators have no subject.
 OBSERVED = (make_case(CategoricalMLP(2, 3, (0.2, -0.5), (1.5, 0.7), (4,))),)
 # Discrete z comes as one category or as a row of bits.
