@@ -14,8 +14,8 @@ whose f is v_m: reparameterized once more (Tucker et al. 2019) it is the slope o
     ciwae    beta mean log w + (1 - beta) log mean w  beta / M + (1 - beta) s_m  the same with s_m^2
     vr-iwae  1 / (1 - alpha) log mean w^(1 - alpha)   r_m                        alpha r_m + (1 - alpha) r_m^2
 
-with s_m = w_m / sum w and r_m = w_m^(1-alpha) / sum w^(1-alpha). (Rainforth et al. 2018, section 4; Daudel,
-Douc and Roueff 2023, eq. 10 for the third.) One group, beta = 0 and alpha = 0 are the importance-weighted
+with s_m = w_m / sum w and r_m = w_m^(1-alpha) / sum w^(1-alpha). (Rainforth et al. 2018, section 4; Daudel
+et al. 2023 for the third.) One group, beta = 0 and alpha = 0 are the importance-weighted
 bound; groups of one, beta = 1 and the limit alpha -> 1 are the ELBO. `renyi` is the third bound taken for the
 bound of infinitely many draws (Li and Turner 2016), which it estimates with a bias.
 

@@ -13,7 +13,7 @@ expected share of the sum,
 with E_q c = 1. Where z is discrete no path leads from eta to z, and the derivative goes through q and
 through w = p / q: E_q[score(z) C(z)], C(z) = -K int_0^inf (phi^(K-1) e^-tw (1 + tw) - e^-t) dt / t.
 
-The bound of Daudel, Douc and Roueff (2023), 1/(1 - alpha) E log (1/K) sum_k w_k^(1 - alpha), is the same with
+The bound of Daudel et al. (2023), 1/(1 - alpha) E log (1/K) sum_k w_k^(1 - alpha), is the same with
 w^a in place of w, a = 1 - alpha, and the logarithm over a. Its share c(z) is that of w^a, and for discrete z
 
     C(z) = D(z) / a - c(z),    D(z) = -K int_0^inf (phi^(K-1) e^-tw^a - e^-t) dt / t

@@ -5,7 +5,7 @@
     vr-iwae(alpha=0.5)   1 / (1 - alpha) log mean w^(1 - alpha)
     renyi(alpha=0.5)     the same estimate, for the bound of infinitely many draws
 
-(Rainforth et al. 2018; Daudel, Douc and Roueff 2023; Li and Turner 2016.) All have the maximum of log p(x)
+(Rainforth et al. 2018; Daudel et al. 2023; Li and Turner 2016.) All have the maximum of log p(x)
 where q can be the posterior. Where it cannot, they weigh a tight bound, which asks less of q, against a
 gradient in phi whose signal does not vanish with the draws. A class is the objective with its usual argument;
 `find_objective` returns that with another. Theta along all draws and phi along groups, PIWAE, is `iwae` with
@@ -155,7 +155,7 @@ class TemperedObjective(BoundObjective):
 
     Helps: weights w^(1 - alpha) are less uneven than w. Fails: further from log p(x) than alpha = 0.
 
-    Source: Daudel, Douc and Roueff, "Alpha-divergence variational inference meets importance weighted
+    Source: Daudel, Benton, Shi and Doucet, "Alpha-divergence variational inference meets importance weighted
     auto-encoders" (2023).
     """
 

@@ -9,7 +9,7 @@ With B a bound of the log-weights of M draws, v_m = dB / d log w_m and h_m the s
     vimco                E[sum_m (B - B_m - v_m) h_m],   B_m without draw m
 
 (For the importance-weighted bound: Burda et al. 2016; Tucker et al. 2019; Mnih and Rezende 2016. For the
-bounds between it and the ELBO: Rainforth et al. 2018; Daudel, Douc and Roueff 2023.) The bounds stand in
+bounds between it and the ELBO: Rainforth et al. 2018; Daudel et al. 2023.) The bounds stand in
 `bounds.coupled`. Of a combination of two bounds this is the combination of their gradients, from one set of
 draws. A name is that of the bound and of the form, as in `ciwae-dreg` or `vr-iwae-vimco(alpha=0.2)`.
 """
