@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -222,6 +222,19 @@ DATASETS: Registry[BuiltIn] = Registry("data sets", DATA_SETS, words_for)
 # -- what a user names -----------------------------------------------------------------------------
 
 
+Latent = int | tuple[int, ...]
+"""K, or the widths of several layers of z, the one next to the data first."""
+
+
+def check_latent(latent: int | Sequence[int] | None) -> Latent | None:
+    """Return the option `latent`, a whole number or a tuple of them, or raise."""
+    if latent is None or not isinstance(latent, Sequence) or isinstance(latent, str):
+        return None if latent is None else check_count("latent", latent)
+    if not latent:
+        raise bad_value("latent", "the width of one layer or more", repr(latent))
+    return tuple(check_count("latent", width) for width in latent)
+
+
 @dataclass(frozen=True)
 class ModelChoice:
     """A model to be built for the data (a class and a variant), or a finished one."""
@@ -230,15 +243,21 @@ class ModelChoice:
     variant: str | None = None
     model: Model | None = None
 
-    def build(self, x: np.ndarray, latent: int | None) -> Model:
+    def build(self, x: np.ndarray, latent: Latent | None) -> Model:
         """Return the model for data x (N, D)."""
+        layered = self.kind.default_layers is not None
+        if isinstance(latent, tuple) and not layered:
+            expected = f"one whole number for {self.kind.name}, which has one layer of latents"
+            raise bad_value("latent", expected, latent)
+        if isinstance(latent, int) and layered:
+            latent = (latent,)
         if self.model is not None:
             if latent is not None and latent != self.model.latent_option:
                 got = f"{latent} beside a finished model with {self.model.latent_option}"
                 raise bad_value("latent", "no value", got)
             return self.model
         with told(f"for_data of {self.kind.__name__}"):
-            built = self.kind.for_data(x, variant=self.variant, latent=latent)
+            built = cast(Any, self.kind).for_data(x, variant=self.variant, latent=latent)
         model = _complete_model(built, self.kind)
         if latent is not None and model.latent_option != latent:
             reason = "which has no latents" if model.all_observed else "whose latents follow the data"

@@ -237,9 +237,11 @@ def test_a_model_without_what_a_model_needs_is_refused_in_one_line(fault, run):
 def test_families_share_their_support_with_those_whose_draws_have_the_same_values():
     alike = [
         {"diagonal-gaussian", "laplace", "logistic", "student-t", "gumbel", "planar-flow", "coupling-flow"}
+        | {"gaussian-chain"},
+        {"independent-bernoulli", "bernoulli-chain"},
     ]
     alike += [{"log-normal", "exponential", "weibull", "gamma"}]
-    families = [kind(2) for kind in FAMILIES if kind is not FullGaussian]
+    families = [kind.of_size(2) for kind in FAMILIES if kind is not FullGaussian]
     for one in families:
         for other in families:
             expected = one == other or any({one.name, other.name} <= names for names in alike)

@@ -55,7 +55,7 @@ def _same(a: Floats, b: Floats) -> bool:
 
 def noise_is_told(trial: Trial) -> str | None:
     """`noise_spec` is a NoiseSpec of shape (draws, N, ...), the same on every call."""
-    estimator, family = trial.estimator, trial.problem.model.family
+    estimator, family = trial.estimator, trial.problem.posterior.family
     spec, more = (estimator.noise_spec(family, trial.n_draws, n) for n in (2, 3))
     for one, n in ((spec, 2), (more, 3)):
         if not isinstance(one, NoiseSpec) or one.kind not in ("normal", "uniform"):

@@ -29,6 +29,7 @@ from elbo_lab.checking.rules import (
     NotIntegrated,
     Rule,
     every_bit,
+    every_chain_of_bits,
     every_order,
     every_outcome,
     every_row_of_categories,
@@ -40,7 +41,14 @@ from elbo_lab.checking.rules import (
     tensor,
     two_uniforms_per_bit,
 )
-from elbo_lab.distributions import CategoricalVector, Family, IndependentBernoulli, NoiseSpec, draw_noise
+from elbo_lab.distributions import (
+    BernoulliChain,
+    CategoricalVector,
+    Family,
+    IndependentBernoulli,
+    NoiseSpec,
+    draw_noise,
+)
 from elbo_lab.estimators import (
     Estimator,
     Problem,
@@ -122,7 +130,7 @@ def _levels(
     estimator: Estimator, problem: Problem, estimates: Estimates, spec: NoiseSpec, rows: int
 ) -> Iterator[Level]:
     """Yield ever finer rules for the noise of the first `rows` draws."""
-    family, n_data = problem.model.family, len(problem.x)
+    family, n_data = _family_of_draws(estimator, problem), len(problem.x)
     if family.discrete:
         eta = _eta_of_draws(estimator, problem)
         yield from _discrete_levels(estimator, family, eta, estimates, spec)
@@ -142,8 +150,7 @@ def error_of_rounding(estimator: Estimator, problem: Problem) -> float:
     distance from it, or none. An estimate made of it is off by about its own size, which grows as the log of
     that distance does. This is the largest over data and coordinates; 0 where the support has no such end.
     """
-    from_prior = estimator.draws_from == "prior" or problem.posterior is None
-    family = problem.model.family if from_prior else problem.posterior.family
+    family = _family_of_draws(estimator, problem)
     end, spec = family.support[1], family.noise_spec(1, 1)
     if family.discrete or end in (0.0, np.inf) or spec.shape != (1, 1, family.size):
         return 0.0
@@ -154,6 +161,12 @@ def error_of_rounding(estimator: Estimator, problem: Problem) -> float:
     rounding = np.finfo(float).epsneg * abs(end)
     share = rounding / np.maximum(distance, rounding)
     return float(-np.log(rounding) * np.tensordot(weights, share, axes=1).max())
+
+
+def _family_of_draws(estimator: Estimator, problem: Problem) -> Family:
+    """Return the family that the draws come from."""
+    from_prior = estimator.draws_from == "prior" or problem.posterior is None
+    return problem.model.family if from_prior else problem.posterior.family
 
 
 def _eta_of_draws(estimator: Estimator, problem: Problem) -> Floats:
@@ -182,6 +195,8 @@ def _every_outcome(family: Family, logits: Floats, rows: int) -> Rule:
     """Return uniforms that give every outcome of some draws of a discrete z once, and probabilities."""
     if isinstance(family, CategoricalVector):
         return every_row_of_categories(family.blocks(logits), rows)
+    if isinstance(family, BernoulliChain):
+        return every_chain_of_bits(family, logits, rows)
     return (every_bit if family.event_axes else every_outcome)(logits, rows)
 
 
@@ -209,8 +224,12 @@ def sees_only_outcomes(family: Family, eta: Floats, estimates: Estimates, spec: 
     share[: TRIALS // 4] **= 8
     share[TRIALS // 4 : TRIALS // 2] = 1.0 - share[TRIALS // 4 : TRIALS // 2] ** 8
     share = np.clip(share, 1e-9, 1.0 - 1e-9)  # off the ends themselves
-    if isinstance(family, IndependentBernoulli):
-        p = sigmoid(eta)
+    if isinstance(family, (IndependentBernoulli, BernoulliChain)):
+        p = (
+            family.probabilities(eta, family.sample(eta, u))
+            if isinstance(family, BernoulliChain)
+            else sigmoid(eta)
+        )
         moved = np.where(u < p, share * p, p + share * (1.0 - p))
     else:
         # A row of ends for every uniform of a draw: one for each datum, or for each variable of each datum.
@@ -308,7 +327,7 @@ def moments(
     except NotIntegrated:
         pass  # the next rule is too large
     if apart and rows * int(np.prod(spec.shape[2:])) == 1 and not of_variance:
-        return bisected(estimates, spec, problem.model.family, tolerance)
+        return bisected(estimates, spec, _family_of_draws(estimator, problem), tolerance)
     if found is None or found.error == np.inf:
         raise NotIntegrated(f"{estimator.name} with noise of shape {spec.shape}")
     return found

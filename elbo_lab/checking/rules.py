@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions import BernoulliChain
 from elbo_lab.exact.rules import panel_rule
 from elbo_lab.special import sigmoid, softmax
 
@@ -103,6 +104,24 @@ def every_row_of_categories(logits: Floats, n_draws: int) -> Rule:
     rules = [every_outcome(row, 1) for row in np.tile(logits, (n_draws, 1))]
     nodes, weights = tensor(rules)
     return np.concatenate(nodes, axis=-1).reshape(-1, n_draws, len(logits)), weights
+
+
+def every_chain_of_bits(family: BernoulliChain, eta: Floats, n_draws: int) -> Rule:
+    """Return what `every_bit` does, (2^(S K), S, K), for bits whose probabilities depend on those before.
+
+    Parameters
+    ----------
+    family : BernoulliChain
+    eta : ndarray (E,)
+    n_draws : int
+        S.
+    """
+    check_size(2 ** (n_draws * family.size))
+    outcomes = np.array(list(itertools.product([1.0, 0.0], repeat=n_draws * family.size)))
+    z = outcomes.reshape(-1, n_draws, family.size)
+    p = family.probabilities(eta[None], z[:, :, None])[:, :, 0]
+    uniforms = np.where(z == 1.0, 0.5 * p, 0.5 + 0.5 * p)
+    return uniforms, np.where(z == 1.0, p, 1.0 - p).prod(axis=(1, 2))
 
 
 def uniforms_of_order(logits: Floats, order: Sequence[int], n_draws: int) -> tuple[Floats, float]:

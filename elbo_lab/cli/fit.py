@@ -6,7 +6,7 @@ import textwrap
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import add_force, arguments_of, planned, planned_figures
+from elbo_lab.cli.options import LAYERS, add_force, arguments_of, latent_sizes, planned, planned_figures
 from elbo_lab.errors import bad_value
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("model", nargs="?", metavar="MODEL", help="from 'elbo-lab list'")
     add("--method", metavar="NAME", help="as in 'elbo-lab list' (default: the first that fits)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--latent", type=int, metavar="K", help="latent dimensions")
+    size.add_argument("--latent", type=latent_sizes, metavar="K", help=f"latent dimensions; {LAYERS}")
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
     add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
@@ -195,7 +195,9 @@ def _with_variant(name: str | None, kind: str, variant: str, option: str) -> str
     return f"{kind}:{variant}"
 
 
-def latent_size(name: str | None, latent: int | None, components: int | None) -> int | None:
+def latent_size(
+    name: str | None, latent: int | tuple[int, ...] | None, components: int | None
+) -> int | tuple[int, ...] | None:
     """Return the latent size from --latent or, for a mixture, --components."""
     if components is None:
         return latent

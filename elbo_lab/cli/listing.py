@@ -95,7 +95,7 @@ def refusal(estimator: Any, model: "Model") -> str | None:
     from elbo_lab.posteriors import FreePosterior
 
     try:
-        estimator.check_pairing(model, FreePosterior(model.family, 1))
+        estimator.check_pairing(model, FreePosterior(model.posterior_family, 1))
     except NotApplicable as reason:
         return str(reason).replace(model.label, "the model")
     return None

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,16 +11,28 @@ from elbo_lab.files import Kind, check_folder_writable
 from elbo_lab.names import spelt, split_list
 from elbo_lab.outputs import Plan
 
+LAYERS = "as 16,8 the widths of layers, that of the data's side first"
+
 
 def add_measuring(parser: ArgumentParser) -> None:
     """Add the options of `compare` and `advise` that say what is measured, and how."""
     add = parser.add_argument
     add("--data", metavar="NAME_OR_FILE", help="data set, CSV, NPY or NPZ; a model's own if not given")
-    add("--latent", type=int, metavar="K", help="latent dimensions or mixture components")
+    add("--latent", type=latent_sizes, metavar="K", help=f"latent dimensions or mixture components; {LAYERS}")
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32, or one whole table)")
     add("--draws", type=int, default=10, metavar="S", help="draws per estimate (default 10)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
+
+
+def latent_sizes(text: str) -> int | tuple[int, ...]:
+    """Return the whole number of --latent, or the widths of layers, of a text with commas."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        expected = "a whole number, or several with commas between"
+        raise ArgumentTypeError(f"expected {expected}, got {text!r}") from None
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def add_force(parser: ArgumentParser) -> None:

@@ -14,7 +14,7 @@ nowhere; if there are several, all are named; if there is none, the choice depen
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ def advise(
     model: str | Model | type[Model],
     *,
     data: Data | None = None,
-    latent: int | None = None,
+    latent: int | Sequence[int] | None = None,
     posterior: str = "free",
     budget: float | None = None,
     estimators: Any = None,

@@ -47,7 +47,7 @@ from elbo_lab.models import Model
 from elbo_lab.posteriors import find_posterior
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import find_estimators, find_models, titles_of
+from elbo_lab.registry import check_latent, find_estimators, find_models, titles_of
 from elbo_lab.study.scene import DEFAULT_ROWS, PLACES
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
@@ -66,7 +66,7 @@ def compare(
     targets: str | Sequence[str] | None = None,
     data: Data | None = None,
     label: str | int | None = None,
-    latent: int | None = None,
+    latent: int | Sequence[int] | None = None,
     posterior: str = "free",
     at: str | None = None,
     noise: str = "independent",
@@ -94,8 +94,9 @@ def compare(
         each model if not given.
     label : str or int, optional
         The column of `data` that holds labels, by its name or its number from 0.
-    latent : int, optional
-        K: latent dimensions or mixture components; the default of each model if not given.
+    latent : int or sequence of int, optional
+        K: latent dimensions or mixture components, or the widths of several layers of z, the one next to the
+        data first; the default of each model if not given.
     posterior : str
         The map that gives eta ('free', 'amortised', 'exact'), the family of q ('laplace', 'full',
         'low-rank-gaussian(rank=2)'), or both, as in 'amortised:laplace'; by default a free table in the
@@ -161,8 +162,7 @@ def compare(
     check_count("seed", seed, minimum=0)
     if rows is not None:
         check_count("rows", rows)
-    if latent is not None:
-        check_count("latent", latent)
+    latent = check_latent(latent)
     source = find_source(noise)
     source.check(NoiseSpec("normal", (draws,)))
     chosen = [for_source(estimator, source) for estimator in chosen]

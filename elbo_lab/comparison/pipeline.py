@@ -27,7 +27,7 @@ from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress
-from elbo_lab.registry import ModelChoice
+from elbo_lab.registry import Latent, ModelChoice
 from elbo_lab.study.measure import ROWS_PER_PASS, Repeats, run_repeats, seconds_per_estimate, settled_states
 from elbo_lab.study.moments import Moments
 from elbo_lab.study.rare_events import missed_of_bound, missed_variance
@@ -62,7 +62,7 @@ class Placement:
     """The data of a comparison, the position of q, and the source of its noise: see `compare`."""
 
     data: Data | None
-    latent: int | None
+    latent: Latent | None
     posterior: str
     at: str
     rows: int | None

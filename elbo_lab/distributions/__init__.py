@@ -39,6 +39,8 @@ FAMILIES = (
     Beta,
     PlanarFlow,
     CouplingFlow,
+    BernoulliChain,
+    GaussianChain,
 )
 
 __all__ = [

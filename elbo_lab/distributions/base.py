@@ -196,6 +196,10 @@ class Family(ABC):
         only a direction; this point is in between.
         """
 
+    def as_q(self) -> Self:
+        """Return the family that is meant where this one of a prior is asked for as that of q: itself."""
+        return self
+
     @property
     def start(self) -> Floats:
         """The member (E,) at which a q begins to be fitted: eta = 0, unless its costs could not be estimated.

@@ -26,10 +26,10 @@ D. J. Rezende, S. Mohamed and D. Wierstra, "Stochastic backpropagation", ICML (2
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from elbo_lab.distributions.independent_bernoulli import MOST_BITS, IndependentB
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason, bad_value, check_count, unknown_name
 from elbo_lab.layout import Entries, Layout
+from elbo_lab.names import Argument
 from elbo_lab.networks import MLP
 from elbo_lab.special import LOG_2PI, sigmoid, softplus
 
@@ -98,6 +99,35 @@ class Chain(Family):
         if self.order not in ORDERS:
             raise unknown_name("order", self.order, list(ORDERS))
         _ = self.networks  # which checks the hidden widths and the activation
+
+    @classmethod
+    def of_size(cls, size: int, **arguments: Argument) -> Self:
+        """Return the chain over K = `size` numbers, by default of one layer.
+
+        Parameters
+        ----------
+        size : int
+        **arguments
+            `layers` and `hidden` as widths joined by '+', as in layers=8+4; `order` and `activation`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is unknown, or the layers do not add up to the size.
+        """
+        known = [field.name for field in fields(cls)]
+        fitting: dict[str, Any] = {"layers": (size,)}
+        for name, value in arguments.items():
+            if name not in known:
+                raise unknown_name(f"argument of {cls.name}", name, known)
+            fitting[name] = _widths(name, value) if name in ("layers", "hidden") else value
+        if sum(fitting["layers"]) != size:
+            raise bad_value("layers", f"widths that add up to {size} latents", repr(arguments["layers"]))
+        return cls(**fitting)
+
+    def as_q(self) -> Self:
+        """Return the chain of the same layers from the other end: a q begins at the data."""
+        return replace(self, order="bottom-up")
 
     # -- density of one layer --------------------------------------------------------------------
 
@@ -170,6 +200,19 @@ class Chain(Family):
             network.layout.views(weights)[f"W{network.n_layers}"][...] = 0.0
             parts.append(weights)
         return np.concatenate(parts)
+
+    def from_independent(self, eta: Floats) -> Floats:
+        """Return the member (N, E) with independent coordinates, from one block (N, K) per parameter."""
+        blocks = np.split(eta, len(self.parameters), axis=-1)
+        per_layer = [
+            np.concatenate([block[:, self.places[place]] for block in blocks], axis=-1)
+            for place in self.sequence
+        ]
+        start = np.tile(self.initial_shared(np.random.default_rng(0)), (len(eta), 1))
+        ends = accumulate((network.layout.size for network in self.networks), initial=0)
+        for network, pair, own in zip(self.networks, pairwise(ends), per_layer[1:], strict=True):
+            network.layout.view(start[:, slice(*pair)], f"b{network.n_layers}")[...] = own
+        return np.concatenate([per_layer[0], start], axis=-1)
 
     def noise_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return NoiseSpec(self.noise_kind, (n_draws, n_data, self.size))
@@ -294,6 +337,14 @@ class Chain(Family):
         raise NotApplicable(str(self.kl(eta, other)), Reason.NEEDS_CLOSED_KL)
 
 
+def _widths(name: str, value: Argument) -> tuple[int, ...]:
+    """Return the whole numbers of a text such as '8+4'."""
+    parts = str(value).split("+")
+    if not all(part.strip().isdigit() for part in parts):
+        raise bad_value(name, "widths joined by '+', as in 8+4", repr(value))
+    return tuple(map(int, parts))
+
+
 def _forward(network: MLP, weights: Floats, inputs: Floats) -> tuple[Floats, list[list[Floats]]]:
     """Return outputs (..., N, S, out) at inputs (..., N or 1, S, in), and the activations."""
     if len(weights) == 1:
@@ -357,6 +408,14 @@ class BernoulliChain(Chain):
     def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""
         return IndependentBernoulli(self.size).values()
+
+    def probabilities(self, eta: Floats, z: Floats) -> Floats:
+        """Return the probability of a one (..., S, N, K) of every bit, given the layer before it in z."""
+        return self._joined([one._replace(z=self._ones(one)) for one in self._at(eta, z)])
+
+    @staticmethod
+    def _ones(one: Conditional) -> Floats:
+        return np.broadcast_to(sigmoid(one.outputs), np.broadcast_shapes(one.outputs.shape, one.z.shape))
 
     def entropy(self, eta: Floats) -> Floats:
         """Return -sum_z q(z) log q(z) over all 2^K values, of at most 16 bits."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.independent_bernoulli import MOST_BITS
 from elbo_lab.exact.answer import Evidence, Expectation, without_error
 from elbo_lab.models.base import Model
 from elbo_lab.special import log_sum_exp, softmax
@@ -16,8 +17,8 @@ RUNG = "enumeration"
 
 
 def applies(model: Model, family: Family | None = None) -> bool:  # noqa: ARG001 - a discrete model has one kind of q
-    """Whether the latent takes finitely many values."""
-    return model.family.discrete
+    """Whether the latent takes finitely many values, and few enough to list them."""
+    return model.family.discrete and model.family.n_values <= 2**MOST_BITS
 
 
 def all_values(family: Family, n_data: int) -> Draws:

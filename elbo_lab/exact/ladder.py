@@ -21,6 +21,7 @@ from elbo_lab.exact import (
     closed_form,
     coupled,
     cubature,
+    elimination,
     enumeration,
     laplace,
     long_run,
@@ -32,7 +33,15 @@ from elbo_lab.exact.graphs import posterior as observed_cells
 from elbo_lab.models.base import Model
 
 # From the top of the ladder down, without the long run; all have functions of the same names.
-RUNGS: tuple[ModuleType, ...] = (observed_cells, closed_form, cubature, enumeration, projected, quadrature)
+RUNGS: tuple[ModuleType, ...] = (
+    observed_cells,
+    closed_form,
+    cubature,
+    elimination,
+    enumeration,
+    projected,
+    quadrature,
+)
 # The seed of long runs: references must not change with the seed of the study that uses them.
 LONG_RUN_SEED = 20_210_704
 
@@ -101,7 +110,7 @@ def expectation(
     x : ndarray (N, D)
     eta : ndarray (N, E)
     family : Family, optional
-        Of q; that of the model if not given.
+        Of q; that of the model's own q if not given.
 
     Returns
     -------

@@ -1,10 +1,11 @@
 """From the options of a fit to its rows and its model, both checked."""
 
 import os
+from collections.abc import Sequence
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset
-from elbo_lab.errors import bad_value, check_count, columns_by_name
+from elbo_lab.errors import bad_value, columns_by_name
 from elbo_lab.files import StrPath
 from elbo_lab.fitting.final import as_table
 from elbo_lab.fitting.graphs import rows_with_gaps
@@ -13,7 +14,7 @@ from elbo_lab.fitting.latents import load_data
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.models import Model
 from elbo_lab.models.labelled import check_classes
-from elbo_lab.registry import ModelChoice
+from elbo_lab.registry import ModelChoice, check_latent
 
 
 def load_rows(choice: ModelChoice, asked: Settings, data_dir: StrPath | None) -> Rows:
@@ -45,11 +46,9 @@ def name_of(source: object, dataset: Dataset) -> str:
     return str(source) if isinstance(source, (str, os.PathLike)) else "array"
 
 
-def build_model(choice: ModelChoice, x: Floats, latent: int | None) -> Model:
+def build_model(choice: ModelChoice, x: Floats, latent: int | Sequence[int] | None) -> Model:
     """Return the model for training rows x (N, D), or refuse a latent size that it cannot have."""
-    if latent is not None:
-        check_count("latent", latent)
-    return choice.build(x, latent)
+    return choice.build(x, check_latent(latent))
 
 
 def check_rows(model: Model, rows: Rows) -> None:

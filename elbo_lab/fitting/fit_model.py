@@ -50,7 +50,7 @@ def fit(
     label: str | int | None = None,
     method: str | None = None,
     graph: StrPath | None = None,
-    latent: int | None = None,
+    latent: int | Sequence[int] | None = None,
     hidden: Sequence[int] | None = None,
     encoder_hidden: Sequence[int] | None = None,
     decoder_hidden: Sequence[int] | None = None,
@@ -122,8 +122,9 @@ def fit(
     graph : path, optional
         JSON file with the graph of `bayes-net`, or one of `datasets.EXAMPLE_GRAPHS`; cells of the data may
         then be missing.
-    latent : int, optional
-        Latent dimensions or mixture components.
+    latent : int or sequence of int, optional
+        Latent dimensions or mixture components; or the widths of several layers of z, the one next to the
+        data first.
     hidden : sequence of int, optional
         Widths of the hidden layers, from the data's side; the decoder has them in reverse.
     encoder_hidden, decoder_hidden : sequence of int, optional

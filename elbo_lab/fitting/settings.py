@@ -129,7 +129,7 @@ def resolve(model: Model, asked: Settings) -> Settings:
         "view": None,
         "label": asked.get("label"),
         "method": method,
-        "latent": None if model.default_latent is None else model.latent_option,
+        "latent": None if model.default_latent == model.default_layers else model.latent_option,
         "hold": plain(hold),
         "rows": asked.get("rows"),
         "holdout": asked.get("holdout"),

@@ -25,7 +25,7 @@ from elbo_lab.models.kernel_density import KernelDensity
 from elbo_lab.models.linear_predictor import LinearPredictor
 from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
-from elbo_lab.models.sigmoid_belief import SigmoidBelief
+from elbo_lab.models.sigmoid_belief import BeliefNet, DeepSigmoidBelief, SigmoidBelief
 from elbo_lab.models.smoother import Smoother
 from elbo_lab.models.student_t_mixture import StudentTMixture
 
@@ -53,6 +53,7 @@ MODELS = (
     ConditionalGaussianFixed,
     ConditionalGaussianLearned,
     CategoricalVAE,
+    DeepSigmoidBelief,
 )
 
 # Models that a fit returns, and that none begins with.
@@ -64,6 +65,7 @@ __all__ = [
     "PPCA",
     "RETURNED",
     "BayesNet",
+    "BeliefNet",
     "CategoricalMLP",
     "CategoricalVAE",
     "ClosedForm",
@@ -78,6 +80,7 @@ __all__ = [
     "DeepGaussianFull",
     "DeepGaussianLearned",
     "DeepPoisson",
+    "DeepSigmoidBelief",
     "FactorAnalysis",
     "Gaussian",
     "GaussianMLE",

@@ -64,7 +64,9 @@ class Model(ABC):
     default_data : str
         The data set of an example.
     default_latent : int or None
-        The default latent size; None if the data determine it.
+        The default latent size; None if the data determine it, or there are layers.
+    default_layers : tuple of int or None
+        The default widths of several layers of z, which the option `latent` then gives; None for one layer.
     hidden : tuple of int or None
         Hidden widths of the model's network, from the latent side; None without a network.
     family : Family
@@ -111,6 +113,7 @@ class Model(ABC):
     usual_variant: ClassVar[str | None] = None
     default_data: ClassVar[str] = "digits"
     default_latent: ClassVar[int | None] = None
+    default_layers: ClassVar[tuple[int, ...] | None] = None
     hidden: tuple[int, ...] | None = None
     fixed_prior: ClassVar[bool] = False
     global_latents: ClassVar[bool] = False
@@ -281,8 +284,11 @@ class Model(ABC):
         return self.family.size
 
     @property
-    def latent_option(self) -> int:
-        """K as the option `latent` counts it: of latents that are global possibly those of one row."""
+    def latent_option(self) -> int | tuple[int, ...]:
+        """K as the option `latent` counts it: of latents that are global possibly those of one row.
+
+        Of several layers their widths.
+        """
         return self.latent_dim
 
     @classmethod

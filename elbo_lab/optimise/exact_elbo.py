@@ -17,11 +17,11 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import CategoricalVector, DiagonalGaussian, Family, FullGaussian
-from elbo_lab.exact import expectation
+from elbo_lab.exact import elimination, expectation
 from elbo_lab.exact.entropies import entropy_and_gradient
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.exact.laplace import mode_and_precision
-from elbo_lab.models import LinearPredictor, Model
+from elbo_lab.models import BeliefNet, LinearPredictor, Model
 from elbo_lab.optimise.ascent import ascend
 from elbo_lab.special import softmax
 
@@ -104,10 +104,14 @@ def marginal_logits(model: Model, theta: Floats, x: Floats) -> Floats:
     theta : ndarray (P,)
     x : ndarray (N, D)
     """
-    z = all_values(model.family, len(x))
-    posterior = softmax(model.log_joint(theta, x, z), axis=0)
-    if isinstance(model.family, CategoricalVector):
-        shares = posterior.T @ model.family.one_hot(z[:, 0])
-        return np.log(np.maximum(shares, LEAST_PROBABILITY))
-    p = np.clip(posterior.T @ z[:, 0, :], LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+    if elimination.applies(model):
+        marginals = elimination.posterior_marginals(cast(BeliefNet, model), theta, x)
+    else:
+        z = all_values(model.family, len(x))
+        posterior = softmax(model.log_joint(theta, x, z), axis=0)
+        if isinstance(model.family, CategoricalVector):
+            shares = posterior.T @ model.family.one_hot(z[:, 0])
+            return np.log(np.maximum(shares, LEAST_PROBABILITY))
+        marginals = posterior.T @ z[:, 0, :]
+    p = np.clip(marginals, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
     return np.log(p) - np.log1p(-p)

@@ -50,7 +50,7 @@ class PosteriorChoice:
             return model.posterior_family
         for own in (model.posterior_family, model.family):
             if type(own) is self.family.kind and not self.family.arguments:
-                return own
+                return own.as_q()
         return self.family.of_size(model.latent_dim)
 
 

@@ -35,6 +35,7 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions import Family
 from elbo_lab.estimators.targets import numbered
+from elbo_lab.exact import enumeration
 from elbo_lab.exact.enumeration import all_values
 from elbo_lab.study.scene import Scene
 
@@ -68,10 +69,10 @@ def _against_the_usual(
 def missed_variance(scene: Scene, n_draws: int) -> dict[str, Floats]:
     """Return {target: variance (P,) of one draw} that `n_draws` draws per datum may miss.
 
-    Empty for continuous latents, and where q has no rare category.
+    Empty for continuous latents, for more bits than can be listed, and where q has no rare category.
     """
     model, x = scene.model, scene.x
-    if scene.posterior is None or not model.family.discrete:
+    if scene.posterior is None or not enumeration.applies(model):
         return {}
     family, eta = scene.posterior.family, scene.posterior.eta(scene.phi, x)
     p = np.exp(family.log_prob(eta, all_values(family, len(x)))).T
@@ -137,12 +138,13 @@ def missed_of_bound(
         continuous latents. A sum of K draws is one estimate, hence the factor K on its variance.
     """
     model, x = scene.model, scene.x
-    if scene.posterior is None or not model.family.discrete:
+    if scene.posterior is None or not enumeration.applies(model):
         return {}
     family, eta = scene.posterior.family, scene.posterior.eta(scene.phi, x)
     z = all_values(family, len(x))
     if draws_from == "prior":
-        eta = np.broadcast_to(model.prior_eta(scene.theta), eta.shape)
+        family, prior = model.family, model.prior_eta(scene.theta)
+        eta = np.broadcast_to(prior, (len(x), family.eta_size))
     log_q, score = family.log_prob(eta, z), family.score(eta, z)
     log_w, q = model.log_joint(scene.theta, x, z) - log_q, np.exp(log_q)
     by_value, by_theta = np.zeros(1), np.zeros(model.layout.size)
@@ -169,7 +171,7 @@ def missed_of_bound(
         "log-evidence": 9.0 * by_value,
         "grad-theta-log-evidence": by_theta,
     }
-    if scene.posterior.has_parameters:
+    if scene.posterior.has_parameters and family == scene.posterior.family:
         for target, missed_in_eta in (("grad-phi-iwae", by_eta), ("grad-phi-inclusive-kl", by_wake)):
             by_phi = scene.posterior.eta_error(scene.phi, x, np.sqrt(missed_in_eta)) ** 2
             answers[numbered(target, bound_draws)] = by_phi

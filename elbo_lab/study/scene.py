@@ -10,7 +10,7 @@ compared are a seeded permutation's first; q stands at a named place relative to
 Where latents are global, the chosen rows are the whole table, and the table is the one datum.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, cast
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import SOURCES, Family, FullGaussian, NoiseSource
+from elbo_lab.distributions import SOURCES, Chain, Family, FullGaussian, NoiseSource
 from elbo_lab.errors import (
     BadValue,
     NotApplicable,
@@ -33,9 +33,9 @@ from elbo_lab.errors import (
 )
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.estimators.coupled import check_source
-from elbo_lab.exact import closed_form, enumeration, projected
+from elbo_lab.exact import closed_form, elimination, enumeration, projected
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import GPLVM, GraphModel, Model
+from elbo_lab.models import GPLVM, BeliefNet, GraphModel, Model
 from elbo_lab.optimise import (
     ascend_exact_elbo,
     fit_encoder,
@@ -53,7 +53,7 @@ from elbo_lab.posteriors import (
     PosteriorChoice,
     find_posterior,
 )
-from elbo_lab.registry import ModelChoice, find_model
+from elbo_lab.registry import Latent, ModelChoice, check_latent, find_model
 
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
@@ -157,7 +157,7 @@ def make_problem(
     model: str | type[Model] | Model,
     data: str | PathLike[str] | ArrayLike | Dataset | None = None,
     *,
-    latent: int | None = None,
+    latent: int | Sequence[int] | None = None,
     posterior: str = "free",
     at: str = "near",
     rows: int | None = None,
@@ -171,8 +171,8 @@ def make_problem(
         A name such as 'ppca'; among several variants the usual one.
     data : str, path, array (N, D) or Dataset, optional
         The data of the model if not given.
-    latent : int, optional
-        K; the usual one of the model if not given.
+    latent : int or sequence of int, optional
+        K, or the widths of several layers of z; the usual ones of the model if not given.
     posterior : str
         'free', 'amortised', 'exact', a family as in 'laplace', or both, as in 'amortised:laplace'.
     at : {'near', 'start', 'exact'}
@@ -200,10 +200,9 @@ def make_problem(
     """
     choice, posterior = find_model(model), find_posterior(posterior).text
     check_count("seed", seed, minimum=0)
-    for name, count in (("latent", latent), ("rows", rows)):
-        if count is not None:
-            check_count(name, count)
-    scene = build_scene(choice, data, latent, posterior, at, rows, seed)
+    if rows is not None:
+        check_count("rows", rows)
+    scene = build_scene(choice, data, check_latent(latent), posterior, at, rows, seed)
     if scene.posterior is None:
         raise bad_value("posterior", f"a q that {scene.model.label} has", repr(posterior), scene.no_posterior)
     return scene.problem
@@ -212,7 +211,7 @@ def make_problem(
 def build_scene(
     choice: ModelChoice,
     data: str | PathLike[str] | ArrayLike | Dataset | None,
-    latent: int | None,
+    latent: Latent | None,
     posterior: str,
     at: str,
     rows: int | None,
@@ -226,7 +225,7 @@ def build_scene(
     ----------
     choice : ModelChoice
     data : str, path, array or Dataset, or None for the model's own
-    latent : int or None
+    latent : int, tuple of int or None
     posterior : str
         As `find_posterior` reads it.
     at : {'near', 'start', 'exact'}
@@ -312,6 +311,11 @@ def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, 
     if closed_form.applies(model) or (enumeration.applies(model) and not model.family.event_axes):
         theta = maximise_evidence(model, dataset.x)
         return theta, model.posterior_eta(theta, x)
+    if isinstance(model, BeliefNet) and not elimination.sums_over(model):
+        asked = f"at most {elimination.MOST_BITS_OF_LAYER} bits in a layer"
+        more = f"{elimination.MOST_BITS_OF_NEIGHBOURS} in two neighbours, for exact answers"
+        got = "-".join(map(str, model.layers))
+        raise bad_value("latent", f"{asked} and {more}", got, "a fit takes any width (method vae)")
     if projected.applies(model, model.family):
         theta = model.initial_theta(x)
         return theta, maximise_exact_elbo(model, theta, x)
@@ -324,9 +328,10 @@ def _fit(model: Model, dataset: Dataset, x: Floats, seed: int) -> tuple[Floats, 
         start[:, : model.latent_dim] = model.principal_scores(x).reshape(1, -1)
         return theta, ascend_exact_elbo(model, theta, x, start)
     fitted = dataset.rows(min(len(dataset.x), max(FIT_ROWS, len(x))), seed).x
-    if enumeration.applies(model):  # bits: the exact posterior is not in the family
+    if enumeration.applies(model) or elimination.applies(model):  # bits: the posterior is not in the family
         theta = maximise_evidence(model, fitted, FIT_ITERATIONS)
-        return theta, ascend_exact_elbo(model, theta, x, marginal_logits(model, theta, x))
+        start = marginal_logits(model, theta, x)
+        return theta, ascend_exact_elbo(model, theta, x, start, model.posterior_family)
     rng = spawn(seed, model.label, "fit")
     theta, eta = maximise_frozen_elbo(model, fitted, rng, max_iterations=FIT_ITERATIONS)
     return theta, fit_eta(model, theta, x, eta[: len(x)], rng)
@@ -380,9 +385,13 @@ def _best_in(family: Family, model: Model, theta: Floats, x: Floats, best_eta: F
     if projected.applies(model, family):
         return maximise_exact_elbo(model, theta, x, cast(FullGaussian, family))
     start = np.array(_at_prior(family, model, theta, len(x)))
+    if isinstance(family, Chain):
+        start = family.from_independent(best_eta)
     if family.holds(model.posterior_family):
         start[:, : best_eta.shape[-1]] = best_eta
         if closed_form.applies(model):
             return start  # theta is rotated such that the posterior is diagonal
+    if family.discrete:
+        return ascend_exact_elbo(model, theta, x, start, family)
     word = "full" if isinstance(family, FullGaussian) else family.name
     return fit_eta(model, theta, x, start, spawn(seed, model.label, word), family=family)

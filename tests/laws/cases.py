@@ -47,6 +47,7 @@ from elbo_lab.models import (
     DeepGaussianFull,
     DeepGaussianLearned,
     DeepPoisson,
+    DeepSigmoidBelief,
     FactorAnalysis,
     GaussianMixture,
     GaussianMLE,
@@ -56,6 +57,7 @@ from elbo_lab.models import (
     Node,
     SigmoidBelief,
 )
+from elbo_lab.models.deep import DeepModel
 from elbo_lab.networks import MLP, ConvDecoder, ConvEncoder
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior
 
@@ -166,8 +168,8 @@ def make_case(model, n_data=3, seed=0):
     rng = np.random.default_rng([seed, zlib.crc32(repr(model).encode())])
     theta = 0.5 * rng.standard_normal(model.layout.size)
     x, _ = model.sample(theta, n_data, rng)
-    free = FreePosterior(model.family, n_data)
-    amortised = AmortisedPosterior.for_data(model.family, x, hidden=(3,))
+    free = FreePosterior(model.posterior_family, n_data)
+    amortised = AmortisedPosterior.for_data(model.posterior_family, x, hidden=(3,))
     return Case(
         model,
         theta,
@@ -189,12 +191,14 @@ LIKELIHOODS = (
 OF_LIKELIHOODS = tuple(make_case(model) for model in LIKELIHOODS)
 # Nothing is hidden: the laws of models hold, and those of estimators have no subject.
 OBSERVED = (make_case(CategoricalMLP(2, 3, (0.2, -0.5), (1.5, 0.7), (4,))),)
+# Several layers of z: the prior is a chain, and q is of another family.
+LAYERED = (make_case(DeepSigmoidBelief(3, (1, 1))),)
 # Discrete z comes as one category or as a row of bits.
 CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
-BINARY = tuple(case for case in CASES if case.model.family.name == "independent-bernoulli")
+BINARY = tuple(case for case in CASES if case.free.family.name == "independent-bernoulli")
 DISCRETE = [case for case in CASES if case.model.family.discrete]
 ONE_LATENT = [case for case in CASES if case.model.latent_dim == 1]
-DEEP = [case for case in CASES if case.model.name.startswith("deep")]
+DEEP = [case for case in CASES if isinstance(case.model, DeepModel)]
 # x given z is Gaussian, its noise from `standard_normal`.
 GAUSSIAN_X = (
     GaussianMLE,

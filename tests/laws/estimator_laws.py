@@ -63,7 +63,7 @@ IGNORES_A_CONSTANT = (
 def noise_for(estimator, case, n_draws, seed=0, lead=()):
     """Return fresh noise of the shape that the estimator asks for, for the next admits number of draws."""
     n_draws = admitted_draws(estimator, n_draws)
-    spec = estimator.noise_spec(case.model.family, n_draws, len(case.x))
+    spec = estimator.noise_spec(case.free.family, n_draws, len(case.x))
     return draw_noise(spec, np.random.default_rng(seed), lead)
 
 
@@ -108,7 +108,7 @@ def integrable_phi(estimator, case, posterior, phi):
     There only the coarse rules are affordable, and they need the poles of the decoder far away. So do
     coupled draws, for the zeros of their sum of weights.
     """
-    family = case.model.family
+    family = case.free.family
     if couples_draws(estimator) and not family.discrete:
         table = posterior.eta(phi, case.x).copy()
         table[:, family.size :] -= 1.0
@@ -125,7 +125,7 @@ def integrable_phi(estimator, case, posterior, phi):
 
 def dimensions(estimator, case):
     """Return how many dimensions of noise one datum has, 0 if discrete."""
-    family = case.model.family
+    family = case.free.family
     # A measure-valued coordinate has a radius and an angle.
     axes = 2 * family.size if is_measure_valued(estimator) else family.size
     spec = estimator.noise_spec(family, affordable_draws(estimator, case), len(case.x))
@@ -144,7 +144,7 @@ def unbiased(estimator, case, posterior, phi):
 
 def telling_draws(estimator, case):
     """Return draws at which a bias shows: with one draw alone every bound of several is the ELBO."""
-    if case.model.family.discrete or estimator.target not in COUPLED:
+    if case.free.family.discrete or estimator.target not in COUPLED:
         return affordable_draws(estimator, case)
     return admitted_draws(estimator, 2)
 
@@ -194,7 +194,7 @@ def frozen_score_gradient(estimator, case, posterior, phi, n_draws=3):
 def weighted_by_prior(case, n_draws=4):
     """Importance weighting with the prior as q is the prior's own score form."""
     prior = np.repeat(case.model.prior_eta(case.theta), len(case.x), axis=0)
-    q = FreePosterior(case.model.family, len(case.x))
+    q = FreePosterior(case.free.family, len(case.x))
     noise = noise_for(BY_NAME["importance-weighted"], case, n_draws)
     found = estimate(BY_NAME["importance-weighted"], case, q, q.phi_from_eta(prior), noise)
     expected = estimate(BY_NAME["prior-monte-carlo-score"], case, None, None, noise)
@@ -233,7 +233,7 @@ def permuted_draws(estimator, case, posterior, phi, n_draws=5):
     """
     rng = np.random.default_rng(3)
     if estimator.name == "score-function-unordered-set":
-        table, n_draws = log_table(case.model.family, posterior.eta(phi, case.x)), 2
+        table, n_draws = log_table(case.free.family, posterior.eta(phi, case.x)), 2
         orders = [rng.permutation(len(row))[:n_draws] for row in table]
         first, second = (
             np.stack(

@@ -27,7 +27,7 @@ def noise_of(case, n_draws, lead=(), seed=0):
 
 def slopes_along_the_paths(case, posterior, phi, noise, factors):
     """Return sum_k c_k dlog w/dz dz/deta (..., P), one draw and one datum at a time."""
-    family, model = case.model.family, case.model
+    family, model = case.free.family, case.model
     eta, z = posterior_draws(case.problem(posterior, phi), noise)
     grad_eta = np.zeros(eta.shape)
     for s in range(len(z)):
@@ -43,13 +43,13 @@ def slopes_along_the_paths(case, posterior, phi, noise, factors):
 def log_weights(case, posterior, phi, noise):
     """Return log w (..., S, N)."""
     eta, z = posterior_draws(case.problem(posterior, phi), noise)
-    return log_weight(case.model, case.theta, case.x, case.model.family, eta, z)
+    return log_weight(case.model, case.theta, case.x, case.free.family, eta, z)
 
 
 def mean_score(case, posterior, phi, noise):
     """Return the mean over draws and rows of the score of q (..., P)."""
     eta, z = posterior_draws(case.problem(posterior, phi), noise)
-    score = case.model.family.score(eta, z).mean(axis=-3) / len(case.x)
+    score = case.free.family.score(eta, z).mean(axis=-3) / len(case.x)
     return posterior.eta_vjp(phi, case.x, score)
 
 
@@ -68,7 +68,7 @@ def one_draw_is_the_elbo(case, posterior, phi):
     assert_same(
         named("wake-phi", case, posterior, phi, noise), mean_score(case, posterior, phi, noise), 1e-12
     )
-    if case.model.family.discrete:
+    if case.free.family.discrete:
         return
     expected = named("reparameterization", case, posterior, phi, noise)
     assert_same(named("iwae-reparameterization", case, posterior, phi, noise), expected, 1e-12)
@@ -144,7 +144,7 @@ def noiseless_at_the_exact_posterior(case, n_draws=4):
     """Where all weights are equal, what is centred has no noise; the two VIMCOs keep minus a mean score."""
     phi = case.free.phi_from_eta(case.model.posterior_eta(case.theta, case.x))
     names = ["ovis-tilde-1"]
-    if not case.model.family.discrete:
+    if not case.free.family.discrete:
         names += ["dreg", "stl-iwae", "wake-phi-dreg"]
     noise = noise_of(case, n_draws, (10,))
     for name in names:

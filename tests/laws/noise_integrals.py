@@ -83,7 +83,7 @@ def is_measure_valued(estimator):
 
 def affordable_draws(estimator, case):
     """Return S so that a rule has at most two dimensions, or as few as the formula allows."""
-    family = case.model.family
+    family = case.free.family
     if is_measure_valued(estimator) or of_discrete_room(estimator):
         return 1
     if estimator.name == "score-function-unordered-set":

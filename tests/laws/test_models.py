@@ -685,11 +685,6 @@ def test_grey_values_are_refused_for_bits_with_value_and_place(value):
         SigmoidBelief(3, 1).check_data(x, "--data")
 
 
-def test_more_units_than_can_be_summed_over_are_refused():
-    with pytest.raises(ValueError, match=r"latent: expected at most 10 units .*, got 11"):
-        SigmoidBelief(3, 11)
-
-
 def test_the_posterior_of_hidden_bits_does_not_factorise():
     case = next(case for case in CASES if case.model.name == "sigmoid-belief")
     with pytest.raises(NotApplicable, match=r"posterior of sigmoid-belief couples its bits"):
@@ -757,7 +752,8 @@ def test_every_kind_of_model_builds_itself_for_data(kind):
         model = kind.for_data(x, variant)
         assert model.label == (f"{kind.name}:{variant}" if variant else kind.name)
         most = len(x) if kind is KernelDensity else 4
-        assert model.n_columns == model.as_data(x).shape[1] and 1 <= model.latent_option <= most
+        assert model.n_columns == model.as_data(x).shape[1]
+        assert model.latent_option == kind.default_layers or 1 <= model.latent_option <= most
         assert len(model.as_data(x)) == (1 if model.global_latents else len(x))
         assert model.summary and model.default_data
         assert model == kind.for_data(x, variant) and hash(model) == hash(kind.for_data(x, variant))
