@@ -16,6 +16,7 @@ MODELS = ("ppca", "gaussian-mixture:full", "sigmoid-belief", "deep-gaussian:lear
 # Of a mixture, whose log p(x, y) is linear in a relaxed y, they see the table over all components.
 BY_TABLE = {
     **dict.fromkeys(("concrete-0.5", "straight-through", "straight-through-gumbel-0.5"), (0, DRAWS)),
+    "rebar-learned-0.5": (DRAWS, 7 * DRAWS),
     **dict.fromkeys(("rebar-0.5", "relax-0.5"), (DRAWS, 3 * DRAWS)),
 }
 

@@ -9,6 +9,7 @@ from elbo_lab.estimators.base import LATENTS, NO_STATE, Estimator
 from elbo_lab.estimators.discrete.arm import *
 from elbo_lab.estimators.discrete.enumeration import *
 from elbo_lab.estimators.discrete.rebar import *
+from elbo_lab.estimators.discrete.rebar_learned import *
 from elbo_lab.estimators.discrete.relax import *
 from elbo_lab.estimators.discrete.relaxed import *
 from elbo_lab.estimators.elbo import *
@@ -77,6 +78,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
     StraightThrough(),
     StraightThroughGumbel(),
     Rebar(),
+    RebarLearned(),
     Relax(),
     ARM(),
     DisARM(),

@@ -36,6 +36,7 @@ from elbo_lab.estimators import (
     Enumeration,
     Exact,
     Rebar,
+    RebarLearned,
     Relax,
     StraightThrough,
     StraightThroughGumbel,
@@ -102,6 +103,43 @@ def test_rebar_is_unbiased_on_categories_and_vectors_of_them(temperature):
 
 def test_relax_is_unbiased_on_categories_in_any_state():
     assert np.abs(bias_of(Relax(), TWO_CATEGORIES)).max() < 1e-9
+
+
+def test_learned_rebar_is_unbiased_in_any_state_and_begins_as_rebar():
+    for case in (ONE_BIT, TWO_CATEGORIES):
+        # At temperature one, where the integrands are smooth, and with another coefficient.
+        other = holding(RebarLearned(), np.array([0.7, 0.0, *initial_state(RebarLearned(), case)[2:]]))
+        assert np.abs(bias_of(other, case)).max() < 1e-9
+        noise = laws.noise_for(Rebar(), case, 3)
+        first = holding(RebarLearned(), initial_state(RebarLearned(), case))
+        found, expected = (estimate(e, case, case.free, case.free_phi, noise) for e in (first, Rebar()))
+        assert_close(found, expected)
+
+
+def test_learned_rebar_lowers_its_exact_variance():
+    estimator = RebarLearned(2.0)  # a poor temperature
+    rng, state = np.random.default_rng(7), initial_state(estimator, ONE_BIT)
+    spec = estimator.noise_spec(ONE_BIT.model.family, 50, len(ONE_BIT.x))
+    for _ in range(estimator.burn_in):
+        _, state = estimator.estimate(ONE_BIT.problem(), rng.random(spec.shape), state)
+    assert variance_of(holding(estimator, state), ONE_BIT) < 0.5 * variance_of(Rebar(2.0), ONE_BIT)
+
+
+def test_learned_rebar_steps_along_the_gradient_of_its_mean_square(monkeypatch):
+    case, seen = ONE_BIT, []
+    noise = laws.noise_for(Rebar(), case, 1)
+    problem, first = case.problem(), initial_state(RebarLearned(), case)
+    record = lambda state, gradient: (seen.append(gradient), state)[1]  # noqa: E731
+    monkeypatch.setattr("elbo_lab.estimators.discrete.rebar_learned.adam_step", record)
+    RebarLearned().estimate(problem, noise, first)
+
+    def mean_square(parameters):
+        g = RebarLearned().estimate(problem, noise, np.concatenate([parameters, first[2:]]))[0] * len(case.x)
+        return np.array([(g**2).sum() / len(case.x)])
+
+    step = 1e-4 * np.eye(2)
+    slope = [(mean_square(first[:2] + h) - mean_square(first[:2] - h))[0] / 2e-4 for h in step]
+    assert_close(seen[0], slope, 5e-3)  # a difference in log t with a wider step
 
 
 @pytest.mark.slow
