@@ -11,6 +11,7 @@ import pytest
 from elbo_lab.cli.fit import held_values, model_name
 from elbo_lab.cli.main import COMMANDS as SUBCOMMANDS
 from elbo_lab.cli.main import build_parser
+from elbo_lab.cli.options import names_in
 from elbo_lab.comparison import compare
 from elbo_lab.datasets import DATASETS
 from elbo_lab.estimators import ESTIMATORS, TARGETS
@@ -18,7 +19,7 @@ from elbo_lab.exact import closed_form, enumeration, long_run, quadrature
 from elbo_lab.fitting import evaluate, fit
 from elbo_lab.fitting.settings import only_asked, resolve
 from elbo_lab.posteriors import find_posterior
-from elbo_lab.registry import find_models
+from elbo_lab.registry import find_estimators, find_models
 from elbo_lab.study import PLACES
 from elbo_lab.study.statistics import pareto_source
 
@@ -179,7 +180,7 @@ def test_the_commands_of_a_page_are_known_and_parse(page):
             find_models(options.models or None)
             find_posterior(options.posterior)
             assert options.at in (None, *PLACES)
-            assert known.issuperset((options.estimators or "exact").split(","))
+            find_estimators(names_in("--estimators", options.estimators or "exact"))  # raises for others
             assert options.against in {None, *known}
     assert seen == COMMANDS.get(page, seen)
 
