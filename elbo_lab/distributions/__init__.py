@@ -16,6 +16,7 @@ from elbo_lab.distributions.independent_bernoulli import IndependentBernoulli
 from elbo_lab.distributions.laplace import Laplace
 from elbo_lab.distributions.log_normal import LogNormal
 from elbo_lab.distributions.logistic import Logistic
+from elbo_lab.distributions.low_rank_gaussian import LowRankGaussian
 from elbo_lab.distributions.noise import NoiseSpec, draw_noise
 from elbo_lab.distributions.relaxations import BinaryConcrete, GumbelSoftmax, relaxation_of
 from elbo_lab.distributions.sources import SOURCES, NoiseSource, find_source, mirrored
@@ -25,6 +26,7 @@ from elbo_lab.distributions.weibull import Weibull
 FAMILIES = (
     DiagonalGaussian,
     FullGaussian,
+    LowRankGaussian,
     Categorical,
     IndependentBernoulli,
     CategoricalVector,
@@ -66,6 +68,7 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Logistic",
+    "LowRankGaussian",
     "NoiseSource",
     "NoiseSpec",
     "PlanarFlow",

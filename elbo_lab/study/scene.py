@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Floats
 from elbo_lab.datasets import Dataset, load
-from elbo_lab.distributions import SOURCES, Chain, Family, FullGaussian, NoiseSource
+from elbo_lab.distributions import SOURCES, Chain, DiagonalGaussian, Family, FullGaussian, NoiseSource
 from elbo_lab.errors import (
     BadValue,
     NotApplicable,
@@ -382,8 +382,8 @@ def _at_prior(family: Family, model: Model, theta: Floats, n_data: int) -> Float
 
 def _best_in(family: Family, model: Model, theta: Floats, x: Floats, best_eta: Floats, seed: int) -> Floats:
     """Return the eta (N, E) of greatest ELBO in a family, given the best in the family of the model's q."""
-    if projected.applies(model, family):
-        return maximise_exact_elbo(model, theta, x, cast(FullGaussian, family))
+    if projected.applies(model, family) and isinstance(family, DiagonalGaussian | FullGaussian):
+        return maximise_exact_elbo(model, theta, x, family)
     start = np.array(_at_prior(family, model, theta, len(x)))
     if isinstance(family, Chain):
         start = family.from_independent(best_eta)
@@ -391,6 +391,7 @@ def _best_in(family: Family, model: Model, theta: Floats, x: Floats, best_eta: F
         start[:, : best_eta.shape[-1]] = best_eta
         if closed_form.applies(model):
             return start  # theta is rotated such that the posterior is diagonal
+        start[:, best_eta.shape[-1] :] = family.start[best_eta.shape[-1] :]
     if family.discrete:
         return ascend_exact_elbo(model, theta, x, start, family)
     word = "full" if isinstance(family, FullGaussian) else family.name

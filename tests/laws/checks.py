@@ -127,6 +127,9 @@ def scale_matrices(family, eta):
         for j in range(i if family.name == "full-gaussian" else 0):
             scale[:, i, j] = eta[:, below]
             below += 1
+    if family.name == "low-rank-gaussian":
+        directions = eta[:, below:].reshape(len(eta), family.size, family.rank)
+        return np.linalg.cholesky(scale**2 + np.einsum("nir,njr->nij", directions, directions))
     return scale
 
 

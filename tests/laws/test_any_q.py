@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 
 from elbo_lab import fit
-from elbo_lab.distributions import FAMILIES, DiagonalGaussian, Gamma, Laplace
+from elbo_lab.distributions import FAMILIES, DiagonalGaussian, Gamma, Laplace, LowRankGaussian
 from elbo_lab.errors import NotApplicable
 from elbo_lab.estimators import ElboReconstructionKL, Problem, elbo_for
 from elbo_lab.exact import ladder
@@ -125,6 +125,22 @@ def test_the_kl_within_the_family_of_q_is_no_bound(monkeypatch):
     exact = elbo_by_integral(family, eta)
     monkeypatch.setattr(Laplace, "kl_to", lambda self, _, eta, other: self.kl(eta, other))
     assert abs(elbo_by_noise(ElboReconstructionKL(), problem) - exact) > 0.02
+
+
+def test_a_gaussian_of_low_rank_is_the_density_of_scipy_and_starts_off_its_saddle():
+    family, rng = LowRankGaussian(4, 2), np.random.default_rng(7)
+    eta, z = 0.5 * rng.normal(size=(2, family.eta_size)), rng.normal(size=(5, 2, 4))
+    for n in range(2):
+        directions = eta[n, 8:].reshape(4, 2)
+        covariance = np.diag(np.exp(2.0 * eta[n, 4:8])) + directions @ directions.T
+        density = scipy.stats.multivariate_normal(eta[n, :4], covariance)
+        np.testing.assert_allclose(family.log_prob(eta, z)[:, n], density.logpdf(z[:, n]), rtol=1e-12)
+        np.testing.assert_allclose(family.moments(eta)[1][n], np.sqrt(np.diag(covariance)), rtol=1e-12)
+    standard = np.zeros((1, 8))
+    slope = family.kl_grad_to(DiagonalGaussian(4), family.start[None], standard)[0]
+    assert np.all(np.abs(slope[0, 8:]) > 1e-4)
+    with pytest.raises(ValueError, match="rank"):
+        LowRankGaussian(2, 3)
 
 
 # -- what is refused -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from elbo_lab.distributions import (
     IndependentFamily,
     Laplace,
     Logistic,
+    LowRankGaussian,
     NoiseSpec,
     draw_noise,
 )
@@ -390,6 +391,7 @@ def test_the_pairs_with_a_kl_are_those_of_one_family_and_those_of_gaussians():
     closed = [(q, p) for q in PAIRED for p in PAIRED if q.has_kl_to(p)]
     same = [(q, q) for q in PAIRED if q.closed_kl]
     gaussian = [(q, p) for q in GAUSSIANS for p in GAUSSIANS if q.size == p.size and q != p]
+    gaussian += [(q, p) for q, p in itertools.permutations([DiagonalGaussian(1), LowRankGaussian(1)])]
     assert set(closed) == set(same + gaussian) and len(same) == len(PAIRED) - 6
 
 
