@@ -1,5 +1,6 @@
 """Markov chains of z: moves that leave a density invariant, and draws of the posterior by them."""
 
+from elbo_lab.chains.flips import SingleFlips
 from elbo_lab.chains.hmc import HamiltonianMonteCarlo, leapfrog
 from elbo_lab.chains.metropolis import MoveNoise, RandomWalk, Transition, accept, draw_move_noise
 from elbo_lab.chains.posterior import ChainDraws, posterior_draws, warm_up
@@ -13,6 +14,7 @@ __all__ = [
     "Point",
     "PosteriorTarget",
     "RandomWalk",
+    "SingleFlips",
     "Target",
     "Transition",
     "accept",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elbo_lab.arrays import Draws, Floats
 from elbo_lab.chains.target import chosen
-from elbo_lab.distributions import Family
+from elbo_lab.distributions import BernoulliChain, Family, IndependentBernoulli
 from elbo_lab.errors import NotApplicable
 from elbo_lab.models import Model
 
@@ -66,7 +66,7 @@ class AnnealedPath:
     Parameters
     ----------
     model : Model
-        With continuous z.
+        With continuous z, or bits.
     theta : ndarray (P,)
     x : ndarray (N, D)
     family : Family
@@ -81,7 +81,7 @@ class AnnealedPath:
     eta: Floats
 
     def __post_init__(self) -> None:
-        if self.family.discrete:
+        if self.family.discrete and not isinstance(self.family, (IndependentBernoulli, BernoulliChain)):
             reason = "its log p(x) is a plain sum (exact.evidence)"
             raise NotApplicable(f"{self.family.name} z is not annealed: {reason}")
 
@@ -94,7 +94,7 @@ class AnnealedPath:
         Parameters
         ----------
         model : Model
-            With continuous z.
+            With continuous z, or bits.
         theta : ndarray (P,)
         x : ndarray (N, D)
         eta : ndarray (N, E), optional

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbo_lab.arrays import Draws, Floats
-from elbo_lab.chains import Transition, draw_move_noise
+from elbo_lab.chains import SingleFlips, Transition, draw_move_noise
 from elbo_lab.distributions import draw_noise
-from elbo_lab.errors import bad_value, check_count
+from elbo_lab.errors import NotApplicable, bad_value, check_count
 from elbo_lab.evaluation.annealed.path import AnnealedPath, Tempered
 from elbo_lab.evaluation.annealed.schedules import check_schedule
 from elbo_lab.evaluation.running import RunningWeights
@@ -70,6 +70,17 @@ def _steps(steps: Floats | None, transition: Transition, n_moves: int, n_data: i
     return steps
 
 
+def _check_move(path: AnnealedPath, transition: Transition) -> None:
+    """Refuse a move along reals for bits, and flips for reals."""
+    flips = isinstance(transition, SingleFlips)
+    if path.family.discrete and not flips:
+        raise NotApplicable(
+            f"{path.family.name} z has no slope and no small steps: it moves by SingleFlips()"
+        )
+    if flips and not path.family.discrete:
+        raise NotApplicable(f"SingleFlips moves bits, and {path.family.name} z is continuous")
+
+
 def _start(path: AnnealedPath, n_chains: int, rng: np.random.Generator) -> Draws:
     noise = draw_noise(path.family.noise_spec(check_count("n_chains", n_chains), len(path.x)), rng)
     return path.family.sample(path.eta, noise)
@@ -84,6 +95,7 @@ def _annealed(
     steps: Floats,
 ) -> AnnealedRun:
     """Return the AnnealedRun of chains from z (S, N, K) that move under each inner beta in turn."""
+    _check_move(path, transition)
     changes, acceptance = np.abs(np.diff(betas)), np.zeros(len(steps))
     with single_threaded_blas():
         point = transition.start(Tempered(path, betas[0]), z)
@@ -112,7 +124,7 @@ def annealed_weights(
         As from `AnnealedPath.from_q`.
     schedule : ndarray (T + 1,)
         `linear_schedule`, `sigmoidal_schedule` or any rising numbers from 0 to 1.
-    transition : RandomWalk or HamiltonianMonteCarlo
+    transition : RandomWalk or HamiltonianMonteCarlo, or SingleFlips for bits
     rng : numpy.random.Generator
     n_chains : int
         S per datum.
@@ -162,6 +174,7 @@ def pilot_steps(
     are those of `annealed_weights`; use another generator than theirs, or what it spawned.
     """
     schedule = check_schedule(schedule)
+    _check_move(path, transition)
     log_step = np.full(len(path.x), np.log(transition.step))
     steps = np.zeros((len(schedule) - 2, len(path.x)))
     with single_threaded_blas():
