@@ -160,7 +160,7 @@ def _estimators(cells: Cells, letters: Letters, width: int) -> list[str]:
     """Return the estimators by the objectives, of one model and one family of q."""
     objectives = _names(cell.objective for cell in cells)
     marks = {(c.parameters, c.estimator, c.objective): _mark([c], letters) for c in cells}
-    lines = wrap(f"{cells[0].model} with a {cells[0].family} q: estimators by objectives.", width)
+    lines = wrap(f"{cells[0].model}, q {cells[0].family}: estimators by objectives.", width)
     start = max(len(cell.estimator) for cell in cells) + 4
     lines += _numbered("Objectives", objectives, width)
     for parameters in ("phi", "theta"):
