@@ -76,9 +76,8 @@ def family_level(family):
     """Return what a family declares, or the reason why it has no member."""
     if isinstance(family, NotApplicable):
         return family.reason
-    declared = (family.discrete, family.event_axes, family.has_path, family.closed_kl, family.closed_entropy)
-    limits = (family.support, family.gaussian, family.scores_foreign_z, type(family) is DiagonalGaussian)
-    return (*declared, *limits)
+    declared = (family.discrete, family.event_axes, family.has_path, family.has_slope)
+    return (*declared, family.support, family.scores_foreign_z, type(family) is DiagonalGaussian)
 
 
 def levels_of(found):

@@ -127,6 +127,8 @@ def cells_of(
             for one in estimators.get(target, []):
                 told = of_objective or refusal(model, kind.check_estimator, parameters, one, model, q)
                 reason, text = told or (None, "")
+                if reason is Reason.WRONG_TARGET:  # two objectives of one target with other groups of draws
+                    continue
                 cells.append(Cell(model.label, name, kind.name, parameters, one.name, reason, text, own))
     return cells
 
