@@ -25,6 +25,7 @@ EXAMPLES = r"""examples:
       --hidden 256 128 64 --batch 50 --epochs 200 --learning-rate 3e-3 --schedule cosine:5200 --patience 60
   elbo-lab fit deep-bernoulli --data mnist:dynamic --latent 20 --hidden 500 --epochs 10 --checkpoint vae.npz
   elbo-lab fit --resume vae.npz --epochs 20
+  elbo-lab fit deep-bernoulli --data digits --latent 2 --epochs 20 --keep kept --keep-every 5
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit deep-bernoulli --data digits --latent 3 --method monte-carlo-em --epochs 500
@@ -157,6 +158,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="reproduces everything but seconds (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
     add("--checkpoint", metavar="FILE", help="keep the state in a new file, every epoch and every 10 s")
+    add("--keep", metavar="DIR", help="keep a checkpoint of its own every so many epochs, in this folder")
+    add("--keep-every", type=int, metavar="E", help="epochs between two of these; for 'compare --along DIR'")
     add("--resume", metavar="FILE", help="go on from a checkpoint, and keep the state there")
     add("--json", metavar="FILE", help="write settings, history, parameters, final")
     add("--scores", metavar="FILE", help="write log p(x) of every row, exact or sampled, with its ELBO (CSV)")
@@ -247,6 +250,7 @@ def plan_of(options: Namespace) -> "Plan":
         else:
             plan.reads("--resume", resume)
     plan.writes("--resume" if kept == resume else "--checkpoint", kept, None)
+    plan.fills("--keep", options.keep, [])
     plan.writes("--json", options.json, JSON)
     if options.json is not None:
         plan.writes("--json", side_file(options.json), ARRAYS)

@@ -152,6 +152,14 @@ def arrays_of(first: "Stored | None") -> Arrays:
     return {"first.theta": first.theta, "first.phi": first.phi}
 
 
+def save_job(path: StrPath, job: Job, header: Header, more: Arrays) -> None:
+    """Write the state of a job to a file, with further entries of the header and further arrays."""
+    own, arrays = job.state()
+    named = {f"result.{name}": vector for name, vector in job.vectors().items()}
+    named |= {f"job.{name}": array for name, array in arrays.items()}
+    save_checkpoint(path, {**header, "job": own}, named | more)
+
+
 # Most seconds between two checkpoints.
 INTERVAL = 10.0
 
@@ -185,10 +193,7 @@ class CheckpointWriter:
         self.job.check()
         if self.path is None:
             return
-        header, arrays = self.job.state()
-        named = {f"result.{name}": vector for name, vector in self.job.vectors().items()}
-        named |= {f"job.{name}": array for name, array in arrays.items()}
-        save_checkpoint(self.path, {**self.header, "job": header}, named | self.arrays)
+        save_job(self.path, self.job, self.header, self.arrays)
         self.saved_at, self.saved_milestone = time.monotonic(), self.job.milestone
 
 

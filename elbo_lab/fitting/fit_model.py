@@ -28,6 +28,7 @@ from elbo_lab.fitting.checkpoints import (
 from elbo_lab.fitting.final import class_numbers
 from elbo_lab.fitting.graphs import with_graph
 from elbo_lab.fitting.jobs import Job
+from elbo_lab.fitting.kept import KEEP, Keeper, check_job, check_resumed, series_of
 from elbo_lab.fitting.latents import add_prior_gain, check_second, first_stage, held_out_alike
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
@@ -96,6 +97,8 @@ def fit(
     seed: int | None = None,
     threads: int | None = None,
     checkpoint: StrPath | None = None,
+    keep: StrPath | None = None,
+    keep_every: int | None = None,
     resume: StrPath | None = None,
     data_dir: StrPath | None = None,
     progress: Progress | bool | None = None,
@@ -206,6 +209,11 @@ def fit(
     checkpoint : path, optional
         New file for the state, written after every epoch and every ten seconds; with `resume` the same file
         by default.
+    keep : path, optional
+        Folder for a checkpoint of its own at the start, after every `keep_every` epochs and at the end
+        (`fitting.kept`); `compare_along` reads it. A resumed fit continues the series.
+    keep_every : int, optional
+        Epochs between two of them.
     resume : path, optional
         Continue from a checkpoint with its settings; only `epochs` may differ.
     data_dir : path, optional
@@ -244,10 +252,12 @@ def fit(
             earlier = Checkpoint.load(resume, "resume")
             earlier.check_settings(fit)
             asked = earlier.continued(asked)
+            check_resumed(earlier, checkpoint)
         stored = None if earlier is None else earlier.model
         choice = with_graph(find_model(asked.get("model")), asked, stored)
         if checkpoint is not None:
             check_new(checkpoint, resume)
+        series = series_of(keep, keep_every, earlier)
         threads = check_threads(threads)
 
         first = first_stage(asked.get("data"))
@@ -274,10 +284,15 @@ def fit(
         if earlier is not None:
             earlier.restore(task.job)
 
-        header = header_of(task, about_data, first)
-        writer = CheckpointWriter(checkpoint, task.job, header, arrays_of(first))
-        with followed(progress) as told:
-            seconds = run(task.job, writer, told)
+        header, arrays, keeper = header_of(task, about_data, first), arrays_of(first), None
+        if series is not None:
+            header |= {KEEP: series._asdict()}
+            job = check_job(task.job, settings["method"], series)
+            keeper = Keeper(series, job, header, arrays)
+            keeper.check(earlier, checkpoint)
+        writer = CheckpointWriter(checkpoint, task.job, header, arrays)
+        with followed(progress) as told, nullcontext() if keeper is None else keeper.alone():
+            seconds = run(task.job, writer, told, keeper)
     outcome = task.job.outcome()
     ended: dict[str, Any] = {
         "warnings": outcome.warnings,
@@ -308,7 +323,7 @@ def fit(
     return result
 
 
-def run(job: Job, writer: CheckpointWriter, progress: Progress) -> float:
+def run(job: Job, writer: CheckpointWriter, progress: Progress, keeper: Keeper | None = None) -> float:
     """Run a job to its end and return the seconds.
 
     Raises
@@ -317,9 +332,13 @@ def run(job: Job, writer: CheckpointWriter, progress: Progress) -> float:
         If `progress` returned True before the end.
     """
     begun = time.perf_counter()
+    if keeper is not None:
+        keeper.tick()
 
     def tick() -> bool:
         writer.tick()
+        if keeper is not None:
+            keeper.tick()
         done, total, unit, value = job.progress
         step = unit if value is None else f"{unit}: {value:.4g} nats per datum"
         return bool(progress(done, total, step))

@@ -29,7 +29,7 @@ from elbo_lab.training import CHAINS, OBJECTIVES, PHI_STEPS, find_objective
 # Options of every fit, whatever its method.
 COMMON = ("model", "data", "view", "label", "method", "latent", "rows", "hold", "holdout", "seed")
 # Arguments of `fit` that do not affect its result.
-RUN = ("threads", "checkpoint", "resume", "data_dir", "progress")
+RUN = ("threads", "checkpoint", "keep", "keep_every", "resume", "data_dir", "progress")
 # Options that may differ between a checkpoint and the resumed run.
 FREE_ON_RESUME = ("epochs",)
 # Options that are widths of layers.
