@@ -39,10 +39,7 @@ from elbo_lab.estimators.targets import is_known
 from elbo_lab.layout import Layout
 from elbo_lab.models import Model
 from elbo_lab.names import Words, called, names_by_word, parse_call, spelt, with_arguments, words_for
-from elbo_lab.plugins import Plugins, load_plugins, told
-
-OF_A_FILE = "pass your own in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'"
-"""Remedy for a name that looks like a class in a file."""
+from elbo_lab.plugins import Plugins, is_a, load_plugins, looks_like_a_place, object_at, told
 
 T = TypeVar("T")
 M = TypeVar("M", Model, type[Model])
@@ -167,13 +164,10 @@ class Registry(Mapping[str, T], Generic[T]):
         reason = self._plugins.broken.get(name) if self._plugins is not None else None
         if reason is not None:
             return bad_value(argument, "a plug-in that can be used", repr(name), reason)
-        where, colon, _ = name.partition(":")
-        more = {"all_names": OF_A_FILE} if colon and "." in where else {}
         return unknown_name(
             argument,
             name,
             list(known) or list(found),
-            **more,
             words=names_by_word(found.values(), self.words_of),
         )
 
@@ -473,6 +467,8 @@ def one_model(item: str | type[Model] | Model) -> ModelChoice:
 
 def _models_called(name: str, argument: str) -> list[ModelChoice]:
     chosen = _called(name, MODELS, _choices, lambda choice: words_for(choice.kind, choice.variant))
+    if not chosen and looks_like_a_place(name):
+        return find_models(_at_place(name, argument, Model), argument)
     if not chosen:
         every = _choices(MODELS.values())
         names = [choice.kind.name for choice in every] + [choice.label for choice in every]
@@ -532,6 +528,8 @@ def find_estimators(items: Any = None, argument: str = "estimators") -> list[Est
 
 def _estimators_called(name: str, argument: str) -> list[Estimator]:
     chosen = _called(name, ESTIMATORS, list, ESTIMATORS.words_of)
+    if not chosen and looks_like_a_place(name):
+        return find_estimators(_at_place(name, argument, Estimator), argument)
     if not chosen and "(" in name:
         # An unknown name is told before what is wrong with its arguments: it may be no call, as 'log p(x)'.
         named = _estimators_called(name.partition("(")[0].strip(), argument)
@@ -543,6 +541,17 @@ def _estimators_called(name: str, argument: str) -> list[Estimator]:
         known = dict.fromkeys(estimator.name for estimator in all_estimators())
         raise ESTIMATORS.unknown(name, argument, known)
     return chosen
+
+
+def _at_place(name: str, argument: str, kind: type) -> Any:
+    """Return the class or object of a kind at FILE.py:NAME or MODULE:NAME."""
+    thing = object_at(argument, name, (kind,))
+    if not is_a(thing, (kind,)):
+        what = thing.__name__ if isinstance(thing, type) else type(thing).__name__
+        raise bad_kind(
+            argument, f"a class derived from {kind.__name__}, or an object of one", f"{name}, {what}"
+        )
+    return thing
 
 
 _own_titles: ContextVar[Mapping[str, str]] = ContextVar("own_titles", default=MappingProxyType({}))

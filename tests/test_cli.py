@@ -244,11 +244,49 @@ def test_an_unknown_option_points_to_the_help_of_its_command(capsys):
     )
 
 
-def test_a_class_in_a_file_is_told_where_it_can_go(capsys):
-    assert main(["compare", "mine.py:Mine"]) == 2
-    assert (
-        "in Python, as in compare(MyModel); FILE.py:CLASS is for 'elbo-lab check'" in capsys.readouterr().err
-    )
+OF_A_FILE = """
+import numpy as np
+from elbo_lab.estimators import Reparameterization
+from elbo_lab.models import PPCA
+
+class Half(Reparameterization):
+    name = "half"
+    def estimate(self, problem, noise, state=np.zeros(0)):
+        gradient, state = super().estimate(problem, noise, state)
+        return 0.5 * gradient, state
+
+class Mine(PPCA):
+    name = "mine"
+"""
+
+
+def test_models_and_estimators_of_a_file_are_compared_and_fitted(here, capsys):
+    (here / "own.py").write_text(OF_A_FILE, encoding="utf-8")
+    quick = "--rows 4 --repeats 50 --no-report --json out.json".split()
+    both = "reparameterization,own.py:Half"
+    assert main(["compare", "own.py:Mine", "--data", "faithful", "--estimators", both, *quick]) == 0
+    rows = json.loads((here / "out.json").read_text(encoding="utf-8"))["rows"]
+    assert [(row["model"], row["estimator"]) for row in rows] == [
+        ("mine", "reparameterization"),
+        ("mine", "half"),
+    ]
+    assert main(["fit", "own.py:Mine", "--data", "faithful", "--latent", "1", "--method", "closed-form"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.py:Mine", "models: expected an existing file, got 'none.py'"),
+        ("own.py:Nine", "models: expected a class or an object of own.py, got 'Nine'; it has"),
+        ("own.py:Half", "models: expected a class derived from Model, or an object of one, got own.py:Half"),
+    ],
+)
+def test_what_a_file_does_not_hold_is_told_in_one_line(here, capsys, name, said):
+    (here / "own.py").write_text(OF_A_FILE, encoding="utf-8")
+    assert main(["compare", name]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
 
 
 def test_mixture_with_more_components_than_points(here, capsys):

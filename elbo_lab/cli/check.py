@@ -1,19 +1,15 @@
 """elbo-lab check: is an estimator, or a model, what it says?"""
 
-import importlib
-import importlib.util
-import sys
 import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from elbo_lab.cli.options import add_force, planned
 from elbo_lab.errors import UnknownName, UserMistake, bad_kind, bad_value, unknown_name
 from elbo_lab.files import json_kind, plain, write_json
+from elbo_lab.plugins import is_a, looks_like_a_place, object_at, source_of
 
 SCHEMA = "elbo_lab/check/1"
 JSON = json_kind("check", SCHEMA)
@@ -55,7 +51,7 @@ def run(options: Namespace) -> int:
     things = [thing for name in options.names for thing in find(name, "names")]
     on = None if options.model is None else find(options.model, "model")[0]
     for argument, name in [("name", name) for name in options.names] + [("--model", options.model or "")]:
-        plan.reads(argument, _source_of(name))
+        plan.reads(argument, source_of(name))
     plan.writes("--json", options.json, JSON)
     if on is not None and not _is_model(on):
         raise bad_kind("model", "a model", f"{options.model!r}, an estimator")
@@ -73,14 +69,10 @@ def run(options: Namespace) -> int:
     return int(not all(passed for passed, *_ in found))
 
 
-def _is_a(thing: object, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))
-
-
 def _is_model(thing: object) -> bool:
     from elbo_lab.models import Model
 
-    return isinstance(thing, str) or _is_a(thing, Model)
+    return isinstance(thing, str) or is_a(thing, (Model,))
 
 
 def _of_estimator(estimator: Any, on: object, seed: int) -> Found:
@@ -129,58 +121,22 @@ def find(name: str, argument: str) -> list[Any]:
     from elbo_lab.names import names_by_word
     from elbo_lab.registry import ESTIMATORS, MODELS, find_estimators, find_models
 
-    with suppress(UnknownName):
-        estimators = [one for one in find_estimators(name, argument) if not isinstance(one, Exact)]
-        if not estimators:
-            remedy = "others are compared with the exact answer"
-            raise bad_value(argument, "an estimator with draws", repr(name), remedy)
-        return estimators
-    with suppress(UnknownName):
-        find_models(name, argument)
-        return [name]  # as it is, since its variant is a part of it
-    where, colon, attribute = name.rpartition(":")
-    if not colon:
-        words = names_by_word([*ESTIMATORS.values(), *MODELS.values()])
-        raise unknown_name(argument, name, [*ESTIMATORS, *MODELS], words=words)
-    module = _imported(argument, where)
-    thing = getattr(module, attribute, None)
-    if thing is None:
-        kinds = [key for key, value in vars(module).items() if _is_a(value, (Estimator, Model))]
-        remedy = f"it has {', '.join(kinds)}"
-        raise bad_value(argument, f"a class or an object of {where}", repr(attribute), remedy)
-    if not _is_a(thing, (Estimator, Model)):
+    if not looks_like_a_place(name):
+        with suppress(UnknownName):
+            estimators = [one for one in find_estimators(name, argument) if not isinstance(one, Exact)]
+            if not estimators:
+                remedy = "others are compared with the exact answer"
+                raise bad_value(argument, "an estimator with draws", repr(name), remedy)
+            return estimators
+        with suppress(UnknownName):
+            find_models(name, argument)
+            return [name]  # as it is, since its variant is a part of it
+        if ":" not in name:
+            words = names_by_word([*ESTIMATORS.values(), *MODELS.values()])
+            raise unknown_name(argument, name, [*ESTIMATORS, *MODELS], words=words)
+    thing = object_at(argument, name, (Estimator, Model))
+    if not is_a(thing, (Estimator, Model)):
         raise bad_kind(argument, "an Estimator or a Model", f"{name}, a {type(thing).__name__}")
-    complete: Callable[..., Any] = find_models if _is_a(thing, Model) else find_estimators
+    complete: Callable[..., Any] = find_models if is_a(thing, (Model,)) else find_estimators
     complete(thing, argument)
     return [thing]
-
-
-def _source_of(name: str) -> str | None:
-    """Return the file that something was found in, or None for a name of the registry."""
-    where = name.rpartition(":")[0]
-    return where if where.endswith(".py") else getattr(sys.modules.get(where), "__file__", None)
-
-
-def _imported(argument: str, where: str) -> ModuleType:
-    """Return the module of a dotted name, found as Python finds it from this folder, or of a file."""
-    from elbo_lab.plugins import reason_of
-
-    path = Path(where)
-    if path.suffix == ".py" and not path.is_file():
-        raise bad_value(argument, "an existing file", repr(where))
-    sys.path.insert(0, str(path.resolve().parent) if path.suffix == ".py" else "")
-    try:
-        if path.suffix != ".py":
-            return importlib.import_module(where)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise bad_value(argument, "a Python file", repr(where))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        return module
-    except (Exception, SystemExit) as fault:  # whatever code of somebody else may raise
-        got = f"{where!r} ({reason_of(fault)})"
-        raise bad_value(argument, "a module that can be imported", got) from None
-    finally:
-        sys.path.pop(0)
