@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.special import gammaln
 
 from elbo_lab.arrays import Floats
+from elbo_lab.distributions.special_functions import gammaln
 from elbo_lab.errors import BadColumn, bad_value
 from elbo_lab.models.deep import DeepModel, Observation
 from elbo_lab.special import log_sum_exp, softmax

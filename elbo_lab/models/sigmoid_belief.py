@@ -223,9 +223,7 @@ class DeepSigmoidBelief(BeliefNet):
     name = "deep-sigmoid-belief"
     title = "deep sigmoid belief network"
     synonyms = ("deep-sbn", "deep-sigmoid-belief-net")
-    summary = (
-        "bits h_m | h_{m+1} ~ Bernoulli(sigmoid(V h_{m+1} + a)), x | h_1 ~ Bernoulli(sigmoid(W h_1 + b))"
-    )
+    summary = "layers of bits h_m | h_{m+1} ~ Bernoulli(sigmoid(V h_{m+1} + a)), then x | h_1 alike"
     default_layers: ClassVar[tuple[int, ...]] = (8, 4)
     compared = False
 
