@@ -1,11 +1,17 @@
 """A training is kept on its way, and estimators are compared at every checkpoint of it."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from elbo_lab import fit
+from elbo_lab import compare, exact, fit
+from elbo_lab.cli.main import main
+from elbo_lab.comparison.reporting import command_of
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.kept import kept_files
+from elbo_lab.theory import gradient_variances
 
 TRAINING = {"latent": 1, "method": "vae", "hidden": (4,), "learning_rate": 0.05, "rows": 60}
 
@@ -100,3 +106,106 @@ def test_wrong_wishes_are_refused_before_the_fit(tmp_path, monkeypatch, options,
     with pytest.raises(ValueError, match=message):
         fit("gaussian-mixture:full", "faithful", progress=False, **options)
     assert not list(tmp_path.iterdir())
+
+
+# -- estimators where a fit has got to ----------------------------------------------------------------
+
+FEW = {"estimators": ["reparameterization", "sticking-the-landing"], "repeats": 40, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """Return the checkpoint and the result of a free table."""
+    path = tmp_path_factory.mktemp("free") / "free.npz"
+    return path, train(path.parent / "kept", posterior="free", batch=60, hidden=None, checkpoint=path)
+
+
+def test_theta_q_and_rows_are_those_of_the_fit(kept):
+    folder, result = kept
+    scene = compare(at=kept_files(folder)[4], rows=5, **FEW).scenes[0]
+    np.testing.assert_array_equal(scene.theta, result.theta)
+    np.testing.assert_array_equal(scene.phi, result.phi)
+    np.testing.assert_array_equal(scene.x, result.train.rows(5, seed=0).x)
+
+
+def test_a_result_and_its_file_give_the_same_rows(kept):
+    folder, result = kept
+    by_file, by_result = compare(at=kept_files(folder)[4], **FEW), compare(at=result, **FEW)
+    timing = ("seconds_per_estimate", "efficiency")
+    for one, other in zip(by_file.rows, by_result.rows, strict=True):
+        assert {k: v for k, v in one.items() if k not in timing} == {
+            k: v for k, v in other.items() if k not in timing
+        }
+    assert by_file.settings["at"] == by_result.settings["at"] == "trained"
+
+
+def test_a_free_table_is_compared_on_rows_of_its_own(free):
+    path, result = free
+    comparison = compare(at=path, rows=7, targets="grad-phi-elbo", draws=4, **FEW)
+    scene, chosen = comparison.scenes[0], result.train.places(7, seed=0)
+    eta = result.posterior.eta(result.phi, result.train.x)[chosen]
+    np.testing.assert_array_equal(scene.posterior.eta(scene.phi, scene.x), eta)
+    # What theory says of the problem put together by hand.
+    family = result.posterior.family
+    known = gradient_variances(result.model, result.theta, result.train.x[chosen], family, eta, n_draws=4)
+    for row in comparison.rows:
+        assert row["variance_exact"] == pytest.approx(known[row["estimator"]].sum(), rel=1e-12)
+        assert row["variance_low"] < row["variance_exact"] < row["variance_high"]
+
+
+def test_references_are_exact_where_the_fit_has_got_to(kept):
+    result = kept[1]
+    comparison = compare(at=result, estimators="exact", targets=["elbo", "log-evidence"], progress=False)
+    problem = comparison.scenes[0].problem
+    values = {name: float(answer.value[0]) for name, answer in comparison.answers[0].items()}
+    assert values["elbo"] == pytest.approx(float(exact.elbo(problem).value.mean()), abs=1e-12)
+    evidence = float(exact.log_evidence(problem).value.mean())
+    assert values["log-evidence"] == pytest.approx(evidence, abs=1e-12)
+
+
+def test_other_rows_may_be_given_to_an_encoder_and_not_to_a_table(kept, free):
+    rows = np.random.default_rng(0).normal([3.5, 70.0], size=(6, 2))
+    assert compare(at=kept_files(kept[0])[4], data=rows, **FEW).scenes[0].x.shape == (6, 2)
+    for at in free:
+        with pytest.raises(ValueError, match="data: expected the very rows that the free table was made for"):
+            compare(at=at, data=rows, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": "factor-analysis"}, "models: expected ppca as in the checkpoint, or nothing"),
+        ({"posterior": "exact"}, "posterior: expected amortised as in the fit, or nothing, got 'exact'"),
+        ({"latent": 2}, "latent: expected 1 as in the fit, or nothing, got 2"),
+        ({"rows": 61}, "rows: expected at most the 60 rows of"),
+        ({"at": "middle"}, "at: expected one of near, start, exact, got 'middle'"),
+        ({"at": "missing.npz"}, "at: expected an existing file, got 'missing.npz'"),
+    ],
+)
+def test_what_does_not_go_with_a_fit_is_refused(kept, options, message):
+    with pytest.raises(ValueError, match=message):
+        compare(**{"at": kept_files(kept[0])[4]} | options | FEW)
+
+
+def test_a_report_tells_the_call_that_makes_it_again(kept):
+    words = (
+        "elbo_lab.compare(estimators=['reparameterization', 'sticking-the-landing'], repeats=40, at=result)"
+    )
+    assert command_of(compare(at=kept[1], **FEW)) == f"{words}\n# in Python, with result (the fit) of yours"
+
+
+def test_a_fit_without_a_q_is_refused():
+    result = fit("ppca", "faithful", latent=1, progress=False)
+    with pytest.raises(ValueError, match=r"^at: ppca was fitted without a q.*; fit it with method vae$"):
+        compare(at=result, **FEW)
+
+
+def test_the_command_line_compares_at_a_checkpoint(kept, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = str(kept_files(kept[0])[4])
+    words = "--repeats 20 --rows 4 --target grad-phi-elbo --only sticking-the-landing --json a.json"
+    assert main(["compare", "--at", path, "--figures", "none", *words.split()]) == 0
+    assert "q as trained" in capsys.readouterr().out
+    settings = json.loads(Path("a.json").read_text())["settings"]
+    assert (settings["at"], settings["checkpoint"], settings["models"]) == ("trained", path, ["ppca"])
+    assert path in Path("elbo-lab-report/index.html").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from elbo_lab.estimators import ESTIMATORS, TARGETS, Reparameterization
 from elbo_lab.models import PPCA, GaussianMLE
 from elbo_lab.registry import find_models
 from elbo_lab.report import verdict
-from elbo_lab.study.scene import WHERE
+from elbo_lab.study.scene import PLACES, WHERE
 
 KEYS = (
     "model variant data n_data latent_dim posterior target estimator draws repeats applicable reason "
@@ -348,7 +348,8 @@ def test_estimators_of_which_none_makes_sense_are_refused_and_not_an_empty_table
 
 
 def test_the_head_of_a_block_says_where_q_stands_and_which_noise_it_saw():
-    for at, words in WHERE.items():
+    for at in PLACES:
+        words = WHERE[at]
         assert at in words
         found = compare("gaussian-mle", estimators="elbo-log-weight", at=at, noise="antithetic", **SMALL)
         assert f"posterior free, q {words}, antithetic noise" in " ".join(found.table(width=200).split())

@@ -29,6 +29,7 @@ EXAMPLES = """examples:
   elbo-lab compare deep-bernoulli --only REINFORCE,reparameterization --columns variance,snr
   elbo-lab compare ppca gaussian-mixture:full --json out.json --no-report
   elbo-lab compare ppca --at exact                   q at the exact posterior
+  elbo-lab compare --at vae.npz                      theta, q and data of a fit
   elbo-lab compare ppca --noise sobol --draws 16     evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
   elbo-lab compare ppca --against reparameterization ratios of variances
@@ -70,7 +71,10 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="Q",
         help="free (default), amortised, exact, a family, or MAP:FAMILY",
     )
-    add("--at", metavar="PLACE", help="q: near (default: off on purpose), start (the prior) or exact")
+    place = (
+        "q: near (default: off on purpose), start (the prior) or exact; or a checkpoint: theta and q of a fit"
+    )
+    add("--at", metavar="PLACE", help=place)
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)
@@ -104,6 +108,7 @@ def run(options: Namespace) -> None:
     from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CHOICES, CSV, JSON, figure_names
     from elbo_lab.comparison.story import REPEATS, TITLE, subject
+    from elbo_lab.comparison.trained import fit_of
     from elbo_lab.datasets import load
     from elbo_lab.processes import end_workers
     from elbo_lab.progress import followed
@@ -118,7 +123,7 @@ def run(options: Namespace) -> None:
         raise unknown_name("figures", options.figures, CHOICES)
     shown = names_in("--columns", options.columns), options.sort
     check_columns(*shown)
-    plan = planned(options)
+    plan = planned(options, "--at")
     plan.writes("--json", options.json, JSON)
     plan.writes("--csv", options.csv, CSV)
     planned_figures(plan, options.out, figure_names({estimator.target for estimator in all_estimators()}))
@@ -154,7 +159,7 @@ def run(options: Namespace) -> None:
         with screen(plan.taken) as console:
             if told:
                 print_head(TITLE, subject(*(arguments[name] for name in SIZES)), console)
-            elif not (arguments["models"] or options.full):
+            elif not (arguments["models"] or options.full or fit_of(options.at)):
                 print_lines(ALL_MODELS, console)
 
     with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:

@@ -24,6 +24,7 @@ from elbo_lab.comparison.pipeline import (
     FALSE_ALARM,
     Data,
     Placement,
+    Where,
     build_benches,
     check_any_pairing,
     check_bias,
@@ -35,6 +36,7 @@ from elbo_lab.comparison.pipeline import (
 from elbo_lab.comparison.power import sharpen
 from elbo_lab.comparison.ratios import check_against, check_applicable, rows_with_ratios
 from elbo_lab.comparison.result import Comparison
+from elbo_lab.comparison.trained import Place, check_own, find_trained, fit_of
 from elbo_lab.datasets import load
 from elbo_lab.distributions import NoiseSpec, find_source
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, check_share, unknown_name
@@ -48,7 +50,7 @@ from elbo_lab.posteriors import find_posterior
 from elbo_lab.processes import Workers
 from elbo_lab.progress import Progress, followed
 from elbo_lab.registry import check_latent, find_estimators, find_models, titles_of
-from elbo_lab.study.scene import DEFAULT_ROWS, PLACES
+from elbo_lab.study.scene import DEFAULT_ROWS, PLACES, TRAINED
 from elbo_lab.study.statistics import pareto_source
 from elbo_lab.threads import check_threads, single_threaded_blas
 
@@ -68,7 +70,7 @@ def compare(
     label: str | int | None = None,
     latent: int | Sequence[int] | None = None,
     posterior: str = "free",
-    at: str | None = None,
+    at: Place | None = None,
     noise: str = "independent",
     against: str | None = None,
     power: float | None = None,
@@ -101,8 +103,10 @@ def compare(
         The map that gives eta ('free', 'amortised', 'exact'), the family of q ('laplace', 'full',
         'low-rank-gaussian(rank=2)'), or both, as in 'amortised:laplace'; by default a free table in the
         family of the model.
-    at : {'near', 'start', 'exact'}, optional
-        Position of q: near the best fit (default), at the start (the prior), at the exact best fit.
+    at : {'near', 'start', 'exact'}, path or Fitted, optional
+        Position of q: near the best fit (default), at the start (the prior), at the exact best fit; or the
+        checkpoint of a fit, or its result: model, theta, q and data are then those of the fit, and other
+        `data` may be given.
     noise : {'independent', 'antithetic', 'sobol', 'sobol(scrambles=G)'}
         How the draws of one estimate depend on each other. Each repeat is an independent randomisation, so
         that variances are those of the whole estimate. Estimators that need independent draws take one draw
@@ -148,15 +152,17 @@ def compare(
     >>> result.rows[0]["unbiased"]
     True
     """
-    choices, chosen = find_models(models), _of_targets(find_estimators(estimators), targets)
+    of_fit = fit_of(at)
+    choices = [] if of_fit is not None else find_models(models)
+    chosen = _of_targets(find_estimators(estimators), targets)
     if estimators is None:
         chosen = [estimator for estimator in chosen if estimator.compared]
-    if models is None:
+    if models is None and of_fit is None:
         choices = [choice for choice in choices if choice.kind.compared]
     if label is not None:
         if data is None:
             raise bad_value("label", "data of your own beside it", repr(label), "name them (data, --data)")
-        data = load(data, label=label)
+        data = load(data, label=label) if of_fit is None else data
     check_count("draws", draws)
     check_count("repeats", repeats, minimum=2, maximum=MOST_REPEATS)  # one estimate has no variance
     check_count("seed", seed, minimum=0)
@@ -180,9 +186,16 @@ def compare(
         power = check_share("power", power)
         if power == 0.0:
             raise bad_value("power", "a share above 0, such as 0.05", power)
-    at = _place_name(at, posterior)
     n_threads = check_threads(threads)
-    placement = Placement(data, latent, posterior, at, rows, seed, source)
+    placement: Where
+    if of_fit is None:
+        place, checkpoint = _place_name(None if at is None else str(at), posterior), None
+        placement = Placement(data, latent, posterior, place, rows, seed, source)
+    else:
+        trained = placement = find_trained(of_fit, models, data, label, rows, seed, source)
+        check_own(trained, posterior, latent)
+        choices, posterior, place = [trained.choice], trained.posterior, TRAINED
+        checkpoint = trained.checkpoint
     settings: dict[str, Any] = {
         "version": __version__,
         "models": [choice.label for choice in choices],
@@ -191,7 +204,8 @@ def compare(
         "data": _data_name(data),
         "latent": latent,
         "posterior": posterior,
-        "at": at,
+        "at": place,
+        "checkpoint": checkpoint,
         "noise": source.spec,
         "against": against,
         "power": power,
@@ -204,7 +218,7 @@ def compare(
         "pareto_k": pareto_source(),
     }
     # A table of all models on the user's own data, or of a size, keeps the models that can have them.
-    skip_refusals = models is None and (data is not None or latent is not None)
+    skip_refusals = models is None and of_fit is None and (data is not None or latent is not None)
     size = len(choices) * len(chosen) * repeats * draws * (rows or DEFAULT_ROWS)
     workers = Workers(n_threads, at_once=len(choices) > 1 and size > LARGE)
     with followed(progress) as told, single_threaded_blas():

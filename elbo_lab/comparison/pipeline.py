@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import PathLike
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,6 +58,16 @@ ROUNDING = 1e-9
 Data = str | PathLike[str] | ArrayLike | Dataset
 
 
+class Where(Protocol):
+    """What gives every model of a comparison its scene."""
+
+    @property
+    def seed(self) -> int: ...
+
+    def scene(self, choice: ModelChoice, draws: int) -> Scene:
+        """Return the scene of a model for estimates of some draws."""
+
+
 @dataclass(frozen=True, eq=False)
 class Placement:
     """The data of a comparison, the position of q, and the source of its noise: see `compare`."""
@@ -73,7 +84,7 @@ class Placement:
         """Return the scene of a model for estimates of some draws."""
 
         def check(model: Model, table: Floats) -> None:
-            _check_size(model, table, self.rows, draws)
+            check_size(model, table, self.rows, draws)
             check_once(model, table)
 
         return build_scene(
@@ -194,7 +205,7 @@ def build_benches(
     choices: Sequence[ModelChoice],
     estimators: Sequence[Estimator],
     draws: int,
-    placement: Placement,
+    placement: Where,
     skip_refusals: bool,
     progress: Progress | None,
 ) -> list[Bench]:
@@ -221,7 +232,7 @@ def build_benches(
 def _build_bench(
     estimators: Sequence[Estimator],
     draws: int,
-    placement: Placement,
+    placement: Where,
     skip_refusals: bool,
     choice: ModelChoice,
 ) -> Bench:
@@ -268,7 +279,7 @@ def _nats_to_see(scene: Scene, answers: dict[str, Answer]) -> float:
     return nats_to_see(float((evidence.value - bound.value)[0]), error)
 
 
-def _check_size(model: Model, table: Floats, rows: int | None, draws: int) -> None:
+def check_size(model: Model, table: Floats, rows: int | None, draws: int) -> None:
     """Refuse what does not fit into memory: the draws of one estimate are formed together."""
     n_data = min(len(table), DEFAULT_ROWS if rows is None else rows)
     # The one datum of a model with global latents is a whole table.

@@ -13,6 +13,7 @@ from elbo_lab.progress import Progress
 from elbo_lab.registry import DATASETS, all_estimators, find_models, own_titles
 from elbo_lab.report.machine import facts
 from elbo_lab.report.page import KIND, PAGE, Picture, page_html
+from elbo_lab.study.scene import TRAINED
 
 if TYPE_CHECKING:
     from elbo_lab.comparison.figures import Drawing
@@ -50,13 +51,17 @@ def command_of(comparison: "Comparison") -> str:
         if names != list(dict.fromkeys(estimator.name for estimator in known)):
             asked["estimators"] = names
     options = {name: settings[name] for name, value in usual.items() if settings[name] != value}
-    if settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
+    if settings["at"] == TRAINED:
+        labels = []  # those of the fit, as its q
+        options = {name: value for name, value in options.items() if name != "posterior"}
+        options["at"] = settings["checkpoint"]
+    elif settings["at"] != ("exact" if settings["posterior"] == "exact" else "near"):
         options["at"] = settings["at"]
     kinds = {scene.model.label: type(scene.model).__name__ for scene in comparison.scenes}
     own = {label: kinds.get(label, label) for label in labels if label not in named_models}
     built_in = {estimator.name for estimator in all_estimators()}
     own |= {one.name: f"{type(one).__name__}()" for one in comparison.estimators if one.name not in built_in}
-    if own or not _has_name(settings["data"]):
+    if own or not _has_name(settings["data"]) or options.get("at", "") is None:
         return _call(labels, asked, options, own)
     words = ["elbo-lab", "compare", *(["--full"] if labels == list(named_models) else labels)]
     for name, values in asked.items():
@@ -75,15 +80,17 @@ def _call(
     labels: list[str], asked: dict[str, list[str]], options: dict[str, Any], own: dict[str, str]
 ) -> str:
     """Return the call in Python for what is a user's own, {name: how it is built}, and needs it."""
-    lists = {"models": labels, **asked}
+    lists = {"models": labels, **asked} if labels else asked
     words = [
         f"{name}=[{', '.join(own.get(one, repr(one)) for one in values)}]" for name, values in lists.items()
     ]
     needed = [word.removesuffix("()") for word in own.values()]
     for name, value in options.items():
-        mine = name == "data" and not _has_name(value)
-        words.append(f"{name}={'x' if mine else repr(value)}")
-        needed += ["x (the data)"] if mine else []
+        own_things = {"data": ("x", "the data"), "at": ("result", "the fit")}
+        mine = value is None if name == "at" else name == "data" and not _has_name(value)
+        letter, meaning = own_things.get(name, ("", ""))
+        words.append(f"{name}={letter if mine else repr(value)}")
+        needed += [f"{letter} ({meaning})"] if mine else []
     whose = ", ".join(dict.fromkeys(needed))
     return f"elbo_lab.compare({', '.join(words)})\n# in Python, with {whose} of yours"
 

@@ -98,13 +98,16 @@ class Dataset:
         Dataset
             The same set with x (count, D), and labels and probabilities to match.
         """
+        return self._at(self.places(count, seed))
+
+    def places(self, count: int, seed: int) -> Integers:
+        """Return where the rows are (count,) that `rows` chooses, counted from 0."""
         count = check_count("rows", count)
         seed = check_count("seed", seed, minimum=0)
         if count > len(self.x):
             expected = f"at most the {len(self.x)} rows of {self.name}"
             raise bad_value("rows", expected, count, "ask for fewer rows")
-        chosen = np.random.default_rng(seed).permutation(len(self.x))[:count]
-        return self._at(chosen)
+        return np.random.default_rng(seed).permutation(len(self.x))[:count]
 
     def split(self, holdout: float, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """Return two parts: rows to train on, and rows that are held out.

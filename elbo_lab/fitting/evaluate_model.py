@@ -197,6 +197,49 @@ def parts_of_fit(
     return train, unseen, where
 
 
+def training_rows(
+    stored: Stored,
+    checkpoint: StrPath,
+    data: StrPath | ArrayLike | Dataset | None = None,
+    label: str | int | None = None,
+) -> Dataset:
+    """Return the rows that a stored model was fitted to, or other rows to compare it on.
+
+    Parameters
+    ----------
+    stored : Stored
+    checkpoint : path
+        Of it, beside which a file of data is looked for.
+    data : str, path, array or Dataset, optional
+        By default the data of the fit.
+    label : str or int, optional
+        The column with the labels; by default that of the fit.
+
+    Raises
+    ------
+    ValueError
+        If the training rows have changed since, or a free table has no q for the rows given.
+    """
+    source = find_data(stored.data, stored.settings["data"], checkpoint) if data is None else data
+    dataset, kind = load_as_fitted(stored, source, None, label, None), type(stored.model)
+    given = as_table(kind, dataset)
+    for rows in (as_table(kind, parts_of_fit(stored, dataset)[0]), given):
+        if fingerprint(rows) == stored.data["sha256"]:
+            return rows
+    if data is None:
+        remedy = "to compare on them as they are now, name them with --data"
+        raise bad_value("data", "the rows of the fit", f"{str(source)!r}, which has changed since", remedy)
+    if stored.posterior is not None and stored.posterior.needs_all_rows:
+        expected = "the very rows that the free table was made for"
+        raise bad_value("data", expected, dataset.name, "fit an encoder (--posterior amortised)")
+    if given.x.shape[1] != stored.model.table_columns:
+        expected = f"{stored.model.table_columns} columns as in the checkpoint"
+        raise bad_value("data", expected, f"{given.x.shape[1]} columns")
+    with columns_by_name(given.columns):
+        stored.model.check_support(given.x)
+    return given
+
+
 def _unseen(stored: Stored, dataset: Dataset, source: object) -> tuple[Dataset, str, NDArray[np.intp]]:
     """Return the held-out rows of the data of a fit, or else its training rows; their name and places.
 

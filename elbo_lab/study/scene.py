@@ -7,6 +7,8 @@ compared are a seeded permutation's first; q stands at a named place relative to
     near    close to it and clearly off: mean + 0.5 sd, sd * 0.8; logits * 0.5
     start   the prior, where training begins
 
+Or theta and q are those of a fit, wherever it has got to: `trained_scene`.
+
 Where latents are global, the chosen rows are the whole table, and the table is the one datum.
 """
 
@@ -19,7 +21,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbo_lab.arrays import Floats
+from elbo_lab.arrays import Floats, Integers
 from elbo_lab.datasets import Dataset, load
 from elbo_lab.distributions import SOURCES, Chain, DiagonalGaussian, Family, FullGaussian, NoiseSource
 from elbo_lab.errors import (
@@ -33,7 +35,8 @@ from elbo_lab.errors import (
 )
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.estimators.coupled import check_source
-from elbo_lab.exact import closed_form, elimination, enumeration, projected
+from elbo_lab.evaluation import has_exact_evidence
+from elbo_lab.exact import closed_form, elimination, enumeration, laplace, projected
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import GPLVM, BeliefNet, GraphModel, Model
 from elbo_lab.optimise import (
@@ -58,6 +61,9 @@ from elbo_lab.registry import Latent, ModelChoice, check_latent, find_model
 PLACES = ("near", "start", "exact")
 # The same in a sentence about q; each contains its name.
 WHERE = {"near": "near the best fit", "start": "at the start (the prior)", "exact": "at the exact best fit"}
+# A place that no name asks for: theta and q are those of a fit.
+TRAINED = "trained"
+WHERE |= {TRAINED: "as trained"}
 # How `near` differs from the best fit, for continuous and for discrete z; see Family.near.
 OFF = {
     False: "its mean by half a standard deviation of the best fit, its standard deviation x 0.8",
@@ -242,15 +248,7 @@ def build_scene(
     """
     if at not in PLACES:
         raise unknown_name("at", at, PLACES)
-    if choice.kind.formula_only:
-        reason = f"models: {choice.kind.name} has no estimators to compare"
-        raise NotApplicable(f"{reason}: {choice.kind.formula_only}; take gaussian-mixture")
-    if choice.kind.all_observed:
-        reason = "nothing is hidden, and log p is exact: no estimator has anything to estimate"
-        raise NotApplicable(f"models: {choice.label} is not for comparisons; {reason}")
-    if isinstance(choice.model, GraphModel) and not choice.model.latent:
-        reason = "a graph without a named z hides other cells in every row, and no q is over them all"
-        raise NotApplicable(f"models: {reason}; name it, as in GraphModel.of(net, latent=('rain',))")
+    check_compared(choice)
     dataset = load(choice.kind.default_data if data is None else data, seed=seed)
     dataset = replace(dataset, x=choice.kind.table_of(dataset))
     if choice.kind.global_latents:
@@ -287,6 +285,63 @@ def build_scene(
         return Scene(model, theta, None, np.zeros(0), x, dataset.name, best_eta, str(reason), source)
     phi = _place(q, model, theta, x, best_eta, at, seed)
     return Scene(model, theta, q, phi, x, dataset.name, best_eta, "", source)
+
+
+def check_compared(choice: ModelChoice) -> None:
+    """Refuse a model without estimators to compare, with the reason."""
+    if choice.kind.formula_only:
+        reason = f"models: {choice.kind.name} has no estimators to compare"
+        raise NotApplicable(f"{reason}: {choice.kind.formula_only}; take gaussian-mixture")
+    if choice.kind.all_observed:
+        reason = "nothing is hidden, and log p is exact: no estimator has anything to estimate"
+        raise NotApplicable(f"models: {choice.label} is not for comparisons; {reason}")
+    if isinstance(choice.model, GraphModel) and not choice.model.latent:
+        reason = "a graph without a named z hides other cells in every row, and no q is over them all"
+        raise NotApplicable(f"models: {reason}; name it, as in GraphModel.of(net, latent=('rain',))")
+
+
+def trained_scene(
+    problem: Problem, data: str, rows: Integers | None, seed: int, source: NoiseSource = SOURCES[0]
+) -> Scene:
+    """Return the scene of a fit: its theta and its q on some of the data.
+
+    Parameters
+    ----------
+    problem : Problem
+        On all its data x (N, D); of a free table the rows that it was made for.
+    data : str
+        Name of the data.
+    rows : ndarray of int or None
+        Places of the compared data in x; None for all.
+    seed : int
+        Of the frozen noise with which the proposal of a long run is fitted.
+    source : NoiseSource, optional
+
+    Returns
+    -------
+    Scene
+    """
+    model, q, theta, phi, x = problem
+    theta, phi = theta.astype(np.float64), phi.astype(np.float64)
+    if rows is not None:
+        if q.needs_all_rows:
+            chosen = q.eta(phi, x)[rows]
+            q = FreePosterior(q.family, len(chosen))
+            phi = q.phi_from_eta(chosen)
+        x = x[rows]
+    q.check_support(model.family)
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    best_eta = _best_proposal(q, model, theta, phi, x, seed)
+    return Scene(model, theta, q, phi, x, data, best_eta, "", source)
+
+
+def _best_proposal(q: Posterior, model: Model, theta: Floats, phi: Floats, x: Floats, seed: int) -> Floats:
+    """Return eta (N, E) of a proposal in the family of the model's own q, for log p by a long run."""
+    family = model.posterior_family
+    start = q.eta(phi, x) if q.family == family else _at_prior(family, model, theta, len(x))
+    if family.discrete or has_exact_evidence(model) or laplace.applies(model):
+        return np.array(start)
+    return fit_eta(model, theta, x, np.array(start), spawn(seed, model.label, TRAINED))
 
 
 def _has_diverged(model: Model, theta: Floats, x: Floats) -> bool:
