@@ -268,9 +268,15 @@ def records(tmp_path_factory):
         fit("gaussian-mle", f"latents:{folder / 'first.npz'}"),
     ]
     fit("deep-bernoulli", "shapes", **small, hidden=(5,), checkpoint=folder / "factors.npz")
-    judged = [("mixture", "faithful"), ("net", "digits"), ("labels", "breast-cancer"), ("factors", "shapes")]
     judged = [
-        evaluate(folder / f"{name}.npz", data, rows=10, importance_samples=200) for name, data in judged
+        ("mixture", "faithful", 20),
+        ("net", "digits", None),
+        ("labels", "breast-cancer", None),
+        ("factors", "shapes", None),
+    ]
+    judged = [
+        evaluate(folder / f"{name}.npz", data, rows=10, importance_samples=200, calibration=n)
+        for name, data, n in judged
     ]
     of_fits = [result.to_dict() | {"parameters": None} for result in fits]
     return of_fits, [{"settings": found.settings, "final": found.final} for found in judged]

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from elbo_lab.cli.options import add_force, arguments_of, planned
+from elbo_lab.cli.options import add_force, arguments_of, planned, planned_figures
+from elbo_lab.errors import bad_value
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,10 +13,15 @@ if TYPE_CHECKING:
 
 HELP = "log-likelihood, ELBO and importance-sampled log p of a stored model"
 DESCRIPTION = ""
+FIGURE = "calibration"
+CAPTION = (
+    "Ranks of simulated z among draws of q: share below each rank less that of uniform ranks, and its band."
+)
 EXAMPLES = """examples:
   elbo-lab evaluate vae.npz                      on the data of the fit
   elbo-lab evaluate vae.npz --data mnist-test:dynamic --importance-samples 5000 --json out.json
   elbo-lab evaluate mixture.npz --data mine.csv
+  elbo-lab evaluate vae.npz --calibration 1000 --out figures     is q the posterior? by data of the model
   elbo-lab evaluate kde.npz gaussian.npz mixture.npz histogram.npz     side by side on the same rows
 """
 
@@ -38,6 +44,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--label", metavar="COLUMN", help="column of the labels (default: as fitted)")
     add("--data-dir", metavar="DIR", help="where mnist's files are (also: ELBO_LAB_DATA)")
     add("--importance-samples", type=int, default=5000, metavar="K", help="per datum (default 5000)")
+    add("--calibration", type=int, metavar="N", help="judge q by N simulations whose z is known")
+    add("--out", metavar="DIR", help="folder for the figure of --calibration")
     add("--rows", type=int, metavar="N", help="rows, by a seeded permutation (default: all)")
     add("--seed", type=int, default=0, metavar="N", help="reproduces the numbers (default 0)")
     add("--threads", type=int, metavar="T", help="changes nothing but the time (default: all cores)")
@@ -78,6 +86,11 @@ def run(options: Namespace) -> None:
             plan.reads("--data", Checkpoint.load(path).data_file)
     plan.writes("--json", options.json, JSON)
     plan.writes("--scores", options.scores, CSV)
+    if options.out is not None and options.calibration is None:
+        raise bad_value("--out", "a folder with --calibration", repr(options.out), "add --calibration 1000")
+    if options.calibration is not None and len(options.checkpoint) > 1:
+        raise bad_value("--calibration", "one checkpoint", len(options.checkpoint))
+    planned_figures(plan, options.out, [FIGURE])
     if len(options.checkpoint) > 1:
         return _side_by_side(options, plan)
     [options.checkpoint] = options.checkpoint
@@ -93,6 +106,16 @@ def run(options: Namespace) -> None:
         console.print(number_table({f"{settings['data']}{rows}": result.final}))
         for remark in remarks(result.final):
             print_lines(wrapped_texts(remark, console.width), console)
+        if result.calibration is not None:
+            for line in result.calibration.lines():
+                print_lines(wrapped_texts(line, console.width), console)
+
+    def draw(folder: str) -> None:
+        from elbo_lab.plots import plot_calibration, save_figure
+
+        if result.calibration is not None:
+            save_figure(plot_calibration(result.calibration).figure, folder, FIGURE, CAPTION)
 
     files = [saved(options.json, result.to_json), saved(options.scores, result.write_scores)]
+    files.append(saved(options.out, draw))
     finish(plan.taken, files, show)

@@ -10,6 +10,7 @@ from elbo_lab.evaluation.annealed.sampling import (
 )
 from elbo_lab.evaluation.annealed.sandwich import Sandwich, bidirectional
 from elbo_lab.evaluation.annealed.schedules import linear_schedule, sigmoidal_schedule
+from elbo_lab.evaluation.calibration import Calibration, simulation_calibration
 from elbo_lab.evaluation.decompositions import Decomposition, decompose, mean_kl_to_prior
 from elbo_lab.evaluation.disentangling import (
     InformationGap,
@@ -32,6 +33,7 @@ __all__ = [
     "ActiveUnits",
     "AnnealedPath",
     "AnnealedRun",
+    "Calibration",
     "Decomposition",
     "Fitted",
     "Gain",
@@ -68,6 +70,7 @@ __all__ = [
     "rotated",
     "sampled_surgery",
     "sigmoidal_schedule",
+    "simulation_calibration",
     "split_gap",
     "surprisal_view",
 ]

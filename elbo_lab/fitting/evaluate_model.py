@@ -16,7 +16,16 @@ from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
 from elbo_lab.errors import MOST_REPEATS, NotApplicable, bad_value, check_count, columns_by_name
 from elbo_lab.estimators import Problem
-from elbo_lab.evaluation import Nll, active_units, has_exact_evidence, importance_nll, information_gap
+from elbo_lab.evaluation import (
+    Calibration,
+    Nll,
+    active_units,
+    has_exact_evidence,
+    importance_nll,
+    information_gap,
+    simulation_calibration,
+)
+from elbo_lab.evaluation.calibration import MOST_SIMULATIONS
 from elbo_lab.evaluation.encoding import encoded
 from elbo_lab.evaluation.new_rows import hidden_cells_error, q_of_new_rows
 from elbo_lab.files import StrPath, json_kind, plain, write_json
@@ -35,6 +44,7 @@ from elbo_lab.fitting.scores import Scores, rows_of_split, scores_of, write_scor
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 from elbo_lab.models.gplvm import GPLVMRows
+from elbo_lab.posteriors import ExactPosterior
 from elbo_lab.progress import Progress, followed
 from elbo_lab.study.statistics import pareto_k, pareto_source
 from elbo_lab.threads import single_threaded_blas
@@ -58,12 +68,15 @@ class Evaluation:
         Of the rows, see `fitting.scores`.
     rows : ndarray of int (N,)
         Where they are in the data, from 0.
+    calibration : Calibration or None
+        Of q on data of the model, if asked for.
     """
 
     settings: dict[str, Any]
     final: dict[str, Any]
     scores: Scores = field(repr=False)
     rows: NDArray[np.intp] = field(repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @checks_kinds
     def to_json(self, path: StrPath) -> None:
@@ -85,6 +98,7 @@ def evaluate(
     view: str | None = None,
     label: str | int | None = None,
     importance_samples: int = 5000,
+    calibration: int | None = None,
     rows: int | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -104,6 +118,9 @@ def evaluate(
         The column with the labels, by its name or its number from 0; by default that of the fit.
     importance_samples : int
         K per datum; streamed, so that memory does not grow with it.
+    calibration : int, optional
+        Simulations that judge q, or the exact posterior of a model without q, by ranks
+        (`evaluation.calibration`); none by default.
     rows : int, optional
         The first rows of a seeded permutation; all by default.
     seed, threads : int
@@ -124,6 +141,7 @@ def evaluate(
     check_count("seed", seed, minimum=0)
     stored = load_fitted(checkpoint)
     model, kind, part = stored.model, type(stored.model), "given"
+    judged = None if calibration is None else calibration_of(stored, calibration, seed)
     source = find_data(stored.data, stored.settings["data"], checkpoint) if data is None else data
     dataset = load_as_fitted(stored, source, view, label, data_dir)
     where = np.arange(len(dataset.x))
@@ -175,7 +193,31 @@ def evaluate(
     scores = scores_of(stored, x, estimate)
     if stored.first is not None:
         final |= prior_gain(stored.first, x, scores["log_p"].astype(np.float64))
-    return Evaluation(settings, plain(final), scores, where)
+    if judged is not None:
+        final |= {"calibration": calibration_numbers(judged)}
+    return Evaluation(settings, plain(final), scores, where, judged)
+
+
+def calibration_of(stored: Stored, n_simulations: int, seed: int) -> Calibration:
+    """Return the Calibration of the q of a stored model, or of its exact posterior if it has none."""
+    check_count("calibration", n_simulations, minimum=2, maximum=MOST_SIMULATIONS)
+    model, theta, posterior = stored.model, stored.theta.astype(np.float64), stored.posterior
+    if posterior is None:
+        theta = model.canonical(theta)
+        posterior = ExactPosterior(model, theta)
+    return simulation_calibration(model, theta, posterior, stored.phi, n_simulations=n_simulations, seed=seed)
+
+
+def calibration_numbers(found: Calibration) -> dict[str, Any]:
+    """Return the numbers of a Calibration for a record."""
+    rows = zip(found.names, found.uniformity, found.symmetry, found.mean_ranks, found.verdicts, strict=True)
+    keys = "quantity", "uniform_p", "symmetric_p", "mean_rank", "verdict"
+    return {
+        "simulations": len(found.ranks),
+        "calibration_draws": found.n_draws,
+        "false_alarm": found.false_alarm,
+        "quantities": [dict(zip(keys, row, strict=True)) for row in rows],
+    }
 
 
 def _places(n_rows: int, count: int, seed: int) -> NDArray[np.intp]:

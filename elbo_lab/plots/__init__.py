@@ -1,6 +1,7 @@
 """Figures: `ax` in, `ax` out; the exact answer is a black dashed line in each of them."""
 
 from elbo_lab.plots.by_model import plot_by_model
+from elbo_lab.plots.calibration import plot_calibration
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
 from elbo_lab.plots.dimension import plot_effective_sample_size, plot_prior_error, plot_prior_failure
 from elbo_lab.plots.draws import plot_more_draws, plot_sandwich, plot_variance_against_draws
@@ -50,6 +51,7 @@ __all__ = [
     "new_figure",
     "panels",
     "plot_by_model",
+    "plot_calibration",
     "plot_class_images",
     "plot_climb",
     "plot_cloud",
