@@ -150,7 +150,8 @@ def simulation_calibration(
     phi : ndarray, optional
         Of the encoder.
     n_simulations : int
-        N. A q with a standard deviation of 0.9 times the right one is found with N = 1000 in most runs.
+        N. Of two latents one with a standard deviation of 0.9 times the right one is found with N = 1000 in
+        55 % of runs, one that is shifted by 0.2 standard deviations in all.
     n_draws : int
         S.
     false_alarm : float

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from elbo_lab.arrays import Floats
 from elbo_lab.bounds import log_weight
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import draw_noise
@@ -172,8 +173,8 @@ def evaluate(
         final |= annealed_numbers(model, stored.theta, x, seed)
     if isinstance(model, GPLVMRows) and fingerprint(dataset) != stored.data["sha256"]:
         # Rows that the table does not know get a q of their own.
-        posterior, phi = q_of_new_rows(model, stored.theta, x, seed)
-        stored = replace(stored, posterior=posterior, phi=phi)
+        posterior, own = q_of_new_rows(model, stored.theta, x, seed)
+        stored = replace(stored, posterior=posterior, phi=own)
         final |= {"hidden_cells_error": hidden_cells_error(model, stored.theta, x, seed)}
     elif stored.posterior is not None:
         if stored.posterior.needs_all_rows and fingerprint(dataset) != stored.data["sha256"]:
@@ -201,7 +202,8 @@ def evaluate(
 def calibration_of(stored: Stored, n_simulations: int, seed: int) -> Calibration:
     """Return the Calibration of the q of a stored model, or of its exact posterior if it has none."""
     check_count("calibration", n_simulations, minimum=2, maximum=MOST_SIMULATIONS)
-    model, theta, posterior = stored.model, stored.theta.astype(np.float64), stored.posterior
+    model, posterior = stored.model, stored.posterior
+    theta: Floats = stored.theta.astype(np.float64)
     if posterior is None:
         theta = model.canonical(theta)
         posterior = ExactPosterior(model, theta)
