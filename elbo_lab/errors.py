@@ -83,6 +83,7 @@ class Reason(Enum):
     NO_THETA = "the model has no parameters theta to differentiate by"
     NO_PHI = "q has no parameters phi to differentiate by"
     SUPPORT = "q and the prior are over different values of z: log p(z) or log q(z) would be -inf"
+    NO_PRIOR = "the model is a joint density alone: its prior cannot be sampled, nor its KL taken"
     NO_POSTERIOR = "the posterior has no closed form in this family, so q cannot be set to it"
     ONE_DATUM = "an encoder maps data to q, and the model has one z for all of them"
     NO_PATH = "z jumps as the parameters of q move: no path leads from the noise to z"

@@ -199,7 +199,8 @@ def _examined(model: Model, x: Floats, rng: np.random.Generator) -> float:
         place = partial(_point, model, start, x[:ROWS].copy(), move, rng)
         for check in CHECKS:
             _away_from_kinks(check, place)
-    if model.global_latents or model.labelled:  # a draw has columns that the model does not explain
+    # A draw with a label has columns that the model does not explain, and a joint density alone no draws.
+    if model.global_latents or model.labelled or not model.has_prior:
         return np.inf
     try:
         with np.errstate(all="ignore"):  # some draws may lie beyond the floats

@@ -217,6 +217,9 @@ def compare(
         "false_alarm": FALSE_ALARM,
         "pareto_k": pareto_source(),
     }
+    finished = [choice.model for choice in choices if choice.model is not None]
+    if any(model.gradient_by for model in finished):
+        settings["gradient_by"] = {model.name: model.gradient_by for model in finished if model.gradient_by}
     # A table of all models on the user's own data, or of a size, keeps the models that can have them.
     skip_refusals = models is None and of_fit is None and (data is not None or latent is not None)
     size = len(choices) * len(chosen) * repeats * draws * (rows or DEFAULT_ROWS)

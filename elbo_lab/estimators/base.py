@@ -272,6 +272,8 @@ class Estimator(ABC):
         if self.target.startswith("grad-phi") and not posterior.has_parameters:
             raise NotApplicable(f"the {posterior.name} posterior has no parameters phi", Reason.NO_PHI)
         from_prior = self.draws_from == "prior" or posterior is None
+        if from_prior or self.needs_kl:
+            model.check_prior()
         self._check_family(model.family if from_prior else posterior.family, model)
 
     def _check_family(self, family: Family, model: Model) -> None:

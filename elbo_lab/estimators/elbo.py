@@ -91,8 +91,7 @@ class ElboLogWeight(Estimator):
 
 def elbo_for(model: Model, posterior: Posterior) -> Estimator:
     """Return the estimator of the ELBO for a model and a q: the KL in closed form, else sampled."""
-    closed = posterior.family.has_kl_to(model.family)
-    return ElboReconstructionKL() if closed else ElboLogWeight()
+    return ElboReconstructionKL() if model.has_kl_of(posterior.family) else ElboLogWeight()
 
 
 class ElboSampled(Estimator):

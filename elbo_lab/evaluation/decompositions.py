@@ -68,6 +68,7 @@ def mean_kl_to_prior(problem: Problem) -> float:
         If it has none.
     """
     model, posterior, theta, phi, x = problem
+    model.check_prior()
     if not posterior.family.has_kl_to(model.family):
         pair = f"a {posterior.family.name} q and a {model.family.name} prior"
         raise NotApplicable(f"KL between {pair} has no closed form", Reason.NEEDS_CLOSED_KL)

@@ -278,7 +278,8 @@ def converged_grids(
     for start in range(0, len(x), DATA_PER_GRID):
         block = x[start : start + DATA_PER_GRID]
         most_pairs = min(MOST_PAIRS, most_nodes * len(block))
-        for done, value, change, coarse, fine in _grids_of_block(model, theta, block, most_pairs):
+        over = model.laid_over(theta, block)
+        for done, value, change, coarse, fine in _grids_of_block(over, theta, block, most_pairs):
             yield start + done, value, change, coarse, fine
 
 

@@ -33,7 +33,7 @@ from elbo_lab.fitting.jobs import Arrays, Header, Job, Task, TrainingJob
 from elbo_lab.fitting.methods import Settings
 from elbo_lab.fitting.settings import overlay
 from elbo_lab.kinds import check_kinds, checks_kinds
-from elbo_lab.models import RETURNED, Model
+from elbo_lab.models import RETURNED, LogJointModel, Model
 from elbo_lab.posteriors import POSTERIORS, FreePosterior, Posterior, PosteriorSpec
 from elbo_lab.registry import find_models
 from elbo_lab.training import (
@@ -54,6 +54,13 @@ def model_spec(model: Model) -> Header:
         raise bad_kind("model", "a frozen dataclass", type(model).__name__)
     values = {field.name: plain(getattr(model, field.name)) for field in fields(model) if field.init}
     return {"name": model.name, "variant": model.variant, "fields": values}
+
+
+def check_storable(model: Model) -> None:
+    """Refuse a checkpoint of a model that is a function, which no file holds."""
+    if isinstance(model, LogJointModel):
+        what = f"{model.label} is a function, which a checkpoint cannot hold"
+        raise NotApplicable(f"checkpoint: {what}; leave it out, or write a class of its own")
 
 
 def build_model(spec: Header) -> Model:

@@ -72,7 +72,9 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         return
     if result.model.global_latents or result.model.all_observed:
         return
-    if result.train.image_shape is None:
+    if not result.model.has_prior:
+        pass  # it cannot be sampled
+    elif result.train.image_shape is None:
         yield from _tables(result, label)
     else:
         yield from _pictures(result, result.train.image_shape, label)

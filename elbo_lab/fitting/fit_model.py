@@ -22,6 +22,7 @@ from elbo_lab.fitting.checkpoints import (
     CheckpointWriter,
     arrays_of,
     check_new,
+    check_storable,
     data_spec,
     header_of,
 )
@@ -271,6 +272,8 @@ def fit(
         settings = resolve(built, asked) | {"data": name}
         built = with_networks(built, settings, found.train.image_shape)
         built = METHODS[settings["method"]].fitted_model(built, settings)
+        if checkpoint is not None or series is not None:
+            check_storable(built)
         check_rows(built, found)
         about_data = data_spec(found.train, asked["data"])
         way = METHODS[settings["method"]]

@@ -23,6 +23,7 @@ from elbo_lab.models.graphs import BayesNet, GraphModel, Node
 from elbo_lab.models.histogram import Histogram
 from elbo_lab.models.kernel_density import KernelDensity
 from elbo_lab.models.linear_predictor import LinearPredictor
+from elbo_lab.models.log_joint import LogJointModel, from_log_joint
 from elbo_lab.models.logistic_regression import LogisticRegression
 from elbo_lab.models.ppca import PPCA
 from elbo_lab.models.sigmoid_belief import BeliefNet, DeepSigmoidBelief, SigmoidBelief
@@ -89,6 +90,7 @@ __all__ = [
     "Histogram",
     "KernelDensity",
     "LinearPredictor",
+    "LogJointModel",
     "LogisticRegression",
     "Model",
     "Node",
@@ -97,4 +99,5 @@ __all__ = [
     "StandardNormalPrior",
     "StudentTMixture",
     "fold_shared",
+    "from_log_joint",
 ]

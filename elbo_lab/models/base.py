@@ -279,6 +279,30 @@ class Model(ABC):
         return self.family
 
     @property
+    def has_prior(self) -> bool:
+        """Whether p(z) is known apart from p(x, z); else `prior_eta` is that of a reference density."""
+        return True
+
+    @property
+    def gradient_by(self) -> str:
+        """What the slopes of log p(x, z) are computed by; '' where they are derived by hand."""
+        return ""
+
+    def check_prior(self) -> None:
+        """Refuse a model without a prior of its own, or raise NotApplicable."""
+        if not self.has_prior:
+            reason = "is a joint density alone: its prior cannot be sampled, nor its KL taken"
+            raise NotApplicable(f"{self.label} {reason}; name one by prior=", Reason.NO_PRIOR)
+
+    def has_kl_of(self, q: Family) -> bool:
+        """Whether KL(q || prior) of a q in a family has a closed form."""
+        return self.has_prior and q.has_kl_to(self.family)
+
+    def laid_over(self, theta: Floats, x: Floats) -> "Model":  # noqa: ARG002 - with a prior its draws cover z
+        """Return the same density with a reference, in place of a prior, that covers the posteriors of x."""
+        return self
+
+    @property
     def latent_dim(self) -> int:
         """K."""
         return self.family.size

@@ -31,6 +31,7 @@ def exact_weighted_elbo(problem: Problem, beta: float = 1.0) -> tuple[float, Flo
     """
     model, posterior, theta, phi, x = problem
     family = posterior.family
+    model.check_prior()
     if not family.has_kl_to(model.family):
         pair = f"a {family.name} q and a {model.family.name} prior"
         raise NotApplicable(f"KL between {pair} has no closed form", Reason.NEEDS_CLOSED_KL)

@@ -206,6 +206,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
             console.print(part)
 
     say(f"{settings['model']} on {result.train.name}, method {settings['method']}", "bold")
+    if result.model.gradient_by:
+        say(f"log p(x, z) is a function alone: gradient by {result.model.gradient_by}")
     if isinstance(result.model, GraphModel):
         lines = graph_lines(result.model.net, result.theta)
     else:

@@ -141,6 +141,8 @@ def model_parts(row: Row, settings: dict[str, Any]) -> list[str]:
         parts.append(f"q {WHERE[settings['at']]}")
     if settings.get("noise", "independent") != "independent":
         parts.append(f"{settings['noise']} noise")
+    if row["model"] in settings.get("gradient_by", {}):
+        parts.append(f"gradient by {settings['gradient_by'][row['model']]}")
     return parts
 
 

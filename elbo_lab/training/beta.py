@@ -129,6 +129,7 @@ class BetaObjective(ElboObjective):
     def check_combination(cls, model: Model, posterior: Posterior) -> None:
         super().check_combination(model, posterior)
         family = posterior.family
+        model.check_prior()
         if not family.has_kl_to(model.family):
             pair = f"a {family.name} q and a {model.family.name} prior"
             text = f"beta weighs a closed KL, and that of {pair} has no formula; leave beta out"

@@ -108,6 +108,7 @@ class DreamingObjective(VariationalObjective):
     @classmethod
     def check_combination(cls, model: Model, posterior: Posterior) -> None:
         super().check_combination(model, posterior)
+        model.check_prior()  # dreams begin with its draws
         family = posterior.family
         if posterior.needs_all_rows:
             reason = "it has no q for dreams, which are new rows; use the amortised posterior"

@@ -35,16 +35,17 @@ SAMPLED: Settings = {"theta_estimator": "elbo-sampled", "phi_estimator": "repara
 WITHOUT_PATH: Settings = {"phi_estimator": "score-function-loo", "draws": 10}
 
 
-def with_usual_estimators(family: Family, prior: Family, options: Settings, usual: Settings) -> Settings:
+def with_usual_estimators(family: Family, model: Model, options: Settings, usual: Settings) -> Settings:
     """Return the options, with the usual estimators or other usual values in place of None.
 
     Parameters
     ----------
-    family, prior : Family
-        Of q and of p(z).
+    family : Family
+        Of q.
+    model : Model
     options, usual : dict
     """
-    pair = (ANALYTIC if family.has_kl_to(prior) else SAMPLED) | ({} if family.has_path else WITHOUT_PATH)
+    pair = (ANALYTIC if model.has_kl_of(family) else SAMPLED) | ({} if family.has_path else WITHOUT_PATH)
     usual = pair | usual
     return options | {name: value for name, value in usual.items() if options.get(name, value) is None}
 

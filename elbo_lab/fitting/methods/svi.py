@@ -44,7 +44,7 @@ class SVIMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         _, family = q_of(model, options, MAPS)
-        return with_usual_estimators(family, model.family, options, {})
+        return with_usual_estimators(family, model, options, {})
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:  # noqa: ARG002
         return FreePosterior(q_of(model, settings, MAPS)[1], 1)

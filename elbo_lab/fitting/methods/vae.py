@@ -107,7 +107,7 @@ class VAEMethod(Method):
             "phi_learning_rate": NATURAL_RATE if natural else options["learning_rate"],
             **kind.usual_for(family),
         }
-        return with_usual_estimators(family, model.family, options, usual) | dict.fromkeys(unused)
+        return with_usual_estimators(family, model, options, usual) | dict.fromkeys(unused)
 
     def posterior(self, model: Model, settings: Settings, train: Dataset) -> Posterior:
         train, _ = validation_split(settings, train)
