@@ -22,7 +22,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
@@ -236,6 +236,23 @@ class ModelChoice:
     kind: type[Model]
     variant: str | None = None
     model: Model | None = None
+    categories: int | None = None
+
+    def with_categories(self, categories: int | None) -> "ModelChoice":
+        """Return the choice with so many categories of each latent, or refuse them.
+
+        Raises
+        ------
+        ValueError
+            If the latents of the model are no vectors of categories.
+        """
+        if categories is None:
+            return self
+        check_count("categories", categories, minimum=2)
+        if not hasattr(self.kind, "n_categories"):
+            expected = f"no value for {self.kind.name}, whose z is no vector of categories"
+            raise bad_value("categories", expected, categories, "take categorical-vae")
+        return replace(self, categories=categories)
 
     def build(self, x: np.ndarray, latent: Latent | None) -> Model:
         """Return the model for data x (N, D)."""
@@ -249,9 +266,14 @@ class ModelChoice:
             if latent is not None and latent != self.model.latent_option:
                 got = f"{latent} beside a finished model with {self.model.latent_option}"
                 raise bad_value("latent", "no value", got)
+            own = getattr(self.model, "n_categories", None)
+            if self.categories not in (None, own):
+                got = f"{self.categories} beside a finished model with {own}"
+                raise bad_value("categories", "no value", got)
             return self.model
+        further = {} if self.categories is None else {"categories": self.categories}
         with told(f"for_data of {self.kind.__name__}"):
-            built = cast(Any, self.kind).for_data(x, variant=self.variant, latent=latent)
+            built = cast(Any, self.kind).for_data(x, variant=self.variant, latent=latent, **further)
         model = _complete_model(built, self.kind)
         if latent is not None and model.latent_option != latent:
             reason = "which has no latents" if model.all_observed else "whose latents follow the data"

@@ -64,6 +64,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--sort", metavar="COLUMN", help="order of the rows: variance, snr, time, ...; best first")
     add("--columns", metavar="A,B", help="of the tables, in this order; what fits if not given")
     add_measuring(parser)
+    add("--categories", type=int, metavar="C", help="of each latent of a categorical-vae (default 4)")
     add("--label", metavar="COLUMN", help="column of the data with the labels, by name or number from 0")
     add(
         "--posterior",
@@ -94,6 +95,7 @@ SIZES = ("draws", "repeats", "rows", "seed")
 ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
 TABLES = "models model full target only estimators sort columns data label latent at against power".split()
+TABLES += ["categories"]
 
 
 def _is_story(options: Namespace) -> bool:

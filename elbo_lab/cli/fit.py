@@ -76,6 +76,7 @@ def add_options(parser: ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--latent", type=latent_sizes, metavar="K", help=f"latent dimensions; {LAYERS}")
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
+    add("--categories", type=int, metavar="C", help="of each latent of a categorical-vae (default 4)")
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
     add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
     add(
@@ -129,6 +130,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--objective", metavar="NAME", help="of vae: elbo, iwae, wake-sleep and others, see 'elbo-lab list'")
     add("--beta", type=float, metavar="B", help="weight of the KL to the prior (default 1: the ELBO)")
     add("--beta-schedule", metavar="NAME", help="constant, or linear:STEPS (KL warm-up): from 0 to beta")
+    add("--temperature-schedule", metavar="NAME", help="of a relaxation: exponential:1:0.1:2000, or linear")
     add("--posterior", metavar="Q", help="a map (amortised or free), a family (laplace, full), or MAP:FAMILY")
     add("--theta-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")
     add("--phi-estimator", metavar="NAME", help="of the objective, from 'elbo-lab list'")

@@ -69,6 +69,7 @@ def compare(
     data: Data | None = None,
     label: str | int | None = None,
     latent: int | Sequence[int] | None = None,
+    categories: int | None = None,
     posterior: str = "free",
     at: Place | None = None,
     noise: str = "independent",
@@ -99,6 +100,8 @@ def compare(
     latent : int or sequence of int, optional
         K: latent dimensions or mixture components, or the widths of several layers of z, the one next to the
         data first; the default of each model if not given.
+    categories : int, optional
+        Of each latent of a categorical-vae, by default 4.
     posterior : str
         The map that gives eta ('free', 'amortised', 'exact'), the family of q ('laplace', 'full',
         'low-rank-gaussian(rank=2)'), or both, as in 'amortised:laplace'; by default a free table in the
@@ -154,6 +157,7 @@ def compare(
     """
     of_fit = fit_of(at)
     choices = [] if of_fit is not None else find_models(models)
+    choices = [choice.with_categories(categories) for choice in choices]
     chosen = _of_targets(find_estimators(estimators), targets)
     if estimators is None:
         chosen = [estimator for estimator in chosen if estimator.compared]
@@ -193,7 +197,7 @@ def compare(
         placement = Placement(data, latent, posterior, place, rows, seed, source)
     else:
         trained = placement = find_trained(of_fit, models, data, label, rows, seed, source)
-        check_own(trained, posterior, latent)
+        check_own(trained, posterior, latent, categories)
         choices, posterior, place = [trained.choice], trained.posterior, TRAINED
         checkpoint = trained.checkpoint
     settings: dict[str, Any] = {
@@ -203,6 +207,7 @@ def compare(
         "titles": titles_of([*chosen, *(choice.kind for choice in choices)]),
         "data": _data_name(data),
         "latent": latent,
+        "categories": categories,
         "posterior": posterior,
         "at": place,
         "checkpoint": checkpoint,

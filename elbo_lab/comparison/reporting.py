@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 USUAL = {
     "data": None,
     "latent": None,
+    "categories": None,
     "rows": None,
     "draws": 10,
     "seed": 0,
@@ -50,7 +51,7 @@ def command_of(comparison: "Comparison") -> str:
             known = [estimator for estimator in known if estimator.target in targets]
         if names != list(dict.fromkeys(estimator.name for estimator in known)):
             asked["estimators"] = names
-    options = {name: settings[name] for name, value in usual.items() if settings[name] != value}
+    options = {name: settings[name] for name, value in usual.items() if settings.get(name, value) != value}
     if settings["at"] == TRAINED:
         labels = []  # those of the fit, as its q
         options = {name: value for name, value in options.items() if name != "posterior"}

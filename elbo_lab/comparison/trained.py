@@ -124,12 +124,18 @@ def find_trained(
     return Trained(choice, fitted, dataset, rows, seed, source, checkpoint)
 
 
-def check_own(trained: Trained, posterior: str, latent: Latent | None) -> None:
-    """Refuse a q or a number of latents beside a fit, which has its own."""
+def check_own(trained: Trained, posterior: str, latent: Latent | None, categories: int | None) -> None:
+    """Refuse a q or a number of latents or categories beside a fit, which has its own."""
     if posterior not in (FreePosterior.name, trained.posterior):
         raise bad_value("posterior", f"{trained.posterior} as in the fit, or nothing", repr(posterior))
     if latent is not None and latent != trained.fitted.model.latent_option:
         raise bad_value("latent", f"{trained.fitted.model.latent_option} as in the fit, or nothing", latent)
+    own = getattr(trained.fitted.model, "n_categories", None)
+    if categories not in (None, own):
+        expected = (
+            "no value for a fit without categories" if own is None else f"{own} as in the fit, or nothing"
+        )
+        raise bad_value("categories", expected, categories)
 
 
 def _check_model(choice: ModelChoice, models: Any) -> None:

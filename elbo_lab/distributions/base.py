@@ -245,6 +245,17 @@ class Family(ABC):
         """
         raise NotApplicable(f"{self.name} z cannot be enumerated", Reason.NEEDS_DISCRETE)
 
+    def numbers(self, z: Draws) -> Floats:
+        """Return z as numbers whose mean has a meaning (..., W): z itself, and of categories the indicators.
+
+        `moments` gives the mean and standard deviation of these.
+        """
+        return z.astype(np.float64, copy=False) if self.has_slope else self.one_hot(z)
+
+    def one_hot(self, z: Draws) -> Floats:  # noqa: ARG002 - the signature is the contract
+        """Return the indicators of categories z."""
+        raise NotApplicable(f"{self.name} z are no categories")
+
     def projected(self, eta: Floats, directions: Floats) -> Projection:  # noqa: ARG002 - the signature is the contract
         """Return the law of the linear forms a = directions z: means, standard deviations, and a pullback.
 

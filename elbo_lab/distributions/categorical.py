@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from elbo_lab.arrays import Floats, Integers
+from elbo_lab.arrays import Draws, Floats, Integers
 from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
@@ -70,7 +70,7 @@ class Categorical(Family):
         """Return 0..K-1 (K,)."""
         return np.arange(self.size)
 
-    def one_hot(self, z: Integers) -> Floats:
+    def one_hot(self, z: Draws) -> Floats:
         """Return the indicators [z = k] as floats (..., S, N, K)."""
         return (z[..., None] == np.arange(self.size)).astype(np.float64)
 

@@ -45,11 +45,11 @@ class Codes:
     Attributes
     ----------
     mean, std : ndarray (N, K)
-        Of a category those of its indicator vector.
+        Of categories those of their indicators, K C numbers for a vector of them.
     how : str
         Where they come from, in words.
     draws : ndarray (T, N, K) or (T, N), or None
-        Draws of z, where they were asked for.
+        Draws of z, where they were asked for; of categories their numbers.
     diagnostics : dict of ndarray (N,)
         Of chains: `acceptance`, `r_hat` (the largest of all latents), `effective_sample_size` (the smallest).
     """
@@ -159,17 +159,16 @@ def _by_formula(
 def _by_sum(model: Model, theta: Floats, x: Floats, n_draws: int, rng: np.random.Generator) -> Codes:
     """Bayes' rule over all values of z."""
     means, stds, drawn = [], [], []
+    listed = model.family.values()
+    numbers = model.family.numbers(listed)
     for start in range(0, len(x), ROWS_PER_PASS):
         rows = x[start : start + ROWS_PER_PASS]
         values = all_values(model.family, len(rows))
         weights = softmax(model.log_joint(theta, rows, values), axis=0)
-        # Bits are their own indicators; of a category they are one for each value.
-        vectors = values[:, 0].astype(np.float64) if model.family.event_axes else np.eye(len(values))
-        mean = weights.T @ vectors
+        mean = weights.T @ numbers  # of zeros and ones: their square is their value
         means.append(mean)
         stds.append(np.sqrt(np.maximum(mean * (1.0 - mean), 0.0)))
-        chosen = _nodes(weights, n_draws, rng)
-        drawn.append(vectors[chosen] if model.family.event_axes else chosen)
+        drawn.append(listed[_nodes(weights, n_draws, rng)])
     draws = np.concatenate(drawn, axis=1) if n_draws else None
     return Codes(np.concatenate(means), np.concatenate(stds), "exact, by a sum over z", draws)
 

@@ -32,7 +32,7 @@ from elbo_lab.evaluation.importance import importance_nll
 from elbo_lab.evaluation.tractable import has_exact_evidence, held_out_log_likelihood
 from elbo_lab.exact.projected import row_probabilities
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import CategoricalMLP, ConditionalVAE, Model
+from elbo_lab.models import CategoricalMLP, CategoricalVAE, ConditionalVAE, Model
 from elbo_lab.posteriors import Posterior
 
 # Importance samples of a row's score.
@@ -120,8 +120,12 @@ class Fitted:
         ----------
         z : ndarray (N, K)
             Codes. For a mixture: component numbers (N,), or rows of shares (N, C) such as responsibilities.
+            For a vector of categories: their numbers (N, K), or shares (N, K C), which a network takes as
+            they are.
         """
         z, family = np.asarray(z), self.model.family
+        if isinstance(self.model, CategoricalVAE):
+            return self._decoded_categories(self.model, z)
         categories = not family.event_axes
         if categories and z.ndim == 1 and z.dtype.kind in "iu":
             wrong = z[(z < 0) | (z >= family.size)]
@@ -130,6 +134,17 @@ class Fitted:
             return self._component_means[z]
         z = check_data(z, "z", n_columns=family.size)
         return z @ self._component_means if categories else self.model.expected_x(self.theta, z)
+
+    def _decoded_categories(self, model: CategoricalVAE, z: Draws) -> Floats:
+        """Return E[x | z] (N, D) at numbers of categories (N, K), or at shares of them (N, K C)."""
+        family = model.family
+        if z.dtype.kind not in "iu":
+            return model.expected_at_shares(self.theta, check_data(z, "z", n_columns=family.eta_size))
+        check_data(z.astype(np.float64), "z", n_columns=family.size)
+        wrong = z[(z < 0) | (z >= family.n_categories)]
+        if len(wrong):
+            raise bad_value("z", f"categories from 0 to {family.n_categories - 1}", wrong[0])
+        return model.expected_x(self.theta, z)
 
     @cached_property
     def _component_means(self) -> Floats:

@@ -4,8 +4,14 @@
 
 (the wake-phase update of q of Bornschein and Bengio 2015.) It makes q cover the posterior, where the ELBO
 keeps q inside it. Exact where the posterior is a member of the family (the KL has a formula), by enumeration,
-or on the grids of `quadrature`; else by importance sampling from q, or from the proposal of `laplace` where
-the model has one, with a standard error.
+or on the grids of `quadrature`; else by importance sampling, with a standard error: from the proposal of
+`laplace` where the model has one, else half from q and half from the prior.
+
+    w = p(x, z) / [q(z) / 2 + p(z) / 2]  <=  2 p(x | z)
+
+With q alone the weights have no variance where q is narrower than the posterior, which is what this gradient
+is to mend; the mean of so many draws is then far off, and its standard error does not show it. With half of
+the prior they are bounded wherever p(x | z) is (defensive importance sampling, Hesterberg 1995).
 """
 
 from collections.abc import Callable
@@ -42,24 +48,37 @@ def _integrated(model: Model, theta: Floats, x: Floats, family: Family, eta: Flo
 
 
 def _proposal(
-    model: Model, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
 ) -> Callable[[], tuple[Draws, Floats]]:
     """Return a function that draws a batch: z (S, N, ...) and its log-density (S, N) under the proposal."""
     if laplace.applies(model):
         proposal = laplace.Proposal(model, x)
         return lambda: proposal.draw(long_run.DRAWS_PER_BATCH, rng)
 
-    def draw() -> tuple[Draws, Floats]:
-        z = family.sample(eta, draw_noise(family.noise_spec(long_run.DRAWS_PER_BATCH, len(x)), rng))
+    def draws_of(member: Family, eta: Floats, n_draws: int) -> Draws:
+        return member.sample(eta, draw_noise(member.noise_spec(n_draws, len(x)), rng))
+
+    def from_q() -> tuple[Draws, Floats]:
+        z = draws_of(family, eta, long_run.DRAWS_PER_BATCH)
         return z, family.log_prob(eta, z)
 
-    return draw
+    prior = model.family
+    if not (family.scores_foreign_z and family.shares_support(prior)):
+        return from_q
+    prior_eta = np.broadcast_to(model.prior_eta(theta), (len(x), prior.eta_size))
+
+    def from_both() -> tuple[Draws, Floats]:
+        half = long_run.DRAWS_PER_BATCH // 2
+        z = np.concatenate([draws_of(family, eta, half), draws_of(prior, prior_eta, half)])
+        return z, np.logaddexp(family.log_prob(eta, z), prior.log_prob(prior_eta, z)) - np.log(2.0)
+
+    return from_both
 
 
 def _sampled(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    draw = _proposal(model, x, family, eta, rng)
+    draw = _proposal(model, theta, x, family, eta, rng)
     batches = []
     for _ in range(long_run.BATCHES):
         z, log_q = draw()

@@ -53,6 +53,7 @@ def fit(
     method: str | None = None,
     graph: StrPath | None = None,
     latent: int | Sequence[int] | None = None,
+    categories: int | None = None,
     hidden: Sequence[int] | None = None,
     encoder_hidden: Sequence[int] | None = None,
     decoder_hidden: Sequence[int] | None = None,
@@ -86,6 +87,7 @@ def fit(
     gap_rows: int | None = None,
     beta: float | None = None,
     beta_schedule: str | None = None,
+    temperature_schedule: str | None = None,
     n_inducing: int | None = None,
     restarts: int | None = None,
     tolerance: float | None = None,
@@ -129,6 +131,8 @@ def fit(
     latent : int or sequence of int, optional
         Latent dimensions or mixture components; or the widths of several layers of z, the one next to the
         data first.
+    categories : int, optional
+        Of each latent of a categorical-vae, at least 2; by default 4.
     hidden : sequence of int, optional
         Widths of the hidden layers, from the data's side; the decoder has them in reverse.
     encoder_hidden, decoder_hidden : sequence of int, optional
@@ -185,6 +189,9 @@ def fit(
         Weight of KL(q || prior) in what is maximised; 1, the default, is the ELBO. See `training.beta`.
     beta_schedule : {'constant', 'linear:STEPS'}, optional
         'linear:STEPS' lets the weight rise from 0 to `beta` over so many minibatches (KL warm-up).
+    temperature_schedule : {'exponential:FROM:TO:STEPS', 'linear:FROM:TO:STEPS'}, optional
+        Temperature of a relaxation (concrete, straight-through-gumbel, rebar, relax) over so many
+        minibatches, in place of the one in its name; see `training.temperature`.
     n_inducing : int, optional
         Inducing points of a `gplvm`, by default 50; of its linear function as many as latents.
     restarts, tolerance : optional
@@ -256,6 +263,7 @@ def fit(
             check_resumed(earlier, checkpoint)
         stored = None if earlier is None else earlier.model
         choice = with_graph(find_model(asked.get("model")), asked, stored)
+        choice = choice.with_categories(asked.get("categories"))
         if checkpoint is not None:
             check_new(checkpoint, resume)
         series = series_of(keep, keep_every, earlier)

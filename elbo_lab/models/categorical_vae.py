@@ -68,8 +68,15 @@ class CategoricalVAE(Model):
         _ = self.observed.decoder  # which checks the hidden widths and the activation
 
     @classmethod
-    def for_data(cls, x: Floats, variant: str | None = None, latent: int | None = None) -> Self:  # noqa: ARG003
-        return cls(x.shape[1], cls.default_latent if latent is None else latent)
+    def for_data(
+        cls,
+        x: Floats,
+        variant: str | None = None,  # noqa: ARG003 - there is one kind
+        latent: int | None = None,
+        categories: int | None = None,
+    ) -> Self:
+        size = cls.default_latent if latent is None else latent
+        return cls(x.shape[1], size, cls.n_categories if categories is None else categories)
 
     @cached_property
     def family(self) -> CategoricalVector:
@@ -130,7 +137,11 @@ class CategoricalVAE(Model):
 
     def expected_x(self, theta: Floats, z: Draws) -> Floats:
         """Return the probabilities of a one (..., D) at categories z (..., K)."""
-        return self.observed.expected_x(self._decoder_theta(theta), self.family.one_hot(z))
+        return self.expected_at_shares(theta, self.family.one_hot(z))
+
+    def expected_at_shares(self, theta: Floats, y: Floats) -> Floats:
+        """Return the probabilities of a one (..., D) at shares of categories y (..., K C)."""
+        return self.observed.expected_x(self._decoder_theta(theta), y)
 
     def initial_theta(self, x: Floats) -> Floats:
         """`random_theta` from a fixed seed."""

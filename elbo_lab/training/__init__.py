@@ -42,6 +42,7 @@ from elbo_lab.training.schedules import (
     Schedule,
     parse_schedule,
 )
+from elbo_lab.training.temperature import TemperatureSchedule
 from elbo_lab.training.trainer import Training
 from elbo_lab.training.wake_sleep import (
     BothReweightedObjective,
@@ -89,6 +90,7 @@ __all__ = [
     "RobbinsMonro",
     "Schedule",
     "SleepReweightedObjective",
+    "TemperatureSchedule",
     "TemperedObjective",
     "Training",
     "VariationalObjective",

@@ -24,7 +24,6 @@ has a formula.
 """
 
 import math
-from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -109,8 +108,6 @@ class BetaObjective(ElboObjective):
     Parameters
     ----------
     weight : BetaSchedule
-    step : int
-        Minibatches seen before this one.
 
     The other parameters are those of `ElboObjective`.
 
@@ -121,7 +118,6 @@ class BetaObjective(ElboObjective):
     """
 
     weight: BetaSchedule = BetaSchedule()
-    step: int = 0
     further_keys: ClassVar[Names] = ("beta_objective",)
     watched_key = "beta_objective_validation"
 
@@ -135,12 +131,9 @@ class BetaObjective(ElboObjective):
             text = f"beta weighs a closed KL, and that of {pair} has no formula; leave beta out"
             raise NotApplicable(text, Reason.NEEDS_CLOSED_KL)
 
-    def at(self, step: int) -> Self:
-        if not self.weight.steps:
-            return self
-        now = copy(self)  # with what it has cached
-        vars(now)["step"] = step
-        return now
+    @property
+    def moves_on(self) -> bool:
+        return super().moves_on or bool(self.weight.steps)
 
     @property
     def beta(self) -> float:
@@ -149,7 +142,7 @@ class BetaObjective(ElboObjective):
 
     @property
     def notes(self) -> dict[str, float]:
-        return {"beta": self.beta}
+        return super().notes | {"beta": self.beta}
 
     def values(self, elbo: float, kl: float) -> Floats:
         """Return the ELBO and what is maximised, (2,) in nats per datum."""

@@ -16,6 +16,7 @@ the batch alone, never on the threads, so results do not either. For each block 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -42,6 +43,7 @@ from elbo_lab.kinds import check_kinds
 from elbo_lab.models import Model
 from elbo_lab.posteriors import Posterior
 from elbo_lab.training.batch import Vectors, blocks_of
+from elbo_lab.training.temperature import TemperatureSchedule
 
 Names = tuple[str, ...]
 
@@ -377,12 +379,18 @@ class ElboObjective(VariationalObjective):
     ----------
     theta_estimator, phi_estimator : Estimator
         Of `grad-theta-elbo` and `grad-phi-elbo`.
+    temperatures : TemperatureSchedule, optional
+        Of a `phi_estimator` with a temperature.
+    step : int
+        Minibatches seen before this one.
 
     The other parameters are those of `VariationalObjective`.
     """
 
     theta_estimator: Estimator = ElboAnalyticKL()  # noqa: RUF009 - estimators are immutable
     phi_estimator: Estimator = ReparameterizationAnalyticKL()  # noqa: RUF009
+    temperatures: TemperatureSchedule | None = field(default=None, kw_only=True)
+    step: int = field(default=0, kw_only=True)
     targets: ClassVar[Mapping[str, str]] = {"theta": "grad-theta-elbo", "phi": "grad-phi-elbo"}
     name = "elbo"
     title = "evidence lower bound"
@@ -390,6 +398,31 @@ class ElboObjective(VariationalObjective):
     # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
     pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
     pass_of_pair = staticmethod(pathwise_pass)
+
+    @property
+    def moves_on(self) -> bool:
+        """Whether the objective differs from step to step."""
+        return self.temperatures is not None
+
+    def at(self, step: int) -> Self:
+        if not self.moves_on:
+            return self
+        _ = self.table, self._one_block  # computed once, before the first copy
+        now = copy(self)
+        vars(now)["step"] = step
+        return now
+
+    @property
+    def estimators(self) -> dict[str, Estimator]:
+        found = super().estimators
+        if self.temperatures is not None:
+            cooled = self.temperatures.cooled(self.phi_estimator, self.step)
+            found["phi"] = for_source(cooled, self.source)
+        return found
+
+    @property
+    def notes(self) -> dict[str, float]:
+        return {} if self.temperatures is None else {"temperature": self.temperatures.at(self.step)}
 
     @cached_property
     def one_pass(self) -> bool:

@@ -41,7 +41,8 @@ INTEGRATED = [family for family in FAMILIES if not isinstance(family, Flow) or f
 CATEGORICALS = [family for family in FAMILIES if family.name == "categorical"]
 BITS = [family for family in FAMILIES if family.name == "independent-bernoulli"]
 CHAINS_OF_BITS = [family for family in FAMILIES if family.name == "bernoulli-chain"]
-DISCRETE = CATEGORICALS + BITS + CHAINS_OF_BITS
+VECTORS = [family for family in FAMILIES if family.name == "categorical-vector"]
+DISCRETE = CATEGORICALS + VECTORS + BITS + CHAINS_OF_BITS
 # Those of bits are sums over their values.
 WITH_ENTROPY = [family for family in FAMILIES if family.closed_entropy or family.discrete]
 

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from cases import LIKELIHOODS, OF_LIKELIHOODS, over
 from checks import assert_close, check_vjp
+from estimator_laws import Shifted
 from scipy import integrate, stats
 
 from elbo_lab import exact
+from elbo_lab.distributions import DiagonalGaussian
 from elbo_lab.errors import BadValue, columns_by_name
+from elbo_lab.estimators.score.oracle import optimal_baseline
+from elbo_lab.exact import quadrature
 from elbo_lab.models import DeepCategorical, DeepContinuousBernoulli
 from elbo_lab.special import log_integral_exp, log_integral_exp_slope, log_softmax, log_sum_exp, softplus
 
@@ -214,3 +218,33 @@ def test_float32_stays_and_agrees(case):
     value, pullback = case.model.likelihood(low, case.x, z)
     assert value.dtype == np.float32 and pullback(np.ones_like(value))[0].dtype == np.float32
     assert_close(value, case.model.log_likelihood(case.theta, case.x, z), 1e-5)
+
+
+# -- references where weights have heavy tails -------------------------------------------------------
+
+
+@over(OF_LIKELIHOODS)
+def test_the_long_run_of_the_covering_gradient_draws_where_q_does_not(case, monkeypatch):
+    where = case.model, case.theta, case.x, case.model.family, case.free.eta(case.free_phi, case.x)
+    grid, _, rung = exact.inclusive_gradient(*where)
+    monkeypatch.setattr(quadrature, "applies", lambda *_: False)
+    sampled, error, sampled_by = exact.inclusive_gradient(*where)
+    # Six coordinates, 40 batches: |z| <= 6 is a false alarm of 3e-6. A sum over rows is three times as long.
+    assert (rung, sampled_by) == ("quadrature", "long-run")
+    assert (np.abs(sampled - grid) <= 6.0 * error).all()
+    assert (2.0 * np.abs(grid) > 40.0 * error).any()
+    if case.model is CONTINUOUS:  # whose posterior is twice as wide as q
+        # The planted fault: draws of q alone, whose weights have no variance, nor an error that shows it.
+        monkeypatch.setattr(DiagonalGaussian, "scores_foreign_z", False)
+        sampled, error, _ = exact.inclusive_gradient(*where)
+        assert (np.abs(sampled - grid) > 6.0 * error).any()
+
+
+@over(OF_LIKELIHOODS)
+def test_the_optimal_baseline_moves_with_a_constant_in_log_p_to_rounding(case):
+    eta = case.free.eta(case.free_phi, case.x)
+    first, second = (
+        optimal_baseline(model, case.theta, case.x, case.model.family, eta)
+        for model in (case.model, Shifted(case.model, 100.0))
+    )
+    assert_close(second - first, np.full_like(first, 100.0), 1e-11)

@@ -33,8 +33,9 @@ from elbo_lab.models.base import Model
 
 __all__ = ["ScoreFunctionOracleBaseline"]
 
-# Of the last change of b. The variance is flat at its minimum: an error of 1e-4 in b changes it by 1e-8, and
-# the mean does not depend on b.
+# Of the last change of b, in units of the spread of f, which a constant in log p leaves as it is.
+# The variance is flat at its minimum: an error of 1e-4 spreads changes it by 1e-8 of itself, and the mean
+# does not depend on b.
 TOLERANCE = 1e-4
 
 
@@ -78,30 +79,38 @@ def _computed(model: Model, family: Family, *stored: tuple[str, tuple[int, ...],
 def _exact(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats) -> Floats:
     if family.discrete:
         z = all_values(family, len(x))
-        return _ratio(model, theta, x, family, eta, [(np.exp(family.log_prob(eta, z)), z)])
+        return _ratio(model, theta, x, family, eta, [(np.exp(family.log_prob(eta, z)), z)])[0]
     rules = noise_rules(family.size)
-    baseline = _by_rule(model, theta, x, family, eta, rules[0])
+    baseline, _ = _by_rule(model, theta, x, family, eta, rules[0])
     for rule in rules[1:]:
-        previous, baseline = baseline, _by_rule(model, theta, x, family, eta, rule)
-        if np.abs(baseline - previous).max() <= TOLERANCE * (1.0 + np.abs(baseline).max()):
+        previous, (baseline, spread) = baseline, _by_rule(model, theta, x, family, eta, rule)
+        if np.abs(baseline - previous).max() <= TOLERANCE * spread.max():
             break
     # If the rules do not converge, the finest serves: any constant baseline leaves the mean unchanged.
     return baseline
 
 
-def _by_rule(model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: Rule) -> Floats:
+def _by_rule(
+    model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: Rule
+) -> tuple[Floats, Floats]:
     nodes = ((weights, z) for _, weights, z in passes_under_q(family, eta, rule))
     return _ratio(model, theta, x, family, eta, nodes)
 
 
 def _ratio(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, nodes: Iterable[tuple[Floats, Draws]]
-) -> Floats:
-    """Return sum w f s^2 / sum w s^2 over the (weights, z) of a rule; 0 where a score is always zero."""
-    weighted, squares = np.zeros((2, *eta.shape))
+) -> tuple[Floats, Floats]:
+    """Return b = sum w f s^2 / sum w s^2 over the (weights, z) of a rule, 0 where a score is always zero.
+
+    And the spread, the standard deviation of f about b under the weights w s^2.
+    """
+    weighted, second, squares = np.zeros((3, *eta.shape))
     for weights, z in nodes:
         f = log_weight(model, theta, x, family, eta, z)
         mass = weights[..., None] * family.score(eta, z) ** 2
         weighted += (f[..., None] * mass).sum(axis=0)
+        second += (f[..., None] ** 2 * mass).sum(axis=0)
         squares += mass.sum(axis=0)
-    return weighted / np.where(squares > 0.0, squares, 1.0)
+    squares = np.where(squares > 0.0, squares, 1.0)
+    baseline = weighted / squares
+    return baseline, np.sqrt(np.maximum(second / squares - baseline**2, 0.0))

@@ -28,6 +28,8 @@ CONV_OPTIONS: Settings = {"network": "mlp", "channels": None}
 CHANNELS = (32, 64)
 # Only of a model whose prior may be of any family.
 LATENT_PRIOR_OPTION: Settings = {"latent_prior": None}
+# Only of a model whose latents are vectors of categories; the usual ones are those of the model.
+CATEGORIES = "categories"
 # Only of a decoder that learns variances.
 FLOOR_OPTION: Settings = {"floor": None}
 # Only of a directed graph: its file.
@@ -92,6 +94,8 @@ class Method(ABC):
         options = self.options | graph
         for applies, group in groups:
             options |= group if applies else {}
+        if hasattr(model, "n_categories"):
+            options |= {CATEGORIES: model.n_categories}
         return options
 
     def cannot_hold(self, model: Model, held: Held) -> str:  # noqa: ARG002

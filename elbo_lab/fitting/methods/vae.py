@@ -44,6 +44,7 @@ from elbo_lab.training import (
     ElboObjective,
     Objective,
     PosteriorObjective,
+    TemperatureSchedule,
     Training,
     find_objective,
 )
@@ -77,6 +78,7 @@ class VAEMethod(Method):
         "gap_rows": 0,
         "beta": 1.0,
         "beta_schedule": "constant",
+        "temperature_schedule": None,
         "dtype": "float32",
         "prior": None,
     }
@@ -95,6 +97,7 @@ class VAEMethod(Method):
             expected = "no value with a free table, which has no encoder"
             raise bad_value("encoder_hidden", expected, options["encoder_hidden"])
         _check_weight(options)
+        _check_temperature(options)
         kind = find_objective(options["objective"])
         # An objective that learns a vector from something else than draws of q takes no estimator for it.
         unused = {f"{name}_estimator" for name in kind.names if name not in kind.targets}
@@ -152,6 +155,8 @@ class VAEMethod(Method):
             for argument, target in ((f"{name}_estimator", kind.targets[name]) for name in kind.targets)
         }
         build = kind if weight.is_elbo else partial(BetaObjective, weight=weight)
+        text = settings["temperature_schedule"]
+        further: Settings = {} if text is None else {"temperatures": TemperatureSchedule.parse(text)}
         objective = build(
             model,
             posterior,
@@ -161,6 +166,7 @@ class VAEMethod(Method):
             dtype=dtype,
             source=find_source(settings["noise"]),
             **estimators,
+            **further,
         )
         if validation is not None and kind.ascends and kind is not ElboObjective:
             recorders.append(bound_recorder(objective, validation.x, seed))
@@ -194,6 +200,18 @@ def _check_weight(options: Settings) -> None:
         argument = "beta" if options["beta"] != 1.0 else "beta_schedule"
         expected = f"{'1' if argument == 'beta' else 'constant'} with objective {options['objective']}"
         raise bad_value(argument, expected, options[argument], "only the ELBO has a KL to weigh")
+
+
+def _check_temperature(options: Settings) -> None:
+    """Refuse a schedule that does not parse, or one for an objective other than the ELBO."""
+    text = options["temperature_schedule"]
+    if text is None:
+        return
+    TemperatureSchedule.parse(text)
+    if options["objective"] != ElboObjective.name:
+        expected = f"no value with objective {options['objective']}"
+        remedy = "only gradients of the ELBO have a relaxation to cool"
+        raise bad_value("temperature_schedule", expected, repr(text), remedy)
 
 
 def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
