@@ -6,6 +6,7 @@ from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.categorical_vector import CategoricalVector
 from elbo_lab.distributions.chains import BernoulliChain, Chain, GaussianChain
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
+from elbo_lab.distributions.diagonal_gaussian_mixture import DiagonalGaussianMixture
 from elbo_lab.distributions.exponential import Exponential
 from elbo_lab.distributions.flows import CouplingFlow, PlanarFlow
 from elbo_lab.distributions.full_gaussian import FullGaussian
@@ -27,6 +28,7 @@ FAMILIES = (
     DiagonalGaussian,
     FullGaussian,
     LowRankGaussian,
+    DiagonalGaussianMixture,
     Categorical,
     IndependentBernoulli,
     CategoricalVector,
@@ -56,6 +58,7 @@ __all__ = [
     "Chain",
     "CouplingFlow",
     "DiagonalGaussian",
+    "DiagonalGaussianMixture",
     "Exponential",
     "Family",
     "FullGaussian",

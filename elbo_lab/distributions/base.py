@@ -12,7 +12,7 @@ independent estimates.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -372,6 +372,48 @@ class Family(ABC):
         """
         text = f"{self.name} z is not a differentiable function of its noise"
         raise NotApplicable(text, Reason.NO_PATH)
+
+    # -- strata ------------------------------------------------------------------------------------
+
+    def stratum_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
+        """Return the NoiseSpec of the noise that `strata` takes."""
+        return self.noise_spec(n_draws, n_data)
+
+    def strata(self, eta: Floats, noise: Floats) -> Iterable[tuple[Floats | float, Floats]]:  # noqa: ARG002
+        """Yield the parts of q that expectations are sums over, E_q f = sum_c share_c E_c f.
+
+        Where a number of the noise chooses one of finitely many paths, z jumps, and a rule of nodes fails;
+        within a part z is smooth in the rest of the noise.
+
+        Parameters
+        ----------
+        eta : ndarray (N, E)
+        noise : ndarray (..., S, N or 1, K)
+            As in `stratum_spec`.
+
+        Yields
+        ------
+        share : ndarray (N,) or float
+            Probability of the part; one where there is no other.
+        noise : ndarray (..., S, N, *event)
+            From which `sample` makes a draw of this part.
+        """
+        return [(1.0, noise)]
+
+    def stratum_vjp(self, eta: Floats, noise: Floats, values: Floats, grad_z: Floats) -> Floats:  # noqa: ARG002
+        """Return the derivative of sum(values) in eta (..., N, E) where all `strata` are summed over.
+
+        Parameters
+        ----------
+        eta : ndarray (N, E)
+        noise : ndarray
+            As `strata` gives it.
+        values : ndarray (..., S, N)
+            f(z) times the share and the weight of each draw.
+        grad_z : ndarray (..., S, N, K)
+            Their slopes in z.
+        """
+        return self.sample_vjp(eta, noise, grad_z)
 
     def log_prob_vjp(self, eta: Floats, z: Draws, cotangent: Floats) -> Floats:
         """Pull a cotangent (..., S, N) of log_prob back to eta, summed over draws: (..., N, E)."""

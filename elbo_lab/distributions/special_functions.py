@@ -53,3 +53,8 @@ def betainccinv(a: ArrayLike, b: ArrayLike, p: ArrayLike) -> np.ndarray:
 def ndtri(p: ArrayLike) -> np.ndarray:
     """Return the x whose lower tail under the standard normal distribution is p."""
     return scipy.special.ndtri(p)
+
+
+def ndtr(x: ArrayLike) -> np.ndarray:
+    """Return the lower tail of the standard normal distribution at x."""
+    return scipy.special.ndtr(x)

@@ -6,7 +6,8 @@ path,
 
     dH / d eta = -E_eps[(dz / d eta)^T d log q / dz],   z = z(eta, eps),
 
-since the score at fixed z has mean zero (Roeder et al. 2017).
+since the score at fixed z has mean zero (Roeder et al. 2017). Of a mixture both are sums over its components
+(`Family.strata`), which no draw chooses.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,15 +67,21 @@ def _values(family: Family, eta: Floats, noise: Floats, weights: Floats) -> Sequ
 def _values_and_slopes(family: Family, eta: Floats, noise: Floats, weights: Floats) -> Sequence[Floats]:
     z, log_q, _ = family.draw(eta, noise)
     by_z = -weights[..., None] * family.log_prob_grad_z(eta, z)
-    return -(weights * log_q).sum(axis=0), family.sample_vjp(eta, noise, by_z)
+    weighted = -(weights * log_q)
+    return weighted.sum(axis=0), family.stratum_vjp(eta, noise, weighted, by_z)
 
 
 Sums = Callable[[Family, Floats, Floats, Floats], Sequence[Floats]]
 
 
+def _over_strata(family: Family, eta: Floats, noise: Floats, weights: Floats, sums: Sums) -> Sequence[Floats]:
+    parts = [sums(family, eta, own, weights * share) for share, own in family.strata(eta, noise)]
+    return parts[0] if len(parts) == 1 else [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
+
+
 def _integrated(family: Family, eta: Floats, sums: Sums) -> tuple[Sequence[Floats], Sequence[Floats]]:
     """Return sums of noise and their errors: by quadrature in one or two dimensions, else by a long run."""
-    spec = family.noise_spec(1, 1)
+    spec = family.stratum_spec(1, 1)
     if spec.shape == (1, 1, family.size) and family.size <= 2:
         try:
             return _by_quadrature(family, eta, sums)
@@ -83,19 +90,19 @@ def _integrated(family: Family, eta: Floats, sums: Sums) -> tuple[Sequence[Float
     rng, batches = np.random.default_rng(SEED), []
     weights = np.full((long_run.DRAWS_PER_BATCH, 1), 1.0 / long_run.DRAWS_PER_BATCH)
     for _ in range(long_run.BATCHES):
-        noise = draw_noise(family.noise_spec(len(weights), len(eta)), rng)
-        batches.append(sums(family, eta, noise, weights))
+        noise = draw_noise(family.stratum_spec(len(weights), len(eta)), rng)
+        batches.append(_over_strata(family, eta, noise, weights, sums))
     found = long_run.batch_means(*zip(*batches, strict=True))
     return found[::2], found[1::2]
 
 
 def _by_quadrature(family: Family, eta: Floats, sums: Sums) -> tuple[Sequence[Floats], Sequence[Floats]]:
-    uniform = family.noise_spec(1, 1).kind == "uniform"
+    uniform = family.stratum_spec(1, 1).kind == "uniform"
 
     def by_rule(row: Floats, rule: Rule) -> Sequence[Floats]:
         noise, weights = rule
         noise = scipy.special.ndtr(noise) if uniform else noise
-        return sums(family, row, noise[:, None, :], weights[:, None])
+        return _over_strata(family, row, noise[:, None, :], weights[:, None], sums)
 
     rows = [
         quadrature.converged(partial(by_rule, row[None]), family.size, quadrature.TOLERANCE) for row in eta

@@ -72,15 +72,18 @@ def applies(model: Model, family: Family | None = None) -> bool:  # noqa: ARG001
 
 
 def passes_under_q(family: Family, eta: Floats, rule: Rule) -> Iterator[tuple[Floats, Floats, Draws]]:
-    """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass."""
+    """Yield noise (G, 1, K), its weights (G, 1) and z (G, N, K) under q, pass by pass.
+
+    Of a q with several `strata` each by itself, with its noise (G, N, *event) and weights (G, N).
+    """
     eps, weights = rule
     if family.noise_spec(1, 1).kind == "uniform":
         eps = scipy.special.ndtr(eps)
     per_pass = max(1, ROWS_PER_PASS // len(eta))
     for start in range(0, len(eps), per_pass):
         nodes = slice(start, start + per_pass)
-        noise = eps[nodes, None, :]
-        yield noise, weights[nodes, None], family.sample(eta, noise)
+        for share, noise in family.strata(eta, eps[nodes, None, :]):
+            yield noise, weights[nodes, None] * share, family.sample(eta, noise)
 
 
 def _expected_values(
@@ -99,11 +102,12 @@ def _expectation_of_datum(
     """Return value (1,), grad_theta (P,), grad_eta (1, E) for one datum x (1, D) by one rule."""
     value, grad_theta, grad_eta = np.zeros(1), np.zeros(model.layout.size), np.zeros(eta.shape)
     for noise, w, z in passes_under_q(family, eta, rule):
-        value += (w * model.log_joint(theta, x, z)).sum(axis=0)
+        weighted = w * model.log_joint(theta, x, z)
+        value += weighted.sum(axis=0)
         by_theta, by_z = model.log_joint_vjp(theta, x, z, w)
         assert by_z is not None  # z is continuous
         grad_theta += by_theta
-        grad_eta += family.sample_vjp(eta, noise, by_z)
+        grad_eta += family.stratum_vjp(eta, noise, weighted, by_z)
     return value, grad_theta, grad_eta
 
 

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions import DiagonalGaussian, Family
+from elbo_lab.distributions import DiagonalGaussian, DiagonalGaussianMixture, Family
 from elbo_lab.distributions.named import find_family
 from elbo_lab.errors import bad_kind, bad_value, check_count
 from elbo_lab.layout import Entries, Layout
@@ -67,6 +67,9 @@ class DeepModel(StandardNormalPrior):
             raise bad_kind("latent_prior", "the name of a family", repr(self.latent_prior))
         if self.family.discrete:
             expected = "a family of continuous z, along which a network has a slope"
+            raise bad_value("latent_prior", expected, repr(self.latent_prior))
+        if isinstance(self.family, DiagonalGaussianMixture):
+            expected = "a family whose standard member is not N(0, I): equal components are one Gaussian"
             raise bad_value("latent_prior", expected, repr(self.latent_prior))
         _ = self.decoder  # which checks the hidden widths, the channels and the activation
 

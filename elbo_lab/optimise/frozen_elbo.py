@@ -33,7 +33,7 @@ def _paired_noise(
     family: Family, n_draws: int, n_data: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Return noise (S, N, K) in which draw S/2 + s is the negative of draw s, and equal weights (S,)."""
-    noise = find_source("antithetic").draw(family.noise_spec(n_draws, n_data), rng)
+    noise = find_source("antithetic").draw(family.stratum_spec(n_draws, n_data), rng)
     return noise, np.full(n_draws, 1.0 / n_draws)
 
 
@@ -41,7 +41,7 @@ def _noise_nodes(family: Family, n_data: int) -> tuple[Floats, Floats]:
     """Return Gauss-Hermite nodes of the noise as draws (G, N, K) that all data share, and weights (G,)."""
     per_axis = NODES_PER_AXIS if family.closed_entropy else FINE_NODES_PER_AXIS
     nodes, weights = hermite_rule(per_axis, family.size)
-    if family.noise_spec(1, 1).kind == "uniform":
+    if family.stratum_spec(1, 1).kind == "uniform":
         nodes = scipy.special.ndtr(nodes)
     return np.broadcast_to(nodes[:, None, :], (len(nodes), n_data, family.size)), weights
 
@@ -65,15 +65,37 @@ def _frozen_sums(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, noise: Floats, weights: Floats
 ) -> tuple[float, Floats, Floats]:
     """Return the sum of the ELBO over the rows of x, and its gradients."""
+    parts = (
+        _sums_of_stratum(model, theta, x, family, eta, own, weights, share)
+        for share, own in family.strata(eta, noise)
+    )
+    value, grad_theta, grad_eta = next(parts)
+    for of_part in parts:
+        value, grad_theta, grad_eta = value + of_part[0], grad_theta + of_part[1], grad_eta + of_part[2]
+    return value, grad_theta, grad_eta
+
+
+def _sums_of_stratum(
+    model: Model,
+    theta: Floats,
+    x: Floats,
+    family: Family,
+    eta: Floats,
+    noise: Floats,
+    weights: Floats,
+    share: Floats | float,
+) -> tuple[float, Floats, Floats]:
+    """Return the part of the sums that draws of one stratum of this share (N,) give."""
     z = cast(Floats, family.sample(eta, noise))
     log_likelihood, pullback = model.likelihood(theta, x, z)
-    cotangent = np.broadcast_to(weights[:, None], log_likelihood.shape)
+    cotangent = np.broadcast_to(weights[:, None] * share, log_likelihood.shape)
     grad_theta, by_likelihood = pullback(cotangent)
     by_prior, _ = model.log_prior_vjp(theta, z, cotangent)
     # Continuous latents always have a gradient.
     grad_z = cast(Floats, by_likelihood) + model.log_prior_grad_z(theta, z, cotangent)
     log_joint = log_likelihood + model.log_prior(theta, z)
-    value, grad_eta = (weights @ log_joint).sum(), family.sample_vjp(eta, noise, grad_z)
+    value = ((weights @ log_joint) * share).sum()
+    grad_eta = family.stratum_vjp(eta, noise, cotangent * log_joint, grad_z)
     entropy, entropy_by_eta = _frozen_entropy(family, eta, noise, z, cotangent)
     return value + entropy.sum(), grad_theta + by_prior, grad_eta + entropy_by_eta
 
@@ -86,7 +108,8 @@ def _frozen_entropy(
         return family.entropy(eta), family.entropy_grad(eta)
     # The total derivative, that of the sum itself: L-BFGS needs a value and its own slope.
     by_eta, by_z = family.log_prob_vjps(eta, z, -weights)
-    return -(weights * family.log_prob(eta, z)).sum(axis=0), by_eta + family.sample_vjp(eta, noise, by_z)
+    values = -(weights * family.log_prob(eta, z))
+    return values.sum(axis=0), by_eta + family.stratum_vjp(eta, noise, values, by_z)
 
 
 def _start_eta(model: Model, theta: Floats, x: Floats) -> Floats:

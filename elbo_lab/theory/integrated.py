@@ -20,12 +20,12 @@ def path_of_each_draw(family: Family, eta: Floats, noise: Floats, grad_z: Floats
 def _by_rule(
     model: Model, theta: Floats, x: Floats, family: Family, eta: Floats, rule: tuple[Floats, Floats]
 ) -> DrawMoments:
-    centre = family.sample(eta, np.zeros((1, len(x), family.size)))
+    centre = family.sample(eta, np.zeros(family.noise_spec(1, len(x)).shape))
     shift = (model.log_joint(theta, x, centre) - family.log_prob(eta, centre))[0][:, None]
     score_sums: list[Floats] = []
     path_sums: dict[str, tuple[Floats | float, Floats | float]] = {}
     for noise, w, z in passes_under_q(family, eta, rule):
-        noise, w = np.broadcast_to(noise, z.shape), w[..., None]
+        noise, w = np.broadcast_to(noise, (*z.shape[:-1], noise.shape[-1])), w[..., None]
         s, ones = family.score(eta, z), np.ones(z.shape[:-1])
         log_likelihood, _ = model.likelihood(theta, x, z)
         by_prior = model.log_prior_grad_z(theta, z, ones)

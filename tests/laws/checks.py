@@ -45,7 +45,8 @@ def exact_draws(family, eta, n_nodes=12):
     Categorical: every category, its probability by an independent formula. Bits: every row of them, its
     probability a plain product, layer by layer in a chain. Gaussian: a product Gauss-Hermite rule, exact for
     polynomials up to degree 2 n_nodes - 1; for chains it is laid over the noise. Flow: a trapezoid rule for
-    its noise, exact to about 1e-12 where its layers are not steep. Other continuous families: a product of
+    its noise, exact to about 1e-12 where its layers are not steep. Mixture: such a rule for every component,
+    times its weight. Other continuous families: a product of
     rules for uniform noise that reach into both tails, exact to about 1e-13 (`n_nodes` is not theirs).
 
     Returns
@@ -81,6 +82,18 @@ def exact_draws(family, eta, n_nodes=12):
         # The density of a layer given the one before is that of its noise, which the rule integrates exactly.
         nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
         z = family.sample(eta, np.repeat(product_nodes(nodes, family.size)[:, None], n_data, axis=1))
+    elif family.name == "diagonal-gaussian-mixture":
+        nodes = np.linspace(-9.0, 9.0, 721 if family.size == 1 else 141)
+        one = np.exp(-0.5 * product_nodes(nodes, family.size) ** 2).prod(axis=-1)
+        c = family.components
+        logits, means, log_stds = np.split(eta, [c, c * (1 + family.size)], axis=1)
+        z = means.reshape(1, n_data, c, -1) + np.exp(log_stds.reshape(1, n_data, c, -1)) * product_nodes(
+            nodes, family.size
+        ).reshape(-1, 1, 1, family.size)
+        odds = np.exp(logits)
+        weights = (one / one.sum())[:, None, None] * (odds / odds.sum(axis=1, keepdims=True))
+        rows = (np.moveaxis(one, 2, 0).reshape(-1, *one.shape[1:2], *one.shape[3:]) for one in (z, weights))
+        return tuple(rows)
     elif isinstance(family, Flow):
         nodes = np.linspace(-8.0, 8.0, 401 if family.size == 1 else 221)
         weights = np.exp(-0.5 * nodes * nodes)
