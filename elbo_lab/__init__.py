@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.checking import check_model as check_model
     from elbo_lab.checking import check_unbiased as check_unbiased
     from elbo_lab.comparison.advice import advise as advise
+    from elbo_lab.comparison.along import compare_along as compare_along
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
     from elbo_lab.comparison.draws import draws_needed as draws_needed
@@ -80,6 +81,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
 
 _HOMES = {
     "compare": "comparison",
+    "compare_along": "comparison",
     "story": "comparison",
     "fit": "fitting",
     "encode": "fitting",

@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from elbo_lab import compare, exact, fit
+from elbo_lab import compare, compare_along, exact, fit
 from elbo_lab.cli.main import main
+from elbo_lab.comparison.along import flips_of
 from elbo_lab.comparison.reporting import command_of
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.kept import kept_files
+from elbo_lab.study.moments import Moments
 from elbo_lab.theory import gradient_variances
 
 TRAINING = {"latent": 1, "method": "vae", "hidden": (4,), "learning_rate": 0.05, "rows": 60}
@@ -209,3 +212,149 @@ def test_the_command_line_compares_at_a_checkpoint(kept, tmp_path, monkeypatch, 
     settings = json.loads(Path("a.json").read_text())["settings"]
     assert (settings["at"], settings["checkpoint"], settings["models"]) == ("trained", path, ["ppca"])
     assert path in Path("elbo-lab-report/index.html").read_text(encoding="utf-8")
+
+
+# -- along a training ---------------------------------------------------------------------------------
+
+
+def free_table(folder, **options):
+    """Return the folder of a training with a free table, whose variances theory knows."""
+    wishes = {"method": "vae", "posterior": "free", "latent": 1, "rows": 100, "learning_rate": 0.05}
+    fit("ppca", "digits", keep=folder, progress=False, **wishes | options)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def long_way(tmp_path_factory):
+    """Return a comparison along a training that ends near the optimum."""
+    folder = free_table(tmp_path_factory.mktemp("long") / "kept", epochs=60, keep_every=20)
+    names = ["score-function-loo", "reparameterization", "reparameterization-analytic-kl"]
+    names += ["sticking-the-landing"]
+    return compare_along(folder, estimators=names, rows=10, repeats=20, progress=False)
+
+
+def test_along_one_checkpoint_is_at_it(tmp_path, kept):
+    path = kept_files(kept[0])[4]
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+    along = compare_along(tmp_path, estimators=FEW["estimators"], repeats=40, progress=False)
+    single = compare(at=path, targets="grad-phi-elbo", **FEW)
+    timing = ("seconds_per_estimate", "efficiency", "epoch")
+    plain = [{k: v for k, v in row.items() if k not in timing} for row in along.rows]
+    assert plain == [{k: v for k, v in row.items() if k not in timing} for row in single.rows]
+    (point,) = along.points
+    problem = single.scenes[0].problem
+    log_p, bound = exact.log_evidence(problem).value.mean(), exact.elbo(problem).value.mean()
+    assert (point["epoch"], point["file"]) == (4, "epoch-0004.npz")
+    assert point["gap"] == pytest.approx(log_p - bound, abs=1e-10) and point["gap"] > 0.0
+
+
+def variances(along, name):
+    """Return the exact variances of an estimator along the way."""
+    return np.array([row["variance_exact"] for row in along.rows if row["estimator"] == name])
+
+
+def test_the_order_flips_where_exact_variances_cross(long_way):
+    loo, path = (variances(long_way, name) for name in ("score-function-loo", "reparameterization"))
+    assert loo[-1] < path[-1] and (loo[:-1] > path[:-1]).all()
+    pair = {"score-function-loo", "reparameterization"}
+    (flip,) = (one for one in long_way.flips if {one["less"], one["more"]} == pair)
+    assert flip == {
+        "epoch": 60,
+        "target": "grad-phi-elbo",
+        "less": "score-function-loo",
+        "more": "reparameterization",
+        "before": 40,
+        "until": None,
+    }
+    sentence = "> from epoch 60 on score-function-loo has less variance than reparameterization"
+    assert sentence in " ".join(long_way.table(100).split())
+
+
+def test_at_the_start_sticking_the_landing_is_the_analytic_kl_and_later_better(long_way):
+    landing = variances(long_way, "sticking-the-landing")
+    analytic = variances(long_way, "reparameterization-analytic-kl")
+    # The standard deviation of q is 1, that of the prior: with it the two formulas differ by no noise.
+    assert landing[0] == pytest.approx(analytic[0], rel=1e-12)
+    assert (landing[1:] < analytic[1:]).all()
+    assert not [flip for flip in long_way.flips if flip["less"] == "sticking-the-landing"]
+
+
+def made_up(rows, moments=None):
+    """Return what `flips_of` reads of a comparison: {name: (exact variance)}."""
+    table = [
+        {
+            "estimator": name,
+            "target": "elbo",
+            "applicable": True,
+            "variance_exact": v,
+            "variance": v,
+            "draws": 1,
+        }
+        for name, v in rows.items()
+    ]
+    return SimpleNamespace(rows=table, moments=[moments or {}])
+
+
+def test_flips_come_and_go_and_equal_variances_are_none():
+    ways = [(2.0, 1.0), (1.0, 1.0), (1.0, 2.0), (2.0, 1.0), (2.0, 1.0)]
+    found = {10 * i: made_up({"a": a, "b": b}) for i, (a, b) in enumerate(ways)}
+    flips = [tuple(flip.values()) for flip in flips_of(found)]
+    assert flips == [(20, "elbo", "a", "b", 0, 30), (30, "elbo", "b", "a", 20, None)]
+    assert not flips_of({0: found[0], 10: found[10], 40: found[40]})
+
+
+class Named:
+    """As much of an estimator as `flips_of` reads."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def target_at(self, draws):  # noqa: ARG002
+        return "elbo"
+
+
+def sampled(rng, **deviations):
+    """Return a made-up comparison of estimators with these standard deviations, without exact variances."""
+    moments = {}
+    for name, deviation in deviations.items():
+        moments[Named(name)] = total = Moments()
+        for _ in range(10):
+            batch = Moments()
+            batch.add(deviation * rng.normal(size=(4, 3)))
+            batch.close_batch()
+            total.merge(batch)
+    comparison = made_up(dict.fromkeys(deviations), moments)
+    for row, found in zip(comparison.rows, moments.values(), strict=True):
+        row["variance"] = found.variance
+    return comparison
+
+
+def test_a_flip_needs_intervals_that_tell():
+    rng = np.random.default_rng(1)
+    # Of estimators of one variance the order changes by luck all the time: no false flip in 100 cases.
+    alike = {epoch: sampled(rng, a=1.0, b=1.0) for epoch in range(100)}
+    orders = [one.rows[0]["variance"] < one.rows[1]["variance"] for one in alike.values()]
+    assert 20 < sum(orders) < 80
+    assert flips_of(alike) == []
+    apart = {0: sampled(rng, a=1.0, b=4.0), 1: sampled(rng, a=1.0, b=1.0), 2: sampled(rng, a=4.0, b=1.0)}
+    (flip,) = flips_of(apart)
+    assert (flip["epoch"], flip["less"], flip["before"]) == (2, "b", 0)
+
+
+def test_the_command_line_compares_along(kept, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", "--along", str(kept[0]), "--quick", "--json", "a.json", "--out", "figures"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "epoch" in shown and "landing" in shown and max(map(len, shown.splitlines())) <= 100
+    content = json.loads(Path("a.json").read_text(encoding="utf-8"))
+    assert list(content) == ["schema", "settings", "points", "flips", "rows"]
+    assert [point["epoch"] for point in content["points"]] == [0, 2, 4]
+    assert sorted(path.name for path in Path("figures").iterdir()) == [
+        "along-grad-phi-elbo.png",
+        "along-grad-phi-elbo.svg",
+    ]
+    assert main(["compare", "--along", str(tmp_path)]) == 2
+    assert "along: expected a folder with the checkpoints of a training" in capsys.readouterr().err
+    assert main(["compare", "--along", str(kept[0]), "--power", "0.1"]) == 2
+    assert "--power: expected no value beside --along, got 0.1" in capsys.readouterr().err

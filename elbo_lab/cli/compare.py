@@ -13,7 +13,7 @@ from elbo_lab.cli.options import (
     planned,
     planned_figures,
 )
-from elbo_lab.errors import unknown_name
+from elbo_lab.errors import bad_value, unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   elbo-lab compare ppca gaussian-mixture:full --json out.json --no-report
   elbo-lab compare ppca --at exact                   q at the exact posterior
   elbo-lab compare --at vae.npz                      theta, q and data of a fit
+  elbo-lab compare --along kept                      at every kept checkpoint of a fit
   elbo-lab compare ppca --noise sobol --draws 16     evenly spread draws
   elbo-lab compare deep-bernoulli --posterior full   q with full covariance
   elbo-lab compare ppca --against reparameterization ratios of variances
@@ -76,6 +77,9 @@ def add_options(parser: ArgumentParser) -> None:
         "q: near (default: off on purpose), start (the prior) or exact; or a checkpoint: theta and q of a fit"
     )
     add("--at", metavar="PLACE", help=place)
+    add(
+        "--along", metavar="DIR", help="at every checkpoint that 'fit --keep DIR' kept: where the order flips"
+    )
     add("--noise", default="independent", metavar="KIND", help=noise)
     add("--against", metavar="NAME", help="an estimator: how the variance of all others relates to its own")
     add("--power", type=float, metavar="P", help=power)
@@ -95,7 +99,7 @@ SIZES = ("draws", "repeats", "rows", "seed")
 ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
 TABLES = "models model full target only estimators sort columns data label latent at against power".split()
-TABLES += ["categories"]
+TABLES += ["categories", "along"]
 
 
 def _is_story(options: Namespace) -> bool:
@@ -104,8 +108,66 @@ def _is_story(options: Namespace) -> bool:
     return usual and not any(getattr(options, name) for name in TABLES)
 
 
+# Options that a comparison along a training does not use, with their values if they are not given.
+NOT_ALONG = {
+    "at": None,
+    "latent": None,
+    "categories": None,
+    "posterior": "free",
+    "against": None,
+    "power": None,
+    "sort": None,
+    "columns": None,
+    "full": False,
+    "csv": None,
+    "figures": "story",
+}
+
+
+def run_along(options: Namespace) -> None:
+    """Compare along a training, write, print."""
+    from elbo_lab.cli.screen import STANDARD_ERROR, finish, saved
+    from elbo_lab.comparison.along import JSON, compare_along, figure_name
+    from elbo_lab.estimators.targets import TARGETS
+    from elbo_lab.processes import end_workers
+    from elbo_lab.progress import followed
+    from elbo_lab.registry import ESTIMATORS
+    from elbo_lab.report import print_lines
+
+    for name, unasked in NOT_ALONG.items():
+        if getattr(options, name) != unasked:
+            raise bad_value(f"--{name}", "no value beside --along", repr(getattr(options, name)))
+    plan = planned(options)
+    plan.writes("--json", options.json, JSON)
+    planned_figures(plan, options.out, [figure_name(target) for target in TARGETS])
+    arguments = arguments_of(compare_along, options)
+    for name, usual in (QUICK if options.quick else FULL).items():
+        if arguments[name] is None:
+            arguments[name] = usual
+    titles = [one.title for one in ESTIMATORS.loaded()]
+    asked = [names_in(f"--{name}", getattr(options, name), titles) or [] for name in ("only", "estimators")]
+    arguments["estimators"] = [*asked[0], *asked[1]] or None
+    arguments["targets"] = names_in("--target", options.target) or "grad-phi-elbo"
+    arguments["models"] = [*options.models, *(names_in("--model", options.model) or [])] or None
+    with followed(None, lines=STANDARD_ERROR not in plan.taken) as progress:
+        result = compare_along(options.along, **arguments, progress=progress)
+
+    def figures() -> str:
+        names = [] if options.out is None else result.write_figures(options.out)
+        return f"{options.out}/ ({', '.join(names)}; PNG and SVG)" if names else ""
+
+    def show(console: "Console") -> None:
+        print_lines(result.lines(console.width), console)
+
+    finish(plan.taken, [saved(options.json, result.to_json), figures], show)
+    end_workers()
+
+
 def run(options: Namespace) -> None:
     """Compare, write, print."""
+    if options.along is not None:
+        run_along(options)
+        return
     from elbo_lab.cli.screen import STANDARD_ERROR, finish, saved, screen
     from elbo_lab.comparison import compare, story
     from elbo_lab.comparison.result import CHOICES, CSV, JSON, figure_names

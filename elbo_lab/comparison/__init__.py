@@ -1,6 +1,7 @@
 """The main job: every estimator on every model against the exact answer, as rows, tables, figures."""
 
 from elbo_lab.comparison.advice import Advice, advise
+from elbo_lab.comparison.along import Along, compare_along
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.difference import Difference, difference
 from elbo_lab.comparison.draws import DrawsNeeded, draws_needed
@@ -10,12 +11,14 @@ from elbo_lab.comparison.story import story
 
 __all__ = [
     "Advice",
+    "Along",
     "Comparison",
     "Difference",
     "DrawsNeeded",
     "Ratio",
     "advise",
     "compare",
+    "compare_along",
     "difference",
     "draws_needed",
     "paired_ratio",

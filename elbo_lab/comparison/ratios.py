@@ -63,6 +63,12 @@ def paired_ratio(moments: Moments, against: Moments, level: float = 0.95) -> Rat
     return Ratio(top / bottom, low, high, judged(low, high))
 
 
+def ratio_between(row: Row, base_row: Row, moments: Moments, base: Moments, level: float = 0.95) -> Ratio:
+    """Return the `paired_ratio` of two rows; a variance of rounding alone is zero in its row, and here."""
+    zeros = row["variance"] == 0.0, base_row["variance"] == 0.0
+    return _noiseless_ratio(*zeros) if any(zeros) else paired_ratio(moments, base, level)
+
+
 def check_against(name: str, estimators: Sequence[Estimator]) -> str:
     """Return the name that `against` means, or refuse one that is not among the compared estimators."""
     measured = [estimator for estimator in estimators if estimator.name != "exact"]
@@ -96,16 +102,14 @@ def rows_with_ratios(
         Name of the estimator in the denominator.
     """
     bases = {e.target: e for e in moments if e.name == against}
-    noiseless = {(row["target"], row["estimator"]) for row in rows if row["variance"] == 0.0}
+    row_of = {estimator: row for row, estimator in zip(rows, estimators, strict=True)}
     with_ratios = []
     for row, estimator in zip(rows, estimators, strict=True):
         base = bases.get(estimator.target)
         if base is None or estimator not in moments or estimator is base:
             with_ratios.append(row)
             continue
-        # A variance of rounding alone is zero in its row, and here.
-        zeros = [(row["target"], e.name) in noiseless for e in (estimator, base)]
-        ratio = _noiseless_ratio(*zeros) if any(zeros) else paired_ratio(moments[estimator], moments[base])
+        ratio = ratio_between(row, row_of[base], moments[estimator], moments[base])
         numbers = zip(("ratio", "ratio_low", "ratio_high", "verdict"), ratio, strict=True)
         with_ratios.append(row | {f"variance_{key}": value for key, value in numbers})
     return with_ratios

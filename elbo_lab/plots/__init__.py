@@ -1,5 +1,6 @@
 """Figures: `ax` in, `ax` out; the exact answer is a black dashed line in each of them."""
 
+from elbo_lab.plots.along import plot_along
 from elbo_lab.plots.by_model import plot_by_model
 from elbo_lab.plots.calibration import plot_calibration
 from elbo_lab.plots.cloud import cloud_limits, plot_cloud, plot_cloud_panel
@@ -50,6 +51,7 @@ __all__ = [
     "marker_keywords",
     "new_figure",
     "panels",
+    "plot_along",
     "plot_by_model",
     "plot_calibration",
     "plot_class_images",
