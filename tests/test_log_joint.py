@@ -261,6 +261,19 @@ def test_a_wrong_function_is_refused_in_one_line(fault, said):
     assert "\n" not in str(refusal.value) and model.name in str(refusal.value)
 
 
+def test_a_check_says_what_the_function_does():
+    told = str(check_model(model_in("numpy"), X))
+    assert "broadcasts over draws and rows, is finite, takes float32; gradient by differences" in told
+
+    def of_double_alone(theta, x, z):
+        if z.dtype != np.float64:
+            raise TypeError(z.dtype)
+        return ppca(theta, x, z)
+
+    told = str(check_model(from_log_joint(of_double_alone, columns=D, latent=K, parameters=SHAPES), X))
+    assert "does not take (nor needs) float32" in told
+
+
 def test_two_functions_of_one_shape_are_both_checked():
     good = model_in("numpy")
     bad = from_log_joint(Faults.per_column, columns=D, latent=K, parameters=SHAPES)

@@ -30,7 +30,7 @@ from elbo_lab.distributions import Categorical, CategoricalVector, draw_noise
 from elbo_lab.errors import NotApplicable, bad_value
 from elbo_lab.files import StrPath
 from elbo_lab.kinds import checks_kinds
-from elbo_lab.models import MODELS, ClosedForm, Model, fold_shared
+from elbo_lab.models import MODELS, ClosedForm, LogJointModel, Model, fold_shared
 from elbo_lab.plugins import told
 from elbo_lab.registry import find_models
 from elbo_lab.threads import single_threaded_blas
@@ -95,14 +95,18 @@ class ModelCheck:
         A constant missing in log p(x | z) or log p(z) is found with 99 % power from this size on, in nats;
         inf where draws could not be compared with the density.
     seconds : float
+    about_function : str
+        Of a model that is a function: what it was found to do, in a line; else ''.
     """
 
     model: str
     constant_detectable: float
     seconds: float
+    about_function: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.model}: a model\npassed: shapes and derivatives agree with log p(x, z)"
+        passed = "passed: shapes and derivatives agree with log p(x, z)"
+        text = f"{self.model}: a model\n{self.about_function}{passed}"
         if np.isinf(self.constant_detectable):
             return f"{text}; draws could not be compared with it"
         return f"{text}, and draws (a constant of {self.constant_detectable:.2g} nats would have been found)"
@@ -151,8 +155,18 @@ def check_model(
     dataset = load(choice.kind.default_data if data is None else data)
     table = choice.checked_table(dataset)
     built = choice.build(table, latent)
-    constant = examine(built, built.check_data(built.as_data(table)), np.random.default_rng(seed))
-    return ModelCheck(built.label, constant, time.perf_counter() - begun)
+    x = built.check_data(built.as_data(table))
+    constant = examine(built, x, np.random.default_rng(seed))
+    about = _about_function(built, x) if isinstance(built, LogJointModel) else ""
+    return ModelCheck(built.label, constant, time.perf_counter() - begun, about)
+
+
+def _about_function(model: LogJointModel, x: Floats) -> str:
+    """Return a line about a function that `examine` has passed, with its line end."""
+    z = _prior_draws(model, model.initial_theta(x), len(x), np.random.default_rng(0))[0]
+    single = "takes" if model.accepts_float32(model.initial_theta(x), x, z) else "does not take (nor needs)"
+    found = f"broadcasts over draws and rows, is finite, {single} float32"
+    return f"log_joint {found}; gradient by {model.gradient_by}\n"
 
 
 # Classes, variants and sizes that have passed in this process.

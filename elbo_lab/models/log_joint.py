@@ -130,6 +130,16 @@ class LogJointModel(Model):
             raise bad_value(f"log_joint of {self.name}", expected, f"shape {found.shape}", remedy)
         return found.astype(np.float64, copy=False).reshape(*z.shape[: 1 - self._inner], len(x))
 
+    def accepts_float32(self, theta: Floats, x: Floats, z: Draws) -> bool:
+        """Whether the function, given arrays of 32 bits, returns its values at z (S, N, ...)."""
+        single_z = z.astype(np.float32) if z.dtype.kind == "f" else z
+        single = theta.astype(np.float32), x.astype(np.float32), single_z
+        try:
+            found = np.asarray(self.derivatives.value(self.function, self.layout, *single))
+        except Exception:  # whatever code of somebody else may raise
+            return False
+        return bool(np.allclose(found, self.log_joint(theta, x, z), rtol=1e-3, atol=1e-3))
+
     @property
     def _inner(self) -> int:
         """Axes of z from S on: S, N and, but for one category, K."""
