@@ -54,6 +54,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names that are lo
     from elbo_lab.comparison.compare import compare as compare
     from elbo_lab.comparison.difference import difference as difference
     from elbo_lab.comparison.draws import draws_needed as draws_needed
+    from elbo_lab.comparison.race import race as race
     from elbo_lab.comparison.ratios import paired_ratio as paired_ratio
     from elbo_lab.comparison.result import Comparison as Comparison
     from elbo_lab.comparison.story import story as story
@@ -94,6 +95,7 @@ _HOMES = {
     "difference": "comparison",
     "draws_needed": "comparison",
     "paired_ratio": "comparison",
+    "race": "comparison",
     "Comparison": "comparison",
     "Problem": "estimators",
     "Model": "models",

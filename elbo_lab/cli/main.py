@@ -31,6 +31,7 @@ from elbo_lab.cli import (
     fit,
     grid,
     listing,
+    race,
     sample,
 )
 from elbo_lab.cli.streams import discard, flush, open_streams, settle
@@ -59,6 +60,7 @@ COMMANDS = {
     "diff": diff,
     "advise": advise,
     "draws": draws,
+    "race": race,
     "check": check,
     "fit": fit,
     "evaluate": evaluate,
@@ -112,6 +114,7 @@ POSITIONAL = {
     "compare": {"models": "models"},
     "advise": {"model": "model"},
     "draws": {"model": "model"},
+    "race": {"model": "model"},
     "check": {"names": "name"},
     "demo": {"demo": "demo"},
     "exercise": {"name": "name", "file": "file"},

@@ -5,6 +5,7 @@ from elbo_lab.comparison.along import Along, compare_along
 from elbo_lab.comparison.compare import compare
 from elbo_lab.comparison.difference import Difference, difference
 from elbo_lab.comparison.draws import DrawsNeeded, draws_needed
+from elbo_lab.comparison.race import RaceResult, race
 from elbo_lab.comparison.ratios import Ratio, paired_ratio
 from elbo_lab.comparison.result import Comparison
 from elbo_lab.comparison.story import story
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "DrawsNeeded",
+    "RaceResult",
     "Ratio",
     "advise",
     "compare",
@@ -22,5 +24,6 @@ __all__ = [
     "difference",
     "draws_needed",
     "paired_ratio",
+    "race",
     "story",
 ]
