@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from elbo_lab.plots.style import (
     band_handle,
@@ -43,6 +44,7 @@ def plot_race(settings: Row, rows: Rows, tuning: Rows, curves: Rows) -> Figure:
         ax.axhline(settings["target_distance"], color="#777777", linewidth=0.8, linestyle=":")
         if title != "steps":
             ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())  # labels between the powers of ten would collide
     _draw_tuning(axes[3], tuning, settings["common_rate"])
     title_figure(figure, f"Does less variance train faster?   {settings['model']}, each at its best rate")
     legend_outside(figure, [*_handles(own), band_handle("95 % over seeds")], columns=2)
