@@ -40,6 +40,7 @@ EXAMPLES = r"""examples:
 VARIANTS = {
     "bernoulli": ("deep-bernoulli", None),
     "fixed-variance": ("deep-gaussian", "fixed"),
+    "optimal-variance": ("deep-gaussian", "optimal"),
     "learned-variance": ("deep-gaussian", "learned"),
     "full-covariance": ("deep-gaussian", "full"),
 }
@@ -78,7 +79,11 @@ def add_options(parser: ArgumentParser) -> None:
     size.add_argument("--components", type=int, metavar="K", help="components of a mixture")
     add("--categories", type=int, metavar="C", help="of each latent of a categorical-vae (default 4)")
     add("--covariance", metavar="KIND", help="of a mixture: spherical, diagonal, full (default)")
-    add("--likelihood", metavar="KIND", help="bernoulli, fixed-variance, learned-variance, full-covariance")
+    add(
+        "--likelihood",
+        metavar="KIND",
+        help="bernoulli, fixed-, optimal- or learned-variance, full-covariance",
+    )
     add(
         "--graph", metavar="FILE", help="of bayes-net: its variables as JSON, or sprinkler, alarm, greenhouse"
     )

@@ -12,7 +12,7 @@ from elbo_lab.models.conditional_vae import (
 from elbo_lab.models.deep_bernoulli import DeepBernoulli
 from elbo_lab.models.deep_continuous_bernoulli import DeepContinuousBernoulli
 from elbo_lab.models.deep_counts import DeepCategorical, DeepPoisson
-from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned
+from elbo_lab.models.deep_gaussian import DeepGaussianFixed, DeepGaussianLearned, DeepGaussianOptimal
 from elbo_lab.models.deep_gaussian_full import DeepGaussianFull
 from elbo_lab.models.factor_analysis import FactorAnalysis
 from elbo_lab.models.gaussian import Gaussian
@@ -42,6 +42,7 @@ MODELS = (
     DeepGaussianFixed,
     DeepGaussianLearned,
     DeepGaussianFull,
+    DeepGaussianOptimal,
     DeepBernoulli,
     DeepContinuousBernoulli,
     DeepPoisson,
@@ -80,6 +81,7 @@ __all__ = [
     "DeepGaussianFixed",
     "DeepGaussianFull",
     "DeepGaussianLearned",
+    "DeepGaussianOptimal",
     "DeepPoisson",
     "DeepSigmoidBelief",
     "FactorAnalysis",

@@ -82,6 +82,19 @@ class DeepGaussianFixed(DeepGaussian):
 
 
 @dataclass(frozen=True)
+class DeepGaussianOptimal(DeepGaussianFixed):
+    """The same density; a training moves log_sigma in closed form, to the mean squared error.
+
+    See `training.noise_scale`.
+    """
+
+    variant = "optimal"
+    variants = ("optimal",)
+    summary = "z ~ N(0, I), x | z ~ N(MLP(z), sigma^2 I), sigma^2 the mean squared error"
+    compared = False
+
+
+@dataclass(frozen=True)
 class DeepGaussianLearned(DeepGaussian):
     """MLP decoder for the mean and a bounded log-variance of every column.
 

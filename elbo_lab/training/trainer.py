@@ -33,6 +33,7 @@ from elbo_lab.training.checkpoint import Arrays, Header, restore, state_of
 from elbo_lab.training.clipping import Clipping
 from elbo_lab.training.compiled_step import CompiledStep, is_compiled
 from elbo_lab.training.natural import NaturalMove, NaturalStep
+from elbo_lab.training.noise_scale import NoiseScaleMove, columns_of_optimal_noise
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.plan import Minibatches, Plan
 
@@ -96,6 +97,7 @@ class Training:
         if held is not None:
             check_representable(held, self.params["theta"].dtype)
             held.put(self.params["theta"])
+        self.optimal_noise = columns_of_optimal_noise(objective)
         self.natural = NaturalStep.of(objective) if plan.phi_step == "natural" else None
         self.slots = {
             name: plan.optimizer.initial_state(vector.size, vector.dtype)
@@ -245,6 +247,8 @@ class Training:
         own = self.params[name], self.plan.optimizer, self.slots[name], count, rate
         if name == "phi" and self.natural is not None:
             return NaturalMove(*own, self.natural)
+        if name == "theta" and self.optimal_noise is not None:
+            return NoiseScaleMove(*own, self.optimal_noise)
         return Move(*own)
 
     # -- epochs and rows -------------------------------------------------------------------------
