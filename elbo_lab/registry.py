@@ -33,6 +33,7 @@ from elbo_lab.arrays import Floats
 from elbo_lab.datasets import DATASETS as DATA_SETS
 from elbo_lab.datasets import BuiltIn, Dataset
 from elbo_lab.distributions import Family
+from elbo_lab.distributions.named import find_family
 from elbo_lab.errors import BadValue, bad_kind, bad_value, check_count, short, unknown_name
 from elbo_lab.estimators import LATENTS, TARGETS, Estimator, Exact
 from elbo_lab.estimators.targets import is_known
@@ -229,14 +230,49 @@ def check_latent(latent: int | Sequence[int] | None) -> Latent | None:
     return tuple(check_count("latent", width) for width in latent)
 
 
+def with_latent_prior(model: Model, name: str | None) -> Model:
+    """Return the model with another prior over z, if it is one that can have another."""
+    if name is None or not hasattr(model, "latent_prior"):
+        return model
+    return cast(Model, replace(cast(Any, model), latent_prior=name))
+
+
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model to be built for the data (a class and a variant), or a finished one."""
+    """A model to be built for the data (a class and a variant), or a finished one.
+
+    Attributes
+    ----------
+    kind : type
+    variant : str or None
+    model : Model or None
+        If finished.
+    categories : int or None
+        Of each latent, where z is a vector of them.
+    latent_prior : str or None
+        The family of p(z) in place of the model's own.
+    """
 
     kind: type[Model]
     variant: str | None = None
     model: Model | None = None
     categories: int | None = None
+    latent_prior: str | None = None
+
+    def with_prior(self, family: str | None) -> "ModelChoice":
+        """Return the choice with another prior, the standard member of a family; with None, itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no family of that name, or the prior of this kind of model is part of its formula.
+        """
+        if family is None:
+            return self
+        name = find_family(family, "latent_prior").text
+        if not hasattr(self.kind, "latent_prior"):
+            raise bad_value("latent_prior", f"no value for {self.label}, whose prior is fixed", repr(name))
+        return replace(self, latent_prior=name)
 
     def with_categories(self, categories: int | None) -> "ModelChoice":
         """Return the choice with so many categories of each latent, or refuse them.
@@ -256,6 +292,9 @@ class ModelChoice:
 
     def build(self, x: np.ndarray, latent: Latent | None) -> Model:
         """Return the model for data x (N, D)."""
+        return with_latent_prior(self._built(x, latent), self.latent_prior)
+
+    def _built(self, x: np.ndarray, latent: Latent | None) -> Model:
         layered = self.kind.default_layers is not None
         if isinstance(latent, tuple) and not layered:
             expected = f"one whole number for {self.kind.name}, which has one layer of latents"

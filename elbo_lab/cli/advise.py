@@ -19,6 +19,11 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from 'elbo-lab list', with its variant")
     add_measuring(parser)
+    add(
+        "--latent-prior",
+        metavar="FAMILY",
+        help="p(z) of a deep model, as laplace (default: N(0, I))",
+    )
     add("--posterior", default="free", metavar="Q", help="free (default), amortised, a family, or MAP:FAMILY")
     add("--estimators", metavar="A,B", help="only these, as 'rebar,rebar(temperature=0.1)'; all if not given")
     add("--budget", type=float, metavar="SECONDS", help="for one gradient; slower estimators are left out")

@@ -68,6 +68,11 @@ def add_options(parser: ArgumentParser) -> None:
     add("--categories", type=int, metavar="C", help="of each latent of a categorical-vae (default 4)")
     add("--label", metavar="COLUMN", help="column of the data with the labels, by name or number from 0")
     add(
+        "--latent-prior",
+        metavar="FAMILY",
+        help="p(z) of a deep model, as laplace (default: N(0, I))",
+    )
+    add(
         "--posterior",
         default="free",
         metavar="Q",
@@ -99,7 +104,7 @@ SIZES = ("draws", "repeats", "rows", "seed")
 ALL_MODELS = ["These options ask for tables, here of all models (the story: elbo-lab compare)."]
 # Options that ask for something else than the story.
 TABLES = "models model full target only estimators sort columns data label latent at against power".split()
-TABLES += ["categories", "along"]
+TABLES += ["categories", "along", "latent_prior"]
 
 
 def _is_story(options: Namespace) -> bool:

@@ -28,6 +28,11 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add("--rows", type=int, metavar="N", help="data rows, a seeded choice (default 32)")
     add(
+        "--latent-prior",
+        metavar="FAMILY",
+        help="p(z) of a deep model, as laplace (default: N(0, I))",
+    )
+    add(
         "--posterior",
         default="free",
         metavar="Q",

@@ -138,6 +138,7 @@ def advise(
     *,
     data: Data | None = None,
     latent: int | Sequence[int] | None = None,
+    latent_prior: str | None = None,
     posterior: str = "free",
     budget: float | None = None,
     estimators: Any = None,
@@ -154,7 +155,7 @@ def advise(
     ----------
     model : str, Model class or Model
         One model; a name with several variants needs one of them, as in 'gaussian-mixture:full'.
-    data, latent, draws, repeats, rows, seed, threads, progress
+    data, latent, latent_prior, draws, repeats, rows, seed, threads, progress
         As for `compare`.
     posterior : str
         As for `compare`, but 'exact'.
@@ -172,7 +173,7 @@ def advise(
     ValueError, TypeError
         In one line that names the argument, the expected and the given value.
     """
-    choice = one_model(model)
+    choice = one_model(model).with_prior(latent_prior)
     q = find_posterior(posterior)
     posterior = q.text
     if q.map == ExactPosterior.name:
@@ -193,6 +194,7 @@ def advise(
                 estimators=candidates,
                 data=data,
                 latent=latent,
+                latent_prior=latent_prior,
                 posterior=posterior,
                 at=at,
                 draws=draws,
@@ -213,7 +215,8 @@ def advise(
     ]
     scene = results["near"].scenes[0]
     settings = {"model": choice.label, "data": scene.data, "rows": len(scene.x)}
-    settings |= {"latent": scene.model.latent_dim, "posterior": posterior, "budget": budget}
+    settings |= {"latent": scene.model.latent_dim, "latent_prior": choice.latent_prior}
+    settings |= {"posterior": posterior, "budget": budget}
     settings |= {"draws": draws, "repeats": repeats, "seed": seed}
     return Advice(settings, tuple(_choose(target, evidence, budget) for target in TARGETS), evidence)
 

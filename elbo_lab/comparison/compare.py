@@ -70,6 +70,7 @@ def compare(
     label: str | int | None = None,
     latent: int | Sequence[int] | None = None,
     categories: int | None = None,
+    latent_prior: str | None = None,
     posterior: str = "free",
     at: Place | None = None,
     noise: str = "independent",
@@ -102,6 +103,9 @@ def compare(
         data first; the default of each model if not given.
     categories : int, optional
         Of each latent of a categorical-vae, by default 4.
+    latent_prior : str, optional
+        The family of p(z), as in 'laplace': its standard member, eta = 0, in place of the model's own prior.
+        With all models, of those that can have another: the deep ones.
     posterior : str
         The map that gives eta ('free', 'amortised', 'exact'), the family of q ('laplace', 'full',
         'low-rank-gaussian(rank=2)'), or both, as in 'amortised:laplace'; by default a free table in the
@@ -163,6 +167,10 @@ def compare(
         chosen = [estimator for estimator in chosen if estimator.compared]
     if models is None and of_fit is None:
         choices = [choice for choice in choices if choice.kind.compared]
+        if latent_prior is not None:
+            choices = [choice for choice in choices if hasattr(choice.kind, "latent_prior")]
+    if of_fit is None:
+        choices = [choice.with_prior(latent_prior) for choice in choices]
     if label is not None:
         if data is None:
             raise bad_value("label", "data of your own beside it", repr(label), "name them (data, --data)")
@@ -197,7 +205,7 @@ def compare(
         placement = Placement(data, latent, posterior, place, rows, seed, source)
     else:
         trained = placement = find_trained(of_fit, models, data, label, rows, seed, source)
-        check_own(trained, posterior, latent, categories)
+        check_own(trained, posterior, latent, categories, latent_prior)
         choices, posterior, place = [trained.choice], trained.posterior, TRAINED
         checkpoint = trained.checkpoint
     settings: dict[str, Any] = {
@@ -208,6 +216,7 @@ def compare(
         "data": _data_name(data),
         "latent": latent,
         "categories": categories,
+        "latent_prior": choices[0].latent_prior,
         "posterior": posterior,
         "at": place,
         "checkpoint": checkpoint,

@@ -73,6 +73,7 @@ def draws_needed(
     *,
     data: Data | None = None,
     latent: int | Iterable[int] | None = None,
+    latent_prior: str | None = None,
     posterior: str = "free",
     at: str = "near",
     rows: int | None = None,
@@ -94,7 +95,7 @@ def draws_needed(
         K; if not given 1, 2, 4, 8, 16, 32 as far as the model takes them, else the model's own.
     at : {'near', 'start', 'exact'}
         Position of q.
-    data, posterior, rows, seed, progress
+    data, latent_prior, posterior, rows, seed, progress
         As for `compare`.
 
     Returns
@@ -108,7 +109,7 @@ def draws_needed(
     >>> [row["log10_draws_median"] > 8 for row in needed.rows if row["proposal"] == "prior"]
     [False, True]
     """
-    choice = one_model(model)
+    choice = one_model(model).with_prior(latent_prior)
     if not 0.0 < check_positive("within", within) < 1.0:
         raise bad_value("within", "less than 1 nat", within)
     posterior = find_posterior(posterior).text
@@ -125,7 +126,8 @@ def draws_needed(
             raise bad_value("latent", "at least one whole number", repr(latent))
         sizes = list(dict.fromkeys(check_count("latent", size) for size in given))
     found: list[Row] = []
-    settings = {"model": choice.label, "within": within, "posterior": posterior, "at": at, "seed": seed}
+    settings = {"model": choice.label, "within": within, "latent_prior": choice.latent_prior}
+    settings |= {"posterior": posterior, "at": at, "seed": seed}
     with followed(progress) as told, single_threaded_blas():
         for done, size in enumerate(sizes):
             told(done, len(sizes), "fits and weights")

@@ -27,6 +27,7 @@ USUAL = {
     "rows": None,
     "draws": 10,
     "seed": 0,
+    "latent_prior": None,
     "posterior": "free",
     "noise": "independent",
     "against": None,
@@ -68,7 +69,7 @@ def command_of(comparison: "Comparison") -> str:
     for name, values in asked.items():
         words += ["--target" if name == "targets" else "--estimators", ",".join(values)]
     for name, value in options.items():
-        words += [f"--{name}", str(value)]
+        words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 

@@ -124,8 +124,12 @@ def find_trained(
     return Trained(choice, fitted, dataset, rows, seed, source, checkpoint)
 
 
-def check_own(trained: Trained, posterior: str, latent: Latent | None, categories: int | None) -> None:
-    """Refuse a q or a number of latents or categories beside a fit, which has its own."""
+def check_own(
+    trained: Trained, posterior: str, latent: Latent | None, categories: int | None, latent_prior: str | None
+) -> None:
+    """Refuse a q, a prior, or a number of latents or categories beside a fit, which has its own."""
+    if latent_prior is not None:
+        raise bad_value("latent_prior", "no value beside a fit, which has its prior", repr(latent_prior))
     if posterior not in (FreePosterior.name, trained.posterior):
         raise bad_value("posterior", f"{trained.posterior} as in the fit, or nothing", repr(posterior))
     if latent is not None and latent != trained.fitted.model.latent_option:

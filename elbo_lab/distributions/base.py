@@ -24,6 +24,8 @@ from elbo_lab.errors import NotApplicable, Reason, bad_value, unknown_name
 from elbo_lab.layout import Layout
 from elbo_lab.names import Argument
 
+# Mean (N, K), a root L (N, K, K) of the covariance L L^T, and the pullback of their cotangents to eta (N, E).
+MeanAndRoot = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]
 # Means and standard deviations (N, M) of linear forms, and the pullback of their cotangents to eta (N, E).
 Projection = tuple[Floats, Floats, Callable[[Floats, Floats], Floats]]
 
@@ -64,6 +66,8 @@ class Family(ABC):
         a flow: the encoder gives the others.
     gaussian : bool
         Whether every linear form of z is normal, with the moments of `projected`.
+    has_covariance : bool
+        Whether mean and covariance have formulas (`mean_and_root`).
     support : tuple of float
         Ends of the open interval that each coordinate of z lies in; of a discrete z its extreme values.
     has_natural_step : bool
@@ -81,6 +85,7 @@ class Family(ABC):
     event_axes: int
     has_slope: bool = True
     gaussian: bool = False
+    has_covariance: bool = False
     scores_foreign_z: bool = True
     support: tuple[float, float] = (-math.inf, math.inf)
     closed_kl: bool = True
@@ -165,6 +170,28 @@ class Family(ABC):
             If the family does not define them.
         """
         raise NotApplicable(f"mean and standard deviation of {self.name} are not implemented")
+
+    def mean_and_root(self, eta: Floats) -> MeanAndRoot:  # noqa: ARG002 - the signature is the contract
+        """Return the mean of z, a root of its covariance, and the pullback of their cotangents.
+
+        Parameters
+        ----------
+        eta : ndarray (N, E)
+
+        Returns
+        -------
+        mean : ndarray (N, K)
+        root : ndarray (N, K, K)
+            L with L L^T the covariance; infinite where z has no variance.
+        pullback : callable
+            (cotangent of mean (N, K), cotangent of L (N, K, K)) -> gradient (N, E).
+
+        Raises
+        ------
+        NotApplicable
+            If the family does not define them (`has_covariance`).
+        """
+        raise NotApplicable(f"the covariance of {self.name} has no formula here")
 
     @abstractmethod
     def entropy(self, eta: Floats) -> Floats:

@@ -25,7 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
-from elbo_lab.distributions.independent import IndependentFamily, Parameters
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne, Parameters
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 from elbo_lab.distributions.special_functions import betainccinv, betaincinv, betaln, polygamma, psi
 
@@ -108,6 +108,7 @@ class Beta(IndependentFamily):
     size: int
     name = "beta"
     parameters = ("log_a", "log_b")
+    has_covariance = True
     support = (0.0, 1.0)
 
     def quantiles(self, lower: Floats, upper: Floats, log_a: Floats, log_b: Floats) -> Floats:
@@ -130,6 +131,15 @@ class Beta(IndependentFamily):
         a, b = np.exp(log_a), np.exp(log_b)
         both = psi(a + b)
         return a * (np.log(z) - psi(a) + both), b * (np.log1p(-z) - psi(b) + both)
+
+    def moments_of_one(self, log_a: Floats, log_b: Floats) -> MomentsOfOne:
+        """a / (a + b), and the root of a b / (a + b)^2 / (a + b + 1)."""
+        a, b = np.exp(log_a), np.exp(log_b)
+        both = a + b
+        mean, std = a / both, np.sqrt(a * b / (both + 1.0)) / both
+        moved = mean * (b / both)
+        by_a, by_b = (std * (0.5 - c / both - 0.5 * c / (both + 1.0)) for c in (a, b))
+        return mean, std, (moved, -moved), (by_a, by_b)
 
     def entropies(self, log_a: Floats, log_b: Floats) -> Floats:
         a, b = np.exp(log_a), np.exp(log_b)

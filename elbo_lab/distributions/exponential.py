@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.independent import IndependentFamily, Parameters
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne, Parameters
 
 
 def standard_exponential(lower: Floats, upper: Floats) -> Floats:
@@ -33,6 +33,7 @@ class Exponential(IndependentFamily):
     size: int
     name = "exponential"
     parameters = ("log_scale",)
+    has_covariance = True
     support = (0.0, np.inf)
 
     def quantiles(self, lower: Floats, upper: Floats, log_scale: Floats) -> Floats:
@@ -49,6 +50,10 @@ class Exponential(IndependentFamily):
 
     def scores(self, z: Floats, log_scale: Floats) -> tuple[Floats, ...]:
         return (z * np.exp(-log_scale) - 1.0,)
+
+    def moments_of_one(self, log_scale: Floats) -> MomentsOfOne:
+        scale = np.exp(log_scale)
+        return scale, scale, (scale,), (scale,)
 
     def entropies(self, log_scale: Floats) -> Floats:
         return 1.0 + log_scale

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats, Integers
-from elbo_lab.distributions.base import Family, Projection, shortened
+from elbo_lab.distributions.base import Family, MeanAndRoot, Projection, shortened
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.layout import Layout
@@ -58,6 +58,7 @@ class FullGaussian(Family):
     discrete = False
     event_axes = 1
     gaussian = True
+    has_covariance = True
     has_natural_step = True
 
     @property
@@ -119,6 +120,11 @@ class FullGaussian(Family):
     def moments(self, eta: Floats) -> tuple[Floats, Floats]:
         """Return the mean and the root of the diagonal of L L^T."""
         return self.split(eta)[0], np.sqrt((self.factor(eta) ** 2).sum(axis=-1))
+
+    def mean_and_root(self, eta: Floats) -> MeanAndRoot:
+        """Return the mean and L itself."""
+        mean, _, _ = self.split(eta)
+        return mean, self.factor(eta), lambda by_mean, by_root: self._eta_grad(by_mean, by_root, eta)
 
     def _eta_grad(self, by_mean: Floats, by_factor: Floats, eta: Floats) -> Floats:
         """Return a cotangent of eta from those of the mean (..., N, K) and of L (..., N, K, K)."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.implicit import NEGLIGIBLE, on_either_side, tail_integral
-from elbo_lab.distributions.independent import IndependentFamily, Parameters
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne, Parameters
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 from elbo_lab.distributions.special_functions import gammainccinv, gammaincinv, gammaln, polygamma, psi
 
@@ -76,6 +76,7 @@ class Gamma(IndependentFamily):
     size: int
     name = "gamma"
     parameters = ("log_shape", "log_scale")
+    has_covariance = True
     support = (0.0, np.inf)
 
     def quantiles(self, lower: Floats, upper: Floats, log_shape: Floats, log_scale: Floats) -> Floats:
@@ -98,6 +99,11 @@ class Gamma(IndependentFamily):
         """Return (a (log u - psi(a)), u - a), u = z / s."""
         shape, log_u = np.exp(log_shape), np.log(z) - log_scale
         return shape * (log_u - psi(shape)), np.exp(log_u) - shape
+
+    def moments_of_one(self, log_shape: Floats, log_scale: Floats) -> MomentsOfOne:
+        """a s and sqrt(a) s."""
+        mean, std = np.exp(log_shape + log_scale), np.exp(0.5 * log_shape + log_scale)
+        return mean, std, (mean, mean), (0.5 * std, std)
 
     def entropies(self, log_shape: Floats, log_scale: Floats) -> Floats:
         shape = np.exp(log_shape)

@@ -48,6 +48,7 @@ class Gumbel(LocationScale):
 
     size: int
     name = "gumbel"
+    standard_mean = float(np.euler_gamma)
 
     def standard_quantile(self, lower: Floats, upper: Floats) -> Floats:
         """Return -log(-log u); -log u is exponential with the tails exchanged."""
@@ -58,6 +59,9 @@ class Gumbel(LocationScale):
 
     def standard_slope(self, u: Floats) -> Floats:
         return np.expm1(-u)
+
+    def standard_deviation(self) -> tuple[float, tuple[Floats, ...]]:
+        return float(np.pi / np.sqrt(6.0)), ()
 
     def standard_entropy(self) -> Floats | float:
         return 1.0 + np.euler_gamma

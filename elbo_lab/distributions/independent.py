@@ -27,13 +27,16 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.base import Family, MeanAndRoot
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
 # One array (N, K) or (1, K) per parameter.
 Parameters = tuple[Floats, ...]
+
+# Mean and standard deviation of a coordinate, and the slopes of each in the parameters.
+MomentsOfOne = tuple[Floats, Floats, Parameters, Parameters]
 
 # A draw is kept where its reciprocal and its square are finite floats, and strictly below one on (0, 1).
 SMALLEST, LARGEST = 1e-300, 1e150
@@ -102,6 +105,16 @@ class IndependentFamily(Family):
     @abstractmethod
     def neighbours(self, *parameters: Floats) -> tuple[Floats, ...]:
         """Return the parameters of a member that is close and yet clearly different."""
+
+    def moments_of_one(self, *parameters: Floats) -> MomentsOfOne:  # noqa: ARG002 - a formula would
+        """Return mean and standard deviation per coordinate, and the slopes of each in the parameters.
+
+        Raises
+        ------
+        NotApplicable
+            If the family does not define them (`has_covariance`).
+        """
+        raise NotApplicable(f"mean and standard deviation of {self.name} are not implemented")
 
     def divergences(self, ours: Parameters, others: Parameters) -> Floats:  # noqa: ARG002 - a formula would
         """Return KL per coordinate from two tuples of parameters.
@@ -179,6 +192,23 @@ class IndependentFamily(Family):
     def score(self, eta: Floats, z: Floats) -> Floats:
         """Return d log q / deta (..., S, N, E) for z inside the support."""
         return self.join(*self.scores(z, *self.split(eta)))
+
+    def moments(self, eta: Floats) -> tuple[Floats, Floats]:
+        return self.moments_of_one(*self.split(eta))[:2]
+
+    def mean_and_root(self, eta: Floats) -> MeanAndRoot:
+        """Return the mean and the standard deviations as a diagonal matrix: coordinates are independent."""
+        mean, std, mean_slopes, std_slopes = self.moments_of_one(*self.split(eta))
+        k = np.arange(self.size)
+        root = np.zeros((*mean.shape, self.size))
+        root[..., k, k] = std
+
+        def pullback(by_mean: Floats, by_root: Floats) -> Floats:
+            by_std = by_root[..., k, k]
+            both = zip(mean_slopes, std_slopes, strict=True)
+            return self.join(*(by_mean * of_mean + by_std * of_std for of_mean, of_std in both))
+
+        return mean, root, pullback
 
     def entropy(self, eta: Floats) -> Floats:
         return self.entropies(*self.split(eta)).sum(axis=-1)

@@ -40,6 +40,9 @@ class Laplace(LocationScale):
     def standard_slope(self, u: Floats) -> Floats:
         return -np.sign(u)
 
+    def standard_deviation(self) -> tuple[float, tuple[Floats, ...]]:
+        return float(np.sqrt(2.0)), ()
+
     def standard_entropy(self) -> Floats | float:
         return 1.0 + np.log(2.0)
 

@@ -2,7 +2,8 @@
 
 With u frozen, dz/dm = 1 and dz/dlog s = s u = z - m, whatever the standard variable is. Its density is
 q(z) = p(u) |du/dz| = p(u) / s, hence log q = log p(u) - log s: the Jacobian term of a change of scale. A
-family gives log p(u), its slope, its inverse distribution function and its entropy.
+family gives log p(u), its slope, its inverse distribution function, its
+entropy, its mean and its standard deviation.
 """
 
 from abc import abstractmethod
@@ -10,7 +11,7 @@ from abc import abstractmethod
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne
 
 # `near` shifts by half a scale and narrows to 0.8 of it, as for the Gaussian.
 SHIFT, NARROWER = 0.5, np.log(0.8)
@@ -20,6 +21,8 @@ class LocationScale(IndependentFamily):
     """z = location + exp(log_scale) u; any parameters after these two in eta are shapes of u."""
 
     parameters: tuple[str, ...] = ("location", "log_scale")
+    has_covariance = True
+    standard_mean: float = 0.0
 
     @abstractmethod
     def standard_quantile(self, lower: Floats, upper: Floats, *shapes: Floats) -> Floats:
@@ -36,6 +39,18 @@ class LocationScale(IndependentFamily):
     @abstractmethod
     def standard_entropy(self, *shapes: Floats) -> Floats | float:
         """Return the entropy of u."""
+
+    @abstractmethod
+    def standard_deviation(self, *shapes: Floats) -> tuple[Floats | float, tuple[Floats, ...]]:
+        """Return the standard deviation of u, and its slopes in the shapes."""
+
+    def moments_of_one(self, location: Floats, log_scale: Floats, *shapes: Floats) -> MomentsOfOne:
+        """m + s E u and s sd(u)."""
+        scale = np.exp(log_scale)
+        unit, by_shapes = self.standard_deviation(*shapes)
+        shift, std, none = scale * self.standard_mean, scale * unit, np.zeros_like(location)
+        of_mean = np.ones_like(location), shift, *(none for _ in shapes)
+        return location + shift, std, of_mean, (none, std, *(scale * slope for slope in by_shapes))
 
     def quantiles(
         self, lower: Floats, upper: Floats, location: Floats, log_scale: Floats, *shapes: Floats

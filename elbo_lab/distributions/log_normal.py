@@ -14,7 +14,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
-from elbo_lab.distributions.independent import IndependentFamily
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
 from elbo_lab.distributions.special_functions import ndtri
 from elbo_lab.special import LOG_2PI
@@ -34,6 +34,7 @@ class LogNormal(IndependentFamily):
     name = "log-normal"
     synonyms = ("lognormal",)
     parameters = ("mean", "log_std")
+    has_covariance = True
     support = (0.0, np.inf)
     noise_kind = "normal"
 
@@ -60,6 +61,14 @@ class LogNormal(IndependentFamily):
     def scores(self, z: Floats, mean: Floats, log_std: Floats) -> tuple[Floats, ...]:
         u = (np.log(z) - mean) * np.exp(-log_std)
         return u * np.exp(-log_std), u * u - 1.0
+
+    def moments_of_one(self, mean: Floats, log_std: Floats) -> MomentsOfOne:
+        """exp(m + s^2 / 2), and that times sqrt(exp(s^2) - 1)."""
+        square = np.exp(2.0 * log_std)
+        root = np.sqrt(np.expm1(square))
+        centre = np.exp(mean + 0.5 * square)
+        wider = centre * square * (root + np.exp(square) / root)
+        return centre, centre * root, (centre, square * centre), (centre * root, wider)
 
     def entropies(self, mean: Floats, log_std: Floats) -> Floats:
         return mean + log_std + 0.5 * (1.0 + LOG_2PI)

@@ -39,5 +39,8 @@ class Logistic(LocationScale):
     def standard_slope(self, u: Floats) -> Floats:
         return -np.tanh(0.5 * u)
 
+    def standard_deviation(self) -> tuple[float, tuple[Floats, ...]]:
+        return float(np.pi / np.sqrt(3.0)), ()
+
     def standard_entropy(self) -> Floats | float:
         return 2.0

@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.base import Family, Projection
+from elbo_lab.distributions.base import Family, MeanAndRoot, Projection
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.full_gaussian import FullGaussian
 from elbo_lab.distributions.noise import NoiseSpec
@@ -53,6 +53,7 @@ class LowRankGaussian(Family):
     discrete = False
     event_axes = 1
     gaussian = True
+    has_covariance = True
 
     def __post_init__(self) -> None:
         check_count("rank", self.rank, maximum=self.size)
@@ -140,6 +141,10 @@ class LowRankGaussian(Family):
         """Return the mean and the root of s^2 and the sum of squares of a row of F."""
         mean, log_std, factor = self.split(eta)
         return mean, np.sqrt(np.exp(2.0 * log_std) + (factor * factor).sum(axis=-1))
+
+    def mean_and_root(self, eta: Floats) -> MeanAndRoot:
+        mean, root, pullback = self.full.mean_and_root(self.as_full(eta))
+        return mean, root, lambda by_mean, by_root: self._pulled_back(eta, pullback(by_mean, by_root))
 
     def projected(self, eta: Floats, directions: Floats) -> Projection:
         mean, std, pullback = self.full.projected(self.as_full(eta), directions)

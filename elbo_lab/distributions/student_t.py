@@ -147,6 +147,13 @@ class StudentT(LocationScale):
         tau = np.arcsinh(np.abs(z - location) * np.exp(-log_scale) / np.sqrt(dof))
         return *super().scores(z, location, log_scale, log_dof), dof * _dof_score(tau, dof)
 
+    def standard_deviation(self, log_dof: Floats) -> tuple[Floats, tuple[Floats, ...]]:
+        """Return sqrt(v / (v - 2)), infinite up to two degrees of freedom."""
+        dof = np.exp(log_dof)
+        above = np.where(dof > 2.0, dof - 2.0, np.nan)
+        std = np.where(dof > 2.0, np.sqrt(dof / above), np.inf)
+        return std, (-std / above,)
+
     def standard_entropy(self, log_dof: Floats) -> Floats | float:
         dof = np.exp(log_dof)
         gap = _psi_gap(dof) + 1.0 / dof

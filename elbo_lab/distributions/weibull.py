@@ -16,8 +16,9 @@ import numpy as np
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.exponential import standard_exponential
 from elbo_lab.distributions.gumbel import extreme_value_kl, extreme_value_kl_slopes
-from elbo_lab.distributions.independent import IndependentFamily, Parameters
+from elbo_lab.distributions.independent import IndependentFamily, MomentsOfOne, Parameters
 from elbo_lab.distributions.location_scale import NARROWER, SHIFT
+from elbo_lab.distributions.special_functions import gammaln, psi
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Weibull(IndependentFamily):
     size: int
     name = "weibull"
     parameters = ("log_scale", "log_shape")
+    has_covariance = True
     support = (0.0, np.inf)
 
     def quantiles(self, lower: Floats, upper: Floats, log_scale: Floats, log_shape: Floats) -> Floats:
@@ -55,6 +57,16 @@ class Weibull(IndependentFamily):
         shape = np.exp(log_shape)
         log_w = shape * (np.log(z) - log_scale)
         return shape * np.expm1(log_w), 1.0 - log_w * np.expm1(log_w)
+
+    def moments_of_one(self, log_scale: Floats, log_shape: Floats) -> MomentsOfOne:
+        """E z^n = l^n Gamma(1 + n / k)."""
+        inverse = np.exp(-log_shape)
+        mean = np.exp(log_scale + gammaln(1.0 + inverse))
+        square = np.exp(2.0 * log_scale + gammaln(1.0 + 2.0 * inverse))
+        std = np.sqrt(square - mean * mean)
+        by_shape = -inverse * mean * psi(1.0 + inverse)
+        of_square = -2.0 * inverse * square * psi(1.0 + 2.0 * inverse)
+        return mean, std, (mean, by_shape), (std, (0.5 * of_square - mean * by_shape) / std)
 
     def entropies(self, log_scale: Floats, log_shape: Floats) -> Floats:
         return 1.0 + log_scale - log_shape - np.euler_gamma * np.expm1(-log_shape)

@@ -112,7 +112,7 @@ def inclusive_gradient(
             return grad_eta / len(x), np.zeros(eta.shape), closed_form.RUNG
         except NotApplicable:
             pass
-    if cubature.applies(model, family):
+    if model.quadratic and family.gaussian:
         try:
             grad_eta = cubature.expected_score(model.family, model.posterior_eta(theta, x), family, eta)
             return grad_eta / len(x), np.zeros(eta.shape), cubature.RUNG

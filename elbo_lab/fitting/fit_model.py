@@ -33,13 +33,13 @@ from elbo_lab.fitting.kept import KEEP, Keeper, check_job, check_resumed, series
 from elbo_lab.fitting.latents import add_prior_gain, check_second, first_stage, held_out_alike
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.result import FitResult
-from elbo_lab.fitting.settings import only_asked, resolve, with_latent_prior, with_networks
+from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.memory import Sizes
 from elbo_lab.models import Model
 from elbo_lab.priors import Prior
 from elbo_lab.progress import Progress, followed
-from elbo_lab.registry import find_model
+from elbo_lab.registry import find_model, with_latent_prior
 from elbo_lab.threads import check_threads
 
 

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from elbo_lab.distributions import find_source
 from elbo_lab.distributions.named import find_family
@@ -185,13 +185,6 @@ def with_networks(model: Model, settings: Settings, image_shape: tuple[int, int]
     if images and not isinstance(model, DeepModel):
         raise bad_value("network", f"mlp for the decoder of {model.label}", "'conv'")
     return replace(model, hidden=hidden, activation=settings["activation"], **images)
-
-
-def with_latent_prior(model: Model, name: str | None) -> Model:
-    """Return the model with another prior over z, if it can have one; `resolve` refuses it for others."""
-    if name is None or not hasattr(model, "latent_prior"):
-        return model
-    return cast(Model, replace(cast(Any, model), latent_prior=name))
 
 
 def option_name(option: str) -> str:

@@ -130,11 +130,12 @@ def gap_text(row: Row, settings: dict[str, Any]) -> str | None:
 
 
 def model_parts(row: Row, settings: dict[str, Any]) -> list[str]:
-    """Return data, latent dimension, posterior, place of q and noise of a model, as far as known."""
+    """Return data, latent dimension, prior, posterior, place of q and noise of a model, as far as known."""
     parts = []
     if row["n_data"] is not None:  # else the model refused the data
         rows_word = "row" if row["n_data"] == 1 else "rows"
         parts += [f"{clean_text(row['data'])}, {row['n_data']} {rows_word}", f"K = {row['latent_dim']}"]
+    parts += prior_parts(settings)
     if row.get("posterior"):
         parts.append(f"posterior {clean_text(row['posterior'])}")
     if settings.get("at") in WHERE:
@@ -146,14 +147,19 @@ def model_parts(row: Row, settings: dict[str, Any]) -> list[str]:
     return parts
 
 
+def prior_parts(settings: dict[str, Any]) -> list[str]:
+    """Return the family of the prior, where it is not that of the model."""
+    return [f"prior {settings['latent_prior']}"] if settings.get("latent_prior") else []
+
+
 def conditions(rows: Rows, settings: dict[str, Any]) -> list[str]:
-    """Return what tells two comparisons apart: data, rows, draws, repeats, posterior, place of q, noise."""
+    """Return what tells two comparisons apart: data, rows, draws, repeats, prior, posterior, q, noise."""
     data = list(dict.fromkeys(clean_text(row["data"]) for row in rows if row["data"]))
     sizes = sorted({row["n_data"] for row in rows if row["n_data"]})
     count = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "no"
     parts = [data[0] if len(data) == 1 else "the data of each model", f"{count} rows"]
     parts += [f"{settings['draws']} draws per estimate", f"{settings['repeats']} repeats"]
-    parts += [f"posterior {settings['posterior']}", f"q {WHERE[settings['at']]}"]
+    parts += [*prior_parts(settings), f"posterior {settings['posterior']}", f"q {WHERE[settings['at']]}"]
     return parts + ([f"{settings['noise']} noise"] if settings["noise"] != "independent" else [])
 
 

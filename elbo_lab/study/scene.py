@@ -36,7 +36,7 @@ from elbo_lab.errors import (
 from elbo_lab.estimators import Estimator, Problem
 from elbo_lab.estimators.coupled import check_source
 from elbo_lab.evaluation import has_exact_evidence
-from elbo_lab.exact import closed_form, elimination, enumeration, laplace, projected
+from elbo_lab.exact import closed_form, cubature, elimination, enumeration, laplace, projected
 from elbo_lab.kinds import checks_kinds
 from elbo_lab.models import GPLVM, BeliefNet, GraphModel, Model
 from elbo_lab.optimise import (
@@ -447,7 +447,7 @@ def _best_in(family: Family, model: Model, theta: Floats, x: Floats, best_eta: F
         if closed_form.applies(model):
             return start  # theta is rotated such that the posterior is diagonal
         start[:, best_eta.shape[-1] :] = family.start[best_eta.shape[-1] :]
-    if family.discrete:
+    if family.discrete or cubature.applies(model, family):
         return ascend_exact_elbo(model, theta, x, start, family)
     word = "full" if isinstance(family, FullGaussian) else family.name
     return fit_eta(model, theta, x, start, spawn(seed, model.label, word), family=family)

@@ -169,6 +169,9 @@ class _Squared:
     def latent_dim(self) -> int:
         return self.model.latent_dim
 
+    def laid_over(self, theta: Floats, x: Floats) -> "_Squared":  # noqa: ARG002 - the prior covers z
+        return self
+
     def prior_eta(self, theta: Floats) -> Floats:  # noqa: ARG002
         return self.eta
 
