@@ -118,6 +118,7 @@ NOT_ALONG = {
     "at": None,
     "latent": None,
     "categories": None,
+    "latent_prior": None,
     "posterior": "free",
     "against": None,
     "power": None,

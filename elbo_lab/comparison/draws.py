@@ -137,6 +137,7 @@ def draws_needed(
                 scene = build_scene(choice, data, size, posterior, at, rows, seed, check=_check)
                 if scene.posterior is None:
                     raise NotApplicable(scene.no_posterior)
+                scene.posterior.check_support(scene.model.family)
                 laws = weight_laws(scene.problem)
             except NotApplicable as reason:
                 if size is None or latent is not None:

@@ -54,6 +54,7 @@ from elbo_lab.posteriors import (
     FreePosterior,
     Posterior,
     PosteriorChoice,
+    check_within,
     find_posterior,
 )
 from elbo_lab.registry import Latent, ModelChoice, check_latent, find_model
@@ -135,11 +136,24 @@ class Scene:
         try:
             estimator.check_draws(n_draws)
             estimator.check_pairing(*self.problem[:2])
+            if self.posterior is not None and needs_shared_support(estimator):
+                self.posterior.check_support(self.model.family)
             check_source(estimator, self.source)
             self.source.check(estimator.noise_for(self.problem, n_draws))
         except BadValue as reason:
             return str(reason)
         return None
+
+
+def needs_shared_support(estimator: Estimator) -> bool:
+    """Whether an estimator is wrong where q does not reach all of the prior.
+
+    Estimates of log p(x) and of the inclusive KL from draws of q are: importance weights miss the part of
+    p(x) that q does not reach, and KL(p(z | x) || q) is infinite. A bound and its gradients are not: they are
+    expectations under q.
+    """
+    of_posterior = estimator.target.endswith(("log-evidence", "inclusive-kl"))
+    return of_posterior and estimator.draws_from == "posterior"
 
 
 def read_only(array: Floats) -> Floats:
@@ -280,7 +294,7 @@ def build_scene(
     _check_scales(model, theta, dataset.x)
     try:
         q = _posterior(find_posterior(posterior), model, theta, x)
-        q.check_support(model.family)
+        check_within(q.family, model.family)
     except NotApplicable as reason:
         return Scene(model, theta, None, np.zeros(0), x, dataset.name, best_eta, str(reason), source)
     phi = _place(q, model, theta, x, best_eta, at, seed)
@@ -329,7 +343,7 @@ def trained_scene(
             q = FreePosterior(q.family, len(chosen))
             phi = q.phi_from_eta(chosen)
         x = x[rows]
-    q.check_support(model.family)
+    check_within(q.family, model.family)
     x = np.ascontiguousarray(x, dtype=np.float64)
     best_eta = _best_proposal(q, model, theta, phi, x, seed)
     return Scene(model, theta, q, phi, x, data, best_eta, "", source)

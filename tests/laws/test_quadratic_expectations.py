@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from elbo_lab import compare, draws_needed
 from elbo_lab.distributions import FAMILIES, Laplace, Logistic, StudentT, draw_noise
 from elbo_lab.errors import BadValue
 from elbo_lab.exact import cubature, inclusive, ladder, long_run, quadrature
@@ -86,3 +87,16 @@ def test_the_inclusive_gradient_of_another_family_is_not_taken_from_these_points
     theta = model.canonical(theta_of(model))
     found = inclusive.inclusive_gradient(model, theta, X, family, eta_of(family))
     assert found[2] != cubature.RUNG
+
+
+def test_a_q_on_half_of_the_prior_has_a_bound_and_no_estimate_of_log_p():
+    options = {"latent": 1, "rows": 2, "posterior": "gamma"}
+    chosen = ["reparameterization", "elbo-log-weight", "importance-sampling", "prior-monte-carlo", "wake-phi"]
+    found = compare("ppca", estimators=chosen, repeats=30, threads=1, progress=False, **options)
+    reasons = {row["estimator"]: row["reason"] for row in found.rows}
+    for name in ("importance-sampling", "wake-phi"):
+        assert "importance weights miss the part" in reasons.pop(name)
+    assert set(reasons.values()) == {None}
+    assert all(row["reference"] == "closed-form" for row in found.rows if row["reason"] is None)
+    with pytest.raises(ValueError, match="importance weights miss the part"):
+        draws_needed("ppca", progress=False, **options)
