@@ -367,7 +367,7 @@ def test_the_evidence_of_the_tumours_needs_the_correlations(tumours):
     bound = bound + tumours.model.family.entropy(tumours.best_eta)
     assert bound < found.value
     # From the best diagonal q the long run is nats too low and does not know it.
-    diagonal = long_run.evidence(*where, tumours.best_eta, np.random.default_rng(0))
+    diagonal = long_run.evidence(*where, tumours.model.family, tumours.best_eta, np.random.default_rng(0))
     assert diagonal.value + 5.0 * diagonal.value_error < found.value
 
 

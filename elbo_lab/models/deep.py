@@ -52,8 +52,9 @@ class DeepModel(StandardNormalPrior):
     n_latent: int
     hidden: tuple[int, ...] = (64,)
     activation: str = "tanh"
-    channels: tuple[int, ...] = field(default=(), kw_only=True)
-    image_shape: tuple[int, int] | None = field(default=None, kw_only=True)
+    # Seeds that are made from the repr of a model stay what they were before it had these.
+    channels: tuple[int, ...] = field(default=(), kw_only=True, repr=False)
+    image_shape: tuple[int, int] | None = field(default=None, kw_only=True, repr=False)
     latent_prior: str = field(default="", kw_only=True, repr=False)
     default_latent = 2
 

@@ -21,7 +21,7 @@ from elbo_lab.exact import closed_form, enumeration, quadrature
 KNOWN = tuple(
     model
     for model in MODELS
-    if model.family.name != "independent-bernoulli"
+    if model.family.name not in ("independent-bernoulli", "categorical-vector")
     and (enumeration.applies(model) or closed_form.applies(model))
 )
 INTEGRATED = tuple(m for m in MODELS if not (enumeration.applies(m) or closed_form.applies(m)))

@@ -384,7 +384,7 @@ def test_a_long_run_agrees_within_its_own_error(case):
     assert_within_own_error(expectation, closed_form.expectation(*arguments), EXPECTATION)
     # A proposal wider than the posterior on all sides.
     wide = case.model.posterior_eta(case.theta, case.x) + np.array([0.0, 0.0, 0.3, 0.3])
-    evidence = long_run.evidence(case.model, case.theta, case.x, wide, rng)
+    evidence = long_run.evidence(case.model, case.theta, case.x, case.model.family, wide, rng)
     truth = closed_form.evidence(case.model, case.theta, case.x)
     assert_within_own_error(evidence, truth, EVIDENCE)
 
@@ -396,7 +396,7 @@ def test_a_long_run_with_four_times_the_draws_has_half_the_error(monkeypatch):
     for draws in (250, 1000, 4000):
         monkeypatch.setattr(long_run, "DRAWS_PER_BATCH", draws)
         rng = np.random.default_rng(4)
-        found = long_run.evidence(case.model, case.theta, case.x, wide, rng)
+        found = long_run.evidence(case.model, case.theta, case.x, case.model.family, wide, rng)
         errors.append(np.linalg.norm(found.grad_theta_error))
     # An error from 40 batches is itself known to about 11 per cent per coordinate.
     assert 0.35 < errors[1] / errors[0] < 0.7

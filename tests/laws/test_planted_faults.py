@@ -24,6 +24,8 @@ from elbo_lab.estimators import (
     ImportanceWeighted,
     MeasureValuedCoupled,
     PriorMonteCarloPathwise,
+    Rebar,
+    Relax,
     Reparameterization,
     ScoreFunctionLOO,
     ScoreFunctionOptimalBaseline,
@@ -52,11 +54,15 @@ ELSEWHERE = [name for name, estimator in BY_NAME.items() if not of_discrete_room
 
 
 def pairs():
-    """Return (case, estimator), those with coupled draws on a case of their own or a discrete one."""
+    """Return (case, estimator), those with coupled draws on a case of their own or a discrete one.
+
+    The rule for Gumbels of three categories is too coarse for the laws; `test_discrete_estimators` has it.
+    """
     return [
         (case, estimator)
         for case, estimator in pairings((*SMALL, COUPLED))
-        if (case in (MIXTURE, COUPLED) if laws.couples_draws(estimator) else case is not COUPLED)
+        if not (case is MIXTURE and isinstance(estimator, (Rebar, Relax)))
+        and (case in (MIXTURE, COUPLED) if laws.couples_draws(estimator) else case is not COUPLED)
     ]
 
 
