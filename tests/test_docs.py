@@ -245,6 +245,7 @@ def records(tmp_path_factory):
     mixture = ("gaussian-mixture:full", "faithful")
     net = {"hidden": (5,), "holdout": 0.2, "checkpoint": folder / "net.npz"}
     watched = {"patience": 1, "gap_rows": 5, "phi_steps": 1, "clip": 1.0}
+    near = {"stop_within": 1e4}
     fits = [
         fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
         fit(*mixture, latent=2, method="gradient", **small),
@@ -254,7 +255,9 @@ def records(tmp_path_factory):
         fit("ppca", "digits", latent=2),
         fit("histogram", "faithful", holdout=0.2),
         fit("deep-bernoulli", "digits", **small, **net, **watched),
-        fit("ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, **small),
+        fit(
+            "ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, stop_within=1e4, **small
+        ),
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),

@@ -130,6 +130,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--schedule", metavar="NAME", help="constant, cosine:STEPS, exponential:STEPS, robbins-monro:STEPS")
     add("--clip", type=float, metavar="NORM", help="gradient clipping: largest norm over theta and phi")
     add("--patience", type=int, metavar="P", help="stop early, watching a tenth of the training rows")
+    add("--stop-within", type=float, metavar="DELTA", help="stop when at most DELTA nats are left to gain")
+    add("--stop-confidence", type=float, metavar="C", help="probability of no false stop (default 0.95)")
     add("--evaluate-every", type=int, metavar="E", help="epochs between rows of the history")
     add = parser.add_argument_group("q and what is maximised (vae, svi)").add_argument
     add("--objective", metavar="NAME", help="of vae: elbo, iwae, wake-sleep and others, see 'elbo-lab list'")

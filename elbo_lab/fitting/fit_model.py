@@ -74,6 +74,8 @@ def fit(
     phi_steps: int | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
+    stop_within: float | None = None,
+    stop_confidence: float | None = None,
     objective: str | None = None,
     posterior: str | None = None,
     theta_estimator: str | None = None,
@@ -165,6 +167,11 @@ def fit(
         (`training.natural`), with svi of length `learning_rate`.
     phi_steps, evaluate_every, patience : int, optional
         See `training.Plan`, also for `batch`.
+    stop_within : float, optional
+        Of the method vae with the ELBO: stop when so many nats per datum, or fewer, are left to gain
+        (`training.stopping`); every evaluation looks, at the price of hundreds of passes over the rows.
+    stop_confidence : float, optional
+        Of it: the probability of no stop too early, over all looks; 0.95 by default.
     objective : str, optional
         Of the method vae, as in `training.OBJECTIVES`: 'elbo', 'iwae', 'wake-sleep', 'rws' and others.
     posterior : str, optional

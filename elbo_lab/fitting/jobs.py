@@ -202,6 +202,9 @@ class TrainingJob(Job):
         t = self.training
         if t.out_of_patience:
             stopped = f"no better validation bound in {t.plan.patience} evaluations; the best is kept"
+        elif t.stopping is not None and t.little_to_gain:
+            stopped = f"at most {t.stopping.delta:g} nats per datum are left to gain, "
+            stopped += f"with confidence {1.0 - t.stopping.alpha:g}"
         elif not t.finished:
             stopped = f"on request, in epoch {t.epoch + 1} of {t.plan.epochs}"
         else:

@@ -42,6 +42,7 @@ from elbo_lab.training.schedules import (
     Schedule,
     parse_schedule,
 )
+from elbo_lab.training.stopping import StoppingRule
 from elbo_lab.training.temperature import TemperatureSchedule
 from elbo_lab.training.trainer import Training
 from elbo_lab.training.wake_sleep import (
@@ -90,6 +91,7 @@ __all__ = [
     "RobbinsMonro",
     "Schedule",
     "SleepReweightedObjective",
+    "StoppingRule",
     "TemperatureSchedule",
     "TemperedObjective",
     "Training",

@@ -36,6 +36,7 @@ from elbo_lab.training.natural import NaturalMove, NaturalStep
 from elbo_lab.training.noise_scale import NoiseScaleMove, columns_of_optimal_noise
 from elbo_lab.training.objectives import ElboObjective, Objective
 from elbo_lab.training.plan import Minibatches, Plan
+from elbo_lab.training.stopping import StoppingRule
 
 Recorder = Callable[[Vectors, str], dict[str, float]]
 
@@ -58,6 +59,8 @@ class Training:
         The result does not depend on it.
     held : Held, optional
         Parameters of theta that keep a value.
+    stopping : StoppingRule, optional
+        Looked at with every evaluation after the start.
 
     Attributes
     ----------
@@ -80,6 +83,7 @@ class Training:
         recorders: Sequence[Recorder] = (),
         threads: int = 1,
         held: Held | None = None,
+        stopping: StoppingRule | None = None,
     ) -> None:
         if objective.whole and plan.batch < objective.n_rows:
             got = f"{plan.batch} of {objective.n_rows}"
@@ -93,7 +97,7 @@ class Training:
         start, order, self.noise_rng = (np.random.default_rng(stream) for stream in streams)
         self.objective, self.plan, self.recorders, self.threads = objective, plan, recorders, threads
         self.params = objective.initial(start)
-        self.held = held
+        self.held, self.stopping = held, stopping
         if held is not None:
             check_representable(held, self.params["theta"].dtype)
             held.put(self.params["theta"])
@@ -128,7 +132,12 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        return self.epoch >= self.plan.epochs or self.out_of_patience
+        return self.epoch >= self.plan.epochs or self.out_of_patience or self.little_to_gain
+
+    @property
+    def little_to_gain(self) -> bool:
+        """Whether the stopping rule says so, of the last row of the history."""
+        return bool(self.stopping is not None and self.history and self.stopping.is_reached(self.history[-1]))
 
     @property
     def running_value(self) -> float:
@@ -292,6 +301,9 @@ class Training:
                 row["clipped"] = self.clipping.share
         for recorder in self.recorders:
             row |= recorder(self.params, phase)
+        if self.stopping is not None and phase in ("joint", "theta"):
+            looks = sum("still_to_gain" in earlier for earlier in self.history)
+            row |= self.stopping.look(self.params, looks + 1)
         for key, value in row.items():
             if key != "phase" and not np.isfinite(value):
                 if row["epoch"] == 0:  # nothing has moved yet

@@ -12,8 +12,8 @@ from typing import cast
 import numpy as np
 
 from elbo_lab.datasets import Dataset
-from elbo_lab.distributions import find_source
-from elbo_lab.errors import bad_value
+from elbo_lab.distributions import Family, find_source
+from elbo_lab.errors import bad_value, check_positive
 from elbo_lab.fitting.final import Numbers, of_beta, of_bound
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings, images_of, of_network, prior_of
@@ -44,6 +44,7 @@ from elbo_lab.training import (
     ElboObjective,
     Objective,
     PosteriorObjective,
+    StoppingRule,
     TemperatureSchedule,
     Training,
     find_objective,
@@ -53,6 +54,8 @@ from elbo_lab.training import (
 NATURAL_RATE = 0.1
 # Share of the training rows that are validation rows, with early stopping.
 VALIDATION = 0.1
+# Draws of each row in a look of the stopping rule, and its confidence.
+STOPPING_DRAWS, CONFIDENCE = 32, 0.95
 MAPS = (AmortisedPosterior.name, FreePosterior.name)
 MAY_FALL = "the ELBO and log p(x) may fall"
 
@@ -75,6 +78,8 @@ class VAEMethod(Method):
         "draws": None,
         "noise": "independent",
         "patience": None,
+        "stop_within": None,
+        "stop_confidence": None,
         "gap_rows": 0,
         "beta": 1.0,
         "beta_schedule": "constant",
@@ -98,6 +103,7 @@ class VAEMethod(Method):
             raise bad_value("encoder_hidden", expected, options["encoder_hidden"])
         _check_weight(options)
         _check_temperature(options)
+        options = _with_stopping(model, family, options)
         kind = find_objective(options["objective"])
         # An objective that learns a vector from something else than draws of q takes no estimator for it.
         unused = {f"{name}_estimator" for name in kind.names if name not in kind.targets}
@@ -176,7 +182,8 @@ class VAEMethod(Method):
             recorders.append(prior_recorder(model, prior))
             climbed = PosteriorObjective(objective, model, prior)
         held = held_in(model.layout, settings.get("hold"))
-        training = Training(climbed, plan, seed, recorders, threads, held)
+        stopping = stopping_of(settings, model, posterior, train, held)
+        training = Training(climbed, plan, seed, recorders, threads, held, stopping)
         return Task(model, posterior, settings, TrainingJob(training), gap_rows, prior, objective)
 
     def closing(self, task: Task, outcome: Outcome, rows: Rows, threads: int) -> Numbers:
@@ -217,6 +224,42 @@ def _check_temperature(options: Settings) -> None:
 def validation_split(settings: Settings, train: Dataset) -> tuple[Dataset, Dataset | None]:
     """Return the rows that a VAE is trained on, and the rows that early stopping watches."""
     return (train, None) if settings["patience"] is None else train.split(VALIDATION)
+
+
+def stopping_of(
+    settings: Settings, model: Model, posterior: Posterior, train: Dataset, held: Held | None
+) -> StoppingRule | None:
+    """Return the stopping rule that the options ask for, in float64, or None."""
+    if settings.get("stop_within") is None:
+        return None
+    source = find_source("sobol")  # less luck for the same draws, and without bias as well
+    given = model, posterior, train.x, train.probabilities
+    objective = ElboObjective(*given, draws=STOPPING_DRAWS, source=source)
+    alpha = 1.0 - settings["stop_confidence"]
+    return StoppingRule(objective, settings["stop_within"], alpha, settings["seed"], held)
+
+
+def _with_stopping(model: Model, family: Family, options: Settings) -> Settings:
+    """Return the options with the usual confidence of a stopping rule, or refuse what has no rule."""
+    within, confidence = options["stop_within"], options["stop_confidence"]
+    if within is None:
+        if confidence is not None:
+            raise bad_value("stop_confidence", "no value without stop_within", confidence)
+        return options
+    check_positive("stop_within", within)
+    confidence = CONFIDENCE if confidence is None else check_positive("stop_confidence", confidence)
+    if confidence >= 1.0:
+        raise bad_value("stop_confidence", "a probability below 1", confidence)
+    beside = {"objective": ElboObjective.name, "patience": None, "prior": None, "beta": 1.0}
+    for name, usual in (beside | {"beta_schedule": "constant"}).items():
+        if options[name] != usual:
+            expected = f"{usual} with stop_within" if usual is not None else "no value with stop_within"
+            remedy = "the rule bounds what is left of the ELBO of the training rows"
+            raise bad_value(name, expected, repr(options[name]), remedy)
+    if not (family.has_path and family.has_kl_to(model.family)):
+        remedy = "its ELBO at frozen noise is no smooth function; use patience"
+        raise bad_value("stop_within", f"no value with a {family.name} q of {model.label}", within, remedy)
+    return options | {"stop_confidence": confidence}
 
 
 def _check_patience(options: Settings, kind_of_map: str) -> None:
