@@ -245,7 +245,6 @@ def records(tmp_path_factory):
     mixture = ("gaussian-mixture:full", "faithful")
     net = {"hidden": (5,), "holdout": 0.2, "checkpoint": folder / "net.npz"}
     watched = {"patience": 1, "gap_rows": 5, "phi_steps": 1, "clip": 1.0}
-    near = {"stop_within": 1e4}
     fits = [
         fit(*mixture, latent=2, epochs=3, restarts=1, checkpoint=folder / "mixture.npz"),
         fit(*mixture, latent=2, method="gradient", **small),
