@@ -120,7 +120,7 @@ KEYWORDS = {
     "beta": "beta-VAE; posterior collapse; disentangling",
     "conditional": "conditional VAE; classifier",
     "density": "kernel density; histogram",
-    "several_layers": "sigmoid belief network; hierarchical latents; variable elimination",
+    "several_layers": "sigmoid belief network; hierarchical VAE; variable elimination",
     "gplvm": "Gaussian process; GPLVM",
     "graphs": "directed graph; missing data; d-separation",
     "manifolds": "manifold; two-stage VAE",

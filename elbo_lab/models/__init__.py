@@ -20,6 +20,7 @@ from elbo_lab.models.gaussian_mixture import GaussianMixture
 from elbo_lab.models.gaussian_mle import GaussianMLE
 from elbo_lab.models.gplvm import GPLVM
 from elbo_lab.models.graphs import BayesNet, GraphModel, Node
+from elbo_lab.models.hierarchical_vae import HierarchicalBernoulli, HierarchicalGaussian, HierarchicalVAE
 from elbo_lab.models.histogram import Histogram
 from elbo_lab.models.kernel_density import KernelDensity
 from elbo_lab.models.linear_predictor import LinearPredictor
@@ -56,6 +57,8 @@ MODELS = (
     ConditionalGaussianLearned,
     CategoricalVAE,
     DeepSigmoidBelief,
+    HierarchicalBernoulli,
+    HierarchicalGaussian,
 )
 
 # Models that a fit returns, and that none begins with.
@@ -89,6 +92,9 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixture",
     "GraphModel",
+    "HierarchicalBernoulli",
+    "HierarchicalGaussian",
+    "HierarchicalVAE",
     "Histogram",
     "KernelDensity",
     "LinearPredictor",

@@ -54,6 +54,7 @@ from elbo_lab.models import (
     GaussianMixture,
     GaussianMLE,
     GraphModel,
+    HierarchicalBernoulli,
     KernelDensity,
     LogisticRegression,
     Node,
@@ -197,8 +198,11 @@ LIKELIHOODS = (
 OF_LIKELIHOODS = tuple(make_case(model) for model in LIKELIHOODS)
 # Nothing is hidden: the laws of models hold, and those of estimators have no subject.
 OBSERVED = (make_case(CategoricalMLP(2, 3, (0.2, -0.5), (1.5, 0.7), (4,))),)
-# Several layers of z: the prior is a chain, and q is of another family.
-LAYERED = (make_case(DeepSigmoidBelief(3, (1, 1))),)
+# Several layers of z: the prior is a chain, and q is of another family, or a chain from the other end.
+LAYERED = (
+    make_case(DeepSigmoidBelief(3, (1, 1))),
+    make_case(HierarchicalBernoulli(2, (1, 1), (2,), "softplus", (1,))),
+)
 # Discrete z comes as one category or as a row of bits.
 CATEGORICAL = tuple(case for case in CASES if case.model.family.name == "categorical")
 BINARY = tuple(case for case in CASES if case.free.family.name == "independent-bernoulli")

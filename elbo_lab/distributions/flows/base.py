@@ -40,7 +40,7 @@ from elbo_lab.distributions.base import Family
 from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.independent import NO_DIVERGENCE
 from elbo_lab.distributions.noise import NoiseSpec
-from elbo_lab.distributions.sources import Sobol
+from elbo_lab.distributions.points import moments_by_points
 from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
 
@@ -61,10 +61,6 @@ def first_normals(count: int, start: int) -> Floats:
 def transposed(a: Floats) -> Floats:
     """Return a (..., i, j) as (..., j, i): of matrices, or of draws and data."""
     return np.swapaxes(a, -1, -2)
-
-
-# Of the noise for moments, and the rows of data that are moved at once.
-POINTS, SEED, ROWS_PER_PASS = 256, 20_211_130, 256
 
 
 class Moved(NamedTuple):
@@ -264,13 +260,7 @@ class Flow(Family):
 
         No formula: they are good to about 2 % of the standard deviation.
         """
-        noise = Sobol().draw(self.noise_spec(POINTS, 1), np.random.default_rng(SEED))
-        parts = []
-        for start in range(0, len(eta), ROWS_PER_PASS):
-            z = self.sample(eta[start : start + ROWS_PER_PASS], noise)
-            parts.append((z.mean(axis=0), z.std(axis=0)))
-        mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return mean, std
+        return moments_by_points(self, eta)
 
     # -- what has no closed form ---------------------------------------------------------------------
 
