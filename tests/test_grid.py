@@ -17,13 +17,15 @@ from elbo_lab.registry import find_estimators
 ROOMS = ("estimators", "posteriors", "training", "distributions")
 # What is refused there and is no combination of model, q, objective and estimator, by file.
 OTHERS = {
-    "distributions/base.py": {"moments", "natural_step", "projected"},
+    "distributions/base.py": {"mean_and_root", "moments", "natural_step", "one_hot", "projected"},
+    "distributions/independent.py": {"moments_of_one"},
     "distributions/sources.py": {"check"},
     "estimators/iwae_gradients/of_bounds.py": {"check_draws"},
     "estimators/iwae_values.py": {"check_draws"},
     "estimators/per_node.py": {"__post_init__", "all_draws"},
     "posteriors/base.py": {"to_dict", "from_dict"},
     "training/natural.py": {"of"},
+    "training/temperature.py": {"cooled"},
 }
 
 
