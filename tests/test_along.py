@@ -358,3 +358,52 @@ def test_the_command_line_compares_along(kept, tmp_path, monkeypatch, capsys):
     assert "along: expected a folder with the checkpoints of a training" in capsys.readouterr().err
     assert main(["compare", "--along", str(kept[0]), "--power", "0.1"]) == 2
     assert "--power: expected no value beside --along, got 0.1" in capsys.readouterr().err
+
+
+# -- watched estimators -------------------------------------------------------------------------------
+
+WATCHED = "score-function,sticking-the-landing"
+
+
+def test_watching_changes_no_bit_of_the_training(kept):
+    watched = fit("ppca", "faithful", epochs=4, progress=False, watch=WATCHED, **TRAINING)
+    np.testing.assert_array_equal(watched.theta, kept[1].theta)
+    np.testing.assert_array_equal(watched.phi, kept[1].phi)
+    plain = [{k: v for k, v in row.items() if not k.startswith("watched")} for row in watched.history]
+    assert plain == kept[1].history
+    for row in watched.history:
+        assert row["watched_variance:score-function"] > row["watched_variance:sticking-the-landing"] > 0.0
+    assert "watched at the end" in watched.table(100)
+    assert "watched-variance" in watched.plot()
+
+
+def test_a_watched_variance_is_that_of_theory():
+    wishes = {"posterior": "free", "latent": 1, "rows": 40, "epochs": 2, "watch": WATCHED, "method": "vae"}
+    result = fit("ppca", "faithful", progress=False, dtype="float64", **wishes)
+    model, q, theta, phi, x = result.problem(result.train.x)
+    known = gradient_variances(model, theta, x, q.family, q.eta(phi, x))
+    for name in WATCHED.split(","):
+        ratio = result.history[-1][f"watched_variance:{name}"] / known[name].sum()
+        assert 0.7 < ratio < 1.4  # 100 repeats of 80 numbers; a standard deviation in its place is far off
+
+
+def test_a_resumed_fit_watches_on(tmp_path):
+    watch = {"watch": ["sticking-the-landing"], "progress": False}
+    whole = fit("ppca", "faithful", epochs=3, **TRAINING, **watch)
+    fit("ppca", "faithful", epochs=1, checkpoint=tmp_path / "c.npz", **TRAINING, **watch)
+    assert fit(resume=tmp_path / "c.npz", epochs=3, progress=False).history == whole.history
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sticking", "watch: expected"),
+        ("elbo-analytic-kl", "watch: expected an estimator of grad-phi-elbo"),
+        ("arm", "watch: .*needs independent bits"),
+        ("score-function-loo", "watch: "),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_in_one_line(name, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        fit("ppca", "faithful", epochs=1, watch=name, progress=False, **TRAINING)
+    assert "\n" not in str(refused.value)

@@ -103,6 +103,7 @@ class Along:
                 [row for row in self.rows if row["target"] == target],
                 [flip for flip in self.flips if flip["target"] == target],
                 title=f"{model}: which gradient is noisy, as the training goes on?",
+                target=target,
             ).figure
             for target in self.settings["targets"]
         }

@@ -12,12 +12,14 @@ from elbo_lab.evaluation.new_rows import hidden_columns, reconstructed_cells
 from elbo_lab.exact import closed_form
 from elbo_lab.fitting.graphs import missing_shares
 from elbo_lab.fitting.result import FitResult
+from elbo_lab.fitting.watched import watched_rows
 from elbo_lab.models import GraphModel
 from elbo_lab.models.gplvm import GPLVMRows
 from elbo_lab.plots import (
     draw_widths,
     latent_grid,
     new_figure,
+    plot_along,
     plot_class_images,
     plot_climb,
     plot_graph,
@@ -37,6 +39,7 @@ from elbo_lab.plots import (
 from elbo_lab.plots.learning import count_panels
 from elbo_lab.registry import display_name, own_titles, titles_of
 from elbo_lab.report.questions import OF_FITS
+from elbo_lab.training import find_objective
 
 PICTURES, COLUMNS = 40, 10
 PAIRS = 20
@@ -66,6 +69,11 @@ def figures_of(result: FitResult) -> Iterator[tuple[str, Figure]]:
         # Upwards, like the learning curves and the printed numbers.
         title = titled("bound-and-gap", label)
         yield "bound-and-gap", plot_surprisal_and_gap(result.history, title=title, upwards=True)
+    watched = watched_rows(result.history)
+    if watched:
+        target = find_objective(result.settings["objective"]).targets.get("phi", "grad-phi-elbo")
+        ax = plot_along(watched, title=titled("watched-variance", label), target=target)
+        yield "watched-variance", ax.figure
     if isinstance(result.model, GraphModel):
         shares = missing_shares(result.model, result.train.x)
         yield "graph", plot_graph(result.model.net, shares, title=titled("graph", label)).figure

@@ -87,6 +87,7 @@ def fit(
     leapfrog: int | None = None,
     theta_steps: int | None = None,
     gap_rows: int | None = None,
+    watch: str | Sequence[str] | None = None,
     beta: float | None = None,
     beta_schedule: str | None = None,
     temperature_schedule: str | None = None,
@@ -192,6 +193,10 @@ def fit(
         Of it: moves of an E-step, leapfrog steps of a move, and steps of theta after each E-step.
     gap_rows : int, optional
         Training rows on which log p, ELBO and KL are recorded exactly; 0 for none.
+    watch : str or sequence of str, optional
+        Estimators of the gradient in phi, names with commas between: at every evaluation the history gets the
+        variance and the signal-to-noise ratio of each, on a fixed minibatch and with noise of its own
+        (`fitting.watched`). The training stays the same.
     beta : float, optional
         Weight of KL(q || prior) in what is maximised; 1, the default, is the ELBO. See `training.beta`.
     beta_schedule : {'constant', 'linear:STEPS'}, optional

@@ -63,6 +63,8 @@ def only_asked(arguments: Mapping[str, Any]) -> Settings:
         asked["prior"] = asked["prior"].spec
     if "latent_prior" in asked:
         asked["latent_prior"] = find_family(asked["latent_prior"], "latent_prior").text
+    if "watch" in asked and not isinstance(asked["watch"], str):
+        asked["watch"] = ",".join(asked["watch"])
     if "posterior" in asked:
         asked["posterior"] = find_posterior(asked["posterior"]).text
     texts = {name: value for name, value in asked.items() if isinstance(value, str)}

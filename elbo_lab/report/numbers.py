@@ -197,6 +197,17 @@ def columns_of(final: Numbers) -> dict[str, Numbers]:
     return {"training": final} | ({"held out": final["held_out"]} if "held_out" in final else {})
 
 
+def watched_text(row: dict[str, Any]) -> str:
+    """Return the variances and signal-to-noise ratios of watched estimators in a row of a history."""
+    parts = []
+    for key, value in row.items():
+        kind, _, name = key.partition(":")
+        if kind == "watched_variance":
+            ratio = row.get(f"watched_snr:{name}")
+            parts.append(f"{name} {value:.3g}" + ("" if ratio is None else f" ({ratio:.2g})"))
+    return f"watched at the end, variance of the gradient in phi (signal / noise): {', '.join(parts) or '-'}"
+
+
 def print_numbers(result: "FitResult", console: Console) -> None:
     """Print what a fit found, how good it is, and how it ended."""
     settings, final = result.settings, result.final
@@ -239,6 +250,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
         parts = " + ".join(f"{name} {gap[name]:.3g}" for name in names)
         line = f"log p {gap['log_p']:.4f}, ELBO {gap['elbo']:.4f}, gap = {parts} nats per datum"
         say(f"exact, {gap['rows']} training rows: {line}")
+    if result.settings.get("watch"):
+        say(watched_text(result.history[-1]))
     if "claim" in final:
         say(final["claim"])
     say(f"stopped: {result.stopped}; {final['seconds']:.2f} s")

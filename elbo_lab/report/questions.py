@@ -28,6 +28,7 @@ OF_FITS = {
     "learning-curves": "Has the training settled?",
     "staircase": "How does each EM step climb?",
     "bound-and-gap": "How far is the bound from log p(x)?",
+    "watched-variance": "Which gradient is noisy, as the training goes on?",
     "graph": "Which variables act on which, and which were seen?",
     "mixture": "Which components were found?",
     "samples": "Does the model generate what the data look like?",

@@ -13,7 +13,9 @@ import numpy as np
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import Family, find_source
-from elbo_lab.errors import bad_value, check_positive
+from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_positive
+from elbo_lab.estimators import Estimator
+from elbo_lab.estimators.coupled import for_source
 from elbo_lab.fitting.final import Numbers, of_beta, of_bound
 from elbo_lab.fitting.jobs import Outcome, Rows, Task, TrainingJob
 from elbo_lab.fitting.methods.base import Method, Settings, images_of, of_network, prior_of
@@ -34,9 +36,11 @@ from elbo_lab.fitting.recorders import (
     prior_recorder,
     validation_recorder,
 )
+from elbo_lab.fitting.watched import watch_recorder
 from elbo_lab.held import Held, held_in
 from elbo_lab.memory import Sizes
 from elbo_lab.models import GraphModel, Model
+from elbo_lab.names import split_list
 from elbo_lab.posteriors import AmortisedPosterior, FreePosterior, Posterior
 from elbo_lab.training import (
     BetaObjective,
@@ -47,6 +51,7 @@ from elbo_lab.training import (
     StoppingRule,
     TemperatureSchedule,
     Training,
+    VariationalObjective,
     find_objective,
 )
 
@@ -81,6 +86,7 @@ class VAEMethod(Method):
         "stop_within": None,
         "stop_confidence": None,
         "gap_rows": 0,
+        "watch": None,
         "beta": 1.0,
         "beta_schedule": "constant",
         "temperature_schedule": None,
@@ -177,6 +183,11 @@ class VAEMethod(Method):
         if validation is not None and kind.ascends and kind is not ElboObjective:
             recorders.append(bound_recorder(objective, validation.x, seed))
         check_noise(objective, plan)
+        if settings.get("watch"):
+            watched = _watched(objective, settings)
+            chosen = Dataset("rows", train.x).rows(min(plan.batch, len(train.x)), seed).x
+            batch = train.x if posterior.needs_all_rows else chosen
+            recorders.append(watch_recorder(objective, watched, batch, seed))
         prior, climbed = prior_of(model, settings, train), cast(Objective, objective)
         if prior is not None:
             recorders.append(prior_recorder(model, prior))
@@ -194,6 +205,22 @@ class VAEMethod(Method):
         elif kind is not ElboObjective:
             numbers = of_bound(numbers, task, outcome, rows)
         return numbers if weight.is_elbo else of_beta(numbers, task, outcome, rows, weight.final)
+
+
+def _watched(objective: VariationalObjective, settings: Settings) -> list[Estimator]:
+    """Return the estimators of the gradient in phi that are watched, or refuse one in one line."""
+    kind = find_objective(settings["objective"])
+    target, found = kind.targets.get("phi", "grad-phi-elbo"), []
+    for name in split_list(settings["watch"]):
+        one = estimator_of("watch", {"watch": name}, target, kind.adapted)
+        one = for_source(one, objective.source)
+        try:
+            one.check_draws(objective.draws)
+            one.check_pairing(objective.model, objective.posterior)
+        except BadValue as reason:
+            raise NotApplicable(f"watch: {reason}") from None
+        found.append(one)
+    return found
 
 
 def weight_of(settings: Settings) -> BetaSchedule:
