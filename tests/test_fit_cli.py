@@ -21,10 +21,12 @@ from elbo_lab.errors import BadValue
 from elbo_lab.fitting import load_fitted
 from elbo_lab.fitting.methods import METHODS
 from elbo_lab.fitting.methods.base import (
+    CATEGORIES,
     CONV_OPTIONS,
     DECODER_OPTIONS,
     ENCODER_OPTIONS,
     GRAPH_OPTION,
+    LATENT_PRIOR_OPTION,
     NETWORK_OPTIONS,
 )
 from elbo_lab.fitting.settings import COMMON, RUN
@@ -464,9 +466,9 @@ def test_every_option_of_python_is_one_of_the_command_line():
     options = set(inspect.signature(fit).parameters)
     assert options - asked == {"progress"}
     assert asked - options == {"components", "covariance", "likelihood", "json", "scores", "out", "force"}
-    networks = NETWORK_OPTIONS, ENCODER_OPTIONS, DECODER_OPTIONS, CONV_OPTIONS
+    networks = NETWORK_OPTIONS, ENCODER_OPTIONS, DECODER_OPTIONS, CONV_OPTIONS, LATENT_PRIOR_OPTION
     known = set().union(
-        *(method.options for method in METHODS.values()), *networks, GRAPH_OPTION, COMMON, RUN
+        *(method.options for method in METHODS.values()), *networks, GRAPH_OPTION, {CATEGORIES}, COMMON, RUN
     )
     assert options == known
 

@@ -21,8 +21,8 @@ Source: Säilynoja, Bürkner and Vehtari 2022, sections 2.3 and 3.1 (uniform); B
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrc, gammaln
 
 from elbo_lab.arrays import Floats, Integers
 
@@ -41,8 +41,8 @@ def counts_below(ranks: Integers, n_draws: int) -> Integers:
 def _tails(n: int, n_draws: int) -> Tails:
     """Return P(R <= r) and P(R >= r) (S, N + 1) of the counts below i."""
     counts, shares = np.arange(n + 1.0), np.arange(1, n_draws + 1)[:, None] / (n_draws + 1)
-    above = np.concatenate([np.ones((n_draws, 1)), bdtrc(counts[:-1], n, shares)], axis=1)
-    return bdtr(counts, n, shares), above
+    above = np.concatenate([np.ones((n_draws, 1)), scipy.special.bdtrc(counts[:-1], n, shares)], axis=1)
+    return scipy.special.bdtr(counts, n, shares), above
 
 
 def _bounds(tails: Tails, gamma: float) -> tuple[Integers, Integers]:
@@ -59,7 +59,7 @@ def probability_within(n: int, low: Integers, high: Integers) -> float:
     n : int
     low, high : ndarray of int (S,)
     """
-    n_draws, log_factorial = len(low), gammaln(np.arange(n + 1) + 1.0)
+    n_draws, log_factorial = len(low), scipy.special.gammaln(np.arange(n + 1) + 1.0)
     reached, counts = np.ones(1), np.zeros(1, dtype=np.intp)
     for i, (least, most) in enumerate(zip(low, high, strict=True)):
         if most < least:
