@@ -12,7 +12,7 @@ independent estimates.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -406,8 +406,13 @@ class Family(ABC):
         """Return the NoiseSpec of the noise that `strata` takes."""
         return self.noise_spec(n_draws, n_data)
 
-    def strata(self, eta: Floats, noise: Floats) -> Iterable[tuple[Floats | float, Floats]]:  # noqa: ARG002
-        """Yield the parts of q that expectations are sums over, E_q f = sum_c share_c E_c f.
+    @property
+    def n_strata(self) -> int:
+        """In how many parts `stratum` divides q."""
+        return 1
+
+    def stratum(self, eta: Floats, noise: Floats, number: int) -> tuple[Floats | float, Floats]:  # noqa: ARG002
+        """Return one of the parts of q that expectations are sums over, E_q f = sum_c share_c E_c f.
 
         Where a number of the noise chooses one of finitely many paths, z jumps, and a rule of nodes fails;
         within a part z is smooth in the rest of the noise.
@@ -417,15 +422,21 @@ class Family(ABC):
         eta : ndarray (N, E)
         noise : ndarray (..., S, N or 1, K)
             As in `stratum_spec`.
+        number : int
+            From 0.
 
-        Yields
-        ------
+        Returns
+        -------
         share : ndarray (N,) or float
             Probability of the part; one where there is no other.
         noise : ndarray (..., S, N, *event)
             From which `sample` makes a draw of this part.
         """
-        return [(1.0, noise)]
+        return 1.0, noise
+
+    def strata(self, eta: Floats, noise: Floats) -> Iterator[tuple[Floats | float, Floats]]:
+        """Yield every `stratum`, all with the same noise."""
+        return (self.stratum(eta, noise, number) for number in range(self.n_strata))
 
     def stratum_vjp(self, eta: Floats, noise: Floats, values: Floats, grad_z: Floats) -> Floats:  # noqa: ARG002
         """Return the derivative of sum(values) in eta (..., N, E) where all `strata` are summed over.

@@ -26,7 +26,7 @@ the last coordinate to the first. Where components lie far apart, z has to cross
 weight moves, and the velocity there is large.
 
 **Strata.** Every component has a plain path of its own, and an expectation under q is the weighted sum of
-expectations under components, E_q f = sum_c pi_c E_c f. So exact integrals, and the stratified estimators
+expectations under components, E_q f = sum_c pi_c E_c f. So exact integrals, and the stratified estimator
 (`estimators.stratified`), never draw the component (`strata`, `stratum_vjp`).
 
 The entropy has no formula. Exchanging two components changes nothing; with equal components no gradient would
@@ -43,7 +43,6 @@ W. Lin, M. E. Khan, M. Schmidt, "Fast and Simple Natural-Gradient Variational In
 Exponential-family Approximations", ICML 2019, for `natural_step`.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -194,17 +193,20 @@ class DiagonalGaussianMixture(Family):
     def stratum_spec(self, n_draws: int, n_data: int) -> NoiseSpec:
         return self.component.noise_spec(n_draws, n_data)
 
-    def strata(self, eta: Floats, noise: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """Yield the weight (N,) of each component, and noise (..., S, N, 1 + K) that chooses it."""
+    @property
+    def n_strata(self) -> int:
+        return self.components
+
+    def stratum(self, eta: Floats, noise: Floats, number: int) -> tuple[Floats, Floats]:
+        """Return the weight (N,) of a component, and noise (..., S, N, 1 + K) that chooses it."""
         weights = self.weights(eta)
-        ends = np.cumsum(weights, axis=-1)
-        for c in range(self.components):
-            # The middle of the component's interval; one of no width has no weight either.
-            middle = ndtri(np.clip(ends[:, c] - 0.5 * weights[:, c], 1e-300, 1.0 - 1e-16))
-            shape = np.broadcast_shapes(noise.shape[:-1], middle.shape)
-            first = np.broadcast_to(middle.astype(noise.dtype), shape)[..., None]
-            others = np.broadcast_to(noise, (*shape, self.size))
-            yield weights[:, c], np.concatenate([first, others], axis=-1)
+        share = weights[:, number]
+        # The middle of the component's interval; one of no width has no weight either.
+        middle = weights[:, :number].sum(axis=-1) + 0.5 * share
+        first = ndtri(np.clip(middle, 1e-300, 1.0 - 1e-16)).astype(noise.dtype)
+        shape = np.broadcast_shapes(noise.shape[:-1], first.shape)
+        chooses = np.broadcast_to(first, shape)[..., None]
+        return share, np.concatenate([chooses, np.broadcast_to(noise, (*shape, self.size))], axis=-1)
 
     def stratum_vjp(self, eta: Floats, noise: Floats, values: Floats, grad_z: Floats) -> Floats:
         """Return the cotangent of eta (..., N, E) where the components are summed over.

@@ -30,6 +30,7 @@ from elbo_lab.estimators.score.control_variates import *
 from elbo_lab.estimators.score.learned import *
 from elbo_lab.estimators.score.oracle import *
 from elbo_lab.estimators.score.sets import *
+from elbo_lab.estimators.stratified import *
 from elbo_lab.estimators.targets import COUPLED, TARGETS
 from elbo_lab.exact import Answer, Problem
 
@@ -70,6 +71,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
     Reparameterization(),
     ReparameterizationAnalyticKL(),
     StickingTheLanding(),
+    StratifiedReparameterization(),
     MeasureValued(),
     MeasureValuedCoupled(),
     # and through discrete latents

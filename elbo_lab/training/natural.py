@@ -21,9 +21,12 @@ is never formed:
     full Gaussian        P <- L^-T (I - rate A) L^-1,            mean <- mean + rate P^-1 d/d mean
     categories           logits <- logits + rate (d/d logits) / p
     bits                 logits <- logits + rate (d/d logits) / (p (1 - p))
+    mixture              each Gaussian along gradient / pi_c, logits <- logits + rate (d/d logits) / pi
 
 with A = sym(L^T dELBO/dL), the lower triangle mirrored, and the new s and P in the second column. A step that
-would make a precision negative goes half of the way to zero precision.
+would make a precision negative goes half of the way to zero precision. A mixture of Gaussians is no
+exponential family; component and draw jointly are one, and its step uses the Fisher matrix of the pair (Lin
+et al. 2019).
 
 Helps: q of correlated latents and of very different scales, which plain gradients climb slowly; no state,
 and a rate that means the same for all data. Fails: with few draws at a rate near one, since the precision
@@ -37,6 +40,8 @@ S. Amari, "Natural gradient works efficiently in learning", Neural Computation 1
 M. D. Hoffman, D. M. Blei, C. Wang, J. Paisley, "Stochastic variational inference", JMLR 14 (2013).
 M. E. Khan, D. Nielsen, "Fast yet simple natural-gradient descent for variational inference in complex
 models", ISITA 2018.
+W. Lin, M. E. Khan, M. Schmidt, "Fast and simple natural-gradient variational inference with mixture of
+exponential-family approximations", ICML 2019.
 I. Murray, "Differentiation of the Cholesky decomposition" (2016), for A.
 """
 
