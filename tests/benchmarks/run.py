@@ -23,6 +23,7 @@ from elbo_lab.files import check_writable
 TOPICS = (
     "vae_step",
     "convolution",
+    "combinations",
     "mixture_em",
     "weight_variance",
     "evidence",
