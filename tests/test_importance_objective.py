@@ -17,9 +17,10 @@ from elbo_lab.estimators import (
     ImportanceWeightedBound,
     IwaeReparameterization,
     IwaeTheta,
+    StlIwae,
 )
 from elbo_lab.estimators import passes as module
-from elbo_lab.estimators.passes import coupled_pass
+from elbo_lab.estimators.passes import coupled_pass, doubly_coupled_pass
 from elbo_lab.exact.ladder import log_evidence
 from elbo_lab.models import PPCA, DeepBernoulli, DeepGaussianFixed
 from elbo_lab.posteriors import AmortisedPosterior
@@ -41,11 +42,11 @@ def place(model, x, seed=0):
     return Problem(model, posterior, model.random_theta(x, rng), phi, x)
 
 
-def check_pass(model, x, draws):
+def check_pass(model, x, draws, one_pass=coupled_pass, in_phi=IwaeReparameterization()):  # noqa: B008
     problem = place(model, x)
     noise = draw_noise(model.family.noise_spec(draws, len(x)), np.random.default_rng(1))
-    found = coupled_pass(problem, noise)
-    definitions = (ImportanceWeightedBound(), IwaeTheta(), IwaeReparameterization())
+    found = one_pass(problem, noise)
+    definitions = (ImportanceWeightedBound(), IwaeTheta(), in_phi)
     for value, estimator in zip(found, definitions, strict=True):
         assert_close(np.atleast_1d(value), estimator.estimate(problem, noise)[0], 1e-12)
     if draws == 1:
@@ -56,6 +57,28 @@ def check_pass(model, x, draws):
 @over_models
 def test_the_one_pass_is_the_two_estimators_and_the_bound(model, x, draws):
     check_pass(model, x, draws)
+
+
+@over_draws
+@over_models
+def test_the_doubly_reparameterised_pass_is_the_two_estimators_and_the_bound(model, x, draws):
+    check_pass(model, x, draws, doubly_coupled_pass, Dreg())
+
+
+@pytest.mark.parametrize("fault", ["by_eta", "weights"])
+def test_a_doubly_reparameterised_pass_with_a_fault_is_caught(monkeypatch, fault):
+    right = module._weighted_slopes
+
+    def wrong(problem, noise):
+        found = right(problem, noise)
+        if fault == "weights":  # one factor v_k instead of two: stl-iwae
+            return found._replace(weights=np.ones_like(found.weights))
+        # The score term is kept, as in iwae-reparameterization.
+        return found._replace(pull_eta=lambda by_eta: found.pull_eta(by_eta - found.by_eta))
+
+    monkeypatch.setattr(module, "_weighted_slopes", wrong)
+    with pytest.raises(AssertionError):
+        check_pass(*MODELS[0], 5, doubly_coupled_pass, Dreg())
 
 
 def test_a_pass_whose_shares_do_not_sum_to_one_is_caught(monkeypatch):
@@ -114,7 +137,8 @@ def test_other_estimators_give_the_gradients_that_they_are():
     assert_close(gradients["phi"], Dreg().estimate(problem, noise)[0], 1e-12)
     assert_close(gradients["theta"], IwaeTheta().estimate(problem, noise)[0], 1e-12)
     assert value == pytest.approx(coupled_pass(problem, noise)[0], rel=1e-12)
-    assert replace(objective, phi_estimator=IwaeReparameterization()).one_pass and not objective.one_pass
+    assert objective.one_pass and replace(objective, phi_estimator=IwaeReparameterization()).one_pass
+    assert not replace(objective, phi_estimator=StlIwae()).one_pass
 
 
 def test_estimators_of_the_elbo_are_refused():

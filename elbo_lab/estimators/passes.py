@@ -10,12 +10,16 @@ decoder gives the value, one backward pass the gradients in theta and phi; for s
 are the v_k. The gradients equal, number for number, those of the estimators on the same noise, which remain
 the definition and run the networks separately:
 
-    pathwise_pass    elbo-analytic-kl, reparameterization-analytic-kl
-    coupled_pass     iwae-theta, iwae-reparameterization
+    pathwise_pass          elbo-analytic-kl, reparameterization-analytic-kl
+    coupled_pass           iwae-theta, iwae-reparameterization
+    doubly_coupled_pass    iwae-theta, dreg
 
 At K = 1 the second is the sampled ELBO, with neither KL nor entropy in closed form. `weighted_pass` is the
 first with the KL weighted by beta (Higgins et al. 2017, eq. 4), and `kl_pass` the KL alone.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from elbo_lab.arrays import Floats
 from elbo_lab.estimators.base import mean_cotangent
@@ -118,18 +122,75 @@ def coupled_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats
     grad_theta : ndarray (P_theta,)
     grad_phi : ndarray (P_phi,)
     """
+    found = _weighted_slopes(problem, noise)
+    grad_eta = problem.posterior.family.sample_vjp(found.eta, noise, found.by_z) - found.by_eta
+    return found.value, found.grad_theta, found.pull_eta(grad_eta)
+
+
+def doubly_coupled_pass(problem: Problem, noise: Floats) -> tuple[float, Floats, Floats]:
+    """Return the mean importance-weighted bound, its gradient in theta, and `dreg` in phi.
+
+    The slopes of `coupled_pass` along the draws carry one factor v_k; those of `dreg` carry two, and no term
+    through the parameters of log q. So the second gradient costs nothing beside the first.
+
+    Parameters
+    ----------
+    problem, noise
+        As for `coupled_pass`.
+
+    Returns
+    -------
+    value, grad_theta, grad_phi
+        As from `coupled_pass`.
+    """
+    found = _weighted_slopes(problem, noise)
+    by_z = found.weights[..., None] * found.by_z
+    grad_eta = problem.posterior.family.sample_vjp(found.eta, noise, by_z)
+    return found.value, found.grad_theta, found.pull_eta(grad_eta)
+
+
+class _WeightedSlopes(NamedTuple):
+    """What the gradients of an importance-weighted bound have in common.
+
+    Attributes
+    ----------
+    value : float
+    grad_theta : ndarray (P_theta,)
+    eta : ndarray (N, E)
+    weights : ndarray (K, N)
+        v_k.
+    by_z : ndarray (K, N, latents)
+        v_k d log w_k / dz_k, divided by N.
+    by_eta : ndarray (N, E)
+        The slopes of log q in its parameters, weighted alike and summed over draws.
+    pull_eta : callable
+        Gradient in eta -> gradient in phi.
+    """
+
+    value: float
+    grad_theta: Floats
+    eta: Floats
+    weights: Floats
+    by_z: Floats
+    by_eta: Floats
+    pull_eta: Callable[[Floats], Floats]
+
+
+def _weighted_slopes(problem: Problem, noise: Floats) -> _WeightedSlopes:
     model, posterior, theta, phi, x = problem
     family = posterior.family
     eta, pull_eta = posterior.eta_and_pullback(phi, x)
     z = family.sample(eta, noise)
     log_likelihood, pull_likelihood = model.likelihood(theta, x, z)
     log_w = log_likelihood + model.log_prior(theta, z) - family.log_prob(eta, z)
-    share = (softmax(log_w, axis=-2) / len(x)).astype(eta.dtype, copy=False)
+    weights = softmax(log_w, axis=-2)
+    share = (weights / len(x)).astype(eta.dtype, copy=False)
     grad_theta, grad_z = pull_likelihood(share)
     by_prior, z_prior = model.log_prior_vjp(theta, z, share)
     assert grad_z is not None and z_prior is not None  # z is continuous
     if not model.fixed_prior:
         grad_theta = grad_theta + by_prior
     by_eta, z_q = family.log_prob_vjps(eta, z, share)
-    grad_eta = family.sample_vjp(eta, noise, grad_z + z_prior - z_q) - by_eta
-    return float(log_mean_exp(log_w, axis=-2).mean()), grad_theta, pull_eta(grad_eta)
+    value = float(log_mean_exp(log_w, axis=-2).mean())
+    weights = weights.astype(eta.dtype, copy=False)
+    return _WeightedSlopes(value, grad_theta, eta, weights, grad_z + z_prior - z_q, by_eta, pull_eta)

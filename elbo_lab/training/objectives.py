@@ -15,7 +15,7 @@ the batch alone, never on the threads, so results do not either. For each block 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,9 +35,9 @@ from elbo_lab.estimators import (
     elbo_for,
 )
 from elbo_lab.estimators.coupled import check_source, for_source
-from elbo_lab.estimators.iwae_gradients.path import IwaeReparameterization, IwaeTheta
+from elbo_lab.estimators.iwae_gradients.path import Dreg, IwaeReparameterization, IwaeTheta
 from elbo_lab.estimators.iwae_gradients.score import Vimco
-from elbo_lab.estimators.passes import coupled_pass, pathwise_pass
+from elbo_lab.estimators.passes import coupled_pass, doubly_coupled_pass, pathwise_pass
 from elbo_lab.exact import evidence
 from elbo_lab.kinds import check_kinds
 from elbo_lab.models import Model
@@ -46,6 +46,12 @@ from elbo_lab.training.batch import Vectors, blocks_of
 from elbo_lab.training.temperature import TemperatureSchedule
 
 Names = tuple[str, ...]
+
+Pair = tuple[type[Estimator], ...]
+"""The classes of the estimators of an objective."""
+
+Pass = Callable[[Problem, Floats], tuple[float, Floats, Floats]]
+"""Value and gradients in theta and phi, as the functions of `estimators.passes` return them."""
 
 Drawn = Any
 """The data of a block of rows and the noise of its gradient: what `draw` of an objective returns."""
@@ -395,9 +401,8 @@ class ElboObjective(VariationalObjective):
     name = "elbo"
     title = "evidence lower bound"
     summary = "theta and phi along estimated gradients of the ELBO"
-    # The two estimators whose gradients come from one run through the networks, `pass_of_pair`.
-    pair: ClassVar[tuple[type[Estimator], ...]] = (ElboAnalyticKL, ReparameterizationAnalyticKL)
-    pass_of_pair = staticmethod(pathwise_pass)
+    # The pairs of estimators whose value and gradients come from one run through the networks.
+    passes: ClassVar[Mapping[Pair, Pass]] = {(ElboAnalyticKL, ReparameterizationAnalyticKL): pathwise_pass}
 
     @property
     def moves_on(self) -> bool:
@@ -426,13 +431,17 @@ class ElboObjective(VariationalObjective):
 
     @cached_property
     def one_pass(self) -> bool:
-        return tuple(map(type, self.estimators.values())) == self.pair
+        return self._pair in self.passes
+
+    @property
+    def _pair(self) -> Pair:
+        return tuple(map(type, self.estimators.values()))
 
     def gradients(self, params: Vectors, block: Drawn, names: Names, memory: Vectors) -> Gradients:
         if not self.one_pass:
             return super().gradients(params, block, names, memory)
         x, noise = block
-        value, grad_theta, grad_phi = self.pass_of_pair(self.problem(params, x), *noise.values())
+        value, grad_theta, grad_phi = self.passes[self._pair](self.problem(params, x), *noise.values())
         return value, {"theta": grad_theta, "phi": grad_phi}, memory
 
 
@@ -471,8 +480,10 @@ class ImportanceWeightedObjective(ElboObjective):
     summary = "theta and phi along estimated gradients of the importance-weighted bound of all draws"
     value_key = "iwae"
     watched_key = "iwae_validation"
-    pair = (IwaeTheta, IwaeReparameterization)
-    pass_of_pair = staticmethod(coupled_pass)
+    passes: ClassVar[Mapping[Pair, Pass]] = {
+        (IwaeTheta, IwaeReparameterization): coupled_pass,
+        (IwaeTheta, Dreg): doubly_coupled_pass,
+    }
 
     @cached_property
     def bound(self) -> Estimator:
