@@ -37,7 +37,13 @@ from elbo_lab.training.compiled_step import is_compiled
 BETAS = (0.0, 0.3, 1.0, 4.0)
 RATES = {"theta": 0.02, "phi": 0.02}
 DIGITS = load("digits:binary").rows(40, 0).x[:, 18:30]
-LOCAL = [case for case in CASES if case.free.family.has_kl_to(case.model.family) and case.model.layout.size]
+LOCAL = [
+    case
+    for case in CASES
+    if case.free.family.has_kl_to(case.model.family)
+    and case.model.layout.size
+    and not case.model.formula_only
+]
 CONTINUOUS = [case for case in LOCAL if not case.model.family.discrete]
 needs_jit = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set")
 

@@ -35,6 +35,8 @@ from elbo_lab.estimators import (
     Exact,
     IwaeTheta,
     PiwaePhi,
+    Rebar,
+    Relax,
     Reparameterization,
     ScoreFunction,
     ScoreFunctionLOO,
@@ -73,7 +75,9 @@ def test_every_estimator_is_what_it_declares(estimator):
     verdicts = {row["verdict"] for row in rows}
     if estimator.unbiased:
         assert verdicts == {"ok"}
-        assert max(row["bias"] for row in rows) < 1e-10
+        # The rule for the Gumbels of three categories is good to seven digits.
+        by_gumbels = isinstance(estimator, (Rebar, Relax))
+        assert max(row["bias"] for row in rows) < (1e-6 if by_gumbels else 1e-10)
     else:
         assert "biased" in verdicts and "biased, as declared, by up to" in found.conclusion
     assert max(len(line) for line in found.lines()) <= 80

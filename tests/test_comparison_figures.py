@@ -54,7 +54,7 @@ def test_few_estimators_of_different_ideas_are_shown_for_one_model():
     found = compare("sigmoid-belief", **SMALL)
     few = [estimator.name for estimator in _few(found, found.scenes[0])]
     assert few[:2] == ["score-function", "score-function-loo"] and len(few) == 6
-    assert {"rebar-0.5", "relax-0.5"} <= set(few) and "enumeration" not in few
+    assert {"disarm", "relax-0.5"} <= set(few) and "enumeration" not in few
 
 
 def test_an_estimator_of_a_users_own_is_always_drawn():

@@ -237,7 +237,7 @@ def test_a_model_without_what_a_model_needs_is_refused_in_one_line(fault, run):
 def test_families_share_their_support_with_those_whose_draws_have_the_same_values():
     alike = [
         {"diagonal-gaussian", "laplace", "logistic", "student-t", "gumbel", "planar-flow", "coupling-flow"}
-        | {"gaussian-chain"},
+        | {"gaussian-chain", "low-rank-gaussian", "diagonal-gaussian-mixture"},
         {"independent-bernoulli", "bernoulli-chain"},
     ]
     alike += [{"log-normal", "exponential", "weibull", "gamma"}]

@@ -351,7 +351,7 @@ def test_a_linear_model_is_placed_at_its_exact_posterior():
 def test_categories_have_no_covariance():
     scene = placed(GaussianMixture, np.random.default_rng(0).standard_normal((30, 2)), "near", variant="full")
     assert scene.posterior is None
-    assert scene.no_posterior.startswith("full-gaussian as q needs continuous z, not categorical; take categ")
+    assert scene.no_posterior.startswith("posterior: full-gaussian as q needs continuous z, not categ")
 
 
 def test_compare_takes_a_full_posterior_and_finds_no_fault():

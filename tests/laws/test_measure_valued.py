@@ -23,8 +23,8 @@ CONTINUOUS = [case for case in CASES if not case.model.family.discrete]
 def on_a_line(mean, width):
     """Return (case, q, phi): PPCA with W = 0, so that log p(x, z) is log N(z; 0, 1) and a constant."""
     model = PPCA(2, 1)
-    case = Case(model, np.zeros(model.layout.size), np.zeros((1, 2)), None, None, None, None)
     q = FreePosterior(DiagonalGaussian(1), 1)
+    case = Case(model, np.zeros(model.layout.size), np.zeros((1, 2)), q, None, None, None)
     return case, q, q.phi_from_eta(np.array([[mean, np.log(width)]]))
 
 
