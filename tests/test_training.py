@@ -308,7 +308,7 @@ def test_any_pairing_of_estimators_drives_the_bound_up(case, which, phi, theta):
 def test_a_free_table_is_refused_in_minibatches_and_taken_whole():
     case = make_case(BERNOULLI.model)
     objective = ElboObjective(case.model, case.free, case.x)
-    with pytest.raises(ValueError, match=r"batch: expected all rows at once.*2 of 3; use an encoder"):
+    with pytest.raises(ValueError, match=r"batch: expected all rows at once.*2 of 3; use 3, or an encoder"):
         Training(objective, Plan(batch=2))
     assert np.array_equal(Training(objective, Plan(batch=3)).minibatches.next(), [0, 1, 2])
 

@@ -312,7 +312,13 @@ def test_fit_watches_what_it_does_not_ascend(kind, tmp_path, capsys):
     for row in result.history:
         assert row["monitored_elbo"] <= row["monitored_iwae"] < row["monitored_log_p"] + 0.2
     assert result.history[-1][kind.value_key] > -60.0
-    assert "No one function rises: the ELBO and log p(x) may fall" in " ".join(result.table().split())
+    shown = " ".join(result.table().split())
+    assert "No one function rises: the ELBO and log p(x) may fall" in shown
+    told = f"objective {kind.name}, 3 draws of z; q amortised independent-bernoulli"
+    for name in ("phi", "theta"):
+        one = result.settings[f"{name}_estimator"]
+        told += "" if one is None else f"; gradient in {name} by {one}"
+    assert f"{told} " in f"{shown} "
     assert result.settings["objective"] == kind.name
     assert (result.settings["phi_estimator"] is None) == ("phi" not in kind.targets)
     assert main(["evaluate", str(path), "--data", "digits:binary", "--importance-samples", "20"]) == 0
@@ -347,7 +353,10 @@ def asked(**options):
 
 
 MISTAKES = [
-    ({"objective": "wake-slep"}, r"^objective: expected one of elbo, iwae, wake.*did you mean 'wake-sleep'"),
+    (
+        {"objective": "wake-slep"},
+        r"^objective: expected a known name.*'wake-slep'; did you mean 'wake-sleep'",
+    ),
     (
         {"objective": "rws", "method": "gradient"},
         r"^objective: expected no value with method gradient .*; use method vae",

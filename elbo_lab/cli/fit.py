@@ -27,6 +27,8 @@ EXAMPLES = r"""examples:
   elbo-lab fit --resume vae.npz --epochs 20
   elbo-lab fit deep-bernoulli --data digits --latent 2 --epochs 20 --keep kept --keep-every 5
   elbo-lab fit deep-bernoulli --data digits --latent 10 --beta 4 --beta-schedule linear:900
+  elbo-lab fit deep-bernoulli --data digits:dynamic --objective iwae --draws 10 --phi-estimator dreg
+  elbo-lab fit deep-bernoulli --data digits --posterior flow
   elbo-lab fit sigmoid-belief --data digits:binary --method vae --objective wake-sleep
   elbo-lab fit deep-bernoulli --data digits --latent 3 --method monte-carlo-em --epochs 500
   elbo-lab fit gplvm --data digits --rows 500 --latent 2 --holdout 0.2 --out figures

@@ -10,8 +10,8 @@ DESCRIPTION = (
 )
 EXAMPLES = """examples:
   elbo-lab grid                                   all models by all families of q
-  elbo-lab grid --models deep-bernoulli           one model: families, then estimators
-  elbo-lab grid --models ppca --families laplace --objectives elbo,iwae
+  elbo-lab grid deep-bernoulli                    one model: families, then estimators
+  elbo-lab grid ppca --families laplace --objectives elbo,iwae
   elbo-lab grid --why                             each reason with an example
 """
 
@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add = parser.add_argument
-    add("--models", metavar="NAMES", help="with commas between (default: all)")
+    add("models", nargs="?", metavar="MODELS", help="names with commas between (default: all)")
     add("--families", metavar="NAMES", help="families of q (default: all)")
     add("--objectives", metavar="NAMES", help="what is maximised (default: all)")
     add("--estimators", metavar="NAMES", help="of a gradient in theta or phi (default: all)")

@@ -115,6 +115,7 @@ POSITIONAL = {
     "advise": {"model": "model"},
     "draws": {"model": "model"},
     "race": {"model": "model"},
+    "grid": {"models": "models"},
     "check": {"names": "name"},
     "demo": {"demo": "demo"},
     "exercise": {"name": "name", "file": "file"},

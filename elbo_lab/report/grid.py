@@ -16,7 +16,7 @@ from typing import NamedTuple
 from elbo_lab.errors import Reason
 
 TRAINS, ELSEWHERE = "+", "."
-SHARE = "  cells that train"
+SHARE = "  share"
 LETTERS = ascii_lowercase + ascii_uppercase
 OTHER_TARGET = Reason.WRONG_TARGET.value
 
@@ -139,7 +139,11 @@ def _overview(cells: Cells, letters: Letters, width: int) -> list[str]:
         for name, marks in shown.items():
             row = "".join(f"{marks[column]:>3}" for column in part)
             lines.append(f"{name:<{start}}{row}{marks[-1]:>{len(SHARE)}}")
-    return [*lines, "", *wrap("One model in full: elbo-lab grid --models deep-bernoulli", width)]
+    notes = ["share: of all cells of the line, those that train."]
+    if len(shown) < len(rows):
+        notes.append("Kinds of a model, as deep-gaussian:fixed, share a line if they are alike.")
+    notes.append("One model in full: elbo-lab grid deep-bernoulli")
+    return [*lines, "", *(line for note in notes for line in wrap(note, width))]
 
 
 def _families(cells: Cells, letters: Letters, width: int) -> list[str]:

@@ -1,12 +1,14 @@
 """What a fit or an evaluation found: the parameters, and the closing numbers as a short table."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from elbo_lab.models import GraphModel
+from elbo_lab.models import GraphModel, Model
+from elbo_lab.posteriors import find_posterior
 from elbo_lab.priors import FLAT
 from elbo_lab.report import number_text, value_text, wrapped_texts
 from elbo_lab.report.graph import graph_lines
@@ -208,6 +210,22 @@ def watched_text(row: dict[str, Any]) -> str:
     return f"watched at the end, variance of the gradient in phi (signal / noise): {', '.join(parts) or '-'}"
 
 
+def ascent_text(settings: Mapping[str, Any], model: Model) -> str:
+    """Return what a training followed: the objective, its draws, q, and the estimators of the gradients."""
+    draws, choice = settings["draws"], find_posterior(settings["posterior"])
+    q = " ".join(part for part in (choice.map, choice.family_for(model).name) if part)
+    parts = [
+        f"objective {settings.get('objective', 'elbo')}, {draws} draw{'s' if draws > 1 else ''} of z",
+        f"q {q}",
+        *(
+            f"gradient in {name} by {settings[f'{name}_estimator']}"
+            for name in ("phi", "theta")
+            if settings.get(f"{name}_estimator")
+        ),
+    ]
+    return "; ".join(parts)
+
+
 def print_numbers(result: "FitResult", console: Console) -> None:
     """Print what a fit found, how good it is, and how it ended."""
     settings, final = result.settings, result.final
@@ -217,6 +235,8 @@ def print_numbers(result: "FitResult", console: Console) -> None:
             console.print(part)
 
     say(f"{settings['model']} on {result.train.name}, method {settings['method']}", "bold")
+    if settings.get("posterior"):
+        say(ascent_text(settings, result.model))
     if result.model.gradient_by:
         say(f"log p(x, z) is a function alone: gradient by {result.model.gradient_by}")
     if isinstance(result.model, GraphModel):

@@ -87,7 +87,8 @@ class Training:
     ) -> None:
         if objective.whole and plan.batch < objective.n_rows:
             got = f"{plan.batch} of {objective.n_rows}"
-            raise bad_value("batch", "all rows at once for a free table of eta", got, "use an encoder")
+            remedy = f"use {objective.n_rows}, or an encoder"
+            raise bad_value("batch", "all rows at once for a free table of eta", got, remedy)
         if plan.phi_steps is not None and "phi" not in objective.names:
             raise bad_value("phi_steps", "none for an objective without phi", plan.phi_steps)
         self.further = objective.further() if plan.theta_steps > 1 else None
