@@ -10,6 +10,7 @@ import elbo_lab
 from elbo_lab.distributions import DiagonalGaussian, FullGaussian
 from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.estimators import ESTIMATORS, Estimator, Reparameterization
+from elbo_lab.fitting.grid import grid
 from elbo_lab.models import PPCA
 from elbo_lab.posteriors import FreePosterior
 from elbo_lab.registry import find_estimators
@@ -99,3 +100,12 @@ def test_a_kind_of_latents_that_is_not_known_is_refused():
 
     with pytest.raises(ValueError, match="latents of misspelt: expected one of any, discrete, bits"):
         find_estimators(Misspelt())
+
+
+def test_kinds_of_a_model_that_are_alike_share_a_line_and_the_table_says_so():
+    lines = grid("deep-gaussian,ppca", objectives="elbo", estimators="reparameterization").lines(100)
+    assert "Kinds of a model, as deep-gaussian:fixed, share a line if they are alike." in lines
+    assert sum(line.startswith("deep-gaussian") for line in lines) == 1
+    assert max(map(len, lines)) <= 100
+    alone = grid("sigmoid-belief,ppca", objectives="elbo", estimators="reparameterization").lines(100)
+    assert not any("share a line" in line for line in alone)
