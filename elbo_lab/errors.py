@@ -23,6 +23,8 @@ LARGEST_DATUM = 1e100
 MOST_REPEATS = 10**9
 # Steps or moves on one minibatch: more would keep a run from ending, and from being stopped.
 MOST_STEPS = 1000
+# Layers, units or components in the name of a family: more would not fit into memory, nor end.
+MOST_PARTS = 1000
 # Of a longer list only the nearest names are told.
 SHORT_LIST = 10
 NEAREST = 5

@@ -1,6 +1,8 @@
 """Titles and synonyms: what is accepted beside a name, and what is shown in its place."""
 
+import math
 from collections import Counter
+from dataclasses import fields
 from itertools import chain
 
 import pytest
@@ -9,11 +11,21 @@ from test_docs import TEXTS
 from elbo_lab import DATASETS, ESTIMATORS, FAMILIES, MODELS, Estimator, compare, fit, load
 from elbo_lab.cli.options import names_in
 from elbo_lab.distributions import SOURCES
+from elbo_lab.distributions.base import count_of_values
 from elbo_lab.distributions.sources import find_source
-from elbo_lab.errors import BadValue, UnknownName
+from elbo_lab.errors import BadValue, UnknownName, UserMistake
 from elbo_lab.estimators import Reparameterization
 from elbo_lab.models import PPCA
-from elbo_lab.names import called, name_meant, parse_call, spell_call, spelt, split_list
+from elbo_lab.names import (
+    arguments_of,
+    called,
+    name_meant,
+    parse_call,
+    spell_call,
+    spelt,
+    split_list,
+    with_arguments,
+)
 from elbo_lab.posteriors import POSTERIORS, find_posterior
 from elbo_lab.registry import display_name, find_estimators, find_models
 
@@ -346,3 +358,42 @@ def test_commas_of_arguments_and_of_titles_do_not_split_the_names_of_an_option()
 def test_two_spellings_of_one_call_are_one_setting():
     things = [ESTIMATORS["rebar"]]
     assert name_meant("REBAR( temperature = 0.30 )", things) == name_meant("rebar(temperature=0.3)", things)
+
+
+# -- impossible arguments of whatever takes some -------------------------------------------------------
+
+TAKE_ARGUMENTS = [one for one in KINDS["estimators"] if arguments_of(one)]
+COUNTS = [
+    (kind, field.name)
+    for kind in KINDS["families"]
+    for field in fields(kind)
+    if field.name != "size" and isinstance(field.default, int)
+]
+
+
+@pytest.mark.parametrize("thing", TAKE_ARGUMENTS, ids=lambda one: one.name)
+def test_no_number_in_a_name_may_be_nan_or_a_word(thing):
+    for key, usual in arguments_of(thing).items():
+        for value in () if isinstance(usual, bool | str) else (math.nan, "zebra", True):
+            with pytest.raises(UserMistake, match=key.removeprefix("n_")):
+                with_arguments(thing, {key: value}, "--only")
+
+
+@pytest.mark.parametrize(("kind", "key"), COUNTS)
+@pytest.mark.parametrize("value", [0, -1, 1.5, math.nan, 10**9, "zebra"])
+def test_a_count_in_the_name_of_a_family_is_bounded_on_both_sides(kind, key, value):
+    assert kind.of_size(4).name == kind.name
+    with pytest.raises(UserMistake, match=f"^{key.removeprefix('n_')}: expected a whole number"):
+        kind.of_size(4, **{key: value})
+
+
+@pytest.mark.parametrize(("n_categories", "size"), [(2, 10**9), (10**9, 10**9)])
+def test_values_beyond_the_largest_double_are_counted_as_infinite(n_categories, size):
+    assert count_of_values(n_categories, size) == math.inf
+    assert count_of_values(n_categories, 2) == n_categories**2
+
+
+@pytest.mark.parametrize("text", ["free:", ":laplace", ":", "free: "])
+def test_half_a_posterior_is_told_how_a_whole_one_is_written(text):
+    with pytest.raises(BadValue, match=f"--posterior: expected MAP, FAMILY or MAP:FAMILY.*'{text}'"):
+        find_posterior(text, "--posterior")

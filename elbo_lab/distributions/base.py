@@ -470,3 +470,11 @@ class Family(ABC):
         """
         z = self.sample(eta, noise)
         return z, self.log_prob(eta, z), lambda cotangent: self.log_prob_vjp(eta, z, cotangent)
+
+
+def count_of_values(n_categories: int, size: int) -> float:
+    """Return C^K, the number of values of K variables of C categories; inf beyond the largest double."""
+    try:
+        return float(n_categories) ** size
+    except OverflowError:
+        return math.inf

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Draws, Floats, Integers
-from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.base import Family, count_of_values
 from elbo_lab.distributions.categorical import Categorical
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason, check_count
@@ -53,7 +53,7 @@ class CategoricalVector(Family):
 
     def __post_init__(self) -> None:
         check_count("latent", self.size)
-        check_count("categories", self.n_categories)
+        check_count("categories", self.n_categories, maximum=MOST_VALUES)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class CategoricalVector(Family):
 
     @property
     def n_values(self) -> float:
-        return float(self.n_categories) ** self.size
+        return count_of_values(self.n_categories, self.size)
 
     def values(self) -> Integers:
         """Return all rows (C^K, K), the last variable changing fastest."""

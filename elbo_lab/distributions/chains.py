@@ -34,7 +34,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.base import Family, count_of_values
 from elbo_lab.distributions.independent_bernoulli import MOST_BITS, IndependentBernoulli
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.distributions.points import moments_by_points
@@ -409,7 +409,7 @@ class BernoulliChain(Chain):
 
     @property
     def n_values(self) -> float:
-        return 2.0**self.size
+        return count_of_values(2, self.size)
 
     def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""

@@ -54,7 +54,7 @@ from elbo_lab.distributions.diagonal_gaussian import DiagonalGaussian
 from elbo_lab.distributions.independent import NO_DIVERGENCE
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.distributions.special_functions import ndtr, ndtri
-from elbo_lab.errors import NotApplicable, Reason, check_count
+from elbo_lab.errors import MOST_PARTS, NotApplicable, Reason, check_count
 from elbo_lab.layout import Layout
 from elbo_lab.special import LOG_2PI, log_softmax, log_sum_exp, softmax
 
@@ -87,7 +87,7 @@ class DiagonalGaussianMixture(Family):
     has_natural_step = True
 
     def __post_init__(self) -> None:
-        check_count("components", self.components)
+        check_count("components", self.components, maximum=MOST_PARTS)
 
     @property
     def eta_size(self) -> int:

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from elbo_lab.arrays import Floats
-from elbo_lab.distributions.base import Family
+from elbo_lab.distributions.base import Family, count_of_values
 from elbo_lab.distributions.noise import NoiseSpec
 from elbo_lab.errors import NotApplicable, Reason
 from elbo_lab.layout import Layout
@@ -64,7 +64,7 @@ class IndependentBernoulli(Family):
 
     @property
     def n_values(self) -> float:
-        return 2.0**self.size
+        return count_of_values(2, self.size)
 
     def values(self) -> Floats:
         """Return all rows of bits (2^K, K), the last bit changing fastest."""

@@ -168,7 +168,7 @@ def check_source(estimator: Estimator, source: NoiseSource) -> None:
     """
     if estimator.independent_draws and not source.independent:
         raise NotApplicable(
-            "declares that it needs independent draws (independent_draws = True), and all "
+            f"{estimator.name} declares that it needs independent draws (independent_draws = True), and all "
             f"{source.name} draws depend on each other; {source.remedy}",
             Reason.COUPLED_DRAWS,
         )

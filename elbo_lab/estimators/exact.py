@@ -10,7 +10,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.base import Family
-from elbo_lab.errors import check_count, unknown_name
+from elbo_lab.errors import check_count, check_positive, unknown_name
 from elbo_lab.estimators.base import NO_STATE, Estimate, Estimator
 from elbo_lab.estimators.targets import COUPLED, TARGETS, bound_and_argument, is_known, joins_draws
 from elbo_lab.exact import (
@@ -54,6 +54,7 @@ class Exact(Estimator):
     def __post_init__(self) -> None:
         if not is_known(self.target):
             raise unknown_name("target", self.target, TARGETS)
+        check_positive("tolerance", self.tolerance)
 
     @property
     def needs_log_q_at_foreign_z(self) -> bool:

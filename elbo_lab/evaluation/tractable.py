@@ -46,6 +46,6 @@ def held_out_log_likelihood(model: Model, theta: Floats, x: Floats) -> Floats:
     # The tables of all components or nodes need memory in proportion to the rows.
     per_pass = ROWS_PER_PASS
     if not model.family.has_slope:
-        per_pass = max(1, min(per_pass, ENTRIES_PER_PASS // int(model.family.n_values)))
+        per_pass = max(1, int(min(per_pass, ENTRIES_PER_PASS // model.family.n_values)))
     starts = range(0, len(x), per_pass)
     return np.concatenate([ladder.log_evidence(model, theta, x[i : i + per_pass])[0] for i in starts])

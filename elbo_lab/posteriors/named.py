@@ -75,6 +75,8 @@ def find_posterior(text: str, argument: str = "posterior") -> PosteriorChoice:
     """
     head, colon, tail = text.partition(":")
     maps = called(head, POSTERIORS)
+    if colon and not (head.strip() and tail.strip()):
+        raise bad_value(argument, "MAP, FAMILY or MAP:FAMILY, as in free:laplace", repr(text))
     if not colon:
         if maps:
             return PosteriorChoice(maps[0].name)

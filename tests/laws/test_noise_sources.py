@@ -268,8 +268,8 @@ def test_compare_runs_plain_means_on_other_noise_and_refuses_the_rest():
         # The pairs have a form of their own, see test_coupled.
         assert [row["estimator"] for row in refused] == ["score-function-loo"] * (source is SOBOL)
         assert [row["reason"] for row in refused] == [
-            "declares that it needs independent draws (independent_draws = True), and all sobol draws depend "
-            "on each other; sobol(scrambles=G) has G independent sets"
+            "score-function-loo declares that it needs independent draws (independent_draws = True), and all "
+            "sobol draws depend on each other; sobol(scrambles=G) has G independent sets"
         ] * (source is SOBOL)
         assert {verdict(row).split()[0] for row in result.rows} <= {"ok", "blind", "-"}
         assert f"Noise within an estimate: {source.name}." in " ".join(result.table().split())

@@ -22,7 +22,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.flows.base import Flow, Layer, Moved, Weights, first_normals, transposed
-from elbo_lab.errors import NotApplicable, Reason, check_count
+from elbo_lab.errors import MOST_PARTS, NotApplicable, Reason, check_count
 from elbo_lab.layout import Layout
 
 # Of |s|.
@@ -159,8 +159,8 @@ class CouplingFlow(Flow):
             reason = "one latent dimension has no other half to be coupled to"
             text = f"a coupling flow needs two latent dimensions: {reason}; use planar-flow"
             raise NotApplicable(text, Reason.NEEDS_TWO_LATENTS)
-        check_count("layers", self.layers)
-        check_count("hidden", self.hidden)
+        check_count("layers", self.layers, maximum=MOST_PARTS)
+        check_count("hidden", self.hidden, maximum=MOST_PARTS)
 
     @cached_property
     def steps(self) -> tuple[Layer, ...]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from elbo_lab.arrays import Floats
 from elbo_lab.distributions.flows.base import Flow, Layer, Moved, Weights, first_normals
-from elbo_lab.errors import check_count
+from elbo_lab.errors import MOST_PARTS, check_count
 from elbo_lab.layout import Layout
 from elbo_lab.special import sigmoid, softplus
 
@@ -146,7 +146,7 @@ class PlanarFlow(Flow):
     synonyms = ("planar",)
 
     def __post_init__(self) -> None:
-        check_count("layers", self.layers)
+        check_count("layers", self.layers, maximum=MOST_PARTS)
 
     @cached_property
     def steps(self) -> tuple[Layer, ...]:

@@ -31,13 +31,16 @@ class PiwaeTheta(IwaeTheta):
     Parameters
     ----------
     groups : int
-        M of the phi-half; in the theta-half it is part of the name only.
+        M of the phi-half, at least 2; in the theta-half it is part of the name only.
     """
 
     groups: int
     title = "PIWAE, half in theta"
     synonyms = ("piwae",)
     summary = "theta-half of PIWAE: iwae-theta on all draws"
+
+    def __post_init__(self) -> None:
+        check_count("groups", self.groups, minimum=2)
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a property in place of the parent's attribute
