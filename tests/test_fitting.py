@@ -43,7 +43,12 @@ def table(n_rows=60, n_columns=3, binary=False):
 
 
 def data_for(choice):
-    x = table(binary=choice.kind.natural_views == ("binary",))
+    views = choice.kind.natural_views
+    x = table(binary=views == ("binary",))
+    if views == ("unit",):
+        return np.abs(x) / np.abs(x).max()
+    if views == ("raw",):
+        return np.round(np.abs(x))
     if choice.kind.labelled:
         return Dataset("labelled", x, labels=(np.arange(len(x)) % 3 > 0).astype(int))
     return x

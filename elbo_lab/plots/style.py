@@ -131,6 +131,18 @@ _FIXED = MappingProxyType(
         "cubo-2": EstimatorStyle("#D55E00", "8"),
         "iwae-theta": EstimatorStyle("#332288", "s"),
         "piwae-2-theta": EstimatorStyle("#56B4E9", "D"),
+        # other bounds: each form in the colour that it has of the importance-weighted one
+        **{
+            f"{bound}-{form}": EstimatorStyle(color, marker)
+            for bound, marker in (("ciwae", "D"), ("vr-iwae", "P"), ("renyi", "X"))
+            for form, color in (
+                ("theta", "#332288"),
+                ("score-function", "#D55E00"),
+                ("vimco", "#E69F00"),
+                ("reparameterization", "#0072B2"),
+                ("dreg", "#117733"),
+            )
+        },
         "vimco-arithmetic": EstimatorStyle("#A6761D", "^"),
         "ovis-mc-4": EstimatorStyle("#C2185B", "D"),
         "ovis-tilde-1": EstimatorStyle("#5E35B1", "H"),
