@@ -260,6 +260,28 @@ def records(tmp_path_factory):
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
         fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
+        *(
+            fit(
+                "deep-bernoulli",
+                "digits",
+                **small,
+                hidden=(5,),
+                objective=bound,
+                draws=2,
+                patience=1,
+                rows=40,
+            )
+            for bound in ("iwae", "miwae", "ciwae", "vr-iwae", "renyi")
+        ),
+        fit(
+            *("sigmoid-belief", "digits"),
+            **small,
+            hidden=(5,),
+            method="vae",
+            latent=2,
+            phi_estimator="concrete",
+            temperature_schedule="linear:1.0:0.5:2",
+        ),
         fit(
             "deep-bernoulli", "digits", method="mcem", **small, hidden=(5,), checkpoint=folder / "chains.npz"
         ),
