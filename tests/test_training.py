@@ -16,8 +16,11 @@ from elbo_lab.distributions import (
     Beta,
     CouplingFlow,
     DiagonalGaussian,
+    DiagonalGaussianMixture,
     FullGaussian,
     Gamma,
+    GaussianChain,
+    LowRankGaussian,
     PlanarFlow,
 )
 from elbo_lab.em import fit_closed_form, fit_em
@@ -190,6 +193,7 @@ def test_measuring_a_cycle_changes_nothing_in_the_training():
 
 OTHER_Q = [(family, np.array(eta)) for family, eta in MEMBERS]
 OTHER_Q += [(kind(1), np.array([0.3, np.log(0.6)])) for kind in (DiagonalGaussian, FullGaussian)]
+OTHER_Q += [(DiagonalGaussianMixture(1, 2), np.array([0.4, -0.2, -0.5, 0.6, np.log(0.6), np.log(0.4)]))]
 OTHER_Q += [(PlanarFlow(1, 1), np.array([0.3, np.log(0.6), 0.5, -0.2, 0.4]))]
 every_q = pytest.mark.parametrize("family, eta", OTHER_Q, ids=lambda item: getattr(item, "name", ""))
 
@@ -237,8 +241,9 @@ def test_a_training_reports_a_bound_with_any_continuous_q(family, eta):
 
 def test_every_continuous_family_is_tried_as_q():
     continuous = {kind for kind in FAMILIES if not kind.discrete}
-    # Coupling takes two latents.
-    assert {type(family) for family, _ in OTHER_Q} == continuous - {CouplingFlow}
+    # What couples takes two latents.
+    of_two = {CouplingFlow, GaussianChain, LowRankGaussian}
+    assert {type(family) for family, _ in OTHER_Q} == continuous - of_two
 
 
 def test_a_q_that_reaches_beyond_the_prior_is_refused_and_one_within_is_taken():
