@@ -137,7 +137,7 @@ def test_rows_curves_and_marks(found):
     [
         (["ppca", "--estimators", "nonsense,reparameterization"], "nonsense"),
         (["ppca", "--estimators", "reparameterization"], "at least two estimators"),
-        (["deep-bernoulli", "--latent", "5"], "is not known exactly"),
+        (["deep-bernoulli", "--latent", "2"], "no formula and no sum"),
         (["logistic-regression"], "no theta to train"),
         (["ppca", "--objective", "wake-sleep"], "climb one function"),
         (["ppca", "--rates", "0.1,-1"], "--rates"),
