@@ -258,7 +258,7 @@ def records(tmp_path_factory):
             "ppca", "faithful", method="vae", latent=1, posterior="free", gap_rows=5, stop_within=1e4, **small
         ),
         fit("deep-gaussian:fixed", "digits", **small, hidden=(5,), beta=2.0, patience=1),
-        fit("deep-gaussian:learned", "digits", **small, hidden=(5,)),
+        fit("deep-gaussian:learned", "digits", **small, hidden=(5,), restarts=2),
         fit("sigmoid-belief", "digits", method="vae", objective="rws", latent=2, **small, hidden=(5,)),
         *(
             fit(

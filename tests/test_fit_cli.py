@@ -142,7 +142,7 @@ MISTAKES = {
     "ppca --data ok.csv --method em --batch 5": ["--batch", "em", "use method gradient or vae"],
     "ppca --data ok.csv --method em --hidden 5": ["--hidden", "em"],
     "ppca --data ok.csv --method gradient --draws 5": ["--draws", "gradient"],
-    f"{VAE_TEXT} --restarts 5": ["--restarts", "vae"],
+    "ppca --data ok.csv --method gradient --restarts 5": ["--restarts", "gradient"],
     "logistic-regression --data breast-cancer --phi-steps 3": ["--phi-steps"],
     "logistic-regression --data breast-cancer --patience 3": ["--patience"],
     "logistic-regression --data breast-cancer --method vae": ["method", "svi"],

@@ -7,6 +7,7 @@ model, the settings of its method, and a job that can be stopped, saved and resu
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ from elbo_lab.fitting.jobs import Job
 from elbo_lab.fitting.kept import KEEP, Keeper, check_job, check_resumed, series_of
 from elbo_lab.fitting.latents import add_prior_gain, check_second, first_stage, held_out_alike
 from elbo_lab.fitting.methods import METHODS
+from elbo_lab.fitting.methods.vae import VAEMethod
+from elbo_lab.fitting.restarted import best_of_restarts, check_restarts
 from elbo_lab.fitting.result import FitResult
 from elbo_lab.fitting.settings import only_asked, resolve, with_networks
 from elbo_lab.kinds import checks_kinds
@@ -206,7 +209,9 @@ def fit(
         minibatches, in place of the one in its name; see `training.temperature`.
     n_inducing : int, optional
         Inducing points of a `gplvm`, by default 50; of its linear function as many as latents.
-    restarts, tolerance : optional
+    restarts : int, optional
+        Starts, of which the best is kept: of EM see `em.fit_em`, of the method vae `fitting.restarted`.
+    tolerance : float, optional
         See `em.fit_em`; of a `gplvm` the tolerance is the least gain of 50 iterations, in nats per row.
     floor : float, optional
         Least variance, in squared units of the data: with `em` that of an eigenvalue of a covariance, by
@@ -290,6 +295,10 @@ def fit(
         check_second(built, first)
         name = found.name if earlier is None or data is not None else earlier.settings["data"]
         settings = resolve(built, asked) | {"data": name}
+        if settings["method"] == VAEMethod.name and settings["restarts"] > 1:
+            check_restarts(settings["restarts"], {"checkpoint": checkpoint, "keep": keep})
+            alone = partial(fit, threads=threads, data_dir=data_dir, progress=progress)
+            return best_of_restarts(alone, asked, settings)
         built = with_networks(built, settings, found.train.image_shape)
         built = METHODS[settings["method"]].fitted_model(built, settings)
         if checkpoint is not None or series is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from elbo_lab.datasets import Dataset
 from elbo_lab.distributions import Family, find_source
-from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_positive
+from elbo_lab.errors import BadValue, NotApplicable, bad_value, check_count, check_positive
 from elbo_lab.estimators import Estimator
 from elbo_lab.estimators.coupled import for_source
 from elbo_lab.fitting.final import Numbers, of_beta, of_bound
@@ -92,6 +92,7 @@ class VAEMethod(Method):
         "temperature_schedule": None,
         "dtype": "float32",
         "prior": None,
+        "restarts": 1,
     }
     has_encoder = True
 
@@ -102,6 +103,7 @@ class VAEMethod(Method):
 
     def completed(self, model: Model, options: Settings) -> Settings:
         check_gap_rows(model, options["gap_rows"])
+        check_count("restarts", options["restarts"])
         kind_of_map, family = q_of(model, options, MAPS)
         _check_patience(options, kind_of_map)
         if kind_of_map == FreePosterior.name and options["encoder_hidden"] is not None:
