@@ -5,6 +5,7 @@ import pytest
 
 from elbo_lab import fit
 from elbo_lab.cli.main import main
+from elbo_lab.errors import Diverged
 from elbo_lab.fitting import restarted
 
 X = np.random.default_rng(0).normal(size=(30, 3)) @ np.array([[1.0, 0.4, 0.0], [0.0, 1.0, -0.6], [0, 0, 1.0]])
@@ -33,9 +34,34 @@ def test_the_kept_training_is_the_best_and_that_of_its_seed_alone(more, key):
 
 
 def test_keeping_the_worst_is_caught(monkeypatch):
-    monkeypatch.setattr(restarted.np, "argmax", np.argmin)
+    right = restarted.maximised
+    monkeypatch.setattr(restarted, "maximised", lambda final: -right(final))
     with pytest.raises(AssertionError):
         test_the_kept_training_is_the_best_and_that_of_its_seed_alone({}, "elbo_per_datum")
+
+
+def test_with_a_prior_over_theta_its_density_counts():
+    found = fit("deep-bernoulli", **OPTIONS | {"data": (X > 0).astype(float)}, prior="default", restarts=2)
+    final, rows = found.final, found.final["rows"]
+    whole = final["log_posterior_bound"] / rows
+    assert max(final["start_values"]) == pytest.approx(whole, rel=1e-9)
+    assert abs(whole - final["elbo_per_datum"]) > 1e-3
+
+
+def test_a_training_that_diverges_is_lost_alone():
+    kept = fit("deep-gaussian:fixed", **OPTIONS, seed=1)
+
+    def run(seed, lost, restarts):
+        assert restarts == 1
+        if seed in lost:
+            raise Diverged("the bound became nan")
+        return kept
+
+    settings = {"seed": 0, "restarts": 2}
+    found = restarted.best_of_restarts(run, {"lost": (0,)}, settings)
+    assert found.final["best_seed"] == 1 and found.final["start_values"][0] is None
+    with pytest.raises(Diverged):
+        restarted.best_of_restarts(run, {"lost": (0, 1)}, settings)
 
 
 def test_one_restart_changes_nothing():
