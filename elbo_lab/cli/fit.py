@@ -150,7 +150,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--phi-steps", type=int, metavar="M", help="alternate: M steps of phi, then one of theta")
     add("--gap-rows", type=int, metavar="N", help="record exact log p, ELBO and KL on N training rows")
     add("--watch", metavar="A,B", help="estimators whose variance in phi is recorded, and not followed")
-    add = parser.add_argument_group("EM").add_argument
+    add = parser.add_argument_group("EM; starts also of vae").add_argument
     add("--restarts", type=int, metavar="R", help="starts, the best is kept (mixture: 10, vae: 1)")
     add("--tolerance", type=float, metavar="T", help="least rise, nats per datum")
     add(
