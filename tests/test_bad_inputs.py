@@ -30,6 +30,7 @@ COMMANDS = {
     "fit": "fit deep-bernoulli --data bits.csv --latent 1 --hidden 3 --epochs 2 --threads 1",
     "evaluate": "evaluate c.npz --data bits.csv --importance-samples 9",
     "sample": "sample c.npz --count 5 --out s",
+    "race": "race ppca --data faithful --latent 1 --steps 5 --repeats 2 --rates 0.1 --threads 1",
     "diff": "diff a.json b.json",
     "list": "list models",
     "explain": "explain dreg",
